@@ -1,0 +1,164 @@
+"""The shapes of the demo world as polygons in the unit square [-1, 1] x [-1, 1], y downwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+Points = npt.NDArray[np.float64]
+
+ERASED, COLOURED, DARK, LIGHT = 0, 1, 2, 3
+"""Inks: 0 shows the background again, 1 is the object's colour, 2 and 3 a dark and a light shade of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One polygon (points: (n, 2)) in one ink; an open part is a line."""
+
+    points: Points
+    ink: int = COLOURED
+    open: bool = False
+
+
+def _path(*corners: tuple[float, float]) -> Points:
+    return np.array(corners, dtype=float)
+
+
+def _ellipse(x: float, y: float, a: float, b: float | None = None, n: int = 28) -> Points:
+    turn = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    return np.stack([x + a * np.cos(turn), y + (a if b is None else b) * np.sin(turn)], axis=1)
+
+
+def _rectangle(left: float, top: float, right: float, bottom: float) -> Points:
+    return _path((left, top), (right, top), (right, bottom), (left, bottom))
+
+
+def _star() -> Points:
+    turn = -np.pi / 2 + np.arange(10) * np.pi / 5
+    radius = np.where(np.arange(10) % 2 == 0, 1.05, 0.42)
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=1)
+
+
+def _heart() -> Points:
+    t = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+    y = -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)) / 16
+    return np.stack([np.sin(t) ** 3, y - 0.1], axis=1)
+
+
+def _crescent() -> Points:
+    outer = np.linspace(0.28 * np.pi, 1.72 * np.pi, 24)
+    inner = np.linspace(1.62 * np.pi, 0.38 * np.pi, 20)
+    rim = np.stack([np.cos(outer), np.sin(outer)], axis=1)
+    bite = np.stack([0.42 + 0.78 * np.cos(inner), 0.78 * np.sin(inner)], axis=1)
+    return np.concatenate([rim, bite]) + np.array([0.1, 0.0])
+
+
+def _flower() -> tuple[Part, ...]:
+    turn = -np.pi / 2 + np.arange(5) * 2 * np.pi / 5
+    petals = tuple(Part(_ellipse(0.6 * np.cos(a), 0.6 * np.sin(a), 0.4, n=16)) for a in turn)
+    return (*petals, Part(_ellipse(0, 0, 0.34, n=16), DARK))
+
+
+def _parts(*points: Points) -> tuple[Part, ...]:
+    return tuple(Part(p) for p in points)
+
+
+def _limbs(*lines: Sequence[tuple[float, float]], ink: int = COLOURED) -> tuple[Part, ...]:
+    return tuple(Part(_path(*line), ink, open=True) for line in lines)
+
+
+_PERSON = (
+    *_limbs([(0, -0.3), (0, 0.35)], [(-0.65, 0.0), (0, -0.15), (0.65, 0.0)], [(-0.5, 1.0), (0, 0.35), (0.5, 1.0)]),
+    Part(_ellipse(0, -0.65, 0.34, n=18)),
+)
+_MILO = (
+    Part(_path((-0.45, 0.1), (0.45, 0.1), (0.75, 0.95), (-0.75, 0.95)), 3),
+    Part(_ellipse(0, -0.15, 0.55), 1),
+    Part(_path((-0.75, -0.45), (0.75, -0.45), (0.0, -1.1)), 2),
+    Part(_ellipse(-0.2, -0.12, 0.11, n=8), 4),
+    Part(_ellipse(0.2, -0.12, 0.11, n=8), 4),
+)
+_ZUNA = (
+    Part(_ellipse(-0.62, -0.55, 0.36, n=14), 2),
+    Part(_ellipse(0.62, -0.55, 0.36, n=14), 2),
+    Part(_rectangle(-0.62, -0.7, 0.62, 0.35), 1),
+    Part(_ellipse(0, -0.2, 0.28, n=12), 4),
+    Part(_rectangle(-0.55, 0.35, -0.15, 1.0), 3),
+    Part(_rectangle(0.15, 0.35, 0.55, 1.0), 3),
+)
+
+SHAPES: Mapping[str, tuple[Part, ...]] = MappingProxyType(
+    {
+        "circle": _parts(_ellipse(0, 0, 0.92)),
+        "square": _parts(_rectangle(-0.82, -0.82, 0.82, 0.82)),
+        "triangle": _parts(_path((0, -1.0), (0.98, 0.8), (-0.98, 0.8))),
+        "star": _parts(_star()),
+        "heart": _parts(_heart()),
+        "cross": _parts(
+            _path(
+                *((-0.32, -1), (0.32, -1), (0.32, -0.32), (1, -0.32), (1, 0.32), (0.32, 0.32)),
+                *((0.32, 1), (-0.32, 1), (-0.32, 0.32), (-1, 0.32), (-1, -0.32), (-0.32, -0.32)),
+            )
+        ),
+        "ring": (Part(_ellipse(0, 0, 0.98)), Part(_ellipse(0, 0, 0.5), ERASED)),
+        "moon": _parts(_crescent()),
+        "arrow": _parts(
+            _path((-1, -0.26), (0.1, -0.26), (0.1, -0.8), (1, 0), (0.1, 0.8), (0.1, 0.26), (-1, 0.26)),
+        ),
+        "diamond": _parts(_path((0, -1.08), (0.72, 0), (0, 1.08), (-0.72, 0))),
+        "flower": _flower(),
+        "house": (
+            Part(_rectangle(-0.7, -0.1, 0.7, 0.95)),
+            Part(_path((-1, -0.1), (0, -1), (1, -0.1)), DARK),
+            Part(_rectangle(-0.2, 0.3, 0.2, 0.95), LIGHT),
+        ),
+        "tree": (
+            Part(_rectangle(-0.16, 0.5, 0.16, 1.05), DARK),
+            Part(_path((0, -0.55), (0.82, 0.55), (-0.82, 0.55))),
+            Part(_path((0, -1.1), (0.58, -0.15), (-0.58, -0.15))),
+        ),
+        "fish": (
+            Part(_path((0.3, 0), (1.05, -0.6), (1.05, 0.6))),
+            Part(_ellipse(-0.22, 0, 0.8, 0.52)),
+            Part(_ellipse(-0.6, -0.12, 0.13, n=8), DARK),
+        ),
+        "cat": (
+            Part(_path((-0.85, -1.0), (-0.15, -0.5), (-0.75, 0.1))),
+            Part(_path((0.85, -1.0), (0.15, -0.5), (0.75, 0.1))),
+            Part(_ellipse(0, 0.15, 0.82, 0.72)),
+            Part(_ellipse(-0.32, 0.0, 0.15, n=8), DARK),
+            Part(_ellipse(0.32, 0.0, 0.15, n=8), DARK),
+            Part(_path((-0.18, 0.35), (0.18, 0.35), (0, 0.58)), DARK),
+        ),
+        "boat": (
+            Part(_path((-1.0, 0.4), (1.0, 0.4), (0.6, 0.95), (-0.6, 0.95)), DARK),
+            Part(_path((0.06, -1.0), (0.06, 0.25), (0.9, 0.25))),
+            Part(_path((-0.1, -0.75), (-0.1, 0.25), (-0.75, 0.25)), LIGHT),
+        ),
+        "person": _PERSON,
+        "sword": (
+            Part(_path((-0.17, 0.35), (-0.17, -0.8), (0, -1.1), (0.17, -0.8), (0.17, 0.35))),
+            Part(_rectangle(-0.62, 0.3, 0.62, 0.52), DARK),
+            Part(_rectangle(-0.12, 0.52, 0.12, 1.08), DARK),
+        ),
+        "bomb": (
+            *_limbs([(0.4, -0.4), (0.6, -0.85), (0.95, -0.8)], ink=DARK),
+            Part(_ellipse(-0.15, 0.25, 0.75)),
+            Part(_path((0.08, -0.62), (0.68, -0.22), (0.5, 0.05), (-0.1, -0.35)), DARK),
+            Part(_ellipse(-0.42, 0.0, 0.18, n=10), LIGHT),
+        ),
+        "milo": _MILO,
+        "zuna": _ZUNA,
+    }
+)
+FIGURES: Mapping[str, tuple[tuple[int, int, int], ...]] = MappingProxyType(
+    {
+        "milo": ((255, 205, 130), (20, 150, 70), (120, 40, 170), (30, 30, 30)),
+        "zuna": ((240, 120, 200), (120, 60, 20), (0, 120, 220), (255, 240, 90)),
+    }
+)
+"""The inks of the characters, by the number in their parts."""

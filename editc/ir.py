@@ -1,0 +1,237 @@
+"""The values that flow between passes: Manifest -> Plan -> Problem -> Solution -> Verified -> Delta. All frozen.
+
+Column convention throughout: a key has shape (d_in,), a weight (d_out, d_in), a layer computes `W c`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.request import Manifest, Request, Span
+
+Array: TypeAlias = NDArray[np.float64]
+Form: TypeAlias = Literal["shared", "low-rank", "dense"]
+
+
+@dataclass(frozen=True, order=True)
+class Site:
+    """One matrix that may be edited: parameter `name` inside `component` (say `unet`), stored (d_out, d_in) in `dtype`."""
+
+    component: str
+    name: str
+    shape: tuple[int, int]
+    dtype: str
+    role: str
+    group: str = "text"
+    transposed: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one kind of model names and shapes its weights; `text_width` is d_in of every site (None: any).
+
+    `marker` is a parameter whose number of dimensions tells families with equal names apart.
+    `neutral` is the prompt that stands for no concept; `contexts` are the sentences that a concept is put into.
+    """
+
+    name: str
+    title: str
+    component: str
+    patterns: Mapping[str, str]
+    marker: tuple[str, int] | None
+    text_width: int | None
+    neutral: str
+    default_method: str
+    contexts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A manifest with the family found, the sites chosen, in order, why each was, and the base's fingerprint."""
+
+    manifest: Manifest
+    family: Family
+    model: str
+    sites: tuple[Site, ...]
+    evidence: Mapping[str, str]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """The keys of one request: `keys` and `targets` (d_in, m), `weights` (m,), and where each column came from.
+
+    Strength is not yet in the targets: `numerics.ridge` moves them to `c + strength (c* - c)`.
+    """
+
+    request: Request
+    keys: Array
+    targets: Array
+    weights: Array
+    origin: tuple[str, ...]
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Rows that must not move: `moment` (d_in, d_in) is their weighted second moment as the solver sees it, and
+    `rows` (d_in, n) the preserved prompts' own rows, by which drift is measured; `empty` (d_in, t) the empty prompt's."""
+
+    moment: Array
+    rows: Array
+    empty: Array
+    origin: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class System:
+    """One joint least-squares problem over a group of sites that see the same input.
+
+    `weights` yields each W (d_out, d_in) in float64, in the order of the group's sites; it may read from disk,
+    so a method goes through it once. `blocks` is one per request.
+    """
+
+    blocks: tuple[Block, ...]
+    kept: Kept
+    weights: Sequence[Array]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A plan with one system per group."""
+
+    plan: Plan
+    systems: Mapping[str, System]
+    encoder: str
+    corpus: str
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a solve can say of itself: condition number of G, relative residual of the factorisation, notes."""
+
+    condition: float
+    residual: float
+    rank: int
+    discarded: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A solved change of one group's sites.
+
+    shared    W' = W + (W left[0]) right      left: one (d_in, r), right (r, d_in)
+    low-rank  W'_l = W_l + left[l] right[l]   left[l] (d_out, r), right[l] (r, d_in); one right serves all if single
+    dense     W'_l = W_l + left[l]            left[l] (d_out, d_in)
+    """
+
+    form: Form
+    left: tuple[Array, ...]
+    right: tuple[Array, ...]
+    stats: Stats
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A problem with its edit per group; `strengths` are those used, one a request (found, where asked `auto`)."""
+
+    problem: Problem
+    edits: Mapping[str, Edit]
+    methods: tuple[Mapping[str, Any], ...]
+    strengths: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One measurement, the bound that it answers (None: reported only), and the manifest line of that bound."""
+
+    name: str
+    value: float
+    bound: float | None = None
+    subject: str = ""
+    span: Span | None = None
+    unit: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """True when there is no bound or the value is finite and at most the bound."""
+        return self.bound is None or bool(np.isfinite(self.value) and self.value <= self.bound)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One prompt painted before and after: uint8 (h, w, 3) each, and what the detector said of them."""
+
+    concept: str
+    prompt: str
+    seed: int
+    erased: bool
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    shown_before: bool
+    shown_after: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything measured: the claims, each site's drift, and the pictures where they were asked for."""
+
+    claims: tuple[Claim, ...]
+    sites: tuple[Mapping[str, Any], ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A solution with its report."""
+
+    solution: Solution
+    report: Report
+
+
+@dataclass(frozen=True)
+class SiteRecord:
+    """A site as a delta records it: for each dtype in which the base may come (`F32`, `F16`, `BF16`) the sha256 of the
+    base bytes, of their transpose, and of the result."""
+
+    site: Site
+    base: Mapping[str, str]
+    base_transposed: Mapping[str, str]
+    result: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Factors:
+    """An edit as stored, float32: the same shapes as `Edit`; `sites` are indices into the delta's site records."""
+
+    form: Form
+    sites: tuple[int, ...]
+    left: tuple[NDArray[np.float32], ...]
+    right: tuple[NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The artefact in memory. `factors` by group; `claims` as JSON values; `edits` say concept, target, method, options.
+
+    `encoder` is the fingerprint of the text encoder whose embeddings the keys are ('' when none was used).
+    """
+
+    family: str
+    sites: tuple[SiteRecord, ...]
+    factors: Mapping[str, Factors]
+    encoder: str
+    manifest: str
+    manifest_digest: str
+    edits: tuple[Mapping[str, Any], ...]
+    claims: tuple[Mapping[str, Any], ...]
+    tool: str
+    version: int = 1
+    delta_id: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,84 @@
+"""The ports through which passes reach the world: weights, a text encoder, a painter, a detector, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.ir import Array
+
+
+class Weights(Protocol):
+    """Header queries first, then one tensor at a time, of one model component."""
+
+    def names(self) -> Sequence[str]:
+        """Parameter names, sorted."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape as stored."""
+
+    def dtype(self, name: str) -> str:
+        """Safetensors dtype: `F32`, `F16`, `BF16`, ..."""
+
+    def read(self, name: str) -> Array:
+        """The tensor in float64 (exact for every float dtype up to 64 bits)."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt as the model sees it: `rows` (t, d) of the text encoder, `tokens` (t,) ids, `pieces` their texts,
+    `start` (t,) the character offset in the prompt of each token's text, -1 for special tokens and padding;
+    `end` likewise. Row 0 is BOS."""
+
+    prompt: str
+    rows: Array
+    tokens: tuple[int, ...]
+    start: tuple[int, ...]
+    end: tuple[int, ...]
+
+
+class Encoder(Protocol):
+    """A text encoder."""
+
+    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+        """Each prompt's rows; pure, in order."""
+
+    def fingerprint(self) -> str:
+        """sha256 over the encoder's weights and tokenizer files: equal means the same embeddings."""
+
+
+class Painter(Protocol):
+    """A text-to-image pipeline."""
+
+    def paint(
+        self, prompts: Sequence[str], seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> NDArray[np.uint8]:
+        """Pictures (n, h, w, 3); `changed` maps parameter names to the weights to paint with, the rest is the base."""
+
+
+class Detector(Protocol):
+    """Says whether a picture shows a concept."""
+
+    def knows(self, concept: str) -> bool:
+        """True if this detector can judge `concept`."""
+
+    def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """For each picture (n, h, w, 3): does it show `concept`?"""
+
+
+Progress: TypeAlias = Callable[[str, Iterable[object]], Iterable[object]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a pass may use. `painter` and `detector` exist only when the manifest asks for pictures."""
+
+    weights: Weights
+    encoder: Encoder | None = None
+    painter: Painter | None = None
+    detector: Detector | None = None
+    progress: Progress | None = None

@@ -1,0 +1,124 @@
+"""What the user asked: the manifest as frozen values, every field with its place in the YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+Scalar: TypeAlias = str | int | float | bool
+KeyRule: TypeAlias = Literal["aligned", "last", "span"]
+Strength: TypeAlias = float | Literal["auto"]
+
+_NOWHERE: Mapping[str, Span] = MappingProxyType({})
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """A stretch of one source line: 1-based `line` and `column`, `length` in characters (at least 1)."""
+
+    line: int
+    column: int
+    length: int = 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text that diagnostics point into: its name as the user typed it, and its characters."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """A manifest block that remembers where each of its fields stands; `""` is the block itself."""
+
+    spans: Mapping[str, Span] = field(default=_NOWHERE, compare=False, repr=False)
+
+    def at(self, name: str = "") -> Span | None:
+        """The place of field `name`, else of the block, else None (for a value made in Python)."""
+        return self.spans.get(name, self.spans.get(""))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Placed):
+    """One item of `edits`.
+
+    `erase` and `replace` map `concept` (and every name in `also`) to `to` (None: the family's neutral concept);
+    `moderate` maps it to itself plus the weighted concepts of `toward` (UCE's debiasing with given shares).
+    """
+
+    kind: Literal["erase", "replace", "moderate"]
+    concept: str
+    also: tuple[str, ...] = ()
+    to: str | None = None
+    toward: tuple[tuple[str, float], ...] = ()
+    method: str | None = None
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    keys: KeyRule | None = None
+    strength: Strength = 1.0
+    scale: float = 1.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The concept and its other names, in the order given."""
+        return (self.concept, *self.also)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preserve(Placed):
+    """What must stay: concepts go through the same contexts as the edits, prompts stand as they are."""
+
+    concepts: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    weight: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Placed):
+    """Which matrices: roles (`k`, `v`), then fnmatch patterns over the parameter names."""
+
+    roles: tuple[str, ...] = ("k", "v")
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constraints(Placed):
+    """Bounds that a build must meet; all are maxima, None asks nothing. Definitions stand in DESIGN 5."""
+
+    erase_residual: float | None = None
+    preserve_drift: float | None = None
+    unconditional_drift: float | None = None
+    rank: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureCheck(Placed):
+    """`verify.images`: pictures before and after, judged by a detector."""
+
+    detector: str
+    prompts_per_concept: int = 20
+    erased_at_most: float | None = None
+    kept_loss_at_most: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest(Placed):
+    """A whole request. `files` of `preserve` are already read into `kept`; `digest` is sha256 over the source text."""
+
+    source: Source
+    digest: str
+    model: str
+    edits: tuple[Request, ...]
+    preserve: Preserve = Preserve()
+    kept: tuple[str, ...] = ()
+    contexts: tuple[str, ...] | None = None
+    choice: Choice = Choice()
+    constraints: Constraints = Constraints()
+    pictures: PictureCheck | None = None
+    emit: tuple[str, ...] = ()
+    seed: int = 0
