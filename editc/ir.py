@@ -79,8 +79,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Kept:
-    """Rows that must not move: `moment` (d_in, d_in) is their weighted second moment as the solver sees it, and
-    `rows` (d_in, n) the preserved prompts' own rows, by which drift is measured; `empty` (d_in, t) the empty prompt's."""
+    """Rows that must not move: `moment` (d_in, d_in) is their weighted second moment as the solver sees it,
+    `rows` (d_in, n) the preserved prompts' own, by which drift is measured, `empty` (d_in, t) the empty prompt's."""
 
     moment: Array
     rows: Array
@@ -93,12 +93,14 @@ class System:
     """One joint least-squares problem over a group of sites that see the same input.
 
     `weights` yields each W (d_out, d_in) in float64, in the order of the group's sites; it may read from disk,
-    so a method goes through it once. `blocks` is one per request.
+    so a method goes through it once. `blocks` is one per request. `ridge` is the lambda that suits the scale of the
+    weights in `blocks` and `kept`; a method's own `lamb`, where the manifest gives one, goes before it.
     """
 
     blocks: tuple[Block, ...]
     kept: Kept
     weights: Sequence[Array]
+    ridge: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,7 @@ class Factors:
 
 @dataclass(frozen=True)
 class Delta:
-    """The artefact in memory. `factors` by group; `claims` as JSON values; `edits` say concept, target, method, options.
+    """The artefact in memory. `factors` by group; `claims` are JSON values; `edits` say concept, target, method, options.
 
     `encoder` is the fingerprint of the text encoder whose embeddings the keys are ('' when none was used).
     """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -12,6 +14,7 @@ KeyRule: TypeAlias = Literal["aligned", "last", "span"]
 Strength: TypeAlias = float | Literal["auto"]
 
 _NOWHERE: Mapping[str, Span] = MappingProxyType({})
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")   # YAML's own, so that lines are counted as its marks count them
 
 
 @dataclass(frozen=True, order=True)
@@ -25,17 +28,39 @@ class Span:
 
 @dataclass(frozen=True)
 class Source:
-    """A text that diagnostics point into: its name as the user typed it, and its characters."""
+    """A text that diagnostics point into: its name as the user typed it, and its characters.
+
+    `overrides` are the `KEY=VALUE` of `--set`. They are counted as lines after the last one of the text, so that every
+    Span of a manifest can be shown with its source, whether the value came from the file or from the command line.
+    """
 
     name: str
     text: str
+    overrides: tuple[str, ...] = ()
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """The lines of the text, then one `--set KEY=VALUE` for each override."""
+        return (*_LINE_BREAK.split(self.text), *(f"--set {override}" for override in self.overrides))
+
+    def line(self, number: int) -> str:
+        """Line `number` (1-based) without its line break; empty beyond the end."""
+        return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
+
+    def is_override(self, span: Span) -> bool:
+        """True if `span` stands in a `--set` and not in the file."""
+        return span.line > len(self.lines) - len(self.overrides)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """A manifest block that remembers where each of its fields stands; `""` is the block itself."""
+    """A manifest block that remembers where each of its fields stands; `""` is the block itself.
 
-    spans: Mapping[str, Span] = field(default=_NOWHERE, compare=False, repr=False)
+    `"concepts"` is a field's value, `"concepts.0"` an item of it, `"concepts:"` its key. A field that was given but could
+    not be read has a place all the same.
+    """
+
+    spans: Mapping[str, Span] = field(default_factory=lambda: _NOWHERE, compare=False, repr=False)
 
     def at(self, name: str = "") -> Span | None:
         """The place of field `name`, else of the block, else None (for a value made in Python)."""
@@ -114,11 +139,21 @@ class Manifest(Placed):
     digest: str
     model: str
     edits: tuple[Request, ...]
-    preserve: Preserve = Preserve()
+    preserve: Preserve = field(default_factory=Preserve)
     kept: tuple[str, ...] = ()
     contexts: tuple[str, ...] | None = None
-    choice: Choice = Choice()
-    constraints: Constraints = Constraints()
+    choice: Choice = field(default_factory=Choice)
+    constraints: Constraints = field(default_factory=Constraints)
     pictures: PictureCheck | None = None
     emit: tuple[str, ...] = ()
     seed: int = 0
+
+    @property
+    def method(self) -> str | None:
+        """The method that the edits name (they are solved together, so they name at most one); None: the family's."""
+        return next((edit.method for edit in self.edits if edit.method is not None), None)
+
+    @property
+    def options(self) -> Mapping[str, Scalar]:
+        """The options that the edits give to the method, together."""
+        return {name: value for edit in self.edits for name, value in edit.options.items()}

@@ -1,0 +1,62 @@
+"""Unified Concept Editing (Gandikota et al., WACV 2024, arXiv 2308.14761): one ridge problem for every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from editc.ir import Array, Block, Edit, Stats, System
+from editc.numerics import ridge
+
+
+@dataclass(frozen=True)
+class UCE:
+    """Map each key of a concept to its target, keep what is preserved (eq. 7 of the paper).
+
+    W' = W (I + (T - C) A C^T G^-1),  G = C A C^T + preserve_scale S + lamb I
+
+    With keys C and targets T (d_in, m), weights A = erase_scale diag(a), kept second moment S (d_in, d_in).
+
+    lamb: ridge towards the old weights; left out, what suits the key rule (0.5 as published for last and span keys,
+        0.001 for aligned keys, whose weights are means).
+    erase_scale: weight of the edited keys (published: 1).
+    preserve_scale: weight of the kept rows (published: 1).
+    technique: `replace` sends a key to its target; `tensor` (the 2023 code) to the target less its projection on the
+        old value, with one scalar per concept and layer, which makes the edit low-rank and not shared.
+    """
+
+    lamb: float | None = None
+    erase_scale: float = 1.0
+    preserve_scale: float = 1.0
+    technique: Literal["replace", "tensor"] = "replace"
+
+    def __call__(self, system: System) -> Edit:
+        """The joint edit of all blocks; raises SingularError or NonFiniteError."""
+        keys, targets, weights = stacked(system.blocks, self.erase_scale)
+        lamb = system.ridge if self.lamb is None else self.lamb
+        solved = ridge.solve(keys, targets, weights, self.preserve_scale * system.kept.moment, lamb)
+        stats = Stats(solved.factor.condition, solved.residual, solved.right.shape[0])
+        if self.technique == "replace":
+            return Edit("shared", (solved.left,), (solved.right,), stats)
+        return Edit("low-rank", tuple(tensor_move(W, system.blocks) for W in system.weights), (solved.right,), stats)
+
+
+def stacked(blocks: Sequence[Block], scale: float) -> tuple[Array, Array, Array]:
+    """Keys and targets (d_in, m) of all blocks side by side, strength applied, and their weights (m,) times `scale`."""
+    keys = np.hstack([block.keys for block in blocks])
+    targets = np.hstack([ridge.toward(block.keys, block.targets, block.strength) for block in blocks])
+    return keys, targets, scale * np.concatenate([block.weights for block in blocks])
+
+
+def tensor_move(W: Array, blocks: Sequence[Block]) -> Array:
+    """Columns strength W (t - (1 + a) c), (d_out, m), with a = <W C, W T> / |W C|^2 over each concept's block."""
+    columns = []
+    for block in blocks:
+        old, new = W @ block.keys, W @ block.targets
+        size = float(np.vdot(old, old))
+        share = float(np.vdot(old, new)) / size if size else 0.0
+        columns.append(block.strength * (new - (1.0 + share) * old))
+    return np.hstack(columns)
