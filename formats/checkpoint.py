@@ -1,0 +1,165 @@
+"""A model on disk, read lazily: headers when a component is opened, then one tensor at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from editc.diagnostics import fail
+from editc.formats import folders, places, tensors
+from editc.formats.header import Header, read_header
+from editc.ir import Array
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where a tensor is: `nbytes` bytes at `offset` of `file`, row-major and little-endian."""
+
+    file: Path
+    offset: int
+    nbytes: int
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass
+class Checkpoint:
+    """One component's tensors; fulfils the port `Weights`. `bytes_read` counts tensor bytes, not headers.
+
+    Raises E619 for a name that is not here, E616 where a dtype has no exact float64, E612 for a file that shrank.
+    """
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    bytes_read: int = 0
+
+    def names(self) -> Sequence[str]:
+        """Tensor names, sorted."""
+        return sorted(self.tensors)
+
+    def where(self, name: str) -> Tensor:
+        """File, offset, dtype and shape of a tensor."""
+        if name not in self.tensors:
+            raise fail("E619", f"there is no tensor '{name}' in component '{self.name}'", place=name)
+        return self.tensors[name]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape as stored."""
+        return self.where(name).shape
+
+    def dtype(self, name: str) -> str:
+        """Safetensors dtype."""
+        return self.where(name).dtype
+
+    def raw(self, name: str) -> bytes:
+        """The stored bytes."""
+        tensor = self.where(name)
+        self.bytes_read += tensor.nbytes
+        return read_range(tensor.file, tensor.offset, tensor.nbytes)
+
+    def read(self, name: str) -> Array:
+        """The tensor in float64, exact."""
+        tensor = self.where(name)
+        if tensor.dtype not in tensors.EDITABLE:
+            known = ", ".join(tensors.EDITABLE)
+            raise fail(
+                "E616",
+                f"tensor '{name}' is stored as {tensor.dtype}; editc reads and edits {known}",
+                place=str(tensor.file),
+                help="edit the weights before they are quantised, then quantise the result",
+            )
+        return tensors.decode(self.raw(name), tensor.dtype, tensor.shape)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on disk: `components` maps names to the folder (or single file) of each.
+
+    A pipeline has named components. A bare folder or file is one component, whatever name it is asked for by.
+    """
+
+    place: str
+    path: Path
+    kind: Literal["pipeline", "folder", "file"]
+    components: Mapping[str, Path]
+
+    def component(self, name: str = "") -> Checkpoint:
+        """The tensors of one component, headers read and checked. Raises E615 when the model has no such part."""
+        if self.kind != "pipeline":
+            ((only, place),) = self.components.items()
+            return open_component(only, place)
+        if name not in self.components:
+            raise fail(
+                "E615",
+                f"the model has no component '{name}'",
+                place=self.place,
+                help=f"its components are: {', '.join(sorted(self.components))}",
+            )
+        return open_component(name, self.components[name])
+
+
+def open_model(place: str | Path) -> Model:
+    """The model that `place` names; only folder listings are read.
+
+    A diffusers or transformers folder, a component's folder, a .safetensors file, a hub id with optional @revision
+    (local cache only), or `editc:demo`. Raises E610, E611, E614.
+    """
+    path = places.locate(str(place))
+    if path.is_file():
+        if path.suffix in folders.PICKLES:
+            raise folders.unsafe(path.name, path)
+        return Model(str(place), path, "file", {path.stem: path})
+    parts = {child.name: child for child in sorted(path.iterdir()) if child.is_dir() and _is_part(child)}
+    pipeline = (path / "model_index.json").is_file() or not folders.has_weights(path)
+    if not pipeline:
+        return Model(str(place), path, "folder", {path.name: path})
+    if not any(folders.has_safetensors(part) for part in parts.values()):
+        folders.choose(next(iter(parts.values()), path))  # says why: pickles only, or nothing at all
+        raise fail("E611", "the folder holds no safetensors weights", place=str(place))
+    return Model(str(place), path, "pipeline", parts)
+
+
+def open_component(name: str, place: Path) -> Checkpoint:
+    """The tensors under `place`, a component's folder or one file."""
+    choice = folders.Choice((place,)) if place.is_file() else folders.choose(place)
+    headers = {file: read_header(file) for file in choice.files}
+    found: dict[str, Tensor] = {}
+    for file, header in headers.items():
+        for tensor, entry in header.entries.items():
+            if tensor in found:
+                raise _index_fault(f"tensor '{tensor}' is in {found[tensor].file.name} and in {file.name}", choice)
+            found[tensor] = Tensor(file, entry.start, entry.end - entry.start, entry.dtype, entry.shape)
+    for tensor, file in (choice.listed or {}).items():
+        if tensor not in headers[file].entries:
+            raise _index_fault(f"it lists tensor '{tensor}' in {file.name}, which does not hold it", choice)
+    return Checkpoint(name, found, _metadata(headers), choice.notes)
+
+
+def read_range(file: Path, offset: int, size: int) -> bytes:
+    """Exactly `size` bytes at `offset`. Raises E610 and, when the file is shorter now, E612."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            raw = stream.read(size)
+    except OSError as error:
+        raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(file)) from error
+    if len(raw) != size:
+        raise fail("E612", f"the file ended {size - len(raw)} bytes early while it was read", place=str(file))
+    return raw
+
+
+def _is_part(folder: Path) -> bool:
+    return not folder.name.startswith(".") and folders.has_weights(folder)
+
+
+def _metadata(headers: Mapping[Path, Header]) -> Mapping[str, str]:
+    return next(iter(headers.values())).metadata if len(headers) == 1 else {}
+
+
+def _index_fault(reason: str, choice: folders.Choice) -> Exception:
+    help_text = "fetch the model again: its index and its shards are not from the same version"
+    return fail("E613", f"the shards do not fit together: {reason}", place=str(choice.index), help=help_text)

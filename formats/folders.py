@@ -1,0 +1,157 @@
+"""Which weight files make up a component folder: one file, or the shards of an index; the plain variant first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from editc.diagnostics import EditcError, fail
+from editc.formats.header import strict_json
+
+STEMS = ("diffusion_pytorch_model", "model")
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+
+_ADAPTERS = re.compile(r"(adapter_model|pytorch_lora_weights)")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The weight files of one component; `listed` maps tensor names to files where an index says so."""
+
+    files: tuple[Path, ...]
+    listed: dict[str, Path] | None = None
+    index: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+def has_weights(folder: Path) -> bool:
+    """True when the folder itself holds weights in any format, readable or not."""
+    return any(path.suffix in (".safetensors", *PICKLES) or _is_index(path.name) for path in _files(folder))
+
+
+def has_safetensors(folder: Path) -> bool:
+    """True when the folder itself holds safetensors weights."""
+    return any(path.suffix == ".safetensors" or _is_index(path.name) for path in _files(folder))
+
+
+def choose(folder: Path) -> Choice:
+    """The files to read. Raises E611 (no safetensors) and E613 (ambiguous, or an index that does not hold)."""
+    names = [path.name for path in _files(folder)]
+    taken = _taken(names, folder)
+    choice = _sharded(folder / taken) if _is_index(taken) else Choice((folder / taken,))
+    used = {taken, *(path.name for path in choice.files)}
+    return Choice(choice.files, choice.listed, choice.index, _notes(folder, taken, used, names))
+
+
+def _taken(names: Sequence[str], folder: Path) -> str:
+    for stem in STEMS:
+        plain, index = f"{stem}.safetensors", f"{stem}.safetensors.index.json"
+        if plain in names and index in names:
+            raise _ambiguous(f"it holds both {plain} and {index}, and loaders differ in which they take", folder)
+        if plain in names or index in names:
+            return plain if plain in names else index
+    variants = [name for name in names if _variant(name)]
+    if variants:
+        half = [name for name in variants if _variant(name) == "fp16"]
+        return _only(half or variants, folder)
+    others = [n for n in names if n.endswith(".safetensors") and not _ADAPTERS.search(n) and not _SHARD.search(n)]
+    if others:
+        return _only(others, folder)
+    raise _nothing(names, folder)
+
+
+def _variant(name: str) -> str | None:
+    """`fp16` for model.fp16.safetensors and model.safetensors.index.fp16.json, None for names of another kind."""
+    stems = "|".join(STEMS)
+    match = re.fullmatch(rf"(?:{stems})\.(?:(\w+)\.safetensors|safetensors\.index\.(\w+)\.json)", name)
+    return (match[1] or match[2]) if match else None
+
+
+def _only(names: Sequence[str], folder: Path) -> str:
+    if len(names) > 1:
+        raise _ambiguous(f"it holds {', '.join(names[:6])}, and none is the plain one", folder)
+    return names[0]
+
+
+def _sharded(index: Path) -> Choice:
+    listed = {name: index.parent / file for name, file in _weight_map(index).items()}
+    files = tuple(sorted(set(listed.values())))
+    missing = [path.name for path in files if not path.is_file()]
+    if missing:
+        raise fail(
+            "E613",
+            f"the index lists {len(missing)} shard(s) that are not there: {', '.join(missing[:4])}",
+            place=str(index),
+            help="fetch the model again, all of its shards",
+        )
+    return Choice(files, listed, index)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    try:
+        document: Any = strict_json(index.read_bytes())
+    except OSError as error:
+        raise fail("E610", f"the index cannot be read: {error.strerror}", place=str(index)) from error
+    except ValueError as error:
+        raise _broken_index(f"it is not valid JSON: {str(error)[:200]}", index) from error
+    table = document.get("weight_map") if isinstance(document, dict) else None
+    if not isinstance(table, dict) or not table:
+        raise _broken_index("it has no weight_map", index)
+    for name, file in table.items():
+        if not isinstance(file, str) or not re.fullmatch(r"[^/\\\0]+\.safetensors", file):
+            raise _broken_index(f"'{name[:200]}' is said to be in {str(file)[:200]!r}, which is not a shard's name", index)
+    return table
+
+
+def _notes(folder: Path, taken: str, used: set[str], names: Sequence[str]) -> tuple[str, ...]:
+    """What else a loader might read from this folder, and which an edit therefore would not reach."""
+    weights = [n for n in names if n not in used and (n.endswith((".safetensors", *PICKLES)) or _is_index(n))]
+    left = [name for name in weights if name not in ("training_args.bin", "scheduler.bin", "optimizer.pt")]
+    if not left:
+        return ()
+    more = f" and {len(left) - 4} more" if len(left) > 4 else ""
+    return (f"{folder.name}: {taken} is taken; {', '.join(left[:4])}{more} beside it is neither read nor edited",)
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+    except OSError as error:
+        raise fail("E610", f"the folder cannot be read: {error.strerror}", place=str(folder)) from error
+
+
+def _is_index(name: str) -> bool:
+    return re.search(r"\.safetensors\.index(\.\w+)?\.json$", name) is not None
+
+
+def _nothing(names: Sequence[str], folder: Path) -> EditcError:
+    pickles = [name for name in names if name.endswith(PICKLES)]
+    shards = [name for name in names if _SHARD.search(name) and name.endswith(".safetensors")]
+    if shards:
+        return _broken_index(f"{len(shards)} shards are there but no index.json that lists them", folder)
+    if pickles:
+        return unsafe(pickles[0], folder)
+    return fail("E611", "the folder holds no safetensors weights", place=str(folder))
+
+
+def unsafe(name: str, place: Path) -> EditcError:
+    """The error for weights that exist only as a pickle."""
+    return fail(
+        "E611",
+        f"the weights are only there as '{name}', a format that can run code when it is opened; editc never opens it",
+        place=str(place),
+        help="convert to safetensors first: load the model where you trust it and call save_pretrained(..., safe_serialization=True)",
+    )
+
+
+def _ambiguous(reason: str, folder: Path) -> EditcError:
+    help_text = "move the files that are not in use elsewhere, or give the one .safetensors file as the model"
+    return fail("E613", f"it is not clear which weights this folder means: {reason}", place=str(folder), help=help_text)
+
+
+def _broken_index(reason: str, index: Path) -> EditcError:
+    return fail("E613", f"the index of the shards does not hold: {reason}", place=str(index), help="fetch the model again")

@@ -1,0 +1,159 @@
+"""The header of a safetensors file, read strictly: what is not exactly right is refused (E612), never repaired."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from editc.diagnostics import EditcError, fail
+from editc.formats.tensors import BITS, nbytes
+
+MAX_HEADER = 100_000_000
+"""Bytes of JSON at most: the limit of the safetensors library, which keeps a lying length from eating the memory."""
+
+_MAX_DIMENSIONS = 32
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor: its dtype and shape, and its bytes [start, end) counted from the beginning of the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """A whole header: tensors by name, the metadata, and the offset of the first tensor byte."""
+
+    entries: Mapping[str, Entry]
+    metadata: Mapping[str, str]
+    data: int
+
+
+def read_header(path: Path) -> Header:
+    """The header of the file at `path`; no tensor is read. Raises E610 (cannot be opened) and E612 (malformed)."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            prefix = file.read(8)
+            length = _length(prefix, size, str(path))
+            return parse_header(file.read(length), size, str(path))
+    except OSError as error:
+        raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(path)) from error
+
+
+def parse_header(text: bytes, size: int, place: str) -> Header:
+    """The header from its JSON bytes; `size` is that of the whole file. Raises E612."""
+    if len(text) > size - 8:
+        raise _malformed("the file ends inside its header", place)
+    document = _document(text, place)
+    metadata = _metadata(document.pop("__metadata__", {}), place)
+    start = 8 + len(text)
+    entries = {name: _entry(name, value, start, place) for name, value in document.items()}
+    _check_layout(entries, start, size, place)
+    return Header(entries, metadata, start)
+
+
+def strict_json(text: bytes | str) -> Any:
+    """JSON without duplicate keys, NaN and Infinity. Raises ValueError for everything else that is wrong too."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _length(prefix: bytes, size: int, place: str) -> int:
+    if len(prefix) < 8:
+        raise _malformed(f"it has {size} bytes; a safetensors file begins with an 8-byte length", place)
+    length = int.from_bytes(prefix, "little")
+    if length > MAX_HEADER:
+        raise _malformed(f"it claims a header of {length} bytes; {MAX_HEADER} is the limit", place)
+    if length > size - 8:
+        raise _malformed(f"it claims a header of {length} bytes, but only {size - 8} follow", place)
+    return length
+
+
+def _document(text: bytes, place: str) -> dict[str, Any]:
+    if not text.startswith(b"{"):
+        raise _malformed("its header does not begin with '{'", place)
+    try:
+        document = strict_json(text.decode("utf-8"))
+        for name in document:
+            name.encode("utf-8")
+    except ValueError as error:
+        raise _malformed(f"its header is not valid JSON: {_brief(error)}", place) from error
+    return dict(document)
+
+
+def _metadata(value: Any, place: str) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise _malformed("its __metadata__ is not a map of texts to texts", place)
+    return value
+
+
+def _entry(name: str, value: Any, data: int, place: str) -> Entry:
+    shown = name if len(name) < 200 else name[:200] + "..."
+    if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
+        raise _malformed(f"tensor '{shown}' does not have exactly dtype, shape and data_offsets", place)
+    dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in BITS:
+        raise _malformed(f"tensor '{shown}' has the unknown dtype {str(dtype)[:40]!r}", place)
+    if not _counts(shape) or len(shape) > _MAX_DIMENSIONS:
+        raise _malformed(f"tensor '{shown}' has a shape that is not a short list of sizes", place)
+    if not _counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise _malformed(f"tensor '{shown}' has data_offsets that are not [begin, end]", place)
+    if nbytes(dtype, tuple(shape)) != offsets[1] - offsets[0]:
+        held = offsets[1] - offsets[0]
+        raise _malformed(f"tensor '{shown}' is {dtype} {shape} but holds {held} bytes", place)
+    return Entry(dtype, tuple(shape), data + offsets[0], data + offsets[1])
+
+
+def _check_layout(entries: Mapping[str, Entry], start: int, size: int, place: str) -> None:
+    """Tensors must follow one another without a gap or overlap, and fill the file to its last byte."""
+    position, last = start, "the header"
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
+        if entry.start != position:
+            fault = "overlaps" if entry.start < position else "leaves a gap after"
+            raise _malformed(f"tensor '{name[:200]}' {fault} {last[:200]}", place)
+        position, last = entry.end, f"tensor '{name}'"
+    if position > size:
+        raise _malformed(f"it is truncated: {position} bytes are needed, {size} are there", place)
+    if position < size:
+        raise _malformed(f"{size - position} bytes after {last[:200]} belong to no tensor", place)
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(n) is int and 0 <= n < 1 << 63 for n in value)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the key '{name[:200]}' stands twice")
+        found[name] = value
+    return found
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _brief(error: Exception) -> str:
+    return str(error)[:200]
+
+
+def _malformed(reason: str, place: str) -> EditcError:
+    return fail(
+        "E612",
+        f"this is not a well-formed safetensors file: {reason}",
+        place=place,
+        help="fetch or save the file again, and compare its size and sha256 with the publisher's",
+    )

@@ -1,0 +1,88 @@
+"""From what the user typed to a folder or file on this disk: paths, hub ids in the local cache, the bundled model.
+
+Nothing is downloaded. A hub cache is read by its layout, `models--org--name/{refs,snapshots,blobs}`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import editc.diagnostics
+from editc.diagnostics import fail
+
+DEMO = "editc:demo"
+
+_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
+
+
+def locate(place: str) -> Path:
+    """The absolute path that `place` names. A folder's own links are resolved, a file's last link is kept.
+
+    Raises E610 (there is no such thing) and E614 (a hub id, but not in the local cache).
+    """
+    if place == DEMO:
+        return _existing(demo_model(), place)
+    path = Path(place).expanduser()
+    if path.exists():
+        return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+    match = _HUB_ID.fullmatch(place)
+    if match and not place.startswith(".") and not place.endswith(".safetensors"):
+        return _snapshot(match["repo"], match["revision"] or "main", place)
+    return _existing(path, place)
+
+
+def demo_model() -> Path:
+    """The bundled pipeline folder."""
+    return Path(editc.diagnostics.__file__).resolve().parent / "demo" / "model"
+
+
+def hub_cache() -> Path:
+    """The folder in which huggingface_hub keeps models, by the same environment variables in the same order."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if os.environ.get(name):
+            return Path(os.environ[name]).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
+    return Path(home).expanduser() / "hub"
+
+
+def _snapshot(repo: str, revision: str, place: str) -> Path:
+    folder = hub_cache() / f"models--{repo.replace('/', '--')}"
+    snapshots = folder / "snapshots"
+    if not snapshots.is_dir():
+        raise fail(
+            "E614",
+            f"there is no path '{place}', and no model '{repo}' in the local hub cache {hub_cache()}",
+            place=place,
+            help=f"fetch it first, for instance with `hf download {repo}`; editc itself downloads nothing",
+        )
+    kept = sorted(path.name for path in snapshots.iterdir() if path.is_dir())
+    found = _commit(folder, revision, kept)
+    if found is None:
+        known = ", ".join(kept) or "none"
+        help_text = f"revisions that are here: {known}; name one as {repo}@REVISION, or fetch the one you want"
+        raise fail("E614", f"'{repo}' is in the hub cache, but not its revision '{revision}'", place=place, help=help_text)
+    return (snapshots / found).resolve()
+
+
+def _commit(folder: Path, revision: str, kept: list[str]) -> str | None:
+    """The snapshot that a branch, tag or (abbreviated) commit means."""
+    reference = folder / "refs" / revision
+    if ".." not in revision.split("/") and not revision.startswith("/") and reference.is_file():
+        commit = reference.read_text(encoding="ascii", errors="replace").strip()
+        return commit if commit in kept else None
+    matches = [name for name in kept if name == revision or (len(revision) >= 7 and name.startswith(revision))]
+    return matches[0] if len(matches) == 1 else None
+
+
+def _existing(path: Path, place: str) -> Path:
+    if not path.exists():
+        raise fail(
+            "E610",
+            f"there is no model at '{place}'",
+            place=place,
+            help="give a diffusers or transformers folder, a .safetensors file, a hub id in the local cache, or editc:demo",
+        )
+    return path

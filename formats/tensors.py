@@ -1,0 +1,96 @@
+"""Raw tensor bytes and float64, for the dtypes of safetensors; no torch, no ml_dtypes.
+
+Every conversion to a narrower dtype rounds once, to nearest, ties to even. Bytes are row-major, little-endian.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from math import prod
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.ir import Array
+
+BITS: Mapping[str, int] = MappingProxyType(
+    {
+        **{"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "C64": 64, "BOOL": 8},
+        **{f"{sign}{bits}": bits for sign in "IU" for bits in (8, 16, 32, 64)},
+        **dict.fromkeys(("F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E5M2FNUZ", "F8_E4M3FNUZ"), 8),
+        **{"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4},
+    }
+)
+"""Bits of one element of every dtype that a safetensors header may name (safetensors 0.8)."""
+
+EDITABLE = ("F64", "F32", "F16", "BF16")
+"""The dtypes that can be read to float64 without loss and written back with one rounding."""
+
+_NUMPY = MappingProxyType({"F64": "<f8", "F32": "<f4", "F16": "<f2"})
+
+
+def nbytes(dtype: str, shape: tuple[int, ...]) -> int | None:
+    """Bytes of a tensor, or None when its bits do not fill whole bytes."""
+    bits = BITS[dtype] * prod(shape)
+    return None if bits % 8 else bits // 8
+
+
+def decode(raw: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
+    """The tensor in float64, exact. `dtype` is one of EDITABLE."""
+    if dtype == "BF16":
+        wide = np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)
+        return wide.view(np.float32).astype(np.float64).reshape(shape)
+    return np.frombuffer(raw, _NUMPY[dtype]).astype(np.float64).reshape(shape)
+
+
+def encode(values: Array, dtype: str) -> bytes:
+    """The bytes of `values` in `dtype`, each rounded once; what is too large becomes infinite (see `is_finite`)."""
+    if dtype == "BF16":
+        return _to_bfloat16(values).astype("<u2").tobytes()
+    with np.errstate(over="ignore", under="ignore"):
+        return values.astype(_NUMPY[dtype]).tobytes()
+
+
+def is_finite(raw: bytes, dtype: str) -> bool:
+    """True when no element is infinite or NaN; looks at exponent bits only."""
+    width, mask = {"F64": ("<u8", 0x7FF << 52), "F32": ("<u4", 0xFF << 23), "F16": ("<u2", 0x1F << 10)}.get(
+        dtype, ("<u2", 0xFF << 7)
+    )
+    bits = np.frombuffer(raw, width)
+    limit = bits.dtype.type(mask)
+    return not bool(np.any((bits & limit) == limit))
+
+
+def _to_bfloat16(values: Array) -> NDArray[np.uint16]:
+    """uint16 patterns. float64 -> float32 rounded to odd -> nearest even: the second rounding then sees whether
+    anything was cut off, so both together are one correct rounding (Boldo and Melquiond, 2008)."""
+    bits = _to_odd_float32(np.ascontiguousarray(values, np.float64))
+    rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    special = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
+    quiet = bits | np.uint32(0x00400000)
+    chosen: NDArray[np.uint32] = np.where(special, quiet, rounded) >> np.uint32(16)
+    return chosen.astype(np.uint16)
+
+
+def _to_odd_float32(values: Array) -> NDArray[np.uint32]:
+    """float32 patterns cut toward zero, with the last bit set wherever something was cut off."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        near = values.astype(np.float32)
+    wide = near.astype(np.float64)
+    inexact = (wide != values) & ~np.isnan(values)
+    away = inexact & (np.abs(wide) > np.abs(values))
+    bits = near.view(np.uint32) - away.astype(np.uint32)
+    return bits | inexact.astype(np.uint32)
+
+
+def sha256(raw: bytes) -> str:
+    """Hex digest."""
+    return hashlib.sha256(raw).hexdigest()
+
+
+def transposed(raw: bytes, dtype: str, shape: tuple[int, int]) -> bytes:
+    """The bytes of the transpose of a matrix."""
+    item = np.dtype(f"<u{BITS[dtype] // 8}")
+    return np.frombuffer(raw, item).reshape(shape).T.tobytes()
