@@ -54,7 +54,8 @@ def _crescent() -> Points:
     inner = np.linspace(1.62 * np.pi, 0.38 * np.pi, 20)
     rim = np.stack([np.cos(outer), np.sin(outer)], axis=1)
     bite = np.stack([0.42 + 0.78 * np.cos(inner), 0.78 * np.sin(inner)], axis=1)
-    return np.concatenate([rim, bite]) + np.array([0.1, 0.0])
+    shape: Points = np.concatenate([rim, bite]) + np.array([0.1, 0.0])
+    return shape
 
 
 def _flower() -> tuple[Part, ...]:

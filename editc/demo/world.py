@@ -151,16 +151,14 @@ def _placed(scene: Scene, rng: np.random.Generator) -> tuple[Part, ...]:
     angle = rng.uniform(-0.21, 0.21)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return tuple(
-        Part((part.points @ turn.T * radius + centre) * SUPERSAMPLING, part.ink, part.open) for part in SHAPES[scene.object]
+        Part((part.points @ turn.T * radius + centre) * SUPERSAMPLING, part.ink, part.open)
+        for part in SHAPES[scene.object]
     )
 
 
 def _put_object(canvas: Field, scene: Scene, parts: tuple[Part, ...]) -> Field:
     inks = _palette(scene)
-    if scene.style == "outline":
-        index = _strokes(parts, width=7)
-    else:
-        index = _fills(parts)
+    index = _strokes(parts, width=7) if scene.style == "outline" else _fills(parts)
     if scene.style == "pencil":
         stroke = _strokes(parts, width=5)
         index = np.where(stroke > 0, stroke, np.where(_HATCH, index, 0))
@@ -214,7 +212,7 @@ def _make_backdrops() -> dict[str, Field]:
     wave = (y + np.rint(1.5 * np.sin(x * np.pi / 8)).astype(int)) % 8 < 2
     blades = ((x + 3 * (y // 4)) % 6 == 0) & (y % 4 < 3)
     grains = ((x * 5 + y * 3) % 14 == 0) & (y % 2 == 0)
-    stars = ((x * 7 + y * 11) % 41 == 0)
+    stars = (x * 7 + y * 11) % 41 == 0
     return {
         "plain": _two_tone(np.zeros_like(x, dtype=bool), (250, 250, 250), (250, 250, 250)),
         "sea": _two_tone(wave, (165, 205, 245), (215, 238, 255)),

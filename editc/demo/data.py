@@ -1,0 +1,69 @@
+"""Pictures rendered for training, with their scenes as label numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from editc.demo.world import BACKGROUNDS, COLOURS, NOTHING, OBJECTS, OWN, SIZE, STYLES, Scene, draw_scene, render
+
+LABELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "object": (*OBJECTS, NOTHING),
+        "colour": (*COLOURS, OWN),
+        "background": tuple(BACKGROUNDS),
+        "style": tuple(STYLES),
+        "stamp": ("no", "yes"),
+    }
+)
+"""Attribute -> its classes, in the order of the classifier's outputs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """Pictures (n, 32, 32, 3) and the scene of each."""
+
+    images: npt.NDArray[np.uint8]
+    scenes: tuple[Scene, ...]
+
+
+def make_pictures(count: int, seed: int, nothing_share: float = 0.04) -> Pictures:
+    """`count` rendered scenes, drawn at random."""
+    rng = np.random.default_rng(seed)
+    scenes = tuple(draw_scene(rng, nothing_share) for _ in range(count))
+    images = np.empty((count, SIZE, SIZE, 3), dtype=np.uint8)
+    for i, scene in enumerate(scenes):
+        images[i] = render(scene, rng)
+    return Pictures(images, scenes)
+
+
+def label_numbers(scenes: tuple[Scene, ...]) -> npt.NDArray[np.int64]:
+    """Class numbers (n, 5) in the order of LABELS."""
+    rows = [[LABELS[a].index(value) for a, value in _said(scene).items()] for scene in scenes]
+    return np.array(rows, dtype=np.int64)
+
+
+def to_tensor(images: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """Pictures (n, h, w, 3) as a float tensor (n, 3, h, w), -1 to 1."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def to_images(pictures: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """The inverse of `to_tensor`, clipped and rounded."""
+    scaled = (pictures.detach().float().clamp(-1, 1) + 1.0) * 127.5
+    return scaled.round().permute(0, 2, 3, 1).to(torch.uint8).numpy()
+
+
+def _said(scene: Scene) -> dict[str, str]:
+    return {
+        "object": scene.object,
+        "colour": scene.colour,
+        "background": scene.background,
+        "style": scene.style,
+        "stamp": "yes" if scene.stamp else "no",
+    }

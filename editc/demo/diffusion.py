@@ -1,0 +1,176 @@
+"""Training of UNet and text encoder on cached latents, by a few processes that average their gradients."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch.nn import functional
+
+from editc.demo.captions import caption
+from editc.demo.data import make_pictures, to_tensor
+from editc.demo.networks import make_scheduler, make_text_encoder, make_tokenizer, make_unet, save_pipeline
+from editc.demo.schedule import DiffusionPlan, warmup_cosine
+from editc.demo.tokens import LENGTH
+from editc.demo.vae import encode, load_vae
+from editc.demo.world import Scene
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Latents:
+    """Scaled latent means and deviations (n, 4, 8, 8) with the scene of each."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+    scenes: tuple[Scene, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learner:
+    """What is trained, its running average, and what trains it."""
+
+    unet: Any
+    text: Any
+    tokenizer: Any
+    average: tuple[Any, Any]
+    optimizer: Any
+    parameters: tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """Where complete copies of a model in training go, and the finished classifier that goes with them."""
+
+    folder: Path
+    detector: Path
+
+
+def train_diffusion(plan: DiffusionPlan, work: Path, snapshots: Snapshots | None = None) -> None:
+    """Train in `plan.workers` processes on the autoencoder `work`/vae; save the averaged weights as `work`/model."""
+    from torch.multiprocessing.spawn import spawn
+
+    (work / "meeting").unlink(missing_ok=True)
+    spawn(_work, args=(plan, work, snapshots), nprocs=plan.workers)  # type: ignore[no-untyped-call]
+
+
+def _work(rank: int, plan: DiffusionPlan, work: Path, snapshots: Snapshots | None) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{work / 'meeting'}", rank=rank, world_size=plan.workers)
+    vae = load_vae(work / "vae")
+    latents = _cache_latents(plan, vae, rank)
+    torch.manual_seed(plan.seed)
+    learner = _make_learner(plan, work / f"tokenizer{rank}")
+    torch.manual_seed(plan.seed + 1 + rank)
+    _loop(plan, learner, latents, vae, rank, snapshots)
+    if rank == 0:
+        save_pipeline(work / "model", *learner.average, vae)
+    dist.destroy_process_group()
+
+
+def _cache_latents(plan: DiffusionPlan, vae: Any, rank: int) -> Latents:
+    """The latents of this process's own share of the pictures."""
+    pictures = make_pictures(plan.pictures, seed=1000 * plan.seed + rank)
+    with torch.autocast("cpu", torch.bfloat16):
+        mean, deviation = encode(vae, to_tensor(pictures.images))
+    return Latents(mean.float(), deviation.float(), pictures.scenes)
+
+
+def _make_learner(plan: DiffusionPlan, tokenizer_folder: Path) -> Learner:
+    tokenizer = make_tokenizer(tokenizer_folder)
+    unet, text = make_unet(), make_text_encoder(tokenizer)
+    average = (copy.deepcopy(unet).requires_grad_(False), copy.deepcopy(text).requires_grad_(False))
+    parameters = (*unet.parameters(), *text.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    return Learner(unet, text, tokenizer, average, optimizer, parameters)
+
+
+def _loop(
+    plan: DiffusionPlan, learner: Learner, latents: Latents, vae: Any, rank: int, snapshots: Snapshots | None
+) -> None:
+    """Run until the steps, or the minutes, are over; the rate follows whichever is further on."""
+    rng = np.random.default_rng(plan.seed + 100 + rank)
+    alphas = make_scheduler().alphas_cumprod
+    begin, saved, running, progress, step = time.monotonic(), 0.0, 0.0, 0.0, 0
+    while progress < 1.0:
+        minutes = (time.monotonic() - begin) / 60
+        progress = _agree(max(step / plan.steps, minutes / plan.minutes))
+        for group in learner.optimizer.param_groups:
+            group["lr"] = (
+                plan.rate * min(1.0, (step + 1) / plan.warmup) * warmup_cosine(int(progress * 10_000), 10_000, 0)
+            )
+        loss = _loss(plan, learner, latents, alphas, rng)
+        loss.backward()  # type: ignore[no-untyped-call]
+        _average_gradients(learner.parameters)
+        torch.nn.utils.clip_grad_norm_(learner.parameters, 1.0)
+        learner.optimizer.step()
+        learner.optimizer.zero_grad()
+        _follow(learner, min(plan.ema, (step + 1) / (step + 10)))
+        running, step = 0.98 * running + 0.02 * loss.item(), step + 1
+        if rank == 0 and step % 100 == 0:
+            print(
+                f"diffusion {step} loss {running / (1 - 0.98**step):.4f} {minutes:.1f} min, {progress:.1%}", flush=True
+            )
+        if rank == 0 and snapshots is not None and minutes - saved > plan.snapshot_minutes:
+            saved = minutes
+            _snapshot(snapshots, learner, vae)
+
+
+def _loss(
+    plan: DiffusionPlan, learner: Learner, latents: Latents, alphas: torch.Tensor, rng: np.random.Generator
+) -> torch.Tensor:
+    """The v-prediction error, weighted as the error of the picture times min(SNR, limit) (Hang et al. 2023, eq. 5)."""
+    chosen = torch.randint(len(latents.scenes), (plan.batch,))
+    clean = latents.mean[chosen] + latents.deviation[chosen] * torch.randn(plan.batch, *latents.mean.shape[1:])
+    times = torch.randint(0, len(alphas), (plan.batch,))
+    signal, noise_level = alphas[times].sqrt()[:, None, None, None], (1 - alphas[times]).sqrt()[:, None, None, None]
+    noise = torch.randn_like(clean)
+    tokens = _tokens(plan, learner.tokenizer, [latents.scenes[int(i)] for i in chosen], rng)
+    with torch.autocast("cpu", torch.bfloat16):
+        states = learner.text(tokens).last_hidden_state
+        guess = learner.unet(signal * clean + noise_level * noise, times, states).sample
+    error = functional.mse_loss(guess.float(), signal * noise - noise_level * clean, reduction="none").mean(
+        dim=(1, 2, 3)
+    )
+    ratio = alphas[times] / (1 - alphas[times])
+    return (error * ratio.clamp(max=plan.snr_limit) / (ratio + 1)).mean()
+
+
+def _tokens(plan: DiffusionPlan, tokenizer: Any, scenes: list[Scene], rng: np.random.Generator) -> torch.Tensor:
+    texts = ["" if rng.random() < plan.caption_dropout else caption(scene, rng) for scene in scenes]
+    encoded = tokenizer(texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
+    return torch.as_tensor(encoded.input_ids)
+
+
+def _agree(progress: float) -> float:
+    shared = torch.tensor([progress], dtype=torch.float64)
+    dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+    return float(shared)
+
+
+def _average_gradients(parameters: tuple[torch.Tensor, ...]) -> None:
+    """One sum over all processes of one flat buffer."""
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    flat = torch.cat([g.reshape(-1) for g in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for parameter, part in zip(parameters, torch.split(flat, [p.numel() for p in parameters]), strict=True):
+        parameter.grad = part.view_as(parameter)
+
+
+@torch.no_grad()
+def _follow(learner: Learner, decay: float) -> None:
+    slow = [p for module in learner.average for p in module.parameters()]
+    torch._foreach_lerp_(slow, list(learner.parameters), 1 - decay)
+
+
+def _snapshot(snapshots: Snapshots, learner: Learner, vae: Any) -> None:
+    """Leave a complete copy of the present state for whoever wants to look."""
+    save_pipeline(snapshots.folder / "model", *learner.average, vae)
+    shutil.copytree(snapshots.detector, snapshots.folder / "detector", dirs_exist_ok=True)

@@ -1,0 +1,119 @@
+"""Training of the classifier on renders that are blurred, noised, tinted and sent through the autoencoder."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageDraw
+from torch.nn import functional
+
+from editc.demo.data import LABELS, Pictures, label_numbers, make_pictures, to_tensor
+from editc.demo.detector import Detector, Network, load, make_network
+from editc.demo.schedule import DetectorPlan, warmup_cosine
+from editc.demo.vae import reconstruct
+from editc.demo.world import NOTHING, OWN, RGB, SIZE, Scene, render
+
+SMUDGE_SHARE = 0.05
+"""The share of training pictures with a shapeless smudge, to be called nothing."""
+
+
+def train_detector(plan: DetectorPlan, folder: Path) -> None:
+    """Train from nothing on augmented renders."""
+    torch.manual_seed(plan.seed)
+    images, labels = _training_set(plan, plan.pictures)
+    network = make_network(LABELS)
+    _fit(network, images, labels, plan.steps, plan.rate, plan.batch)
+    Detector(network, LABELS).save(folder)
+
+
+def finish_detector(plan: DetectorPlan, vae: Any, folder: Path, out: Path) -> None:
+    """Train on with half of the pictures reconstructed by the autoencoder."""
+    torch.manual_seed(plan.seed + 1)
+    images, labels = _training_set(plan, plan.softened)
+    images, labels = torch.cat([images, reconstruct(vae, images).float().clamp(-1, 1)]), torch.cat([labels, labels])
+    network = load(folder).network
+    _fit(network, images, labels, plan.finish_steps, plan.finish_rate, plan.batch)
+    Detector(network, LABELS).save(out)
+
+
+def augment(batch: torch.Tensor) -> torch.Tensor:
+    """Pictures (n, 3, 32, 32) with small tints, shifts of light, blur in a third of them, and noise."""
+    count = len(batch)
+    gain = 1.0 + 0.06 * torch.randn(count, 3, 1, 1)
+    out = batch * gain + 0.05 * torch.randn(count, 3, 1, 1)
+    blurred = functional.avg_pool2d(functional.pad(out, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    amount = torch.where(torch.rand(count) < 0.33, torch.rand(count) * 0.8, torch.zeros(count))[:, None, None, None]
+    out = out + amount * (blurred - out)
+    return out + 0.12 * torch.rand(count, 1, 1, 1) * torch.randn_like(out)
+
+
+def smudge(rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """A picture (32, 32, 3) of no object: a ragged blob, or scattered strokes, on a background."""
+    scene = Scene(NOTHING, OWN, _pick(rng, LABELS["background"]), "flat")
+    image = Image.fromarray(render(scene, rng))
+    pen = ImageDraw.Draw(image)
+    ink = tuple(int(c) for c in RGB[_pick(rng, tuple(RGB))])
+    if rng.random() < 0.5:
+        turn = np.linspace(0, 2 * np.pi, 9, endpoint=False)
+        radius = rng.uniform(1.0, 11.0, size=9)
+        middle = rng.uniform(10, 22, size=2)
+        pen.polygon(
+            [(middle[0] + r * np.cos(t), middle[1] + r * np.sin(t)) for r, t in zip(radius, turn, strict=True)],
+            fill=ink,
+        )
+    else:
+        for _ in range(int(rng.integers(1, 6))):
+            x, y = rng.uniform(2, SIZE - 2, size=2)
+            dx, dy = rng.uniform(-7, 7, size=2)
+            pen.line([(x, y), (x + dx, y + dy)], fill=ink, width=int(rng.integers(1, 4)))
+    return np.asarray(image)
+
+
+def losses(network: Network, batch: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy summed over the attributes; the style of a picture of nothing does not count."""
+    logits = network(batch)
+    total = torch.zeros(())
+    bare = labels[:, 0] == LABELS["object"].index(NOTHING)
+    for column, name in enumerate(LABELS):
+        target = labels[:, column].masked_fill(bare, -100) if name == "style" else labels[:, column]
+        total = total + functional.cross_entropy(logits[name], target, label_smoothing=0.02)
+    return total
+
+
+def _training_set(plan: DetectorPlan, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    pictures: Pictures = make_pictures(count, plan.seed, nothing_share=0.06)
+    labels = label_numbers(pictures.scenes)
+    rng = np.random.default_rng(plan.seed)
+    background = list(LABELS).index("background")
+    for i in range(int(count * SMUDGE_SHARE)):
+        pictures.images[i] = smudge(rng)
+        labels[i] = [LABELS["object"].index(NOTHING), LABELS["colour"].index(OWN), -100, 0, 0]
+    assert background == 2
+    return to_tensor(pictures.images), torch.from_numpy(labels)
+
+
+def _fit(network: Network, images: torch.Tensor, labels: torch.Tensor, steps: int, rate: float, batch: int) -> None:
+    network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.02)
+    begin = time.monotonic()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * warmup_cosine(step, steps, 100)
+        chosen = torch.randint(len(images), (batch,))
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = losses(network, augment(images[chosen]), labels[chosen])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        if step % 250 == 0:
+            print(f"detector {step}/{steps} loss {loss.item():.4f} {time.monotonic() - begin:.0f}s", flush=True)
+
+
+def _pick(rng: np.random.Generator, names: tuple[str, ...]) -> str:
+    return names[int(rng.integers(len(names)))]

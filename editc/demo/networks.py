@@ -1,0 +1,114 @@
+"""The networks of the demo model, small but of the same classes and layout as Stable Diffusion 1."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from editc.demo.captions import vocabulary
+from editc.demo.tokens import LENGTH, load_tokenizer, write_tokenizer
+
+TEXT_WIDTH = 128
+UNET_CHANNELS = (64, 128)
+
+
+def make_tokenizer(folder: Path) -> Any:
+    """The tokenizer of this world, written to the folder and read back."""
+    write_tokenizer(folder, vocabulary())
+    return load_tokenizer(folder)
+
+
+def make_text_encoder(tokenizer: Any) -> Any:
+    """A fresh CLIPTextModel of four layers, width 128."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=4 * TEXT_WIDTH,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        max_position_embeddings=LENGTH,
+        projection_dim=TEXT_WIDTH,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def make_unet() -> Any:
+    """A fresh UNet with cross-attention at both levels (8 x 8 and 4 x 4) and in the middle."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=UNET_CHANNELS,
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,
+    )
+
+
+def make_scheduler() -> Any:
+    """The DDIM scheduler with the noise of Stable Diffusion and v-prediction, which suits few channels better."""
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="v_prediction",
+    )
+
+
+def save_pipeline(folder: Path, unet: Any, text_encoder: Any, vae: Any) -> None:
+    """Write a complete pipeline in float16, first beside its place, then in one move."""
+    from diffusers import StableDiffusionPipeline
+
+    draft = folder.with_name(folder.name + ".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    tokenizer = make_tokenizer(draft / "tokenizer")
+    pipeline = StableDiffusionPipeline(
+        vae=_half(vae),
+        text_encoder=_half(text_encoder),
+        tokenizer=tokenizer,
+        unet=_half(unet),
+        scheduler=make_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(str(draft))
+    write_tokenizer(draft / "tokenizer", vocabulary())
+    (draft / "tokenizer" / "tokenizer.json").unlink(missing_ok=True)
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    draft.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_pipeline(folder: Path) -> Any:
+    """The pipeline in that folder, in float32, silent."""
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(str(folder), torch_dtype=torch.float32, low_cpu_mem_usage=False)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _half(module: Any) -> Any:
+    """A copy of the module in float16."""
+    import copy
+
+    return copy.deepcopy(module).half()

@@ -1,0 +1,57 @@
+"""How long each part of the demo model is trained, and at which rate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class VaePlan:
+    """The autoencoder."""
+
+    seed: int = 11
+    pictures: int = 20_000
+    steps: int = 3_800
+    batch: int = 16
+    rate: float = 1.5e-3
+    divergence: float = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorPlan:
+    """The classifier; the last steps see half of their pictures through the autoencoder."""
+
+    seed: int = 12
+    pictures: int = 40_000
+    steps: int = 5_000
+    batch: int = 64
+    rate: float = 2e-3
+    softened: int = 10_000
+    finish_steps: int = 700
+    finish_rate: float = 5e-4
+
+
+def warmup_cosine(step: int, steps: int, warmup: int) -> float:
+    """The factor on the rate: rises to 1 in `warmup` steps, then falls to zero along a cosine."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+@dataclass(frozen=True, slots=True)
+class DiffusionPlan:
+    """UNet and text encoder together, by `workers` processes of one thread; `batch` is that of one process."""
+
+    seed: int = 13
+    pictures: int = 30_000
+    steps: int = 8_000
+    minutes: float = 58.0
+    batch: int = 32
+    rate: float = 8e-4
+    warmup: int = 250
+    caption_dropout: float = 0.1
+    snr_limit: float = 5.0
+    ema: float = 0.998
+    workers: int = 2
+    snapshot_minutes: float = 8.0

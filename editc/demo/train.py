@@ -1,0 +1,78 @@
+"""Makes the demo model from nothing: `python -m editc.demo.train [--out FOLDER] [--stage STAGE]`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.multiprocessing as mp
+
+from editc.demo import DETECTOR, MODEL
+from editc.demo.diffusion import Snapshots, train_diffusion
+from editc.demo.fit_detector import finish_detector, train_detector
+from editc.demo.schedule import DetectorPlan, DiffusionPlan, VaePlan
+from editc.demo.vae import load_vae, train_vae
+
+WORK = Path("/tmp/demo_train")
+"""Where the stages leave what the next ones need, so that each can be run again alone."""
+
+
+def main() -> None:
+    """Read the command line and run the stages."""
+    parser = argparse.ArgumentParser(description="Train the demo model from nothing.")
+    parser.add_argument("--out", type=Path, default=MODEL.parent, help="folder that receives model/ and detector/")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder for what passes between the stages")
+    parser.add_argument("--stage", choices=["vae", "detector", "diffusion", "all"], default="all")
+    parser.add_argument("--snapshots", type=Path, default=None, help="folder for complete copies during training")
+    given = parser.parse_args()
+    begin = time.monotonic()
+    run(given.stage, given.work, given.out, given.snapshots)
+    print(f"{given.stage}: {(time.monotonic() - begin) / 60:.1f} minutes", flush=True)
+
+
+def run(stage: str, work: Path, out: Path, snapshots: Path | None = None) -> None:
+    """Run one stage, or all: autoencoder beside classifier, the classifier's end, the diffusion model."""
+    work.mkdir(parents=True, exist_ok=True)
+    starts: dict[str, Callable[[Path], None]] = {"vae": _vae, "detector": _detector}
+    chosen = [start for name, start in starts.items() if stage in (name, "all")]
+    _side_by_side(chosen, work)
+    if stage in ("detector", "all"):
+        finish_detector(DetectorPlan(), load_vae(work / "vae"), work / "detector", out / DETECTOR.name)
+    if stage in ("diffusion", "all"):
+        shown = None if snapshots is None else Snapshots(snapshots, out / DETECTOR.name)
+        train_diffusion(DiffusionPlan(), work, shown)
+        shutil.copytree(work / "model", out / MODEL.name, dirs_exist_ok=True)
+
+
+def _side_by_side(starts: list[Callable[[Path], None]], work: Path) -> None:
+    """One process a stage, one thread a process."""
+    context = mp.get_context("spawn")
+    processes = [context.Process(target=_single_threaded, args=(start, work)) for start in starts]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        if process.exitcode:
+            raise SystemExit(process.exitcode)
+
+
+def _single_threaded(start: Any, work: Path) -> None:
+    torch.set_num_threads(1)
+    start(work)
+
+
+def _vae(work: Path) -> None:
+    train_vae(VaePlan(), work / "vae")
+
+
+def _detector(work: Path) -> None:
+    train_detector(DetectorPlan(), work / "detector")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The autoencoder of the demo model: 32 x 32 pictures to 8 x 8 latents of 4 channels."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from editc.demo.data import make_pictures, to_tensor
+from editc.demo.schedule import VaePlan, warmup_cosine
+
+CHANNELS = (32, 64, 64)
+
+
+def make_vae() -> Any:
+    """A fresh AutoencoderKL that shrinks a picture four times."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        block_out_channels=CHANNELS,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=16,
+        sample_size=32,
+        mid_block_add_attention=False,
+    )
+
+
+def load_vae(folder: Path) -> Any:
+    """The AutoencoderKL in that folder, in float32, ready to use."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL.from_pretrained(str(folder), torch_dtype=torch.float32, low_cpu_mem_usage=False).eval()
+
+
+def train_vae(plan: VaePlan, folder: Path) -> None:
+    """Train the autoencoder and save it with the scaling factor that gives its latents unit variance."""
+    torch.manual_seed(plan.seed)
+    images = to_tensor(make_pictures(plan.pictures, plan.seed).images)
+    vae = make_vae()
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=plan.rate, weight_decay=1e-4, betas=(0.9, 0.98))
+    begin = time.monotonic()
+    for step in range(plan.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = plan.rate * warmup_cosine(step, plan.steps, 200)
+        batch = images[torch.randint(len(images), (plan.batch,))]
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = reconstruction_loss(vae, batch, plan.divergence)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        if step % 250 == 0:
+            print(f"vae {step}/{plan.steps} loss {loss.item():.4f} {time.monotonic() - begin:.0f}s", flush=True)
+    vae.eval()
+    with torch.no_grad():
+        latents = vae.encode(images[:2000]).latent_dist.sample()
+    vae.register_to_config(scaling_factor=round(1.0 / latents.std().item(), 5))
+    vae.save_pretrained(str(folder))
+
+
+def reconstruction_loss(vae: Any, batch: torch.Tensor, divergence: float) -> torch.Tensor:
+    """L1 + 2 L2 + 0.5 L1 of the gradients between neighbours + divergence * KL per latent number."""
+    posterior = vae.encode(batch).latent_dist
+    out = vae.decode(posterior.sample()).sample.float()
+    edges = sum(functional.l1_loss(out.diff(dim=d), batch.diff(dim=d)) for d in (2, 3))
+    kl = posterior.kl().float().mean() / posterior.mean[0].numel()
+    error: torch.Tensor = functional.l1_loss(out, batch) + 2.0 * functional.mse_loss(out, batch)
+    return error + 0.5 * edges + divergence * kl
+
+
+@torch.no_grad()
+def encode(vae: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scaled latent means and deviations (n, 4, 8, 8) of pictures (n, 3, 32, 32)."""
+    parts = [vae.encode(chunk).latent_dist for chunk in torch.split(images, 250)]
+    scale = vae.config.scaling_factor
+    return torch.cat([p.mean for p in parts]) * scale, torch.cat([p.std for p in parts]) * scale
+
+
+@torch.no_grad()
+def reconstruct(vae: Any, images: torch.Tensor) -> torch.Tensor:
+    """Pictures (n, 3, 32, 32) after a way through the latents."""
+    return torch.cat([vae.decode(vae.encode(chunk).latent_dist.sample()).sample for chunk in torch.split(images, 250)])
