@@ -14,7 +14,7 @@ KeyRule: TypeAlias = Literal["aligned", "last", "span"]
 Strength: TypeAlias = float | Literal["auto"]
 
 _NOWHERE: Mapping[str, Span] = MappingProxyType({})
-_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")   # YAML's own, so that lines are counted as its marks count them
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML's own: lines are counted as its marks count them
 
 
 @dataclass(frozen=True, order=True)
@@ -56,8 +56,8 @@ class Source:
 class Placed:
     """A manifest block that remembers where each of its fields stands; `""` is the block itself.
 
-    `"concepts"` is a field's value, `"concepts.0"` an item of it, `"concepts:"` its key. A field that was given but could
-    not be read has a place all the same.
+    `"concepts"` is a field's value, `"concepts.0"` an item of it, `"concepts:"` its key. A field that was given but
+    could not be read has a place all the same.
     """
 
     spans: Mapping[str, Span] = field(default_factory=lambda: _NOWHERE, compare=False, repr=False)
@@ -83,6 +83,7 @@ class Request(Placed):
     method: str | None = None
     options: Mapping[str, Scalar] = field(default_factory=dict)
     keys: KeyRule | None = None
+    contexts: tuple[str, ...] | None = None
     strength: Strength = 1.0
     scale: float = 1.0
 

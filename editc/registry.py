@@ -1,0 +1,111 @@
+"""What can be named in a manifest or on the command line: tables `name -> "module:attr"`, imported only when used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+from editc.request import Scalar
+
+Kind: TypeAlias = Literal["method", "family", "format", "detector"]
+OptionType: TypeAlias = type[int] | type[float] | type[bool] | type[str] | tuple[str, ...]
+
+TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
+    {
+        "method": {
+            "uce": "editc.passes.methods.uce:UCE",
+            "rece": "editc.passes.methods.rece:RECE",
+        },
+        "family": {
+            "sd1": "editc.families.sd1:SD1",
+            "sd2": "editc.families.sd2:SD2",
+        },
+        "format": {
+            "safetensors": "editc.formats.safetensors_delta:write",
+        },
+        "detector": {
+            "editc:demo": "editc.demo.detector:Detector",
+        },
+    }
+)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a method: a field of its dataclass. `type` is a tuple where a few words are allowed."""
+
+    name: str
+    type: OptionType
+    default: Scalar | None
+    doc: str = ""
+
+
+def names(kind: Kind) -> tuple[str, ...]:
+    """Every name of that kind, sorted."""
+    return tuple(sorted(TABLES[kind]))
+
+
+def resolve(kind: Kind, name: str) -> Any:
+    """The thing behind a name; imports its module. KeyError for a name that the table does not have."""
+    module, _, attribute = TABLES[kind][name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def nearest(name: str, known: tuple[str, ...]) -> str | None:
+    """The known name that `name` most likely meant, or None when none is near."""
+    folded = {one.casefold().replace("-", "_"): one for one in known}
+    near = get_close_matches(name[:100].casefold().replace("-", "_"), folded, n=1, cutoff=0.6)
+    return folded[near[0]] if near else None
+
+
+def options(method: str) -> tuple[Option, ...]:
+    """The options of a method, in the order of its fields."""
+    return _options(resolve("method", method))
+
+
+def construct(method: str, given: Mapping[str, Scalar]) -> Any:
+    """The method with these options; whatever its `__post_init__` has against them (ValueError) comes through."""
+    return resolve("method", method)(**given)
+
+
+@cache
+def _options(method: type) -> tuple[Option, ...]:
+    if not is_dataclass(method):
+        raise TypeError(f"{method.__name__} is not a dataclass, so it has no options to check")
+    hints, docs = get_type_hints(method), _docs(method.__doc__ or "")
+    return tuple(
+        Option(
+            one.name,
+            _type(method, hints[one.name]),
+            None if one.default is MISSING else one.default,
+            docs.get(one.name, ""),
+        )
+        for one in fields(method)
+        if one.init
+    )
+
+
+def _type(method: type, hint: Any) -> OptionType:
+    """The type that a YAML value must have; `float | None` asks for a float, as None is said by leaving it out."""
+    if get_origin(hint) in (Union, UnionType):
+        rest = [arm for arm in get_args(hint) if arm is not NoneType]
+        hint = rest[0] if len(rest) == 1 else hint
+    if get_origin(hint) is Literal:
+        return tuple(str(word) for word in get_args(hint))
+    if hint in (int, float, bool, str):
+        return hint  # type: ignore[no-any-return]
+    raise TypeError(f"{method.__name__}: an option is int, float, bool, str or a Literal of words, not {hint}")
+
+
+def _docs(text: str) -> Mapping[str, str]:
+    """The `name: what it does` lines of a class docstring, continuation lines joined."""
+    found: dict[str, str] = {}
+    for match in re.finditer(r"^ +(\w+): (.+(?:\n {8,}\S.*)*)", text, re.MULTILINE):
+        found[match[1]] = " ".join(match[2].split())
+    return found

@@ -1,0 +1,137 @@
+"""Diagnostics as text: a headline, the place, the line with carets, help and notes; plain or in colour."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from editc.diagnostics import Diagnostic
+from editc.request import Source, Span
+
+WIDTH = 100  # columns of source shown; longer lines are cut around what is underlined
+MOST = 100  # diagnostics shown in full; a machine-made manifest can have thousands
+TAB = "    "
+_COLOUR = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "bold": "\x1b[1m", "frame": "\x1b[1;34m"}
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Wraps text in ANSI colour, or leaves it."""
+
+    on: bool
+
+    def __call__(self, text: str, style: str) -> str:
+        return f"{_COLOUR[style]}{text}\x1b[0m" if self.on and text else text
+
+
+def render(diagnostics: Sequence[Diagnostic], *, colour: bool = False) -> str:
+    """All diagnostics, an empty line between two, and the summary; ends with a line break. Empty for none."""
+    if not diagnostics:
+        return ""
+    blocks = [render_one(one, colour=colour) for one in diagnostics[:MOST]]
+    if len(diagnostics) > MOST:
+        blocks.append(f"... and {len(diagnostics) - MOST} more\n")
+    return "\n".join([*blocks, summary(diagnostics) + "\n"])
+
+
+def summary(diagnostics: Iterable[Diagnostic]) -> str:
+    """`2 errors, 1 warning`."""
+    severities = [one.severity for one in diagnostics]
+    counts = [(severities.count("error"), "error"), (severities.count("warning"), "warning")]
+    return ", ".join(f"{count} {word}{'s' * (count != 1)}" for count, word in counts if count)
+
+
+def render_one(diagnostic: Diagnostic, *, colour: bool = False) -> str:
+    """One diagnostic, ending with a line break."""
+    paint = Paint(colour)
+    return "\n".join(_parts(diagnostic, paint)) + "\n"
+
+
+def _parts(one: Diagnostic, paint: Paint) -> Iterator[str]:
+    yield paint(f"{one.severity}[{one.code}]", one.severity) + paint(f": {clean(one.message)}", "bold")
+    gutter = ""
+    if one.source is not None and one.span is not None:
+        gutter = " " * max(
+            _number_width(one.source, place) for place in (one.span, *(place for place, _ in one.related))
+        )
+        yield f"{gutter}{paint('-->', 'frame')} {clean(where(one.source, one.span))}"
+        yield from _snippet(one.source, one, gutter, paint)
+    elif one.place or one.source:
+        yield f" {paint('-->', 'frame')} {clean(one.place or (one.source.name if one.source else ''))}"
+    for label, text in (*((("help", one.help),) if one.help else ()), *(("note", note) for note in one.notes)):
+        yield f"{gutter} {paint('=', 'frame')} {paint(label, 'bold')}: {clean(text)}"
+
+
+def where(source: Source, span: Span) -> str:
+    """`manifest.yaml:4:5`, or `command line`."""
+    return "command line" if source.is_override(span) else f"{source.name}:{span.line}:{span.column}"
+
+
+def _number_width(source: Source, span: Span) -> int:
+    return 1 if source.is_override(span) else len(str(span.line))
+
+
+def _snippet(source: Source, one: Diagnostic, gutter: str, paint: Paint) -> Iterator[str]:
+    """The lines that are pointed at, in order, each mark on a row of its own."""
+    assert one.span is not None
+    marks = sorted(
+        [(one.span, "", "^"), *((place, text, "-") for place, text in one.related)], key=lambda mark: mark[:2]
+    )
+    bar = paint("|", "frame")
+    yield f"{gutter} {bar}"
+    last: int | None = None
+    for span, text, char in marks:
+        shown, left, width = excerpt(source.line(span.line), span)
+        if span.line != last:
+            if last is not None and span.line > last + 1:
+                yield paint("...", "frame")
+            number = " " if source.is_override(span) else str(span.line)
+            yield f"{paint(number.rjust(len(gutter)), 'frame')} {bar} {shown}".rstrip()
+        label = f" {clean(text)}" if text else ""
+        yield f"{gutter} {bar} {' ' * left}{paint(char * width + label, one.severity if char == '^' else 'frame')}"
+        last = span.line
+
+
+def excerpt(line: str, span: Span, width: int = WIDTH) -> tuple[str, int, int]:
+    """The line as shown, and the screen columns before and under the span.
+
+    Tabs become four spaces, control characters their escapes; a wide character counts two columns, a combining none.
+    """
+    start = min(span.column - 1, len(line))
+    stop = min(start + span.length, len(line))
+    cells = [_cell(character) for character in line]
+    before, under = _columns(cells[:start]), max(1, _columns(cells[start:stop]))
+    if _columns(cells) <= width:
+        return "".join(cells), before, under
+    first = 0 if before + under <= width else max(0, start - width // 4)
+    last, total = first, 0
+    while last < len(cells) and total < width:
+        total += _columns(cells[last : last + 1])
+        last += 1
+    left, right = "..." if first else "", "..." if last < len(cells) else ""
+    under = max(1, _columns(cells[start : min(stop, last)]))
+    return f"{left}{''.join(cells[first:last])}{right}", len(left) + _columns(cells[first:start]), under
+
+
+def clean(text: str) -> str:
+    """Text that cannot move the cursor, turn colours on or reverse the reading order."""
+    return "".join(_cell(character) for character in text)
+
+
+def _cell(character: str) -> str:
+    if character == "\t":
+        return TAB
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return f"\\u{ord(character):04x}" if character != "\u200d" else character
+    return character
+
+
+def _columns(cells: Iterable[str]) -> int:
+    return sum(_width(character) for cell in cells for character in cell)
+
+
+def _width(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

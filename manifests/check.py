@@ -1,0 +1,265 @@
+"""What one field alone cannot tell: rules over a whole manifest, each a function of one screen.
+
+A manifest may come here with fields that could not be read. They have their defaults then, but their place is known, so
+a rule that asks whether something was given looks at the places.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from editc.manifests.faults import Faults, tick
+
+from editc import registry
+from editc.diagnostics import Diagnostic, EditcError
+from editc.request import Manifest, Request, Scalar, Span
+
+SINGLE_FILES = (".safetensors", ".onnx", ".ckpt", ".bin", ".pt")
+
+
+def check(manifest: Manifest) -> tuple[Diagnostic, ...]:
+    """All errors and warnings that the rules below find."""
+    faults = Faults(manifest.source)
+    for rule in RULES:
+        rule(manifest, faults)
+    return tuple(faults.found)
+
+
+def same(text: str) -> str:
+    """The form in which two names are compared: case and spacing make no difference to a text encoder's tokens."""
+    return " ".join(text.casefold().split())
+
+
+def places(edit: Request) -> Iterator[tuple[str, Span | None]]:
+    """Every name of an edit's concept with its place."""
+    yield edit.concept, edit.at("concept")
+    for i, name in enumerate(edit.also):
+        yield name, edit.at(f"also.{i}")
+
+
+def edited_once(manifest: Manifest, faults: Faults) -> None:
+    """A concept has one edit, and each of its names stands once."""
+    seen: dict[str, tuple[Request, Span | None]] = {}
+    for edit in manifest.edits:
+        for name, span in places(edit):
+            first = seen.setdefault(same(name), (edit, span))
+            if first[1] is span:
+                continue
+            related = [(first[1], "first here")]
+            if first[0] is edit:
+                faults.warn(
+                    "E124", f"{tick(name)} is given twice in one edit", span, help="remove one", related=related
+                )
+            else:
+                faults.add("E120", f"{tick(name)} is edited twice", span, help="make it one edit", related=related)
+
+
+def not_preserved(manifest: Manifest, faults: Faults) -> None:
+    """What is edited is not to be preserved as well."""
+    edited: dict[str, Span | None] = {}
+    for edit in manifest.edits:
+        for name, span in places(edit):
+            edited.setdefault(same(name), span)
+    preserve = manifest.preserve
+    for i, name in enumerate(preserve.concepts):
+        if same(name) in edited:
+            message = f"{tick(name)} is both edited and preserved"
+            help = "remove it from one of the two"
+            faults.add(
+                "E121", message, preserve.at(f"concepts.{i}"), help=help, related=[(edited[same(name)], "edited here")]
+            )
+    _mentions(manifest, edited, faults)
+
+
+def _mentions(manifest: Manifest, edited: dict[str, Span | None], faults: Faults) -> None:
+    """Warns of preserved prompts that contain an edited name."""
+    if not edited:
+        return
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(edited, key=len, reverse=True)))})(?!\w)")
+    preserve, help = manifest.preserve, "remove the prompt, or the word: it is asked both to stay and to change"
+    for i, prompt in enumerate(preserve.prompts):
+        if found := pattern.search(same(prompt)):
+            message = f"this preserved prompt names {tick(found[0])}, which is edited"
+            faults.warn(
+                "E125", message, preserve.at(f"prompts.{i}"), help=help, related=[(edited[found[0]], "edited here")]
+            )
+    kept = [(prompt, found[0]) for prompt in manifest.kept if (found := pattern.search(same(prompt)))]
+    if kept:
+        count = "1 prompt" if len(kept) == 1 else f"{len(kept)} prompts"
+        message = (
+            f"{count} in the preserved files name{'s' * (len(kept) == 1)} what is edited, such as {tick(kept[0][0])}"
+        )
+        faults.warn("E125", message, preserve.at("files"), help=help, related=[(edited[kept[0][1]], "edited here")])
+
+
+def targets_stand(manifest: Manifest, faults: Faults) -> None:
+    """A target is neither the concept itself nor something that another edit erases."""
+    erased = {
+        same(name): (edit, span) for edit in manifest.edits if edit.kind != "moderate" for name, span in places(edit)
+    }
+    for edit in manifest.edits:
+        own = {same(name) for name in edit.names}
+        for name, span in _targets(edit):
+            if same(name) in own:
+                help = "name another concept" + ("; leave `to` out for the neutral one" * (edit.kind == "erase"))
+                faults.add(
+                    "E122",
+                    f"{tick(name)} is to become itself",
+                    span,
+                    help=help,
+                    related=[(edit.at("concept"), "the concept")],
+                )
+            elif same(name) in erased:
+                related = [(erased[same(name)][1], "erased here")]
+                faults.add(
+                    "E123",
+                    f"the target {tick(name)} is itself erased",
+                    span,
+                    help="choose a target that stays",
+                    related=related,
+                )
+
+
+def _targets(edit: Request) -> Iterator[tuple[str, Span | None]]:
+    if edit.to is not None:
+        yield edit.to, edit.at("to")
+    for i, (name, _) in enumerate(edit.toward):
+        yield name, edit.at(f"toward.{i}")
+
+
+def no_repeats(manifest: Manifest, faults: Faults) -> None:
+    """Lists hold each item once."""
+    preserve = manifest.preserve
+    lists: tuple[tuple[Iterable[str], str, Callable[[str], Span | None], Callable[[str], str]], ...] = (
+        (preserve.concepts, "concepts", preserve.at, same),
+        (preserve.prompts, "prompts", preserve.at, str),
+        (preserve.files, "files", preserve.at, str),
+        (manifest.contexts or (), "contexts", manifest.at, str),
+        (manifest.emit, "emit", manifest.at, str),
+        (manifest.choice.roles, "roles", manifest.choice.at, str),
+        *(([name for name, _ in edit.toward], "toward", edit.at, same) for edit in manifest.edits),
+    )
+    for items, name, at, fold in lists:
+        seen: dict[str, int] = {}
+        for i, item in enumerate(items):
+            first = seen.setdefault(fold(item), i)
+            if first != i:
+                related = [(at(f"{name}.{first}"), "first here")]
+                faults.warn(
+                    "E124",
+                    f"{tick(item)} is given twice in `{name}`",
+                    at(f"{name}.{i}"),
+                    help="remove one",
+                    related=related,
+                )
+
+
+def one_method(manifest: Manifest, faults: Faults) -> None:
+    """The edits are solved together, so the methods and the options that they name agree."""
+    for name in ("method", *dict.fromkeys(option for edit in manifest.edits for option in edit.options)):
+        first: tuple[Scalar, Span | None] | None = None
+        for edit in manifest.edits:
+            value = edit.method if name == "method" else edit.options.get(name)
+            if value is None:
+                continue
+            first = first or (value, edit.at(name))
+            if value != first[0]:
+                message = f"{tick(name)} is {tick(str(value))} here and {tick(str(first[0]))} in an edit above"
+                help = "edits of one manifest are solved together: give all the same value, or only one of them a value"
+                faults.add("E133", message, edit.at(name), help=help, related=[(first[1], "first here")])
+
+
+def options_fit(manifest: Manifest, faults: Faults) -> None:
+    """The method itself accepts the options."""
+    for edit in manifest.edits:
+        method = edit.method or manifest.method
+        if method is None or not edit.options:
+            continue
+        place = next((name for name in edit.options), "")
+        try:
+            registry.construct(method, edit.options)
+        except EditcError as error:
+            for one in error.diagnostics:
+                faults.add("E132", f"{tick(method)}: {one.message}", edit.at(place), help=one.help)
+        except (ValueError, TypeError) as error:
+            named = next((name for name in edit.options if name in str(error)), place)
+            faults.add(
+                "E132", f"{tick(method)} refuses this: {error}", edit.at(named), help=f"see `editc explain {method}`"
+            )
+
+
+def auto_has_a_goal(manifest: Manifest, faults: Faults) -> None:
+    """`strength: auto` looks for the least change that meets a bound on what is left, so there must be one."""
+    constraints = manifest.constraints
+    if constraints.erase_residual is not None or "erase_residual" in constraints.spans:
+        return
+    for edit in manifest.edits:
+        if edit.strength == "auto":
+            help = "add `constraints: {erase_residual: 0.2}`, or give a number"
+            faults.add("E140", "`strength: auto` has no bound to meet", edit.at("strength"), help=help)
+
+
+def pictures_answer(manifest: Manifest, faults: Faults) -> None:
+    """Each bound on pictures is one that pictures can answer."""
+    check = manifest.pictures
+    if check is None:
+        return
+    if manifest.model.casefold().endswith(SINGLE_FILES):
+        message = f"no pictures can be made from {tick(manifest.model)}: it is a single file"
+        help = "give `model` a whole pipeline (a folder or a hub id), or remove `verify`"
+        faults.add("E141", message, check.at(), help=help, related=[(manifest.at("model"), "the model")])
+    if (
+        "kept_loss_at_most" in check.spans
+        and not manifest.preserve.concepts
+        and "concepts" not in manifest.preserve.spans
+    ):
+        message = "`kept_loss_at_most` has nothing to count: no concepts are preserved"
+        faults.add("E141", message, check.at("kept_loss_at_most"), help="name some under `preserve: {concepts: [...]}`")
+    if "erased_at_most" in check.spans and manifest.edits and all(edit.kind == "moderate" for edit in manifest.edits):
+        faults.add(
+            "E141",
+            "`erased_at_most` has nothing to count: no edit erases",
+            check.at("erased_at_most"),
+            help="remove it",
+        )
+    if not {"erased_at_most", "kept_loss_at_most"} & check.spans.keys():
+        message = "pictures are counted but no count can fail the build"
+        faults.warn("E142", message, check.at(), help="add `erased_at_most` or `kept_loss_at_most`")
+
+
+def rank_suffices(manifest: Manifest, faults: Faults) -> None:
+    """A rank below the number of edited names cannot hold them all."""
+    rank, names = manifest.constraints.rank, sum(len(edit.names) for edit in manifest.edits)
+    if rank is not None and rank < names:
+        message = f"rank {rank} is less than the {names} names that are edited, and each needs at least one"
+        faults.warn(
+            "E143", message, manifest.constraints.at("rank"), help=f"allow a rank of {names} or more; 64 is usual"
+        )
+
+
+def edits_change(manifest: Manifest, faults: Faults) -> None:
+    """An edit changes something."""
+    for edit in manifest.edits:
+        if edit.strength == 0.0:
+            faults.warn(
+                "E144", "`strength: 0` changes nothing", edit.at("strength"), help="raise it, or remove the edit"
+            )
+        if edit.toward and not any(share for _, share in edit.toward):
+            faults.warn(
+                "E144", "shares that are all 0 change nothing", edit.at("toward"), help="give one of them a share"
+            )
+
+
+RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
+    edited_once,
+    not_preserved,
+    targets_stand,
+    no_repeats,
+    one_method,
+    options_fit,
+    auto_has_a_goal,
+    pictures_answer,
+    rank_suffices,
+    edits_change,
+)

@@ -1,0 +1,141 @@
+"""From the text of a manifest to a `Manifest`, or to everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from editc.manifests import schema
+from editc.manifests.check import check
+from editc.manifests.edits import read_edits
+from editc.manifests.faults import START, Faults
+from editc.manifests.fields import Block, read_closed
+from editc.manifests.kept import read_kept
+from editc.manifests.overrides import apply_overrides, with_overrides
+from editc.manifests.tree import Builder, Leaf, Node, UnreadableError
+
+from editc.diagnostics import Diagnostic, EditcError, by_place, fail
+from editc.request import Choice, Constraints, Manifest, PictureCheck, Preserve, Source
+
+MAX_BYTES = 1 << 20
+
+
+def decode(source: Source, folder: Path | None = None) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+    """The manifest, or None if there is an error; and all errors and warnings, in the order of the lines.
+
+    `folder` is where the files of `preserve` are looked for; without one they are not read.
+    """
+    faults = Faults(source)
+    manifest = None
+    root = _tree(source, faults)
+    if root is not None:
+        manifest = _manifest(root, source, folder, faults)
+        faults.found.extend(check(manifest))
+    found = by_place(faults.found)
+    return (None if any(one.is_error for one in found) else manifest), found
+
+
+def read(path: Path | str, overrides: Iterable[str] = ()) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+    """`decode` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
+    source = apply_overrides(Source(str(path), _text(Path(path))), overrides)
+    return decode(source, Path(path).parent)
+
+
+def load(path: Path | str, overrides: Iterable[str] = ()) -> Manifest:
+    """The manifest in a file. Raises EditcError with every error and warning if there is an error."""
+    manifest, found = read(path, overrides)
+    if manifest is None:
+        raise EditcError(*found)
+    return manifest
+
+
+def digest(source: Source) -> str:
+    """sha256 over the text, and over the overrides where there are any."""
+    parts = [source.text, *(f"\0--set {override}" for override in source.overrides)]
+    return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 4)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise fail("E100", f"cannot read the manifest: {why}", place=str(path), help="check the path") from error
+    except ValueError as error:
+        raise fail("E100", "this is not a path", place=str(path).replace("\0", "\\0")) from error
+    try:
+        return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+    except UnicodeDecodeError as error:
+        if len(data) > MAX_BYTES:
+            return data.decode("utf-8", "replace")
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"line {line} of the manifest is not UTF-8 (byte 0x{data[error.start]:02X})"
+        raise fail("E100", message, place=str(path), help="save the file as UTF-8 text") from error
+
+
+def _tree(source: Source, faults: Faults) -> Node | None:
+    """The text as a tree, with overrides; None if it cannot be read or holds nothing."""
+    if len(source.text) > MAX_BYTES or len(source.text.encode("utf-8", "replace")) > MAX_BYTES:
+        faults.add(
+            "E109",
+            "the manifest is larger than 1 MiB",
+            START,
+            help="put long lists of prompts into files: preserve.files",
+        )
+        return None
+    try:
+        root = Builder(source.text, faults).build()
+    except UnreadableError:
+        return None
+    if isinstance(root, Leaf) and root.empty:
+        root = None
+    if root is None and not source.overrides and not faults.found:
+        faults.add("E107", "the manifest is empty", START, help="begin it with `editc: 1`")
+        return None
+    return with_overrides(root, faults)
+
+
+def _manifest(root: Node, source: Source, folder: Path | None, faults: Faults) -> Manifest:
+    """What could be read; fields that could not be have their defaults, and the faults say so."""
+    block = read_closed(root, schema.MANIFEST, faults) or Block()
+    values, spans = dict(block.values), dict(block.spans)
+    _version(values.pop("editc", None), block, faults)
+    pictures = _pictures(values.pop("verify", None))
+    if pictures is not None:
+        spans["pictures"] = pictures.spans[""]
+    requests = read_edits(values.pop("edits", None), faults)
+    preserve = _build(Preserve, values.pop("preserve", None))
+    return Manifest(
+        source=source,
+        digest=digest(source),
+        model=values.pop("model", ""),
+        edits=requests,
+        preserve=preserve,
+        kept=() if folder is None else read_kept(preserve, folder, faults),
+        choice=_build(Choice, values.pop("choice", None)),
+        constraints=_build(Constraints, values.pop("constraints", None)),
+        pictures=pictures,
+        spans=spans,
+        **values,
+    )
+
+
+def _build(kind: Any, block: Block | None) -> Any:
+    return kind() if block is None else kind(**block.values, spans=block.spans)
+
+
+def _pictures(verify: Block | None) -> PictureCheck | None:
+    images = None if verify is None else verify.values.get("pictures")
+    if images is None or not images.spans:
+        return None
+    return PictureCheck(**{"detector": "", **images.values}, spans=images.spans)
+
+
+def _version(version: int | None, block: Block, faults: Faults) -> None:
+    if version not in (None, schema.VERSION):
+        message = f"this is manifest version {version}; this editc reads version {schema.VERSION}"
+        help = "write `editc: 1`" if version is not None and version < 1 else "install a newer editc"
+        faults.add("E110", message, block.spans.get("editc"), help=help)

@@ -1,0 +1,106 @@
+"""The list `edits`: which kind each item is, and its fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from editc.manifests import schema
+from editc.manifests.faults import Faults, either, tick
+from editc.manifests.fields import Block, read_block
+from editc.manifests.options import read_options
+from editc.manifests.scalars import wrong_type
+from editc.manifests.tree import Items, Leaf, Node, Pairs
+
+from editc import registry
+from editc.request import Request
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """An edit whose options are not read yet: which method they belong to may stand in another edit."""
+
+    kind: str
+    block: Block
+
+
+def read_edits(node: Node | None, faults: Faults) -> tuple[Request, ...]:
+    """Every edit that could be read; what is wrong with the others is in the faults."""
+    if node is None or (isinstance(node, Leaf) and node.broken):
+        return ()
+    if not isinstance(node, Items):
+        wrong_type(node, "`edits`", "a list", faults, help="begin every edit with `- `, such as `- erase: circle`")
+        return ()
+    if not node.items:
+        faults.add(
+            "E107", "`edits` is an empty list", node.span, help="name at least one edit, such as `- erase: circle`"
+        )
+    drafts = [draft for draft in (_draft(item, faults) for item in node.items) if draft is not None]
+    joint = next((draft.block.values["method"] for draft in drafts if "method" in draft.block.values), None)
+    vague = joint is None and any("method" in draft.block.spans for draft in drafts)
+    requests = [_request(draft, joint, vague, faults) for draft in drafts]
+    return tuple(request for request in requests if request is not None)
+
+
+def _draft(item: Node, faults: Faults) -> _Draft | None:
+    kind = _kind(item, faults)
+    if kind is None:
+        return None
+    block = read_block(item, schema.EDITS[kind], faults)
+    return None if block is None else _Draft(kind, block)
+
+
+def _kind(item: Node, faults: Faults) -> str | None:
+    """The one kind that the item names."""
+    if not isinstance(item, Pairs):
+        if not (isinstance(item, Leaf) and item.broken):
+            help = (
+                f"write `- erase: {item.text}`" if isinstance(item, Leaf) and item.text and len(item.text) < 40 else ""
+            )
+            wrong_type(item, "an edit", f"a block with {either(schema.EDITS)}", faults, help=help)
+        return None
+    keys = [key for key, _ in item.pairs if key.text in schema.EDITS]
+    if len(keys) == 1:
+        return keys[0].text
+    if keys:
+        message = f"an edit is one of {either(schema.EDITS)}, this is {either((key.text for key in keys), 'and')}"
+        faults.add(
+            "E112",
+            message,
+            keys[1].span,
+            help="begin a new item with `- `",
+            related=[(keys[0].span, "first kind here")],
+        )
+        return None
+    later = next((key for key, _ in item.pairs if key.text in schema.LATER_EDITS), None)
+    if later is not None:
+        message = f"{tick(later.text)} edits a language model, which this version of editc cannot do"
+        faults.add("E112", message, later.span, help=f"this version knows {either(schema.EDITS, 'and')}")
+        return None
+    _no_kind(item, faults)
+    return None
+
+
+def _no_kind(item: Pairs, faults: Faults) -> None:
+    near = next(
+        ((key, found) for key, _ in item.pairs if (found := registry.nearest(key.text, tuple(schema.EDITS)))), None
+    )
+    span = near[0].span if near else item.span
+    help = f"did you mean {tick(near[1])}?" if near else "begin it with `- erase: CONCEPT`"
+    faults.add("E112", f"an edit needs one of {either(schema.EDITS)}", span, help=help)
+
+
+def _request(draft: _Draft, joint: str | None, vague: bool, faults: Faults) -> Request | None:
+    """The edit; `vague`: some edit names a method that nobody knows, so what is an option cannot be told."""
+    block, kind = draft.block, draft.kind
+    inner = block.values.get(kind)
+    values, spans = dict(block.values), dict(block.spans)
+    if kind != "erase":
+        values.pop(kind, None)
+        values |= inner.values if isinstance(inner, Block) else {}
+        spans = {**(inner.spans if isinstance(inner, Block) else {}), **spans}
+    own = draft.block.values.get("method")
+    unread = "method" in draft.block.spans and own is None
+    options = read_options(draft.block.unknown, kind, own or joint, unread or vague, spans, faults)
+    if "concept" not in values:
+        return None
+    return Request(kind=kind, options=options, spans=spans, **values)  # type: ignore[arg-type]

@@ -1,0 +1,75 @@
+"""The list into which reading a manifest puts what it finds wrong, and how a fault names what it saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from editc.diagnostics import Diagnostic, Severity
+from editc.registry import nearest
+from editc.request import Source, Span
+
+START = Span(1, 1)
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Everything found wrong so far in one source. Reading goes on after a fault; only the list grows."""
+
+    source: Source
+    found: list[Diagnostic] = field(default_factory=list)
+
+    def add(
+        self,
+        code: str,
+        message: str,
+        span: Span | None,
+        *,
+        help: str = "",
+        notes: Iterable[str] = (),
+        related: Iterable[tuple[Span | None, str]] = (),
+        severity: Severity = "error",
+    ) -> None:
+        """Records one fault; `related` places that are not known are left out."""
+        self.found.append(
+            Diagnostic(
+                code,
+                message,
+                span=span,
+                source=self.source,
+                help=help,
+                notes=tuple(notes),
+                severity=severity,
+                related=tuple((place, text) for place, text in related if place is not None and place != span),
+            )
+        )
+
+    def warn(
+        self,
+        code: str,
+        message: str,
+        span: Span | None,
+        *,
+        help: str = "",
+        related: Iterable[tuple[Span | None, str]] = (),
+    ) -> None:
+        """Records one warning."""
+        self.add(code, message, span, help=help, related=related, severity="warning")
+
+
+def tick(text: str, most: int = 60) -> str:
+    """`text` in backticks, cut to `most` characters."""
+    return f"`{text}`" if len(text) <= most else f"`{text[: most - 3]}...`"
+
+
+def either(words: Iterable[str], last: str = "or") -> str:
+    """`a`, `b` or `c`."""
+    ticked = [tick(word) for word in words]
+    return ticked[0] if len(ticked) == 1 else f"{', '.join(ticked[:-1])} {last} {ticked[-1]}"
+
+
+def meant(name: str, known: Iterable[str], what: str = "known") -> str:
+    """Help for a wrong name: the near one, else all of them."""
+    known = tuple(known)
+    near = nearest(name, known)
+    return f"did you mean {tick(near)}?" if near else f"{what}: {', '.join(tick(one) for one in known)}"

@@ -1,0 +1,161 @@
+"""Blocks and lists, read as their tables declare. None: it could not be, and the faults say why."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from editc.manifests import schema
+from editc.manifests.faults import Faults, meant, tick
+from editc.manifests.scalars import read_scalar, wrong_type
+from editc.manifests.tree import Items, Leaf, Node, Pairs
+
+from editc.request import Span
+
+
+@dataclass(frozen=True)
+class Block:
+    """The keys of a block that could be read, by attribute; the places of all that were given; keys nobody knows."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+    unknown: tuple[tuple[Leaf, Node], ...] = ()
+
+
+def read_block(node: Node, table: schema.Table, faults: Faults) -> Block | None:
+    """The block of `table`; unknown keys are handed back, for an edit's may be options of its method."""
+    if not isinstance(node, Pairs):
+        wrong_type(node, tick(table.name), schema.Inner(table).expects, faults)
+        return None
+    block, unknown = Block(spans={"": node.span}), []
+    for key, value in node.pairs:
+        known = table.field(key.text)
+        if known is None:
+            unknown.append((key, value))
+        else:
+            block.spans[f"{known.attribute}:"] = key.span
+            _keep(block, known.attribute, read(value, known.kind, tick(known.name), faults), value.span)
+    _missing(node, table, faults)
+    return Block(block.values, block.spans, tuple(unknown))
+
+
+def read_closed(node: Node, table: schema.Table, faults: Faults) -> Block | None:
+    """The block of `table`, in which every other key is a mistake."""
+    block = read_block(node, table, faults)
+    for key, _ in block.unknown if block else ():
+        faults.add(
+            "E102",
+            f"unknown key {tick(key.text)} in {tick(table.name)}"
+            if table.name != "manifest"
+            else f"unknown key {tick(key.text)}",
+            key.span,
+            help=meant(key.text, table.names, "known keys"),
+        )
+    return block
+
+
+def _keep(block: Block, name: str, value: Any, span: Span) -> None:
+    """Puts a value and its places into the block; an item's place is `name.0`."""
+    block.spans[name] = span
+    if isinstance(value, Listed):
+        block.spans.update({f"{name}.{i}": place for i, place in enumerate(value.spans)})
+        value = value.values
+    if value is not None:
+        block.values[name] = value
+
+
+def _missing(node: Pairs, table: schema.Table, faults: Faults) -> None:
+    given = {key.text for key, _ in node.pairs}
+    for known in table.fields:
+        if known.required and known.name not in given:
+            where = "" if table.name == "manifest" else f" in {tick(table.name)}"
+            faults.add(
+                "E104",
+                f"key {tick(known.name)} is missing{where}",
+                node.span,
+                help=f"add {tick(known.name + ':')} {known.doc}",
+            )
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The items of a list that could be read, and where each stands."""
+
+    values: tuple[Any, ...]
+    spans: tuple[Span, ...]
+
+
+def read(node: Node, kind: schema.Kind, label: str, faults: Faults) -> Any:
+    """The value of `node` as `kind`; `label` is what messages call it."""
+    match kind:
+        case schema.ListOf():
+            return _list(node, kind, label, faults)
+        case schema.Shares():
+            return _shares(node, label, faults)
+        case schema.Inner():
+            return _inner(node, kind, faults)
+        case schema.Edits():
+            return node
+        case _:
+            return read_scalar(node, kind, label, faults)
+
+
+def _list(node: Node, kind: schema.ListOf, label: str, faults: Faults) -> Listed | None:
+    if isinstance(node, Leaf) and node.broken:
+        return None
+    if not isinstance(node, Items):
+        empty = isinstance(node, Leaf) and node.empty
+        help = (
+            f"write {label[1:-1]}: [{node.text}]"
+            if isinstance(node, Leaf) and not empty and len(node.text) < 40
+            else ""
+        )
+        if empty:
+            faults.add("E107", f"{label} is empty", node.span, help="give it a list, or remove it")
+        else:
+            wrong_type(node, label, kind.expects, faults, help=help)
+        return None
+    if len(node.items) < kind.least:
+        faults.add("E107", f"{label} is an empty list", node.span, help="remove it to take the default")
+        return None
+    read_items = [(read_scalar(item, kind.item, f"an item of {label}", faults), item.span) for item in node.items]
+    good = [(value, span) for value, span in read_items if value is not None]
+    return Listed(tuple(value for value, _ in good), tuple(span for _, span in good))
+
+
+def _shares(node: Node, label: str, faults: Faults) -> Listed | None:
+    if not isinstance(node, Pairs):
+        wrong_type(node, label, schema.Shares().expects, faults)
+        return None
+    if not node.pairs:
+        faults.add("E107", f"{label} is empty", node.span, help=f"name {schema.Shares().expects}")
+        return None
+    good: dict[str, tuple[float, Span]] = {}
+    for key, value in node.pairs:
+        name = read_scalar(key, schema.Text(), f"a concept in {label}", faults)
+        share = read_scalar(value, schema.Number(0.0, 1.0), f"the share of {tick(key.text)}", faults)
+        if isinstance(name, str) and isinstance(share, float):
+            good[name] = (share, key.span)
+    total = math.fsum(share for share, _ in good.values())
+    if total > 1 + 1e-9:
+        faults.add(
+            "E115",
+            f"the shares add up to {total:.6g}, which is more than 1",
+            node.span,
+            help="make them add up to 1 or less",
+        )
+    return Listed(tuple((name, share) for name, (share, _) in good.items()), tuple(span for _, span in good.values()))
+
+
+def _inner(node: Node, kind: schema.Inner, faults: Faults) -> Block | None:
+    if isinstance(node, Leaf):
+        if node.broken:
+            return None
+        if kind.word and node.text == kind.word:
+            return Block(spans={"": node.span})
+        if node.empty:
+            help = f"add keys below it ({', '.join(kind.table.names)}), or remove it"
+            faults.add("E107", f"{tick(kind.table.name)} is empty", node.span, help=help)
+            return None
+    return read_closed(node, kind.table, faults)

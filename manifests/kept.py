@@ -1,0 +1,46 @@
+"""The prompts in the files that `preserve.files` names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from editc.manifests.faults import Faults, tick
+
+from editc.request import Preserve
+
+MAX_BYTES = 1 << 24
+
+
+def read_kept(preserve: Preserve, folder: Path, faults: Faults) -> tuple[str, ...]:
+    """One prompt a line, blank lines left out, in the order of the files; a file that cannot be read is a fault."""
+    prompts: list[str] = []
+    for i, name in enumerate(preserve.files):
+        lines, problem, help = _lines(folder / name)
+        if not problem and not lines:
+            problem, help = "holds no prompt", "write one prompt a line, or remove the file from the list"
+        if problem:
+            faults.add("E111", f"{tick(name)} {problem}", preserve.at(f"files.{i}"), help=help)
+        prompts.extend(lines)
+    return tuple(prompts)
+
+
+def _lines(path: Path) -> tuple[tuple[str, ...], str, str]:
+    """The prompts; else what is wrong with the file, and what to do."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return (), "does not exist", f"looked for {path}: paths are relative to the manifest"
+    except IsADirectoryError:
+        return (), "is a folder", "name the files in it"
+    except (OSError, ValueError) as error:
+        return (), f"cannot be read: {getattr(error, 'strerror', None) or error}", ""
+    if len(data) > MAX_BYTES:
+        return (), "is larger than 16 MiB", "a few thousand prompts are enough"
+    try:
+        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        return (), f"is not UTF-8 (line {number})", "save it as UTF-8 text"
+    lines = (line.strip() for line in text.replace("\r\n", "\n").split("\n"))
+    return tuple(line for line in lines if line), "", ""

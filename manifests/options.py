@@ -1,0 +1,96 @@
+"""The keys of an edit that are no fields of it: options of its method, or mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from editc.manifests import schema
+from editc.manifests.faults import Faults, either, meant, tick
+from editc.manifests.scalars import read_scalar
+from editc.manifests.tree import Leaf, Node
+
+from editc import registry
+from editc.request import Scalar, Span
+
+Options = Mapping[str, registry.Option]
+_TABLES = {"erase": schema.ERASE, "replace": schema.SUBSTITUTE, "moderate": schema.BALANCE}
+
+
+def read_options(
+    keys: Sequence[tuple[Leaf, Node]],
+    kind: str,
+    method: str | None,
+    vague: bool,
+    spans: dict[str, Span],
+    faults: Faults,
+) -> Mapping[str, Scalar]:
+    """The options among `keys`, read as the method declares them, their places put into `spans`.
+
+    With no method named, those count that every method has. `vague`: the method is misspelt, so a key that any method
+    has is let pass: that one mistake is told already.
+    """
+    given: dict[str, Scalar] = {}
+    known = _options_of(method)
+    for key, node in keys:
+        option = known.get(key.text)
+        if option is not None:
+            spans |= {key.text: node.span, f"{key.text}:": key.span}
+            value = read_scalar(node, schema.option_kind(option.type), tick(key.text), faults)
+            given |= {} if value is None else {key.text: value}
+        elif owners := _owners(key.text):
+            if not vague:
+                _other_method(key, owners, method, faults)
+        elif any(table.field(key.text) for table in _TABLES.values()):
+            message = f"{tick(key.text)} does not belong beside {tick(kind)}"
+            faults.add("E113", message, key.span, help=_proper_place(key.text, kind))
+        else:
+            _unknown(key, kind, method, known, faults)
+    return given
+
+
+def _options_of(method: str | None) -> Options:
+    """The method's options; with no method named, those that every method has and reads alike."""
+    if method is not None:
+        return {option.name: option for option in registry.options(method)}
+    tables = [{option.name: option for option in registry.options(name)} for name in registry.names("method")]
+    first = tables[0] if tables else {}
+    return {
+        name: one
+        for name, one in first.items()
+        if all(name in table and table[name].type == one.type for table in tables)
+    }
+
+
+def _owners(name: str) -> tuple[str, ...]:
+    """The methods that have an option of that name."""
+    return tuple(
+        method for method in registry.names("method") if any(one.name == name for one in registry.options(method))
+    )
+
+
+def _other_method(key: Leaf, owners: Sequence[str], method: str | None, faults: Faults) -> None:
+    choice = either(f"method: {name}" for name in owners)
+    used = "no method is named" if method is None else f"this edit uses {tick(method)}"
+    message = f"{tick(key.text)} is an option of {either(owners, 'and')}, but {used}"
+    faults.add("E131", message, key.span, help=f"add {choice}" if method is None else f"remove it, or write {choice}")
+
+
+def _unknown(key: Leaf, kind: str, method: str | None, known: Options, faults: Faults) -> None:
+    names = schema.EDITS[kind].names
+    near = registry.nearest(key.text, (*names, *known))
+    notes = [f"options of {tick(method)}: {either(known, 'and')}"] if method and known and not near else []
+    help = f"did you mean {tick(near)}?" if near else meant(key.text, names, "known keys")
+    faults.add("E102", f"unknown key {tick(key.text)} in this edit", key.span, help=help, notes=notes)
+
+
+def _proper_place(name: str, kind: str) -> str:
+    """Where the key would be right."""
+    inner = {"replace": schema.SUBSTITUTE, "moderate": schema.BALANCE}.get(kind)
+    if inner is not None and inner.field(name):
+        keys = dict.fromkeys((*(field.name for field in inner.fields if field.required), name))
+        return f"write it inside: {kind}: {{{', '.join(f'{key}: ...' for key in keys)}}}"
+    if name in ("from", "to"):
+        return "to name a substitute write `replace: {from: ..., to: ...}`"
+    if name in ("concept", "toward"):
+        return "to shift a concept write `moderate: {concept: ..., toward: {...}}`"
+    return f"{tick(name)} goes with {either(kind for kind, table in _TABLES.items() if table.field(name))}"

@@ -1,0 +1,105 @@
+"""`--set KEY=VALUE`: values from the command line, put into the tree before it is decoded.
+
+A key is a path of keys and item numbers, `edits.0.strength`; a value is YAML, `[a, b]` or `auto`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from editc.manifests.faults import Faults, tick
+from editc.manifests.tree import MAX_DEPTH, Builder, Items, Leaf, Node, Origin, Pairs, UnreadableError
+
+from editc.request import Source, Span
+
+_PREFIX = len("--set ")
+
+
+def apply_overrides(source: Source, overrides: Iterable[str]) -> Source:
+    """The source with more overrides, which `decode` puts in; what is wrong with them is found there, with all else."""
+    return replace(source, overrides=(*source.overrides, *overrides))
+
+
+def with_overrides(root: Node | None, faults: Faults) -> Node | None:
+    """The tree with every override of the source put in, in order; the last of two for one key counts."""
+    source = faults.source
+    first = len(source.lines) - len(source.overrides)
+    for i, override in enumerate(source.overrides):
+        root = _apply(root, override, first + i, faults)
+    return root
+
+
+def _apply(root: Node | None, override: str, line: int, faults: Faults) -> Node | None:
+    key, equals, text = override.partition("=")
+    path = _path(key, line)
+    if not equals or any(not leaf.text for leaf in path) or len(override.splitlines()) > 1 or len(path) > MAX_DEPTH:
+        whole = Span(line + 1, _PREFIX + 1, max(1, len(override)))
+        faults.add("E116", f"{tick(override)} is not KEY=VALUE", whole, help="such as: --set constraints.rank=8")
+        return root
+    value = _value(text, Origin(line, _PREFIX + len(key) + 1), path[-1].span, faults)
+    return root if value is None else _put(root, path, value, faults)
+
+
+def _path(key: str, line: int) -> tuple[Leaf, ...]:
+    """The parts of the key, each with its place in the override."""
+    leaves, column = [], _PREFIX + 1
+    for part in key.split("."):
+        leaves.append(Leaf(part.strip(), True, Span(line + 1, column, max(1, len(part)))))
+        column += len(part) + 1
+    return tuple(leaves)
+
+
+def _value(text: str, origin: Origin, key: Span, faults: Faults) -> Node | None:
+    try:
+        value = Builder(text, faults, origin).build()
+    except UnreadableError:
+        return None
+    return Leaf("", True, key) if value is None or (isinstance(value, Leaf) and value.empty) else value
+
+
+def _put(node: Node | None, path: tuple[Leaf, ...], value: Node, faults: Faults) -> Node:
+    """`node` with `value` at the end of `path`; blocks that are missing on the way are made."""
+    if not path:
+        return value
+    if node is None or (isinstance(node, Leaf) and node.empty):
+        node = Pairs((), path[0].span)
+    head, rest = path[0], path[1:]
+    if isinstance(node, Pairs):
+        return _put_key(node, head, rest, value, faults)
+    if isinstance(node, Items):
+        return _put_item(node, head, rest, value, faults)
+    faults.add(
+        "E116",
+        f"{tick(node.text)} is not a block, so it has no key {tick(head.text)}",
+        head.span,
+        related=[(node.span, "here")],
+    )
+    return node
+
+
+def _put_key(node: Pairs, head: Leaf, rest: tuple[Leaf, ...], value: Node, faults: Faults) -> Node:
+    old = next((child for key, child in node.pairs if key.text == head.text), None)
+    new = _put(old, rest, value, faults)
+    if old is None:
+        return replace(node, pairs=(*node.pairs, (head, new)))
+    return replace(node, pairs=tuple((key, new if key.text == head.text else child) for key, child in node.pairs))
+
+
+def _put_item(node: Items, head: Leaf, rest: tuple[Leaf, ...], value: Node, faults: Faults) -> Node:
+    count = len(node.items)
+    if not (head.text.isascii() and head.text.isdigit() and len(head.text) < 10 and int(head.text) < count):
+        known = (
+            "the list is empty" if not count else "the only item is 0" if count == 1 else f"items are 0 to {count - 1}"
+        )
+        faults.add(
+            "E116",
+            f"there is no item {tick(head.text)} in this list",
+            head.span,
+            help=known,
+            related=[(node.span, "this list")],
+        )
+        return node
+    items = list(node.items)
+    items[int(head.text)] = _put(items[int(head.text)], rest, value, faults)
+    return replace(node, items=tuple(items))

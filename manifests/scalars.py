@@ -1,0 +1,157 @@
+"""One scalar, read as the kind that its field declares. None: it could not be, and the faults say why."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from typing import TypeAlias
+
+from editc.manifests import schema
+from editc.manifests.faults import Faults, either, meant, tick
+from editc.manifests.tree import Items, Leaf, Node, Pairs
+
+from editc import registry
+from editc.request import Scalar
+
+ScalarKind: TypeAlias = schema.Text | schema.Number | schema.Whole | schema.Flag | schema.OneOf | schema.Named
+
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_WHOLE = re.compile(r"[-+]?[0-9]{1,20}")
+
+
+def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults) -> Scalar | None:
+    """A text, number, flag or word."""
+    if not isinstance(node, Leaf):
+        wrong_type(node, label, kind.expects, faults)
+        return None
+    if node.broken:
+        return None
+    if node.empty or (isinstance(kind, schema.Text) and not node.text.strip()):
+        faults.add("E107", f"{label} is empty", node.span, help=f"give it {kind.expects}, or remove it")
+        return None
+    match kind:
+        case schema.Text():
+            return _text(node, kind, label, faults)
+        case schema.Number():
+            return _number(node, kind, label, faults)
+        case schema.Whole():
+            return _whole(node, kind, label, faults)
+        case schema.Flag():
+            return _flag(node, label, faults)
+        case schema.OneOf():
+            return _word(node, kind, label, faults)
+        case schema.Named():
+            return _name(node, kind, faults)
+
+
+def _text(node: Leaf, kind: schema.Text, label: str, faults: Faults) -> str | None:
+    text = node.text.rstrip("\n") if kind.verbatim else node.text.strip()
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+            what = (
+                "a line break"
+                if character in "\n\r\x85\u2028\u2029"
+                else f"the control character U+{ord(character):04X}"
+            )
+            faults.add("E106", f"{label} contains {what}", node.span, help="write it on one line, as plain characters")
+            return None
+    if kind.slot and text.count("{}") != 1:
+        found = text.count("{}") or "no"
+        faults.add(
+            "E114", f"a context needs exactly one `{{}}`, this has {found}", node.span, help="such as: a photo of {}"
+        )
+        return None
+    return text
+
+
+def _number(node: Leaf, kind: schema.Number, label: str, faults: Faults) -> float | str | None:
+    if node.text in kind.words:
+        return node.text
+    if not node.plain or not _NUMBER.fullmatch(node.text):
+        wrong_type(node, label, kind.expects, faults)
+        return None
+    value = float(node.text)
+    low = -math.inf if kind.low is None else kind.low
+    high = math.inf if kind.high is None else kind.high
+    if math.isfinite(value) and low <= value <= high and not (kind.above and value == low):
+        return value
+    out_of_bounds(node, label, kind.expects, faults)
+    return None
+
+
+def _whole(node: Leaf, kind: schema.Whole, label: str, faults: Faults) -> int | None:
+    if not node.plain or not re.fullmatch(r"[-+]?[0-9]+", node.text):
+        wrong_type(node, label, kind.expects, faults)
+        return None
+    if _WHOLE.fullmatch(node.text):
+        value = int(node.text)
+        if (kind.low is None or value >= kind.low) and (kind.high is None or value <= kind.high):
+            return value
+    out_of_bounds(node, label, kind.expects, faults)
+    return None
+
+
+def _flag(node: Leaf, label: str, faults: Faults) -> bool | None:
+    if node.plain and node.text in ("true", "false"):
+        return node.text == "true"
+    wrong_type(node, label, schema.Flag().expects, faults)
+    return None
+
+
+def _word(node: Leaf, kind: schema.OneOf, label: str, faults: Faults) -> str | None:
+    if node.text in kind.words:
+        return node.text
+    near = registry.nearest(node.text, kind.words)
+    help = f"did you mean {tick(near)}?" if near else f"write {either(kind.words)}"
+    faults.add("E106", f"{label} must be {kind.expects}, not {tick(node.text)}", node.span, help=help)
+    return None
+
+
+def _name(node: Leaf, kind: schema.Named, faults: Faults) -> str | None:
+    known = registry.names(kind.kind)
+    if node.text in known:
+        return node.text
+    help = meant(node.text, known, f"known {kind.kind}s")
+    faults.add("E130", f"no {kind.kind} is called {tick(node.text)}", node.span, help=help)
+    return None
+
+
+def wrong_type(node: Node, label: str, expected: str, faults: Faults, help: str = "") -> None:
+    """E105, saying what was expected and what is there."""
+    if isinstance(node, Leaf) and node.broken:
+        return
+    faults.add("E105", f"{label} must be {expected}, not {_seen(node)}", node.span, help=help or _hint(node, expected))
+
+
+def out_of_bounds(node: Leaf, label: str, expected: str, faults: Faults) -> None:
+    """E106 for a number that lies outside."""
+    faults.add("E106", f"{label} must be {expected}, not {tick(node.text, 30)}", node.span)
+
+
+def _seen(node: Node) -> str:
+    match node:
+        case Items():
+            return "a list"
+        case Pairs():
+            return "a block of keys"
+        case Leaf(empty=True):
+            return "nothing"
+        case Leaf(plain=False):
+            return f"the quoted text {tick(node.text, 40)}"
+        case _:
+            return tick(node.text, 40)
+
+
+def _hint(node: Node, expected: str) -> str:
+    if isinstance(node, Items) and len(node.items) == 1 and expected == "a text":
+        return "remove the `- ` or the brackets"
+    if isinstance(node, Pairs) and expected == "a text":
+        return "put a text that contains `: ` in quotes"
+    if not isinstance(node, Leaf):
+        return ""
+    if not node.plain and _NUMBER.fullmatch(node.text) and "number" in expected:
+        return "remove the quotes"
+    if expected == schema.Flag().expects and node.text.lower() in ("yes", "no", "on", "off", "true", "false"):
+        return f"write `{'true' if node.text.lower() in ('yes', 'on', 'true') else 'false'}`"
+    return ""

@@ -1,0 +1,303 @@
+"""The declared shape of a manifest, version 1, as data: one table a block, one `Field` a key.
+
+Decoding, the messages about wrong values and the reference page all read these tables. `Field.into` names the attribute
+of the dataclass in `editc.request`, where it differs from the key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from editc.registry import Kind as NameKind
+from editc.registry import OptionType
+
+VERSION = 1
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Text:
+    """A line of text, whatever it looks like: `no`, `null`, `1e3` and `2024-01-01` stay text.
+
+    `verbatim` keeps the spaces around it; `contexts` are verbatim and hold exactly one `{}`.
+    """
+
+    verbatim: bool = False
+    slot: bool = False
+
+    @property
+    def expects(self) -> str:
+        return "a text"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number between `low` and `high`, `low` itself not if `above`; `words` may stand instead."""
+
+    low: float | None = None
+    high: float | None = None
+    above: bool = False
+    words: tuple[str, ...] = ()
+
+    @property
+    def expects(self) -> str:
+        return f"a number{_bounds(self.low, self.high, self.above)}{''.join(f', or `{word}`' for word in self.words)}"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number between `low` and `high`."""
+
+    low: int | None = None
+    high: int | None = None
+
+    @property
+    def expects(self) -> str:
+        return f"a whole number{_bounds(self.low, self.high, False)}"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """`true` or `false`."""
+
+    @property
+    def expects(self) -> str:
+        return "`true` or `false`"
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def expects(self) -> str:
+        ticked = [f"`{word}`" for word in self.words]
+        return " or ".join([", ".join(ticked[:-1]), ticked[-1]]) if len(ticked) > 1 else ticked[0]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A name that the registry knows."""
+
+    kind: NameKind
+
+    @property
+    def expects(self) -> str:
+        return f"the name of a {self.kind}"
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """A list; with `least` 1 it may not be empty."""
+
+    item: Text | OneOf | Named
+    least: int = 0
+
+    @property
+    def expects(self) -> str:
+        return "a list"
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Concepts with their shares, each from 0 to 1, together at most 1."""
+
+    @property
+    def expects(self) -> str:
+        return "concepts with shares, such as {woman: 0.5, man: 0.5}"
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A block with a table of its own; `word` may stand in its place and means all its defaults."""
+
+    table: Table
+    word: str = ""
+
+    @property
+    def expects(self) -> str:
+        return f"a block of keys ({', '.join(field.name for field in self.table.fields)})"
+
+
+@dataclass(frozen=True)
+class Edits:
+    """The list of edits: each a block of one of the tables in `EDITS`."""
+
+    @property
+    def expects(self) -> str:
+        return "a list of edits"
+
+
+Kind: TypeAlias = Text | Number | Whole | Flag | OneOf | Named | ListOf | Shares | Inner | Edits
+
+
+@dataclass(frozen=True)
+class Field:
+    """One key of a block."""
+
+    name: str
+    kind: Kind
+    doc: str
+    required: bool = False
+    into: str = ""
+
+    @property
+    def attribute(self) -> str:
+        """The dataclass field that this key fills."""
+        return self.into or self.name
+
+
+@dataclass(frozen=True)
+class Table:
+    """A block: its name as messages call it, and its keys."""
+
+    name: str
+    fields: tuple[Field, ...]
+
+    def field(self, name: str) -> Field | None:
+        """The key `name`, if this block has it."""
+        return next((field for field in self.fields if field.name == name), None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keys, in the order in which they are documented."""
+        return tuple(field.name for field in self.fields)
+
+
+COMMON = (
+    Field("method", Named("method"), "how to solve; left out: the family's default; its options stand beside it"),
+    Field(
+        "keys",
+        OneOf(("aligned", "last", "span")),
+        "which rows of the embedding are edited: aligned in many contexts, last token, whole span",
+    ),
+    Field(
+        "strength",
+        Number(0.0, 1.5, words=("auto",)),
+        "0 is no edit, 1 the whole; auto: the least that meets the constraints",
+    ),
+    Field("scale", Number(0.0, above=True), "weight of this edit against the others"),
+)
+NAMES = Field("also", ListOf(Text()), "other names of the same thing")
+
+ERASE = Table(
+    "erase",
+    (
+        Field("erase", Text(), "what must go", required=True, into="concept"),
+        NAMES,
+        Field("to", Text(), "what takes its place; left out: the family's neutral concept"),
+        *COMMON,
+    ),
+)
+SUBSTITUTE = Table(
+    "replace",
+    (
+        Field("from", Text(), "what must go", required=True, into="concept"),
+        Field("to", Text(), "what takes its place", required=True),
+        NAMES,
+    ),
+)
+REPLACE = Table(
+    "replace", (Field("replace", Inner(SUBSTITUTE), "erase with a named substitute", required=True), *COMMON)
+)
+BALANCE = Table(
+    "moderate",
+    (
+        Field("concept", Text(), "what is shifted", required=True),
+        Field("toward", Shares(), "towards which concepts, with what share each", required=True),
+    ),
+)
+MODERATE = Table(
+    "moderate", (Field("moderate", Inner(BALANCE), "shift a concept towards others", required=True), *COMMON)
+)
+EDITS = {"erase": ERASE, "replace": REPLACE, "moderate": MODERATE}
+LATER_EDITS = ("fact", "redirect", "ablate")
+
+PRESERVE = Table(
+    "preserve",
+    (
+        Field("concepts", ListOf(Text()), "what must stay, through the same contexts as the edits"),
+        Field("prompts", ListOf(Text(verbatim=True)), "prompts that must stay, as they stand"),
+        Field("files", ListOf(Text()), "files with one prompt a line, relative to the manifest"),
+        Field("weight", Number(0.0, above=True), "how much keeping counts against editing"),
+    ),
+)
+SITES = Table(
+    "sites",
+    (
+        Field("roles", ListOf(OneOf(("k", "v")), least=1), "which projections of cross-attention: keys, values"),
+        Field("include", ListOf(Text(), least=1), "patterns (`*`, `?`) of parameter names"),
+        Field("exclude", ListOf(Text()), "patterns of parameter names that are left alone"),
+    ),
+)
+_MAXIMUM = Number(0.0, above=True)
+CONSTRAINTS = Table(
+    "constraints",
+    (
+        Field(
+            "erase_residual",
+            _MAXIMUM,
+            "how much of the edited concept may be left: |W'c - v*| / |W c - v*|, worst concept",
+        ),
+        Field("preserve_drift", _MAXIMUM, "how far the preserved prompts may move: |W'p - W p| / |W p|, worst site"),
+        Field("unconditional_drift", _MAXIMUM, "the same for the empty prompt"),
+        Field("rank", Whole(1), "rank of the delta"),
+    ),
+)
+_SHARE = Number(0.0, 1.0)
+IMAGES = Table(
+    "images",
+    (
+        Field("detector", Named("detector"), "who judges the pictures", required=True),
+        Field("prompts_per_concept", Whole(1, 10_000), "how many pictures of each concept"),
+        Field("erased_at_most", _SHARE, "share of the pictures of an erased concept that may still show it"),
+        Field("kept_loss_at_most", _SHARE, "share of the pictures of a preserved concept that may no longer show it"),
+    ),
+)
+VERIFY = Table(
+    "verify", (Field("images", Inner(IMAGES), "pictures before and after, judged by a detector", into="pictures"),)
+)
+
+MANIFEST = Table(
+    "manifest",
+    (
+        Field("editc", Whole(), "version of the manifest language", required=True),
+        Field(
+            "model",
+            Text(),
+            "editc:demo, a folder, a .safetensors file, or a hub id with optional @revision",
+            required=True,
+        ),
+        Field("edits", Edits(), "what to change", required=True),
+        Field("preserve", Inner(PRESERVE), "what must stay"),
+        Field(
+            "contexts",
+            ListOf(Text(verbatim=True, slot=True), least=1),
+            "sentences with one {} in which concepts are encoded",
+        ),
+        Field("sites", Inner(SITES, word="auto"), "which matrices may change", into="choice"),
+        Field("constraints", Inner(CONSTRAINTS), "bounds that a build must meet"),
+        Field("verify", Inner(VERIFY), "what is measured on pictures"),
+        Field("emit", ListOf(Named("format")), "formats written beside the delta"),
+        Field("seed", Whole(0, MAX_SEED), "where random numbers start"),
+    ),
+)
+
+
+def option_kind(declared: OptionType) -> Text | Number | Whole | Flag | OneOf:
+    """The kind of a method's option."""
+    if isinstance(declared, tuple):
+        return OneOf(declared)
+    kinds: dict[type, Text | Number | Whole | Flag] = {int: Whole(), float: Number(), bool: Flag(), str: Text()}
+    return kinds[declared]
+
+
+def _bounds(low: float | None, high: float | None, above: bool) -> str:
+    if low is not None and high is not None:
+        return f" from {low:g} to {high:.10g}"
+    if low is not None:
+        return f" above {low:g}" if above else f" of at least {low:g}"
+    return "" if high is None else f" of at most {high:.10g}"

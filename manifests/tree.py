@@ -1,0 +1,247 @@
+"""YAML text as a tree of places: every scalar keeps its characters and its span, nothing is interpreted.
+
+The tree is built from PyYAML's events and not from its nodes: no recursion (a thousand brackets cannot exhaust the
+stack), and an alias is counted with all that it stands for before anything walks over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import yaml
+from editc.manifests.faults import Faults, tick
+from editc.manifests.syntax import report_syntax
+
+from editc.request import Span
+
+MAX_DEPTH = 64
+MAX_NODES = 50_000
+Node: TypeAlias = "Leaf | Items | Pairs"
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A scalar as written; `plain` is False when it stood in quotes or in a `|` block, and so can only be text.
+
+    `broken`: the fault is already told, so that no second one is.
+    """
+
+    text: str
+    plain: bool
+    span: Span
+    size: int = 1
+    broken: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """True for a value that was left out (`also:` and nothing)."""
+        return self.plain and not self.text
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list."""
+
+    items: tuple[Node, ...]
+    span: Span
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A block of keys, in order, each key once."""
+
+    pairs: tuple[tuple[Leaf, Node], ...]
+    span: Span
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the text stands in the source: `line` lines down, `column` characters to the right."""
+
+    line: int = 0
+    column: int = 0
+
+
+class UnreadableError(Exception):
+    """The text cannot be read further; the reason is in the faults."""
+
+
+@dataclass
+class _Open:
+    """A collection whose end has not come yet."""
+
+    event: yaml.CollectionStartEvent
+    children: list[Node] = field(default_factory=list)
+
+
+@dataclass
+class Builder:
+    """One pass over the events of one text."""
+
+    text: str
+    faults: Faults
+    origin: Origin = Origin()
+    stack: list[_Open] = field(default_factory=list)
+    anchors: dict[str, Node] = field(default_factory=dict)
+    root: Node | None = None
+    count: int = 0
+    documents: int = 0
+
+    def build(self) -> Node | None:
+        """The root, or None for a text without content. Raises UnreadableError where reading cannot go on."""
+        for event in self._events():
+            if isinstance(event, yaml.DocumentStartEvent):
+                self.documents += 1
+                if self.documents > 1:
+                    self._second_document(event)
+                    break
+            elif isinstance(event, yaml.AliasEvent):
+                self._alias(event)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                self._close(event)
+            elif isinstance(event, yaml.NodeEvent):
+                self._open(event)
+        return self.root
+
+    def _events(self) -> Iterator[yaml.Event]:
+        loader: yaml.SafeLoader | None = None
+        try:
+            loader = yaml.SafeLoader(self.text)
+            while loader.check_event():
+                yield loader.get_event()  # type: ignore[no-untyped-call]
+        except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML lets `"\UFFFFFFFF"` escape as ValueError
+            mark = None if loader is None else loader.get_mark()
+            report_syntax(error, self.text, mark, self._place, self.faults)
+            raise UnreadableError from error
+
+    def _place(self, line: int, column: int, length: int = 1) -> Span:
+        right = self.origin.column if line == 0 else 0
+        return Span(line + 1 + self.origin.line, column + 1 + right, max(1, length))
+
+    def _span(self, first: yaml.Event, last: yaml.Event | None = None) -> Span:
+        """From the start of one event to the end of another, or to the end of the first line."""
+        start, end = first.start_mark, (last or first).end_mark
+        assert start is not None and end is not None
+        if start.line == end.line:
+            return self._place(start.line, start.column, end.column - start.column)
+        place = self._place(start.line, start.column)
+        rest = self.faults.source.line(place.line)[place.column - 1 :]
+        return Span(place.line, place.column, max(1, len(rest.rstrip())))
+
+    def _open(self, event: yaml.NodeEvent) -> None:
+        span = self._span(event)
+        self._grow(1, span)
+        if isinstance(event, yaml.ScalarEvent):
+            self._no_tag(event.tag, span)
+            self._attach(Leaf(event.value, event.style is None, span), event.anchor)
+            return
+        assert isinstance(event, yaml.CollectionStartEvent)
+        if len(self.stack) >= MAX_DEPTH:
+            self.faults.add("E109", f"nested more than {MAX_DEPTH} deep", span, help="a manifest is at most 5 deep")
+            raise UnreadableError
+        self._no_tag(event.tag, span)
+        self.stack.append(_Open(event))
+
+    def _no_tag(self, tag: str | None, span: Span) -> None:
+        if tag is not None:
+            short = tag.replace("tag:yaml.org,2002:", "!!")
+            self.faults.add("E108", f"the tag {tick(short)} is not allowed", span, help="remove it")
+
+    def _close(self, event: yaml.CollectionEndEvent) -> None:
+        opened = self.stack.pop()
+        span = self._span(opened.event, event)
+        size = 1 + sum(child.size for child in opened.children)
+        node: Node
+        if isinstance(opened.event, yaml.MappingStartEvent):
+            pairs = self._pairs(opened.children)
+            if not opened.event.flow_style and pairs:
+                span = _first_line(pairs[0][0].span, pairs[0][1].span)
+            node = Pairs(pairs, span, size)
+        else:
+            if not opened.event.flow_style and opened.children:
+                span = _first_line(Span(span.line, span.column), opened.children[0].span)
+            node = Items(tuple(opened.children), span, size)
+        self._attach(node, opened.event.anchor)
+
+    def _attach(self, node: Node, anchor: str | None) -> None:
+        if anchor is not None:
+            self.anchors[anchor] = node
+        if self.stack:
+            self.stack[-1].children.append(node)
+        else:
+            self.root = node
+
+    def _alias(self, event: yaml.AliasEvent) -> None:
+        span = self._span(event)
+        node = self.anchors.get(str(event.anchor))
+        if any(opened.event.anchor == event.anchor for opened in self.stack):
+            self.faults.add("E109", f"`*{event.anchor}` stands inside what it names, so it never ends", span)
+            raise UnreadableError
+        if node is None:
+            self.faults.add(
+                "E101",
+                f"`*{event.anchor}` refers to `&{event.anchor}`, which is not defined above",
+                span,
+                help=f"quote it if it is text: '*{event.anchor}'",
+            )
+            node = Leaf("", True, span, broken=True)
+        self._grow(node.size, span)
+        self._attach(node, None)
+
+    def _grow(self, size: int, span: Span) -> None:
+        self.count += size
+        if self.count > MAX_NODES:
+            self.faults.add(
+                "E109", f"more than {MAX_NODES} values, aliases written out", span, help="split the manifest"
+            )
+            raise UnreadableError
+
+    def _pairs(self, children: list[Node]) -> tuple[tuple[Leaf, Node], ...]:
+        kept: dict[str, tuple[Leaf, Node]] = {}
+        for key, value in zip(children[::2], children[1::2], strict=True):
+            if not isinstance(key, Leaf):
+                self.faults.add(
+                    "E108", "a key must be text, not a list or a block", key.span, help="quote it if it is text"
+                )
+            elif key.plain and key.text == "<<":
+                self.faults.add(
+                    "E108",
+                    "merge keys `<<` are not allowed",
+                    key.span,
+                    help="write the fields out, or alias single values",
+                )
+            elif key.text in kept:
+                first = kept[key.text][0].span
+                message = f"key {tick(key.text)} is given twice"
+                self.faults.add(
+                    "E103", message, key.span, related=[(first, "first given here")], help="keep one of the two"
+                )
+            else:
+                kept[key.text] = (key, _placed(value, key.span))
+        return tuple(kept.values())
+
+    def _second_document(self, event: yaml.Event) -> None:
+        span = self._span(event)
+        self.faults.add(
+            "E108",
+            "a second document begins here",
+            span,
+            help="one file is one manifest: remove `---`, or split the file",
+        )
+
+
+def _placed(value: Node, key: Span) -> Node:
+    """The value; one that was left out stands where its key stands, since it has no characters to underline."""
+    if isinstance(value, Leaf) and value.empty and not value.broken:
+        return Leaf("", True, key)
+    return value
+
+
+def _first_line(start: Span, end: Span) -> Span:
+    """From the start of one span to the end of the other if they share a line, else the first span alone."""
+    same = start.line == end.line and end.column >= start.column
+    return Span(start.line, start.column, end.column + end.length - start.column) if same else start
