@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from editc.diagnostics import EditcError, fail
 from editc.formats.header import strict_json
+
+from editc.diagnostics import EditcError, fail
 
 STEMS = ("diffusion_pytorch_model", "model")
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
@@ -103,7 +104,9 @@ def _weight_map(index: Path) -> dict[str, str]:
         raise _broken_index("it has no weight_map", index)
     for name, file in table.items():
         if not isinstance(file, str) or not re.fullmatch(r"[^/\\\0]+\.safetensors", file):
-            raise _broken_index(f"'{name[:200]}' is said to be in {str(file)[:200]!r}, which is not a shard's name", index)
+            raise _broken_index(
+                f"'{name[:200]}' is said to be in {str(file)[:200]!r}, which is not a shard's name", index
+            )
     return table
 
 
@@ -144,7 +147,7 @@ def unsafe(name: str, place: Path) -> EditcError:
         "E611",
         f"the weights are only there as '{name}', a format that can run code when it is opened; editc never opens it",
         place=str(place),
-        help="convert to safetensors first: load the model where you trust it and call save_pretrained(..., safe_serialization=True)",
+        help="convert to safetensors first: load the model in a place you trust and save it with save_pretrained",
     )
 
 
@@ -154,4 +157,6 @@ def _ambiguous(reason: str, folder: Path) -> EditcError:
 
 
 def _broken_index(reason: str, index: Path) -> EditcError:
-    return fail("E613", f"the index of the shards does not hold: {reason}", place=str(index), help="fetch the model again")
+    return fail(
+        "E613", f"the index of the shards does not hold: {reason}", place=str(index), help="fetch the model again"
+    )

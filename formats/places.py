@@ -63,7 +63,9 @@ def _snapshot(repo: str, revision: str, place: str) -> Path:
     if found is None:
         known = ", ".join(kept) or "none"
         help_text = f"revisions that are here: {known}; name one as {repo}@REVISION, or fetch the one you want"
-        raise fail("E614", f"'{repo}' is in the hub cache, but not its revision '{revision}'", place=place, help=help_text)
+        raise fail(
+            "E614", f"'{repo}' is in the hub cache, but not its revision '{revision}'", place=place, help=help_text
+        )
     return (snapshots / found).resolve()
 
 
@@ -83,6 +85,6 @@ def _existing(path: Path, place: str) -> Path:
             "E610",
             f"there is no model at '{place}'",
             place=place,
-            help="give a diffusers or transformers folder, a .safetensors file, a hub id in the local cache, or editc:demo",
+            help="give a model's folder, a .safetensors file, a hub id that is in the local cache, or editc:demo",
         )
     return path

@@ -49,7 +49,7 @@ def encode(values: Array, dtype: str) -> bytes:
     """The bytes of `values` in `dtype`, each rounded once; what is too large becomes infinite (see `is_finite`)."""
     if dtype == "BF16":
         return _to_bfloat16(values).astype("<u2").tobytes()
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return values.astype(_NUMPY[dtype]).tobytes()
 
 

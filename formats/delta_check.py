@@ -1,0 +1,114 @@
+"""Whether a delta makes sense in itself: factors against sites, finite numbers, hashes, names (E604)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from editc.formats.tensors import EDITABLE
+from numpy.typing import NDArray
+
+from editc.diagnostics import Diagnostic, EditcError
+from editc.ir import Delta, Factors, Site, SiteRecord
+
+_FACTOR_COUNTS = {
+    "shared": "one left and one right",
+    "low-rank": "a left for each site and a right for each or for all",
+}
+
+
+def check(delta: Delta, place: str) -> None:
+    """Raises EditcError with every fault found, all E604, and E625 when the delta is sound but changes nothing."""
+    faults = [*_site_faults(delta), *_group_faults(delta)]
+    if faults:
+        help_text = "this is not a delta that editc wrote; build it again from its manifest"
+        raise EditcError(*(Diagnostic("E604", fault, place=place, help=help_text) for fault in faults[:20]))
+    if all(record.result == record.base for record in delta.sites):
+        message = "the delta changes no tensor: every result is equal to its base"
+        raise EditcError(Diagnostic("E625", message, place=place, help="look at the manifest's edits and strength"))
+
+
+def _site_faults(delta: Delta) -> Iterator[str]:
+    if not delta.sites:
+        yield "the delta has no sites"
+    names = Counter((record.site.component, record.site.name) for record in delta.sites)
+    yield from (f"site '{name}' of '{part}' is listed {n} times" for (part, name), n in names.items() if n > 1)
+    used = Counter(index for factors in delta.factors.values() for index in factors.sites)
+    for index, record in enumerate(delta.sites):
+        if used[index] != 1:
+            yield f"site '{record.site.name}' is edited by {used[index]} groups instead of one"
+        yield from _record_faults(record)
+    yield from (f"a group edits site number {index}, which does not exist" for index in used if not _in(index, delta))
+
+
+def _in(index: int, delta: Delta) -> bool:
+    return 0 <= index < len(delta.sites)
+
+
+def _record_faults(record: SiteRecord) -> Iterator[str]:
+    name = record.site.name
+    if not name:
+        yield "a site has no name"
+    if len(record.site.shape) != 2 or min(record.site.shape) < 1:
+        yield f"site '{name}' has the shape {record.site.shape}, which is not that of a matrix"
+    if record.site.dtype not in EDITABLE:
+        yield f"site '{name}' has the dtype '{record.site.dtype}'; a delta edits {', '.join(EDITABLE)}"
+    if not record.base or not record.base.keys() == record.base_transposed.keys() == record.result.keys():
+        yield f"site '{name}' does not have base, transposed and result hashes for the same dtypes"
+    hashes = [*record.base.values(), *record.base_transposed.values(), *record.result.values()]
+    if not set(record.base) <= set(EDITABLE) or not all(re.fullmatch(r"[0-9a-f]{64}", text) for text in hashes):
+        yield f"site '{name}' has something in its hashes that is not a sha256 by dtype"
+
+
+def _group_faults(delta: Delta) -> Iterator[str]:
+    for group, factors in delta.factors.items():
+        sites = [delta.sites[index].site for index in factors.sites if _in(index, delta)]
+        if not sites:
+            yield f"group '{group}' edits no site"
+            continue
+        yield from (f"group '{group}': {fault}" for fault in _factor_faults(factors, sites))
+
+
+def _factor_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
+    parts = (*factors.left, *factors.right)
+    if not all(part.dtype == np.float32 for part in parts):
+        yield "its factors are not float32"
+    elif not all(bool(np.isfinite(part).all()) for part in parts):
+        yield "its factors are not finite"
+    if factors.form == "dense":
+        yield from _dense_faults(factors, sites)
+    else:
+        yield from _low_rank_faults(factors, sites)
+
+
+def _dense_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
+    if len(factors.left) != len(sites) or factors.right:
+        yield f"a dense edit of {len(sites)} sites needs one matrix for each"
+        return
+    for site, left in zip(sites, factors.left, strict=True):
+        if left.shape != site.shape:
+            yield f"the edit of '{site.name}' has the shape {left.shape}, the site {site.shape}"
+
+
+def _low_rank_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
+    shared, n = factors.form == "shared", len(sites)
+    lefts, rights = len(factors.left), len(factors.right)
+    if (lefts, rights) != (1, 1) if shared else (lefts != n or rights not in (1, n)):
+        yield f"a {factors.form} edit needs {_FACTOR_COUNTS[factors.form]}; it has {lefts} and {rights} for {n} sites"
+        return
+    for k, site in enumerate(sites):
+        left, right = factors.left[0 if shared else k], factors.right[k if rights > 1 else 0]
+        rows = site.shape[1] if shared else site.shape[0]
+        if not _fit(left, right, rows, site.shape[1]):
+            yield f"left {left.shape} and right {right.shape} do not fit site '{site.name}' {site.shape}"
+
+
+def _fit(left: NDArray[np.float32], right: NDArray[np.float32], rows: int, columns: int) -> bool:
+    return (
+        left.ndim == right.ndim == 2
+        and left.shape[0] == rows
+        and left.shape[1] == right.shape[0] >= 1
+        and right.shape[1] == columns
+    )

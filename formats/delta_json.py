@@ -1,0 +1,139 @@
+"""A delta's canonical JSON, and back: everything but the factors themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from editc.diagnostics import EditcError, fail
+from editc.ir import Delta, Form, Site, SiteRecord
+
+FORMAT = "editc-delta"
+VERSION = 1
+"""The newest version that this code reads and the one that it writes."""
+COMPATIBILITY = "hashes-1"
+"""The rule by which a base is accepted; FORMAT.md states it."""
+
+_TEXTS = ("family", "encoder", "manifest", "manifest_digest", "tool", "delta_id")
+_KEYS = {"format", "version", "compatibility", "sites", "groups", "edits", "claims", "extra", *_TEXTS}
+_SITE = {"component": str, "name": str, "dtype": str, "role": str, "group": str, "transposed": bool, "shape": list}
+_HASHES = ("base", "base_transposed", "result")
+_FORMS: Mapping[str, Form] = {"shared": "shared", "low-rank": "low-rank", "dense": "dense"}
+
+
+def dumps(value: Any) -> str:
+    """Canonical JSON: keys sorted, no spaces, ASCII. Raises E605 for NaN, Infinity and values that JSON lacks.
+
+    Written, read and written again, because keys that are numbers sort otherwise once they are texts.
+    """
+    try:
+        return _canonical(json.loads(_canonical(value)))
+    except (ValueError, TypeError, RecursionError) as error:
+        help_text = "a claim or an option is not a finite number or plain JSON; this is a fault of the method or pass"
+        raise fail("E605", f"the delta cannot be written: {str(error)[:200]}", help=help_text) from error
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def describe(delta: Delta, delta_id: str) -> dict[str, Any]:
+    """The JSON values of `delta`, with `delta_id` as given."""
+    return {
+        "format": FORMAT,
+        "version": delta.version,
+        "compatibility": COMPATIBILITY,
+        "family": delta.family,
+        "encoder": delta.encoder,
+        "manifest": delta.manifest,
+        "manifest_digest": delta.manifest_digest,
+        "tool": delta.tool,
+        "delta_id": delta_id,
+        "edits": [dict(edit) for edit in delta.edits],
+        "claims": [dict(claim) for claim in delta.claims],
+        "extra": dict(delta.extra),
+        "sites": [_describe_site(record) for record in delta.sites],
+        "groups": {
+            name: {"form": f.form, "sites": list(f.sites), "left": len(f.left), "right": len(f.right)}
+            for name, f in delta.factors.items()
+        },
+    }
+
+
+def _describe_site(record: SiteRecord) -> dict[str, Any]:
+    site = {name: getattr(record.site, name) for name in _SITE} | {"shape": list(record.site.shape)}
+    return site | {name: dict(getattr(record, name)) for name in _HASHES}
+
+
+def check_version(value: Any, place: str) -> None:
+    """Raises E603 for what is not a delta and E602 for one that only a newer editc reads."""
+    if not isinstance(value, dict) or value.get("format") != FORMAT or type(value.get("version")) is not int:
+        raise fail("E603", "the file is not an editc delta", place=place, help="a delta is what `editc build` writes")
+    if value["version"] > VERSION or value["version"] < 1:
+        raise fail(
+            "E602",
+            f"the delta has format version {value['version']}; this editc reads versions 1 to {VERSION}",
+            place=place,
+            help="install a newer editc, or ask for the delta in an older version",
+        )
+
+
+def site_records(value: Mapping[str, Any], place: str) -> tuple[SiteRecord, ...]:
+    """The site records of a delta's JSON. Raises E601 where a value has the wrong type."""
+    return tuple(_read_site(item, place) for item in value["sites"])
+
+
+def check_types(value: Mapping[str, Any], place: str) -> None:
+    """Raises E601 unless the top level has exactly its keys, each of its type, and E602 for another rule."""
+    if value.keys() != _KEYS:
+        odd = sorted(value.keys() ^ _KEYS)
+        raise wrong(f"its description has missing or unknown keys: {', '.join(odd)[:200]}", place)
+    if value["compatibility"] != COMPATIBILITY:
+        rule = str(value["compatibility"])[:80]
+        raise fail("E602", f"the delta asks for the compatibility rule '{rule}', which this editc lacks", place=place)
+    lists, maps = (value["sites"], value["edits"], value["claims"]), (value["groups"], value["extra"])
+    if not all(isinstance(value[name], str) for name in _TEXTS) or not all(isinstance(item, list) for item in lists):
+        raise wrong("a text or list of its description has another type", place)
+    items = [*maps, *value["edits"], *value["claims"], *value["groups"].values()] if _is_map(maps[0]) else [None]
+    if not all(_is_map(item) for item in items):
+        raise wrong("a map of its description has another type", place)
+
+
+def form(value: Mapping[str, Any], group: str, place: str) -> tuple[Form, tuple[int, ...], int, int]:
+    """Form, site numbers, and how many left and right factors a group has."""
+    entry = value["groups"][group]
+    sites, left, right = entry.get("sites"), entry.get("left"), entry.get("right")
+    sound = entry.keys() == {"form", "sites", "left", "right"} and entry["form"] in list(_FORMS)
+    if not sound or not _integers(sites) or not _integers([left, right]):
+        raise wrong(f"group '{group[:80]}' is not described as a group is", place)
+    return _FORMS[entry["form"]], tuple(sites), left, right
+
+
+def _read_site(item: Any, place: str) -> SiteRecord:
+    if not _is_map(item) or item.keys() != {*_SITE, *_HASHES}:
+        raise wrong("a site has missing or unknown keys", place)
+    if not all(type(item[name]) is kind for name, kind in _SITE.items()) or not _integers(item["shape"]):
+        raise wrong("a value of a site has another type", place)
+    if not all(_is_map(item[name]) and all(isinstance(h, str) for h in item[name].values()) for name in _HASHES):
+        raise wrong("the hashes of a site have another type", place)
+    site = Site(**{name: item[name] for name in _SITE} | {"shape": tuple(item["shape"])})
+    return SiteRecord(site, *(item[name] for name in _HASHES))
+
+
+def _integers(value: Any) -> bool:
+    return isinstance(value, list) and all(type(n) is int and 0 <= n < 1 << 40 for n in value)
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def wrong(reason: str, place: str) -> EditcError:
+    """The error for a delta that is not as it was written."""
+    return fail(
+        "E601",
+        f"the delta is damaged or was changed: {reason}",
+        place=place,
+        help="do not use it; fetch it again, and compare its sha256 with the publisher's",
+    )

@@ -1,0 +1,158 @@
+"""Every write that editc makes to a disk. Each function is one step after which a crash may come; all are fsynced."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from editc.diagnostics import fail
+
+_FICLONE = 0x40049409
+"""The ioctl of Linux that makes a copy-on-write copy (btrfs, xfs, bcachefs): independent, but no bytes move."""
+
+
+@contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Turns what the system refuses (full disk, no permission) into E632."""
+    try:
+        yield
+    except OSError as error:
+        hints = {errno.ENOSPC: "make room and run it again", errno.EDQUOT: "make room and run it again"}
+        raise fail(
+            "E632",
+            f"writing was refused: {error.strerror or error}",
+            place=str(error.filename or path),
+            help=hints.get(error.errno or 0, "check the permissions of the folder and of the file system"),
+        ) from error
+
+
+def temporary_beside(path: Path) -> Path:
+    """A free name in the same folder, hence on the same file system, so that a rename is atomic."""
+    return path.parent / f".{path.name}.editc-{secrets.token_hex(6)}"
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Puts a file at `path`, replacing one that is there, whole or not at all."""
+    temporary = temporary_beside(path)
+    try:
+        write_new(temporary, [data])
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_new(path: Path, chunks: Iterable[bytes]) -> None:
+    """A new file with these bytes, on the disk when this returns. The chunks may be made while it is written."""
+    with path.open("xb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_at(path: Path, offset: int, data: bytes) -> None:
+    """Overwrites bytes in the middle of a file; its length stays."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """An independent copy: by reflink where the file system can, else byte by byte. Never a hard link."""
+    with source.open("rb") as old, target.open("xb") as new:
+        if not _reflink(old.fileno(), new.fileno()):
+            shutil.copyfileobj(old, new, 1 << 20)
+        new.flush()
+        os.fsync(new.fileno())
+
+
+def make_folder(path: Path) -> None:
+    """A new folder; its parent must exist."""
+    path.mkdir()
+    sync_folder(path.parent)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Moves within one file system, atomically; an empty folder or nothing is at `target`."""
+    source.rename(target)
+    sync_folder(target.parent)
+
+
+def remove_file(path: Path) -> None:
+    """Removes a file if it is there."""
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a folder and all that is in it."""
+    shutil.rmtree(path)
+    sync_folder(path.parent)
+
+
+def remove_if_empty(path: Path) -> None:
+    """Removes a folder that has nothing in it."""
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()
+
+
+def set_modified(path: Path, nanoseconds: int) -> None:
+    """Sets the time of last change."""
+    os.utime(path, ns=(path.stat().st_atime_ns, nanoseconds))
+
+
+def sync_folder(path: Path) -> None:
+    """Makes the names in a folder durable, where the system can."""
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the model against another editc on this machine (E637). The lock goes when the process does."""
+    release = _lock(path)
+    try:
+        yield
+    finally:
+        release()
+
+
+def _lock(path: Path) -> Callable[[], None]:
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system: two editc at once are then not told apart
+        return lambda: None
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        help_text = "wait until it is done, then run this again"
+        raise fail("E637", "another editc is changing this model now", place=str(path), help=help_text) from error
+    except OSError:  # a file system without locks
+        pass
+    return lambda: os.close(handle)
+
+
+def _reflink(old: int, new: int) -> bool:
+    try:
+        import fcntl
+
+        fcntl.ioctl(new, _FICLONE, old)
+    except (ImportError, OSError):
+        return False
+    return True

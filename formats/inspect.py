@@ -1,0 +1,154 @@
+"""What is in a delta or a model, and what an apply or a status found, as plain JSON values for people and machines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from editc.formats import folders
+from editc.formats.apply import Applied, Reverted
+from editc.formats.checkpoint import Checkpoint, Model, open_model
+from editc.formats.delta_json import COMPATIBILITY
+from editc.formats.plan import ApplyPlan
+from editc.formats.safetensors_delta import is_delta, read_delta
+from editc.formats.status import Status
+
+from editc.ir import Delta, Factors
+
+
+def inspect(place: str) -> dict[str, Any]:
+    """What the delta or model at `place` is; `kind` is `delta` or `model`. Raises what reading it raises."""
+    path = Path(place)
+    if is_delta(path):
+        return {"kind": "delta", "path": place, "bytes": path.stat().st_size, **describe_delta(read_delta(path))}
+    return {"kind": "model", **describe_model(open_model(place))}
+
+
+def describe_delta(delta: Delta) -> dict[str, Any]:
+    """Who the delta is, what it edits and claims, and which bases it accepts."""
+    return {
+        "delta_id": delta.delta_id,
+        "version": delta.version,
+        "compatibility": COMPATIBILITY,
+        "family": delta.family,
+        "tool": delta.tool,
+        "encoder": delta.encoder,
+        "manifest": delta.manifest,
+        "manifest_digest": delta.manifest_digest,
+        "edits": [dict(edit) for edit in delta.edits],
+        "claims": [dict(claim) for claim in delta.claims],
+        "groups": {name: _describe_factors(factors) for name, factors in delta.factors.items()},
+        "sites": [
+            {
+                "component": r.site.component,
+                "name": r.site.name,
+                "shape": list(r.site.shape),
+                "dtype": r.site.dtype,
+                "role": r.site.role,
+                "base": dict(r.base),
+                "result": dict(r.result),
+            }
+            for r in delta.sites
+        ],
+    }
+
+
+def _describe_factors(factors: Factors) -> dict[str, Any]:
+    parts = (*factors.left, *factors.right)
+    rank = max((part.shape[0] for part in factors.right), default=None)
+    return {
+        "form": factors.form,
+        "rank": rank,
+        "sites": len(factors.sites),
+        "bytes": sum(part.nbytes for part in parts),
+    }
+
+
+def describe_model(model: Model) -> dict[str, Any]:
+    """The parts of a model: tensors, parameters, bytes, dtypes, files. Only headers are read."""
+    readable = [n for n, p in model.components.items() if model.kind != "pipeline" or folders.has_safetensors(p)]
+    parts = {name: _describe_part(model.component(name)) for name in readable}
+    return {
+        "model": model.place,
+        "path": str(model.path),
+        "layout": model.kind,
+        "components": parts,
+        "unreadable": sorted(model.components.keys() - parts.keys()),
+    }
+
+
+def _describe_part(checkpoint: Checkpoint) -> dict[str, Any]:
+    tensors = checkpoint.tensors.values()
+    sizes = Counter({dtype: 0 for dtype in sorted({tensor.dtype for tensor in tensors})})
+    for tensor in tensors:
+        sizes[tensor.dtype] += tensor.nbytes
+    return {
+        "tensors": len(checkpoint.tensors),
+        "bytes": sum(sizes.values()),
+        "bytes_by_dtype": dict(sizes),
+        "files": sorted({tensor.file.name for tensor in tensors}),
+        "notes": list(checkpoint.notes),
+    }
+
+
+def describe_plan(plan: ApplyPlan) -> dict[str, Any]:
+    """What an apply would do, tensor by tensor; `status` is `ready` or `already`."""
+    return {
+        "status": plan.status,
+        "tier": plan.tier,
+        "model": plan.model.place,
+        "deltas": [delta.delta_id for delta in plan.deltas],
+        "bytes_to_write": plan.bytes_to_write,
+        "interrupted": plan.interrupted,
+        "notes": list(plan.notes),
+        "tensors": [
+            {
+                "component": target.record.site.component,
+                "name": target.record.site.name,
+                "state": target.state,
+                "bytes": target.tensor.nbytes,
+                "base": target.base,
+                "result": target.result,
+            }
+            for target in plan.targets
+        ],
+    }
+
+
+def describe_applied(plan: ApplyPlan, applied: Applied) -> dict[str, Any]:
+    """What an apply did: the plan, with the hashes of what was written."""
+    described = describe_plan(plan)
+    for row in described["tensors"]:
+        row["result"] = applied.results.get((row["component"], row["name"]), row["result"])
+    del described["bytes_to_write"]
+    return described | {"status": applied.status, "path": str(applied.path), "bytes_written": applied.bytes_written}
+
+
+def describe_reverted(reverted: Reverted) -> dict[str, Any]:
+    """What a revert undid."""
+    return {
+        "status": "done",
+        "path": str(reverted.path),
+        "deltas": [dict(delta) for delta in reverted.deltas],
+        "tensors": reverted.tensors,
+    }
+
+
+def describe_status(status: Status) -> dict[str, Any]:
+    """Which deltas are in a model; `status` is `interrupted` after a killed run, else `done`."""
+    return {
+        "status": "interrupted" if status.interrupted else "done",
+        "model": status.model.place,
+        "applied": list(status.applied),
+        "deltas": [
+            {
+                "delta_id": delta.delta_id,
+                "state": delta.presence,
+                "recorded": delta.recorded,
+                "edits": [dict(edit) for edit in delta.edits],
+                "tensors": dict(delta.tensors),
+            }
+            for delta in status.deltas
+        ],
+    }

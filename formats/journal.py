@@ -1,0 +1,257 @@
+"""What editc did to a model, kept in a folder `.editc` beside the weights: a stack of entries, the last on top.
+
+An entry is complete before the first weight is touched: it is built under a name that begins with `.new-` and renamed.
+It loses its meaning at once: it is renamed to `.dead-` and then removed. `done` in it says that every write arrived;
+without `done` the weights may be in any mixture of base and result, and only restoring is safe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from editc.formats import files, tensors
+from editc.formats.checkpoint import Model, read_range
+from editc.formats.header import read_header, strict_json
+
+from editc.diagnostics import EditcError, fail
+
+FOLDER = ".editc"
+_RECORD, _UNDO, _DONE = "record.json", "undo.bin", "done"
+
+
+@dataclass(frozen=True)
+class History:
+    """Where a model's entries are (`folder`), what their file names are relative to, and what is locked."""
+
+    folder: Path
+    root: Path
+    anchor: Path
+
+
+@dataclass(frozen=True)
+class Range:
+    """One edited tensor: the bytes, their sha256 before and after, and where in undo.bin the old ones are."""
+
+    component: str
+    name: str
+    delta: str
+    file: str
+    offset: int
+    nbytes: int
+    base: str
+    result: str
+    undo: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What tells that a file is still the one that was edited: its size, its header, and its time of change."""
+
+    size: int
+    header: str
+    modified: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One apply: which deltas, on which ranges; `mode` `out` has nothing to undo, for the base is elsewhere."""
+
+    folder: Path
+    mode: Literal["in-place", "out"]
+    deltas: tuple[Mapping[str, Any], ...]
+    files: Mapping[str, Mark]
+    ranges: tuple[Range, ...]
+    done: bool
+
+
+def history_of(model: Model) -> History:
+    """The place of a model's entries. A component's folder inside a pipeline shares the pipeline's."""
+    if model.kind == "file":
+        return History(model.path.parent / f"{model.path.name}{FOLDER}", model.path.parent, model.path)
+    root = model.path
+    if not (root / FOLDER).is_dir() and (root.parent / "model_index.json").is_file():
+        root = root.parent
+    return History(root / FOLDER, root, root)
+
+
+def entries(history: History) -> tuple[Entry, ...]:
+    """All entries, the oldest first. Raises E635 for one that cannot be trusted."""
+    if not history.folder.is_dir():
+        return ()
+    found = sorted(path for path in history.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return tuple(_read(path, history) for path in found)
+
+
+def interrupted(history: History) -> Entry | None:
+    """The entry whose writes did not all arrive, if there is one; it is always the last."""
+    stack = entries(history)
+    return stack[-1] if stack and not stack[-1].done else None
+
+
+def begin(history: History, deltas: Sequence[Mapping[str, Any]], steps: Iterable[tuple[Range, bytes]]) -> Entry:
+    """A complete entry on the disk, before any weight is touched; `steps` give each range and its present bytes."""
+    if not history.folder.is_dir():
+        files.make_folder(history.folder)
+    name = _next_name(history, deltas)
+    building = history.folder / f".new-{name}"
+    files.make_folder(building)
+    ranges: list[Range] = []
+    files.write_new(building / _UNDO, _noting(steps, ranges))
+    marks = {file: _mark(history.root / file) for file in sorted({part.file for part in ranges})}
+    entry = Entry(history.folder / name, "in-place", tuple(deltas), marks, tuple(ranges), False)
+    files.write_new(building / _RECORD, [_text(entry)])
+    files.rename(building, entry.folder)
+    return entry
+
+
+def record_copy(folder: Path, earlier: History, deltas: Sequence[Mapping[str, Any]], ranges: Sequence[Range]) -> None:
+    """The entries of a copy: those of its source without their undo bytes, and one for what was applied now."""
+    files.make_folder(folder)
+    stack = entries(earlier)
+    for number, old in enumerate(stack, 1):
+        kept = Entry(folder / f"{number:04d}-{_short(old.deltas)}", "out", old.deltas, {}, old.ranges, True)
+        _write_closed(kept)
+    name = f"{len(stack) + 1:04d}-{_short(deltas)}"
+    _write_closed(Entry(folder / name, "out", tuple(deltas), {}, tuple(ranges), True))
+
+
+def finish(entry: Entry) -> None:
+    """Says that every write of the entry arrived."""
+    files.write_new(entry.folder / _DONE, [])
+    files.sync_folder(entry.folder)
+
+
+def restore(entry: Entry, history: History) -> None:
+    """Puts the stored bytes back and checks them; may be broken off and begun again at any point."""
+    for part in entry.ranges:
+        old_bytes(entry, part)
+    files.remove_file(entry.folder / _DONE)
+    for part in entry.ranges:
+        file = history.root / part.file
+        files.write_at(file, part.offset, old_bytes(entry, part))
+        if tensors.sha256(read_range(file, part.offset, part.nbytes)) != part.base:
+            raise broken(f"'{part.name}' could not be restored", entry.folder)
+    for file_name, mark in entry.files.items():
+        files.set_modified(history.root / file_name, mark.modified)
+
+
+def forget(entry: Entry, history: History) -> None:
+    """Removes an entry whose bytes are restored, and the history's folder when it was the only one."""
+    dead = history.folder / f".dead-{entry.folder.name}"
+    files.rename(entry.folder, dead)
+    sweep(history)
+
+
+def sweep(history: History) -> bool:
+    """Removes what a killed run left half made or half removed; True if there was anything."""
+    if not history.folder.is_dir():
+        return False
+    left = sorted(path for path in history.folder.iterdir() if path.name.startswith((".new-", ".dead-")))
+    for path in left:
+        files.remove_tree(path)
+    files.remove_if_empty(history.folder)
+    return bool(left) or not history.folder.is_dir()
+
+
+def old_bytes(entry: Entry, part: Range) -> bytes:
+    """The bytes that a range had before. Raises E635 when what was stored is not what was hashed."""
+    raw = read_range(entry.folder / _UNDO, part.undo, part.nbytes)
+    if tensors.sha256(raw) != part.base:
+        raise broken(f"the stored bytes of '{part.name}' do not have their sha256", entry.folder)
+    return raw
+
+
+def check_files(entry: Entry, history: History) -> None:
+    """Raises E636 unless every file is still the one that was edited, by size and header."""
+    for name, mark in entry.files.items():
+        now = _mark(history.root / name)
+        if (now.size, now.header) != (mark.size, mark.header):
+            help_text = "the file was replaced since; to undo the edit, fetch the base again"
+            raise fail("E636", f"'{name}' is not the file that was edited", place=str(history.root), help=help_text)
+
+
+def broken(reason: str, place: Path) -> EditcError:
+    """The error for a journal that cannot be trusted."""
+    help_text = f"fetch the base model again; then remove {place}"
+    return fail("E635", f"the undo journal cannot be used: {reason}", place=str(place), help=help_text)
+
+
+def _noting(steps: Iterable[tuple[Range, bytes]], ranges: list[Range]) -> Iterator[bytes]:
+    for part, raw in steps:
+        ranges.append(part)
+        yield raw
+
+
+def _mark(file: Path) -> Mark:
+    state = file.stat()
+    header = read_range(file, 0, read_header(file).data)
+    return Mark(state.st_size, tensors.sha256(header), state.st_mtime_ns)
+
+
+def _next_name(history: History, deltas: Sequence[Mapping[str, Any]]) -> str:
+    last = max((int(entry.folder.name.split("-")[0]) for entry in entries(history)), default=0)
+    return f"{last + 1:04d}-{_short(deltas)}"
+
+
+def _short(deltas: Sequence[Mapping[str, Any]]) -> str:
+    return str(deltas[0]["delta_id"])[:12]
+
+
+def _write_closed(entry: Entry) -> None:
+    files.make_folder(entry.folder)
+    files.write_new(entry.folder / _RECORD, [_text(entry)])
+    finish(entry)
+
+
+def _text(entry: Entry) -> bytes:
+    value = {
+        "version": 1,
+        "mode": entry.mode,
+        "deltas": [dict(delta) for delta in entry.deltas],
+        "files": {name: asdict(mark) for name, mark in entry.files.items()},
+        "ranges": [asdict(part) for part in entry.ranges],
+    }
+    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode("ascii")
+
+
+def _read(folder: Path, history: History) -> Entry:
+    try:
+        value: Any = strict_json(read_range(folder / _RECORD, 0, (folder / _RECORD).stat().st_size))
+        if value["version"] != 1 or value["mode"] not in ("in-place", "out") or not folder.name[:4].isdigit():
+            raise ValueError("its version or mode is unknown")
+        marks = {name: Mark(**mark) for name, mark in value["files"].items()}
+        ranges = tuple(Range(**part) for part in value["ranges"])
+        deltas = tuple({"delta_id": str(delta["delta_id"]), **delta} for delta in value["deltas"])
+        entry = Entry(folder, value["mode"], deltas, marks, ranges, (folder / _DONE).is_file())
+        _check_types(entry)
+        _check_confined(entry, history)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise broken(f"its record is not sound ({type(error).__name__}: {str(error)[:200]})", folder) from error
+    return entry
+
+
+def _check_types(entry: Entry) -> None:
+    numbers = [n for part in entry.ranges for n in (part.offset, part.nbytes, part.undo)]
+    numbers += [n for mark in entry.files.values() for n in (mark.size, mark.modified)]
+    texts = [t for p in entry.ranges for t in (p.component, p.name, p.delta, p.file, p.base, p.result)]
+    if not entry.deltas or not all(type(n) is int and n >= 0 for n in numbers):
+        raise ValueError("a number is not one")
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a text is not one")
+
+
+def _check_confined(entry: Entry, history: History) -> None:
+    """A downloaded model may bring a forged journal: it must not reach outside the model, nor through a link."""
+    if entry.mode == "in-place" and not {part.file for part in entry.ranges} <= entry.files.keys():
+        raise ValueError("a range is in a file without a mark")
+    for name in entry.files:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or path.suffix != ".safetensors":
+            raise ValueError(f"'{name}' is not a weight file of this model")
+        with suppress(FileNotFoundError):
+            (history.root / name).resolve(strict=True).relative_to(history.root.resolve())

@@ -1,0 +1,96 @@
+"""Where an edited model may be written, and the copy that becomes it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from editc.formats import files, journal
+from editc.formats.places import demo_model, hub_cache
+from editc.formats.plan import ApplyPlan
+
+from editc.diagnostics import EditcError, fail
+
+
+def check_free(plan: ApplyPlan, out: Path) -> None:
+    """Raises E630 unless a copy of the model can appear at `out`, and E633 when the model is half-edited."""
+    if plan.interrupted:
+        help_text = "run `editc revert` on it, or finish the edit with --in-place"
+        message = "an in-place apply of this model was interrupted; a copy would hold half of it"
+        raise fail("E633", message, place=plan.model.place, help=help_text)
+    if not out.parent.is_dir():
+        raise _not_free(out, f"the folder '{out.parent}' does not exist", "make it first")
+    if out.is_symlink() or (out.exists() and (out.is_file() or any(out.iterdir()))):
+        raise _not_free(out, "something is there already", "remove it, or choose another path")
+    if plan.model.kind == "file" and (out.is_dir() or state_of(out).exists()):
+        raise _not_free(out, "a folder is in its way", "give the path of a new file, ending in .safetensors")
+    if plan.model.kind == "file" and out.suffix != ".safetensors":
+        raise _not_free(out, "the model is one file, and its copy must end in .safetensors", "add the ending")
+    if plan.model.kind != "file" and out.resolve().is_relative_to(plan.model.path):
+        raise _not_free(out, "it lies inside the model itself", "choose a path beside the model")
+
+
+def check_private(plan: ApplyPlan) -> None:
+    """Raises E631 where writing over a file would change something else too."""
+    if plan.model.path.is_relative_to(demo_model()):
+        raise _shared(plan.model.path, "it is part of the installed package")
+    for file in sorted({target.tensor.file for target in plan.targets}):
+        real = file.resolve()
+        if real.is_relative_to(hub_cache().resolve()) or (file.is_symlink() and "blobs" in real.parts):
+            raise _shared(file, "it belongs to a hub cache, whose files are shared and checked by their names")
+        if file.is_symlink():
+            raise _shared(file, f"it is a link to '{real}'")
+        if file.stat().st_nlink > 1:
+            raise _shared(file, f"the same file has {file.stat().st_nlink} names (hard links)")
+
+
+def state_of(file: Path) -> Path:
+    """The folder of a single file's journal."""
+    return file.with_name(file.name + journal.FOLDER)
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Copies a file or a folder, links followed, so that source and target share nothing. Old journals stay behind."""
+    if source.is_file():
+        files.copy_file(source, target)
+        return
+    _copy_folder(source, target, (source.resolve(),))
+
+
+@contextmanager
+def removed_on_failure(*paths: Path) -> Iterator[None]:
+    """Leaves nothing at `paths` if the block does not come to its end."""
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            with suppress(OSError):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+        raise
+
+
+def _copy_folder(source: Path, target: Path, above: tuple[Path, ...]) -> None:
+    files.make_folder(target)
+    for child in sorted(source.iterdir()):
+        if child.is_dir() and child.name != journal.FOLDER:
+            real = child.resolve()
+            if real in above:
+                raise fail("E610", "the folder holds a link to itself", place=str(child), help="remove that link")
+            _copy_folder(child, target / child.name, (*above, real))
+        elif child.is_file():
+            files.copy_file(child, target / child.name)
+    files.sync_folder(target)
+
+
+def _not_free(out: Path, reason: str, help_text: str) -> EditcError:
+    return fail("E630", f"the result cannot be written there: {reason}", place=str(out), help=help_text)
+
+
+def _shared(file: Path, reason: str) -> EditcError:
+    help_text = "use --out PATH: it makes an independent copy"
+    return fail("E631", f"this is not edited in place: {reason}", place=str(file), help=help_text)

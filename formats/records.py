@@ -1,0 +1,40 @@
+"""What a delta remembers of one site: the hashes of its base and of its result, in each dtype it may come in."""
+
+from __future__ import annotations
+
+from editc.formats import tensors
+from editc.formats.arithmetic import patched_as_stored
+
+from editc.ir import Array, Factors, Site, SiteRecord
+
+RECORDED = ("F32", "F16", "BF16")
+"""The dtypes in which models are published. A site stored as F64 is recorded in F64 too."""
+
+
+def stored_shape(site: Site) -> tuple[int, int]:
+    """The tensor's shape in the file: (d_in, d_out) for a transposed site, else (d_out, d_in)."""
+    return (site.shape[1], site.shape[0]) if site.transposed else site.shape
+
+
+def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteRecord:
+    """The record of site `factors.sites[k]`, whose base tensor is `stored`, as the file holds it, in float64.
+
+    For each dtype the base is cast to it once, and the result is what apply computes from the cast weights. A dtype
+    in which the base or the result is not finite is left out.
+    """
+    shape = stored_shape(site)
+    hashes: dict[str, tuple[str, str, str]] = {}
+    for dtype in (*RECORDED, *(["F64"] if site.dtype == "F64" else [])):
+        base = tensors.encode(stored, dtype)
+        result = edited(base, dtype, site, factors, k)
+        if tensors.is_finite(base, dtype) and tensors.is_finite(result, dtype):
+            flipped = tensors.transposed(base, dtype, shape)
+            hashes[dtype] = (tensors.sha256(base), tensors.sha256(flipped), tensors.sha256(result))
+    base_of, flipped_of, result_of = ({d: h[i] for d, h in hashes.items()} for i in range(3))
+    return SiteRecord(site, base_of, flipped_of, result_of)
+
+
+def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int) -> bytes:
+    """The edited tensor's bytes from its stored bytes: float64 arithmetic, one rounding to the same dtype."""
+    stored = tensors.decode(raw, dtype, stored_shape(site))
+    return tensors.encode(patched_as_stored(stored, site.transposed, factors, k), dtype)

@@ -1,0 +1,169 @@
+"""The delta file: one .safetensors file, one metadata key, deterministic bytes. FORMAT.md is its specification.
+
+`delta_id` is the sha256 of the whole file as it is when the 64 digits of `delta_id` itself are zeros. Reading writes
+the header again from what was understood and asks for the same bytes, so there is no byte that may differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from editc.formats import delta_check, delta_json
+from editc.formats.files import guarded, replace_file
+from editc.formats.header import Header, parse_header, read_header, strict_json
+from numpy.typing import NDArray
+
+from editc.diagnostics import EditcError, fail
+from editc.ir import Delta, Factors
+
+KEY = "editc"
+"""The one metadata key: a header with several has another order in every process of the safetensors library."""
+
+_NO_ID = "0" * 64
+_Parts = Mapping[str, NDArray[np.float32]]
+
+
+def write_delta(delta: Delta, path: Path) -> Delta:
+    """Writes the file, whole or not at all, and returns `delta` with its `delta_id`. Raises E604, E605, E625, E632."""
+    data = to_bytes(delta)
+    with guarded(path):
+        replace_file(path, data)
+    return replace(delta, delta_id=_identity(data))
+
+
+def read_delta(path: Path | str) -> Delta:
+    """The delta in the file, checked to the last byte. Raises E601 to E604, E610 and E625."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise fail("E610", f"the delta cannot be read: {error.strerror}", place=str(path)) from error
+    return from_bytes(data, str(path))
+
+
+def to_bytes(delta: Delta) -> bytes:
+    """The file's bytes: a function of the delta's content alone (its `delta_id` is computed, not taken)."""
+    delta_check.check(delta, "")
+    if delta.version != delta_json.VERSION:
+        raise fail("E605", f"format version {delta.version} cannot be written, only {delta_json.VERSION}")
+    parts = dict(_named(delta.factors))
+    body = b"".join(np.ascontiguousarray(parts[name], "<f4").tobytes() for name in sorted(parts))
+    delta_id = hashlib.sha256(_header(delta, parts, _NO_ID) + body).hexdigest()
+    return _header(delta, parts, delta_id) + body
+
+
+def from_bytes(data: bytes, place: str = "") -> Delta:
+    """The delta in a file's bytes. Raises E601 (damaged), E602 (newer), E603 (no delta), E604 and E625 (no sense)."""
+    header = _parse(data, place)
+    value = _description(header, place)
+    delta_json.check_types(value, place)
+    parts = {name: _part(data, header, name, place) for name in header.entries}
+    delta = _assemble(value, parts, place)
+    _check_bytes(delta, parts, data, header, place)
+    delta_check.check(delta, place)
+    return delta
+
+
+def is_delta(path: Path) -> bool:
+    """True when the file's header carries an editc description, sound or not."""
+    try:
+        return path.is_file() and KEY in read_header(path).metadata
+    except EditcError:
+        return False
+
+
+def _parse(data: bytes, place: str) -> Header:
+    if len(data) < 8:
+        raise delta_json.wrong(f"it has only {len(data)} bytes", place)
+    length = int.from_bytes(data[:8], "little")
+    try:
+        return parse_header(data[8 : 8 + length] if length < len(data) else data, len(data), place)
+    except EditcError as error:
+        raise delta_json.wrong(error.diagnostics[0].message, place) from error
+
+
+def _description(header: Header, place: str) -> Mapping[str, Any]:
+    if KEY not in header.metadata:
+        help_text = "a delta is what `editc build` writes; to look into a model use `editc inspect`"
+        raise fail("E603", "the file is not an editc delta: it has no description of one", place=place, help=help_text)
+    try:
+        value: Any = strict_json(header.metadata[KEY])
+    except ValueError as error:
+        raise delta_json.wrong(f"its description is not valid JSON: {str(error)[:200]}", place) from error
+    delta_json.check_version(value, place)
+    table: Mapping[str, Any] = value
+    return table
+
+
+def _assemble(value: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
+    sites = delta_json.site_records(value, place)
+    factors = {group: _factors(value, group, parts, place) for group in value["groups"]}
+    if {name for name, _ in _named(factors)} != parts.keys():
+        raise delta_json.wrong("it holds tensors that belong to no group", place)
+    texts = {name: value[name] for name in ("family", "encoder", "manifest", "manifest_digest", "tool", "version")}
+    lists = {name: tuple(value[name]) for name in ("edits", "claims")}
+    return Delta(sites=sites, factors=factors, delta_id=value["delta_id"], extra=value["extra"], **lists, **texts)
+
+
+def _factors(value: Mapping[str, Any], group: str, parts: _Parts, place: str) -> Factors:
+    form, sites, left, right = delta_json.form(value, group, place)
+    if left + right > len(parts):
+        raise delta_json.wrong(f"group '{group[:80]}' claims more tensors than there are", place)
+    names = [_name(group, "left", i) for i in range(left)], [_name(group, "right", i) for i in range(right)]
+    missing = [name for name in (*names[0], *names[1]) if name not in parts]
+    if missing:
+        raise delta_json.wrong(f"tensor '{missing[0][:200]}' is missing", place)
+    return Factors(form, sites, tuple(parts[name] for name in names[0]), tuple(parts[name] for name in names[1]))
+
+
+def _part(data: bytes, header: Header, name: str, place: str) -> NDArray[np.float32]:
+    entry = header.entries[name]
+    if entry.dtype != "F32":
+        raise delta_json.wrong(f"tensor '{name[:200]}' is {entry.dtype}; factors are F32", place)
+    count = (entry.end - entry.start) // 4
+    return np.frombuffer(data, "<f4", count, entry.start).reshape(entry.shape)
+
+
+def _check_bytes(delta: Delta, parts: _Parts, data: bytes, header: Header, place: str) -> None:
+    try:
+        same = _header(delta, parts, delta.delta_id) == data[: header.data]
+        blank = _header(delta, parts, _NO_ID)
+    except EditcError as error:
+        raise delta_json.wrong(error.diagnostics[0].message, place) from error
+    digest = hashlib.sha256(blank)
+    digest.update(memoryview(data)[header.data :])
+    if not same:
+        raise delta_json.wrong("its header is not written as editc writes it", place)
+    if digest.hexdigest() != delta.delta_id:
+        raise delta_json.wrong("its bytes do not give its delta_id", place)
+
+
+def _named(factors: Mapping[str, Factors]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    for group, edit in factors.items():
+        yield from ((_name(group, "left", i), part) for i, part in enumerate(edit.left))
+        yield from ((_name(group, "right", i), part) for i, part in enumerate(edit.right))
+
+
+def _name(group: str, side: str, index: int) -> str:
+    return f"group/{group}/{side}.{index}"
+
+
+def _header(delta: Delta, parts: _Parts, delta_id: str) -> bytes:
+    """Length, canonical JSON with the tensors in order of name, and spaces up to a multiple of 8."""
+    document: dict[str, Any] = {"__metadata__": {KEY: delta_json.dumps(delta_json.describe(delta, delta_id))}}
+    offset = 0
+    for name in sorted(parts):
+        end = offset + parts[name].size * 4
+        document[name] = {"dtype": "F32", "shape": list(parts[name].shape), "data_offsets": [offset, end]}
+        offset = end
+    text = delta_json.dumps(document).encode("ascii")
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _identity(data: bytes) -> str:
+    return from_bytes(data).delta_id

@@ -1,0 +1,137 @@
+"""Which deltas are in a model: decided by tensor hashes; a journal only says which deltas are worth asking about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from editc.formats import journal, tensors
+from editc.formats.checkpoint import Checkpoint, Model
+from editc.formats.plan import match
+from editc.formats.records import stored_shape
+
+from editc.diagnostics import EditcError
+from editc.ir import Delta, SiteRecord
+
+Presence = Literal["applied", "partly", "not applied", "unknown"]
+Found = Literal["result", "base", "neither", "either", "missing"]
+
+
+@dataclass(frozen=True)
+class DeltaState:
+    """One delta in one model. `tensors` maps `component/name` to what its bytes are; `recorded`: a journal names it."""
+
+    delta_id: str
+    presence: Presence
+    tensors: Mapping[str, Found]
+    edits: tuple[Mapping[str, Any], ...]
+    recorded: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """All deltas that were asked about, in the order of their application as far as it is recorded."""
+
+    model: Model
+    deltas: tuple[DeltaState, ...]
+    interrupted: bool
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """The ids of those that are wholly in the model."""
+        return tuple(delta.delta_id for delta in self.deltas if delta.presence == "applied")
+
+
+def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
+    """Hashes the tensors that the recorded deltas and the given ones edit, and says which of them are in the model.
+
+    A later recorded delta over the same tensors is peeled off first: what lies below it is judged by its base.
+    """
+    history = journal.history_of(model)
+    stack = journal.entries(history)
+    now = _Hashes(model)
+    peeled: dict[tuple[str, str], str] = {}
+    states: list[DeltaState] = []
+    for entry in reversed(stack):
+        found = {(p.component, p.name): _recorded(p, peeled.get((p.component, p.name)) or now(p)) for p in entry.ranges}
+        states += [_state(d["delta_id"], _edits(d), _only(found, entry, d["delta_id"]), True) for d in entry.deltas]
+        peeled |= {(p.component, p.name): p.base for p in entry.ranges if found[p.component, p.name] == "result"}
+    known = {state.delta_id for state in states if state.presence == "applied"}
+    for delta in deltas:
+        if delta.delta_id not in known:
+            parts = {f"{r.site.component}/{r.site.name}": now.judge(r) for r in delta.sites}
+            states = [state for state in states if state.delta_id != delta.delta_id]
+            states.insert(0, _state(delta.delta_id, delta.edits, parts, False))
+    return Status(model, tuple(reversed(states)), journal.interrupted(history) is not None)
+
+
+class _Hashes:
+    """The tensors' sha256, each read once."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._opened: dict[str, Checkpoint | None] = {}
+        self._known: dict[tuple[str, str], str] = {}
+
+    def _component(self, name: str) -> Checkpoint | None:
+        if name not in self._opened:
+            try:
+                self._opened[name] = self._model.component(name)
+            except EditcError as error:
+                if error.diagnostics[0].code != "E615":
+                    raise
+                self._opened[name] = None
+        return self._opened[name]
+
+    def __call__(self, part: journal.Range) -> str:
+        key, checkpoint = (part.component, part.name), self._component(part.component)
+        if checkpoint is None or part.name not in checkpoint.tensors:
+            return ""
+        if key not in self._known:
+            self._known[key] = tensors.sha256(checkpoint.raw(part.name))
+        return self._known[key]
+
+    def judge(self, record: SiteRecord) -> Found:
+        """What a tensor is to a delta that no journal names."""
+        site, checkpoint = record.site, self._component(record.site.component)
+        if checkpoint is None or site.name not in checkpoint.tensors:
+            return "missing"
+        tensor = checkpoint.where(site.name)
+        if tensor.shape != stored_shape(site) or tensor.dtype not in tensors.EDITABLE:
+            return "neither"
+        state, _ = match(record, tensor, checkpoint.raw(site.name))
+        words: Mapping[str, Found] = {"already": "result", "unchanged": "either", "exact": "base", "cast": "base"}
+        return words.get(state, "neither")
+
+
+def _recorded(part: journal.Range, digest: str) -> Found:
+    if not digest:
+        return "missing"
+    if part.base == part.result == digest:
+        return "either"
+    return "result" if digest == part.result else "base" if digest == part.base else "neither"
+
+
+def _only(found: Mapping[tuple[str, str], Found], entry: journal.Entry, delta_id: str) -> Mapping[str, Found]:
+    parts = [part for part in entry.ranges if part.delta == delta_id]
+    return {f"{p.component}/{p.name}": found[p.component, p.name] for p in parts}
+
+
+def _edits(summary: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    edits = summary.get("edits")
+    return tuple(edit for edit in edits if isinstance(edit, dict)) if isinstance(edits, list) else ()
+
+
+def _state(
+    delta_id: str, edits: tuple[Mapping[str, Any], ...], parts: Mapping[str, Found], recorded: bool
+) -> DeltaState:
+    kinds = set(parts.values()) - {"either"}
+    presence: Presence = "unknown"
+    if kinds == {"result"}:
+        presence = "applied"
+    elif kinds == {"base"}:
+        presence = "not applied"
+    elif kinds == {"result", "base"}:
+        presence = "partly"
+    return DeltaState(delta_id, presence, dict(parts), edits, recorded)
