@@ -52,14 +52,13 @@ class Family:
 
 @dataclass(frozen=True)
 class Plan:
-    """A manifest with the family found, the sites chosen, in order, why each was, and the base's fingerprint."""
+    """A manifest with the family found, the sites chosen in the order of their names, and why each was."""
 
     manifest: Manifest
     family: Family
     model: str
     sites: tuple[Site, ...]
     evidence: Mapping[str, str]
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,16 @@ class System:
     kept: Kept
     weights: Sequence[Array]
     ridge: float = 0.5
+    gram: Array | None = None
+
+    def total_gram(self) -> Array:
+        """sum_l W_l^T W_l, (d_in, d_in): `gram` when it is known, else from the weights, one at a time in order."""
+        if self.gram is not None:
+            return self.gram
+        total = np.zeros_like(self.kept.moment)
+        for W in self.weights:
+            total += W.T @ W
+        return total
 
 
 @dataclass(frozen=True)

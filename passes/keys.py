@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from editc.ir import Array
+
+Rows: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -39,22 +43,21 @@ class Phrase:
     end: int
 
 
-def aligned(old: Array, at: Phrase, new: Array, target: Phrase) -> Pair:
-    """Every row of a prompt that names the concept, sent to its counterpart in the same prompt with the target.
+def aligned(total: int, at: Phrase, target: Phrase) -> tuple[Rows, Rows]:
+    """Rows of a prompt of `total` tokens that names the concept, and for each its counterpart in the same prompt with
+    the target in its place.
 
     Rows before the phrase meet rows before, rows after meet rows after, counted from the phrase's end; inside, first
     meets first and last meets last. A target of no tokens (the concept left out) stands for itself by the row after
-    it, the first that a reader of the shorter prompt meets in its place. Rows past either end are dropped.
+    it, the one that a reader of the shorter prompt meets in its place. Rows past either end are dropped.
     """
-    total = len(old)
-    inside = np.arange(at.first, at.end)
-    after = np.arange(at.end, total - max(0, (target.end - at.end)))
-    sources = np.concatenate([np.arange(at.first), inside, after])
-    counterparts = np.concatenate([np.arange(at.first), _within(at, target), after + (target.end - at.end)])
-    return Pair(old[sources].T, new[counterparts].T, tuple(int(row) for row in sources))
+    shift = target.end - at.end
+    before, after = np.arange(at.first), np.arange(at.end, total - max(0, shift))
+    sources = np.concatenate([before, np.arange(at.first, at.end), after])
+    return sources, np.concatenate([before, _within(at, target), after + shift])
 
 
-def _within(at: Phrase, target: Phrase) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _within(at: Phrase, target: Phrase) -> Rows:
     count, width = at.end - at.first, target.end - target.first
     if width == 0:
         return np.full(count, target.first, dtype=np.int64)

@@ -83,7 +83,7 @@ def factorise(normal: Array) -> Factor:
 
 @dataclass(frozen=True)
 class Multiplier:
-    """I + left right: left (d, m), right (m, d); `factor` of G, and `residual` = |G right^T - C A| / |C A|."""
+    """I + left right: left (d, k), right (k, d), k = min(m, d); `factor` of G; `residual` |G X - B| / |B| of the solve."""
 
     left: Array
     right: Array
@@ -100,17 +100,21 @@ def normal_matrix(keys: Array, weights: Array, moment: Array, lamb: float) -> Ar
 
 
 def solve(
-    keys: Array, targets: Array, weights: Array, moment: Array, lamb: float
+    keys: Array, targets: Array, weights: Array, moment: Array, lamb: float, per_key: bool = False
 ) -> Multiplier:
-    """The exact minimiser of the module's problem as `I + (T - C) (A C^T G^-1)`; rank at most m.
+    """The exact minimiser of the module's problem: left = T - C and right = A C^T G^-1, one row a key.
 
+    With more keys than d the product is returned instead, left = I and right = M, unless `per_key` asks for the rows.
     keys, targets (d, m); weights (m,) >= 0; moment (d, d) positive semidefinite; lamb >= 0.
     Raises SingularError, NonFiniteError.
     """
     finite("the keys or targets", keys, targets, weights)
     factor = factorise(normal_matrix(keys, weights, moment, lamb))
-    right = factor.solve(keys * weights)
-    return Multiplier(targets - keys, right.T, factor, _residual(factor, right, keys * weights))
+    whole = keys.shape[1] > keys.shape[0] and not per_key
+    aim = (keys * weights) @ (targets - keys).T if whole else keys * weights
+    right = factor.solve(aim)
+    left = np.eye(len(keys)) if whole else targets - keys
+    return Multiplier(left, right.T, factor, _residual(factor, right, aim))
 
 
 def _residual(factor: Factor, solved: Array, right: Array) -> float:

@@ -1,0 +1,18 @@
+"""The methods, one file each; the table of names is `editc.registry`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from editc.ir import Edit, System
+
+
+class Method(Protocol):
+    """A frozen dataclass whose fields are its options: pure, a system in, an edit out.
+
+    Properties that the tests hold every method to: strength 0 gives a zero edit; the order of concepts does not
+    matter; singular systems raise SingularError and NaN raises NonFiniteError, never a NaN in the edit.
+    """
+
+    def __call__(self, system: System) -> Edit:
+        """The joint edit of all blocks of `system`."""

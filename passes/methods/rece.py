@@ -1,4 +1,4 @@
-"""RECE (Gong et al., ECCV 2024, arXiv 2407.12383): after UCE, derive what still recalls the concept and erase that too."""
+"""RECE (Gong et al., ECCV 2024, arXiv 2407.12383): after UCE, derive what still recalls the concept, erase that."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RECE:
         start = UCE(erase_scale=self.erase_scale, technique=self.technique)(system)
         if start.form == "low-rank":
             return self._after_low_rank(system, start)
-        gram = total_gram(system.weights)
+        gram = system.total_gram()
         left, right = start.left[0], start.right[0]
         cross = gram + right.T @ (left.T @ gram)
         more = self.rounds(system, cross + (cross @ left) @ right, cross)
@@ -75,7 +75,7 @@ class RECE:
         stats = Stats(1.0, 0.0, 0)
         for _ in range(self.epochs):
             cross = np.sum([W.T @ W0 for W, W0 in zip(current, first, strict=True)], axis=0)
-            blocks = self._derived(system.blocks, total_gram(current), cross)
+            blocks = self._derived(system.blocks, _gram(current), cross)
             solved = self._round(blocks, system)
             lefts.append([tensor_move(W, blocks) for W in current])
             rights.append(solved.right)
@@ -103,17 +103,12 @@ class RECE:
     def _round(self, blocks: Sequence[Block], system: System) -> ridge.Multiplier:
         keys, targets, weights = stacked(blocks, self.erase_scale)
         lamb = 0.2 * system.ridge if self.lamb is None else self.lamb
-        return ridge.solve(keys, targets, weights, self.preserve_scale * system.kept.moment, lamb)
+        moment = self.preserve_scale * system.kept.moment
+        return ridge.solve(keys, targets, weights, moment, lamb, per_key=self.technique == "tensor")
 
 
-def total_gram(weights: Sequence[Array]) -> Array:
-    """sum_l W_l^T W_l, (d_in, d_in), one weight at a time in the order given."""
-    total: Array | None = None
-    for W in weights:
-        total = W.T @ W if total is None else total + W.T @ W
-    if total is None:
-        raise ValueError("no weights: a system has at least one site")
-    return np.asarray(total)
+def _gram(weights: Sequence[Array]) -> Array:
+    return np.asarray(np.sum([W.T @ W for W in weights], axis=0))
 
 
 def _stats(solved: ridge.Multiplier) -> Stats:

@@ -37,7 +37,8 @@ class UCE:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""
         keys, targets, weights = stacked(system.blocks, self.erase_scale)
         lamb = system.ridge if self.lamb is None else self.lamb
-        solved = ridge.solve(keys, targets, weights, self.preserve_scale * system.kept.moment, lamb)
+        moment = self.preserve_scale * system.kept.moment
+        solved = ridge.solve(keys, targets, weights, moment, lamb, per_key=self.technique == "tensor")
         stats = Stats(solved.factor.condition, solved.residual, solved.right.shape[0])
         if self.technique == "replace":
             return Edit("shared", (solved.left,), (solved.right,), stats)

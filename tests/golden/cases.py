@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from editc.passes import keys
-from editc.passes.methods.rece import RECE, total_gram
+from editc.passes.methods.rece import RECE
 from editc.passes.methods.uce import UCE
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
@@ -137,8 +137,7 @@ def _rece(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:
     texts, weights = _Texts(case, folder), _load(folder / "weights.safetensors")
     start = _load(folder / "weights_init.safetensors")
     blocks = [
-        _block(texts.rows[old].T, texts.rows[new].T)
-        for old, new in zip(case["concepts"], case["targets"], strict=True)
+        _block(texts.rows[old].T, texts.rows[new].T) for old, new in zip(case["concepts"], case["targets"], strict=True)
     ]
     kept = [texts.rows[text].T for text in case["retain"]]
     method = RECE(
@@ -156,7 +155,7 @@ def _rece(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:
         edit = method.layered_rounds(system, begun, first)
     else:
         cross = np.sum([W.T @ W0 for W, W0 in zip(begun, first, strict=True)], axis=0)
-        edit = method.rounds(system, total_gram(begun), cross)
+        edit = method.rounds(system, np.sum([W.T @ W for W in begun], axis=0), cross)
     found = applied(edit, begun)
     return dict(zip(weights, found, strict=True)), _load(folder / "expected.safetensors")
 

@@ -1,0 +1,20 @@
+"""Stable Diffusion 1.x: a UNet whose cross-attention reads CLIP rows, with convolutions around its transformers."""
+
+from __future__ import annotations
+
+from editc.families.contexts import CONTEXTS
+from editc.ir import Family
+
+PATTERNS = {"k": "*.attn2.to_k.weight", "v": "*.attn2.to_v.weight"}
+
+SD1 = Family(
+    name="sd1",
+    title="Stable Diffusion 1.x",
+    component="unet",
+    patterns=PATTERNS,
+    marker=("*.attentions.0.proj_in.weight", 4),
+    text_width=768,
+    neutral="",
+    default_method="uce",
+    contexts=CONTEXTS,
+)

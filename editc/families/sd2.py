@@ -1,0 +1,19 @@
+"""Stable Diffusion 2.x: as 1.x, with linear layers around its transformers and a wider text encoder."""
+
+from __future__ import annotations
+
+from editc.families.contexts import CONTEXTS
+from editc.families.sd1 import PATTERNS
+from editc.ir import Family
+
+SD2 = Family(
+    name="sd2",
+    title="Stable Diffusion 2.x",
+    component="unet",
+    patterns=PATTERNS,
+    marker=("*.attentions.0.proj_in.weight", 2),
+    text_width=1024,
+    neutral="",
+    default_method="uce",
+    contexts=CONTEXTS,
+)

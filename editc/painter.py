@@ -1,0 +1,84 @@
+"""A diffusers pipeline as a port: prompts and seeds in, pictures out, with some weights changed for the while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.encoders import quiet
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class PipelinePainter:
+    """Paints with `pipeline` in `steps` steps at `guidance`; the noise of a picture depends on its seed alone."""
+
+    pipeline: Any
+    component: str
+    steps: int
+    guidance: float
+
+    def paint(
+        self, prompts: Sequence[str], seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> NDArray[np.uint8]:
+        """Pictures (n, h, w, 3); `changed` replaces parameters by name while painting."""
+        with replaced(getattr(self.pipeline, self.component), changed or {}):
+            parts = [
+                self._batch(prompts[start : start + BATCH], seeds[start : start + BATCH])
+                for start in range(0, len(prompts), BATCH)
+            ]
+        return np.concatenate(parts)
+
+    def _batch(self, prompts: Sequence[str], seeds: Sequence[int]) -> NDArray[np.uint8]:
+        import torch
+
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        with torch.inference_mode():
+            images = self.pipeline(
+                prompt=list(prompts),
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance,
+                generator=generators,
+                output_type="np",
+            ).images
+        return np.asarray(np.rint(images * 255.0).astype(np.uint8))
+
+
+@contextmanager
+def replaced(module: Any, changed: Mapping[str, NDArray[np.float64]]) -> Iterator[None]:
+    """`module` with the named parameters set to `changed`, and as it was afterwards."""
+    import torch
+
+    parameters = dict(module.named_parameters())
+    before = {name: parameters[name].detach().clone() for name in changed}
+    try:
+        with torch.no_grad():
+            for name, value in changed.items():
+                parameters[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))
+        yield
+    finally:
+        with torch.no_grad():
+            for name, value in before.items():
+                parameters[name].copy_(value)
+
+
+def load(folder: Path, component: str = "unet", steps: int = 25, guidance: float = 7.5) -> PipelinePainter:
+    """The pipeline in `folder`, in float32 on the CPU (float16 on a GPU where there is one), without its own bar."""
+    import torch
+    from diffusers import DiffusionPipeline
+
+    with quiet():
+        pipeline = DiffusionPipeline.from_pretrained(
+            folder, torch_dtype=torch.float32, local_files_only=True, low_cpu_mem_usage=False
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    unet = getattr(pipeline, component)
+    unet.to(memory_format=torch.channels_last)
+    return PipelinePainter(pipeline, component, steps, guidance)

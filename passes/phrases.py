@@ -1,0 +1,60 @@
+"""Prompts that name a concept: how they are spoken, and which token rows the name takes in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from editc.passes.keys import Phrase
+
+from editc.ports import Encoded, Encoder
+
+
+class UnspokenError(Exception):
+    """A name leaves no token in its prompt; `cut` when the prompt is too long for the encoder."""
+
+    def __init__(self, name: str, encoded: Encoded) -> None:
+        super().__init__(name)
+        self.name = name
+        self.encoded = encoded
+        self.cut = all(start >= 0 for start in encoded.start[1:-1])
+
+
+@dataclass(frozen=True)
+class Book:
+    """Prompts with their rows, encoded in one go."""
+
+    entries: Mapping[str, Encoded]
+
+    @staticmethod
+    def of(encoder: Encoder, prompts: Iterable[str]) -> Book:
+        """The book of these prompts, each encoded once."""
+        distinct = list(dict.fromkeys(prompts))
+        return Book(dict(zip(distinct, encoder.encode(distinct), strict=True)))
+
+    def find(self, context: str, name: str) -> tuple[Encoded, Phrase]:
+        """The prompt's rows and the token rows of `name` in it; UnspokenError if it has none there.
+
+        An empty name takes no rows: the phrase is the gap between the rows before it and after it.
+        """
+        encoded = self.entries[spoken(context, name)]
+        if not name:
+            before = len(" ".join(context.split("{}")[0].split()))
+            gap = 1 + sum(0 <= start < before for start in encoded.start)
+            return encoded, Phrase(gap, gap)
+        begin = context.index("{}")
+        places = enumerate(zip(encoded.start, encoded.end, strict=True))
+        rows = [row for row, (start, end) in places if start >= 0 and end > begin and start < begin + len(name)]
+        if not rows:
+            raise UnspokenError(name, encoded)
+        return encoded, Phrase(rows[0], rows[-1] + 1)
+
+
+def spoken(context: str, name: str) -> str:
+    """The context with a name in its place; without a name, the sentence closes up over the gap."""
+    return context.replace("{}", name) if name else " ".join(context.replace("{}", "").split())
+
+
+def last_subject(encoded: Encoded) -> int:
+    """The row of the last token that stands for text, 0 (BOS) when there is none."""
+    return max((row for row, start in enumerate(encoded.start) if start >= 0), default=0)

@@ -1,0 +1,107 @@
+"""Solve: run the method on each group's joint system, and keep the least rank that loses next to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from editc.passes.methods import Method
+from editc.passes.strength import tune
+
+from editc import registry
+from editc.diagnostics import Diagnostic, EditcError
+from editc.ir import Edit, Plan, Problem, Solution, System
+from editc.numerics import ridge, subspace
+from editc.ports import Context
+from editc.request import Manifest
+
+RANK_TOLERANCE = 0.01
+"""Share of the edit, in the problem's own metric, that a lower rank may lose: see `numerics.subspace.reduce`."""
+
+
+@dataclass(frozen=True)
+class Solve:
+    """Problem -> Solution: all edits of a manifest in one solve a group, with the method that they name."""
+
+    tolerance: float = RANK_TOLERANCE
+    name: ClassVar[str] = "solve"
+
+    def __call__(self, problem: Problem, ctx: Context) -> Solution:
+        """Raises E401 (singular), E402 (NaN or infinity), E403 (no strength meets the constraints), E404 (no change)."""
+        plan = problem.plan
+        name, method = chosen(plan)
+        systems = {group: replace(s, gram=s.total_gram()) for group, s in problem.systems.items()}
+        try:
+            systems = {group: self._tuned(s, method, plan.manifest) for group, s in systems.items()}
+            edits = {group: self.edit(system, method, plan.manifest) for group, system in systems.items()}
+        except (ridge.SingularError, ridge.NonFiniteError) as error:
+            raise EditcError(_diagnosed(error, plan.manifest)) from error
+        _refuse_nothing(systems, plan.manifest)
+        strengths = tuple(block.strength for block in next(iter(systems.values())).blocks)
+        record: Mapping[str, Any] = {
+            "method": name,
+            "options": {k: v for k, v in vars(method).items() if v is not None},
+        }
+        return Solution(replace(problem, systems=systems), edits, (record,) * len(plan.manifest.edits), strengths)
+
+    def edit(self, system: System, method: Method, manifest: Manifest) -> Edit:
+        """The method's edit at the least rank that loses at most `tolerance`, and at most the rank constraint."""
+        return reduced(system, method(system), self.tolerance, manifest.constraints.rank)
+
+    def _tuned(self, system: System, method: Method, manifest: Manifest) -> System:
+        if all(request.strength != "auto" for request in manifest.edits):
+            return system
+        return tune(system, lambda s: self.edit(s, method, manifest), manifest)
+
+
+def chosen(plan: Plan) -> tuple[str, Method]:
+    """The method that all edits of a manifest share, and its name: they are solved jointly."""
+    first = plan.manifest.edits[0]
+    name = first.method or plan.family.default_method
+    return name, registry.construct(name, first.options)
+
+
+def reduced(system: System, edit: Edit, tolerance: float, most: int | None) -> Edit:
+    """`edit` at the least rank within `tolerance` of it in the metric of the system's own keys and kept rows."""
+    if edit.form == "dense" or not len(edit.right[0]):
+        return edit
+    keys = np.hstack([block.keys for block in system.blocks])
+    weights = np.concatenate([block.weights for block in system.blocks])
+    metric = ridge.normal_matrix(keys, weights, system.kept.moment, system.ridge)
+    small = subspace.reduce(edit.right[0], _left_gram(system, edit), ridge.factorise(metric), tolerance, most)
+    stats = replace(edit.stats, rank=len(small.right), discarded=small.discarded)
+    return Edit(edit.form, tuple(left @ small.mix for left in edit.left), (small.right,), stats)
+
+
+def _left_gram(system: System, edit: Edit) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """sum_l left_l^T left_l (m, m), with left_l = W_l left for a shared edit."""
+    if edit.form == "shared":
+        return np.asarray(edit.left[0].T @ system.total_gram() @ edit.left[0])
+    return np.asarray(np.sum([left.T @ left for left in edit.left], axis=0))
+
+
+def _refuse_nothing(systems: Mapping[str, System], manifest: Manifest) -> None:
+    """An edit whose keys are their own targets does nothing, whatever its strength: say so before anything is written."""
+    for system in systems.values():
+        for block in system.blocks:
+            if block.strength > 0 and np.array_equal(block.keys, block.targets):
+                raise EditcError(
+                    Diagnostic(
+                        "E404",
+                        f"`{block.request.concept}` and its target are the same to the text encoder: nothing to edit",
+                        block.request.at("to"),
+                        manifest.source,
+                        help="name another target",
+                    )
+                )
+
+
+def _diagnosed(error: ridge.SingularError | ridge.NonFiniteError, manifest: Manifest) -> Diagnostic:
+    span = manifest.edits[0].at("lamb")
+    if isinstance(error, ridge.NonFiniteError):
+        help_ = "the text encoder or the weights hold NaN or infinity: the checkpoint is damaged"
+        return Diagnostic("E402", f"{error}: nothing can be solved with it", span, manifest.source, help=help_)
+    help_ = "raise `lamb` (a ridge above 0 makes it regular), or preserve more prompts"
+    return Diagnostic("E401", str(error), span, manifest.source, help=help_)
