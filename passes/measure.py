@@ -1,0 +1,153 @@
+"""One site at a time: the weight exactly as it will be stored, and how far its outputs moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from editc.diagnostics import EditcError, fail
+from editc.ir import Array, Block, Edit, Site, Solution
+from editc.numerics import drift
+from editc.ports import Progress
+
+
+def patched(W: Array, form: str, left: Array, right: Array) -> Array:
+    """STAND-IN for editc.numerics.arithmetic.patched."""
+    if form == "shared":
+        return np.asarray(W + (W @ left) @ right)
+    return np.asarray(W + (left if form == "dense" else left @ right))
+
+
+def rounded(array: Array, dtype: str) -> Array:
+    """STAND-IN for editc.numerics.dtypes.rounded."""
+    if dtype == "BF16":
+        mantissa, exponent = np.frexp(array)
+        nearest = np.ldexp(np.rint(np.ldexp(mantissa, 8)), exponent - 8)
+        return np.asarray(np.where(np.abs(nearest) < 2.0**128, nearest, np.inf))
+    kinds: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
+    return np.asarray(array.astype(kinds[dtype]).astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One site: how far the outputs of kept and empty rows moved, |W' - W| / |W|, how many stored elements differ, and
+    for each request the weighted squares |W'C - WT|^2 and |WC - WT|^2: `errors` (requests, 2)."""
+
+    site: Site
+    drift: float
+    unconditional: float
+    change: float
+    elements: int
+    errors: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Stored(Mapping[str, Array]):
+    """Parameter name -> edited weight, float64 of the stored values as the file orients it, made when asked for."""
+
+    solution: Solution
+    names: frozenset[str]
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self.names:
+            raise KeyError(name)
+        group, index, site = next(place for place in _places(self.solution) if place[2].name == name)
+        W = np.asarray(self.solution.problem.systems[group].weights[index])
+        after = stored(W, self.solution.edits[group], index, site)
+        return after.T if site.transposed else after
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.names))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def measure(solution: Solution, progress: Progress | None = None) -> Iterator[Measured]:
+    """Each edited site, one weight in memory at a time; E503 at the first that its dtype cannot hold."""
+    for group, edit in solution.edits.items():
+        system = solution.problem.systems[group]
+        rows = condensed(system.kept.rows), condensed(system.kept.empty)
+        pairs = tuple(paired(block) for block in system.blocks)
+        sites: Iterable[Any] = _sites(solution, group)
+        watched = progress("verify", sites) if progress else sites
+        for index, (site, W) in enumerate(zip(watched, system.weights, strict=True)):
+            yield _measured(site, np.asarray(W), stored(np.asarray(W), edit, index, site), rows, pairs)
+
+
+def stored(W: Array, edit: Edit, index: int, site: Site) -> Array:
+    """W' (d_out, d_in) as float64 of the values that the file will hold.
+
+    The factors of site `index` are rounded to the float32 of a delta, the sum runs in float64, and the result is
+    rounded once to the site's dtype. E503 if a value is not finite there: 65520 and more do not fit into float16.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        left, right = (_factor(factors, index) for factors in (edit.left, edit.right))
+        after = np.asarray(rounded(patched(W, edit.form, left, right), site.dtype))
+    if not np.isfinite(after).all():
+        raise _not_finite(site, W, after)
+    return after
+
+
+def condensed(columns: Array) -> Array:
+    """(d, n) -> (d, at most d) with |X columns| = |X result| for every X: where n > d, the triangle of a QR."""
+    if columns.shape[1] <= columns.shape[0]:
+        return columns
+    return np.asarray(np.linalg.qr(columns.T, mode="r").T)
+
+
+def paired(block: Block) -> Array:
+    """Keys over targets (2 d, k), each column times the root of its weight; condensed, so that k is at most 2 d."""
+    return condensed(np.vstack([block.keys, block.targets]) * np.sqrt(block.weights))
+
+
+def _sites(solution: Solution, group: str) -> list[Site]:
+    return [site for site in solution.problem.plan.sites if site.group == group]
+
+
+def _places(solution: Solution) -> Iterator[tuple[str, int, Site]]:
+    """Each edited site with its group and its index there."""
+    for group in solution.edits:
+        yield from ((group, index, site) for index, site in enumerate(_sites(solution, group)))
+
+
+def _factor(factors: Sequence[Array], index: int) -> Array:
+    """The factor of a site: one alone serves all sites, and a dense edit has none on the right."""
+    if not factors:
+        return np.zeros((0, 0))
+    return np.asarray(factors[index if len(factors) > 1 else 0], dtype=np.float32).astype(np.float64)
+
+
+def _measured(site: Site, W: Array, after: Array, rows: tuple[Array, Array], pairs: Sequence[Array]) -> Measured:
+    move, (kept, empty) = after - W, rows
+    return Measured(
+        site,
+        drift.ratio(_norm(move @ kept), _norm(W @ kept)),
+        drift.ratio(_norm(move @ empty), _norm(W @ empty)),
+        drift.ratio(_norm(move), _norm(W)),
+        int(np.count_nonzero(move)),
+        np.array([_squares(W, after, pair) for pair in pairs]).reshape(-1, 2),
+    )
+
+
+def _squares(W: Array, after: Array, pair: Array) -> tuple[float, float]:
+    keys, targets = np.vsplit(pair, 2)
+    wanted = W @ targets
+    return _norm(after @ keys - wanted) ** 2, _norm(W @ keys - wanted) ** 2
+
+
+def _norm(array: Array) -> float:
+    return float(np.linalg.norm(array))
+
+
+def _not_finite(site: Site, W: Array, after: Array) -> EditcError:
+    if not np.isfinite(W).all():
+        remedy = "the base itself is damaged: fetch it again, or leave this matrix out with `sites: {exclude: [...]}`"
+        return fail("E503", f"{site.name} holds NaN or infinity before the edit", place=site.name, help=remedy)
+    count = int(np.count_nonzero(~np.isfinite(after)))
+    message = f"{count} of the {after.size} edited values of {site.name} do not fit into {site.dtype}"
+    remedy = "raise the method's `lamb`, lower `strength`, or edit a base that is stored in BF16 or F32"
+    return fail("E503", message, place=site.name, help=remedy)

@@ -1,0 +1,227 @@
+"""The picture part of verify: paint the same prompts and seeds before and after, and ask a detector what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.diagnostics import Diagnostic, EditcError
+from editc.ir import Array, Claim, Picture, Plan, Report
+from editc.ports import Context, Detector
+from editc.request import Manifest, Request
+
+FEWEST_KEPT = 4
+"""A kept concept is painted at least so often: fewer pictures cannot tell a loss from chance."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture to take: of which request (None: a kept concept), and every concept to ask the detector about."""
+
+    request: int | None
+    concept: str
+    prompt: str
+    seed: int
+    judged: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Print:
+    """A shot taken: pictures (h, w, 3) before and after, and for each judged concept whether they show it, (k,)."""
+
+    shot: Shot
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    shown_before: NDArray[np.bool_]
+    shown_after: NDArray[np.bool_]
+
+
+def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
+    """What to paint for this manifest: each request, then each preserved concept that the detector knows.
+
+    Names and contexts are cycled, and seeds drawn from the manifest's seed, the concept and the number of the picture,
+    so that adding an edit leaves the pictures of the others as they were. E504 for a concept unknown to the detector.
+    """
+    manifest = plan.manifest
+    if manifest.pictures is None or detector is None:
+        return ()
+    unknown = [_unknown(manifest, *place) for place in _asked(manifest) if not detector.knows(place[2])]
+    if unknown:
+        raise EditcError(*unknown)
+    common = manifest.contexts or plan.family.contexts
+    many = manifest.pictures.prompts_per_concept
+    few = max(FEWEST_KEPT, many // 2)
+    taken: list[Shot] = []
+    for index, request in enumerate(manifest.edits):
+        taken += _series(manifest, index, request.names, request.contexts or common, many, _judged(request))
+    for concept in filter(detector.knows, manifest.preserve.concepts):
+        taken += _series(manifest, None, (concept,), common, few, (concept,))
+    return tuple(taken)
+
+
+def painted(todo: Sequence[Shot], changed: Mapping[str, Array], ctx: Context, batch: int) -> tuple[Print, ...]:
+    """Every shot before and after the edit, with equal seeds, `batch` at a time."""
+    chunks: Iterable[Any] = [todo[start : start + batch] for start in range(0, len(todo), batch)]
+    watched = ctx.progress("paint", chunks) if ctx.progress else chunks
+    return tuple(one for chunk in watched for one in _pair(chunk, changed, ctx))
+
+
+def claims(manifest: Manifest, prints: Sequence[Print]) -> tuple[Claim, ...]:
+    """`erased` and its control `shown_before` a request, `toward_*` for each share, and the loss of what is kept."""
+    asked = manifest.pictures
+    if asked is None or not prints:
+        return ()
+    found: list[Claim] = []
+    for index, request in enumerate(manifest.edits):
+        before, after = _rates([one for one in prints if one.shot.request == index])
+        if request.kind == "moderate":
+            found += _shares(request, before, after)
+            continue
+        place = asked.at("erased_at_most")
+        found.append(Claim("erased", float(after[0]), asked.erased_at_most, request.concept, place, "share"))
+        found.append(Claim("shown_before", float(before[0]), subject=request.concept, unit="share"))
+    return (*found, *_losses(manifest, [one for one in prints if one.shot.request is None]))
+
+
+def albums(prints: Sequence[Print]) -> tuple[Picture, ...]:
+    """The prints as the report keeps them; of a moderated concept, the mark says whether any of its shares is shown."""
+    return tuple(
+        Picture(
+            one.shot.concept,
+            one.shot.prompt,
+            one.shot.seed,
+            one.shot.request is not None,
+            one.before,
+            one.after,
+            bool(one.shown_before.any()),
+            bool(one.shown_after.any()),
+        )
+        for one in prints
+    )
+
+
+def weak(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
+    """E505 for each erased concept that the base model itself shows in under half of its pictures."""
+    controls = {claim.subject: claim.value for claim in report.claims if claim.name == "shown_before"}
+    for request in manifest.edits:
+        share = controls.get(request.concept, 1.0)
+        if share < 0.5:
+            yield Diagnostic(
+                "E505",
+                f"the model showed `{request.concept}` in only {share:.0%} of the pictures before the edit, so its "
+                "absence afterwards proves little",
+                request.at("concept"),
+                manifest.source,
+                help="give `contexts` in which the model does show it, or a detector that recognises it",
+                severity="warning",
+            )
+
+
+def unpainted(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
+    """E506 for each bound on pictures that no picture answered."""
+    asked = manifest.pictures
+    answered = {claim.name for claim in report.claims if claim.bound is not None}
+    for name, bound in (("erased", "erased_at_most"), ("kept_loss", "kept_loss_at_most")):
+        if asked is not None and getattr(asked, bound) is not None and name not in answered:
+            yield Diagnostic(
+                "E506",
+                f"{bound} was not measured: there are no pictures that answer it",
+                asked.at(bound),
+                manifest.source,
+                help="pictures need a model that can paint, and `kept_loss_at_most` a preserved concept that the "
+                "detector knows",
+                severity="warning",
+            )
+
+
+def _judged(request: Request) -> tuple[str, ...]:
+    return tuple(name for name, _ in request.toward) if request.kind == "moderate" else (request.concept,)
+
+
+def _asked(manifest: Manifest) -> Iterator[tuple[Request, str, str]]:
+    """Every concept that the detector must know: its request, the field that names it, itself."""
+    for request in manifest.edits:
+        field = "toward" if request.kind == "moderate" else "concept"
+        yield from ((request, field, concept) for concept in _judged(request))
+
+
+def _unknown(manifest: Manifest, request: Request, field: str, concept: str) -> Diagnostic:
+    detector = "" if manifest.pictures is None else manifest.pictures.detector
+    return Diagnostic(
+        "E504",
+        f"the detector {detector} does not know `{concept}`",
+        request.at(field),
+        manifest.source,
+        help="use the name that the detector has for it and give yours in `also`, choose another detector, or leave "
+        "`verify.images` out",
+    )
+
+
+def _series(
+    manifest: Manifest,
+    request: int | None,
+    names: Sequence[str],
+    contexts: Sequence[str],
+    count: int,
+    judged: tuple[str, ...],
+) -> Iterator[Shot]:
+    """`count` shots, or one for each name if these are more: all names in the first context, then in the second, ..."""
+    for number in range(max(count, len(names))):
+        name = names[number % len(names)]
+        context = contexts[number // len(names) % len(contexts)] if contexts else "{}"
+        yield Shot(request, names[0], context.replace("{}", name), _seed(manifest.seed, names[0], number), judged)
+
+
+def _seed(seed: int, concept: str, number: int) -> int:
+    """31 bits of a hash, so that no two concepts share noise and every machine draws the same."""
+    return int.from_bytes(sha256(f"{seed}\n{concept}\n{number}".encode()).digest()[:4], "big") >> 1
+
+
+def _pair(chunk: Sequence[Shot], changed: Mapping[str, Array], ctx: Context) -> Iterator[Print]:
+    assert ctx.painter is not None and ctx.detector is not None
+    prompts, seeds = [shot.prompt for shot in chunk], [shot.seed for shot in chunk]
+    before, after = ctx.painter.paint(prompts, seeds), ctx.painter.paint(prompts, seeds, changed)
+    saw = [_seen(chunk, pictures, ctx.detector) for pictures in (before, after)]
+    for index, shot in enumerate(chunk):
+        yield Print(shot, before[index], after[index], saw[0][index], saw[1][index])
+
+
+def _seen(chunk: Sequence[Shot], pictures: NDArray[np.uint8], detector: Detector) -> list[NDArray[np.bool_]]:
+    """For each shot whether its picture shows each concept it is judged for; one question a concept."""
+    names = dict.fromkeys(name for shot in chunk for name in shot.judged)
+    answers = {name: detector.shows(name, pictures) for name in names}
+    return [np.array([answers[name][index] for name in shot.judged], dtype=bool) for index, shot in enumerate(chunk)]
+
+
+def _rates(prints: Sequence[Print]) -> tuple[Array, Array]:
+    """The share of pictures that show each judged concept, before and after, (k,) each."""
+    before = np.mean([one.shown_before for one in prints], axis=0)
+    return np.asarray(before), np.asarray(np.mean([one.shown_after for one in prints], axis=0))
+
+
+def _shares(request: Request, before: Array, after: Array) -> Iterator[Claim]:
+    for (name, _), old, new in zip(request.toward, before, after, strict=True):
+        yield Claim("toward_before", float(old), subject=f"{request.concept}: {name}", unit="share")
+        yield Claim("toward_after", float(new), subject=f"{request.concept}: {name}", unit="share")
+
+
+def _losses(manifest: Manifest, kept: Sequence[Print]) -> Iterator[Claim]:
+    """The share lost over all kept pictures together, which has the bound, then that of each concept alone."""
+    asked = manifest.pictures
+    if asked is None or not kept:
+        return
+    yield Claim("kept_loss", _loss(kept), asked.kept_loss_at_most, span=asked.at("kept_loss_at_most"), unit="share")
+    for concept in dict.fromkeys(one.shot.concept for one in kept):
+        yield Claim(
+            "kept_loss", _loss([one for one in kept if one.shot.concept == concept]), subject=concept, unit="share"
+        )
+
+
+def _loss(prints: Sequence[Print]) -> float:
+    before, after = _rates(prints)
+    return float(before[0] - after[0])

@@ -1,0 +1,158 @@
+"""Measure an edit on the weights exactly as they will be stored, and hold every measurement against its bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from editc.passes import pictures
+from editc.passes.measure import Measured, Stored, measure
+
+from editc.diagnostics import Diagnostic, EditcError
+from editc.ir import Claim, Edit, Report, Solution, Verified
+from editc.numerics import drift
+from editc.ports import Context
+from editc.request import Manifest
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Measure one site at a time, then, where the manifest asks, paint before and after and let a detector judge.
+
+    W' = round(W + (W left) right): the factors in float32, the sum in float64, the result in the stored dtype. All
+    figures are of outputs `W c`, root mean square, so that none depends on how a weight is scaled.
+
+    batch: pictures painted at a time.
+    """
+
+    batch: int = 16
+    name: ClassVar[str] = "verify"
+
+    def __call__(self, solution: Solution, ctx: Context) -> Verified:
+        """The solution with its report; raises E502, E503 or E504. A broken bound does not raise: see `failures`."""
+        manifest = solution.problem.plan.manifest
+        shots = pictures.shots(solution.problem.plan, ctx.detector) if ctx.painter else ()
+        measured = tuple(measure(solution, ctx.progress))
+        if not any(one.elements for one in measured):
+            raise _nothing(manifest, len(measured))
+        claims, painted = _claims(solution, measured), ()
+        if shots:
+            after = Stored(solution, frozenset(one.site.name for one in measured if one.elements))
+            painted = pictures.painted(shots, after, ctx, self.batch)
+            claims += pictures.claims(manifest, painted)
+        return Verified(solution, Report(claims, tuple(_row(one) for one in measured), pictures.albums(painted)))
+
+
+def failures(verified: Verified) -> tuple[Diagnostic, ...]:
+    """One E501 for every broken bound, each underlining its own bound in the manifest; empty when all hold."""
+    manifest = verified.solution.problem.plan.manifest
+    return tuple(_broken(claim, manifest) for claim in verified.report.claims if not claim.holds)
+
+
+def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
+    """What makes the report prove less than it seems: E505 (the concept was hardly there), E506 (nothing painted)."""
+    manifest = verified.solution.problem.plan.manifest
+    return (*pictures.weak(manifest, verified.report), *pictures.unpainted(manifest, verified.report))
+
+
+def _row(one: Measured) -> Mapping[str, Any]:
+    """A site as the report shows it; `residual` is over all requests together."""
+    left, whole = np.sqrt(one.errors.sum(axis=0))
+    return {
+        "component": one.site.component,
+        "name": one.site.name,
+        "role": one.site.role,
+        "shape": list(one.site.shape),
+        "dtype": one.site.dtype,
+        "changed": one.elements,
+        "relative_change": one.change,
+        "residual": drift.ratio(float(left), float(whole)),
+        "drift": one.drift,
+        "unconditional_drift": one.unconditional,
+    }
+
+
+def _claims(solution: Solution, measured: Sequence[Measured]) -> tuple[Claim, ...]:
+    asked = solution.problem.plan.manifest.constraints
+    furthest = max(measured, key=lambda one: one.drift)
+    emptiest = max(measured, key=lambda one: one.unconditional)
+    stats = [edit.stats for edit in solution.edits.values()]
+    rank = float(max(_rank(edit) for edit in solution.edits.values()))
+    return (
+        *_residuals(solution, measured),
+        Claim("preserve_drift", furthest.drift, asked.preserve_drift, furthest.site.name, asked.at("preserve_drift")),
+        Claim(
+            "unconditional_drift",
+            emptiest.unconditional,
+            asked.unconditional_drift,
+            emptiest.site.name,
+            asked.at("unconditional_drift"),
+        ),
+        Claim("rank", rank, asked.rank, span=asked.at("rank")),
+        Claim("changed", float(sum(one.elements > 0 for one in measured)), unit="sites"),
+        Claim("condition", max(one.condition for one in stats)),
+        Claim("solve_residual", max(one.residual for one in stats)),
+        Claim("discarded", max(one.discarded for one in stats)),
+    )
+
+
+def _residuals(solution: Solution, measured: Sequence[Measured]) -> Iterator[Claim]:
+    """One claim a request, over every site; systems list the requests in one and the same order."""
+    asked = solution.problem.plan.manifest.constraints
+    blocks = next(iter(solution.problem.systems.values())).blocks
+    totals = np.sqrt(np.sum([one.errors for one in measured], axis=0))
+    for block, (left, whole) in zip(blocks, totals, strict=True):
+        value = drift.ratio(float(left), float(whole))
+        yield Claim("erase_residual", value, asked.erase_residual, block.request.concept, asked.at("erase_residual"))
+
+
+def _rank(edit: Edit) -> int:
+    return edit.stats.rank if edit.form == "dense" else max((len(right) for right in edit.right), default=0)
+
+
+_HELP: Mapping[str, str] = {
+    "erase_residual": "raise `strength` towards 1, or lower `preserve.weight`; `strength: auto` looks for a value that "
+    "meets every bound",
+    "preserve_drift": "choose a `to` of the same kind as the concept, preserve more prompts near it or give `preserve` "
+    "more weight; `strength: auto` looks for a value that meets every bound",
+    "unconditional_drift": 'add the empty prompt "" to `preserve.prompts`, and name a `to`: the empty target moves it '
+    "most",
+    "rank": "edit fewer names at once, or use `keys: last`, which has one key a context; then raise the bound",
+    "erased": "name what the pictures still show in `also`, or use `method: rece` with more `epochs`",
+    "kept_loss": "preserve the concepts that suffered by name, choose a nearer `to`, or lower `strength`",
+}
+
+
+def _broken(claim: Claim, manifest: Manifest) -> Diagnostic:
+    what = f"{claim.name} of `{claim.subject}`" if claim.name in ("erase_residual", "erased") else claim.name
+    worst = f" (worst site: {claim.subject})" if claim.name.endswith("_drift") else ""
+    value, bound = _told_apart(claim.value, float(claim.bound or 0))
+    return Diagnostic(
+        "E501", f"{what} is {value}, above {bound}{worst}", claim.span, manifest.source, help=_HELP.get(claim.name, "")
+    )
+
+
+def _told_apart(value: float, bound: float) -> tuple[str, str]:
+    """Both numbers with as few digits, two or more, as still show which is greater."""
+    texts = ((_short(value, digits), _short(bound, digits)) for digits in range(2, 18))
+    return next((pair for pair in texts if pair[0] != pair[1]), (repr(value), repr(bound)))
+
+
+def _short(value: float, digits: int) -> str:
+    return f"{value:.0f}" if value.is_integer() else f"{value:.{digits}g}"
+
+
+def _nothing(manifest: Manifest, sites: int) -> EditcError:
+    first = manifest.edits[0]
+    return EditcError(
+        Diagnostic(
+            "E502",
+            f"the edit changes nothing: no stored element of {sites} matrices differs",
+            first.at("strength"),
+            manifest.source,
+            help="look at `strength`, at whether `to` says the same as the concept, and at the key rule; in a half "
+            "precision file a change below half a unit of its last place is lost",
+        )
+    )
