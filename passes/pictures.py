@@ -67,7 +67,7 @@ def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
 def painted(todo: Sequence[Shot], changed: Mapping[str, Array], ctx: Context, batch: int) -> tuple[Print, ...]:
     """Every shot before and after the edit, with equal seeds, `batch` at a time."""
     chunks: Iterable[Any] = [todo[start : start + batch] for start in range(0, len(todo), batch)]
-    watched = ctx.progress("paint", chunks) if ctx.progress else chunks
+    watched: Iterable[Any] = ctx.progress("paint", chunks) if ctx.progress else chunks
     return tuple(one for chunk in watched for one in _pair(chunk, changed, ctx))
 
 
@@ -157,7 +157,7 @@ def _unknown(manifest: Manifest, request: Request, field: str, concept: str) -> 
         f"the detector {detector} does not know `{concept}`",
         request.at(field),
         manifest.source,
-        help="use the name that the detector has for it and give yours in `also`, choose another detector, or leave "
+        help="use the detector's name for it and give yours in `also`, choose another detector, or leave "
         "`verify.images` out",
     )
 

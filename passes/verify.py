@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from editc.passes import pictures
-from editc.passes.measure import Measured, Stored, measure
 
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Claim, Edit, Report, Solution, Verified
 from editc.numerics import drift
+from editc.passes import pictures
+from editc.passes.measure import Measured, Stored, measure
 from editc.ports import Context
 from editc.request import Manifest
 
@@ -37,12 +37,10 @@ class Verify:
         measured = tuple(measure(solution, ctx.progress))
         if not any(one.elements for one in measured):
             raise _nothing(manifest, len(measured))
-        claims, painted = _claims(solution, measured), ()
-        if shots:
-            after = Stored(solution, frozenset(one.site.name for one in measured if one.elements))
-            painted = pictures.painted(shots, after, ctx, self.batch)
-            claims += pictures.claims(manifest, painted)
-        return Verified(solution, Report(claims, tuple(_row(one) for one in measured), pictures.albums(painted)))
+        after = Stored(solution, frozenset(one.site.name for one in measured if one.elements))
+        prints = pictures.painted(shots, after, ctx, self.batch)
+        claims = (*_claims(solution, measured), *pictures.claims(manifest, prints))
+        return Verified(solution, Report(claims, tuple(_row(one) for one in measured), pictures.albums(prints)))
 
 
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:
@@ -152,7 +150,7 @@ def _nothing(manifest: Manifest, sites: int) -> EditcError:
             f"the edit changes nothing: no stored element of {sites} matrices differs",
             first.at("strength"),
             manifest.source,
-            help="look at `strength`, at whether `to` says the same as the concept, and at the key rule; in a half "
-            "precision file a change below half a unit of its last place is lost",
+            help="see that `strength` is above 0 and that `to` is another concept; in a half precision file a change "
+            "below half a unit in the last place is lost",
         )
     )

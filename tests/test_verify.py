@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from editc.passes.measure import condensed
-from editc.passes.verify import Verify, failures, warnings
 from verify_cases import Brush, Eye, World, constraints, context, erase, exact, images, kept, manifest, place, solved
 
 from editc.diagnostics import EditcError
 from editc.ir import Array, Claim, Verified
+from editc.passes.measure import condensed
+from editc.passes.verify import Verify, failures, warnings
 from editc.request import Request, Span
 
 
