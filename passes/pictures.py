@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -24,6 +24,7 @@ class Shot:
     """One picture to take: of which request (None: a kept concept), and every concept to ask the detector about."""
 
     request: int | None
+    erased: bool
     concept: str
     prompt: str
     seed: int
@@ -58,9 +59,10 @@ def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
     few = max(FEWEST_KEPT, many // 2)
     taken: list[Shot] = []
     for index, request in enumerate(manifest.edits):
-        taken += _series(manifest, index, request.names, request.contexts or common, many, _judged(request))
-    for concept in filter(detector.knows, manifest.preserve.concepts):
-        taken += _series(manifest, None, (concept,), common, few, (concept,))
+        first = Shot(index, request.kind != "moderate", request.concept, "", manifest.seed, _judged(request))
+        taken += _series(first, request.names, request.contexts or common, many)
+    for concept in filter(detector.knows, dict.fromkeys(manifest.preserve.concepts)):
+        taken += _series(Shot(None, False, concept, "", manifest.seed, (concept,)), (concept,), common, few)
     return tuple(taken)
 
 
@@ -95,7 +97,7 @@ def albums(prints: Sequence[Print]) -> tuple[Picture, ...]:
             one.shot.concept,
             one.shot.prompt,
             one.shot.seed,
-            one.shot.request is not None,
+            one.shot.erased,
             one.before,
             one.after,
             bool(one.shown_before.any()),
@@ -162,19 +164,12 @@ def _unknown(manifest: Manifest, request: Request, field: str, concept: str) -> 
     )
 
 
-def _series(
-    manifest: Manifest,
-    request: int | None,
-    names: Sequence[str],
-    contexts: Sequence[str],
-    count: int,
-    judged: tuple[str, ...],
-) -> Iterator[Shot]:
-    """`count` shots, or one for each name if these are more: all names in the first context, then in the second, ..."""
+def _series(first: Shot, names: Sequence[str], contexts: Sequence[str], count: int) -> Iterator[Shot]:
+    """`count` shots like `first`, or one for each name if these are more: all names in one context, then in the next."""
     for number in range(max(count, len(names))):
-        name = names[number % len(names)]
         context = contexts[number // len(names) % len(contexts)] if contexts else "{}"
-        yield Shot(request, names[0], context.replace("{}", name), _seed(manifest.seed, names[0], number), judged)
+        prompt = context.replace("{}", names[number % len(names)])
+        yield replace(first, prompt=prompt, seed=_seed(first.seed, first.concept, number))
 
 
 def _seed(seed: int, concept: str, number: int) -> int:
