@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from editc.diagnostics import EditcError, fail
 from editc.formats import files, journal, outputs, tensors
 from editc.formats.checkpoint import Model, read_range
 from editc.formats.plan import ApplyPlan, Target, plan_apply
 from editc.formats.records import edited
-
-from editc.diagnostics import EditcError, fail
-from editc.ir import Delta
 
 __all__ = ["Applied", "ApplyPlan", "Reverted", "Target", "apply", "plan_apply", "revert"]
 
@@ -105,11 +103,8 @@ def _apply_to(plan: ApplyPlan, out: Path) -> Applied:
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
     with files.guarded(out), outputs.removed_on_failure(copy, state):
         outputs.copy_model(plan.model.path, copy)
-        places = {
-            t.tensor.file: copy if single else copy / t.tensor.file.relative_to(plan.model.path) for t in plan.targets
-        }
-        ranges = _write_copy(plan, places, out.name if single else "", copy)
-        journal.record_copy(state, journal.history_of(plan.model), _summaries(plan.deltas), ranges)
+        ranges = _write_copy(plan, copy, out.name if single else "")
+        journal.record_copy(state, journal.history_of(plan.model), _summaries(plan), ranges)
         files.sync_folder(copy.parent if single else copy)
         files.rename(copy, out)
         if single:
@@ -117,11 +112,12 @@ def _apply_to(plan: ApplyPlan, out: Path) -> Applied:
     return Applied("done", out, _results(ranges), plan.bytes_to_write)
 
 
-def _write_copy(plan: ApplyPlan, places: Mapping[Path, Path], name: str, copy: Path) -> Sequence[journal.Range]:
+def _write_copy(plan: ApplyPlan, copy: Path, name: str) -> Sequence[journal.Range]:
     """Edits the copy, and returns what was written where; `name` is the file's own when the model is one file."""
     ranges = []
     for target in _pending(plan):
-        file, tensor = places[target.tensor.file], target.tensor
+        tensor = target.tensor
+        file = copy if name else copy / tensor.file.relative_to(plan.model.path)
         result = result_bytes(target, read_range(file, tensor.offset, tensor.nbytes))
         files.write_at(file, tensor.offset, result)
         ranges.append(_range(target, tensors.sha256(result), name or file.relative_to(copy).as_posix(), 0))
@@ -135,8 +131,10 @@ def _apply_in_place(plan: ApplyPlan) -> Applied:
     with files.locked(history.anchor), files.guarded(plan.model.path):
         journal.sweep(history)
         _roll_back(history)
+        if plan.status == "already":
+            return Applied("already", plan.model.path, {}, 0)
         try:
-            entry = journal.begin(history, _summaries(plan.deltas), _steps(plan, history))
+            entry = journal.begin(history, _summaries(plan), _steps(plan, history))
         except (OSError, EditcError):
             with suppress(OSError):
                 journal.sweep(history)
@@ -194,11 +192,13 @@ def _results(ranges: Sequence[journal.Range]) -> Mapping[tuple[str, str], str]:
     return {(part.component, part.name): part.result for part in ranges}
 
 
-def _summaries(deltas: Sequence[Delta]) -> list[Mapping[str, Any]]:
-    """What a journal says of a delta, so that `status` can name it without the delta's file."""
+def _summaries(plan: ApplyPlan) -> list[Mapping[str, Any]]:
+    """What a journal says of the deltas it applied, so that `status` can name them without their files."""
+    written = {target.delta_id for target in _pending(plan)}
     return [
         {"delta_id": d.delta_id, "family": d.family, "tool": d.tool, "edits": [dict(edit) for edit in d.edits]}
-        for d in deltas
+        for d in plan.deltas
+        if d.delta_id in written
     ]
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from editc.diagnostics import fail
 from editc.formats import folders, places, tensors
 from editc.formats.header import Header, read_header
-
-from editc.diagnostics import fail
 from editc.ir import Array
 
 

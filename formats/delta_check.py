@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from editc.formats.tensors import EDITABLE
 from numpy.typing import NDArray
 
 from editc.diagnostics import Diagnostic, EditcError
+from editc.formats.tensors import EDITABLE
 from editc.ir import Delta, Factors, Site, SiteRecord
 
 _FACTOR_COUNTS = {
@@ -21,7 +21,7 @@ _FACTOR_COUNTS = {
 
 def check(delta: Delta, place: str) -> None:
     """Raises EditcError with every fault found, all E604, and E625 when the delta is sound but changes nothing."""
-    faults = [*_site_faults(delta), *_group_faults(delta)]
+    faults = list(_site_faults(delta)) or list(_group_faults(delta))
     if faults:
         help_text = "this is not a delta that editc wrote; build it again from its manifest"
         raise EditcError(*(Diagnostic("E604", fault, place=place, help=help_text) for fault in faults[:20]))
@@ -47,10 +47,15 @@ def _in(index: int, delta: Delta) -> bool:
     return 0 <= index < len(delta.sites)
 
 
+def _is_text(name: str) -> bool:
+    """False for half a surrogate pair, which JSON can say and UTF-8 cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def _record_faults(record: SiteRecord) -> Iterator[str]:
     name = record.site.name
-    if not name:
-        yield "a site has no name"
+    if not name or not _is_text(name) or not _is_text(record.site.component):
+        yield f"a site's name or component is empty or not Unicode text: {name!r}"
     if len(record.site.shape) != 2 or min(record.site.shape) < 1:
         yield f"site '{name}' has the shape {record.site.shape}, which is not that of a matrix"
     if record.site.dtype not in EDITABLE:
@@ -64,9 +69,9 @@ def _record_faults(record: SiteRecord) -> Iterator[str]:
 
 def _group_faults(delta: Delta) -> Iterator[str]:
     for group, factors in delta.factors.items():
-        sites = [delta.sites[index].site for index in factors.sites if _in(index, delta)]
-        if not sites:
-            yield f"group '{group}' edits no site"
+        sites = [delta.sites[index].site for index in factors.sites]
+        if not sites or not _is_text(group):
+            yield f"group {group!r} edits no site, or its name is not Unicode text"
             continue
         yield from (f"group '{group}': {fault}" for fault in _factor_faults(factors, sites))
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from editc.diagnostics import fail
 from editc.formats import tensors
 from editc.formats.checkpoint import Checkpoint, Model, open_component, open_model
 from editc.formats.folders import has_safetensors
 from editc.formats.header import strict_json
-
-from editc.diagnostics import fail
 
 _MEANINGFUL = ("hidden_act", "num_attention_heads", "layer_norm_eps")
 """Settings that change an encoder's output without changing any tensor; the rest of config.json is bookkeeping."""

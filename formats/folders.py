@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from editc.formats.header import strict_json
-
 from editc.diagnostics import EditcError, fail
+from editc.formats.header import strict_json
 
 STEMS = ("diffusion_pytorch_model", "model")
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from editc.formats.tensors import BITS, nbytes
-
 from editc.diagnostics import EditcError, fail
+from editc.formats.tensors import BITS, nbytes
 
 MAX_HEADER = 100_000_000
 """Bytes of JSON at most: the limit of the safetensors library, which keeps a lying length from eating the memory."""

@@ -13,7 +13,6 @@ from editc.formats.delta_json import COMPATIBILITY
 from editc.formats.plan import ApplyPlan
 from editc.formats.safetensors_delta import is_delta, read_delta
 from editc.formats.status import Status
-
 from editc.ir import Delta, Factors
 
 

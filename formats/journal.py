@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from editc.diagnostics import EditcError, fail
 from editc.formats import files, tensors
 from editc.formats.checkpoint import Model, read_range
 from editc.formats.header import read_header, strict_json
-
-from editc.diagnostics import EditcError, fail
 
 FOLDER = ".editc"
 _RECORD, _UNDO, _DONE = "record.json", "undo.bin", "done"
@@ -81,6 +80,8 @@ def history_of(model: Model) -> History:
 
 def entries(history: History) -> tuple[Entry, ...]:
     """All entries, the oldest first. Raises E635 for one that cannot be trusted."""
+    if history.folder.is_symlink():
+        raise broken("its folder is a link", history.folder)
     if not history.folder.is_dir():
         return ()
     found = sorted(path for path in history.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -149,7 +150,7 @@ def forget(entry: Entry, history: History) -> None:
 
 def sweep(history: History) -> bool:
     """Removes what a killed run left half made or half removed; True if there was anything."""
-    if not history.folder.is_dir():
+    if history.folder.is_symlink() or not history.folder.is_dir():
         return False
     left = sorted(path for path in history.folder.iterdir() if path.name.startswith((".new-", ".dead-")))
     for path in left:
@@ -169,8 +170,11 @@ def old_bytes(entry: Entry, part: Range) -> bytes:
 def check_files(entry: Entry, history: History) -> None:
     """Raises E636 unless every file is still the one that was edited, by size and header."""
     for name, mark in entry.files.items():
-        now = _mark(history.root / name)
-        if (now.size, now.header) != (mark.size, mark.header):
+        file = history.root / name
+        now = None
+        with suppress(EditcError, FileNotFoundError):
+            now = _mark(file)
+        if now is None or (now.size, now.header) != (mark.size, mark.header):
             help_text = "the file was replaced since; to undo the edit, fetch the base again"
             raise fail("E636", f"'{name}' is not the file that was edited", place=str(history.root), help=help_text)
 

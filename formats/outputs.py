@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from editc.diagnostics import EditcError, fail
 from editc.formats import files, journal
 from editc.formats.places import demo_model, hub_cache
 from editc.formats.plan import ApplyPlan
-
-from editc.diagnostics import EditcError, fail
 
 
 def check_free(plan: ApplyPlan, out: Path) -> None:

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats import journal, tensors
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.fingerprint import encoder_fingerprint
 from editc.formats.records import stored_shape
-
-from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.ir import Array, Delta, Factors, SiteRecord
 
 State = Literal["already", "unchanged", "exact", "cast", "relative", "refused"]

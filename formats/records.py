@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from editc.formats import tensors
 from editc.formats.arithmetic import patched_as_stored
-
 from editc.ir import Array, Factors, Site, SiteRecord
 
 RECORDED = ("F32", "F16", "BF16")

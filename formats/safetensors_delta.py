@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from editc.formats import delta_check, delta_json
-from editc.formats.files import guarded, replace_file
-from editc.formats.header import Header, parse_header, read_header, strict_json
 from numpy.typing import NDArray
 
 from editc.diagnostics import EditcError, fail
+from editc.formats import delta_check, delta_json
+from editc.formats.files import guarded, replace_file
+from editc.formats.header import Header, parse_header, read_header, strict_json
 from editc.ir import Delta, Factors
 
 KEY = "editc"
@@ -104,9 +104,9 @@ def _assemble(value: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
     factors = {group: _factors(value, group, parts, place) for group in value["groups"]}
     if {name for name, _ in _named(factors)} != parts.keys():
         raise delta_json.wrong("it holds tensors that belong to no group", place)
-    texts = {name: value[name] for name in ("family", "encoder", "manifest", "manifest_digest", "tool", "version")}
-    lists = {name: tuple(value[name]) for name in ("edits", "claims")}
-    return Delta(sites=sites, factors=factors, delta_id=value["delta_id"], extra=value["extra"], **lists, **texts)
+    plain = ("family", "encoder", "manifest", "manifest_digest", "tool", "version", "delta_id", "extra")
+    fields = {name: value[name] for name in plain} | {name: tuple(value[name]) for name in ("edits", "claims")}
+    return Delta(sites=sites, factors=factors, **fields)
 
 
 def _factors(value: Mapping[str, Any], group: str, parts: _Parts, place: str) -> Factors:

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from editc.diagnostics import EditcError
 from editc.formats import journal, tensors
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.plan import match
 from editc.formats.records import stored_shape
-
-from editc.diagnostics import EditcError
 from editc.ir import Delta, SiteRecord
 
 Presence = Literal["applied", "partly", "not applied", "unknown"]

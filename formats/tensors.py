@@ -40,9 +40,11 @@ def nbytes(dtype: str, shape: tuple[int, ...]) -> int | None:
 def decode(raw: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
     """The tensor in float64, exact. `dtype` is one of EDITABLE."""
     if dtype == "BF16":
-        wide = np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)
-        return wide.view(np.float32).astype(np.float64).reshape(shape)
-    return np.frombuffer(raw, _NUMPY[dtype]).astype(np.float64).reshape(shape)
+        narrow = (np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+    else:
+        narrow = np.frombuffer(raw, _NUMPY[dtype])
+    with np.errstate(invalid="ignore"):  # a signalling NaN is no reason to speak up here
+        return narrow.astype(np.float64).reshape(shape)
 
 
 def encode(values: Array, dtype: str) -> bytes:
@@ -82,7 +84,8 @@ def _to_odd_float32(values: Array) -> NDArray[np.uint32]:
     inexact = (wide != values) & ~np.isnan(values)
     away = inexact & (np.abs(wide) > np.abs(values))
     bits = near.view(np.uint32) - away.astype(np.uint32)
-    return bits | inexact.astype(np.uint32)
+    odd: NDArray[np.uint32] = bits | inexact.astype(np.uint32)
+    return odd
 
 
 def sha256(raw: bytes) -> str:

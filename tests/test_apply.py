@@ -1,0 +1,440 @@
+"""Applying: exactly the right bytes, or none at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_files import (
+    KEYS,
+    contents,
+    delta_for,
+    delta_of,
+    factors_for,
+    pack,
+    pipeline,
+    random_tensor,
+    refused,
+    tree,
+    unet,
+    write_pipeline,
+)
+
+from editc.diagnostics import EditcError
+from editc.formats import files, outputs, tensors
+from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.checkpoint import Model, open_model
+from editc.formats.inspect import describe_applied, describe_plan, describe_status
+from editc.formats.plan import ApplyPlan
+from editc.formats.records import edited
+from editc.formats.status import status
+from editc.ir import Delta, Form, Site
+
+FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
+DTYPES = ("F32", "F16", "BF16")
+
+
+def expected(delta: Delta, model: Model) -> dict[str, bytes]:
+    """What every edited tensor must be, computed from the model's own bytes."""
+    weights, found = model.component("unet"), {}
+    for factors in delta.factors.values():
+        for k, index in enumerate(factors.sites):
+            site = delta.sites[index].site
+            found[site.name] = edited(weights.raw(site.name), weights.dtype(site.name), site, factors, k)
+    return found
+
+
+def recast(source: Path, target: Path, dtype: str) -> Path:
+    """The same pipeline with the unet's floats converted to another dtype."""
+    shutil.copytree(source, target)
+    weights = open_model(source).component("unet")
+    parts = {}
+    for name in weights.names():
+        if weights.dtype(name) in tensors.EDITABLE:
+            parts[name] = (dtype, weights.shape(name), tensors.encode(weights.read(name), dtype))
+    (target / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(pack(parts))
+    return target
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_copy_differs_in_the_edited_ranges_only(tmp_path: Path, form: Form, dtype: str, shards: int) -> None:
+    model = pipeline(tmp_path / "m", dtype=dtype, shards=shards)
+    before, delta = tree(tmp_path / "m"), delta_for(model, form)
+    plan = plan_apply([delta], model)
+    assert (plan.status, plan.tier) == ("ready", "exact")
+    assert {t.state for t in plan.targets} == {"exact"}
+    done = apply(plan, out=tmp_path / "out")
+    assert done.status == "done" and done.bytes_written == plan.bytes_to_write == 4 * 9 * 3 * tensors.BITS[dtype] // 8
+    assert tree(tmp_path / "m") == before
+    wanted = {name: raw for name, (raw, _) in before.items()}
+    for name, raw in expected(delta, model).items():
+        tensor = model.component("unet").where(name)
+        file = str(tensor.file.relative_to(tmp_path / "m"))
+        wanted[file] = wanted[file][: tensor.offset] + raw + wanted[file][tensor.offset + tensor.nbytes :]
+    assert contents(tmp_path / "out") == wanted
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "out"]
+    again = plan_apply([delta], open_model(tmp_path / "out"))
+    assert again.status == "already" and apply(again, out=tmp_path / "more").status == "already"
+    assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_only_the_recorded_dtype_is_exact(tmp_path: Path, dtype: str) -> None:
+    base = write_pipeline(tmp_path / "base")
+    delta = delta_for(open_model(base))
+    other = open_model(recast(base, tmp_path / "other", dtype))
+    plan = plan_apply([delta], other)
+    assert plan.tier == ("exact" if dtype == "F32" else "cast")
+    assert all(target.result == target.record.result[dtype] for target in plan.targets)
+    apply(plan, in_place=True)
+    shutil.rmtree(tmp_path / "other" / ".editc")
+    assert plan_apply([delta], other).status == "already", "known by hashes alone"
+
+
+def test_a_half_base_that_was_widened_is_a_cast(tmp_path: Path) -> None:
+    half = write_pipeline(tmp_path / "half", dtype="F16")
+    wide = open_model(recast(half, tmp_path / "wide", "F32"))
+    for base in (half, recast(half, tmp_path / "same", "F16")):
+        delta = delta_for(open_model(base))
+        plan = plan_apply([delta], wide)
+        assert plan.tier == "cast"
+        apply(plan, out=tmp_path / f"out-{base.name}")
+        out = open_model(tmp_path / f"out-{base.name}")
+        for name, raw in expected(delta, wide).items():
+            assert out.component("unet").raw(name) == raw
+        assert plan_apply([delta], out).status == "already"
+
+
+def test_the_original_of_a_half_base_is_a_cast(tmp_path: Path) -> None:
+    wide = write_pipeline(tmp_path / "wide")
+    delta = delta_for(open_model(recast(wide, tmp_path / "half", "F16")))
+    model = open_model(wide)
+    plan = plan_apply([delta], model)
+    assert plan.tier == "cast" and not any(target.result for target in plan.targets)
+    apply(plan, out=tmp_path / "out")
+    assert plan_apply([delta], open_model(tmp_path / "out")).status == "already"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_fine_tune_is_refused_until_allowed_and_then_recomputed(tmp_path: Path, form: Form) -> None:
+    delta = delta_for(pipeline(tmp_path / "base"), form)
+    tuned = pipeline(tmp_path / "tuned", seed=50)
+    before = tree(tmp_path / "tuned")
+    with refused("E622") as error:
+        plan_apply([delta], tuned)
+    assert "--allow-finetune" in error.diagnostics[0].help and KEYS[0] in error.diagnostics[0].notes
+    plan = plan_apply([delta], tuned, allow_finetune=True)
+    assert plan.tier == "relative" and plan.notes
+    wanted = expected(delta, tuned)
+    apply(plan, in_place=True)
+    assert {name: tuned.component("unet").raw(name) for name in KEYS} == wanted
+    assert plan_apply([delta], tuned, allow_finetune=True).status == "already", "known from the journal's hashes"
+    revert(tuned)
+    assert tree(tmp_path / "tuned") == before
+
+
+def test_a_fine_tune_needs_the_same_text_encoder(tmp_path: Path) -> None:
+    delta = delta_for(pipeline(tmp_path / "base"))
+    other = pipeline(tmp_path / "tuned", seed=50, encoder_seed=8)
+    with refused("E623"):
+        plan_apply([delta], other, allow_finetune=True)
+    with refused("E623"):
+        plan_apply([delta], other, allow_finetune=True, encoder="0" * 64)
+    assert plan_apply([delta], other, allow_finetune=True, encoder=lambda: delta.encoder).tier == "relative"
+    alone = open_model(tmp_path / "tuned" / "unet")
+    assert any("could not be compared" in note for note in plan_apply([delta], alone, allow_finetune=True).notes)
+    exact = pipeline(tmp_path / "exact", encoder_seed=8)
+    assert plan_apply([delta], exact).tier == "exact", "the edited weights are the base's: nothing is recomputed"
+
+
+def test_targets_that_are_missing_or_of_another_shape(tmp_path: Path) -> None:
+    base = pipeline(tmp_path / "base")
+    delta = delta_for(base)
+    root = write_pipeline(tmp_path / "m")
+    parts = unet()
+    del parts[KEYS[0]]
+    parts[KEYS[1]] = random_tensor(0, "F32", (6, 4))
+    parts[KEYS[2]] = ("I8", (5, 6), bytes(30))
+    (root / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(pack(parts))
+    before = tree(root)
+    with refused("E620", "E621", "E616") as error:
+        plan_apply([delta], open_model(root), allow_finetune=True)
+    assert KEYS[0] in error.diagnostics[0].message and "(6, 4)" in error.diagnostics[1].notes[0]
+    shutil.rmtree(root / "unet")
+    with refused("E615"):
+        plan_apply([delta], open_model(root))
+    assert tree(root) == {name: file for name, file in before.items() if not name.startswith("unet")}
+
+
+def test_a_broken_shard_leaves_everything_untouched(tmp_path: Path) -> None:
+    model = pipeline(tmp_path / "m", shards=2)
+    delta = delta_for(model)
+    plan = plan_apply([delta], model)
+    shard = model.component("unet").where(KEYS[0]).file
+    shard.write_bytes(shard.read_bytes()[:-20])
+    before = tree(tmp_path)
+    with refused("E612"):
+        plan_apply([delta], model)
+    for way in ({"out": tmp_path / "out"}, {"in_place": True}):
+        with pytest.raises(EditcError, match="E6"):
+            apply(plan, **way)  # type: ignore[arg-type]
+        assert tree(tmp_path) == before
+
+
+def test_a_model_that_changes_after_the_plan_is_refused(tmp_path: Path) -> None:
+    model = pipeline(tmp_path / "m")
+    plan = plan_apply([delta_for(model)], model)
+    tensor = model.component("unet").where(KEYS[3])
+    files.write_at(tensor.file, tensor.offset, b"\1\2\3\4")
+    before = tree(tmp_path)
+    with refused("E628"):
+        apply(plan, out=tmp_path / "out")
+    with refused("E628"):
+        apply(plan, in_place=True)
+    assert tree(tmp_path) == before
+
+
+def test_a_result_that_is_not_the_recorded_one_is_refused(tmp_path: Path) -> None:
+    model = pipeline(tmp_path / "m")
+    delta = delta_for(model)
+    records = [replace(r, result=r.result | {"F32": "0" * 64}) for r in delta.sites]
+    plan = plan_apply([replace(delta, sites=tuple(records))], model)
+    before = tree(tmp_path)
+    for way in ({"out": tmp_path / "out"}, {"in_place": True}):
+        with refused("E627"):
+            apply(plan, **way)  # type: ignore[arg-type]
+        assert tree(tmp_path) == before
+
+
+def test_a_result_that_the_dtype_cannot_hold_is_refused(tmp_path: Path) -> None:
+    delta = delta_for(pipeline(tmp_path / "base"), "dense", size=1e6)
+    half = pipeline(tmp_path / "half", dtype="F16", seed=9)
+    before = tree(tmp_path)
+    for way in ({"out": tmp_path / "out"}, {"in_place": True}):
+        with refused("E626"):
+            apply(plan_apply([delta], half, allow_finetune=True), **way)  # type: ignore[arg-type]
+        assert tree(tmp_path) == before
+
+
+def test_an_edit_that_changes_nothing_is_an_error(tmp_path: Path) -> None:
+    base = write_pipeline(tmp_path / "base")
+    faint = delta_for(open_model(base), "dense", size=1e-6)
+    half = open_model(recast(base, tmp_path / "half", "F16"))
+    before = tree(tmp_path)
+    with refused("E625"):
+        plan_apply([faint], half)
+    tuned = pipeline(tmp_path / "tuned", dtype="BF16", seed=9)
+    before = tree(tmp_path)
+    for way in ({"out": tmp_path / "out"}, {"in_place": True}):
+        with refused("E625"):
+            apply(plan_apply([faint], tuned, allow_finetune=True), **way)  # type: ignore[arg-type]
+        assert tree(tmp_path) == before
+
+
+def test_a_mixture_of_base_and_result_is_finished(tmp_path: Path) -> None:
+    model = pipeline(tmp_path / "m")
+    delta = delta_for(model)
+    wanted = expected(delta, model)
+    for name in KEYS[:2]:
+        tensor = model.component("unet").where(name)
+        files.write_at(tensor.file, tensor.offset, wanted[name])
+    plan = plan_apply([delta], model)
+    assert [target.state for target in plan.targets] == ["already", "already", "exact", "exact"]
+    assert status(model, [delta]).deltas[0].presence == "partly"
+    apply(plan, in_place=True)
+    assert {name: model.component("unet").raw(name) for name in KEYS} == wanted
+
+
+def test_several_deltas_must_not_meet(tmp_path: Path) -> None:
+    model = pipeline(tmp_path / "m")
+    one, two, both = delta_for(model, names=KEYS[:2]), delta_for(model, "dense", names=KEYS[2:]), delta_for(model)
+    with refused("E624") as error:
+        plan_apply([one, both], model)
+    assert "together" in error.diagnostics[0].help
+    plan = plan_apply([one, two], model)
+    wanted = expected(one, model) | expected(two, model)
+    apply(plan, out=tmp_path / "out")
+    out = open_model(tmp_path / "out")
+    assert {name: out.component("unet").raw(name) for name in KEYS} == wanted
+    assert set(status(out).applied) == {one.delta_id, two.delta_id}
+
+
+def test_a_transposed_site_is_edited_in_its_own_orientation(tmp_path: Path) -> None:
+    parts = {"h.0.c_attn.weight": random_tensor(4, "F32", (6, 4)), "h.0.bias": random_tensor(5, "F32", (4,))}
+    (tmp_path / "model.safetensors").write_bytes(pack(parts))
+    model = open_model(tmp_path / "model.safetensors")
+    site = Site("transformer", "h.0.c_attn.weight", (4, 6), "F32", "out", transposed=True)
+    delta = delta_of(model, [site], factors_for("shared", [site]))
+    apply(plan_apply([delta], model), out=tmp_path / "out.safetensors")
+    W, factors = model.component().read(site.name).T, delta.factors["text"]
+    left, right = (part.astype(float) for part in (factors.left[0], factors.right[0]))
+    after = open_model(tmp_path / "out.safetensors").component().read(site.name)
+    np.testing.assert_allclose(after, (W + W @ left @ right).T, rtol=1e-6)
+
+
+def test_a_single_file_and_a_component_folder(tmp_path: Path) -> None:
+    root = write_pipeline(tmp_path / "m")
+    file = root / "unet" / "diffusion_pytorch_model.safetensors"
+    delta = delta_for(open_model(root))
+    wanted = expected(delta, open_model(root))
+    apply(plan_apply([delta], open_model(file)), out=tmp_path / "f.safetensors")
+    apply(plan_apply([delta], open_model(root / "unet")), out=tmp_path / "unet")
+    for place in (tmp_path / "f.safetensors", tmp_path / "unet"):
+        out = open_model(place)
+        assert {name: out.component("unet").raw(name) for name in KEYS} == wanted
+        assert status(out).applied == (delta.delta_id,)
+        assert plan_apply([delta], out).status == "already"
+    assert (tmp_path / "f.safetensors").read_bytes() == (tmp_path / "unet" / file.name).read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.safetensors", "f.safetensors.editc", "m", "unet"]
+
+
+def test_where_a_copy_may_not_go(tmp_path: Path) -> None:
+    model = pipeline(tmp_path / "m")
+    plan = plan_apply([delta_for(model)], model)
+    single = plan_apply(plan.deltas, open_model(tmp_path / "m" / "unet" / "diffusion_pytorch_model.safetensors"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("kept")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    before = tree(tmp_path)
+    for out in ("full", "full/x", "none/out", "m/out", "link", "m"):
+        with refused("E630"):
+            apply(plan, out=tmp_path / out)
+    for out in ("full", "full/x", "empty", "copy.bin"):
+        with refused("E630"):
+            apply(single, out=tmp_path / out)
+    with refused("E629"):
+        apply(plan)
+    with refused("E629"):
+        apply(plan, out=tmp_path / "out", in_place=True)
+    assert tree(tmp_path) == before
+    apply(plan, out=tmp_path / "empty")
+    assert status(open_model(tmp_path / "empty")).applied
+
+
+def test_a_copy_shares_nothing_with_its_source(tmp_path: Path) -> None:
+    root = write_pipeline(tmp_path / "m")
+    file = root / "unet" / "diffusion_pytorch_model.safetensors"
+    (tmp_path / "blobs").mkdir()
+    file.rename(tmp_path / "blobs" / "f00")
+    file.symlink_to("../../blobs/f00")
+    before = tree(tmp_path)
+    apply(plan_apply([delta_for(open_model(root))], open_model(root)), out=tmp_path / "out")
+    for path in (tmp_path / "out").rglob("*"):
+        assert not path.is_symlink() and (path.is_dir() or path.stat().st_nlink == 1)
+    assert {name: f for name, f in tree(tmp_path).items() if not name.startswith("out")} == before
+
+
+def test_a_folder_that_holds_itself_is_not_copied_for_ever(tmp_path: Path) -> None:
+    root = write_pipeline(tmp_path / "m")
+    (root / "unet" / "loop").symlink_to(root)
+    with refused("E610"):
+        apply(plan_apply([delta_for(open_model(root))], open_model(root)), out=tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m"]
+
+
+def test_shared_files_are_not_edited_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_pipeline(tmp_path / "m")
+    model = open_model(root)
+    plan = plan_apply([delta_for(model)], model)
+    file = root / "unet" / "diffusion_pytorch_model.safetensors"
+    before = tree(tmp_path)
+
+    def expect_refusal() -> None:
+        with refused("E631") as error:
+            apply(plan, in_place=True)
+        assert "--out" in error.diagnostics[0].help
+
+    os.link(file, tmp_path / "other-name")
+    expect_refusal()
+    (tmp_path / "other-name").unlink()
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    expect_refusal()
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(outputs, "demo_model", lambda: root)
+    expect_refusal()
+    monkeypatch.undo()
+    for folder in ("blobs", "plain"):
+        (tmp_path / folder).mkdir()
+        file.rename(tmp_path / folder / "f00")
+        file.symlink_to(tmp_path / folder / "f00")
+        expect_refusal()
+        (tmp_path / folder / "f00").replace(file)
+        (tmp_path / folder).rmdir()
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("step", ["copy_file", "write_at", "write_new", "make_folder", "rename"])
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EACCES])
+def test_what_the_system_refuses_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, fault: int
+) -> None:
+    model = pipeline(tmp_path / "m", shards=2)
+    plan = plan_apply([delta_for(model)], model)
+    before = tree(tmp_path)
+    real, calls = getattr(files, step), []
+
+    def broken(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise OSError(fault, os.strerror(fault), str(arguments[0]))
+        real(*arguments)
+
+    for way in ({"out": tmp_path / "out"}, {"in_place": True}):
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(files, step, broken)
+            try:
+                apply(plan, **way)  # type: ignore[arg-type]
+            except EditcError as error:
+                assert [d.code for d in error.diagnostics] == ["E632"]
+                assert tree(tmp_path) == before
+                continue
+        assert len(calls) < 2, "this way does not come to that step twice"
+        shutil.rmtree(tmp_path / "out") if "out" in way else revert(model)
+        assert tree(tmp_path) == before
+
+
+def test_descriptions_are_plain_json(tmp_path: Path) -> None:
+    import json
+
+    model = pipeline(tmp_path / "m")
+    delta = delta_for(model)
+    plan = plan_apply([delta], model)
+    done = apply(plan, in_place=True)
+    told = [describe_plan(plan), describe_applied(plan, done), describe_status(status(model, [delta]))]
+    assert json.loads(json.dumps(told)) == told
+    assert [value["status"] for value in told] == ["ready", "done", "done"]
+    assert all(row["result"] == delta.sites[i].result["F32"] for i, row in enumerate(told[1]["tensors"]))
+
+
+def test_nothing_heavy_is_imported() -> None:
+    program = (
+        "import sys, editc.formats.apply, editc.formats.inspect, editc.formats.status, editc.formats.fingerprint\n"
+        "bad = {'torch', 'transformers', 'diffusers', 'scipy', 'safetensors', 'huggingface_hub'} & set(sys.modules)\n"
+        "sys.exit(repr(bad) if bad else 0)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_one_tensor_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No read from a weight file is larger than the largest tensor."""
+    model = pipeline(tmp_path / "m")
+    plan: ApplyPlan = plan_apply([delta_for(model)], model)
+    sizes: list[int] = []
+    from editc.formats import apply as module
+
+    real = module.read_range
+    monkeypatch.setattr(module, "read_range", lambda f, o, n: sizes.append(n) or real(f, o, n))
+    apply(plan, in_place=True)
+    assert max(sizes) == 5 * 6 * 4
