@@ -98,20 +98,24 @@ def excerpt(line: str, span: Span, width: int = WIDTH) -> tuple[str, int, int]:
 
     Tabs become four spaces, control characters their escapes; a wide character counts two columns, a combining none.
     """
+    first, last = _window(line, span, width)
     start = min(span.column - 1, len(line))
-    stop = min(start + span.length, len(line))
-    cells = [_cell(character) for character in line]
-    before, under = _columns(cells[:start]), max(1, _columns(cells[start:stop]))
-    if _columns(cells) <= width:
-        return "".join(cells), before, under
-    first = 0 if before + under <= width else max(0, start - width // 4)
+    stop = max(start, min(start + span.length, last))
+    left, right = "..." if first else "", "..." if last < len(line) else ""
+    before, under = _columns(line[first:start]), _columns(line[start:stop])
+    return f"{left}{clean(line[first:last])}{right}", len(left) + before, max(1, under)
+
+
+def _window(line: str, span: Span, width: int) -> tuple[int, int]:
+    """Which characters are shown: from the first if what is underlined then fits, else from a little before it."""
+    start = min(span.column - 1, len(line))
+    head = _columns(line[: start + span.length]) if start + span.length <= width else width + 1
+    first = 0 if head <= width or (start <= width // 4 and span.length > width) else max(0, start - width // 4)
     last, total = first, 0
-    while last < len(cells) and total < width:
-        total += _columns(cells[last : last + 1])
+    while last < len(line) and total < width:
+        total += _columns(line[last])
         last += 1
-    left, right = "..." if first else "", "..." if last < len(cells) else ""
-    under = max(1, _columns(cells[start : min(stop, last)]))
-    return f"{left}{''.join(cells[first:last])}{right}", len(left) + _columns(cells[first:start]), under
+    return first, last
 
 
 def clean(text: str) -> str:
@@ -127,8 +131,9 @@ def _cell(character: str) -> str:
     return character
 
 
-def _columns(cells: Iterable[str]) -> int:
-    return sum(_width(character) for cell in cells for character in cell)
+def _columns(text: str) -> int:
+    """The width of the text as `clean` shows it."""
+    return sum(_width(shown) for character in text for shown in _cell(character))
 
 
 def _width(character: str) -> int:

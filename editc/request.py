@@ -128,6 +128,8 @@ class PictureCheck(Placed):
 
     detector: str
     prompts_per_concept: int = 20
+    steps: int = 25
+    guidance: float = 7.5
     erased_at_most: float | None = None
     kept_loss_at_most: float | None = None
 

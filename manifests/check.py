@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from editc.manifests.faults import Faults, tick
-
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
+from editc.manifests.faults import Faults, tick
 from editc.request import Manifest, Request, Scalar, Span
 
 SINGLE_FILES = (".safetensors", ".onnx", ".ckpt", ".bin", ".pt")
@@ -43,8 +42,9 @@ def edited_once(manifest: Manifest, faults: Faults) -> None:
     seen: dict[str, tuple[Request, Span | None]] = {}
     for edit in manifest.edits:
         for name, span in places(edit):
-            first = seen.setdefault(same(name), (edit, span))
-            if first[1] is span:
+            first = seen.get(same(name))
+            if first is None:
+                seen[same(name)] = (edit, span)
                 continue
             related = [(first[1], "first here")]
             if first[0] is edit:
@@ -139,6 +139,7 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
         (manifest.emit, "emit", manifest.at, str),
         (manifest.choice.roles, "roles", manifest.choice.at, str),
         *(([name for name, _ in edit.toward], "toward", edit.at, same) for edit in manifest.edits),
+        *((edit.contexts or (), "contexts", edit.at, str) for edit in manifest.edits),
     )
     for items, name, at, fold in lists:
         seen: dict[str, int] = {}

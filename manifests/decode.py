@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from editc.diagnostics import Diagnostic, EditcError, by_place, fail
 from editc.manifests import schema
 from editc.manifests.check import check
 from editc.manifests.edits import read_edits
@@ -15,8 +16,6 @@ from editc.manifests.fields import Block, read_closed
 from editc.manifests.kept import read_kept
 from editc.manifests.overrides import apply_overrides, with_overrides
 from editc.manifests.tree import Builder, Leaf, Node, UnreadableError
-
-from editc.diagnostics import Diagnostic, EditcError, by_place, fail
 from editc.request import Choice, Constraints, Manifest, PictureCheck, Preserve, Source
 
 MAX_BYTES = 1 << 20

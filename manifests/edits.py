@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from editc import registry
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, tick
 from editc.manifests.fields import Block, read_block
 from editc.manifests.options import read_options
 from editc.manifests.scalars import wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-
-from editc import registry
 from editc.request import Request
 
 
@@ -76,7 +75,8 @@ def _kind(item: Node, faults: Faults) -> str | None:
         message = f"{tick(later.text)} edits a language model, which this version of editc cannot do"
         faults.add("E112", message, later.span, help=f"this version knows {either(schema.EDITS, 'and')}")
         return None
-    _no_kind(item, faults)
+    if not item.broken:
+        _no_kind(item, faults)
     return None
 
 

@@ -10,7 +10,6 @@ from editc.manifests import schema
 from editc.manifests.faults import Faults, meant, tick
 from editc.manifests.scalars import read_scalar, wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-
 from editc.request import Span
 
 
@@ -26,7 +25,8 @@ class Block:
 def read_block(node: Node, table: schema.Table, faults: Faults) -> Block | None:
     """The block of `table`; unknown keys are handed back, for an edit's may be options of its method."""
     if not isinstance(node, Pairs):
-        wrong_type(node, tick(table.name), schema.Inner(table).expects, faults)
+        label = "the manifest" if table.name == "manifest" else tick(table.name)
+        wrong_type(node, label, schema.Inner(table).expects, faults)
         return None
     block, unknown = Block(spans={"": node.span}), []
     for key, value in node.pairs:
@@ -35,7 +35,7 @@ def read_block(node: Node, table: schema.Table, faults: Faults) -> Block | None:
             unknown.append((key, value))
         else:
             block.spans[f"{known.attribute}:"] = key.span
-            _keep(block, known.attribute, read(value, known.kind, tick(known.name), faults), value.span)
+            _keep(block, known.attribute, read(value, known.kind, tick(known.name), faults, known.required), value.span)
     _missing(node, table, faults)
     return Block(block.values, block.spans, tuple(unknown))
 
@@ -44,14 +44,8 @@ def read_closed(node: Node, table: schema.Table, faults: Faults) -> Block | None
     """The block of `table`, in which every other key is a mistake."""
     block = read_block(node, table, faults)
     for key, _ in block.unknown if block else ():
-        faults.add(
-            "E102",
-            f"unknown key {tick(key.text)} in {tick(table.name)}"
-            if table.name != "manifest"
-            else f"unknown key {tick(key.text)}",
-            key.span,
-            help=meant(key.text, table.names, "known keys"),
-        )
+        message = f"unknown key {tick(key.text)}{_inside(table)}"
+        faults.add("E102", message, key.span, help=meant(key.text, table.names, "known keys"))
     return block
 
 
@@ -68,14 +62,13 @@ def _keep(block: Block, name: str, value: Any, span: Span) -> None:
 def _missing(node: Pairs, table: schema.Table, faults: Faults) -> None:
     given = {key.text for key, _ in node.pairs}
     for known in table.fields:
-        if known.required and known.name not in given:
-            where = "" if table.name == "manifest" else f" in {tick(table.name)}"
-            faults.add(
-                "E104",
-                f"key {tick(known.name)} is missing{where}",
-                node.span,
-                help=f"add {tick(known.name + ':')} {known.doc}",
-            )
+        if known.required and known.name not in given and not node.broken:
+            message = f"key {tick(known.name)} is missing{_inside(table)}"
+            faults.add("E104", message, node.span, help=f"add `{known.name}: ...` ({known.doc})")
+
+
+def _inside(table: schema.Table) -> str:
+    return "" if table.name == "manifest" else f" in {tick(table.name)}"
 
 
 @dataclass(frozen=True)
@@ -86,7 +79,7 @@ class Listed:
     spans: tuple[Span, ...]
 
 
-def read(node: Node, kind: schema.Kind, label: str, faults: Faults) -> Any:
+def read(node: Node, kind: schema.Kind, label: str, faults: Faults, required: bool = False) -> Any:
     """The value of `node` as `kind`; `label` is what messages call it."""
     match kind:
         case schema.ListOf():
@@ -98,7 +91,7 @@ def read(node: Node, kind: schema.Kind, label: str, faults: Faults) -> Any:
         case schema.Edits():
             return node
         case _:
-            return read_scalar(node, kind, label, faults)
+            return read_scalar(node, kind, label, faults, required)
 
 
 def _list(node: Node, kind: schema.ListOf, label: str, faults: Faults) -> Listed | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from editc.manifests.faults import Faults, tick
-
 from editc.request import Preserve
 
 MAX_BYTES = 1 << 24

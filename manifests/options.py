@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from editc import registry
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.scalars import read_scalar
 from editc.manifests.tree import Leaf, Node
-
-from editc import registry
 from editc.request import Scalar, Span
 
 Options = Mapping[str, registry.Option]

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from editc.manifests.faults import Faults, tick
 from editc.manifests.tree import MAX_DEPTH, Builder, Items, Leaf, Node, Origin, Pairs, UnreadableError
-
 from editc.request import Source, Span
 
 _PREFIX = len("--set ")

@@ -7,11 +7,10 @@ import re
 import unicodedata
 from typing import TypeAlias
 
+from editc import registry
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-
-from editc import registry
 from editc.request import Scalar
 
 ScalarKind: TypeAlias = schema.Text | schema.Number | schema.Whole | schema.Flag | schema.OneOf | schema.Named
@@ -20,15 +19,16 @@ _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _WHOLE = re.compile(r"[-+]?[0-9]{1,20}")
 
 
-def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults) -> Scalar | None:
-    """A text, number, flag or word."""
+def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults, required: bool = False) -> Scalar | None:
+    """A text, number, flag or word; what is `required` is not to be removed when it is empty."""
     if not isinstance(node, Leaf):
         wrong_type(node, label, kind.expects, faults)
         return None
     if node.broken:
         return None
     if node.empty or (isinstance(kind, schema.Text) and not node.text.strip()):
-        faults.add("E107", f"{label} is empty", node.span, help=f"give it {kind.expects}, or remove it")
+        help = f"give it {kind.expects}" + ("" if required else ", or remove it")
+        faults.add("E107", f"{label} is empty", node.span, help=help)
         return None
     match kind:
         case schema.Text():
@@ -57,7 +57,7 @@ def _text(node: Leaf, kind: schema.Text, label: str, faults: Faults) -> str | No
             faults.add("E106", f"{label} contains {what}", node.span, help="write it on one line, as plain characters")
             return None
     if kind.slot and text.count("{}") != 1:
-        found = text.count("{}") or "no"
+        found = text.count("{}") or "none"
         faults.add(
             "E114", f"a context needs exactly one `{{}}`, this has {found}", node.span, help="such as: a photo of {}"
         )
@@ -121,12 +121,14 @@ def wrong_type(node: Node, label: str, expected: str, faults: Faults, help: str 
     """E105, saying what was expected and what is there."""
     if isinstance(node, Leaf) and node.broken:
         return
-    faults.add("E105", f"{label} must be {expected}, not {_seen(node)}", node.span, help=help or _hint(node, expected))
+    message, help = f"{label} must be {expected}, not {_seen(node)}", help or _hint(node, expected)
+    faults.add("E105", message, node.span, help=help, related=[(node.used, "used here")])
 
 
 def out_of_bounds(node: Leaf, label: str, expected: str, faults: Faults) -> None:
     """E106 for a number that lies outside."""
-    faults.add("E106", f"{label} must be {expected}, not {tick(node.text, 30)}", node.span)
+    message = f"{label} must be {expected}, not {tick(node.text, 30)}"
+    faults.add("E106", message, node.span, related=[(node.used, "used here")])
 
 
 def _seen(node: Node) -> str:

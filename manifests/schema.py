@@ -179,6 +179,7 @@ COMMON = (
         Number(0.0, 1.5, words=("auto",)),
         "0 is no edit, 1 the whole; auto: the least that meets the constraints",
     ),
+    Field("contexts", ListOf(Text(verbatim=True, slot=True), least=1), "sentences with one {}, for this edit alone"),
     Field("scale", Number(0.0, above=True), "weight of this edit against the others"),
 )
 NAMES = Field("also", ListOf(Text()), "other names of the same thing")
@@ -253,6 +254,8 @@ IMAGES = Table(
     (
         Field("detector", Named("detector"), "who judges the pictures", required=True),
         Field("prompts_per_concept", Whole(1, 10_000), "how many pictures of each concept"),
+        Field("steps", Whole(1, 1000), "denoising steps of a picture"),
+        Field("guidance", Number(0.0), "how strongly a picture follows its prompt"),
         Field("erased_at_most", _SHARE, "share of the pictures of an erased concept that may still show it"),
         Field("kept_loss_at_most", _SHARE, "share of the pictures of a preserved concept that may no longer show it"),
     ),
@@ -264,7 +267,7 @@ VERIFY = Table(
 MANIFEST = Table(
     "manifest",
     (
-        Field("editc", Whole(), "version of the manifest language", required=True),
+        Field("editc", Whole(), "version of the manifest language: 1", required=True),
         Field(
             "model",
             Text(),

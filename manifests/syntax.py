@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 
 import yaml
-from editc.manifests.faults import START, Faults
 
+from editc.manifests.faults import START, Faults
 from editc.request import Span
 
 Place = Callable[[int, int], Span]
@@ -26,16 +26,16 @@ _ADVICE = (
         "write `key: value`, with a space after the colon",
     ),
     (
-        r"while scanning a quoted scalar.*unexpected end",
+        r"while scanning a quoted scalar.*end of stream",
         "this quote is never closed",
         "close it; an apostrophe inside '...' is written twice",
     ),
     (
-        r"while scanning a quoted scalar.*escape",
+        r"while scanning a double-quoted scalar",
         "an unknown escape in a quoted text",
         "write `\\\\` for a backslash, or use single quotes",
     ),
-    (r"unexpected document separator", "this quote is never closed", "close it before `---`"),
+    (r"document separator", "this quote is never closed", "close it before `---`"),
     (
         r"expected ',' or '[]}]'",
         "a bracket is not closed, or a comma is missing",
@@ -68,10 +68,12 @@ _ADVICE = (
     ),
     (r"found duplicate anchor", "an anchor is defined twice", "give each `&name` once"),
     (r"incompatible YAML document", "this file says it is written for another YAML version", "remove the %YAML line"),
-    (r"found unknown (directive|escape)|%", "a directive that YAML does not know", "remove lines that begin with %"),
+    (r"directive|%", "a directive that YAML does not know", "remove lines that begin with %"),
     (r"anchor|alias", "`&` and `*` begin an anchor or an alias", "quote a text that begins with & or *"),
     (r"tag", "`!` begins a tag", "quote a text that begins with !"),
 )
+
+_AT_START = ("this quote is never closed", "this key has no `:` after it")
 
 
 def report_syntax(error: Exception, text: str, mark: yaml.Mark | None, place: Place, faults: Faults) -> None:
@@ -87,12 +89,12 @@ def report_syntax(error: Exception, text: str, mark: yaml.Mark | None, place: Pl
         return
     problem = f"{error.context or ''}: {error.problem or ''}"
     message, help = _advice(problem)
-    span = place(error.problem_mark.line, error.problem_mark.column)
-    begun = error.context_mark
-    related = [(place(begun.line, begun.column), "begun here")] if begun is not None else []
-    faults.add(
-        "E101", message, span, help=help, notes=[f"the YAML reader says: {problem.strip(': ')}"], related=related
-    )
+    found, begun = error.problem_mark, error.context_mark
+    if begun is not None and message in _AT_START:
+        found = begun
+    related = [] if begun is None else [(place(begun.line, begun.column), "begun here")]
+    notes = [f"the YAML reader says: {problem.strip(': ')}"]
+    faults.add("E101", message, place(found.line, found.column), help=help, notes=notes, related=related)
 
 
 def _advice(problem: str) -> tuple[str, str]:

@@ -7,13 +7,13 @@ stack), and an alias is counted with all that it stands for before anything walk
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import yaml
+
 from editc.manifests.faults import Faults, tick
 from editc.manifests.syntax import report_syntax
-
 from editc.request import Span
 
 MAX_DEPTH = 64
@@ -25,13 +25,15 @@ Node: TypeAlias = "Leaf | Items | Pairs"
 class Leaf:
     """A scalar as written; `plain` is False when it stood in quotes or in a `|` block, and so can only be text.
 
-    `broken`: the fault is already told, so that no second one is.
+    `used` is where the alias stands that brought a node here, whose `span` is the anchor's. `broken`: the fault is
+    already told, so that no second one is.
     """
 
     text: str
     plain: bool
     span: Span
     size: int = 1
+    used: Span | None = None
     broken: bool = False
 
     @property
@@ -47,15 +49,18 @@ class Items:
     items: tuple[Node, ...]
     span: Span
     size: int = 1
+    used: Span | None = None
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """A block of keys, in order, each key once."""
+    """A block of keys, in order, each key once. `broken`: some keys are lost, so none is reported missing."""
 
     pairs: tuple[tuple[Leaf, Node], ...]
     span: Span
     size: int = 1
+    used: Span | None = None
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,8 @@ class Builder:
             pairs = self._pairs(opened.children)
             if not opened.event.flow_style and pairs:
                 span = _first_line(pairs[0][0].span, pairs[0][1].span)
-            node = Pairs(pairs, span, size)
+            lost = not all(isinstance(key, Leaf) and not _is_merge(key) for key in opened.children[::2])
+            node = Pairs(pairs, span, size, broken=lost)
         else:
             if not opened.event.flow_style and opened.children:
                 span = _first_line(Span(span.line, span.column), opened.children[0].span)
@@ -190,7 +196,7 @@ class Builder:
             )
             node = Leaf("", True, span, broken=True)
         self._grow(node.size, span)
-        self._attach(node, None)
+        self._attach(replace(node, used=span), None)
 
     def _grow(self, size: int, span: Span) -> None:
         self.count += size
@@ -207,7 +213,7 @@ class Builder:
                 self.faults.add(
                     "E108", "a key must be text, not a list or a block", key.span, help="quote it if it is text"
                 )
-            elif key.plain and key.text == "<<":
+            elif _is_merge(key):
                 self.faults.add(
                     "E108",
                     "merge keys `<<` are not allowed",
@@ -232,6 +238,10 @@ class Builder:
             span,
             help="one file is one manifest: remove `---`, or split the file",
         )
+
+
+def _is_merge(key: Leaf) -> bool:
+    return key.plain and key.text == "<<"
 
 
 def _placed(value: Node, key: Span) -> Node:

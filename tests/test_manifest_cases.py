@@ -1,0 +1,53 @@
+"""Golden diagnostics: `cases/manifest/NAME.yaml` gives exactly the text in `NAME.txt`.
+
+A case may begin with lines `# set: KEY=VALUE`, which are applied as `--set`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import manifest_methods
+import pytest
+
+from editc import registry
+from editc.codes import catalogue
+from editc.manifests.decode import decode
+from editc.manifests.overrides import apply_overrides
+from editc.render import render
+from editc.request import Source
+
+FOLDER = Path(__file__).parent / "cases" / "manifest"
+CASES = sorted(FOLDER.glob("*.yaml"))
+ELSEWHERE = {"E100"}  # needs a file that cannot be read: test_manifest_load.py
+
+
+@pytest.fixture(autouse=True)
+def standin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "TABLES", manifest_methods.TABLES)
+    monkeypatch.chdir(FOLDER.parent)  # so that paths in messages are the same everywhere
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_case(path: Path, update_cases: bool) -> None:
+    text = path.read_bytes().decode("utf-8")
+    source = apply_overrides(Source(path.name, text), re.findall(r"^# set: (.*)$", text, re.MULTILINE))
+    manifest, found = decode(source, Path("manifest"))
+    assert (manifest is None) == any(one.is_error for one in found)
+    shown = render(found) or "no errors\n"
+    golden = path.with_suffix(".txt")
+    if update_cases:
+        golden.write_text(shown, encoding="utf-8")
+    assert shown == golden.read_text(encoding="utf-8")
+
+
+def test_every_manifest_code_has_a_case() -> None:
+    shown = "".join(path.with_suffix(".txt").read_text(encoding="utf-8") for path in CASES)
+    codes = {code for code, entry in catalogue().items() if entry.stage == "manifest"}
+    assert codes - set(re.findall(r"\[(E\d{3})\]", shown)) == ELSEWHERE
+
+
+def test_every_case_has_its_text_and_every_text_its_case() -> None:
+    prompts = {"kept_prompts", "kept_squares"}
+    assert {path.stem for path in FOLDER.glob("*.txt")} - prompts == {path.stem for path in CASES}
