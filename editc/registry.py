@@ -27,10 +27,10 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "sd2": "editc.families.sd2:SD2",
         },
         "format": {
-            "safetensors": "editc.formats.safetensors_delta:write",
+            "safetensors": "editc.formats.safetensors_delta:write_delta",
         },
         "detector": {
-            "editc:demo": "editc.demo.detector:Detector",
+            "editc:demo": "editc.detectors:demo",
         },
     }
 )
