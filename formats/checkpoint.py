@@ -112,6 +112,10 @@ def open_model(place: str | Path) -> Model:
     if path.is_file():
         if path.suffix in folders.PICKLES:
             raise folders.unsafe(path.name, path)
+        if path.suffix != ".safetensors":
+            known = "a diffusers or transformers folder, or a .safetensors file"
+            message = f"'{path.name}' is not a kind of weight file that can be edited"
+            raise fail("E611", message, place=str(place), help=f"give {known}")
         return Model(str(place), path, "file", {path.stem: path})
     parts = {child.name: child for child in sorted(path.iterdir()) if child.is_dir() and _is_part(child)}
     pipeline = (path / "model_index.json").is_file() or not folders.has_weights(path)

@@ -31,20 +31,24 @@ def fingerprint(checkpoint: Checkpoint, edited: Iterable[str] = ()) -> str:
 
 
 def encoder_fingerprint(model: Model | Path | str) -> str:
-    """sha256 over the weights of every `text_encoder*` and the vocabulary of every `tokenizer*` of a pipeline folder.
+    """sha256 over the weights of every `text_encoder*` and the vocabulary of every `tokenizer*` of a pipeline folder,
+    or of the pipeline that a component's folder or file lies in.
 
     Weights are hashed as float16 values, whatever they are stored in: a half-precision copy of an encoder counts as
     the same encoder (its embeddings differ by some 1e-3), any other difference counts. Buffers of integers and
     settings that do not change the embeddings are left out, for library versions differ in them. '' when there is no
     text encoder.
     """
-    folder = (model if isinstance(model, Model) else open_model(model)).path
-    if not folder.is_dir():
-        return ""
+    folder = _pipeline(model if isinstance(model, Model) else open_model(model))
     parts = sorted(part for part in folder.iterdir() if part.is_dir())
     encoders = {p.name: _weights(p) for p in parts if p.name.startswith("text_encoder") and has_safetensors(p)}
     words = {p.name: _vocabulary(p) for p in parts if p.name.startswith("tokenizer")}
     return _digest(["editc-encoder-1", encoders, words]) if encoders else ""
+
+
+def _pipeline(model: Model) -> Path:
+    folder = model.path.parent if model.kind == "file" else model.path
+    return folder.parent if (folder.parent / "model_index.json").is_file() else folder
 
 
 def _weights(folder: Path) -> Any:

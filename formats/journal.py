@@ -134,9 +134,10 @@ def restore(entry: Entry, history: History) -> None:
     files.remove_file(entry.folder / _DONE)
     for part in entry.ranges:
         file = history.root / part.file
-        files.write_at(file, part.offset, old_bytes(entry, part))
-        if tensors.sha256(read_range(file, part.offset, part.nbytes)) != part.base:
-            raise broken(f"'{part.name}' could not be restored", entry.folder)
+        if not _is_restored(file, part):
+            files.write_at(file, part.offset, old_bytes(entry, part))
+            if not _is_restored(file, part):
+                raise broken(f"'{part.name}' could not be restored", entry.folder)
     for file_name, mark in entry.files.items():
         files.set_modified(history.root / file_name, mark.modified)
 
@@ -183,6 +184,10 @@ def broken(reason: str, place: Path) -> EditcError:
     """The error for a journal that cannot be trusted."""
     help_text = f"fetch the base model again; then remove {place}"
     return fail("E635", f"the undo journal cannot be used: {reason}", place=str(place), help=help_text)
+
+
+def _is_restored(file: Path, part: Range) -> bool:
+    return tensors.sha256(read_range(file, part.offset, part.nbytes)) == part.base
 
 
 def _noting(steps: Iterable[tuple[Range, bytes]], ranges: list[Range]) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,17 +33,21 @@ def check_free(plan: ApplyPlan, out: Path) -> None:
 
 
 def check_private(plan: ApplyPlan) -> None:
-    """Raises E631 where writing over a file would change something else too."""
+    """Raises E631 where writing over a file would change something else too, and E632 where it is forbidden."""
     if plan.model.path.is_relative_to(demo_model()):
         raise _shared(plan.model.path, "it is part of the installed package")
     for file in sorted({target.tensor.file for target in plan.targets}):
         real = file.resolve()
         if real.is_relative_to(hub_cache().resolve()) or (file.is_symlink() and "blobs" in real.parts):
             raise _shared(file, "it belongs to a hub cache, whose files are shared and checked by their names")
-        if file.is_symlink():
-            raise _shared(file, f"it is a link to '{real}'")
+        if real != file:
+            raise _shared(file, f"it is reached through a link, and really is '{real}'")
         if file.stat().st_nlink > 1:
             raise _shared(file, f"the same file has {file.stat().st_nlink} names (hard links)")
+        if not os.access(file, os.W_OK):
+            raise fail(
+                "E632", "the file may not be written", place=str(file), help="change its permissions, or use --out"
+            )
 
 
 def state_of(file: Path) -> Path:

@@ -151,7 +151,10 @@ def test_a_fine_tune_needs_the_same_text_encoder(tmp_path: Path) -> None:
     with refused("E623"):
         plan_apply([delta], other, allow_finetune=True, encoder="0" * 64)
     assert plan_apply([delta], other, allow_finetune=True, encoder=lambda: delta.encoder).tier == "relative"
-    alone = open_model(tmp_path / "tuned" / "unet")
+    with refused("E623"):
+        plan_apply([delta], open_model(tmp_path / "tuned" / "unet"), allow_finetune=True)
+    (tmp_path / "tuned" / "unet").rename(tmp_path / "alone")
+    alone = open_model(tmp_path / "alone")
     assert any("could not be compared" in note for note in plan_apply([delta], alone, allow_finetune=True).notes)
     exact = pipeline(tmp_path / "exact", encoder_seed=8)
     assert plan_apply([delta], exact).tier == "exact", "the edited weights are the base's: nothing is recomputed"
@@ -371,6 +374,11 @@ def test_shared_files_are_not_edited_in_place(tmp_path: Path, monkeypatch: pytes
         expect_refusal()
         (tmp_path / folder / "f00").replace(file)
         (tmp_path / folder).rmdir()
+    file.parent.rename(tmp_path / "far")
+    file.parent.symlink_to(tmp_path / "far")
+    expect_refusal()
+    file.parent.unlink()
+    (tmp_path / "far").rename(file.parent)
     assert tree(tmp_path) == before
 
 

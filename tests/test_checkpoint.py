@@ -182,6 +182,9 @@ def test_models_that_are_not_there_or_not_readable(tmp_path: Path) -> None:
         open_model(tmp_path / "nowhere")
     with refused("E611"):
         open_model(tmp_path)
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    with refused("E611"):
+        open_model(tmp_path / "model.gguf")
     (tmp_path / "old.ckpt").write_bytes(b"\x80\x02")
     with refused("E611"):
         open_model(tmp_path / "old.ckpt")
@@ -417,7 +420,12 @@ def test_the_encoder_fingerprint_is_of_values_and_words(tmp_path: Path) -> None:
     root = write_pipeline(tmp_path / "a")
     base = encoder_fingerprint(root)
     assert len(base) == 64
-    assert encoder_fingerprint(root / "unet") == ""
+    assert encoder_fingerprint(root / "unet") == base, "a component knows the pipeline that it lies in"
+    assert encoder_fingerprint(root / "unet" / "diffusion_pytorch_model.safetensors") == base
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    write_component(alone, unet())
+    assert encoder_fingerprint(alone) == ""
     (root / "text_encoder" / "config.json").write_text('{"hidden_act":"quick_gelu","torch_dtype":"float16"}')
     parts = {"embed.weight": random_tensor(7, "F16", (5, 6))}
     (root / "text_encoder" / "model.safetensors").write_bytes(pack(parts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from tiny_files import (
     write_pipeline,
 )
 
+import editc.diagnostics
 from editc.diagnostics import EditcError
 from editc.formats import delta_json, tensors
 from editc.formats.apply import apply, plan_apply
@@ -39,6 +41,7 @@ from editc.formats.safetensors_delta import KEY, from_bytes, is_delta, read_delt
 from editc.ir import Delta, Factors, Form, Site
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
+EDITC = Path(editc.diagnostics.__file__).parent
 FIXTURES = Path(__file__).parent / "fixtures" / "deltas" / "v1"
 
 
@@ -383,6 +386,13 @@ def test_deltas_of_version_1_still_read_and_apply(tmp_path: Path, form: Form) ->
 def test_the_fixtures_are_what_this_code_would_make_today(tmp_path: Path) -> None:
     write_fixtures(tmp_path / "v1")
     assert contents(tmp_path / "v1") == contents(FIXTURES)
+
+
+def test_every_code_of_this_stage_is_explained() -> None:
+    root = Path(delta_json.__file__).parent
+    raised = {code for path in root.glob("*.py") for code in re.findall(r'"(E6\d\d)"', path.read_text())}
+    page = (EDITC / "codes" / "formats.md").read_text()
+    assert re.findall(r"^## (E\d+):", page, re.M) == sorted(raised)
 
 
 if __name__ == "__main__":
