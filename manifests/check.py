@@ -7,6 +7,7 @@ a rule that asks whether something was given looks at the places.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 
 from editc import registry
@@ -26,8 +27,8 @@ def check(manifest: Manifest) -> tuple[Diagnostic, ...]:
 
 
 def same(text: str) -> str:
-    """The form in which two names are compared: case and spacing make no difference to a text encoder's tokens."""
-    return " ".join(text.casefold().split())
+    """The form in which two names are compared: case, spacing and composed accents make no difference to the tokens."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def places(edit: Request) -> Iterator[tuple[str, Span | None]]:

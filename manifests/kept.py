@@ -26,6 +26,8 @@ def read_kept(preserve: Preserve, folder: Path, faults: Faults) -> tuple[str, ..
 def _lines(path: Path) -> tuple[tuple[str, ...], str, str]:
     """The prompts; else what is wrong with the file, and what to do."""
     try:
+        if path.exists() and not path.is_dir() and not path.is_file():
+            return (), "is not a file", ""
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:

@@ -152,8 +152,21 @@ def _hint(node: Node, expected: str) -> str:
         return "put a text that contains `: ` in quotes"
     if not isinstance(node, Leaf):
         return ""
-    if not node.plain and _NUMBER.fullmatch(node.text) and "number" in expected:
-        return "remove the quotes"
+    if "number" in expected:
+        return _number_hint(node, "whole" in expected)
     if expected == schema.Flag().expects and node.text.lower() in ("yes", "no", "on", "off", "true", "false"):
         return f"write `{'true' if node.text.lower() in ('yes', 'on', 'true') else 'false'}`"
     return ""
+
+
+def _number_hint(node: Leaf, whole: bool) -> str:
+    """How a number in another notation is written: `1,5`, `10 %`, `1_000`, `1e3` for a whole one."""
+    if _NUMBER.fullmatch(node.text) and not node.plain:
+        return "remove the quotes"
+    text = node.text.removesuffix("%").strip().replace("_", "").replace(",", ".")
+    if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+        return ""
+    value = float(text) / 100 if node.text.endswith("%") else float(text)
+    if whole:
+        return f"write {int(value)}" if value.is_integer() and abs(value) < 1e15 else ""
+    return f"write {value:.10g}"

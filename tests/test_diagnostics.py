@@ -100,7 +100,7 @@ def columns(text: str) -> int:
     )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=1000)
+@settings(max_examples=300, deadline=None)
 @given(st.text(max_size=250), st.integers(1, 260), st.integers(1, 260))
 def test_carets_stay_under_the_line(line: str, column: int, length: int) -> None:
     shown, before, under = excerpt(line, Span(1, column, length))
@@ -111,6 +111,7 @@ def test_carets_stay_under_the_line(line: str, column: int, length: int) -> None
         assert line[column - 1] in shown
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.text())
 def test_no_text_reaches_the_terminal_raw(text: str) -> None:
     shown = render([Diagnostic("E102", text, Span(1, 1), Source(text, text), help=text, notes=(text,), place=text)])

@@ -9,7 +9,7 @@ import manifest_methods
 import pytest
 
 from editc import registry
-from editc.diagnostics import EditcError
+from editc.diagnostics import EditcError, fail
 from editc.manifests.decode import decode, digest, load, read
 from editc.manifests.overrides import apply_overrides
 from editc.request import Choice, Constraints, Manifest, Placed, Preserve, Source
@@ -195,3 +195,14 @@ def test_files_of_prompts_are_looked_for_beside_the_manifest(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     assert load("inner/m.yaml").kept == ("one", "two")
     assert decoded(LEAST + "preserve: {files: [nowhere.txt]}\n").kept == ()
+
+
+def test_what_a_method_has_against_its_options_is_shown_at_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(method: str, given: object) -> None:
+        raise fail("E401", "epochs and lamb do not go together", help="choose one")
+
+    monkeypatch.setattr(registry, "construct", refuse)
+    _, found = decode(Source("m.yaml", LEAST + "    method: rece\n    epochs: 2\n"))
+    (one,) = found
+    assert (one.code, one.help) == ("E132", "choose one") and "do not go together" in one.message
+    assert one.span is not None and one.span.line == 6

@@ -52,26 +52,26 @@ def survives(source: Source) -> None:
         assert one.span.column <= len(source.line(one.span.line)) + 1, one
 
 
-@settings(max_examples=150, deadline=2000)
+@settings(max_examples=150, deadline=None)
 @given(st.text())
 def test_any_text(text: str) -> None:
     survives(Source("m", text))
 
 
-@settings(max_examples=300, deadline=2000)
+@settings(max_examples=300, deadline=None)
 @given(PIECES)
 def test_any_pieces_of_yaml(text: str) -> None:
     survives(Source("m", text))
 
 
-@settings(max_examples=200, deadline=2000)
+@settings(max_examples=200, deadline=None)
 @given(SHAPED | TREES, st.booleans())
 def test_any_tree(tree: Any, flow: bool) -> None:
     text = yaml.safe_dump(tree, default_flow_style=flow, allow_unicode=True)
     survives(Source("m", text))
 
 
-@settings(max_examples=200, deadline=2000)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.text(max_size=20) | st.builds("{}.{}={}".format, WORDS, WORDS | st.integers(-2, 3), PIECES), max_size=3)
 )
