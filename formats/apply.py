@@ -15,6 +15,7 @@ from typing import Any, Literal
 from editc.diagnostics import EditcError, fail
 from editc.formats import files, journal, outputs, tensors
 from editc.formats.checkpoint import Model, read_range
+from editc.formats.journal_record import Entry, Range
 from editc.formats.plan import ApplyPlan, Target, plan_apply
 from editc.formats.records import edited
 
@@ -112,7 +113,7 @@ def _apply_to(plan: ApplyPlan, out: Path) -> Applied:
     return Applied("done", out, _results(ranges), plan.bytes_to_write)
 
 
-def _write_copy(plan: ApplyPlan, copy: Path, name: str) -> Sequence[journal.Range]:
+def _write_copy(plan: ApplyPlan, copy: Path, name: str) -> Sequence[Range]:
     """Edits the copy, and returns what was written where; `name` is the file's own when the model is one file."""
     ranges = []
     for target in _pending(plan):
@@ -149,10 +150,10 @@ def _apply_in_place(plan: ApplyPlan) -> Applied:
     return Applied("done", plan.model.path, _results(entry.ranges), plan.bytes_to_write)
 
 
-def _steps(plan: ApplyPlan, history: journal.History) -> Iterator[tuple[journal.Range, bytes]]:
+def _steps(plan: ApplyPlan, history: journal.History) -> Iterator[tuple[Range, bytes]]:
     """Each range with its present bytes. Every result is computed here once already, so that whatever can be wrong
     with one is found before the first is written."""
-    ranges: list[journal.Range] = []
+    ranges: list[Range] = []
     for target in _pending(plan):
         tensor = target.tensor
         raw = read_range(tensor.file, tensor.offset, tensor.nbytes)
@@ -163,7 +164,7 @@ def _steps(plan: ApplyPlan, history: journal.History) -> Iterator[tuple[journal.
     _check_moved(plan, ranges)
 
 
-def _write_ranges(plan: ApplyPlan, entry: journal.Entry, history: journal.History) -> None:
+def _write_ranges(plan: ApplyPlan, entry: Entry, history: journal.History) -> None:
     for target, part in zip(_pending(plan), entry.ranges, strict=True):
         raw = read_range(target.tensor.file, part.offset, part.nbytes)
         files.write_at(history.root / part.file, part.offset, result_bytes(target, raw))
@@ -181,14 +182,14 @@ def _pending(plan: ApplyPlan) -> Sequence[Target]:
     return [target for target in plan.targets if target.pending]
 
 
-def _range(target: Target, result: str, file: str, undo: int) -> journal.Range:
+def _range(target: Target, result: str, file: str, undo: int) -> Range:
     site, tensor = target.record.site, target.tensor
-    return journal.Range(
+    return Range(
         site.component, site.name, target.delta_id, file, tensor.offset, tensor.nbytes, target.base, result, undo
     )
 
 
-def _results(ranges: Sequence[journal.Range]) -> Mapping[tuple[str, str], str]:
+def _results(ranges: Sequence[Range]) -> Mapping[tuple[str, str], str]:
     return {(part.component, part.name): part.result for part in ranges}
 
 
@@ -202,14 +203,14 @@ def _summaries(plan: ApplyPlan) -> list[Mapping[str, Any]]:
     ]
 
 
-def _check_moved(plan: ApplyPlan, ranges: Sequence[journal.Range]) -> None:
+def _check_moved(plan: ApplyPlan, ranges: Sequence[Range]) -> None:
     """An edit that silently does nothing is the worst fault of all: it is an error, not a success."""
     if all(part.result == part.base for part in ranges) and plan.status == "ready":
         message = "every edited tensor is equal to its base: the edit is smaller than the dtype can hold"
         raise fail("E625", message, place=plan.model.place, help="apply it to a copy in F32, or build a stronger edit")
 
 
-def _check_unchanged(entry: journal.Entry, history: journal.History) -> None:
+def _check_unchanged(entry: Entry, history: journal.History) -> None:
     for part in entry.ranges:
         now = tensors.sha256(read_range(history.root / part.file, part.offset, part.nbytes))
         if now not in (part.base, part.result):

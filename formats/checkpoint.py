@@ -117,7 +117,7 @@ def open_model(place: str | Path) -> Model:
             message = f"'{path.name}' is not a kind of weight file that can be edited"
             raise fail("E611", message, place=str(place), help=f"give {known}")
         return Model(str(place), path, "file", {path.stem: path})
-    parts = {child.name: child for child in sorted(path.iterdir()) if child.is_dir() and _is_part(child)}
+    parts = {child.name: child for child in folders.subfolders(path) if folders.has_weights(child)}
     pipeline = (path / "model_index.json").is_file() or not folders.has_weights(path)
     if not pipeline:
         return Model(str(place), path, "folder", {path.name: path})
@@ -154,10 +154,6 @@ def read_range(file: Path, offset: int, size: int) -> bytes:
     if len(raw) != size:
         raise fail("E612", f"the file ended {size - len(raw)} bytes early while it was read", place=str(file))
     return raw
-
-
-def _is_part(folder: Path) -> bool:
-    return not folder.name.startswith(".") and folders.has_weights(folder)
 
 
 def _metadata(headers: Mapping[Path, Header]) -> Mapping[str, str]:

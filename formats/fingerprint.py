@@ -13,7 +13,7 @@ import numpy as np
 from editc.diagnostics import fail
 from editc.formats import tensors
 from editc.formats.checkpoint import Checkpoint, Model, open_component, open_model
-from editc.formats.folders import has_safetensors
+from editc.formats.folders import has_safetensors, subfolders
 from editc.formats.header import strict_json
 
 _MEANINGFUL = ("hidden_act", "num_attention_heads", "layer_norm_eps")
@@ -40,7 +40,7 @@ def encoder_fingerprint(model: Model | Path | str) -> str:
     text encoder.
     """
     folder = _pipeline(model if isinstance(model, Model) else open_model(model))
-    parts = sorted(part for part in folder.iterdir() if part.is_dir())
+    parts = subfolders(folder)
     encoders = {p.name: _weights(p) for p in parts if p.name.startswith("text_encoder") and has_safetensors(p)}
     words = {p.name: _vocabulary(p) for p in parts if p.name.startswith("tokenizer")}
     return _digest(["editc-encoder-1", encoders, words]) if encoders else ""

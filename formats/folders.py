@@ -38,6 +38,11 @@ def has_safetensors(folder: Path) -> bool:
     return any(path.suffix == ".safetensors" or _is_index(path.name) for path in _files(folder))
 
 
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted, hidden ones left out."""
+    return [path for path in _children(folder) if path.is_dir()]
+
+
 def choose(folder: Path) -> Choice:
     """The files to read. Raises E611 (no safetensors) and E613 (ambiguous, or an index that does not hold)."""
     names = [path.name for path in _files(folder)]
@@ -120,8 +125,12 @@ def _notes(folder: Path, taken: str, used: set[str], names: Sequence[str]) -> tu
 
 
 def _files(folder: Path) -> list[Path]:
+    return [path for path in _children(folder) if path.is_file()]
+
+
+def _children(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise fail("E610", f"the folder cannot be read: {error.strerror}", place=str(folder)) from error
 

@@ -7,20 +7,19 @@ without `done` the weights may be in any mixture of base and result, and only re
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from editc.diagnostics import EditcError, fail
 from editc.formats import files, tensors
 from editc.formats.checkpoint import Model, read_range
-from editc.formats.header import read_header, strict_json
+from editc.formats.header import read_header
+from editc.formats.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
 
 FOLDER = ".editc"
-_RECORD, _UNDO, _DONE = "record.json", "undo.bin", "done"
 
 
 @dataclass(frozen=True)
@@ -30,42 +29,6 @@ class History:
     folder: Path
     root: Path
     anchor: Path
-
-
-@dataclass(frozen=True)
-class Range:
-    """One edited tensor: the bytes, their sha256 before and after, and where in undo.bin the old ones are."""
-
-    component: str
-    name: str
-    delta: str
-    file: str
-    offset: int
-    nbytes: int
-    base: str
-    result: str
-    undo: int
-
-
-@dataclass(frozen=True)
-class Mark:
-    """What tells that a file is still the one that was edited: its size, its header, and its time of change."""
-
-    size: int
-    header: str
-    modified: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One apply: which deltas, on which ranges; `mode` `out` has nothing to undo, for the base is elsewhere."""
-
-    folder: Path
-    mode: Literal["in-place", "out"]
-    deltas: tuple[Mapping[str, Any], ...]
-    files: Mapping[str, Mark]
-    ranges: tuple[Range, ...]
-    done: bool
 
 
 def history_of(model: Model) -> History:
@@ -85,7 +48,7 @@ def entries(history: History) -> tuple[Entry, ...]:
     if not history.folder.is_dir():
         return ()
     found = sorted(path for path in history.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return tuple(_read(path, history) for path in found)
+    return tuple(read_entry(path, history.root) for path in found)
 
 
 def interrupted(history: History) -> Entry | None:
@@ -102,10 +65,10 @@ def begin(history: History, deltas: Sequence[Mapping[str, Any]], steps: Iterable
     building = history.folder / f".new-{name}"
     files.make_folder(building)
     ranges: list[Range] = []
-    files.write_new(building / _UNDO, _noting(steps, ranges))
+    files.write_new(building / UNDO, _noting(steps, ranges))
     marks = {file: _mark(history.root / file) for file in sorted({part.file for part in ranges})}
     entry = Entry(history.folder / name, "in-place", tuple(deltas), marks, tuple(ranges), False)
-    files.write_new(building / _RECORD, [_text(entry)])
+    files.write_new(building / RECORD, [to_text(entry)])
     files.rename(building, entry.folder)
     return entry
 
@@ -123,7 +86,7 @@ def record_copy(folder: Path, earlier: History, deltas: Sequence[Mapping[str, An
 
 def finish(entry: Entry) -> None:
     """Says that every write of the entry arrived."""
-    files.write_new(entry.folder / _DONE, [])
+    files.write_new(entry.folder / DONE, [])
     files.sync_folder(entry.folder)
 
 
@@ -131,7 +94,7 @@ def restore(entry: Entry, history: History) -> None:
     """Puts the stored bytes back and checks them; may be broken off and begun again at any point."""
     for part in entry.ranges:
         old_bytes(entry, part)
-    files.remove_file(entry.folder / _DONE)
+    files.remove_file(entry.folder / DONE)
     for part in entry.ranges:
         file = history.root / part.file
         if not _is_restored(file, part):
@@ -162,7 +125,7 @@ def sweep(history: History) -> bool:
 
 def old_bytes(entry: Entry, part: Range) -> bytes:
     """The bytes that a range had before. Raises E635 when what was stored is not what was hashed."""
-    raw = read_range(entry.folder / _UNDO, part.undo, part.nbytes)
+    raw = read_range(entry.folder / UNDO, part.undo, part.nbytes)
     if tensors.sha256(raw) != part.base:
         raise broken(f"the stored bytes of '{part.name}' do not have their sha256", entry.folder)
     return raw
@@ -178,12 +141,6 @@ def check_files(entry: Entry, history: History) -> None:
         if now is None or (now.size, now.header) != (mark.size, mark.header):
             help_text = "the file was replaced since; to undo the edit, fetch the base again"
             raise fail("E636", f"'{name}' is not the file that was edited", place=str(history.root), help=help_text)
-
-
-def broken(reason: str, place: Path) -> EditcError:
-    """The error for a journal that cannot be trusted."""
-    help_text = f"fetch the base model again; then remove {place}"
-    return fail("E635", f"the undo journal cannot be used: {reason}", place=str(place), help=help_text)
 
 
 def _is_restored(file: Path, part: Range) -> bool:
@@ -213,54 +170,5 @@ def _short(deltas: Sequence[Mapping[str, Any]]) -> str:
 
 def _write_closed(entry: Entry) -> None:
     files.make_folder(entry.folder)
-    files.write_new(entry.folder / _RECORD, [_text(entry)])
+    files.write_new(entry.folder / RECORD, [to_text(entry)])
     finish(entry)
-
-
-def _text(entry: Entry) -> bytes:
-    value = {
-        "version": 1,
-        "mode": entry.mode,
-        "deltas": [dict(delta) for delta in entry.deltas],
-        "files": {name: asdict(mark) for name, mark in entry.files.items()},
-        "ranges": [asdict(part) for part in entry.ranges],
-    }
-    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode("ascii")
-
-
-def _read(folder: Path, history: History) -> Entry:
-    try:
-        value: Any = strict_json(read_range(folder / _RECORD, 0, (folder / _RECORD).stat().st_size))
-        if value["version"] != 1 or value["mode"] not in ("in-place", "out") or not folder.name[:4].isdigit():
-            raise ValueError("its version or mode is unknown")
-        marks = {name: Mark(**mark) for name, mark in value["files"].items()}
-        ranges = tuple(Range(**part) for part in value["ranges"])
-        deltas = tuple({"delta_id": str(delta["delta_id"]), **delta} for delta in value["deltas"])
-        entry = Entry(folder, value["mode"], deltas, marks, ranges, (folder / _DONE).is_file())
-        _check_types(entry)
-        _check_confined(entry, history)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise broken(f"its record is not sound ({type(error).__name__}: {str(error)[:200]})", folder) from error
-    return entry
-
-
-def _check_types(entry: Entry) -> None:
-    numbers = [n for part in entry.ranges for n in (part.offset, part.nbytes, part.undo)]
-    numbers += [n for mark in entry.files.values() for n in (mark.size, mark.modified)]
-    texts = [t for p in entry.ranges for t in (p.component, p.name, p.delta, p.file, p.base, p.result)]
-    if not entry.deltas or not all(type(n) is int and n >= 0 for n in numbers):
-        raise ValueError("a number is not one")
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("a text is not one")
-
-
-def _check_confined(entry: Entry, history: History) -> None:
-    """A downloaded model may bring a forged journal: it must not reach outside the model, nor through a link."""
-    if entry.mode == "in-place" and not {part.file for part in entry.ranges} <= entry.files.keys():
-        raise ValueError("a range is in a file without a mark")
-    for name in entry.files:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or path.suffix != ".safetensors":
-            raise ValueError(f"'{name}' is not a weight file of this model")
-        with suppress(FileNotFoundError):
-            (history.root / name).resolve(strict=True).relative_to(history.root.resolve())

@@ -24,9 +24,16 @@ def locate(place: str) -> Path:
     """
     if place == DEMO:
         return _existing(demo_model(), place)
-    path = Path(place).expanduser()
-    if path.exists():
-        return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+    path = Path(place)
+    try:
+        path = path.expanduser()
+        if path.exists():
+            return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+    except (OSError, RuntimeError) as error:
+        message = f"the path cannot be followed: {getattr(error, 'strerror', None) or error}"
+        raise fail(
+            "E610", message, place=place, help="check its spelling and the permissions of its folders"
+        ) from error
     match = _HUB_ID.fullmatch(place)
     if match and not place.startswith(".") and not place.endswith(".safetensors"):
         return _snapshot(match["repo"], match["revision"] or "main", place)

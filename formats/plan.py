@@ -15,6 +15,7 @@ from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats import journal, tensors
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.fingerprint import encoder_fingerprint
+from editc.formats.journal_record import Entry
 from editc.formats.records import stored_shape
 from editc.ir import Array, Delta, Factors, SiteRecord
 
@@ -84,6 +85,9 @@ def plan_apply(
     _check_disjoint(deltas)
     opened = {part: model.component(part) for part in sorted({r.site.component for d in deltas for r in d.sites})}
     history = journal.history_of(model)
+    faults = [replace(fault, place=model.place) for delta in deltas for fault in _misfits(delta, opened)]
+    if faults:
+        raise EditcError(*faults)
     targets = [t for delta in deltas for t in _targets(delta, opened, history, allow_finetune)]
     _raise_refused(targets, model)
     notes = [note for checkpoint in opened.values() for note in checkpoint.notes]
@@ -138,9 +142,6 @@ def _check_disjoint(deltas: Sequence[Delta]) -> None:
 def _targets(
     delta: Delta, opened: Mapping[str, Checkpoint], history: journal.History, allow_finetune: bool
 ) -> Iterator[Target]:
-    faults = list(_misfits(delta, opened))
-    if faults:
-        raise EditcError(*faults)
     stored = journal.interrupted(history)
     known = _known_results(history, delta)
     for factors in delta.factors.values():
@@ -183,7 +184,7 @@ def _many(code: str, what: str, rows: Sequence[str], total: int, help_text: str)
 
 
 def _present(
-    checkpoint: Checkpoint, name: str, tensor: Tensor, stored: journal.Entry | None, history: journal.History
+    checkpoint: Checkpoint, name: str, tensor: Tensor, stored: Entry | None, history: journal.History
 ) -> bytes:
     """The tensor's bytes; after an interrupted in-place run those before it, which it will be rolled back to."""
     for part in stored.ranges if stored else ():

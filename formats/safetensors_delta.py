@@ -41,7 +41,8 @@ def read_delta(path: Path | str) -> Delta:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise fail("E610", f"the delta cannot be read: {error.strerror}", place=str(path)) from error
+        help_text = "give the file `delta.safetensors` that `editc build` wrote"
+        raise fail("E610", f"the delta cannot be read: {error.strerror}", place=str(path), help=help_text) from error
     return from_bytes(data, str(path))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from editc.diagnostics import EditcError
 from editc.formats import journal, tensors
 from editc.formats.checkpoint import Checkpoint, Model
+from editc.formats.journal_record import Entry, Range
 from editc.formats.plan import match
 from editc.formats.records import stored_shape
 from editc.ir import Delta, SiteRecord
@@ -83,7 +84,7 @@ class _Hashes:
                 self._opened[name] = None
         return self._opened[name]
 
-    def __call__(self, part: journal.Range) -> str:
+    def __call__(self, part: Range) -> str:
         key, checkpoint = (part.component, part.name), self._component(part.component)
         if checkpoint is None or part.name not in checkpoint.tensors:
             return ""
@@ -104,7 +105,7 @@ class _Hashes:
         return words.get(state, "neither")
 
 
-def _recorded(part: journal.Range, digest: str) -> Found:
+def _recorded(part: Range, digest: str) -> Found:
     if not digest:
         return "missing"
     if part.base == part.result == digest:
@@ -112,7 +113,7 @@ def _recorded(part: journal.Range, digest: str) -> Found:
     return "result" if digest == part.result else "base" if digest == part.base else "neither"
 
 
-def _only(found: Mapping[tuple[str, str], Found], entry: journal.Entry, delta_id: str) -> Mapping[str, Found]:
+def _only(found: Mapping[tuple[str, str], Found], entry: Entry, delta_id: str) -> Mapping[str, Found]:
     parts = [part for part in entry.ranges if part.delta == delta_id]
     return {f"{p.component}/{p.name}": found[p.component, p.name] for p in parts}
 

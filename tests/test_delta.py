@@ -223,7 +223,7 @@ def test_files_that_are_not_deltas(tmp_path: Path) -> None:
     assert not is_delta(weights) and not is_delta(tmp_path)
 
 
-@settings(max_examples=150, deadline=1000)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 80))
 def test_random_bytes_are_never_a_delta(data: bytes, length: int) -> None:
     with pytest.raises(EditcError):

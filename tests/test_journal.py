@@ -155,6 +155,21 @@ def test_kill_minus_nine(tmp_path: Path) -> None:
         assert tree(root) == before
 
 
+def test_the_old_bytes_are_on_the_disk_before_the_first_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fsync of undo.bin and record.json, of their folder, then each weight, then the mark that all is done."""
+    model = pipeline(tmp_path / "m")
+    plan = plan_apply([delta_for(model, names=KEYS[:2])], model)
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").readlink().name))
+    apply(plan, in_place=True)
+    weights = "diffusion_pytorch_model.safetensors"
+    first, last = synced.index(weights), len(synced) - 1 - synced[::-1].index(weights)
+    assert {"undo.bin", "record.json"} < set(synced[:first]) and synced[first - 1] == ".editc"
+    assert synced[first : last + 1] == [weights, weights] and synced[last + 1] == "done"
+
+
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     model = pipeline(tmp_path / "m")
     plan, before = plan_apply([delta_for(model)], model), tree(tmp_path)

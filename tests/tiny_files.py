@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from editc.diagnostics import EditcError
@@ -168,6 +170,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 def pipeline(folder: Path, **options: Any) -> Model:
     """`write_pipeline`, opened."""
     return open_model(write_pipeline(folder, **options))
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waiting for the disk: a busy one takes a second for each fsync. One test in test_journal looks at them."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @contextmanager

@@ -1,0 +1,109 @@
+"""One entry of the journal as a file: `record.json`, written plainly and read with distrust."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from editc.diagnostics import EditcError, fail
+from editc.formats.checkpoint import read_range
+from editc.formats.header import strict_json
+
+RECORD, UNDO, DONE = "record.json", "undo.bin", "done"
+
+
+@dataclass(frozen=True)
+class Range:
+    """One edited tensor: the bytes, their sha256 before and after, and where in undo.bin the old ones are."""
+
+    component: str
+    name: str
+    delta: str
+    file: str
+    offset: int
+    nbytes: int
+    base: str
+    result: str
+    undo: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What tells that a file is still the one that was edited: its size, its header, and its time of change."""
+
+    size: int
+    header: str
+    modified: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One apply: which deltas, on which ranges; `mode` `out` has nothing to undo, for the base is elsewhere."""
+
+    folder: Path
+    mode: Literal["in-place", "out"]
+    deltas: tuple[Mapping[str, Any], ...]
+    files: Mapping[str, Mark]
+    ranges: tuple[Range, ...]
+    done: bool
+
+
+def to_text(entry: Entry) -> bytes:
+    """The bytes of an entry's record.json."""
+    value = {
+        "version": 1,
+        "mode": entry.mode,
+        "deltas": [dict(delta) for delta in entry.deltas],
+        "files": {name: asdict(mark) for name, mark in entry.files.items()},
+        "ranges": [asdict(part) for part in entry.ranges],
+    }
+    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode("ascii")
+
+
+def read_entry(folder: Path, root: Path) -> Entry:
+    """The entry in `folder`, of a model whose files are under `root`. Raises E635 for one that cannot be trusted."""
+    try:
+        value: Any = strict_json(read_range(folder / RECORD, 0, (folder / RECORD).stat().st_size))
+        if value["version"] != 1 or value["mode"] not in ("in-place", "out") or not folder.name[:4].isdigit():
+            raise ValueError("its version or mode is unknown")
+        marks = {name: Mark(**mark) for name, mark in value["files"].items()}
+        ranges = tuple(Range(**part) for part in value["ranges"])
+        deltas = tuple({"delta_id": str(delta["delta_id"]), **delta} for delta in value["deltas"])
+        entry = Entry(folder, value["mode"], deltas, marks, ranges, (folder / DONE).is_file())
+        _check_types(entry)
+        _check_confined(entry, root)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise broken(f"its record is not sound ({type(error).__name__}: {str(error)[:200]})", folder) from error
+    return entry
+
+
+def _check_types(entry: Entry) -> None:
+    numbers = [n for part in entry.ranges for n in (part.offset, part.nbytes, part.undo)]
+    numbers += [n for mark in entry.files.values() for n in (mark.size, mark.modified)]
+    texts = [t for p in entry.ranges for t in (p.component, p.name, p.delta, p.file, p.base, p.result)]
+    if not entry.deltas or not all(type(n) is int and n >= 0 for n in numbers):
+        raise ValueError("a number is not one")
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a text is not one")
+
+
+def _check_confined(entry: Entry, root: Path) -> None:
+    """A downloaded model may bring a forged journal: it must not reach outside the model, nor through a link."""
+    if entry.mode == "in-place" and not {part.file for part in entry.ranges} <= entry.files.keys():
+        raise ValueError("a range is in a file without a mark")
+    for name in entry.files:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or path.suffix != ".safetensors":
+            raise ValueError(f"'{name}' is not a weight file of this model")
+        with suppress(FileNotFoundError):
+            (root / name).resolve(strict=True).relative_to(root.resolve())
+
+
+def broken(reason: str, place: Path) -> EditcError:
+    """The error for a journal that cannot be trusted."""
+    help_text = f"fetch the base model again; then remove {place}"
+    return fail("E635", f"the undo journal cannot be used: {reason}", place=str(place), help=help_text)
