@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,9 +24,9 @@ class ClipEncoder:
     It runs in float32 whatever the files hold, so that the same files give the same rows.
     """
 
-    folder: Path
     tokenizer: Any
     model: Any
+    mark: str = ""
 
     def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
         """Each prompt's rows in order; equal prompts are encoded once."""
@@ -38,8 +37,8 @@ class ClipEncoder:
         return [found[prompt] for prompt in prompts]
 
     def fingerprint(self) -> str:
-        """sha256 over the weights and the tokenizer's files, by name and content."""
-        return fingerprint(self.folder)
+        """As `formats.fingerprint` found it when the encoder was loaded."""
+        return self.mark
 
     def _batch(self, prompts: Sequence[str]) -> Iterator[Encoded]:
         import torch
@@ -55,8 +54,8 @@ class ClipEncoder:
             yield Encoded(prompt, np.asarray(row), tuple(ids), start, end)
 
 
-def load(folder: Path) -> ClipEncoder:
-    """The encoder of the pipeline in `folder`; E205 when it has none that can be read."""
+def load(folder: Path, mark: str = "") -> ClipEncoder:
+    """The encoder of the pipeline in `folder`, with its fingerprint; E205 when it has none that can be read."""
     for part in ("text_encoder", "tokenizer"):
         if not (folder / part).is_dir():
             raise fail(
@@ -70,7 +69,7 @@ def load(folder: Path) -> ClipEncoder:
     with quiet():
         tokenizer = CLIPTokenizerFast.from_pretrained(folder / "tokenizer", local_files_only=True)
         model = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True)
-    return ClipEncoder(folder, tokenizer, model.float().eval())
+    return ClipEncoder(tokenizer, model.float().eval(), mark)
 
 
 @contextmanager
@@ -86,17 +85,6 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def fingerprint(folder: Path) -> str:
-    """sha256 over every weight and tokenizer file of the encoder in a pipeline folder, by relative name and content."""
-    total = hashlib.sha256()
-    for part in ("text_encoder", "tokenizer"):
-        for path in sorted((folder / part).glob("*")):
-            if path.suffix in {".safetensors", ".json", ".txt"} and path.name != "config.json":
-                total.update(f"{part}/{path.name}\0".encode())
-                total.update(hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()
 
 
 def _place(prompt: str, start: int, end: int) -> tuple[int, int]:

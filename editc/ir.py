@@ -20,7 +20,7 @@ Form: TypeAlias = Literal["shared", "low-rank", "dense"]
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """One matrix that may be edited: parameter `name` inside `component` (say `unet`), stored (d_out, d_in) in `dtype`."""
+    """One matrix that may be edited: parameter `name` in `component` (say `unet`), stored (d_out, d_in) in `dtype`."""
 
     component: str
     name: str
@@ -229,7 +229,7 @@ class Factors:
 
 @dataclass(frozen=True)
 class Delta:
-    """The artefact in memory. `factors` by group; `claims` are JSON values; `edits` say concept, target, method, options.
+    """The artefact in memory. `factors` by group; `claims` are JSON values; `edits` say concept, target and method.
 
     `encoder` is the fingerprint of the text encoder whose embeddings the keys are ('' when none was used).
     """

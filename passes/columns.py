@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from editc.passes import keys
-from editc.passes.phrases import Book, last_subject, spoken
 
 from editc.ir import Array, Family
+from editc.passes import keys
+from editc.passes.phrases import Book, last_subject, spoken
 from editc.ports import Encoded
 from editc.request import KeyRule, Request
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from editc.passes.phrases import spoken
 
 from editc.ir import Array, Kept
+from editc.passes.phrases import spoken
 from editc.ports import Encoded
 from editc.request import Manifest
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from editc.passes import corpus
-from editc.passes.columns import columns, needed
-from editc.passes.phrases import Book, UnspokenError, last_subject
 
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Block, Kept, Plan, Problem, Site, System
+from editc.passes import corpus
+from editc.passes.columns import columns, needed
+from editc.passes.phrases import Book, UnspokenError, last_subject
 from editc.ports import Context, Encoder, Weights
 from editc.request import KeyRule, Request
 

@@ -96,7 +96,7 @@ def _fruitless(manifest: Manifest, sites: Sequence[Site]) -> Iterator[Diagnostic
                 yield Diagnostic(
                     "E202",
                     f"`{pattern}` in sites.{side} matches none of {len(sites)} sites",
-                    manifest.choice.spans.get(f"{side}[{index}]", manifest.choice.at(side)),
+                    manifest.choice.spans.get(f"{side}.{index}", manifest.choice.at(side)),
                     manifest.source,
                     help=f"a site looks like `{sites[0].name}`" if sites else "",
                 )

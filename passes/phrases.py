@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from editc.passes.keys import Phrase
-
 from editc.ports import Encoded, Encoder
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from editc.passes.methods import Method
-from editc.passes.strength import tune
 
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Edit, Plan, Problem, Solution, System
 from editc.numerics import ridge, subspace
+from editc.passes.methods import Method
+from editc.passes.strength import tune
 from editc.ports import Context
 from editc.request import Manifest
 
@@ -29,7 +29,7 @@ class Solve:
     name: ClassVar[str] = "solve"
 
     def __call__(self, problem: Problem, ctx: Context) -> Solution:
-        """Raises E401 (singular), E402 (NaN or infinity), E403 (no strength meets the constraints), E404 (no change)."""
+        """Raises E401 (singular), E402 (NaN or infinity), E403 (no strength meets the bounds), E404 (no change)."""
         plan = problem.plan
         name, method = chosen(plan)
         systems = {group: replace(s, gram=s.total_gram()) for group, s in problem.systems.items()}
@@ -58,9 +58,8 @@ class Solve:
 
 def chosen(plan: Plan) -> tuple[str, Method]:
     """The method that all edits of a manifest share, and its name: they are solved jointly."""
-    first = plan.manifest.edits[0]
-    name = first.method or plan.family.default_method
-    return name, registry.construct(name, first.options)
+    name = plan.manifest.method or plan.family.default_method
+    return name, registry.construct(name, plan.manifest.options)
 
 
 def reduced(system: System, edit: Edit, tolerance: float, most: int | None) -> Edit:
@@ -83,7 +82,7 @@ def _left_gram(system: System, edit: Edit) -> np.ndarray[tuple[int, int], np.dty
 
 
 def _refuse_nothing(systems: Mapping[str, System], manifest: Manifest) -> None:
-    """An edit whose keys are their own targets does nothing, whatever its strength: say so before anything is written."""
+    """Keys that are their own targets make an edit that does nothing at any strength: say so before writing."""
     for system in systems.values():
         for block in system.blocks:
             if block.strength > 0 and np.array_equal(block.keys, block.targets):

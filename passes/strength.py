@@ -120,6 +120,6 @@ def _check(found: Effect, bounds: Constraints, manifest: Manifest, auto: Sequenc
                     f"moves {value:.3g} where {bound:g} is allowed",
                     bounds.at(name),
                     manifest.source,
-                    help=f"raise erase_residual or {name}, or choose a target nearer to `{manifest.edits[auto[0]].concept}`",
+                    help=f"raise either, or choose a target nearer to `{manifest.edits[auto[0]].concept}`",
                 )
             )

@@ -99,9 +99,7 @@ def normal_matrix(keys: Array, weights: Array, moment: Array, lamb: float) -> Ar
     return np.asarray(normal)
 
 
-def solve(
-    keys: Array, targets: Array, weights: Array, moment: Array, lamb: float, per_key: bool = False
-) -> Multiplier:
+def solve(keys: Array, targets: Array, weights: Array, moment: Array, lamb: float, per_key: bool = False) -> Multiplier:
     """The exact minimiser of the module's problem: left = T - C and right = A C^T G^-1, one row a key.
 
     With more keys than d the product is returned instead, left = I and right = M, unless `per_key` asks for the rows.

@@ -7,6 +7,13 @@ from typing import Protocol
 from editc.ir import Edit, System
 
 
+def at_least_zero(**options: float | None) -> None:
+    """Raises ValueError that names the first option below zero; None means that it was left out."""
+    for name, value in options.items():
+        if value is not None and value < 0:
+            raise ValueError(f"`{name}` is {value:g}: it must be 0 or more")
+
+
 class Method(Protocol):
     """A frozen dataclass whose fields are its options: pure, a system in, an edit out.
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from editc.passes.methods.uce import UCE, stacked, tensor_move
 
 from editc.ir import Array, Block, Edit, Stats, System
 from editc.numerics import adversary, ridge, subspace
+from editc.passes.methods import at_least_zero
+from editc.passes.methods.uce import UCE, stacked, tensor_move
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class RECE:
     erase_scale: float = 1.0
     preserve_scale: float = 0.1
     technique: Literal["replace", "tensor"] = "replace"
+
+    def __post_init__(self) -> None:
+        at_least_zero(epochs=self.epochs, regular=self.regular, lamb=self.lamb)
+        at_least_zero(erase_scale=self.erase_scale, preserve_scale=self.preserve_scale)
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from editc.ir import Array, Block, Edit, Stats, System
 from editc.numerics import ridge
+from editc.passes.methods import at_least_zero
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class UCE:
     preserve_scale: float = 1.0
     technique: Literal["replace", "tensor"] = "replace"
 
+    def __post_init__(self) -> None:
+        at_least_zero(lamb=self.lamb, erase_scale=self.erase_scale, preserve_scale=self.preserve_scale)
+
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""
         keys, targets, weights = stacked(system.blocks, self.erase_scale)
@@ -47,6 +51,7 @@ class UCE:
 
 def stacked(blocks: Sequence[Block], scale: float) -> tuple[Array, Array, Array]:
     """Keys and targets (d_in, m) of all blocks side by side, strength applied, and their weights (m,) times `scale`."""
+    ridge.finite("the keys or targets", *(part for block in blocks for part in (block.keys, block.targets)))
     keys = np.hstack([block.keys for block in blocks])
     targets = np.hstack([ridge.toward(block.keys, block.targets, block.strength) for block in blocks])
     return keys, targets, scale * np.concatenate([block.weights for block in blocks])

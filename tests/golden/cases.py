@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from editc.passes import keys
-from editc.passes.methods.rece import RECE
-from editc.passes.methods.uce import UCE
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from editc.ir import Array, Block, Edit, Kept, System
+from editc.passes import keys
+from editc.passes.methods.rece import RECE
+from editc.passes.methods.uce import UCE
 from editc.request import Request
 
 Tensors = Mapping[str, Array]

@@ -1,0 +1,228 @@
+"""The verbs of editc as functions: values in, values out, EditcError for what the user must mend, no printing.
+
+built = build(Path("manifest.yaml"), Path("out"))
+apply([Path("out/delta.safetensors")], "stabilityai/stable-diffusion-2-1", out=Path("patched"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from editc import session
+from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.formats import apply as applying
+from editc.formats import inspect as inspecting
+from editc.formats.checkpoint import open_model
+from editc.formats.safetensors_delta import read_delta, write_delta
+from editc.formats.status import Status
+from editc.formats.status import status as find_status
+from editc.ir import Delta, Plan, Verified
+from editc.manifests.decode import read
+from editc.ports import Progress
+from editc.request import Manifest
+
+DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check` found: warnings and errors in the order of the lines, and the plan when there is no error."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    manifest: Manifest | None
+    plan: Plan | None
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build made. `failures` are the constraints that it broke: then there is a report and no delta."""
+
+    verified: Verified
+    delta: Delta | None
+    failures: tuple[Diagnostic, ...]
+    warnings: tuple[Diagnostic, ...]
+    files: tuple[Path, ...]
+
+
+def tool() -> str:
+    """This program and its version, as deltas name it."""
+    return f"editc {version('editc')}"
+
+
+def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
+    """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
+    from editc import registry
+    from editc.passes.locate import Locate
+
+    manifest, found = read(path, overrides)
+    if manifest is None:
+        return Checked(found, None, None)
+    families = tuple(registry.resolve("family", name) for name in registry.names("family"))
+    try:
+        ctx = session.header_context(manifest, session.model_of(manifest))
+        return Checked(found, manifest, Locate(families)(manifest, ctx))
+    except EditcError as error:
+        return Checked((*found, *error.diagnostics), manifest, None)
+
+
+def build(
+    path: Path,
+    out: Path,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+    after: Callable[[str, Any], bool] | None = None,
+) -> Built | None:
+    """Compile a manifest into `out`: delta, report.json and report.html; without a delta if a constraint is broken.
+
+    `after(pass, value)` sees what each pass made and stops the build by returning False (then None is returned and
+    nothing is written). Raises EditcError.
+    """
+    from editc import pipeline
+    from editc.passes.verify import failures, warnings
+
+    manifest, found = read(path, overrides)
+    if manifest is None:
+        raise EditcError(*found)
+    model = session.model_of(manifest)
+    ctx = session.build_context(manifest, model, progress)
+    *first, emit = pipeline.passes(session.corpus_of(model), tool())
+    seen: list[str] = []
+    verified = pipeline.run(manifest, first, ctx, _noting(seen, after))
+    if seen[-1] != "verify":
+        return None
+    broken = failures(verified)
+    delta = None if broken else emit(verified, ctx)
+    if delta is not None and after is not None and not after(emit.name, delta):
+        return None
+    return _written(Built(verified, delta, broken, (*found, *warnings(verified)), ()), out)
+
+
+def _noting(seen: list[str], after: Callable[[str, Any], bool] | None) -> Callable[[str, Any], bool]:
+    """`after`, remembering which passes ran; a build that was stopped after verify has not finished either."""
+
+    def note(name: str, value: Any) -> bool:
+        go = after is None or after(name, value)
+        seen.append(name if go else "")
+        return go
+
+    return note
+
+
+def _written(built: Built, out: Path) -> Built:
+    from editc import report
+    from editc.formats.files import make_folder, replace_file
+
+    make_folder(out)
+    delta = built.delta
+    if delta is None:
+        (out / DELTA).unlink(missing_ok=True)
+    else:
+        delta = write_delta(delta, out / DELTA)
+    record = report.as_json(built.verified, delta)
+    replace_file(out / REPORT, report.as_text(record).encode())
+    replace_file(out / PAGE, report.as_html(built.verified, record).encode())
+    names = ([DELTA] if delta else []) + [REPORT, PAGE]
+    return replace(built, delta=delta, files=tuple(out / name for name in names))
+
+
+def plan_apply(deltas: Sequence[Path], model: str, allow_finetune: bool = False) -> applying.ApplyPlan:
+    """What `apply` would do, by reading and hashing alone."""
+    return applying.plan_apply([read_delta(path) for path in deltas], open_model(model), allow_finetune)
+
+
+def apply(
+    deltas: Sequence[Path],
+    model: str,
+    out: Path | None = None,
+    in_place: bool = False,
+    allow_finetune: bool = False,
+) -> tuple[applying.ApplyPlan, applying.Applied]:
+    """Write the edited model to `out`, or over itself with an undo journal. Nothing is ever half-written."""
+    plan = plan_apply(deltas, model, allow_finetune)
+    return plan, applying.apply(plan, out, in_place)
+
+
+def revert(model: str) -> applying.Reverted:
+    """Undo the last in-place apply, bit for bit."""
+    return applying.revert(open_model(model))
+
+
+def status(model: str, deltas: Sequence[Path] = ()) -> Status:
+    """Which deltas are in this model, by hashes."""
+    return find_status(open_model(model), [read_delta(path) for path in deltas])
+
+
+@dataclass(frozen=True)
+class Again:
+    """A delta measured anew. `tier` is how the model matched; `already`: the edit is in it, bit for bit as recorded.
+
+    `verified` is None then, for the base that the claims compare with is not there. `failures`: bounds that are broken
+    and, where the weights are the delta's own base, claims that do not come out as recorded.
+    """
+
+    delta: Delta
+    tier: str
+    verified: Verified | None
+    failures: tuple[Diagnostic, ...]
+
+
+def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progress | None = None) -> Again:
+    """Derive the delta's own problem on `model` again and measure every claim with the delta's factors."""
+    from editc.passes.derive import Derive
+    from editc.passes.verify import Verify, failures
+    from editc.recheck import disagreements, recorded_manifest, recorded_plan, recorded_solution
+
+    delta, opened = read_delta(path), open_model(model)
+    plan = applying.plan_apply([delta], opened, allow_finetune)
+    if plan.status == "already":
+        return Again(delta, "already", None, ())
+    manifest = recorded_manifest(delta, path)
+    ctx = session.build_context(manifest, opened, progress)
+    problem = Derive(session.corpus_of(opened))(recorded_plan(delta, manifest, model), ctx)
+    verified = Verify()(recorded_solution(delta, problem), ctx)
+    differing = disagreements(delta, verified) if plan.tier == "exact" else ()
+    return Again(delta, plan.tier, verified, (*failures(verified), *differing))
+
+
+def inspect(place: str) -> Mapping[str, Any]:
+    """What is in this delta, or this model."""
+    return inspecting.inspect(place)
+
+
+def explain(name: str) -> str:
+    """Long form help for a diagnostic's code, a method or a family. Raises EditcError (E604) for anything else."""
+    from editc import codes, registry
+
+    if codes.lookup(name) is not None:
+        return codes.explain(name)
+    for kind in ("method", "family"):
+        if name.lower() in registry.names(kind):
+            return _described(kind, name.lower())
+    known = [*registry.names("method"), *registry.names("family"), *codes.catalogue()]
+    near = registry.nearest(name, tuple(known))
+    raise fail(
+        "E101",
+        f"there is nothing named `{name}` to explain",
+        help=f"did you mean `{near}`?" if near else "name a code (E501), a method (uce) or a family (sd1)",
+    )
+
+
+def _described(kind: Any, name: str) -> str:
+    from inspect import cleandoc
+
+    from editc import registry
+
+    thing = registry.resolve(kind, name)
+    if kind == "method":
+        given = {o.name: "by the key rule" if o.default is None else o.default for o in registry.options(name)}
+        options = [f"  {option} = {default}" for option, default in given.items()]
+        doc = cleandoc(thing.__doc__ or "")
+        return "\n".join([f"method {name}", "", doc, "", "options and defaults:", *options, ""])
+    patterns = [f"  {role}: {pattern}" for role, pattern in thing.patterns.items()]
+    head = [f"family {name}: {thing.title}", "", f"component: {thing.component}", "sites:", *patterns]
+    tail = [f"neutral concept: {thing.neutral!r}", f"default method: {thing.default_method}", "contexts:"]
+    return "\n".join([*head, *tail, *(f"  {context}" for context in thing.contexts), ""])

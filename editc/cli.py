@@ -1,0 +1,157 @@
+"""The command line: options in, one verb of `editc.api` called, results to stdout and talk to stderr. No logic.
+
+Exit codes: 0 done (or already so); 1 it ran and the answer is no; 2 the request is wrong; 3 an input is unreadable or
+not trusted; 70 a bug in editc.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from editc import terminal
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+as_json: Callable[[F], F] = click.option("--json", "json_", is_flag=True, help="One JSON object on stdout.")
+overrides: Callable[[F], F] = click.option(
+    "--set", "set_", metavar="KEY=VALUE", multiple=True, help="Override a field, e.g. constraints.rank=8."
+)
+finetune: Callable[[F], F] = click.option(
+    "--allow-finetune", is_flag=True, help="Accept other weights of the same shapes and text encoder."
+)
+PATH = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="editc", message="%(package)s %(version)s")
+def cli() -> None:
+    """A compiler for model editing: a YAML manifest in, a small, exact, portable weight delta out."""
+
+
+@cli.command()
+@click.argument("manifest", type=PATH)
+@overrides
+@as_json
+def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
+    """All mistakes of a manifest at once, with line and column; reads no weights."""
+    from editc import api, show
+
+    found = api.check(manifest, set_)
+    return terminal.answer(show.checked(found), found.diagnostics, json_)
+
+
+@cli.command()
+@click.argument("manifest", type=PATH)
+@click.option("-o", "--out", type=PATH, help="Folder for the delta and the report [default: MANIFEST's name + .out].")
+@click.option("--emit", multiple=True, metavar="FORMAT", help="Write this format too.")
+@overrides
+@click.option("--print-after", multiple=True, metavar="PASS", help="Dump what flows after a pass.")
+@as_json
+def build(
+    manifest: Path,
+    out: Path | None,
+    emit: tuple[str, ...],
+    set_: tuple[str, ...],
+    print_after: tuple[str, ...],
+    json_: bool,
+) -> int:
+    """Compile a manifest: solve the edit, verify it, write the delta and the report."""
+    from editc import api, show
+
+    where = manifest.with_suffix(".out") if out is None else out
+    extra = [f"emit=[{', '.join(emit)}]"] if emit else []
+    after = show.dumper(print_after)
+    built = api.build(manifest, where, [*set_, *extra], terminal.progress, after)
+    found = (*built.failures, *built.warnings) if built else ()
+    return terminal.answer(show.built(built), found, json_)
+
+
+@cli.command()
+@click.argument("delta", nargs=-1, required=True, type=PATH)
+@click.option("--to", "model", required=True, metavar="MODEL", help="Folder, .safetensors file, hub id or editc:demo.")
+@click.option("--out", type=PATH, help="Write the edited model here.")
+@click.option("--in-place", is_flag=True, help="Edit the model itself, with an undo journal beside it.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+@finetune
+@as_json
+def apply(
+    delta: tuple[Path, ...],
+    model: str,
+    out: Path | None,
+    in_place: bool,
+    dry_run: bool,
+    allow_finetune: bool,
+    json_: bool,
+) -> int:
+    """Stream the edited checkpoint: exact, atomic, without torch."""
+    from editc import api, show
+
+    if dry_run:
+        return terminal.answer(show.planned(api.plan_apply(delta, model, allow_finetune)), (), json_)
+    if in_place == (out is not None):
+        raise click.UsageError("say where the result goes: either --out PATH or --in-place")
+    return terminal.answer(show.applied(*api.apply(delta, model, out, in_place, allow_finetune)), (), json_)
+
+
+@cli.command()
+@click.argument("model")
+@as_json
+def revert(model: str, json_: bool) -> int:
+    """Undo the last in-place apply, bit for bit."""
+    from editc import api, show
+
+    return terminal.answer(show.reverted(api.revert(model)), (), json_)
+
+
+@cli.command()
+@click.argument("model")
+@click.option("--delta", multiple=True, type=PATH, help="Ask about this delta too.")
+@as_json
+def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
+    """Which deltas are in this checkpoint, decided by tensor hashes."""
+    from editc import api, show
+
+    return terminal.answer(show.status(api.status(model, delta)), (), json_)
+
+
+@cli.command()
+@click.argument("delta", type=PATH)
+@click.option("--model", required=True, metavar="MODEL", help="The base that the delta was built for, or a fine-tune.")
+@finetune
+@as_json
+def verify(delta: Path, model: str, allow_finetune: bool, json_: bool) -> int:
+    """Measure again everything that a delta claims."""
+    from editc import api, show
+
+    again = api.verify(delta, model, allow_finetune, terminal.progress)
+    return terminal.answer(show.verified(again), again.failures, json_)
+
+
+@cli.command()
+@click.argument("path")
+@as_json
+def inspect(path: str, json_: bool) -> int:
+    """What is in this delta, or this model."""
+    from editc import api, show
+
+    return terminal.answer(show.inspected(api.inspect(path)), (), json_)
+
+
+@cli.command()
+@click.argument("name")
+def explain(name: str) -> int:
+    """Long form help for a code (E501), a method (uce) or a family (sd1)."""
+    from editc import api
+
+    click.echo(api.explain(name), nl=False)
+    return 0
+
+
+def main() -> None:
+    """Run the command line; exits with the codes of this module's docstring."""
+    sys.exit(terminal.guarded(cli, sys.argv[1:]))

@@ -1,0 +1,41 @@
+"""The compiler's passes in order, and the loop that runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol
+
+from editc import registry
+from editc.passes.derive import Derive
+from editc.passes.emit import Emit
+from editc.passes.locate import Locate
+from editc.passes.solve import Solve
+from editc.passes.verify import Verify
+from editc.ports import Context
+
+
+class Pass(Protocol):
+    """A frozen dataclass whose fields are its options, called with what flows in and the ports; `name` as printed."""
+
+    name: ClassVar[str]
+
+    def __call__(self, unit: Any, ctx: Context) -> Any:
+        """The next value; raises EditcError for what the user must mend."""
+
+
+NAMES = ("locate", "derive", "solve", "verify", "emit")
+
+
+def passes(corpus: Sequence[str], tool: str) -> tuple[Pass, ...]:
+    """Manifest -> Plan -> Problem -> Solution -> Verified -> Delta."""
+    families = tuple(registry.resolve("family", name) for name in registry.names("family"))
+    return (Locate(families), Derive(corpus), Solve(), Verify(), Emit(tool))
+
+
+def run(unit: Any, steps: Sequence[Pass], ctx: Context, after: Callable[[str, Any], bool] | None = None) -> Any:
+    """The last pass's value; `after(name, value)` sees each one and stops the run by returning False."""
+    for step in steps:
+        unit = step(unit, ctx)
+        if after is not None and not after(step.name, unit):
+            break
+    return unit

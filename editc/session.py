@@ -1,0 +1,93 @@
+"""Opening what a manifest names: the model's weights, its text encoder, a painter, a detector, the corpus to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+from editc import registry
+from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.formats.checkpoint import Model, open_model
+from editc.formats.fingerprint import encoder_fingerprint
+from editc.ports import Context, Detector, Painter, Progress
+from editc.request import Manifest, PictureCheck
+
+COMPONENT = "unet"
+OWN_CORPUS = "prompts.txt"
+
+
+def model_of(manifest: Manifest) -> Model:
+    """The model that a manifest names: relative to the manifest first, then to where the command runs."""
+    beside = Path(manifest.source.name).parent / manifest.model
+    with pointing_at(manifest, "model"):
+        return open_model(beside if not Path(manifest.model).is_absolute() and beside.exists() else manifest.model)
+
+
+def header_context(manifest: Manifest, model: Model) -> Context:
+    """Ports for what needs headers only: no torch."""
+    with pointing_at(manifest, "model"):
+        return Context(model.component(COMPONENT))
+
+
+def build_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
+    """Every port that a build needs; E205 without a text encoder, E206 without torch and the model libraries."""
+    from editc import encoders
+
+    require_build()
+    ctx = header_context(manifest, model)
+    with pointing_at(manifest, "model"):
+        encoder = encoders.load(model.path, encoder_fingerprint(model))
+    painter, detector = _pictures(manifest, model)
+    return replace(ctx, encoder=encoder, painter=painter, detector=detector, progress=progress)
+
+
+def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detector | None]:
+    asked = manifest.pictures
+    if asked is None:
+        return None, None
+    from editc import painter
+
+    return painter.load(model.path, COMPONENT, asked.steps, asked.guidance), detector_of(asked)
+
+
+def detector_of(asked: PictureCheck) -> Detector:
+    """The detector that `verify.images` names."""
+    make: Callable[[], Detector] = registry.resolve("detector", asked.detector)
+    return make()
+
+
+def corpus_of(model: Model) -> tuple[str, ...]:
+    """Prompts to keep where a manifest names none: `prompts.txt` in the model's folder, else everyday prompts."""
+    own = model.path / OWN_CORPUS
+    source = own if own.is_file() else files("editc").joinpath("everyday.txt")
+    text = source.read_text(encoding="utf-8")
+    return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+def require_build() -> None:
+    """Raises E207 when what a build needs is not installed: apply, revert, status and inspect do without."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "transformers", "diffusers", "scipy") if find_spec(name) is None]
+    if missing:
+        message = f"a build needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
+        raise fail("E207", message, help="pip install 'editc[build]'")
+
+
+@contextmanager
+def pointing_at(manifest: Manifest, field: str) -> Iterator[None]:
+    """Diagnostics without a place of their own underline that field of the manifest."""
+    try:
+        yield
+    except EditcError as error:
+        raise EditcError(*(_placed(one, manifest, field) for one in error.diagnostics)) from error
+
+
+def _placed(one: Diagnostic, manifest: Manifest, field: str) -> Diagnostic:
+    if one.span is not None:
+        return one
+    notes = (*one.notes, f"in {one.place}") if one.place else one.notes
+    return replace(one, span=manifest.at(field), source=manifest.source, notes=notes)

@@ -1,0 +1,181 @@
+"""What each verb found, as text for people and as one JSON object for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from editc.api import Again, Built, Checked
+    from editc.formats.apply import Applied, ApplyPlan, Reverted
+    from editc.formats.status import Status
+    from editc.ir import Claim
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A result: `text` for stdout, `data` and `status` for `--json`."""
+
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "done"
+
+
+def checked(found: Checked) -> Shown:
+    """What a sound manifest will edit."""
+    if found.manifest is None or found.plan is None:
+        return Shown("", {"file": found.manifest.source.name} if found.manifest else {})
+    plan = found.plan
+    concepts = ", ".join(request.concept for request in found.manifest.edits)
+    sites, title = len(plan.sites), plan.family.title
+    text = f"{found.manifest.source.name}: sound. {title}, {sites} matrices, edits: {concepts}"
+    data = {"family": plan.family.name, "sites": [site.name for site in plan.sites], "edits": concepts.split(", ")}
+    return Shown(text, data)
+
+
+def built(made: Built | None) -> Shown:
+    """The claims with their bounds, and where the files are."""
+    if made is None:
+        return Shown("")
+    claims = made.verified.report.claims
+    lines = [*_claim_lines(claims), ""]
+    lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.files]
+    if made.delta is None:
+        lines.append("no delta was written: a constraint is not met")
+    data = {
+        "delta": str(made.files[0]) if made.delta else None,
+        "delta_id": made.delta.delta_id if made.delta else None,
+        "claims": [_claim(claim) for claim in claims],
+        "files": [str(path) for path in made.files],
+    }
+    return Shown("\n".join(lines), data)
+
+
+def verified(again: Again) -> Shown:
+    """Every claim measured again."""
+    head = f"delta {again.delta.delta_id[:12]}: model matches as {again.tier}"
+    if again.verified is None:
+        return Shown(f"{head}: the edit is in it, every tensor bit for bit as recorded", {"tier": "already"}, "already")
+    claims = again.verified.report.claims
+    verdict = "" if again.failures else "\nall claims hold"
+    return Shown(
+        "\n".join([head, *_claim_lines(claims)]) + verdict,
+        {"tier": again.tier, "claims": [_claim(claim) for claim in claims]},
+    )
+
+
+def planned(plan: ApplyPlan) -> Shown:
+    """What an apply would do."""
+    from editc.formats.inspect import describe_plan
+
+    data = describe_plan(plan)
+    pending = sum(target.pending for target in plan.targets)
+    text = f"{plan.model.path}: already applied, nothing to write"
+    if plan.status == "ready":
+        text = f"{plan.model.path}: would edit {pending} tensors ({plan.tier}), {plan.bytes_to_write:,} bytes"
+    return Shown("\n".join([text, *(f"note: {note}" for note in plan.notes)]), data, plan.status)
+
+
+def applied(plan: ApplyPlan, done: Applied) -> Shown:
+    """What an apply did."""
+    from editc.formats.inspect import describe_applied
+
+    if done.status == "already":
+        return Shown(f"{done.path}: already applied, nothing written", describe_applied(plan, done), "already")
+    text = f"{done.path}: edited {len(done.results)} tensors ({plan.tier}), {done.bytes_written:,} bytes"
+    return Shown("\n".join([text, *(f"note: {note}" for note in plan.notes)]), describe_applied(plan, done))
+
+
+def reverted(done: Reverted) -> Shown:
+    """What a revert put back."""
+    from editc.formats.inspect import describe_reverted
+
+    return Shown(f"{done.path}: {done.tensors} tensors are as they were before the last apply", describe_reverted(done))
+
+
+def status(found: Status) -> Shown:
+    """Which deltas are in a model."""
+    from editc.formats.inspect import describe_status
+
+    lines = [f"{found.model.path}"]
+    for state in found.deltas:
+        concepts = ", ".join(str(edit.get("concept", "?")) for edit in state.edits)
+        lines.append(f"  {state.delta_id[:12]}  {state.presence:<12} {concepts}")
+    if not found.deltas:
+        lines.append("  no delta is recorded here; name one with --delta to ask about it")
+    if found.interrupted:
+        lines.append("  an apply was interrupted: run it again, or `editc revert`")
+    return Shown("\n".join(lines), describe_status(found))
+
+
+def inspected(data: Mapping[str, Any]) -> Shown:
+    """A delta or a model, its long lists counted."""
+    return Shown("\n".join(_tree(data, "")), data)
+
+
+def dumper(names: Sequence[str]) -> Callable[[str, Any], bool] | None:
+    """Prints what flows after each pass named and stops after the last; E130 for a pass that does not exist."""
+    if not names:
+        return None
+    from editc.diagnostics import fail
+    from editc.dump import dump
+    from editc.pipeline import NAMES
+
+    for name in names:
+        if name not in NAMES:
+            raise fail("E130", f"there is no pass `{name}`", place="--print-after", help="passes: " + ", ".join(NAMES))
+    last = max(names, key=NAMES.index)
+
+    def after(name: str, value: Any) -> bool:
+        if name in names:
+            print(f"after {name}:\n{dump(value)}", end="")
+        return name != last
+
+    return after
+
+
+def _claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
+    width = max((len(claim.name) for claim in claims), default=0)
+    for claim in claims:
+        bound = "" if claim.bound is None else f"  at most {claim.bound:g}  {'met' if claim.holds else 'NOT MET'}"
+        subject = f"  {claim.subject}" if claim.subject and len(claim.subject) < 40 else ""
+        yield f"  {claim.name:<{width}}  {claim.value:>10.4g}{bound}{subject}"
+
+
+def _claim(claim: Claim) -> Mapping[str, Any]:
+    every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
+    return {name: value for name, value in every.items() if value not in (None, "")} | {"holds": claim.holds}
+
+
+def _tree(data: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            yield f"{indent}{name}:"
+            yield from _tree(value, indent + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            yield f"{indent}{name}: {len(value)}"
+            for item in value[:8]:
+                yield indent + "  - " + "  ".join(f"{k}={_short(v)}" for k, v in item.items() if v not in ("", [], {}))
+            if len(value) > 8:
+                yield f"{indent}  ... {len(value) - 8} more (all with --json)"
+        else:
+            yield from _text(name, value, indent)
+
+
+def _text(name: str, value: Any, indent: str) -> Iterator[str]:
+    lines = str(value).splitlines() if isinstance(value, str) else [_short(value)]
+    if len(lines) > 1:
+        yield f"{indent}{name}: |"
+        yield from (f"{indent}  {line}" for line in lines)
+    else:
+        yield f"{indent}{name}: {lines[0] if lines else ''}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {_short(v)}" for k, v in value.items()) + "}"
+    text = str(value)
+    return text if len(text) <= 60 else text[:24] + "..." + text[-24:]

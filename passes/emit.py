@@ -1,0 +1,85 @@
+"""Emit: the verified edit as a delta, with the hashes of every base and result it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from editc.ir import Claim, Delta, Edit, Factors, Plan, SiteRecord, Verified
+from editc.ports import Context
+from editc.records import site_record
+
+
+@dataclass(frozen=True)
+class Emit:
+    """Verified -> Delta. `tool` names this program and its version in the file."""
+
+    tool: str
+    name: ClassVar[str] = "emit"
+
+    def __call__(self, verified: Verified, ctx: Context) -> Delta:
+        """Factors rounded to float32, and a record of every site in the order of the plan."""
+        plan, solution = verified.solution.problem.plan, verified.solution
+        factors = {group: _factors(plan, group, edit) for group, edit in solution.edits.items()}
+        return Delta(
+            family=plan.family.name,
+            sites=tuple(_records(plan, factors, ctx)),
+            factors=factors,
+            encoder=solution.problem.encoder,
+            manifest=plan.manifest.source.text,
+            manifest_digest=plan.manifest.digest,
+            edits=tuple(_edits(verified)),
+            claims=tuple(claim_as_json(claim) for claim in verified.report.claims),
+            tool=self.tool,
+            extra=_extra(verified),
+        )
+
+
+def claim_as_json(claim: Claim) -> Mapping[str, Any]:
+    """The claim as JSON values, absent fields left out."""
+    line = claim.span.line if claim.span else None
+    every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
+    every |= {"unit": claim.unit, "line": line}
+    return {name: value for name, value in every.items() if value not in (None, "")}
+
+
+def _factors(plan: Plan, group: str, edit: Edit) -> Factors:
+    sites = tuple(index for index, site in enumerate(plan.sites) if site.group == group)
+    left, right = (tuple(part.astype(np.float32) for part in side) for side in (edit.left, edit.right))
+    return Factors(edit.form, sites, left, right)
+
+
+def _records(plan: Plan, factors: Mapping[str, Factors], ctx: Context) -> Iterator[SiteRecord]:
+    places = {index: (part, k) for part in factors.values() for k, index in enumerate(part.sites)}
+    watched = ctx.progress("emit", plan.sites) if ctx.progress else plan.sites
+    for index, site in enumerate(watched):
+        part, k = places[index]
+        yield site_record(plan.sites[index], ctx.weights.read(plan.sites[index].name), part, k)
+        del site
+
+
+def _edits(verified: Verified) -> Iterator[Mapping[str, Any]]:
+    solution = verified.solution
+    requests = solution.problem.plan.manifest.edits
+    for request, method, strength in zip(requests, solution.methods, solution.strengths, strict=True):
+        yield {
+            "kind": request.kind,
+            "concept": request.concept,
+            "also": list(request.also),
+            "to": request.to if request.to is not None else solution.problem.plan.family.neutral,
+            "toward": dict(request.toward),
+            "keys": request.keys or "aligned",
+            "strength": strength,
+            "scale": request.scale,
+            **method,
+        }
+
+
+def _extra(verified: Verified) -> Mapping[str, Any]:
+    """What a later `verify` needs to derive the same problem: the overrides, and the kept prompts that files held."""
+    manifest = verified.solution.problem.plan.manifest
+    every: Mapping[str, Any] = {"set": list(manifest.source.overrides), "kept": list(manifest.kept)}
+    return {name: value for name, value in every.items() if value}

@@ -1,0 +1,162 @@
+"""What must be true of every method: these tests run for each name in the registry, with no line written for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from systems import changes, system
+
+from editc import registry
+from editc.ir import System
+from editc.numerics import adversary
+from editc.numerics.ridge import NonFiniteError, SingularError
+from editc.passes.methods.rece import RECE
+from editc.passes.methods.uce import UCE
+
+SEEDS = st.integers(0, 10_000)
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in registry.names("method")),
+    ("uce", {"technique": "tensor"}),
+    ("rece", {"technique": "tensor"}),
+    ("rece", {"epochs": 3}),
+    ("rece", {"rule": "standard"}),
+    ("rece", {"rule": "surrogate1"}),
+    ("rece", {"rule": "surrogate2"}),
+    ("rece", {"rule": "surrogate_both"}),
+]
+every = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=lambda v: str(v))
+few = settings(max_examples=12, deadline=None)
+
+
+def sizes(problem: System, name: str, options: dict[str, Any]) -> list[np.ndarray[Any, Any]]:
+    return changes(registry.construct(name, options)(problem), tuple(problem.weights))
+
+
+@every
+@few
+@given(seed=SEEDS)
+def test_strength_zero_gives_a_zero_edit(name: str, options: dict[str, Any], seed: int) -> None:
+    for change, W in zip(sizes(system(seed, strength=0.0), name, options), system(seed).weights, strict=True):
+        assert np.linalg.norm(change) <= 1e-9 * np.linalg.norm(W)
+
+
+@every
+@few
+@given(seed=SEEDS)
+def test_the_order_of_concepts_does_not_matter(name: str, options: dict[str, Any], seed: int) -> None:
+    problem = system(seed)
+    turned = replace(problem, blocks=problem.blocks[::-1])
+    for one, other in zip(sizes(problem, name, options), sizes(turned, name, options), strict=True):
+        assert np.allclose(one, other, rtol=1e-7, atol=1e-9 * np.abs(one).max())
+
+
+@few
+@given(seed=SEEDS)
+def test_the_concept_comes_nearer_to_its_target(seed: int) -> None:
+    problem = system(seed, concepts=1)
+    (block,) = problem.blocks
+    edited = [W + D for W, D in zip(problem.weights, sizes(problem, "uce", {}), strict=True)]
+    assert far(edited, block.keys, problem) < far(problem.weights, block.keys, problem)
+
+
+@few
+@given(seed=SEEDS)
+def test_a_round_brings_the_derived_keys_nearer_to_the_target(seed: int) -> None:
+    """RECE promises nothing for the concept's own keys after a round; it does for those that it derived."""
+    problem = system(seed, concepts=1)
+    (block,) = problem.blocks
+    gram = problem.total_gram()
+    derived = adversary.derive(block.keys, block.targets, gram, gram, 0.1, "regzero")
+    edit = RECE(epochs=1).rounds(problem, gram, gram)
+    edited = [W + D for W, D in zip(problem.weights, changes(edit, tuple(problem.weights)), strict=True)]
+    assert far(edited, derived, problem) < far(problem.weights, derived, problem)
+
+
+def far(weights: Sequence[Any], keys: Any, problem: System) -> float:
+    """sum_l |W'_l C - W_l T|^2."""
+    targets = problem.blocks[0].targets
+    return sum(float(np.sum((E @ keys - W @ targets) ** 2)) for E, W in zip(weights, problem.weights, strict=True))
+
+
+@every
+@few
+@given(seed=SEEDS)
+def test_what_is_kept_moves_less_the_more_it_weighs(name: str, options: dict[str, Any], seed: int) -> None:
+    problem = system(seed)
+    firm = replace(problem, kept=replace(problem.kept, moment=1e4 * problem.kept.moment))
+    drift = [
+        sum(np.linalg.norm(change @ p.kept.rows) ** 2 for change in sizes(p, name, options)) for p in (problem, firm)
+    ]
+    assert drift[1] < drift[0]
+
+
+@every
+def test_half_precision_weights_and_keys_work(name: str, options: dict[str, Any]) -> None:
+    for change in sizes(system(3, dtype=np.float16), name, options):
+        assert np.isfinite(change).all() and np.linalg.norm(change) > 0
+
+
+@every
+def test_rank_is_at_most_what_was_edited(name: str, options: dict[str, Any]) -> None:
+    problem = system(4)
+    method = registry.construct(name, options)
+    keys = sum(block.keys.shape[1] for block in problem.blocks)
+    assert method(problem).stats.rank <= keys * (1 + getattr(method, "epochs", 0))
+
+
+@every
+def test_singular_keys_are_refused_and_never_nan(name: str, options: dict[str, Any]) -> None:
+    problem = system(5, concepts=1, kept=0, ridge=0.0)
+    with pytest.raises(SingularError):
+        registry.construct(name, {**options, "lamb": 0.0})(problem)
+
+
+@every
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_non_finite_input_is_named(name: str, options: dict[str, Any], bad: float) -> None:
+    problem = system(6)
+    keys = problem.blocks[0].keys.copy()
+    keys[0, 0] = bad
+    broken = replace(problem, blocks=(replace(problem.blocks[0], keys=keys), *problem.blocks[1:]))
+    with pytest.raises(NonFiniteError):
+        registry.construct(name, options)(broken)
+
+
+@few
+@given(seed=SEEDS)
+def test_tensor_moves_towards_the_rejection(seed: int) -> None:
+    """With nothing kept and almost no ridge, a `tensor` edit leaves t less its projection on the old value."""
+    problem = replace(system(seed, concepts=1, kept=1), ridge=1e-9)
+    problem = replace(problem, kept=replace(problem.kept, moment=0 * problem.kept.moment))
+    (block,) = problem.blocks
+    for W, change in zip(problem.weights, sizes(problem, "uce", {"technique": "tensor"}), strict=True):
+        old, new = W @ block.keys, W @ block.targets
+        wanted = new - (np.vdot(old, new) / np.vdot(old, old)) * old
+        assert np.allclose((W + change) @ block.keys, wanted, atol=1e-5)
+
+
+def test_strength_is_exact_for_a_linear_method() -> None:
+    whole, half = sizes(system(7), "uce", {}), sizes(system(7, strength=0.5), "uce", {})
+    for one, other in zip(whole, half, strict=True):
+        assert np.allclose(0.5 * one, other, rtol=1e-12, atol=1e-14)
+
+
+def test_rece_layers_and_multiplier_agree() -> None:
+    """The Gram recursion on (d, d) matrices is the reference's loop over every layer."""
+    problem, method = system(8), RECE(epochs=3)
+    weights = [W + D for W, D in zip(problem.weights, changes(UCE()(problem), tuple(problem.weights)), strict=True)]
+    for _ in range(3):
+        gram = sum(W.T @ W for W in weights)
+        cross = sum(W.T @ W0 for W, W0 in zip(weights, problem.weights, strict=True))
+        keys = np.hstack([np.linalg.solve(0.1 * np.eye(len(gram)) + gram, cross @ b.keys) for b in problem.blocks])
+        targets = np.hstack([b.targets for b in problem.blocks])
+        normal = keys @ keys.T + 0.1 * problem.kept.moment + 0.1 * np.eye(len(gram))
+        weights = [W + np.linalg.solve(normal, keys @ (W @ (targets - keys)).T).T for W in weights]
+    for W0, W, found in zip(problem.weights, weights, changes(method(problem), tuple(problem.weights)), strict=True):
+        assert np.allclose(W0 + found, W, rtol=1e-8, atol=1e-10)
