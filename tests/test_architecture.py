@@ -1,4 +1,4 @@
-"""The shape of the code: imports point one way, heavy libraries stay inside functions, the wheel holds the whole tree."""
+"""The shape of the code: imports point one way, heavy libraries stay inside functions, the wheel holds everything."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def factorise(normal: Array) -> Factor:
 
 @dataclass(frozen=True)
 class Multiplier:
-    """I + left right: left (d, k), right (k, d), k = min(m, d); `factor` of G; `residual` |G X - B| / |B| of the solve."""
+    """I + left right: left (d, k), right (k, d), k = min(m, d); `factor` of G; `residual` = |G X - B| / |B|."""
 
     left: Array
     right: Array

@@ -21,7 +21,7 @@ def compose(left: Array, right: Array, next_left: Array, next_right: Array) -> t
 
 @dataclass(frozen=True)
 class Reduced:
-    """`mix` (m, r) with new left = left mix, `right` (r, d), and the share of the edit lost in the metric of `reduce`."""
+    """`mix` (m, r) with new left = left mix, `right` (r, d), and the share of the edit that is lost."""
 
     mix: Array
     right: Array
