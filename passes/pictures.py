@@ -165,7 +165,7 @@ def _unknown(manifest: Manifest, request: Request, field: str, concept: str) -> 
 
 
 def _series(first: Shot, names: Sequence[str], contexts: Sequence[str], count: int) -> Iterator[Shot]:
-    """`count` shots like `first`, or one for each name if these are more: all names in one context, then in the next."""
+    """`count` shots like `first`, or one for each name if these are more: all names in one context, then the next."""
     for number in range(max(count, len(names))):
         context = contexts[number // len(names) % len(contexts)] if contexts else "{}"
         prompt = context.replace("{}", names[number % len(names)])

@@ -1,0 +1,162 @@
+"""The report of a build: everything measured as JSON, and as one HTML page that opens without a server."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from editc import diagnostics as diagnosed
+from editc.diagnostics import Diagnostic
+from editc.ir import Claim, Edit, Picture, Solution, Verified
+from editc.request import Manifest, Request
+
+DIGITS = 9
+"""Significant digits of a figure in report.json: more would differ between machines by the order of a sum."""
+
+
+def as_json(
+    verified: Verified, *, diagnostics: Iterable[Diagnostic] = (), tool: str = "", delta_id: str = ""
+) -> dict[str, Any]:
+    """The whole report as plain JSON values; a figure that is not finite is the text `inf`, `-inf` or `nan`.
+
+    `diagnostics` are the failures and warnings of the build, `tool` its name and version, `delta_id` that of the delta
+    where one was written. Nothing in it depends on time or place: the same build gives the same bytes (see `as_text`).
+    """
+    solution, report = verified.solution, verified.report
+    plan, found = solution.problem.plan, tuple(diagnostics)
+    failed = any(not claim.holds for claim in report.claims) or any(one.is_error for one in found)
+    record = {
+        "report": 1,
+        "status": "failed" if failed else "met",
+        "tool": tool,
+        "delta_id": delta_id,
+        "model": plan.model,
+        "family": {"name": plan.family.name, "title": plan.family.title},
+        "encoder": solution.problem.encoder,
+        "corpus": solution.problem.corpus,
+        "manifest": _manifest(plan.manifest),
+        "claims": [_claim(claim) for claim in report.claims],
+        "edits": [_edit(solution, index, request) for index, request in enumerate(plan.manifest.edits)],
+        "solves": [_solve(solution, group, edit) for group, edit in solution.edits.items()],
+        "sites": [{**row, "why": plan.evidence.get(str(row["name"]), "")} for row in report.sites],
+        "pictures": [_picture(picture) for picture in report.pictures],
+        "diagnostics": [diagnosed.as_json(one) for one in found],
+    }
+    return {name: plain(value) for name, value in record.items()}
+
+
+def as_text(record: Mapping[str, Any]) -> str:
+    """Canonical JSON: sorted keys, an indent of one, a line break at the end."""
+    return json.dumps(record, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_html(verified: Verified, record: Mapping[str, Any]) -> str:
+    """The page for `record` = `as_json(verified, ...)`, with the pictures inside it; it refers to nothing outside."""
+    from importlib.resources import files
+
+    from jinja2 import Environment, StrictUndefined
+
+    from editc import report_page, report_words
+
+    world = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    world.filters |= {name: getattr(report_words, name) for name in report_words.FILTERS}
+    template = world.from_string(files("editc").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    return template.render(record=record, **report_page.page(verified.report.pictures, record))
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON holds it: numpy scalars unwrapped, floats to nine digits, tuples as lists, keys as text."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else str(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return value
+
+
+def _manifest(manifest: Manifest) -> Mapping[str, Any]:
+    return {
+        "name": manifest.source.name,
+        "digest": manifest.digest,
+        "lines": manifest.source.lines,
+        "overrides": len(manifest.source.overrides),
+        "seed": manifest.seed,
+        "preserve": {
+            "concepts": manifest.preserve.concepts,
+            "prompts": len(manifest.preserve.prompts) + len(manifest.kept),
+        },
+    }
+
+
+def _claim(claim: Claim) -> Mapping[str, Any]:
+    record: dict[str, Any] = {"name": claim.name, "value": claim.value, "holds": claim.holds}
+    record |= {name: text for name in ("subject", "unit") if (text := getattr(claim, name))}
+    if claim.bound is not None:
+        record["bound"] = claim.bound
+        if claim.span is not None:
+            record |= {"line": claim.span.line, "column": claim.span.column}
+    return record
+
+
+def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]:
+    """What was asked of one request and what it was given: `keys` are columns, over all its names and contexts."""
+    blocks = [system.blocks[index] for system in solution.problem.systems.values()]
+    method = solution.methods[index] if index < len(solution.methods) else {}
+    return {
+        "kind": request.kind,
+        "concept": request.concept,
+        "also": request.also,
+        "to": request.to,
+        "neutral": solution.problem.plan.family.neutral,
+        "toward": [{"concept": name, "share": share} for name, share in request.toward],
+        "method": method.get("method", ""),
+        "options": method.get("options", {}),
+        "rows": request.keys or "aligned",
+        "asked": request.strength,
+        "strength": solution.strengths[index],
+        "keys": sum(block.keys.shape[1] for block in blocks),
+        "line": place.line if (place := request.at()) else None,
+    }
+
+
+def _solve(solution: Solution, group: str, edit: Edit) -> Mapping[str, Any]:
+    system = solution.problem.systems[group]
+    return {
+        "group": group,
+        "form": edit.form,
+        "sites": sum(site.group == group for site in solution.problem.plan.sites),
+        "keys": sum(block.keys.shape[1] for block in system.blocks),
+        "kept_rows": system.kept.rows.shape[1],
+        "rank": edit.stats.rank,
+        "condition": edit.stats.condition,
+        "residual": edit.stats.residual,
+        "discarded": edit.stats.discarded,
+        "bytes": 4 * sum(factor.size for factor in (*edit.left, *edit.right)),
+        "notes": edit.stats.notes,
+    }
+
+
+def _picture(picture: Picture) -> Mapping[str, Any]:
+    """A picture without its pixels, by their sha256."""
+    return {
+        "concept": picture.concept,
+        "prompt": picture.prompt,
+        "seed": picture.seed,
+        "erased": picture.erased,
+        "before": _digest(picture.before),
+        "after": _digest(picture.after),
+        "shown_before": picture.shown_before,
+        "shown_after": picture.shown_after,
+    }
+
+
+def _digest(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> str:
+    return sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()

@@ -1,0 +1,204 @@
+"""What the HTML report shows, worked out from report.json: the verdict, bounds with bars, lines with marks, albums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from editc.ir import Picture
+from editc.report_plots import Plot, data_uri, plot
+from editc.report_words import TITLES, figure, percent
+
+MOST_PICTURES = 48
+"""Pairs shown of one concept; the others are in report.json."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A claim as a table row: `used` is the share of the bound that is used, None without one."""
+
+    title: str
+    about: str
+    subject: str
+    value: str
+    bound: str
+    used: float | None
+    holds: bool
+    line: int | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A manifest line or a `--set`, which has no `number`: `state` is ok, failed, unmeasured or nothing; `note` says
+    what was measured against it; `index` counts from 1 as the claims do."""
+
+    index: int
+    number: str
+    text: str
+    state: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture before and after, as data URIs; `wrong` when the edit failed on it."""
+
+    prompt: str
+    seed: int
+    before: str
+    after: str
+    shown_before: bool
+    shown_after: bool
+    wrong: bool
+
+
+@dataclass(frozen=True)
+class Album:
+    """The pictures of one concept: `kind` is erased, moderated or kept; counts are over all, `pairs` may be fewer."""
+
+    concept: str
+    kind: str
+    count: int
+    shown_before: int
+    shown_after: int
+    wrong: int
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The headline: `state` is met, failed or open (nothing was bounded)."""
+
+    state: str
+    title: str
+    broken: tuple[Row, ...] = ()
+
+
+def page(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Everything that the template names, besides `record` itself."""
+    claims = record["claims"]
+    drift = next((claim.get("bound") for claim in claims if claim["name"] == "preserve_drift"), None)
+    return {
+        "verdict": verdict(record),
+        "bounds": [_row(claim) for claim in claims if "bound" in claim],
+        "others": [_row(claim) for claim in claims if "bound" not in claim],
+        "lines": tuple(lines(record)),
+        "albums": tuple(albums(pictures, record)),
+        "plots": _plots(record["sites"], drift),
+        "unchanged": [site["name"] for site in record["sites"] if not site["changed"]],
+        "residuals": _by_subject(record, "erase_residual"),
+        "total_bytes": sum(solve["bytes"] for solve in record["solves"]),
+    }
+
+
+def verdict(record: Mapping[str, Any]) -> Verdict:
+    """`6 of 6 constraints met`, or how many are not and which."""
+    bounded = [claim for claim in record["claims"] if "bound" in claim]
+    broken = [claim for claim in bounded if not claim["holds"]]
+    if broken:
+        title = f"{len(broken)} of {_many(len(bounded), 'constraint')} not met"
+        return Verdict("failed", title, tuple(_row(claim) for claim in broken))
+    if record["status"] == "failed":
+        return Verdict("failed", "The build failed")
+    if not bounded:
+        return Verdict("open", "Measured; no constraint was set")
+    return Verdict("met", "The constraint is met" if len(bounded) == 1 else f"All {len(bounded)} constraints met")
+
+
+def lines(record: Mapping[str, Any]) -> Iterator[Line]:
+    """The manifest, each line with what was measured against a bound that stands in it."""
+    texts, overrides = record["manifest"]["lines"], record["manifest"]["overrides"]
+    claims = [claim for claim in record["claims"] if "line" in claim]
+    missed = {one.get("line"): one for one in record["diagnostics"] if one["code"] == "E506"}
+    end = len(texts) - overrides
+    for number, text in enumerate(texts, 1):
+        if number == end and not text:
+            continue
+        mine = [claim for claim in claims if claim["line"] == number]
+        state = "" if not mine else "ok" if all(claim["holds"] for claim in mine) else "failed"
+        worst = _worst(mine)
+        named = len(worst) > 1
+        note = ", ".join(f"{claim['name']} " * named + _value(claim, "value") for claim in worst)
+        if number in missed:
+            state, note = state or "unmeasured", ", ".join(filter(None, (note, "not measured")))
+        yield Line(number, str(number) if number <= end else "", text, state, note)
+
+
+def albums(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Iterator[Album]:
+    """The pictures by concept, in the order in which they were painted."""
+    moderated = {edit["concept"] for edit in record["edits"] if edit["kind"] == "moderate"}
+    groups: dict[tuple[str, str], list[Picture]] = {}
+    for picture in pictures:
+        kind = "erased" if picture.erased else "moderated" if picture.concept in moderated else "kept"
+        groups.setdefault((picture.concept, kind), []).append(picture)
+    for (concept, kind), mine in groups.items():
+        wrong = [one for one in mine if _wrong(one, kind)]
+        right = [one for one in mine if not _wrong(one, kind)]
+        chosen = mine if len(mine) <= MOST_PICTURES else [*wrong, *right][:MOST_PICTURES]
+        before, after = sum(one.shown_before for one in mine), sum(one.shown_after for one in mine)
+        yield Album(concept, kind, len(mine), before, after, len(wrong), tuple(_pair(one, kind) for one in chosen))
+
+
+def _row(claim: Mapping[str, Any]) -> Row:
+    title, about = TITLES.get(claim["name"], (claim["name"], ""))
+    bound = claim.get("bound")
+    return Row(
+        title,
+        about,
+        claim.get("subject", ""),
+        _value(claim, "value"),
+        "" if bound is None else _value(claim, "bound"),
+        None if bound is None else _used(float(claim["value"]), float(bound)),
+        claim["holds"],
+        claim.get("line"),
+    )
+
+
+def _used(value: float, bound: float) -> float:
+    """value / bound, for a bar: at most 10, which also stands for what is no number and for anything above 0."""
+    if not isfinite(value):
+        return 10.0
+    return min(max(value, 0.0) / bound, 10.0) if bound > 0 else 10.0 * (value > bound)
+
+
+def _value(claim: Mapping[str, Any], key: str) -> str:
+    return percent(claim[key]) if claim.get("unit") == "share" else figure(claim[key])
+
+
+def _worst(claims: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of claims that answer one bound the greatest: `erase_residual` has one for each concept."""
+    worst: dict[str, Mapping[str, Any]] = {}
+    for claim in claims:
+        if claim["name"] not in worst or float(claim["value"]) > float(worst[claim["name"]]["value"]):
+            worst[claim["name"]] = claim
+    return list(worst.values())
+
+
+def _by_subject(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return {claim.get("subject", ""): claim["value"] for claim in record["claims"] if claim["name"] == name}
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
+def _wrong(picture: Picture, kind: str) -> bool:
+    if kind == "moderated":
+        return False
+    return picture.shown_after if kind == "erased" else picture.shown_before and not picture.shown_after
+
+
+def _pair(one: Picture, kind: str) -> Pair:
+    images = data_uri(one.before), data_uri(one.after)
+    return Pair(one.prompt, one.seed, *images, one.shown_before, one.shown_after, _wrong(one, kind))
+
+
+def _plots(sites: Sequence[Mapping[str, Any]], bound: float | None) -> tuple[Plot, ...]:
+    if not sites:
+        return ()
+    return (
+        plot(sites, "relative_change", "Relative change of each matrix", None),
+        plot(sites, "drift", "Drift of the preserved prompts", bound),
+    )

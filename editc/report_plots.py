@@ -1,0 +1,148 @@
+"""What the HTML report draws: one bar a matrix as coordinates for an inline SVG, and pictures as PNG data URIs."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from math import floor, isfinite, log10
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+WIDTH, HEIGHT = 540.0, 210.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 8.0, 14.0, 34.0
+LARGEST = 160
+"""Longest side of a picture in the report, in pixels; larger ones are reduced."""
+LETTER = 6.3
+"""Width of a letter of the axis, roughly: a block's name is left out where it has no room."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One matrix: `role` picks its colour, `title` is its tooltip, `over` says that it is above the bound."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    role: str
+    title: str
+    over: bool
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place on an axis with its text."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Band:
+    """A run of matrices of the same block, shaded in turn; `text` is empty where it would not fit."""
+
+    x: float
+    width: float
+    text: str
+    shaded: bool
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A bar chart, ready to be written: every coordinate is in a box of WIDTH x HEIGHT."""
+
+    title: str
+    summary: str
+    bars: tuple[Bar, ...]
+    ticks: tuple[Mark, ...]
+    bands: tuple[Band, ...]
+    roles: tuple[str, ...]
+    bound: Mark | None
+    beyond: str
+    box: tuple[float, float, float, float] = (LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM)
+    size: tuple[float, float] = (WIDTH, HEIGHT)
+
+
+def plot(sites: Sequence[Mapping[str, Any]], key: str, title: str, bound: float | None) -> Plot:
+    """`key` of every site from left to right; a bound far above all of them is named and not drawn."""
+    values = [float(site[key]) for site in sites]
+    finite = [value for value in values if isfinite(value)] or [0.0]
+    near = bound is not None and bound <= 4 * max(finite)
+    ticks, top = _scale(max([*finite, bound or 0.0]) if near else max(finite))
+    worst = sites[int(np.argmax(values))]
+    return Plot(
+        title,
+        f"largest {max(values):.3g} at {worst['name']}",
+        tuple(_bars(sites, values, top, bound)),
+        tuple(Mark(_y(tick, top), f"{tick:g}") for tick in ticks),
+        tuple(_bands(sites)),
+        tuple(dict.fromkeys(str(site["role"]) for site in sites)),
+        Mark(_y(bound, top), f"bound {bound:g}") if near and bound is not None else None,
+        "" if near or bound is None else f"bound {bound:g}, above the scale",
+    )
+
+
+def data_uri(pixels: NDArray[np.uint8]) -> str:
+    """A picture (h, w, 3) as a PNG inside a data URI."""
+    from PIL import Image
+
+    image, file = Image.fromarray(pixels), BytesIO()
+    image.thumbnail((LARGEST, LARGEST))
+    image.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + b64encode(file.getvalue()).decode()
+
+
+def block_of(name: str) -> str:
+    """`up_blocks.1` of `up_blocks.1.attentions.0...`, `mid_block` of `mid_block.attentions.0...`; without `block`."""
+    first, _, rest = name.partition(".")
+    number = rest.partition(".")[0]
+    short = first.removesuffix("_blocks").removesuffix("_block") or first
+    return f"{short} {number}" if number.isdigit() else short
+
+
+def _scale(largest: float) -> tuple[list[float], float]:
+    """Ticks at 1, 2 or 5 times a power of ten, about four of them, and the top of the axis."""
+    if largest <= 0:
+        return [0.0], 1.0
+    power = 10.0 ** floor(log10(largest / 4))
+    step = next(times * power for times in (1, 2, 5, 10) if largest / (times * power) <= 4.5)
+    count = floor(largest / step + 1e-9)
+    return [float(f"{step * i:.6g}") for i in range(count + 1)], largest * 1.06
+
+
+def _y(value: float, top: float) -> float:
+    return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - min(max(value / top, 0.0), 1.0)), 2)
+
+
+def _slot(count: int) -> float:
+    return (WIDTH - LEFT - RIGHT) / count
+
+
+def _bars(
+    sites: Sequence[Mapping[str, Any]], values: Sequence[float], top: float, bound: float | None
+) -> Iterator[Bar]:
+    slot = _slot(len(sites))
+    gap = min(0.22 * slot, 5.0)
+    width = round(min(slot - gap, 26.0), 2)
+    for index, (site, value) in enumerate(zip(sites, values, strict=True)):
+        y = _y(value if isfinite(value) else top, top)
+        x = round(LEFT + slot * (index + 0.5) - width / 2, 2)
+        over = bound is not None and not value <= bound
+        text = f"{site['name']}: {value:.4g}"
+        yield Bar(x, y, width, round(HEIGHT - BOTTOM - y, 2), str(site["role"]), text, over)
+
+
+def _bands(sites: Sequence[Mapping[str, Any]]) -> Iterator[Band]:
+    """Neighbours whose names begin alike."""
+    slot, start = _slot(len(sites)), 0
+    names = [block_of(str(site["name"])) for site in sites]
+    ends = [i for i in range(1, len(names) + 1) if i == len(names) or names[i] != names[i - 1]]
+    for number, end in enumerate(ends):
+        width = round(slot * (end - start), 2)
+        text = names[start] if len(names[start]) * LETTER <= width else ""
+        yield Band(round(LEFT + slot * start, 2), width, text, number % 2 == 1)
+        start = end

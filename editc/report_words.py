@@ -1,0 +1,84 @@
+"""How the HTML report says things: names of the measurements, numbers for people, diagnostics with code in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup, escape
+
+FILTERS = ("dotted", "figure", "percent", "size", "steady", "ticked")
+"""The functions below that the template uses."""
+
+TITLES: Mapping[str, tuple[str, str]] = {
+    "erase_residual": (
+        "Erase residual",
+        "how much of the concept is left in the edited outputs; 1 is no edit, 0 all gone",
+    ),
+    "preserve_drift": ("Preserve drift", "how far the outputs of preserved prompts moved, at the worst matrix"),
+    "unconditional_drift": (
+        "Unconditional drift",
+        "how far the outputs of the empty prompt moved, at the worst matrix",
+    ),
+    "rank": ("Rank", "the largest rank of any part of the delta"),
+    "changed": ("Matrices changed", "how many hold at least one value that differs once stored"),
+    "condition": ("Condition number", "of the solved system; above 1e14 it would have been refused"),
+    "solve_residual": ("Solve residual", "relative error of the factorisation"),
+    "discarded": ("Discarded", "share of the edit given up for a lower rank"),
+    "erased": ("Still shown", "share of the pictures after the edit that show the erased concept"),
+    "shown_before": ("Shown before", "the control: the same share before the edit"),
+    "kept_loss": ("Kept concepts lost", "share of pictures showing their preserved concept, before less after"),
+    "toward_before": ("Share before", "pictures of the moderated concept that show this one"),
+    "toward_after": ("Share after", "pictures of the moderated concept that show this one"),
+}
+
+
+def figure(value: Any) -> str:
+    """A number for people: whole ones whole, others with three digits, large and small ones with a power of ten."""
+    if value is None or isinstance(value, str):
+        return value or "\N{EN DASH}"
+    number = float(value)
+    if number == 0 or (number.is_integer() and abs(number) < 1e6):
+        return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "\N{MINUS SIGN}")
+    if 1e-3 <= abs(number) < 1e6:
+        text = f"{number:.3g}" if abs(number) < 1000 else f"{number:.0f}"
+        return text.replace("-", "\N{MINUS SIGN}")
+    mantissa, _, power = f"{number:.2g}".partition("e")
+    raised = str(int(power or 0)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa}\N{MULTIPLICATION SIGN}10{raised}".replace("-", "\N{MINUS SIGN}")
+
+
+def steady(value: Any) -> str:
+    """`figure` for a column: three digits even where the last is a nought."""
+    if isinstance(value, str) or not 1e-3 <= abs(value) < 100:
+        return figure(value)
+    return f"{value:#.3g}".replace("-", "\N{MINUS SIGN}")
+
+
+def dotted(name: str) -> Markup:
+    """A parameter name, escaped, that may break after its dots."""
+    return Markup(".<wbr>").join(escape(part) for part in name.split("."))
+
+
+def percent(value: Any) -> str:
+    """A share as per cent, with one decimal where it has any."""
+    if isinstance(value, str):
+        return value
+    text = f"{100 * value:.1f}".removesuffix(".0")
+    return ("0" if text == "-0" else text.replace("-", "\N{MINUS SIGN}")) + "\N{NARROW NO-BREAK SPACE}%"
+
+
+def ticked(text: str) -> Markup:
+    """A message of a diagnostic, escaped, with what stands in backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that gives one to three digits before the point."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.3g}\N{NARROW NO-BREAK SPACE}{unit}"
+    return f"{count}\N{NARROW NO-BREAK SPACE}B"
