@@ -11,33 +11,30 @@ enough to spoil a hash.)
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.ir import Array, Factors
+Array: TypeAlias = NDArray[np.float64]
+Real: TypeAlias = NDArray[np.floating]
 
 _BLOCK = 1 << 15
 """Elements of the running sum at a time: it and its scratch (512 kB) stay in the second-level cache."""
 
 
-def patched(W: Array, factors: Factors, k: int) -> Array:
+def patched(W: Array, form: str, left: Real, right: Real | None = None) -> Array:
     """The edited weight in float64, before its rounding to the stored dtype.
 
-    W: (rows, d_in), all rows of site `factors.sites[k]` or, unless the form is dense, any of them for `shared`.
+    W: (rows, d_in), the whole matrix or some of its rows, then with the same rows of a left that has them.
+    left: (d_in, r) for `shared`, (rows, r) for `low-rank`, (rows, d_in) for `dense`. right: (r, d_in), unless dense.
     """
-    if factors.form == "dense":
-        return W + factors.left[k].astype(np.float64)
-    right = factors.right[k if len(factors.right) > 1 else 0]
-    left = product(W, factors.left[0]) if factors.form == "shared" else factors.left[k]
-    return W + product(left, right)
+    if form == "dense" or right is None:
+        return W + left.astype(np.float64)
+    return W + product(product(W, left) if form == "shared" else left, right)
 
 
-def patched_as_stored(stored: Array, transposed: bool, factors: Factors, k: int) -> Array:
-    """`patched` for a tensor as the file holds it: (d_in, d_out) when `transposed`, else (d_out, d_in)."""
-    return np.ascontiguousarray(patched(stored.T, factors, k).T) if transposed else patched(stored, factors, k)
-
-
-def product(A: NDArray[np.floating], B: NDArray[np.floating]) -> Array:
+def product(A: Real, B: Real) -> Array:
     """A B in float64, summed in ascending order of the inner index. A: (n, m), B: (m, p) -> (n, p)."""
     n, p = A.shape[0], B.shape[1]
     total = np.zeros((n, p))
@@ -48,7 +45,7 @@ def product(A: NDArray[np.floating], B: NDArray[np.floating]) -> Array:
     return total
 
 
-def _accumulate(total: Array, A: NDArray[np.floating], B: NDArray[np.floating]) -> None:
+def _accumulate(total: Array, A: Real, B: Real) -> None:
     """Adds A B to `total` in place, one inner index at a time."""
     columns = np.ascontiguousarray(A.T, np.float64)
     scratch = np.empty_like(total)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from editc.formats import tensors
-from editc.formats.arithmetic import patched_as_stored
+from editc.formats.arithmetic import patched
 from editc.ir import Array, Factors, Site, SiteRecord
 
 RECORDED = ("F32", "F16", "BF16")
@@ -37,3 +39,17 @@ def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int) -> byte
     """The edited tensor's bytes from its stored bytes: float64 arithmetic, one rounding to the same dtype."""
     stored = tensors.decode(raw, dtype, stored_shape(site))
     return tensors.encode(patched_as_stored(stored, site.transposed, factors, k), dtype)
+
+
+def patched_site(W: Array, factors: Factors, k: int) -> Array:
+    """The edited weight of site `factors.sites[k]`, (d_out, d_in), in float64."""
+    left = factors.left[0 if factors.form == "shared" else k]
+    right = factors.right[k if len(factors.right) > 1 else 0] if factors.right else None
+    return patched(W, factors.form, left, right)
+
+
+def patched_as_stored(stored: Array, transposed: bool, factors: Factors, k: int) -> Array:
+    """`patched_site` for a tensor as the file holds it: (d_in, d_out) when `transposed`, else (d_out, d_in)."""
+    if not transposed:
+        return patched_site(stored, factors, k)
+    return np.ascontiguousarray(patched_site(stored.T, factors, k).T)

@@ -9,11 +9,12 @@ import hashlib
 from collections.abc import Mapping
 from math import prod
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.ir import Array
+Array: TypeAlias = NDArray[np.float64]
 
 BITS: Mapping[str, int] = MappingProxyType(
     {
@@ -53,6 +54,11 @@ def encode(values: Array, dtype: str) -> bytes:
         return _to_bfloat16(values).astype("<u2").tobytes()
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return values.astype(_NUMPY[dtype]).tobytes()
+
+
+def rounded(values: Array, dtype: str) -> Array:
+    """`values` as they are once stored in `dtype`, in float64."""
+    return decode(encode(values, dtype), dtype, values.shape)
 
 
 def is_finite(raw: bytes, dtype: str) -> bool:

@@ -33,10 +33,9 @@ import editc.diagnostics
 from editc.diagnostics import EditcError
 from editc.formats import delta_json, tensors
 from editc.formats.apply import apply, plan_apply
-from editc.formats.arithmetic import patched_as_stored
 from editc.formats.checkpoint import open_model
 from editc.formats.inspect import inspect
-from editc.formats.records import RECORDED, site_record
+from editc.formats.records import RECORDED, patched_as_stored, site_record
 from editc.formats.safetensors_delta import KEY, from_bytes, is_delta, read_delta, to_bytes, write_delta
 from editc.ir import Delta, Factors, Form, Site
 
