@@ -12,7 +12,7 @@ import numpy as np
 
 from editc import diagnostics as diagnosed
 from editc.diagnostics import Diagnostic
-from editc.ir import Claim, Edit, Picture, Solution, Verified
+from editc.ir import Claim, Delta, Edit, Picture, Solution, Verified
 from editc.request import Manifest, Request
 
 DIGITS = 9
@@ -20,21 +20,24 @@ DIGITS = 9
 
 
 def as_json(
-    verified: Verified, *, diagnostics: Iterable[Diagnostic] = (), tool: str = "", delta_id: str = ""
+    verified: Verified, delta: Delta | None = None, *, diagnostics: Iterable[Diagnostic] | None = None, tool: str = ""
 ) -> dict[str, Any]:
     """The whole report as plain JSON values; a figure that is not finite is the text `inf`, `-inf` or `nan`.
 
-    `diagnostics` are the failures and warnings of the build, `tool` its name and version, `delta_id` that of the delta
-    where one was written. Nothing in it depends on time or place: the same build gives the same bytes (see `as_text`).
+    `delta` is what was written, None where a bound is broken; `diagnostics` are those of the build, left out: the
+    failures and warnings of verify. Nothing depends on time or place: the same build gives the same bytes (`as_text`).
     """
+    from editc.passes.verify import failures, warnings
+
     solution, report = verified.solution, verified.report
-    plan, found = solution.problem.plan, tuple(diagnostics)
+    plan = solution.problem.plan
+    found = tuple((*failures(verified), *warnings(verified)) if diagnostics is None else diagnostics)
     failed = any(not claim.holds for claim in report.claims) or any(one.is_error for one in found)
     record = {
         "report": 1,
         "status": "failed" if failed else "met",
-        "tool": tool,
-        "delta_id": delta_id,
+        "tool": tool or (delta.tool if delta else ""),
+        "delta_id": delta.delta_id if delta else "",
         "model": plan.model,
         "family": {"name": plan.family.name, "title": plan.family.title},
         "encoder": solution.problem.encoder,
@@ -109,7 +112,7 @@ def _claim(claim: Claim) -> Mapping[str, Any]:
 def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]:
     """What was asked of one request and what it was given: `keys` are columns, over all its names and contexts."""
     blocks = [system.blocks[index] for system in solution.problem.systems.values()]
-    method = solution.methods[index] if index < len(solution.methods) else {}
+    method = solution.methods[index]
     return {
         "kind": request.kind,
         "concept": request.concept,
@@ -117,8 +120,8 @@ def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]
         "to": request.to,
         "neutral": solution.problem.plan.family.neutral,
         "toward": [{"concept": name, "share": share} for name, share in request.toward],
-        "method": method.get("method", ""),
-        "options": method.get("options", {}),
+        "method": method["method"],
+        "options": method["options"],
         "rows": request.keys or "aligned",
         "asked": request.strength,
         "strength": solution.strengths[index],

@@ -23,6 +23,8 @@ LEVELS = (
     ("editc.manifests", "editc.encoders", "editc.dump", "editc.demo"),
     ("editc.painter", "editc.detectors"),
     ("editc.passes", "editc.formats"),
+    ("editc.report_plots", "editc.report_words"),
+    ("editc.report_page",),
     ("editc.session", "editc.pipeline", "editc.recheck", "editc.report"),
     ("editc.api",),
     ("editc.show", "editc.terminal"),

@@ -99,7 +99,8 @@ def solved(problem: Problem, left: Array, right: Array, form: Form = "shared", *
     """The solution with one shared (or, for lists, per-site) pair of factors."""
     lefts = tuple(left) if left.ndim == 3 else (left,)
     edit = Edit(form, lefts, (right,), replace(Stats(10.0, 1e-12, len(right)), **stats))
-    return Solution(problem, {"text": edit}, ({"method": "uce", "options": {}},), (1.0,))
+    count = len(problem.plan.manifest.edits)
+    return Solution(problem, {"text": edit}, ({"method": "uce", "options": {}},) * count, (1.0,) * count)
 
 
 def exact(problem: Problem, strength: float = 1.0) -> Solution:
