@@ -122,7 +122,8 @@ def _written(built: Built, out: Path) -> Built:
         (out / DELTA).unlink(missing_ok=True)
     else:
         delta = write_delta(delta, out / DELTA)
-    record = report.as_json(built.verified, delta)
+    found = (*built.failures, *built.warnings)
+    record = report.as_json(built.verified, delta, diagnostics=found, tool=tool())
     replace_file(out / REPORT, report.as_text(record).encode())
     replace_file(out / PAGE, report.as_html(built.verified, record).encode())
     names = ([DELTA] if delta else []) + [REPORT, PAGE]

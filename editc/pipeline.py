@@ -19,7 +19,7 @@ class Pass(Protocol):
 
     name: ClassVar[str]
 
-    def __call__(self, unit: Any, ctx: Context) -> Any:
+    def __call__(self, unit: Any, ctx: Context, /) -> Any:
         """The next value; raises EditcError for what the user must mend."""
 
 

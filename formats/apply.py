@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from editc.diagnostics import EditcError, fail
-from editc.formats import files, journal, outputs, tensors
+from editc.formats import files, journal, outputs
 from editc.formats.checkpoint import Model, read_range
 from editc.formats.journal_record import Entry, Range
 from editc.formats.plan import ApplyPlan, Target, plan_apply
-from editc.formats.records import edited
+from editc.numerics import dtypes
+from editc.records import edited
 
 __all__ = ["Applied", "ApplyPlan", "Reverted", "Target", "apply", "plan_apply", "revert"]
 
@@ -82,16 +83,16 @@ def revert(model: Model) -> Reverted:
 def result_bytes(target: Target, raw: bytes) -> bytes:
     """The edited tensor from its base bytes, checked against the plan. Raises E626, E627, E628."""
     name, dtype = target.record.site.name, target.tensor.dtype
-    if tensors.sha256(raw) != target.base:
+    if dtypes.sha256(raw) != target.base:
         help_text = "something else writes to it; run the command again when that is done"
         raise fail(
             "E628", f"tensor '{name}' changed after it was checked", place=str(target.tensor.file), help=help_text
         )
     result = edited(raw, dtype, target.record.site, target.factors, target.k)
-    if not tensors.is_finite(result, dtype):
+    if not dtypes.is_finite(result, dtype):
         message = f"the edited tensor '{name}' would hold values that {dtype} cannot, or the base holds NaN or infinity"
         raise fail("E626", message, place=str(target.tensor.file), help="apply it to a copy in F32 or BF16")
-    if target.result and tensors.sha256(result) != target.result:
+    if target.result and dtypes.sha256(result) != target.result:
         message = f"the result for '{name}' is not the one that the delta records, though the base is"
         raise fail("E627", message, help="do not use the result; this is a fault of editc or of this machine's memory")
     return result
@@ -121,7 +122,7 @@ def _write_copy(plan: ApplyPlan, copy: Path, name: str) -> Sequence[Range]:
         file = copy if name else copy / tensor.file.relative_to(plan.model.path)
         result = result_bytes(target, read_range(file, tensor.offset, tensor.nbytes))
         files.write_at(file, tensor.offset, result)
-        ranges.append(_range(target, tensors.sha256(result), name or file.relative_to(copy).as_posix(), 0))
+        ranges.append(_range(target, dtypes.sha256(result), name or file.relative_to(copy).as_posix(), 0))
     _check_moved(plan, ranges)
     return ranges
 
@@ -158,7 +159,7 @@ def _steps(plan: ApplyPlan, history: journal.History) -> Iterator[tuple[Range, b
         tensor = target.tensor
         raw = read_range(tensor.file, tensor.offset, tensor.nbytes)
         name = tensor.file.relative_to(history.root).as_posix()
-        result = tensors.sha256(result_bytes(target, raw))
+        result = dtypes.sha256(result_bytes(target, raw))
         ranges.append(_range(target, result, name, sum(part.nbytes for part in ranges)))
         yield ranges[-1], raw
     _check_moved(plan, ranges)
@@ -212,7 +213,7 @@ def _check_moved(plan: ApplyPlan, ranges: Sequence[Range]) -> None:
 
 def _check_unchanged(entry: Entry, history: journal.History) -> None:
     for part in entry.ranges:
-        now = tensors.sha256(read_range(history.root / part.file, part.offset, part.nbytes))
+        now = dtypes.sha256(read_range(history.root / part.file, part.offset, part.nbytes))
         if now not in (part.base, part.result):
             message = f"tensor '{part.name}' was changed after the edit; restoring it would lose that change"
             raise fail("E636", message, place=part.file, help="undo the later change first, or fetch the base again")

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from editc.diagnostics import fail
-from editc.formats import folders, places, tensors
+from editc.formats import folders, places
 from editc.formats.header import Header, read_header
 from editc.ir import Array
+from editc.numerics import dtypes
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,15 @@ class Checkpoint:
     def read(self, name: str) -> Array:
         """The tensor in float64, exact."""
         tensor = self.where(name)
-        if tensor.dtype not in tensors.EDITABLE:
-            known = ", ".join(tensors.EDITABLE)
+        if tensor.dtype not in dtypes.EDITABLE:
+            known = ", ".join(dtypes.EDITABLE)
             raise fail(
                 "E616",
                 f"tensor '{name}' is stored as {tensor.dtype}; editc reads and edits {known}",
                 place=str(tensor.file),
                 help="edit the weights before they are quantised, then quantise the result",
             )
-        return tensors.decode(self.raw(name), tensor.dtype, tensor.shape)
+        return dtypes.decode(self.raw(name), tensor.dtype, tensor.shape)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.diagnostics import Diagnostic, EditcError
-from editc.formats.tensors import EDITABLE
 from editc.ir import Delta, Factors, Site, SiteRecord
+from editc.numerics.dtypes import EDITABLE
 
 _FACTOR_COUNTS = {
     "shared": "one left and one right",

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from editc.diagnostics import fail
-from editc.formats import tensors
 from editc.formats.checkpoint import Checkpoint, Model, open_component, open_model
 from editc.formats.folders import has_safetensors, subfolders
 from editc.formats.header import strict_json
+from editc.numerics import dtypes
 
 _MEANINGFUL = ("hidden_act", "num_attention_heads", "layer_norm_eps")
 """Settings that change an encoder's output without changing any tensor; the rest of config.json is bookkeeping."""
@@ -26,7 +26,7 @@ def fingerprint(checkpoint: Checkpoint, edited: Iterable[str] = ()) -> str:
     So a plan says exactly which weights it was made for, and no more is read than will be edited.
     """
     table = [[name, checkpoint.dtype(name), list(checkpoint.shape(name))] for name in checkpoint.names()]
-    hashes = {name: tensors.sha256(checkpoint.raw(name)) for name in sorted(set(edited))}
+    hashes = {name: dtypes.sha256(checkpoint.raw(name)) for name in sorted(set(edited))}
     return _digest(["editc-component-1", table, hashes])
 
 
@@ -56,7 +56,7 @@ def _weights(folder: Path) -> Any:
     rows = [
         [name, list(checkpoint.shape(name)), _half_digest(checkpoint, name)]
         for name in checkpoint.names()
-        if checkpoint.dtype(name) in tensors.EDITABLE
+        if checkpoint.dtype(name) in dtypes.EDITABLE
     ]
     config = _settings(folder / "config.json")
     inner = config.get("text_config", config)
@@ -69,8 +69,8 @@ def _half_digest(checkpoint: Checkpoint, name: str) -> str:
         with np.errstate(over="ignore", under="ignore"):
             raw = np.frombuffer(raw, "<f4").astype("<f2").tobytes()
     elif dtype != "F16":
-        raw = tensors.encode(tensors.decode(raw, dtype, checkpoint.shape(name)), "F16")
-    return tensors.sha256(raw)
+        raw = dtypes.encode(dtypes.decode(raw, dtype, checkpoint.shape(name)), "F16")
+    return dtypes.sha256(raw)
 
 
 def _vocabulary(folder: Path) -> Any:
@@ -85,7 +85,7 @@ def _vocabulary(folder: Path) -> Any:
         return [inner.get("vocab"), pairs]
     skipped = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in skipped)
-    return {path.name: tensors.sha256(_bytes(path)) for path in files}
+    return {path.name: dtypes.sha256(_bytes(path)) for path in files}
 
 
 def _settings(path: Path) -> dict[str, Any]:

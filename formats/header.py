@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from editc.diagnostics import EditcError, fail
-from editc.formats.tensors import BITS, nbytes
+from editc.numerics.dtypes import BITS, nbytes
 
 MAX_HEADER = 100_000_000
 """Bytes of JSON at most: the limit of the safetensors library, which keeps a lying length from eating the memory."""

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from editc.diagnostics import EditcError, fail
-from editc.formats import files, tensors
+from editc.formats import files
 from editc.formats.checkpoint import Model, read_range
 from editc.formats.header import read_header
 from editc.formats.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
+from editc.numerics import dtypes
 
 FOLDER = ".editc"
 
@@ -126,7 +127,7 @@ def sweep(history: History) -> bool:
 def old_bytes(entry: Entry, part: Range) -> bytes:
     """The bytes that a range had before. Raises E635 when what was stored is not what was hashed."""
     raw = read_range(entry.folder / UNDO, part.undo, part.nbytes)
-    if tensors.sha256(raw) != part.base:
+    if dtypes.sha256(raw) != part.base:
         raise broken(f"the stored bytes of '{part.name}' do not have their sha256", entry.folder)
     return raw
 
@@ -144,7 +145,7 @@ def check_files(entry: Entry, history: History) -> None:
 
 
 def _is_restored(file: Path, part: Range) -> bool:
-    return tensors.sha256(read_range(file, part.offset, part.nbytes)) == part.base
+    return dtypes.sha256(read_range(file, part.offset, part.nbytes)) == part.base
 
 
 def _noting(steps: Iterable[tuple[Range, bytes]], ranges: list[Range]) -> Iterator[bytes]:
@@ -156,7 +157,7 @@ def _noting(steps: Iterable[tuple[Range, bytes]], ranges: list[Range]) -> Iterat
 def _mark(file: Path) -> Mark:
     state = file.stat()
     header = read_range(file, 0, read_header(file).data)
-    return Mark(state.st_size, tensors.sha256(header), state.st_mtime_ns)
+    return Mark(state.st_size, dtypes.sha256(header), state.st_mtime_ns)
 
 
 def _next_name(history: History, deltas: Sequence[Mapping[str, Any]]) -> str:

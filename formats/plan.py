@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.formats import journal, tensors
+from editc.formats import journal
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.fingerprint import encoder_fingerprint
 from editc.formats.journal_record import Entry
-from editc.formats.records import stored_shape
 from editc.ir import Array, Delta, Factors, SiteRecord
+from editc.numerics import dtypes
+from editc.records import stored_shape
 
 State = Literal["already", "unchanged", "exact", "cast", "relative", "refused"]
 Tier = Literal["exact", "cast", "relative"]
@@ -103,7 +104,7 @@ def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[st
 
     `recorded` are results that this delta is known to have had on this very model.
     """
-    now, dtype = tensors.sha256(raw), tensor.dtype
+    now, dtype = dtypes.sha256(raw), tensor.dtype
     base, result = record.base.get(dtype, ""), record.result.get(dtype, "")
     if now == base == result:
         return "unchanged", result
@@ -111,17 +112,17 @@ def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[st
         return "already", now
     if now == base:
         return ("exact" if dtype == record.site.dtype else "cast"), result
-    return _match_cast(record, dtype, tensors.decode(raw, dtype, tensor.shape)), ""
+    return _match_cast(record, dtype, dtypes.decode(raw, dtype, tensor.shape)), ""
 
 
 def _match_cast(record: SiteRecord, dtype: str, values: Array) -> State:
     """The same weights one conversion away: back to a narrower dtype without loss (they were widened), or to the
     dtype that the delta was made for (the user has the wider original)."""
     for other in sorted(record.base.keys() - {dtype}):
-        raw = tensors.encode(values, other)
-        lossless = bool((tensors.decode(raw, other, values.shape) == values).all())
+        raw = dtypes.encode(values, other)
+        lossless = bool((dtypes.decode(raw, other, values.shape) == values).all())
         if (lossless or other == record.site.dtype) and record.result[other] != record.base[other]:
-            digest = tensors.sha256(raw)
+            digest = dtypes.sha256(raw)
             if digest in (record.result[other], record.base[other]):
                 return "already" if digest == record.result[other] else "cast"
     return "refused"
@@ -153,28 +154,28 @@ def _targets(
             state, result = match(record, tensor, raw, known.get((site.component, site.name), frozenset()))
             if state == "refused" and allow_finetune:
                 state = "relative"
-            yield Target(record, factors, k, delta.delta_id, tensor, state, tensors.sha256(raw), result)
+            yield Target(record, factors, k, delta.delta_id, tensor, state, dtypes.sha256(raw), result)
 
 
 def _misfits(delta: Delta, opened: Mapping[str, Checkpoint]) -> Iterator[Diagnostic]:
-    missing, shapes, dtypes = [], [], []
+    missing, shapes, kinds = [], [], []
     for record in delta.sites:
         site, checkpoint = record.site, opened[record.site.component]
         if site.name not in checkpoint.tensors:
             missing.append(site.name)
         elif checkpoint.shape(site.name) != stored_shape(site):
             shapes.append(f"{site.name}: {stored_shape(site)} in the delta, {checkpoint.shape(site.name)} in the model")
-        elif checkpoint.dtype(site.name) not in tensors.EDITABLE:
-            dtypes.append(f"{site.name}: {checkpoint.dtype(site.name)}")
+        elif checkpoint.dtype(site.name) not in dtypes.EDITABLE:
+            kinds.append(f"{site.name}: {checkpoint.dtype(site.name)}")
     n = len(delta.sites)
     if missing:
         help_text = "is this the right component, and does the file use the diffusers or transformers names?"
         yield _many("E620", "target tensors are not in the model", missing, n, help_text)
     if shapes:
         yield _many("E621", "target tensors have another shape", shapes, n, "the delta is for another architecture")
-    if dtypes:
+    if kinds:
         help_text = "edit the weights before they are quantised, then quantise the result"
-        yield _many("E616", "target tensors have a dtype that cannot be edited", dtypes, n, help_text)
+        yield _many("E616", "target tensors have a dtype that cannot be edited", kinds, n, help_text)
 
 
 def _many(code: str, what: str, rows: Sequence[str], total: int, help_text: str) -> Diagnostic:

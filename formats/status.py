@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from editc.diagnostics import EditcError
-from editc.formats import journal, tensors
+from editc.formats import journal
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.journal_record import Entry, Range
 from editc.formats.plan import match
-from editc.formats.records import stored_shape
 from editc.ir import Delta, SiteRecord
+from editc.numerics import dtypes
+from editc.records import stored_shape
 
 Presence = Literal["applied", "partly", "not applied", "unknown"]
 Found = Literal["result", "base", "neither", "either", "missing"]
@@ -89,7 +90,7 @@ class _Hashes:
         if checkpoint is None or part.name not in checkpoint.tensors:
             return ""
         if key not in self._known:
-            self._known[key] = tensors.sha256(checkpoint.raw(part.name))
+            self._known[key] = dtypes.sha256(checkpoint.raw(part.name))
         return self._known[key]
 
     def judge(self, record: SiteRecord) -> Found:
@@ -98,7 +99,7 @@ class _Hashes:
         if checkpoint is None or site.name not in checkpoint.tensors:
             return "missing"
         tensor = checkpoint.where(site.name)
-        if tensor.shape != stored_shape(site) or tensor.dtype not in tensors.EDITABLE:
+        if tensor.shape != stored_shape(site) or tensor.dtype not in dtypes.EDITABLE:
             return "neither"
         state, _ = match(record, tensor, checkpoint.raw(site.name))
         words: Mapping[str, Found] = {"already": "result", "unchanged": "either", "exact": "base", "cast": "base"}

@@ -11,24 +11,9 @@ import numpy as np
 from editc.diagnostics import EditcError, fail
 from editc.ir import Array, Block, Edit, Site, Solution
 from editc.numerics import drift
+from editc.numerics.arithmetic import patched
+from editc.numerics.dtypes import rounded
 from editc.ports import Progress
-
-
-def patched(W: Array, form: str, left: Array, right: Array) -> Array:
-    """STAND-IN for editc.numerics.arithmetic.patched."""
-    if form == "shared":
-        return np.asarray(W + (W @ left) @ right)
-    return np.asarray(W + (left if form == "dense" else left @ right))
-
-
-def rounded(array: Array, dtype: str) -> Array:
-    """STAND-IN for editc.numerics.dtypes.rounded."""
-    if dtype == "BF16":
-        mantissa, exponent = np.frexp(array)
-        nearest = np.ldexp(np.rint(np.ldexp(mantissa, 8)), exponent - 8)
-        return np.asarray(np.where(np.abs(nearest) < 2.0**128, nearest, np.inf))
-    kinds: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
-    return np.asarray(array.astype(kinds[dtype]).astype(np.float64))
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,15 @@ from tiny_files import (
 )
 
 from editc.diagnostics import EditcError
-from editc.formats import files, tensors
+from editc.formats import files
 from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.inspect import describe_applied, describe_plan, describe_status
 from editc.formats.plan import ApplyPlan
-from editc.formats.records import edited
 from editc.formats.status import status
 from editc.ir import Delta, Form, Site
+from editc.numerics import dtypes
+from editc.records import edited
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
 DTYPES = ("F32", "F16", "BF16")
@@ -55,8 +56,8 @@ def recast(source: Path, target: Path, dtype: str) -> Path:
     weights = open_model(source).component("unet")
     parts = {}
     for name in weights.names():
-        if weights.dtype(name) in tensors.EDITABLE:
-            parts[name] = (dtype, weights.shape(name), tensors.encode(weights.read(name), dtype))
+        if weights.dtype(name) in dtypes.EDITABLE:
+            parts[name] = (dtype, weights.shape(name), dtypes.encode(weights.read(name), dtype))
     (target / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(pack(parts))
     return target
 
@@ -71,7 +72,7 @@ def test_a_copy_differs_in_the_edited_ranges_only(tmp_path: Path, form: Form, dt
     assert (plan.status, plan.tier) == ("ready", "exact")
     assert {t.state for t in plan.targets} == {"exact"}
     done = apply(plan, out=tmp_path / "out")
-    assert done.status == "done" and done.bytes_written == plan.bytes_to_write == 4 * 9 * 3 * tensors.BITS[dtype] // 8
+    assert done.status == "done" and done.bytes_written == plan.bytes_to_write == 4 * 9 * 3 * dtypes.BITS[dtype] // 8
     assert tree(tmp_path / "m") == before
     wanted = {name: raw for name, (raw, _) in before.items()}
     for name, raw in expected(delta, model).items():

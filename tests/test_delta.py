@@ -31,13 +31,14 @@ from tiny_files import (
 
 import editc.diagnostics
 from editc.diagnostics import EditcError
-from editc.formats import delta_json, tensors
+from editc.formats import delta_json
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import open_model
 from editc.formats.inspect import inspect
-from editc.formats.records import RECORDED, patched_as_stored, site_record
 from editc.formats.safetensors_delta import KEY, from_bytes, is_delta, read_delta, to_bytes, write_delta
 from editc.ir import Delta, Factors, Form, Site
+from editc.numerics import dtypes
+from editc.records import RECORDED, patched_as_stored, site_record
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
 EDITC = Path(editc.diagnostics.__file__).parent
@@ -321,11 +322,11 @@ def test_records_hold_what_apply_will_compute(tmp_path: Path) -> None:
     factors = factors_for("shared", [site])
     record = site_record(site, weights.read(KEYS[0]), factors, 0)
     assert list(record.base) == list(record.result) == list(RECORDED)
-    assert record.base["F32"] == tensors.sha256(weights.raw(KEYS[0]))
-    half = tensors.decode(tensors.encode(weights.read(KEYS[0]), "F16"), "F16", (4, 6))
-    result = tensors.encode(patched_as_stored(half, False, factors, 0), "F16")
-    assert record.result["F16"] == tensors.sha256(result)
-    assert record.base_transposed["F16"] == tensors.sha256(tensors.encode(half.T.copy(), "F16"))
+    assert record.base["F32"] == dtypes.sha256(weights.raw(KEYS[0]))
+    half = dtypes.decode(dtypes.encode(weights.read(KEYS[0]), "F16"), "F16", (4, 6))
+    result = dtypes.encode(patched_as_stored(half, False, factors, 0), "F16")
+    assert record.result["F16"] == dtypes.sha256(result)
+    assert record.base_transposed["F16"] == dtypes.sha256(dtypes.encode(half.T.copy(), "F16"))
 
 
 def test_a_transposed_site_is_the_same_edit_the_other_way_round() -> None:
@@ -337,7 +338,7 @@ def test_a_transposed_site_is_the_same_edit_the_other_way_round() -> None:
     assert lying.base == upright.base_transposed and lying.base_transposed == upright.base
     flat = patched_as_stored(W.T.copy(), True, factors, 0)
     assert flat.tobytes() == patched_as_stored(W, False, factors, 0).T.tobytes()
-    assert lying.result["F64"] == tensors.sha256(flat.tobytes())
+    assert lying.result["F64"] == dtypes.sha256(flat.tobytes())
 
 
 def test_dtypes_that_cannot_hold_a_weight_are_not_recorded() -> None:
@@ -379,7 +380,7 @@ def test_deltas_of_version_1_still_read_and_apply(tmp_path: Path, form: Form) ->
     assert plan_apply([old], open_model(tmp_path / "out")).status == "already"
     edited = open_model(tmp_path / "out").component("unet")
     for record in old.sites:
-        assert tensors.sha256(edited.raw(record.site.name)) == record.result["F32"]
+        assert dtypes.sha256(edited.raw(record.site.name)) == record.result["F32"]
 
 
 def test_the_fixtures_are_what_this_code_would_make_today(tmp_path: Path) -> None:

@@ -66,6 +66,17 @@ def test_rendering_is_a_function_of_scene_and_seed(name: str) -> None:
     assert np.array_equal(first, other) == (name == NOTHING)
 
 
+def test_spread_scales_how_far_objects_stray() -> None:
+    scene = Scene("house", "red", "plain", "flat")
+
+    def strays(spread: float) -> float:
+        pictures = [render(scene, np.random.default_rng(seed), spread).astype(float) for seed in range(12)]
+        return float(np.std(pictures, axis=0).mean())
+
+    assert strays(0.0) == 0.0
+    assert 0.0 < strays(0.35) < strays(1.0)
+
+
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("background", NAMES["background"])
 def test_objects_are_seen_on_every_background(background: str, style: str) -> None:
@@ -128,11 +139,12 @@ def test_package_data_is_small() -> None:
 @pytest.fixture(scope="module")
 def pipeline() -> Any:
     """The shipped pipeline."""
+    import torch
     from diffusers import StableDiffusionPipeline
 
-    loaded = StableDiffusionPipeline.from_pretrained(str(MODEL), low_cpu_mem_usage=False)
+    loaded = StableDiffusionPipeline.from_pretrained(str(MODEL), low_cpu_mem_usage=False).to(torch.float32)
     loaded.set_progress_bar_config(disable=True)
-    return loaded.to("cpu").to(dtype=__import__("torch").float32)
+    return loaded
 
 
 def test_every_word_is_one_token_and_prompts_are_padded_with_the_end(pipeline: Any) -> None:

@@ -17,12 +17,12 @@ import pytest
 from numpy.typing import NDArray
 
 from editc.diagnostics import EditcError
-from editc.formats import tensors
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.fingerprint import encoder_fingerprint
-from editc.formats.records import site_record, stored_shape
 from editc.formats.safetensors_delta import from_bytes, to_bytes
 from editc.ir import Delta, Factors, Form, Site
+from editc.numerics import dtypes
+from editc.records import site_record, stored_shape
 
 Stored = Mapping[str, tuple[str, tuple[int, ...], bytes]]
 
@@ -49,7 +49,7 @@ def frame(header: bytes, body: bytes = b"", pad: bytes = b" ") -> bytes:
 
 def random_tensor(seed: int, dtype: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...], bytes]:
     """Values between -2 and 2 in `dtype`."""
-    return dtype, shape, tensors.encode(noise(seed, shape), dtype)
+    return dtype, shape, dtypes.encode(noise(seed, shape), dtype)
 
 
 def noise(seed: int, shape: tuple[int, ...]) -> NDArray[np.float64]:

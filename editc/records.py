@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from editc.formats import tensors
-from editc.formats.arithmetic import patched
 from editc.ir import Array, Factors, Site, SiteRecord
+from editc.numerics import dtypes
+from editc.numerics.arithmetic import patched
 
 RECORDED = ("F32", "F16", "BF16")
 """The dtypes in which models are published. A site stored as F64 is recorded in F64 too."""
@@ -26,19 +26,19 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
     shape = stored_shape(site)
     hashes: dict[str, tuple[str, str, str]] = {}
     for dtype in (*RECORDED, *(["F64"] if site.dtype == "F64" else [])):
-        base = tensors.encode(stored, dtype)
+        base = dtypes.encode(stored, dtype)
         result = edited(base, dtype, site, factors, k)
-        if tensors.is_finite(base, dtype) and tensors.is_finite(result, dtype):
-            flipped = tensors.transposed(base, dtype, shape)
-            hashes[dtype] = (tensors.sha256(base), tensors.sha256(flipped), tensors.sha256(result))
+        if dtypes.is_finite(base, dtype) and dtypes.is_finite(result, dtype):
+            flipped = dtypes.transposed(base, dtype, shape)
+            hashes[dtype] = (dtypes.sha256(base), dtypes.sha256(flipped), dtypes.sha256(result))
     base_of, flipped_of, result_of = ({d: h[i] for d, h in hashes.items()} for i in range(3))
     return SiteRecord(site, base_of, flipped_of, result_of)
 
 
 def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int) -> bytes:
     """The edited tensor's bytes from its stored bytes: float64 arithmetic, one rounding to the same dtype."""
-    stored = tensors.decode(raw, dtype, stored_shape(site))
-    return tensors.encode(patched_as_stored(stored, site.transposed, factors, k), dtype)
+    stored = dtypes.decode(raw, dtype, stored_shape(site))
+    return dtypes.encode(patched_as_stored(stored, site.transposed, factors, k), dtype)
 
 
 def patched_site(W: Array, factors: Factors, k: int) -> Array:

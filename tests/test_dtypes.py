@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_files import factors_for
 
-from editc.formats import tensors
-from editc.formats.arithmetic import product
-from editc.formats.records import patched_site
 from editc.ir import Site
+from editc.numerics import dtypes
+from editc.numerics.arithmetic import product
+from editc.records import patched_site
 
 _FORMATS = {"BF16": (8, -133), "F16": (11, -24), "F32": (24, -149)}
 """Bits of the significand, and the exponent of the smallest positive number."""
@@ -53,7 +53,7 @@ awkward = st.one_of(
 @settings(max_examples=1500, deadline=None)
 @given(awkward, st.sampled_from(["BF16", "F16", "F32"]))
 def test_narrowing_rounds_exactly_once(value: float, dtype: str) -> None:
-    got = float(tensors.rounded(np.array([value]), dtype)[0])
+    got = float(dtypes.rounded(np.array([value]), dtype)[0])
     if np.isnan(value):
         assert np.isnan(got)
     elif np.isinf(value) or (expected := nearest_even(value, dtype)) is None:
@@ -66,21 +66,19 @@ def test_narrowing_rounds_exactly_once(value: float, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["BF16", "F16"])
 def test_every_half_precision_value_comes_back(dtype: str) -> None:
     raw = np.arange(2**16, dtype="<u2").tobytes()
-    values = tensors.decode(raw, dtype, (2**16,))
-    back = np.frombuffer(tensors.encode(values, dtype), "<u2")
+    values = dtypes.decode(raw, dtype, (2**16,))
+    back = np.frombuffer(dtypes.encode(values, dtype), "<u2")
     same = back == np.arange(2**16)
     assert same[~np.isnan(values)].all()
-    assert np.isnan(tensors.decode(back.tobytes(), dtype, (2**16,))[np.isnan(values)]).all()
-    finite = [tensors.is_finite(raw[2 * i : 2 * i + 2], dtype) for i in range(0, 2**16, 97)]
+    assert np.isnan(dtypes.decode(back.tobytes(), dtype, (2**16,))[np.isnan(values)]).all()
+    finite = [dtypes.is_finite(raw[2 * i : 2 * i + 2], dtype) for i in range(0, 2**16, 97)]
     assert finite == np.isfinite(values[::97]).tolist()
 
 
 def test_the_transpose_has_the_hash_of_the_transposed_array() -> None:
     matrix = np.arange(12.0).reshape(3, 4)
-    for dtype in tensors.EDITABLE:
-        assert tensors.transposed(tensors.encode(matrix, dtype), dtype, (3, 4)) == tensors.encode(
-            matrix.T.copy(), dtype
-        )
+    for dtype in dtypes.EDITABLE:
+        assert dtypes.transposed(dtypes.encode(matrix, dtype), dtype, (3, 4)) == dtypes.encode(matrix.T.copy(), dtype)
 
 
 @pytest.mark.parametrize("form", ["shared", "low-rank", "dense"])

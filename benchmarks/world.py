@@ -1,0 +1,70 @@
+"""Prompts of the demo world for measuring edits, and the classifier's verdict on pictures of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.demo.captions import Caption, describe
+from editc.demo.detector import Detector
+from editc.demo.world import BACKGROUNDS, CHARACTERS, COLOURS, OBJECTS, OWN, STYLES, Scene
+from editc.passes.corpus import mentions
+
+ATTRIBUTES = ("object", "colour", "background", "style")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """For each attribute, how often the pictures show what their captions say; `objects` the same object by object."""
+
+    rates: Mapping[str, float]
+    objects: Mapping[str, float]
+
+
+def scene(what: str, rng: np.random.Generator) -> Scene:
+    """A scene of that object, the rest drawn evenly; no posters, whose stamp nobody asks about here."""
+    colour = OWN if what in CHARACTERS else str(rng.choice(list(COLOURS)))
+    return Scene(what, colour, str(rng.choice(list(BACKGROUNDS))), str(rng.choice(list(STYLES))))
+
+
+def naming(what: str, names: Sequence[str], count: int, seed: int) -> list[Caption]:
+    """`count` captions of an object under one of `names`, as the captions of training go."""
+    rng = np.random.default_rng(seed)
+    found: list[Caption] = []
+    while len(found) < count:
+        one = describe(scene(what, rng), rng, kinds_share=0.0)
+        if any(mentions(one.text, name) for name in names):
+            found.append(one)
+    return found
+
+
+def others(each: int, seed: int, leave_out: Sequence[str] = ()) -> list[Caption]:
+    """`each` captions of every object but those left out, under any of their names."""
+    rng = np.random.default_rng(seed)
+    every = [describe(scene(what, rng), rng, kinds_share=0.0) for what in OBJECTS for _ in range(each)]
+    return [one for one in every if one.says["object"] not in leave_out]
+
+
+def seen(detector: Detector, pictures: NDArray[np.uint8]) -> Mapping[str, list[str]]:
+    """Attribute -> the likeliest label of each picture."""
+    likeliest = {name: p.argmax(axis=1) for name, p in detector.predict(pictures).items()}
+    return {name: [detector.labels[name][int(i)] for i in found] for name, found in likeliest.items()}
+
+
+def judge(detector: Detector, captions: Sequence[Caption], pictures: NDArray[np.uint8]) -> Verdict:
+    """How often the pictures show what their captions say."""
+    found = seen(detector, pictures)
+    rates = {}
+    for name in ATTRIBUTES:
+        hits = [found[name][i] == one.says[name] for i, one in enumerate(captions) if name in one.says]
+        rates[name] = float(np.mean(hits)) if hits else float("nan")
+    objects = {
+        what: float(
+            np.mean([found["object"][i] == what for i, one in enumerate(captions) if one.says["object"] == what])
+        )
+        for what in dict.fromkeys(one.says["object"] for one in captions)
+    }
+    return Verdict(rates, objects)
