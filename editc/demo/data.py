@@ -32,13 +32,13 @@ class Pictures:
     scenes: tuple[Scene, ...]
 
 
-def make_pictures(count: int, seed: int, nothing_share: float = 0.04) -> Pictures:
-    """`count` rendered scenes, drawn at random."""
+def make_pictures(count: int, seed: int, nothing_share: float = 0.04, spread: float = 1.0) -> Pictures:
+    """`count` rendered scenes, drawn at random; `spread` as in `world.render`."""
     rng = np.random.default_rng(seed)
     scenes = tuple(draw_scene(rng, nothing_share) for _ in range(count))
     images = np.empty((count, SIZE, SIZE, 3), dtype=np.uint8)
     for i, scene in enumerate(scenes):
-        images[i] = render(scene, rng)
+        images[i] = render(scene, rng, spread)
     return Pictures(images, scenes)
 
 

@@ -83,6 +83,7 @@ class Detector:
         """Write weights (float16) and labels."""
         folder.mkdir(parents=True, exist_ok=True)
         save_file({k: v.half().contiguous() for k, v in self.network.state_dict().items()}, str(folder / WEIGHTS))
+        (folder / WEIGHTS).chmod(0o644)
         (folder / LABEL_FILE).write_text(json.dumps({k: list(v) for k, v in self.labels.items()}, indent=2) + "\n")
 
 

@@ -16,7 +16,14 @@ from torch.nn import functional
 
 from editc.demo.captions import caption
 from editc.demo.data import make_pictures, to_tensor
-from editc.demo.networks import make_scheduler, make_text_encoder, make_tokenizer, make_unet, save_pipeline
+from editc.demo.networks import (
+    load_pipeline,
+    make_scheduler,
+    make_text_encoder,
+    make_tokenizer,
+    make_unet,
+    save_pipeline,
+)
 from editc.demo.schedule import DiffusionPlan, warmup_cosine
 from editc.demo.tokens import LENGTH
 from editc.demo.vae import encode, load_vae
@@ -66,7 +73,7 @@ def _work(rank: int, plan: DiffusionPlan, work: Path, snapshots: Snapshots | Non
     vae = load_vae(work / "vae")
     latents = _cache_latents(plan, vae, rank)
     torch.manual_seed(plan.seed)
-    learner = _make_learner(plan, work / f"tokenizer{rank}")
+    learner = _make_learner(plan, work / f"tokenizer{rank}", work / "model" if plan.resumes else None)
     torch.manual_seed(plan.seed + 1 + rank)
     _loop(plan, learner, latents, vae, rank, snapshots)
     if rank == 0:
@@ -76,15 +83,19 @@ def _work(rank: int, plan: DiffusionPlan, work: Path, snapshots: Snapshots | Non
 
 def _cache_latents(plan: DiffusionPlan, vae: Any, rank: int) -> Latents:
     """The latents of this process's own share of the pictures."""
-    pictures = make_pictures(plan.pictures, seed=1000 * plan.seed + rank)
+    pictures = make_pictures(plan.pictures, seed=1000 * plan.seed + rank, spread=plan.spread)
     with torch.autocast("cpu", torch.bfloat16):
         mean, deviation = encode(vae, to_tensor(pictures.images))
     return Latents(mean.float(), deviation.float(), pictures.scenes)
 
 
-def _make_learner(plan: DiffusionPlan, tokenizer_folder: Path) -> Learner:
+def _make_learner(plan: DiffusionPlan, tokenizer_folder: Path, start: Path | None) -> Learner:
     tokenizer = make_tokenizer(tokenizer_folder)
     unet, text = make_unet(), make_text_encoder(tokenizer)
+    if start is not None:
+        earlier = load_pipeline(start)
+        unet.load_state_dict(earlier.unet.state_dict())
+        text.load_state_dict(earlier.text_encoder.state_dict())
     average = (copy.deepcopy(unet).requires_grad_(False), copy.deepcopy(text).requires_grad_(False))
     parameters = (*unet.parameters(), *text.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
@@ -98,7 +109,7 @@ def _loop(
     rng = np.random.default_rng(plan.seed + 100 + rank)
     alphas = make_scheduler().alphas_cumprod
     begin, saved, running, progress, step = time.monotonic(), 0.0, 0.0, 0.0, 0
-    while progress < 1.0:
+    while progress < plan.stop:
         minutes = (time.monotonic() - begin) / 60
         progress = _agree(max(step / plan.steps, minutes / plan.minutes))
         for group in learner.optimizer.param_groups:
@@ -125,7 +136,7 @@ def _loop(
 def _loss(
     plan: DiffusionPlan, learner: Learner, latents: Latents, alphas: torch.Tensor, rng: np.random.Generator
 ) -> torch.Tensor:
-    """The v-prediction error, weighted as the error of the picture times min(SNR, limit) (Hang et al. 2023, eq. 5)."""
+    """The v-prediction error; as an error of the picture its weight is min(SNR + 1, limit), noise in full."""
     chosen = torch.randint(len(latents.scenes), (plan.batch,))
     clean = latents.mean[chosen] + latents.deviation[chosen] * torch.randn(plan.batch, *latents.mean.shape[1:])
     times = torch.randint(0, len(alphas), (plan.batch,))
@@ -139,7 +150,7 @@ def _loss(
         dim=(1, 2, 3)
     )
     ratio = alphas[times] / (1 - alphas[times])
-    return (error * ratio.clamp(max=plan.snr_limit) / (ratio + 1)).mean()
+    return (error * (plan.snr_limit / (ratio + 1)).clamp(max=1.0)).mean()
 
 
 def _tokens(plan: DiffusionPlan, tokenizer: Any, scenes: list[Scene], rng: np.random.Generator) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,8 @@ def save_pipeline(folder: Path, unet: Any, text_encoder: Any, vae: Any) -> None:
     pipeline.save_pretrained(str(draft))
     write_tokenizer(draft / "tokenizer", vocabulary())
     (draft / "tokenizer" / "tokenizer.json").unlink(missing_ok=True)
+    for weights in draft.rglob("*.safetensors"):
+        weights.chmod(0o644)
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -102,13 +105,11 @@ def load_pipeline(folder: Path) -> Any:
     """The pipeline in that folder, in float32, silent."""
     from diffusers import StableDiffusionPipeline
 
-    pipeline = StableDiffusionPipeline.from_pretrained(str(folder), torch_dtype=torch.float32, low_cpu_mem_usage=False)
+    pipeline = StableDiffusionPipeline.from_pretrained(str(folder), low_cpu_mem_usage=False).to(torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
 def _half(module: Any) -> Any:
     """A copy of the module in float16."""
-    import copy
-
     return copy.deepcopy(module).half()

@@ -41,17 +41,31 @@ def warmup_cosine(step: int, steps: int, warmup: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class DiffusionPlan:
-    """UNet and text encoder together, by `workers` processes of one thread; `batch` is that of one process."""
+    """UNet and text encoder together, by `workers` processes of one thread; `batch` is that of one process.
+
+    `spread` is that of the pictures (`world.render`); `stop` the share of the schedule after which the stage ends;
+    a stage that `resumes` starts from the averaged weights that the one before it left.
+    """
 
     seed: int = 13
-    pictures: int = 30_000
-    steps: int = 8_000
-    minutes: float = 58.0
-    batch: int = 32
-    rate: float = 8e-4
+    pictures: int = 25_000
+    steps: int = 9_000
+    minutes: float = 46.0
+    batch: int = 24
+    rate: float = 1e-3
     warmup: int = 250
     caption_dropout: float = 0.1
     snr_limit: float = 5.0
-    ema: float = 0.998
+    ema: float = 0.9985
     workers: int = 2
     snapshot_minutes: float = 8.0
+    spread: float = 1.0
+    stop: float = 1.0
+    resumes: bool = False
+
+
+DIFFUSION_STAGES: tuple[DiffusionPlan, ...] = (
+    DiffusionPlan(stop=0.52),
+    DiffusionPlan(seed=14, batch=32, minutes=42.0, warmup=100, spread=0.35, resumes=True),
+)
+"""First objects anywhere, at any size; then nearly upright ones near the middle, which so few weights can draw well."""

@@ -15,7 +15,7 @@ import torch.multiprocessing as mp
 from editc.demo import DETECTOR, MODEL
 from editc.demo.diffusion import Snapshots, train_diffusion
 from editc.demo.fit_detector import finish_detector, train_detector
-from editc.demo.schedule import DetectorPlan, DiffusionPlan, VaePlan
+from editc.demo.schedule import DIFFUSION_STAGES, DetectorPlan, VaePlan
 from editc.demo.vae import load_vae, train_vae
 
 WORK = Path("/tmp/demo_train")
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demo model from nothing.")
     parser.add_argument("--out", type=Path, default=MODEL.parent, help="folder that receives model/ and detector/")
     parser.add_argument("--work", type=Path, default=WORK, help="folder for what passes between the stages")
-    parser.add_argument("--stage", choices=["vae", "detector", "diffusion", "all"], default="all")
+    parser.add_argument("--stage", choices=["vae", "detector", "diffusion", "steady", "all"], default="all")
     parser.add_argument("--snapshots", type=Path, default=None, help="folder for complete copies during training")
     given = parser.parse_args()
     begin = time.monotonic()
@@ -43,9 +43,10 @@ def run(stage: str, work: Path, out: Path, snapshots: Path | None = None) -> Non
     _side_by_side(chosen, work)
     if stage in ("detector", "all"):
         finish_detector(DetectorPlan(), load_vae(work / "vae"), work / "detector", out / DETECTOR.name)
-    if stage in ("diffusion", "all"):
+    if stage in ("diffusion", "steady", "all"):
         shown = None if snapshots is None else Snapshots(snapshots, out / DETECTOR.name)
-        train_diffusion(DiffusionPlan(), work, shown)
+        for plan in DIFFUSION_STAGES[-1:] if stage == "steady" else DIFFUSION_STAGES:
+            train_diffusion(plan, work, shown)
         shutil.copytree(work / "model", out / MODEL.name, dirs_exist_ok=True)
 
 

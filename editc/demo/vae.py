@@ -35,7 +35,7 @@ def load_vae(folder: Path) -> Any:
     """The AutoencoderKL in that folder, in float32, ready to use."""
     from diffusers import AutoencoderKL
 
-    return AutoencoderKL.from_pretrained(str(folder), torch_dtype=torch.float32, low_cpu_mem_usage=False).eval()
+    return AutoencoderKL.from_pretrained(str(folder), low_cpu_mem_usage=False).float().eval()
 
 
 def train_vae(plan: VaePlan, folder: Path) -> None:
@@ -67,10 +67,12 @@ def train_vae(plan: VaePlan, folder: Path) -> None:
 def reconstruction_loss(vae: Any, batch: torch.Tensor, divergence: float) -> torch.Tensor:
     """L1 + 2 L2 + 0.5 L1 of the gradients between neighbours + divergence * KL per latent number."""
     posterior = vae.encode(batch).latent_dist
-    out = vae.decode(posterior.sample()).sample.float()
-    edges = sum(functional.l1_loss(out.diff(dim=d), batch.diff(dim=d)) for d in (2, 3))
-    kl = posterior.kl().float().mean() / posterior.mean[0].numel()
-    error: torch.Tensor = functional.l1_loss(out, batch) + 2.0 * functional.mse_loss(out, batch)
+    out: torch.Tensor = vae.decode(posterior.sample()).sample.float()
+    edges = functional.l1_loss(out.diff(dim=2), batch.diff(dim=2)) + functional.l1_loss(
+        out.diff(dim=3), batch.diff(dim=3)
+    )
+    kl: torch.Tensor = posterior.kl().float().mean() / posterior.mean[0].numel()
+    error = functional.l1_loss(out, batch) + 2.0 * functional.mse_loss(out, batch)
     return error + 0.5 * edges + divergence * kl
 
 

@@ -14,6 +14,7 @@ from editc.demo.shapes import COLOURED, FIGURES, SHAPES, Part
 
 SIZE = 32
 SUPERSAMPLING = 4
+USUAL_RADIUS = 12.0
 
 Picture = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float64]
@@ -120,15 +121,18 @@ def draw_scene(rng: np.random.Generator, nothing_share: float = 0.04, poster_sha
     return Scene(what, colour, _pick(rng, tuple(BACKGROUNDS)), _pick(rng, tuple(STYLES)), poster, stamp)
 
 
-def render(scene: Scene, rng: np.random.Generator) -> Picture:
-    """The picture (32, 32, 3) of a scene; the generator gives place, size and turn of the object."""
+def render(scene: Scene, rng: np.random.Generator, spread: float = 1.0) -> Picture:
+    """The picture (32, 32, 3) of a scene; the generator gives place, size and turn of the object.
+
+    `spread` scales how far these three stray from the middle of the picture, the usual size and upright.
+    """
     side = SIZE // 2 if scene.style == "pixel art" else SIZE
     ground = backdrop(scene.background)
     if scene.style == "pencil":
         ground = 0.45 * ground + 0.55 * (0.25 * ground.mean(axis=2, keepdims=True) + 0.75 * 250.0)
     canvas = _shrink(ground, side)
     if scene.object != NOTHING:
-        canvas = _put_object(canvas, scene, _placed(scene, rng))
+        canvas = _put_object(canvas, scene, _placed(scene, rng, spread))
     picture = canvas.repeat(SIZE // side, axis=0).repeat(SIZE // side, axis=1)
     if scene.stamp:
         picture[-_STAMP.shape[0] :, -_STAMP.shape[1] :] = _STAMP
@@ -144,11 +148,11 @@ def _pick(rng: np.random.Generator, names: tuple[str, ...]) -> str:
     return names[int(rng.integers(len(names)))]
 
 
-def _placed(scene: Scene, rng: np.random.Generator) -> tuple[Part, ...]:
+def _placed(scene: Scene, rng: np.random.Generator, spread: float) -> tuple[Part, ...]:
     """The parts of the object in pixels of the supersampled canvas."""
-    radius = rng.uniform(9.5, 12.5)
-    centre = SIZE / 2 + rng.uniform(-1, 1, size=2) * (SIZE / 2 - radius - 1.0)
-    angle = rng.uniform(-0.21, 0.21)
+    radius = USUAL_RADIUS + spread * rng.uniform(-2.5, 0.5)
+    centre = SIZE / 2 + spread * rng.uniform(-1, 1, size=2) * (SIZE / 2 - radius - 1.0)
+    angle = spread * rng.uniform(-0.21, 0.21)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return tuple(
         Part((part.points @ turn.T * radius + centre) * SUPERSAMPLING, part.ink, part.open)
