@@ -17,7 +17,7 @@ from editc.passes.strength import tune
 from editc.ports import Context
 from editc.request import Manifest
 
-RANK_TOLERANCE = 0.01
+RANK_TOLERANCE = 0.1
 """Share of the edit, in the problem's own metric, that a lower rank may lose: see `numerics.subspace.reduce`."""
 
 

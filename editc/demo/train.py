@@ -9,14 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.multiprocessing as mp
 
 from editc.demo import DETECTOR, MODEL
+from editc.demo.captions import caption
 from editc.demo.diffusion import Snapshots, train_diffusion
 from editc.demo.fit_detector import finish_detector, train_detector
 from editc.demo.schedule import DIFFUSION_STAGES, DetectorPlan, VaePlan
 from editc.demo.vae import load_vae, train_vae
+from editc.demo.world import draw_scene
 
 WORK = Path("/tmp/demo_train")
 """Where the stages leave what the next ones need, so that each can be run again alone."""
@@ -48,6 +51,13 @@ def run(stage: str, work: Path, out: Path, snapshots: Path | None = None) -> Non
         for plan in DIFFUSION_STAGES[-1:] if stage == "steady" else DIFFUSION_STAGES:
             train_diffusion(plan, work, shown)
         shutil.copytree(work / "model", out / MODEL.name, dirs_exist_ok=True)
+        write_prompts(out / MODEL.name / "prompts.txt")
+
+
+def write_prompts(path: Path, count: int = 500, seed: int = 5) -> None:
+    """Captions of this world, one a line: what a build keeps of this model when its manifest names nothing."""
+    rng = np.random.default_rng(seed)
+    path.write_text("".join(f"{caption(draw_scene(rng), rng)}\n" for _ in range(count)), encoding="utf-8")
 
 
 def _side_by_side(starts: list[Callable[[Path], None]], work: Path) -> None:
