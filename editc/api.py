@@ -206,7 +206,7 @@ def explain(name: str) -> str:
     known = [*registry.names("method"), *registry.names("family"), *codes.catalogue()]
     near = registry.nearest(name, tuple(known))
     raise fail(
-        "E101",
+        "E130",
         f"there is nothing named `{name}` to explain",
         help=f"did you mean `{near}`?" if near else "name a code (E501), a method (uce) or a family (sd1)",
     )
