@@ -79,6 +79,4 @@ def load(folder: Path, component: str = "unet", steps: int = 25, guidance: float
             folder, torch_dtype=torch.float32, local_files_only=True, low_cpu_mem_usage=False
         )
     pipeline.set_progress_bar_config(disable=True)
-    unet = getattr(pipeline, component)
-    unet.to(memory_format=torch.channels_last)
     return PipelinePainter(pipeline, component, steps, guidance)

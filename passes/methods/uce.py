@@ -21,8 +21,8 @@ class UCE:
 
     With keys C and targets T (d_in, m), weights A = erase_scale diag(a), kept second moment S (d_in, d_in).
 
-    lamb: ridge towards the old weights; left out, what suits the key rule (0.5 as published for last and span keys,
-        0.001 for aligned keys, whose weights are means).
+    lamb: ridge towards the old weights; left out, what suits the key rule (0.5 as published for last and span keys;
+        for aligned keys, whose weights are means, a hundredth of the mean square of a kept row's entries).
     erase_scale: weight of the edited keys (published: 1).
     preserve_scale: weight of the kept rows (published: 1).
     technique: `replace` sends a key to its target; `tensor` (the 2023 code) to the target less its projection on the
