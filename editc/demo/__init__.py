@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-GUIDANCE = 3.0
-"""The guidance scale the model was evaluated with."""
+GUIDANCE = 2.0
+"""The guidance scale the model was evaluated with; more sharpens the styles but puts the stamp on too many posters."""
 STEPS = 25
 """The DDIM steps the model was evaluated with."""
 MODEL = Path(__file__).parent / "model"

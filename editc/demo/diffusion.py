@@ -60,7 +60,7 @@ class Snapshots:
 
 
 def train_diffusion(plan: DiffusionPlan, work: Path, snapshots: Snapshots | None = None) -> None:
-    """Train in `plan.workers` processes on the autoencoder `work`/vae; save the averaged weights as `work`/model."""
+    """Train on the autoencoder `work`/vae; save the averaged weights as `work`/`plan.name`."""
     from torch.multiprocessing.spawn import spawn
 
     (work / "meeting").unlink(missing_ok=True)
@@ -73,11 +73,11 @@ def _work(rank: int, plan: DiffusionPlan, work: Path, snapshots: Snapshots | Non
     vae = load_vae(work / "vae")
     latents = _cache_latents(plan, vae, rank)
     torch.manual_seed(plan.seed)
-    learner = _make_learner(plan, work / f"tokenizer{rank}", work / "model" if plan.resumes else None)
+    learner = _make_learner(plan, work / f"tokenizer{rank}", work / plan.resumes if plan.resumes else None)
     torch.manual_seed(plan.seed + 1 + rank)
     _loop(plan, learner, latents, vae, rank, snapshots)
     if rank == 0:
-        save_pipeline(work / "model", *learner.average, vae)
+        save_pipeline(work / plan.name, *learner.average, vae)
     dist.destroy_process_group()
 
 

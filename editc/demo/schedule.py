@@ -44,7 +44,7 @@ class DiffusionPlan:
     """UNet and text encoder together, by `workers` processes of one thread; `batch` is that of one process.
 
     `spread` is that of the pictures (`world.render`); `stop` the share of the schedule after which the stage ends;
-    a stage that `resumes` starts from the averaged weights that the one before it left.
+    `name` is the folder its averaged weights go to; a stage starts from the weights in `resumes`, if any.
     """
 
     seed: int = 13
@@ -61,11 +61,12 @@ class DiffusionPlan:
     snapshot_minutes: float = 8.0
     spread: float = 1.0
     stop: float = 1.0
-    resumes: bool = False
+    name: str = "model"
+    resumes: str = ""
 
 
 DIFFUSION_STAGES: tuple[DiffusionPlan, ...] = (
-    DiffusionPlan(stop=0.52),
-    DiffusionPlan(seed=14, batch=32, minutes=42.0, warmup=100, spread=0.35, resumes=True),
+    DiffusionPlan(stop=0.52, name="wide"),
+    DiffusionPlan(seed=14, batch=32, minutes=42.0, warmup=100, spread=0.35, resumes="wide"),
 )
 """First objects anywhere, at any size; then nearly upright ones near the middle, which so few weights can draw well."""
