@@ -114,9 +114,10 @@ def _noting(seen: list[str], after: Callable[[str, Any], bool] | None) -> Callab
 
 def _written(built: Built, out: Path) -> Built:
     from editc import report
-    from editc.formats.files import make_folder, replace_file
+    from editc.formats.files import guarded, replace_file
 
-    make_folder(out)
+    with guarded(out):
+        out.mkdir(parents=True, exist_ok=True)
     delta = built.delta
     if delta is None:
         (out / DELTA).unlink(missing_ok=True)

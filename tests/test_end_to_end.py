@@ -76,7 +76,13 @@ def test_built_twice_in_two_processes_gives_the_same_bytes(tmp_path: Path) -> No
             "build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / name), PYTHONHASHSEED=str(len(name) + ord(name[0]))
         )
         assert done.returncode == 0, done.stderr
-    assert files(tmp_path / "one") == files(tmp_path / "two")
+    first = files(tmp_path / "one")
+    assert first == files(tmp_path / "two")
+    (tmp_path / "file").write_text("in the way")
+    assert editc("build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / "one")).returncode == 0
+    assert files(tmp_path / "one") == first
+    blocked = editc("build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / "file"))
+    assert blocked.returncode == 3 and "E632" in blocked.stderr
 
 
 def test_diffusers_loads_what_apply_wrote_equal_to_the_edit_in_memory(quick: api.Built, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-GUIDANCE = 2.0
+GUIDANCE = 3.0
 """The guidance scale the model was evaluated with; more sharpens the styles but puts the stamp on too many posters."""
 STEPS = 25
 """The DDIM steps the model was evaluated with."""

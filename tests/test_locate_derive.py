@@ -1,0 +1,209 @@
+"""From a header to sites, and from names to rows: locate, the key rules, what is kept, and what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from editc.diagnostics import EditcError
+from editc.families.sd1 import SD1
+from editc.families.sd2 import SD2
+from editc.ir import Array
+from editc.manifests.decode import decode
+from editc.passes import corpus, keys
+from editc.passes.derive import Derive
+from editc.passes.locate import Locate
+from editc.passes.phrases import Book, last_subject, spoken
+from editc.passes.solve import Solve
+from editc.ports import Context, Encoded
+from editc.request import Manifest, Source
+
+K = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
+V = K.replace("to_k", "to_v")
+PROJ = "down_blocks.0.attentions.0.proj_in.weight"
+WIDTH, LENGTH = 16, 12
+
+
+@dataclass(frozen=True)
+class FakeWeights:
+    """Shapes by name; values seeded by the name."""
+
+    shapes: dict[str, tuple[int, ...]]
+    kind: str = "F32"
+
+    def names(self) -> Sequence[str]:
+        return sorted(self.shapes)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.shapes[name]
+
+    def dtype(self, name: str) -> str:
+        return self.kind
+
+    def read(self, name: str) -> Array:
+        return np.random.default_rng(len(name)).normal(size=self.shapes[name])
+
+
+class WordEncoder:
+    """A causal encoder over words: a row mixes the words up to it; one token a word, BOS first, padded."""
+
+    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+        return [self._one(prompt) for prompt in prompts]
+
+    def fingerprint(self) -> str:
+        return "fake"
+
+    def _one(self, prompt: str) -> Encoded:
+        words, start, end, at = prompt.split(), [-1], [-1], 0
+        for word in words[: LENGTH - 2]:
+            at = prompt.index(word, at)
+            start.append(at)
+            at += len(word)
+            end.append(at)
+        rows, state = [], np.zeros(WIDTH)
+        for word in ["<s>", *words[: LENGTH - 2], *["</s>"] * (LENGTH - 1 - min(len(words), LENGTH - 2))]:
+            state = 0.6 * state + np.random.default_rng(sum(map(ord, word))).normal(size=WIDTH)
+            rows.append(state)
+        pad = [-1] * (LENGTH - len(start))
+        return Encoded(prompt, np.array(rows), tuple(range(LENGTH)), (*start, *pad), (*end, *pad))
+
+
+def manifest(text: str) -> Manifest:
+    found, diagnostics = decode(Source("m.yaml", "editc: 1\nmodel: m\n" + text))
+    assert found is not None, diagnostics
+    return found
+
+
+def context(kind: str = "F32", proj: tuple[int, ...] = (8, 8, 1, 1), width: int = WIDTH) -> Context:
+    return Context(
+        FakeWeights({K: (8, width), V: (8, width), PROJ: proj, "conv_in.weight": (8, 4, 3, 3)}, kind), WordEncoder()
+    )
+
+
+ERASE = "edits:\n  - erase: circle\n    to: square\n"
+
+
+@pytest.mark.parametrize(("proj", "name"), [((8, 8, 1, 1), "sd1"), ((8, 8), "sd2")])
+def test_the_header_tells_the_families_apart(proj: tuple[int, ...], name: str) -> None:
+    plan = Locate((SD1, SD2))(manifest(ERASE), context(proj=proj))
+    assert plan.family.name == name
+    assert [(site.name, site.role, site.shape) for site in plan.sites] == [(K, "k", (8, WIDTH)), (V, "v", (8, WIDTH))]
+    assert all(plan.evidence[site.name] for site in plan.sites)
+
+
+@pytest.mark.parametrize(
+    ("sites", "chosen"),
+    [("roles: [v]", [V]), ('include: ["*to_k*"]', [K]), ('exclude: ["*to_k*"]', [V])],
+)
+def test_roles_include_and_exclude_choose(sites: str, chosen: list[str]) -> None:
+    plan = Locate((SD1,))(manifest(ERASE + f"sites: {{{sites}}}\n"), context())
+    assert [site.name for site in plan.sites] == chosen
+
+
+@pytest.mark.parametrize(
+    ("sites", "kind", "code"),
+    [
+        ('include: ["nothing*"]', "F32", "E202"),
+        ('exclude: ["*"]', "F32", "E203"),
+        ("roles: [k]", "F8_E4M3", "E204"),
+    ],
+)
+def test_choices_that_cannot_be(sites: str, kind: str, code: str) -> None:
+    with pytest.raises(EditcError) as error:
+        Locate((SD1,))(manifest(ERASE + f"sites: {{{sites}}}\n"), context(kind))
+    assert [one.code for one in error.value.diagnostics] == [code]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("add_embedding.linear_1.weight", "E206"), ("single_transformer_blocks.0.x", "E206"), ("whatever", "E201")],
+)
+def test_strangers_are_named(name: str, code: str) -> None:
+    with pytest.raises(EditcError, match=code):
+        Locate((SD1, SD2))(manifest(ERASE), Context(FakeWeights({name: (2, 2)})))
+
+
+@given(st.integers(3, 30), st.integers(0, 28), st.integers(1, 4), st.integers(0, 4))
+def test_aligned_rows_meet_their_counterparts(total: int, first: int, count: int, width: int) -> None:
+    first = min(first, total - 1)
+    at, target = keys.Phrase(first, min(first + count, total)), keys.Phrase(first, min(first + width, total))
+    sources, counterparts = keys.aligned(total, at, target)
+    pairs = dict(zip(sources.tolist(), counterparts.tolist(), strict=True))
+    assert all(0 <= row < total for row in (*pairs, *[min(p, total - 1) for p in pairs.values()]))
+    assert all(pairs[row] == row for row in range(first))
+    assert all(pairs[row] == row + target.end - at.end for row in pairs if row >= at.end)
+    inside = [pairs[row] for row in range(at.first, at.end)]
+    assert inside == sorted(inside)
+    if target.end > target.first:
+        assert inside[-1] == target.end - 1
+        assert len(inside) == 1 or inside[0] == target.first
+
+
+def test_span_and_last_are_the_published_rows() -> None:
+    old, new = np.arange(20.0).reshape(10, 2), 100 + np.arange(20.0).reshape(10, 2)
+    pair = keys.span(old, 2, new, 4)
+    assert pair.rows == (2, 3, 4, 5, 6, 7) and np.array_equal(pair.targets.T, new[4:10])
+    one = keys.last(old, 3, new, 0)
+    assert one.rows == (3,) and np.array_equal(one.targets.T, new[:1])
+
+
+def test_phrases_are_found_by_their_characters() -> None:
+    book = Book.of(WordEncoder(), [spoken("a red {} here", name) for name in ("round shape", "disc", "")])
+    assert [book.find("a red {} here", name)[1] for name in ("round shape", "disc", "")] == [
+        keys.Phrase(3, 5),
+        keys.Phrase(3, 4),
+        keys.Phrase(3, 3),
+    ]
+    assert spoken("a {} here", "") == "a here"
+    assert last_subject(book.entries["a red disc here"]) == 4
+
+
+def test_what_is_kept_leaves_out_what_is_edited() -> None:
+    asked = manifest(
+        ERASE.replace("circle", "Red Circle") + "preserve: {prompts: [a red circle here, a circle, Circles]}\n"
+    )
+    assert corpus.prompts(asked, ("a {}",), ()) == ("a circle", "Circles")
+    assert corpus.mentions("A RED-CIRCLE, please", "red circle") and not corpus.mentions("", "x")
+    plain = manifest(ERASE)
+    assert corpus.prompts(plain, ("a {}",), ("a circle", "a dog")) == ("a dog",)
+
+
+@pytest.mark.parametrize(
+    ("before", "name", "code"),
+    [("one two three four five six seven eight nine ten eleven", "circle", "E302"), ("a", "\u2060", "E301")],
+    ids=["longer than the encoder reads", "no token"],
+)
+def test_names_without_rows_are_refused(before: str, name: str, code: str) -> None:
+    class Blind(WordEncoder):
+        def _one(self, prompt: str) -> Encoded:
+            return super()._one(prompt.replace("\u2060", " "))
+
+    ctx = Context(context().weights, Blind())
+    asked = manifest(f'edits:\n  - erase: "{name}"\n    to: square\ncontexts: ["{before} {{}}"]\n')
+    with pytest.raises(EditcError) as error:
+        Derive(("a dog",))(Locate((SD1,))(asked, ctx), ctx)
+    assert [one.code for one in error.value.diagnostics] == [code]
+
+
+def test_an_encoder_of_another_width_is_refused() -> None:
+    ctx = context(width=WIDTH + 1)
+    with pytest.raises(EditcError, match="E303"):
+        Derive(("a dog",))(Locate((SD1,))(manifest(ERASE), ctx), ctx)
+
+
+def test_an_edit_to_itself_is_refused_and_a_joint_solve_keeps_order_out() -> None:
+    ctx = context()
+
+    def solution(text: str):  # type: ignore[no-untyped-def]
+        return Solve()(Derive(("a dog", "a cat on grass"))(Locate((SD1,))(manifest(text), ctx), ctx), ctx)
+
+    with pytest.raises(EditcError, match="E404"):
+        solution("edits:\n  - moderate: {concept: circle, toward: {square: 0}}\n")
+    one, other = "  - erase: circle\n    to: square\n", "  - erase: tree\n    to: house\n"
+    first, second = (solution("edits:\n" + text).edits["text"] for text in (one + other, other + one))
+    assert np.allclose(first.left[0] @ first.right[0], second.left[0] @ second.right[0], rtol=1e-6, atol=1e-9)
