@@ -217,7 +217,7 @@ def test_both_families_from_the_header(linear: bool, family: str, tmp_path: Path
     assert len(done.results) == len(checked.plan.sites)
 
 
-def test_a_delta_for_stable_diffusion_in_its_true_shape_is_under_100_kB(tmp_path: Path) -> None:
+def test_a_delta_for_stable_diffusion_in_its_true_shape_is_under_100_kilobytes(tmp_path: Path) -> None:
     tiny.sd1_true_shape(tmp_path / "model")
     (tmp_path / "m.yaml").write_text(QUICK.replace("editc:demo", "model") + RANK_10)
     built = api.build(tmp_path / "m.yaml", tmp_path / "out")

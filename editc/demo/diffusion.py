@@ -64,7 +64,7 @@ def train_diffusion(plan: DiffusionPlan, work: Path, snapshots: Snapshots | None
     from torch.multiprocessing.spawn import spawn
 
     (work / "meeting").unlink(missing_ok=True)
-    spawn(_work, args=(plan, work, snapshots), nprocs=plan.workers)  # type: ignore[no-untyped-call]
+    spawn(_work, args=(plan, work, snapshots), nprocs=plan.workers)
 
 
 def _work(rank: int, plan: DiffusionPlan, work: Path, snapshots: Snapshots | None) -> None:
@@ -117,7 +117,7 @@ def _loop(
                 plan.rate * min(1.0, (step + 1) / plan.warmup) * warmup_cosine(int(progress * 10_000), 10_000, 0)
             )
         loss = _loss(plan, learner, latents, alphas, rng)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         _average_gradients(learner.parameters)
         torch.nn.utils.clip_grad_norm_(learner.parameters, 1.0)
         learner.optimizer.step()

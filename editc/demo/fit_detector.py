@@ -106,7 +106,7 @@ def _fit(network: Network, images: torch.Tensor, labels: torch.Tensor, steps: in
         with torch.autocast("cpu", torch.bfloat16):
             loss = losses(network, augment(images[chosen]), labels[chosen])
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         if step % 250 == 0:

@@ -52,7 +52,7 @@ def train_vae(plan: VaePlan, folder: Path) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             loss = reconstruction_loss(vae, batch, plan.divergence)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         if step % 250 == 0:
