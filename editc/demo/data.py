@@ -56,8 +56,8 @@ def to_tensor(images: npt.NDArray[np.uint8]) -> torch.Tensor:
 def to_images(pictures: torch.Tensor) -> npt.NDArray[np.uint8]:
     """The inverse of `to_tensor`, clipped and rounded."""
     scaled = (pictures.detach().float().clamp(-1, 1) + 1.0) * 127.5
-    pictures_: npt.NDArray[np.uint8] = scaled.round().permute(0, 2, 3, 1).to(torch.uint8).numpy()
-    return pictures_
+    images: npt.NDArray[np.uint8] = scaled.round().permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    return images
 
 
 def _said(scene: Scene) -> dict[str, str]:
