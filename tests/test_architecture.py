@@ -108,7 +108,12 @@ def test_every_file_is_short() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["apply", "--help"], ["explain", "E501"], ["inspect", "tests/fixtures/deltas/v1/shared.safetensors"]],
+    [
+        ["--help"],
+        ["apply", "tests/fixtures/deltas/v1/shared.safetensors", "--to", "tests/fixtures/deltas/v1/base", "--dry-run"],
+        ["explain", "E501"],
+        ["inspect", "tests/fixtures/deltas/v1/shared.safetensors"],
+    ],
     ids=lambda a: a[0],
 )
 def test_commands_without_torch(arguments: list[str]) -> None:
