@@ -79,12 +79,16 @@ class Block:
 @dataclass(frozen=True)
 class Kept:
     """Rows that must not move: `moment` (d_in, d_in) is their weighted second moment as the solver sees it,
-    `rows` (d_in, n) the preserved prompts' own, by which drift is measured, `empty` (d_in, t) the empty prompt's."""
+    `rows` (d_in, k) the preserved prompts' own, by which drift is measured, `empty` (d_in, t) the empty prompt's.
+
+    `rows` may be condensed: where `count` is above k they stand for that many, with |X rows| the same for every X.
+    """
 
     moment: Array
     rows: Array
     empty: Array
     origin: tuple[str, ...]
+    count: int = 0
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,19 @@ class Detector(Protocol):
         """For each picture (n, h, w, 3): does it show `concept`?"""
 
 
+class Cache(Protocol):
+    """Arrays kept from one build to the next, by a key that names all that they were computed from.
+
+    What comes out is what was put in, bit for bit, or nothing.
+    """
+
+    def get(self, key: str) -> Mapping[str, Array] | None:
+        """The arrays put under `key`, or None."""
+
+    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
+        """Keeps the arrays under `key`; a cache that cannot keep them goes without."""
+
+
 Progress: TypeAlias = Callable[[str, Iterable[object]], Iterable[object]]
 
 
@@ -82,3 +95,4 @@ class Context:
     painter: Painter | None = None
     detector: Detector | None = None
     progress: Progress | None = None
+    cache: Cache | None = None

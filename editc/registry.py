@@ -21,6 +21,8 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
         "method": {
             "uce": "editc.passes.methods.uce:UCE",
             "rece": "editc.passes.methods.rece:RECE",
+            "mace": "editc.passes.methods.mace:MACE",
+            "trce": "editc.passes.methods.trce:TRCE",
         },
         "family": {
             "sd1": "editc.families.sd1:SD1",

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool
-KeyRule: TypeAlias = Literal["aligned", "last", "span"]
+KeyRule: TypeAlias = Literal["aligned", "last", "span", "matched", "eot"]
 Strength: TypeAlias = float | Literal["auto"]
 
 _NOWHERE: Mapping[str, Span] = MappingProxyType({})
@@ -68,6 +68,16 @@ class Placed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenWeights(Placed):
+    """What each anchor of `keys: eot` counts; the defaults are TRCE's published ones, the first EOT alone."""
+
+    bos: float = 0.0
+    eot: float = 1.0
+    last: float = 0.0
+    keyword: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request(Placed):
     """One item of `edits`.
 
@@ -83,6 +93,7 @@ class Request(Placed):
     method: str | None = None
     options: Mapping[str, Scalar] = field(default_factory=dict)
     keys: KeyRule | None = None
+    token_weights: TokenWeights = field(default_factory=TokenWeights)
     contexts: tuple[str, ...] | None = None
     strength: Strength = 1.0
     scale: float = 1.0
@@ -155,6 +166,11 @@ class Manifest(Placed):
     def method(self) -> str | None:
         """The method that the edits name (they are solved together, so they name at most one); None: the family's."""
         return next((edit.method for edit in self.edits if edit.method is not None), None)
+
+    @property
+    def keys(self) -> KeyRule:
+        """The key rule of all edits, for weights of different rules have different scales; they name at most one."""
+        return next((edit.keys for edit in self.edits if edit.keys is not None), "aligned")
 
     @property
     def options(self) -> Mapping[str, Scalar]:

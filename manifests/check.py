@@ -158,11 +158,11 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
 
 
 def one_method(manifest: Manifest, faults: Faults) -> None:
-    """The edits are solved together, so the methods and the options that they name agree."""
-    for name in ("method", *dict.fromkeys(option for edit in manifest.edits for option in edit.options)):
+    """The edits are solved together, so the methods, key rules and options that they name agree."""
+    for name in ("method", "keys", *dict.fromkeys(option for edit in manifest.edits for option in edit.options)):
         first: tuple[Scalar, Span | None] | None = None
         for edit in manifest.edits:
-            value = edit.method if name == "method" else edit.options.get(name)
+            value = {"method": edit.method, "keys": edit.keys}.get(name, edit.options.get(name))
             if value is None:
                 continue
             first = first or (value, edit.at(name))
@@ -170,6 +170,20 @@ def one_method(manifest: Manifest, faults: Faults) -> None:
                 message = f"{tick(name)} is {tick(str(value))} here and {tick(str(first[0]))} in an edit above"
                 help = "edits of one manifest are solved together: give all the same value, or only one of them a value"
                 faults.add("E133", message, edit.at(name), help=help, related=[(first[1], "first here")])
+
+
+def token_weights_count(manifest: Manifest, faults: Faults) -> None:
+    """Weights of tokens belong to `keys: eot`, and leave it something to edit."""
+    misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.edits)
+    for edit in manifest.edits:
+        weights, span = edit.token_weights, edit.at("token_weights")
+        if "token_weights" in edit.spans and manifest.keys != "eot" and not misread:
+            message = f"`token_weights` are for `keys: eot`, and the rows here are {tick(manifest.keys)}"
+            faults.add("E150", message, span, help="write `keys: eot` beside them, or remove them")
+        if not any((weights.bos, weights.eot, weights.last, weights.keyword)):
+            faults.add(
+                "E151", "`token_weights` are all 0: no row is left to edit", span, help="give one of them a weight"
+            )
 
 
 def options_fit(manifest: Manifest, faults: Faults) -> None:
@@ -259,6 +273,7 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     targets_stand,
     no_repeats,
     one_method,
+    token_weights_count,
     options_fit,
     auto_has_a_goal,
     pictures_answer,

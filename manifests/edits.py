@@ -11,7 +11,7 @@ from editc.manifests.fields import Block, read_block
 from editc.manifests.options import read_options
 from editc.manifests.scalars import wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-from editc.request import Request
+from editc.request import Request, TokenWeights
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,8 @@ def _request(draft: _Draft, joint: str | None, vague: bool, faults: Faults) -> R
         values.pop(kind, None)
         values |= inner.values if isinstance(inner, Block) else {}
         spans = {**(inner.spans if isinstance(inner, Block) else {}), **spans}
+    if isinstance(weights := values.get("token_weights"), Block):
+        values["token_weights"] = TokenWeights(**weights.values, spans=weights.spans)
     own = draft.block.values.get("method")
     unread = "method" in draft.block.spans and own is None
     options = read_options(draft.block.unknown, kind, own or joint, unread or vague, spans, faults)

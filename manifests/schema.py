@@ -167,13 +167,24 @@ class Table:
         return tuple(field.name for field in self.fields)
 
 
+TOKENS = Table(
+    "token_weights",
+    (
+        Field("bos", Number(0.0), "the row that begins a text"),
+        Field("eot", Number(0.0), "the first row that ends it"),
+        Field("last", Number(0.0), "the last row, for all the padding"),
+        Field("keyword", Number(0.0), "each token of the concept"),
+    ),
+)
 COMMON = (
     Field("method", Named("method"), "how to solve; left out: the family's default; its options stand beside it"),
     Field(
         "keys",
-        OneOf(("aligned", "last", "span")),
-        "which rows of the embedding are edited: aligned in many contexts, last token, whole span",
+        OneOf(("aligned", "last", "span", "matched", "eot")),
+        "which rows of the embedding are edited: aligned in many contexts, last token, whole span, matched (all but "
+        "the concept's own), eot (the end of the text)",
     ),
+    Field("token_weights", Inner(TOKENS), "what each anchor of `keys: eot` counts"),
     Field(
         "strength",
         Number(0.0, 1.5, words=("auto",)),

@@ -1,4 +1,4 @@
-"""Edited keys and their targets as columns, from prompts: context-aligned rows, and the published rules."""
+"""Edited keys and their targets as columns, from prompts: rows paired in the same context, and UCE's bare ones."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from editc.passes import keys
 from editc.passes.phrases import Book, last_subject, row_weights, spoken
 from editc.ports import Encoded
 from editc.request import KeyRule, Request
+
+IN_CONTEXTS: frozenset[KeyRule] = frozenset({"aligned", "matched", "eot"})
+"""The rules that put a concept into sentences; the others take it bare."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Columns:
 def needed(request: Request, rule: KeyRule, contexts: Sequence[str], family: Family) -> list[str]:
     """Every prompt that `columns` will look up."""
     names = [*request.names, *aims(request, family)]
-    if rule == "aligned":
+    if rule in IN_CONTEXTS:
         return [spoken(context, name) for name in names for context in contexts]
     return [*names, " "]
 
@@ -41,30 +44,56 @@ def aims(request: Request, family: Family) -> list[str]:
 
 def columns(request: Request, rule: KeyRule, contexts: Sequence[str], family: Family, book: Book) -> list[Columns]:
     """All columns of a request by its rule; UnspokenError when a name leaves no token."""
-    found = _aligned(request, contexts, family, book) if rule == "aligned" else _published(request, rule, family, book)
-    return list(found)
+    if rule in IN_CONTEXTS:
+        return list(_in_contexts(request, rule, contexts, family, book))
+    return list(_published(request, rule, family, book))
 
 
-def _aligned(request: Request, contexts: Sequence[str], family: Family, book: Book) -> Iterator[Columns]:
-    """Every name in every context against the same context with the target: rows as `keys.aligned` pairs them."""
+def _in_contexts(
+    request: Request, rule: KeyRule, contexts: Sequence[str], family: Family, book: Book
+) -> Iterator[Columns]:
+    """Every name in every context against the same context with the target, rows paired as the rule pairs them."""
     shares = [share for _, share in request.toward] if request.kind == "moderate" else [1.0]
     for name in request.names:
         for context in contexts:
             encoded, at = book.find(context, name)
             others = [book.find(context, other) for other in aims(request, family)]
-            yield _moved(encoded, at, [(share, *other) for share, other in zip(shares, others, strict=True)])
+            maps = [_counterparts(rule, encoded, at, *other) for other in others]
+            pulls = [(share, other) for share, (other, _) in zip(shares, others, strict=True)]
+            yield _moved(encoded, pulls, maps, _weights(rule, encoded, at, request))
 
 
-def _moved(encoded: Encoded, at: keys.Phrase, pulls: Sequence[tuple[float, Encoded, keys.Phrase]]) -> Columns:
-    """Keys c and targets c + sum_k share_k (a_k - c), over the rows that have a counterpart in every a_k."""
-    maps = [dict(zip(*keys.aligned(len(encoded.rows), at, phrase), strict=True)) for _, _, phrase in pulls]
-    rows = [row for row in range(len(encoded.rows)) if all(row in found for found in maps)]
+def _counterparts(rule: KeyRule, encoded: Encoded, at: keys.Phrase, other: Encoded, aim: keys.Phrase) -> dict[int, int]:
+    total = len(encoded.rows)
+    if rule == "eot":
+        pair = keys.eot(total, at, (_end(encoded), _end(other)))
+    else:
+        pair = (keys.aligned if rule == "aligned" else keys.matched)(total, at, aim)
+    return dict(zip(*(rows.tolist() for rows in pair), strict=True))
+
+
+def _weights(rule: KeyRule, encoded: Encoded, at: keys.Phrase, request: Request) -> Array:
+    if rule == "eot":
+        return keys.eot_weights(len(encoded.rows), at, _end(encoded), request.token_weights)
+    return row_weights(encoded) if rule == "aligned" else np.ones(len(encoded.rows))
+
+
+def _end(encoded: Encoded) -> int:
+    """The row of the first token after the text."""
+    return last_subject(encoded) + 1
+
+
+def _moved(
+    encoded: Encoded, pulls: Sequence[tuple[float, Encoded]], maps: Sequence[dict[int, int]], weights: Array
+) -> Columns:
+    """Keys c and targets c + sum_k share_k (a_k - c), over the rows that weigh and have a counterpart in every a_k."""
+    rows = [row for row in range(len(encoded.rows)) if weights[row] > 0 and all(row in found for found in maps)]
     sources = encoded.rows[rows]
     targets = sources.copy()
-    for (share, other, _), found in zip(pulls, maps, strict=True):
+    for (share, other), found in zip(pulls, maps, strict=True):
         targets += share * (other.rows[[found[row] for row in rows]] - sources)
     labels = tuple(f"{encoded.prompt} [{row}]" for row in rows)
-    return Columns(sources.T, targets.T, row_weights(encoded)[rows], labels)
+    return Columns(sources.T, targets.T, weights[rows], labels)
 
 
 def _published(request: Request, rule: KeyRule, family: Family, book: Book) -> Iterator[Columns]:

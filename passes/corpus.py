@@ -1,15 +1,27 @@
-"""What is kept: which prompts, and their second moment."""
+"""What is kept: which prompts, and what solver and verify need of their rows, kept from one build to the next."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from hashlib import sha256
+from operator import add
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from editc.ir import Array, Kept
-from editc.passes.phrases import row_weights, spoken
-from editc.ports import Encoded
+from editc.ir import Array
+from editc.numerics.subspace import condensed
+from editc.passes.phrases import last_subject, row_weights, spoken
+from editc.ports import Cache, Encoded, Encoder
 from editc.request import Manifest
+
+Which: TypeAlias = Literal["all", "last"]
+CHUNK = 64
+"""Prompts encoded at a time, so that memory does not grow with the corpus."""
+LAYOUT = "tally 1"
+"""Goes into the key of what is cached: to be changed with what is computed."""
 
 
 def prompts(manifest: Manifest, contexts: Sequence[str], corpus: Sequence[str]) -> tuple[str, ...]:
@@ -34,20 +46,93 @@ def _words(text: str) -> list[str]:
     return "".join(c if c.isalnum() or c == "'" else " " for c in text.lower()).split()
 
 
-def mean_moment(encoded: Sequence[Encoded]) -> Array:
-    """The second moment (d, d) of all rows, a mean over rows by their weights."""
-    rows = np.vstack([e.rows for e in encoded])
-    weights = np.concatenate([row_weights(e) for e in encoded])
-    return np.asarray((rows * weights[:, None]).T @ rows / weights.sum())
+@dataclass(frozen=True)
+class Tally:
+    """What a list of prompts leaves behind, small whatever its length.
+
+    `rows` (d, k) are its rows condensed, k at most d: |X rows| is that of all `count` rows for every X. `weighted`
+    (d, d) is sum w c c^T over all rows with the weights of `phrases.row_weights`, and `weight` the sum of w.
+    """
+
+    rows: Array
+    weighted: Array
+    weight: float
+    count: int
+    prompts: int
+
+    def __add__(self, other: Tally) -> Tally:
+        """Of both lists together."""
+        rows = condensed(np.hstack([self.rows, other.rows]))
+        sums = self.weight + other.weight, self.count + other.count, self.prompts + other.prompts
+        return Tally(rows, self.weighted + other.weighted, *sums)
+
+    @property
+    def total(self) -> Array:
+        """sum c c^T over all rows, each counting one, (d, d)."""
+        return np.asarray(self.rows @ self.rows.T)
+
+    @property
+    def square(self) -> float:
+        """The mean square of a row's entries."""
+        return float(np.sum(self.rows**2) / (self.count * len(self.rows)))
 
 
-def total_moment(rows: Sequence[Array]) -> Array:
-    """The sum of c c^T over rows (t, d) of every prompt given, (d, d)."""
-    stacked = np.vstack(rows)
-    return np.asarray(stacked.T @ stacked)
+def mean_moment(*tallies: Tally) -> Array:
+    """The second moment (d, d) of all their rows, a mean over rows by their weights."""
+    return np.asarray(sum(t.weighted for t in tallies) / sum(t.weight for t in tallies))
 
 
-def kept(moment: Array, encoded: Sequence[Encoded], empty: Encoded) -> Kept:
-    """A Kept whose drift is measured on every row of `encoded` (of the empty prompt when there is none)."""
-    rows = np.vstack([e.rows for e in encoded]) if encoded else empty.rows
-    return Kept(moment, rows.T, empty.rows.T, tuple(e.prompt for e in encoded))
+def tally(listed: Sequence[str], encoder: Encoder, cache: Cache | None = None, which: Which = "all") -> Tally:
+    """The tally of all rows of these prompts, at least one, or of the last row of each that stands for text.
+
+    With a cache it is computed once for an encoder and a list, and is the same bit for bit when it comes from there.
+    """
+    mark = encoder.fingerprint()
+    if cache is None or not mark:
+        return _unpacked(_packed(_computed(listed, encoder, which)))
+    key = _key(listed, mark, which)
+    kept = cache.get(key)
+    if kept is None:
+        kept = _packed(_computed(listed, encoder, which))
+        cache.put(key, kept)
+    return _unpacked(kept)
+
+
+def tally_of(encoded: Sequence[Encoded], which: Which = "all") -> Tally:
+    """The tally of prompts that are encoded already."""
+    picked = [_pick(one, which) for one in encoded]
+    rows = np.vstack([one.rows[pick] for one, pick in zip(encoded, picked, strict=True)])
+    weights = np.concatenate([row_weights(one)[pick] for one, pick in zip(encoded, picked, strict=True)])
+    weighted = np.asarray((rows * weights[:, None]).T @ rows)
+    return Tally(condensed(rows.T), weighted, float(weights.sum()), len(rows), len(encoded))
+
+
+def _computed(listed: Sequence[str], encoder: Encoder, which: Which) -> Tally:
+    chunks = (listed[start : start + CHUNK] for start in range(0, len(listed), CHUNK))
+    return reduce(add, (tally_of(encoder.encode(chunk), which) for chunk in chunks))
+
+
+def _pick(encoded: Encoded, which: Which) -> slice:
+    at = last_subject(encoded)
+    return slice(None) if which == "all" else slice(at, at + 1)
+
+
+def _packed(found: Tally) -> Mapping[str, Array]:
+    sizes = np.array([found.weight, found.count, found.prompts], np.float64)
+    return {"rows": found.rows, "weighted": found.weighted, "sizes": sizes}
+
+
+def _unpacked(arrays: Mapping[str, Array]) -> Tally:
+    """In one memory layout wherever the arrays come from, for BLAS may round differently by layout."""
+    rows, weighted = (np.array(arrays[name], np.float64, order="C") for name in ("rows", "weighted"))
+    weight, count, prompts = arrays["sizes"].tolist()
+    return Tally(rows, weighted, weight, int(count), int(prompts))
+
+
+def _key(listed: Sequence[str], mark: str, which: Which) -> str:
+    """sha256 over the encoder and every prompt, each with its length before it."""
+    told = sha256()
+    for part in (LAYOUT, which, mark, *listed):
+        data = part.encode("utf-8", "surrogatepass")
+        told.update(len(data).to_bytes(8, "little") + data)
+    return told.hexdigest()

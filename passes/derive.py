@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,9 +12,9 @@ from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Block, Kept, Plan, Problem, Site, System
 from editc.passes import corpus
 from editc.passes.columns import columns, needed
-from editc.passes.phrases import Book, UnspokenError, last_subject
-from editc.ports import Context, Encoder, Weights
-from editc.request import KeyRule, Request
+from editc.passes.phrases import Book, UnspokenError
+from editc.ports import Cache, Context, Encoder, Weights
+from editc.request import KeyRule, Manifest, Request
 
 ALIGNED_RIDGE = 0.01
 """lambda for aligned keys, in mean squares of a kept row's entries: their weights and moment are means over rows.
@@ -24,9 +24,10 @@ hardly more (docs/erasure.md)."""
 ALIGNED_WEIGHT = 3.0
 """Of what is kept against what is edited, both being means over rows. At 1 an object erased from the demo model takes
 some of its neighbours with it, at 3 it does not and is gone all the same (docs/erasure.md)."""
-PUBLISHED_RIDGE = 0.5
-"""UCE's lambda, for keys that count one each."""
-DEFAULT_RULE: KeyRule = "aligned"
+PUBLISHED_RIDGE: Mapping[KeyRule, float] = {"last": 0.5, "span": 0.5, "matched": 1e3, "eot": 0.0}
+"""lambda of the rules whose keys count one each: UCE's, MACE's for objects, TRCE's."""
+PUBLISHED_WEIGHT: Mapping[KeyRule, float] = {"last": 1.0, "span": 1.0, "matched": 1.0, "eot": 0.01}
+"""Of what is kept, in the sums that the rules take (for `eot` means over prompts)."""
 
 
 @dataclass(frozen=True)
@@ -37,31 +38,44 @@ class Derive:
     name: ClassVar[str] = "derive"
 
     def __call__(self, plan: Plan, ctx: Context) -> Problem:
-        """Raises E301 (a name has no tokens), E302 (too long for the encoder), E303 (text width differs)."""
+        """Raises E301 (a name has no tokens), E302 (too long for the encoder), E303 (text width differs), E310 (no row
+        is left)."""
         if ctx.encoder is None:
             raise ValueError("derive needs ctx.encoder")
         blocks = tuple(_block(plan, request, ctx.encoder) for request in plan.manifest.edits)
-        kept = self._kept(plan, ctx.encoder)
-        ridge = ALIGNED_RIDGE * float(np.mean(kept.rows**2)) if _rule(plan) == "aligned" else PUBLISHED_RIDGE
+        kept, square = self._kept(plan, ctx.encoder, ctx.cache)
+        rule = plan.manifest.keys
+        ridge = ALIGNED_RIDGE * square if rule == "aligned" else PUBLISHED_RIDGE[rule]
         _check_width(plan, blocks[0].keys.shape[0])
         system = System(blocks, kept, SiteWeights(ctx.weights, plan.sites), ridge)
         return Problem(plan, {"text": system}, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts")
 
-    def _kept(self, plan: Plan, encoder: Encoder) -> Kept:
-        manifest = plan.manifest
-        contexts = manifest.contexts or plan.family.contexts
-        listed = corpus.prompts(manifest, contexts, self.prompts)
-        encoded, empty = encoder.encode(listed), encoder.encode([plan.family.neutral])[0]
-        aligned = _rule(plan) == "aligned"
-        weight = manifest.preserve.weight or (ALIGNED_WEIGHT if aligned else 1.0)
-        if aligned:
-            return corpus.kept(weight * corpus.mean_moment([*encoded, empty]), encoded, empty)
-        bare = encoder.encode([*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept])
-        if _rule(plan) == "span":
-            rows = [empty.rows, *(e.rows for e in bare)]
+    def _kept(self, plan: Plan, encoder: Encoder, cache: Cache | None) -> tuple[Kept, float]:
+        """What is kept, and the mean square of its rows' entries."""
+        manifest, rule = plan.manifest, plan.manifest.keys
+        listed = corpus.prompts(manifest, manifest.contexts or plan.family.contexts, self.prompts)
+        (empty,) = encoder.encode([plan.family.neutral])
+        nothing = corpus.tally_of([empty])
+        found = corpus.tally(listed, encoder, cache) if listed else nothing
+        if rule == "aligned":
+            weight, moment = ALIGNED_WEIGHT, corpus.mean_moment(found, nothing)
         else:
-            rows = [np.zeros_like(empty.rows[:1]), *(e.rows[[last_subject(e)]] for e in bare)]
-        return corpus.kept(weight * corpus.total_moment(rows), encoded, empty)
+            weight, moment = PUBLISHED_WEIGHT[rule], _published_moment(manifest, found, nothing, encoder, cache)
+        moment *= manifest.preserve.weight or weight
+        return Kept(moment, found.rows, empty.rows.T, listed, found.count), found.square
+
+
+def _published_moment(
+    manifest: Manifest, found: corpus.Tally, nothing: corpus.Tally, encoder: Encoder, cache: Cache | None
+) -> Array:
+    """MACE sums over all rows of the corpus, TRCE takes its mean over prompts; UCE keeps what is named, bare: all its
+    rows and the empty prompt's (span), or its last subject tokens' (last)."""
+    if manifest.keys in ("matched", "eot"):
+        return found.total / (found.prompts if manifest.keys == "eot" else 1)
+    bare = [*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept]
+    which: corpus.Which = "all" if manifest.keys == "span" else "last"
+    base = nothing.total if manifest.keys == "span" else np.zeros_like(nothing.total)
+    return base + corpus.tally(bare, encoder, cache, which).total if bare else base
 
 
 @dataclass(frozen=True)
@@ -78,26 +92,18 @@ class SiteWeights(Sequence[Array]):
         return self.source.read(self.sites[index].name)
 
 
-def rule_of(request: Request) -> KeyRule:
-    """The request's key rule, or the default."""
-    return request.keys or DEFAULT_RULE
-
-
-def _rule(plan: Plan) -> KeyRule:
-    """The rule of all edits: check refuses a manifest that mixes them, for their weights have different scales."""
-    return rule_of(plan.manifest.edits[0])
-
-
 def _block(plan: Plan, request: Request, encoder: Encoder) -> Block:
     contexts = request.contexts or plan.manifest.contexts or plan.family.contexts
-    rule = rule_of(request)
+    rule = plan.manifest.keys
     book = Book.of(encoder, needed(request, rule, contexts, plan.family))
     try:
         found = columns(request, rule, contexts, plan.family, book)
     except UnspokenError as error:
         raise EditcError(_unspoken(error, request, plan)) from error
     weights = np.concatenate([column.weights for column in found])
-    share = request.scale / (weights.sum() if rule == "aligned" else 1)
+    if not len(weights):
+        raise EditcError(_nothing_left(request, plan))
+    share = request.scale / {"aligned": weights.sum(), "eot": len(found)}.get(rule, 1)
     return Block(
         request,
         np.hstack([column.keys for column in found]),
@@ -117,6 +123,12 @@ def _unspoken(error: UnspokenError, request: Request, plan: Plan) -> Diagnostic:
         message = f"the tokenizer makes no token of `{error.name}`"
         help_ = "name the concept in words that the model's vocabulary can spell"
     return Diagnostic("E302" if error.cut else "E301", message, request.at(), plan.manifest.source, help=help_)
+
+
+def _nothing_left(request: Request, plan: Plan) -> Diagnostic:
+    message = f"no row is left to edit for `{request.concept}`: its prompts have no padding, and only that has a weight"
+    help_ = "give another anchor a weight, such as `token_weights: {eot: 1}`, or shorten the contexts"
+    return Diagnostic("E310", message, request.at("token_weights"), plan.manifest.source, help=help_)
 
 
 def _check_width(plan: Plan, width: int) -> None:

@@ -71,7 +71,7 @@ def _edits(verified: Verified) -> Iterator[Mapping[str, Any]]:
             "also": list(request.also),
             "to": request.to if request.to is not None else solution.problem.plan.family.neutral,
             "toward": dict(request.toward),
-            "keys": request.keys or "aligned",
+            "keys": solution.problem.plan.manifest.keys,
             "strength": strength,
             "scale": request.scale,
             **method,

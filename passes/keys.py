@@ -1,4 +1,4 @@
-"""Which rows of a prompt are edited, and to what each is sent: the three key rules, on plain arrays of rows (t, d)."""
+"""Which rows of a prompt are edited, and to what each is sent: the key rules, on row numbers or plain rows (t, d)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.ir import Array
+from editc.request import TokenWeights
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -55,6 +56,42 @@ def aligned(total: int, at: Phrase, target: Phrase) -> tuple[Rows, Rows]:
     before, after = np.arange(at.first), np.arange(at.end, total - max(0, shift))
     sources = np.concatenate([before, np.arange(at.first, at.end), after])
     return sources, np.concatenate([before, _within(at, target), after + shift])
+
+
+def matched(total: int, at: Phrase, target: Phrase) -> tuple[Rows, Rows]:
+    """MACE's rows: those of `aligned` outside the phrase, what a prompt's other words picked up of the concept.
+
+    The concept's own tokens are left alone (in MACE, to a LoRA of their own).
+    """
+    sources, counterparts = aligned(total, at, target)
+    outside = (sources < at.first) | (sources >= at.end)
+    return sources[outside], counterparts[outside]
+
+
+def eot(total: int, at: Phrase, ends: tuple[int, int]) -> tuple[Rows, Rows]:
+    """TRCE's rows: BOS, first EOT and last position to their like, the concept's own tokens to the target's last.
+
+    `ends` are the rows of the first EOT in the prompt and in the one with the target: true tokens, where the authors'
+    code counts words between spaces and so misses when a word has several tokens.
+    """
+    inside = np.arange(at.first, at.end)
+    final = total - 1
+    sources = np.concatenate([[0], inside, [ends[0]], [final] if ends[0] < final else []]).astype(np.int64)
+    counterparts = np.concatenate([[0], np.full(len(inside), final), [ends[1]], [final] if ends[0] < final else []])
+    return sources, counterparts.astype(np.int64)
+
+
+def eot_weights(total: int, at: Phrase, end: int, scale: TokenWeights) -> Array:
+    """How much each row (t,) of TRCE's counts: one, but the last position as much as all the padding it stands for.
+
+    `end` is the row of the first EOT; each anchor's weight is multiplied by its entry in `scale`. Every token of the
+    concept counts, where the authors' code takes the first and leaves the rest out.
+    """
+    weights = np.zeros(total)
+    weights[at.first : at.end] = scale.keyword
+    weights[-1] = scale.last * (total - 1 - end)
+    weights[0], weights[end] = scale.bos, scale.eot
+    return weights
 
 
 def _within(at: Phrase, target: Phrase) -> Rows:

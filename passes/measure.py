@@ -13,6 +13,7 @@ from editc.ir import Array, Block, Edit, Site, Solution
 from editc.numerics import drift
 from editc.numerics.arithmetic import patched
 from editc.numerics.dtypes import rounded
+from editc.numerics.subspace import condensed
 from editc.ports import Progress
 
 
@@ -75,13 +76,6 @@ def stored(W: Array, edit: Edit, index: int, site: Site) -> Array:
     if not np.isfinite(after).all():
         raise _not_finite(site, W, after)
     return after
-
-
-def condensed(columns: Array) -> Array:
-    """(d, n) -> (d, at most d) with |X columns| = |X result| for every X: where n > d, the triangle of a QR."""
-    if columns.shape[1] <= columns.shape[0]:
-        return columns
-    return np.asarray(np.linalg.qr(columns.T).R.T)
 
 
 def paired(block: Block) -> Array:

@@ -12,13 +12,14 @@ from typing import get_args
 import pytest
 
 from editc.manifests import schema
-from editc.request import Choice, Constraints, KeyRule, Manifest, PictureCheck, Preserve, Request
+from editc.request import Choice, Constraints, KeyRule, Manifest, PictureCheck, Preserve, Request, TokenWeights
 
 PAIRS = [
     (schema.PRESERVE, Preserve),
     (schema.SITES, Choice),
     (schema.CONSTRAINTS, Constraints),
     (schema.IMAGES, PictureCheck),
+    (schema.TOKENS, TokenWeights),
 ]
 
 

@@ -10,7 +10,7 @@ from verify_cases import Brush, Eye, World, constraints, context, erase, exact, 
 
 from editc.diagnostics import EditcError
 from editc.ir import Array, Claim, Verified
-from editc.passes.measure import condensed
+from editc.numerics.subspace import condensed
 from editc.passes.verify import Verify, failures, warnings
 from editc.request import Request, Span
 

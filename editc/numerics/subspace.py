@@ -19,6 +19,13 @@ def compose(left: Array, right: Array, next_left: Array, next_right: Array) -> t
     return np.hstack([left, moved]), np.vstack([right, next_right])
 
 
+def condensed(columns: Array) -> Array:
+    """(d, n) -> (d, at most d) with |X columns| = |X result| for every X: where n > d, the triangle of a QR."""
+    if columns.shape[1] <= columns.shape[0]:
+        return columns
+    return np.asarray(np.linalg.qr(columns.T).R.T)
+
+
 @dataclass(frozen=True)
 class Reduced:
     """`mix` (m, r) with new left = left mix, `right` (r, d), and the share of the edit that is lost."""

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from editc.ir import Array, Block, Edit, Kept, System
 from editc.passes import keys
+from editc.passes.methods.mace import MACE
 from editc.passes.methods.rece import RECE
 from editc.passes.methods.uce import UCE
 from editc.request import Request
@@ -160,6 +161,28 @@ def _rece(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:
     return dict(zip(weights, found, strict=True)), _load(folder / "expected.safetensors")
 
 
+def _mace(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:
+    texts, weights = _Texts(case, folder), _load(folder / "weights.safetensors")
+    blocks = []
+    for old, new in (pair for concept in case["pairs"] for pair in concept):
+        at, aim = _differing(*(case["token_ids"][text] for text in (old, new)))
+        sources, counterparts = keys.matched(len(texts.rows[old]), at, aim)
+        blocks.append(_block(texts.rows[old][sources].T, texts.rows[new][counterparts].T))
+    kept = [texts.rows[text].T for text in case["prior"] or ()]
+    method = MACE(preserve_scale=case["preserve_scale"])
+    edit = method(_system(blocks, kept, weights.values(), case["lamb"]))
+    found = dict(zip(weights, applied(edit, weights.values()), strict=True))
+    return found, _load(folder / "expected.safetensors")
+
+
+def _differing(old: list[int], new: list[int]) -> tuple[keys.Phrase, keys.Phrase]:
+    """Where two prompts' tokens differ: what is left of each when its common beginning and end are taken off."""
+    shorter = min(len(old), len(new))
+    first = next((i for i in range(shorter) if old[i] != new[i]), shorter)
+    after = next((i for i in range(shorter - first) if old[-1 - i] != new[-1 - i]), shorter - first)
+    return keys.Phrase(first, len(old) - after), keys.Phrase(first, len(new) - after)
+
+
 def _rule(case: Mapping[str, Any]) -> Any:
     if case["derivation"] != "surrogate":
         return case["derivation"]
@@ -171,4 +194,5 @@ RUNNERS: Mapping[str, Callable[[Mapping[str, Any], Path], tuple[Tensors, Tensors
     "flux": _flux,
     "uce": _uce,
     "rece": _rece,
+    "mace": _mace,
 }
