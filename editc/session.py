@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from editc import registry
+from editc import cache, registry
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.fingerprint import encoder_fingerprint
@@ -41,7 +41,8 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
     with pointing_at(manifest, "model"):
         encoder = encoders.load(model.path, encoder_fingerprint(model))
     painter, detector = _pictures(manifest, model)
-    return replace(ctx, encoder=encoder, painter=painter, detector=detector, progress=progress)
+    kept = cache.open_cache()
+    return replace(ctx, encoder=encoder, painter=painter, detector=detector, progress=progress, cache=kept)
 
 
 def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detector | None]:

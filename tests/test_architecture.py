@@ -25,6 +25,7 @@ LEVELS = (
     ("editc.passes", "editc.formats"),
     ("editc.report_plots", "editc.report_words"),
     ("editc.report_page",),
+    ("editc.cache",),
     ("editc.session", "editc.pipeline", "editc.recheck", "editc.report"),
     ("editc.api",),
     ("editc.show", "editc.terminal"),

@@ -1,0 +1,107 @@
+"""A folder of arrays kept from one build to the next: what a corpus leaves behind is encoded once and read after that.
+
+Nothing hangs on it: an entry that is missing, cut short or altered is computed again, and a folder that cannot be
+written is done without.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from editc.diagnostics import EditcError
+from editc.formats.files import replace_file
+from editc.ir import Array
+
+LIMIT = 2 << 30
+"""Bytes that the folder may hold; beyond, the entries not used for longest go. An SDXL corpus takes 64 MiB."""
+LIBRARIES = ("editc", "numpy", "torch", "transformers")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A cache in `folder`: one file an entry, `KEY.HASH.safetensors`, with a sha256 of its bytes for HASH.
+
+    The KEY is made of the caller's key and of `setting`: what else the last digits of a computation may depend on. So
+    what comes out is what would be computed here and now, bit for bit.
+    """
+
+    folder: Path
+    setting: tuple[str, ...] = ()
+    limit: int = LIMIT
+
+    def get(self, key: str) -> Mapping[str, Array] | None:
+        """The arrays put under `key`, or None; an entry whose bytes are not those of its name is removed."""
+        from safetensors.numpy import load
+
+        for path in self._entries(self._name(key)):
+            with suppress(OSError):
+                data = path.read_bytes()
+                if path.name.split(".")[1] == _hash(data):
+                    os.utime(path)
+                    return {name: array.astype(np.float64) for name, array in load(data).items()}
+                path.unlink()
+        return None
+
+    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
+        """Writes the arrays under `key`, whole or not at all, and makes room for them."""
+        from safetensors.numpy import save
+
+        data = save({name: np.ascontiguousarray(array, np.float64) for name, array in arrays.items()})
+        with suppress(OSError, EditcError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            replace_file(self.folder / f"{self._name(key)}.{_hash(data)}.safetensors", data)
+            self._make_room()
+
+    def _name(self, key: str) -> str:
+        return _hash("\0".join((key, *self.setting)).encode())
+
+    def _entries(self, name: str = "*") -> list[Path]:
+        return sorted(self.folder.glob(f"{name}.*.safetensors"))
+
+    def _make_room(self) -> None:
+        entries = sorted(((path.stat().st_mtime_ns, path) for path in self._entries()), reverse=True)
+        held = 0
+        for _, path in entries:
+            held += path.stat().st_size
+            if held > self.limit:
+                path.unlink(missing_ok=True)
+
+
+def open_cache() -> Disk | None:
+    """The cache in `$EDITC_CACHE`, else `$XDG_CACHE_HOME/editc`, else `~/.cache/editc`; none if EDITC_CACHE is empty."""
+    named = os.environ.get("EDITC_CACHE")
+    if named == "":
+        return None
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        return Disk((base / "editc" if named is None else Path(named)).expanduser(), _setting())
+    except RuntimeError:  # there is no home
+        return None
+
+
+def _setting() -> tuple[str, ...]:
+    """Libraries and machine by which float sums may round differently."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = (f"{name}={os.environ.get(name)}" for name in THREADS)
+    return (*map(_version, LIBRARIES), platform.platform(), platform.processor(), f"{cores} cores", *threads)
+
+
+def _version(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return name
+
+
+def _hash(data: bytes) -> str:
+    return sha256(data).hexdigest()
