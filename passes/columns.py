@@ -9,7 +9,7 @@ import numpy as np
 
 from editc.ir import Array, Family
 from editc.passes import keys
-from editc.passes.phrases import Book, last_subject, row_weights, spoken
+from editc.passes.phrases import Book, last_subject, spoken
 from editc.ports import Encoded
 from editc.request import KeyRule, Request
 
@@ -75,7 +75,7 @@ def _counterparts(rule: KeyRule, encoded: Encoded, at: keys.Phrase, other: Encod
 def _weights(rule: KeyRule, encoded: Encoded, at: keys.Phrase, request: Request) -> Array:
     if rule == "eot":
         return keys.eot_weights(len(encoded.rows), at, _end(encoded), request.token_weights)
-    return row_weights(encoded) if rule == "aligned" else np.ones(len(encoded.rows))
+    return np.ones(len(encoded.rows))
 
 
 def _end(encoded: Encoded) -> int:

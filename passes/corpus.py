@@ -13,7 +13,7 @@ import numpy as np
 
 from editc.ir import Array
 from editc.numerics.subspace import condensed
-from editc.passes.phrases import last_subject, row_weights, spoken
+from editc.passes.phrases import last_subject, spoken
 from editc.ports import Cache, Encoded, Encoder
 from editc.request import Manifest
 
@@ -50,36 +50,27 @@ def _words(text: str) -> list[str]:
 class Tally:
     """What a list of prompts leaves behind, small whatever its length.
 
-    `rows` (d, k) are its rows condensed, k at most d: |X rows| is that of all `count` rows for every X. `weighted`
-    (d, d) is sum w c c^T over all rows with the weights of `phrases.row_weights`, and `weight` the sum of w.
+    `rows` (d, k) are its rows condensed, k at most d: |X rows| is that of all `count` rows for every X.
     """
 
     rows: Array
-    weighted: Array
-    weight: float
     count: int
     prompts: int
 
     def __add__(self, other: Tally) -> Tally:
         """Of both lists together."""
         rows = condensed(np.hstack([self.rows, other.rows]))
-        sums = self.weight + other.weight, self.count + other.count, self.prompts + other.prompts
-        return Tally(rows, self.weighted + other.weighted, *sums)
+        return Tally(rows, self.count + other.count, self.prompts + other.prompts)
 
     @property
     def total(self) -> Array:
-        """sum c c^T over all rows, each counting one, (d, d)."""
+        """sum c c^T over all rows, (d, d)."""
         return np.asarray(self.rows @ self.rows.T)
 
     @property
     def square(self) -> float:
         """The mean square of a row's entries."""
         return float(np.sum(self.rows**2) / (self.count * len(self.rows)))
-
-
-def mean_moment(*tallies: Tally) -> Array:
-    """The second moment (d, d) of all their rows, a mean over rows by their weights."""
-    return np.asarray(sum(t.weighted for t in tallies) / sum(t.weight for t in tallies))
 
 
 def tally(listed: Sequence[str], encoder: Encoder, cache: Cache | None = None, which: Which = "all") -> Tally:
@@ -102,9 +93,7 @@ def tally_of(encoded: Sequence[Encoded], which: Which = "all") -> Tally:
     """The tally of prompts that are encoded already."""
     picked = [_pick(one, which) for one in encoded]
     rows = np.vstack([one.rows[pick] for one, pick in zip(encoded, picked, strict=True)])
-    weights = np.concatenate([row_weights(one)[pick] for one, pick in zip(encoded, picked, strict=True)])
-    weighted = np.asarray((rows * weights[:, None]).T @ rows)
-    return Tally(condensed(rows.T), weighted, float(weights.sum()), len(rows), len(encoded))
+    return Tally(condensed(rows.T), len(rows), len(encoded))
 
 
 def _computed(listed: Sequence[str], encoder: Encoder, which: Which) -> Tally:
@@ -118,15 +107,13 @@ def _pick(encoded: Encoded, which: Which) -> slice:
 
 
 def _packed(found: Tally) -> Mapping[str, Array]:
-    sizes = np.array([found.weight, found.count, found.prompts], np.float64)
-    return {"rows": found.rows, "weighted": found.weighted, "sizes": sizes}
+    return {"rows": found.rows, "sizes": np.array([found.count, found.prompts], np.float64)}
 
 
 def _unpacked(arrays: Mapping[str, Array]) -> Tally:
     """In one memory layout wherever the arrays come from, for BLAS may round differently by layout."""
-    rows, weighted = (np.array(arrays[name], np.float64, order="C") for name in ("rows", "weighted"))
-    weight, count, prompts = arrays["sizes"].tolist()
-    return Tally(rows, weighted, weight, int(count), int(prompts))
+    count, prompts = map(int, arrays["sizes"])
+    return Tally(np.array(arrays["rows"], np.float64, order="C"), count, prompts)
 
 
 def _key(listed: Sequence[str], mark: str, which: Which) -> str:

@@ -58,7 +58,7 @@ class Derive:
         nothing = corpus.tally_of([empty])
         found = corpus.tally(listed, encoder, cache) if listed else nothing
         if rule == "aligned":
-            weight, moment = ALIGNED_WEIGHT, corpus.mean_moment(found, nothing)
+            weight, moment = ALIGNED_WEIGHT, (found.total + nothing.total) / (found.count + nothing.count)
         else:
             weight, moment = PUBLISHED_WEIGHT[rule], _published_moment(manifest, found, nothing, encoder, cache)
         moment *= manifest.preserve.weight or weight
