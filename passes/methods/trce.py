@@ -26,7 +26,7 @@ class TRCE:
     of a concept's tokens only the first weighed, the preserve weight applied twice (0.01 acts as 1e-4), and a moment
     divided by a fixed number whatever its captions' number.
 
-    lamb: ridge towards the old weights; left out, what suits the key rule.
+    lamb: ridge towards the old weights; left out, what suits the key rule (1e-4 for the keys of `eot`).
     erase_scale: weight of the edited keys (published: 1).
     preserve_scale: multiplies the weight of the kept rows, `preserve: {weight: ...}`.
     """
