@@ -79,12 +79,18 @@ class Block:
 @dataclass(frozen=True)
 class Kept:
     """Rows that must not move: `moment` (d_in, d_in) is their weighted second moment as the solver sees it,
-    `rows` (d_in, n) the preserved prompts' own, by which drift is measured, `empty` (d_in, t) the empty prompt's."""
+    `rows` (d_in, n) the preserved prompts' own, by which drift is measured, `empty` (d_in, t) the empty prompt's.
+
+    `keys` (d_in, n') and `weights` (n',) are the columns that `moment` sums: moment = keys diag(weights) keys^T.
+    They are for methods that need rows and not their sum; left out, (0, 0).
+    """
 
     moment: Array
     rows: Array
     empty: Array
     origin: tuple[str, ...]
+    keys: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    weights: Array = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
         "method": {
             "uce": "editc.passes.methods.uce:UCE",
             "rece": "editc.passes.methods.rece:RECE",
+            "speed": "editc.passes.methods.speed:SPEED",
+            "project": "editc.passes.methods.project:Project",
         },
         "family": {
             "sd1": "editc.families.sd1:SD1",

@@ -47,6 +47,16 @@ def total_moment(rows: Sequence[Array]) -> Array:
     return np.asarray(stacked.T @ stacked)
 
 
+def kept_all(weight: float, encoded: Sequence[Encoded], empty: Encoded) -> Kept:
+    """Everything kept: all rows of `encoded` and of the empty prompt, each at its share of `weight`, held once."""
+    every = [*encoded, empty]
+    rows, shares = np.vstack([e.rows for e in every]), np.concatenate([row_weights(e) for e in every])
+    own = rows[: len(rows) - len(empty.rows)] if encoded else rows
+    weights = weight * shares / shares.sum()
+    origin = tuple(e.prompt for e in encoded)
+    return Kept(weight * mean_moment(every), own.T, empty.rows.T, origin, rows.T, weights)
+
+
 def kept(moment: Array, encoded: Sequence[Encoded], empty: Encoded) -> Kept:
     """A Kept whose drift is measured on every row of `encoded` (of the empty prompt when there is none)."""
     rows = np.vstack([e.rows for e in encoded]) if encoded else empty.rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -55,13 +55,15 @@ class Derive:
         aligned = _rule(plan) == "aligned"
         weight = manifest.preserve.weight or (ALIGNED_WEIGHT if aligned else 1.0)
         if aligned:
-            return corpus.kept(weight * corpus.mean_moment([*encoded, empty]), encoded, empty)
+            return corpus.kept_all(weight, encoded, empty)
         bare = encoder.encode([*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept])
         if _rule(plan) == "span":
             rows = [empty.rows, *(e.rows for e in bare)]
         else:
-            rows = [np.zeros_like(empty.rows[:1]), *(e.rows[[last_subject(e)]] for e in bare)]
-        return corpus.kept(weight * corpus.total_moment(rows), encoded, empty)
+            rows = [empty.rows[:0], *(e.rows[[last_subject(e)]] for e in bare)]
+        keys = np.vstack(rows).T
+        moment = weight * corpus.total_moment(rows)
+        return replace(corpus.kept(moment, encoded, empty), keys=keys, weights=np.full(keys.shape[1], weight))
 
 
 @dataclass(frozen=True)
