@@ -27,6 +27,10 @@ NO_PART = 1e-10
 a text encoder, and any ridge stills it."""
 
 
+HELD_ALREADY = 1e-8
+"""A share of a key's norm that is far above float64's rounding, and below that of the float32 factors of a file."""
+
+
 class NoRoomError(ArithmeticError):
     """What is kept spans all `width` directions, so that nothing may change."""
 
@@ -74,6 +78,16 @@ def below(moment: Array, threshold: float) -> Array:
     finite("what is kept", moment)
     values, vectors = np.linalg.eigh((moment + moment.T) / 2)
     return np.asarray(vectors[:, values < threshold])
+
+
+def orthogonal(basis: Array, keys: Array) -> Array:
+    """The part of `basis` (d, k) that `keys` (d, j) have no part in: (d, at least k - j), orthonormal as well.
+
+    Combinations of keys with at most 1e-8 of their norm in `basis` are orthogonal to it already.
+    """
+    left, values, _ = np.linalg.svd(basis.T @ keys)
+    held = int(np.count_nonzero(values > HELD_ALREADY * np.linalg.norm(keys)))
+    return np.asarray(basis @ left[:, held:])
 
 
 def shares(basis: Array, concepts: Iterable[tuple[Array, Array]]) -> Array:

@@ -1,9 +1,13 @@
 """SPEED (Li et al., ICLR 2026, arXiv 2503.07392): edit within the null space of what is retained.
 
 Not copied from the reference code: the explicit float32 inverses (here Cholesky in float64, by symmetric forms of the
-same matrices), and noise that depends on device and batch. Kept, because the published numbers are made with it: the
-"directed" noise runs along the last right singular vector of the reduced SVD of W. Only where d_out >= d_in is that
-the direction which W damps most; with fewer rows it lies in their span and W sees it like any other.
+same matrices); noise that depends on device and batch; and at `lamb` 0 the inverse of K^T P M K, which is singular as
+soon as an invariance key lies in the retained rows. Such a key is held already, so here the keys join the directions
+that P leaves out, which is the same edit wherever the inverse exists.
+
+Kept, because the published numbers are made with it: the "directed" noise runs along the last right singular vector
+of the reduced SVD of W. Only where d_out >= d_in is that the direction which W damps most; with fewer rows W has a null
+space of its own, and the vector lies outside it.
 """
 
 from __future__ import annotations
@@ -46,7 +50,7 @@ class SPEED:
     aug_num: noisy copies of each retained row; 0 for none.
     threshold: eigenvalues below it are free (published for rows of CLIP-L, whose mean square is about 1).
     retain_scale: ridge towards the old weights (published: 1; 0.05 for many concepts).
-    lamb: softness of the invariance keys; at 0 they do not move at all.
+    lamb: softness of the invariance keys; at 0 they do not move at all (published: 0; 0.5 for whole prompts).
     filter: retain only the rows that the edit would otherwise move more than the average, layer by layer; of the noisy
         copies likewise.
     seed: of the noise; left out, the manifest's.
@@ -160,13 +164,15 @@ class _Problem:
 
     def solved(self, mean: Array, aim: Array) -> _Solved:
         """B (r, d_in) for retained rows of this mean r r^T; zero where they leave no direction free."""
-        basis = nullspace.below(mean, self.method.threshold)
+        basis, soft = nullspace.below(mean, self.method.threshold), self.method.lamb > 0
+        if not soft:
+            basis = nullspace.orthogonal(basis, self.invariant)
         shares = nullspace.shares(basis, ((block.keys, block.weights) for block in self.blocks))
         if not basis.shape[1]:
             return _Solved(np.zeros_like(aim), 0, shares, 1.0, 0.0)
         free = nullspace.restricted(basis, self.keys, self.weights, self.method.retain_scale)
         right, condition, residual = free.solve(aim.T), free.factor.condition, free.residual(aim.T)
-        if self.invariant.shape[1]:
+        if soft:
             still = free.solve(self.invariant)
             core = self.invariant.T @ still
             factor = factorise((core + core.T) / 2 + self.method.lamb * np.eye(len(core)))
