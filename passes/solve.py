@@ -131,7 +131,7 @@ def _no_room(error: nullspace.NoRoomError, manifest: Manifest) -> Diagnostic:
     if not named:
         what = "nothing is named under `preserve`, so a whole corpus is held: name the few prompts that must not move"
     span = manifest.preserve.at() if named else manifest.edits[0].at("method")
-    help_ = f"{what}; or hold less of each (`explain {manifest.method}` names the options), or use `method: uce`"
+    help_ = f"{what}; or hold less of each (`editc explain {manifest.method}` names the options), or use `method: uce`"
     return Diagnostic("E410", str(error), span, manifest.source, help=help_)
 
 
