@@ -82,6 +82,8 @@ class Kept:
     `rows` (d_in, k) the preserved prompts' own, by which drift is measured, `empty` (d_in, t) the empty prompt's.
 
     `rows` may be condensed: where `count` is above k they stand for that many, with |X rows| the same for every X.
+    `keys` (d_in, n) and `weights` (n,) are the columns that `moment` sums, one by one: moment = keys diag(weights)
+    keys^T. They are there for methods that ask for them (`passes.methods.Retaining`); else (0, 0).
     """
 
     moment: Array
@@ -89,6 +91,8 @@ class Kept:
     empty: Array
     origin: tuple[str, ...]
     count: int = 0
+    keys: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    weights: Array = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)

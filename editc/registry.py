@@ -23,6 +23,8 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "rece": "editc.passes.methods.rece:RECE",
             "mace": "editc.passes.methods.mace:MACE",
             "trce": "editc.passes.methods.trce:TRCE",
+            "speed": "editc.passes.methods.speed:SPEED",
+            "project": "editc.passes.methods.project:Project",
         },
         "family": {
             "sd1": "editc.families.sd1:SD1",

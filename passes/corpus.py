@@ -89,6 +89,11 @@ def tally(listed: Sequence[str], encoder: Encoder, cache: Cache | None = None, w
     return _unpacked(kept)
 
 
+def single_rows(listed: Sequence[str], encoder: Encoder, which: Which = "all") -> Array:
+    """The rows (d, n) that a tally sums up, one by one, each prompt's in turn."""
+    return np.vstack([one.rows[_pick(one, which)] for one in encoder.encode(listed)]).T
+
+
 def tally_of(encoded: Sequence[Encoded], which: Which = "all") -> Tally:
     """The tally of prompts that are encoded already."""
     picked = [_pick(one, which) for one in encoded]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +12,9 @@ from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Block, Kept, Plan, Problem, Site, System
 from editc.passes import corpus
 from editc.passes.columns import columns, needed
+from editc.passes.methods import Retaining
 from editc.passes.phrases import Book, UnspokenError
+from editc.passes.solve import chosen
 from editc.ports import Cache, Context, Encoder, Weights
 from editc.request import KeyRule, Manifest, Request
 
@@ -45,6 +47,8 @@ class Derive:
             raise ValueError("derive needs ctx.encoder")
         blocks = tuple(_block(plan, request, ctx.encoder) for request in plan.manifest.edits)
         kept, square = self._kept(plan, ctx.encoder, ctx.cache)
+        if isinstance(chosen(plan)[1], Retaining):
+            kept = _retained(plan.manifest, kept, ctx.encoder, plan.family.neutral)
         rule = plan.manifest.keys
         ridge = ALIGNED_RIDGE * square if rule == "aligned" else PUBLISHED_RIDGE[rule]
         _check_width(plan, blocks[0].keys.shape[0])
@@ -73,10 +77,28 @@ def _published_moment(
     rows and the empty prompt's (span), or its last subject tokens' (last)."""
     if manifest.keys in ("matched", "eot"):
         return found.total / (found.prompts if manifest.keys == "eot" else 1)
-    bare = [*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept]
-    which: corpus.Which = "all" if manifest.keys == "span" else "last"
+    bare, which = _bare(manifest)
     base = nothing.total if manifest.keys == "span" else np.zeros_like(nothing.total)
     return base + corpus.tally(bare, encoder, cache, which).total if bare else base
+
+
+def _bare(manifest: Manifest) -> tuple[list[str], corpus.Which]:
+    """What the published rules keep: names and prompts as they stand, and which of their rows."""
+    bare = [*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept]
+    return bare, "last" if manifest.keys == "last" else "all"
+
+
+def _retained(manifest: Manifest, kept: Kept, encoder: Encoder, neutral: str) -> Kept:
+    """`kept` with the rows that its moment sums, one by one; none where nothing is named and the rule keeps no corpus."""
+    rule = manifest.keys
+    listed, which = _bare(manifest) if rule in ("last", "span") else (list(kept.origin), "all")
+    listed += [neutral] if rule in ("aligned", "span") else []
+    if not listed:
+        return replace(kept, keys=np.zeros((len(kept.moment), 0)), weights=np.zeros(0))
+    keys = corpus.single_rows(listed, encoder, which)
+    share = manifest.preserve.weight or (ALIGNED_WEIGHT if rule == "aligned" else PUBLISHED_WEIGHT[rule])
+    over = {"aligned": keys.shape[1], "eot": len(listed)}.get(rule, 1)
+    return replace(kept, keys=keys, weights=np.full(keys.shape[1], share / over))
 
 
 @dataclass(frozen=True)

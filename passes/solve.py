@@ -10,8 +10,8 @@ import numpy as np
 
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Edit, Plan, Problem, Solution, System
-from editc.numerics import ridge, subspace
+from editc.ir import Array, Edit, Plan, Problem, Solution, System
+from editc.numerics import nullspace, ridge, subspace
 from editc.passes.methods import Method
 from editc.passes.strength import tune
 from editc.ports import Context
@@ -36,7 +36,7 @@ class Solve:
         try:
             systems = {group: self._tuned(s, method, plan.manifest) for group, s in systems.items()}
             edits = {group: self.edit(system, method, plan.manifest) for group, system in systems.items()}
-        except (ridge.SingularError, ridge.NonFiniteError) as error:
+        except (ridge.SingularError, ridge.NonFiniteError, nullspace.NoRoomError, nullspace.NoPartError) as error:
             raise EditcError(_diagnosed(error, plan.manifest)) from error
         _refuse_nothing(systems, plan.manifest)
         strengths = tuple(block.strength for block in next(iter(systems.values())).blocks)
@@ -59,26 +59,41 @@ class Solve:
 def chosen(plan: Plan) -> tuple[str, Method]:
     """The method that all edits of a manifest share, and its name: they are solved jointly."""
     name = plan.manifest.method or plan.family.default_method
-    return name, registry.construct(name, plan.manifest.options)
+    given = dict(plan.manifest.options)
+    if any(option.name == "seed" for option in registry.options(name)):
+        given.setdefault("seed", plan.manifest.seed)
+    return name, registry.construct(name, given)
 
 
 def reduced(system: System, edit: Edit, tolerance: float, most: int | None) -> Edit:
     """`edit` at the least rank within `tolerance` of it in the metric of the system's own keys and kept rows."""
-    if edit.form == "dense" or not len(edit.right[0]):
+    if edit.form == "dense" or not any(map(len, edit.right)):
         return edit
     keys = np.hstack([block.keys for block in system.blocks])
     weights = np.concatenate([block.weights for block in system.blocks])
     metric = ridge.normal_matrix(keys, weights, system.kept.moment, system.ridge)
-    small = subspace.reduce(edit.right[0], _left_gram(system, edit), ridge.factorise(metric), tolerance, most)
-    stats = replace(edit.stats, rank=len(small.right), discarded=small.discarded)
-    return Edit(edit.form, tuple(left @ small.mix for left in edit.left), (small.right,), stats)
+    factor, grams = ridge.factorise(metric), _left_grams(system, edit)
+    small = [subspace.reduce(*pair, factor, tolerance, most) for pair in zip(edit.right, grams, strict=True)]
+    if len(small) > 1:
+        small = [one if len(one.right) else _nothing(one) for one in small]
+    mixes = [one.mix for one in small] * (len(edit.left) // len(small))
+    left = tuple(part @ mix for part, mix in zip(edit.left, mixes, strict=True))
+    rank, discarded = max(len(one.right) for one in small), max(one.discarded for one in small)
+    stats = replace(edit.stats, rank=rank, discarded=discarded)
+    return Edit(edit.form, left, tuple(one.right for one in small), stats)
 
 
-def _left_gram(system: System, edit: Edit) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """sum_l left_l^T left_l (m, m), with left_l = W_l left for a shared edit."""
+def _nothing(one: subspace.Reduced) -> subspace.Reduced:
+    """A layer that does not change, at rank one: a file stores no factor without rows."""
+    return replace(one, mix=np.zeros((len(one.mix), 1)), right=np.zeros((1, one.right.shape[1])))
+
+
+def _left_grams(system: System, edit: Edit) -> list[Array]:
+    """For each right factor the sum of left_l^T left_l (m, m) over its layers, left_l = W_l left for a shared edit."""
     if edit.form == "shared":
-        return np.asarray(edit.left[0].T @ system.total_gram() @ edit.left[0])
-    return np.asarray(np.sum([left.T @ left for left in edit.left], axis=0))
+        return [np.asarray(edit.left[0].T @ system.total_gram() @ edit.left[0])]
+    grams = [np.asarray(left.T @ left) for left in edit.left]
+    return grams if len(edit.right) > 1 else [np.asarray(np.sum(grams, axis=0))]
 
 
 def _refuse_nothing(systems: Mapping[str, System], manifest: Manifest) -> None:
@@ -97,10 +112,31 @@ def _refuse_nothing(systems: Mapping[str, System], manifest: Manifest) -> None:
                 )
 
 
-def _diagnosed(error: ridge.SingularError | ridge.NonFiniteError, manifest: Manifest) -> Diagnostic:
+def _diagnosed(error: ArithmeticError, manifest: Manifest) -> Diagnostic:
     span = manifest.edits[0].at("lamb")
+    if isinstance(error, nullspace.NoRoomError):
+        return _no_room(error, manifest)
+    if isinstance(error, nullspace.NoPartError):
+        return _no_part(error, manifest)
     if isinstance(error, ridge.NonFiniteError):
         help_ = "the text encoder or the weights hold NaN or infinity: the checkpoint is damaged"
         return Diagnostic("E402", f"{error}: nothing can be solved with it", span, manifest.source, help=help_)
     help_ = "raise `lamb` (a ridge above 0 makes it regular), or preserve more prompts"
     return Diagnostic("E401", str(error), span, manifest.source, help=help_)
+
+
+def _no_room(error: nullspace.NoRoomError, manifest: Manifest) -> Diagnostic:
+    named = manifest.preserve.concepts or manifest.preserve.prompts or manifest.kept
+    what = "preserve fewer prompts: each holds as many directions as it has rows"
+    if not named:
+        what = "nothing is named under `preserve`, so a whole corpus is held: name the few prompts that must not move"
+    span = manifest.preserve.at() if named else manifest.edits[0].at("method")
+    help_ = f"{what}; or hold less of each (`editc explain {manifest.method}` names the options), or use `method: uce`"
+    return Diagnostic("E410", str(error), span, manifest.source, help=help_)
+
+
+def _no_part(error: nullspace.NoPartError, manifest: Manifest) -> Diagnostic:
+    request = manifest.edits[error.index]
+    message = f"`{request.concept}` lies entirely in what is preserved: no change that is left free reaches it"
+    help_ = "do not preserve other names of it, or use `method: uce`, which weighs one against the other"
+    return Diagnostic("E411", message, request.at(), manifest.source, help=help_)

@@ -52,9 +52,11 @@ def tune(system: System, solve: Callable[[System], Edit], manifest: Manifest) ->
 
 
 def effect(system: System, edit: Edit) -> Effect:
-    """Residuals over all sites at once and drifts by site, in float64, for a shared edit."""
-    if edit.form != "shared":
-        raise ValueError("strength: auto needs a shared edit")
+    """Residuals over all sites at once and drifts by site, in float64, for a shared or a low-rank edit."""
+    if edit.form == "dense":
+        raise ValueError("strength: auto needs a shared or a low-rank edit")
+    if edit.form == "low-rank":
+        return _layered_effect(system, edit)
     gram, left, right = system.total_gram(), edit.left[0], edit.right[0]
     residuals = tuple(
         ratio(
@@ -64,19 +66,37 @@ def effect(system: System, edit: Edit) -> Effect:
         for b in system.blocks
     )
     lefts = [W @ left for W in system.weights]
-    kept = [_worst(system.weights, lefts, right, rows) for rows in (system.kept.rows, system.kept.empty)]
-    return Effect(residuals, kept[0], kept[1])
+    return Effect(residuals, *_drifts(system, lefts, [right] * len(lefts)))
+
+
+def _layered_effect(system: System, edit: Edit) -> Effect:
+    """As `effect`, with sums of squares taken layer by layer."""
+    rights = edit.right if len(edit.right) > 1 else edit.right * len(edit.left)
+    squares = np.zeros((2, len(system.blocks)))
+    for W, left, right in zip(system.weights, edit.left, rights, strict=True):
+        for index, b in enumerate(system.blocks):
+            away = W @ (b.keys - b.targets)
+            squares[:, index] += [np.sum(b.weights * part**2) for part in (away + left @ (right @ b.keys), away)]
+    parts, wholes = np.sqrt(squares)
+    residuals = tuple(ratio(float(part), float(whole)) for part, whole in zip(parts, wholes, strict=True))
+    return Effect(residuals, *_drifts(system, edit.left, rights))
+
+
+def _drifts(system: System, lefts: Sequence[Array], rights: Sequence[Array]) -> tuple[float, float]:
+    """Of the preserved rows and of the empty prompt's, the worst site each."""
+    kept = system.kept
+    return _worst(system.weights, lefts, rights, kept.rows), _worst(system.weights, lefts, rights, kept.empty)
 
 
 def _size(gram: Array, columns: Array, weights: Array) -> float:
     return float(np.sqrt(max(0.0, np.einsum("im,ij,jm,m->", columns, gram, columns, weights, optimize=True))))
 
 
-def _worst(weights: Sequence[Array], lefts: Sequence[Array], right: Array, rows: Array) -> float:
-    """max over sites of |W left right P| / |W P|, through the (d, d) moment of P."""
+def _worst(weights: Sequence[Array], lefts: Sequence[Array], rights: Sequence[Array], rows: Array) -> float:
+    """max over sites of |left right P| / |W P|, through the (d, d) moment of P."""
     moment = rows @ rows.T
-    seen = right @ moment @ right.T
-    moved = [np.sqrt(max(0.0, float(np.vdot(left.T @ left, seen)))) for left in lefts]
+    squares = [float(np.vdot(a.T @ a, b @ moment @ b.T)) for a, b in zip(lefts, rights, strict=True)]
+    moved = [np.sqrt(max(0.0, square)) for square in squares]
     whole = [np.sqrt(float(np.vdot(W @ moment, W))) for W in weights]
     return max(ratio(a, b) for a, b in zip(moved, whole, strict=True))
 

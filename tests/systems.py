@@ -37,11 +37,14 @@ def system(
     blocks = tuple(block(rng, f"concept {i}", strength=strength, dtype=dtype) for i in range(concepts))
     preserved = rows(rng, kept)
     weights = tuple(rng.normal(size=(n, WIDTH)).astype(dtype).astype(np.float64) / 5 for n in SHAPES)
-    return System(blocks, Kept(preserved @ preserved.T, preserved, preserved[:, :2], ()), weights, ridge)
+    return System(
+        blocks, Kept(preserved @ preserved.T, preserved, preserved[:, :2], (), preserved, np.ones(kept)), weights, ridge
+    )
 
 
 def changes(edit: Edit, weights: tuple[Array, ...]) -> list[Array]:
     """W' - W of every layer."""
     if edit.form == "shared":
         return [(W @ edit.left[0]) @ edit.right[0] for W in weights]
-    return [left @ edit.right[0] for left in edit.left]
+    rights = edit.right if len(edit.right) > 1 else edit.right * len(edit.left)
+    return [left @ right for left, right in zip(edit.left, rights, strict=True)]

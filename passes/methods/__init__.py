@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from editc.ir import Edit, System
 
@@ -23,3 +23,10 @@ class Method(Protocol):
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks of `system`."""
+
+
+@runtime_checkable
+class Retaining(Protocol):
+    """A method that needs what is kept row by row, and not its second moment alone: derive then fills `Kept.keys`."""
+
+    retains: ClassVar[bool]

@@ -1,0 +1,225 @@
+"""SPEED (Li et al., ICLR 2026, arXiv 2503.07392): edit within the null space of what is retained.
+
+Not copied from the reference code: the explicit float32 inverses (here Cholesky in float64, by symmetric forms of the
+same matrices); noise that depends on device and batch; and at `lamb` 0 the inverse of K^T P M K, which is singular as
+soon as an invariance key lies in the retained rows. Such a key is held already, so here the keys join the directions
+that P leaves out, which is the same edit wherever the inverse exists.
+
+Kept, because the published numbers are made with it: the "directed" noise runs along the last right singular vector
+of the reduced SVD of W. Only where d_out >= d_in is that the direction which W damps most; with fewer rows W has a null
+space of its own, and the vector lies outside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+
+from editc.ir import Array, Block, Edit, Kept, Stats, System
+from editc.numerics import nullspace
+from editc.numerics.ridge import factorise, finite, normal_matrix
+from editc.passes.methods import at_least_zero
+from editc.passes.methods.uce import stacked
+
+Draw: TypeAlias = Callable[[int, Array, tuple[int, int]], Array]
+"""(layer, direction (d_in,), (rows, repeats)) -> how far each repeat of each row is moved along the direction."""
+CENTRES = 3
+ROUNDS = 30
+
+
+@dataclass(frozen=True)
+class SPEED:
+    """Map each key to its target by a change that retained keys and invariance keys take no part in.
+
+    W' = W + W (S_at - S_tt) P [I - M K (K^T P M K + lamb I)^-1 K^T P] M,  M = (S_tt P + retain_scale I)^-1
+
+    Row convention of the paper; S_tt = mean t^T t and S_at = mean a^T t over the keys t of the concepts and their
+    targets a, P (d_in, d_in) the projector on the eigenvectors of the retained rows' mean r^T r with eigenvalues below
+    `threshold`, K (d_in, 4) the invariance keys: row BOS of the empty prompt and three k-means centres of its others.
+    Since P M = N is symmetric, the change is W (T - C) B with B = A C^T (N - N K (K^T N K + lamb I)^-1 K^T N), of rank
+    m at most: one B for all layers without filter and noise, else one a layer, as P then differs by layer.
+
+    Published: the last subject token's key (`keys: last`), V alone (`sites: {roles: [v]}`), retained prompts by the
+    hundred; for many concepts retain_scale 0.05 without filter. Retained rows come into P as a mean, so that
+    `preserve.weight` has no effect: a lower `threshold` holds more.
+
+    aug_num: noisy copies of each retained row; 0 for none.
+    threshold: eigenvalues below it are free (published for rows of CLIP-L, whose mean square is about 1).
+    retain_scale: ridge towards the old weights (published: 1; 0.05 for many concepts).
+    lamb: softness of the invariance keys; at 0 they do not move at all (published: 0; 0.5 for whole prompts).
+    filter: retain only the rows that the edit would otherwise move more than the average, layer by layer; of the noisy
+        copies likewise.
+    seed: of the noise; left out, the manifest's.
+    """
+
+    retains: ClassVar[bool] = True
+    aug_num: int = 10
+    threshold: float = 0.1
+    retain_scale: float = 1.0
+    lamb: float = 0.0
+    filter: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least_zero(aug_num=self.aug_num, threshold=self.threshold, retain_scale=self.retain_scale)
+        at_least_zero(lamb=self.lamb, seed=self.seed)
+
+    def __call__(self, system: System) -> Edit:
+        """The joint edit of all blocks; raises NoRoomError, NoPartError, SingularError or NonFiniteError."""
+        finite("the empty prompt's rows", system.kept.empty)
+        return self.solved(system, invariance(system.kept.empty), self._drawn)
+
+    def solved(self, system: System, invariant: Array, draw: Draw) -> Edit:
+        """The edit for given invariance keys (d_in, j) and noise."""
+        keys, targets, weights = stacked(system.blocks, 1.0)
+        problem = _Problem(self, system.blocks, keys, weights / weights.sum(), invariant)
+        retained = _Retained.all_of(system.kept, len(keys))
+        left, aim = nullspace.factored(keys, targets, problem.weights)
+        if not self.filter and not self.aug_num:
+            alone = problem.solved(retained.mean(), aim)
+            return Edit("shared", (left,), (alone.right,), _stats([alone], len(keys)))
+        judge, found, lefts = problem.judge(aim), [], []
+        for index, W in enumerate(system.weights):
+            lefts.append(W @ left)
+            mean = self._mean(retained, W, (lefts[-1], judge), partial(draw, index))
+            found.append(problem.solved(mean, aim))
+        return Edit("low-rank", tuple(lefts), tuple(one.right for one in found), _stats(found, len(keys)))
+
+    def _mean(self, retained: _Retained, W: Array, edit: tuple[Array, Array], draw: Callable[..., Array]) -> Array:
+        """The mean r r^T (d_in, d_in) of the rows and noisy copies that a layer retains."""
+        chosen = retained.filtered(*edit) if self.filter else retained
+        if not self.aug_num or not chosen.weights.size:
+            return chosen.mean()
+        v = directed(W)
+        return chosen.augmented_mean(*edit, v, draw(v, (len(chosen.weights), self.aug_num)))
+
+    def _drawn(self, layer: int, _: Array, shape: tuple[int, int]) -> Array:
+        return np.random.default_rng((self.seed, layer)).normal(size=shape)
+
+
+@dataclass(frozen=True)
+class _Retained:
+    """Rows (d_in, n) and their weights (n,). What the edit without null space does to a row r is E r, with
+    E = left judge in two factors: rows that it moves by more than the average are the ones to retain."""
+
+    rows: Array
+    weights: Array
+
+    @staticmethod
+    def all_of(kept: Kept, width: int) -> _Retained:
+        finite("what is kept", kept.keys)
+        return _Retained(kept.keys if kept.keys.size else np.zeros((width, 0)), kept.weights)
+
+    def mean(self) -> Array:
+        total = float(self.weights.sum())
+        return np.asarray((self.rows * self.weights) @ self.rows.T / (total or 1.0))
+
+    def filtered(self, left: Array, judge: Array) -> _Retained:
+        if not self.weights.size:
+            return self
+        sizes = np.linalg.norm(left @ (judge @ self.rows), axis=0)
+        chosen = sizes > np.average(sizes, weights=self.weights)
+        return _Retained(self.rows[:, chosen], self.weights[chosen])
+
+    def augmented_mean(self, left: Array, judge: Array, v: Array, steps: Array) -> Array:
+        """`mean` with those copies r + s v, s in `steps` (n, repeats), that pass the filter among themselves.
+
+        No copy needs a column: |E r + s E v|^2 and the chosen ones' moment follow from r, v and the steps.
+        """
+        moved, along = left @ (judge @ self.rows), left @ (judge @ v)
+        squares = np.sum(moved**2, axis=0)[:, None] + 2 * steps * (along @ moved)[:, None] + steps**2 * (along @ along)
+        sizes = np.sqrt(np.clip(squares, 0.0, None))
+        chosen = sizes > np.average(sizes.mean(axis=1), weights=self.weights)
+        counts = self.weights * (1 + chosen.sum(axis=1))
+        slant = np.outer(self.rows @ (self.weights * (chosen * steps).sum(axis=1)), v)
+        spread = float(self.weights @ (chosen * steps**2).sum(axis=1)) * np.outer(v, v)
+        return np.asarray(((self.rows * counts) @ self.rows.T + slant + slant.T + spread) / counts.sum())
+
+
+@dataclass(frozen=True)
+class _Solved:
+    right: Array
+    free: int
+    shares: Array
+    condition: float
+    residual: float
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What all layers share: the keys (d_in, m), weights that sum to one, and the invariance keys K (d_in, j)."""
+
+    method: SPEED
+    blocks: tuple[Block, ...]
+    keys: Array
+    weights: Array
+    invariant: Array
+
+    def judge(self, aim: Array) -> Array:
+        """A C^T (I + S_tt)^-1, (r, d_in): by what the edit without null space does are rows judged."""
+        return factorise(normal_matrix(self.keys, self.weights, 0 * np.eye(len(self.keys)), 1.0)).solve(aim.T).T
+
+    def solved(self, mean: Array, aim: Array) -> _Solved:
+        """B (r, d_in) for retained rows of this mean r r^T; zero where they leave no direction free."""
+        basis, soft = nullspace.below(mean, self.method.threshold), self.method.lamb > 0
+        if not soft:
+            basis = nullspace.orthogonal(basis, self.invariant)
+        shares = nullspace.shares(basis, ((block.keys, block.weights) for block in self.blocks))
+        if not basis.shape[1]:
+            return _Solved(np.zeros_like(aim), 0, shares, 1.0, 0.0)
+        free = nullspace.restricted(basis, self.keys, self.weights, self.method.retain_scale)
+        right, condition, residual = free.solve(aim.T), free.factor.condition, free.residual(aim.T)
+        if soft:
+            still = free.solve(self.invariant)
+            core = self.invariant.T @ still
+            factor = factorise((core + core.T) / 2 + self.method.lamb * np.eye(len(core)))
+            right = right - still @ factor.solve(still.T @ aim.T)
+            condition = max(condition, factor.condition)
+        return _Solved(right.T, basis.shape[1], shares, condition, residual)
+
+
+def directed(W: Array) -> Array:
+    """The last right singular vector (d_in,) of the reduced SVD of W, its largest entry positive."""
+    v = np.linalg.svd(W, full_matrices=False)[2][-1]
+    return np.asarray(v * np.sign(v[np.argmax(np.abs(v))]))
+
+
+def invariance(empty: Array) -> Array:
+    """K (d_in, at most 4): the BOS row of the empty prompt's rows (d_in, t), and k-means centres of the others."""
+    return np.hstack([empty[:, :1], centres(empty[:, 1:], CENTRES)])
+
+
+def centres(points: Array, count: int) -> Array:
+    """K-means centres (d, at most `count`) of points (d, n): fewer where fewer points differ.
+
+    Lloyd's rounds, a fixed number; from the point farthest from the mean, then always the one farthest from those
+    chosen, so that no chance is in it.
+    """
+    if not points.size:
+        return points[:, :0]
+    found, far = points[:, :0], np.linalg.norm(points - points.mean(axis=1, keepdims=True), axis=0)
+    while found.shape[1] < count and (not found.size or far.max() > 0):
+        found = np.hstack([found, points[:, [int(far.argmax())]]])
+        far = _distances(points, found).min(axis=1)
+    for _ in range(ROUNDS):
+        nearest = _distances(points, found).argmin(axis=1)
+        found = np.stack([points[:, nearest == one].mean(axis=1) for one in np.unique(nearest)], axis=1)
+    return found
+
+
+def _distances(points: Array, found: Array) -> Array:
+    return np.asarray(np.linalg.norm(points[:, :, None] - found[:, None, :], axis=0))
+
+
+def _stats(found: list[_Solved], width: int) -> Stats:
+    """The worst of all layers; raises when no layer has a free direction, or none that a concept has a part in."""
+    free = [one.free for one in found]
+    nullspace.require_room(max(free), width, np.max([one.shares for one in found], axis=0))
+    span = f"{min(free)} to {max(free)}" if min(free) < max(free) else f"{free[0]}"
+    rank = max(min(len(one.right), one.free) for one in found)
+    worst = (max(one.condition for one in found), max(one.residual for one in found))
+    return Stats(*worst, rank, notes=(f"{span} of {width} directions are free",))
