@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -137,6 +141,25 @@ def test_non_finite_input_is_named(name: str, options: dict[str, Any], bad: floa
     broken = replace(problem, blocks=(replace(problem.blocks[0], keys=keys), *problem.blocks[1:]))
     with pytest.raises(NonFiniteError):
         registry.construct(name, options)(broken)
+
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.mark.parametrize("name", registry.names("method"))
+def test_every_method_is_listed_in_the_docs(name: str) -> None:
+    assert f"\n| `{name}` | " in (DOCS / "methods.md").read_text(encoding="utf-8")
+
+
+def test_the_recipe_s_example_is_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (DOCS / "add-a-method.md").read_text(encoding="utf-8"), re.DOTALL)
+    module = ModuleType("recipe")
+    monkeypatch.setitem(sys.modules, "recipe", module)
+    exec(compile(example, "add-a-method.md", "exec"), module.__dict__)
+    monkeypatch.setattr(registry, "TABLES", {**registry.TABLES, "method": {"plain": "recipe:Plain"}})
+    assert [(option.name, bool(option.doc)) for option in registry.options("plain")] == [("lamb", True)]
+    test_singular_keys_are_refused_and_never_nan("plain", {})
+    test_half_precision_weights_and_keys_work("plain", {})
 
 
 @few
