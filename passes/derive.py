@@ -89,7 +89,7 @@ def _bare(manifest: Manifest) -> tuple[list[str], corpus.Which]:
 
 
 def _retained(manifest: Manifest, kept: Kept, encoder: Encoder, neutral: str) -> Kept:
-    """`kept` with the rows that its moment sums, one by one; none where nothing is named and the rule keeps no corpus."""
+    """`kept` with the rows that its moment sums, one by one; none where a rule keeps what is named and nothing is."""
     rule = manifest.keys
     listed, which = _bare(manifest) if rule in ("last", "span") else (list(kept.origin), "all")
     listed += [neutral] if rule in ("aligned", "span") else []

@@ -38,7 +38,10 @@ def system(
     preserved = rows(rng, kept)
     weights = tuple(rng.normal(size=(n, WIDTH)).astype(dtype).astype(np.float64) / 5 for n in SHAPES)
     return System(
-        blocks, Kept(preserved @ preserved.T, preserved, preserved[:, :2], (), preserved, np.ones(kept)), weights, ridge
+        blocks,
+        Kept(preserved @ preserved.T, preserved, preserved[:, :2], (), keys=preserved, weights=np.ones(kept)),
+        weights,
+        ridge,
     )
 
 

@@ -121,7 +121,7 @@ def test_nothing_free_and_no_part_in_it_are_told_apart(method: Any) -> None:
 
 def holding(columns: Array) -> System:
     """A problem that keeps these columns, each at weight one."""
-    kept = Kept(columns @ columns.T, columns, columns[:, :2], (), columns, np.ones(columns.shape[1]))
+    kept = Kept(columns @ columns.T, columns, columns[:, :2], (), keys=columns, weights=np.ones(columns.shape[1]))
     return replace(system(3), kept=kept)
 
 
