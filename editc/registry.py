@@ -21,6 +21,7 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
         "method": {
             "uce": "editc.passes.methods.uce:UCE",
             "rece": "editc.passes.methods.rece:RECE",
+            "guard": "editc.passes.methods.guard:Guard",
         },
         "family": {
             "sd1": "editc.families.sd1:SD1",

@@ -9,19 +9,23 @@ import numpy as np
 
 from editc.ir import Array, Family
 from editc.passes import keys
-from editc.passes.phrases import Book, last_subject, row_weights, spoken
+from editc.passes.phrases import Book, last_subject, places, row_weights, spoken
 from editc.ports import Encoded
 from editc.request import KeyRule, Request
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Keys and targets (d, m) from one prompt, each column weighted (m,) and labelled `prompt [row]`."""
+    """Keys and targets (d, m) from one prompt, each column weighted (m,) and labelled `prompt [row]`.
+
+    `places` (m,) are the kinds of rows, () where the rule takes bare names.
+    """
 
     keys: Array
     targets: Array
     weights: Array
     labels: tuple[str, ...]
+    places: tuple[str, ...] = ()
 
 
 def needed(request: Request, rule: KeyRule, contexts: Sequence[str], family: Family) -> list[str]:
@@ -64,7 +68,8 @@ def _moved(encoded: Encoded, at: keys.Phrase, pulls: Sequence[tuple[float, Encod
     for (share, other, _), found in zip(pulls, maps, strict=True):
         targets += share * (other.rows[[found[row] for row in rows]] - sources)
     labels = tuple(f"{encoded.prompt} [{row}]" for row in rows)
-    return Columns(sources.T, targets.T, row_weights(encoded)[rows], labels)
+    kinds = places(encoded, at)
+    return Columns(sources.T, targets.T, row_weights(encoded)[rows], labels, tuple(kinds[row] for row in rows))
 
 
 def _published(request: Request, rule: KeyRule, family: Family, book: Book) -> Iterator[Columns]:

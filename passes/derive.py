@@ -105,6 +105,7 @@ def _block(plan: Plan, request: Request, encoder: Encoder) -> Block:
         share * weights,
         tuple(label for column in found for label in column.labels),
         1.0 if request.strength == "auto" else float(request.strength),
+        tuple(place for column in found for place in column.places),
     )
 
 

@@ -72,3 +72,10 @@ def row_weights(encoded: Encoded) -> Array:
     padding = slice(last_subject(encoded) + 2, None)
     weights[padding] = 1 / max(1, len(weights[padding]))
     return weights
+
+
+def places(encoded: Encoded, at: Phrase) -> tuple[str, ...]:
+    """What each row (t,) is to the phrase: `before` it (BOS too), `in` it, `after` it, `end` of text, or `padding`."""
+    end = last_subject(encoded) + 1
+    kinds = [(at.first, "before"), (at.end, "in"), (end, "after"), (end + 1, "end"), (len(encoded.rows), "padding")]
+    return tuple(next(kind for limit, kind in kinds if row < limit) for row in range(len(encoded.rows)))

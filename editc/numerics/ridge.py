@@ -112,10 +112,10 @@ def solve(keys: Array, targets: Array, weights: Array, moment: Array, lamb: floa
     aim = (keys * weights) @ (targets - keys).T if whole else keys * weights
     right = factor.solve(aim)
     left = np.eye(len(keys)) if whole else targets - keys
-    return Multiplier(left, right.T, factor, _residual(factor, right, aim))
+    return Multiplier(left, right.T, factor, residual(factor, right, aim))
 
 
-def _residual(factor: Factor, solved: Array, right: Array) -> float:
+def residual(factor: Factor, solved: Array, right: Array) -> float:
     """|G X - B| / |B|, zero for B = 0."""
     size = float(np.linalg.norm(right))
     back = factor.lower @ (factor.lower.T @ solved) - right
