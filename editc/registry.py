@@ -22,6 +22,7 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "uce": "editc.passes.methods.uce:UCE",
             "rece": "editc.passes.methods.rece:RECE",
             "guard": "editc.passes.methods.guard:Guard",
+            "realera": "editc.passes.methods.realera:RealEra",
         },
         "family": {
             "sd1": "editc.families.sd1:SD1",

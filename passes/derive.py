@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Block, Kept, Plan, Problem, Site, System
-from editc.passes import corpus
+from editc.passes import corpus, mine
 from editc.passes.columns import columns, needed
+from editc.passes.methods import Miner
 from editc.passes.phrases import Book, UnspokenError, last_subject
+from editc.passes.solve import chosen
 from editc.ports import Context, Encoder, Weights
 from editc.request import KeyRule, Request
 
@@ -26,6 +28,8 @@ ALIGNED_WEIGHT = 3.0
 some of its neighbours with it, at 3 it does not and is gone all the same (docs/erasure.md)."""
 PUBLISHED_RIDGE = 0.5
 """UCE's lambda, for keys that count one each."""
+MINING_CONTEXTS = 6
+"""So many contexts are enough to find other names in: on the demo model they rank as in all of them."""
 DEFAULT_RULE: KeyRule = "aligned"
 
 
@@ -37,15 +41,29 @@ class Derive:
     name: ClassVar[str] = "derive"
 
     def __call__(self, plan: Plan, ctx: Context) -> Problem:
-        """Raises E301 (a name has no tokens), E302 (too long for the encoder), E303 (text width differs)."""
+        """Raises E301 (a name has no tokens), E302 (too long for the encoder), E303 (text width differs), E320 (nothing
+        to mine from)."""
         if ctx.encoder is None:
             raise ValueError("derive needs ctx.encoder")
+        plan = self._mined(plan, ctx.encoder)
         blocks = tuple(_block(plan, request, ctx.encoder) for request in plan.manifest.edits)
         kept = self._kept(plan, ctx.encoder)
         ridge = ALIGNED_RIDGE * float(np.mean(kept.rows**2)) if _rule(plan) == "aligned" else PUBLISHED_RIDGE
         _check_width(plan, blocks[0].keys.shape[0])
         system = System(blocks, kept, SiteWeights(ctx.weights, plan.sites), ridge)
         return Problem(plan, {"text": system}, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts")
+
+    def _mined(self, plan: Plan, encoder: Encoder) -> Plan:
+        """`plan` with the other names that its method asks for in every edit's `also`, so that they are edited, left
+        out of what is kept, painted and recorded as if the manifest had given them."""
+        _, method = chosen(plan)
+        if not isinstance(method, Miner) or not method.neighbours:
+            return plan
+        if not mine.candidates(self.prompts):
+            raise EditcError(_nothing_to_mine(plan))
+        contexts = (plan.manifest.contexts or plan.family.contexts)[:MINING_CONTEXTS]
+        most, alike = method.neighbours, method.alike
+        return replace(plan, manifest=mine.with_neighbours(plan.manifest, encoder, self.prompts, contexts, most, alike))
 
     def _kept(self, plan: Plan, encoder: Encoder) -> Kept:
         manifest = plan.manifest
@@ -118,6 +136,15 @@ def _unspoken(error: UnspokenError, request: Request, plan: Plan) -> Diagnostic:
         message = f"the tokenizer makes no token of `{error.name}`"
         help_ = "name the concept in words that the model's vocabulary can spell"
     return Diagnostic("E302" if error.cut else "E301", message, request.at(), plan.manifest.source, help=help_)
+
+
+def _nothing_to_mine(plan: Plan) -> Diagnostic:
+    first = plan.manifest.edits[0]
+    help_ = (
+        "give the other names yourself in `also` and set `neighbours: 0`, or put prompts into the model's prompts.txt"
+    )
+    message = "the corpus has no words to mine neighbours from"
+    return Diagnostic("E320", message, first.at("neighbours"), plan.manifest.source, help=help_)
 
 
 def _check_width(plan: Plan, width: int) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +13,7 @@ from editc.ir import Array
 from editc.passes.corpus import mentions
 from editc.passes.phrases import last_subject, spoken
 from editc.ports import Encoder
+from editc.request import Manifest, Request
 
 SLACK = 0.05
 """A phrase must beat each of its own words by this much, or it says no more than the word: `purple disc` by `disc`."""
@@ -73,6 +74,46 @@ def neighbours(
     ranked = sorted(scores, key=lambda name: (-scores[name], name))
     other = (name for name in ranked if not mentions(name, concept) and not _outdone(name, scores))
     return tuple(Neighbour(name, scores[name]) for name, _ in zip(other, range(most), strict=False))
+
+
+def with_neighbours(
+    manifest: Manifest, encoder: Encoder, prompts: Sequence[str], contexts: Sequence[str], most: int, alike: float
+) -> Manifest:
+    """`manifest` with the names mined from `prompts` added to `also` of every edit but `moderate`.
+
+    A name is taken if it scores `alike` or more; of two edits the one that it is nearer to has it. What the manifest
+    names itself (a target, another edit's name, what is preserved) is left alone. The tokenizer's vocabulary is not
+    searched: most of it is pieces of words, and a name that no prompt uses teaches nothing of what prompts will say.
+    """
+    spoken_for = [name for request in manifest.edits for name in _named(request)] + list(manifest.preserve.concepts)
+    kept = [*manifest.preserve.concepts, *manifest.preserve.prompts]
+    free = [name for name in candidates(prompts) if name not in {one.casefold() for one in spoken_for}]
+    free = [name for name in free if not any(mentions(prompt, name) for prompt in kept)]
+    found = {
+        request.concept: [
+            one for one in neighbours(encoder, request.concept, free, contexts, most) if one.score >= alike
+        ]
+        for request in manifest.edits
+        if request.kind != "moderate"
+    }
+    best = {one.name: max(_claims(found, one.name)) for names in found.values() for one in names}
+    return replace(manifest, edits=tuple(_extended(request, found, best) for request in manifest.edits))
+
+
+def _named(request: Request) -> tuple[str, ...]:
+    """Every name that an edit speaks of."""
+    return (*request.names, request.to or "", *(name for name, _ in request.toward))
+
+
+def _claims(found: Mapping[str, Sequence[Neighbour]], name: str) -> Iterator[tuple[float, str]]:
+    return ((one.score, concept) for concept, names in found.items() for one in names if one.name == name)
+
+
+def _extended(
+    request: Request, found: Mapping[str, Sequence[Neighbour]], best: Mapping[str, tuple[float, str]]
+) -> Request:
+    mined = (one.name for one in found.get(request.concept, ()) if best[one.name][1] == request.concept)
+    return replace(request, also=(*request.also, *mined))
 
 
 def _encoded(encoder: Encoder, context: str, names: Sequence[str], batch: int = 256) -> Iterator[tuple[Array, int]]:

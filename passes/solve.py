@@ -47,7 +47,12 @@ class Solve:
         return Solution(replace(problem, systems=systems), edits, (record,) * len(plan.manifest.edits), strengths)
 
     def edit(self, system: System, method: Method, manifest: Manifest) -> Edit:
-        """The method's edit at the least rank that loses at most `tolerance`, and at most the rank constraint."""
+        """The method's edit at the least rank that loses at most `tolerance`, and at most the rank constraint.
+
+        Of a method that is `whole` the edit as it is; E430 where the constraint does not allow its rank.
+        """
+        if getattr(method, "whole", False):
+            return _entire(method(system), manifest)
         return reduced(system, method(system), self.tolerance, manifest.constraints.rank)
 
     def _tuned(self, system: System, method: Method, manifest: Manifest) -> System:
@@ -59,7 +64,10 @@ class Solve:
 def chosen(plan: Plan) -> tuple[str, Method]:
     """The method that all edits of a manifest share, and its name: they are solved jointly."""
     name = plan.manifest.method or plan.family.default_method
-    return name, registry.construct(name, plan.manifest.options)
+    given = dict(plan.manifest.options)
+    if any(option.name == "seed" for option in registry.options(name)):
+        given.setdefault("seed", plan.manifest.seed)
+    return name, registry.construct(name, given)
 
 
 def reduced(system: System, edit: Edit, tolerance: float, most: int | None) -> Edit:
@@ -72,6 +80,21 @@ def reduced(system: System, edit: Edit, tolerance: float, most: int | None) -> E
     small = subspace.reduce(edit.right[0], _left_gram(system, edit), ridge.factorise(metric), tolerance, most)
     stats = replace(edit.stats, rank=len(small.right), discarded=small.discarded)
     return Edit(edit.form, tuple(left @ small.mix for left in edit.left), (small.right,), stats)
+
+
+def _entire(edit: Edit, manifest: Manifest) -> Edit:
+    most = manifest.constraints.rank
+    if most is None or edit.stats.rank <= most:
+        return edit
+    raise EditcError(
+        Diagnostic(
+            "E430",
+            f"`{manifest.method}` needs rank {edit.stats.rank} for what it promises, and {most} is allowed",
+            manifest.constraints.at("rank"),
+            manifest.source,
+            help=f"raise `rank` to {edit.stats.rank}; `editc explain {manifest.method}` says which options need less",
+        )
+    )
 
 
 def _left_gram(system: System, edit: Edit) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from editc.ir import Edit, System
 
@@ -19,7 +19,23 @@ class Method(Protocol):
 
     Properties that the tests hold every method to: strength 0 gives a zero edit; the order of concepts does not
     matter; singular systems raise SingularError and NaN raises NonFiniteError, never a NaN in the edit.
+
+    A method whose promise needs all of its rank has the class attribute `whole = True`: solve then takes nothing off
+    its edit, and refuses a rank constraint below it (E430).
     """
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks of `system`."""
+
+
+@runtime_checkable
+class Miner(Protocol):
+    """A method that wants other names of each concept edited with it: derive looks for them, where it has these."""
+
+    @property
+    def neighbours(self) -> int:
+        """How many to look for at most; 0 for none."""
+
+    @property
+    def alike(self) -> float:
+        """The least score of a name that is taken (see `passes.mine`)."""
