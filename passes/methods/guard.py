@@ -43,13 +43,19 @@ class Guard:
     a probe on all rows together gains nothing either. All blocks are guarded at once: D holds the columns of all.
     Where a block has strength s, s of its D is taken away; it is guarded at 1 only.
 
+    What it does not promise. The means are those of the contexts given. A probe made on other sentences of the same
+    kind finds what the means of few contexts miss: on the demo model, fitted on 48 sentences, 0.76 of the rows in the
+    phrase, 0.65 at the end, 0.56 in the padding are told (1.00, 0.93, 0.92 before; 1.00, 0.91, 0.92 after UCE). On
+    sentences of another kind a probe of its own still tells the rows in the phrase. Give `contexts` like the prompts
+    that will come, and many.
+
     The rows of the concept need not stay. With concept_scale 0 they do not count in S, and the concept comes to the
     target's mean; with 1 as in LEACE both classes go half of the way, which harms the target.
 
     lamb: ridge of S; left out, what suits the key rule, as in UCE.
     rows: place, or pooled for one difference of means a block.
     spread: further directions for each kind of row, those in which concept and target differ most from prompt to
-        prompt about their mean difference; they guard prompts that were not among the contexts.
+        prompt about their mean difference; 2 lowers the figures above to 0.66, 0.58, 0.53 and costs drift.
     concept_scale: weight of the concept's own rows in S.
     target_scale: weight of the target's rows in S.
     preserve_scale: weight of the kept rows in S.

@@ -84,11 +84,11 @@ class RealEra:
         return Edit("shared", (solved.left,), (solved.right,), stats)
 
     def inside(self, block: Block) -> Block:
-        """The copies of a block's keys within the radius, (d, n m), that go to its targets; near_scale in the weights."""
+        """The copies of a block's keys within the radius, (d, n m), that go to its targets; weighted by near_scale."""
         return self._drawn(block, "inside", 0.0, self.radius, self.near_scale)
 
     def outside(self, block: Block) -> Block:
-        """Its copies outside the radius, which should stay where they are; beyond_scale in the weights."""
+        """Its copies outside the radius, which should stay where they are; weighted by beyond_scale."""
         return self._drawn(block, "outside", self.radius, self.reach * self.radius, self.beyond_scale)
 
     def _drawn(self, block: Block, label: str, least: float, most: float, scale: float) -> Block:
