@@ -66,6 +66,7 @@ class Block:
     """The keys of one request: `keys` and `targets` (d_in, m), `weights` (m,), and where each column came from.
 
     Strength is not yet in the targets: `numerics.ridge` moves them to `c + strength (c* - c)`.
+    `places` (m,) says which kind of row each column is (`passes.phrases.places`); () where the key rule says nothing.
     """
 
     request: Request
@@ -74,6 +75,7 @@ class Block:
     weights: Array
     origin: tuple[str, ...]
     strength: float = 1.0
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

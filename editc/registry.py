@@ -25,6 +25,8 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "trce": "editc.passes.methods.trce:TRCE",
             "speed": "editc.passes.methods.speed:SPEED",
             "project": "editc.passes.methods.project:Project",
+            "guard": "editc.passes.methods.guard:Guard",
+            "realera": "editc.passes.methods.realera:RealEra",
         },
         "family": {
             "sd1": "editc.families.sd1:SD1",

@@ -9,7 +9,7 @@ import numpy as np
 
 from editc.ir import Array, Family
 from editc.passes import keys
-from editc.passes.phrases import Book, last_subject, spoken
+from editc.passes.phrases import Book, last_subject, places, spoken
 from editc.ports import Encoded
 from editc.request import KeyRule, Request
 
@@ -19,12 +19,16 @@ IN_CONTEXTS: frozenset[KeyRule] = frozenset({"aligned", "matched", "eot"})
 
 @dataclass(frozen=True)
 class Columns:
-    """Keys and targets (d, m) from one prompt, each column weighted (m,) and labelled `prompt [row]`."""
+    """Keys and targets (d, m) from one prompt, each column weighted (m,) and labelled `prompt [row]`.
+
+    `places` (m,) are the kinds of rows, () where the rule takes bare names.
+    """
 
     keys: Array
     targets: Array
     weights: Array
     labels: tuple[str, ...]
+    places: tuple[str, ...] = ()
 
 
 def needed(request: Request, rule: KeyRule, contexts: Sequence[str], family: Family) -> list[str]:
@@ -60,7 +64,7 @@ def _in_contexts(
             others = [book.find(context, other) for other in aims(request, family)]
             maps = [_counterparts(rule, encoded, at, *other) for other in others]
             pulls = [(share, other) for share, (other, _) in zip(shares, others, strict=True)]
-            yield _moved(encoded, pulls, maps, _weights(rule, encoded, at, request))
+            yield _moved(encoded, at, pulls, maps, _weights(rule, encoded, at, request))
 
 
 def _counterparts(rule: KeyRule, encoded: Encoded, at: keys.Phrase, other: Encoded, aim: keys.Phrase) -> dict[int, int]:
@@ -84,7 +88,11 @@ def _end(encoded: Encoded) -> int:
 
 
 def _moved(
-    encoded: Encoded, pulls: Sequence[tuple[float, Encoded]], maps: Sequence[dict[int, int]], weights: Array
+    encoded: Encoded,
+    at: keys.Phrase,
+    pulls: Sequence[tuple[float, Encoded]],
+    maps: Sequence[dict[int, int]],
+    weights: Array,
 ) -> Columns:
     """Keys c and targets c + sum_k share_k (a_k - c), over the rows that weigh and have a counterpart in every a_k."""
     rows = [row for row in range(len(encoded.rows)) if weights[row] > 0 and all(row in found for found in maps)]
@@ -93,7 +101,8 @@ def _moved(
     for (share, other), found in zip(pulls, maps, strict=True):
         targets += share * (other.rows[[found[row] for row in rows]] - sources)
     labels = tuple(f"{encoded.prompt} [{row}]" for row in rows)
-    return Columns(sources.T, targets.T, weights[rows], labels)
+    kinds = places(encoded, at)
+    return Columns(sources.T, targets.T, weights[rows], labels, tuple(kinds[row] for row in rows))
 
 
 def _published(request: Request, rule: KeyRule, family: Family, book: Book) -> Iterator[Columns]:

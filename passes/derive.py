@@ -10,9 +10,9 @@ import numpy as np
 
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Block, Kept, Plan, Problem, Site, System
-from editc.passes import corpus
+from editc.passes import corpus, mine
 from editc.passes.columns import columns, needed
-from editc.passes.methods import Retaining
+from editc.passes.methods import Miner, Retaining
 from editc.passes.phrases import Book, UnspokenError
 from editc.passes.solve import chosen
 from editc.ports import Cache, Context, Encoder, Weights
@@ -31,6 +31,8 @@ PUBLISHED_RIDGE: Mapping[KeyRule, float] = {"last": 0.5, "span": 0.5, "matched":
 leaves the same edit, with a G that is regular when few prompts are kept."""
 PUBLISHED_WEIGHT: Mapping[KeyRule, float] = {"last": 1.0, "span": 1.0, "matched": 1.0, "eot": 0.01}
 """Of what is kept, in the sums that the rules take (for `eot` means over prompts)."""
+MINING_CONTEXTS = 6
+"""So many contexts are enough to find other names in: on the demo model they rank as in all of them."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,10 @@ class Derive:
 
     def __call__(self, plan: Plan, ctx: Context) -> Problem:
         """Raises E301 (a name has no tokens), E302 (too long for the encoder), E303 (text width differs), E310 (no row
-        is left)."""
+        is left), E320 (nothing to mine from)."""
         if ctx.encoder is None:
             raise ValueError("derive needs ctx.encoder")
+        plan = self._mined(plan, ctx.encoder)
         blocks = tuple(_block(plan, request, ctx.encoder) for request in plan.manifest.edits)
         kept, square = self._kept(plan, ctx.encoder, ctx.cache)
         if isinstance(chosen(plan)[1], Retaining):
@@ -54,6 +57,18 @@ class Derive:
         _check_width(plan, blocks[0].keys.shape[0])
         system = System(blocks, kept, SiteWeights(ctx.weights, plan.sites), ridge)
         return Problem(plan, {"text": system}, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts")
+
+    def _mined(self, plan: Plan, encoder: Encoder) -> Plan:
+        """`plan` with the other names that its method asks for in every edit's `also`, so that they are edited, left
+        out of what is kept, painted and recorded as if the manifest had given them."""
+        _, method = chosen(plan)
+        if not isinstance(method, Miner) or not method.neighbours:
+            return plan
+        if not mine.candidates(self.prompts):
+            raise EditcError(_nothing_to_mine(plan))
+        contexts = (plan.manifest.contexts or plan.family.contexts)[:MINING_CONTEXTS]
+        most, alike = method.neighbours, method.alike
+        return replace(plan, manifest=mine.with_neighbours(plan.manifest, encoder, self.prompts, contexts, most, alike))
 
     def _kept(self, plan: Plan, encoder: Encoder, cache: Cache | None) -> tuple[Kept, float]:
         """What is kept, and the mean square of its rows' entries."""
@@ -134,6 +149,7 @@ def _block(plan: Plan, request: Request, encoder: Encoder) -> Block:
         share * weights,
         tuple(label for column in found for label in column.labels),
         1.0 if request.strength == "auto" else float(request.strength),
+        tuple(place for column in found for place in column.places),
     )
 
 
@@ -152,6 +168,15 @@ def _nothing_left(request: Request, plan: Plan) -> Diagnostic:
     message = f"no row is left to edit for `{request.concept}`: its prompts have no padding, and only that has a weight"
     help_ = "give another anchor a weight, such as `token_weights: {eot: 1}`, or shorten the contexts"
     return Diagnostic("E310", message, request.at("token_weights"), plan.manifest.source, help=help_)
+
+
+def _nothing_to_mine(plan: Plan) -> Diagnostic:
+    first = plan.manifest.edits[0]
+    help_ = (
+        "give the other names yourself in `also` and set `neighbours: 0`, or put prompts into the model's prompts.txt"
+    )
+    message = "the corpus has no words to mine neighbours from"
+    return Diagnostic("E320", message, first.at("neighbours"), plan.manifest.source, help=help_)
 
 
 def _check_width(plan: Plan, width: int) -> None:

@@ -57,3 +57,10 @@ def spoken(context: str, name: str) -> str:
 def last_subject(encoded: Encoded) -> int:
     """The row of the last token that stands for text, 0 (BOS) when there is none."""
     return max((row for row, start in enumerate(encoded.start) if start >= 0), default=0)
+
+
+def places(encoded: Encoded, at: Phrase) -> tuple[str, ...]:
+    """What each row (t,) is to the phrase: `before` it (BOS too), `in` it, `after` it, `end` of text, or `padding`."""
+    end = last_subject(encoded) + 1
+    kinds = [(at.first, "before"), (at.end, "in"), (end, "after"), (end + 1, "end"), (len(encoded.rows), "padding")]
+    return tuple(next(kind for limit, kind in kinds if row < limit) for row in range(len(encoded.rows)))

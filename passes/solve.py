@@ -47,7 +47,12 @@ class Solve:
         return Solution(replace(problem, systems=systems), edits, (record,) * len(plan.manifest.edits), strengths)
 
     def edit(self, system: System, method: Method, manifest: Manifest) -> Edit:
-        """The method's edit at the least rank that loses at most `tolerance`, and at most the rank constraint."""
+        """The method's edit at the least rank that loses at most `tolerance`, and at most the rank constraint.
+
+        Of a method that is `whole` the edit as it is; E430 where the constraint does not allow its rank.
+        """
+        if getattr(method, "whole", False):
+            return _entire(method(system), manifest)
         return reduced(system, method(system), self.tolerance, manifest.constraints.rank)
 
     def _tuned(self, system: System, method: Method, manifest: Manifest) -> System:
@@ -81,6 +86,21 @@ def reduced(system: System, edit: Edit, tolerance: float, most: int | None) -> E
     rank, discarded = max(len(one.right) for one in small), max(one.discarded for one in small)
     stats = replace(edit.stats, rank=rank, discarded=discarded)
     return Edit(edit.form, left, tuple(one.right for one in small), stats)
+
+
+def _entire(edit: Edit, manifest: Manifest) -> Edit:
+    most = manifest.constraints.rank
+    if most is None or edit.stats.rank <= most:
+        return edit
+    raise EditcError(
+        Diagnostic(
+            "E430",
+            f"`{manifest.method}` needs rank {edit.stats.rank} for what it promises, and {most} is allowed",
+            manifest.constraints.at("rank"),
+            manifest.source,
+            help=f"raise `rank` to {edit.stats.rank}; `editc explain {manifest.method}` says which options need less",
+        )
+    )
 
 
 def _nothing(one: subspace.Reduced) -> subspace.Reduced:

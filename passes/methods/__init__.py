@@ -19,6 +19,9 @@ class Method(Protocol):
 
     Properties that the tests hold every method to: strength 0 gives a zero edit; the order of concepts does not
     matter; singular systems raise SingularError and NaN raises NonFiniteError, never a NaN in the edit.
+
+    A method whose promise needs all of its rank has the class attribute `whole = True`: solve then takes nothing off
+    its edit, and refuses a rank constraint below it (E430).
     """
 
     def __call__(self, system: System) -> Edit:
@@ -30,3 +33,16 @@ class Retaining(Protocol):
     """A method that needs what is kept row by row, and not its second moment alone: derive then fills `Kept.keys`."""
 
     retains: ClassVar[bool]
+
+
+@runtime_checkable
+class Miner(Protocol):
+    """A method that wants other names of each concept edited with it: derive looks for them, where it has these."""
+
+    @property
+    def neighbours(self) -> int:
+        """How many to look for at most; 0 for none."""
+
+    @property
+    def alike(self) -> float:
+        """The least score of a name that is taken (see `passes.mine`)."""
