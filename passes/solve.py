@@ -157,6 +157,6 @@ def _no_room(error: nullspace.NoRoomError, manifest: Manifest) -> Diagnostic:
 
 def _no_part(error: nullspace.NoPartError, manifest: Manifest) -> Diagnostic:
     request = manifest.edits[error.index]
-    message = f"`{request.concept}` lies entirely in what is preserved: no change that is left free reaches it"
+    message = f"`{request.concept}` lies all but entirely in what is preserved: no change that is left free reaches it"
     help_ = "do not preserve other names of it, or use `method: uce`, which weighs one against the other"
     return Diagnostic("E411", message, request.at(), manifest.source, help=help_)

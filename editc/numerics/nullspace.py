@@ -22,9 +22,9 @@ from editc.numerics.ridge import Factor, factorise, finite, normal_matrix, resid
 
 Array: TypeAlias = NDArray[np.float64]
 
-NO_PART = 1e-10
-"""Keys with at most this share of their energy in the free directions lie in what is kept: the rest is the rounding of
-a text encoder, and any ridge stills it."""
+NO_PART = 1e-5
+"""Keys with at most this share of their energy in the free directions lie in what is kept for all that an edit can do.
+On the demo model a concept with 3e-3 left loses 4 % of its residual, one with 3e-6 nothing that shows."""
 
 
 HELD_ALREADY = 1e-8
@@ -40,10 +40,12 @@ class NoRoomError(ArithmeticError):
 
 
 class NoPartError(ArithmeticError):
-    """Every key of block `index` lies in what is kept, so that no change that is free can reach it."""
+    """The keys of block `index` lie in what is kept, but for a trace, so that no change that is free can reach them."""
 
     def __init__(self, index: int) -> None:
-        super().__init__("every key of the concept lies in what is kept: no change that is left free reaches it")
+        super().__init__(
+            "all but a trace of the concept's keys lies in what is kept: no change that is left free reaches it"
+        )
         self.index = index
 
 
