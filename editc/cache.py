@@ -78,7 +78,7 @@ class Disk:
 
 
 def open_cache() -> Disk | None:
-    """The cache in `$EDITC_CACHE`, else `$XDG_CACHE_HOME/editc`, else `~/.cache/editc`; none if EDITC_CACHE is empty."""
+    """The cache in `$EDITC_CACHE` (none if that is empty), else `$XDG_CACHE_HOME/editc`, else `~/.cache/editc`."""
     named = os.environ.get("EDITC_CACHE")
     if named == "":
         return None
