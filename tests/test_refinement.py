@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems import changes, system
 from test_locate_derive import ERASE, LENGTH, WordEncoder, context, manifest
@@ -49,6 +49,7 @@ def columns_of(problem: System) -> set[tuple[float, ...]]:
 # ---------------------------------------------------------------- rows
 
 
+@settings(deadline=None)
 @given(st.integers(4, 30), st.integers(1, 20), st.integers(1, 4), st.integers(0, 4))
 def test_matched_rows_are_all_but_the_concepts_own(total: int, first: int, count: int, width: int) -> None:
     first = min(first, total - 1)
@@ -77,6 +78,7 @@ def test_matched_columns_are_the_words_that_two_prompts_share(name: str, target:
     assert set(problem.blocks[0].weights) == {1.0}
 
 
+@settings(deadline=None)
 @given(st.integers(4, 30), st.integers(1, 26), st.integers(1, 4), st.integers(0, 4))
 def test_the_end_of_a_text_goes_to_the_end_of_the_other(total: int, first: int, count: int, behind: int) -> None:
     first = min(first, total - 2)
