@@ -29,7 +29,7 @@ class MACE:
     Their code multiplies S by the scale twice, so that 1e-4 acts as 1e-8. That is a fault, and is not copied: here
     every weight acts once.
 
-    lamb: ridge towards the old weights; left out, what suits the key rule (1 for matched keys, with a corpus kept).
+    lamb: ridge towards the old weights; left out, what suits the key rule (1 for matched keys).
     erase_scale: weight of the edited keys (published: 1).
     preserve_scale: multiplies the weight of the kept rows, `preserve: {weight: ...}`.
     """
