@@ -57,7 +57,9 @@ def _aligned(request: Request, contexts: Sequence[str], family: Family, book: Bo
 
 def _moved(encoded: Encoded, at: keys.Phrase, pulls: Sequence[tuple[float, Encoded, keys.Phrase]]) -> Columns:
     """Keys c and targets c + sum_k share_k (a_k - c), over the rows that have a counterpart in every a_k."""
-    maps = [dict(zip(*keys.aligned(len(encoded.rows), at, phrase), strict=True)) for _, _, phrase in pulls]
+    total = len(encoded.rows)
+    pairs = [keys.aligned(total, at, phrase, len(other.rows)) for _, other, phrase in pulls]
+    maps = [dict(zip(*pair, strict=True)) for pair in pairs]
     rows = [row for row in range(len(encoded.rows)) if all(row in found for found in maps)]
     sources = encoded.rows[rows]
     targets = sources.copy()

@@ -47,7 +47,9 @@ def total_moment(rows: Sequence[Array]) -> Array:
     return np.asarray(stacked.T @ stacked)
 
 
-def kept(moment: Array, encoded: Sequence[Encoded], empty: Encoded) -> Kept:
-    """A Kept whose drift is measured on every row of `encoded` (of the empty prompt when there is none)."""
-    rows = np.vstack([e.rows for e in encoded]) if encoded else empty.rows
-    return Kept(moment, rows.T, empty.rows.T, tuple(e.prompt for e in encoded))
+def kept(moment: Array, encoded: Sequence[Encoded], empty: Sequence[Encoded]) -> Kept:
+    """A Kept whose drift is measured on every row of `encoded` (of the empty prompt when there is none); of the empty
+    prompt there is one a stream."""
+    nothing = np.vstack([e.rows for e in empty])
+    rows = np.vstack([e.rows for e in encoded]) if encoded else nothing
+    return Kept(moment, rows.T, nothing.T, tuple(dict.fromkeys(e.prompt for e in encoded)))

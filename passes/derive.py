@@ -10,9 +10,10 @@ import numpy as np
 
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Block, Kept, Plan, Problem, Site, System
-from editc.passes import corpus
+from editc.passes import corpus, leaks
 from editc.passes.columns import columns, needed
 from editc.passes.phrases import Book, UnspokenError, last_subject
+from editc.passes.streams import readers
 from editc.ports import Context, Encoder, Weights
 from editc.request import KeyRule, Request
 
@@ -37,30 +38,42 @@ class Derive:
     name: ClassVar[str] = "derive"
 
     def __call__(self, plan: Plan, ctx: Context) -> Problem:
-        """Raises E301 (a name has no tokens), E302 (too long for the encoder), E303 (text width differs)."""
+        """One system a group. Raises E301 (a name has no tokens), E302 (too long for the encoder), E303 (text width
+        differs), E330 (no encoder for a group)."""
         if ctx.encoder is None:
             raise ValueError("derive needs ctx.encoder")
-        blocks = tuple(_block(plan, request, ctx.encoder) for request in plan.manifest.edits)
-        kept = self._kept(plan, ctx.encoder)
-        ridge = ALIGNED_RIDGE * float(np.mean(kept.rows**2)) if _rule(plan) == "aligned" else PUBLISHED_RIDGE
-        _check_width(plan, blocks[0].keys.shape[0])
-        system = System(blocks, kept, SiteWeights(ctx.weights, plan.sites), ridge)
-        return Problem(plan, {"text": system}, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts")
+        edited = {site.group for site in plan.sites}
+        systems = {group: self._system(plan, ctx, group) for group in plan.family.groups if group in edited}
+        kept = next(iter(systems.values())).kept
+        found = tuple(leaks.measured(plan, ctx, lambda request, encoders: _block(plan, request, encoders)))
+        return Problem(plan, systems, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts", found)
 
-    def _kept(self, plan: Plan, encoder: Encoder) -> Kept:
+    def _system(self, plan: Plan, ctx: Context, group: str) -> System:
+        sites = [site for site in plan.sites if site.group == group]
+        encoders = readers(plan.family.groups[group], ctx, sites[0].shape[1])
+        if not encoders:
+            raise EditcError(_unread(plan, group, sites[0]))
+        blocks = tuple(_block(plan, request, encoders) for request in plan.manifest.edits)
+        kept = self._kept(plan, encoders)
+        ridge = ALIGNED_RIDGE * float(np.mean(kept.rows**2)) if _rule(plan) == "aligned" else PUBLISHED_RIDGE
+        _check_width(plan, sites, blocks[0].keys.shape[0])
+        return System(blocks, kept, SiteWeights(ctx.weights, sites), ridge)
+
+    def _kept(self, plan: Plan, encoders: Sequence[Encoder]) -> Kept:
         manifest = plan.manifest
-        contexts = manifest.contexts or plan.family.contexts
-        listed = corpus.prompts(manifest, contexts, self.prompts)
-        encoded, empty = encoder.encode(listed), encoder.encode([plan.family.neutral])[0]
+        listed = corpus.prompts(manifest, manifest.contexts or plan.family.contexts, self.prompts)
+        encoded = [e for encoder in encoders for e in encoder.encode(listed)]
+        empty = [encoder.encode([plan.family.neutral])[0] for encoder in encoders]
         aligned = _rule(plan) == "aligned"
         weight = manifest.preserve.weight or (ALIGNED_WEIGHT if aligned else 1.0)
         if aligned:
-            return corpus.kept(weight * corpus.mean_moment([*encoded, empty]), encoded, empty)
-        bare = encoder.encode([*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept])
+            return corpus.kept(weight * corpus.mean_moment([*encoded, *empty]), encoded, empty)
+        named = [*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept]
+        bare = [e for encoder in encoders for e in encoder.encode(named)]
         if _rule(plan) == "span":
-            rows = [empty.rows, *(e.rows for e in bare)]
+            rows = [*(e.rows for e in empty), *(e.rows for e in bare)]
         else:
-            rows = [np.zeros_like(empty.rows[:1]), *(e.rows[[last_subject(e)]] for e in bare)]
+            rows = [np.zeros_like(empty[0].rows[:1]), *(e.rows[[last_subject(e)]] for e in bare)]
         return corpus.kept(weight * corpus.total_moment(rows), encoded, empty)
 
 
@@ -88,12 +101,12 @@ def _rule(plan: Plan) -> KeyRule:
     return rule_of(plan.manifest.edits[0])
 
 
-def _block(plan: Plan, request: Request, encoder: Encoder) -> Block:
+def _block(plan: Plan, request: Request, encoders: Sequence[Encoder]) -> Block:
     contexts = request.contexts or plan.manifest.contexts or plan.family.contexts
     rule = rule_of(request)
-    book = Book.of(encoder, needed(request, rule, contexts, plan.family))
+    books = [Book.of(encoder, needed(request, rule, contexts, plan.family)) for encoder in encoders]
     try:
-        found = columns(request, rule, contexts, plan.family, book)
+        found = [one for book in books for one in columns(request, rule, contexts, plan.family, book)]
     except UnspokenError as error:
         raise EditcError(_unspoken(error, request, plan)) from error
     weights = np.concatenate([column.weights for column in found])
@@ -109,7 +122,7 @@ def _block(plan: Plan, request: Request, encoder: Encoder) -> Block:
 
 
 def _unspoken(error: UnspokenError, request: Request, plan: Plan) -> Diagnostic:
-    prompt, limit = error.encoded.prompt, len(error.encoded.tokens)
+    prompt, limit = error.encoded.prompt, error.encoded.reads
     if error.cut:
         message = f"`{error.name}` is cut off: `{prompt}` is longer than the {limit} tokens that the encoder reads"
         help_ = "shorten the name, or the context that it stands in"
@@ -119,10 +132,18 @@ def _unspoken(error: UnspokenError, request: Request, plan: Plan) -> Diagnostic:
     return Diagnostic("E302" if error.cut else "E301", message, request.at(), plan.manifest.source, help=help_)
 
 
-def _check_width(plan: Plan, width: int) -> None:
-    for site in plan.sites:
+def _check_width(plan: Plan, sites: Sequence[Site], width: int) -> None:
+    for site in sites:
         if site.shape[1] != width:
             message = f"the text encoder's rows have {width} numbers, `{site.name}` takes {site.shape[1]}"
             help_ = "the model's text encoder and its UNet do not belong together"
             span = plan.manifest.at("model")
             raise EditcError(Diagnostic("E303", message, span, plan.manifest.source, place=site.name, help=help_))
+
+
+def _unread(plan: Plan, group: str, site: Site) -> Diagnostic:
+    sought = " or ".join(part for name in plan.family.groups[group].streams for part in plan.family.streams[name].parts)
+    span = plan.manifest.choice.at("roles") or plan.manifest.at("model")
+    message = f"`{site.name}` reads {plan.family.groups[group].sees}, and the pipeline has no `{sought}`"
+    help_ = "name a whole pipeline, or leave this role out of `sites.roles`"
+    return Diagnostic("E330", message, span, plan.manifest.source, place=site.name, help=help_)

@@ -29,10 +29,9 @@ def last(old: Array, old_last: int, new: Array, new_last: int) -> Pair:
 
 def span(old: Array, old_last: int, new: Array, new_last: int) -> Pair:
     """UCE 2023: every row from the last subject token on, shifted so that both last tokens meet, equally many."""
-    end = len(old)
-    furthest = max(old_last, new_last)
-    rows = range(old_last, end - (furthest - old_last))
-    return Pair(old[rows.start : rows.stop].T, new[new_last : end - (furthest - new_last)].T, tuple(rows))
+    count = min(len(old) - old_last, len(new) - new_last)
+    rows = range(old_last, old_last + count)
+    return Pair(old[old_last : old_last + count].T, new[new_last : new_last + count].T, tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -43,16 +42,16 @@ class Phrase:
     end: int
 
 
-def aligned(total: int, at: Phrase, target: Phrase) -> tuple[Rows, Rows]:
+def aligned(total: int, at: Phrase, target: Phrase, other: int | None = None) -> tuple[Rows, Rows]:
     """Rows of a prompt of `total` tokens that names the concept, and for each its counterpart in the same prompt with
-    the target in its place.
+    the target in its place, which has `other` tokens (None: as many).
 
     Rows before the phrase meet rows before, rows after meet rows after, counted from the phrase's end; inside, first
     meets first and last meets last. A target of no tokens (the concept left out) stands for itself by the row after
     it, the one that a reader of the shorter prompt meets in its place. Rows past either end are dropped.
     """
     shift = target.end - at.end
-    before, after = np.arange(at.first), np.arange(at.end, total - max(0, shift))
+    before, after = np.arange(at.first), np.arange(at.end, min(total, (total if other is None else other) - shift))
     sources = np.concatenate([before, np.arange(at.first, at.end), after])
     return sources, np.concatenate([before, _within(at, target), after + shift])
 
