@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,9 @@ import pytest
 import tiny_families as pico
 import torch
 
-from editc import api, registry, session
-from editc.encoders import load_streams
+from editc import api, painter, registry, session
+from editc.diagnostics import EditcError
+from editc.encoders import Joined, load_streams
 from editc.encoders.t5 import lowered, standing
 from editc.formats.checkpoint import open_model
 from editc.passes.measure import Stored
@@ -250,3 +254,81 @@ def test_lowered_prompts_keep_their_places() -> None:
 def test_a_component_is_found_by_what_the_pipeline_has(folders: Any) -> None:
     found = {family: session.component_of(open_model(folders(family))) for family in NAMES}
     assert found == {family: registry.resolve("family", family).component for family in NAMES}
+
+
+def test_a_pooled_site_without_its_encoder_is_refused_and_tokenizers_must_agree(folders: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(folders("flux"), folder)
+    shutil.rmtree(folder / "text_encoder")
+    path = tmp_path / "m.yaml"
+    path.write_text(MANIFEST.format(keys="last") + "sites: {roles: [entry, pooled]}\n")
+    with pytest.raises(EditcError, match="E330"):
+        api.build(path, tmp_path / "out")
+    shutil.rmtree(folder / "text_encoder_2")
+    with pytest.raises(EditcError, match="E205"):
+        api.build(path, tmp_path / "out")
+    one, two = encoded("sdxl", "text", "a circle", folders), encoded("flux", "text", "a circle", folders)
+    with pytest.raises(EditcError, match="E331"):
+        Joined((Fixed(one), Fixed(two))).encode(["a circle"])
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """An encoder with one answer."""
+
+    answer: Encoded
+
+    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+        return [self.answer] * len(prompts)
+
+    def fingerprint(self) -> str:
+        return ""
+
+
+def test_sd3_without_its_t5_is_edited_by_its_clip_rows_and_the_delta_says_so(folders: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(folders("sd3"), folder)
+    for part in ("text_encoder_3", "tokenizer_3"):
+        shutil.rmtree(folder / part)
+    built = build(folder, "last")
+    (block,) = built.verified.solution.problem.systems["text"].blocks
+    assert block.keys.shape == (48, 1) and not block.keys[40:].any()
+    whole = build(folders("sd3"), "last").verified.solution.problem.systems["text"].blocks[0]
+    assert whole.keys.shape == (48, 2) and np.array_equal(whole.keys[:, :1], block.keys) and whole.keys[40:, 1].any()
+    with pytest.raises(EditcError, match="E623"):
+        plan = api.plan_apply([built.files[0]], str(nudged(folders("sd3"), tmp_path / "other")), allow_finetune=True)
+        assert not plan
+
+
+def nudged(folder: Path, to: Path) -> Path:
+    """A copy whose entry projection is another one."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder, to)
+    path = to / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    tensors["context_embedder.weight"] = tensors["context_embedder.weight"] * 1.01
+    save_file(tensors, path)
+    return to
+
+
+def test_the_painter_paints_with_the_component_of_the_family(folders: Any, tmp_path: Path) -> None:
+    folder = folders("sd3")
+    built = build(folder)
+    api.apply([built.files[0]], str(folder), out=tmp_path / "patched")
+    names = frozenset(site.name for site in built.verified.solution.problem.plan.sites)
+    ours, theirs = (painter.load(place, "transformer", 2, 4.0) for place in (folder, tmp_path / "patched"))
+    changed = ours.paint(["a circle"], [3], Stored(built.verified.solution, names))
+    assert np.array_equal(changed, theirs.paint(["a circle"], [3]))
+
+
+def test_one_strength_is_found_for_all_groups(folders: Any, tmp_path: Path) -> None:
+    folder = folders("sdxl")
+    path = folder.parent / "auto.yaml"
+    auto = MANIFEST.format(keys="last").replace("keys: last", "keys: last\n    strength: auto")
+    path.write_text(auto + "sites: {roles: [k, v, pooled]}\nconstraints: {erase_residual: 0.5}\n")
+    built = api.build(path, tmp_path / "out")
+    assert built is not None and not built.failures
+    systems = built.verified.solution.problem.systems
+    (found,) = {block.strength for system in systems.values() for block in system.blocks}
+    assert 0 < found < 1 and built.verified.solution.strengths == (found,)
