@@ -56,7 +56,7 @@ class Solve:
         return tune(system, lambda s: self.edit(s, method, manifest), manifest)
 
 
-def alike(systems: Mapping[str, System]) -> Mapping[str, System]:
+def alike(systems: Mapping[str, System]) -> dict[str, System]:
     """The systems with one strength a request: the greatest that `strength: auto` found in any group."""
     found = [max(block.strength for block in row) for row in zip(*(s.blocks for s in systems.values()), strict=True)]
     return {
