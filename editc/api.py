@@ -6,7 +6,7 @@ apply([Path("out/delta.safetensors")], "stabilityai/stable-diffusion-2-1", out=P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from editc.formats.checkpoint import open_model
 from editc.formats.safetensors_delta import read_delta, write_delta
 from editc.formats.status import Status
 from editc.formats.status import status as find_status
-from editc.ir import Delta, Plan, Verified
+from editc.ir import Delta, Family, Plan, Verified
 from editc.manifests.decode import read
 from editc.ports import Progress
 from editc.request import Manifest
@@ -55,16 +55,14 @@ def tool() -> str:
 
 def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
-    from editc import registry
     from editc.passes.locate import Locate
 
     manifest, found = read(path, overrides)
     if manifest is None:
         return Checked(found, None, None)
-    families = tuple(registry.resolve("family", name) for name in registry.names("family"))
     try:
         ctx = session.header_context(manifest, session.model_of(manifest))
-        return Checked(found, manifest, Locate(families)(manifest, ctx))
+        return Checked(found, manifest, Locate(session.families())(manifest, ctx))
     except EditcError as error:
         return Checked((*found, *error.diagnostics), manifest, None)
 
@@ -224,7 +222,16 @@ def _described(kind: Any, name: str) -> str:
         options = [f"  {option} = {default}" for option, default in given.items()]
         doc = cleandoc(thing.__doc__ or "")
         return "\n".join([f"method {name}", "", doc, "", "options and defaults:", *options, ""])
-    patterns = [f"  {role}: {pattern}" for role, pattern in thing.patterns.items()]
-    head = [f"family {name}: {thing.title}", "", f"component: {thing.component}", "sites:", *patterns]
-    tail = [f"neutral concept: {thing.neutral!r}", f"default method: {thing.default_method}", "contexts:"]
-    return "\n".join([*head, *tail, *(f"  {context}" for context in thing.contexts), ""])
+    return "\n".join([*_family_lines(thing), "contexts:", *(f"  {context}" for context in thing.contexts), ""])
+
+
+def _family_lines(family: Family) -> Iterator[str]:
+    """What a family is: sites, what each role's layers see, what leaks, what is not exact."""
+    yield from (f"family {family.name}: {family.title}", "", f"component: {family.component}", "sites:")
+    for role, pattern in family.patterns.items():
+        chosen = "" if role in family.edited else "  (only with `sites: {roles: [...]}`: unedited, it is a leak)"
+        yield f"  {role}: {pattern}{chosen}"
+        yield f"     sees {family.groups[family.group_of(role)].sees}"
+    yield from (f"  {role}: not editable, {reason}" for role, reason in family.refused.items())
+    yield from (f"note: {note}" for note in family.notes)
+    yield from (f"neutral concept: {family.neutral!r}", f"default method: {family.default_method}")

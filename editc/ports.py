@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -30,15 +30,32 @@ class Weights(Protocol):
 
 @dataclass(frozen=True)
 class Encoded:
-    """A prompt as the model sees it: `rows` (t, d) of the text encoder, `tokens` (t,) ids, `pieces` their texts,
+    """A prompt as the model sees it: `rows` (t, d) of the text encoder, `tokens` (t,) ids,
     `start` (t,) the character offset in the prompt of each token's text, -1 for special tokens and padding;
-    `end` likewise. Row 0 is BOS."""
+    `end` likewise. The first token of a text is row `first`: 1 after BOS, 0 where there is none (T5).
+
+    limit: how many tokens the encoder reads, special ones too, where that is not the number of rows.
+    pooled: the one row stands for the whole prompt.
+    """
 
     prompt: str
     rows: Array
     tokens: tuple[int, ...]
     start: tuple[int, ...]
     end: tuple[int, ...]
+    first: int = 1
+    limit: int = 0
+    pooled: bool = False
+
+    @property
+    def reads(self) -> int:
+        """How many tokens the encoder reads at most."""
+        return self.limit or len(self.rows)
+
+    @property
+    def full(self) -> bool:
+        """True when no room is left after the text, BOS and EOS: what follows was cut off."""
+        return sum(start >= 0 for start in self.start) >= self.reads - self.first - 1
 
 
 class Encoder(Protocol):
@@ -88,7 +105,8 @@ Progress: TypeAlias = Callable[[str, Iterable[object]], Iterable[object]]
 
 @dataclass(frozen=True)
 class Context:
-    """What a pass may use. `painter` and `detector` exist only when the manifest asks for pictures."""
+    """What a pass may use. `encoder` is what most edited layers read; `streams` are the family's other ones by name.
+    `painter` and `detector` exist only when the manifest asks for pictures."""
 
     weights: Weights
     encoder: Encoder | None = None
@@ -96,3 +114,8 @@ class Context:
     detector: Detector | None = None
     progress: Progress | None = None
     cache: Cache | None = None
+    streams: Mapping[str, Encoder] = field(default_factory=dict)
+
+    def stream(self, name: str) -> Encoder | None:
+        """The encoder of a stream; None when the pipeline lacks it."""
+        return self.streams.get(name, self.encoder if name == "text" else None)

@@ -29,8 +29,14 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "realera": "editc.passes.methods.realera:RealEra",
         },
         "family": {
+            "cascade": "editc.families.cascade:CASCADE",
+            "flux": "editc.families.flux:FLUX",
+            "kandinsky22": "editc.families.kandinsky22:KANDINSKY22",
+            "pixart": "editc.families.pixart:PIXART",
             "sd1": "editc.families.sd1:SD1",
             "sd2": "editc.families.sd2:SD2",
+            "sd3": "editc.families.sd3:SD3",
+            "sdxl": "editc.families.sdxl:SDXL",
         },
         "format": {
             "safetensors": "editc.formats.safetensors_delta:write_delta",

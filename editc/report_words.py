@@ -25,6 +25,10 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "condition": ("Condition number", "of the solved system; above 1e14 it would have been refused"),
     "solve_residual": ("Solve residual", "relative error of the factorisation"),
     "discarded": ("Discarded", "share of the edit given up for a lower rank"),
+    "leak": (
+        "Leak",
+        "how far apart layers that are not edited read the concept and its target; 0 is no leak, 1 as if unrelated",
+    ),
     "erased": ("Still shown", "share of the pictures after the edit that show the erased concept"),
     "shown_before": ("Shown before", "the control: the same share before the edit"),
     "kept_loss": ("Kept concepts lost", "share of pictures showing their preserved concept, before less after"),

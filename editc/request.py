@@ -116,9 +116,9 @@ class Preserve(Placed):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Placed):
-    """Which matrices: roles (`k`, `v`), then fnmatch patterns over the parameter names."""
+    """Which matrices: roles (`k`, `v`; none named: the family's own), then fnmatch patterns over parameter names."""
 
-    roles: tuple[str, ...] = ("k", "v")
+    roles: tuple[str, ...] = ()
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
 

@@ -12,10 +12,12 @@ from editc import cache, registry
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.fingerprint import encoder_fingerprint
+from editc.ir import Family
 from editc.ports import Context, Detector, Painter, Progress
 from editc.request import Manifest, PictureCheck
 
-COMPONENT = "unet"
+COMPONENTS = ("unet", "transformer", "prior", "decoder")
+"""What a pipeline calls the part that reads the text, in the order in which one with several is looked at."""
 OWN_CORPUS = "prompts.txt"
 
 
@@ -26,23 +28,35 @@ def model_of(manifest: Manifest) -> Model:
         return open_model(beside if not Path(manifest.model).is_absolute() and beside.exists() else manifest.model)
 
 
+def component_of(model: Model) -> str:
+    """The component that is edited: the first of COMPONENTS that the model has."""
+    return next((name for name in COMPONENTS if name in model.components), COMPONENTS[0])
+
+
 def header_context(manifest: Manifest, model: Model) -> Context:
     """Ports for what needs headers only: no torch."""
     with pointing_at(manifest, "model"):
-        return Context(model.component(COMPONENT))
+        return Context(model.component(component_of(model)))
 
 
 def build_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
     """Every port that a build needs; E205 without a text encoder, E206 without torch and the model libraries."""
     from editc import encoders
+    from editc.passes.locate import recognise
 
     require_build()
     ctx = header_context(manifest, model)
     with pointing_at(manifest, "model"):
-        encoder = encoders.load(model.path, encoder_fingerprint(model))
+        family = recognise(families(), ctx.weights, manifest.model)
+        streams = encoders.load_streams(model.path, family.streams, encoder_fingerprint(model), ctx.weights)
     painter, detector = _pictures(manifest, model)
-    kept = cache.open_cache()
-    return replace(ctx, encoder=encoder, painter=painter, detector=detector, progress=progress, cache=kept)
+    ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=cache.open_cache())
+    return replace(ctx, painter=painter, detector=detector, progress=progress)
+
+
+def families() -> tuple[Family, ...]:
+    """Every family, in the order of their names."""
+    return tuple(registry.resolve("family", name) for name in registry.names("family"))
 
 
 def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detector | None]:
@@ -51,7 +65,7 @@ def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detecto
         return None, None
     from editc import painter
 
-    return painter.load(model.path, COMPONENT, asked.steps, asked.guidance), detector_of(asked)
+    return painter.load(model.path, component_of(model), asked.steps, asked.guidance), detector_of(asked)
 
 
 def detector_of(asked: PictureCheck) -> Detector:

@@ -240,7 +240,12 @@ PRESERVE = Table(
 SITES = Table(
     "sites",
     (
-        Field("roles", ListOf(OneOf(("k", "v")), least=1), "which projections of cross-attention: keys, values"),
+        Field(
+            "roles",
+            ListOf(OneOf(("k", "v", "entry", "pooled")), least=1),
+            "which projections of the text: keys and values of cross-attention, the one at the entry, that of the "
+            "pooled embedding; left out: the family's own",
+        ),
         Field("include", ListOf(Text(), least=1), "patterns (`*`, `?`) of parameter names"),
         Field("exclude", ListOf(Text()), "patterns of parameter names that are left alone"),
     ),

@@ -68,11 +68,11 @@ def _in_contexts(
 
 
 def _counterparts(rule: KeyRule, encoded: Encoded, at: keys.Phrase, other: Encoded, aim: keys.Phrase) -> dict[int, int]:
-    total = len(encoded.rows)
+    total, others = len(encoded.rows), len(other.rows)
     if rule == "eot":
-        pair = keys.eot(total, at, (_end(encoded), _end(other)))
+        pair = keys.eot(total, at, (_end(encoded), _end(other)), others)
     else:
-        pair = (keys.aligned if rule == "aligned" else keys.matched)(total, at, aim)
+        pair = (keys.aligned if rule == "aligned" else keys.matched)(total, at, aim, others)
     return dict(zip(*(rows.tolist() for rows in pair), strict=True))
 
 
@@ -83,8 +83,8 @@ def _weights(rule: KeyRule, encoded: Encoded, at: keys.Phrase, request: Request)
 
 
 def _end(encoded: Encoded) -> int:
-    """The row of the first token after the text."""
-    return last_subject(encoded) + 1
+    """The row of the first token after the text; of a pooled embedding the one that there is."""
+    return min(last_subject(encoded) + 1, len(encoded.rows) - 1)
 
 
 def _moved(

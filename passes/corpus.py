@@ -73,12 +73,14 @@ class Tally:
         return float(np.sum(self.rows**2) / (self.count * len(self.rows)))
 
 
-def tally(listed: Sequence[str], encoder: Encoder, cache: Cache | None = None, which: Which = "all") -> Tally:
+def tally(
+    listed: Sequence[str], encoder: Encoder, cache: Cache | None = None, which: Which = "all", mark: str = ""
+) -> Tally:
     """The tally of all rows of these prompts, at least one, or of the last row of each that stands for text.
 
-    With a cache it is computed once for an encoder and a list, and is the same bit for bit when it comes from there.
+    With a cache it is computed once for a `mark` (which says all that the rows hang on) and a list, and is the same bit
+    for bit when it comes from there.
     """
-    mark = encoder.fingerprint()
     if cache is None or not mark:
         return _unpacked(_packed(_computed(listed, encoder, which)))
     key = _key(listed, mark, which)

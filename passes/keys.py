@@ -30,10 +30,9 @@ def last(old: Array, old_last: int, new: Array, new_last: int) -> Pair:
 
 def span(old: Array, old_last: int, new: Array, new_last: int) -> Pair:
     """UCE 2023: every row from the last subject token on, shifted so that both last tokens meet, equally many."""
-    end = len(old)
-    furthest = max(old_last, new_last)
-    rows = range(old_last, end - (furthest - old_last))
-    return Pair(old[rows.start : rows.stop].T, new[new_last : end - (furthest - new_last)].T, tuple(rows))
+    count = min(len(old) - old_last, len(new) - new_last)
+    rows = range(old_last, old_last + count)
+    return Pair(old[old_last : old_last + count].T, new[new_last : new_last + count].T, tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -44,40 +43,40 @@ class Phrase:
     end: int
 
 
-def aligned(total: int, at: Phrase, target: Phrase) -> tuple[Rows, Rows]:
+def aligned(total: int, at: Phrase, target: Phrase, other: int | None = None) -> tuple[Rows, Rows]:
     """Rows of a prompt of `total` tokens that names the concept, and for each its counterpart in the same prompt with
-    the target in its place.
+    the target in its place, which has `other` tokens (None: as many).
 
     Rows before the phrase meet rows before, rows after meet rows after, counted from the phrase's end; inside, first
     meets first and last meets last. A target of no tokens (the concept left out) stands for itself by the row after
     it, the one that a reader of the shorter prompt meets in its place. Rows past either end are dropped.
     """
     shift = target.end - at.end
-    before, after = np.arange(at.first), np.arange(at.end, total - max(0, shift))
+    before, after = np.arange(at.first), np.arange(at.end, min(total, (total if other is None else other) - shift))
     sources = np.concatenate([before, np.arange(at.first, at.end), after])
     return sources, np.concatenate([before, _within(at, target), after + shift])
 
 
-def matched(total: int, at: Phrase, target: Phrase) -> tuple[Rows, Rows]:
+def matched(total: int, at: Phrase, target: Phrase, other: int | None = None) -> tuple[Rows, Rows]:
     """MACE's rows: those of `aligned` outside the phrase, what a prompt's other words picked up of the concept.
 
     The concept's own tokens are left alone (in MACE, to a LoRA of their own).
     """
-    sources, counterparts = aligned(total, at, target)
+    sources, counterparts = aligned(total, at, target, other)
     outside = (sources < at.first) | (sources >= at.end)
     return sources[outside], counterparts[outside]
 
 
-def eot(total: int, at: Phrase, ends: tuple[int, int]) -> tuple[Rows, Rows]:
+def eot(total: int, at: Phrase, ends: tuple[int, int], other: int | None = None) -> tuple[Rows, Rows]:
     """TRCE's rows: BOS, first EOT and last position to their like, the concept's own tokens to the target's last.
 
     `ends` are the rows of the first EOT in the prompt and in the one with the target: true tokens, where the authors'
     code counts words between spaces and so misses when a word has several tokens.
     """
     inside = np.arange(at.first, at.end)
-    final = total - 1
+    final, aim = total - 1, (total if other is None else other) - 1
     sources = np.concatenate([[0], inside, [ends[0]], [final] if ends[0] < final else []]).astype(np.int64)
-    counterparts = np.concatenate([[0], np.full(len(inside), final), [ends[1]], [final] if ends[0] < final else []])
+    counterparts = np.concatenate([[0], np.full(len(inside), aim), [ends[1]], [aim] if ends[0] < final else []])
     return sources, counterparts.astype(np.int64)
 
 

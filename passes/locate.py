@@ -23,9 +23,9 @@ class Locate:
     name: ClassVar[str] = "locate"
 
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
-        """Raises E201 to E204, E206."""
+        """Raises E201 to E204, E206, E210."""
         family = recognise(self.families, ctx.weights, manifest.model)
-        every = tuple(_sites(family, ctx.weights, manifest.choice.roles))
+        every = tuple(sites_of(family, ctx.weights, _roles(manifest, family)))
         faults = tuple(_fruitless(manifest, every))
         sites = tuple(site for site in every if _wanted(manifest, site))
         if faults:
@@ -37,33 +37,51 @@ class Locate:
 
 
 def recognise(families: Sequence[Family], weights: Weights, model: str) -> Family:
-    """The family whose parameter names, marker and kind of layers these are; E206 for a known stranger, else E201."""
+    """The family whose parameter names, marker and kind of layers these are, the one that says most of them where
+    several do; E206 for a known stranger, else E201."""
     names = weights.names()
-    stranger = next((title for mark, title in STRANGERS.items() if any(mark in name for name in names)), None)
+    stranger = next((why for mark, why in STRANGERS.items() if any(fnmatchcase(name, mark) for name in names)), None)
     if stranger:
         titles = ", ".join(family.title for family in families)
-        message = f"this is {stranger}, which this version of editc does not edit"
-        raise fail("E206", message, place=model, help=f"families: {titles}")
-    for family in families:
-        if _has_sites(family, names) and _marked(family, names, weights):
-            return family
-    sought = [f"{family.name} wants `{family.patterns['k']}`" for family in families]
+        raise fail("E206", f"this is {stranger}", place=model, help=f"families: {titles}")
+    fitting = [family for family in families if _has_sites(family, names) and _marked(family, names, weights)]
+    if fitting:
+        return max(fitting, key=lambda family: len(family.patterns) + len(family.signs))
+    sought = [f"{family.name} wants `{next(iter(family.patterns.values()))}`" for family in families]
     first = f"the model has {len(names)} tensors there, the first is `{names[0]}`" if names else "it has no tensors"
     hint = "`editc explain FAMILY` says what each family is; `editc inspect MODEL` lists the tensors"
     raise fail("E201", "no family recognises this model", place=model, notes=[*sought, first], help=hint)
 
 
+_OTHER = "which this version of editc does not edit"
 STRANGERS: Mapping[str, str] = {
-    "add_embedding.linear_1": "Stable Diffusion XL",
-    "single_transformer_blocks.": "FLUX",
-    "context_embedder.": "Stable Diffusion 3",
-    "model.layers.": "a language model",
-    "model.diffusion_model.": "a single-file checkpoint with LDM names",
+    "encoder_hid_proj.image_*": "a UNet that sees images and no text (Kandinsky 2.2's decoder): its prior samples an "
+    "image embedding for a prompt, so a concept has no row of its own to edit; edit the prior's pipeline instead",
+    "encoder_hid_proj.*": f"a UNet that projects its text rows first (Kolors, DeepFloyd IF), {_OTHER}",
+    "*model.layers.*": f"a language model, {_OTHER}",
+    "*model.diffusion_model.*": f"a single-file checkpoint with LDM names, {_OTHER}",
+    "temporal_transformer_blocks.*": f"a video model, {_OTHER}",
+    "effnet_mapper.*": "Stable Cascade's decoder: it paints what its prior decided and has the concept from there; "
+    "edit the prior's pipeline instead",
 }
+"""Pattern of a parameter -> what such a model is, and why it is not edited."""
+
+
+def _roles(manifest: Manifest, family: Family) -> tuple[str, ...]:
+    """The roles asked for, or the family's own; E210 for one that it does not have."""
+    for index, role in enumerate(manifest.choice.roles):
+        if role not in family.patterns:
+            reason = family.refused.get(role, f"its roles are {', '.join(family.patterns)}")
+            span = manifest.choice.spans.get(f"roles.{index}", manifest.choice.at("roles"))
+            help_ = f"leave `roles` out for {', '.join(family.edited)}; see `editc explain {family.name}`"
+            message = f"{family.title} has no role `{role}`: {reason}"
+            raise EditcError(Diagnostic("E210", message, span, manifest.source, help=help_))
+    return manifest.choice.roles or family.edited
 
 
 def _has_sites(family: Family, names: Sequence[str]) -> bool:
-    return all(any(fnmatchcase(name, pattern) for name in names) for pattern in family.patterns.values())
+    patterns = (*family.patterns.values(), *family.signs)
+    return all(any(fnmatchcase(name, pattern) for name in names) for pattern in patterns)
 
 
 def _marked(family: Family, names: Sequence[str], weights: Weights) -> bool:
@@ -74,12 +92,14 @@ def _marked(family: Family, names: Sequence[str], weights: Weights) -> bool:
     return first is not None and len(weights.shape(first)) == dimensions
 
 
-def _sites(family: Family, weights: Weights, roles: Sequence[str]) -> Iterator[Site]:
+def sites_of(family: Family, weights: Weights, roles: Sequence[str]) -> Iterator[Site]:
+    """Every matrix of the model that has one of the roles, in the order of the names."""
     for name in weights.names():
         for role, pattern in family.patterns.items():
             shape = weights.shape(name)
             if role in roles and fnmatchcase(name, pattern) and len(shape) == 2:
-                yield Site(family.component, name, (shape[0], shape[1]), weights.dtype(name), role)
+                place, dtype = (shape[0], shape[1]), weights.dtype(name)
+                yield Site(family.component, name, place, dtype, role, family.group_of(role))
 
 
 def _wanted(manifest: Manifest, site: Site) -> bool:
@@ -125,4 +145,5 @@ def _refuse_dtypes(sites: Sequence[Site]) -> None:
 
 
 def _why(family: Family, site: Site) -> str:
-    return f"cross-attention {site.role} projection of {family.title}, by name `{family.patterns[site.role]}`"
+    what = "cross-attention {} projection" if site.role in ("k", "v") else "{} projection"
+    return f"{what.format(site.role)} of {family.title}, by name `{family.patterns[site.role]}`"

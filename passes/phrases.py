@@ -16,7 +16,7 @@ class UnspokenError(Exception):
         super().__init__(name)
         self.name = name
         self.encoded = encoded
-        self.cut = all(start >= 0 for start in encoded.start[1:-1])
+        self.cut = encoded.full
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,15 @@ class Book:
     def find(self, context: str, name: str) -> tuple[Encoded, Phrase]:
         """The prompt's rows and the token rows of `name` in it; UnspokenError if it has none there.
 
-        An empty name takes no rows: the phrase is the gap between the rows before it and after it.
+        An empty name takes no rows: the phrase is the gap between the rows before it and after it. Of a pooled
+        embedding every name takes the one row.
         """
         encoded = self.entries[spoken(context, name)]
+        if encoded.pooled:
+            return encoded, Phrase(0, 1)
         if not name:
             before = len(" ".join(context.split("{}")[0].split()))
-            gap = 1 + sum(0 <= start < before for start in encoded.start)
+            gap = encoded.first + sum(0 <= start < before for start in encoded.start)
             return encoded, Phrase(gap, gap)
         begin = context.index("{}")
         places = enumerate(zip(encoded.start, encoded.end, strict=True))
@@ -55,8 +58,8 @@ def spoken(context: str, name: str) -> str:
 
 
 def last_subject(encoded: Encoded) -> int:
-    """The row of the last token that stands for text, 0 (BOS) when there is none."""
-    return max((row for row, start in enumerate(encoded.start) if start >= 0), default=0)
+    """The row of the last token that stands for text; when there is none 0: BOS, or T5's EOS."""
+    return max(0, _last_text(encoded))
 
 
 def places(encoded: Encoded, at: Phrase) -> tuple[str, ...]:
@@ -64,3 +67,8 @@ def places(encoded: Encoded, at: Phrase) -> tuple[str, ...]:
     end = last_subject(encoded) + 1
     kinds = [(at.first, "before"), (at.end, "in"), (end, "after"), (end + 1, "end"), (len(encoded.rows), "padding")]
     return tuple(next(kind for limit, kind in kinds if row < limit) for row in range(len(encoded.rows)))
+
+
+def _last_text(encoded: Encoded) -> int:
+    """The row of the last token of the text, the one before EOS when there is none."""
+    return max((row for row, start in enumerate(encoded.start) if start >= 0), default=encoded.first - 1)

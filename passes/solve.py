@@ -34,7 +34,7 @@ class Solve:
         name, method = chosen(plan)
         systems = {group: replace(s, gram=s.total_gram()) for group, s in problem.systems.items()}
         try:
-            systems = {group: self._tuned(s, method, plan.manifest) for group, s in systems.items()}
+            systems = alike({group: self._tuned(s, method, plan.manifest) for group, s in systems.items()})
             edits = {group: self.edit(system, method, plan.manifest) for group, system in systems.items()}
         except (ridge.SingularError, ridge.NonFiniteError, nullspace.NoRoomError, nullspace.NoPartError) as error:
             raise EditcError(_diagnosed(error, plan.manifest)) from error
@@ -59,6 +59,15 @@ class Solve:
         if all(request.strength != "auto" for request in manifest.edits):
             return system
         return tune(system, lambda s: self.edit(s, method, manifest), manifest)
+
+
+def alike(systems: Mapping[str, System]) -> dict[str, System]:
+    """The systems with one strength a request: the greatest that `strength: auto` found in any group."""
+    found = [max(block.strength for block in row) for row in zip(*(s.blocks for s in systems.values()), strict=True)]
+    return {
+        group: replace(s, blocks=tuple(replace(b, strength=f) for b, f in zip(s.blocks, found, strict=True)))
+        for group, s in systems.items()
+    }
 
 
 def chosen(plan: Plan) -> tuple[str, Method]:

@@ -93,6 +93,7 @@ def _claims(solution: Solution, measured: Sequence[Measured]) -> tuple[Claim, ..
         Claim("condition", max(one.condition for one in stats)),
         Claim("solve_residual", max(one.residual for one in stats)),
         Claim("discarded", max(one.discarded for one in stats)),
+        *solution.problem.leaks,
     )
 
 

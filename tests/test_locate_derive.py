@@ -121,7 +121,13 @@ def test_choices_that_cannot_be(sites: str, kind: str, code: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("add_embedding.linear_1.weight", "E206"), ("single_transformer_blocks.0.x", "E206"), ("whatever", "E201")],
+    [
+        ("encoder_hid_proj.weight", "E206"),
+        ("encoder_hid_proj.image_embeds.weight", "E206"),
+        ("model.layers.0.x", "E206"),
+        ("add_embedding.linear_1.weight", "E201"),
+        ("whatever", "E201"),
+    ],
 )
 def test_strangers_are_named(name: str, code: str) -> None:
     with pytest.raises(EditcError, match=code):

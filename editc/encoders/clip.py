@@ -1,0 +1,67 @@
+"""CLIP text encoders: one row a token, or one pooled row a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from editc.encoders.batches import batched
+from editc.ir import Take
+from editc.ports import Encoded
+
+
+@dataclass(frozen=True)
+class ClipEncoder:
+    """One CLIP text encoder of a diffusers folder, read as a `Stream` says: see there for `take` and the flags.
+
+    It runs in float32 whatever the files hold, so that the same files give the same rows.
+    """
+
+    tokenizer: Any
+    model: Any
+    mark: str = ""
+    take: Take = "last"
+    masked: bool = False
+    attended: bool = False
+
+    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+        """Each prompt's rows in order; equal prompts are encoded once."""
+        return batched(prompts, self._batch)
+
+    def fingerprint(self) -> str:
+        """As `formats.fingerprint` found it when the encoder was loaded."""
+        return self.mark
+
+    def _batch(self, prompts: Sequence[str]) -> Iterator[Encoded]:
+        import torch
+
+        tokens = self.tokenizer(
+            list(prompts), padding="max_length", truncation=True, return_tensors="pt", return_offsets_mapping=True
+        )
+        offsets, ids, seen = (tokens[name].tolist() for name in ("offset_mapping", "input_ids", "attention_mask"))
+        with torch.inference_mode():
+            rows = self._run(tokens["input_ids"], tokens["attention_mask"]).double().numpy()
+        for index, prompt in enumerate(prompts):
+            if self.take == "pooled":
+                yield Encoded(prompt, rows[index : index + 1], (0,), (0,), (len(prompt),), 0, pooled=True)
+                continue
+            limit = len(ids[index])
+            count = sum(seen[index]) if self.masked else limit
+            start, end = zip(*[_place(a, b) for a, b in offsets[index][:count]], strict=True)
+            yield Encoded(prompt, rows[index, :count], tuple(ids[index][:count]), start, end, 1, limit)
+
+    def _run(self, ids: Any, mask: Any) -> Any:
+        """(n, t, d), or (n, d) where pooled."""
+        given = {"attention_mask": mask} if self.attended else {}
+        if self.take in ("penultimate", "final"):
+            found = self.model(ids, output_hidden_states=True, **given)
+            return found.hidden_states[-2 if self.take == "penultimate" else -1]
+        found = self.model(ids, **given)
+        if self.take == "pooled":
+            return found.text_embeds if hasattr(found, "text_embeds") else found.pooler_output
+        return found.last_hidden_state
+
+
+def _place(start: int, end: int) -> tuple[int, int]:
+    return (start, end) if end > start else (-1, -1)

@@ -1,0 +1,33 @@
+"""Stable Cascade's prior: CLIP rows and a pooled embedding enter through one projection each."""
+
+from __future__ import annotations
+
+from editc.families.contexts import CONTEXTS
+from editc.ir import Family, Group, Stream
+
+CASCADE = Family(
+    name="cascade",
+    title="Stable Cascade (prior)",
+    component="prior",
+    patterns={"entry": "clip_txt_mapper.weight", "pooled": "clip_txt_pooled_mapper.weight"},
+    marker=("clip_txt_mapper.weight", 2),
+    text_width=1280,
+    neutral="",
+    default_method="uce",
+    contexts=CONTEXTS,
+    edited=("entry",),
+    groups={
+        "text": Group(("entry",), ("text",), "the final entry (1280) of OpenCLIP-G's hidden states"),
+        "pooled": Group(("pooled",), ("pooled",), "the pooled text embedding (1280) of OpenCLIP-G, made into 4 rows"),
+    },
+    streams={
+        "text": Stream(("text_encoder",), "final", attended=True),
+        "pooled": Stream(("text_encoder",), "pooled", attended=True),
+    },
+    notes=(
+        "the projections have a bias, which stays as it is and out of the targets",
+        "a normalisation follows the projections, so that halving an output leaves its direction",
+        "the pooled embedding makes 4 rows of its own past the edited layer: the report measures it as `leak`",
+        "the decoder reads the pooled embedding too, and is another pipeline: it is not edited",
+    ),
+)

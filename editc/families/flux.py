@@ -1,0 +1,40 @@
+"""FLUX.1: T5 rows enter through one projection, and a pooled CLIP embedding through another."""
+
+from __future__ import annotations
+
+from editc.families.contexts import CONTEXTS
+from editc.ir import Family, Group, Stream
+
+JOINT = (
+    "joint attention reads states that differ from layer to layer and from picture to picture, so no key is shared; "
+    "the text enters by `entry`"
+)
+BIAS = "the projections have a bias, which stays as it is and out of the targets: W c moves to W c*, then b is added"
+
+FLUX = Family(
+    name="flux",
+    title="FLUX.1",
+    component="transformer",
+    patterns={"entry": "context_embedder.weight", "pooled": "time_text_embed.text_embedder.linear_1.weight"},
+    marker=("single_transformer_blocks.0.proj_mlp.weight", 2),
+    text_width=4096,
+    neutral="",
+    default_method="uce",
+    contexts=CONTEXTS,
+    edited=("entry",),
+    signs=("context_embedder.bias",),
+    groups={
+        "text": Group(("entry",), ("text",), "the rows of T5, of its padding too: 512 tokens, unmasked"),
+        "pooled": Group(("pooled",), ("pooled",), "the pooled output (768) of CLIP-L"),
+    },
+    streams={
+        "text": Stream(("text_encoder_2",), "t5", length=512),
+        "pooled": Stream(("text_encoder",), "pooled"),
+    },
+    refused={"k": JOINT, "v": JOINT},
+    notes=(
+        BIAS,
+        "the pooled embedding steers every block past the edited layer: the report measures it as `leak`",
+        "keys are T5's rows at 512 tokens, the pipeline's default; at another max_sequence_length they differ a little",
+    ),
+)

@@ -1,0 +1,34 @@
+"""Kandinsky 2.2's prior, the half that reads text: CLIP rows and a pooled embedding through one projection each."""
+
+from __future__ import annotations
+
+from editc.families.contexts import CONTEXTS
+from editc.ir import Family, Group, Stream
+
+KANDINSKY22 = Family(
+    name="kandinsky22",
+    title="Kandinsky 2.2 (prior)",
+    component="prior",
+    patterns={"entry": "encoder_hidden_states_proj.weight", "pooled": "embedding_proj.weight"},
+    marker=("prd_embedding", 3),
+    text_width=1280,
+    neutral="",
+    default_method="uce",
+    contexts=CONTEXTS,
+    edited=("entry",),
+    groups={
+        "text": Group(
+            ("entry",), ("text",), "the rows (1280) of OpenCLIP-G after its final LayerNorm, without padding"
+        ),
+        "pooled": Group(("pooled",), ("pooled",), "the pooled text embedding (1280) of OpenCLIP-G"),
+    },
+    streams={
+        "text": Stream(("text_encoder",), "last", masked=True),
+        "pooled": Stream(("text_encoder",), "pooled"),
+    },
+    notes=(
+        "the projections have a bias, which stays as it is and out of the targets",
+        "the pooled embedding is a token of its own past the edited layer: the report measures it as `leak`",
+        "the decoder sees image embeddings and no text: it is another pipeline, and not edited",
+    ),
+)

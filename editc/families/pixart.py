@@ -1,0 +1,43 @@
+"""PixArt-alpha and PixArt-Sigma: T5 rows are projected once, and cross-attention in every block reads the result."""
+
+from __future__ import annotations
+
+from editc.families.contexts import CONTEXTS
+from editc.ir import Family, Group, Stream
+
+PIXART = Family(
+    name="pixart",
+    title="PixArt-alpha and PixArt-Sigma",
+    component="transformer",
+    patterns={"k": "transformer_blocks.*.attn2.to_k.weight", "v": "transformer_blocks.*.attn2.to_v.weight"},
+    marker=("pos_embed.proj.weight", 4),
+    text_width=1152,
+    neutral="",
+    default_method="uce",
+    contexts=CONTEXTS,
+    signs=("caption_projection.linear_1.weight", "caption_projection.linear_2.bias", "adaln_single.linear.weight"),
+    groups={
+        "text": Group(
+            ("k", "v"),
+            ("text",),
+            "the rows of T5 without padding, after `caption_projection` (linear, GELU, linear), which all blocks share",
+        )
+    },
+    streams={
+        "text": Stream(
+            ("text_encoder",),
+            "t5",
+            length=120,
+            lengths={"PixArtSigmaPipeline": 300},
+            masked=True,
+            lowered=True,
+            through="caption_projection",
+        )
+    },
+    notes=(
+        "the projections have a bias, which stays as it is and out of the targets",
+        "the keys go through `caption_projection`: a fine-tune that changed it needs a build of its own",
+        "prompts are stripped and lower-cased as the pipeline does; its further cleaning of captions (web addresses, "
+        "HTML) is not repeated",
+    ),
+)

@@ -1,0 +1,43 @@
+"""Stable Diffusion 3 and 3.5: rows of two CLIPs and of a T5, one after the other, enter through one projection."""
+
+from __future__ import annotations
+
+from editc.families.contexts import CONTEXTS
+from editc.families.flux import BIAS, JOINT
+from editc.ir import Family, Group, Stream
+
+SD3 = Family(
+    name="sd3",
+    title="Stable Diffusion 3",
+    component="transformer",
+    patterns={"entry": "context_embedder.weight", "pooled": "time_text_embed.text_embedder.linear_1.weight"},
+    marker=("pos_embed.proj.weight", 4),
+    text_width=4096,
+    neutral="",
+    default_method="uce",
+    contexts=CONTEXTS,
+    edited=("entry",),
+    signs=("context_embedder.bias", "transformer_blocks.0.attn.add_k_proj.weight"),
+    groups={
+        "text": Group(
+            ("entry",),
+            ("text", "t5"),
+            "the penultimate hidden states of CLIP-L (768) and OpenCLIP-G (1280) side by side and padded with zeros to "
+            "4096, then the rows of T5: 256 tokens, unmasked",
+            leading=True,
+        ),
+        "pooled": Group(("pooled",), ("pooled",), "the pooled embeddings of CLIP-L (768) and OpenCLIP-G (1280)"),
+    },
+    streams={
+        "text": Stream(("text_encoder", "text_encoder_2"), "penultimate"),
+        "t5": Stream(("text_encoder_3",), "t5", length=256),
+        "pooled": Stream(("text_encoder", "text_encoder_2"), "pooled"),
+    },
+    refused={"k": JOINT, "v": JOINT},
+    notes=(
+        BIAS,
+        "the pooled embedding steers every block past the edited layer: the report measures it as `leak`",
+        "a pipeline without its T5 is edited by its CLIP rows alone: with the T5 put back the concept is back",
+        "keys are T5's rows at 256 tokens, the pipeline's default; at another max_sequence_length they differ a little",
+    ),
+)

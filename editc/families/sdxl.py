@@ -1,0 +1,38 @@
+"""Stable Diffusion XL: two CLIP encoders side by side, and their pooled embedding beside the time step's."""
+
+from __future__ import annotations
+
+from editc.families.contexts import CONTEXTS
+from editc.families.sd1 import PATTERNS
+from editc.ir import Family, Group, Stream
+
+SDXL = Family(
+    name="sdxl",
+    title="Stable Diffusion XL",
+    component="unet",
+    patterns={**PATTERNS, "pooled": "add_embedding.linear_1.weight"},
+    marker=("*.attentions.0.proj_in.weight", 2),
+    text_width=2048,
+    neutral="",
+    default_method="uce",
+    contexts=CONTEXTS,
+    groups={
+        "text": Group(
+            ("k", "v"), ("text",), "the penultimate hidden states of CLIP-L (768) and OpenCLIP-G (1280), side by side"
+        ),
+        "pooled": Group(
+            ("pooled",),
+            ("pooled",),
+            "the pooled text embedding (1280) of OpenCLIP-G in its first columns, picture sizes in the others",
+            leading=True,
+        ),
+    },
+    streams={
+        "text": Stream(("text_encoder", "text_encoder_2"), "penultimate"),
+        "pooled": Stream(("text_encoder_2",), "pooled"),
+    },
+    notes=(
+        "the pooled embedding reaches every block past the edited layers: the report measures it as `leak`",
+        "diffusers feeds zeros, not the empty prompt, where no negative prompt is given: those rows never move",
+    ),
+)

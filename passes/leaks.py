@@ -1,0 +1,45 @@
+"""What reaches the model past the edit: how differently the layers that are not edited respond to a concept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from editc.ir import Array, Block, Claim, Plan, Site
+from editc.numerics.drift import ratio
+from editc.passes.locate import sites_of
+from editc.passes.streams import Reader, readers
+from editc.ports import Context
+from editc.request import Request
+
+Make = Callable[[Request, Sequence[Reader]], Block]
+
+
+def measured(plan: Plan, ctx: Context, make: Make) -> Iterator[Claim]:
+    """For each group of the family that the plan leaves alone, and each request: |W c - W c*| / |W c*| over its layers.
+
+    0 when they cannot tell the concept from its target, so that nothing leaks; near 1 and more when they tell them
+    apart as any two prompts. Root mean square over the keys that would be edited, weighted as there.
+    """
+    edited = {site.group for site in plan.sites}
+    for name, group in plan.family.groups.items():
+        sites = [] if name in edited else list(sites_of(plan.family, ctx.weights, group.roles))
+        found = readers(plan.family, name, ctx, sites[0].shape[1]) if sites else []
+        if found:
+            yield from _claims(plan, ctx, sites, [make(request, found) for request in plan.manifest.edits])
+
+
+def _claims(plan: Plan, ctx: Context, sites: Sequence[Site], blocks: Sequence[Block]) -> Iterator[Claim]:
+    sizes = np.zeros((len(blocks), 2))
+    for site in sites:
+        W = ctx.weights.read(site.name)
+        sizes += [[_size(W, b.keys - b.targets, b.weights), _size(W, b.targets, b.weights)] for b in blocks]
+    where = sites[0].name if len(sites) == 1 else f"{len(sites)} matrices like {sites[0].name}"
+    for block, (apart, whole) in zip(blocks, np.sqrt(sizes), strict=True):
+        yield Claim("leak", ratio(float(apart), float(whole)), subject=f"{block.request.concept}: {where}")
+
+
+def _size(W: Array, columns: Array, weights: Array) -> float:
+    """The weighted sum of |W c|^2."""
+    return float(np.sum((W @ columns) ** 2 * weights))

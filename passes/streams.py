@@ -1,0 +1,53 @@
+"""What the layers of a group read: the streams of its pipeline, as wide as the layers' input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from editc.ir import Family
+from editc.ports import Context, Encoded, Encoder
+
+
+@dataclass(frozen=True)
+class Widened:
+    """An encoder whose rows are followed by zeros up to `width`: for layers whose other inputs are not the text."""
+
+    inner: Encoder
+    width: int
+
+    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+        """Rows (t, width); rows that are wider already stay as they are, for derive to refuse."""
+        return [self._one(encoded) for encoded in self.inner.encode(prompts)]
+
+    def fingerprint(self) -> str:
+        """That of the encoder itself."""
+        return self.inner.fingerprint()
+
+    def _one(self, encoded: Encoded) -> Encoded:
+        missing = max(0, self.width - encoded.rows.shape[1])
+        return replace(encoded, rows=np.pad(encoded.rows, ((0, 0), (0, missing))))
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One stream of a group: its encoder, and a `mark` that says which rows it makes: equal marks, equal rows. Empty
+    where that hangs on more than the text encoders (their rows go through a layer of the model first)."""
+
+    encoder: Encoder
+    mark: str = ""
+
+
+def readers(family: Family, group: str, ctx: Context, width: int) -> list[Reader]:
+    """The readers of a group's streams, those that the pipeline has; their rows `width` wide if the group leads."""
+    leading = family.groups[group].leading
+    found = []
+    for name in family.groups[group].streams:
+        encoder = ctx.stream(name)
+        if encoder is not None:
+            mark = encoder.fingerprint() and f"{encoder.fingerprint()} {family.name} {name} {width}"
+            through = family.streams[name].through
+            found.append(Reader(Widened(encoder, width) if leading else encoder, "" if through else mark))
+    return found
