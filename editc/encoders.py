@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from editc.diagnostics import fail
+from editc.numerics.trust import Ball
 from editc.ports import Encoded
 
 BATCH = 64
@@ -39,6 +40,12 @@ class ClipEncoder:
     def fingerprint(self) -> str:
         """As `formats.fingerprint` found it when the encoder was loaded."""
         return self.mark
+
+    def bounds(self) -> tuple[Ball, ...]:
+        """The ball of the final LayerNorm."""
+        norm = getattr(self.model, "text_model", self.model).final_layer_norm
+        gamma, beta = (part.detach().double().numpy() for part in (norm.weight, norm.bias))
+        return (Ball(gamma, beta, float(np.sqrt(len(gamma))), centred=True, proven=True),)
 
     def _batch(self, prompts: Sequence[str]) -> Iterator[Encoded]:
         import torch

@@ -13,6 +13,7 @@ from editc.ir import Array, Block, Kept, Plan, Problem, Site, System
 from editc.passes import corpus
 from editc.passes.columns import columns, needed
 from editc.passes.phrases import Book, UnspokenError, last_subject
+from editc.passes.witness import watch
 from editc.ports import Context, Encoder, Weights
 from editc.request import KeyRule, Request
 
@@ -44,7 +45,8 @@ class Derive:
         kept = self._kept(plan, ctx.encoder)
         ridge = ALIGNED_RIDGE * float(np.mean(kept.rows**2)) if _rule(plan) == "aligned" else PUBLISHED_RIDGE
         _check_width(plan, blocks[0].keys.shape[0])
-        system = System(blocks, kept, SiteWeights(ctx.weights, plan.sites), ridge)
+        watched = watch(plan, kept, ctx.encoder)
+        system = System(blocks, kept, SiteWeights(ctx.weights, plan.sites), ridge, watch=watched)
         return Problem(plan, {"text": system}, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts")
 
     def _kept(self, plan: Plan, encoder: Encoder) -> Kept:
