@@ -56,7 +56,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Album:
-    """The pictures of one concept: `kind` is erased, moderated, kept or attacked; counts are over all, `pairs` may be fewer."""
+    """The pictures of one concept: `kind` is erased, moderated, kept or attacked; counts are over all, `pairs`
+    may be fewer."""
 
     concept: str
     kind: str

@@ -54,8 +54,7 @@ def certify(system: System, gram: Array, cross: Array) -> tuple[Certificate, ...
     """A certificate for every concept that `system` watches; () where it watches none. One eigendecomposition."""
     if system.watch is None:
         return ()
-    reach = trust.joined(system.watch.balls)
-    near = trust.nearest(reach, gram, cross, system.total_gram())
+    near = trust.nearest(trust.joined(system.watch.balls), gram, cross, system.total_gram())
     concepts = dict.fromkeys(witness.concept for witness in system.watch.witnesses)
     return tuple(
         _certificate(near, [one for one in system.watch.witnesses if one.concept == concept]) for concept in concepts

@@ -167,24 +167,26 @@ def secular(values: Array, g: Array, radius: float) -> tuple[Array, Array, NDArr
     is negative (the hard case: g has no part along the lowest eigenvector), y goes on along that vector to the sphere.
 
     mu is found by Newton's method on 1/|y(mu)| - 1/radius, from a mu that is not above the root: there it rises
-    monotonically to it and no safeguard is needed.
+    monotonically to it and no safeguard is needed. It is counted from the least mu, so that nearly hard cases keep
+    their digits.
     """
     low = max(0.0, -float(values[0]))
-    mu = np.maximum(low, (np.abs(g) / radius - values[:, None]).max(axis=0))
+    spread = (values + low)[:, None]
+    above = np.maximum(0.0, (np.abs(g) / radius - spread).max(axis=0))
     for _ in range(MOST_STEPS):
-        poles = values[:, None] + mu
+        poles = spread + above
         y = -_over(g, poles)
         size = np.linalg.norm(y, axis=0)
         move = np.maximum(0.0, _over(size**2 * (size - radius) / radius, _over(y * y, poles).sum(axis=0)))
-        mu = mu + move
-        if (move <= 2 * EPS * mu).all():
+        above = above + move
+        if (move <= 2 * EPS * above).all():
             break
-    inside = (mu <= low) & (size <= radius)
+    inside = (above == 0) & (size <= radius)
     y *= np.minimum(1.0, _over(np.full_like(size, radius), size))
     if low > 0:
         y[0] += np.where(inside, np.sqrt(np.maximum(0.0, radius**2 - size**2)), 0.0)
         inside = np.zeros_like(inside)
-    return y, mu, inside
+    return y, low + above, inside
 
 
 def _over(parts: Array, wholes: Array) -> Array:
