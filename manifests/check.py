@@ -192,7 +192,7 @@ def options_fit(manifest: Manifest, faults: Faults) -> None:
 
 
 def auto_has_a_goal(manifest: Manifest, faults: Faults) -> None:
-    """`strength: auto` looks for the least change that meets a bound on what is left, so there must be one."""
+    """`strength: auto` looks for the least change that meets a bound on what is left or recoverable: give one."""
     constraints = manifest.constraints
     for goal in ("erase_residual", "recoverable"):
         if getattr(constraints, goal) is not None or goal in constraints.spans:
