@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.numerics.trust import Ball
 from editc.request import Manifest, Request, Span
 
 Array: TypeAlias = NDArray[np.float64]
@@ -161,6 +162,28 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Witness:
+    """One sentence that names an erased concept: of its `rows` (m,) that the target would change, the encoder's own
+    `keys` (d, m), the same rows with the target in its place (d, m), and their `weights` (m,)."""
+
+    concept: str
+    prompt: str
+    rows: tuple[int, ...]
+    keys: Array
+    targets: Array
+    weights: Array
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the certificate is about: the sentences of every erased concept, whichever keys a method edits, and the
+    balls in which any row of the encoder lies."""
+
+    witnesses: tuple[Witness, ...]
+    balls: tuple[Ball, ...]
+
+
+@dataclass(frozen=True)
 class System:
     """One joint least-squares problem over a group of sites that see the same input.
 
@@ -174,6 +197,7 @@ class System:
     weights: Sequence[Array]
     ridge: float = 0.5
     gram: Array | None = None
+    watch: Watch | None = None
 
     def total_gram(self) -> Array:
         """sum_l W_l^T W_l, (d_in, d_in): `gram` when it is known, else from the weights, one at a time in order."""
@@ -250,8 +274,46 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Attack:
+    """Rows (d, m) to put in place of the `rows` (m,) of `prompt`: what brings its concept back the furthest."""
+
+    prompt: str
+    rows: tuple[int, ...]
+    points: Array = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How far any rows whatever can bring one concept back in the edited projections: 1 entirely, 0 no nearer than
+    its target is. Every figure is that of the worst sentence, but `median`; definitions in docs/certificate.md.
+
+    `recoverable`, exact, at `sentence`; `own`, the sentence's own rows; `derived`, RECE's embedding moved into the set
+    that rows can lie in; `derived_free`, RECE's as published, of which the share `derived_inside` lies in that set.
+    `proven`: that set follows from the encoder's architecture; `exact`: it is the set itself and not one around it.
+    `gap`: the most by which rounding may be wrong; `residual`: of the optimality conditions, relative.
+    """
+
+    concept: str
+    recoverable: float
+    sentence: str
+    median: float
+    own: float
+    derived: float
+    derived_free: float
+    derived_inside: float
+    proven: bool
+    exact: bool
+    gap: float
+    residual: float
+    attacks: tuple[Attack, ...] = field(default=(), compare=False, repr=False)
+
+
+@dataclass(frozen=True)
 class Picture:
-    """One prompt painted before and after: uint8 (h, w, 3) each, and what the detector said of them."""
+    """One prompt painted before and after: uint8 (h, w, 3) each, and what the detector said of them.
+
+    `attack`: `after` is painted from the certificate's attack on that prompt and not from the prompt itself.
+    """
 
     concept: str
     prompt: str
@@ -261,15 +323,18 @@ class Picture:
     after: NDArray[np.uint8]
     shown_before: bool
     shown_after: bool
+    attack: bool = False
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything measured: the claims, each site's drift, and the pictures where they were asked for."""
+    """Everything measured: the claims, each site's drift, the pictures where they were asked for, and for each erased
+    concept the certificate against every prompt."""
 
     claims: tuple[Claim, ...]
     sites: tuple[Mapping[str, Any], ...] = ()
     pictures: tuple[Picture, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.encoders import quiet
+from editc.ir import Array
 
 BATCH = 32
 
@@ -29,20 +30,40 @@ class PipelinePainter:
         self, prompts: Sequence[str], seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
     ) -> NDArray[np.uint8]:
         """Pictures (n, h, w, 3); `changed` replaces parameters by name while painting."""
-        with replaced(getattr(self.pipeline, self.component), changed or {}):
-            parts = [
-                self._batch(prompts[start : start + BATCH], seeds[start : start + BATCH])
-                for start in range(0, len(prompts), BATCH)
-            ]
-        return np.concatenate(parts)
+        return self._painted(lambda part: {"prompt": list(prompts[part])}, seeds, changed)
 
-    def _batch(self, prompts: Sequence[str], seeds: Sequence[int]) -> NDArray[np.uint8]:
+    @property
+    def reads_rows(self) -> bool:
+        """True where rows alone make a picture: SDXL and its like want a pooled embedding or a mask beside them."""
+        return type(self.pipeline).__name__ == "StableDiffusionPipeline"
+
+    def paint_rows(
+        self, rows: Array, seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> NDArray[np.uint8]:
+        """Pictures (n, h, w, 3) from rows (n, t, d) instead of prompts; guided away from the empty prompt as ever."""
+        import torch
+
+        kind = next(self.pipeline.text_encoder.parameters()).dtype
+        embeds = torch.from_numpy(np.ascontiguousarray(rows)).to(kind)
+        return self._painted(lambda part: {"prompt_embeds": embeds[part]}, seeds, changed)
+
+    def _painted(
+        self,
+        told: Callable[[slice], Mapping[str, Any]],
+        seeds: Sequence[int],
+        changed: Mapping[str, NDArray[np.float64]] | None,
+    ) -> NDArray[np.uint8]:
+        with replaced(getattr(self.pipeline, self.component), changed or {}):
+            parts = [slice(start, start + BATCH) for start in range(0, len(seeds), BATCH)]
+            return np.concatenate([self._batch(told(part), seeds[part]) for part in parts])
+
+    def _batch(self, told: Mapping[str, Any], seeds: Sequence[int]) -> NDArray[np.uint8]:
         import torch
 
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         with torch.inference_mode():
             images = self.pipeline(
-                prompt=list(prompts),
+                **told,
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,
                 generator=generators,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.ir import Array
+from editc.numerics.trust import Ball
 
 
 class Weights(Protocol):
@@ -67,6 +68,12 @@ class Encoder(Protocol):
     def fingerprint(self) -> str:
         """sha256 over the encoder's weights and tokenizer files: equal means the same embeddings."""
 
+    def bounds(self) -> tuple[Ball, ...]:
+        """Where every row lies, as the architecture has it: a ball for each run of coordinates, in order, d together.
+
+        A run that no final LayerNorm bounds has a ball of radius inf; it is then measured over a corpus.
+        """
+
 
 class Painter(Protocol):
     """A text-to-image pipeline."""
@@ -75,6 +82,15 @@ class Painter(Protocol):
         self, prompts: Sequence[str], seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
     ) -> NDArray[np.uint8]:
         """Pictures (n, h, w, 3); `changed` maps parameter names to the weights to paint with, the rest is the base."""
+
+    @property
+    def reads_rows(self) -> bool:
+        """True if `paint_rows` can be used."""
+
+    def paint_rows(
+        self, rows: Array, seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> NDArray[np.uint8]:
+        """The same from rows (n, t, d) as the text encoder would give them, which no prompt needs to have."""
 
 
 class Detector(Protocol):

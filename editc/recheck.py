@@ -16,7 +16,7 @@ from editc.request import Manifest, Source
 
 TOLERANCE = 1e-6
 """Claims are sums in float64 over equal weights: machines may differ in their last digits and no more."""
-SHARES = frozenset({"erased", "kept_loss", "shown_before"})
+SHARES = frozenset({"attacked", "erased", "kept_loss", "shown_before"})
 """Claims by pictures: painting in float32 differs between machines, so these only answer to their bounds."""
 
 

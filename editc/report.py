@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from editc import diagnostics as diagnosed
 from editc.diagnostics import Diagnostic
-from editc.ir import Claim, Delta, Edit, Picture, Solution, Verified
+from editc.ir import Certificate, Claim, Delta, Edit, Picture, Solution, Verified
 from editc.request import Manifest, Request
 
 DIGITS = 9
@@ -47,6 +48,7 @@ def as_json(
         "edits": [_edit(solution, index, request) for index, request in enumerate(plan.manifest.edits)],
         "solves": [_solve(solution, group, edit) for group, edit in solution.edits.items()],
         "sites": [{**row, "why": plan.evidence.get(str(row["name"]), "")} for row in report.sites],
+        "certificates": [_certificate(one) for one in report.certificates],
         "pictures": [_picture(picture) for picture in report.pictures],
         "diagnostics": [diagnosed.as_json(one) for one in found],
     }
@@ -147,6 +149,12 @@ def _solve(solution: Solution, group: str, edit: Edit) -> Mapping[str, Any]:
     }
 
 
+def _certificate(one: Certificate) -> Mapping[str, Any]:
+    """A certificate without the rows of its attacks: on how many sentences there is one."""
+    shown = {field.name: getattr(one, field.name) for field in fields(one) if field.name != "attacks"}
+    return shown | {"sentences": len(one.attacks)}
+
+
 def _picture(picture: Picture) -> Mapping[str, Any]:
     """A picture without its pixels, by their sha256."""
     return {
@@ -158,6 +166,7 @@ def _picture(picture: Picture) -> Mapping[str, Any]:
         "after": _digest(picture.after),
         "shown_before": picture.shown_before,
         "shown_after": picture.shown_after,
+        "attack": picture.attack,
     }
 
 

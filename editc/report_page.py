@@ -56,7 +56,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Album:
-    """The pictures of one concept: `kind` is erased, moderated or kept; counts are over all, `pairs` may be fewer."""
+    """The pictures of one concept: `kind` is erased, moderated, kept or attacked; counts are over all, `pairs`
+    may be fewer."""
 
     concept: str
     kind: str
@@ -132,6 +133,7 @@ def albums(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Iterator[A
     groups: dict[tuple[str, str], list[Picture]] = {}
     for picture in pictures:
         kind = "erased" if picture.erased else "moderated" if picture.concept in moderated else "kept"
+        kind = "attacked" if picture.attack else kind
         groups.setdefault((picture.concept, kind), []).append(picture)
     for (concept, kind), mine in groups.items():
         wrong = [one for one in mine if _wrong(one, kind)]
@@ -187,7 +189,7 @@ def _many(count: int, word: str) -> str:
 def _wrong(picture: Picture, kind: str) -> bool:
     if kind == "moderated":
         return False
-    return picture.shown_after if kind == "erased" else picture.shown_before and not picture.shown_after
+    return picture.shown_after if kind in ("erased", "attacked") else picture.shown_before and not picture.shown_after
 
 
 def _pair(one: Picture, kind: str) -> Pair:

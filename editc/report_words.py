@@ -15,6 +15,10 @@ TITLES: Mapping[str, tuple[str, str]] = {
         "Erase residual",
         "how much of the concept is left in the edited outputs; 1 is no edit, 0 all gone",
     ),
+    "recoverable": (
+        "Recoverable",
+        "how much of the concept any embedding can bring back, found or not; 1 all of it, 0 none",
+    ),
     "preserve_drift": ("Preserve drift", "how far the outputs of preserved prompts moved, at the worst matrix"),
     "unconditional_drift": (
         "Unconditional drift",
@@ -30,6 +34,7 @@ TITLES: Mapping[str, tuple[str, str]] = {
         "how far apart layers that are not edited read the concept and its target; 0 is no leak, 1 as if unrelated",
     ),
     "erased": ("Still shown", "share of the pictures after the edit that show the erased concept"),
+    "attacked": ("Shown under attack", "share of the pictures painted from the certificate's embeddings that show it"),
     "shown_before": ("Shown before", "the control: the same share before the edit"),
     "kept_loss": ("Kept concepts lost", "share of pictures showing their preserved concept, before less after"),
     "toward_before": ("Share before", "pictures of the moderated concept that show this one"),

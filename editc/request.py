@@ -128,6 +128,7 @@ class Constraints(Placed):
     """Bounds that a build must meet; all are maxima, None asks nothing. Definitions stand in DESIGN 5."""
 
     erase_residual: float | None = None
+    recoverable: float | None = None
     preserve_drift: float | None = None
     unconditional_drift: float | None = None
     rank: int | None = None

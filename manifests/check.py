@@ -206,10 +206,11 @@ def options_fit(manifest: Manifest, faults: Faults) -> None:
 
 
 def auto_has_a_goal(manifest: Manifest, faults: Faults) -> None:
-    """`strength: auto` looks for the least change that meets a bound on what is left, so there must be one."""
+    """`strength: auto` looks for the least change that meets a bound on what is left or recoverable: give one."""
     constraints = manifest.constraints
-    if constraints.erase_residual is not None or "erase_residual" in constraints.spans:
-        return
+    for goal in ("erase_residual", "recoverable"):
+        if getattr(constraints, goal) is not None or goal in constraints.spans:
+            return
     for edit in manifest.edits:
         if edit.strength == "auto":
             help = "add `constraints: {erase_residual: 0.2}`, or give a number"

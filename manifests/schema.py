@@ -251,6 +251,7 @@ SITES = Table(
     ),
 )
 _MAXIMUM = Number(0.0, above=True)
+_SHARE = Number(0.0, 1.0)
 CONSTRAINTS = Table(
     "constraints",
     (
@@ -259,12 +260,12 @@ CONSTRAINTS = Table(
             _MAXIMUM,
             "how much of the edited concept may be left: |W'c - v*| / |W c - v*|, worst concept",
         ),
+        Field("recoverable", _SHARE, "how much of it any embedding may bring back, worst sentence and concept"),
         Field("preserve_drift", _MAXIMUM, "how far the preserved prompts may move: |W'p - W p| / |W p|, worst site"),
         Field("unconditional_drift", _MAXIMUM, "the same for the empty prompt"),
         Field("rank", Whole(1), "rank of the delta"),
     ),
 )
-_SHARE = Number(0.0, 1.0)
 IMAGES = Table(
     "images",
     (

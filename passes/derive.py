@@ -17,6 +17,7 @@ from editc.passes.methods import Miner, Retaining
 from editc.passes.phrases import Book, UnspokenError
 from editc.passes.solve import chosen
 from editc.passes.streams import Reader, readers
+from editc.passes.witness import watch
 from editc.ports import Context, Encoder, Weights
 from editc.request import KeyRule, Request
 
@@ -61,7 +62,8 @@ class Derive:
         kept, square = Keeping(plan, streams, listed, ctx.cache).kept(isinstance(chosen(plan)[1], Retaining))
         _check_width(plan, sites, blocks[0].keys.shape[0])
         ridge = ALIGNED_RIDGE * square if rule == "aligned" else PUBLISHED_RIDGE[rule]
-        return System(blocks, kept, SiteWeights(ctx.weights, sites), ridge)
+        watched = watch(plan, kept, [one.encoder for one in streams])
+        return System(blocks, kept, SiteWeights(ctx.weights, sites), ridge, watch=watched)
 
     def _mined(self, plan: Plan, encoder: Encoder) -> Plan:
         """`plan` with the other names that its method asks for in every edit's `also`, so that they are edited, left

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,13 @@ class Stored(Mapping[str, Array]):
         return len(self.names)
 
 
-def measure(solution: Solution, progress: Progress | None = None) -> Iterator[Measured]:
-    """Each edited site, one weight in memory at a time; E503 at the first that its dtype cannot hold."""
+def measure(
+    solution: Solution, progress: Progress | None = None, watch: Callable[[str, Array, Array], None] | None = None
+) -> Iterator[Measured]:
+    """Each edited site, one weight in memory at a time; E503 at the first that its dtype cannot hold.
+
+    `watch(group, W, W')` sees each pair as it goes by.
+    """
     for group, edit in solution.edits.items():
         system = solution.problem.systems[group]
         rows = condensed(system.kept.rows), condensed(system.kept.empty)
@@ -61,7 +66,10 @@ def measure(solution: Solution, progress: Progress | None = None) -> Iterator[Me
         sites: Iterable[Any] = _sites(solution, group)
         watched = progress("verify", sites) if progress else sites
         for index, (site, W) in enumerate(zip(watched, system.weights, strict=True)):
-            yield _measured(site, np.asarray(W), stored(np.asarray(W), edit, index, site), rows, pairs)
+            after = stored(np.asarray(W), edit, index, site)
+            if watch is not None:
+                watch(group, np.asarray(W), after)
+            yield _measured(site, np.asarray(W), after, rows, pairs)
 
 
 def stored(W: Array, edit: Edit, index: int, site: Site) -> Array:

@@ -181,12 +181,12 @@ def _pair(chunk: Sequence[Shot], changed: Mapping[str, Array], ctx: Context) -> 
     assert ctx.painter is not None and ctx.detector is not None
     prompts, seeds = [shot.prompt for shot in chunk], [shot.seed for shot in chunk]
     before, after = ctx.painter.paint(prompts, seeds), ctx.painter.paint(prompts, seeds, changed)
-    saw = [_seen(chunk, pictures, ctx.detector) for pictures in (before, after)]
+    saw = [seen(chunk, pictures, ctx.detector) for pictures in (before, after)]
     for index, shot in enumerate(chunk):
         yield Print(shot, before[index], after[index], saw[0][index], saw[1][index])
 
 
-def _seen(chunk: Sequence[Shot], pictures: NDArray[np.uint8], detector: Detector) -> list[NDArray[np.bool_]]:
+def seen(chunk: Sequence[Shot], pictures: NDArray[np.uint8], detector: Detector) -> list[NDArray[np.bool_]]:
     """For each shot whether its picture shows each concept it is judged for; one question a concept."""
     names = dict.fromkeys(name for shot in chunk for name in shot.judged)
     answers = {name: detector.shows(name, pictures) for name in names}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from editc.ir import Family
+from editc.numerics.trust import Ball
 from editc.ports import Context, Encoded, Encoder
 
 
@@ -25,6 +26,10 @@ class Widened:
     def fingerprint(self) -> str:
         """That of the encoder itself."""
         return self.inner.fingerprint()
+
+    def bounds(self) -> tuple[Ball, ...]:
+        """None: the other inputs of the layer are not the text, and nothing is certified of them."""
+        return ()
 
     def _one(self, encoded: Encoded) -> Encoded:
         missing = max(0, self.width - encoded.rows.shape[1])

@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, Edit, System
+from editc.ir import Array, Certificate, Edit, System
 from editc.numerics.drift import ratio
+from editc.passes.certificate import certify, shared_sums
 from editc.request import Constraints, Manifest
 
 STEPS = 1024
 """Strengths are found to 1/1024."""
 MARGIN = 0.995
 """Bounds are met by half a percent, for the rounding of the stored weights that verify will see."""
+GRID = 16
+"""`recoverable` need not fall with strength, so these many strengths are tried before bisection between two of them."""
 SWEEPS = 3
 """Edits are tuned in turn, each with the others held, this many times: they interfere little."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What an edit does, before rounding: the erase residual of each block, and the worst site's drifts."""
+    """What an edit does, before rounding: the erase residual of each block, the worst site's drifts, and how far each
+    watched concept is `recoverable`, where that was asked for."""
 
     residuals: tuple[float, ...]
     preserve_drift: float
     unconditional_drift: float
+    recoverable: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What block `index`, a request for `concept`, must meet; `recoverable` None asks nothing of the certificate."""
+
+    index: int
+    concept: str
+    residual: float
+    recoverable: float | None
+
+    def met(self, found: Effect) -> bool:
+        """True where both bounds hold; a concept without a certificate meets its bound."""
+        certified = self.recoverable is None or found.recoverable.get(self.concept, 0.0) <= self.recoverable
+        return certified and found.residuals[self.index] <= self.residual
 
 
 def tune(system: System, solve: Callable[[System], Edit], manifest: Manifest) -> System:
-    """`system` with every `auto` block at the least strength that meets erase_residual; E403 if the rest then fails.
+    """`system` with every `auto` block at the least strength that meets erase_residual and recoverable; E403 where
+    there is none, or where the drifts are then too large.
 
-    The residual of a block falls and every drift rises with its strength, so bisection finds the least.
+    The residual of a block falls and every drift rises with its strength, so bisection finds the least for it. A
+    bound on `recoverable` is sought on a grid first: the strength found meets it, the grid's strength below does not.
     """
     bounds = manifest.constraints
-    limit = MARGIN * (bounds.erase_residual if bounds.erase_residual is not None else 1.0)
     auto = [i for i, request in enumerate(manifest.edits) if request.strength == "auto"]
+    limit = float("inf") if bounds.erase_residual is None else MARGIN * bounds.erase_residual
+    certified = None if bounds.recoverable is None else MARGIN * bounds.recoverable
+    goals = {i: Goal(i, manifest.edits[i].concept, limit, certified) for i in auto}
     full = _at(system, dict.fromkeys(auto, 1.0))
     best = effect(full, solve(full))
     for index in auto:
@@ -45,18 +69,21 @@ def tune(system: System, solve: Callable[[System], Edit], manifest: Manifest) ->
     found = dict.fromkeys(auto, 1.0)
     for _ in range(SWEEPS if len(auto) > 1 else 1):
         for index in auto:
-            found[index] = _least(system, solve, found, index, limit)
+            found[index] = _least(system, solve, found, goals[index], manifest)
     tuned = _at(system, found)
     _check(effect(tuned, solve(tuned)), bounds, manifest, auto, max(found.values()))
     return tuned
 
 
-def effect(system: System, edit: Edit) -> Effect:
-    """Residuals over all sites at once and drifts by site, in float64, for a shared or a low-rank edit."""
+def effect(system: System, edit: Edit, certified: bool = False) -> Effect:
+    """Residuals over all sites at once and drifts by site, in float64, for a shared or a low-rank edit.
+
+    `certified` adds how far each watched concept is recoverable.
+    """
     if edit.form == "dense":
         raise ValueError("strength: auto needs a shared or a low-rank edit")
     if edit.form == "low-rank":
-        return _layered_effect(system, edit)
+        return _layered_effect(system, edit, certified)
     gram, left, right = system.total_gram(), edit.left[0], edit.right[0]
     residuals = tuple(
         ratio(
@@ -66,20 +93,28 @@ def effect(system: System, edit: Edit) -> Effect:
         for b in system.blocks
     )
     lefts = [W @ left for W in system.weights]
-    return Effect(residuals, *_drifts(system, lefts, [right] * len(lefts)))
+    found = certify(system, *shared_sums(system, edit)) if certified else ()
+    return Effect(residuals, *_drifts(system, lefts, [right] * len(lefts)), _figures(found))
 
 
-def _layered_effect(system: System, edit: Edit) -> Effect:
+def _layered_effect(system: System, edit: Edit, certified: bool) -> Effect:
     """As `effect`, with sums of squares taken layer by layer."""
     rights = edit.right if len(edit.right) > 1 else edit.right * len(edit.left)
-    squares = np.zeros((2, len(system.blocks)))
+    squares, sums = np.zeros((2, len(system.blocks))), np.zeros((2, *system.kept.moment.shape))
     for W, left, right in zip(system.weights, edit.left, rights, strict=True):
+        after = W + left @ right
+        sums += [after.T @ after, after.T @ W]
         for index, b in enumerate(system.blocks):
             away = W @ (b.keys - b.targets)
             squares[:, index] += [np.sum(b.weights * part**2) for part in (away + left @ (right @ b.keys), away)]
     parts, wholes = np.sqrt(squares)
     residuals = tuple(ratio(float(part), float(whole)) for part, whole in zip(parts, wholes, strict=True))
-    return Effect(residuals, *_drifts(system, edit.left, rights))
+    found = certify(system, sums[0], sums[1]) if certified else ()
+    return Effect(residuals, *_drifts(system, edit.left, rights), _figures(found))
+
+
+def _figures(found: Sequence[Certificate]) -> Mapping[str, float]:
+    return {one.concept: one.recoverable for one in found}
 
 
 def _drifts(system: System, lefts: Sequence[Array], rights: Sequence[Array]) -> tuple[float, float]:
@@ -106,15 +141,42 @@ def _at(system: System, strengths: dict[int, float]) -> System:
     return replace(system, blocks=blocks)
 
 
-def _least(system: System, solve: Callable[[System], Edit], found: dict[int, float], index: int, limit: float) -> float:
-    """The least multiple of 1/STEPS at which block `index` meets `limit`, the others held as they are."""
+def _least(
+    system: System, solve: Callable[[System], Edit], found: dict[int, float], goal: Goal, manifest: Manifest
+) -> float:
+    """The least multiple of 1/STEPS at which `goal` is met, the others held as they are; E403 where none is."""
+    seen: dict[int, Effect] = {}
+
+    def met(step: int) -> bool:
+        trial = _at(system, found | {goal.index: step / STEPS})
+        seen[step] = effect(trial, solve(trial), goal.recoverable is not None)
+        return goal.met(seen[step])
+
     low, high = 0, STEPS
+    if goal.recoverable is not None:
+        grid = range(STEPS // GRID, STEPS + 1, STEPS // GRID)
+        first = next((step for step in grid if met(step)), None)
+        if first is None:
+            raise EditcError(_unrecovered(manifest, goal, seen))
+        low, high = first - STEPS // GRID, first
     while high - low > 1:
         middle = (low + high) // 2
-        trial = _at(system, found | {index: middle / STEPS})
-        met = effect(trial, solve(trial)).residuals[index] <= limit
-        low, high = (low, middle) if met else (middle, high)
+        low, high = (low, middle) if met(middle) else (middle, high)
     return high / STEPS
+
+
+def _unrecovered(manifest: Manifest, goal: Goal, seen: Mapping[int, Effect]) -> Diagnostic:
+    step = min(seen, key=lambda one: (seen[one].recoverable.get(goal.concept, 0.0), one))
+    bounds, value = manifest.constraints, seen[step].recoverable.get(goal.concept, 0.0)
+    return Diagnostic(
+        "E403",
+        f"no strength meets recoverable {bounds.recoverable:g} for `{goal.concept}`: the least found is {value:.3g}, "
+        f"at strength {step / STEPS:g}",
+        bounds.at("recoverable"),
+        manifest.source,
+        help="an edit that only moves the concept elsewhere leaves it to be found there: lower `preserve.weight`, take "
+        "`method: rece` with `keys: span`, or allow more",
+    )
 
 
 def _unreachable(manifest: Manifest, index: int, value: float) -> Diagnostic:
@@ -130,13 +192,14 @@ def _unreachable(manifest: Manifest, index: int, value: float) -> Diagnostic:
 
 
 def _check(found: Effect, bounds: Constraints, manifest: Manifest, auto: Sequence[int], strength: float) -> None:
+    goal = "erase_residual" if bounds.recoverable is None else "recoverable"
     for name in ("preserve_drift", "unconditional_drift"):
         bound, value = getattr(bounds, name), getattr(found, name)
         if bound is not None and value > MARGIN * bound:
             raise EditcError(
                 Diagnostic(
                     "E403",
-                    f"erase_residual and {name} conflict: the least strength that meets the first, {strength:.3f}, "
+                    f"{goal} and {name} conflict: the least strength that meets the first, {strength:.3f}, "
                     f"moves {value:.3g} where {bound:g} is allowed",
                     bounds.at(name),
                     manifest.source,

@@ -11,7 +11,7 @@ import numpy as np
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Claim, Edit, Report, Solution, Verified
 from editc.numerics import drift
-from editc.passes import pictures
+from editc.passes import attacks, certificate, pictures
 from editc.passes.measure import Measured, Stored, measure
 from editc.ports import Context
 from editc.request import Manifest
@@ -34,13 +34,22 @@ class Verify:
         """The solution with its report; raises E502, E503 or E504. A broken bound does not raise: see `failures`."""
         manifest = solution.problem.plan.manifest
         shots = pictures.shots(solution.problem.plan, ctx.detector) if ctx.painter else ()
-        measured = tuple(measure(solution, ctx.progress))
+        sums = certificate.Sums(solution)
+        measured = tuple(measure(solution, ctx.progress, sums.add))
         if not any(one.elements for one in measured):
             raise _nothing(manifest, len(measured))
         after = Stored(solution, frozenset(one.site.name for one in measured if one.elements))
         prints = pictures.painted(shots, after, ctx, self.batch)
-        claims = (*_claims(solution, measured), *pictures.claims(manifest, prints))
-        return Verified(solution, Report(claims, tuple(_row(one) for one in measured), pictures.albums(prints)))
+        found = sums.certificates()
+        attacked = attacks.painted(prints, found, after, ctx, self.batch)
+        claims = (
+            *_claims(solution, measured),
+            *certificate.claims(manifest, found),
+            *pictures.claims(manifest, prints),
+            *attacks.claims(attacked),
+        )
+        albums = (*pictures.albums(prints), *attacks.albums(attacked))
+        return Verified(solution, Report(claims, tuple(_row(one) for one in measured), albums, found))
 
 
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:
@@ -50,9 +59,14 @@ def failures(verified: Verified) -> tuple[Diagnostic, ...]:
 
 
 def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
-    """What makes the report prove less than it seems: E505 (the concept was hardly there), E506 (nothing painted)."""
-    manifest = verified.solution.problem.plan.manifest
-    return (*pictures.weak(manifest, verified.report), *pictures.unpainted(manifest, verified.report))
+    """What makes the report prove less than it seems: E505 (the concept was hardly there), E506 (nothing painted),
+    E510 (no proof for this encoder), E511 (nothing certified)."""
+    manifest, report = verified.solution.problem.plan.manifest, verified.report
+    return (
+        *pictures.weak(manifest, report),
+        *pictures.unpainted(manifest, report),
+        *certificate.warnings(manifest, report),
+    )
 
 
 def _row(one: Measured) -> Mapping[str, Any]:
@@ -114,6 +128,8 @@ def _rank(edit: Edit) -> int:
 _HELP: Mapping[str, str] = {
     "erase_residual": "raise `strength` towards 1, or lower `preserve.weight`; `strength: auto` looks for a value that "
     "meets every bound",
+    "recoverable": "erase harder: a `strength` nearer to 1, a lower `preserve.weight`, `method: rece` with "
+    "`keys: span`; what is only moved elsewhere, another embedding finds there",
     "preserve_drift": "choose a `to` of the same kind as the concept, preserve more prompts near it or give `preserve` "
     "more weight; `strength: auto` looks for a value that meets every bound",
     "unconditional_drift": 'add the empty prompt "" to `preserve.prompts`, and name a `to`: the empty target moves it '
@@ -124,8 +140,11 @@ _HELP: Mapping[str, str] = {
 }
 
 
+_OF_CONCEPTS = frozenset({"erase_residual", "recoverable", "erased"})
+
+
 def _broken(claim: Claim, manifest: Manifest) -> Diagnostic:
-    what = f"{claim.name} of `{claim.subject}`" if claim.name in ("erase_residual", "erased") else claim.name
+    what = f"{claim.name} of `{claim.subject}`" if claim.name in _OF_CONCEPTS else claim.name
     worst = f" (worst site: {claim.subject})" if claim.name.endswith("_drift") else ""
     value, bound = _told_apart(claim.value, float(claim.bound or 0))
     return Diagnostic(

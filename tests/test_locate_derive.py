@@ -15,6 +15,7 @@ from editc.families.sd1 import SD1
 from editc.families.sd2 import SD2
 from editc.ir import Array
 from editc.manifests.decode import decode
+from editc.numerics.trust import Ball
 from editc.passes import corpus, keys
 from editc.passes.derive import Derive
 from editc.passes.locate import Locate
@@ -57,6 +58,9 @@ class WordEncoder:
 
     def fingerprint(self) -> str:
         return "fake"
+
+    def bounds(self) -> tuple[Ball, ...]:
+        return (Ball(np.ones(WIDTH), np.zeros(WIDTH), np.inf, centred=False, proven=False),)
 
     def _one(self, prompt: str) -> Encoded:
         words, start, end, at = prompt.split(), [-1], [-1], 0

@@ -6,8 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from editc.encoders.batches import batched
 from editc.ir import Take
+from editc.numerics import trust
+from editc.numerics.trust import Ball
 from editc.ports import Encoded
 
 
@@ -32,6 +36,15 @@ class ClipEncoder:
     def fingerprint(self) -> str:
         """As `formats.fingerprint` found it when the encoder was loaded."""
         return self.mark
+
+    def bounds(self) -> tuple[Ball, ...]:
+        """The ball of the final LayerNorm, where the rows have gone through it and nothing else."""
+        norm = getattr(self.model, "text_model", self.model).final_layer_norm
+        gamma, beta = (part.detach().double().numpy() for part in (norm.weight, norm.bias))
+        if self.take == "last" or (self.take == "pooled" and not hasattr(self.model, "text_projection")):
+            return (Ball(gamma, beta, float(np.sqrt(len(gamma))), centred=True, proven=True),)
+        width = self.model.text_projection.out_features if self.take == "pooled" else len(gamma)
+        return (trust.unbounded(width),)
 
     def _batch(self, prompts: Sequence[str]) -> Iterator[Encoded]:
         import torch

@@ -9,6 +9,8 @@ import numpy as np
 
 from editc.diagnostics import fail
 from editc.ir import Array
+from editc.numerics import trust
+from editc.numerics.trust import Ball
 from editc.ports import Encoded, Encoder, Weights
 
 
@@ -25,6 +27,10 @@ class Joined:
     def fingerprint(self) -> str:
         """That of all encoders together, which each of them carries."""
         return self.encoders[0].fingerprint()
+
+    def bounds(self) -> tuple[Ball, ...]:
+        """Those of all encoders, in the order of their rows."""
+        return tuple(ball for one in self.encoders for ball in one.bounds())
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ class Projected:
     def fingerprint(self) -> str:
         """That of the encoder before the projection."""
         return self.encoder.fingerprint()
+
+    def bounds(self) -> tuple[Ball, ...]:
+        """None is known behind the GELU: to be measured."""
+        return (trust.unbounded(len(self.second[1])),)
 
     def _through(self, rows: Array) -> Array:
         hidden = rows @ self.first[0].T + self.first[1]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from editc.encoders.batches import batched
+from editc.numerics.trust import Ball
 from editc.ports import Encoded
 
 
@@ -37,6 +38,11 @@ class T5Encoder:
     def fingerprint(self) -> str:
         """As `formats.fingerprint` found it when the encoder was loaded."""
         return self.mark
+
+    def bounds(self) -> tuple[Ball, ...]:
+        """The ball of the final norm, T5's: x = gamma * h / sqrt(mean h^2 + eps), without a mean taken off."""
+        gamma = self.model.encoder.final_layer_norm.weight.detach().double().numpy()
+        return (Ball(gamma, np.zeros(len(gamma)), float(np.sqrt(len(gamma))), centred=False, proven=True),)
 
     def _batch(self, prompts: Sequence[str]) -> Iterator[Encoded]:
         import torch

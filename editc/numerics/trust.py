@@ -1,0 +1,211 @@
+"""The nearest that any embedding of an encoder can come to given outputs: trust-region least squares, solved exactly.
+
+Rows that leave a LayerNorm are x = gamma * u + beta with u = (h - mean h) / sqrt(var h + eps), so sum(u) = 0 and
+|u|^2 = n var / (var + eps) < n, whatever the eps: the ball |u| <= sqrt(n) holds every row that any prompt can have.
+Over it, for an edited layer W', the layer's original W and a key c,
+
+    f(x) = sum_l |W'_l x - W_l c|^2 = x^T G' x - 2 x^T X c + c^T G c
+    G' = sum W'^T W',  X = sum W'^T W,  G = sum W^T W
+
+is convex, so its least value is found to rounding by one eigendecomposition and the secular equation |y(mu)| = radius
+(Moré and Sorensen 1983; Conn, Gould and Toint, Trust-Region Methods, 7.3), for all columns c together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.numerics.ridge import finite
+
+Array: TypeAlias = NDArray[np.float64]
+
+EPS = float(np.finfo(np.float64).eps)
+MOST_STEPS = 100
+CHUNK = 512
+"""Columns solved at a time: a few (d, 512) arrays in memory."""
+
+
+@dataclass(frozen=True)
+class Ball:
+    """Where the rows of one encoder lie: x = gamma * u + beta, |u| <= radius, and sum(u) = 0 where `centred`.
+
+    gamma, beta: (n,). `proven` says that this follows from the architecture; else it was measured over a corpus. A
+    `radius` of inf is not known and must be measured first.
+    """
+
+    gamma: Array
+    beta: Array
+    radius: float
+    centred: bool
+    proven: bool
+
+
+def unbounded(width: int) -> Ball:
+    """`width` coordinates of which nothing is known: the radius is still to be measured."""
+    return Ball(np.ones(width), np.zeros(width), float("inf"), centred=False, proven=False)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """x = shift + frame y, |y| <= radius: shift (d,), frame (d, k). `exact`: the very set, not one that holds it."""
+
+    shift: Array
+    frame: Array
+    radius: float
+    exact: bool
+    proven: bool
+
+    def inside(self, columns: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
+        """Which of the columns (d, m) lie in the set, to `slack` of their length."""
+        away = np.linalg.norm(self.brought(columns) - columns, axis=0)
+        return np.asarray(away <= slack * np.linalg.norm(columns, axis=0))
+
+    def brought(self, columns: Array) -> Array:
+        """The columns (d, m) brought into the set: off the directions that it has not, and back to the ball."""
+        y = np.linalg.lstsq(self.frame, columns - self.shift[:, None], rcond=None)[0]
+        y *= np.minimum(1.0, self.radius / np.maximum(np.linalg.norm(y, axis=0), self.radius))
+        return np.asarray(self.shift[:, None] + self.frame @ y)
+
+
+def joined(balls: Sequence[Ball]) -> Reach:
+    """The rows of several encoders side by side, each in its ball: |u_1| <= r_1, |u_2| <= r_2, ...
+
+    Several constraints are replaced by the one that they imply, sum |u_i / r_i|^2 <= number of balls. It lets more
+    through, so a minimum over it is a lower bound of the true one, and exact for a single ball.
+    """
+    scale = np.concatenate([ball.gamma * ball.radius for ball in balls])
+    finite("the encoder's LayerNorm", scale, *(ball.beta for ball in balls))
+    ends = np.cumsum([len(ball.gamma) for ball in balls])
+    normals = np.zeros((len(scale), sum(ball.centred for ball in balls)))
+    for column, (end, ball) in enumerate((e, b) for e, b in zip(ends, balls, strict=True) if b.centred):
+        normals[end - len(ball.gamma) : end, column] = 1.0
+    basis = np.linalg.qr(normals, mode="complete")[0][:, normals.shape[1] :]
+    shift = np.concatenate([ball.beta for ball in balls])
+    proven = all(ball.proven for ball in balls)
+    return Reach(shift, scale[:, None] * basis, float(np.sqrt(len(balls))), len(balls) == 1, proven)
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """For each of m columns: the minimiser `points` (d, m), its f `values` (m,), and `lower` (m,), which no point of
+    the set goes below (the dual value; the two meet but for rounding); the `multipliers` (m,) of the ball, whether the
+    minimiser is `inside` (m,) it, and the `residual` (m,) of the stationarity (H + mu I) y + g = 0, relative."""
+
+    points: Array
+    values: Array
+    lower: Array
+    multipliers: Array
+    inside: NDArray[np.bool_]
+    residual: Array
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """f over a `reach`, its Hessian H = frame^T G' frame decomposed: `values` (k,) rising, `vectors` (k, k)."""
+
+    reach: Reach
+    gram: Array
+    cross: Array
+    base: Array
+    values: Array
+    vectors: Array
+    cutoff: float
+
+    def objective(self, points: Array, keys: Array) -> Array:
+        """f (m,) of points (d, m), each against its own key (d, m), whether in the reach or not."""
+        return _total(
+            np.einsum("im,im->m", points, self.gram @ points),
+            -2 * np.einsum("im,im->m", points, self.cross @ keys),
+            np.einsum("im,im->m", keys, self.base @ keys),
+        )
+
+    def distance(self, keys: Array, targets: Array) -> Array:
+        """sum_l |W_l c - W_l c*|^2 (m,) of keys and targets (d, m)."""
+        moved = keys - targets
+        return np.asarray(np.einsum("im,im->m", moved, self.base @ moved))
+
+    def minimise(self, keys: Array) -> Minimum:
+        """The exact minimum of f over the reach for every key of (d, m)."""
+        finite("the keys", keys)
+        starts = range(0, max(1, keys.shape[1]), CHUNK)
+        parts = [self._chunk(keys[:, start : start + CHUNK]) for start in starts]
+        names = ("values", "lower", "multipliers", "inside", "residual")
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return Minimum(np.hstack([part.points for part in parts]), **columns)
+
+    def _chunk(self, keys: Array) -> Minimum:
+        reach, radius = self.reach, self.reach.radius
+        pull = self.gram @ reach.shift[:, None] - self.cross @ keys
+        g = self.vectors.T @ (reach.frame.T @ pull)
+        flat = np.abs(self.values) <= self.cutoff
+        values, held = np.where(flat, 0.0, self.values), np.where(flat[:, None], 0.0, g)
+        y, multipliers, inside = secular(values, held, radius)
+        points = reach.shift[:, None] + reach.frame @ (self.vectors @ y)
+        centre = self.objective(np.repeat(reach.shift[:, None], keys.shape[1], axis=1), keys)
+        lost = self.cutoff * radius**2 + 2 * radius * np.linalg.norm(g - held, axis=0)
+        lower = centre + _lower(values, held, multipliers, radius) - lost
+        slope = self.values[:, None] * y + multipliers * y + g
+        size = np.linalg.norm(self.values[:, None] * y, axis=0) + np.linalg.norm(g, axis=0)
+        residual = np.linalg.norm(slope, axis=0) / np.where(size > 0, size, 1.0)
+        return Minimum(points, self.objective(points, keys), np.maximum(lower, 0), multipliers, inside, residual)
+
+
+def nearest(reach: Reach, gram: Array, cross: Array, base: Array) -> Nearest:
+    """f of the module's text over `reach`; gram = G', cross = X, base = G, (d, d) each. One eigendecomposition."""
+    finite("the edited weights", gram, cross, base)
+    hessian = reach.frame.T @ gram @ reach.frame
+    values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
+    cutoff = len(values) * EPS * float(np.abs(values).max(initial=0.0))
+    return Nearest(reach, gram, cross, base, values, vectors, cutoff)
+
+
+def secular(values: Array, g: Array, radius: float) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Minimise sum_i values_i y_i^2 + 2 g_i y_i over |y| <= radius: y (k, m), multipliers (m,), whether inside (m,).
+
+    values (k,) rising, of any sign; g (k, m), a problem a column. y = -g / (values + mu) with the least mu >= 0 that
+    leaves no negative curvature and |y| <= radius. Where even the least such mu leaves |y| < radius and the curvature
+    is negative (the hard case: g has no part along the lowest eigenvector), y goes on along that vector to the sphere.
+
+    mu is found by Newton's method on 1/|y(mu)| - 1/radius, from a mu that is not above the root: there it rises
+    monotonically to it and no safeguard is needed. It is counted from the least mu, so that nearly hard cases keep
+    their digits.
+    """
+    low = max(0.0, -float(values[0]))
+    spread = (values + low)[:, None]
+    above = np.maximum(0.0, (np.abs(g) / radius - spread).max(axis=0))
+    for _ in range(MOST_STEPS):
+        poles = spread + above
+        y = -_over(g, poles)
+        size = np.linalg.norm(y, axis=0)
+        move = np.maximum(0.0, _over(size**2 * (size - radius) / radius, _over(y * y, poles).sum(axis=0)))
+        above = above + move
+        if (move <= 2 * EPS * above).all():
+            break
+    inside = (above == 0) & (size <= radius)
+    y *= np.minimum(1.0, _over(np.full_like(size, radius), size))
+    if low > 0:
+        y[0] += np.where(inside, np.sqrt(np.maximum(0.0, radius**2 - size**2)), 0.0)
+        inside = np.zeros_like(inside)
+    return y, low + above, inside
+
+
+def _over(parts: Array, wholes: Array) -> Array:
+    """parts / wholes, 0 where the whole is 0: what vanishes with its curvature has no part in the minimiser."""
+    return np.divide(parts, wholes, out=np.zeros_like(parts), where=wholes > 0)
+
+
+def _lower(values: Array, g: Array, mu: Array, radius: float) -> Array:
+    """The dual value, -sum g_i^2 / (values_i + mu) - mu radius^2: nothing in the ball is below it."""
+    return np.asarray(-_over(g * g, values[:, None] + mu).sum(axis=0) - mu * radius**2)
+
+
+def _total(*terms: Array) -> Array:
+    """The sum of terms that may cancel, 0 where it is within their rounding."""
+    total = np.sum(terms, axis=0)
+    noise = 64 * EPS * np.sum(np.abs(terms), axis=0)
+    return np.where(total > noise, total, 0.0)

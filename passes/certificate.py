@@ -1,0 +1,128 @@
+"""The certificate: how near any rows whatever can come, in the edited projections, to what the concept was in them.
+
+For a sentence that names the concept, with rows c_i, their counterparts c*_i and weights a_i,
+
+    recoverable = 1 - sqrt( sum_i a_i min_x f_i(x) / sum_i a_i sum_l |W_l c_i - W_l c*_i|^2 ),  floored at 0
+
+where f_i(x) = sum_l |W'_l x - W_l c_i|^2 and x is any row that the encoder can give (`numerics.trust`). The greatest of
+a concept's sentences is its figure: no sequence of rows, from a prompt or not, brings that sentence nearer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from editc.diagnostics import Diagnostic
+from editc.ir import Array, Attack, Certificate, Claim, Edit, Report, Solution, System, Witness
+from editc.numerics import adversary, trust
+from editc.request import Manifest
+
+REGULAR = 0.1
+"""r of RECE's derived embedding, as published."""
+
+
+@dataclass
+class Sums:
+    """sum_l W'^T W' and sum_l W'^T W of each watched group, added up as the layers go by."""
+
+    solution: Solution
+    grams: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+
+    def add(self, group: str, W: Array, after: Array) -> None:
+        """One more layer: W as it is, `after` as it will be stored, (d_out, d_in) both."""
+        if self.solution.problem.systems[group].watch is not None:
+            gram, cross = self.grams.get(group, (0.0, 0.0))
+            self.grams[group] = np.asarray(gram + after.T @ after), np.asarray(cross + after.T @ W)
+
+    def certificates(self) -> tuple[Certificate, ...]:
+        """One a watched concept and group, in the order of the requests."""
+        systems = self.solution.problem.systems
+        return tuple(one for group, sums in self.grams.items() for one in certify(systems[group], *sums))
+
+
+def shared_sums(system: System, edit: Edit) -> tuple[Array, Array]:
+    """What `Sums` adds up, for a shared edit from the base's Gram alone: (I + M)^T G (I + M) and (I + M)^T G."""
+    gram, left, right = system.total_gram(), edit.left[0], edit.right[0]
+    cross = gram + right.T @ (left.T @ gram)
+    return cross + (cross @ left) @ right, cross
+
+
+def certify(system: System, gram: Array, cross: Array) -> tuple[Certificate, ...]:
+    """A certificate for every concept that `system` watches; () where it watches none. One eigendecomposition."""
+    if system.watch is None:
+        return ()
+    near = trust.nearest(trust.joined(system.watch.balls), gram, cross, system.total_gram())
+    concepts = dict.fromkeys(witness.concept for witness in system.watch.witnesses)
+    return tuple(
+        _certificate(near, [one for one in system.watch.witnesses if one.concept == concept]) for concept in concepts
+    )
+
+
+def claims(manifest: Manifest, certificates: Sequence[Certificate]) -> Iterator[Claim]:
+    """`recoverable` of each erased concept: the greatest of its groups."""
+    asked = manifest.constraints
+    for concept in dict.fromkeys(one.concept for one in certificates):
+        value = max(one.recoverable for one in certificates if one.concept == concept)
+        yield Claim("recoverable", value, asked.recoverable, concept, asked.at("recoverable"))
+
+
+def warnings(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
+    """E510 where the bound is held against a measured ball, E511 where there is no certificate to hold it against."""
+    asked = manifest.constraints
+    if asked.recoverable is None:
+        return
+    if not report.certificates:
+        message = "recoverable was not measured: no edit erases, or nothing bounds the rows of this encoder"
+        help_ = "take the bound out, or erase a concept"
+        yield Diagnostic("E511", message, asked.at("recoverable"), manifest.source, help=help_, severity="warning")
+    elif not all(one.proven for one in report.certificates):
+        message = "recoverable is not a proof for this encoder: how long its rows can be was measured over a corpus"
+        help_ = "a prompt with longer rows may bring more back; preserve more prompts, to measure over more of them"
+        yield Diagnostic("E510", message, asked.at("recoverable"), manifest.source, help=help_, severity="warning")
+
+
+def _certificate(near: trust.Nearest, witnesses: Sequence[Witness]) -> Certificate:
+    keys = np.hstack([one.keys for one in witnesses])
+    targets = np.hstack([one.targets for one in witnesses])
+    found = near.minimise(keys)
+    free = adversary.derive(keys, targets, near.gram, near.cross, REGULAR, "regzero")
+    whole = near.distance(keys, targets)
+    tries = {"best": found.lower, "attained": found.values, "own": near.objective(keys, keys)}
+    tries |= {"free": near.objective(free, keys), "derived": near.objective(near.reach.brought(free), keys)}
+    shares = {name: _shares(witnesses, values, whole) for name, values in tries.items()}
+    worst = int(np.argmax(shares["best"]))
+    return Certificate(
+        concept=witnesses[0].concept,
+        recoverable=float(shares["best"][worst]),
+        sentence=witnesses[worst].prompt,
+        median=float(np.median(shares["best"])),
+        own=float(shares["own"].max()),
+        derived=float(shares["derived"].max()),
+        derived_free=float(shares["free"].max()),
+        derived_inside=float(near.reach.inside(free).mean()),
+        proven=near.reach.proven,
+        exact=near.reach.exact,
+        gap=float((shares["best"] - shares["attained"]).max()),
+        residual=float(found.residual.max()),
+        attacks=tuple(_attacks(witnesses, found.points)),
+    )
+
+
+def _shares(witnesses: Sequence[Witness], values: Array, whole: Array) -> Array:
+    """1 - sqrt(sum a f / sum a |W (c - c*)|^2) of each sentence, floored at 0."""
+    cuts = _cuts(witnesses)
+    parts = zip(witnesses, np.split(values, cuts), np.split(whole, cuts), strict=True)
+    left = [float(one.weights @ mine) / float(one.weights @ all_) for one, mine, all_ in parts]
+    return np.maximum(0.0, 1.0 - np.sqrt(left))
+
+
+def _attacks(witnesses: Sequence[Witness], points: Array) -> Iterator[Attack]:
+    for one, mine in zip(witnesses, np.split(points, _cuts(witnesses), axis=1), strict=True):
+        yield Attack(one.prompt, one.rows, mine)
+
+
+def _cuts(witnesses: Sequence[Witness]) -> Array:
+    return np.asarray(np.cumsum([len(one.rows) for one in witnesses])[:-1])
