@@ -70,15 +70,37 @@ class Detector(Protocol):
         """For each picture (n, h, w, 3): does it show `concept`?"""
 
 
+@dataclass(frozen=True)
+class Noisy:
+    """Latents (n, c, h, w) on their way from noise to a picture, all at one `timestep`."""
+
+    latents: Array
+    timestep: int
+
+
+class Prober(Protocol):
+    """A denoiser that can be asked what it would predict if some of its sites saw another text."""
+
+    def denoise(self, rows: Array, empty: Array, seeds: Sequence[int], steps: int) -> Sequence[Noisy]:
+        """The latents before each of `steps` denoising steps from pure noise, a picture for each of `rows` (n, t, d)
+        and `seeds` (n,); `empty` (t, d) are the rows that guidance leads away from."""
+
+    def predict(self, noisy: Noisy, rows: Array, instead: Array | None = None, sites: Sequence[str] = ()) -> Array:
+        """The noise (n, c, h, w) predicted for `rows` (n, t, d), where the parameters `sites` read `instead` (n, t, d):
+        each row's output there is that of the row in its place."""
+
+
 Progress: TypeAlias = Callable[[str, Iterable[object]], Iterable[object]]
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a pass may use. `painter` and `detector` exist only when the manifest asks for pictures."""
+    """What a pass may use. `painter` and `detector` exist only when the manifest asks for pictures, `prober` (which
+    opens one, for it may be large) only where it leaves the choice of sites to the evidence."""
 
     weights: Weights
     encoder: Encoder | None = None
     painter: Painter | None = None
     detector: Detector | None = None
     progress: Progress | None = None
+    prober: Callable[[], Prober] | None = None

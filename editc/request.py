@@ -105,11 +105,13 @@ class Preserve(Placed):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Placed):
-    """Which matrices: roles (`k`, `v`), then fnmatch patterns over the parameter names."""
+    """Which matrices: roles (`k`, `v`), then fnmatch patterns over the parameter names; then, where `auto` is a share,
+    the fewest of them that carry that share of the edited concepts."""
 
     roles: tuple[str, ...] = ("k", "v")
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
+    auto: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from editc import registry
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.fingerprint import encoder_fingerprint
-from editc.ports import Context, Detector, Painter, Progress
+from editc.ports import Context, Detector, Painter, Prober, Progress
 from editc.request import Manifest, PictureCheck
 
 COMPONENT = "unet"
@@ -33,7 +33,8 @@ def header_context(manifest: Manifest, model: Model) -> Context:
 
 
 def build_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
-    """Every port that a build needs; E205 without a text encoder, E206 without torch and the model libraries."""
+    """Every port that a build needs; E205 without a text encoder, E207 without torch and the model libraries, E230
+    where evidence is asked for and the model cannot give it."""
     from editc import encoders
 
     require_build()
@@ -41,7 +42,8 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
     with pointing_at(manifest, "model"):
         encoder = encoders.load(model.path, encoder_fingerprint(model))
     painter, detector = _pictures(manifest, model)
-    return replace(ctx, encoder=encoder, painter=painter, detector=detector, progress=progress)
+    prober = _prober(manifest, model)
+    return replace(ctx, encoder=encoder, painter=painter, detector=detector, progress=progress, prober=prober)
 
 
 def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detector | None]:
@@ -51,6 +53,15 @@ def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detecto
     from editc import painter
 
     return painter.load(model.path, COMPONENT, asked.steps, asked.guidance), detector_of(asked)
+
+
+def _prober(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:
+    if manifest.choice.auto is None:
+        return None
+    from editc import prober
+
+    with pointing_at(manifest, "choice"):
+        return prober.load(model.path, COMPONENT)
 
 
 def detector_of(asked: PictureCheck) -> Detector:

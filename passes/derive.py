@@ -95,7 +95,7 @@ def _block(plan: Plan, request: Request, encoder: Encoder) -> Block:
     try:
         found = columns(request, rule, contexts, plan.family, book)
     except UnspokenError as error:
-        raise EditcError(_unspoken(error, request, plan)) from error
+        raise EditcError(unspoken(error, request, plan)) from error
     weights = np.concatenate([column.weights for column in found])
     share = request.scale / (weights.sum() if rule == "aligned" else 1)
     return Block(
@@ -108,7 +108,8 @@ def _block(plan: Plan, request: Request, encoder: Encoder) -> Block:
     )
 
 
-def _unspoken(error: UnspokenError, request: Request, plan: Plan) -> Diagnostic:
+def unspoken(error: UnspokenError, request: Request, plan: Plan) -> Diagnostic:
+    """E301 or E302 for a name that leaves no token in its prompt."""
     prompt, limit = error.encoded.prompt, len(error.encoded.tokens)
     if error.cut:
         message = f"`{error.name}` is cut off: `{prompt}` is longer than the {limit} tokens that the encoder reads"
