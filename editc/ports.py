@@ -72,10 +72,10 @@ class Detector(Protocol):
 
 @dataclass(frozen=True)
 class Noisy:
-    """Latents (n, c, h, w) on their way from noise to a picture, all at one `timestep`."""
+    """Latents (n, c, h, w) on their way from noise to a picture, each at its timestep (n,)."""
 
     latents: Array
-    timestep: int
+    timesteps: NDArray[np.int64]
 
 
 class Prober(Protocol):

@@ -38,10 +38,11 @@ class UNetProber:
         self.scheduler.set_timesteps(steps)
         shape = (self.network.config.in_channels, *_sides(self.network.config.sample_size))
         latents = np.stack([np.random.default_rng(seed).standard_normal(shape) for seed in seeds])
-        against, found = np.broadcast_to(empty, rows.shape), []
+        both, found = np.concatenate([rows, np.broadcast_to(empty, rows.shape)]), []
         for time in self.scheduler.timesteps.tolist():
-            found.append(Noisy(latents, time))
-            toward, away = (self._ask(found[-1], text, None, ()) for text in (rows, against))
+            found.append(Noisy(latents, np.full(len(rows), time)))
+            asked = Noisy(np.concatenate([latents, latents]), np.full(len(both), time))
+            toward, away = np.split(self._ask(asked, both, None, ()), 2)
             guided, here = (torch.from_numpy(one) for one in (away + GUIDANCE * (toward - away), latents))
             latents = self.scheduler.step(guided, time, here).prev_sample.double().numpy()
         return tuple(found)
@@ -49,7 +50,7 @@ class UNetProber:
     def predict(self, noisy: Noisy, rows: Array, instead: Array | None = None, sites: Sequence[str] = ()) -> Array:
         """The noise (n, c, h, w) predicted in `noisy` for `rows`, where `sites` read `instead` (n, t, d)."""
         answer = self._ask(noisy, rows, instead, sites)
-        level = float(self.scheduler.alphas_cumprod[noisy.timestep])
+        level = self.scheduler.alphas_cumprod.double().numpy()[noisy.timesteps, None, None, None]
         return _as_noise(answer, noisy.latents, level, self.scheduler.config.prediction_type)
 
     def _ask(self, noisy: Noisy, rows: Array, instead: Array | None, sites: Sequence[str]) -> Array:
@@ -60,10 +61,11 @@ class UNetProber:
         parts = []
         with torch.inference_mode():
             for start in range(0, len(rows), batch):
-                given = [None if a is None else _tensor(a[start : start + batch]) for a in (rows, instead)]
-                with misled(self.network, sites, given[1]):
-                    latents = _tensor(noisy.latents[start : start + batch])
-                    said = self.network(latents, noisy.timestep, encoder_hidden_states=given[0]).sample
+                part = slice(start, start + batch)
+                text, other = (None if a is None else _tensor(a[part]) for a in (rows, instead))
+                times = torch.from_numpy(noisy.timesteps[part])
+                with misled(self.network, sites, other):
+                    said = self.network(_tensor(noisy.latents[part]), times, encoder_hidden_states=text).sample
                 parts.append(said.numpy())
         return np.concatenate(parts)
 
@@ -121,7 +123,7 @@ def _tensor(array: Array) -> Any:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
 
 
-def _as_noise(answer: Array, latents: Array, level: float, kind: str) -> Array:
+def _as_noise(answer: Array, latents: Array, level: Array, kind: str) -> Array:
     """eps of x = sqrt(a) x0 + sqrt(1 - a) eps, where the network answers with eps, v or x0 (arXiv 2202.00512, D)."""
     if kind == "v_prediction":
         return np.sqrt(level) * answer + np.sqrt(1 - level) * latents

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -24,9 +25,9 @@ from editc.passes.phrases import Book, UnspokenError
 from editc.ports import Context, Encoder, Noisy, Prober
 from editc.request import Request
 
-PROMPTS = 6
+PROMPTS = 4
 """Prompts of a concept, each with noise of its own; docs/sites.md says how far the ranking depends on them."""
-STEPS, EVERY = 10, 2
+STEPS, EVERY = 8, 2
 """Steps of the denoising, and which of its latents are asked about: those before every second step. Each noise level
 counts alike, whatever the size of eps there."""
 DIGITS = 4
@@ -39,15 +40,16 @@ Reach = Callable[[Sequence[str]], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Probe:
-    """One concept: its prompts' rows and the rows `instead`, (n, t, d), its latents, and at each of them the noise
-    predicted without (`plain`) and with every site ablated (`ablated`), (n, c, h, w)."""
+    """One concept: its latents, `levels` noise levels after one another; for each the prompt's rows and the rows
+    `instead`, (n, t, d); and the noise (n, c, h, w) predicted without (`plain`) and with every site ablated."""
 
     prober: Prober
+    noisy: Noisy
+    levels: int
     rows: Array
     instead: Array
-    states: Sequence[Noisy]
-    plain: Sequence[Array]
-    ablated: Sequence[Array]
+    plain: Array
+    ablated: Array
 
     def moved(self, sites: Sequence[str]) -> float:
         """|eps(S) - eps()|^2 / |eps(all) - eps()|^2, a mean over noise levels."""
@@ -55,13 +57,24 @@ class Probe:
 
     def reached(self, sites: Sequence[str]) -> float:
         """1 - |eps(S) - eps(all)|^2 / |eps(all) - eps()|^2, likewise."""
-        return round(1 - self._mean(sites, self.ablated), DIGITS) if sites else 0.0
+        return round(1 - self._mean(sites, self.ablated), DIGITS)
 
-    def _mean(self, sites: Sequence[str], others: Sequence[Array]) -> float:
-        found = (self.prober.predict(state, self.rows, self.instead, sites) for state in self.states)
-        spans = [_square(a - b) for a, b in zip(self.ablated, self.plain, strict=True)]
-        ratios = [_square(a - b) / span for a, b, span in zip(found, others, spans, strict=True) if span > 0]
-        return round(float(np.mean(ratios)), DIGITS)
+    def _mean(self, sites: Sequence[str], other: Array) -> float:
+        found = self.prober.predict(self.noisy, self.rows, self.instead, sites)
+        off, span = (self._squares(one) for one in (found - other, self.ablated - self.plain))
+        return round(float(np.mean(off[span > 0] / span[span > 0])), DIGITS)
+
+    def _squares(self, eps: Array) -> Array:
+        """The sum of squares (levels,) at each noise level."""
+        return np.asarray(np.square(eps).reshape(self.levels, -1).sum(axis=1))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured: for each site what it does alone, one figure a concept, and how far sets of sites reach."""
+
+    alone: Mapping[str, tuple[float, ...]]
+    reach: Reach
 
 
 def refined(plan: Plan, ctx: Context) -> Plan:
@@ -69,20 +82,31 @@ def refined(plan: Plan, ctx: Context) -> Plan:
 
     Raises E231 (a concept makes no difference), E232 (predictions that are not finite), E301 and E302.
     """
-    assert ctx.prober is not None and ctx.encoder is not None and plan.manifest.choice.auto is not None
+    share = plan.manifest.choice.auto
+    assert share is not None
+    found = gathered(plan, ctx)
+    without = spared(grown(found.alone, share, found.reach), share, found.reach)
+    ranking = _ranking(plan, found, without)
+    chosen = tuple(site for site in plan.sites if site.name in without)
+    return replace(plan, sites=chosen, evidence=_told(ranking), ranking=ranking)
+
+
+def gathered(plan: Plan, ctx: Context) -> Evidence:
+    """Every site of `plan` ablated alone for each request, and a `reach` that measures a set once."""
+    assert ctx.prober is not None and ctx.encoder is not None
     prober, names = ctx.prober(), tuple(site.name for site in plan.sites)
     probes = [_probe(plan, request, prober, ctx.encoder) for request in plan.manifest.edits]
     watched: Iterable[object] = ctx.progress("locate", names) if ctx.progress else names
     alone = {str(name): tuple(probe.moved((str(name),)) for probe in probes) for name in watched}
 
-    def reach(sites: Sequence[str]) -> tuple[float, ...]:
-        return tuple(probe.reached(sites) for probe in probes)
+    @cache
+    def jointly(sites: frozenset[str]) -> tuple[float, ...]:
+        return tuple(probe.reached([name for name in names if name in sites]) for probe in probes)
 
-    share = plan.manifest.choice.auto
-    without = spared(grown(alone, share, reach), share, reach)
-    ranking = _ranking(plan, alone, without, reach([name for name in names if name in without]))
-    chosen = tuple(site for site in plan.sites if site.name in without)
-    return replace(plan, sites=chosen, evidence=_told(ranking), ranking=ranking)
+    def reach(sites: Sequence[str]) -> tuple[float, ...]:
+        return jointly(frozenset(sites)) if sites else (0.0,) * len(probes)
+
+    return Evidence(alone, reach)
 
 
 def grown(alone: Mapping[str, tuple[float, ...]], share: float, reach: Reach) -> list[str]:
@@ -120,12 +144,13 @@ def _probe(plan: Plan, request: Request, prober: Prober, encoder: Encoder) -> Pr
         raise EditcError(unspoken(error, request, plan)) from error
     rows, instead = (np.stack(side) for side in zip(*pairs, strict=True))
     seeds = range(plan.manifest.seed, plan.manifest.seed + len(rows))
-    states = prober.denoise(rows, book.entries[plan.family.neutral].rows, seeds, STEPS)[::EVERY]
-    names = [site.name for site in plan.sites]
-    plain = [prober.predict(state, rows) for state in states]
-    ablated = [prober.predict(state, rows, instead, names) for state in states]
+    path = prober.denoise(rows, book.entries[plan.family.neutral].rows, seeds, STEPS)[::EVERY]
+    noisy = Noisy(*(np.concatenate(side) for side in zip(*((one.latents, one.timesteps) for one in path), strict=True)))
+    rows, instead = (np.tile(side, (len(path), 1, 1)) for side in (rows, instead))
+    plain = prober.predict(noisy, rows)
+    ablated = prober.predict(noisy, rows, instead, [site.name for site in plan.sites])
     _refuse(plan, request, plain, ablated)
-    return Probe(prober, rows, instead, states, plain, ablated)
+    return Probe(prober, noisy, len(path), rows, instead, plain, ablated)
 
 
 def _said(request: Request, contexts: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -152,13 +177,9 @@ def _pair(request: Request, others: Sequence[str], context: str, name: str, book
     return encoded.rows, instead
 
 
-def _square(array: Array) -> float:
-    return float(np.vdot(array, array))
-
-
-def _refuse(plan: Plan, request: Request, plain: Sequence[Array], ablated: Sequence[Array]) -> None:
-    whole = sum(_square(one) for one in plain)
-    change = sum(_square(a - b) for a, b in zip(ablated, plain, strict=True))
+def _refuse(plan: Plan, request: Request, plain: Array, ablated: Array) -> None:
+    with np.errstate(all="ignore"):
+        whole, change = float(np.sum(plain**2)), float(np.sum((ablated - plain) ** 2))
     if not np.isfinite(whole + change):
         message = f"the model predicts noise that is not finite for prompts of `{request.concept}`"
         help_ = "the checkpoint is damaged: fetch it again"
@@ -171,16 +192,15 @@ def _refuse(plan: Plan, request: Request, plain: Sequence[Array], ablated: Seque
     raise EditcError(Diagnostic(code, message, request.at("concept"), plan.manifest.source, help=help_))
 
 
-def _ranking(
-    plan: Plan, alone: Mapping[str, tuple[float, ...]], without: Mapping[str, float], reached: tuple[float, ...]
-) -> Ranking:
+def _ranking(plan: Plan, found: Evidence, without: Mapping[str, float]) -> Ranking:
     """Kept sites first, then by what each does alone, a mean over concepts."""
+    alone = found.alone
     weighed = [
         Weighed(site, float(np.mean(alone[site.name])), alone[site.name], without.get(site.name)) for site in plan.sites
     ]
     order = sorted(weighed, key=lambda one: (not one.kept, -one.alone))
     concepts = tuple(request.concept for request in plan.manifest.edits)
-    return Ranking(float(plan.manifest.choice.auto or 0), concepts, reached, tuple(order))
+    return Ranking(float(plan.manifest.choice.auto or 0), concepts, found.reach(list(without)), tuple(order))
 
 
 def _told(ranking: Ranking) -> Mapping[str, str]:
