@@ -21,7 +21,7 @@ from editc.manifests.decode import decode
 from editc.passes.evidence import Evidence, gathered, grown, spared
 from editc.request import Source
 
-SHARES = (0.5, 0.8, 0.9, 0.95)
+SHARES = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 
 
 def short(name: str) -> str:

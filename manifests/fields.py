@@ -151,4 +151,7 @@ def _inner(node: Node, kind: schema.Inner, faults: Faults) -> Block | None:
             help = f"add keys below it ({', '.join(kind.table.names)}), or remove it"
             faults.add("E107", f"{tick(kind.table.name)} is empty", node.span, help=help)
             return None
+        if kind.word:
+            wrong_type(node, tick(kind.table.name), kind.expects, faults)
+            return None
     return read_closed(node, kind.table, faults)

@@ -122,7 +122,8 @@ class Inner:
 
     @property
     def expects(self) -> str:
-        return f"a block of keys ({', '.join(field.name for field in self.table.fields)})"
+        keys = f"a block of keys ({', '.join(field.name for field in self.table.fields)})"
+        return f"{keys}, or `{self.word}`" if self.word else keys
 
 
 @dataclass(frozen=True)
