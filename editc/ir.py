@@ -115,14 +115,44 @@ class Family:
 
 
 @dataclass(frozen=True)
+class Weighed:
+    """How much one site carries the edited concepts: the change in predicted noise when it alone is ablated, as a
+    share of that of all sites; `alone` is the mean of `each`, one a concept. `without` is what the kept sites reach
+    without this one (of the worst concept), None for a site that is left out."""
+
+    site: Site
+    alone: float
+    each: tuple[float, ...]
+    without: float | None
+
+    @property
+    def kept(self) -> bool:
+        """True for a site of the plan."""
+        return self.without is not None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What `sites: auto` measured: the share asked for, what the kept sites reach of each of `concepts`, and every
+    candidate, kept ones first, then by what each does alone. `passes.evidence` says how shares are measured."""
+
+    share: float
+    concepts: tuple[str, ...]
+    reached: tuple[float, ...]
+    sites: tuple[Weighed, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A manifest with the family found, the sites chosen in the order of their names, and why each was."""
+    """A manifest with the family found, the sites chosen in the order of their names, and why each was (where they
+    were chosen by evidence, also why the others were not)."""
 
     manifest: Manifest
     family: Family
     model: str
     sites: tuple[Site, ...]
     evidence: Mapping[str, str]
+    ranking: Ranking | None = None
 
 
 @dataclass(frozen=True)

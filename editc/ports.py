@@ -116,13 +116,34 @@ class Cache(Protocol):
         """Keeps the arrays under `key`; a cache that cannot keep them goes without."""
 
 
+@dataclass(frozen=True)
+class Noisy:
+    """Latents (n, c, h, w) on their way from noise to a picture, each at its timestep (n,)."""
+
+    latents: Array
+    timesteps: NDArray[np.int64]
+
+
+class Prober(Protocol):
+    """A denoiser that can be asked what it would predict if some of its sites saw another text."""
+
+    def denoise(self, rows: Array, empty: Array, seeds: Sequence[int], steps: int) -> Sequence[Noisy]:
+        """The latents before each of `steps` denoising steps from pure noise, a picture for each of `rows` (n, t, d)
+        and `seeds` (n,); `empty` (t, d) are the rows that guidance leads away from."""
+
+    def predict(self, noisy: Noisy, rows: Array, instead: Array | None = None, sites: Sequence[str] = ()) -> Array:
+        """The noise (n, c, h, w) predicted for `rows` (n, t, d), where the parameters `sites` read `instead` (n, t, d):
+        each row's output there is that of the row in its place."""
+
+
 Progress: TypeAlias = Callable[[str, Iterable[object]], Iterable[object]]
 
 
 @dataclass(frozen=True)
 class Context:
     """What a pass may use. `encoder` is what most edited layers read; `streams` are the family's other ones by name.
-    `painter` and `detector` exist only when the manifest asks for pictures."""
+    `painter` and `detector` exist only when the manifest asks for pictures, `prober` (which opens one, for it may be
+    large) only where it leaves the choice of sites to the evidence."""
 
     weights: Weights
     encoder: Encoder | None = None
@@ -130,6 +151,7 @@ class Context:
     detector: Detector | None = None
     progress: Progress | None = None
     cache: Cache | None = None
+    prober: Callable[[], Prober] | None = None
     streams: Mapping[str, Encoder] = field(default_factory=dict)
 
     def stream(self, name: str) -> Encoder | None:

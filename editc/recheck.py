@@ -26,7 +26,8 @@ def recorded_manifest(delta: Delta, path: Path) -> Manifest:
     manifest, found = decode(source)
     if manifest is None:
         raise EditcError(*found)
-    return replace(manifest, kept=tuple(delta.extra.get("kept", ())))
+    choice = replace(manifest.choice, auto=None)  # the sites are those recorded
+    return replace(manifest, choice=choice, kept=tuple(delta.extra.get("kept", ())))
 
 
 def recorded_plan(delta: Delta, manifest: Manifest, model: str) -> Plan:

@@ -13,7 +13,7 @@ import numpy as np
 
 from editc import diagnostics as diagnosed
 from editc.diagnostics import Diagnostic
-from editc.ir import Certificate, Claim, Delta, Edit, Picture, Solution, Verified
+from editc.ir import Certificate, Claim, Delta, Edit, Picture, Ranking, Solution, Verified
 from editc.request import Manifest, Request
 
 DIGITS = 9
@@ -47,6 +47,7 @@ def as_json(
         "claims": [_claim(claim) for claim in report.claims],
         "edits": [_edit(solution, index, request) for index, request in enumerate(plan.manifest.edits)],
         "solves": [_solve(solution, group, edit) for group, edit in solution.edits.items()],
+        "ranking": _ranking(plan.ranking),
         "sites": [{**row, "why": plan.evidence.get(str(row["name"]), "")} for row in report.sites],
         "certificates": [_certificate(one) for one in report.certificates],
         "pictures": [_picture(picture) for picture in report.pictures],
@@ -85,6 +86,27 @@ def plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [plain(item) for item in value]
     return value
+
+
+def _ranking(ranking: Ranking | None) -> Mapping[str, Any] | None:
+    """What `sites: auto` measured, best first; None where the manifest chose."""
+    if ranking is None:
+        return None
+    return {
+        "share": ranking.share,
+        "reached": dict(zip(ranking.concepts, ranking.reached, strict=True)),
+        "sites": [
+            {
+                "name": one.site.name,
+                "role": one.site.role,
+                "kept": one.kept,
+                "alone": one.alone,
+                "each": dict(zip(ranking.concepts, one.each, strict=True)),
+                "without": one.without,
+            }
+            for one in ranking.sites
+        ],
+    }
 
 
 def _manifest(manifest: Manifest) -> Mapping[str, Any]:

@@ -88,6 +88,7 @@ def page(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str,
         "lines": tuple(lines(record)),
         "albums": tuple(albums(pictures, record)),
         "plots": _plots(record["sites"], drift),
+        "evidence": evidence(record["ranking"]),
         "unchanged": [site["name"] for site in record["sites"] if not site["changed"]],
         "residuals": _by_subject(record, "erase_residual"),
         "total_bytes": sum(solve["bytes"] for solve in record["solves"]),
@@ -141,6 +142,14 @@ def albums(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Iterator[A
         chosen = mine if len(mine) <= MOST_PICTURES else [*wrong, *right][:MOST_PICTURES]
         before, after = sum(one.shown_before for one in mine), sum(one.shown_after for one in mine)
         yield Album(concept, kind, len(mine), before, after, len(wrong), tuple(_pair(one, kind) for one in chosen))
+
+
+def evidence(ranking: Mapping[str, Any] | None) -> Plot | None:
+    """What each candidate of `sites: auto` does alone, in the order of the model; those left out are drawn faint."""
+    if ranking is None:
+        return None
+    sites = sorted(ranking["sites"], key=lambda site: str(site["name"]))
+    return plot(sites, "alone", "Change of the predicted noise when one matrix alone reads the target", None)
 
 
 def _row(claim: Mapping[str, Any]) -> Row:

@@ -22,7 +22,8 @@ LETTER = 6.3
 
 @dataclass(frozen=True)
 class Bar:
-    """One matrix: `role` picks its colour, `title` is its tooltip, `over` says that it is above the bound."""
+    """One matrix: `role` picks its colour, `title` is its tooltip, `over` says that it is above the bound, `faint` that
+    it was left out."""
 
     x: float
     y: float
@@ -31,6 +32,7 @@ class Bar:
     role: str
     title: str
     over: bool
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,9 @@ def _bars(
         x = round(LEFT + slot * (index + 0.5) - width / 2, 2)
         over = bound is not None and not value <= bound
         text = f"{site['name']}: {value:.4g}"
-        yield Bar(x, y, width, round(HEIGHT - BOTTOM - y, 2), str(site["role"]), text, over)
+        faint = not site.get("kept", True)
+        text += ", left out" if faint else ""
+        yield Bar(x, y, width, round(HEIGHT - BOTTOM - y, 2), str(site["role"]), text, over, faint)
 
 
 def _bands(sites: Sequence[Mapping[str, Any]]) -> Iterator[Band]:

@@ -116,11 +116,13 @@ class Preserve(Placed):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Placed):
-    """Which matrices: roles (`k`, `v`; none named: the family's own), then fnmatch patterns over parameter names."""
+    """Which matrices: roles (`k`, `v`; none named: the family's own), then fnmatch patterns over parameter names; then,
+    where `auto` is a share, the fewest of them that carry that share of the edited concepts."""
 
     roles: tuple[str, ...] = ()
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
+    auto: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.fingerprint import encoder_fingerprint
 from editc.ir import Family
-from editc.ports import Context, Detector, Painter, Progress
+from editc.ports import Context, Detector, Painter, Prober, Progress
 from editc.request import Manifest, PictureCheck
 
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
@@ -40,7 +40,8 @@ def header_context(manifest: Manifest, model: Model) -> Context:
 
 
 def build_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
-    """Every port that a build needs; E205 without a text encoder, E206 without torch and the model libraries."""
+    """Every port that a build needs; E205 without a text encoder, E207 without torch and the model libraries, E230
+    where evidence is asked for and the model cannot give it."""
     from editc import encoders
     from editc.passes.locate import recognise
 
@@ -51,7 +52,7 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
         streams = encoders.load_streams(model.path, family.streams, encoder_fingerprint(model), ctx.weights)
     painter, detector = _pictures(manifest, model)
     ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=cache.open_cache())
-    return replace(ctx, painter=painter, detector=detector, progress=progress)
+    return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober(manifest, model))
 
 
 def families() -> tuple[Family, ...]:
@@ -66,6 +67,15 @@ def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detecto
     from editc import painter
 
     return painter.load(model.path, component_of(model), asked.steps, asked.guidance), detector_of(asked)
+
+
+def _prober(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:
+    if manifest.choice.auto is None:
+        return None
+    from editc import prober
+
+    with pointing_at(manifest, "choice"):
+        return prober.load(model.path, component_of(model))
 
 
 def detector_of(asked: PictureCheck) -> Detector:

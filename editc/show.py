@@ -29,7 +29,9 @@ def checked(found: Checked) -> Shown:
     plan = found.plan
     concepts = ", ".join(request.concept for request in found.manifest.edits)
     sites, title = len(plan.sites), plan.family.title
-    text = f"{found.manifest.source.name}: sound. {title}, {sites} matrices, edits: {concepts}"
+    share = found.manifest.choice.auto
+    matrices = f"{sites} matrices" if share is None else f"of {sites} matrices those that carry {share:.10g}"
+    text = f"{found.manifest.source.name}: sound. {title}, {matrices}, edits: {concepts}"
     data = {"family": plan.family.name, "sites": [site.name for site in plan.sites], "edits": concepts.split(", ")}
     return Shown(text, data)
 

@@ -45,12 +45,20 @@ def describe_delta(delta: Delta) -> dict[str, Any]:
                 "shape": list(r.site.shape),
                 "dtype": r.site.dtype,
                 "role": r.site.role,
+                **_why(delta, r.site.name),
                 "base": dict(r.base),
                 "result": dict(r.result),
             }
             for r in delta.sites
         ],
     }
+
+
+def _why(delta: Delta, name: str) -> dict[str, str]:
+    """What the evidence said of a site, where sites were chosen by it."""
+    evidence = delta.extra.get("evidence")
+    found = evidence.get(name) if isinstance(evidence, dict) else None
+    return {"why": found} if isinstance(found, str) else {}
 
 
 def _describe_factors(factors: Factors) -> dict[str, Any]:

@@ -217,6 +217,15 @@ def auto_has_a_goal(manifest: Manifest, faults: Faults) -> None:
             faults.add("E140", "`strength: auto` has no bound to meet", edit.at("strength"), help=help)
 
 
+def evidence_is_there(manifest: Manifest, faults: Faults) -> None:
+    """Sites are chosen by what the model predicts, so there must be a model that predicts."""
+    choice = manifest.choice
+    if "auto" in choice.spans and manifest.model.casefold().endswith(SINGLE_FILES):
+        message = f"`auto` has nothing to measure with: {tick(manifest.model)} is a single file"
+        help = "give `model` a whole pipeline (a folder or a hub id), or choose with `roles`, `include` and `exclude`"
+        faults.add("E160", message, choice.at("auto"), help=help, related=[(manifest.at("model"), "the model")])
+
+
 def pictures_answer(manifest: Manifest, faults: Faults) -> None:
     """Each bound on pictures is one that pictures can answer."""
     check = manifest.pictures
@@ -277,6 +286,7 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     token_weights_count,
     options_fit,
     auto_has_a_goal,
+    evidence_is_there,
     pictures_answer,
     rank_suffices,
     edits_change,

@@ -146,9 +146,12 @@ def _inner(node: Node, kind: schema.Inner, faults: Faults) -> Block | None:
         if node.broken:
             return None
         if kind.word and node.text == kind.word:
-            return Block(spans={"": node.span})
+            return Block({kind.word: kind.meaning}, {"": node.span, kind.word: node.span})
         if node.empty:
             help = f"add keys below it ({', '.join(kind.table.names)}), or remove it"
             faults.add("E107", f"{tick(kind.table.name)} is empty", node.span, help=help)
+            return None
+        if kind.word:
+            wrong_type(node, tick(kind.table.name), kind.expects, faults)
             return None
     return read_closed(node, kind.table, faults)

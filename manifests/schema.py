@@ -14,6 +14,8 @@ from editc.registry import OptionType
 
 VERSION = 1
 MAX_SEED = 2**32 - 1
+AUTO_SHARE = 0.9
+"""What `sites: auto` asks of the sites it keeps; docs/sites.md says why."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +114,16 @@ class Shares:
 
 @dataclass(frozen=True)
 class Inner:
-    """A block with a table of its own; `word` may stand in its place and means all its defaults."""
+    """A block with a table of its own; `word` may stand in its place and means the block `{word: meaning}`."""
 
     table: Table
     word: str = ""
+    meaning: float | None = None
 
     @property
     def expects(self) -> str:
-        return f"a block of keys ({', '.join(field.name for field in self.table.fields)})"
+        keys = f"a block of keys ({', '.join(field.name for field in self.table.fields)})"
+        return f"{keys}, or `{self.word}`" if self.word else keys
 
 
 @dataclass(frozen=True)
@@ -248,6 +252,11 @@ SITES = Table(
         ),
         Field("include", ListOf(Text(), least=1), "patterns (`*`, `?`) of parameter names"),
         Field("exclude", ListOf(Text()), "patterns of parameter names that are left alone"),
+        Field(
+            "auto",
+            Number(0.0, 1.0, above=True),
+            "of these the fewest that carry this share of the edited concepts, measured on predicted noise",
+        ),
     ),
 )
 _MAXIMUM = Number(0.0, above=True)
@@ -298,7 +307,7 @@ MANIFEST = Table(
             ListOf(Text(verbatim=True, slot=True), least=1),
             "sentences with one {} in which concepts are encoded",
         ),
-        Field("sites", Inner(SITES, word="auto"), "which matrices may change", into="choice"),
+        Field("sites", Inner(SITES, word="auto", meaning=AUTO_SHARE), "which matrices may change", into="choice"),
         Field("constraints", Inner(CONSTRAINTS), "bounds that a build must meet"),
         Field("verify", Inner(VERIFY), "what is measured on pictures"),
         Field("emit", ListOf(Named("format")), "formats written beside the delta"),
@@ -317,7 +326,7 @@ def option_kind(declared: OptionType) -> Text | Number | Whole | Flag | OneOf:
 
 def _bounds(low: float | None, high: float | None, above: bool) -> str:
     if low is not None and high is not None:
-        return f" from {low:g} to {high:.10g}"
+        return f" above {low:g}, at most {high:.10g}" if above else f" from {low:g} to {high:.10g}"
     if low is not None:
         return f" above {low:g}" if above else f" of at least {low:g}"
     return "" if high is None else f" of at most {high:.10g}"

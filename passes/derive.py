@@ -98,7 +98,7 @@ def _block(plan: Plan, request: Request, streams: Sequence[Reader]) -> Block:
     try:
         found = [one for book in books for one in columns(request, rule, contexts, plan.family, book)]
     except UnspokenError as error:
-        raise EditcError(_unspoken(error, request, plan)) from error
+        raise EditcError(unspoken(error, request, plan)) from error
     weights = np.concatenate([column.weights for column in found])
     if not len(weights):
         raise EditcError(_nothing_left(request, plan))
@@ -114,7 +114,8 @@ def _block(plan: Plan, request: Request, streams: Sequence[Reader]) -> Block:
     )
 
 
-def _unspoken(error: UnspokenError, request: Request, plan: Plan) -> Diagnostic:
+def unspoken(error: UnspokenError, request: Request, plan: Plan) -> Diagnostic:
+    """E301 or E302 for a name that leaves no token in its prompt."""
     prompt, limit = error.encoded.prompt, error.encoded.reads
     if error.cut:
         message = f"`{error.name}` is cut off: `{prompt}` is longer than the {limit} tokens that the encoder reads"

@@ -79,7 +79,10 @@ def _edits(verified: Verified) -> Iterator[Mapping[str, Any]]:
 
 
 def _extra(verified: Verified) -> Mapping[str, Any]:
-    """What a later `verify` needs to derive the same problem: the overrides, and the kept prompts that files held."""
+    """What a later `verify` needs to derive the same problem: the overrides, and the kept prompts that files held; and
+    where sites were chosen by evidence, why each candidate was kept or left out."""
     manifest = verified.solution.problem.plan.manifest
-    every: Mapping[str, Any] = {"set": list(manifest.source.overrides), "kept": list(manifest.kept)}
+    plan = verified.solution.problem.plan
+    why = plan.evidence if plan.ranking else {}
+    every = {"set": list(manifest.source.overrides), "kept": list(manifest.kept), "evidence": dict(why)}
     return {name: value for name, value in every.items() if value}

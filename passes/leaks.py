@@ -8,7 +8,7 @@ import numpy as np
 
 from editc.ir import Array, Block, Claim, Plan, Site
 from editc.numerics.drift import ratio
-from editc.passes.locate import sites_of
+from editc.passes.sites import sites_of
 from editc.passes.streams import Reader, readers
 from editc.ports import Context
 from editc.request import Request

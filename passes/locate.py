@@ -1,4 +1,4 @@
-"""Locate: which matrices an edit changes, found in the checkpoint's header alone."""
+"""Locate: which matrices an edit changes, found in the checkpoint's header alone unless evidence is asked for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.ir import Family, Plan, Site
+from editc.passes.evidence import refined
+from editc.passes.sites import sites_of
 from editc.ports import Context, Weights
 from editc.request import Manifest
 
@@ -17,13 +19,14 @@ EDITED_DTYPES = ("F64", "F32", "F16", "BF16")
 
 @dataclass(frozen=True)
 class Locate:
-    """Manifest -> Plan: every cross-attention projection of a role asked for, less what include and exclude drop."""
+    """Manifest -> Plan: every cross-attention projection of a role asked for, less what include and exclude drop; with
+    `sites: auto` and a prober the fewest of these that carry the concepts, without one these candidates."""
 
     families: Sequence[Family]
     name: ClassVar[str] = "locate"
 
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
-        """Raises E201 to E204, E206, E210."""
+        """Raises E201 to E204, E206, E210, and what `evidence.refined` raises."""
         family = recognise(self.families, ctx.weights, manifest.model)
         every = tuple(sites_of(family, ctx.weights, _roles(manifest, family)))
         faults = tuple(_fruitless(manifest, every))
@@ -33,7 +36,8 @@ class Locate:
         if not sites:
             raise EditcError(_none_left(manifest, family, len(every)))
         _refuse_dtypes(sites)
-        return Plan(manifest, family, manifest.model, sites, {s.name: _why(family, s) for s in sites})
+        plan = Plan(manifest, family, manifest.model, sites, {s.name: _why(family, s) for s in sites})
+        return plan if manifest.choice.auto is None or ctx.prober is None else refined(plan, ctx)
 
 
 def recognise(families: Sequence[Family], weights: Weights, model: str) -> Family:
@@ -90,16 +94,6 @@ def _marked(family: Family, names: Sequence[str], weights: Weights) -> bool:
     pattern, dimensions = family.marker
     first = next((name for name in names if fnmatchcase(name, pattern)), None)
     return first is not None and len(weights.shape(first)) == dimensions
-
-
-def sites_of(family: Family, weights: Weights, roles: Sequence[str]) -> Iterator[Site]:
-    """Every matrix of the model that has one of the roles, in the order of the names."""
-    for name in weights.names():
-        for role, pattern in family.patterns.items():
-            shape = weights.shape(name)
-            if role in roles and fnmatchcase(name, pattern) and len(shape) == 2:
-                place, dtype = (shape[0], shape[1]), weights.dtype(name)
-                yield Site(family.component, name, place, dtype, role, family.group_of(role))
 
 
 def _wanted(manifest: Manifest, site: Site) -> bool:

@@ -1,0 +1,218 @@
+"""Evidence for `sites: auto`: which sites carry the edited concepts, and the fewest of them that carry enough.
+
+A site is ablated by letting it read, in place of the concept's rows, the rows of the same sentence with the target
+(`keys.aligned` pairs them). What that does is measured on the noise that the model predicts along its own denoising of
+the concept's prompts, for these are the latents at which an edited model will be asked. With eps(S) the prediction
+while the sites S are ablated, a site alone counts |eps(s) - eps()|^2 / |eps(all) - eps()|^2, and a set reaches
+1 - |eps(S) - eps(all)|^2 / |eps(all) - eps()|^2: 0 for no site, 1 for all, and no credit for a change that goes
+elsewhere. Effects are not additive (keys and values of one layer multiply), so a set is always measured jointly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from editc.diagnostics import Diagnostic, EditcError
+from editc.ir import Array, Plan, Ranking, Weighed
+from editc.passes import keys
+from editc.passes.columns import aims, needed
+from editc.passes.derive import unspoken
+from editc.passes.phrases import Book, UnspokenError
+from editc.ports import Context, Encoder, Noisy, Prober
+from editc.request import Request
+
+PROMPTS = 4
+"""Prompts of a concept, each with noise of its own; docs/sites.md says how far the ranking depends on them."""
+STEPS, EVERY = 8, 2
+"""Steps of the denoising, and which of its latents are asked about: those before every second step. Each noise level
+counts alike, whatever the size of eps there."""
+DIGITS = 4
+"""Decimals of every figure: float64 agrees to more of them on all machines, so the choice does too."""
+NOTHING = 1e-16
+"""|eps(all) - eps()|^2 / |eps()|^2 at which the text makes no difference."""
+
+Reach = Callable[[Sequence[str]], tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One concept: its latents, `levels` noise levels after one another; for each the prompt's rows and the rows
+    `instead`, (n, t, d); and the noise (n, c, h, w) predicted without (`plain`) and with every site ablated."""
+
+    prober: Prober
+    noisy: Noisy
+    levels: int
+    rows: Array
+    instead: Array
+    plain: Array
+    ablated: Array
+
+    def moved(self, sites: Sequence[str]) -> float:
+        """|eps(S) - eps()|^2 / |eps(all) - eps()|^2, a mean over noise levels."""
+        return self._mean(sites, self.plain)
+
+    def reached(self, sites: Sequence[str]) -> float:
+        """1 - |eps(S) - eps(all)|^2 / |eps(all) - eps()|^2, likewise."""
+        return round(1 - self._mean(sites, self.ablated), DIGITS)
+
+    def _mean(self, sites: Sequence[str], other: Array) -> float:
+        found = self.prober.predict(self.noisy, self.rows, self.instead, sites)
+        off, span = (self._squares(one) for one in (found - other, self.ablated - self.plain))
+        return round(float(np.mean(off[span > 0] / span[span > 0])), DIGITS)
+
+    def _squares(self, eps: Array) -> Array:
+        """The sum of squares (levels,) at each noise level."""
+        return np.asarray(np.square(eps).reshape(self.levels, -1).sum(axis=1))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured: for each site what it does alone, one figure a concept, and how far sets of sites reach."""
+
+    alone: Mapping[str, tuple[float, ...]]
+    reach: Reach
+
+
+def refined(plan: Plan, ctx: Context) -> Plan:
+    """`plan` with the fewest of its sites that reach the manifest's share of every concept, and the ranking of all.
+
+    Raises E231 (a concept makes no difference), E232 (predictions that are not finite), E301 and E302.
+    """
+    share = plan.manifest.choice.auto
+    assert share is not None
+    found = gathered(plan, ctx)
+    without = spared(grown(found.alone, share, found.reach), share, found.reach)
+    ranking = _ranking(plan, found, without)
+    chosen = tuple(site for site in plan.sites if site.name in without)
+    return replace(plan, sites=chosen, evidence=_told(ranking), ranking=ranking)
+
+
+def gathered(plan: Plan, ctx: Context) -> Evidence:
+    """Every site of `plan` ablated alone for each request, and a `reach` that measures a set once."""
+    assert ctx.prober is not None and ctx.encoder is not None
+    prober, names = ctx.prober(), tuple(site.name for site in plan.sites)
+    probes = [_probe(plan, request, prober, ctx.encoder) for request in plan.manifest.edits]
+    watched: Iterable[object] = ctx.progress("locate", names) if ctx.progress else names
+    alone = {str(name): tuple(probe.moved((str(name),)) for probe in probes) for name in watched}
+
+    @cache
+    def jointly(sites: frozenset[str]) -> tuple[float, ...]:
+        return tuple(probe.reached([name for name in names if name in sites]) for probe in probes)
+
+    def reach(sites: Sequence[str]) -> tuple[float, ...]:
+        return jointly(frozenset(sites)) if sites else (0.0,) * len(probes)
+
+    return Evidence(alone, reach)
+
+
+def grown(alone: Mapping[str, tuple[float, ...]], share: float, reach: Reach) -> list[str]:
+    """Sites until `reach` of them is at least `share` for every concept: each time the one that alone does most to the
+    concept that is furthest behind (of equals the first)."""
+    kept: list[str] = []
+    left, reached = list(alone), reach(())
+    while left and min(reached) < share:
+        behind = reached.index(min(reached))
+        kept.append(max(left, key=lambda name: alone[name][behind]))
+        left.remove(kept[-1])
+        reached = reach(kept)
+    return kept
+
+
+def spared(kept: Sequence[str], share: float, reach: Reach) -> Mapping[str, float]:
+    """The sites of `kept` that cannot be spared, each with what the others reach without it (of the worst concept)."""
+    needed = list(kept)
+    while True:
+        without = {name: min(reach([other for other in needed if other != name])) for name in needed}
+        if len(needed) == 1 or max(without.values()) < share:
+            return without
+        needed.remove(max(without, key=lambda name: without[name]))
+
+
+def _probe(plan: Plan, request: Request, prober: Prober, encoder: Encoder) -> Probe:
+    contexts = request.contexts or plan.manifest.contexts or plan.family.contexts
+    book = Book.of(encoder, [*needed(request, "aligned", contexts, plan.family), plan.family.neutral])
+    try:
+        pairs = [
+            _pair(request, aims(request, plan.family), context, name, book)
+            for context, name in _said(request, contexts)
+        ]
+    except UnspokenError as error:
+        raise EditcError(unspoken(error, request, plan)) from error
+    rows, instead = (np.stack(side) for side in zip(*pairs, strict=True))
+    seeds = range(plan.manifest.seed, plan.manifest.seed + len(rows))
+    path = prober.denoise(rows, book.entries[plan.family.neutral].rows, seeds, STEPS)[::EVERY]
+    noisy = Noisy(*(np.concatenate(side) for side in zip(*((one.latents, one.timesteps) for one in path), strict=True)))
+    rows, instead = (np.tile(side, (len(path), 1, 1)) for side in (rows, instead))
+    plain = prober.predict(noisy, rows)
+    ablated = prober.predict(noisy, rows, instead, [site.name for site in plan.sites])
+    _refuse(plan, request, plain, ablated)
+    return Probe(prober, noisy, len(path), rows, instead, plain, ablated)
+
+
+def _said(request: Request, contexts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Contexts evenly from the whole list, with every name at least once."""
+    count = max(PROMPTS, len(request.names))
+    for number in range(count):
+        yield contexts[number * len(contexts) // count], request.names[number % len(request.names)]
+
+
+def _pair(request: Request, others: Sequence[str], context: str, name: str, book: Book) -> tuple[Array, Array]:
+    """A prompt's rows (t, d), and those that an ablated site reads: the target's, or for `moderate` the mixture.
+
+    A row that has no counterpart, at the end of a longer prompt, reads the last row of the target's.
+    """
+    encoded, at = book.find(context, name)
+    shares = [share for _, share in request.toward] if request.kind == "moderate" else [1.0]
+    instead = encoded.rows.copy()
+    for share, aim in zip(shares, others, strict=True):
+        other, phrase = book.find(context, aim)
+        rows, counterparts = keys.aligned(len(encoded.rows), at, phrase)
+        read = np.repeat(other.rows[-1:], len(encoded.rows), axis=0)
+        read[rows] = other.rows[counterparts]
+        instead += share * (read - encoded.rows)
+    return encoded.rows, instead
+
+
+def _refuse(plan: Plan, request: Request, plain: Array, ablated: Array) -> None:
+    with np.errstate(all="ignore"):
+        whole, change = float(np.sum(plain**2)), float(np.sum((ablated - plain) ** 2))
+    if not np.isfinite(whole + change):
+        message = f"the model predicts noise that is not finite for prompts of `{request.concept}`"
+        help_ = "the checkpoint is damaged: fetch it again"
+    elif change <= NOTHING * whole:
+        message = f"no site carries `{request.concept}`: with its target in its place the model predicts the same"
+        help_ = "see that `to` is another concept and that `include` and `roles` leave sites which read the text"
+    else:
+        return
+    code = "E231" if np.isfinite(whole + change) else "E232"
+    raise EditcError(Diagnostic(code, message, request.at("concept"), plan.manifest.source, help=help_))
+
+
+def _ranking(plan: Plan, found: Evidence, without: Mapping[str, float]) -> Ranking:
+    """Kept sites first, then by what each does alone, a mean over concepts."""
+    alone = found.alone
+    weighed = [
+        Weighed(site, float(np.mean(alone[site.name])), alone[site.name], without.get(site.name)) for site in plan.sites
+    ]
+    order = sorted(weighed, key=lambda one: (not one.kept, -one.alone))
+    concepts = tuple(request.concept for request in plan.manifest.edits)
+    return Ranking(float(plan.manifest.choice.auto or 0), concepts, found.reach(list(without)), tuple(order))
+
+
+def _told(ranking: Ranking) -> Mapping[str, str]:
+    """Why each site was kept or left out, in the order of the ranking."""
+    kept = sum(one.kept for one in ranking.sites)
+    found = {}
+    for rank, one in enumerate(ranking.sites, 1):
+        text = f"{rank:>2} of {len(ranking.sites)}  alone {one.alone:6.2%}"
+        if one.without is None:
+            found[one.site.name] = f"left out  {text}"
+        else:
+            found[one.site.name] = (
+                f"kept      {text}; {kept} kept reach {min(ranking.reached):.2%}, without it {one.without:.2%}"
+            )
+    return found

@@ -1,0 +1,307 @@
+"""Sites chosen by evidence: the site that carries the text is found, none that is kept can be spared, and the same
+question gets the same answer."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from editc import api, prober, report, session
+from editc.diagnostics import EditcError
+from editc.dump import dump
+from editc.families.sd1 import SD1
+from editc.ir import Array, Plan
+from editc.manifests.decode import decode
+from editc.passes.evidence import grown, spared
+from editc.passes.locate import Locate
+from editc.ports import Noisy
+from editc.prober import UNetProber, _as_noise
+from editc.request import Source
+
+ERASE = "edits:\n  - erase: circle\n    to: square\n"
+UP, DOWN = (
+    f"{block}.transformer_blocks.0.attn2" for block in ("up_blocks.1.attentions.1", "down_blocks.0.attentions.0")
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from diffusers import DDIMScheduler
+
+    folder = tiny.pipeline_folder(tmp_path_factory.mktemp("pico") / "model", dtype=torch.float32)
+    DDIMScheduler(clip_sample=False).save_pretrained(folder / "scheduler")
+    return folder
+
+
+def copy_with(model: Path, to: Path, change: Callable[[str, Any], Any]) -> Path:
+    """The model with every cross-attention V replaced by `change(name, W)`."""
+    import shutil
+
+    shutil.copytree(model, to)
+    path = to / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = {n: change(n, W) if n.endswith("attn2.to_v.weight") else W for n, W in load_file(path).items()}
+    save_file(tensors, path)
+    return to
+
+
+def located(model: Path, text: str = ERASE, sites: str = "auto", seed: int = 0) -> Plan:
+    manifest, found = decode(Source("m.yaml", f"editc: 1\nmodel: {model}\nseed: {seed}\n{text}sites: {sites}\n"))
+    assert manifest is not None, found
+    return Locate((SD1,))(manifest, session.build_context(manifest, session.model_of(manifest), None))
+
+
+# ---------------------------------------------------------------- the choice
+
+
+def additive(gains: Sequence[tuple[float, ...]]) -> Callable[[Sequence[str]], tuple[float, ...]]:
+    """Reaches that do add up, one a concept, each 1 for all sites."""
+    total = np.sum(gains, axis=0)
+    return lambda names: tuple(np.sum([gains[int(n)] for n in names] or [0 * total], axis=0) / total)
+
+
+GAINS = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=8)
+
+
+@given(GAINS, st.floats(0.05, 1.0))
+def test_the_kept_sites_reach_the_share_of_every_concept_and_none_can_be_spared(
+    gains: list[tuple[int, ...]], share: float
+) -> None:
+    reach = additive(gains)
+    alone = {str(i): tuple(map(float, gain)) for i, gain in enumerate(gains)}
+    without = spared(grown(alone, share, reach), share, reach)
+    assert min(reach(list(without))) >= share - 1e-12
+    for name, left in without.items():
+        others = [other for other in without if other != name]
+        assert left == min(reach(others)) and (left < share or not others)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.floats(0.05, 1.0))
+def test_where_effects_add_up_no_smaller_set_reaches_the_share(gains: list[int], share: float) -> None:
+    reach = additive([(gain,) for gain in gains])
+    kept = spared(grown({str(i): (float(gain),) for i, gain in enumerate(gains)}, share, reach), share, reach)
+    fewer = sorted(gains, reverse=True)[: len(kept) - 1]
+    assert sum(fewer) / sum(gains) < share
+
+
+def test_sites_that_only_work_together_are_found_and_the_false_start_is_dropped() -> None:
+    """`loud` does most alone, elsewhere; only `key` and `value` together reach the goal."""
+
+    def reach(names: Sequence[str]) -> tuple[float, ...]:
+        return (1.0 if {"key", "value"} <= set(names) else 0.1 * ("loud" in names),)
+
+    alone = {"idle": (0.0,), "key": (0.2,), "loud": (0.9,), "value": (0.3,)}
+    assert grown(alone, 0.9, reach) == ["loud", "value", "key"]
+    assert spared(["loud", "value", "key"], 0.9, reach) == {"value": 0.0, "key": 0.0}
+
+
+def test_the_concept_that_is_furthest_behind_is_served_next() -> None:
+    reach = additive([(90.0, 1.0), (9.0, 1.0), (1.0, 98.0)])
+    alone = {"0": (90.0, 1.0), "1": (9.0, 1.0), "2": (1.0, 98.0)}
+    assert grown(alone, 0.85, reach) == ["0", "2"], "the second concept gets its own site before more of the first"
+
+
+# ---------------------------------------------------------------- the prober
+
+
+@pytest.fixture(scope="module")
+def asked(model: Path) -> UNetProber:
+    return prober.load(model)()
+
+
+def draw(seed: int, *shape: int) -> Array:
+    return np.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
+def test_all_sites_ablated_is_the_other_prompt(asked: UNetProber, model: Path) -> None:
+    """The network sees text at these sites and nowhere else, so the sites are complete; one alone is not enough."""
+    noisy = Noisy(draw(0, 3, 4, 8, 8), np.array([10, 500, 900]))
+    rows, other = draw(1, 3, 32, 32), draw(2, 3, 32, 32)
+    names = [site.name for site in located(model, sites="{roles: [k, v]}").sites]
+    assert len(names) == 8
+    wanted = asked.predict(noisy, other)
+    np.testing.assert_allclose(asked.predict(noisy, rows, other, names), wanted, atol=1e-12)
+    assert np.abs(asked.predict(noisy, rows, other, names[:-1]) - wanted).max() > 1e-6
+    np.testing.assert_array_equal(asked.predict(noisy, rows, rows, names), asked.predict(noisy, rows))
+
+
+def test_batches_and_threads_make_no_difference(asked: UNetProber, monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy, rows = Noisy(draw(0, 5, 4, 8, 8), np.array([1, 200, 400, 600, 800])), draw(1, 5, 32, 32)
+    whole = asked.predict(noisy, rows)
+    monkeypatch.setattr(prober, "PIXELS", 2 * 64)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3 - min(before, 2))
+    try:
+        np.testing.assert_allclose(asked.predict(noisy, rows), whole, atol=1e-12)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_denoising_starts_from_each_pictures_own_noise_and_follows_the_prompt(asked: UNetProber) -> None:
+    rows, empty = draw(1, 2, 32, 32), draw(2, 32, 32)
+    path = asked.denoise(rows, empty, [7, 8], 4)
+    assert [state.timesteps.tolist() for state in path] == [[time] * 2 for time in (750, 500, 250, 0)]
+    swapped = asked.denoise(rows[::-1], empty, [8, 7], 4)
+    for one, other in zip(path, swapped, strict=True):
+        np.testing.assert_allclose(one.latents, other.latents[::-1], atol=1e-9)
+    other = asked.denoise(draw(3, 2, 32, 32), empty, [7, 8], 4)
+    np.testing.assert_array_equal(path[0].latents, other[0].latents)
+    assert np.abs(path[-1].latents - other[-1].latents).max() > 1e-6
+
+
+def test_noise_is_recovered_from_each_kind_of_answer() -> None:
+    clean, noise, level = draw(0, 2, 4, 8, 8), draw(1, 2, 4, 8, 8), np.array([0.1, 0.9])[:, None, None, None]
+    latents = np.sqrt(level) * clean + np.sqrt(1 - level) * noise
+    velocity = np.sqrt(level) * noise - np.sqrt(1 - level) * clean
+    for kind, answer in {"epsilon": noise, "v_prediction": velocity, "sample": clean}.items():
+        np.testing.assert_allclose(_as_noise(answer, latents, level, kind), noise, atol=1e-12)
+
+
+# ---------------------------------------------------------------- a model
+
+
+def test_the_one_site_that_carries_the_text_is_found(model: Path, tmp_path: Path) -> None:
+    """Every other V is zero, so no other layer's text reaches the picture, whatever its K says. (Its own K is zero too:
+    keys that differ move the attention.)"""
+    V = f"{UP}.to_v.weight"
+    alone = copy_with(model, tmp_path / "model", lambda name, W: W if name == V else 0 * W)
+    plan = located(alone, sites="{auto: 1.0}")
+    best = max(plan.ranking.sites, key=lambda one: one.alone) if plan.ranking else None
+    assert best is not None and best.site.name == V
+    others = [one for one in plan.ranking.sites if UP not in one.site.name]  # type: ignore[union-attr]
+    assert len(others) == 6 and all(one.alone == 0.0 and not one.kept for one in others)
+    assert {site.name for site in plan.sites} <= {V, f"{UP}.to_k.weight"}
+    assert [site.name for site in located(alone, sites="{auto: 1.0, roles: [v]}").sites] == [V]
+
+
+def test_a_share_of_one_keeps_all_that_matter_and_less_keeps_fewer(model: Path, tmp_path: Path) -> None:
+    carriers = {f"{UP}.to_v.weight", f"{DOWN}.to_v.weight"}
+    two = copy_with(model, tmp_path / "model", lambda name, W: 20 * W if name in carriers else 0 * W)
+    every = located(two, sites="{auto: 1.0, roles: [v]}")
+    assert {site.name for site in every.sites} == carriers
+    assert every.ranking is not None and every.ranking.reached == (1.0,)
+    assert all(one.without is not None and one.without < 1 for one in every.ranking.sites if one.kept)
+    assert len(located(two, sites="{auto: 0.05, roles: [v]}").sites) == 1
+
+
+def test_the_choice_is_told_for_every_candidate_and_sites_keep_their_order(model: Path) -> None:
+    plan = located(model, sites="{auto: 0.8, exclude: ['mid*']}")
+    names = [site.name for site in plan.sites]
+    assert names == sorted(names) and plan.ranking is not None
+    assert len(plan.evidence) == len(plan.ranking.sites) == 6
+    assert {name for name, why in plan.evidence.items() if why.startswith("kept")} == set(names)
+    assert min(plan.ranking.reached) >= 0.8
+    text = dump(plan)
+    assert text.index("kept       1 of 6") < text.index("left out") if len(names) < 6 else "kept       1 of 6" in text
+
+
+def test_the_same_seed_gives_the_same_figures_and_another_seed_others(model: Path) -> None:
+    first, again, other = (located(model, seed=seed) for seed in (0, 0, 1))
+    assert first.ranking == again.ranking and first.evidence == again.evidence
+    assert first.ranking != other.ranking
+
+
+def test_every_edit_is_weighed_against_its_own_whole(model: Path) -> None:
+    """Adding an edit leaves the figures of the others as they were, whatever its kind."""
+    two = located(model, ERASE + "  - moderate: {concept: heart, toward: {star: 0.5, red heart: 0.5}}\n").ranking
+    one = located(model, ERASE).ranking
+    assert one is not None and two is not None and two.concepts == ("circle", "heart") and len(two.reached) == 2
+    alone = {weighed.site: weighed.each[0] for weighed in one.sites}
+    assert {weighed.site: weighed.each[0] for weighed in two.sites} == alone
+    assert all(weighed.alone == pytest.approx(np.mean(weighed.each)) for weighed in two.sites)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [(lambda name, W: 0 * W, "E231"), (lambda name, W: W * float("nan"), "E232")],
+    ids=["no text reaches the picture", "NaN"],
+)
+def test_models_that_cannot_be_ranked(change: Callable[..., Any], code: str, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(EditcError) as error:
+        located(copy_with(model, tmp_path / "model", change))
+    (one,) = error.value.diagnostics
+    assert one.code == code and one.span is not None and one.span.line == 5
+
+
+@pytest.mark.parametrize("lost", ["scheduler/scheduler_config.json", "unet/config.json"])
+def test_a_model_that_cannot_be_run_is_refused_at_the_line_that_asks(lost: str, model: Path, tmp_path: Path) -> None:
+    maimed = copy_with(model, tmp_path / "model", lambda name, W: W)
+    (maimed / lost).unlink()
+    with pytest.raises(EditcError) as error:
+        located(maimed)
+    (one,) = error.value.diagnostics
+    assert one.code == "E230" and one.span is not None and one.span.line == 7
+    assert located(maimed, sites="{roles: [v]}").ranking is None, "explicit choices do without"
+
+
+def test_a_name_that_is_cut_off_is_told_as_derive_tells_it(model: Path) -> None:
+    with pytest.raises(EditcError, match="E302"):
+        located(model, f'contexts: ["{"red " * 40}{{}}"]\n' + ERASE)
+
+
+# ---------------------------------------------------------------- the whole build
+
+
+@pytest.fixture(scope="module")
+def built(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[api.Built, Path]:
+    folder = tmp_path_factory.mktemp("build")
+    (folder / "m.yaml").write_text(f"editc: 1\nmodel: {model}\n{ERASE}sites: {{auto: 0.6}}\n")
+    made = api.build(folder / "m.yaml", folder / "out")
+    assert made is not None and made.delta is not None
+    return made, folder
+
+
+def test_check_reads_headers_only_and_counts_the_candidates(built: tuple[api.Built, Path]) -> None:
+    folder = built[1]
+    code = "import sys; from editc.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code, "check", str(folder / "m.yaml")], capture_output=True, text=True)
+    assert done.returncode == 0 and "of 8 matrices those that carry 0.6" in done.stdout, done.stderr
+
+
+def test_a_delta_of_a_subset_verifies_applies_and_says_why(
+    built: tuple[api.Built, Path], model: Path, tmp_path: Path
+) -> None:
+    made, _ = built
+    assert made.delta is not None
+    names = [record.site.name for record in made.delta.sites]
+    assert 0 < len(names) < 8
+    again = api.verify(made.files[0], str(model))
+    assert again.tier == "exact" and not again.failures
+    described = api.inspect(str(made.files[0]))["sites"]
+    assert [one["name"] for one in described] == names and all(one["why"].startswith("kept") for one in described)
+    _, done = api.apply([made.files[0]], str(model), out=tmp_path / "patched")
+    assert len(done.results) == len(names)
+    before, after = (
+        load_file(at / "unet" / "diffusion_pytorch_model.safetensors") for at in (model, tmp_path / "patched")
+    )
+    assert {name for name in before if not torch.equal(before[name], after[name])} == set(names)
+
+
+def test_the_same_manifest_gives_the_same_delta(built: tuple[api.Built, Path], tmp_path: Path) -> None:
+    made, folder = built
+    api.build(folder / "m.yaml", tmp_path / "out")
+    first, second = (hashlib.sha256(p.read_bytes()).hexdigest() for p in (made.files[0], tmp_path / "out" / api.DELTA))
+    assert first == second
+
+
+def test_the_report_draws_every_candidate_and_marks_those_left_out(built: tuple[api.Built, Path]) -> None:
+    verified = built[0].verified
+    record = report.as_json(verified)
+    page = report.as_html(verified, record)
+    kept = sum(site["kept"] for site in record["ranking"]["sites"])
+    assert f"kept {kept} of 8" in page and page.count(' faint"') == 8 - kept + 1
+    plain = replace(verified.solution.problem, plan=replace(verified.solution.problem.plan, ranking=None))
+    other = replace(verified, solution=replace(verified.solution, problem=plain))
+    assert 'id="evidence"' not in report.as_html(other, report.as_json(other))
