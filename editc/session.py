@@ -11,7 +11,6 @@ from pathlib import Path
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats.checkpoint import Model, open_model
-from editc.formats.fingerprint import encoder_fingerprint
 from editc.ports import Context, Detector, Painter, Progress
 from editc.request import Manifest, PictureCheck
 
@@ -33,13 +32,13 @@ def header_context(manifest: Manifest, model: Model) -> Context:
 
 
 def build_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
-    """Every port that a build needs; E205 without a text encoder, E206 without torch and the model libraries."""
-    from editc import encoders
+    """Every port that a build needs; E205 and E220 to E223 without what they need, E207 without torch."""
+    from editc.encoder_source import encoder_of
 
     require_build()
     ctx = header_context(manifest, model)
-    with pointing_at(manifest, "model"):
-        encoder = encoders.load(model.path, encoder_fingerprint(model))
+    with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
+        encoder = encoder_of(manifest, model)
     painter, detector = _pictures(manifest, model)
     return replace(ctx, encoder=encoder, painter=painter, detector=detector, progress=progress)
 
@@ -48,6 +47,10 @@ def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detecto
     asked = manifest.pictures
     if asked is None:
         return None, None
+    if model.kind != "pipeline":
+        with pointing_at(manifest, "pictures"):
+            help_text = "convert the file to a diffusers folder, or leave `verify.images` out"
+            raise fail("E221", "pictures need a whole pipeline folder, and the model is weights alone", help=help_text)
     from editc import painter
 
     return painter.load(model.path, COMPONENT, asked.steps, asked.guidance), detector_of(asked)

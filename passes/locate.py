@@ -58,7 +58,7 @@ STRANGERS: Mapping[str, str] = {
     "single_transformer_blocks.": "FLUX",
     "context_embedder.": "Stable Diffusion 3",
     "model.layers.": "a language model",
-    "model.diffusion_model.": "a single-file checkpoint with LDM names",
+    "model.diffusion_model.": "a single-file checkpoint that is not of Stable Diffusion 1, 2 or XL",
 }
 
 
