@@ -102,7 +102,9 @@ class Model:
             raise self._lacks(name, parts)
         if name not in self.components:
             raise self._lacks(name, self.components)
-        return open_component(name, self.components[name])
+        part = open_component(name, self.components[name])
+        part.notes += folders.beside(self.path)
+        return part
 
     def ldm_parts(self) -> Mapping[str, Mapping[str, ldm_file.Piece]]:
         """The parts of an LDM single file and where their tensors are; {} for every other model. Reads a header."""
