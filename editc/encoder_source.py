@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from editc import encoders
@@ -9,28 +10,76 @@ from editc.diagnostics import EditcError, fail
 from editc.formats import ldm_encoder, places
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.fingerprint import encoder_fingerprint, pipeline_of
+from editc.formats.ldm_encoder import Assembled
 from editc.ports import Encoder
 from editc.request import Manifest
 
+_SETTINGS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "vocab_size",
+    "max_position_embeddings",
+    "hidden_act",
+    "layer_norm_eps",
+)
 
-def encoder_of(manifest: Manifest, model: Model) -> Encoder:
-    """The encoder whose rows this model's cross-attention sees.
+
+@dataclass(frozen=True)
+class Source:
+    """A pipeline `folder` whose encoders are the model's, or else the encoder `inside` the model's own file; and the
+    fingerprint that both ways have."""
+
+    folder: Path
+    mark: str
+    inside: Assembled | None = None
+
+    def load(self) -> Encoder:
+        """The encoder. Raises E205 and E223."""
+        return encoders.load(self.folder, self.mark) if self.inside is None else loaded(self.inside, self.mark)
+
+
+def source_of(manifest: Manifest, model: Model) -> Source:
+    """The encoders whose rows this model's cross-attention sees.
 
     A pipeline folder has its own. A single file is completed by `encoder:`, or by the folders beside it: an LDM file
     of SD 1 or 2 needs a tokenizer only, a UNet alone and SDXL need `text_encoder*` too.
-    Raises E205, E220 (none can be had), E222 (not the model's own), E223 (settings unknown).
+    Raises E220 (none can be had), E222 (not the model's own), E223 (settings unknown).
     """
     given = _given(manifest)
     folder = pipeline_of(model) if given is None else given
     inside = ldm_encoder.inner_parts(model)
     if inside and not ldm_encoder.is_copy(model, folder):
-        return _from_file(model, folder, inside)
+        return _in_file(model, folder, inside)
     if model.kind != "pipeline":
         _require(model, folder)
     mark = encoder_fingerprint(open_model(folder))
     if given is not None and model.kind == "pipeline":
         _same(encoder_fingerprint(model), mark, given)
-    return encoders.load(folder, mark)
+    return Source(folder, mark)
+
+
+def loaded(found: Assembled, mark: str) -> encoders.ClipEncoder:
+    """The CLIP with these weights (in transformers' names) and settings; E223 if they do not fit together."""
+    import torch
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
+
+    with encoders.quiet():
+        model = CLIPTextModel(CLIPTextConfig(**{name: found.settings[name] for name in _SETTINGS}))
+        outer = "" if any(name.startswith("text_model.") for name in model.state_dict()) else "text_model."
+        weights = found.weights
+        state = {name.removeprefix(outer): torch.from_numpy(weights.read(name)).float() for name in weights.names()}
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            message = f"the text encoder in the file cannot be put together: {str(error).splitlines()[-1].strip()}"
+            raise fail("E223", message, help="name a whole diffusers pipeline as the model") from error
+        tokenizer = CLIPTokenizerFast.from_pretrained(found.words, local_files_only=True)
+    tokenizer.model_max_length = found.settings["max_position_embeddings"]
+    if found.pad is not None:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(found.pad)
+    return encoders.ClipEncoder(tokenizer, model.eval(), mark)
 
 
 def _given(manifest: Manifest) -> Path | None:
@@ -44,7 +93,7 @@ def _given(manifest: Manifest) -> Path | None:
     return folder
 
 
-def _from_file(model: Model, folder: Path, inside: tuple[str, ...]) -> Encoder:
+def _in_file(model: Model, folder: Path, inside: tuple[str, ...]) -> Source:
     if len(inside) > 1 and any((folder / part).is_dir() for part in inside):
         message = f"the text encoders in '{folder}' are not those in the model's file"
         raise fail("E222", message, place=str(model.path), help="name the folder of the model that the file is made of")
@@ -52,7 +101,7 @@ def _from_file(model: Model, folder: Path, inside: tuple[str, ...]) -> Encoder:
     if found is None:
         lacking = "a tokenizer" if len(inside) == 1 else "tokenizers and encoders as folders"
         raise _none(f"the file holds its text encoder, but '{folder}' has not {lacking} to go with it", model.path)
-    return encoders.assemble(found.weights, found.settings, found.words, found.pad, found.fingerprint())
+    return Source(folder, found.fingerprint(), found)
 
 
 def _require(model: Model, folder: Path) -> None:

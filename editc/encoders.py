@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from editc.diagnostics import fail
-from editc.ports import Encoded, Weights
+from editc.ports import Encoded
 
 BATCH = 64
 
@@ -70,45 +70,6 @@ def load(folder: Path, mark: str = "") -> ClipEncoder:
         tokenizer = CLIPTokenizerFast.from_pretrained(folder / "tokenizer", local_files_only=True)
         model = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True)
     return ClipEncoder(tokenizer, model.float().eval(), mark)
-
-
-def assemble(
-    weights: Weights, settings: Mapping[str, Any], words: Path, pad: int | None = None, mark: str = ""
-) -> ClipEncoder:
-    """The encoder with these weights (transformers' names) and settings (those of its config.json), and the tokenizer
-    in the folder `words`; `pad` is the id of padding where it is not the tokenizer's own. E223 if they do not fit."""
-    import torch
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
-
-    with quiet():
-        model = CLIPTextModel(CLIPTextConfig(**{name: settings[name] for name in _SETTINGS}))
-        state = {name: torch.from_numpy(weights.read(name)).float() for name in weights.names()}
-        if not any(name.startswith(_OUTER) for name in model.state_dict()):
-            state = {name.removeprefix(_OUTER): value for name, value in state.items()}
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            message = f"the text encoder in the file cannot be put together: {str(error).splitlines()[-1].strip()}"
-            help_text = "name a whole diffusers pipeline as the model"
-            raise fail("E223", message, help=help_text) from error
-        tokenizer = CLIPTokenizerFast.from_pretrained(words, local_files_only=True)
-    tokenizer.model_max_length = settings["max_position_embeddings"]
-    if pad is not None:
-        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
-    return ClipEncoder(tokenizer, model.eval(), mark)
-
-
-_OUTER = "text_model."
-_SETTINGS = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "vocab_size",
-    "max_position_embeddings",
-    "hidden_act",
-    "layer_norm_eps",
-)
 
 
 @contextmanager

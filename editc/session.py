@@ -33,12 +33,12 @@ def header_context(manifest: Manifest, model: Model) -> Context:
 
 def build_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
     """Every port that a build needs; E205 and E220 to E223 without what they need, E207 without torch."""
-    from editc.encoder_source import encoder_of
+    from editc.encoder_source import source_of
 
     require_build()
     ctx = header_context(manifest, model)
     with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
-        encoder = encoder_of(manifest, model)
+        encoder = source_of(manifest, model).load()
     painter, detector = _pictures(manifest, model)
     return replace(ctx, encoder=encoder, painter=painter, detector=detector, progress=progress)
 

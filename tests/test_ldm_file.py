@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny_files import delta_for, quick_disk, refused
 
 from editc import api, encoders
+from editc.encoder_source import loaded, source_of
 from editc.formats import inspect as inspecting
 from editc.formats import ldm_encoder
 from editc.formats.apply import apply, plan_apply, revert
@@ -25,6 +27,8 @@ from editc.formats.header import read_header
 from editc.formats.plan import ApplyPlan
 from editc.formats.status import status
 from editc.ir import Delta
+from editc.manifests.decode import decode
+from editc.request import Manifest, Source
 
 __all__ = ["quick_disk"]
 
@@ -225,11 +229,11 @@ def test_open_clip_in_a_file_gives_the_folder_s_rows(sd1: Path, tmp_path: Path) 
     found = ldm_encoder.assemble(model, tmp_path)
     assert found is not None and found.pad == 0
     assert found.fingerprint() == encoder_fingerprint(sd1 / "m")
-    ours = encoders.assemble(found.weights, found.settings, found.words)
+    ours = loaded(replace(found, pad=None), "")
     theirs = encoders.load(sd1 / "m")
     pairs = zip(ours.encode(["a circle"]), theirs.encode(["a circle"]), strict=True)
     assert all(np.array_equal(a.rows, b.rows) for a, b in pairs)
-    padded = encoders.assemble(found.weights, found.settings, found.words, found.pad).encode(["a circle"])[0]
+    padded = loaded(found, "").encode(["a circle"])[0]
     assert padded.tokens[-1] == 0 != ours.encode(["a circle"])[0].tokens[-1]
 
     class Config:
@@ -267,6 +271,31 @@ def test_what_a_build_from_one_file_lacks_is_named(sd1: Path, sdxl: Path, tmp_pa
     weights = other / "text_encoder" / "model.safetensors"
     save_file({name: value + 1 for name, value in load_file(weights).items()}, weights)
     check_fails(tmp_path, "E222", sd1 / "m", f"encoder: {other}\n")
+
+
+def test_an_sdxl_file_needs_its_encoders_as_folders_and_they_must_be_its_own(sdxl: Path, tmp_path: Path) -> None:
+    """Two encoders are not put together from the file; which folder serves is decided by the weights."""
+    model = open_model(sdxl / "alone" / "m.safetensors")
+
+    def asked(folder: Path) -> Manifest:
+        manifest, _ = decode(Source("m.yaml", f"editc: 1\nmodel: x\nencoder: {folder}\nedits: [{{erase: circle}}]\n"))
+        assert manifest is not None
+        return manifest
+
+    with refused("E220"):
+        source_of(asked(sdxl / "m" / "tokenizer"), model)
+    with refused("E222"):
+        source_of(asked(sdxl / "m"), model)  # it has the first encoder only
+    shutil.copytree(sdxl / "m", tmp_path / "m")
+    second = model.component("text_encoder_2")
+    (tmp_path / "m" / "text_encoder_2").mkdir()
+    values = {name: torch.from_numpy(second.read(name)).half() for name in second.names()}
+    save_file(values, tmp_path / "m" / "text_encoder_2" / "model.safetensors")
+    assert source_of(asked(tmp_path / "m"), model).mark == encoder_fingerprint(tmp_path / "m")
+    values = {name: value + 1 for name, value in values.items()}
+    save_file(values, tmp_path / "m" / "text_encoder_2" / "model.safetensors")
+    with refused("E222"):
+        source_of(asked(tmp_path / "m"), model)
 
 
 def test_a_file_whose_names_contradict_one_another_is_refused(sd1: Path, tmp_path: Path) -> None:
