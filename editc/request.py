@@ -164,6 +164,7 @@ class Manifest(Placed):
     pictures: PictureCheck | None = None
     emit: tuple[str, ...] = ()
     seed: int = 0
+    encoder: str | None = None
 
     @property
     def method(self) -> str | None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from editc import cache, registry
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats.checkpoint import Model, open_model
-from editc.formats.fingerprint import encoder_fingerprint
 from editc.ir import Family
 from editc.ports import Context, Detector, Painter, Prober, Progress
 from editc.request import Manifest, PictureCheck
@@ -40,16 +39,17 @@ def header_context(manifest: Manifest, model: Model) -> Context:
 
 
 def build_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
-    """Every port that a build needs; E205 without a text encoder, E207 without torch and the model libraries, E230
-    where evidence is asked for and the model cannot give it."""
-    from editc import encoders
+    """Every port that a build needs; E205 and E220 to E223 without what they need, E207 without torch and the model
+    libraries, E230 where evidence is asked for and the model cannot give it."""
+    from editc.encoder_source import source_of
     from editc.passes.locate import recognise
 
     require_build()
     ctx = header_context(manifest, model)
     with pointing_at(manifest, "model"):
         family = recognise(families(), ctx.weights, manifest.model)
-        streams = encoders.load_streams(model.path, family.streams, encoder_fingerprint(model), ctx.weights)
+    with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
+        streams = source_of(manifest, model).load(family, ctx.weights)
     painter, detector = _pictures(manifest, model)
     ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=cache.open_cache())
     return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober(manifest, model))
@@ -64,6 +64,10 @@ def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detecto
     asked = manifest.pictures
     if asked is None:
         return None, None
+    if model.kind != "pipeline":
+        with pointing_at(manifest, "pictures"):
+            help_text = "convert the file to a diffusers folder, or leave `verify.images` out"
+            raise fail("E221", "pictures need a whole pipeline folder, and the model is weights alone", help=help_text)
     from editc import painter
 
     return painter.load(model.path, component_of(model), asked.steps, asked.guidance), detector_of(asked)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from editc.diagnostics import fail
-from editc.formats import folders, places
+from editc.diagnostics import EditcError, fail
+from editc.formats import folders, ldm_file, places
 from editc.formats.header import Header, read_header
 from editc.ir import Array
 from editc.numerics import dtypes
@@ -80,7 +80,8 @@ class Checkpoint:
 class Model:
     """A model on disk: `components` maps names to the folder (or single file) of each.
 
-    A pipeline has named components. A bare folder or file is one component, whatever name it is asked for by.
+    A pipeline has named components. A bare folder or file is one component, whatever name it is asked for by; but an
+    LDM single file has the parts that `ldm_file` finds in it, under the tensor names of diffusers.
     """
 
     place: str
@@ -92,15 +93,29 @@ class Model:
         """The tensors of one component, headers read and checked. Raises E615 when the model has no such part."""
         if self.kind != "pipeline":
             ((only, place),) = self.components.items()
-            return open_component(only, place)
+            whole = open_component(only, place)
+            parts = _ldm_parts(whole, place)
+            if name in parts:
+                return _view(whole, name, parts[name])
+            if not parts or name in ("", only):
+                return whole
+            raise self._lacks(name, parts)
         if name not in self.components:
-            raise fail(
-                "E615",
-                f"the model has no component '{name}'",
-                place=self.place,
-                help=f"its components are: {', '.join(sorted(self.components))}",
-            )
-        return open_component(name, self.components[name])
+            raise self._lacks(name, self.components)
+        part = open_component(name, self.components[name])
+        part.notes += folders.beside(self.path)
+        return part
+
+    def ldm_parts(self) -> Mapping[str, Mapping[str, ldm_file.Piece]]:
+        """The parts of an LDM single file and where their tensors are; {} for every other model. Reads a header."""
+        if self.kind == "pipeline":
+            return {}
+        ((only, place),) = self.components.items()
+        return _ldm_parts(open_component(only, place), place)
+
+    def _lacks(self, name: str, parts: Iterable[str]) -> EditcError:
+        help_text = f"its components are: {', '.join(sorted(parts))}"
+        return fail("E615", f"the model has no component '{name}'", place=self.place, help=help_text)
 
 
 def open_model(place: str | Path) -> Model:
@@ -142,6 +157,33 @@ def open_component(name: str, place: Path) -> Checkpoint:
         if tensor not in headers[file].entries:
             raise _index_fault(f"it lists tensor '{tensor}' in {file.name}, which does not hold it", choice)
     return Checkpoint(name, found, _metadata(headers), choice.notes)
+
+
+def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_file.Piece]]:
+    try:
+        return ldm_file.parts(whole.tensors)
+    except ValueError as error:
+        help_text = "convert the file to a diffusers folder with the program that made it"
+        message = f"the tensors have LDM names, but not those of a Stable Diffusion UNet: {error}"
+        raise fail("E660", message, place=str(place), help=help_text) from error
+
+
+def _view(whole: Checkpoint, name: str, part: Mapping[str, ldm_file.Piece]) -> Checkpoint:
+    """One part of a single file; the tensors are where they were and only their names are new."""
+    tensors = {new: _cut(whole, piece) for new, piece in part.items()}
+    return Checkpoint(name, tensors, whole.metadata, (*whole.notes, *ldm_file.notes(whole.tensors)))
+
+
+def _cut(whole: Checkpoint, piece: ldm_file.Piece) -> Tensor:
+    tensor = whole.tensors[piece.name]
+    if piece.of == 1:
+        return tensor
+    rows, rest = divmod(tensor.shape[0] if tensor.shape else 0, piece.of)
+    if rest or tensor.nbytes % piece.of:
+        message = f"tensor '{piece.name}' has the shape {tensor.shape}, which {piece.of} projections cannot share"
+        raise fail("E660", message, place=str(tensor.file), help="fetch the file again")
+    size = tensor.nbytes // piece.of
+    return replace(tensor, offset=tensor.offset + piece.index * size, nbytes=size, shape=(rows, *tensor.shape[1:]))
 
 
 def read_range(file: Path, offset: int, size: int) -> bytes:

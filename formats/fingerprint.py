@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,26 +39,55 @@ def encoder_fingerprint(model: Model | Path | str) -> str:
     settings that do not change the embeddings are left out, for library versions differ in them. '' when there is no
     text encoder.
     """
-    folder = _pipeline(model if isinstance(model, Model) else open_model(model))
-    parts = subfolders(folder)
+    parts = subfolders(pipeline_of(model if isinstance(model, Model) else open_model(model)))
     encoders = {p.name: _weights(p) for p in parts if p.name.startswith("text_encoder") and has_safetensors(p)}
     words = {p.name: _vocabulary(p) for p in parts if p.name.startswith("tokenizer")}
     return _digest(["editc-encoder-1", encoders, words]) if encoders else ""
 
 
-def _pipeline(model: Model) -> Path:
+def assembled(weights: Checkpoint, settings: Mapping[str, Any], words: Path) -> str:
+    """`encoder_fingerprint` of the pipeline folder whose one text encoder has these weights and settings, and whose
+    tokenizer is the folder `words`."""
+    encoder = _described(weights, settings)
+    return _digest(["editc-encoder-1", {"text_encoder": encoder}, {"tokenizer": _vocabulary(words)}])
+
+
+def same_weights(weights: Checkpoint, folder: Path) -> bool:
+    """True if the encoder in `folder` has every tensor of `weights`, equal as float16."""
+    other = open_component(folder.name, folder)
+    names = {name.removeprefix("text_model."): name for name in other.names()}
+    return all(
+        (known := names.get(name.removeprefix("text_model."))) is not None
+        and other.shape(known) == weights.shape(name)
+        and _half_digest(other, known) == _half_digest(weights, name)
+        for name in weights.names()
+    )
+
+
+def pipeline_of(model: Model) -> Path:
+    """The pipeline's folder: the model itself, or the one that a component's folder or file lies in."""
     folder = model.path.parent if model.kind == "file" else model.path
     return folder.parent if (folder.parent / "model_index.json").is_file() else folder
 
 
 def _weights(folder: Path) -> Any:
     checkpoint = open_component(folder.name, folder)
-    rows = [
-        [name, list(checkpoint.shape(name)), _half_digest(checkpoint, name)]
+    return _described(checkpoint, settings_of(folder))
+
+
+def settings_of(folder: Path) -> Mapping[str, Any]:
+    """A component folder's config.json; {} without one. Raises E617 for a damaged one."""
+    return _settings(folder / "config.json")
+
+
+def _described(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Any:
+    """An encoder's tensors by name, and its settings. Versions of transformers differ in whether names begin with
+    `text_model.`, which therefore does not count."""
+    rows = sorted(
+        [name.removeprefix("text_model."), list(checkpoint.shape(name)), _half_digest(checkpoint, name)]
         for name in checkpoint.names()
         if checkpoint.dtype(name) in dtypes.EDITABLE
-    ]
-    config = _settings(folder / "config.json")
+    )
     inner = config.get("text_config", config)
     return [rows, {key: inner.get(key) for key in _MEANINGFUL}]
 

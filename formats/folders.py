@@ -124,6 +124,18 @@ def _notes(folder: Path, taken: str, used: set[str], names: Sequence[str]) -> tu
     return (f"{folder.name}: {taken} is taken; {', '.join(left[:4])}{more} beside it is neither read nor edited",)
 
 
+def beside(pipeline: Path) -> tuple[str, ...]:
+    """A note on weights that lie in the pipeline's own folder, for instance the same model as one LDM file: loaders of
+    single files take those, and an edit of the components does not reach them."""
+    files = [
+        p.name for p in _files(pipeline) if p.suffix in (".safetensors", *PICKLES) and not _ADAPTERS.search(p.name)
+    ]
+    if not files:
+        return ()
+    more = f" and {len(files) - 4} more" if len(files) > 4 else ""
+    return (f"{', '.join(files[:4])}{more} beside the components is neither read nor edited",)
+
+
 def _files(folder: Path) -> list[Path]:
     return [path for path in _children(folder) if path.is_file()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,19 @@ def _describe_factors(factors: Factors) -> dict[str, Any]:
 def describe_model(model: Model) -> dict[str, Any]:
     """The parts of a model: tensors, parameters, bytes, dtypes, files. Only headers are read."""
     readable = [n for n, p in model.components.items() if model.kind != "pipeline" or folders.has_safetensors(p)]
-    parts = {name: _describe_part(model.component(name)) for name in readable}
+    ldm = model.ldm_parts()
+    parts = {name: _describe_part(model.component(name)) for name in ldm or readable}
+    if ldm:
+        taken = {piece.name for part in ldm.values() for piece in part.values()}
+        whole = model.component()
+        rest = {name: tensor for name, tensor in whole.tensors.items() if name not in taken}
+        parts["others"] = _describe_part(replace(whole, tensors=rest))
     return {
         "model": model.place,
         "path": str(model.path),
-        "layout": model.kind,
+        "layout": f"LDM {model.kind}" if ldm else model.kind,
         "components": parts,
-        "unreadable": sorted(model.components.keys() - parts.keys()),
+        "unreadable": [] if ldm else sorted(model.components.keys() - parts.keys()),
     }
 
 

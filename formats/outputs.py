@@ -10,7 +10,7 @@ from pathlib import Path
 
 from editc.diagnostics import EditcError, fail
 from editc.formats import files, journal
-from editc.formats.places import demo_model, hub_cache
+from editc.formats.places import demo_model, in_hub_cache
 from editc.formats.plan import ApplyPlan
 
 
@@ -28,6 +28,8 @@ def check_free(plan: ApplyPlan, out: Path) -> None:
         raise _not_free(out, "a folder is in its way", "give the path of a new file, ending in .safetensors")
     if plan.model.kind == "file" and out.suffix != ".safetensors":
         raise _not_free(out, "the model is one file, and its copy must end in .safetensors", "add the ending")
+    if in_hub_cache(out.resolve()):
+        raise _not_free(out, "it lies in a hub cache, which only its own tools may write", "choose a path outside")
     if plan.model.kind != "file" and out.resolve().is_relative_to(plan.model.path):
         raise _not_free(out, "it lies inside the model itself", "choose a path beside the model")
 
@@ -38,7 +40,7 @@ def check_private(plan: ApplyPlan) -> None:
         raise _shared(plan.model.path, "it is part of the installed package")
     for file in sorted({target.tensor.file for target in plan.targets}):
         real = file.resolve()
-        if real.is_relative_to(hub_cache().resolve()) or (file.is_symlink() and "blobs" in real.parts):
+        if in_hub_cache(real) or in_hub_cache(file) or (file.is_symlink() and "blobs" in real.parts):
             raise _shared(file, "it belongs to a hub cache, whose files are shared and checked by their names")
         if real != file:
             raise _shared(file, f"it is reached through a link, and really is '{real}'")

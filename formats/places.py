@@ -49,10 +49,18 @@ def hub_cache() -> Path:
     """The folder in which huggingface_hub keeps models, by the same environment variables in the same order."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if os.environ.get(name):
-            return Path(os.environ[name]).expanduser()
+            return Path(os.path.expandvars(os.environ[name])).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
-    return Path(home).expanduser() / "hub"
+    return Path(os.path.expandvars(home)).expanduser() / "hub"
+
+
+def in_hub_cache(path: Path) -> bool:
+    """True for a real path in the hub cache, or in any folder laid out as one, wherever it is."""
+    laid_out = any(
+        parent.name in ("blobs", "snapshots") and parent.parent.name.startswith("models--") for parent in path.parents
+    )
+    return laid_out or path.is_relative_to(hub_cache().resolve())
 
 
 def _snapshot(repo: str, revision: str, place: str) -> Path:

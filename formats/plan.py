@@ -14,8 +14,8 @@ from typing import Literal
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats import journal
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
-from editc.formats.fingerprint import encoder_fingerprint
 from editc.formats.journal_record import Entry
+from editc.formats.ldm_encoder import fingerprint_of
 from editc.ir import Array, Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.records import stored_shape
@@ -169,7 +169,7 @@ def _misfits(delta: Delta, opened: Mapping[str, Checkpoint]) -> Iterator[Diagnos
             kinds.append(f"{site.name}: {checkpoint.dtype(site.name)}")
     n = len(delta.sites)
     if missing:
-        help_text = "is this the right component, and does the file use the diffusers or transformers names?"
+        help_text = "is this the right component, and are its names those of diffusers, transformers or LDM?"
         yield _many("E620", "target tensors are not in the model", missing, n, help_text)
     if shapes:
         yield _many("E621", "target tensors have another shape", shapes, n, "the delta is for another architecture")
@@ -220,7 +220,7 @@ def _raise_refused(targets: Sequence[Target], model: Model) -> None:
 
 def _encoder_of(model: Model, encoder: Callable[[], str] | str | None) -> str:
     if encoder is None:
-        return encoder_fingerprint(model)
+        return fingerprint_of(model)
     return encoder if isinstance(encoder, str) else encoder()
 
 

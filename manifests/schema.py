@@ -300,6 +300,7 @@ MANIFEST = Table(
             "editc:demo, a folder, a .safetensors file, or a hub id with optional @revision",
             required=True,
         ),
+        Field("encoder", Text(), "a folder or hub id with the text encoder of a model that is one file"),
         Field("edits", Edits(), "what to change", required=True),
         Field("preserve", Inner(PRESERVE), "what must stay"),
         Field(

@@ -63,7 +63,7 @@ STRANGERS: Mapping[str, str] = {
     "image embedding for a prompt, so a concept has no row of its own to edit; edit the prior's pipeline instead",
     "encoder_hid_proj.*": f"a UNet that projects its text rows first (Kolors, DeepFloyd IF), {_OTHER}",
     "*model.layers.*": f"a language model, {_OTHER}",
-    "*model.diffusion_model.*": f"a single-file checkpoint with LDM names, {_OTHER}",
+    "*model.diffusion_model.*": "a single-file checkpoint that is not of Stable Diffusion 1, 2 or XL",
     "temporal_transformer_blocks.*": f"a video model, {_OTHER}",
     "effnet_mapper.*": "Stable Cascade's decoder: it paints what its prior decided and has the concept from there; "
     "edit the prior's pipeline instead",

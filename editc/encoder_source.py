@@ -1,0 +1,128 @@
+"""Where a build's text encoder comes from: the model's folder, a folder that the manifest names, or the file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from editc import encoders
+from editc.diagnostics import EditcError, fail
+from editc.formats import ldm_encoder, places
+from editc.formats.checkpoint import Model, open_model
+from editc.formats.fingerprint import encoder_fingerprint, pipeline_of
+from editc.formats.ldm_encoder import Assembled
+from editc.ir import Family
+from editc.ports import Encoder, Weights
+from editc.request import Manifest
+
+_SETTINGS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "vocab_size",
+    "max_position_embeddings",
+    "hidden_act",
+    "layer_norm_eps",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A pipeline `folder` whose encoders are the model's, or else the encoder `inside` the model's own file; and the
+    fingerprint that both ways have."""
+
+    folder: Path
+    mark: str
+    inside: Assembled | None = None
+
+    def load(self, family: Family, weights: Weights) -> Mapping[str, Encoder]:
+        """The encoder of every stream of the family; `weights` are the edited component's. Raises E205 and E223."""
+        if self.inside is None:
+            return encoders.load_streams(self.folder, family.streams, self.mark, weights)
+        return {"text": loaded(self.inside, self.mark)}
+
+
+def source_of(manifest: Manifest, model: Model) -> Source:
+    """The encoders whose rows this model's cross-attention sees.
+
+    A pipeline folder has its own. A single file is completed by `encoder:`, or by the folders beside it: an LDM file
+    of SD 1 or 2 needs a tokenizer only, a UNet alone and SDXL need `text_encoder*` too.
+    Raises E220 (none can be had), E222 (not the model's own), E223 (settings unknown).
+    """
+    given = _given(manifest)
+    folder = pipeline_of(model) if given is None else given
+    inside = ldm_encoder.inner_parts(model)
+    if inside and not ldm_encoder.is_copy(model, folder):
+        return _in_file(model, folder, inside)
+    if model.kind != "pipeline":
+        _require(model, folder)
+    mark = encoder_fingerprint(open_model(folder))
+    if given is not None and model.kind == "pipeline":
+        _same(encoder_fingerprint(model), mark, given)
+    return Source(folder, mark)
+
+
+def loaded(found: Assembled, mark: str) -> encoders.ClipEncoder:
+    """The CLIP with these weights (in transformers' names) and settings; E223 if they do not fit together."""
+    import torch
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
+
+    with encoders.quiet():
+        model = CLIPTextModel(CLIPTextConfig(**{name: found.settings[name] for name in _SETTINGS}))
+        outer = "" if any(name.startswith("text_model.") for name in model.state_dict()) else "text_model."
+        weights = found.weights
+        state = {name.removeprefix(outer): torch.from_numpy(weights.read(name)).float() for name in weights.names()}
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            message = f"the text encoder in the file cannot be put together: {str(error).splitlines()[-1].strip()}"
+            raise fail("E223", message, help="name a whole diffusers pipeline as the model") from error
+        tokenizer = CLIPTokenizerFast.from_pretrained(found.words, local_files_only=True)
+    tokenizer.model_max_length = found.settings["max_position_embeddings"]
+    if found.pad is not None:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(found.pad)
+    return encoders.ClipEncoder(tokenizer, model.eval(), mark)
+
+
+def _given(manifest: Manifest) -> Path | None:
+    """The folder of `encoder:`, relative to the manifest first, then to where the command runs; or a hub id's."""
+    if manifest.encoder is None:
+        return None
+    beside = Path(manifest.source.name).parent / manifest.encoder
+    folder = places.locate(str(beside) if beside.exists() else manifest.encoder)
+    if not folder.is_dir():
+        raise _none("`encoder` names a file; it must be a folder", folder)
+    return folder
+
+
+def _in_file(model: Model, folder: Path, inside: tuple[str, ...]) -> Source:
+    if len(inside) > 1 and any((folder / part).is_dir() for part in inside):
+        message = f"the text encoders in '{folder}' are not those in the model's file"
+        raise fail("E222", message, place=str(model.path), help="name the folder of the model that the file is made of")
+    found = ldm_encoder.assemble(model, folder)
+    if found is None:
+        lacking = "a tokenizer" if len(inside) == 1 else "tokenizers and encoders as folders"
+        raise _none(f"the file holds its text encoder, but '{folder}' has not {lacking} to go with it", model.path)
+    return Source(folder, found.fingerprint(), found)
+
+
+def _require(model: Model, folder: Path) -> None:
+    for part in ("text_encoder", "tokenizer"):
+        if not (folder / part).is_dir():
+            raise _none(f"the model is weights alone, and '{folder}' has no `{part}` to go with them", model.path)
+
+
+def _same(own: str, given: str, folder: Path) -> None:
+    if own and own != given:
+        message = f"the text encoder in '{folder}' is not the model's own"
+        raise fail("E222", message, place=str(folder), help="leave `encoder` out: the model's folder has its encoder")
+
+
+def _none(message: str, place: Path) -> EditcError:
+    help_text = (
+        "name a diffusers folder or hub id of the same model with `encoder: FOLDER` in the manifest (for SD 1 and 2 "
+        "files its `tokenizer` is enough), or put these folders beside the file"
+    )
+    return fail("E220", message, place=str(place), help=help_text)

@@ -1,0 +1,119 @@
+"""Which parts of a model an LDM single file holds, and where each of their tensors is in it. Names only.
+
+    model.diffusion_model.*                  the UNet                          -> unet
+    cond_stage_model.transformer.*           SD 1's CLIP, in its own names     -> text_encoder
+    cond_stage_model.model.*                 SD 2's OpenCLIP                   -> text_encoder, less its last layer
+    conditioner.embedders.0.transformer.*    SDXL's CLIP                       -> text_encoder
+    conditioner.embedders.1.model.*          SDXL's OpenCLIP                   -> text_encoder_2
+
+The VAE, the noise schedule (`betas`, `alphas_cumprod`, ...) and the EMA copy of the UNet are in no part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from editc.formats import ldm_names
+
+UNET = "model.diffusion_model."
+EMA = "model_ema."
+
+_CLIP = (("cond_stage_model.transformer.", "text_encoder"), ("conditioner.embedders.0.transformer.", "text_encoder"))
+_OPEN_CLIP = (
+    ("cond_stage_model.model.", "text_encoder"),
+    ("conditioner.embedders.1.model.", "text_encoder_2"),
+    ("conditioner.embedders.0.model.", "text_encoder_2"),
+)
+_OPEN_CLIP_ENDS = {
+    "token_embedding.weight": "embeddings.token_embedding.weight",
+    "positional_embedding": "embeddings.position_embedding.weight",
+    "ln_final.weight": "final_layer_norm.weight",
+    "ln_final.bias": "final_layer_norm.bias",
+}
+_OPEN_CLIP_INNER = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "attn.out_proj": "self_attn.out_proj",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+_LAYER = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A tensor's place: the tensor `name` of the file, or the `index`-th of `of` equal parts of its rows."""
+
+    name: str
+    index: int = 0
+    of: int = 1
+
+
+def parts(names: Iterable[str]) -> dict[str, dict[str, Piece]]:
+    """Component -> its tensors' names in diffusers and transformers -> where they are; {} for a file of another kind.
+
+    A UNet alone may come without its prefix. Raises ValueError when the UNet's names contradict one another.
+    """
+    every = sorted(names)
+    prefix = next((p for p in (UNET, "") if ldm_names.is_ldm(n[len(p) :] for n in every if n.startswith(p))), None)
+    if prefix is None:
+        return {}
+    unet = ldm_names.to_diffusers(n[len(prefix) :] for n in every if n.startswith(prefix))
+    found = {"unet": {new: Piece(prefix + old) for old, new in unet.items()}}
+    for head, component in _CLIP:
+        inner = dict(_clip([n for n in every if n.startswith(head)], head))
+        found |= {component: inner} if inner else {}
+    for head, component in _OPEN_CLIP:
+        inner = dict(_open_clip([n[len(head) :] for n in every if n.startswith(head)], head))
+        found |= {component: inner} if inner else {}
+    return found
+
+
+def notes(names: Iterable[str]) -> tuple[str, ...]:
+    """What of the file an edit of its UNet does not reach though a loader may be told to read it."""
+    copies = sum(name.startswith(f"{EMA}diffusion_model") for name in names)
+    if not copies:
+        return ()
+    return (f"an EMA copy of the UNet ({copies} tensors, {EMA}*) is in the file and is neither read nor edited",)
+
+
+def is_open_clip(pieces: Mapping[str, Piece]) -> bool:
+    """True if a text encoder comes in OpenCLIP's names: then it pads with token 0 and uses the exact GELU."""
+    return any(piece.of > 1 for piece in pieces.values())
+
+
+def _clip(names: list[str], head: str) -> Iterator[tuple[str, Piece]]:
+    """The text model's own parameters; some exports leave `text_model.` out, others store buffers as well."""
+    for name in names:
+        inner = name[len(head) :].removeprefix("text_model.")
+        if inner.startswith(("embeddings.", "encoder.", "final_layer_norm.")) and inner.endswith(("weight", "bias")):
+            yield f"text_model.{inner}", Piece(name)
+
+
+def _open_clip(names: list[str], head: str) -> Iterator[tuple[str, Piece]]:
+    """SD 2 reads the last layer but one, and so its `text_encoder` in diffusers ends there; the last is left out.
+
+    OpenCLIP keeps the projections of queries, keys and values in one tensor, row under row. Its `text_projection` is
+    the transpose of transformers' and so is no piece of the file.
+    """
+    matched = {name: _LAYER.fullmatch(name) for name in names}
+    layers = [int(match[1]) for match in matched.values() if match]
+    dropped = max(layers, default=-1) if head.startswith("cond_stage_model.") else -1
+    for name, match in matched.items():
+        if match is None and name in _OPEN_CLIP_ENDS:
+            yield f"text_model.{_OPEN_CLIP_ENDS[name]}", Piece(head + name)
+        elif match is not None and int(match[1]) != dropped:
+            for leaf, piece in _layer(match[2], head + name):
+                yield f"text_model.encoder.layers.{match[1]}.{leaf}", piece
+
+
+def _layer(rest: str, name: str) -> Iterator[tuple[str, Piece]]:
+    if rest.startswith("attn.in_proj_"):
+        leaf = rest.removeprefix("attn.in_proj_")
+        yield from ((f"self_attn.{part}_proj.{leaf}", Piece(name, i, 3)) for i, part in enumerate("qkv"))
+        return
+    stem, _, leaf = rest.rpartition(".")
+    if stem in _OPEN_CLIP_INNER:
+        yield f"{_OPEN_CLIP_INNER[stem]}.{leaf}", Piece(name)
