@@ -25,7 +25,7 @@ LEVELS = (
     ("editc.passes", "editc.formats"),
     ("editc.report_plots", "editc.report_words"),
     ("editc.report_page",),
-    ("editc.session", "editc.pipeline", "editc.recheck", "editc.report"),
+    ("editc.session", "editc.pipeline", "editc.recheck", "editc.report", "editc.proposal"),
     ("editc.api",),
     ("editc.show", "editc.terminal"),
     ("editc.cli",),

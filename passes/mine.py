@@ -1,0 +1,106 @@
+"""Mining: which other names the text encoder reads as a concept, found among the words of a corpus."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from editc.ir import Array
+from editc.passes.corpus import mentions
+from editc.passes.phrases import last_subject, spoken
+from editc.ports import Encoder
+
+SLACK = 0.05
+"""A phrase must beat each of its own words by this much, or it says no more than the word: `purple disc` by `disc`."""
+COMPOUND = 3
+"""A word always followed by the same one, this many times or more, is half of a name: `love` of `love symbol`."""
+ALIKE = 0.9
+"""From this score on a candidate is another name of the concept: on the demo model the other names of its 21 objects
+score 0.94 and more, and no other word above 0.82."""
+_SMALL_WORDS = """
+a an the this that these those some any no of on in at by to from with without over under into near beside behind
+between before after and or but as for is are was were be been it its his her their very
+"""
+FUNCTION_WORDS = frozenset(_SMALL_WORDS.split())
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Another name, and how near the encoder reads it to the concept: a cosine, 1 for the same thing."""
+
+    name: str
+    score: float
+
+
+def candidates(prompts: Iterable[str]) -> tuple[str, ...]:
+    """The distinct words and two-word phrases of `prompts`, lower case, in the order of their first appearance.
+
+    Function words are left out, and so are phrases that hold one or cross a comma or another mark. A word that is
+    only ever the first half of one phrase is left out in favour of the phrase.
+    """
+    runs = [run for prompt in prompts for run in _runs(prompt)]
+    words = Counter(word for run in runs for word in run)
+    pairs = Counter(pair for run in runs for pair in pairwise(run))
+    bound = {first for (first, _), count in pairs.items() if count >= COMPOUND and count == words[first]}
+    phrases = [" ".join(pair) for pair in pairs if pair[1] not in bound]
+    return (*(word for word in words if word not in bound), *phrases)
+
+
+def neighbours(
+    encoder: Encoder, concept: str, candidates: Sequence[str], contexts: Sequence[str], most: int
+) -> tuple[Neighbour, ...]:
+    """The `most` candidates that the encoder reads most like `concept`, best first, ties in the order of names.
+
+    A name's signal in a context is the mean of the rows after its last word (end of text and padding, which have seen
+    the whole prompt), less the mean of that over all candidates. The score is the cosine between two names' signals,
+    over all contexts together. The mean is what makes it a measure: give some dozens of candidates or more.
+
+    A phrase that holds the concept, or a word of its own that scores as well, is not another name and is left out.
+    """
+    names = list(dict.fromkeys([concept, *(name for name in candidates if name.casefold() != concept.casefold())]))
+    dots, sizes = np.zeros(len(names)), np.zeros(len(names))
+    for context in contexts:
+        signals = np.array([_after(rows) for rows in _encoded(encoder, context, names)])
+        signals -= signals.mean(axis=0)
+        dots += signals @ signals[0]
+        sizes += np.sum(signals**2, axis=1)
+    whole = np.sqrt(sizes * sizes[0])
+    scores = dict(zip(names, np.divide(dots, whole, out=np.zeros_like(dots), where=whole > 0).tolist(), strict=True))
+    ranked = sorted(scores, key=lambda name: (-scores[name], name))
+    other = (name for name in ranked if not mentions(name, concept) and not _outdone(name, scores))
+    return tuple(Neighbour(name, scores[name]) for name, _ in zip(other, range(most), strict=False))
+
+
+def _encoded(encoder: Encoder, context: str, names: Sequence[str], batch: int = 256) -> Iterator[tuple[Array, int]]:
+    """Each name's rows (t, d) in the context, and the number of the first row after its text; few in memory at once."""
+    for start in range(0, len(names), batch):
+        for encoded in encoder.encode([spoken(context, name) for name in names[start : start + batch]]):
+            yield encoded.rows, last_subject(encoded) + 1
+
+
+def _after(found: tuple[Array, int]) -> Array:
+    """The mean row after the text, (d,); of a prompt that fills the encoder to its end, the last row."""
+    rows, first = found
+    return np.asarray(rows[min(first, len(rows) - 1) :].mean(axis=0))
+
+
+def _outdone(name: str, scores: dict[str, float]) -> bool:
+    words = name.split()
+    return len(words) > 1 and any(scores.get(word, -1.0) >= scores[name] - SLACK for word in words)
+
+
+def _runs(prompt: str) -> Iterator[list[str]]:
+    """Stretches of words with no mark or function word between them."""
+    marked = "".join(c if c.isalnum() or c in "'-" or c.isspace() else " , " for c in prompt.lower())
+    run: list[str] = []
+    for word in (part.strip("'-") for part in [*marked.split(), ","]):
+        if word in FUNCTION_WORDS or not any(c.isalnum() for c in word):
+            if run:
+                yield run
+            run = []
+        else:
+            run.append(word)
