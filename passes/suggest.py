@@ -136,13 +136,13 @@ def _one(
 ) -> Suggestion:
     encoder = ctx.encoder.inner if isinstance(ctx.encoder, Remembering) else ctx.encoder
     assert encoder is not None
-    contexts = _few(request.contexts or plan.manifest.contexts or plan.family.contexts)
+    contexts = few(request.contexts or plan.manifest.contexts or plan.family.contexts)
     near = mine.neighbours(encoder, request.concept, found, contexts, MINED)
     edited = {name.casefold() for one in plan.manifest.edits for name in one.names}
     names = other_names([one for one in near if one.name.casefold() not in edited])
     own = edited | {one.name.casefold() for one in (*names.sure, *names.doubtful)}
     rest = [one for one in near if one.name.casefold() not in own and (given or " " not in one.name)]
-    spread = [name for name in _few(found, SPREAD) if given or " " not in name]
+    spread = [name for name in few(found, SPREAD) if given or " " not in name]
     aims = [request.to] if request.to is not None else []
     kept = [*plan.manifest.preserve.concepts, *(one.name for one in rest if one.score >= RELATED)]
     signals = Signals.of(encoder, [request.concept, *aims, "", *kept, *spread], contexts)
@@ -176,7 +176,7 @@ def _spoken(request: Request, names: Names) -> Request:
     return replace(request, also=(*request.also, *(one.name for one in names.sure)))
 
 
-def _few(items: Sequence[str], most: int = CONTEXTS) -> list[str]:
+def few(items: Sequence[str], most: int = CONTEXTS) -> list[str]:
     """At most `most` of them, evenly picked, the first among them."""
     step = -(-len(items) // most)
     return list(items[::step])
@@ -193,7 +193,7 @@ def _apart(signals: Signals, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _trials(bench: Bench, request: Request, near: Sequence[str]) -> tuple[Trial, ...]:
-    """Every target tried, best first: those that erase before those that do not, named ones before the neutral, then by cost."""
+    """Every target tried, best first, as `Trial.rank` has it."""
     if request.kind == "moderate":
         return (bench.as_it_stands(),)
     given = [] if request.to is None else [request.to]

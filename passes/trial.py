@@ -1,4 +1,4 @@
-"""One edit solved with one target, at the weight of what is kept that just erases: what it costs the neighbours."""
+"""One edit solved with one target, at a weight of what is kept that erases: what it costs the neighbours."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ GONE = 0.65
 """A concept that moves so far, in parts of what sets it apart, is gone from pictures (docs/suggest.md)."""
 AT_RISK = 0.5
 """A name that moves more may be lost from pictures (docs/suggest.md)."""
-FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Weights of what is kept that are tried, times the manifest's own or the default."""
+SURE = 1.1
+"""A concept that moves so far is gone whatever its target: needed before what is kept is given more weight."""
+LOWER, HIGHER = (0.5, 0.25, 0.125), (2.0, 4.0, 8.0)
+"""Weights of what is kept that are tried beside the manifest's own or the default, in multiples of it."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,22 @@ class Bench:
     gram: Array
 
     def aimed(self, to: str) -> Trial:
-        """The edit with that target, at the largest weight that still erases it, or at the smallest if none does."""
+        """The edit with that target, at the weight nearest the usual at which it erases and puts no name at risk.
+
+        The weight falls only until the concept is gone, and rises only while it is surely gone.
+        """
         problem = self._problem(replace(self.request, kind="erase", to=to, toward=()))
-        low, high = 0, len(FACTORS)
-        best = self._trial(problem, to, FACTORS[0])
-        while high - low > 1 and best.gone:
-            middle = (low + high) // 2
-            trial = self._trial(problem, to, FACTORS[middle])
-            low, high, best = (middle, high, trial) if trial.gone else (low, middle, best)
+        best = self._trial(problem, to, 1.0)
+        if not best.gone:
+            lower = (self._trial(problem, to, factor) for factor in LOWER)
+            return next((one for one in lower if one.gone), best)
+        for factor in HIGHER if not best.safe else ():
+            trial = self._trial(problem, to, factor)
+            if trial.own < SURE:
+                break
+            best = trial
+            if best.safe:
+                break
         return best
 
     def as_it_stands(self) -> Trial:

@@ -77,11 +77,13 @@ def _fit(columns: Array, signal: Array) -> Array:
     return np.asarray(nnls(columns, signal)[0])
 
 
-def _told(
-    chosen: list[int], weights: Array, units: Array, lengths: Array, signal: Array, rest: float
-) -> Decomposition:
+def _told(chosen: list[int], weights: Array, units: Array, lengths: Array, signal: Array, rest: float) -> Decomposition:
     size = float(np.linalg.norm(signal))
-    kept = [(int(i), float(w), float(w * (units[:, i] @ signal)) / size**2) for i, w in zip(chosen, weights) if w > 0]
+    kept = [
+        (int(i), float(w), float(w * (units[:, i] @ signal)) / size**2)
+        for i, w in zip(chosen, weights, strict=True)
+        if w > 0
+    ]
     kept.sort(key=lambda one: (-one[2], one[0]))
     places = [i for i, _, _ in kept]
     return Decomposition(
