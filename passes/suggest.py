@@ -121,38 +121,62 @@ def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequenc
     if len(found) < FEWEST:
         raise EditcError(_too_few(plan, len(found), bool(dictionary)))
     cached = replace(ctx, encoder=Remembering(ctx.encoder), painter=None, detector=None)
-    gram = _gram(plan, ctx)
-    return tuple(_one(plan, request, cached, corpus, found, bool(dictionary), gram) for request in manifest.edits)
+    mined = _mined(plan, ctx.encoder, found)
+    edited = {name.casefold() for one in manifest.edits for name in one.names}
+    edited |= {one.name.casefold() for _, names in mined for one in (*names.sure, *names.doubtful)}
+    pool = list(dictionary) or [name for name in found if " " not in name]
+    gram, suggestions = _gram(plan, ctx), []
+    for request, (near, names) in zip(manifest.edits, mined, strict=True):
+        kept = _kept(plan, near, edited, pool)
+        signals = Signals.of(ctx.encoder, _every(plan, request, kept, pool), _contexts(plan, request))
+        apart = _apart(signals, kept)
+        bench = Bench(plan, _spoken(request, names), cached, corpus, signals, apart, gram)
+        suggestions.append(_one(bench, request, names, edited))
+    return tuple(suggestions)
+
+
+def _mined(plan: Plan, encoder: Encoder, found: Sequence[str]) -> list[tuple[tuple[Neighbour, ...], Names]]:
+    """Each edit's neighbours, and its other names: none that the manifest uses otherwise, and none for two edits."""
+    manifest, mined = plan.manifest, []
+    taken = {name.casefold() for one in manifest.edits for name in (*one.names, one.to or "", *dict(one.toward))}
+    taken |= {name.casefold() for name in manifest.preserve.concepts}
+    for request in manifest.edits:
+        near = mine.neighbours(encoder, request.concept, found, _contexts(plan, request), MINED)
+        names = other_names([one for one in near if one.name.casefold() not in taken])
+        taken |= {one.name.casefold() for one in names.sure}
+        mined.append((near, names))
+    return mined
+
+
+def _contexts(plan: Plan, request: Request) -> list[str]:
+    return few(request.contexts or plan.manifest.contexts or plan.family.contexts)
 
 
 def _gram(plan: Plan, ctx: Context) -> Array:
     """sum_l W_l^T W_l over the sites, read once for all trials."""
-    weights = SiteWeights(ctx.weights, plan.sites)
-    return np.asarray(np.sum([W.T @ W for W in weights], axis=0))
+    return np.asarray(np.sum([W.T @ W for W in SiteWeights(ctx.weights, plan.sites)], axis=0))
 
 
-def _one(
-    plan: Plan, request: Request, ctx: Context, corpus: Sequence[str], found: Sequence[str], given: bool, gram: Array
-) -> Suggestion:
-    encoder = ctx.encoder.inner if isinstance(ctx.encoder, Remembering) else ctx.encoder
-    assert encoder is not None
-    contexts = few(request.contexts or plan.manifest.contexts or plan.family.contexts)
-    near = mine.neighbours(encoder, request.concept, found, contexts, MINED)
-    edited = {name.casefold() for one in plan.manifest.edits for name in one.names}
-    names = other_names([one for one in near if one.name.casefold() not in edited])
-    own = edited | {one.name.casefold() for one in (*names.sure, *names.doubtful)}
-    rest = [one for one in near if one.name.casefold() not in own and (given or " " not in one.name)]
-    spread = [name for name in few(found, SPREAD) if given or " " not in name]
+def _kept(plan: Plan, near: Sequence[Neighbour], edited: set[str], pool: Sequence[str]) -> list[str]:
+    """The names whose movement counts: preserved by name, or neighbours; nearest first after the preserved."""
+    known = {*pool, *plan.manifest.preserve.concepts}
+    names = [one.name for one in near if one.score >= RELATED and one.name in known]
+    return [n for n in dict.fromkeys([*plan.manifest.preserve.concepts, *names]) if n.casefold() not in edited]
+
+
+def _every(plan: Plan, request: Request, kept: Sequence[str], pool: Sequence[str]) -> list[str]:
+    """All names that signals are needed of."""
     aims = [request.to] if request.to is not None else []
-    kept = [*plan.manifest.preserve.concepts, *(one.name for one in rest if one.score >= RELATED)]
-    signals = Signals.of(encoder, [request.concept, *aims, "", *kept, *spread], contexts)
-    apart = _apart(signals, [name for name in kept if name.casefold() not in own])
-    bench = Bench(plan, _spoken(request, names), ctx, corpus, signals, apart, gram)
-    trials = _trials(bench, request, [one.name for one in rest if one.name in apart][:TRIED])
-    ingredients, made = _ingredients(signals, request.concept, own)
+    return [request.concept, *aims, plan.family.neutral, *kept, *few(pool, SPREAD)]
+
+
+def _one(bench: Bench, request: Request, names: Names, edited: set[str]) -> Suggestion:
+    near = sorted(bench.watched, key=lambda name: (-bench.signals.cosine(request.concept, name), name))
+    trials = _trials(bench, request, near[:TRIED])
+    ingredients, made = _ingredients(bench.signals, request.concept, edited)
     first = Suggestion(request, names, ingredients, made, trials, (), None)
-    preserve = tuple(one for one in first.best.moved if one.name != first.best.to)[:LISTED]
-    return replace(first, preserve=preserve, listed=_listed(bench, first.best, preserve))
+    moved = tuple(one for one in first.best.moved if one.name != first.best.to)[:LISTED]
+    return replace(first, preserve=moved, listed=_listed(bench, first.best, moved))
 
 
 def other_names(near: Sequence[Neighbour]) -> Names:
@@ -172,7 +196,9 @@ def other_names(near: Sequence[Neighbour]) -> Names:
 
 
 def _spoken(request: Request, names: Names) -> Request:
-    """The request with the sure names listed."""
+    """The request with the sure names listed; `moderate` takes none."""
+    if request.kind == "moderate":
+        return request
     return replace(request, also=(*request.also, *(one.name for one in names.sure)))
 
 

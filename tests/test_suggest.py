@@ -122,11 +122,11 @@ def test_amend_changes_what_it_is_told_and_nothing_else() -> None:
         'editc: 1\nmodel: m\nseed: 7\nedits:\n  - erase: "no"\n    strength: 1e-1\n'
         "  - replace: {from: Milo, to: yes}\n    scale: 2\npreserve: {prompts: [' a', \"null\"]}\n"
     )
-    changes = Amendment({0: {"also": ["yes", "1.0", "a: b"], "to": "off"}, 1: {"also": ["x"]}}, {"weight": 6.0})
+    changes = Amendment({0: {"also": ["~", "1.0", "a: b"], "to": "off"}, 1: {"also": ["x"]}}, {"weight": 6.0})
     before, _ = decode(Source("m", text))
     after, found = decode(Source("m", amend(text, changes)))
     assert before is not None and after is not None, found
-    assert after.edits[0].concept == "no" and after.edits[0].also == ("yes", "1.0", "a: b")
+    assert after.edits[0].concept == "no" and after.edits[0].also == ("~", "1.0", "a: b")
     assert after.edits[0].to == "off" and after.edits[0].strength == 0.1
     assert after.edits[1].also == ("x",) and after.edits[1].to == "yes" and after.edits[1].scale == 2
     assert after.preserve.weight == 6.0 and after.preserve.prompts == before.preserve.prompts
@@ -198,6 +198,16 @@ def test_a_method_whose_edit_is_not_shared_is_refused(folder: Path) -> None:
     with pytest.raises(EditcError) as error:
         api.suggest(folder / "tensor.yaml", folder / "names.txt")
     assert codes(error) == ["E341"]
+
+
+def test_edits_of_one_manifest_take_nothing_from_each_other(folder: Path) -> None:
+    """What is proposed for two edits together is sound: no name is edited twice, no target is erased."""
+    (folder / "two.yaml").write_text(PLAIN + "  - erase: square\n  - replace: {from: heart, to: cat}\n")
+    made = api.suggest(folder / "two.yaml", folder / "names.txt")
+    (folder / "two-out.yaml").write_text(made.text)
+    checked = api.check(folder / "two-out.yaml")
+    assert not checked.diagnostics and checked.manifest is not None
+    assert checked.manifest.edits[1].also == ("box",) and checked.manifest.edits[2].to == "cat"
 
 
 def test_moderate_is_looked_at_as_it_stands(folder: Path) -> None:
