@@ -111,10 +111,11 @@ def suggest(
     kept goes beside it where the manifest names nothing. Raises EditcError.
     """
     from editc import proposal
+    from editc.manifests.dictionary import names_in
     from editc.passes.suggest import suggest as find
 
     manifest, plan, ctx, corpus = _opened(path, write, progress)
-    found = find(plan, ctx, corpus, () if dictionary is None else session.names_in(dictionary))
+    found = find(plan, ctx, corpus, () if dictionary is None else names_in(dictionary))
     kept = None if write is None else f"{write.stem}.kept.txt"
     made = proposal.propose(manifest, found, kept)
     return made if write is None else _put(made, write, corpus)
@@ -125,12 +126,11 @@ def _opened(
 ) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
     """What suggest works on; E171 before any work when the place to write to is taken."""
     from editc import registry
+    from editc.manifests.amend import free
     from editc.passes.locate import Locate
 
-    for place in [] if write is None else [write, write.with_name(f"{write.stem}.kept.txt")]:
-        if place.exists():
-            help_ = "name another file: suggest replaces nothing"
-            raise fail("E171", "there is a file already", place=str(place), help=help_)
+    if write is not None:
+        free(write, write.with_name(f"{write.stem}.kept.txt"))
     manifest, found = read(path)
     if manifest is None:
         raise EditcError(*found)

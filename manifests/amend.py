@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 import yaml
+
+from editc.diagnostics import fail
 
 Value: TypeAlias = str | float | Sequence[str]
 
@@ -18,6 +21,13 @@ class Amendment:
 
     edits: Mapping[int, Mapping[str, Value]] = field(default_factory=dict)
     preserve: Mapping[str, Value] = field(default_factory=dict)
+
+
+def free(*paths: Path) -> None:
+    """Raises E171 for the first of `paths` that is taken: what was written by hand is not replaced."""
+    for path in paths:
+        if path.exists():
+            raise fail("E171", "there is a file already", place=str(path), help="name another: suggest replaces none")
 
 
 def amend(text: str, changes: Amendment) -> str:
