@@ -22,7 +22,8 @@ from editc.formats.status import Status
 from editc.formats.status import status as find_status
 from editc.ir import Delta, Family, Plan, Verified
 from editc.manifests.decode import read
-from editc.ports import Progress
+from editc.ports import Context, Progress
+from editc.proposal import Proposal
 from editc.request import Manifest
 
 DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
@@ -97,6 +98,60 @@ def build(
     if delta is not None and after is not None and not after(emit.name, delta):
         return None
     return _written(Built(verified, delta, broken, (*found, *warnings(verified)), ()), out)
+
+
+def suggest(
+    path: Path, dictionary: Path | None = None, write: Path | None = None, progress: Progress | None = None
+) -> Proposal:
+    """Other names, targets and what to preserve for each edit of a manifest, from its text encoder and the solver.
+
+    `dictionary` has one name a line, to compare with; `write` is a new file for the manifest as proposed, and what is
+    kept goes beside it where the manifest names nothing. Raises EditcError.
+    """
+    from editc import proposal
+    from editc.manifests.dictionary import names_in
+    from editc.passes.suggest import suggest as find
+
+    manifest, plan, ctx, corpus = _opened(path, write, progress)
+    found = find(plan, ctx, corpus, () if dictionary is None else names_in(dictionary))
+    kept = None if write is None else f"{write.stem}.kept.txt"
+    made = proposal.propose(manifest, found, kept)
+    return made if write is None else _put(made, write, corpus)
+
+
+def _opened(
+    path: Path, write: Path | None, progress: Progress | None
+) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
+    """What suggest works on; E171 before any work when the place to write to is taken."""
+    from editc import registry
+    from editc.manifests.amend import free
+    from editc.passes.locate import Locate
+
+    if write is not None:
+        free(write, write.with_name(f"{write.stem}.kept.txt"))
+    manifest, found = read(path)
+    if manifest is None:
+        raise EditcError(*found)
+    manifest = replace(manifest, pictures=None)
+    model = session.model_of(manifest)
+    ctx = session.build_context(manifest, model, progress)
+    families = tuple(registry.resolve("family", name) for name in registry.names("family"))
+    return manifest, Locate(families)(manifest, ctx), ctx, session.corpus_of(model)
+
+
+def _put(made: Proposal, write: Path, corpus: Sequence[str]) -> Proposal:
+    """Writes the manifest, and the prompts that it keeps where it names them as a file."""
+    from editc.formats.files import guarded, replace_file
+
+    kept = write.with_name(f"{write.stem}.kept.txt")
+    files = {write: made.text}
+    if kept.name in made.text:
+        files[kept] = "\n".join(corpus) + "\n"
+    for place, text in files.items():
+        with guarded(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(place, text.encode())
+    return replace(made, files=tuple(files))
 
 
 def _noting(seen: list[str], after: Callable[[str, Any], bool] | None) -> Callable[[str, Any], bool]:

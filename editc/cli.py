@@ -72,6 +72,19 @@ def build(
 
 
 @cli.command()
+@click.argument("manifest", type=PATH)
+@click.option("--dictionary", type=PATH, metavar="FILE", help="Names to compare with, one a line.")
+@click.option("--write", type=PATH, metavar="PATH", help="Write the manifest as proposed to a new file.")
+@as_json
+def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: bool) -> int:
+    """Propose other names, a target and what to preserve for each edit, with reasons; paints nothing."""
+    from editc import api, proposal, show
+
+    found = api.suggest(manifest, dictionary, write, terminal.progress)
+    return terminal.answer(show.suggested(found), proposal.warnings(found), json_)
+
+
+@cli.command()
 @click.argument("delta", nargs=-1, required=True, type=PATH)
 @click.option("--to", "model", required=True, metavar="MODEL", help="Folder, .safetensors file, hub id or editc:demo.")
 @click.option("--out", type=PATH, help="Write the edited model here.")

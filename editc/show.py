@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from editc.formats.apply import Applied, ApplyPlan, Reverted
     from editc.formats.status import Status
     from editc.ir import Claim
+    from editc.proposal import Proposal
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,13 @@ def built(made: Built | None) -> Shown:
         "files": [str(path) for path in made.files],
     }
     return Shown("\n".join(lines), data)
+
+
+def suggested(found: Proposal) -> Shown:
+    """What the manifest could say, with reasons."""
+    from editc import proposal
+
+    return Shown(proposal.as_text(found), proposal.as_json(found))
 
 
 def verified(again: Again) -> Shown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from hashlib import sha256
@@ -81,14 +81,21 @@ def tally(
     With a cache it is computed once for a `mark` (which says all that the rows hang on) and a list, and is the same bit
     for bit when it comes from there.
     """
+    return _unpacked(remembered(listed, which, lambda: _packed(_computed(listed, encoder, which)), cache, mark))
+
+
+def remembered(
+    listed: Sequence[str], what: str, compute: Callable[[], Mapping[str, Array]], cache: Cache | None, mark: str
+) -> Mapping[str, Array]:
+    """What `compute` makes of these prompts, from the cache where it is there; `what` names the computation."""
     if cache is None or not mark:
-        return _unpacked(_packed(_computed(listed, encoder, which)))
-    key = _key(listed, mark, which)
+        return compute()
+    key = _key(listed, mark, what)
     kept = cache.get(key)
     if kept is None:
-        kept = _packed(_computed(listed, encoder, which))
+        kept = compute()
         cache.put(key, kept)
-    return _unpacked(kept)
+    return kept
 
 
 def single_rows(listed: Sequence[str], encoder: Encoder, which: Which = "all") -> Array:
@@ -123,10 +130,10 @@ def _unpacked(arrays: Mapping[str, Array]) -> Tally:
     return Tally(np.array(arrays["rows"], np.float64, order="C"), count, prompts)
 
 
-def _key(listed: Sequence[str], mark: str, which: Which) -> str:
+def _key(listed: Sequence[str], mark: str, what: str) -> str:
     """sha256 over the encoder and every prompt, each with its length before it."""
     told = sha256()
-    for part in (LAYOUT, which, mark, *listed):
+    for part in (LAYOUT, what, mark, *listed):
         data = part.encode("utf-8", "surrogatepass")
         told.update(len(data).to_bytes(8, "little") + data)
     return told.hexdigest()

@@ -62,7 +62,7 @@ class Derive:
         kept, square = Keeping(plan, streams, listed, ctx.cache).kept(isinstance(chosen(plan)[1], Retaining))
         _check_width(plan, sites, blocks[0].keys.shape[0])
         ridge = ALIGNED_RIDGE * square if rule == "aligned" else PUBLISHED_RIDGE[rule]
-        watched = watch(plan, kept, [one.encoder for one in streams])
+        watched = watch(plan, kept, streams, ctx.cache)
         return System(blocks, kept, SiteWeights(ctx.weights, sites), ridge, watch=watched)
 
     def _mined(self, plan: Plan, encoder: Encoder) -> Plan:

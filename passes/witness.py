@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from editc.ir import Array, Kept, Plan, Watch, Witness
 from editc.numerics.trust import Ball
-from editc.passes import keys
+from editc.passes import corpus, keys
 from editc.passes.columns import aims, needed
 from editc.passes.phrases import Book, UnspokenError
-from editc.ports import Encoder
+from editc.passes.streams import Reader
+from editc.ports import Cache, Encoder
 from editc.request import Request
 
 ALIKE = 1e-3
@@ -22,45 +23,55 @@ MEASURED = 128
 """Prompts over which a ball is measured where no norm gives it."""
 
 
-def watch(plan: Plan, kept: Kept, encoders: Sequence[Encoder]) -> Watch | None:
+def watch(plan: Plan, kept: Kept, streams: Sequence[Reader], cache: Cache | None = None) -> Watch | None:
     """The sentences of every concept that is erased or replaced; None when there is nothing to certify.
 
     They are the concept in its contexts whatever key rule the edit has: a concept is not gone from a prompt because
     the row that was edited is. Rows of several encoders after one another (SD 3) lie in several sets: not certified.
     """
-    if len(encoders) > 1:
+    if len(streams) > 1:
         return None
-    (encoder,) = encoders
+    encoder = streams[0].encoder
     requests = [request for request in plan.manifest.edits if request.kind != "moderate"]
     found = tuple(one for request in requests for one in _sentences(plan, request, encoder))
     balls = encoder.bounds()
     if not found or not balls:
         return None
-    seen = [one for witness in found for one in (witness.keys, witness.targets)]
+    seen = sizes(balls, [one for witness in found for one in (witness.keys, witness.targets)])
     if any(np.isinf(ball.radius) for ball in balls):
-        seen += _moving(kept, encoder)
+        listed = kept.origin[:MEASURED]
+        made = corpus.remembered(
+            listed, "sizes", lambda: {"sizes": sizes(balls, _moving(kept, listed, encoder))}, cache, streams[0].mark
+        )
+        seen = np.maximum(seen, made["sizes"])
     return Watch(found, measured(balls, seen))
 
 
-def _moving(kept: Kept, encoder: Encoder) -> Iterator[Array]:
-    """The rows (d, t) of the first prompts kept, without those that begin every prompt alike: BOS is an outlier."""
+def sizes(balls: Sequence[Ball], rows: Iterable[Array]) -> Array:
+    """For each ball the greatest |u| (balls,) that rows (d, n each) have."""
+    ends = np.cumsum([len(ball.gamma) for ball in balls])
+    found = np.zeros(len(balls))
+    for part in rows:
+        for index, (end, ball) in enumerate(zip(ends, balls, strict=True)):
+            u = (part[end - len(ball.gamma) : end] - ball.beta[:, None]) / ball.gamma[:, None]
+            found[index] = max(found[index], np.linalg.norm(u, axis=0).max(initial=0.0))
+    return found
+
+
+def measured(balls: Sequence[Ball], seen: Array) -> tuple[Ball, ...]:
+    """`balls` with each radius that is not known set to the greatest seen: no proof."""
+    return tuple(
+        replace(ball, radius=float(size), proven=False) if np.isinf(ball.radius) else ball
+        for ball, size in zip(balls, seen, strict=True)
+    )
+
+
+def _moving(kept: Kept, listed: Sequence[str], encoder: Encoder) -> Iterator[Array]:
+    """The rows (d, t) of prompts, without those that begin every prompt alike: BOS is an outlier."""
     bos = kept.empty[:, :1]
-    for encoded in encoder.encode(kept.origin[:MEASURED]):
+    for encoded in encoder.encode(listed):
         rows = encoded.rows.T
         yield rows[:, np.abs(rows - bos).max(axis=0) > ALIKE * np.abs(bos).max()]
-
-
-def measured(balls: Sequence[Ball], rows: Sequence[Array]) -> tuple[Ball, ...]:
-    """`balls` with each radius that is not known set to the greatest that `rows` (d, n each) have: no proof."""
-    done, start = [], 0
-    for ball in balls:
-        run = slice(start, start + len(ball.gamma))
-        start = run.stop
-        if np.isinf(ball.radius):
-            sizes = [np.linalg.norm((part[run] - ball.beta[:, None]) / ball.gamma[:, None], axis=0) for part in rows]
-            ball = replace(ball, radius=float(np.concatenate(sizes).max()), proven=False)
-        done.append(ball)
-    return tuple(done)
 
 
 def _sentences(plan: Plan, request: Request, encoder: Encoder) -> Iterator[Witness]:

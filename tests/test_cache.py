@@ -123,14 +123,14 @@ def test_rules_share_one_entry_of_the_corpus() -> None:
 )
 def test_another_corpus_encoder_or_choice_is_another_entry(listed: Any, mark: str, which: Any) -> None:
     cache, encoder = Memory(), Counting(mark)
-    corpus.tally(PROMPTS[:10], Counting(), cache)
-    corpus.tally(listed, encoder, cache, which)
+    corpus.tally(PROMPTS[:10], Counting(), cache, mark=Counting().fingerprint())
+    corpus.tally(listed, encoder, cache, which, encoder.fingerprint())
     assert len(cache.held) == 2 and encoder.asked
 
 
-def test_an_encoder_without_a_fingerprint_is_not_cached() -> None:
+def test_an_encoder_without_a_mark_is_not_cached() -> None:
     cache = Memory()
-    corpus.tally(PROMPTS, Counting(""), cache)
+    corpus.tally(PROMPTS, Counting(""), cache, mark="")
     assert not cache.held
 
 

@@ -67,8 +67,9 @@ def problem(encoder: Encoder) -> System:
     """Circle and disc to square on the demo model's encoder, with some of its prompts kept."""
     lines = [line for line in (MODEL / "prompts.txt").read_text().splitlines() if line][:120]
     kept = encoder.encode([line for line in lines if not corpus.mentions(line, "circle")])
-    found = corpus.kept(3 * corpus.mean_moment(kept), kept, kept[0])
-    return System((block(encoder, FITTED),), found, (), 0.01 * float(np.mean(found.rows**2)))
+    tally = corpus.tally_of(kept)
+    found = Kept(3 * tally.total / tally.count, tally.rows, kept[0].rows.T, (), tally.count)
+    return System((block(encoder, FITTED),), found, (), 0.01 * tally.square)
 
 
 def block(encoder: Encoder, contexts: Sequence[str]) -> Block:

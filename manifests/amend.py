@@ -1,0 +1,74 @@
+"""A manifest with some of its fields changed, as text that reads back: through YAML's nodes, so that no value is
+touched that was not asked for. Comments are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import yaml
+
+from editc.diagnostics import fail
+
+Value: TypeAlias = str | float | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Amendment:
+    """What to set: `edits` by the number of the edit, `preserve` in its block."""
+
+    edits: Mapping[int, Mapping[str, Value]] = field(default_factory=dict)
+    preserve: Mapping[str, Value] = field(default_factory=dict)
+
+
+def free(*paths: Path) -> None:
+    """Raises E171 for the first of `paths` that is taken: what was written by hand is not replaced."""
+    for path in paths:
+        if path.exists():
+            raise fail("E171", "there is a file already", place=str(path), help="name another: suggest replaces none")
+
+
+def amend(text: str, changes: Amendment) -> str:
+    """The text of a sound manifest with the changes made; lists and numbers in place of what was there."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    assert isinstance(root, yaml.MappingNode)
+    edits = _get(root, "edits")
+    assert isinstance(edits, yaml.SequenceNode)
+    for index, values in changes.edits.items():
+        block = edits.value[index]
+        inner = _get(block, "replace")
+        for name, value in values.items():
+            _set(inner if isinstance(inner, yaml.MappingNode) else block, name, value)
+    if changes.preserve:
+        preserve = _get(root, "preserve")
+        if not isinstance(preserve, yaml.MappingNode):
+            preserve = yaml.MappingNode("tag:yaml.org,2002:map", [])
+            _put(root, "preserve", preserve)
+        for name, value in changes.preserve.items():
+            _set(preserve, name, value)
+    return str(yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True, width=120))
+
+
+def _get(block: yaml.MappingNode, name: str) -> yaml.Node | None:
+    return next((value for key, value in block.value if key.value == name), None)
+
+
+def _set(block: yaml.MappingNode, name: str, value: Value) -> None:
+    if isinstance(value, str):
+        _put(block, name, _text(value))
+    elif isinstance(value, float):
+        _put(block, name, yaml.ScalarNode("tag:yaml.org,2002:float", repr(value)))
+    else:
+        items = [_text(item) for item in value]
+        _put(block, name, yaml.SequenceNode("tag:yaml.org,2002:seq", items, flow_style=True))
+
+
+def _put(block: yaml.MappingNode, name: str, value: yaml.Node) -> None:
+    kept = [pair for pair in block.value if pair[0].value != name]
+    block.value = [*kept, (_text(name), value)]
+
+
+def _text(value: str) -> yaml.ScalarNode:
+    return yaml.ScalarNode("tag:yaml.org,2002:str", value)

@@ -1,0 +1,270 @@
+"""Suggest: what a manifest could say, from the text encoder and the solver alone, with no picture painted.
+
+For each edit: other names to list, what the concept is made of, targets tried by solving the edit with each, and the
+concepts that the edit moves most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from editc.diagnostics import Diagnostic, EditcError
+from editc.ir import Array, Plan
+from editc.numerics.sparse import Decomposition, decompose
+from editc.numerics.trust import Ball
+from editc.passes import mine
+from editc.passes.corpus import mentions
+from editc.passes.derive import SiteWeights
+from editc.passes.mine import Neighbour
+from editc.passes.signals import SAME, Signals
+from editc.passes.trial import Bench, Moved, Trial
+from editc.ports import Context, Encoded, Encoder
+from editc.request import Request
+
+CONTEXTS = 4
+"""Contexts that names are compared in, of the edit's own, evenly picked: more change no score by more than 0.02."""
+MINED = 40
+"""Nearest names looked at."""
+SPREAD = 160
+"""Words of the corpus that make the mean and the dictionary of ingredients."""
+FEWEST = 12
+"""Names without which a mean says nothing."""
+FLOOR, GAP, WIDE = 0.85, 0.05, 0.1
+"""Other names score at least FLOOR and stand apart from the rest by a gap of GAP; by WIDE it is clear."""
+TRIED = 6
+"""Targets that are solved."""
+RELATED = 0.25
+"""Names that score less are no neighbours."""
+LISTED = 8
+"""Concepts in a proposed preserve list."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Other names of a concept: `sure` to list, `doubtful` to think about; `gap` in score below the last sure one."""
+
+    sure: tuple[Neighbour, ...]
+    doubtful: tuple[Neighbour, ...]
+    gap: float
+
+    @property
+    def clear(self) -> bool:
+        """True when the gap is wide."""
+        return self.gap >= WIDE
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """A name in the concept: `amount` times its signal, `share` of the concept's, and names that say the same."""
+
+    name: str
+    amount: float
+    share: float
+    rivals: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What one edit could say. `trials` are best first; for `moderate` the edit as it stands, alone.
+
+    `preserve` are the concepts that the best trial moves most, at most one name of each thing; `listed` is that trial
+    again with them preserved by name beside what is kept already, None where it helps nothing.
+    """
+
+    request: Request
+    names: Names
+    ingredients: tuple[Ingredient, ...]
+    made: Decomposition
+    trials: tuple[Trial, ...]
+    preserve: tuple[Moved, ...]
+    listed: Trial | None
+
+    @property
+    def best(self) -> Trial:
+        """The trial that is proposed: what `replace` names stays."""
+        given = (one for one in self.trials if one.to == self.request.to)
+        return next(given, self.trials[0]) if self.request.kind == "replace" else self.trials[0]
+
+
+@dataclass(frozen=True)
+class Remembering:
+    """An encoder that encodes each prompt once: the trials of an edit share nearly all of theirs."""
+
+    inner: Encoder
+    known: dict[str, Encoded] = field(default_factory=dict)
+
+    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+        """Each prompt's rows, in order."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.known]
+        self.known.update(zip(new, self.inner.encode(new), strict=True))
+        return [self.known[prompt] for prompt in prompts]
+
+    def fingerprint(self) -> str:
+        """The inner encoder's."""
+        return self.inner.fingerprint()
+
+    def bounds(self) -> tuple[Ball, ...]:
+        """None: no trial is certified."""
+        return ()
+
+
+def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequence[str] = ()) -> tuple[Suggestion, ...]:
+    """A suggestion for each edit of the plan, each on its own.
+
+    `corpus` is what is kept where the manifest names nothing; the names compared come from what the manifest keeps, or
+    the corpus, or are the `dictionary`. Raises E340 (too few names), E341 (not a shared edit), and what derive and
+    solve raise.
+    """
+    if ctx.encoder is None:
+        raise ValueError("suggest needs ctx.encoder")
+    manifest = plan.manifest
+    texts = [*manifest.preserve.prompts, *manifest.kept] or list(corpus)
+    found = list(dictionary) or [*manifest.preserve.concepts, *mine.candidates(texts)]
+    if len(found) < FEWEST:
+        raise EditcError(_too_few(plan, len(found), bool(dictionary)))
+    streams = {name: Remembering(encoder) for name, encoder in ({"text": ctx.encoder} | dict(ctx.streams)).items()}
+    cached = replace(ctx, encoder=streams["text"], streams=streams, painter=None, detector=None)
+    mined = _mined(plan, ctx.encoder, found)
+    edited = {name.casefold() for one in manifest.edits for name in one.names}
+    edited |= {one.name.casefold() for _, names in mined for one in (*names.sure, *names.doubtful)}
+    pool = list(dictionary) or [name for name in found if " " not in name]
+    gram, suggestions = _gram(plan, ctx), []
+    for request, (near, names) in zip(manifest.edits, mined, strict=True):
+        kept = _kept(plan, near, edited, pool)
+        signals = Signals.of(ctx.encoder, _every(plan, request, kept, pool), _contexts(plan, request))
+        apart = _apart(signals, kept)
+        bench = Bench(plan, _spoken(request, names), cached, corpus, signals, apart, gram)
+        suggestions.append(_one(bench, request, names, edited))
+    return tuple(suggestions)
+
+
+def _mined(plan: Plan, encoder: Encoder, found: Sequence[str]) -> list[tuple[tuple[Neighbour, ...], Names]]:
+    """Each edit's neighbours, and its other names: none that the manifest uses otherwise, and none for two edits."""
+    manifest, mined = plan.manifest, []
+    taken = {name.casefold() for one in manifest.edits for name in (*one.names, one.to or "", *dict(one.toward))}
+    taken |= {name.casefold() for name in manifest.preserve.concepts}
+    for request in manifest.edits:
+        near = mine.neighbours(encoder, request.concept, found, _contexts(plan, request), MINED)
+        names = other_names([one for one in near if one.name.casefold() not in taken])
+        taken |= {one.name.casefold() for one in names.sure}
+        mined.append((near, names))
+    return mined
+
+
+def _contexts(plan: Plan, request: Request) -> list[str]:
+    return few(request.contexts or plan.manifest.contexts or plan.family.contexts)
+
+
+def _gram(plan: Plan, ctx: Context) -> Array:
+    """sum_l W_l^T W_l over the sites, read once for all trials."""
+    return np.asarray(np.sum([W.T @ W for W in SiteWeights(ctx.weights, plan.sites)], axis=0))
+
+
+def _kept(plan: Plan, near: Sequence[Neighbour], edited: set[str], pool: Sequence[str]) -> list[str]:
+    """The names whose movement counts: preserved by name, or neighbours; nearest first after the preserved."""
+    known = {*pool, *plan.manifest.preserve.concepts}
+    names = [one.name for one in near if one.score >= RELATED and one.name in known]
+    return [n for n in dict.fromkeys([*plan.manifest.preserve.concepts, *names]) if n.casefold() not in edited]
+
+
+def _every(plan: Plan, request: Request, kept: Sequence[str], pool: Sequence[str]) -> list[str]:
+    """All names that signals are needed of."""
+    aims = [request.to] if request.to is not None else []
+    return [request.concept, *aims, plan.family.neutral, *kept, *few(pool, SPREAD)]
+
+
+def _one(bench: Bench, request: Request, names: Names, edited: set[str]) -> Suggestion:
+    near = sorted(bench.watched, key=lambda name: (-bench.signals.cosine(request.concept, name), name))
+    trials = _trials(bench, request, near[:TRIED])
+    ingredients, made = _ingredients(bench.signals, request.concept, edited)
+    first = Suggestion(request, names, ingredients, made, trials, (), None)
+    moved = tuple(one for one in first.best.moved if one.name != first.best.to)[:LISTED]
+    return replace(first, preserve=moved, listed=_listed(bench, first.best, moved))
+
+
+def other_names(near: Sequence[Neighbour]) -> Names:
+    """The neighbours above the widest gap in the sorted scores, if they score FLOOR or more and the gap is GAP or more.
+
+    Else nothing is sure, and what scores FLOOR or more is doubtful.
+    """
+    scores = np.array([*(one.score for one in near), -1.0 if len(near) < 2 else near[-1].score])
+    high = int(np.count_nonzero(scores[: len(near)] >= FLOOR))
+    if not high:
+        return Names((), (), 0.0)
+    gaps = scores[:high] - scores[1 : high + 1]
+    last = int(np.argmax(gaps))
+    if gaps[last] < GAP:
+        return Names((), tuple(near[:high]), float(gaps[last]))
+    return Names(tuple(near[: last + 1]), tuple(near[last + 1 : high]), float(gaps[last]))
+
+
+def _spoken(request: Request, names: Names) -> Request:
+    """The request with the sure names listed; `moderate` takes none."""
+    if request.kind == "moderate":
+        return request
+    return replace(request, also=(*request.also, *(one.name for one in names.sure)))
+
+
+def few(items: Sequence[str], most: int = CONTEXTS) -> list[str]:
+    """At most `most` of them, evenly picked, the first among them."""
+    step = -(-len(items) // most)
+    return list(items[::step])
+
+
+def _apart(signals: Signals, names: Iterable[str]) -> tuple[str, ...]:
+    """The names, those left out that are another name of one before."""
+    cosines, index = signals.cosines(), {name: i for i, name in enumerate(signals.names)}
+    chosen: list[str] = []
+    for name in dict.fromkeys(names):
+        if all(cosines[index[name], index[other]] < SAME for other in chosen):
+            chosen.append(name)
+    return tuple(chosen)
+
+
+def _trials(bench: Bench, request: Request, near: Sequence[str]) -> tuple[Trial, ...]:
+    """Every target tried, best first, as `Trial.rank` has it."""
+    if request.kind == "moderate":
+        return (bench.as_it_stands(),)
+    given = [] if request.to is None else [request.to]
+    neutral = [] if request.kind == "replace" else [bench.plan.family.neutral]
+    tried = [bench.aimed(to) for to in dict.fromkeys([*near, *given, *neutral])]
+    return tuple(sorted(tried, key=lambda one: one.rank))
+
+
+def _listed(bench: Bench, best: Trial, preserve: Sequence[Moved]) -> Trial | None:
+    """The best trial with the concepts that it moves preserved by name as well, if the worst then moves less."""
+    if not preserve or best.to is None:
+        return None
+    again = bench.keeping([one.name for one in preserve]).aimed(best.to)
+    return again if again.gone and again.cost < best.cost else None
+
+
+def _ingredients(signals: Signals, concept: str, own: set[str]) -> tuple[tuple[Ingredient, ...], Decomposition]:
+    """The concept's signal over those of all other names, one of each thing."""
+    names = _apart(signals, (n for n in signals.names if n and n.casefold() not in own and not mentions(n, concept)))
+    index, columns, cosines = {n: i for i, n in enumerate(signals.names)}, signals.flat(), signals.cosines()
+    names = tuple(name for name in names if cosines[index[name], index[concept]] < SAME)
+    made = decompose(columns[:, [index[name] for name in names]], columns[:, index[concept]])
+    parts = zip(made.chosen, made.amounts, made.shares, strict=True)
+    return tuple(
+        Ingredient(names[i], amount, share, _rivals(signals.names, cosines[index[names[i]]], names[i]))
+        for i, amount, share in parts
+    ), made
+
+
+def _rivals(names: Sequence[str], cosines: Array, own: str) -> tuple[str, ...]:
+    return tuple(n for n, cosine in zip(names, cosines, strict=True) if cosine >= SAME and n != own)
+
+
+def _too_few(plan: Plan, count: int, given: bool) -> Diagnostic:
+    where = "the dictionary" if given else "what is kept"
+    return Diagnostic(
+        "E340",
+        f"{where} holds {count} names; {FEWEST} or more are needed to tell what sets one apart from the rest",
+        plan.manifest.at("preserve"),
+        plan.manifest.source,
+        help="give names to compare with: `--dictionary FILE`, one name a line",
+    )

@@ -1,0 +1,160 @@
+"""One edit solved with one target, at a weight of what is kept that erases: what it costs the neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from editc.diagnostics import Diagnostic, EditcError
+from editc.ir import Array, Edit, Plan, Problem
+from editc.passes.derive import Derive
+from editc.passes.kept import ALIGNED_WEIGHT, PUBLISHED_WEIGHT
+from editc.passes.signals import Signals
+from editc.passes.solve import Solve
+from editc.ports import Context
+from editc.request import Constraints, Request
+
+GONE = 0.65
+"""A concept that moves so far, in parts of what sets it apart, is gone from pictures (docs/suggest.md)."""
+AT_RISK = 0.5
+"""A name that moves more may be lost from pictures (docs/suggest.md)."""
+SURE = 1.1
+"""A concept that moves so far is gone whatever its target: needed before what is kept is given more weight."""
+LOWER, HIGHER = (0.5, 0.25, 0.125), (2.0, 4.0, 8.0)
+"""Weights of what is kept that are tried beside the manifest's own or the default, in multiples of it."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A name, and how far the edit moves it: see `Signals.movement`."""
+
+    name: str
+    movement: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An edit solved. `to` is its target (None: as the manifest has it), `likeness` the cosine of the two before it.
+
+    `weight` is that of what is kept, `usual` when it is the manifest's own or the default. `own` is the concept's
+    movement, the lesser of its two rows, `moved` every other name's, the larger of its two, furthest first.
+    """
+
+    to: str | None
+    likeness: float
+    weight: float
+    usual: bool
+    own: float
+    moved: tuple[Moved, ...]
+
+    @property
+    def worst(self) -> float:
+        """The largest movement, 0 where there is nothing to move."""
+        return self.moved[0].movement if self.moved else 0.0
+
+    @property
+    def gone(self) -> bool:
+        """True when the concept moves far enough to be gone."""
+        return self.own >= GONE
+
+    @property
+    def safe(self) -> bool:
+        """True when no name is at risk."""
+        return self.worst <= AT_RISK
+
+    @property
+    def cost(self) -> float:
+        """The mean of the three largest movements: one alone may be a word for the whole kind, which has to move."""
+        largest = [one.movement for one in self.moved[:3]]
+        return sum(largest) / max(1, len(largest))
+
+    @property
+    def rank(self) -> tuple[bool, bool, float, str]:
+        """What trials are sorted by: the concept gone or not, a target named or none, the cost, the name."""
+        return (not self.gone, not self.to, self.cost if self.gone else -self.own, self.to or "")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the targets of one edit are tried. `watched` are the names whose movement counts."""
+
+    plan: Plan
+    request: Request
+    ctx: Context
+    corpus: Sequence[str]
+    signals: Signals
+    watched: tuple[str, ...]
+    gram: Array
+
+    def aimed(self, to: str) -> Trial:
+        """The edit with that target, at the weight nearest the usual at which it erases and puts no name at risk.
+
+        The weight falls only until the concept is gone, and rises only while it is surely gone.
+        """
+        problem = self._problem(replace(self.request, kind="erase", to=to, toward=()))
+        best = self._trial(problem, to, 1.0)
+        if not best.gone:
+            lower = (self._trial(problem, to, factor) for factor in LOWER)
+            return next((one for one in lower if one.gone), best)
+        for factor in HIGHER if not best.safe else ():
+            trial = self._trial(problem, to, factor)
+            if trial.own < SURE:
+                break
+            best = trial
+            if best.safe:
+                break
+        return best
+
+    def as_it_stands(self) -> Trial:
+        """The edit of the manifest, at its own weight."""
+        return self._trial(self._problem(self.request), None, 1.0)
+
+    def keeping(self, names: Sequence[str]) -> Bench:
+        """The same with these concepts preserved as well as what is kept now."""
+        manifest = self.plan.manifest
+        preserve = replace(manifest.preserve, concepts=tuple(dict.fromkeys([*manifest.preserve.concepts, *names])))
+        given = manifest.preserve.concepts or manifest.preserve.prompts or manifest.kept
+        kept = manifest.kept if given else tuple(self.corpus)
+        return replace(self, plan=replace(self.plan, manifest=replace(manifest, preserve=preserve, kept=kept)))
+
+    @property
+    def weight(self) -> float:
+        """What is kept weighs this much: the manifest's own, or the default of its key rule."""
+        manifest = self.plan.manifest
+        usual = ALIGNED_WEIGHT if manifest.keys == "aligned" else PUBLISHED_WEIGHT.get(manifest.keys, 1.0)
+        return manifest.preserve.weight or usual
+
+    def _problem(self, request: Request) -> Problem:
+        request = replace(request, strength=1.0 if request.strength == "auto" else request.strength)
+        manifest = replace(self.plan.manifest, edits=(request,), constraints=Constraints())
+        problem = Derive(self.corpus)(replace(self.plan, manifest=manifest), self.ctx)
+        return replace(problem, systems={"text": replace(problem.systems["text"], gram=self.gram)})
+
+    def _trial(self, problem: Problem, to: str | None, factor: float) -> Trial:
+        system, names = problem.systems["text"], self.signals.names
+        kept = replace(system.kept, moment=factor * system.kept.moment)
+        edit = self._solved(replace(problem, systems={"text": replace(system, kept=kept)}))
+        by_row = self.signals.movement(edit, system.total_gram())
+        most = dict(zip(names, by_row.max(axis=1).tolist(), strict=True))
+        moved = sorted((Moved(name, most[name]) for name in self.watched), key=lambda one: (-one.movement, one.name))
+        own = float(by_row[names.index(self.request.concept)].min())
+        likeness = 0.0 if to is None else self.signals.cosine(self.request.concept, to)
+        return Trial(to, likeness, factor * self.weight, factor == 1.0, own, tuple(moved))
+
+    def _solved(self, problem: Problem) -> Edit:
+        edit = Solve()(problem, self.ctx).edits["text"]
+        if edit.form != "shared":
+            raise EditcError(_not_shared(problem.plan))
+        return edit
+
+
+def _not_shared(plan: Plan) -> Diagnostic:
+    request = plan.manifest.edits[0]
+    place = "technique" if "technique" in request.options else "method"
+    return Diagnostic(
+        "E341",
+        "suggest compares targets by one multiplier that all sites share, and this method makes another kind of edit",
+        request.at(place),
+        plan.manifest.source,
+        help="leave the method out to see what editc suggests; names and targets hold for any method",
+    )

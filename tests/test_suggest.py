@@ -1,0 +1,224 @@
+"""Suggest: the sparse decomposition's theorems, the amended manifest, and what is found on the demo model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from editc import api, proposal, show
+from editc.cli import cli
+from editc.diagnostics import EditcError
+from editc.ir import Array, Edit, Stats
+from editc.manifests.amend import Amendment, amend
+from editc.manifests.decode import decode
+from editc.numerics.ridge import NonFiniteError
+from editc.numerics.sparse import decompose
+from editc.passes.mine import Neighbour
+from editc.passes.signals import Signals
+from editc.passes.suggest import other_names
+from editc.request import Source
+from editc.terminal import guarded
+
+PLAIN = "editc: 1\nmodel: editc:demo\nedits:\n  - erase: circle\n"
+DICTIONARY = (
+    "# shapes\ncircle\ndisc\nround shape\nsquare\nbox\ntriangle\nstar\nheart\nring\nmoon\nhouse\ntree\ncat\nboat\nred\n"
+)
+
+
+def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> Array:
+    return np.asarray(np.linalg.qr(rng.normal(size=(rows, columns)))[0])
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000), st.integers(1, 4))
+def test_amounts_of_an_orthogonal_dictionary_come_out_exactly(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    dictionary = orthogonal(rng, 20, 9) * rng.uniform(0.2, 5.0, size=9)
+    chosen = rng.permutation(9)[:count]
+    amounts = rng.uniform(1.0, 2.0, size=count) / np.linalg.norm(dictionary[:, chosen], axis=0)
+    found = decompose(dictionary, dictionary[:, chosen] @ amounts, gain=1e-6)
+    assert dict(zip(found.chosen, found.amounts, strict=True)) == pytest.approx(
+        dict(zip(chosen.tolist(), amounts.tolist(), strict=True))
+    )
+    assert found.residual < 1e-9 and found.recoverable
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000))
+def test_shares_sum_to_what_is_explained_and_none_is_negative_in_amount(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    found = decompose(rng.normal(size=(15, 30)) + rng.normal(size=(15, 1)), rng.normal(size=15), most=6, gain=0.0)
+    assert sum(found.shares) == pytest.approx(1 - found.residual**2, abs=1e-9)
+    assert all(amount > 0 for amount in found.amounts)
+    assert list(found.shares) == sorted(found.shares, reverse=True)
+
+
+def test_what_points_away_is_no_ingredient_and_a_twin_in_the_dictionary_is_reported() -> None:
+    x = np.array([1.0, 0.0, 0.0])
+    assert decompose(-x[:, None], x).chosen == ()
+    twins = np.stack([x, [1.0, 1e-3, 0.0], [0.0, 0.0, 1.0]], axis=1)
+    found = decompose(twins, x)
+    assert found.chosen == (0,) and found.coherence > 0.999
+    assert decompose(np.eye(3), x).coherence == 0.0
+
+
+def test_bounds_of_a_decomposition() -> None:
+    rng = np.random.default_rng(3)
+    assert decompose(rng.normal(size=(5, 4)), np.zeros(5)).residual == 0.0
+    assert decompose(np.zeros((5, 0)), np.ones(5)).residual == 1.0
+    assert decompose(np.zeros((5, 2)), np.ones(5)).chosen == ()
+    assert len(decompose(rng.normal(size=(50, 40)), rng.normal(size=50), most=3, gain=0.0).chosen) <= 3
+    with pytest.raises(NonFiniteError):
+        decompose(np.full((2, 2), np.nan), np.ones(2))
+
+
+def test_two_columns_of_high_coherence_are_not_certain() -> None:
+    dictionary = np.array([[1.0, 0.8, 0.0], [0.0, 0.6, 0.0], [0.0, 0.0, 1.0]])
+    assert not decompose(dictionary, np.array([1.0, 0.0, 1.0])).recoverable
+
+
+def near(*scores: float) -> list[Neighbour]:
+    return [Neighbour(f"n{i}", score) for i, score in enumerate(scores)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "sure", "doubtful", "clear"),
+    [
+        ((0.99, 0.98, 0.7, 0.6), 2, 0, True),
+        ((0.97, 0.89, 0.83), 1, 1, False),
+        ((0.90, 0.88, 0.86, 0.84), 0, 3, False),
+        ((0.80, 0.2), 0, 0, False),
+        ((0.95,), 1, 0, True),
+        ((), 0, 0, False),
+    ],
+)
+def test_other_names_end_at_the_gap(scores: tuple[float, ...], sure: int, doubtful: int, clear: bool) -> None:
+    found = other_names(near(*scores))
+    assert (len(found.sure), len(found.doubtful), found.clear) == (sure, doubtful, clear)
+
+
+def test_movement_is_the_moved_part_of_what_sets_a_name_apart() -> None:
+    """An edit that takes everything away moves a name of mean zero by 1, half of it by 1/2; none by 0."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(6, 3, 2, 8))
+    rows -= rows.mean(axis=0)
+    signals = Signals(tuple("abcdef"), rows, rows.mean(axis=0))
+    W = rng.normal(size=(5, 8))
+    for share in (0.0, 0.5, 1.0):
+        edit = Edit("shared", (-share * np.eye(8),), (np.eye(8),), Stats(1.0, 0.0, 8))
+        assert signals.movement(edit, W.T @ W) == pytest.approx(np.full((6, 2), share))
+    with pytest.raises(ValueError, match="shared"):
+        signals.movement(Edit("dense", (W,), (), Stats(1.0, 0.0, 5)), W.T @ W)
+
+
+def test_amend_changes_what_it_is_told_and_nothing_else() -> None:
+    text = (
+        'editc: 1\nmodel: m\nseed: 7\nedits:\n  - erase: "no"\n    strength: 1e-1\n'
+        "  - replace: {from: Milo, to: yes}\n    scale: 2\npreserve: {prompts: [' a', \"null\"]}\n"
+    )
+    changes = Amendment({0: {"also": ["~", "1.0", "a: b"], "to": "off"}, 1: {"also": ["x"]}}, {"weight": 6.0})
+    before, _ = decode(Source("m", text))
+    after, found = decode(Source("m", amend(text, changes)))
+    assert before is not None and after is not None, found
+    assert after.edits[0].concept == "no" and after.edits[0].also == ("~", "1.0", "a: b")
+    assert after.edits[0].to == "off" and after.edits[0].strength == 0.1
+    assert after.edits[1].also == ("x",) and after.edits[1].to == "yes" and after.edits[1].scale == 2
+    assert after.preserve.weight == 6.0 and after.preserve.prompts == before.preserve.prompts
+    assert after.seed == before.seed
+    assert amend(text, Amendment()) == amend(amend(text, Amendment()), Amendment())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("suggest")
+    (place / "m.yaml").write_text(PLAIN)
+    (place / "names.txt").write_text(DICTIONARY)
+    return place
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> proposal.Proposal:
+    return api.suggest(folder / "m.yaml", folder / "names.txt", folder / "out.yaml")
+
+
+def test_the_circle_has_its_names_and_a_target_that_is_none_of_them(found: proposal.Proposal) -> None:
+    (one,) = found.suggestions
+    assert {name.name for name in one.names.sure} == {"disc", "round shape"} and one.names.clear
+    assert one.best.to not in ("circle", "disc", "round shape", "", None)
+    assert one.best.rank == min(trial.rank for trial in one.trials)
+    assert not {moved.name for moved in one.preserve} & {"circle", "disc", "round shape", one.best.to}
+    assert one.best.own > one.best.worst, "what is erased moves more than what is kept"
+    assert sum(part.share for part in one.ingredients) == pytest.approx(1 - one.made.residual**2)
+
+
+def test_what_is_written_checks_and_keeps_the_corpus(found: proposal.Proposal, folder: Path) -> None:
+    checked = api.check(folder / "out.yaml")
+    assert not [one for one in checked.diagnostics if one.is_error] and checked.manifest is not None
+    best = found.suggestions[0].best
+    assert checked.manifest.edits[0].to == best.to and set(checked.manifest.edits[0].also) == {"disc", "round shape"}
+    if checked.manifest.preserve.concepts:
+        assert len(checked.manifest.kept) > 100, "a short list would be all that is kept"
+
+
+def test_text_and_json_say_the_same(found: proposal.Proposal) -> None:
+    shown = show.suggested(found)
+    record = json.loads(json.dumps(shown.data))
+    assert record["edits"][0]["to"] == found.suggestions[0].best.to
+    assert yaml.safe_load(record["manifest"])["edits"][0]["to"] == record["edits"][0]["to"]
+    assert all(str(trial["to"]) in shown.text for trial in record["edits"][0]["trials"])
+
+
+def codes(error: pytest.ExceptionInfo[EditcError]) -> list[str]:
+    return [one.code for one in error.value.diagnostics]
+
+
+def test_nothing_is_replaced(folder: Path) -> None:
+    with pytest.raises(EditcError) as error:
+        api.suggest(folder / "m.yaml", None, folder / "m.yaml")
+    assert codes(error) == ["E171"] and (folder / "m.yaml").read_text() == PLAIN
+
+
+def test_dictionaries_that_cannot_be_used(folder: Path) -> None:
+    (folder / "empty.txt").write_text("# none\n\n")
+    (folder / "short.txt").write_text("circle\nsquare\n")
+    for name, code in (("missing.txt", "E170"), ("empty.txt", "E170"), ("short.txt", "E340")):
+        with pytest.raises(EditcError) as error:
+            api.suggest(folder / "m.yaml", folder / name)
+        assert codes(error) == [code]
+
+
+def test_a_method_whose_edit_is_not_shared_is_refused(folder: Path) -> None:
+    (folder / "tensor.yaml").write_text(PLAIN + "    method: uce\n    keys: span\n    technique: tensor\n")
+    with pytest.raises(EditcError) as error:
+        api.suggest(folder / "tensor.yaml", folder / "names.txt")
+    assert codes(error) == ["E341"]
+
+
+def test_edits_of_one_manifest_take_nothing_from_each_other(folder: Path) -> None:
+    """What is proposed for two edits together is sound: no name is edited twice, no target is erased."""
+    (folder / "two.yaml").write_text(PLAIN + "  - erase: square\n  - replace: {from: heart, to: cat}\n")
+    made = api.suggest(folder / "two.yaml", folder / "names.txt")
+    (folder / "two-out.yaml").write_text(made.text)
+    checked = api.check(folder / "two-out.yaml")
+    assert not checked.diagnostics and checked.manifest is not None
+    assert checked.manifest.edits[1].also == ("box",) and checked.manifest.edits[2].to == "cat"
+
+
+def test_moderate_is_looked_at_as_it_stands(folder: Path) -> None:
+    text = PLAIN.replace("erase: circle", "moderate: {concept: circle, toward: {square: 0.5}}")
+    (folder / "moderate.yaml").write_text(text)
+    made = api.suggest(folder / "moderate.yaml", folder / "names.txt")
+    assert [trial.to for trial in made.suggestions[0].trials] == [None]
+    assert yaml.safe_load(made.text) == yaml.safe_load(text)
+
+
+def test_the_command_answers_in_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = guarded(cli, ["suggest", str(folder / "m.yaml"), "--dictionary", str(folder / "names.txt"), "--json"])
+    assert code == 0 and json.loads(capsys.readouterr().out)["status"] == "done"
+    assert guarded(cli, ["suggest", str(folder / "none.yaml")]) == 3
