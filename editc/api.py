@@ -140,13 +140,15 @@ def _opened(
 
 
 def _put(made: Proposal, write: Path, corpus: Sequence[str]) -> Proposal:
-    """Writes the manifest, and the prompts that it keeps where it names them as a file."""
+    """Writes the manifest, and the prompts that it keeps where it names them as a file: none that names an edit's."""
     from editc.formats.files import guarded, replace_file
+    from editc.passes.corpus import mentions
 
     kept = write.with_name(f"{write.stem}.kept.txt")
     files = {write: made.text}
     if kept.name in made.text:
-        files[kept] = "\n".join(corpus) + "\n"
+        edited = [n for s in made.suggestions for n in (*s.request.names, *(one.name for one in s.names.sure))]
+        files[kept] = "\n".join(p for p in corpus if not any(mentions(p, name) for name in edited)) + "\n"
     for place, text in files.items():
         with guarded(place):
             place.parent.mkdir(parents=True, exist_ok=True)
