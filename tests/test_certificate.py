@@ -24,7 +24,7 @@ from editc.passes.methods.rece import RECE
 from editc.passes.methods.uce import UCE
 from editc.passes.strength import MARGIN, STEPS, effect, tune
 from editc.passes.verify import Verify, failures
-from editc.passes.witness import measured
+from editc.passes.witness import measured, sizes
 from editc.ports import Context, Encoded
 from editc.request import Constraints, Manifest, PictureCheck, Request, Source, Span
 
@@ -138,7 +138,7 @@ def verified(strength: float, **bounds: Any) -> Verified:
     problem = cases.World().problem(cases.manifest(constraints=limits))
     system = problem.systems["text"]
     ball = Ball(np.ones(8), np.zeros(8), np.inf, centred=False, proven=False)
-    (ball,) = measured([ball], [block.keys for block in system.blocks])
+    (ball,) = measured([ball], sizes([ball], [block.keys for block in system.blocks]))
     problem = replace(problem, systems={"text": watched(system, ball)})
     return Verify()(cases.exact(problem, strength), cases.context())
 
@@ -254,7 +254,7 @@ def test_a_ball_that_is_not_known_is_measured_and_no_proof() -> None:
     assert np.isfinite(ball.radius) and not ball.proven
     assert ball.radius >= max(np.linalg.norm(one.keys, axis=0).max() for one in watch.witnesses) * (1 - 1e-12)
     known = replace(UNIT, gamma=np.ones(8), beta=np.zeros(8))
-    assert measured([known], [np.ones((8, 1))]) == (known,)
+    assert measured([known], sizes([known], [np.ones((8, 1))])) == (known,)
 
 
 # ---------------------------------------------------------------- the attack in pictures
