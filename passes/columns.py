@@ -9,21 +9,20 @@ import numpy as np
 
 from editc.ir import Array, Family
 from editc.passes import keys
-from editc.passes.phrases import Book, last_subject, places, row_weights, spoken
+from editc.passes.phrases import Book, last_subject, places, spoken
 from editc.ports import Encoded
 from editc.request import KeyRule, Request
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Keys and targets (d, m) from one prompt, each column weighted (m,) and labelled `prompt [row]`.
+    """Keys and targets (d, m) from one prompt, each column labelled `prompt [row]`.
 
     `places` (m,) are the kinds of rows, () where the rule takes bare names.
     """
 
     keys: Array
     targets: Array
-    weights: Array
     labels: tuple[str, ...]
     places: tuple[str, ...] = ()
 
@@ -69,7 +68,7 @@ def _moved(encoded: Encoded, at: keys.Phrase, pulls: Sequence[tuple[float, Encod
         targets += share * (other.rows[[found[row] for row in rows]] - sources)
     labels = tuple(f"{encoded.prompt} [{row}]" for row in rows)
     kinds = places(encoded, at)
-    return Columns(sources.T, targets.T, row_weights(encoded)[rows], labels, tuple(kinds[row] for row in rows))
+    return Columns(sources.T, targets.T, labels, tuple(kinds[row] for row in rows))
 
 
 def _published(request: Request, rule: KeyRule, family: Family, book: Book) -> Iterator[Columns]:
@@ -80,10 +79,10 @@ def _published(request: Request, rule: KeyRule, family: Family, book: Book) -> I
         if request.kind == "moderate":
             others = [(share, book.find("{}", other)[0]) for other, share in request.toward]
             pull = np.sum([share * other.rows[last_subject(other)] for share, other in others], axis=0)
-            yield Columns(old.rows[[row]].T, (old.rows[row] + pull)[:, None], np.ones(1), (f"{name} [{row}]",))
+            yield Columns(old.rows[[row]].T, (old.rows[row] + pull)[:, None], (f"{name} [{row}]",))
             continue
         (target,) = aims(request, family)
         new = book.entries[target or ("" if rule == "last" else " ")]
         pick = keys.last if rule == "last" else keys.span
         pair = pick(old.rows, row, new.rows, last_subject(new))
-        yield Columns(pair.keys, pair.targets, np.ones(len(pair.rows)), tuple(f"{name} [{r}]" for r in pair.rows))
+        yield Columns(pair.keys, pair.targets, tuple(f"{name} [{r}]" for r in pair.rows))
