@@ -112,8 +112,11 @@ def _claims(found: Mapping[str, Sequence[Neighbour]], name: str) -> Iterator[tup
 def _extended(
     request: Request, found: Mapping[str, Sequence[Neighbour]], best: Mapping[str, tuple[float, str]]
 ) -> Request:
-    mined = (one.name for one in found.get(request.concept, ()) if best[one.name][1] == request.concept)
-    return replace(request, also=(*request.also, *mined))
+    """The request with its mined names. `scale` is of all names together, so it grows with their number: a mined name
+    takes nothing from the weight of those that were given."""
+    mined = [one.name for one in found.get(request.concept, ()) if best[one.name][1] == request.concept]
+    scale = request.scale * (1 + len(mined) / len(request.names))
+    return replace(request, also=(*request.also, *mined), scale=scale)
 
 
 def _encoded(encoder: Encoder, context: str, names: Sequence[str], batch: int = 256) -> Iterator[tuple[Array, int]]:

@@ -77,7 +77,7 @@ def block(encoder: Encoder, contexts: Sequence[str]) -> Block:
     book = Book.of(encoder, needed(request, "aligned", contexts, SD1))
     found = columns(request, "aligned", contexts, SD1, book)
     parts = [np.hstack([getattr(one, name) for one in found]) for name in ("keys", "targets")]
-    weights = np.concatenate([one.weights for one in found])
+    weights = np.ones(parts[0].shape[1])
     places = tuple(place for one in found for place in one.places)
     return Block(request, *parts, weights / weights.sum(), (), places=places)
 

@@ -113,6 +113,7 @@ def test_derive_mines_for_a_method_that_asks() -> None:
     ctx, asked = context(), manifest(MINING + "preserve: {concepts: [dog], prompts: [a kept thing]}\n")
     problem = Derive(PROMPTS)(Locate((SD1,))(asked, ctx), ctx)
     (edit,) = problem.plan.manifest.edits
+    assert edit.scale == 4.0, "the concept weighs what it weighed alone"
     assert len(edit.also) == 3 and not {"circle", "square", "dog", "kept", "thing"} & set(edit.also)
     labels = " ".join(problem.systems["text"].blocks[0].origin)
     assert all(name in labels for name in edit.also)

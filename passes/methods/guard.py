@@ -49,6 +49,10 @@ class Guard:
     sentences of another kind a probe of its own still tells the rows in the phrase. Give `contexts` like the prompts
     that will come, and many.
 
+    It holds for W (I + M) in exact numbers. W' rounded to float16 leaves a trace: on three of the demo model's stored
+    layers the best probe gains 0.003 to 0.07 of the 0.69 that its loss is at chance, and 0.005 at most once its slope
+    has a penalty of 1e-3.
+
     The rows of the concept need not stay. With concept_scale 0 they do not count in S, and the concept comes to the
     target's mean; with 1 as in LEACE both classes go half of the way, which harms the target.
 
