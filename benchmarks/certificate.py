@@ -92,6 +92,7 @@ def main() -> None:
     """Read the command line, measure, print the table as Markdown."""
     parser = argparse.ArgumentParser(description="Certify edits of the demo model, and paint the attacks.")
     parser.add_argument("--objects", default="circle,fish,sword")
+    parser.add_argument("--edits", default="", help="only those whose name begins so")
     parser.add_argument("--count", type=int, default=40, help="pictures of each kind")
     parser.add_argument("--model", default="editc:demo")
     parser.add_argument("--album", type=Path, help="write the first pictures of every row here")
@@ -100,7 +101,8 @@ def main() -> None:
     painted = []
     print(TITLE, flush=True)
     for concept in given.objects.split(","):
-        for name, (options, tolerance) in EDITS.items():
+        for name in (one for one in EDITS if one.startswith(given.edits)):
+            options, tolerance = EDITS[name]
             text = HEAD.format(model=given.model, concept=concept) + options.format(to=TARGETS[concept])
             found, sets = row(lab, concept, lab.solve(text, tolerance), given.count)
             shares = [np.mean([one == concept for one in world.seen(lab.detector, p)["object"]]) for p in sets]

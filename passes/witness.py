@@ -11,9 +11,9 @@ from editc.ir import Array, Kept, Plan, Watch, Witness
 from editc.numerics.trust import Ball
 from editc.passes import corpus, keys
 from editc.passes.columns import aims, needed
-from editc.passes.phrases import Book, UnspokenError
+from editc.passes.phrases import Book, UnspokenError, last_subject
 from editc.passes.streams import Reader
-from editc.ports import Cache, Encoder
+from editc.ports import Cache, Encoded, Encoder
 from editc.request import Request
 
 ALIKE = 1e-3
@@ -91,6 +91,17 @@ def _sentences(plan: Plan, request: Request, encoder: Encoder) -> Iterator[Witne
             moved = np.linalg.norm(mine - theirs, axis=1) > ALIKE * np.linalg.norm(mine, axis=1)
             if moved.any():
                 places = tuple(int(row) for row in rows[moved])
-                yield Witness(
-                    request.concept, encoded.prompt, places, mine[moved].T, theirs[moved].T, np.ones(len(places))
-                )
+                weights = _weights(encoded)[rows[moved]]
+                yield Witness(request.concept, encoded.prompt, places, mine[moved].T, theirs[moved].T, weights)
+
+
+def _weights(encoded: Encoded) -> Array:
+    """How much each row (t,) of a sentence counts: a word one, and the rows that pad it to full length one together.
+
+    They are most of a short sentence's rows and nearly the same row each time: counted one by one, a sentence whose
+    word comes back entirely and whose padding does not would pass for safe.
+    """
+    weights = np.ones(len(encoded.rows))
+    padding = slice(last_subject(encoded) + 2, None)
+    weights[padding] = 1 / max(1, len(weights[padding]))
+    return weights
