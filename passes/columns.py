@@ -9,18 +9,17 @@ import numpy as np
 
 from editc.ir import Array, Family
 from editc.passes import keys
-from editc.passes.phrases import Book, last_subject, row_weights, spoken
+from editc.passes.phrases import Book, last_subject, spoken
 from editc.ports import Encoded
 from editc.request import KeyRule, Request
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Keys and targets (d, m) from one prompt, each column weighted (m,) and labelled `prompt [row]`."""
+    """Keys and targets (d, m) from one prompt, each column labelled `prompt [row]`."""
 
     keys: Array
     targets: Array
-    weights: Array
     labels: tuple[str, ...]
 
 
@@ -63,8 +62,7 @@ def _moved(encoded: Encoded, at: keys.Phrase, pulls: Sequence[tuple[float, Encod
     targets = sources.copy()
     for (share, other, _), found in zip(pulls, maps, strict=True):
         targets += share * (other.rows[[found[row] for row in rows]] - sources)
-    labels = tuple(f"{encoded.prompt} [{row}]" for row in rows)
-    return Columns(sources.T, targets.T, row_weights(encoded)[rows], labels)
+    return Columns(sources.T, targets.T, tuple(f"{encoded.prompt} [{row}]" for row in rows))
 
 
 def _published(request: Request, rule: KeyRule, family: Family, book: Book) -> Iterator[Columns]:
@@ -75,10 +73,10 @@ def _published(request: Request, rule: KeyRule, family: Family, book: Book) -> I
         if request.kind == "moderate":
             others = [(share, book.find("{}", other)[0]) for other, share in request.toward]
             pull = np.sum([share * other.rows[last_subject(other)] for share, other in others], axis=0)
-            yield Columns(old.rows[[row]].T, (old.rows[row] + pull)[:, None], np.ones(1), (f"{name} [{row}]",))
+            yield Columns(old.rows[[row]].T, (old.rows[row] + pull)[:, None], (f"{name} [{row}]",))
             continue
         (target,) = aims(request, family)
         new = book.entries[target or ("" if rule == "last" else " ")]
         pick = keys.last if rule == "last" else keys.span
         pair = pick(old.rows, row, new.rows, last_subject(new))
-        yield Columns(pair.keys, pair.targets, np.ones(len(pair.rows)), tuple(f"{name} [{r}]" for r in pair.rows))
+        yield Columns(pair.keys, pair.targets, tuple(f"{name} [{r}]" for r in pair.rows))

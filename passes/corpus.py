@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from editc.ir import Array, Kept
-from editc.passes.phrases import row_weights, spoken
+from editc.passes.phrases import spoken
 from editc.ports import Encoded
 from editc.request import Manifest
 
@@ -35,10 +35,9 @@ def _words(text: str) -> list[str]:
 
 
 def mean_moment(encoded: Sequence[Encoded]) -> Array:
-    """The second moment (d, d) of all rows, a mean over rows by their weights."""
+    """The second moment (d, d) of all rows, a mean over rows."""
     rows = np.vstack([e.rows for e in encoded])
-    weights = np.concatenate([row_weights(e) for e in encoded])
-    return np.asarray((rows * weights[:, None]).T @ rows / weights.sum())
+    return np.asarray(rows.T @ rows / len(rows))
 
 
 def total_moment(rows: Sequence[Array]) -> Array:

@@ -96,13 +96,13 @@ def _block(plan: Plan, request: Request, encoder: Encoder) -> Block:
         found = columns(request, rule, contexts, plan.family, book)
     except UnspokenError as error:
         raise EditcError(unspoken(error, request, plan)) from error
-    weights = np.concatenate([column.weights for column in found])
-    share = request.scale / (weights.sum() if rule == "aligned" else 1)
+    keys = np.hstack([column.keys for column in found])
+    share = request.scale / (keys.shape[1] if rule == "aligned" else 1)
     return Block(
         request,
-        np.hstack([column.keys for column in found]),
+        keys,
         np.hstack([column.targets for column in found]),
-        share * weights,
+        np.full(keys.shape[1], share),
         tuple(label for column in found for label in column.labels),
         1.0 if request.strength == "auto" else float(request.strength),
     )

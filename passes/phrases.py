@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from editc.ir import Array
 from editc.passes.keys import Phrase
 from editc.ports import Encoded, Encoder
 
@@ -60,15 +57,3 @@ def spoken(context: str, name: str) -> str:
 def last_subject(encoded: Encoded) -> int:
     """The row of the last token that stands for text, 0 (BOS) when there is none."""
     return max((row for row, start in enumerate(encoded.start) if start >= 0), default=0)
-
-
-def row_weights(encoded: Encoded) -> Array:
-    """How much each row (t,) of a prompt counts: a word one, and the rows that pad it to full length one together.
-
-    Padding is three quarters of a short prompt's rows and nearly the same row each time; counted one by one it would
-    outvote the words in every mean over rows.
-    """
-    weights = np.ones(len(encoded.rows))
-    padding = slice(last_subject(encoded) + 2, None)
-    weights[padding] = 1 / max(1, len(weights[padding]))
-    return weights
