@@ -93,7 +93,7 @@ def edited(solution: Solution) -> Mapping[str, Array]:
     found = {}
     for index, (site, W) in enumerate(zip(solution.problem.plan.sites, system.weights, strict=True)):
         left = W @ edit.left[0] if edit.form == "shared" else edit.left[index]
-        found[site.name] = W + left @ edit.right[0]
+        found[site.name] = W + left @ edit.right[index if len(edit.right) > 1 else 0]
     return found
 
 
@@ -156,7 +156,7 @@ def _seeds(captions: Sequence[Caption]) -> list[int]:
 
 
 def _effect(solution: Solution | None) -> Effect | None:
-    if solution is None or solution.edits["text"].form != "shared":
+    if solution is None:
         return None
     return effect(solution.problem.systems["text"], solution.edits["text"])
 
