@@ -27,9 +27,10 @@ import numpy as np
 
 from editc import registry
 from editc.families.contexts import CONTEXTS
+from editc.family import Family
 from editc.formats.checkpoint import open_model
 from editc.formats.safetensors_delta import write_delta
-from editc.ir import Family, Plan, Site
+from editc.ir import Plan, Site
 from editc.manifests.decode import decode
 from editc.numerics import dtypes
 from editc.passes.derive import Derive

@@ -14,13 +14,14 @@ from typing import Any
 
 from editc import session
 from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.family import Family
 from editc.formats import apply as applying
 from editc.formats import inspect as inspecting
 from editc.formats.checkpoint import open_model
 from editc.formats.safetensors_delta import read_delta, write_delta
 from editc.formats.status import Status
 from editc.formats.status import status as find_status
-from editc.ir import Delta, Family, Plan, Verified
+from editc.ir import Delta, Plan, Verified
 from editc.manifests.decode import read
 from editc.ports import Context, Progress
 from editc.proposal import Proposal

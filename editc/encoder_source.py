@@ -8,11 +8,11 @@ from pathlib import Path
 
 from editc import encoders
 from editc.diagnostics import EditcError, fail
+from editc.family import Family
 from editc.formats import ldm_encoder, places
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.fingerprint import encoder_fingerprint, pipeline_of
 from editc.formats.ldm_encoder import Assembled
-from editc.ir import Family
 from editc.ports import Encoder, Weights
 from editc.request import Manifest
 

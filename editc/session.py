@@ -10,8 +10,8 @@ from pathlib import Path
 
 from editc import cache, registry
 from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.family import Family
 from editc.formats.checkpoint import Model, open_model
-from editc.ir import Family
 from editc.ports import Context, Detector, Painter, Prober, Progress
 from editc.request import Manifest, PictureCheck
 

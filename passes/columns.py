@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editc.ir import Array, Family
+from editc.family import Family
+from editc.ir import Array
 from editc.passes import keys
 from editc.passes.phrases import Book, last_subject, places, spoken
 from editc.ports import Encoded

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from typing import ClassVar
 
 from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.ir import Family, Plan, Site
+from editc.family import Family
+from editc.ir import Plan, Site
 from editc.passes.evidence import refined
 from editc.passes.sites import sites_of
 from editc.ports import Context, Weights

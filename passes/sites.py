@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from editc.ir import Family, Site
+from editc.family import Family
+from editc.ir import Site
 from editc.ports import Weights
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from editc.ir import Family
+from editc.family import Family
 from editc.numerics.trust import Ball
 from editc.ports import Context, Encoded, Encoder
 

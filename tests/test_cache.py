@@ -18,6 +18,7 @@ from editc import api
 from editc.cache import Disk, open_cache
 from editc.families.sd1 import SD1
 from editc.ir import Array, System
+from editc.numerics.trust import Ball
 from editc.passes import corpus
 from editc.passes.derive import Derive
 from editc.passes.locate import Locate
@@ -40,6 +41,9 @@ class Counting(WordEncoder):
 
     def fingerprint(self) -> str:
         return self.mark
+
+    def bounds(self) -> tuple[Ball, ...]:
+        return ()
 
 
 @dataclass

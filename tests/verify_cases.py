@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.ir import Array, Block, Edit, Family, Form, Kept, Plan, Problem, Site, Solution, Stats, System
+from editc.family import Family
+from editc.ir import Array, Block, Edit, Form, Kept, Plan, Problem, Site, Solution, Stats, System
 from editc.ports import Context
 from editc.request import Constraints, Manifest, PictureCheck, Preserve, Request, Source, Span
 

@@ -12,7 +12,7 @@ from editc.encoders.batches import quiet
 from editc.encoders.clip import ClipEncoder
 from editc.encoders.joined import Joined, Projected
 from editc.encoders.t5 import T5Encoder
-from editc.ir import CLIP_ROWS, Stream
+from editc.family import CLIP_ROWS, Stream
 from editc.ports import Encoder, Weights
 
 __all__ = ["ClipEncoder", "Joined", "Projected", "T5Encoder", "load", "load_streams", "quiet"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from editc.encoders.batches import batched
-from editc.ir import Take
+from editc.family import Take
 from editc.numerics import trust
 from editc.numerics.trust import Ball
 from editc.ports import Encoded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from editc.families.contexts import CONTEXTS
-from editc.ir import Family, Group, Stream
+from editc.family import Family, Group, Stream
 
 KANDINSKY22 = Family(
     name="kandinsky22",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from editc.families.contexts import CONTEXTS
-from editc.ir import Family
+from editc.family import Family
 
 PATTERNS = {"k": "*.attn2.to_k.weight", "v": "*.attn2.to_v.weight"}
 

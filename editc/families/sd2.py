@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from editc.families.contexts import CONTEXTS
 from editc.families.sd1 import PATTERNS
-from editc.ir import Family
+from editc.family import Family
 
 SD2 = Family(
     name="sd2",
