@@ -14,7 +14,7 @@ from editc.passes.solve import Solve
 from editc.ports import Context
 from editc.request import Constraints, Request
 
-GONE = 0.65
+GONE = 0.5
 """A concept that moves so far, in parts of what sets it apart, is gone from pictures (docs/suggest.md)."""
 AT_RISK = 0.5
 """A name that moves more may be lost from pictures (docs/suggest.md)."""
@@ -37,7 +37,7 @@ class Trial:
     """An edit solved. `to` is its target (None: as the manifest has it), `likeness` the cosine of the two before it.
 
     `weight` is that of what is kept, `usual` when it is the manifest's own or the default. `own` is the concept's
-    movement, the lesser of its two rows, `moved` every other name's, the larger of its two, furthest first.
+    movement at the mean of the rows after the text, `moved` every other name's, the larger of its two, furthest first.
     """
 
     to: str | None
@@ -137,7 +137,7 @@ class Bench:
         by_row = self.signals.movement(edit, system.total_gram())
         most = dict(zip(names, by_row.max(axis=1).tolist(), strict=True))
         moved = sorted((Moved(name, most[name]) for name in self.watched), key=lambda one: (-one.movement, one.name))
-        own = float(by_row[names.index(self.request.concept)].min())
+        own = float(by_row[names.index(self.request.concept), 1])
         likeness = 0.0 if to is None else self.signals.cosine(self.request.concept, to)
         return Trial(to, likeness, factor * self.weight, factor == 1.0, own, tuple(moved))
 
