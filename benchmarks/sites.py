@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks import world
-from benchmarks.erasure import HEAD, TARGETS, Lab, edited, open_lab
+from benchmarks.erasure import HEAD, Lab, edited, open_lab
 from editc import painter, pipeline, prober
 from editc.demo import GUIDANCE, MODEL
 from editc.ir import Array, Plan
@@ -58,12 +58,12 @@ def judged(lab: Lab, concept: str, changed: Mapping[str, Array] | None, count: i
     return float(np.mean([one == concept for one in found])), kept
 
 
-def table(lab: Lab, concept: str, count: int, each: int) -> Iterator[str]:
+def table(lab: Lab, concept: str, to: str, count: int, each: int) -> Iterator[str]:
     """The ranking and the rows of one edit, as Markdown."""
-    text = HEAD.format(model="editc:demo", concept=concept) + f"    to: {TARGETS[concept]}\n"
+    text = HEAD.format(model="editc:demo", concept=concept) + f"    to: {to}\n"
     plan = plan_of(lab, text)
     found = evidence(lab, plan)
-    yield f"{concept} to {TARGETS[concept]}, alone: " + ", ".join(
+    yield f"{concept} to {to}, alone: " + ", ".join(
         f"{short(name)} {figures[0]:.1%}" for name, figures in sorted(found.alone.items(), key=lambda one: -one[1][0])
     )
     yield "\n| sites | how many | reach | erased shown | others right |\n|---|---|---|---|---|"
@@ -77,14 +77,14 @@ def table(lab: Lab, concept: str, count: int, each: int) -> Iterator[str]:
         yield f"| {name} | {len(sites)} | {found.reach(sites)[0]:.3f} | {before[sites]} |"
 
 
-def steadiness(lab: Lab, concept: str, seeds: Sequence[int]) -> Iterator[str]:
+def steadiness(lab: Lab, concept: str, to: str, seeds: Sequence[int]) -> Iterator[str]:
     """The choice at each share with other noise."""
-    text = HEAD.format(model="editc:demo", concept=concept) + f"    to: {TARGETS[concept]}\n"
+    text = HEAD.format(model="editc:demo", concept=concept) + f"    to: {to}\n"
     for seed in seeds:
         plan = plan_of(lab, text, seed)
         found = evidence(lab, plan)
         kept = {share: spared(grown(found.alone, share, found.reach), share, found.reach) for share in SHARES}
-        yield f"{concept}, seed {seed}: " + "; ".join(
+        yield f"{concept} to {to}, seed {seed}: " + "; ".join(
             f"{share}: {', '.join(short(name) for name in sorted(names))}" for share, names in kept.items()
         )
 
@@ -92,17 +92,17 @@ def steadiness(lab: Lab, concept: str, seeds: Sequence[int]) -> Iterator[str]:
 def main() -> None:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(description="Rank the demo model's matrices by evidence and edit only the first.")
-    parser.add_argument("--objects", default="circle,fish")
-    parser.add_argument("--count", type=int, default=100, help="prompts by the object's name")
-    parser.add_argument("--each", type=int, default=3, help="prompts for each other object")
+    parser.add_argument("--edits", default="circle:square,fish:cat,circle:heart,fish:arrow")
+    parser.add_argument("--count", type=int, default=50, help="prompts by the object's name")
+    parser.add_argument("--each", type=int, default=1, help="prompts for each other object")
     parser.add_argument("--steps", type=int, default=15, help="denoising steps of a picture")
     parser.add_argument("--seeds", default="", help="instead of painting, choose with these seeds: 1,2,3")
     given = parser.parse_args()
     lab = open_lab("editc:demo")
     lab.canvas = painter.PipelinePainter(lab.canvas.pipeline, "unet", given.steps, GUIDANCE)
-    for concept in given.objects.split(","):
+    for concept, _, to in (edit.partition(":") for edit in given.edits.split(",")):
         seeds = [int(seed) for seed in given.seeds.split(",") if seed]
-        for line in steadiness(lab, concept, seeds) if seeds else table(lab, concept, given.count, given.each):
+        for line in steadiness(lab, concept, to, seeds) if seeds else table(lab, concept, to, given.count, given.each):
             print(line, flush=True)
 
 
