@@ -11,6 +11,8 @@ from editc.passes.phrases import row_weights, spoken
 from editc.ports import Encoded
 from editc.request import Manifest
 
+STACKED = 16
+
 
 def prompts(manifest: Manifest, contexts: Sequence[str], corpus: Sequence[str]) -> tuple[str, ...]:
     """Every preserved prompt once: concepts through the contexts, prompts as they stand, files; else the corpus.
@@ -35,10 +37,15 @@ def _words(text: str) -> list[str]:
 
 
 def mean_moment(encoded: Sequence[Encoded]) -> Array:
-    """The second moment (d, d) of all rows, a mean over rows by their weights."""
-    rows = np.vstack([e.rows for e in encoded])
-    weights = np.concatenate([row_weights(e) for e in encoded])
-    return np.asarray((rows * weights[:, None]).T @ rows / weights.sum())
+    """The second moment (d, d) of all rows, a mean over rows by their weights; some prompts are stacked at a time."""
+    total, count = np.zeros((encoded[0].rows.shape[1],) * 2), 0.0
+    for start in range(0, len(encoded), STACKED):
+        part = encoded[start : start + STACKED]
+        weights = np.concatenate([row_weights(e) for e in part])
+        rows = np.vstack([e.rows for e in part]) * np.sqrt(weights)[:, None]
+        total += rows.T @ rows
+        count += float(weights.sum())
+    return total / count
 
 
 def total_moment(rows: Sequence[Array]) -> Array:
