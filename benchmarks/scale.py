@@ -45,13 +45,16 @@ SHARD = 10_000_000_000
 LARGEST_COPY = 10_000_000_000
 """A copy has no holes: of larger models only the edit in place is measured."""
 STAND_IN = Family("", "", "unet", {}, None, None, "", "uce", CONTEXTS)
-WORDS = "editc: 1\nmodel: {}\nedits:\n  - erase: circle\n    to: square\n"
+WORDS = "editc: 1\nmodel: {}\nedits:\n  - erase: circle\n    to: square\nconstraints: {{rank: 16}}\n"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A published model: its diffusers class and settings, and how its encoder's rows are shaped. `corpus`: how many
-    prompts are kept. The family is the registry's where it has one of that name, else a stand-in with `patterns`."""
+    """A published model: its diffusers class and settings, and how its encoder's rows are shaped.
+
+    The family is the registry's where it has one of that name, else a stand-in with `patterns`. `corpus` is how many
+    prompts are kept, `contexts` of how many sentences the keys are.
+    """
 
     name: str
     component: str
@@ -61,6 +64,7 @@ class Kind:
     width: int
     length: int
     corpus: int
+    contexts: int
 
     def family(self) -> Family:
         if self.name in registry.names("family"):
@@ -93,6 +97,7 @@ KINDS = {
         2048,
         77,
         148,
+        36,
     ),
     "flux": Kind(
         "flux",
@@ -103,14 +108,15 @@ KINDS = {
         4096,
         512,
         8,
+        6,
     ),
 }
 
 
 @dataclass(frozen=True)
 class RandomRows:
-    """An encoder without weights: the row of a token is noise seeded by the prompt up to it, as a causal encoder's is a
-    function of it."""
+    """An encoder without weights: the row of a token is noise seeded by the word, with a tenth as much seeded by the
+    prompt up to it, as a causal encoder's would be; padding is one row with a tenth of noise."""
 
     width: int
     length: int
@@ -129,11 +135,14 @@ class RandomRows:
             end.append(begin + len(word))
         heads = ["", *(" ".join(words[: i + 1]) for i in range(len(words)))]
         rest = self.length - len(heads)
-        seeds = [int.from_bytes(sha256(head.encode()).digest()[:8], "big") for head in heads]
-        rows = [np.random.default_rng(seed).standard_normal((1, self.width)) for seed in seeds]
-        padding = np.random.default_rng(seeds[-1] + 1).standard_normal((rest, self.width))
+        rows = [self._noise(word) + 0.1 * self._noise(head) for word, head in zip(["", *words], heads, strict=True)]
+        padding = self._noise("padding") + 0.1 * self._noise(f"padding of {prompt}", rest)
         places = tuple([*start, *[-1] * rest]), tuple([*end, *[-1] * rest])
         return Encoded(prompt, np.vstack([*rows, padding]), tuple(range(self.length)), *places)
+
+    def _noise(self, seed: str, rows: int = 1) -> Any:
+        number = int.from_bytes(sha256(seed.encode()).digest()[:8], "big")
+        return np.random.default_rng(number).standard_normal((rows, self.width))
 
 
 def header(kind: Kind) -> dict[str, tuple[int, ...]]:
@@ -203,6 +212,7 @@ def build(kind: Kind, folder: Path, out: Path) -> dict[str, Any]:
         before, begun = weights.bytes_read, process_time()
         unit = step(unit, ctx)
         rows.append([step.name, weights.bytes_read - before, round(process_time() - begun, 1), _peak()])
+        print(rows[-1], file=sys.stderr)
     write_delta(unit, out)
     edited = sum(weights.where(site.name).nbytes for site in sites)
     return {
@@ -218,7 +228,8 @@ def build(kind: Kind, folder: Path, out: Path) -> dict[str, Any]:
 def _plan(kind: Kind, folder: Path, ctx: Context) -> Plan:
     manifest, found = decode(Source("scale.yaml", WORDS.format(folder)))
     assert manifest is not None, found
-    manifest = replace(manifest, choice=replace(manifest.choice, roles=kind.roles()))
+    choice = replace(manifest.choice, roles=kind.roles())
+    manifest = replace(manifest, choice=choice, contexts=CONTEXTS[: kind.contexts])
     family = kind.family()
     if family.title != kind.name:
         return Locate((family,))(manifest, ctx)
@@ -269,8 +280,9 @@ def measure(kind: Kind, folder: Path) -> Iterator[str]:
         if how[0] == "--in-place":
             _, seconds, peak = child("editc", "revert", str(folder / "model"))
             yield f"| revert | | | {seconds:.1f} | {_mega(peak)} |"
-    yield f"\nOf the build's memory {_mega(made['idle'])} are the libraries; {kind.corpus} prompts are kept, each of"
-    yield f"{kind.length} rows. Rank {made['rank']}, a delta of {made['delta'] / 1e3:.0f} kB.\n"
+    yield f"\nOf the build's memory {_mega(made['idle'])} are the libraries; {kind.corpus} prompts are kept, and keys "
+    yield f"come from {kind.contexts} sentences, each of {kind.length} rows. "
+    yield f"Rank {made['rank']}, a delta of {made['delta'] / 1e3:.0f} kB.\n"
 
 
 def _mega(size: int) -> str:
