@@ -37,6 +37,7 @@ CONFIGURATIONS: Mapping[str, str] = {
     "rece 1 epoch, published": "    method: rece\n    keys: span\n",
     "rece 3 epochs, published": "    method: rece\n    keys: span\n    epochs: 3\n",
     "rece 1 epoch, aligned keys": "    to: {to}\n    method: rece\n",
+    "rece 1 epoch, aligned keys, original": "    to: {to}\n    method: rece\n    anchor: original\n",
 }
 """Published: their key rule, the empty target, their weights and ridges, the full rank."""
 TARGETS: Mapping[str, str] = {

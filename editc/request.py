@@ -94,6 +94,7 @@ class Request(Placed):
     options: Mapping[str, Scalar] = field(default_factory=dict)
     keys: KeyRule | None = None
     token_weights: TokenWeights = field(default_factory=TokenWeights)
+    expand: Literal["object", "art"] | None = None
     contexts: tuple[str, ...] | None = None
     strength: Strength = 1.0
     scale: float = 1.0

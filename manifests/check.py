@@ -186,6 +186,18 @@ def token_weights_count(manifest: Manifest, faults: Faults) -> None:
             )
 
 
+def expand_is_for_bare_names(manifest: Manifest, faults: Faults) -> None:
+    """Phrases are added to names that are taken bare; the other key rules have contexts already."""
+    misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.edits)
+    if misread or manifest.keys in ("last", "span"):
+        return
+    for edit in manifest.edits:
+        if edit.expand is not None:
+            message = f"`expand` is for `keys: last` and `keys: span`, and the rows here are {tick(manifest.keys)}"
+            help = "remove it: these rows come from whole sentences already, which `contexts` names"
+            faults.add("E190", message, edit.at("expand"), help=help)
+
+
 def options_fit(manifest: Manifest, faults: Faults) -> None:
     """The method itself accepts the options."""
     for edit in manifest.edits:
@@ -284,6 +296,7 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     no_repeats,
     one_method,
     token_weights_count,
+    expand_is_for_bare_names,
     options_fit,
     auto_has_a_goal,
     evidence_is_there,

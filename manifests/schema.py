@@ -189,6 +189,7 @@ COMMON = (
         "the concept's own), eot (the end of the text)",
     ),
     Field("token_weights", Inner(TOKENS), "what each anchor of `keys: eot` counts"),
+    Field("expand", OneOf(("object", "art")), "for `keys: last` and `span`: the name in UCE's five phrases besides"),
     Field(
         "strength",
         Number(0.0, 1.5, words=("auto",)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,12 @@ from editc.request import KeyRule, Request
 
 IN_CONTEXTS: frozenset[KeyRule] = frozenset({"aligned", "matched", "eot"})
 """The rules that put a concept into sentences; the others take it bare."""
+TEMPLATES: Mapping[str | None, tuple[str, ...]] = {
+    None: (),
+    "object": tuple(f"{kind} of {{}}" for kind in ("image", "photo", "portrait", "picture", "painting")),
+    "art": (*(f"{kind} by {{}}" for kind in ("painting", "art", "artwork", "picture")), "style of {}"),
+}
+"""What `expand` puts a bare name into besides: the phrases of UCE's 2025 script (`--expand_prompts`)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ def needed(request: Request, rule: KeyRule, contexts: Sequence[str], family: Fam
     names = [*request.names, *aims(request, family)]
     if rule in IN_CONTEXTS:
         return [spoken(context, name) for name in names for context in contexts]
-    return [*names, " "]
+    return [*(spoken(phrase, name) for name in names for phrase in _phrases(request)), " "]
 
 
 def aims(request: Request, family: Family) -> list[str]:
@@ -107,17 +113,26 @@ def _moved(
 
 
 def _published(request: Request, rule: KeyRule, family: Family, book: Book) -> Iterator[Columns]:
-    """UCE's own keys, bare name against bare target; debiasing adds share_k a_k to the last key, as published."""
-    for name in request.names:
-        old, _ = book.find("{}", name)
+    """UCE's own keys, bare name against bare target; debiasing adds share_k a_k to the last key, as published.
+
+    `expand` adds the name in its phrases, each against the same phrase with the target, all of weight 1.
+    """
+    for phrase, name in ((phrase, name) for name in request.names for phrase in _phrases(request)):
+        old, _ = book.find(phrase, name)
         row = last_subject(old)
         if request.kind == "moderate":
-            others = [(share, book.find("{}", other)[0]) for other, share in request.toward]
+            others = [(share, book.find(phrase, other)[0]) for other, share in request.toward]
             pull = np.sum([share * other.rows[last_subject(other)] for share, other in others], axis=0)
-            yield Columns(old.rows[[row]].T, (old.rows[row] + pull)[:, None], np.ones(1), (f"{name} [{row}]",))
+            yield Columns(old.rows[[row]].T, (old.rows[row] + pull)[:, None], np.ones(1), (f"{old.prompt} [{row}]",))
             continue
         (target,) = aims(request, family)
-        new = book.entries[target or ("" if rule == "last" else " ")]
+        new = book.entries[spoken(phrase, target) or ("" if rule == "last" else " ")]
         pick = keys.last if rule == "last" else keys.span
         pair = pick(old.rows, row, new.rows, last_subject(new))
-        yield Columns(pair.keys, pair.targets, np.ones(len(pair.rows)), tuple(f"{name} [{r}]" for r in pair.rows))
+        labels = tuple(f"{old.prompt} [{r}]" for r in pair.rows)
+        yield Columns(pair.keys, pair.targets, np.ones(len(pair.rows)), labels)
+
+
+def _phrases(request: Request) -> tuple[str, ...]:
+    """What a bare name is put into: nothing, then the phrases of `expand`."""
+    return ("{}", *TEMPLATES[request.expand])

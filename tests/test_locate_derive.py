@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from editc.diagnostics import EditcError
 from editc.families.sd1 import SD1
 from editc.families.sd2 import SD2
-from editc.ir import Array
+from editc.ir import Array, Block
 from editc.manifests.decode import decode
 from editc.numerics.trust import Ball
 from editc.passes import corpus, keys
@@ -230,3 +230,43 @@ def test_an_edit_to_itself_is_refused_and_a_joint_solve_keeps_order_out() -> Non
     one, other = "  - erase: circle\n    to: square\n", "  - erase: tree\n    to: house\n"
     first, second = (solution("edits:\n" + text).edits["text"] for text in (one + other, other + one))
     assert np.allclose(first.left[0] @ first.right[0], second.left[0] @ second.right[0], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("expand", "first", "last_"),
+    [("object", "image of circle", "painting of circle"), ("art", "painting by circle", "style of circle")],
+)
+@pytest.mark.parametrize("rule", ["last", "span"])
+def test_expand_adds_five_phrases_with_the_same_phrase_of_the_target(
+    rule: str, expand: str, first: str, last_: str
+) -> None:
+    block = derived_block(ERASE + f"    keys: {rule}\n    expand: {expand}\n")
+    plain = derived_block(ERASE + f"    keys: {rule}\n")
+    prompts = list(dict.fromkeys(label.rsplit(" ", 1)[0] for label in block.origin))
+    assert (len(prompts), prompts[0], prompts[1], prompts[-1]) == (6, "circle", first, last_)
+    assert np.array_equal(block.keys[:, : plain.keys.shape[1]], plain.keys)
+    assert np.array_equal(block.weights, np.ones(block.keys.shape[1]))
+    begin = next(i for i, label in enumerate(block.origin) if label.startswith(last_))
+    old, new = WordEncoder().encode([last_, last_.replace("circle", "square")])
+    assert np.array_equal(block.keys[:, begin], old.rows[3])
+    assert np.array_equal(block.targets[:, begin], new.rows[3])
+
+
+def test_expand_without_a_target_closes_the_phrase() -> None:
+    block = derived_block("edits:\n  - erase: circle\n    keys: last\n    expand: object\n")
+    (new,) = WordEncoder().encode(["image of"])
+    assert np.array_equal(block.targets[:, 1], new.rows[2])
+
+
+def test_expand_of_moderate_pulls_in_the_same_phrase() -> None:
+    text = "edits:\n  - moderate: {concept: circle, toward: {square: 0.5}}\n    keys: last\n    expand: art\n"
+    block = derived_block(text)
+    old, new = WordEncoder().encode(["style of circle", "style of square"])
+    assert np.allclose(block.targets[:, 5] - block.keys[:, 5], 0.5 * new.rows[3])
+    assert np.array_equal(block.keys[:, 5], old.rows[3])
+
+
+def derived_block(text: str) -> Block:
+    ctx = context()
+    problem = Derive(("a tree", "a star"))(Locate((SD1,))(manifest(text), ctx), ctx)
+    return next(iter(problem.systems.values())).blocks[0]

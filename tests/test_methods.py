@@ -29,6 +29,9 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("uce", {"technique": "tensor"}),
     ("rece", {"technique": "tensor"}),
     ("rece", {"epochs": 3}),
+    ("rece", {"epochs": 2, "anchor": "current"}),
+    ("rece", {"epochs": 2, "anchor": "original"}),
+    ("rece", {"epochs": 2, "anchor": "original", "technique": "tensor"}),
     ("rece", {"rule": "standard"}),
     ("rece", {"rule": "surrogate1"}),
     ("rece", {"rule": "surrogate2"}),
@@ -198,3 +201,56 @@ def test_rece_layers_and_multiplier_agree() -> None:
         weights = [W + np.linalg.solve(normal, keys @ (W @ (targets - keys)).T).T for W in weights]
     for W0, W, found in zip(problem.weights, weights, changes(method(problem), tuple(problem.weights)), strict=True):
         assert np.allclose(W0 + found, W, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("technique", ["replace", "tensor"])
+@pytest.mark.parametrize("anchor", ["current", "original"])
+def test_rece_without_rounds_is_uce(anchor: Any, technique: Any) -> None:
+    problem = system(9)
+    weights = tuple(problem.weights)
+    found = changes(RECE(epochs=0, anchor=anchor, technique=technique)(problem), weights)
+    for mine, other in zip(found, changes(UCE(technique=technique)(problem), weights), strict=True):
+        assert np.array_equal(mine, other)
+
+
+def test_rece_from_the_original_minimises_its_sum_of_problems() -> None:
+    """Two rounds written out layer by layer, with W_0 in every term; and no step from the edit lowers the sum."""
+    problem = system(8)
+    keys = np.hstack([b.keys for b in problem.blocks])
+    aim = np.hstack([b.targets for b in problem.blocks])
+    eye, every, first = np.eye(len(keys)), [keys], [np.asarray(W) for W in problem.weights]
+    for t in range(3):
+        K, T = np.hstack(every), np.hstack([aim] * len(every))
+        normal = K @ K.T + (1 + 0.1 * t) * problem.kept.moment + (0.5 + 0.1 * t) * eye
+        weights = [W + np.linalg.solve(normal, K @ (W @ (T - K)).T).T for W in first]
+        gram = sum(W.T @ W for W in weights)
+        cross = sum(W.T @ W0 for W, W0 in zip(weights, first, strict=True))
+        every.append(np.linalg.solve(0.1 * eye + gram, cross @ keys))
+    found = changes(RECE(epochs=2, anchor="original")(problem), tuple(problem.weights))
+    for W0, W, D in zip(first, weights, found, strict=True):
+        assert np.allclose(W0 + D, W, rtol=1e-8, atol=1e-10)
+
+    def cost(D: Any, W0: Any) -> float:
+        moved = 1.2 * np.sum(D @ problem.kept.moment * D) + 0.7 * np.sum(D**2)
+        return float(np.sum(((W0 + D) @ K - W0 @ T) ** 2) + moved)
+
+    other = changes(RECE(epochs=2, anchor="current")(problem), tuple(problem.weights))
+    rng = np.random.default_rng(0)
+    for W0, D, C in zip(first, found, other, strict=True):
+        near = D + 1e-3 * rng.normal(size=D.shape)
+        assert cost(D, W0) < min(cost(near, W0), cost(C, W0), cost(0 * D, W0))
+
+
+@few
+@given(seed=SEEDS)
+def test_rece_from_the_original_keeps_what_is_kept_nearer(seed: int) -> None:
+    """After three rounds: held to W_0, the kept rows lie nearer to where they were than held to the round before."""
+    problem = system(seed)
+    drift = {
+        anchor: sum(
+            float(np.linalg.norm(D @ problem.kept.rows) ** 2)
+            for D in changes(RECE(epochs=3, anchor=anchor)(problem), tuple(problem.weights))
+        )
+        for anchor in ("current", "original")
+    }
+    assert drift["original"] < drift["current"]

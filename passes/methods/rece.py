@@ -18,8 +18,15 @@ from editc.passes.methods.uce import UCE, stacked, tensor_move
 class RECE:
     """UCE, then `epochs` rounds: derive the keys that the edited layers read as the concept, send them to the target.
 
-    C' = ((r I + G)^-1 H) C with G = sum_l W_l^T W_l, H = sum_l W_l^T W_l,0 (eq. 8); then UCE's solve with keys C',
-    whose preserve and ridge terms refer to the weights edited so far, as in the reference.
+    C' = ((r I + G)^-1 H) C with G = sum_l W_l^T W_l, H = sum_l W_l^T W_l,0 (eq. 8); then UCE's solve with keys C'.
+
+    With `anchor: current` (the reference) a round's targets, preserve and ridge terms refer to the weights edited so
+    far: what is kept is held to where the round before left it. With `anchor: original` they refer to W_0, and the
+    problems of the start and of all rounds so far are added up and solved as one, with keys C and every C' so far:
+
+        min over W_0 + D  sum a |(W_0 + D) k - W_0 c*|^2 + (1 + t preserve_scale) tr(D S D^T) + (ridge + t lamb) |D|^2
+
+    (t rounds, S the kept moment). That is UCE from W_0 with more keys, so the kept rows cannot drift a step a round.
 
     Every round is a shared multiplier, so with G and H kept up to date by it the whole loop runs on (d_in, d_in)
     matrices and each layer is read once. `tensor` targets differ by layer; there the loop goes over the weights.
@@ -31,6 +38,7 @@ class RECE:
     preserve_scale: weight of the kept rows in a round (published: 0.1); the UCE start takes 1.
     erase_scale: weight of the edited keys.
     technique: replace or tensor, as in UCE.
+    anchor: what a round's targets, kept rows and ridge refer to: current (published) or original, see above.
     """
 
     epochs: int = 1
@@ -40,6 +48,7 @@ class RECE:
     erase_scale: float = 1.0
     preserve_scale: float = 0.1
     technique: Literal["replace", "tensor"] = "replace"
+    anchor: Literal["current", "original"] = "current"
 
     def __post_init__(self) -> None:
         at_least_zero(epochs=self.epochs, regular=self.regular, lamb=self.lamb)
@@ -48,6 +57,8 @@ class RECE:
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""
         start = UCE(erase_scale=self.erase_scale, technique=self.technique)(system)
+        if self.anchor == "original":
+            return self._from_original(system, start)
         if start.form == "low-rank":
             return self._after_low_rank(system, start)
         gram = system.total_gram()
@@ -56,6 +67,20 @@ class RECE:
         more = self.rounds(system, cross + (cross @ left) @ right, cross)
         left, right = subspace.compose(left, right, more.left[0], more.right[0])
         return Edit("shared", (left,), (right,), _worst(start.stats, more.stats, right.shape[0]))
+
+    def _from_original(self, system: System, edit: Edit) -> Edit:
+        """The rounds as UCE problems from the original weights, each with all the keys derived so far."""
+        blocks, stats, first = system.blocks, edit.stats, system.total_gram()
+        for count in range(1, self.epochs + 1):
+            blocks = (*blocks, *self._derived(system.blocks, *_sums(system.weights, first, edit)))
+            edit = UCE(
+                system.ridge + count * self._lamb(system),
+                self.erase_scale,
+                1.0 + count * self.preserve_scale,
+                self.technique,
+            )(replace(system, blocks=blocks))
+            stats = _worst(stats, edit.stats, edit.stats.rank)
+        return replace(edit, stats=stats)
 
     def rounds(self, system: System, gram: Array, cross: Array) -> Edit:
         """The rounds alone, as a shared multiplier Q of the weights that they start from: W' = W_start Q.
@@ -107,9 +132,24 @@ class RECE:
 
     def _round(self, blocks: Sequence[Block], system: System) -> ridge.Multiplier:
         keys, targets, weights = stacked(blocks, self.erase_scale)
-        lamb = 0.2 * system.ridge if self.lamb is None else self.lamb
         moment = self.preserve_scale * system.kept.moment
-        return ridge.solve(keys, targets, weights, moment, lamb, per_key=self.technique == "tensor")
+        return ridge.solve(keys, targets, weights, moment, self._lamb(system), per_key=self.technique == "tensor")
+
+    def _lamb(self, system: System) -> float:
+        return 0.2 * system.ridge if self.lamb is None else self.lamb
+
+
+def _sums(weights: Sequence[Array], first: Array, edit: Edit) -> tuple[Array, Array]:
+    """G and H of the weights after `edit`, where `first` is sum W_0^T W_0: layer by layer only for a low-rank edit."""
+    if edit.form == "shared":
+        turn = np.eye(len(first)) + edit.left[0] @ edit.right[0]
+        cross = turn.T @ first
+        return cross @ turn, cross
+    gram, cross = np.zeros_like(first), np.zeros_like(first)
+    for W, left in zip(weights, edit.left, strict=True):
+        after = W + left @ edit.right[0]
+        gram, cross = gram + after.T @ after, cross + after.T @ W
+    return gram, cross
 
 
 def _gram(weights: Sequence[Array]) -> Array:
