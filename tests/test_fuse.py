@@ -105,7 +105,7 @@ def test_a_file_that_diffusers_loads_reads_as_the_change_that_diffusers_makes(na
 
 
 def read(tensors: Tensors, model: Path, folder: Path) -> Any:
-    save_file(tensors, folder / "one.safetensors")
+    save_file({name: value.clone() for name, value in tensors.items()}, folder / "one.safetensors")
     with pytest.raises(EditcError) as caught:
         read_adapter(folder / "one.safetensors", unet(model))
     return caught.value.diagnostics[0]
@@ -135,7 +135,10 @@ def test_what_is_wrong_in_a_file_is_named(code: str, spoil: Any, named: str, mod
 
 def test_a_module_with_two_meanings_is_refused(tmp_path: Path) -> None:
     save_file({"a.b_c.weight": torch.ones(2, 2), "a_b.c.weight": torch.ones(2, 2)}, tmp_path / "unet.safetensors")
-    save_file({f"lora_unet_a_b_c.lora_{p}.weight": torch.ones(s) for p, s in (("up", (2, 1)), ("down", (1, 2)))}, tmp_path / "l.safetensors")
+    save_file(
+        {f"lora_unet_a_b_c.lora_{p}.weight": torch.ones(s) for p, s in (("up", (2, 1)), ("down", (1, 2)))},
+        tmp_path / "l.safetensors",
+    )
     with pytest.raises(EditcError) as caught:
         read_adapter(tmp_path / "l.safetensors", open_component("unet", tmp_path / "unet.safetensors"))
     assert caught.value.diagnostics[0].code == "E671"
