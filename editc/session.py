@@ -124,7 +124,8 @@ def pointing_at(manifest: Manifest, field: str, block: Placed | None = None) -> 
     try:
         yield
     except EditcError as error:
-        raise EditcError(*(_placed(one, manifest, (block or manifest).at(field)) for one in error.diagnostics)) from error
+        span = (block or manifest).at(field)
+        raise EditcError(*(_placed(one, manifest, span) for one in error.diagnostics)) from error
 
 
 def _placed(one: Diagnostic, manifest: Manifest, span: Span | None) -> Diagnostic:

@@ -236,7 +236,7 @@ FUSE = Table(
         Field("concept", Text(), "what the file erases; `method: mace` fuses it on this concept's prompts"),
         Field("method", OneOf(("spm", "mace")), "spm: the sum of the files; mace: each on its own concept's prompts"),
         Field("strength", Number(0.0, 1.5), "its gate: 0 is no edit, 1 the file as it was trained"),
-        Field("contexts", ListOf(Text(verbatim=True, slot=True), least=1), "sentences with one {}, for this edit alone"),
+        Field("contexts", ListOf(Text(verbatim=True, slot=True), least=1), "sentences with one {}, for this concept"),
     ),
 )
 EDITS = {"erase": ERASE, "replace": REPLACE, "moderate": MODERATE, "fuse": FUSE}

@@ -135,10 +135,9 @@ def test_what_is_wrong_in_a_file_is_named(code: str, spoil: Any, named: str, mod
 
 def test_a_module_with_two_meanings_is_refused(tmp_path: Path) -> None:
     save_file({"a.b_c.weight": torch.ones(2, 2), "a_b.c.weight": torch.ones(2, 2)}, tmp_path / "unet.safetensors")
-    save_file(
-        {f"lora_unet_a_b_c.lora_{p}.weight": torch.ones(s) for p, s in (("up", (2, 1)), ("down", (1, 2)))},
-        tmp_path / "l.safetensors",
-    )
+    key = "lora_unet_a_b_c"
+    pair = {f"{key}.lora_up.weight": torch.ones(2, 1), f"{key}.lora_down.weight": torch.ones(1, 2)}
+    save_file(pair, tmp_path / "l.safetensors")
     with pytest.raises(EditcError) as caught:
         read_adapter(tmp_path / "l.safetensors", open_component("unet", tmp_path / "unet.safetensors"))
     assert caught.value.diagnostics[0].code == "E671"
