@@ -63,7 +63,7 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     if manifest is None:
         return Checked(found, None, None)
     try:
-        ctx = session.header_context(manifest, session.model_of(manifest))
+        ctx = session.with_adapters(session.header_context(manifest, session.model_of(manifest)), manifest)
         return Checked(found, manifest, Locate(session.families())(manifest, ctx))
     except EditcError as error:
         return Checked((*found, *error.diagnostics), manifest, None)
@@ -88,7 +88,7 @@ def build(
     if manifest is None:
         raise EditcError(*found)
     model = session.model_of(manifest)
-    ctx = session.build_context(manifest, model, progress)
+    ctx = session.with_adapters(session.build_context(manifest, model, progress), manifest)
     *first, emit = pipeline.passes(session.corpus_of(model), tool())
     seen: list[str] = []
     verified = pipeline.run(manifest, first, ctx, _noting(seen, after))

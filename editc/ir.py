@@ -75,6 +75,23 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Adapted:
+    """What an adapter makes of one matrix: W + scale up down, with up (d_out, r), down (r, d_in), scale = alpha / r."""
+
+    up: Array
+    down: Array
+    scale: float
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A trained adapter: what it makes of each parameter that it names, and the sha256 of its file."""
+
+    modules: Mapping[str, Adapted]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Block:
     """The keys of one request: `keys` and `targets` (d_in, m), `weights` (m,), and where each column came from.
 

@@ -82,7 +82,7 @@ def replaced(module: Any, changed: Mapping[str, NDArray[np.float64]]) -> Iterato
     try:
         with torch.no_grad():
             for name, value in changed.items():
-                parameters[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))
+                parameters[name].copy_(torch.from_numpy(np.ascontiguousarray(value)).reshape(parameters[name].shape))
         yield
     finally:
         with torch.no_grad():

@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.ir import Array
+from editc.ir import Adapter, Array
 from editc.numerics.trust import Ball
 
 
@@ -143,7 +143,7 @@ Progress: TypeAlias = Callable[[str, Iterable[object]], Iterable[object]]
 class Context:
     """What a pass may use. `encoder` is what most edited layers read; `streams` are the family's other ones by name.
     `painter` and `detector` exist only when the manifest asks for pictures, `prober` (which opens one, for it may be
-    large) only where it leaves the choice of sites to the evidence."""
+    large) only where it leaves the choice of sites to the evidence; `adapters` are those it fuses, one an edit."""
 
     weights: Weights
     encoder: Encoder | None = None
@@ -153,6 +153,7 @@ class Context:
     cache: Cache | None = None
     prober: Callable[[], Prober] | None = None
     streams: Mapping[str, Encoder] = field(default_factory=dict)
+    adapters: Sequence[Adapter] = ()
 
     def stream(self, name: str) -> Encoder | None:
         """The encoder of a stream; None when the pipeline lacks it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from editc.ir import Array, Factors, Site, SiteRecord
@@ -15,6 +17,11 @@ RECORDED = ("F32", "F16", "BF16")
 def stored_shape(site: Site) -> tuple[int, int]:
     """The tensor's shape in the file: (d_in, d_out) for a transposed site, else (d_out, d_in)."""
     return (site.shape[1], site.shape[0]) if site.transposed else site.shape
+
+
+def matrix_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A convolution's (d_out, channels, h, w) as the matrix (d_out, channels h w) that it is; others as they are."""
+    return (shape[0], prod(shape[1:])) if len(shape) == 4 else shape
 
 
 def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteRecord:

@@ -135,7 +135,7 @@ def _claim(claim: Claim) -> Mapping[str, Any]:
 
 def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]:
     """What was asked of one request and what it was given: `keys` are columns, over all its names and contexts."""
-    blocks = [system.blocks[index] for system in solution.problem.systems.values()]
+    blocks = [system.blocks[index] for system in solution.problem.systems.values() if system.blocks]
     method = solution.methods[index]
     return {
         "kind": request.kind,

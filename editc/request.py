@@ -83,10 +83,12 @@ class Request(Placed):
 
     `erase` and `replace` map `concept` (and every name in `also`) to `to` (None: the family's neutral concept);
     `moderate` maps it to itself plus the weighted concepts of `toward` (UCE's debiasing with given shares).
+    `fuse` adds a trained adapter, the file `adapter`; its `concept` is what the file erases, else the file's name.
     """
 
-    kind: Literal["erase", "replace", "moderate"]
+    kind: Literal["erase", "replace", "moderate", "fuse"]
     concept: str
+    adapter: str = ""
     also: tuple[str, ...] = ()
     to: str | None = None
     toward: tuple[tuple[str, float], ...] = ()
@@ -171,6 +173,11 @@ class Manifest(Placed):
     def method(self) -> str | None:
         """The method that the edits name (they are solved together, so they name at most one); None: the family's."""
         return next((edit.method for edit in self.edits if edit.method is not None), None)
+
+    @property
+    def fused(self) -> bool:
+        """True where adapters are fused; nothing else is solved in such a manifest."""
+        return any(edit.kind == "fuse" for edit in self.edits)
 
     @property
     def keys(self) -> KeyRule:

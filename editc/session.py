@@ -12,8 +12,9 @@ from editc import cache, registry
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.family import Family
 from editc.formats.checkpoint import Model, open_model
+from editc.formats.lora import read_adapter
 from editc.ports import Context, Detector, Painter, Prober, Progress
-from editc.request import Manifest, PictureCheck
+from editc.request import Manifest, PictureCheck, Placed, Span
 
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
 """What a pipeline calls the part that reads the text, in the order in which one with several is looked at."""
@@ -36,6 +37,17 @@ def header_context(manifest: Manifest, model: Model) -> Context:
     """Ports for what needs headers only: no torch."""
     with pointing_at(manifest, "model"):
         return Context(model.component(component_of(model)))
+
+
+def with_adapters(ctx: Context, manifest: Manifest) -> Context:
+    """`ctx` with the adapters that the manifest fuses, read from beside it; E610, E612 and E670 to E674 underline the
+    edit."""
+    found = []
+    for edit in manifest.edits:
+        if edit.adapter:
+            with pointing_at(manifest, "adapter", edit):
+                found.append(read_adapter(Path(manifest.source.name).parent / edit.adapter, ctx.weights))
+    return replace(ctx, adapters=tuple(found))
 
 
 def build_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
@@ -107,16 +119,17 @@ def require_build() -> None:
 
 
 @contextmanager
-def pointing_at(manifest: Manifest, field: str) -> Iterator[None]:
-    """Diagnostics without a place of their own underline that field of the manifest."""
+def pointing_at(manifest: Manifest, field: str, block: Placed | None = None) -> Iterator[None]:
+    """Diagnostics without a place of their own underline that field of the manifest, or of a block of it."""
     try:
         yield
     except EditcError as error:
-        raise EditcError(*(_placed(one, manifest, field) for one in error.diagnostics)) from error
+        span = (block or manifest).at(field)
+        raise EditcError(*(_placed(one, manifest, span) for one in error.diagnostics)) from error
 
 
-def _placed(one: Diagnostic, manifest: Manifest, field: str) -> Diagnostic:
+def _placed(one: Diagnostic, manifest: Manifest, span: Span | None) -> Diagnostic:
     if one.span is not None:
         return one
     notes = (*one.notes, f"in {one.place}") if one.place else one.notes
-    return replace(one, span=manifest.at(field), source=manifest.source, notes=notes)
+    return replace(one, span=span, source=manifest.source, notes=notes)

@@ -18,7 +18,7 @@ from editc.formats.journal_record import Entry
 from editc.formats.ldm_encoder import fingerprint_of
 from editc.ir import Array, Delta, Factors, SiteRecord
 from editc.numerics import dtypes
-from editc.records import stored_shape
+from editc.records import matrix_shape, stored_shape
 
 State = Literal["already", "unchanged", "exact", "cast", "relative", "refused"]
 Tier = Literal["exact", "cast", "relative"]
@@ -163,7 +163,7 @@ def _misfits(delta: Delta, opened: Mapping[str, Checkpoint]) -> Iterator[Diagnos
         site, checkpoint = record.site, opened[record.site.component]
         if site.name not in checkpoint.tensors:
             missing.append(site.name)
-        elif checkpoint.shape(site.name) != stored_shape(site):
+        elif matrix_shape(checkpoint.shape(site.name)) != stored_shape(site):
             shapes.append(f"{site.name}: {stored_shape(site)} in the delta, {checkpoint.shape(site.name)} in the model")
         elif checkpoint.dtype(site.name) not in dtypes.EDITABLE:
             kinds.append(f"{site.name}: {checkpoint.dtype(site.name)}")

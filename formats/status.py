@@ -13,7 +13,7 @@ from editc.formats.journal_record import Entry, Range
 from editc.formats.plan import match
 from editc.ir import Delta, SiteRecord
 from editc.numerics import dtypes
-from editc.records import stored_shape
+from editc.records import matrix_shape, stored_shape
 
 Presence = Literal["applied", "partly", "not applied", "unknown"]
 Found = Literal["result", "base", "neither", "either", "missing"]
@@ -99,7 +99,7 @@ class _Hashes:
         if checkpoint is None or site.name not in checkpoint.tensors:
             return "missing"
         tensor = checkpoint.where(site.name)
-        if tensor.shape != stored_shape(site) or tensor.dtype not in dtypes.EDITABLE:
+        if matrix_shape(tensor.shape) != stored_shape(site) or tensor.dtype not in dtypes.EDITABLE:
             return "neither"
         state, _ = match(record, tensor, checkpoint.raw(site.name))
         words: Mapping[str, Found] = {"already": "result", "unchanged": "either", "exact": "base", "cast": "base"}

@@ -159,6 +159,8 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
 
 def one_method(manifest: Manifest, faults: Faults) -> None:
     """The edits are solved together, so the methods, key rules and options that they name agree."""
+    if len({edit.kind == "fuse" for edit in manifest.edits}) > 1:
+        return
     for name in ("method", "keys", *dict.fromkeys(option for edit in manifest.edits for option in edit.options)):
         first: tuple[Scalar, Span | None] | None = None
         for edit in manifest.edits:
@@ -200,7 +202,7 @@ def expand_is_for_bare_names(manifest: Manifest, faults: Faults) -> None:
 
 def options_fit(manifest: Manifest, faults: Faults) -> None:
     """The method itself accepts the options."""
-    for edit in manifest.edits:
+    for edit in () if manifest.fused else manifest.edits:
         method = edit.method or manifest.method
         if method is None or not edit.options:
             continue
@@ -289,6 +291,38 @@ def edits_change(manifest: Manifest, faults: Faults) -> None:
             )
 
 
+def fused_alone(manifest: Manifest, faults: Faults) -> None:
+    """Adapters are added to the weights as they are: no edit is solved beside them."""
+    fused = next((edit for edit in manifest.edits if edit.kind == "fuse"), None)
+    other = next((edit for edit in manifest.edits if edit.kind != "fuse"), None)
+    if fused is not None and other is not None:
+        message = f"`fuse` adds a finished adapter, and `{other.kind}` is solved: one manifest has either"
+        help = "make two manifests of it, and build the second against the model that the first made"
+        faults.add("E180", message, fused.at(), help=help, related=[(other.at(), "solved")])
+
+
+def fusion_has_concepts(manifest: Manifest, faults: Faults) -> None:
+    """MACE fuses each adapter on the prompts of its own concept, so each has one."""
+    for edit in manifest.edits if manifest.fused and manifest.method == "mace" else ():
+        if edit.kind == "fuse" and edit.concept == edit.adapter:
+            message = "`method: mace` fuses each adapter on its concept's prompts, and this one names no concept"
+            faults.add("E182", message, edit.at(), help="add `concept: ...`: what the file was trained to erase")
+
+
+def fusion_answers(manifest: Manifest, faults: Faults) -> None:
+    """A fused adapter has no keys and targets, and brings its own sites."""
+    if not manifest.fused:
+        return
+    for name in ("erase_residual", "recoverable"):
+        if name in manifest.constraints.spans:
+            message = f"`{name}` cannot be measured of a fused adapter: nothing says where it sends the concept"
+            help = "count it on pictures, `verify: {images: {...}}`, or remove the bound"
+            faults.add("E183", message, manifest.constraints.at(name), help=help)
+    if manifest.choice.spans:
+        message = "`sites` do not go with `fuse`: an adapter changes the matrices that it was trained on"
+        faults.add("E183", message, manifest.choice.at(), help="remove `sites`")
+
+
 RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     edited_once,
     not_preserved,
@@ -303,4 +337,7 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     pictures_answer,
     rank_suffices,
     edits_change,
+    fused_alone,
+    fusion_has_concepts,
+    fusion_answers,
 )

@@ -13,7 +13,7 @@ from editc.manifests.check import check
 from editc.manifests.edits import read_edits
 from editc.manifests.faults import START, Faults
 from editc.manifests.fields import Block, read_closed
-from editc.manifests.kept import read_kept
+from editc.manifests.kept import adapters_exist, read_kept
 from editc.manifests.overrides import apply_overrides, with_overrides
 from editc.manifests.tree import Builder, Leaf, Node, UnreadableError
 from editc.request import Choice, Constraints, Manifest, PictureCheck, Preserve, Source
@@ -106,6 +106,8 @@ def _manifest(root: Node, source: Source, folder: Path | None, faults: Faults) -
     if pictures is not None:
         spans["pictures"] = pictures.spans[""]
     requests = read_edits(values.pop("edits", None), faults)
+    if folder is not None:
+        adapters_exist(requests, folder, faults)
     preserve = _build(Preserve, values.pop("preserve", None))
     return Manifest(
         source=source,

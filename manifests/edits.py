@@ -34,8 +34,9 @@ def read_edits(node: Node | None, faults: Faults) -> tuple[Request, ...]:
             "E107", "`edits` is an empty list", node.span, help="name at least one edit, such as `- erase: circle`"
         )
     drafts = [draft for draft in (_draft(item, faults) for item in node.items) if draft is not None]
-    joint = next((draft.block.values["method"] for draft in drafts if "method" in draft.block.values), None)
-    vague = joint is None and any("method" in draft.block.spans for draft in drafts)
+    solved = [draft.block for draft in drafts if draft.kind != "fuse"]
+    joint = next((block.values["method"] for block in solved if "method" in block.values), None)
+    vague = joint is None and any("method" in block.spans for block in solved)
     requests = [_request(draft, joint, vague, faults) for draft in drafts]
     return tuple(request for request in requests if request is not None)
 
@@ -100,9 +101,12 @@ def _request(draft: _Draft, joint: str | None, vague: bool, faults: Faults) -> R
         spans = {**(inner.spans if isinstance(inner, Block) else {}), **spans}
     if isinstance(weights := values.get("token_weights"), Block):
         values["token_weights"] = TokenWeights(**weights.values, spans=weights.spans)
+    if kind == "fuse" and "adapter" in values:
+        values.setdefault("concept", values["adapter"])
+        spans.setdefault("concept", spans["adapter"])
     own = draft.block.values.get("method")
     unread = "method" in draft.block.spans and own is None
     options = read_options(draft.block.unknown, kind, own or joint, unread or vague, spans, faults)
-    if "concept" not in values:
+    if "concept" not in values or (kind == "fuse" and "adapter" not in values):
         return None
     return Request(kind=kind, options=options, spans=spans, **values)  # type: ignore[arg-type]

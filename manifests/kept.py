@@ -1,11 +1,12 @@
-"""The prompts in the files that `preserve.files` names."""
+"""The files that a manifest names: the prompts in those of `preserve.files`, and whether adapters are there."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from editc.manifests.faults import Faults, tick
-from editc.request import Preserve
+from editc.request import Preserve, Request
 
 MAX_BYTES = 1 << 24
 
@@ -21,6 +22,16 @@ def read_kept(preserve: Preserve, folder: Path, faults: Faults) -> tuple[str, ..
             faults.add("E111", f"{tick(name)} {problem}", preserve.at(f"files.{i}"), help=help)
         prompts.extend(lines)
     return tuple(prompts)
+
+
+def adapters_exist(edits: Sequence[Request], folder: Path, faults: Faults) -> None:
+    """A fault for each adapter of `fuse` that is no file; what is in them is read when the model is known."""
+    for edit in edits:
+        path = folder / edit.adapter
+        if edit.adapter and not path.is_file():
+            problem = "is a folder: name the file in it" if path.is_dir() else "does not exist"
+            help = f"looked for {path}: paths are relative to the manifest"
+            faults.add("E181", f"the adapter {tick(edit.adapter)} {problem}", edit.at("adapter"), help=help)
 
 
 def _lines(path: Path) -> tuple[tuple[str, ...], str, str]:

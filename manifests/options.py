@@ -12,7 +12,7 @@ from editc.manifests.tree import Leaf, Node
 from editc.request import Scalar, Span
 
 Options = Mapping[str, registry.Option]
-_TABLES = {"erase": schema.ERASE, "replace": schema.SUBSTITUTE, "moderate": schema.BALANCE}
+_TABLES = {"erase": schema.ERASE, "replace": schema.SUBSTITUTE, "moderate": schema.BALANCE, "fuse": schema.FUSE}
 
 
 def read_options(
@@ -29,14 +29,14 @@ def read_options(
     has is let pass: that one mistake is told already.
     """
     given: dict[str, Scalar] = {}
-    known = _options_of(method)
+    known = {} if kind == "fuse" else _options_of(method)
     for key, node in keys:
         option = known.get(key.text)
         if option is not None:
             spans |= {key.text: node.span, f"{key.text}:": key.span}
             value = read_scalar(node, schema.option_kind(option.type), tick(key.text), faults)
             given |= {} if value is None else {key.text: value}
-        elif owners := _owners(key.text):
+        elif kind != "fuse" and (owners := _owners(key.text)):
             if not vague:
                 _other_method(key, owners, method, faults)
         elif any(table.field(key.text) for table in _TABLES.values()):

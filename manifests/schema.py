@@ -230,7 +230,17 @@ BALANCE = Table(
 MODERATE = Table(
     "moderate", (Field("moderate", Inner(BALANCE), "shift a concept towards others", required=True), *COMMON)
 )
-EDITS = {"erase": ERASE, "replace": REPLACE, "moderate": MODERATE}
+FUSE = Table(
+    "fuse",
+    (
+        Field("fuse", Text(), "a LoRA file to add, relative to the manifest", required=True, into="adapter"),
+        Field("concept", Text(), "what the file erases; `method: mace` fuses it on this concept's prompts"),
+        Field("method", OneOf(("spm", "mace")), "spm: the sum of the files; mace: each on its own concept's prompts"),
+        Field("strength", Number(0.0, 1.5), "its gate: 0 is no edit, 1 the file as it was trained"),
+        Field("contexts", ListOf(Text(verbatim=True, slot=True), least=1), "sentences with one {}, for this concept"),
+    ),
+)
+EDITS = {"erase": ERASE, "replace": REPLACE, "moderate": MODERATE, "fuse": FUSE}
 LATER_EDITS = ("fact", "redirect", "ablate")
 
 PRESERVE = Table(

@@ -10,7 +10,7 @@ import numpy as np
 
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Block, Plan, Problem, Site, System
-from editc.passes import corpus, leaks, mine
+from editc.passes import corpus, fuse, leaks, mine
 from editc.passes.columns import columns, needed
 from editc.passes.kept import Keeping, contexts_of
 from editc.passes.methods import Miner, Retaining
@@ -45,6 +45,8 @@ class Derive:
         is left), E320 (nothing to mine from), E330 (no encoder for a group)."""
         if ctx.encoder is None:
             raise ValueError("derive needs ctx.encoder")
+        if plan.manifest.fused:
+            return self._fused(plan, ctx)
         plan = self._mined(plan, ctx.encoder)
         edited = {site.group for site in plan.sites}
         systems = {group: self._system(plan, ctx, group) for group in plan.family.groups if group in edited}
@@ -64,6 +66,16 @@ class Derive:
         ridge = ALIGNED_RIDGE * square if rule == "aligned" else PUBLISHED_RIDGE[rule]
         watched = watch(plan, kept, streams, ctx.cache)
         return System(blocks, kept, SiteWeights(ctx.weights, sites), ridge, watch=watched)
+
+    def _fused(self, plan: Plan, ctx: Context) -> Problem:
+        """Of adapters nothing is derived but what is kept: no blocks, and a moment where the sites read the text."""
+        systems = {}
+        for group in dict.fromkeys(site.group for site in plan.sites):
+            sites = [site for site in plan.sites if site.group == group]
+            kept, square = fuse.kept(plan, ctx, sites, self.prompts)
+            systems[group] = System((), kept, SiteWeights(ctx.weights, sites), ALIGNED_RIDGE * square)
+        count = max(len(system.kept.origin) for system in systems.values())
+        return Problem(plan, systems, fuse.encoder_of(plan, ctx), f"{count} prompts")
 
     def _mined(self, plan: Plan, encoder: Encoder) -> Plan:
         """`plan` with the other names that its method asks for in every edit's `also`, so that they are edited, left
@@ -89,7 +101,9 @@ class SiteWeights(Sequence[Array]):
         return len(self.sites)
 
     def __getitem__(self, index: int) -> Array:  # type: ignore[override]
-        return self.source.read(self.sites[index].name)
+        site = self.sites[index]
+        W = self.source.read(site.name)
+        return W if site.transposed else W.reshape(site.shape)
 
 
 def _block(plan: Plan, request: Request, streams: Sequence[Reader]) -> Block:

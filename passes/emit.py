@@ -11,6 +11,7 @@ import numpy as np
 from editc.ir import Claim, Delta, Edit, Factors, Plan, SiteRecord, Verified
 from editc.ports import Context
 from editc.records import site_record
+from editc.request import Request
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,18 @@ def _edits(verified: Verified) -> Iterator[Mapping[str, Any]]:
             "kind": request.kind,
             "concept": request.concept,
             "also": list(request.also),
-            "to": request.to if request.to is not None else solution.problem.plan.family.neutral,
+            "to": _target(request, solution.problem.plan),
             "toward": dict(request.toward),
             "keys": solution.problem.plan.manifest.keys,
             "strength": strength,
             "scale": request.scale,
             **method,
         }
+
+
+def _target(request: Request, plan: Plan) -> str:
+    """What takes the concept's place; an adapter does not say."""
+    return "" if request.kind == "fuse" else plan.family.neutral if request.to is None else request.to
 
 
 def _extra(verified: Verified) -> Mapping[str, Any]:

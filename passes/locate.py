@@ -10,6 +10,7 @@ from typing import ClassVar
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.family import Family
 from editc.ir import Plan, Site
+from editc.passes import fuse
 from editc.passes.evidence import refined
 from editc.passes.sites import sites_of
 from editc.ports import Context, Weights
@@ -27,8 +28,12 @@ class Locate:
     name: ClassVar[str] = "locate"
 
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
-        """Raises E201 to E204, E206, E210, and what `evidence.refined` raises."""
+        """Raises E201 to E204, E206, E210, and what `evidence.refined` and `fuse.located` raise."""
         family = recognise(self.families, ctx.weights, manifest.model)
+        if manifest.fused:
+            fused = fuse.located(manifest, family, ctx)
+            _refuse_dtypes(fused.sites)
+            return fused
         every = tuple(sites_of(family, ctx.weights, _roles(manifest, family)))
         faults = tuple(_fruitless(manifest, every))
         sites = tuple(site for site in every if _wanted(manifest, site))

@@ -12,6 +12,7 @@ from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Edit, Plan, Problem, Solution, System
 from editc.numerics import nullspace, ridge, subspace
+from editc.passes import fuse
 from editc.passes.methods import Method
 from editc.passes.strength import tune
 from editc.ports import Context
@@ -31,6 +32,8 @@ class Solve:
     def __call__(self, problem: Problem, ctx: Context) -> Solution:
         """Raises E401 (singular), E402 (NaN or infinity), E403 (no strength meets the bounds), E404 (no change)."""
         plan = problem.plan
+        if plan.manifest.fused:
+            return self._fused(problem, ctx)
         name, method = chosen(plan)
         systems = {group: replace(s, gram=s.total_gram()) for group, s in problem.systems.items()}
         try:
@@ -45,6 +48,12 @@ class Solve:
             "options": {k: v for k, v in vars(method).items() if v is not None},
         }
         return Solution(replace(problem, systems=systems), edits, (record,) * len(plan.manifest.edits), strengths)
+
+    def _fused(self, problem: Problem, ctx: Context) -> Solution:
+        try:
+            return fuse.solved(problem, ctx)
+        except (ridge.SingularError, ridge.NonFiniteError) as error:
+            raise EditcError(_diagnosed(error, problem.plan.manifest)) from error
 
     def edit(self, system: System, method: Method, manifest: Manifest) -> Edit:
         """The method's edit at the least rank that loses at most `tolerance`, and at most the rank constraint.

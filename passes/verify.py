@@ -88,20 +88,11 @@ def _row(one: Measured) -> Mapping[str, Any]:
 
 def _claims(solution: Solution, measured: Sequence[Measured]) -> tuple[Claim, ...]:
     asked = solution.problem.plan.manifest.constraints
-    furthest = max(measured, key=lambda one: one.drift)
-    emptiest = max(measured, key=lambda one: one.unconditional)
     stats = [edit.stats for edit in solution.edits.values()]
     rank = float(max(_rank(edit) for edit in solution.edits.values()))
     return (
         *_residuals(solution, measured),
-        Claim("preserve_drift", furthest.drift, asked.preserve_drift, furthest.site.name, asked.at("preserve_drift")),
-        Claim(
-            "unconditional_drift",
-            emptiest.unconditional,
-            asked.unconditional_drift,
-            emptiest.site.name,
-            asked.at("unconditional_drift"),
-        ),
+        *_drifts(solution, measured),
         Claim("rank", rank, asked.rank, span=asked.at("rank")),
         Claim("changed", float(sum(one.elements > 0 for one in measured)), unit="sites"),
         Claim("condition", max(one.condition for one in stats)),
@@ -109,6 +100,15 @@ def _claims(solution: Solution, measured: Sequence[Measured]) -> tuple[Claim, ..
         Claim("discarded", max(one.discarded for one in stats)),
         *solution.problem.leaks,
     )
+
+
+def _drifts(solution: Solution, measured: Sequence[Measured]) -> Iterator[Claim]:
+    """Of the worst site, among those that read the text: an adapter may change others too."""
+    asked, systems = solution.problem.plan.manifest.constraints, solution.problem.systems
+    reading = [one for one in measured if systems[one.site.group].kept.empty.size]
+    for name, of in (("preserve_drift", "drift"), ("unconditional_drift", "unconditional")) if reading else ():
+        worst = max(reading, key=lambda one: getattr(one, of))
+        yield Claim(name, getattr(worst, of), getattr(asked, name), worst.site.name, asked.at(name))
 
 
 def _residuals(solution: Solution, measured: Sequence[Measured]) -> Iterator[Claim]:

@@ -25,6 +25,7 @@ PAIRS = [
 
 def tables() -> Iterator[schema.Table]:
     yield from (schema.MANIFEST, schema.ERASE, schema.REPLACE, schema.MODERATE, schema.SUBSTITUTE, schema.BALANCE)
+    yield schema.FUSE
     yield from (schema.VERIFY, *(table for table, _ in PAIRS))
 
 
@@ -34,7 +35,7 @@ def test_a_block_fills_every_field_of_its_dataclass(table: schema.Table, kind: t
 
 
 def test_edits_fill_every_field_of_a_request() -> None:
-    edits = (schema.ERASE, schema.REPLACE, schema.MODERATE, schema.SUBSTITUTE, schema.BALANCE)
+    edits = (schema.ERASE, schema.REPLACE, schema.MODERATE, schema.SUBSTITUTE, schema.BALANCE, schema.FUSE)
     filled = {field.attribute for table in edits for field in table.fields} - {"replace", "moderate"}
     assert filled | {"spans", "kind", "options"} == {field.name for field in fields(Request)}
 

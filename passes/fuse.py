@@ -1,0 +1,157 @@
+"""Adapters that were trained elsewhere, made one edit: their sites, what is kept, and the fused low-rank change.
+
+`spm`, plain fusion (SPM, Lyu et al., CVPR 2024, arXiv 2312.16145):  W' = W + sum_i strength_i scale_i up_i down_i.
+`mace`, MACE's last stage (`editc.numerics.fusion`): each adapter acts on the rows of its own concept's prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from editc.diagnostics import Diagnostic, EditcError
+from editc.family import Family
+from editc.ir import Adapted, Array, Edit, Kept, Plan, Problem, Site, Solution, Stats
+from editc.numerics import fusion
+from editc.passes import corpus
+from editc.passes.kept import Keeping, contexts_of
+from editc.passes.phrases import spoken
+from editc.passes.streams import Reader, readers
+from editc.ports import Context
+from editc.records import matrix_shape
+from editc.request import Manifest, Request
+
+ROLE = "adapter"
+"""The role, and the beginning of the group, of a site whose input is not the text."""
+
+
+def located(manifest: Manifest, family: Family, ctx: Context) -> Plan:
+    """Manifest -> Plan: every matrix that an adapter changes, in the order of the names.
+
+    Raises E240 (a bound on drift, and no site reads the text) and E241 (mace, and a site does not).
+    """
+    names = sorted({name for adapter in ctx.adapters for name in adapter.modules})
+    sites = tuple(_site(family, ctx, name) for name in names)
+    others = [site.name for site in sites if site.role == ROLE]
+    if manifest.method == "mace" and others:
+        raise EditcError(_unread(manifest, others))
+    if len(others) == len(sites):
+        _refuse_drift(manifest)
+    return Plan(manifest, family, manifest.model, sites, {site.name: _why(manifest, ctx, site) for site in sites})
+
+
+def kept(plan: Plan, ctx: Context, sites: Sequence[Site], prompts: Sequence[str]) -> tuple[Kept, float]:
+    """What is kept at the sites of one group and the mean square of its rows' entries; nothing where they read no
+    text."""
+    width = sites[0].shape[1]
+    streams = _streams(plan, ctx, sites[0])
+    if not streams:
+        nothing = np.zeros((width, 0))
+        return Kept(np.zeros((0, 0)), nothing, nothing, ()), 0.0
+    listed = corpus.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, prompts)
+    return Keeping(plan, streams, listed, ctx.cache).kept(False)
+
+
+def encoder_of(plan: Plan, ctx: Context) -> str:
+    """The fingerprint of the encoder that the edit hangs on: a plain sum hangs on none."""
+    return ctx.encoder.fingerprint() if ctx.encoder and plan.manifest.method == "mace" else ""
+
+
+def solved(problem: Problem, ctx: Context) -> Solution:
+    """Problem -> Solution, low-rank with a left and a right for each site. Raises SingularError, NonFiniteError."""
+    plan = problem.plan
+    fuse = _mace if plan.manifest.method == "mace" else _plain
+    edits = {group: fuse(problem, ctx, group) for group in problem.systems}
+    strengths = tuple(float(request.strength) for request in plan.manifest.edits)
+    return Solution(problem, edits, tuple(_record(plan, ctx)), strengths)
+
+
+def _plain(problem: Problem, ctx: Context, group: str) -> Edit:
+    found = [list(_parts(problem.plan, ctx, site)) for site in _sites(problem, group)]
+    return _edit([[(gain * one.up, one.down) for _, one, gain in parts] for parts in found], 1.0, 0.0)
+
+
+def _mace(problem: Problem, ctx: Context, group: str) -> Edit:
+    sites, system = _sites(problem, group), problem.systems[group]
+    streams = _streams(problem.plan, ctx, sites[0])
+    moments = [_moment(problem.plan, request, streams, ctx) for request in problem.plan.manifest.edits]
+    factor = fusion.normal(moments, system.kept.moment, system.ridge)
+    layers, worst = [], 0.0
+    for site in sites:
+        layers.append([])
+        for index, one, gain in _parts(problem.plan, ctx, site):
+            down, residual = fusion.fused_down(one.down, moments[index], factor)
+            layers[-1].append((gain * one.up, down))
+            worst = max(worst, residual)
+    return _edit(layers, factor.condition, worst)
+
+
+def _edit(layers: Sequence[Sequence[tuple[Array, Array]]], condition: float, residual: float) -> Edit:
+    left = tuple(np.hstack([up for up, _ in parts]) for parts in layers)
+    right = tuple(np.vstack([down for _, down in parts]) for parts in layers)
+    return Edit("low-rank", left, right, Stats(condition, residual, max(len(one) for one in right)))
+
+
+def _parts(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, Adapted, float]]:
+    """For each adapter that changes the site: the number of its edit, what it does there, and strength times scale."""
+    for index, (request, adapter) in enumerate(zip(plan.manifest.edits, ctx.adapters, strict=True)):
+        one = adapter.modules.get(site.name)
+        if one is not None:
+            yield index, one, float(request.strength) * one.scale
+
+
+def _moment(plan: Plan, request: Request, streams: Sequence[Reader], ctx: Context) -> Array:
+    """K K^T / n over all n rows of the concept's prompts: a mean, as is what is kept."""
+    said = [spoken(context, request.concept) for context in contexts_of(plan, request)]
+    found = reduce(add, (corpus.tally(said, one.encoder, ctx.cache, "all", one.mark) for one in streams))
+    return np.asarray(found.total / found.count)
+
+
+def _record(plan: Plan, ctx: Context) -> Iterator[Mapping[str, Any]]:
+    method = plan.manifest.method or "spm"
+    for request, adapter in zip(plan.manifest.edits, ctx.adapters, strict=True):
+        yield {"method": method, "options": {"adapter": request.adapter, "sha256": adapter.fingerprint}}
+
+
+def _sites(problem: Problem, group: str) -> list[Site]:
+    return [site for site in problem.plan.sites if site.group == group]
+
+
+def _streams(plan: Plan, ctx: Context, site: Site) -> list[Reader]:
+    return [] if site.role == ROLE else readers(plan.family, site.group, ctx, site.shape[1])
+
+
+def _site(family: Family, ctx: Context, name: str) -> Site:
+    """A site of a family's role where the name is one's; else of a group of its own for each width of the input."""
+    rows, columns = matrix_shape(ctx.weights.shape(name))
+    role = next((role for role, pattern in family.patterns.items() if fnmatchcase(name, pattern)), ROLE)
+    group = f"{ROLE} {columns}" if role == ROLE else family.group_of(role)
+    return Site(family.component, name, (rows, columns), ctx.weights.dtype(name), role, group)
+
+
+def _why(manifest: Manifest, ctx: Context, site: Site) -> str:
+    pairs = zip(manifest.edits, ctx.adapters, strict=True)
+    named = [request.adapter for request, adapter in pairs if site.name in adapter.modules]
+    return f"changed by {', '.join(named)}"
+
+
+def _refuse_drift(manifest: Manifest) -> None:
+    for name in ("preserve_drift", "unconditional_drift"):
+        if getattr(manifest.constraints, name) is not None:
+            message = f"`{name}` cannot be measured: no matrix that these adapters change reads the text"
+            help_ = "count on pictures instead, `verify: {images: {...}}`, or remove the bound"
+            raise EditcError(Diagnostic("E240", message, manifest.constraints.at(name), manifest.source, help=help_))
+
+
+def _unread(manifest: Manifest, others: Sequence[str]) -> Diagnostic:
+    message = f"`method: mace` fuses matrices that read the text, and {len(others)} that the adapters change do not"
+    notes = (*others[:8], *([f"and {len(others) - 8} more"] if len(others) > 8 else []))
+    help_ = "use `method: spm`, which adds adapters of any matrices, or adapters of cross-attention alone"
+    span = next(edit.at("method") for edit in manifest.edits if edit.method == "mace")
+    return replace(Diagnostic("E241", message, span, manifest.source, help=help_), notes=notes)
