@@ -82,7 +82,8 @@ def _mace(problem: Problem, ctx: Context, group: str) -> Edit:
     streams = _streams(problem.plan, ctx, sites[0])
     moments = [_moment(problem.plan, request, streams, ctx) for request in problem.plan.manifest.edits]
     factor = fusion.normal(moments, system.kept.moment, system.ridge)
-    layers, worst = [], 0.0
+    layers: list[list[tuple[Array, Array]]] = []
+    worst = 0.0
     for site in sites:
         layers.append([])
         for index, one, gain in _parts(problem.plan, ctx, site):
