@@ -34,10 +34,10 @@ CONFIGURATIONS: Mapping[str, str] = {
     "uce 2025 (last token), published": "    method: uce\n    keys: last\n",
     "uce 2023 (span), published": "    method: uce\n    keys: span\n",
     "uce 2023 (span), same target": "    to: {to}\n    method: uce\n    keys: span\n",
-    "rece 1 epoch, published": "    method: rece\n    keys: span\n",
-    "rece 3 epochs, published": "    method: rece\n    keys: span\n    epochs: 3\n",
+    "rece 1 epoch, published": "    method: rece\n    keys: span\n    anchor: current\n",
+    "rece 3 epochs, published": "    method: rece\n    keys: span\n    epochs: 3\n    anchor: current\n",
+    "rece 1 epoch, aligned keys, current": "    to: {to}\n    method: rece\n    anchor: current\n",
     "rece 1 epoch, aligned keys": "    to: {to}\n    method: rece\n",
-    "rece 1 epoch, aligned keys, original": "    to: {to}\n    method: rece\n    anchor: original\n",
 }
 """Published: their key rule, the empty target, their weights and ridges, the full rank."""
 TARGETS: Mapping[str, str] = {

@@ -190,7 +190,7 @@ def test_strength_is_exact_for_a_linear_method() -> None:
 
 def test_rece_layers_and_multiplier_agree() -> None:
     """The Gram recursion on (d, d) matrices is the reference's loop over every layer."""
-    problem, method = system(8), RECE(epochs=3)
+    problem, method = system(8), RECE(epochs=3, anchor="current")
     weights = [W + D for W, D in zip(problem.weights, changes(UCE()(problem), tuple(problem.weights)), strict=True)]
     for _ in range(3):
         gram = sum(W.T @ W for W in weights)

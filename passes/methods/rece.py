@@ -38,7 +38,7 @@ class RECE:
     preserve_scale: weight of the kept rows in a round (published: 0.1); the UCE start takes 1.
     erase_scale: weight of the edited keys.
     technique: replace or tensor, as in UCE.
-    anchor: what a round's targets, kept rows and ridge refer to: current (published) or original, see above.
+    anchor: what a round's targets, kept rows and ridge refer to: original, or current as published, see above.
     """
 
     epochs: int = 1
@@ -48,7 +48,7 @@ class RECE:
     erase_scale: float = 1.0
     preserve_scale: float = 0.1
     technique: Literal["replace", "tensor"] = "replace"
-    anchor: Literal["current", "original"] = "current"
+    anchor: Literal["current", "original"] = "original"
 
     def __post_init__(self) -> None:
         at_least_zero(epochs=self.epochs, regular=self.regular, lamb=self.lamb)
