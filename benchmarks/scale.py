@@ -33,6 +33,7 @@ from editc.formats.safetensors_delta import write_delta
 from editc.ir import Plan, Site
 from editc.manifests.decode import decode
 from editc.numerics import dtypes
+from editc.numerics.trust import Ball, unbounded
 from editc.passes.derive import Derive
 from editc.passes.emit import Emit
 from editc.passes.locate import Locate
@@ -126,6 +127,9 @@ class RandomRows:
 
     def fingerprint(self) -> str:
         return sha256(f"random {self.width} {self.length}".encode()).hexdigest()
+
+    def bounds(self) -> tuple[Ball, ...]:
+        return (unbounded(self.width),)
 
     def _one(self, prompt: str) -> Encoded:
         words, start, end = prompt.split(), [-1], [-1]
