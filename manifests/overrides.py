@@ -36,6 +36,7 @@ def _apply(root: Node | None, override: str, line: int, faults: Faults) -> Node 
         whole = Span(line + 1, _PREFIX + 1, max(1, len(override)))
         faults.add("E116", f"{tick(override)} is not KEY=VALUE", whole, help="such as: --set constraints.rank=8")
         return root
+    text = "".join(text.splitlines())  # at most one line break, at the end: YAML would see an empty line after it
     value = _value(text, Origin(line, _PREFIX + len(key) + 1), path[-1].span, faults)
     return root if value is None else _put(root, path, value, faults)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from editc.codes import exit_code
@@ -75,6 +75,7 @@ def test_any_tree(tree: Any, flow: bool) -> None:
 @given(
     st.lists(st.text(max_size=20) | st.builds("{}.{}={}".format, WORDS, WORDS | st.integers(-2, 3), PIECES), max_size=3)
 )
+@example(overrides=["editc.editc=%YAML 1.9\n"])
 def test_any_override(overrides: list[str]) -> None:
     survives(apply_overrides(Source("m", "editc: 1\nmodel: m\nedits: [{erase: circle}]\n"), overrides))
 
