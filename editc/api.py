@@ -124,7 +124,6 @@ def _opened(
     path: Path, write: Path | None, progress: Progress | None
 ) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
     """What suggest works on; E171 before any work when the place to write to is taken."""
-    from editc import registry
     from editc.manifests.amend import free
     from editc.passes.locate import Locate
 
@@ -136,8 +135,7 @@ def _opened(
     manifest = replace(manifest, pictures=None)
     model = session.model_of(manifest)
     ctx = session.build_context(manifest, model, progress)
-    families = tuple(registry.resolve("family", name) for name in registry.names("family"))
-    return manifest, Locate(families)(manifest, ctx), ctx, session.corpus_of(model)
+    return manifest, Locate(session.families())(manifest, ctx), ctx, session.corpus_of(model)
 
 
 def _put(made: Proposal, write: Path, corpus: Sequence[str]) -> Proposal:
@@ -252,7 +250,7 @@ def inspect(place: str) -> Mapping[str, Any]:
 
 
 def explain(name: str) -> str:
-    """Long form help for a diagnostic's code, a method or a family. Raises EditcError (E604) for anything else."""
+    """Long form help for a diagnostic's code, a method or a family. Raises EditcError (E130) for anything else."""
     from editc import codes, registry
 
     if codes.lookup(name) is not None:
