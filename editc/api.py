@@ -18,7 +18,12 @@ from editc.family import Family
 from editc.formats import apply as applying
 from editc.formats import inspect as inspecting
 from editc.formats.checkpoint import open_model
-from editc.formats.safetensors_delta import read_delta, write_delta
+from editc.formats.export import Export, outputs, refused
+from editc.formats.export import export as export_
+from editc.formats.exported import read_delta
+from editc.formats.exporting import DTYPES, Job
+from editc.formats.files import clear
+from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import Status
 from editc.formats.status import status as find_status
 from editc.ir import Delta, Plan, Verified
@@ -48,6 +53,7 @@ class Built:
     failures: tuple[Diagnostic, ...]
     warnings: tuple[Diagnostic, ...]
     files: tuple[Path, ...]
+    exports: tuple[Export, ...] = ()
 
 
 def tool() -> str:
@@ -64,7 +70,8 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
         return Checked(found, None, None)
     try:
         ctx = session.with_adapters(session.header_context(manifest, session.model_of(manifest)), manifest)
-        return Checked(found, manifest, Locate(session.families())(manifest, ctx))
+        plan = Locate(session.families())(manifest, ctx)
+        return Checked((*found, *refused(manifest.emit, plan.family.name)), manifest, plan)
     except EditcError as error:
         return Checked((*found, *error.diagnostics), manifest, None)
 
@@ -91,7 +98,7 @@ def build(
     ctx = session.with_adapters(session.build_context(manifest, model, progress), manifest)
     *first, emit = pipeline.passes(session.corpus_of(model), tool())
     seen: list[str] = []
-    verified = pipeline.run(manifest, first, ctx, _noting(seen, after))
+    verified = pipeline.run(manifest, first, ctx, _noting(seen, _stopped_by_formats(manifest, after)))
     if seen[-1] != "verify":
         return None
     broken = failures(verified)
@@ -155,6 +162,17 @@ def _put(made: Proposal, write: Path, corpus: Sequence[str]) -> Proposal:
     return replace(made, files=tuple(files))
 
 
+def _stopped_by_formats(manifest: Manifest, after: Callable[[str, Any], bool] | None) -> Callable[[str, Any], bool]:
+    """`after`; and E680 as soon as the family is known, where it does not go with a format that is asked for."""
+
+    def look(name: str, value: Any) -> bool:
+        if name == "locate" and (wrong := refused(manifest.emit, value.family.name)):
+            raise EditcError(*wrong)
+        return after is None or after(name, value)
+
+    return look
+
+
 def _noting(seen: list[str], after: Callable[[str, Any], bool] | None) -> Callable[[str, Any], bool]:
     """`after`, remembering which passes ran; a build that was stopped after verify has not finished either."""
 
@@ -182,7 +200,36 @@ def _written(built: Built, out: Path) -> Built:
     replace_file(out / REPORT, report.as_text(record).encode())
     replace_file(out / PAGE, report.as_html(built.verified, record).encode())
     names = ([DELTA] if delta else []) + [REPORT, PAGE]
-    return replace(built, delta=delta, files=tuple(out / name for name in names))
+    built = replace(built, delta=delta, files=tuple(out / name for name in names))
+    return built if delta is None else _emitted(built, delta, out)
+
+
+def _emitted(built: Built, delta: Delta, out: Path) -> Built:
+    """The formats of `emit`, each beside the delta; what an earlier build left under these names goes first."""
+    manifest = built.verified.solution.problem.plan.manifest
+    wanted = outputs([name for name in manifest.emit if name != "safetensors"])
+    made = []
+    for name, file in wanted.items():
+        clear(out / file)
+        made.append(export_(Job(delta, session.model_of(manifest), out / file), name))
+    files = (*built.files, *(file for one in made for file in one.written.files))
+    failures = (*built.failures, *(failure for one in made for failure in one.failures))
+    return replace(built, files=files, exports=tuple(made), failures=failures)
+
+
+def export(
+    path: Path,
+    name: str,
+    out: Path,
+    model: str | None = None,
+    dtype: str = "fp32",
+    allow_finetune: bool = False,
+    tried: bool = True,
+) -> Export:
+    """Write a delta in another program's spelling, and let that program read it. `dtype` (fp32, fp16, bf16) is that of
+    the factors in the file. Raises EditcError (E130, E675 to E681)."""
+    opened = None if model is None else open_model(model)
+    return export_(Job(read_delta(path), opened, out, DTYPES[dtype], allow_finetune), name, tried)
 
 
 def plan_apply(deltas: Sequence[Path], model: str, allow_finetune: bool = False) -> applying.ApplyPlan:

@@ -146,6 +146,33 @@ def verify(delta: Path, model: str, allow_finetune: bool, json_: bool) -> int:
 
 
 @cli.command()
+@click.argument("delta", type=PATH)
+@click.option(
+    "--as", "name", required=True, metavar="FORMAT", help="kohya, diffusers, ...; `editc explain` lists them."
+)
+@click.option("-o", "--out", type=PATH, required=True, help="The file or folder to write.")
+@click.option("--model", metavar="MODEL", help="The base, where the format needs its weights.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["fp32", "fp16", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the factors in the file; what rounding costs is reported.",
+)
+@click.option("--no-test", is_flag=True, help="Do not let the format's own programs read the file.")
+@finetune
+@as_json
+def export(
+    delta: Path, name: str, out: Path, model: str | None, dtype: str, no_test: bool, allow_finetune: bool, json_: bool
+) -> int:
+    """Write a delta as another program reads it, and prove that it does."""
+    from editc import api, show
+
+    made = api.export(delta, name, out, model, dtype, allow_finetune, not no_test)
+    return terminal.answer(show.exported(made), made.failures, json_)
+
+
+@cli.command()
 @click.argument("path")
 @as_json
 def inspect(path: str, json_: bool) -> int:

@@ -39,7 +39,8 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "sdxl": "editc.families.sdxl:SDXL",
         },
         "format": {
-            "safetensors": "editc.formats.safetensors_delta:write_delta",
+            "kohya": "editc.formats.kohya:FORMAT",
+            "safetensors": "editc.formats.native:FORMAT",
         },
         "detector": {
             "editc:demo": "editc.detectors:demo",

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from editc.api import Again, Built, Checked
     from editc.formats.apply import Applied, ApplyPlan, Reverted
+    from editc.formats.export import Export
     from editc.formats.status import Status
     from editc.ir import Claim
     from editc.proposal import Proposal
+
+FLOAT32 = 1e-6
+"""What rounding to float32 costs is below this and not worth a word."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,43 @@ def built(made: Built | None) -> Shown:
     lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.files]
     if made.delta is None:
         lines.append("no delta was written: a constraint is not met")
+    lines += [line for one in made.exports for line in _trials(one)]
     data = {
         "delta": str(made.files[0]) if made.delta else None,
         "delta_id": made.delta.delta_id if made.delta else None,
         "claims": [_claim(claim) for claim in claims],
         "files": [str(path) for path in made.files],
+        "exports": [_export(one) for one in made.exports],
     }
     return Shown("\n".join(lines), data)
+
+
+def exported(made: Export) -> Shown:
+    """What was written, what rounding cost, and which programs read it."""
+    lines = [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.written.files]
+    return Shown("\n".join([*lines, *_trials(made)]), _export(made))
+
+
+def _trials(made: Export) -> Iterator[str]:
+    if made.written.rounding > FLOAT32:
+        yield f"  {made.format}: rounding its factors changed the edit by {made.written.rounding:.2g} of its size"
+    for one in made.trials:
+        if one.skipped:
+            yield f"  {made.format}: {one.consumer} not tried: {one.skipped}"
+        else:
+            yield f"  {made.format}: {one.consumer} takes {one.matched} of {one.total}, largest error {one.error:g}"
+    yield from (f"  {made.format}: note: {note}" for note in made.written.notes)
+
+
+def _export(made: Export) -> dict[str, Any]:
+    return {
+        "format": made.format,
+        "files": [str(path) for path in made.written.files],
+        "delta_id": made.written.delta.delta_id,
+        "rounding": made.written.rounding,
+        "consumers": [vars(one) | {"passed": one.passed} for one in made.trials],
+        "notes": list(made.written.notes),
+    }
 
 
 def suggested(found: Proposal) -> Shown:

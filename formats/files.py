@@ -100,6 +100,14 @@ def remove_tree(path: Path) -> None:
     sync_folder(path.parent)
 
 
+def clear(path: Path) -> None:
+    """Removes a file or a folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        remove_tree(path)
+    else:
+        remove_file(path)
+
+
 def remove_if_empty(path: Path) -> None:
     """Removes a folder that has nothing in it."""
     if path.is_dir() and not any(path.iterdir()):

@@ -11,8 +11,8 @@ from editc.formats import folders
 from editc.formats.apply import Applied, Reverted
 from editc.formats.checkpoint import Checkpoint, Model, open_model
 from editc.formats.delta_json import COMPATIBILITY
+from editc.formats.exported import is_delta, kind_of, read_delta
 from editc.formats.plan import ApplyPlan
-from editc.formats.safetensors_delta import is_delta, read_delta
 from editc.formats.status import Status
 from editc.ir import Delta, Factors
 
@@ -21,8 +21,15 @@ def inspect(place: str) -> dict[str, Any]:
     """What the delta or model at `place` is; `kind` is `delta` or `model`. Raises what reading it raises."""
     path = Path(place)
     if is_delta(path):
-        return {"kind": "delta", "path": place, "bytes": path.stat().st_size, **describe_delta(read_delta(path))}
+        spelling = kind_of(path)
+        said = {"kind": "delta", "format": spelling, "path": place, "bytes": _size(path)}
+        return {**said, **describe_delta(read_delta(path))}
     return {"kind": "model", **describe_model(open_model(place))}
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [one for one in path.iterdir() if one.is_file()]
+    return sum(one.stat().st_size for one in files)
 
 
 def describe_delta(delta: Delta) -> dict[str, Any]:

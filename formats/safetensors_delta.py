@@ -69,6 +69,27 @@ def from_bytes(data: bytes, place: str = "") -> Delta:
     return delta
 
 
+def sealed(delta: Delta) -> Delta:
+    """`delta` with the `delta_id` of its content. Raises E604, E605 and E625."""
+    return replace(delta, delta_id=_identity(to_bytes(delta)))
+
+
+def assembled(description: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
+    """The delta of a description and of factors that were read elsewhere, by the names they have in a delta file.
+
+    Raises E601 (they do not give its `delta_id`), E604 and E625.
+    """
+    delta = _assemble(description, parts, place)
+    if sealed(delta).delta_id != delta.delta_id:
+        raise delta_json.wrong("its tensors and its description do not give its delta_id", place)
+    return delta
+
+
+def part_name(group: str, side: str, index: int) -> str:
+    """The name of a factor's tensor: `group/text/left.0`."""
+    return f"group/{group}/{side}.{index}"
+
+
 def is_delta(path: Path) -> bool:
     """True when the file's header carries an editc description, sound or not."""
     try:
@@ -114,7 +135,7 @@ def _factors(value: Mapping[str, Any], group: str, parts: _Parts, place: str) ->
     form, sites, left, right = delta_json.form(value, group, place)
     if left + right > len(parts):
         raise delta_json.wrong(f"group '{group[:80]}' claims more tensors than there are", place)
-    names = [_name(group, "left", i) for i in range(left)], [_name(group, "right", i) for i in range(right)]
+    names = [part_name(group, "left", i) for i in range(left)], [part_name(group, "right", i) for i in range(right)]
     missing = [name for name in (*names[0], *names[1]) if name not in parts]
     if missing:
         raise delta_json.wrong(f"tensor '{missing[0][:200]}' is missing", place)
@@ -145,12 +166,8 @@ def _check_bytes(delta: Delta, parts: _Parts, data: bytes, header: Header, place
 
 def _named(factors: Mapping[str, Factors]) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for group, edit in factors.items():
-        yield from ((_name(group, "left", i), part) for i, part in enumerate(edit.left))
-        yield from ((_name(group, "right", i), part) for i, part in enumerate(edit.right))
-
-
-def _name(group: str, side: str, index: int) -> str:
-    return f"group/{group}/{side}.{index}"
+        yield from ((part_name(group, "left", i), part) for i, part in enumerate(edit.left))
+        yield from ((part_name(group, "right", i), part) for i, part in enumerate(edit.right))
 
 
 def _header(delta: Delta, parts: _Parts, delta_id: str) -> bytes:

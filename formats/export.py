@@ -1,0 +1,84 @@
+"""Writing a delta in another program's spelling, and proving that the program reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from editc import registry
+from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.formats import exported
+from editc.formats.exporting import Format, Job, Trial, Written
+from editc.formats.safetensors_delta import sealed
+
+
+@dataclass(frozen=True)
+class Export:
+    """An export that was written and tried. `failures` are consumers that did not read it whole."""
+
+    format: str
+    written: Written
+    trials: tuple[Trial, ...]
+    failures: tuple[Diagnostic, ...]
+
+
+def export(job: Job, name: str, tried: bool = True) -> Export:
+    """Writes `job` in the format `name`, reads it back, and has its consumers read it where they are installed.
+
+    Raises E675 to E681 and what writing raises.
+    """
+    form = named(name)
+    refusals = refused([name], job.delta.family)
+    if refusals:
+        raise EditcError(*refusals)
+    if job.out.exists():
+        raise fail("E679", "something is there already", place=str(job.out), help="remove it, or choose another path")
+    written = form.write(job)
+    written = replace(written, delta=sealed(written.delta))
+    _check_reading(form, written)
+    trials = form.trials(job, written) if tried else ()
+    return Export(name, written, trials, tuple(_failed(name, trial) for trial in trials if not trial.passed))
+
+
+def named(name: str) -> Format:
+    """The format of that name; E130 where there is none."""
+    known = registry.names("format")
+    if name not in known:
+        near = registry.nearest(name, known)
+        help_ = f"did you mean `{near}`?" if near else f"formats: {', '.join(known)}"
+        raise fail("E130", f"there is no format `{name}`", place="--as", help=help_)
+    found: Format = registry.resolve("format", name)
+    return found
+
+
+def refused(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
+    """E680 for each format that cannot hold deltas of this family."""
+    reasons = {name: registry.resolve("format", name).suits(family) for name in names}
+    fitting = [name for name in registry.names("format") if not registry.resolve("format", name).suits(family)]
+    help_ = f"formats for {family}: {', '.join(fitting)}"
+    return tuple(
+        Diagnostic("E680", f"`{name}` does not hold deltas for {family}: {reason}", help=help_)
+        for name, reason in reasons.items()
+        if reason
+    )
+
+
+def _check_reading(form: Format, written: Written) -> None:
+    """Raises E681 unless editc reads back, from what was written, the delta that was meant."""
+    if form.parts is None:
+        return
+    found = exported.read_delta(written.files[0]).delta_id
+    if found != written.delta.delta_id:
+        message = f"the {form.name} file does not read back as what was written"
+        raise fail("E681", message, place=str(written.files[0]), help="do not use it; this is a fault of editc")
+
+
+def _failed(name: str, trial: Trial) -> Diagnostic:
+    what = f"{trial.consumer} took {trial.matched} of {trial.total} matrices, with an error of {trial.error:.3g}"
+    help_ = "do not ship the file for that program; the delta itself is not touched by this"
+    return Diagnostic("E682", f"the {name} file is not read whole: {what}", help=help_)
+
+
+def outputs(names: Sequence[str]) -> dict[str, str]:
+    """By format the file that `emit` writes beside the delta."""
+    return {name: registry.resolve("format", name).output for name in names}

@@ -1,0 +1,153 @@
+"""Files in other programs' spellings that still say which delta they are: the description they carry, and reading it.
+
+An export in the safetensors container has one more metadata key, `editc`: canonical JSON with the format's name, what
+its writer noted, and the description of the delta that the file holds. The factors are read back from the tensors, the
+delta is put together from both, and its `delta_id` must come out: so no tensor and no word may have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc import registry
+from editc.diagnostics import EditcError, fail
+from editc.formats import delta_json, safetensors_delta
+from editc.formats.header import Header, parse_header, read_header, strict_json
+from editc.ir import Delta
+from editc.numerics import dtypes
+
+Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+FORMAT = "editc-export"
+VERSION = 1
+FOLDER_FILE = "adapter_model.safetensors"
+"""In a folder that PEFT made or reads, the file that holds the tensors."""
+_START = '{"as":'
+"""What a note begins with and a delta's own description, whose keys are sorted too, does not."""
+_KEYS = {"format", "version", "as", "options", "delta"}
+
+
+@dataclass(frozen=True)
+class Note:
+    """What an export says of itself: the format, what its writer noted, and the delta's description."""
+
+    kind: str
+    options: Mapping[str, Any]
+    description: Mapping[str, Any]
+
+
+def note(kind: str, delta: Delta, options: Mapping[str, Any]) -> str:
+    """The text of the `editc` key, for `delta` in the format `kind`; its `delta_id` is computed."""
+    sealed = safetensors_delta.sealed(delta)
+    about = delta_json.describe(sealed, sealed.delta_id)
+    return delta_json.dumps(
+        {"format": FORMAT, "version": VERSION, "as": kind, "options": dict(options), "delta": about}
+    )
+
+
+def parsed_note(text: str, place: str) -> Note:
+    """The opposite of `note`. Raises E601 and E602."""
+    try:
+        value: Any = strict_json(text)
+    except ValueError as error:
+        raise delta_json.wrong(f"its description is not valid JSON: {str(error)[:200]}", place) from error
+    if not isinstance(value, dict) or value.keys() != _KEYS or value["format"] != FORMAT:
+        raise delta_json.wrong("its description is not that of an export", place)
+    if value["version"] != VERSION or value["as"] not in registry.names("format"):
+        help_ = "install a newer editc"
+        message = f"this is an export of kind {str(value['as'])[:40]!r}, version {str(value['version'])[:10]}"
+        raise fail("E602", f"{message}, which this editc does not know", place=place, help=help_)
+    if not isinstance(value["options"], dict) or not isinstance(value["delta"], dict):
+        raise delta_json.wrong("its description has another type", place)
+    delta_json.check_version(value["delta"], place)
+    delta_json.check_types(value["delta"], place)
+    return Note(value["as"], value["options"], value["delta"])
+
+
+def container(tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file of (dtype, shape, bytes) by name: sorted, canonical, the same bytes every time."""
+    document: dict[str, Any] = {"__metadata__": dict(metadata)}
+    offset = 0
+    for name in sorted(tensors):
+        dtype, shape, raw = tensors[name]
+        document[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + len(raw)]}
+        offset += len(raw)
+    text = delta_json.dumps(document).encode("ascii")
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, *(tensors[name][2] for name in sorted(tensors))])
+
+
+def stored(values: NDArray[Any], dtype: str) -> tuple[str, tuple[int, ...], bytes]:
+    """An array as `container` takes it."""
+    return dtype, values.shape, dtypes.encode(values.astype(np.float64), dtype)
+
+
+def low_rank_parts(
+    description: Mapping[str, Any], pair: Callable[[str], tuple[NDArray[np.float32], NDArray[np.float32]]]
+) -> dict[str, NDArray[np.float32]]:
+    """The factors of a low-rank delta by the names that a delta file gives them; `pair` finds a site's by its name."""
+    found = {}
+    for group, entry in description["groups"].items():
+        for k, index in enumerate(entry["sites"]):
+            left, right = pair(description["sites"][index]["name"])
+            found[safetensors_delta.part_name(group, "left", k)] = left
+            found[safetensors_delta.part_name(group, "right", k)] = right
+    return found
+
+
+def is_delta(path: Path) -> bool:
+    """True for a delta file, and for a file or folder in another spelling that says which delta it is."""
+    return safetensors_delta.is_delta(_file(path))
+
+
+def kind_of(path: Path) -> str:
+    """The format of a delta file: `safetensors` for editc's own."""
+    text = read_header(_file(path)).metadata.get(safetensors_delta.KEY, "")
+    return parsed_note(text, str(path)).kind if text.startswith(_START) else "safetensors"
+
+
+def read_delta(place: Path | str) -> Delta:
+    """The delta in a file: editc's own, or an export. Raises what `safetensors_delta.read_delta` raises, and E602."""
+    path = _file(Path(place))
+    try:
+        header = read_header(path)
+    except EditcError:
+        return safetensors_delta.read_delta(path)
+    text = header.metadata.get(safetensors_delta.KEY, "")
+    if not text.startswith(_START):
+        return safetensors_delta.read_delta(path)
+    return _rebuilt(parsed_note(text, str(place)), path, header)
+
+
+def _rebuilt(about: Note, path: Path, header: Header) -> Delta:
+    place, form = str(path), registry.resolve("format", about.kind)
+    if form.parts is None:
+        raise delta_json.wrong(f"a {about.kind} file is not read this way", place)
+    tensors = _tensors(path, place)
+    try:
+        parts = form.parts(about.description, tensors, about.options)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise delta_json.wrong(f"its tensors are not those that it describes: {str(error)[:200]}", place) from error
+    return safetensors_delta.assembled(about.description, parts, place)
+
+
+def _tensors(path: Path, place: str) -> Tensors:
+    """Every tensor in float32; they are small, and a file is read once."""
+    data = path.read_bytes()
+    header = parse_header(data[8 : 8 + int.from_bytes(data[:8], "little")], len(data), place)
+    found = {}
+    for name, entry in header.entries.items():
+        if entry.dtype not in dtypes.EDITABLE:
+            raise delta_json.wrong(f"tensor '{name[:200]}' is {entry.dtype}", place)
+        values = dtypes.decode(data[entry.start : entry.end], entry.dtype, entry.shape)
+        found[name] = values.astype(np.float32)
+    return found
+
+
+def _file(path: Path) -> Path:
+    return path / FOLDER_FILE if (path / FOLDER_FILE).is_file() else path

@@ -1,0 +1,125 @@
+"""LoRA files of UNets in kohya's spelling, which diffusers, ComfyUI, A1111 and sd-scripts read alike.
+
+`lora_unet_<module>.lora_down.weight` (r, d_in), `.lora_up.weight` (d_out, r) and `.alpha`, `<module>` being diffusers'
+name with `_` for `.`. A loader multiplies up by alpha / r. Ranks that are powers of two, one alpha of 1 in the whole
+file and up multiplied by r are exact in every loader: diffusers 0.42 gives modules of other ranks 1/r of their change
+where alpha is each one's rank, without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from editc.diagnostics import fail
+from editc.formats import exported, lowering
+from editc.formats.checkpoint import Model
+from editc.formats.consumers import diffusers_unet
+from editc.formats.exporting import Format, Job, Written
+from editc.formats.files import guarded, replace_file
+from editc.formats.lora import ALPHA, DOWN, PREFIX, UP
+from editc.ir import Delta
+
+FAMILIES = ("sd1", "sd2", "sdxl")
+BASES = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
+
+
+def module(name: str) -> str:
+    """kohya's name of a UNet's parameter."""
+    return PREFIX + name.removesuffix(".weight").replace(".", "_")
+
+
+def suits(family: str) -> str:
+    """Why a delta of this family cannot be exported so, or ''."""
+    return "" if family in FAMILIES else f"kohya files are for the UNets of {', '.join(FAMILIES)}"
+
+
+def write(job: Job) -> Written:
+    """One .safetensors file. Raises E675 to E678, E632."""
+    lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
+    delta = lowering.padded(lowered.delta, lowering.power_of_two)
+    windows = _windows(delta, job.model)
+    data = exported.container(_tensors(delta, windows, job.dtype), _metadata(delta, windows))
+    with guarded(job.out):
+        replace_file(job.out, data)
+    return Written((job.out,), delta, lowered.rounding)
+
+
+def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The factors of the delta in such a file: the inverse of `write`."""
+
+    def pair(name: str) -> tuple[Any, Any]:
+        up, down = tensors[module(name) + UP], tensors[module(name) + DOWN]
+        rank = len(down)
+        return up.reshape(-1, rank) / np.float32(rank), down.reshape(rank, -1)
+
+    if len(tensors) != 3 * len(description["sites"]):
+        raise ValueError("there are tensors that belong to no site")
+    if any(float(tensors[module(site["name"]) + ALPHA]) != 1.0 for site in description["sites"]):
+        raise ValueError("an alpha is not 1")
+    return exported.low_rank_parts(description, pair)
+
+
+def _tensors(
+    delta: Delta, windows: Mapping[str, list[int]], dtype: str
+) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+    found = {}
+    for record, left, right in lowering.pairs(delta):
+        name, window = record.site.name, windows.get(record.site.name)
+        rank = len(right)
+        up, down = left * np.float32(rank), right
+        if window:
+            up, down = up.reshape(*up.shape, 1, 1), down.reshape(rank, *window)
+        _check_range(up, left, rank, name, dtype)
+        found[module(name) + UP] = exported.stored(up, dtype)
+        found[module(name) + DOWN] = exported.stored(down, dtype)
+        found[module(name) + ALPHA] = exported.stored(np.ones(()), dtype)
+    return found
+
+
+def _check_range(up: Any, left: Any, rank: int, name: str, dtype: str) -> None:
+    """Multiplied by a power of two a factor keeps its bits, unless it leaves the dtype's range."""
+    from editc.numerics import dtypes
+
+    if not np.array_equal(dtypes.rounded(up.astype(np.float64), dtype).reshape(left.shape) / rank, left):
+        help_ = "export it in float32 or in bf16"
+        raise fail("E678", f"the factor of '{name}' times its rank is too large for {dtype}", help=help_)
+
+
+def _windows(delta: Delta, model: Model | None) -> dict[str, list[int]]:
+    """(channels, h, w) of the sites that are convolutions, which adapters keep and a delta does not."""
+    found = {}
+    for record in delta.sites if model is not None else ():
+        site = record.site
+        shape = model.component(site.component).shape(site.name) if model is not None else ()
+        if len(shape) == 4:
+            found[site.name] = [*shape[1:]]
+    return found
+
+
+def _metadata(delta: Delta, windows: Mapping[str, list[int]]) -> dict[str, str]:
+    """What kohya's tools and user interfaces read, and the delta's own description."""
+    ranks = {str(len(right)) for _, _, right in lowering.pairs(delta)}
+    rank = ranks.pop() if len(ranks) == 1 else "Dynamic"
+    about = {
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": rank,
+        "ss_network_alpha": "1.0",
+        "ss_base_model_version": BASES.get(delta.family, ""),
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.title": ", ".join(str(edit.get("concept", "")) for edit in delta.edits)[:200] + " (editc)",
+    }
+    return about | {"editc": exported.note("kohya", delta, {"windows": windows} if windows else {})}
+
+
+FORMAT = Format(
+    name="kohya",
+    output="delta.kohya.safetensors",
+    says="a LoRA for UNets: diffusers, ComfyUI, A1111, sd-scripts",
+    suits=suits,
+    write=write,
+    trials=lambda job, written: (diffusers_unet(job, written),),
+    parts=parts,
+)

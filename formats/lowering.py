@@ -1,0 +1,182 @@
+"""The same edit in another form, for one base: as a low-rank pair a site or as a dense matrix a site.
+
+What comes out is a delta of its own: its hashes are those of its own results, for the factors are rounded to float32
+anew. `extra.from` names the delta that it was made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.diagnostics import fail
+from editc.formats.checkpoint import Model
+from editc.formats.plan import ApplyPlan, Target, plan_apply
+from editc.ir import Array, Delta, Factors, SiteRecord
+from editc.numerics import dtypes
+from editc.numerics.arithmetic import product
+from editc.records import patched_site, site_record, stored_shape
+
+Part: TypeAlias = NDArray[np.float32]
+Pair: TypeAlias = tuple[Part, Part]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The lowered delta, and the largest relative error of a site's change that rounding its factors brought."""
+
+    delta: Delta
+    rounding: float = 0.0
+
+
+def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetune: bool = False) -> Lowered:
+    """`delta` with one left (d_out, r) and one right (r, d_in) a site, both representable in `dtype`.
+
+    A shared edit needs the base, for its left is W U. Raises E675 (the model holds the edit already), E676 (the base
+    is needed), E677 (a dense edit has no low rank), and what `plan_apply` raises.
+    """
+    dense = [name for name, factors in delta.factors.items() if factors.form not in ("shared", "low-rank")]
+    if dense:
+        form = delta.factors[dense[0]].form
+        help_ = "export it as `diff` or as a `checkpoint`: only those can say it"
+        raise fail(
+            "E677", f"group '{dense[0]}' of this delta is {form}, which no low-rank adapter can hold", help=help_
+        )
+    ready = dtype == "F32" and not allow_finetune and all(f.form == "low-rank" for f in delta.factors.values())
+    if ready:
+        return Lowered(_made_from(delta, delta.sites, {name: _spread(f) for name, f in delta.factors.items()}))
+    bases = _bases(delta, model, allow_finetune)
+    pairs = {index: _pair(base, target) for index, (base, target) in bases.items()}
+    narrow = {index: _rounded(pair, dtype) for index, pair in pairs.items()}
+    factors = {name: _grouped(f.sites, narrow) for name, f in delta.factors.items()}
+    error = max(_lost(pairs[index], narrow[index]) for index in pairs)
+    return Lowered(_made_from(delta, _records(delta, bases, factors), factors), error)
+
+
+def dense(delta: Delta, model: Model | None, allow_finetune: bool = False) -> Lowered:
+    """`delta` with one matrix (d_out, d_in) a site: base + matrix, rounded once, is what `delta` makes of the base, in
+    the base's own dtype. Raises E675, E676 and what `plan_apply` raises."""
+    if not allow_finetune and all(factors.form == "dense" for factors in delta.factors.values()):
+        return Lowered(_made_from(delta, delta.sites, delta.factors))
+    bases = _bases(delta, model, allow_finetune)
+    changes = {index: _change(base, target) for index, (base, target) in bases.items()}
+    factors = {
+        name: Factors("dense", f.sites, tuple(changes[index] for index in f.sites), ())
+        for name, f in delta.factors.items()
+    }
+    return Lowered(_made_from(delta, _records(delta, bases, factors), factors))
+
+
+def pairs(delta: Delta) -> Iterator[tuple[SiteRecord, Part, Part]]:
+    """Each site of a low-rank delta with its left (d_out, r) and right (r, d_in)."""
+    for factors in delta.factors.values():
+        for k, index in enumerate(factors.sites):
+            yield delta.sites[index], factors.left[k], factors.right[k if len(factors.right) > 1 else 0]
+
+
+def padded(delta: Delta, size: Callable[[int], int]) -> Delta:
+    """A low-rank delta with zeros added to its pairs: rank r becomes `size(r)`. No result changes by a bit."""
+
+    def grown(part: Part, axis: int) -> Part:
+        more = [(0, 0), (0, 0)]
+        more[axis] = (0, size(part.shape[axis]) - part.shape[axis])
+        return np.pad(part, more)
+
+    factors = {
+        name: replace(f, left=tuple(grown(p, 1) for p in f.left), right=tuple(grown(p, 0) for p in f.right))
+        for name, f in delta.factors.items()
+    }
+    return replace(delta, factors=factors, delta_id="")
+
+
+def power_of_two(rank: int) -> int:
+    """The least power of two that is at least `rank`."""
+    return 1 << max(0, rank - 1).bit_length()
+
+
+def _bases(delta: Delta, model: Model | None, allow_finetune: bool) -> Mapping[int, tuple[Array, Target]]:
+    """By site number the base (d_out, d_in) in float64, and where it was found."""
+    if model is None:
+        help_ = "name it with --model; nothing of it is changed"
+        raise fail("E676", "this export needs the weights that the delta was built for", help=help_)
+    plan = plan_apply([delta], model, allow_finetune)
+    _check_unedited(plan)
+    index = {(r.site.component, r.site.name): i for i, r in enumerate(delta.sites)}
+    return {index[t.record.site.component, t.record.site.name]: (_matrix(plan, t), t) for t in plan.targets}
+
+
+def _matrix(plan: ApplyPlan, target: Target) -> Array:
+    site = target.record.site
+    stored = plan.model.component(site.component).read(site.name).reshape(stored_shape(site))
+    return np.asarray(stored.T if site.transposed else stored)
+
+
+def _check_unedited(plan: ApplyPlan) -> None:
+    held = [target.record.site.name for target in plan.targets if target.state == "already"]
+    if held:
+        message = f"{len(held)} tensors of the model hold the edit already, the first is '{held[0]}'"
+        raise fail("E675", message, place=plan.model.place, help="name the model as it was before the edit")
+
+
+def _pair(base: Array, target: Target) -> tuple[Array, Array]:
+    factors, k = target.factors, target.k
+    right = factors.right[k if len(factors.right) > 1 else 0].astype(np.float64)
+    if factors.form == "shared":
+        return product(base, factors.left[0]), right
+    return factors.left[k].astype(np.float64), right
+
+
+def _rounded(pair: tuple[Array, Array], dtype: str) -> Pair:
+    left, right = (dtypes.rounded(part, dtype).astype(np.float32) for part in pair)
+    if not all(np.isfinite(part).all() for part in (left, right)):
+        raise fail("E678", f"a factor is too large for {dtype}", help="export it in float32 or in bf16")
+    return left, right
+
+
+def _lost(pair: tuple[Array, Array], narrow: Pair) -> float:
+    """|L R - l r| / |L R|, 0 where the change is 0."""
+    whole = pair[0] @ pair[1]
+    size = float(np.linalg.norm(whole))
+    return float(np.linalg.norm(whole - narrow[0].astype(np.float64) @ narrow[1])) / size if size else 0.0
+
+
+def _change(base: Array, target: Target) -> Part:
+    """float32 D with round(W + D) = W', where the dtype's grid allows it: D is nudged until it does."""
+    dtype = target.tensor.dtype
+    wanted = dtypes.rounded(patched_site(base, target.factors, target.k), dtype)
+    change = (wanted - base).astype(np.float32)
+    for _ in range(2):
+        off = wanted - dtypes.rounded(base + change, dtype)
+        toward = np.where(off > 0, np.float32(np.inf), np.float32(-np.inf))
+        change = np.where(off != 0, np.nextafter(change, toward), change)
+    return np.asarray(change)
+
+
+def _grouped(sites: tuple[int, ...], pairs: Mapping[int, Pair]) -> Factors:
+    lefts, rights = tuple(pairs[i][0] for i in sites), tuple(pairs[i][1] for i in sites)
+    return Factors("low-rank", sites, lefts, rights)
+
+
+def _spread(factors: Factors) -> Factors:
+    """One right a site."""
+    return replace(factors, right=factors.right if len(factors.right) > 1 else factors.right * len(factors.sites))
+
+
+def _records(
+    delta: Delta, bases: Mapping[int, tuple[Array, Target]], factors: Mapping[str, Factors]
+) -> Iterator[SiteRecord]:
+    places = {index: (part, k) for part in factors.values() for k, index in enumerate(part.sites)}
+    for index, record in enumerate(delta.sites):
+        base, target = bases[index]
+        site = replace(record.site, dtype=target.tensor.dtype)
+        yield site_record(site, base.T if site.transposed else base, *places[index])
+
+
+def _made_from(delta: Delta, sites: Any, factors: Mapping[str, Factors]) -> Delta:
+    """A lowered delta is exported once more with the name of the one it was made from at first."""
+    extra = {"from": delta.delta_id, **delta.extra}
+    return replace(delta, sites=tuple(sites), factors=factors, extra=extra, delta_id="")
