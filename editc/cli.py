@@ -147,9 +147,7 @@ def verify(delta: Path, model: str, allow_finetune: bool, json_: bool) -> int:
 
 @cli.command()
 @click.argument("delta", type=PATH)
-@click.option(
-    "--as", "name", required=True, metavar="FORMAT", help="kohya, diffusers, ...; `editc explain` lists them."
-)
+@click.option("--as", "name", required=True, metavar="FORMAT", help="kohya, diffusers, peft, ...")
 @click.option("-o", "--out", type=PATH, required=True, help="The file or folder to write.")
 @click.option("--model", metavar="MODEL", help="The base, where the format needs its weights.")
 @click.option(

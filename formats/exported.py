@@ -23,6 +23,8 @@ from editc.ir import Delta
 from editc.numerics import dtypes
 
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+Stored: TypeAlias = tuple[str, tuple[int, ...], bytes]
+"""A tensor as a file holds it: dtype, shape, bytes."""
 FORMAT = "editc-export"
 VERSION = 1
 FOLDER_FILE = "adapter_model.safetensors"
@@ -69,7 +71,7 @@ def parsed_note(text: str, place: str) -> Note:
     return Note(value["as"], value["options"], value["delta"])
 
 
-def container(tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]], metadata: Mapping[str, str]) -> bytes:
+def container(tensors: Mapping[str, Stored], metadata: Mapping[str, str]) -> bytes:
     """A safetensors file of (dtype, shape, bytes) by name: sorted, canonical, the same bytes every time."""
     document: dict[str, Any] = {"__metadata__": dict(metadata)}
     offset = 0
@@ -82,7 +84,7 @@ def container(tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]], metadat
     return b"".join([len(text).to_bytes(8, "little"), text, *(tensors[name][2] for name in sorted(tensors))])
 
 
-def stored(values: NDArray[Any], dtype: str) -> tuple[str, tuple[int, ...], bytes]:
+def stored(values: NDArray[Any], dtype: str) -> Stored:
     """An array as `container` takes it."""
     return dtype, values.shape, dtypes.encode(values.astype(np.float64), dtype)
 

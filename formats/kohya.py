@@ -21,6 +21,7 @@ from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, replace_file
 from editc.formats.lora import ALPHA, DOWN, PREFIX, UP
 from editc.ir import Delta
+from editc.numerics import dtypes
 
 FAMILIES = ("sd1", "sd2", "sdxl")
 BASES = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
@@ -62,9 +63,7 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
     return exported.low_rank_parts(description, pair)
 
 
-def _tensors(
-    delta: Delta, windows: Mapping[str, list[int]], dtype: str
-) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict[str, exported.Stored]:
     found = {}
     for record, left, right in lowering.pairs(delta):
         name, window = record.site.name, windows.get(record.site.name)
@@ -81,8 +80,6 @@ def _tensors(
 
 def _check_range(up: Any, left: Any, rank: int, name: str, dtype: str) -> None:
     """Multiplied by a power of two a factor keeps its bits, unless it leaves the dtype's range."""
-    from editc.numerics import dtypes
-
     if not np.array_equal(dtypes.rounded(up.astype(np.float64), dtype).reshape(left.shape) / rank, left):
         help_ = "export it in float32 or in bf16"
         raise fail("E678", f"the factor of '{name}' times its rank is too large for {dtype}", help=help_)

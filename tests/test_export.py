@@ -46,7 +46,7 @@ def test_lowering_keeps_every_result(model: Model, form: Form) -> None:
 
 
 def test_dense_change_gives_the_results_bit_for_bit(model: Model) -> None:
-    """Where float32 can: where the change's grid is finer than the result's. Elsewhere one step of it may be missing."""
+    """Where the change's grid is finer than the result's; elsewhere one step of it may be missing."""
     delta = edit(model, "shared")
     changed = sealed(lowering.dense(delta, model).delta)
     (factors,) = changed.factors.values()
