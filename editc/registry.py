@@ -39,7 +39,11 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "sdxl": "editc.families.sdxl:SDXL",
         },
         "format": {
+            "checkpoint": "editc.formats.patched:FORMAT",
+            "diff": "editc.formats.dense_lora:FORMAT",
+            "diffusers": "editc.formats.diffusers_lora:FORMAT",
             "kohya": "editc.formats.kohya:FORMAT",
+            "peft": "editc.formats.peft_folder:FORMAT",
             "safetensors": "editc.formats.native:FORMAT",
         },
         "detector": {

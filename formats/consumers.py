@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,24 +17,79 @@ from editc.formats.checkpoint import Model
 from editc.formats.exporting import Job, Trial, Written
 from editc.formats.lowering import pairs
 from editc.ir import Array, Delta
+from editc.numerics import dtypes
+
+LARGEST = 2 << 30
+"""Bytes of an edited component that a trial still loads whole."""
 
 
 def diffusers_unet(job: Job, written: Written) -> Trial:
     """diffusers' own loader of LoRA files, on a UNet of the model's configuration."""
-    missing = _missing("diffusers", "peft", "torch")
-    config = _config(job.model, "unet")
-    if missing or config is None:
-        return Trial("diffusers", skipped=missing or "the model has no unet/config.json")
+    config, why = _ready(job.model, "unet", "diffusers", "peft")
+    if config is None:
+        return Trial("diffusers", skipped=why)
     import diffusers
-    import transformers
 
-    transformers.logging.set_verbosity_error()
-    diffusers.utils.logging.set_verbosity_error()
-    kind = diffusers.StableDiffusionXLPipeline if "sdxl" in written.delta.family else diffusers.StableDiffusionPipeline
+    kind = diffusers.StableDiffusionXLPipeline if written.delta.family == "sdxl" else diffusers.StableDiffusionPipeline
     unet = _hollow(diffusers.UNet2DConditionModel, config)
     state, alphas, *_ = kind.lora_state_dict(str(written.files[0]), unet_config=unet.config)
     kind.load_lora_into_unet(state, network_alphas=alphas, unet=unet)
     return compared(f"diffusers {diffusers.__version__}", written.delta, adapters(unet))
+
+
+def diffusers_transformer(job: Job, written: Written) -> Trial:
+    """diffusers' own loader of LoRA files, on a transformer of the model's configuration."""
+    config, why = _ready(job.model, "transformer", "diffusers", "peft")
+    if config is None:
+        return Trial("diffusers", skipped=why)
+    import diffusers
+
+    pipelines = {"flux": diffusers.FluxPipeline, "sd3": diffusers.StableDiffusion3Pipeline}
+    kind = pipelines[written.delta.family]
+    model = _hollow(getattr(diffusers, config["_class_name"]), config)
+    found = kind.lora_state_dict(str(written.files[0]), return_alphas=True)
+    state, alphas = found if isinstance(found, tuple) else (found, None)
+    options = {} if kind is diffusers.StableDiffusion3Pipeline else {"network_alphas": alphas}
+    kind.load_lora_into_transformer(state, transformer=model, **options)
+    return compared(f"diffusers {diffusers.__version__}", written.delta, adapters(model))
+
+
+def peft_model(job: Job, written: Written) -> Trial:
+    """PEFT, on a language model of the model's configuration."""
+    config, why = _ready(job.model, "", "transformers", "peft")
+    if config is None:
+        return Trial("PEFT", skipped=why)
+    import peft
+    import torch
+    import transformers
+
+    settings = transformers.AutoConfig.for_model(**config)
+    with torch.device("meta"):
+        hollow = transformers.AutoModelForCausalLM.from_config(settings).to_empty(device="cpu")
+    model = peft.PeftModel.from_pretrained(hollow, str(written.files[0].parent))
+    held = {name.removeprefix("base_model.model."): change for name, change in adapters(model).items()}
+    return compared(f"PEFT {peft.__version__}", written.delta, held)
+
+
+def from_pretrained(model: Model, written: Written) -> Trial:
+    """The real class of each edited component of a folder, and whether it holds the delta's results bit for bit."""
+    sites = {record.site.component for record in written.delta.sites}
+    component = sites.pop()
+    config, why = _ready(model, component, "diffusers", "transformers")
+    if config is None:
+        return Trial("from_pretrained", skipped=why)
+    part = model.component(component)
+    if sum(tensor.nbytes for tensor in part.tensors.values()) > LARGEST:
+        return Trial("from_pretrained", skipped="it is larger than 2 GiB")
+    name, state = _loaded(model, component, config)
+    worst, matched = 0.0, 0
+    for record in written.delta.sites:
+        held = state.get(record.site.name)
+        if held is not None:
+            matched += 1
+            ours = dtypes.decode(part.raw(record.site.name), part.dtype(record.site.name), part.shape(record.site.name))
+            worst = max(worst, float(np.abs(held.double().numpy() - ours).max()))
+    return Trial(name, matched, len(written.delta.sites), worst)
 
 
 def adapters(model: Any) -> dict[str, Array]:
@@ -62,20 +116,42 @@ def compared(consumer: str, delta: Delta, held: Mapping[str, Array]) -> Trial:
     return Trial(consumer, matched, len(delta.sites) + len(strangers), worst)
 
 
-def _missing(*libraries: str) -> str:
-    absent = [name for name in libraries if find_spec(name) is None]
-    return f"{' and '.join(absent)} not installed" if absent else ""
+def _loaded(model: Model, component: str, config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """A component through its real class: the program's name, and its tensors."""
+    import diffusers
+    import torch
+    import transformers
+
+    place = str(model.components[component] if model.kind == "pipeline" else model.path)
+    if "_class_name" in config:
+        made = getattr(diffusers, config["_class_name"]).from_pretrained(place, torch_dtype="auto")
+        return f"diffusers {diffusers.__version__}", made.state_dict()
+    made = transformers.AutoModelForCausalLM.from_pretrained(place, dtype="auto")
+    assert isinstance(made, torch.nn.Module)
+    return f"transformers {transformers.__version__}", made.state_dict()
 
 
-def _config(model: Model | None, component: str) -> dict[str, Any] | None:
-    """The component's config.json, from a pipeline's folder or its own."""
-    if model is None or model.kind == "file":
-        return None
-    path: Path = model.path / component / "config.json" if model.kind == "pipeline" else model.path / "config.json"
-    if not path.is_file():
-        return None
+def _ready(model: Model | None, component: str, *libraries: str) -> tuple[dict[str, Any] | None, str]:
+    """The component's configuration, or why a trial cannot be made."""
+    absent = [name for name in ("torch", *libraries) if find_spec(name) is None]
+    if absent:
+        return None, f"not installed: {', '.join(absent)}"
+    _quiet()
+    if model is None:
+        return None, "needs the model's configuration: name it with --model"
+    path = (model.path / component if model.kind == "pipeline" else model.path) / "config.json"
+    if model.kind == "file" or not path.is_file():
+        return None, "there is no config.json beside the weights"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    return found, ""
+
+
+def _quiet() -> None:
+    import diffusers
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    diffusers.utils.logging.set_verbosity_error()
 
 
 def _hollow(kind: Any, config: Mapping[str, Any]) -> Any:

@@ -41,8 +41,8 @@ def write(job: Job) -> Written:
     """One .safetensors file. Raises E675 to E678, E632."""
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     delta = lowering.padded(lowered.delta, lowering.power_of_two)
-    windows = _windows(delta, job.model)
-    data = exported.container(_tensors(delta, windows, job.dtype), _metadata(delta, windows))
+    found = windows(delta, job.model)
+    data = exported.container(_tensors(delta, found, job.dtype), _metadata(delta, found))
     with guarded(job.out):
         replace_file(job.out, data)
     return Written((job.out,), delta, lowered.rounding)
@@ -85,7 +85,7 @@ def _check_range(up: Any, left: Any, rank: int, name: str, dtype: str) -> None:
         raise fail("E678", f"the factor of '{name}' times its rank is too large for {dtype}", help=help_)
 
 
-def _windows(delta: Delta, model: Model | None) -> dict[str, list[int]]:
+def windows(delta: Delta, model: Model | None) -> dict[str, list[int]]:
     """(channels, h, w) of the sites that are convolutions, which adapters keep and a delta does not."""
     found = {}
     for record in delta.sites if model is not None else ():

@@ -98,13 +98,19 @@ def power_of_two(rank: int) -> int:
     return 1 << max(0, rank - 1).bit_length()
 
 
-def _bases(delta: Delta, model: Model | None, allow_finetune: bool) -> Mapping[int, tuple[Array, Target]]:
-    """By site number the base (d_out, d_in) in float64, and where it was found."""
+def unedited(delta: Delta, model: Model | None, allow_finetune: bool) -> ApplyPlan:
+    """Where the delta's base is in `model`. Raises E675, E676 and what `plan_apply` raises."""
     if model is None:
         help_ = "name it with --model; nothing of it is changed"
         raise fail("E676", "this export needs the weights that the delta was built for", help=help_)
     plan = plan_apply([delta], model, allow_finetune)
     _check_unedited(plan)
+    return plan
+
+
+def _bases(delta: Delta, model: Model | None, allow_finetune: bool) -> Mapping[int, tuple[Array, Target]]:
+    """By site number the base (d_out, d_in) in float64, and where it was found."""
+    plan = unedited(delta, model, allow_finetune)
     index = {(r.site.component, r.site.name): i for i, r in enumerate(delta.sites)}
     return {index[t.record.site.component, t.record.site.name]: (_matrix(plan, t), t) for t in plan.targets}
 

@@ -1,0 +1,106 @@
+"""Dense differences for ComfyUI (and A1111): one matrix a module, added to the weight as it stands.
+
+`lora_unet_<module>.diff` for UNets, `transformer.<module>.diff` for transformers. The only adapter for edits that are
+not low rank; large, and refused by diffusers. ComfyUI adds in float32 and rounds once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from editc import registry
+from editc.formats import diffusers_lora, exported, kohya, lowering
+from editc.formats.exporting import Format, Job, Trial, Written
+from editc.formats.files import guarded, replace_file
+from editc.formats.plan import Target, plan_apply
+from editc.ir import Delta
+from editc.numerics import dtypes
+from editc.records import patched_site, stored_shape
+
+END = ".diff"
+COMPONENTS = ("unet", "transformer")
+
+
+def suits(family: str) -> str:
+    """Why a delta of this family cannot be exported so, or ''."""
+    if family in registry.names("family") and registry.resolve("family", family).component in COMPONENTS:
+        return ""
+    return "dense differences are for UNets and diffusion transformers"
+
+
+def module(component: str, name: str) -> str:
+    """The name that ComfyUI knows a parameter by."""
+    return kohya.module(name) if component == "unet" else diffusers_lora.module(name)
+
+
+def write(job: Job) -> Written:
+    """One .safetensors file, as large as the edited tensors in float32. Raises E675, E676, E678, E632."""
+    lowered = lowering.dense(job.delta, job.model, job.allow_finetune)
+    delta = lowered.delta
+    windows = kohya.windows(delta, job.model)
+    tensors = {}
+    for record, change in _changes(delta):
+        shape = (record.site.shape[0], *windows[record.site.name]) if record.site.name in windows else change.shape
+        tensors[module(record.site.component, record.site.name) + END] = exported.stored(change.reshape(shape), "F32")
+    metadata = {"ss_network_module": "lycoris.kohya", "editc": exported.note("diff", delta, {})}
+    with guarded(job.out):
+        replace_file(job.out, exported.container(tensors, metadata))
+    notes = ["diffusers refuses this file (ValueError); give it the low-rank form or the checkpoint"]
+    if job.dtype != "F32":
+        notes.append("differences stay in float32 whatever dtype is asked for")
+    return Written((job.out,), delta, lowered.rounding, tuple(notes))
+
+
+def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The factors of the delta in such a file: the inverse of `write`."""
+    from editc.formats.safetensors_delta import part_name
+
+    if len(tensors) != len(description["sites"]):
+        raise ValueError("there are tensors that belong to no site")
+    found = {}
+    for group, entry in description["groups"].items():
+        for k, index in enumerate(entry["sites"]):
+            site = description["sites"][index]
+            change = tensors[module(site["component"], site["name"]) + END]
+            found[part_name(group, "left", k)] = change.reshape(len(change), -1)
+    return found
+
+
+def trials(job: Job, written: Written) -> tuple[Trial, ...]:
+    """ComfyUI's rule, base + diff in float32 and one rounding, computed here; the program itself is not run."""
+    consumer = "ComfyUI's rule"
+    if job.model is None:
+        return (Trial(consumer, skipped="needs the base: name it with --model"),)
+    plan = plan_apply([job.delta], job.model, job.allow_finetune)
+    changes = {record.site.name: change for record, change in _changes(written.delta)}
+    errors = [_error(job, target, changes[target.record.site.name]) for target in plan.targets]
+    return (Trial(consumer, len(errors), len(written.delta.sites), max(errors)),)
+
+
+def _error(job: Job, target: Target, change: Any) -> float:
+    site = target.record.site
+    assert job.model is not None
+    stored = job.model.component(site.component).read(site.name).reshape(stored_shape(site))
+    base = np.asarray(stored.T if site.transposed else stored)
+    ours = dtypes.rounded(patched_site(base, target.factors, target.k), target.tensor.dtype)
+    theirs = (base.astype(np.float32) + change).astype(np.float64)
+    return float(np.abs(dtypes.rounded(theirs, target.tensor.dtype) - ours).max())
+
+
+def _changes(delta: Delta) -> list[tuple[Any, Any]]:
+    every = delta.factors.values()
+    return [(delta.sites[index], f.left[k]) for f in every for k, index in enumerate(f.sites)]
+
+
+FORMAT = Format(
+    name="diff",
+    output="delta.diff.safetensors",
+    says="dense differences: ComfyUI, A1111",
+    suits=suits,
+    write=write,
+    trials=trials,
+    parts=parts,
+)

@@ -1,0 +1,27 @@
+"""The edited checkpoint itself as one of the formats: what `editc apply --out` writes."""
+
+from __future__ import annotations
+
+from editc.formats.apply import apply
+from editc.formats.checkpoint import open_model
+from editc.formats.consumers import from_pretrained
+from editc.formats.exporting import Format, Job, Written
+from editc.formats.lowering import unedited
+
+
+def write(job: Job) -> Written:
+    """A folder for a folder, a file for a file. Raises E675, E676 and what `apply` raises."""
+    plan = unedited(job.delta, job.model, job.allow_finetune)
+    done = apply(plan, job.out)
+    notes = ("the factors' dtype is of no account here",) if job.dtype != "F32" else ()
+    return Written((done.path,), job.delta, 0.0, (*plan.notes, *notes))
+
+
+FORMAT = Format(
+    name="checkpoint",
+    output="model",
+    says="the edited model",
+    suits=lambda family: "",
+    write=write,
+    trials=lambda job, written: (from_pretrained(open_model(written.files[0]), written),),
+)

@@ -1,0 +1,95 @@
+"""Adapter folders for language models, as PEFT, transformers and vLLM read them.
+
+`adapter_model.safetensors` holds `base_model.model.<module>.lora_A.weight` (r, d_in) and `.lora_B.weight` (d_out, r);
+`adapter_config.json` names every module in full, for PEFT matches short names in more places than were meant. One rank
+for all, a power of two from 8 on, and alpha equal to it: a scale of 1. vLLM takes ranks up to 16 unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from editc import registry
+from editc.formats import exported, lowering
+from editc.formats.consumers import peft_model
+from editc.formats.exporting import Format, Job, Written
+from editc.formats.files import guarded, make_folder, rename, temporary_beside, write_new
+from editc.formats.outputs import removed_on_failure
+from editc.ir import Delta
+
+PREFIX = "base_model.model."
+DOWN, UP = ".lora_A.weight", ".lora_B.weight"
+CONFIG = "adapter_config.json"
+LEAST_RANK = 8
+VLLM_RANK = 16
+
+
+def suits(family: str) -> str:
+    """Why a delta of this family cannot be exported so, or ''."""
+    known = family in registry.names("family")
+    if known and registry.resolve("family", family).component in ("unet", "transformer", "prior"):
+        return "PEFT folders are for language models; a diffusion pipeline passes over them without a word"
+    return ""
+
+
+def write(job: Job) -> Written:
+    """A folder of two files, there whole or not at all. Raises E675 to E678, E632."""
+    lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
+    most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
+    rank = max(LEAST_RANK, lowering.power_of_two(most))
+    delta = lowering.padded(lowered.delta, lambda _: rank)
+    tensors = {}
+    for record, left, right in lowering.pairs(delta):
+        tensors[module(record.site.name) + UP] = exported.stored(left, job.dtype)
+        tensors[module(record.site.name) + DOWN] = exported.stored(right, job.dtype)
+    data = exported.container(tensors, {"format": "pt", "editc": exported.note("peft", delta, {})})
+    temporary = temporary_beside(job.out)
+    with guarded(job.out), removed_on_failure(temporary):
+        make_folder(temporary)
+        write_new(temporary / exported.FOLDER_FILE, [data])
+        write_new(temporary / CONFIG, [config(delta, rank, "" if job.model is None else job.model.place)])
+        rename(temporary, job.out)
+    notes = (f"vLLM needs --max-lora-rank {rank}",) if rank > VLLM_RANK else ()
+    return Written((job.out / exported.FOLDER_FILE, job.out / CONFIG), delta, lowered.rounding, notes)
+
+
+def module(name: str) -> str:
+    """PEFT's name of a parameter's module."""
+    return PREFIX + name.removesuffix(".weight")
+
+
+def config(delta: Delta, rank: int, base: str) -> bytes:
+    """adapter_config.json."""
+    value = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": rank,
+        "lora_alpha": rank,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": any(record.site.transposed for record in delta.sites),
+        "target_modules": sorted(record.site.name.removesuffix(".weight") for record in delta.sites),
+        "inference_mode": True,
+    }
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+
+
+def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The factors of the delta in such a folder: the inverse of `write`."""
+    if len(tensors) != 2 * len(description["sites"]):
+        raise ValueError("there are tensors that belong to no site")
+    return exported.low_rank_parts(description, lambda name: (tensors[module(name) + UP], tensors[module(name) + DOWN]))
+
+
+FORMAT = Format(
+    name="peft",
+    output="peft",
+    says="an adapter folder for language models: PEFT, transformers, vLLM",
+    suits=suits,
+    write=write,
+    trials=lambda job, written: (peft_model(job, written),),
+    parts=parts,
+)
