@@ -130,15 +130,18 @@ def suggest(
 def _opened(
     path: Path, write: Path | None, progress: Progress | None
 ) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
-    """What suggest works on; E171 before any work when the place to write to is taken."""
+    """What suggest works on; E171 and E341 before any work: the place to write to is taken,
+    or adapters are fused."""
     from editc.manifests.amend import free
     from editc.passes.locate import Locate
+    from editc.passes.suggest import refuse_fused
 
     if write is not None:
         free(write, write.with_name(f"{write.stem}.kept.txt"))
     manifest, found = read(path)
     if manifest is None:
         raise EditcError(*found)
+    refuse_fused(manifest)
     manifest = replace(manifest, pictures=None)
     model = session.model_of(manifest)
     ctx = session.build_context(manifest, model, progress)

@@ -11,7 +11,7 @@ from editc.diagnostics import EditcError, fail
 from editc.family import Family
 from editc.formats import ldm_encoder, places
 from editc.formats.checkpoint import Model, open_model
-from editc.formats.fingerprint import encoder_fingerprint, pipeline_of
+from editc.formats.fingerprint import encoder_fingerprint, pipeline_of, seen_through
 from editc.formats.ldm_encoder import Assembled
 from editc.ports import Encoder, Weights
 from editc.request import Manifest
@@ -39,9 +39,10 @@ class Source:
 
     def load(self, family: Family, weights: Weights) -> Mapping[str, Encoder]:
         """The encoder of every stream of the family; `weights` are the edited component's. Raises E205 and E223."""
+        mark = seen_through(self.mark, weights)
         if self.inside is None:
-            return encoders.load_streams(self.folder, family.streams, self.mark, weights)
-        return {"text": loaded(self.inside, self.mark)}
+            return encoders.load_streams(self.folder, family.streams, mark, weights)
+        return {"text": loaded(self.inside, mark)}
 
 
 def source_of(manifest: Manifest, model: Model) -> Source:

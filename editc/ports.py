@@ -124,16 +124,37 @@ class Noisy:
     timesteps: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a network is told of n prompts: `rows` (n, t, d), of which prompt i has the first `counts[i]`, the others
+    being zeros that no layer sees; and their `pooled` embeddings (n, p), where it is told any."""
+
+    rows: Array
+    counts: NDArray[np.int64]
+    pooled: Array | None = None
+
+    @staticmethod
+    def of(rows: Sequence[Array], pooled: Sequence[Array] = ()) -> Told:
+        """Prompts with rows (t_i, d) and, in the same order, pooled embeddings (1, p)."""
+        longest = max(map(len, rows))
+        stacked = np.stack([np.pad(one, ((0, longest - len(one)), (0, 0))) for one in rows])
+        return Told(stacked, np.array([len(one) for one in rows]), np.concatenate(pooled) if pooled else None)
+
+    def take(self, which: slice | Sequence[int]) -> Told:
+        """Some of the prompts, by their numbers."""
+        return Told(self.rows[which], self.counts[which], None if self.pooled is None else self.pooled[which])
+
+
 class Prober(Protocol):
     """A denoiser that can be asked what it would predict if some of its sites saw another text."""
 
-    def denoise(self, rows: Array, empty: Array, seeds: Sequence[int], steps: int) -> Sequence[Noisy]:
-        """The latents before each of `steps` denoising steps from pure noise, a picture for each of `rows` (n, t, d)
-        and `seeds` (n,); `empty` (t, d) are the rows that guidance leads away from."""
+    def denoise(self, told: Told, empty: Told, seeds: Sequence[int], steps: int) -> Sequence[Noisy]:
+        """The latents before each of `steps` denoising steps from pure noise, a picture for each prompt of `told` and
+        of `seeds` (n,); `empty` is the one prompt that guidance leads away from."""
 
-    def predict(self, noisy: Noisy, rows: Array, instead: Array | None = None, sites: Sequence[str] = ()) -> Array:
-        """The noise (n, c, h, w) predicted for `rows` (n, t, d), where the parameters `sites` read `instead` (n, t, d):
-        each row's output there is that of the row in its place."""
+    def predict(self, noisy: Noisy, told: Told, instead: Told | None = None, sites: Sequence[str] = ()) -> Array:
+        """The noise (n, c, h, w) predicted for `told`, where the parameters `sites` read `instead`, shaped alike: each
+        row's output there is that of the row in its place."""
 
 
 Progress: TypeAlias = Callable[[str, Iterable[object]], Iterable[object]]

@@ -1,111 +1,189 @@
-"""A diffusers UNet as a port: which noise it predicts, and which when some sites see another text than the rest."""
+"""A diffusers denoiser as a port: the noise it predicts, and that when some sites see another text than the rest."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from editc.diagnostics import EditcError, fail
 from editc.encoders import quiet
 from editc.ir import Array
-from editc.ports import Noisy
+from editc.ports import Noisy, Told
 
 PIXELS = 8192
 """Latent pixels at a time: all of the demo model's pictures, two of Stable Diffusion's."""
 GUIDANCE = 3.0
 """Of the denoising that makes the latents: enough that they come to show what the prompt says."""
+SIZES = 6
+"""Numbers that SDXL's UNet is told of a picture."""
+
+Beside: TypeAlias = Callable[[Told], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class UNetProber:
+class NetworkProber:
     """Asks `network` in float64: a choice of sites goes into the delta, and the sums of float32 depend on the number
-    of threads. `scheduler` is DDIM over the model's own noise levels, whatever the pipeline paints with."""
+    of threads. `scheduler` is DDIM over the model's own noise levels, whatever the pipeline paints with. `beside` makes
+    what the network is given beside latents, times and rows."""
 
     network: Any
     scheduler: Any
+    beside: Beside
 
-    def denoise(self, rows: Array, empty: Array, seeds: Sequence[int], steps: int) -> tuple[Noisy, ...]:
+    def denoise(self, told: Told, empty: Told, seeds: Sequence[int], steps: int) -> tuple[Noisy, ...]:
         """The latents before each of `steps` DDIM steps; the first are standard normal, of each picture's seed."""
         import torch
 
         self.scheduler.set_timesteps(steps)
         shape = (self.network.config.in_channels, *_sides(self.network.config.sample_size))
         latents = np.stack([np.random.default_rng(seed).standard_normal(shape) for seed in seeds])
-        both, found = np.concatenate([rows, np.broadcast_to(empty, rows.shape)]), []
+        apart, found = empty.take([0] * len(latents)), []
         for time in self.scheduler.timesteps.tolist():
-            found.append(Noisy(latents, np.full(len(rows), time)))
-            asked = Noisy(np.concatenate([latents, latents]), np.full(len(both), time))
-            toward, away = np.split(self._ask(asked, both, None, ()), 2)
+            found.append(Noisy(latents, np.full(len(latents), time)))
+            toward, away = (self._ask(found[-1], one, None, ()) for one in (told, apart))
             guided, here = (torch.from_numpy(one) for one in (away + GUIDANCE * (toward - away), latents))
             latents = self.scheduler.step(guided, time, here).prev_sample.double().numpy()
         return tuple(found)
 
-    def predict(self, noisy: Noisy, rows: Array, instead: Array | None = None, sites: Sequence[str] = ()) -> Array:
-        """The noise (n, c, h, w) predicted in `noisy` for `rows`, where `sites` read `instead` (n, t, d)."""
-        answer = self._ask(noisy, rows, instead, sites)
+    def predict(self, noisy: Noisy, told: Told, instead: Told | None = None, sites: Sequence[str] = ()) -> Array:
+        """The noise (n, c, h, w) predicted in `noisy` for `told`, where `sites` read `instead`."""
+        answer = self._ask(noisy, told, instead, sites)
         level = self.scheduler.alphas_cumprod.double().numpy()[noisy.timesteps, None, None, None]
         return _as_noise(answer, noisy.latents, level, self.scheduler.config.prediction_type)
 
-    def _ask(self, noisy: Noisy, rows: Array, instead: Array | None, sites: Sequence[str]) -> Array:
-        """What the network itself says (eps, v or x0), a few pictures at a time."""
+    def _ask(self, noisy: Noisy, told: Told, instead: Told | None, sites: Sequence[str]) -> Array:
+        """What the network itself says (eps, v or x0; a variance that it says beside these is left out), a few
+        pictures at a time."""
         import torch
 
         batch = max(1, PIXELS // int(np.prod(noisy.latents.shape[2:])))
         parts = []
         with torch.inference_mode():
-            for start in range(0, len(rows), batch):
+            for start in range(0, len(told.counts), batch):
                 part = slice(start, start + batch)
-                text, other = (None if a is None else _tensor(a[part]) for a in (rows, instead))
-                times = torch.from_numpy(noisy.timesteps[part])
+                here, other = told.take(part), None if instead is None else instead.take(part)
+                latents, times = _tensor(noisy.latents[part]), torch.from_numpy(noisy.timesteps[part])
+                given = {"timestep": times, "encoder_hidden_states": _tensor(here.rows), **self.beside(here)}
                 with misled(self.network, sites, other):
-                    said = self.network(_tensor(noisy.latents[part]), times, encoder_hidden_states=text).sample
-                parts.append(said.numpy())
+                    said = self.network(latents, **given).sample
+                parts.append(said[:, : latents.shape[1]].numpy())
         return np.concatenate(parts)
 
 
 @contextmanager
-def misled(network: Any, sites: Sequence[str], text: Any) -> Iterator[None]:
-    """`network` whose projections `sites` (parameter names) see `text` (n, t, d) in place of what they are given."""
+def misled(network: Any, sites: Sequence[str], instead: Told | None) -> Iterator[None]:
+    """`network` whose layers `sites` (parameter names) see `instead` in place of what they are given: its rows, or its
+    pooled embedding in their first columns where they are given one row a picture."""
     hooks: list[Any] = []
     try:
         for name in sites:
             module = network.get_submodule(name.removesuffix(".weight"))
-            hooks.append(module.register_forward_pre_hook(lambda *_: (text,)))
+            hooks.append(module.register_forward_pre_hook(partial(_read, instead)))
         yield
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def load(folder: Path, component: str = "unet") -> Callable[[], UNetProber]:
+def _read(instead: Told | None, _: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    import torch
+
+    assert instead is not None
+    (seen,) = given
+    if seen.ndim == 3:
+        return (_tensor(instead.rows),)
+    pooled = _tensor(instead.pooled)
+    return (torch.cat([pooled, seen[:, pooled.shape[1] :]], dim=1),)
+
+
+def load(folder: Path, component: str = "unet") -> Callable[[], NetworkProber]:
     """Opens the denoiser of the pipeline in `folder` when called; E230 now if it is none that can be asked."""
     config = folder / component / "config.json"
     if not config.is_file():
         raise _unasked(folder, f"it has no `{component}/config.json`")
     if not (folder / "scheduler" / "scheduler_config.json").is_file():
         raise _unasked(folder, "it has no `scheduler`")
-    declared = json.loads(config.read_text(encoding="utf-8"))
-    if declared.get("_class_name") != "UNet2DConditionModel" or declared.get("addition_embed_type"):
-        raise _unasked(folder, "it is not a UNet that reads one text encoder's rows and nothing else")
+    why = _unfit(folder, json.loads(config.read_text(encoding="utf-8")))
+    if why:
+        raise _unasked(folder, why)
     return partial(_opened, folder, component)
 
 
-def _opened(folder: Path, component: str) -> UNetProber:
-    from diffusers import DDIMScheduler, UNet2DConditionModel
+def _unfit(folder: Path, declared: Mapping[str, Any]) -> str:
+    """Why a network of that configuration cannot be asked; '' where it can."""
+    kind, added = declared.get("_class_name"), declared.get("addition_embed_type")
+    if kind == "PixArtTransformer2DModel":
+        return ""
+    if kind != "UNet2DConditionModel":
+        return f"only UNets and PixArt's transformer can be asked, and it is a `{kind}`"
+    if declared.get("in_channels", 4) != declared.get("out_channels", 4):
+        return "its UNet is given more than noisy latents, as those for inpainting are"
+    if added not in (None, "text_time") or declared.get("class_embed_type") or declared.get("num_class_embeds"):
+        return "its UNet is told more than text and picture sizes"
+    if added and _told_width(folder, declared) != declared.get("projection_class_embeddings_input_dim"):
+        return "its UNet is told another embedding than `text_encoder_2` and picture sizes make, as a refiner's is"
+    return ""
 
+
+def _told_width(folder: Path, declared: Mapping[str, Any]) -> int:
+    """Numbers that SDXL's pooled embedding and picture sizes come to."""
+    pooled: int = _config(folder, "text_encoder_2").get("projection_dim", 0)
+    return pooled + SIZES * int(declared.get("addition_time_embed_dim") or 0)
+
+
+def _opened(folder: Path, component: str) -> NetworkProber:
+    import diffusers
+
+    kind = _config(folder, component)["_class_name"]
     with quiet():
-        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-        network = UNet2DConditionModel.from_pretrained(
+        scheduler = diffusers.DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+        network = getattr(diffusers, kind).from_pretrained(
             folder / component, local_files_only=True, low_cpu_mem_usage=False
         )
-    return UNetProber(network.double().eval(), scheduler)
+    side = [side * _scale(folder) for side in _sides(network.config.sample_size)]
+    beside = _beside_unet
+    if kind == "PixArtTransformer2DModel":
+        network.caption_projection, beside = None, _beside_pixart  # the encoder's rows have been through it
+    return NetworkProber(network.double().eval(), scheduler, partial(beside, network, side))
+
+
+def _beside_unet(network: Any, side: Sequence[int], told: Told) -> Mapping[str, Any]:
+    """SDXL's pooled embedding and its six numbers: original size, crop and target size."""
+    if network.config.addition_embed_type is None:
+        return {}
+    sizes = np.tile([*side, 0, 0, *side], (len(told.counts), 1))
+    return {"added_cond_kwargs": {"text_embeds": _tensor(told.pooled), "time_ids": _tensor(sizes)}}
+
+
+def _beside_pixart(network: Any, side: Sequence[int], told: Told) -> Mapping[str, Any]:
+    """Which rows are a prompt's own and, where the transformer is told it, the size of the picture."""
+    count = len(told.counts)
+    sizes: Mapping[str, Any] = {"resolution": None, "aspect_ratio": None}
+    if network.use_additional_conditions:
+        ratio = np.full((count, 1), side[0] / side[1])
+        sizes = {"resolution": _tensor(np.tile(side, (count, 1))), "aspect_ratio": _tensor(ratio)}
+    seen = np.arange(told.rows.shape[1]) < told.counts[:, None]
+    return {"encoder_attention_mask": _tensor(seen), "added_cond_kwargs": sizes}
+
+
+def _scale(folder: Path) -> int:
+    """Pixels a latent pixel, as pipelines reckon them."""
+    levels = _config(folder, "vae").get("block_out_channels")
+    return 2 ** (len(levels) - 1) if levels else 8
+
+
+def _config(folder: Path, part: str) -> Mapping[str, Any]:
+    path = folder / part / "config.json"
+    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
 
 
 def _unasked(folder: Path, why: str) -> EditcError:
@@ -117,9 +195,12 @@ def _unasked(folder: Path, why: str) -> EditcError:
     )
 
 
-def _tensor(array: Array) -> Any:
+def _tensor(array: Array | NDArray[np.bool_] | None) -> Any:
+    """float64; of None, which a network that wants an array refuses, None."""
     import torch
 
+    if array is None:
+        return None
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Checkpoint, Model, open_component, open_model
@@ -18,6 +19,20 @@ from editc.numerics import dtypes
 
 _MEANINGFUL = ("hidden_act", "num_attention_heads", "layer_norm_eps")
 """Settings that change an encoder's output without changing any tensor; the rest of config.json is bookkeeping."""
+
+
+PROJECTION = "caption_projection."
+"""Parameters of an edited component (PixArt's) through which the encoder's rows go before any site sees them."""
+
+
+class Readable(Protocol):
+    """What can be read of a component: of a checkpoint, or of the weights that a build is given."""
+
+    def names(self) -> Sequence[str]:
+        """Parameter names."""
+
+    def read(self, name: str) -> NDArray[np.float64]:
+        """The tensor in float64."""
 
 
 def fingerprint(checkpoint: Checkpoint, edited: Iterable[str] = ()) -> str:
@@ -43,6 +58,17 @@ def encoder_fingerprint(model: Model | Path | str) -> str:
     encoders = {p.name: _weights(p) for p in parts if p.name.startswith("text_encoder") and has_safetensors(p)}
     words = {p.name: _vocabulary(p) for p in parts if p.name.startswith("tokenizer")}
     return _digest(["editc-encoder-1", encoders, words]) if encoders else ""
+
+
+def seen_through(mark: str, component: Readable) -> str:
+    """The fingerprint of the rows that sites see, where `mark` is their encoder's: `mark` itself, or where the
+    component projects the rows first the sha256 of it and of the projection, as float16 values like an encoder."""
+    names = sorted(name for name in component.names() if name.startswith(PROJECTION))
+    if not mark or not names:
+        return mark
+    with np.errstate(over="ignore", under="ignore"):
+        parts = [[name, dtypes.sha256(component.read(name).astype("<f2").tobytes())] for name in names]
+    return _digest(["editc-projected-1", mark, parts])
 
 
 def assembled(weights: Checkpoint, settings: Mapping[str, Any], words: Path) -> str:

@@ -14,6 +14,7 @@ from typing import Literal
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats import journal
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
+from editc.formats.fingerprint import seen_through
 from editc.formats.journal_record import Entry
 from editc.formats.ldm_encoder import fingerprint_of
 from editc.ir import Array, Delta, Factors, SiteRecord
@@ -95,7 +96,10 @@ def plan_apply(
     relative = {target.delta_id for target in targets if target.state == "relative"}
     for delta in deltas:
         if delta.delta_id in relative:
-            notes += _relative_notes(delta, _encoder_of(model, encoder), model)
+            mark = _encoder_of(model, encoder)
+            for checkpoint in opened.values():
+                mark = seen_through(mark, checkpoint)
+            notes += _relative_notes(delta, mark, model)
     return ApplyPlan(model, tuple(deltas), tuple(targets), tuple(notes), journal.interrupted(history) is not None)
 
 
@@ -228,7 +232,7 @@ def _relative_notes(delta: Delta, encoder: str, model: Model) -> Iterator[str]:
     if delta.encoder and encoder and encoder != delta.encoder:
         raise fail(
             "E623",
-            "the model's text encoder is not the one that the delta's keys come from",
+            "the model's text encoder, or the projection of its rows, is not the one that the delta's keys come from",
             place=model.place,
             help="the edit would act on the wrong directions; build the manifest against this model",
             notes=[f"delta: {delta.encoder}", f"model: {encoder}"],

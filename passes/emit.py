@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import copysign, isfinite
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,14 @@ from editc.ir import Claim, Delta, Edit, Factors, Plan, SiteRecord, Verified
 from editc.ports import Context
 from editc.records import site_record
 from editc.request import Request
+
+DIGITS = 7
+"""Significant digits of a recorded claim. Sums in float64 depend on the number of threads in their last ones; seven are
+well within what `editc verify` allows two machines to differ by."""
+COARSE: Mapping[str, int] = {"condition": 2, "solve_residual": 2, "discarded": 4}
+"""Fewer for what a solve says of itself: by as much as G is ill-conditioned, rounding is magnified in these."""
+ROUNDING = 1e-12
+"""What any smaller number but 0 is recorded as: that it is rounding is all that it says."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +49,21 @@ class Emit:
 
 
 def claim_as_json(claim: Claim) -> Mapping[str, Any]:
-    """The claim as JSON values, absent fields left out."""
+    """The claim as JSON values, its value as `recorded`, absent fields left out."""
     line = claim.span.line if claim.span else None
-    every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
+    every = {"name": claim.name, "subject": claim.subject, "value": recorded(claim), "bound": claim.bound}
     every |= {"unit": claim.unit, "line": line}
     return {name: value for name, value in every.items() if value not in (None, "")}
+
+
+def recorded(claim: Claim) -> float:
+    """The claim's value to DIGITS or its COARSE digits, at least ROUNDING where it is not 0; as it is where that would
+    change whether the bound holds."""
+    if not claim.value or not isfinite(claim.value):
+        return claim.value
+    size = max(abs(claim.value), ROUNDING)
+    rounded = copysign(float(f"{size:.{COARSE.get(claim.name, DIGITS) - 1}e}"), claim.value)
+    return rounded if replace(claim, value=rounded).holds == claim.holds else claim.value
 
 
 def _factors(plan: Plan, group: str, edit: Edit) -> Factors:

@@ -22,7 +22,7 @@ from editc.passes import keys
 from editc.passes.columns import aims, needed
 from editc.passes.derive import unspoken
 from editc.passes.phrases import Book, UnspokenError
-from editc.ports import Context, Encoder, Noisy, Prober
+from editc.ports import Context, Encoder, Noisy, Prober, Told
 from editc.request import Request
 
 PROMPTS = 4
@@ -32,6 +32,8 @@ STEPS, EVERY = 8, 2
 counts alike, whatever the size of eps there."""
 DIGITS = 4
 """Decimals of every figure: float64 agrees to more of them on all machines, so the choice does too."""
+TOLD = ("text", "pooled")
+"""The streams that a network is told: rows and, where the family has it, an embedding of the whole prompt."""
 NOTHING = 1e-16
 """|eps(all) - eps()|^2 / |eps()|^2 at which the text makes no difference."""
 
@@ -40,14 +42,14 @@ Reach = Callable[[Sequence[str]], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Probe:
-    """One concept: its latents, `levels` noise levels after one another; for each the prompt's rows and the rows
-    `instead`, (n, t, d); and the noise (n, c, h, w) predicted without (`plain`) and with every site ablated."""
+    """One concept: its latents, `levels` noise levels after one another; for each what the network is `told` and what
+    its ablated sites read `instead`; and the noise (n, c, h, w) predicted without (`plain`) and with all ablated."""
 
     prober: Prober
     noisy: Noisy
     levels: int
-    rows: Array
-    instead: Array
+    told: Told
+    instead: Told
     plain: Array
     ablated: Array
 
@@ -60,7 +62,7 @@ class Probe:
         return round(1 - self._mean(sites, self.ablated), DIGITS)
 
     def _mean(self, sites: Sequence[str], other: Array) -> float:
-        found = self.prober.predict(self.noisy, self.rows, self.instead, sites)
+        found = self.prober.predict(self.noisy, self.told, self.instead, sites)
         off, span = (self._squares(one) for one in (found - other, self.ablated - self.plain))
         return round(float(np.mean(off[span > 0] / span[span > 0])), DIGITS)
 
@@ -93,9 +95,10 @@ def refined(plan: Plan, ctx: Context) -> Plan:
 
 def gathered(plan: Plan, ctx: Context) -> Evidence:
     """Every site of `plan` ablated alone for each request, and a `reach` that measures a set once."""
-    assert ctx.prober is not None and ctx.encoder is not None
+    assert ctx.prober is not None
     prober, names = ctx.prober(), tuple(site.name for site in plan.sites)
-    probes = [_probe(plan, request, prober, ctx.encoder) for request in plan.manifest.edits]
+    encoders = [one for one in map(ctx.stream, TOLD) if one is not None]
+    probes = [_probe(plan, request, prober, encoders) for request in plan.manifest.edits]
     watched: Iterable[object] = ctx.progress("locate", names) if ctx.progress else names
     alone = {str(name): tuple(probe.moved((str(name),)) for probe in probes) for name in watched}
 
@@ -132,25 +135,31 @@ def spared(kept: Sequence[str], share: float, reach: Reach) -> Mapping[str, floa
         needed.remove(max(without, key=lambda name: without[name]))
 
 
-def _probe(plan: Plan, request: Request, prober: Prober, encoder: Encoder) -> Probe:
+def _probe(plan: Plan, request: Request, prober: Prober, encoders: Sequence[Encoder]) -> Probe:
+    told, instead, empty = (
+        Told.of(*parts) for parts in zip(*(_sides(plan, request, one) for one in encoders), strict=True)
+    )
+    count = len(told.counts)
+    seeds = range(plan.manifest.seed, plan.manifest.seed + count)
+    path = prober.denoise(told, empty, seeds, STEPS)[::EVERY]
+    noisy = Noisy(*(np.concatenate(side) for side in zip(*((one.latents, one.timesteps) for one in path), strict=True)))
+    told, instead = (side.take([*range(count)] * len(path)) for side in (told, instead))
+    plain = prober.predict(noisy, told)
+    ablated = prober.predict(noisy, told, instead, [site.name for site in plan.sites])
+    _refuse(plan, request, plain, ablated)
+    return Probe(prober, noisy, len(path), told, instead, plain, ablated)
+
+
+def _sides(plan: Plan, request: Request, encoder: Encoder) -> tuple[list[Array], list[Array], list[Array]]:
+    """Of one stream the rows of each prompt, those that an ablated site reads, and those of the neutral prompt."""
     contexts = request.contexts or plan.manifest.contexts or plan.family.contexts
     book = Book.of(encoder, [*needed(request, "aligned", contexts, plan.family), plan.family.neutral])
+    others = aims(request, plan.family)
     try:
-        pairs = [
-            _pair(request, aims(request, plan.family), context, name, book)
-            for context, name in _said(request, contexts)
-        ]
+        pairs = [_pair(request, others, context, name, book) for context, name in _said(request, contexts)]
     except UnspokenError as error:
         raise EditcError(unspoken(error, request, plan)) from error
-    rows, instead = (np.stack(side) for side in zip(*pairs, strict=True))
-    seeds = range(plan.manifest.seed, plan.manifest.seed + len(rows))
-    path = prober.denoise(rows, book.entries[plan.family.neutral].rows, seeds, STEPS)[::EVERY]
-    noisy = Noisy(*(np.concatenate(side) for side in zip(*((one.latents, one.timesteps) for one in path), strict=True)))
-    rows, instead = (np.tile(side, (len(path), 1, 1)) for side in (rows, instead))
-    plain = prober.predict(noisy, rows)
-    ablated = prober.predict(noisy, rows, instead, [site.name for site in plan.sites])
-    _refuse(plan, request, plain, ablated)
-    return Probe(prober, noisy, len(path), rows, instead, plain, ablated)
+    return [rows for rows, _ in pairs], [instead for _, instead in pairs], [book.entries[plan.family.neutral].rows]
 
 
 def _said(request: Request, contexts: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -170,7 +179,7 @@ def _pair(request: Request, others: Sequence[str], context: str, name: str, book
     instead = encoded.rows.copy()
     for share, aim in zip(shares, others, strict=True):
         other, phrase = book.find(context, aim)
-        rows, counterparts = keys.aligned(len(encoded.rows), at, phrase)
+        rows, counterparts = keys.aligned(len(encoded.rows), at, phrase, len(other.rows))
         read = np.repeat(other.rows[-1:], len(encoded.rows), axis=0)
         read[rows] = other.rows[counterparts]
         instead += share * (read - encoded.rows)

@@ -22,7 +22,7 @@ from editc.passes.mine import Neighbour
 from editc.passes.signals import SAME, Signals
 from editc.passes.trial import Bench, Moved, Trial
 from editc.ports import Context, Encoded, Encoder
-from editc.request import Request
+from editc.request import Manifest, Request
 
 CONTEXTS = 4
 """Contexts that names are compared in, of the edit's own, evenly picked: more change no score by more than 0.02."""
@@ -139,6 +139,15 @@ def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequenc
         bench = Bench(plan, _spoken(request, names), cached, corpus, signals, apart, gram)
         suggestions.append(_one(bench, request, names, edited))
     return tuple(suggestions)
+
+
+def refuse_fused(manifest: Manifest) -> None:
+    """Raises E341 for a manifest of adapters: what each does was settled when it was trained, its target too."""
+    for request in manifest.edits:
+        if request.kind == "fuse":
+            message = "an adapter that is fused was trained for its target: there is nothing to suggest for it"
+            help_ = "run suggest on a manifest that erases or replaces; the names it finds can be preserved here too"
+            raise EditcError(Diagnostic("E341", message, request.at(), manifest.source, help=help_))
 
 
 def _mined(plan: Plan, encoder: Encoder, found: Sequence[str]) -> list[tuple[tuple[Neighbour, ...], Names]]:

@@ -311,6 +311,26 @@ def nudged(folder: Path, to: Path) -> Path:
     return to
 
 
+@pytest.mark.parametrize(("part", "refused"), [("attn2.to_k", False), ("caption_projection.linear_1", True)])
+def test_a_fine_tune_of_pixart_is_taken_unless_it_changed_the_rows(
+    part: str, refused: bool, folders: Any, tmp_path: Path
+) -> None:
+    """K and V that were tuned read the same rows as before; behind another projection the keys are not theirs."""
+    from safetensors.torch import load_file, save_file
+
+    built = build(folders("pixart"))
+    shutil.copytree(folders("pixart"), tmp_path / "tuned")
+    path = tmp_path / "tuned" / "transformer" / "diffusion_pytorch_model.safetensors"
+    tuned = {n: 1.01 * W if part in n or "attn2.to_v" in n else W for n, W in load_file(path).items()}
+    save_file(tuned, path)
+    if not refused:
+        plan, _ = api.apply([built.files[0]], str(tmp_path / "tuned"), out=tmp_path / "out", allow_finetune=True)
+        assert {target.state for target in plan.targets} == {"relative"}
+        return
+    with pytest.raises(EditcError, match="E623"):
+        api.apply([built.files[0]], str(tmp_path / "tuned"), out=tmp_path / "out", allow_finetune=True)
+
+
 def test_the_painter_paints_with_the_component_of_the_family(folders: Any, tmp_path: Path) -> None:
     folder = folders("sd3")
     built = build(folder)

@@ -193,6 +193,15 @@ def test_dictionaries_that_cannot_be_used(folder: Path) -> None:
         assert codes(error) == [code]
 
 
+def test_adapters_are_refused_before_any_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "circle.safetensors").write_bytes(b"")
+    (tmp_path / "m.yaml").write_text("editc: 1\nmodel: none\nedits:\n  - fuse: circle.safetensors\n")
+    with pytest.raises(EditcError, match="E341") as error:
+        api.suggest(tmp_path / "m.yaml")
+    (one,) = error.value.diagnostics
+    assert one.span is not None and one.span.line == 4
+
+
 def test_a_method_whose_edit_is_not_shared_is_refused(folder: Path) -> None:
     (folder / "tensor.yaml").write_text(PLAIN + "    method: uce\n    keys: span\n    technique: tensor\n")
     with pytest.raises(EditcError) as error:

@@ -44,9 +44,9 @@ def pipeline_folder(
     return folder
 
 
-def text_encoder(folder: Path, width: int, seed: int = 1) -> None:
-    """A random CLIP text encoder of that width over the demo's vocabulary, and its tokenizer."""
-    from transformers import CLIPTextConfig, CLIPTextModel
+def clip(width: int, seed: int, layers: int = 2, projected: bool = False) -> Any:
+    """A random CLIP text encoder over the demo's vocabulary; with a projection of its own width if asked."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     torch.manual_seed(seed)
     known = json.loads((MODEL / "text_encoder" / "config.json").read_text())
@@ -54,11 +54,17 @@ def text_encoder(folder: Path, width: int, seed: int = 1) -> None:
     config = CLIPTextConfig(
         hidden_size=width,
         intermediate_size=2 * width,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
+        projection_dim=width,
         **{name: known[name] for name in names},
     )
-    CLIPTextModel(config).half().save_pretrained(folder / "text_encoder")
+    return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
+
+
+def text_encoder(folder: Path, width: int, seed: int = 1) -> None:
+    """A random CLIP text encoder of that width as a folder, and its tokenizer."""
+    clip(width, seed).half().save_pretrained(folder / "text_encoder")
     shutil.copytree(MODEL / "tokenizer", folder / "tokenizer", dirs_exist_ok=True)
 
 

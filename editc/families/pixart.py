@@ -36,7 +36,8 @@ PIXART = Family(
     },
     notes=(
         "the projections have a bias, which stays as it is and out of the targets",
-        "the keys go through `caption_projection`: a fine-tune that changed it needs a build of its own",
+        "the keys go through `caption_projection`: a fine-tune that changed it is refused, and needs a build"
+        " of its own",
         "prompts are stripped and lower-cased as the pipeline does; its further cleaning of captions (web addresses, "
         "HTML) is not repeated",
     ),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from editc.ir import Edit, System
-from editc.passes.methods import at_least_zero
-from editc.passes.methods.uce import UCE
+from editc.passes.methods.uce import JointRidge
 
 
 @dataclass(frozen=True)
-class MACE:
+class MACE(JointRidge):
     """Refine what a prompt's other words picked up of a concept (eq. 1 and its solution, eq. 2).
 
     W' = W (I + (T - C) A C^T G^-1),  G = C A C^T + preserve_scale S + lamb I
@@ -33,14 +31,3 @@ class MACE:
     erase_scale: weight of the edited keys (published: 1).
     preserve_scale: multiplies the weight of the kept rows, `preserve: {weight: ...}`.
     """
-
-    lamb: float | None = None
-    erase_scale: float = 1.0
-    preserve_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        at_least_zero(lamb=self.lamb, erase_scale=self.erase_scale, preserve_scale=self.preserve_scale)
-
-    def __call__(self, system: System) -> Edit:
-        """The joint edit of all blocks; raises SingularError or NonFiniteError."""
-        return UCE(self.lamb, self.erase_scale, self.preserve_scale)(system)

@@ -14,7 +14,33 @@ from editc.passes.methods import at_least_zero
 
 
 @dataclass(frozen=True)
-class UCE:
+class JointRidge:
+    """The joint problem of UCE, MACE's and TRCE's first stages, which differ in the rows that their key rules give.
+
+    W' = W (I + (T - C) A C^T G^-1),  G = C A C^T + preserve_scale S + lamb I; each method says what its options mean.
+    """
+
+    lamb: float | None = None
+    erase_scale: float = 1.0
+    preserve_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        at_least_zero(lamb=self.lamb, erase_scale=self.erase_scale, preserve_scale=self.preserve_scale)
+
+    def __call__(self, system: System) -> Edit:
+        """The joint edit of all blocks; raises SingularError or NonFiniteError."""
+        solved = self.solved(system)
+        return Edit("shared", (solved.left,), (solved.right,), stats(solved))
+
+    def solved(self, system: System, per_key: bool = False) -> ridge.Multiplier:
+        """The solution of all blocks together, `per_key` as `ridge.solve` has it."""
+        keys, targets, weights = stacked(system.blocks, self.erase_scale)
+        lamb = system.ridge if self.lamb is None else self.lamb
+        return ridge.solve(keys, targets, weights, self.preserve_scale * system.kept.moment, lamb, per_key=per_key)
+
+
+@dataclass(frozen=True)
+class UCE(JointRidge):
     """Map each key of a concept to its target, keep what is preserved (eq. 7 of the paper).
 
     W' = W (I + (T - C) A C^T G^-1),  G = C A C^T + preserve_scale S + lamb I
@@ -29,24 +55,20 @@ class UCE:
         old value, with one scalar per concept and layer, which makes the edit low-rank and not shared.
     """
 
-    lamb: float | None = None
-    erase_scale: float = 1.0
-    preserve_scale: float = 1.0
     technique: Literal["replace", "tensor"] = "replace"
-
-    def __post_init__(self) -> None:
-        at_least_zero(lamb=self.lamb, erase_scale=self.erase_scale, preserve_scale=self.preserve_scale)
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""
-        keys, targets, weights = stacked(system.blocks, self.erase_scale)
-        lamb = system.ridge if self.lamb is None else self.lamb
-        moment = self.preserve_scale * system.kept.moment
-        solved = ridge.solve(keys, targets, weights, moment, lamb, per_key=self.technique == "tensor")
-        stats = Stats(solved.factor.condition, solved.residual, solved.right.shape[0])
         if self.technique == "replace":
-            return Edit("shared", (solved.left,), (solved.right,), stats)
-        return Edit("low-rank", tuple(tensor_move(W, system.blocks) for W in system.weights), (solved.right,), stats)
+            return super().__call__(system)
+        solved = self.solved(system, per_key=True)
+        left = tuple(tensor_move(W, system.blocks) for W in system.weights)
+        return Edit("low-rank", left, (solved.right,), stats(solved))
+
+
+def stats(solved: ridge.Multiplier) -> Stats:
+    """What a solution can say of itself."""
+    return Stats(solved.factor.condition, solved.residual, len(solved.right))
 
 
 def stacked(blocks: Sequence[Block], scale: float) -> tuple[Array, Array, Array]:
