@@ -1,8 +1,8 @@
 """Shares found by measuring: the pulls with which pictures of a concept show what is wanted as often as is wanted.
 
 UCE's debiasing (Gandikota et al., arXiv 2308.14761): paint the concept, let a detector count how often each concept of
-`toward` is shown, and change the pull towards each in proportion to (wanted - shown). Every round is solved anew from the
-original weights, so only the sum of the changes matters; the other edits of the manifest are held as they are.
+`toward` is shown, and change the pull towards each in proportion to (wanted - shown). Every round is solved anew from
+the original weights, so only the sum of the changes matters; other edits of the manifest are held as they are.
 
 Ours beside it: every round paints the same prompts and seeds, so that rounds can be compared and the best one be kept;
 the step of a share that has crossed the wanted one is halved, and that of one that has not grows by half. The seeds are
