@@ -5,8 +5,9 @@ UCE's debiasing (Gandikota et al., arXiv 2308.14761): paint the concept, let a d
 the original weights, so only the sum of the changes matters; other edits of the manifest are held as they are.
 
 Ours beside it: every round paints the same prompts and seeds, so that rounds can be compared and the best one be kept;
-the step of a share that has crossed the wanted one is halved, and that of one that has not grows by half. The seeds are
-none of those that verify paints with (`PURPOSE`): the shares that it claims are not fitted to its own pictures.
+the step of a share that has crossed the wanted one is halved, that of one that has not grows by half, and a share
+within its tolerance is let be. The seeds are none of those that verify paints with (`PURPOSE`), so that the shares which
+it claims are not fitted to its own pictures.
 """
 
 from __future__ import annotations
@@ -70,9 +71,10 @@ def search(measure: Callable[[Array], Array], wanted: Array, tolerance: Array, r
             return Search(tuple(seen), number, "reached")
         if number - best >= PATIENCE:
             return Search(tuple(seen), best, "stalled")
+        error = np.where(np.abs(error) <= tolerance, 0.0, error)
         turned = error * last
         gains = np.where(turned < 0, SLOWER * gains, np.where(turned > 0, np.minimum(FASTER * gains, MOST), gains))
-        pulls, last = pulls + gains * error, error
+        pulls, last = pulls + gains * error, np.where(error == 0, last, error)
     return Search(tuple(seen), best, "rounds")
 
 
