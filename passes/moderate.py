@@ -6,8 +6,8 @@ the original weights, so only the sum of the changes matters; other edits of the
 
 Ours beside it: every round paints the same prompts and seeds, so that rounds can be compared and the best one be kept;
 the step of a share that has crossed the wanted one is halved, that of one that has not grows by half, and a share
-within its tolerance is let be. The seeds are none of those that verify paints with (`PURPOSE`), so that the shares which
-it claims are not fitted to its own pictures.
+within its tolerance is let be. The seeds are none of those that verify paints with (`PURPOSE`), so that the shares
+which it claims are not fitted to its own pictures.
 """
 
 from __future__ import annotations
