@@ -30,7 +30,7 @@ from editc.request import Manifest, Measuring, Request
 
 PURPOSE = "\nmoderate"
 """What sets the seeds of the search apart from those of verify: no concept holds a line break."""
-PATIENCE = 4
+PATIENCE = 6
 """Rounds without a better one after which the search has stalled."""
 FASTER, SLOWER, MOST = 1.5, 0.5, 4.0
 """How a step grows while a share stays on its side of the one wanted, shrinks when it has crossed, and its limit."""

@@ -37,7 +37,7 @@ def counted(share: Array, pictures: int) -> Array:
 @few
 @given(
     wanted=st.lists(st.floats(0.1, 0.45), min_size=1, max_size=2),
-    slope=st.floats(0.15, 4.0),
+    slope=st.floats(0.15, 3.0),
     cross=st.floats(-0.3, 0.3),
 )
 def test_a_response_that_rises_with_the_pull_is_brought_to_the_wanted_shares(
