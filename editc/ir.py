@@ -97,6 +97,7 @@ class Block:
 
     Strength is not yet in the targets: `numerics.ridge` moves them to `c + strength (c* - c)`.
     `places` (m,) says which kind of row each column is (`passes.phrases.places`); () where the key rule says nothing.
+    `pulls` (k, d_in, m) are there for `moderate`: targets = keys + sum_k share_k pulls_k, for other shares as well.
     """
 
     request: Request
@@ -106,6 +107,7 @@ class Block:
     origin: tuple[str, ...]
     strength: float = 1.0
     places: tuple[str, ...] = ()
+    pulls: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
 
 
 @dataclass(frozen=True)
@@ -213,13 +215,48 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class Round:
+    """One edit that was tried: the pull towards each concept, and the share of pictures that then showed it."""
+
+    pulls: tuple[float, ...]
+    shown: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Balance:
+    """How the pulls of edit `index` were found: the shares `wanted` of its `toward`, every round that was tried (the
+    first without a pull), which of them was taken, and why the search stopped: `reached` (every share within
+    `tolerance`), `rounds` (no more were allowed), `stalled` (the last ones came no nearer)."""
+
+    index: int
+    wanted: tuple[float, ...]
+    tolerance: float
+    rounds: tuple[Round, ...]
+    taken: int
+    stopped: str
+
+    @property
+    def pulls(self) -> tuple[float, ...]:
+        """The pulls of the round that was taken."""
+        return self.rounds[self.taken].pulls
+
+    @property
+    def gap(self) -> float:
+        """The largest |wanted - shown| of that round; shares are counts, so twelve digits are all of it."""
+        shown = self.rounds[self.taken].shown
+        return round(max(abs(a - b) for a, b in zip(self.wanted, shown, strict=True)), 12)
+
+
+@dataclass(frozen=True)
 class Solution:
-    """A problem with its edit per group; `strengths` are those used, one a request (found, where asked `auto`)."""
+    """A problem with its edit per group; `strengths` are those used, one a request (found, where asked `auto`), and
+    `balances` say how the pulls of `moderate` were found where its shares were to be measured."""
 
     problem: Problem
     edits: Mapping[str, Edit]
     methods: tuple[Mapping[str, Any], ...]
     strengths: tuple[float, ...]
+    balances: tuple[Balance, ...] = ()
 
 
 @dataclass(frozen=True)

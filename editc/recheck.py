@@ -12,6 +12,7 @@ from editc import registry
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.ir import Delta, Edit, Plan, Problem, Solution, Stats, Verified
 from editc.manifests.decode import decode
+from editc.passes import moderate
 from editc.request import Manifest, Source
 
 TOLERANCE = 1e-6
@@ -48,8 +49,12 @@ def recorded_solution(delta: Delta, problem: Problem) -> Solution:
         stats = Stats(condition, residual, rank, said.get("discarded", 0.0))
         left, right = (tuple(np.asarray(f, np.float64) for f in side) for side in (part.left, part.right))
         edits[group] = Edit(part.form, left, right, stats)
+    found = tuple(
+        moderate.from_json(index, edit["shares"]) for index, edit in enumerate(delta.edits) if "shares" in edit
+    )
+    problem = replace(problem, systems=moderate.at(problem.systems, {one.index: one.pulls for one in found}))
     methods = tuple({"method": edit["method"], "options": edit["options"]} for edit in delta.edits)
-    return Solution(problem, edits, methods, tuple(float(edit["strength"]) for edit in delta.edits))
+    return Solution(problem, edits, methods, tuple(float(edit["strength"]) for edit in delta.edits), found)
 
 
 def disagreements(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from editc import diagnostics as diagnosed
 from editc.diagnostics import Diagnostic
 from editc.ir import Certificate, Claim, Delta, Edit, Picture, Ranking, Solution, Verified
+from editc.passes import moderate
 from editc.request import Manifest, Request
 
 DIGITS = 9
@@ -135,6 +136,7 @@ def _claim(claim: Claim) -> Mapping[str, Any]:
 
 def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]:
     """What was asked of one request and what it was given: `keys` are columns, over all its names and contexts."""
+    found = [moderate.as_json(one) for one in solution.balances if one.index == index]
     blocks = [system.blocks[index] for system in solution.problem.systems.values() if system.blocks]
     method = solution.methods[index]
     return {
@@ -144,6 +146,7 @@ def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]
         "to": request.to,
         "neutral": solution.problem.plan.family.neutral,
         "toward": [{"concept": name, "share": share} for name, share in request.toward],
+        "shares": found[0] if found else None,
         "method": method["method"],
         "options": method["options"],
         "rows": solution.problem.plan.manifest.keys,

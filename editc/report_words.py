@@ -39,6 +39,8 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "kept_loss": ("Kept concepts lost", "share of pictures showing their preserved concept, before less after"),
     "toward_before": ("Share before", "pictures of the moderated concept that show this one"),
     "toward_after": ("Share after", "pictures of the moderated concept that show this one"),
+    "toward_fitted": ("Share gap, searched", "largest distance from a wanted share, on the pictures of the search"),
+    "toward_gap": ("Share gap", "largest distance from a wanted share, on pictures that the search did not see"),
 }
 
 

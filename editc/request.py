@@ -78,11 +78,22 @@ class TokenWeights(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measuring(Placed):
+    """How `moderate` searches for the pulls that give the wanted shares: `pictures` of the concept in each of at most
+    `rounds` edits, until every share is within `tolerance`, which is where UCE's debiasing stops as well."""
+
+    pictures: int = 40
+    rounds: int = 12
+    tolerance: float = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request(Placed):
     """One item of `edits`.
 
     `erase` and `replace` map `concept` (and every name in `also`) to `to` (None: the family's neutral concept);
-    `moderate` maps it to itself plus the weighted concepts of `toward` (UCE's debiasing with given shares).
+    `moderate` maps it to itself plus the weighted concepts of `toward` (UCE's debiasing with given shares); with
+    `shares`, those of `toward` are what pictures must show, and the weights are found (`passes.moderate`).
     `fuse` adds a trained adapter, the file `adapter`; its `concept` is what the file erases, else the file's name.
     """
 
@@ -92,6 +103,7 @@ class Request(Placed):
     also: tuple[str, ...] = ()
     to: str | None = None
     toward: tuple[tuple[str, float], ...] = ()
+    shares: Measuring | None = None
     method: str | None = None
     options: Mapping[str, Scalar] = field(default_factory=dict)
     keys: KeyRule | None = None
@@ -149,6 +161,7 @@ class PictureCheck(Placed):
     guidance: float = 7.5
     erased_at_most: float | None = None
     kept_loss_at_most: float | None = None
+    share_gap_at_most: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -263,7 +263,12 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
             check.at("erased_at_most"),
             help="remove it",
         )
-    if not {"erased_at_most", "kept_loss_at_most"} & check.spans.keys():
+    measured = any("shares" in edit.spans for edit in manifest.edits)
+    if "share_gap_at_most" in check.spans and manifest.edits and not measured:
+        message = "`share_gap_at_most` has nothing to compare: no edit has `shares: measured`"
+        help = "write `shares: measured` beside `toward`, or remove the bound"
+        faults.add("E141", message, check.at("share_gap_at_most"), help=help)
+    if not measured and not {"erased_at_most", "kept_loss_at_most", "share_gap_at_most"} & check.spans.keys():
         message = "pictures are counted but no count can fail the build"
         faults.warn("E142", message, check.at(), help="add `erased_at_most` or `kept_loss_at_most`")
 
@@ -285,10 +290,23 @@ def edits_change(manifest: Manifest, faults: Faults) -> None:
             faults.warn(
                 "E144", "`strength: 0` changes nothing", edit.at("strength"), help="raise it, or remove the edit"
             )
-        if edit.toward and not any(share for _, share in edit.toward):
+        if edit.toward and "shares" not in edit.spans and not any(share for _, share in edit.toward):
             faults.warn(
                 "E144", "shares that are all 0 change nothing", edit.at("toward"), help="give one of them a share"
             )
+
+
+def shares_are_measured(manifest: Manifest, faults: Faults) -> None:
+    """Shares are measured by the detector of `verify.images`, and one thing at a time is searched for."""
+    for edit in manifest.edits:
+        if "shares" in edit.spans and manifest.pictures is None and "pictures" not in manifest.spans:
+            message = "the shares are to be measured, and nothing says who looks at the pictures"
+            help = "add `verify: {images: {detector: ...}}`"
+            faults.add("E191", message, edit.at("shares"), help=help)
+        if "shares" in edit.spans and edit.strength == "auto":
+            message = "`shares: measured` searches for how far to go, and so does `strength: auto`"
+            help = "leave `strength` out"
+            faults.add("E192", message, edit.at("strength"), help=help, related=[(edit.at("shares"), "measured")])
 
 
 def fused_alone(manifest: Manifest, faults: Faults) -> None:
@@ -337,6 +355,7 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     pictures_answer,
     rank_suffices,
     edits_change,
+    shares_are_measured,
     fused_alone,
     fusion_has_concepts,
     fusion_answers,

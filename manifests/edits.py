@@ -11,7 +11,7 @@ from editc.manifests.fields import Block, read_block
 from editc.manifests.options import read_options
 from editc.manifests.scalars import wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-from editc.request import Request, TokenWeights
+from editc.request import Measuring, Request, TokenWeights
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ def _request(draft: _Draft, joint: str | None, vague: bool, faults: Faults) -> R
         spans = {**(inner.spans if isinstance(inner, Block) else {}), **spans}
     if isinstance(weights := values.get("token_weights"), Block):
         values["token_weights"] = TokenWeights(**weights.values, spans=weights.spans)
+    if isinstance(shares := values.get("shares"), Block):
+        values["shares"] = Measuring(**shares.values, spans=shares.spans)
     if kind == "fuse" and "adapter" in values:
         values.setdefault("concept", values["adapter"])
         spans.setdefault("concept", spans["adapter"])

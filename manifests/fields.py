@@ -146,7 +146,8 @@ def _inner(node: Node, kind: schema.Inner, faults: Faults) -> Block | None:
         if node.broken:
             return None
         if kind.word and node.text == kind.word:
-            return Block({kind.word: kind.meaning}, {"": node.span, kind.word: node.span})
+            said = {} if kind.meaning is None else {kind.word: kind.meaning}
+            return Block(said, {"": node.span, kind.word: node.span})
         if node.empty:
             help = f"add keys below it ({', '.join(kind.table.names)}), or remove it"
             faults.add("E107", f"{tick(kind.table.name)} is empty", node.span, help=help)

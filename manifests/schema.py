@@ -220,11 +220,24 @@ SUBSTITUTE = Table(
 REPLACE = Table(
     "replace", (Field("replace", Inner(SUBSTITUTE), "erase with a named substitute", required=True), *COMMON)
 )
+MEASURED = Table(
+    "shares",
+    (
+        Field("pictures", Whole(1, 10_000), "how many are painted of the concept in each round"),
+        Field("rounds", Whole(1, 1000), "how many edits are tried at most"),
+        Field("tolerance", Number(0.0, 1.0, above=True), "how far a share may be from the one wanted"),
+    ),
+)
 BALANCE = Table(
     "moderate",
     (
         Field("concept", Text(), "what is shifted", required=True),
         Field("toward", Shares(), "towards which concepts, with what share each", required=True),
+        Field(
+            "shares",
+            Inner(MEASURED, word="measured"),
+            "the shares are those of pictures: the pulls that lead to them are searched for by measuring pictures",
+        ),
     ),
 )
 MODERATE = Table(
@@ -295,6 +308,7 @@ IMAGES = Table(
         Field("guidance", Number(0.0), "how strongly a picture follows its prompt"),
         Field("erased_at_most", _SHARE, "share of the pictures of an erased concept that may still show it"),
         Field("kept_loss_at_most", _SHARE, "share of the pictures of a preserved concept that may no longer show it"),
+        Field("share_gap_at_most", _SHARE, "how far any share of `shares: measured` may be from the one wanted"),
     ),
 )
 VERIFY = Table(

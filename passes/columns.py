@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,7 +28,8 @@ TEMPLATES: Mapping[str | None, tuple[str, ...]] = {
 class Columns:
     """Keys and targets (d, m) from one prompt, each column weighted (m,) and labelled `prompt [row]`.
 
-    `places` (m,) are the kinds of rows, () where the rule takes bare names.
+    `places` (m,) are the kinds of rows, () where the rule takes bare names. `pulls` (k, d, m) are what `moderate` adds
+    to the keys, one for each of its shares; the targets are `pulled` by them.
     """
 
     keys: Array
@@ -36,6 +37,15 @@ class Columns:
     weights: Array
     labels: tuple[str, ...]
     places: tuple[str, ...] = ()
+    pulls: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
+
+
+def pulled(keys: Array, pulls: Array, shares: Sequence[float]) -> Array:
+    """Targets c + sum_k share_k pull_k (d, m), of keys (d, m) and pulls (k, d, m)."""
+    targets = keys.copy()
+    for share, pull in zip(shares, pulls, strict=True):
+        targets += share * pull
+    return targets
 
 
 def needed(request: Request, rule: KeyRule, contexts: Sequence[str], family: Family) -> list[str]:
@@ -70,8 +80,8 @@ def _in_contexts(
             encoded, at = book.find(context, name)
             others = [book.find(context, other) for other in aims(request, family)]
             maps = [_counterparts(rule, encoded, at, *other) for other in others]
-            pulls = [(share, other) for share, (other, _) in zip(shares, others, strict=True)]
-            yield _moved(encoded, at, pulls, maps, _weights(rule, encoded, at, request))
+            ends = [other for other, _ in others]
+            yield _moved(encoded, at, ends, shares, maps, _weights(rule, encoded, at, request))
 
 
 def _counterparts(rule: KeyRule, encoded: Encoded, at: keys.Phrase, other: Encoded, aim: keys.Phrase) -> dict[int, int]:
@@ -97,19 +107,21 @@ def _end(encoded: Encoded) -> int:
 def _moved(
     encoded: Encoded,
     at: keys.Phrase,
-    pulls: Sequence[tuple[float, Encoded]],
+    ends: Sequence[Encoded],
+    shares: Sequence[float],
     maps: Sequence[dict[int, int]],
     weights: Array,
 ) -> Columns:
     """Keys c and targets c + sum_k share_k (a_k - c), over the rows that weigh and have a counterpart in every a_k."""
     rows = [row for row in range(len(encoded.rows)) if weights[row] > 0 and all(row in found for found in maps)]
-    sources = encoded.rows[rows]
-    targets = sources.copy()
-    for (share, other), found in zip(pulls, maps, strict=True):
-        targets += share * (other.rows[[found[row] for row in rows]] - sources)
+    sources = encoded.rows[rows].T
+    pulls = np.array(
+        [end.rows[[found[row] for row in rows]].T - sources for end, found in zip(ends, maps, strict=True)]
+    )
     labels = tuple(f"{encoded.prompt} [{row}]" for row in rows)
     kinds = places(encoded, at)
-    return Columns(sources.T, targets.T, weights[rows], labels, tuple(kinds[row] for row in rows))
+    targets = pulled(sources, pulls, shares)
+    return Columns(sources, targets, weights[rows], labels, tuple(kinds[row] for row in rows), pulls)
 
 
 def _published(request: Request, rule: KeyRule, family: Family, book: Book) -> Iterator[Columns]:
@@ -121,9 +133,11 @@ def _published(request: Request, rule: KeyRule, family: Family, book: Book) -> I
         old, _ = book.find(phrase, name)
         row = last_subject(old)
         if request.kind == "moderate":
-            others = [(share, book.find(phrase, other)[0]) for other, share in request.toward]
-            pull = np.sum([share * other.rows[last_subject(other)] for share, other in others], axis=0)
-            yield Columns(old.rows[[row]].T, (old.rows[row] + pull)[:, None], np.ones(1), (f"{old.prompt} [{row}]",))
+            others = [book.find(phrase, other)[0] for other, _ in request.toward]
+            pulls = np.array([other.rows[[last_subject(other)]].T for other in others])
+            key, label = old.rows[[row]].T, f"{old.prompt} [{row}]"
+            targets = pulled(key, pulls, [share for _, share in request.toward])
+            yield Columns(key, targets, np.ones(1), (label,), pulls=pulls)
             continue
         (target,) = aims(request, family)
         new = book.entries[spoken(phrase, target) or ("" if rule == "last" else " ")]

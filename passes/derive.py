@@ -29,6 +29,7 @@ hardly more (docs/erasure.md)."""
 PUBLISHED_RIDGE: Mapping[KeyRule, float] = {"last": 0.5, "span": 0.5, "matched": 1.0, "eot": 1e-4}
 """lambda of the rules whose keys count one each: UCE's own; MACE and TRCE have 0 where a corpus is kept, and so little
 leaves the same edit, with a G that is regular when few prompts are kept."""
+_NO_PULLS = np.zeros((0, 0, 0))
 MINING_CONTEXTS = 6
 """So many contexts are enough to find other names in: on the demo model they rank as in all of them."""
 
@@ -125,6 +126,7 @@ def _block(plan: Plan, request: Request, streams: Sequence[Reader]) -> Block:
         tuple(label for column in found for label in column.labels),
         1.0 if request.strength == "auto" else float(request.strength),
         tuple(place for column in found for place in column.places),
+        np.concatenate([column.pulls for column in found], axis=2) if request.kind == "moderate" else _NO_PULLS,
     )
 
 

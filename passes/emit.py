@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from editc.ir import Claim, Delta, Edit, Factors, Plan, SiteRecord, Verified
+from editc.passes import moderate
 from editc.ports import Context
 from editc.records import site_record
 from editc.request import Request
@@ -84,7 +85,10 @@ def _records(plan: Plan, factors: Mapping[str, Factors], ctx: Context) -> Iterat
 def _edits(verified: Verified) -> Iterator[Mapping[str, Any]]:
     solution = verified.solution
     requests = solution.problem.plan.manifest.edits
-    for request, method, strength in zip(requests, solution.methods, solution.strengths, strict=True):
+    found = {one.index: moderate.as_json(one) for one in solution.balances}
+    for index, (request, method, strength) in enumerate(
+        zip(requests, solution.methods, solution.strengths, strict=True)
+    ):
         yield {
             "kind": request.kind,
             "concept": request.concept,
@@ -95,6 +99,7 @@ def _edits(verified: Verified) -> Iterator[Mapping[str, Any]]:
             "strength": strength,
             "scale": request.scale,
             **method,
+            **({"shares": found[index]} if index in found else {}),
         }
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Claim, Picture, Plan, Report
 from editc.ports import Context, Detector
-from editc.request import Manifest, Request
+from editc.request import Manifest, PictureCheck, Request
 
 FEWEST_KEPT = 4
 """A kept concept is painted at least so often: fewer pictures cannot tell a loss from chance."""
@@ -51,19 +51,24 @@ def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
     manifest = plan.manifest
     if manifest.pictures is None or detector is None:
         return ()
-    unknown = [_unknown(manifest, *place) for place in _asked(manifest) if not detector.knows(place[2])]
-    if unknown:
-        raise EditcError(*unknown)
+    refuse_unknown(manifest, detector)
     common = manifest.contexts or plan.family.contexts
     many = manifest.pictures.prompts_per_concept
     few = max(FEWEST_KEPT, many // 2)
     taken: list[Shot] = []
     for index, request in enumerate(manifest.edits):
         first = Shot(index, request.kind != "moderate", request.concept, "", manifest.seed, _judged(request))
-        taken += _series(first, request.names, request.contexts or common, many)
+        taken += series(first, request.names, request.contexts or common, many)
     for concept in filter(detector.knows, dict.fromkeys(manifest.preserve.concepts)):
-        taken += _series(Shot(None, False, concept, "", manifest.seed, (concept,)), (concept,), common, few)
+        taken += series(Shot(None, False, concept, "", manifest.seed, (concept,)), (concept,), common, few)
     return tuple(taken)
+
+
+def refuse_unknown(manifest: Manifest, detector: Detector) -> None:
+    """E504 for each concept of the edits that the detector does not know."""
+    unknown = [_unknown(manifest, *place) for place in _asked(manifest) if not detector.knows(place[2])]
+    if unknown:
+        raise EditcError(*unknown)
 
 
 def painted(todo: Sequence[Shot], changed: Mapping[str, Array], ctx: Context, batch: int) -> tuple[Print, ...]:
@@ -74,7 +79,8 @@ def painted(todo: Sequence[Shot], changed: Mapping[str, Array], ctx: Context, ba
 
 
 def claims(manifest: Manifest, prints: Sequence[Print]) -> tuple[Claim, ...]:
-    """`erased` and its control `shown_before` a request, `toward_*` for each share, and the loss of what is kept."""
+    """`erased` and its control `shown_before` a request, `toward_before` and `toward_after` for each share, where the
+    shares were to be measured the largest `toward_gap` between one and what is wanted, and the loss of what is kept."""
     asked = manifest.pictures
     if asked is None or not prints:
         return ()
@@ -82,7 +88,7 @@ def claims(manifest: Manifest, prints: Sequence[Print]) -> tuple[Claim, ...]:
     for index, request in enumerate(manifest.edits):
         before, after = _rates([one for one in prints if one.shot.request == index])
         if request.kind == "moderate":
-            found += _shares(request, before, after)
+            found += (*_shares(request, before, after), *_gaps(request, asked, after))
             continue
         place = asked.at("erased_at_most")
         found.append(Claim("erased", float(after[0]), asked.erased_at_most, request.concept, place, "share"))
@@ -128,7 +134,8 @@ def unpainted(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
     """E506 for each bound on pictures that no picture answered."""
     asked = manifest.pictures
     answered = {claim.name for claim in report.claims if claim.bound is not None}
-    for name, bound in (("erased", "erased_at_most"), ("kept_loss", "kept_loss_at_most")):
+    bounds = ("erased", "erased_at_most"), ("kept_loss", "kept_loss_at_most"), ("toward_gap", "share_gap_at_most")
+    for name, bound in bounds:
         if asked is not None and getattr(asked, bound) is not None and name not in answered:
             yield Diagnostic(
                 "E506",
@@ -164,12 +171,15 @@ def _unknown(manifest: Manifest, request: Request, field: str, concept: str) -> 
     )
 
 
-def _series(first: Shot, names: Sequence[str], contexts: Sequence[str], count: int) -> Iterator[Shot]:
-    """`count` shots like `first`, or one for each name if these are more: all names in one context, then the next."""
+def series(first: Shot, names: Sequence[str], contexts: Sequence[str], count: int, purpose: str = "") -> Iterator[Shot]:
+    """`count` shots like `first`, or one for each name if these are more: all names in one context, then the next.
+
+    Another `purpose` draws other seeds: what was found on some pictures is to be verified on others.
+    """
     for number in range(max(count, len(names))):
         context = contexts[number // len(names) % len(contexts)] if contexts else "{}"
         prompt = context.replace("{}", names[number % len(names)])
-        yield replace(first, prompt=prompt, seed=_seed(first.seed, first.concept, number))
+        yield replace(first, prompt=prompt, seed=_seed(first.seed, first.concept + purpose, number))
 
 
 def _seed(seed: int, concept: str, number: int) -> int:
@@ -203,6 +213,13 @@ def _shares(request: Request, before: Array, after: Array) -> Iterator[Claim]:
     for (name, _), old, new in zip(request.toward, before, after, strict=True):
         yield Claim("toward_before", float(old), subject=f"{request.concept}: {name}", unit="share")
         yield Claim("toward_after", float(new), subject=f"{request.concept}: {name}", unit="share")
+
+
+def _gaps(request: Request, asked: PictureCheck, after: Array) -> Iterator[Claim]:
+    if request.shares is not None:
+        gap = max(abs(share - float(new)) for (_, share), new in zip(request.toward, after, strict=True))
+        place = asked.at("share_gap_at_most")
+        yield Claim("toward_gap", round(gap, 12), asked.share_gap_at_most, request.concept, place, "share")
 
 
 def _losses(manifest: Manifest, kept: Sequence[Print]) -> Iterator[Claim]:

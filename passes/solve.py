@@ -12,7 +12,7 @@ from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Edit, Plan, Problem, Solution, System
 from editc.numerics import nullspace, ridge, subspace
-from editc.passes import fuse
+from editc.passes import fuse, moderate
 from editc.passes.methods import Method
 from editc.passes.strength import tune
 from editc.ports import Context
@@ -30,7 +30,8 @@ class Solve:
     name: ClassVar[str] = "solve"
 
     def __call__(self, problem: Problem, ctx: Context) -> Solution:
-        """Raises E401 (singular), E402 (NaN or infinity), E403 (no strength meets the bounds), E404 (no change)."""
+        """Raises E401 (singular), E402 (NaN or infinity), E403 (no strength meets the bounds), E404 (no change), and
+        where shares are to be measured what `moderate.balanced` raises."""
         plan = problem.plan
         if plan.manifest.fused:
             return self._fused(problem, ctx)
@@ -38,7 +39,12 @@ class Solve:
         systems = {group: replace(s, gram=s.total_gram()) for group, s in problem.systems.items()}
         try:
             systems = alike({group: self._tuned(s, method, plan.manifest) for group, s in systems.items()})
-            edits = {group: self.edit(system, method, plan.manifest) for group, system in systems.items()}
+
+            def solved(systems: Mapping[str, System]) -> dict[str, Edit]:
+                return {group: self.edit(system, method, plan.manifest) for group, system in systems.items()}
+
+            systems, balances = moderate.balanced(problem, systems, solved, ctx)
+            edits = solved(systems)
         except (ridge.SingularError, ridge.NonFiniteError, nullspace.NoRoomError, nullspace.NoPartError) as error:
             raise EditcError(_diagnosed(error, plan.manifest)) from error
         _refuse_nothing(systems, plan.manifest)
@@ -47,7 +53,8 @@ class Solve:
             "method": name,
             "options": {k: v for k, v in vars(method).items() if v is not None},
         }
-        return Solution(replace(problem, systems=systems), edits, (record,) * len(plan.manifest.edits), strengths)
+        records = (record,) * len(plan.manifest.edits)
+        return Solution(replace(problem, systems=systems), edits, records, strengths, balances)
 
     def _fused(self, problem: Problem, ctx: Context) -> Solution:
         try:
@@ -138,7 +145,8 @@ def _refuse_nothing(systems: Mapping[str, System], manifest: Manifest) -> None:
     """Keys that are their own targets make an edit that does nothing at any strength: say so before writing."""
     for system in systems.values():
         for block in system.blocks:
-            if block.strength > 0 and np.array_equal(block.keys, block.targets):
+            found = block.request.shares is not None
+            if not found and block.strength > 0 and np.array_equal(block.keys, block.targets):
                 raise EditcError(
                     Diagnostic(
                         "E404",

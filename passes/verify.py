@@ -11,7 +11,7 @@ import numpy as np
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Claim, Edit, Report, Solution, Verified
 from editc.numerics import drift
-from editc.passes import attacks, certificate, pictures
+from editc.passes import attacks, certificate, moderate, pictures
 from editc.passes.measure import Measured, Stored, measure
 from editc.ports import Context
 from editc.request import Manifest
@@ -44,6 +44,7 @@ class Verify:
         attacked = attacks.painted(prints, found, after, ctx, self.batch)
         claims = (
             *_claims(solution, measured),
+            *moderate.claims(solution),
             *certificate.claims(manifest, found),
             *pictures.claims(manifest, prints),
             *attacks.claims(attacked),
@@ -136,11 +137,15 @@ _HELP: Mapping[str, str] = {
     "most",
     "rank": "edit fewer names at once, or use `keys: last`, which has one key a context; then raise the bound",
     "erased": "name what the pictures still show in `also`, or use `method: rece` with more `epochs`",
+    "toward_fitted": "allow more `rounds`, give contexts or words in which the model can show what is wanted, or want "
+    "shares nearer to those it shows now",
+    "toward_gap": "raise `pictures` of `shares`: a search over few pictures fits those few; and "
+    "`prompts_per_concept`, for few are counted inexactly",
     "kept_loss": "preserve the concepts that suffered by name, choose a nearer `to`, or lower `strength`",
 }
 
 
-_OF_CONCEPTS = frozenset({"erase_residual", "recoverable", "erased"})
+_OF_CONCEPTS = frozenset({"erase_residual", "recoverable", "erased", "toward_fitted", "toward_gap"})
 
 
 def _broken(claim: Claim, manifest: Manifest) -> Diagnostic:

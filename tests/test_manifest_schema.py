@@ -12,7 +12,17 @@ from typing import get_args
 import pytest
 
 from editc.manifests import schema
-from editc.request import Choice, Constraints, KeyRule, Manifest, PictureCheck, Preserve, Request, TokenWeights
+from editc.request import (
+    Choice,
+    Constraints,
+    KeyRule,
+    Manifest,
+    Measuring,
+    PictureCheck,
+    Preserve,
+    Request,
+    TokenWeights,
+)
 
 PAIRS = [
     (schema.PRESERVE, Preserve),
@@ -20,6 +30,7 @@ PAIRS = [
     (schema.CONSTRAINTS, Constraints),
     (schema.IMAGES, PictureCheck),
     (schema.TOKENS, TokenWeights),
+    (schema.MEASURED, Measuring),
 ]
 
 
