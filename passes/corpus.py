@@ -149,7 +149,7 @@ def pieces(listed: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a list is read: piece by piece, the rows of each from the cache or into it, `share` bytes a prompt at most."""
+    """How a list is read: piece by piece, the rows of each from the cache, or into it: `share` bytes a prompt."""
 
     encoder: Encoder
     which: Which

@@ -125,7 +125,7 @@ class Chain:
         return self._of(lower if lower is not None and apart(lower, normal) <= AGREES else None, normal)
 
     def checkpoint(self) -> int:
-        """c, of how many blocks the factor is that is updated: all of them where d is too small for an update to pay."""
+        """c, of how many blocks the factor is that is updated: all of them where d is too small for that to pay."""
         most = len(self.moment) // NARROW if len(self.moment) >= LEAST else 0
         at = pending = 0
         for index, part in enumerate(self.parts):
