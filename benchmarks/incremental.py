@@ -27,7 +27,7 @@ from editc.numerics import chain, ridge
 NAMES = ("circle", "triangle", "star", "heart", "cross", "ring", "moon", "arrow", "diamond", "flower", "fish")
 PASSES = ("derive", "solve", "verify", "emit")
 WIDTH = 2048
-COLUMNS = {"aligned (36 contexts of 77 rows)": 2772, "eot (36 contexts, one row each)": 36, "last (one bare name)": 1}
+COLUMNS = {"last (one bare name)": 1, "eot (36 contexts, one row each)": 36, "aligned (36 contexts of 77 rows)": 2772}
 
 
 def main() -> None:
@@ -87,12 +87,12 @@ def solver() -> Iterator[str]:
         with tempfile.TemporaryDirectory() as scratch:
             shelf = Disk(Path(scratch))
             chain.solve(blocks[:10], moment, 0.01, shelf=shelf)
-            warm, quick = timed(lambda: chain.solve(blocks, moment, 0.01, shelf=shelf))  # noqa: B023
-        cold, slow = timed(lambda: chain.solve(blocks, moment, 0.01))  # noqa: B023
+            warm, quick = timed(lambda: chain.solve(blocks, moment, 0.01, shelf=shelf), 1)  # noqa: B023
+        cold, slow = timed(lambda: chain.solve(blocks, moment, 0.01), 1)  # noqa: B023
         assert warm.right.tobytes() == cold.right.tobytes()
         joined = [np.hstack([getattr(b, part) for b in blocks]) for part in ("keys", "targets")]
         weights = np.concatenate([b.weights for b in blocks])
-        other, joint = timed(lambda: ridge.solve(joined[0], joined[1], weights, moment, 0.01))  # noqa: B023
+        other, joint = timed(lambda: ridge.solve(joined[0], joined[1], weights, moment, 0.01), 1)  # noqa: B023
         off = np.linalg.norm(warm.right - other.right) / np.linalg.norm(other.right)
         yield f"| {name} | {slow:.2f} | {quick:.2f} | {joint:.2f} | {off:.0e} |"
 
