@@ -236,6 +236,7 @@ def test_the_metric_of_the_rank_is_taken_from_the_solve(factorised: list[int], e
 
 # ---------------------------------------------------------------- what is encoded
 
+
 def asked(*names: str, rule: str = "aligned", more: str = "") -> str:
     return "edits:\n" + "".join(f"  - erase: {name}\n    to: shape\n    keys: {rule}\n" for name in names) + more
 
