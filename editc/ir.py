@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.family import Family
+from editc.numerics.chain import Shelf
 from editc.numerics.trust import Ball
 from editc.request import Manifest, Request, Span
 
@@ -157,7 +158,8 @@ class System:
 
     `weights` yields each W (d_out, d_in) in float64, in the order of the group's sites; it may read from disk,
     so a method goes through it once. `blocks` is one per request. `ridge` is the lambda that suits the scale of the
-    weights in `blocks` and `kept`; a method's own `lamb`, where the manifest gives one, goes before it.
+    weights in `blocks` and `kept`; a method's own `lamb`, where the manifest gives one, goes before it. `shelf` is
+    where `numerics.chain` keeps sums and factors from one build to the next; no result hangs on it.
     """
 
     blocks: tuple[Block, ...]
@@ -166,6 +168,7 @@ class System:
     ridge: float = 0.5
     gram: Array | None = None
     watch: Watch | None = None
+    shelf: Shelf | None = field(default=None, compare=False, repr=False)
 
     def total_gram(self) -> Array:
         """sum_l W_l^T W_l, (d_in, d_in): `gram` when it is known, else from the weights, one at a time in order."""

@@ -50,10 +50,15 @@ def pulled(keys: Array, pulls: Array, shares: Sequence[float]) -> Array:
 
 def needed(request: Request, rule: KeyRule, contexts: Sequence[str], family: Family) -> list[str]:
     """Every prompt that `columns` will look up."""
+    return [prompt for said in by_name(request, rule, contexts, family) for prompt in said]
+
+
+def by_name(request: Request, rule: KeyRule, contexts: Sequence[str], family: Family) -> list[list[str]]:
+    """The same, the prompts of each name together."""
     names = [*request.names, *aims(request, family)]
     if rule in IN_CONTEXTS:
-        return [spoken(context, name) for name in names for context in contexts]
-    return [*(spoken(phrase, name) for name in names for phrase in _phrases(request)), " "]
+        return [[spoken(context, name) for context in contexts] for name in names]
+    return [*([spoken(phrase, name) for phrase in _phrases(request)] for name in names), [" "]]
 
 
 def aims(request: Request, family: Family) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from hashlib import sha256
@@ -18,9 +18,16 @@ from editc.ports import Cache, Encoded, Encoder
 from editc.request import Manifest
 
 Which: TypeAlias = Literal["all", "last"]
-CHUNK = 64
-"""Prompts encoded at a time, so that memory does not grow with the corpus."""
-LAYOUT = "tally 1"
+PIECE = 16
+"""Prompts encoded at a time, on average. A piece ends where the last prompt's hash says so: a list that lacks a prompt
+is cut up alike everywhere else, so that of a corpus without the prompts that name a new concept little is encoded."""
+LONGEST = 64
+"""Prompts in a piece at most."""
+AT_ONCE = 4
+"""Pieces condensed at a time, so that memory does not grow with the corpus."""
+SPARE = 1 << 29
+"""Bytes of rows, as float32, that are kept of one list: the everyday prompts as SDXL reads them take 315 MB."""
+LAYOUT = "tally 2"
 """Goes into the key of what is cached: to be changed with what is computed."""
 
 
@@ -78,10 +85,28 @@ def tally(
 ) -> Tally:
     """The tally of all rows of these prompts, at least one, or of the last row of each that stands for text.
 
-    With a cache it is computed once for a `mark` (which says all that the rows hang on) and a list, and is the same bit
-    for bit when it comes from there.
+    With a cache it is computed once for a `mark` (which says all that the rows hang on) and a list, from the rows of
+    the list's pieces that other lists left there, and is the same bit for bit when it comes from there.
     """
-    return _unpacked(remembered(listed, which, lambda: _packed(_computed(listed, encoder, which)), cache, mark))
+    reading = Reading(encoder, which, cache, mark, SPARE // len(listed))
+    return _unpacked(remembered(listed, which, lambda: _packed(reading.tally(listed)), cache, mark))
+
+
+@dataclass(frozen=True)
+class Sparing:
+    """A cache that is not given more than `most` bytes, as float32, in one go."""
+
+    cache: Cache
+    most: int
+
+    def get(self, key: str) -> Mapping[str, Array] | None:
+        """What the cache holds."""
+        return self.cache.get(key)
+
+    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
+        """Into the cache, where it is small enough."""
+        if 4 * sum(array.size for array in arrays.values()) <= self.most:
+            self.cache.put(key, arrays)
 
 
 def remembered(
@@ -100,19 +125,59 @@ def remembered(
 
 def single_rows(listed: Sequence[str], encoder: Encoder, which: Which = "all") -> Array:
     """The rows (d, n) that a tally sums up, one by one, each prompt's in turn."""
-    return np.vstack([one.rows[_pick(one, which)] for one in encoder.encode(listed)]).T
+    return _rows(encoder.encode(listed), which).T
 
 
 def tally_of(encoded: Sequence[Encoded], which: Which = "all") -> Tally:
     """The tally of prompts that are encoded already."""
-    picked = [_pick(one, which) for one in encoded]
-    rows = np.vstack([one.rows[pick] for one, pick in zip(encoded, picked, strict=True)])
+    rows = _rows(encoded, which)
     return Tally(condensed(rows.T), len(rows), len(encoded))
 
 
-def _computed(listed: Sequence[str], encoder: Encoder, which: Which) -> Tally:
-    chunks = (listed[start : start + CHUNK] for start in range(0, len(listed), CHUNK))
-    return reduce(add, (tally_of(encoder.encode(chunk), which) for chunk in chunks))
+def pieces(listed: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The list cut up after every prompt whose own hash says so."""
+    piece: list[str] = []
+    for prompt in listed:
+        piece.append(prompt)
+        last = int.from_bytes(sha256(prompt.encode("utf-8", "surrogatepass")).digest()[:8]) % PIECE == 0
+        if last or len(piece) == LONGEST:
+            yield tuple(piece)
+            piece = []
+    if piece:
+        yield tuple(piece)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a list is read: piece by piece, the rows of each from the cache, or into it: `share` bytes a prompt."""
+
+    encoder: Encoder
+    which: Which
+    cache: Cache | None
+    mark: str
+    share: int
+
+    def tally(self, listed: Sequence[str]) -> Tally:
+        """Of all the list, AT_ONCE pieces condensed at a time."""
+        cut = list(pieces(listed))
+        return reduce(add, (self._some(cut[start : start + AT_ONCE]) for start in range(0, len(cut), AT_ONCE)))
+
+    def _some(self, cut: Sequence[Sequence[str]]) -> Tally:
+        rows = np.vstack([self._rows(piece) for piece in cut])
+        return Tally(condensed(rows.T), len(rows), sum(map(len, cut)))
+
+    def _rows(self, piece: Sequence[str]) -> Array:
+        cache = None if self.cache is None else Sparing(self.cache, self.share * len(piece))
+        what = f"rows {self.which}"
+        found = remembered(
+            piece, what, lambda: {"rows": _rows(self.encoder.encode(piece), self.which)}, cache, self.mark
+        )
+        return found["rows"]
+
+
+def _rows(encoded: Sequence[Encoded], which: Which) -> Array:
+    """The rows (n, d) that a tally sums up."""
+    return np.vstack([one.rows[_pick(one, which)] for one in encoded])
 
 
 def _pick(encoded: Encoded, which: Which) -> slice:

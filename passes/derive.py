@@ -10,15 +10,15 @@ import numpy as np
 
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Block, Plan, Problem, Site, System
-from editc.passes import corpus, fuse, leaks, mine
-from editc.passes.columns import columns, needed
+from editc.passes import corpus, fuse, leaks, mine, recall
+from editc.passes.columns import by_name, columns
 from editc.passes.kept import Keeping, contexts_of
 from editc.passes.methods import Miner, Retaining
-from editc.passes.phrases import Book, UnspokenError
+from editc.passes.phrases import UnspokenError
 from editc.passes.solve import chosen
 from editc.passes.streams import Reader, readers
 from editc.passes.witness import watch
-from editc.ports import Context, Encoder, Weights
+from editc.ports import Cache, Context, Encoder, Weights
 from editc.request import KeyRule, Request
 
 ALIGNED_RIDGE = 0.01
@@ -52,7 +52,7 @@ class Derive:
         edited = {site.group for site in plan.sites}
         systems = {group: self._system(plan, ctx, group) for group in plan.family.groups if group in edited}
         kept = next(iter(systems.values())).kept
-        found = tuple(leaks.measured(plan, ctx, lambda request, streams: _block(plan, request, streams)))
+        found = tuple(leaks.measured(plan, ctx, lambda request, streams: _block(plan, request, streams, ctx.cache)))
         return Problem(plan, systems, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts", found)
 
     def _system(self, plan: Plan, ctx: Context, group: str) -> System:
@@ -60,7 +60,7 @@ class Derive:
         streams = readers(plan.family, group, ctx, sites[0].shape[1])
         if not streams:
             raise EditcError(_unread(plan, group, sites[0]))
-        blocks = tuple(_block(plan, request, streams) for request in plan.manifest.edits)
+        blocks = tuple(_block(plan, request, streams, ctx.cache) for request in plan.manifest.edits)
         listed = corpus.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, self.prompts)
         kept, square = Keeping(plan, streams, listed, ctx.cache).kept(isinstance(chosen(plan)[1], Retaining))
         _check_width(plan, sites, blocks[0].keys.shape[0])
@@ -107,9 +107,10 @@ class SiteWeights(Sequence[Array]):
         return W if site.transposed else W.reshape(site.shape)
 
 
-def _block(plan: Plan, request: Request, streams: Sequence[Reader]) -> Block:
+def _block(plan: Plan, request: Request, streams: Sequence[Reader], cache: Cache | None) -> Block:
     contexts, rule = contexts_of(plan, request), plan.manifest.keys
-    books = [Book.of(one.encoder, needed(request, rule, contexts, plan.family)) for one in streams]
+    names = by_name(request, rule, contexts, plan.family)
+    books = [recall.book(one, names, cache) for one in streams]
     try:
         found = [one for book in books for one in columns(request, rule, contexts, plan.family, book)]
     except UnspokenError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,11 +12,11 @@ import numpy as np
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Edit, Plan, Problem, Solution, System
-from editc.numerics import nullspace, ridge, subspace
+from editc.numerics import chain, nullspace, ridge, subspace
 from editc.passes import fuse, moderate
 from editc.passes.methods import Method
 from editc.passes.strength import tune
-from editc.ports import Context
+from editc.ports import Cache, Context
 from editc.request import Manifest
 
 RANK_TOLERANCE = 0.1
@@ -36,7 +37,7 @@ class Solve:
         if plan.manifest.fused:
             return self._fused(problem, ctx)
         name, method = chosen(plan)
-        systems = {group: replace(s, gram=s.total_gram()) for group, s in problem.systems.items()}
+        systems = {g: replace(s, gram=_gram(s, ctx.cache), shelf=ctx.cache) for g, s in problem.systems.items()}
         try:
             systems = alike({group: self._tuned(s, method, plan.manifest) for group, s in systems.items()})
 
@@ -99,10 +100,9 @@ def reduced(system: System, edit: Edit, tolerance: float, most: int | None) -> E
     """`edit` at the least rank within `tolerance` of it in the metric of the system's own keys and kept rows."""
     if edit.form == "dense" or not any(map(len, edit.right)):
         return edit
-    keys = np.hstack([block.keys for block in system.blocks])
-    weights = np.concatenate([block.weights for block in system.blocks])
-    metric = ridge.normal_matrix(keys, weights, system.kept.moment, system.ridge)
-    factor, grams = ridge.factorise(metric), _left_grams(system, edit)
+    keyed = tuple(chain.Part(block.keys, block.keys, block.weights) for block in system.blocks)
+    metric = chain.Chain(keyed, system.kept.moment, system.ridge, system.shelf)
+    factor, grams = metric.factor(), _left_grams(system, edit)
     small = [subspace.reduce(*pair, factor, tolerance, most) for pair in zip(edit.right, grams, strict=True)]
     if len(small) > 1:
         small = [one if len(one.right) else _nothing(one) for one in small]
@@ -111,6 +111,18 @@ def reduced(system: System, edit: Edit, tolerance: float, most: int | None) -> E
     rank, discarded = max(len(one.right) for one in small), max(one.discarded for one in small)
     stats = replace(edit.stats, rank=rank, discarded=discarded)
     return Edit(edit.form, left, tuple(one.right for one in small), stats)
+
+
+def _gram(system: System, cache: Cache | None) -> Array:
+    """sum_l W_l^T W_l, which no manifest changes: kept under a hash of the weights where it took long."""
+    if cache is None or len(system.kept.moment) < chain.LEAST:
+        return system.total_gram()
+    key = reduce(chain.mark, system.weights, f"{chain.LAYOUT} weights")
+    found = cache.get(key)
+    if found is None:
+        found = {"it": system.total_gram()}
+        cache.put(key, found)
+    return np.ascontiguousarray(found["it"])
 
 
 def _entire(edit: Edit, manifest: Manifest) -> Edit:

@@ -9,9 +9,9 @@ import numpy as np
 
 from editc.ir import Array, Kept, Plan, Watch, Witness
 from editc.numerics.trust import Ball
-from editc.passes import corpus, keys
-from editc.passes.columns import aims, needed
-from editc.passes.phrases import Book, UnspokenError, last_subject
+from editc.passes import corpus, keys, recall
+from editc.passes.columns import aims, by_name
+from editc.passes.phrases import UnspokenError, last_subject
 from editc.passes.streams import Reader
 from editc.ports import Cache, Encoded, Encoder
 from editc.request import Request
@@ -33,7 +33,7 @@ def watch(plan: Plan, kept: Kept, streams: Sequence[Reader], cache: Cache | None
         return None
     encoder = streams[0].encoder
     requests = [request for request in plan.manifest.edits if request.kind != "moderate"]
-    found = tuple(one for request in requests for one in _sentences(plan, request, encoder))
+    found = tuple(one for request in requests for one in _sentences(plan, request, streams[0], cache))
     balls = encoder.bounds()
     if not found or not balls:
         return None
@@ -74,10 +74,10 @@ def _moving(kept: Kept, listed: Sequence[str], encoder: Encoder) -> Iterator[Arr
         yield rows[:, np.abs(rows - bos).max(axis=0) > ALIKE * np.abs(bos).max()]
 
 
-def _sentences(plan: Plan, request: Request, encoder: Encoder) -> Iterator[Witness]:
+def _sentences(plan: Plan, request: Request, reader: Reader, cache: Cache | None) -> Iterator[Witness]:
     """One for every name in every context, but those that the encoder cuts off, which no prompt can say either."""
     contexts = request.contexts or plan.manifest.contexts or plan.family.contexts
-    book = Book.of(encoder, needed(request, "aligned", contexts, plan.family))
+    book = recall.book(reader, by_name(request, "aligned", contexts, plan.family), cache)
     (target,) = aims(request, plan.family)
     for name in request.names:
         for context in contexts:

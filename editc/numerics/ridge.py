@@ -68,17 +68,30 @@ def finite(where: str, *arrays: Array) -> None:
 
 def factorise(normal: Array) -> Factor:
     """The Cholesky factor of `normal` (d, d); SingularError if it has none or its condition passes 1e14."""
-    from scipy.linalg.lapack import dpocon, dpotrf
-
     finite("the normal matrix", normal)
-    lower, failed = dpotrf(normal, lower=1, clean=1)
-    if failed:
+    lower = lower_of(normal)
+    if lower is None:
         raise SingularError(float("inf"))
+    return measured(lower, normal)
+
+
+def lower_of(normal: Array) -> Array | None:
+    """The lower triangle L (d, d) with L L^T = normal, finite; None if it is not positive definite."""
+    from scipy.linalg.lapack import dpotrf
+
+    lower, failed = dpotrf(normal, lower=1, clean=1)
+    return None if failed else np.asarray(lower)
+
+
+def measured(lower: Array, normal: Array) -> Factor:
+    """`lower` as the factor of `normal`, with its condition; SingularError if that passes 1e14."""
+    from scipy.linalg.lapack import dpocon
+
     reciprocal, _ = dpocon(lower, np.linalg.norm(normal, 1), uplo="L")
     condition = 1.0 / reciprocal if reciprocal > 0 else float("inf")
     if condition > WORST_CONDITION:
         raise SingularError(condition)
-    return Factor(np.asarray(lower), float(condition))
+    return Factor(lower, float(condition))
 
 
 @dataclass(frozen=True)

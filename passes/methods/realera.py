@@ -8,9 +8,9 @@ from hashlib import sha256
 import numpy as np
 
 from editc.ir import Block, Edit, Stats, System
-from editc.numerics import ridge
+from editc.numerics import chain, ridge
 from editc.passes.methods import at_least_zero
-from editc.passes.methods.uce import stacked
+from editc.passes.methods.uce import parts
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,13 @@ class RealEra:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""
         ridge.finite("the keys or targets", *(part for b in system.blocks for part in (b.keys, b.targets)))
         copies = self.samples if self.near_scale else 0
-        near = [self.inside(block) for block in system.blocks] if copies else []
-        keys, targets, weights = stacked([*system.blocks, *near], self.erase_scale)
+        drawn = [part for b in system.blocks for part in ((b, self.inside(b)) if copies else (b,))]
         moment = self.preserve_scale * system.kept.moment
         for block in system.blocks if self.samples and self.beyond_scale else ():
             outside = self.outside(block)
             moment = moment + (outside.keys * (self.erase_scale * outside.weights)) @ outside.keys.T
         lamb = system.ridge if self.lamb is None else self.lamb
-        solved = ridge.solve(keys, targets, weights, moment, lamb)
+        solved = chain.solve(parts(drawn, self.erase_scale), moment, lamb, shelf=system.shelf)
         stats = Stats(solved.factor.condition, solved.residual, len(solved.right))
         return Edit("shared", (solved.left,), (solved.right,), stats)
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from editc.ir import Array, Block, Edit, Stats, System
-from editc.numerics import adversary, ridge, subspace
+from editc.numerics import adversary, chain, ridge, subspace
 from editc.passes.methods import at_least_zero
 from editc.passes.methods.uce import UCE, stacked, tensor_move
 
@@ -78,7 +78,7 @@ class RECE:
                 self.erase_scale,
                 1.0 + count * self.preserve_scale,
                 self.technique,
-            )(replace(system, blocks=blocks))
+            )(replace(system, blocks=blocks, shelf=chain.Reading(system.shelf)))
             stats = _worst(stats, edit.stats, edit.stats.rank)
         return replace(edit, stats=stats)
 

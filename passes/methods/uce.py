@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from editc.ir import Array, Block, Edit, Stats, System
-from editc.numerics import ridge
+from editc.numerics import chain, ridge
 from editc.passes.methods import at_least_zero
 
 
@@ -34,9 +34,9 @@ class JointRidge:
 
     def solved(self, system: System, per_key: bool = False) -> ridge.Multiplier:
         """The solution of all blocks together, `per_key` as `ridge.solve` has it."""
-        keys, targets, weights = stacked(system.blocks, self.erase_scale)
         lamb = system.ridge if self.lamb is None else self.lamb
-        return ridge.solve(keys, targets, weights, self.preserve_scale * system.kept.moment, lamb, per_key=per_key)
+        moment = self.preserve_scale * system.kept.moment
+        return chain.solve(parts(system.blocks, self.erase_scale), moment, lamb, per_key, system.shelf)
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,12 @@ def stacked(blocks: Sequence[Block], scale: float) -> tuple[Array, Array, Array]
     keys = np.hstack([block.keys for block in blocks])
     targets = np.hstack([ridge.toward(block.keys, block.targets, block.strength) for block in blocks])
     return keys, targets, scale * np.concatenate([block.weights for block in blocks])
+
+
+def parts(blocks: Sequence[Block], scale: float) -> list[chain.Part]:
+    """The blocks as links of a chain: strength applied, and their weights times `scale`."""
+    ridge.finite("the keys or targets", *(part for block in blocks for part in (block.keys, block.targets)))
+    return [chain.Part(b.keys, ridge.toward(b.keys, b.targets, b.strength), scale * b.weights) for b in blocks]
 
 
 def tensor_move(W: Array, blocks: Sequence[Block]) -> Array:

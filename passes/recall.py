@@ -1,0 +1,57 @@
+"""The rows of sentences that name a concept, kept from one build to the next: a concept that was there is not encoded.
+
+Each name is encoded by itself, all its sentences in one call, whether they are kept or not: what an encoder makes of a
+prompt may hang in its last bits on the prompts beside it. Names are shared: a target of ten concepts is encoded
+once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
+
+import numpy as np
+
+from editc.ir import Array
+from editc.passes import corpus
+from editc.passes.phrases import Book
+from editc.passes.streams import Reader
+from editc.ports import Cache, Encoded
+
+LAYOUT = "sentences 1"
+"""Goes into the key of what is cached: to be changed with what is computed."""
+
+
+def book(reader: Reader, names: Sequence[Sequence[str]], cache: Cache | None) -> Book:
+    """The book of these prompts, those of each name together; from the cache where the reader's rows can be kept."""
+    entries: dict[str, Encoded] = {}
+    for said in dict.fromkeys(tuple(dict.fromkeys(one)) for one in names):
+        entries |= zip(said, _encoded(reader, said, cache), strict=True)
+    return Book(entries)
+
+
+def _encoded(reader: Reader, said: Sequence[str], cache: Cache | None) -> Iterator[Encoded]:
+    """Unpacked either way, so that every array has the same layout."""
+    return _unpacked(
+        said, corpus.remembered(said, LAYOUT, lambda: _packed(reader.encoder.encode(said)), cache, reader.mark)
+    )
+
+
+def _packed(encoded: Sequence[Encoded]) -> Mapping[str, Array]:
+    """All rows below one another, each with its token and its place, and four numbers a prompt."""
+    sizes = [(len(one.rows), one.first, one.limit, one.pooled) for one in encoded]
+    places = [place for one in encoded for place in zip(one.tokens, one.start, one.end, strict=True)]
+    return {
+        "rows": np.vstack([one.rows for one in encoded]),
+        "places": np.array(places, np.float64).reshape(-1, 3),
+        "sizes": np.array(sizes, np.float64),
+    }
+
+
+def _unpacked(said: Sequence[str], found: Mapping[str, Array]) -> Iterator[Encoded]:
+    rows = np.ascontiguousarray(found["rows"])
+    sizes, places = found["sizes"].astype(int), found["places"].astype(int).tolist()
+    ends = accumulate(sizes[:, 0].tolist(), initial=0)
+    for prompt, (start, end), (_, first, limit, pooled) in zip(said, pairwise(ends), sizes.tolist(), strict=True):
+        tokens, begin, stop = (tuple(part) for part in zip(*places[start:end], strict=True))
+        yield Encoded(prompt, rows[start:end], tokens, begin, stop, first, limit, bool(pooled))
