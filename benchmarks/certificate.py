@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import world
-from benchmarks.erasure import CONFIGURATIONS, HEAD, TARGETS, Lab, edited, open_lab
+from benchmarks.objects import CONFIGURATIONS, HEAD, TARGETS, Lab, edited, open_lab
 from editc.ir import Array, Attack, Certificate, Solution
 from editc.numerics import adversary
 from editc.passes import attacks
