@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.family import Family
+from editc.numerics.squares import half_gram, mirrored
 from editc.numerics.trust import Ball
 from editc.request import Manifest, Request, Span
 
@@ -171,8 +172,8 @@ class System:
             return self.gram
         total = np.zeros_like(self.kept.moment)
         for W in self.weights:
-            total += W.T @ W
-        return total
+            total += half_gram(W)
+        return mirrored(total)
 
 
 @dataclass(frozen=True)

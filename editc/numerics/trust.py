@@ -157,9 +157,13 @@ class Nearest:
 
 def nearest(reach: Reach, gram: Array, cross: Array, base: Array) -> Nearest:
     """f of the module's text over `reach`; gram = G', cross = X, base = G, (d, d) each. One eigendecomposition."""
+    from scipy.linalg import eigh
+
     finite("the edited weights", gram, cross, base)
     hessian = reach.frame.T @ gram @ reach.frame
-    values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
+    hessian += hessian.T
+    hessian *= 0.5
+    values, vectors = eigh(hessian.T, overwrite_a=True, check_finite=False, driver="evd")
     cutoff = len(values) * EPS * float(np.abs(values).max(initial=0.0))
     return Nearest(reach, gram, cross, base, values, vectors, cutoff)
 
