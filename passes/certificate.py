@@ -119,9 +119,9 @@ def _certificate(near: trust.Nearest, witnesses: Sequence[Witness]) -> Certifica
     targets = np.hstack([one.targets for one in witnesses])
     found = near.minimise(keys)
     free = adversary.derive(keys, targets, near.gram, near.cross, REGULAR, "regzero")
-    whole = near.distance(keys, targets)
+    possible, whole = near.reach.brought(free), near.distance(keys, targets)
     tries = {"best": found.lower, "attained": found.values, "own": near.objective(keys, keys)}
-    tries |= {"free": near.objective(free, keys), "derived": near.objective(near.reach.brought(free), keys)}
+    tries |= {"free": near.objective(free, keys), "derived": near.objective(possible, keys)}
     shares = {name: _shares(witnesses, values, whole) for name, values in tries.items()}
     worst = int(np.argmax(shares["best"]))
     return Certificate(
@@ -132,7 +132,7 @@ def _certificate(near: trust.Nearest, witnesses: Sequence[Witness]) -> Certifica
         own=float(shares["own"].max()),
         derived=float(shares["derived"].max()),
         derived_free=float(shares["free"].max()),
-        derived_inside=float(near.reach.inside(free).mean()),
+        derived_inside=float(trust.unmoved(free, possible).mean()),
         proven=near.reach.proven,
         exact=near.reach.exact,
         gap=float((shares["best"] - shares["attained"]).max()),
