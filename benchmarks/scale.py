@@ -306,7 +306,7 @@ def measure(kind: Kind, folder: Path) -> Iterator[str]:
             _, seconds, peak = child("editc", "revert", str(folder / "model"))
             yield f"| revert | | | {seconds:.1f} | {_mega(peak)} |"
     yield f"\nOf the build's memory {_mega(made['idle'])} are the libraries; {kind.corpus} prompts are kept, and keys "
-    yield f"come from {kind.contexts} sentences, each of {kind.length} rows. "
+    yield f"come from {kind.contexts} sentences of {kind.length} tokens, each with its target in its place. "
     yield f"Rank {made['rank']}, a delta of {made['delta'] / 1e3:.0f} kB.\n"
 
 

@@ -43,9 +43,12 @@ class Sums:
 
     def add(self, group: str, layer: Layer) -> None:
         """One more layer of a group; all have the same left and right."""
-        if self.solution.problem.systems[group].watch is not None:
-            _, _, cross, noise = self.seen.get(group, (0.0, 0.0, 0.0, 0.0))
-            self.seen[group] = layer.left, layer.right, np.asarray(cross + layer.cross), np.asarray(noise + layer.noise)
+        if self.solution.problem.systems[group].watch is None:
+            return
+        cross, noise = layer.cross, layer.noise
+        if group in self.seen:
+            cross, noise = self.seen[group][2] + cross, self.seen[group][3] + noise
+        self.seen[group] = layer.left, layer.right, cross, noise
 
     def grams(self, group: str) -> tuple[Array, Array]:
         """sum_l W'^T W' and sum_l W'^T W, (d, d) each."""
