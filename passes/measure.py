@@ -112,7 +112,7 @@ def _edited(W: Array, edit: Edit, index: int, site: Site, shared: tuple[Array, A
     """The layer and its W'."""
     exact = _exact(W, edit, index)
     after = _rounded(W, exact, site)
-    return Layer(W, after - (exact if edit.form == "shared" else W), *shared), after
+    return (Layer(W, after - exact, *shared) if edit.form == "shared" else Layer.changed(W, after)), after
 
 
 def _sites(solution: Solution, group: str) -> list[Site]:
