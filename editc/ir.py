@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from editc.family import Family
 from editc.numerics.chain import Shelf
+from editc.numerics.squares import half_gram, mirrored
 from editc.numerics.trust import Ball
 from editc.request import Manifest, Request, Span
 
@@ -176,8 +177,8 @@ class System:
             return self.gram
         total = np.zeros_like(self.kept.moment)
         for W in self.weights:
-            total += W.T @ W
-        return total
+            total += half_gram(W)
+        return mirrored(total)
 
 
 @dataclass(frozen=True)
