@@ -253,7 +253,7 @@ def inspect(place: str) -> Mapping[str, Any]:
 
 
 def doctor(path: Path, model: str | None = None, loaders: Sequence[str] = ()) -> Examination:
-    """What diffusers, ComfyUI, A1111, PEFT and vLLM will each do with this adapter file; `loaders` are those that count.
+    """What diffusers, ComfyUI, A1111, PEFT and vLLM will each do with an adapter file; `loaders` are those that count.
 
     Its modules are looked up in `model` (headers only), or in the model that their names imply. Raises EditcError.
     """

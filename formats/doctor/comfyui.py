@@ -18,7 +18,7 @@ _KEYS = "comfy/lora.py: model_lora_keys_unet"
 APPLIES = Rule("comfyui-applies", "every name is one that ComfyUI looks for", f"{_KEYS}; {_FIXTURES}", "measured")
 UNET_NAMES = Rule(
     "comfyui-unet-names",
-    "ComfyUI knows attention matrices as `unet.*.processor.to_k_lora`, not as `unet.*.to_k`: a warning, image unchanged",
+    "ComfyUI knows attention matrices as `unet.*.processor.to_k_lora`, not `unet.*.to_k`: a warning, image unchanged",
     f"{_KEYS}, `.replace('.to_', '.processor.to_')`; {_FIXTURES}",
     "measured",
 )

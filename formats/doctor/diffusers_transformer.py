@@ -75,12 +75,11 @@ def _onetrainer(adapter: Adapter, known: Known) -> Iterator[Row]:
     for module in adapter:
         target = table.get(module.name)
         inner = target is not None and "transformer_blocks." in target and ".attn." not in target
-        if target is None or inner:
-            yield lost(module, FLUX_MIXTURE)
-        elif module.alpha is None:
-            raise Stop(FLUX_MIXTURE, f"KeyError: '{module.name}.alpha'")
-        else:
-            yield _loaded(adapter, module, target)
+        if target is None:
+            raise Stop(FLUX_MIXTURE, f"NotImplementedError: Handling for key ({module.name})")
+        if inner or module.alpha is None:
+            raise Stop(FLUX_MIXTURE, f"KeyError: '{module.name}'")
+        yield _loaded(adapter, module, target)
 
 
 def _prefixed(adapter: Adapter, known: Known) -> Iterator[Row]:
@@ -105,11 +104,11 @@ def _loaded(adapter: Adapter, module: Module, target: str) -> Row:
     scale = 1.0 if module.alpha is None else module.alpha / module.rank
     if module.name == target and module.style == "kohya":
         scale = 1.0
+    if adapter.stated is not None and module.alpha is not None and module.style != "kohya":
+        raise Stop(ALIEN, "ValueError: Both `network_alphas` and `metadata` cannot be specified.")
     stated = stated_for(adapter, "transformer")
     if stated is not None:
         name = target.partition(".")[2]
-        if module.alpha is not None:
-            raise Stop(ALIEN, "ValueError: Both `network_alphas` and `metadata` cannot be specified.")
         if config_rank(stated, name) != module.rank:
             raise Stop(RANK_STATED, f"RuntimeError: size mismatch for {target}")
         scale = config_scale(stated, name)

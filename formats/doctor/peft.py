@@ -1,5 +1,7 @@
-"""The rules of PEFT 0.21.2 (`PeftModel.from_pretrained`): the config decides where, the file gives what; every rule that
-says `run` is in the tests."""
+"""The rules of PEFT 0.21.2 (`PeftModel.from_pretrained`): the config says where, the file what.
+
+Every rule that says `run` is in the tests.
+"""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ LDM_MIXED = _run(
 )
 ALIEN = _run("alpha-and-metadata", "`.alpha` tensors and lora_adapter_metadata exclude each other", "loaders/peft.py")
 RANK_STATED = _run("stated-rank", "the rank in lora_adapter_metadata is not the matrices'", "loaders/peft.py")
-STATED_ELSEWHERE = _run(
-    "stated-elsewhere", "lora_adapter_metadata says nothing of this part of the pipeline", "loaders/peft.py"
+STATED_TARGETS = _run(
+    "stated-targets", "lora_adapter_metadata has no target_modules for this part of the pipeline", "loaders/peft.py"
 )
 TEXT_TYPE = _run(
     "text-encoder-type",
@@ -95,7 +95,7 @@ LOST_ALPHA = _run(
 )
 FLUX_MIXTURE = _run(
     "flux-onetrainer",
-    "of `lora_transformer_*` only attention matrices and outer layers are placed",
+    "of `lora_transformer_*` only attention matrices and outer layers are read, with alpha",
     f"{_CONVERT}: flux",
 )
 FLUX_BASE = _run(
@@ -120,7 +120,7 @@ ADVICE = {
     LDM_MIXED.name: "write one file in diffusers names",
     ALIEN.name: "remove one of them",
     RANK_STATED.name: "remove lora_adapter_metadata",
-    STATED_ELSEWHERE.name: "remove lora_adapter_metadata, or state every part",
+    STATED_TARGETS.name: "remove lora_adapter_metadata, or state r, lora_alpha and target_modules of every part",
     TEXT_TYPE.name: "write the text encoder's part as `lora_linear_layer` names, which always load",
     TEXT_MIXED.name: "write the text encoder's part as `lora_linear_layer` names, which always load",
     TEXT_LEVEL.name: "keep `text_model.` in the names",
@@ -138,6 +138,6 @@ def stated_for(adapter: Adapter, component: str) -> Mapping[str, Any] | None:
     if adapter.stated is None:
         return None
     own = {k.removeprefix(f"{component}."): v for k, v in adapter.stated.items() if k.startswith(f"{component}.")}
-    if not own:
-        raise Stop(STATED_ELSEWHERE, "KeyError: 'model_type'")
+    if not own.get("target_modules"):
+        raise Stop(STATED_TARGETS, "KeyError: 'model_type'")
     return own

@@ -1,4 +1,4 @@
-"""An adapter file as its modules: what each is called, which tensors it has, its rank and its alpha. No model is needed.
+"""An adapter file as its modules: what each is called, which tensors it has, its rank and its alpha. No model needed.
 
 A tensor's name is a module's name and an ending (`.lora_down.weight`). Nothing is dropped: a name with no known ending
 is a module of its own, for some loaders stumble over exactly those.

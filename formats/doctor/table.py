@@ -36,7 +36,7 @@ def _loader(verdict: Verdict, width: int, counts: bool) -> Iterator[str]:
     yield from _paragraph(headline(verdict), width, f"{mark} {verdict.loader}")
     if verdict.outcome != "applies":
         yield from _paragraph(verdict.reason, width)
-    if verdict.advice:
+    if verdict.advice and (counts or verdict.outcome == "partly"):
         yield from _paragraph(f"do: {verdict.advice}", width)
     if verdict.outcome == "partly":
         yield from _left_out(verdict, width)
@@ -53,5 +53,7 @@ def _left_out(verdict: Verdict, width: int) -> Iterator[str]:
 
 def _paragraph(text: str, width: int, head: str = "") -> list[str]:
     first, rest = f"{head:<{_INDENT}}", " " * _INDENT
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    return wrap(text, max(width, 40), initial_indent=first, subsequent_indent=rest, **options)
+    wide = max(width, 40)
+    return wrap(
+        text, wide, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )

@@ -57,7 +57,7 @@ def judge(adapter: Adapter, known: Known) -> Verdict:
         return refused(LOADER, FOLDER, f"FileNotFoundError: {CONFIG}", ADVICE[FOLDER.name])
     stops = list(_stops(adapter, known))
     if stops:
-        rule, error = stops[0]
+        rule = stops[0][0]
         return refused(LOADER, rule, " ".join(text for _, text in stops), ADVICE.get(rule.name, _flag(adapter)))
     return concluded(LOADER, [_row(adapter, module, known) for module in adapter], ADVICE)
 
