@@ -103,7 +103,7 @@ CASES: Mapping[str, tuple[str, Callable[[], Tensors]]] = {
         "flux",
         lambda: {
             **pair(kohya(FK, "lora_"), (16, 16), style="kohya", alpha=1.0),
-            **pair(kohya(FK[:-9] + ".ff.net.2", "lora_"), (16, 64), style="kohya", alpha=1.0),
+            **pair(kohya(FK[:-9] + "ff.net.2", "lora_"), (16, 64), style="kohya", alpha=1.0),
         },
     ),
     "flux, onetrainer, no alpha": ("flux", lambda: pair(kohya(FK, "lora_"), (16, 16), style="kohya")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
 from editc.formats.doctor.models import TITLES, Known, given, implied
 from editc.formats.doctor.spelling import Adapter, read_adapter_file
 from editc.formats.doctor.verdict import Verdict
+from editc.formats.safetensors_delta import read_delta
 
 LOADERS = {judged.LOADER: judged.judge for judged in (diffusers, comfyui, a1111, peft, vllm)}
 _TAKE = "the one spelling that all of its loaders read: kohya for UNets, diffusers for FLUX and SD3, peft for language"
@@ -43,6 +44,8 @@ def examine(path: Path, model: Model | None = None, loaders: Sequence[str] = ())
     adapter = read_adapter_file(path)
     known = implied(adapter) if model is None else given(model)
     verdicts = tuple(judge(adapter, known) for judge in LOADERS.values())
+    if adapter.container == "delta":
+        verdicts = tuple(replace(verdict, advice=_export(adapter)) for verdict in verdicts)
     return Examination(adapter, known, verdicts, tuple(loaders) or meant_for(adapter, known))
 
 
@@ -62,15 +65,12 @@ def failing(found: Examination) -> tuple[Diagnostic, ...]:
     if found.sound:
         return ()
     bad = [v for v in found.verdicts if v.loader in found.meant_for and v.outcome != "applies"]
-    message = f"{len(bad)} of {len(found.meant_for)} loaders that the file is meant for do not take all of it"
+    message = f"{' and '.join(v.loader for v in bad)} {'does' if len(bad) == 1 else 'do'} not take all of the adapter"
     help_text = next((verdict.advice for verdict in bad if verdict.advice), f"write it in {_TAKE}")
     if found.adapter.container == "delta":
-        message, help_text = (
-            "this is an editc delta, which no other program loads",
-            "editc export --as " + _format(found),
-        )
+        message, help_text = "this is an editc delta, which no other program loads", _export(found.adapter)
     elif found.adapter.container == "gguf":
-        message, help_text = "this is a GGUF adapter: only llama.cpp loads it", "the doctor does not judge llama.cpp"
+        message, help_text = "this is a GGUF file, which none of these loads", "llama.cpp does; it is not judged here"
     return (Diagnostic("E688", message, place=str(found.adapter.path), help=help_text),)
 
 
@@ -160,9 +160,7 @@ def _n(verdict: Verdict, fate: Any) -> int:
     return verdict.count(fate)
 
 
-def _format(found: Examination) -> str:
-    """The export for the family that a delta names; kohya where that is not known."""
-    from editc.formats.safetensors_delta import read_delta
-
-    family = read_delta(found.adapter.path).family
-    return {"flux": "diffusers", "sd3": "diffusers", "pixart": "diffusers", "llm": "peft"}.get(family, "kohya")
+def _export(adapter: Adapter) -> str:
+    """The export of a delta for the family that it names; kohya where that is not known."""
+    form = {"flux": "diffusers", "sd3": "diffusers", "pixart": "diffusers", "llm": "peft"}
+    return f"export it: `editc export --as {form.get(read_delta(adapter.path).family, 'kohya')}`"
