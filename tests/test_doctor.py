@@ -275,3 +275,54 @@ def test_originals_and_modules_do_not_meet_under_kohyas_names() -> None:
         both = own & {flat(name) for name in known.originals}
         assert not both
     assert headline(verdict(ADAPTERS / "kohya.safetensors", "A1111")) == "applies 32 of 32 at scale 1"
+
+
+HOSTILE: tuple[Mapping[str, Any], ...] = (
+    {"target_modules": 3},
+    {"target_modules": ["q", 4]},
+    {"target_modules": "(a+)+$"},
+    {"target_modules": ".*a.*b.*c.*d.*e"},
+    {"exclude_modules": {"a": 1}},
+    {"modules_to_save": [None]},
+    {"rank_pattern": ["a"]},
+    {"alpha_pattern": {"a": "b"}},
+    {"r": "8"},
+    {"lora_alpha": 1e300},
+    {"layers_to_transform": ["x"]},
+)
+
+
+@pytest.mark.parametrize("change", HOSTILE, ids=str)
+def test_a_config_that_makes_no_sense_has_a_code(change: Mapping[str, Any], tmp_path: Path) -> None:
+    path = Path(shutil.copytree(ADAPTERS / "llama" / "peft_llama", tmp_path / "adapter"))
+    config = json.loads((path / "adapter_config.json").read_text())
+    (path / "adapter_config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(EditcError) as stopped:
+        examine(path)
+    assert stopped.value.diagnostics[0].code == "E686"
+
+
+def test_metadata_that_makes_no_sense_is_no_traceback(tmp_path: Path) -> None:
+    for stated in (
+        {"unet.r": "x"},
+        {"unet.r": 0, "unet.target_modules": 3},
+        {"unet.rank_pattern": [1]},
+        {"unet.r": None},
+    ):
+        path = write(tmp_path / "adapter.safetensors", unet(), stated)
+        assert verdict(path, "diffusers").outcome == "refused"
+        verdict(path, "ComfyUI")
+
+
+def test_ten_thousand_strange_names_are_judged_in_a_second(tmp_path: Path) -> None:
+    from time import monotonic
+
+    strange = {f"lora_unet_down_blocks_{i}_attentions_0_proj_in.lora_up.weight": ones(1, 1) for i in range(10_000)}
+    path = made(tmp_path, {**old(), **strange})
+    begun = monotonic()
+    examine(path)
+    assert monotonic() - begun < 5
+    half = {f"text_encoder.strange.{i}.lora_A.weight": ones(1, 1) for i in range(10_000)}
+    begun = monotonic()
+    examine(made(tmp_path, {**unet(), **half}))
+    assert monotonic() - begun < 5

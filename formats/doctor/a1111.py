@@ -82,7 +82,7 @@ def _row(module: Module, adapter: Adapter, known: Known, table: Mapping[str, str
         return lost(module, DOTTED)
     found = table.get(module.name)
     if found is None:
-        return lost(module, UNKNOWN, known)
+        return lost(module, UNKNOWN)
     if module.kind in ("dense", "loha", "lokr", "glora", "oft"):
         return Row(module.name, "applied", TYPES, found, 1.0 if module.kind == "dense" else None)
     if module.kind not in ("lora", "dora") or module.style not in ("kohya", "peft"):

@@ -104,7 +104,7 @@ def _row(module: Module, adapter: Adapter, known: Known, table: Mapping[str, tup
     parts = table.get(module.name)
     if parts is None:
         attention = known.is_unet and module.name.startswith("unet.") and ".to_" in module.name
-        return lost(module, UNET_NAMES if attention else UNKNOWN, None if attention else known)
+        return lost(module, UNET_NAMES if attention else UNKNOWN)
     target = " + ".join(parts)
     if module.kind in ("dense", "set"):
         return Row(module.name, "applied", DENSE, target, 1.0, 1.0)

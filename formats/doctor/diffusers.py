@@ -94,13 +94,14 @@ def _unet_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
     table = {m.name: _plain(m.name, known) if _converted(mine, m) else None for m in mine}
     yield from _checked(adapter, known, mine, table, {}, "unet")
     yield from text_rows(adapter, known, texts, scales)
-    yield from (lost(module, BARE) for module in adapter if module not in mine and module not in texts)
+    placed = {module.name for module in (*mine, *texts)}
+    yield from (lost(module, BARE) for module in adapter if module.name not in placed)
 
 
 def _kohya_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
     mixed = known.kind == "sdxl" and _has(adapter, _SGM) and _has(adapter, _OWN)
     dropped = [module for module in adapter if mixed and any(sgm in module.name for sgm in _SGM)]
-    kept = [module for module in adapter if module not in dropped]
+    kept = [module for module in adapter if not mixed or not any(sgm in module.name for sgm in _SGM)]
     for module in kept:
         _whole(module)
     table = _kohya_table(known)
@@ -109,7 +110,9 @@ def _kohya_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
     if adapter.stated is not None and any(module.alpha is not None for module in kept):
         raise Stop(ALIEN, "ValueError: Both `network_alphas` and `metadata` cannot be specified.")
     yield from _checked(adapter, known, mine, {m.name: table.get(m.name) for m in mine}, alphas, "unet")
-    yield from text_rows(adapter, known, [module for module in kept if module not in mine], scales)
+    yield from text_rows(
+        adapter, known, [module for module in kept if not module.name.startswith("lora_unet_")], scales
+    )
     yield from (lost(module, LDM_MIXED) for module in dropped)
 
 
@@ -131,7 +134,7 @@ def _checked(
     for module in mine:
         target = table[module.name]
         if target is None:
-            yield lost(module, UNKNOWN, known)
+            yield lost(module, UNKNOWN)
             continue
         if not fits(module, known.modules[target], strict=True):
             raise Stop(SHAPE, f"RuntimeError: size mismatch for {target}")

@@ -59,7 +59,7 @@ def _row(adapter: Adapter, known: Known, module: Module, target: str | None, ski
     if skipped:
         return lost(module, TEXT_MIXED)
     if target is None:
-        return lost(module, UNKNOWN, known)
+        return lost(module, UNKNOWN)
     if not fits(module, known.modules[target], strict=True):
         raise Stop(SHAPE, f"RuntimeError: size mismatch for {target}")
     if ".dora_scale" in module.tensors:

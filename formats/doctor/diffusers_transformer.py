@@ -87,13 +87,13 @@ def _prefixed(adapter: Adapter, known: Known) -> Iterator[Row]:
     if mine and not any(module.name in known.modules for module in mine):
         raise Stop(NO_MATCH, "NoMatchingPeftModuleError: Target modules {...} not found in the base model.")
     yield from _found(adapter, known, mine)
-    yield from (lost(module, BARE) for module in adapter if module not in mine)
+    yield from (lost(module, BARE) for module in adapter if not module.name.startswith("transformer."))
 
 
 def _found(adapter: Adapter, known: Known, mine: Sequence[Module]) -> Iterator[Row]:
     for module in mine:
         if module.name not in known.modules or not module.style:
-            yield lost(module, UNKNOWN, known)
+            yield lost(module, UNKNOWN)
         elif not fits(module, known.modules[module.name], strict=True):
             raise Stop(SHAPE, f"RuntimeError: size mismatch for {module.name}")
         else:

@@ -12,7 +12,7 @@ from editc.formats.checkpoint import Model
 from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
 from editc.formats.doctor.models import TITLES, Known, given, implied
 from editc.formats.doctor.spelling import Adapter, read_adapter_file
-from editc.formats.doctor.verdict import Verdict
+from editc.formats.doctor.verdict import Fate, Verdict, with_nearest
 from editc.formats.safetensors_delta import read_delta
 
 LOADERS = {judged.LOADER: judged.judge for judged in (diffusers, comfyui, a1111, peft, vllm)}
@@ -43,7 +43,7 @@ def examine(path: Path, model: Model | None = None, loaders: Sequence[str] = ())
     """
     adapter = read_adapter_file(path)
     known = implied(adapter) if model is None else given(model)
-    verdicts = tuple(judge(adapter, known) for judge in LOADERS.values())
+    verdicts = with_nearest([judge(adapter, known) for judge in LOADERS.values()], known)
     if adapter.container == "delta":
         verdicts = tuple(replace(verdict, advice=_export(adapter)) for verdict in verdicts)
     return Examination(adapter, known, verdicts, tuple(loaders) or meant_for(adapter, known))
@@ -80,13 +80,9 @@ def headline(verdict: Verdict) -> str:
     if verdict.outcome == "applies":
         return f"applies {good} of {total} at {scale_text(verdict)}"
     if verdict.outcome == "partly":
-        parts = [f"{good} of {total} right"]
-        parts += [
-            f"{n} {said}"
-            for fate, said in (("wrong", _wrong(verdict)), ("lost", "left out"))
-            if (n := _n(verdict, fate))
-        ]
-        return "partly: " + ", ".join(parts)
+        fates: tuple[tuple[Fate, str], ...] = (("wrong", _wrong(verdict)), ("lost", "left out"))
+        bad = (f", {count} {said}" for fate, said in fates if (count := verdict.count(fate)))
+        return f"partly: {good} of {total} right{''.join(bad)}"
     if verdict.outcome == "nothing":
         return f"loads and does nothing: 0 of {total}"
     return f"refused: {verdict.error}" if verdict.outcome == "refused" else "not judged"
@@ -146,18 +142,11 @@ def _tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _wrong(verdict: Verdict) -> str:
-    ratios = {row.scale / row.meant for row in verdict.rows if row.fate == "wrong" and row.scale and row.meant}
-    return (
-        f"at {min(ratios):g} to {max(ratios):g} of the scale"
-        if len(ratios) > 1
-        else f"at {ratios.pop():g} of the scale"
-        if ratios
-        else "changed"
-    )
-
-
-def _n(verdict: Verdict, fate: Any) -> int:
-    return verdict.count(fate)
+    ratios = [row.scale / row.meant for row in verdict.rows if row.fate == "wrong" and row.scale and row.meant]
+    if not ratios:
+        return "changed"
+    least, most = min(ratios), max(ratios)
+    return f"at {least:g} of the scale" if least == most else f"at {least:g} to {most:g} of the scale"
 
 
 def _export(adapter: Adapter) -> str:

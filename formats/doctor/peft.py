@@ -108,7 +108,7 @@ def _row(adapter: Adapter, module: Module, known: Known) -> Row:
     if module.style != "peft":
         return lost(module, UNREAD)
     if home not in known.modules:
-        return lost(module, UNKNOWN, known)
+        return lost(module, UNKNOWN)
     if not targeted(adapter.config, name):
         return Row(module.name, "lost", UNTARGETED, home)
     if config_rank(adapter.config, name) != module.rank:
@@ -123,7 +123,9 @@ def _stopped(adapter: Adapter, rows: list[Row]) -> tuple[Rule, str] | None:
     rules = {row.rule for row in rows}
     if any(rank == 0 for rank in (adapter.config.get("r"), *(adapter.config.get("rank_pattern") or {}).values())):
         return ZERO, "ValueError: `r` should be a positive integer value but the value passed is 0"
-    missing = [name for name in adapter.config.get("modules_to_save") or () if not _holds(adapter, name)]
+    saved = adapter.config.get("modules_to_save") or []
+    wanted_too = [saved] if isinstance(saved, str) else saved
+    missing = [name for name in wanted_too if not _holds(adapter, name)]
     if missing:
         return SAVED, f"KeyError: '{PREFIX}{missing[0]}.weight'"
     for rule in (RANK, SHAPE):

@@ -6,6 +6,7 @@ is a module of its own, for some loaders stumble over exactly those.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,9 @@ ENDINGS = tuple(
         reverse=True,
     )
 )
+
+_REPEATS, _NESTED = re.compile(r"(?<!\\)[*+{]"), re.compile(r"\)[*+{]")
+"""Repetitions in a pattern: more than a few, or of a group, can take for ever to match."""
 
 Container = Literal["file", "folder", "delta", "gguf"]
 
@@ -151,7 +155,37 @@ def _folder(path: Path) -> Adapter:
         raise fail("E686", f"{CONFIG} cannot be read: {str(error)[:200]}", place=str(path / CONFIG)) from error
     if not isinstance(config, dict):
         raise fail("E686", f"{CONFIG} is not a JSON object", place=str(path / CONFIG))
+    fault = _fault(config)
+    if fault:
+        raise fail("E686", f"{CONFIG}: {fault}", place=str(path / CONFIG), help="write the config anew with PEFT")
     return _adapter(path, "folder", read_header(path / WEIGHTS), config)
+
+
+def _fault(config: Mapping[str, Any]) -> str:
+    """What is wrong with the fields that decide where an adapter goes, or ''."""
+    for name in ("target_modules", "exclude_modules", "modules_to_save"):
+        value = config.get(name)
+        if not (value is None or isinstance(value, str) or (isinstance(value, list) and _texts(value))):
+            return f"{name} is neither a text nor a list of texts"
+        if isinstance(value, str) and (len(value) > 1000 or len(_REPEATS.findall(value)) > 3 or _NESTED.search(value)):
+            return f"{name} is too involved a pattern to be judged"
+    for name in ("rank_pattern", "alpha_pattern"):
+        value = config.get(name) or {}
+        if not isinstance(value, dict) or not all(_number(number) for number in value.values()):
+            return f"{name} is not a map of names to numbers"
+    bad = [name for name in ("r", "lora_alpha") if name in config and not _number(config[name])]
+    layers = config.get("layers_to_transform")
+    if layers is not None and not all(type(n) is int for n in (layers if isinstance(layers, list) else [layers])):
+        bad.append("layers_to_transform")
+    return f"{bad[0]} is not a number" if bad else ""
+
+
+def _texts(value: list[Any]) -> bool:
+    return all(isinstance(text, str) for text in value)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def _adapter(path: Path, container: Container, header: Header, config: Mapping[str, Any]) -> Adapter:

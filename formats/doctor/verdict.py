@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from math import isclose
 from typing import Any, Literal
 
 from editc.formats.doctor.models import Known, Shape, flat
 from editc.formats.doctor.spelling import Adapter, Module
+
+NAMED = 5
+"""Modules left out for which the nearest name is looked for: a comparison with every name of a model is slow."""
 
 Outcome = Literal["applies", "partly", "nothing", "refused", "not judged"]
 Fate = Literal["applied", "wrong", "lost"]
@@ -92,9 +95,22 @@ def scaled(module: Module, target: str, scale: float, meant: float, right: Rule,
     return Row(module.name, "applied" if good else "wrong", right if good else wrong, target, scale, meant)
 
 
-def lost(module: Module, rule: Rule, known: Known | None = None) -> Row:
-    """A module that the loader finds no place for, with the nearest module of the model where one is near."""
-    return Row(module.name, "lost", rule, near=nearest(module.name, known) if known is not None else "")
+def lost(module: Module, rule: Rule) -> Row:
+    """A module that the loader finds no place for."""
+    return Row(module.name, "lost", rule)
+
+
+def with_nearest(verdicts: Sequence[Verdict], known: Known) -> tuple[Verdict, ...]:
+    """The verdicts with the nearest module of the model beside the first NAMED that a loader leaves out of many."""
+    near: dict[str, str] = {}
+
+    def named(verdict: Verdict) -> Verdict:
+        left = [row.module for row in verdict.rows if row.fate == "lost" and not row.target][:NAMED]
+        near.update({name: nearest(name, known) for name in left if name not in near})
+        rows = (replace(row, near=near[row.module]) if row.module in left else row for row in verdict.rows)
+        return replace(verdict, rows=tuple(rows))
+
+    return tuple(named(verdict) if verdict.outcome == "partly" else verdict for verdict in verdicts)
 
 
 def nearest(name: str, known: Known) -> str:

@@ -91,7 +91,7 @@ def _stops(adapter: Adapter, known: Known) -> Iterator[tuple[Rule, str]]:
 def _row(adapter: Adapter, module: Module, known: Known) -> Row:
     name = _name(module)
     if name not in known.modules:
-        return lost(module, UNKNOWN, known)
+        return lost(module, UNKNOWN)
     plain = {key: value for key, value in adapter.config.items() if not key.endswith("_pattern")}
     scale = config_scale(plain, name)
     return scaled(module, name, scale, config_scale(adapter.config, name), APPLIES, PATTERN)
