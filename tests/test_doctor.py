@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -326,3 +328,11 @@ def test_ten_thousand_strange_names_are_judged_in_a_second(tmp_path: Path) -> No
     begun = monotonic()
     examine(made(tmp_path, {**unet(), **half}))
     assert monotonic() - begun < 5
+
+
+def test_the_page_says_what_the_doctor_says() -> None:
+    """docs/doctor.md holds the command's own tables: `python -m benchmarks.doctor --write` after a change."""
+    root = Path(__file__).parents[1]
+    found = subprocess.run([sys.executable, "-m", "benchmarks.doctor"], cwd=root, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip() in (root / "docs" / "doctor.md").read_text(encoding="utf-8")

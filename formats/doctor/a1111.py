@@ -29,7 +29,7 @@ ENDING = Rule(
     f"{_FILE}, `Could not find a module type`",
     "read",
 )
-DORA = Rule("a1111-dora", "A1111 (since 1.9) applies DoRA scales", "extensions-builtin/Lora/network.py", "read")
+DORA = Rule("a1111-dora", "newer versions of A1111 apply DoRA scales", "extensions-builtin/Lora/network.py", "read")
 TYPES = Rule("a1111-types", "A1111 has dense `.diff`, LoHa, LoKr, GLoRA and OFT", f"{_FILE}, module_types", "read")
 SHAPE = Rule(
     "a1111-shape",

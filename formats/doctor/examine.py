@@ -65,7 +65,7 @@ def failing(found: Examination) -> tuple[Diagnostic, ...]:
     if found.sound:
         return ()
     bad = [v for v in found.verdicts if v.loader in found.meant_for and v.outcome != "applies"]
-    message = f"{' and '.join(v.loader for v in bad)} {'does' if len(bad) == 1 else 'do'} not take all of the adapter"
+    message = f"not every loader takes all of the adapter: {', '.join(v.loader for v in bad)}"
     help_text = next((verdict.advice for verdict in bad if verdict.advice), f"write it in {_TAKE}")
     if found.adapter.container == "delta":
         message, help_text = "this is an editc delta, which no other program loads", _export(found.adapter)

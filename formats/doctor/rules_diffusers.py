@@ -9,6 +9,7 @@ from editc.formats.doctor.spelling import Adapter
 from editc.formats.doctor.verdict import Rule
 
 _PIPELINE, _CONVERT = "diffusers 0.42.1 loaders/lora_pipeline.py", "diffusers 0.42.1 loaders/lora_conversion_utils.py"
+_PEFT = "diffusers 0.42.1 loaders/peft.py: load_lora_adapter"
 _PEFT_KWARGS = "diffusers 0.42.1 utils/peft_utils.py: get_peft_kwargs"
 
 
@@ -64,10 +65,10 @@ LDM_MIXED = _run(
     "the file has LDM and diffusers names: diffusers throws the LDM ones away",
     f"{_CONVERT}: _maybe_map_sgm_blocks_to_diffusers",
 )
-ALIEN = _run("alpha-and-metadata", "`.alpha` tensors and lora_adapter_metadata exclude each other", "loaders/peft.py")
-RANK_STATED = _run("stated-rank", "the rank in lora_adapter_metadata is not the matrices'", "loaders/peft.py")
+ALIEN = _run("alpha-and-metadata", "`.alpha` tensors and lora_adapter_metadata exclude each other", _PEFT)
+RANK_STATED = _run("stated-rank", "the rank in lora_adapter_metadata is not the matrices'", _PEFT)
 STATED_TARGETS = _run(
-    "stated-targets", "lora_adapter_metadata has no target_modules for this part of the pipeline", "loaders/peft.py"
+    "stated-targets", "lora_adapter_metadata has no target_modules for this part of the pipeline", _PEFT
 )
 TEXT_TYPE = _run(
     "text-encoder-type",
