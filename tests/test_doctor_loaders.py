@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from adapter_cases import ADAPTERS, CASES, STATED, TEXT_SETS, Tensors, kohya, pair, text, unet, write
+from adapter_cases import ADAPTERS, CASES, FK, FQ, STATED, TEXT_SETS, Tensors, kohya, old, pair, text, unet, write
 from loaders import Measured, through_diffusers, through_peft
 
 from editc.formats.checkpoint import open_model
@@ -62,10 +62,12 @@ def part(kind: str) -> dict[str, Any]:
     return {"transformer": made}
 
 
-def encoders() -> dict[str, Any]:
-    import tiny_families
+def encoders(kind: str) -> dict[str, Any]:
+    """The CLIPs of a pipeline of that kind; FLUX's second encoder is a T5, which no adapter here has."""
+    from tiny_families import clip
 
-    return {"text_encoder": tiny_families.clip(16, False, 1), "text_encoder_2": tiny_families.clip(24, True, 2)}
+    first = {"text_encoder": clip(16, kind == "sd3", 1)}
+    return first | ({"text_encoder_2": clip(24, True, 2)} if kind in ("sdxl", "sd3") else {})
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +76,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     made = {}
     for kind in KINDS:
         home = made[kind] = tmp_path_factory.mktemp(kind)
-        for name, model in (part(kind) | (encoders() if kind == "sdxl" else {})).items():
+        for name, model in (part(kind) | encoders(kind)).items():
             model.save_pretrained(home / name)
     return made
 
@@ -168,7 +170,19 @@ def test_text_encoders_in_diffusers(component: str, style: str, folders: Mapping
     for leaves in TEXT_SETS:
         path = write(tmp_path / "adapter.safetensors", text(component, style, leaves))
         found = judged(path, folders["sdxl"])
-        agree(verdict(found, "diffusers"), through_diffusers("sdxl", path, parts | encoders()), found)
+        agree(verdict(found, "diffusers"), through_diffusers("sdxl", path, parts | encoders("sdxl")), found)
+
+
+@pytest.mark.parametrize("kind", ["sd1", "flux", "sd3"])
+@pytest.mark.parametrize("style", ["kohya", "peft", "flat", "layer"])
+def test_a_text_encoder_beside_other_models(kind: str, style: str, folders: Mapping[str, Path], tmp_path: Path) -> None:
+    main = {"sd1": old() if style == "kohya" else unet()}
+    main["flux"] = pair(kohya(FQ), (48, 16), style="kohya") if style == "kohya" else pair(FK, (16, 16))
+    main["sd3"] = pair(FK, (32, 32))
+    for leaves in (("out_proj", "fc1"), ("fc2",)):
+        path = write(tmp_path / "adapter.safetensors", {**main[kind], **text("text_encoder", style, leaves)})
+        found = judged(path, folders[kind])
+        agree(verdict(found, "diffusers"), through_diffusers(kind, path, part(kind) | encoders(kind)), found)
 
 
 @pytest.mark.parametrize(("kind", "spelling"), [("sd1", "own"), ("sd1", "ldm"), ("sdxl", "own"), ("sdxl", "ldm")])

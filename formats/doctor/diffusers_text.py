@@ -44,7 +44,8 @@ def _encoder(adapter: Adapter, known: Known, component: str, mine: Sequence[Modu
         raise Stop(TEXT_TYPE, _UNTOLD)
     placed = {m.name: table.get(m.name) for m in mine}
     skipped = {m.name for m in mine if m.style == "kohya" and leaves[m.name].endswith("_proj") and not old}
-    if component == "text_encoder_2" and peft and not any(".text_model." in m.name for m in mine):
+    leveled = component == "text_encoder_2" or known.kind == "sd3"
+    if leveled and peft and not any(".text_model." in m.name for m in mine):
         raise Stop(TEXT_LEVEL, "IndexError: list index out of range")
     if not any(placed[m.name] and m.name not in skipped for m in mine):
         raise Stop(UNKNOWN, "IndexError: list index out of range")
@@ -77,7 +78,7 @@ def _targets(known: Known, component: str) -> Mapping[str, str]:
         table[module] = module
         for prefix in ("lora_te2_",) if component.endswith("_2") else ("lora_te_", "lora_te1_"):
             table[prefix + flat(name)] = module
-        if component == "text_encoder":
+        if component == "text_encoder" and known.kind != "sd3":
             table[f"{component}.{name.removeprefix('text_model.')}"] = module
     return table
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from editc.formats.doctor.diffusers_text import text_rows
 from editc.formats.doctor.models import Known, flat
 from editc.formats.doctor.rules_diffusers import (
     ALIEN,
@@ -27,6 +28,7 @@ from editc.formats.doctor.rules_diffusers import (
 from editc.formats.doctor.spelling import Adapter, Module
 from editc.formats.doctor.verdict import Row, config_rank, config_scale, fits, lost, meant, scaled
 
+TEXTS = ("text_encoder.", "text_encoder_2.")
 FLUX_ROWS = 3 * 3072 + 12288
 """Rows of `single_blocks.*.linear1` that the converter can split."""
 
@@ -58,7 +60,10 @@ def _kohya(adapter: Adapter, known: Known) -> Iterator[Row]:
 
 def _fused(adapter: Adapter, known: Known) -> Iterator[Row]:
     table = {flat(original): parts for original, parts in known.originals.items()}
+    texts = [module for module in adapter if module.name.startswith(("lora_te_", "lora_te1_"))]
     for module in adapter:
+        if module.name.startswith(("lora_te_", "lora_te1_")):
+            continue
         plain = flat(module.name.replace("diffusion_model.", "lora_unet_"))
         parts = table.get(plain.removeprefix("lora_unet_"), ())
         if not parts or module.style != "kohya":
@@ -68,6 +73,12 @@ def _fused(adapter: Adapter, known: Known) -> Iterator[Row]:
         if not fits(module, known.shape(parts), strict=True):
             raise Stop(SHAPE, f"RuntimeError: size mismatch for {parts[0]}")
         yield _loaded(adapter, module, " + ".join(parts))
+    yield from text_rows(adapter, known, texts, folded)
+
+
+def folded(ranks: Mapping[str, int], alphas: Mapping[str, float], _: Callable[[str], bool]) -> dict[str, float]:
+    """FLUX's converter multiplies each alpha into its own matrices, so that every module has its own scale."""
+    return {name: alphas.get(name, rank) / rank for name, rank in ranks.items()}
 
 
 def _onetrainer(adapter: Adapter, known: Known) -> Iterator[Row]:
@@ -87,7 +98,9 @@ def _prefixed(adapter: Adapter, known: Known) -> Iterator[Row]:
     if mine and not any(module.name in known.modules for module in mine):
         raise Stop(NO_MATCH, "NoMatchingPeftModuleError: Target modules {...} not found in the base model.")
     yield from _found(adapter, known, mine)
-    yield from (lost(module, BARE) for module in adapter if not module.name.startswith("transformer."))
+    texts = [module for module in adapter if module.name.startswith(TEXTS)]
+    yield from text_rows(adapter, known, texts, folded)
+    yield from (lost(module, BARE) for module in adapter if not module.name.startswith(("transformer.", *TEXTS)))
 
 
 def _found(adapter: Adapter, known: Known, mine: Sequence[Module]) -> Iterator[Row]:
