@@ -336,3 +336,20 @@ def test_the_page_says_what_the_doctor_says() -> None:
     found = subprocess.run([sys.executable, "-m", "benchmarks.doctor"], cwd=root, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     assert found.stdout.strip() in (root / "docs" / "doctor.md").read_text(encoding="utf-8")
+
+
+def test_an_export_is_judged_as_the_adapter_that_it_is(tmp_path: Path) -> None:
+    """It carries a delta's description, and loaders do not care."""
+    from dataclasses import replace
+
+    import tiny_files
+
+    from editc.formats.export import export
+    from editc.formats.exporting import Job
+    from editc.formats.safetensors_delta import sealed
+
+    model = tiny_files.pipeline(tmp_path / "model")
+    delta = sealed(replace(tiny_files.delta_for(model, "shared"), family="sd1"))
+    export(Job(delta, model, tmp_path / "k.safetensors"), "kohya", tried=False)
+    found = examine(tmp_path / "k.safetensors")
+    assert found.adapter.container == "file" and len(found.adapter.modules) == len(delta.sites)

@@ -16,8 +16,8 @@ import numpy as np
 
 from editc.diagnostics import EditcError, fail
 from editc.formats.checkpoint import read_range
+from editc.formats.exported import is_delta, kind_of
 from editc.formats.header import Entry, Header, read_header, strict_json
-from editc.formats.safetensors_delta import is_delta
 from editc.numerics import dtypes
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -130,7 +130,7 @@ def read_adapter_file(path: Path) -> Adapter:
     if _begins(path, b"GGUF"):
         return Adapter(path, "gguf")
     header = read_header(path)
-    adapter = _adapter(path, "delta" if is_delta(path) else "file", header, {})
+    adapter = _adapter(path, "delta" if is_delta(path) and kind_of(path) == "safetensors" else "file", header, {})
     if adapter.container == "file" and all(module.kind == "other" for module in adapter):
         message = f"none of the {len(header.entries)} tensors is of an adapter"
         help_text = "a whole model is read by `editc inspect`"
