@@ -78,6 +78,7 @@ def stored(W: Array, edit: Edit, index: int, site: Site) -> Array:
     The factors of site `index` are rounded to the float32 of a delta, the sum runs in float64, and the result is
     rounded once to the site's dtype. E503 if a value is not finite there: 65520 and more do not fit into float16.
     """
+    edit, index = edit.at(index)
     with np.errstate(over="ignore", invalid="ignore"):
         left, right = (_factor(factors, index) for factors in (edit.left, edit.right))
         after = np.asarray(rounded(patched(W, edit.form, left, right), site.dtype))
