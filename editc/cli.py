@@ -153,10 +153,10 @@ def verify(delta: Path, model: str, allow_finetune: bool, json_: bool) -> int:
 @as_json
 def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, json_: bool) -> int:
     """Several deltas for one base into one; what they do to each other is measured."""
-    from editc import api, show
+    from editc import api, show_link
 
     found = api.link(delta, out, model, compose, terminal.progress)
-    return terminal.answer(show.linked(found), found.failures, json_)
+    return terminal.answer(show_link.linked(found), found.failures, json_)
 
 
 @cli.command()

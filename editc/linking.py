@@ -26,11 +26,13 @@ LOCK = ".lock.json"
 
 @dataclass(frozen=True)
 class Part:
-    """One delta that went in, and what its claims are now; `verified` is None where nothing was measured."""
+    """One delta that went in, and what its claims are now; `verified` is None where nothing was measured. `conflicts`
+    are names that another part erases and that this one's manifest asks to preserve."""
 
     delta: Delta
     label: str
     verified: Verified | None
+    conflicts: tuple[str, ...] = ()
 
     def pairs(self) -> tuple[tuple[Claim, float | None], ...]:
         """Each claim as measured now, beside the value that the delta claimed alone (None: it did not claim it)."""
@@ -73,7 +75,8 @@ def link_files(
     from editc.passes.verify import failures
 
     if out.resolve() in [path.resolve() for path in paths]:
-        raise fail("E630", "the linked delta would replace one of those that go in", place=str(out), help="choose another")
+        message = "the linked delta would replace one of those that go in"
+        raise fail("E630", message, place=str(out), help="choose another path")
     read = [(path, read_delta(path)) for path in paths]
     those = arranged([delta for _, delta in read], composed)
     opened = None if model is None else open_model(model)
@@ -97,12 +100,20 @@ def measure(
 ) -> tuple[Part, ...]:
     """Each part's own problem derived on `model` again, and its claims measured on what `linked` makes of the weights.
 
-    A part without a manifest (a difference of two checkpoints) claims nothing that could be measured.
+    A part without a manifest (a difference of two checkpoints) claims nothing that could be measured. Where a manifest
+    names nothing to preserve, the prompts that name what another part erases are not kept, as in one build of both.
     """
-    return tuple(_measured(part, linked, labels.get(part.delta_id, ""), model, progress) for part in parts(linked))
+    every, found = parts(linked), []
+    for part in every:
+        label, erased = labels.get(part.delta_id, ""), _erased(every, but=part)
+        found.append(_measured(part, linked, label, model, erased, progress))
+    return tuple(found)
 
 
-def _measured(part: Delta, linked: Delta, label: str, model: Model, progress: Progress | None) -> Part:
+def _measured(
+    part: Delta, linked: Delta, label: str, model: Model, erased: Sequence[str], progress: Progress | None
+) -> Part:
+    from editc.passes.corpus import mentions
     from editc.passes.derive import Derive
     from editc.passes.verify import Verify
 
@@ -110,8 +121,18 @@ def _measured(part: Delta, linked: Delta, label: str, model: Model, progress: Pr
         return Part(part, label, None)
     manifest = recorded_manifest(part, Path(label or part.delta_id[:12]))
     ctx = session.build_context(manifest, model, progress)
-    problem = Derive(session.corpus_of(model))(recorded_plan(part, manifest, model.place), ctx)
-    return Part(part, label, Verify()(gathered_solution(part, linked, problem), ctx))
+    corpus = [p for p in session.corpus_of(model) if not any(mentions(p, name) for name in erased)]
+    problem = Derive(corpus)(recorded_plan(part, manifest, model.place), ctx)
+    asked = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept)
+    conflicts = tuple(name for name in erased if any(mentions(p, name) for p in asked))
+    return Part(part, label, Verify()(gathered_solution(part, linked, problem), ctx), conflicts)
+
+
+def _erased(every: Sequence[Delta], but: Delta) -> list[str]:
+    """The names that the other parts erase."""
+    edits = [edit for part in every if part is not but for edit in part.edits if edit.get("kind") != "moderate"]
+    names = [str(name) for edit in edits for name in (edit.get("concept", ""), *edit.get("also", ()))]
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def _unmeasured(linked: Delta, labels: Mapping[str, str]) -> tuple[Part, ...]:
@@ -126,10 +147,14 @@ def _claims(those: Arranged, measured: Sequence[Part]) -> list[Mapping[str, Any]
     found: list[Mapping[str, Any]] = []
     for number, part in enumerate(measured):
         mine = [dict(claim_as_json(claim)) for claim in part.verified.report.claims] if part.verified else []
-        if part.verified is None and not any((r.site.component, r.site.name) in those.overlap for r in part.delta.sites):
+        if part.verified is None and not _overlapped(part.delta, those):
             mine = [dict(claim) for claim in part.delta.claims if not by_pictures(str(claim["name"]))]
         found += [claim | {"part": number} for claim in mine]
     return found
+
+
+def _overlapped(part: Delta, those: Arranged) -> bool:
+    return any((record.site.component, record.site.name) in those.overlap for record in part.sites)
 
 
 def _lock(those: Arranged, paths: Mapping[str, Path], out: Path, made: Delta, tool: str) -> str:

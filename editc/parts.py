@@ -37,7 +37,7 @@ def parts(delta: Delta) -> tuple[Delta, ...]:
 
 
 def joined(parts: Sequence[Delta], sites: Sequence[SiteRecord], composed: bool) -> Mapping[str, Any]:
-    """The fields of a linked delta that tell of its parts: `manifest`, `manifest_digest`, `edits`, `claims`, `extra`."""
+    """The fields of a linked delta that tell of its parts: `manifest` and its digest, `edits`, `claims`, `extra`."""
     places = {(record.site.component, record.site.name): index for index, record in enumerate(sites)}
     text, entries = "", []
     for number, part in enumerate(parts):
@@ -65,8 +65,8 @@ def _entry(part: Delta, start: int, sites: Sequence[int]) -> Mapping[str, Any]:
 
 
 def _part(delta: Delta, number: int, entry: Mapping[str, Any]) -> Delta:
-    start, end = entry["manifest"]
-    if not 0 <= start <= end <= len(delta.manifest) or not all(0 <= index < len(delta.sites) for index in entry["sites"]):
+    (start, end), sites = entry["manifest"], entry["sites"]
+    if not 0 <= start <= end <= len(delta.manifest) or not all(0 <= index < len(delta.sites) for index in sites):
         raise ValueError("out of range")
     return replace(
         delta,
@@ -74,7 +74,7 @@ def _part(delta: Delta, number: int, entry: Mapping[str, Any]) -> Delta:
         tool=str(entry["tool"]),
         manifest=delta.manifest[start:end],
         manifest_digest=str(entry["manifest_digest"]),
-        sites=tuple(delta.sites[index] for index in entry["sites"]),
+        sites=tuple(delta.sites[index] for index in sites),
         factors={},
         edits=_of(number, delta.edits),
         claims=_of(number, delta.claims),

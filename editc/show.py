@@ -10,9 +10,7 @@ if TYPE_CHECKING:
     from editc.api import Again, Built, Checked
     from editc.formats.apply import Applied, ApplyPlan, Reverted
     from editc.formats.status import Status
-    from editc.formats.link_report import Overlap
     from editc.ir import Claim
-    from editc.linking import Linked, Part
     from editc.proposal import Proposal
 
 
@@ -44,14 +42,14 @@ def built(made: Built | None) -> Shown:
     if made is None:
         return Shown("")
     claims = made.verified.report.claims
-    lines = [*_claim_lines(claims), ""]
+    lines = [*claim_lines(claims), ""]
     lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.files]
     if made.delta is None:
         lines.append("no delta was written: a constraint is not met")
     data = {
         "delta": str(made.files[0]) if made.delta else None,
         "delta_id": made.delta.delta_id if made.delta else None,
-        "claims": [_claim(claim) for claim in claims],
+        "claims": [claim_record(claim) for claim in claims],
         "files": [str(path) for path in made.files],
     }
     return Shown("\n".join(lines), data)
@@ -68,98 +66,17 @@ def verified(again: Again) -> Shown:
     """Every claim measured again."""
     head = f"delta {again.delta.delta_id[:12]}: model matches as {again.tier}"
     if again.parts:
-        return _verified_parts(again, head)
+        from editc.show_link import parts_verified
+
+        return parts_verified(again, head)
     if again.verified is None:
         return Shown(f"{head}: the edit is in it, every tensor bit for bit as recorded", {"tier": "already"}, "already")
     claims = again.verified.report.claims
     verdict = "" if again.failures else "\nall claims hold"
     return Shown(
-        "\n".join([head, *_claim_lines(claims)]) + verdict,
-        {"tier": again.tier, "claims": [_claim(claim) for claim in claims]},
+        "\n".join([head, *claim_lines(claims)]) + verdict,
+        {"tier": again.tier, "claims": [claim_record(claim) for claim in claims]},
     )
-
-
-def _verified_parts(again: Again, head: str) -> Shown:
-    """Of a linked delta, each part's claims."""
-    lines = [head]
-    for number, part in enumerate(again.parts, 1):
-        lines += [_part_line(number, part), *(_claim_lines(part.verified.report.claims) if part.verified else ())]
-    if not again.failures:
-        lines.append("all claims hold")
-    return Shown("\n".join(lines), {"tier": again.tier, "parts": [_part(part) for part in again.parts]})
-
-
-def linked(found: Linked) -> Shown:
-    """What went in, how the edits lie to each other, and what each claims now beside what it claimed alone."""
-    from editc.formats.link_report import as_json
-
-    those, shared = found.those, found.those.overlap
-    how = "composed in this order" if those.composed else "added"
-    lines = [f"{len(those.deltas)} deltas {how}: {len(those.sites)} tensors, {len(shared)} edited by more than one"]
-    lines += _overlap_lines(found)
-    for number, part in enumerate(found.parts, 1):
-        lines += [_part_line(number, part), *_side_by_side(part)]
-    if not found.measured:
-        lines.append("not measured: name the base with --model to measure what they claim together")
-    if shared:
-        lines.append("note: an edit made without the other is off beside it; one build of all manifests solves for both")
-    lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in found.files]
-    if found.delta is None:
-        lines.append("no delta was written: a bound is not met")
-    data = {
-        "delta": str(found.files[0]) if found.delta else None,
-        "delta_id": found.delta.delta_id if found.delta else None,
-        "order": "composed" if those.composed else "added",
-        "inputs": [delta.delta_id for delta in those.deltas],
-        "sites": len(those.sites),
-        "overlap": [as_json(one) for one in found.overlaps],
-        "parts": [_part(part) for part in found.parts],
-        "measured": found.measured,
-        "files": [str(path) for path in found.files],
-    }
-    return Shown("\n".join(lines), data)
-
-
-def _overlap_lines(found: Linked) -> Iterator[str]:
-    """Sites of the same deltas together: sizes, angles and alignments from the least to the greatest."""
-    alike: dict[tuple[tuple[int, ...], str, bool], list[Overlap]] = {}
-    for one in found.overlaps:
-        alike.setdefault((one.deltas, one.form, one.exact), []).append(one)
-    ids = [delta.delta_id[:12] for delta in found.those.deltas]
-    for (deltas, form, exact), sites in alike.items():
-        rank, rounded = max(one.rank for one in sites), "" if exact else ", rounded to float32 once more"
-        yield f"  {len(sites)} by {', '.join(ids[n] for n in deltas)}: {form}, rank {rank}{rounded}"
-        for k, n in enumerate(deltas):
-            yield f"    {ids[n]}: |dW| / |W| {_range([one.sizes[k] for one in sites])}"
-        for k, pair in enumerate(sites[0].pairs):
-            alignment = _range([one.pairs[k].alignment for one in sites])
-            cosines = [c for one in sites for c in one.pairs[k].angles]
-            angles = f", cosines of the principal angles {_range(cosines)}" if cosines else ""
-            yield f"    {ids[pair.first]} and {ids[pair.second]}: cosine of the changes {alignment}{angles}"
-
-
-def _range(values: Sequence[float]) -> str:
-    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
-    return low if low == high else f"{low} to {high}"
-
-
-def _part_line(number: int, part: Part) -> str:
-    concepts = ", ".join(str(edit.get("concept", "?")) for edit in part.delta.edits)
-    return f"part {number}, {part.delta.delta_id[:12]} {part.label}: {concepts}"
-
-
-def _side_by_side(part: Part) -> Iterator[str]:
-    pairs = part.pairs()
-    width = max((len(claim.name) for claim, _ in pairs), default=0)
-    for line, (_, alone) in zip(_claim_lines([claim for claim, _ in pairs]), pairs, strict=True):
-        before = f"{'':>10}" if alone is None else f"{alone:>10.4g}"
-        yield f"{line[: width + 4]}{before} alone {line[width + 4 :]}"
-
-
-def _part(part: Part) -> Mapping[str, Any]:
-    alone = [{} if value is None else {"alone": value} for _, value in part.pairs()]
-    claims = [{**_claim(claim), **more} for (claim, _), more in zip(part.pairs(), alone, strict=True)]
-    return {"delta_id": part.delta.delta_id, "measured": part.verified is not None, "claims": claims}
 
 
 def planned(plan: ApplyPlan) -> Shown:
@@ -232,7 +149,8 @@ def dumper(names: Sequence[str]) -> Callable[[str, Any], bool] | None:
     return after
 
 
-def _claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
+def claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
+    """One line a claim: name, value, bound and whether it is met, what it is of."""
     width = max((len(claim.name) for claim in claims), default=0)
     for claim in claims:
         bound = "" if claim.bound is None else f"  at most {claim.bound:g}  {'met' if claim.holds else 'NOT MET'}"
@@ -240,7 +158,8 @@ def _claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
         yield f"  {claim.name:<{width}}  {claim.value:>10.4g}{bound}{subject}"
 
 
-def _claim(claim: Claim) -> Mapping[str, Any]:
+def claim_record(claim: Claim) -> Mapping[str, Any]:
+    """A claim as JSON values."""
     every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
     return {name: value for name, value in every.items() if value not in (None, "")} | {"holds": claim.holds}
 

@@ -15,6 +15,7 @@ from editc.formats.plan import ApplyPlan
 from editc.formats.safetensors_delta import is_delta, read_delta
 from editc.formats.status import Status
 from editc.ir import Delta, Factors
+from editc.parts import is_linked, parts
 
 
 def inspect(place: str) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def describe_delta(delta: Delta) -> dict[str, Any]:
         "encoder": delta.encoder,
         "manifest": delta.manifest,
         "manifest_digest": delta.manifest_digest,
+        **({"linked": [part.delta_id for part in parts(delta)]} if is_linked(delta) else {}),
         "edits": [dict(edit) for edit in delta.edits],
         "claims": [dict(claim) for claim in delta.claims],
         "groups": {name: _describe_factors(factors) for name, factors in delta.factors.items()},

@@ -102,10 +102,8 @@ def link(those: Arranged, model: Model | None, tool: str) -> Delta:
     sites = tuple(records[place] for place in those.sites)
     first = those.deltas[0]
     encoder = next((delta.encoder for delta in those.deltas if delta.encoder), "")
-    every = [part for delta in those.deltas for part in parts(delta)]
-    return Delta(
-        family=first.family, sites=sites, factors=factors, encoder=encoder, tool=tool, **joined(every, sites, those.composed)
-    )
+    told = joined([part for delta in those.deltas for part in parts(delta)], sites, those.composed)
+    return Delta(family=first.family, sites=sites, factors=factors, encoder=encoder, tool=tool, **told)
 
 
 def check_base(those: Arranged, weights: Mapping[str, Checkpoint]) -> None:

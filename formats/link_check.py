@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from editc.diagnostics import EditcError, fail
 from editc.ir import Delta, SiteRecord
@@ -21,7 +22,7 @@ def check(deltas: Sequence[Delta], sites: Mapping[tuple[str, str], Sequence[Touc
     _check_kind(deltas)
     _check_once(deltas)
     for (_, name), touched in sites.items():
-        for before, after in zip(touched, touched[1:], strict=False):
+        for before, after in pairwise(touched):
             _check_base(name, deltas, touched[0], before, after, composed)
         if len(touched) > 1 and not {form for _, form, _ in touched} <= ADDED:
             raise _order_needed(name, touched, composed)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from editc.formats.checkpoint import Model
-from editc.formats.link import Arranged, Place, Touch, weight
+from editc.formats.link import Arranged, Touch, weight
 from editc.ir import Delta
 from editc.numerics import terms
 from editc.numerics.subspace import cosines
@@ -20,7 +20,7 @@ from editc.numerics.subspace import cosines
 @dataclass(frozen=True)
 class Pair:
     """Two deltas on one site. `angles` are the cosines of the principal angles between the row spaces of their right
-    factors, falling (() where one is dense); `alignment` the cosine of the two changes, <dW_1, dW_2> / |dW_1| |dW_2|."""
+    factors, falling (() where one is dense); `alignment` is that of the changes, <dW_1, dW_2> / |dW_1| |dW_2|."""
 
     first: int
     second: int
@@ -81,18 +81,15 @@ def _measured(
 
 def _angles(one: Touch, other: Touch, known: dict[Any, tuple[float, ...]]) -> tuple[float, ...]:
     """Computed once for sites that have their right factors in common."""
-    rights = [touch.factors.right for touch in (one, other)]
-    if not all(rights):
+    first, second = one.term().right, other.term().right
+    if first is None or second is None:
         return ()
     key = tuple((t.order, t.group, t.k if len(t.factors.right) > 1 else 0) for t in (one, other))
     if key not in known:
-        known[key] = tuple(float(c) for c in cosines(one.term().right, other.term().right))
+        known[key] = tuple(float(c) for c in cosines(first, second))
     return known[key]
 
 
 def _exact(those: Arranged, touches: tuple[Touch, ...]) -> bool:
     forms = [touch.factors.form for touch in touches]
     return len(set(forms)) == 1 and "dense" not in forms and not (those.composed and "shared" in forms)
-
-
-__all__ = ["Overlap", "Pair", "Place", "as_json", "overlaps"]

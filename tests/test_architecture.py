@@ -29,7 +29,7 @@ LEVELS = (
     ("editc.session", "editc.pipeline", "editc.recheck", "editc.report", "editc.proposal"),
     ("editc.linking",),
     ("editc.api",),
-    ("editc.show", "editc.terminal"),
+    ("editc.show", "editc.show_link", "editc.terminal"),
     ("editc.cli",),
     ("editc.__main__",),
 )
