@@ -1,7 +1,7 @@
 """Concepts erased by one build, and by two finished deltas that are linked: `python -m benchmarks.link`.
 
-Every row is measured on the problem of the joint manifest: its keys, its targets and the prompts that it keeps. `off` is
-|dW - dW_joint| / |dW_joint| over all sites.
+Every row is measured on the problem of the joint manifest: its keys, its targets and the prompts that it keeps. `off`
+is |dW - dW_joint| / |dW_joint| over all sites.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ PAIRS: tuple[tuple[Edits, Edits], ...] = (
     ((("circle", "square"),), (("ring", "triangle"),)),
     (
         (("circle", "heart"), ("star", "arrow"), ("tree", "triangle"), ("fish", "arrow"), ("house", "triangle")),
-        (("sword", "arrow"), ("bomb", "heart"), ("boat", "triangle"), ("cross", "square"), ("moon", "heart")),
+        (("sword", "person"), ("bomb", "triangle"), ("boat", "diamond"), ("cross", "ring"), ("moon", "diamond")),
     ),
 )
-"""Two concepts far from each other, two near to each other, five and five."""
+"""Two concepts far from each other, two near to each other, and the ten of `benchmarks.ten`, five and five."""
 COLUMNS = ("erase_residual", "preserve_drift", "unconditional_drift", "recoverable", "erased", "kept_loss")
 
 

@@ -25,7 +25,7 @@ def check(deltas: Sequence[Delta], sites: Mapping[tuple[str, str], Sequence[Touc
         for before, after in pairwise(touched):
             _check_base(name, deltas, touched[0], before, after, composed)
         if len(touched) > 1 and not {form for _, form, _ in touched} <= ADDED:
-            raise _order_needed(name, touched, composed)
+            raise _order_needed(name, touched)
 
 
 def _check_kind(deltas: Sequence[Delta]) -> None:
@@ -95,11 +95,11 @@ def _follows(before: SiteRecord, after: SiteRecord) -> bool:
     return dtype in before.result and before.result[dtype] == after.base.get(dtype)
 
 
-def _order_needed(name: str, touched: Sequence[Touched], composed: bool) -> EditcError:
+def _order_needed(name: str, touched: Sequence[Touched]) -> EditcError:
     forms = " and ".join(sorted({form for _, form, _ in touched}))
-    help_text = "apply them to the model one after the other, and make one delta of it with `editc diff`"
-    if not composed:
-        help_text = "say the order: --compose, and the deltas in the order in which they are to be applied"
+    help_text = (
+        "apply them to a copy of the model in the order you mean, and make one delta of it with `editc diff`"
+    )
     return fail("E654", f"'{name}' is edited in the forms {forms}, which do not commute", place=name, help=help_text)
 
 

@@ -1,4 +1,4 @@
-"""Linking: the same bytes in every order, the float64 sum to the bit, and no guess where an order or a base is missing."""
+"""Linking: the same bytes in every order, the float64 sum to the bit, no guess where an order or a base is missing."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ def test_forms_that_do_not_add_need_an_order(base: Model) -> None:
     odd = replace(other, factors={"text": replace(other.factors["text"], form=cast(Form, "xor"))})
     with refused("E654") as error:
         arranged([one, odd])
-    assert "--compose" in error.diagnostics[0].help
+    assert "editc diff" in error.diagnostics[0].help
     with refused("E654"):
         arranged([one, odd], composed=True)
     arranged([odd])
