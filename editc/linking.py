@@ -131,8 +131,8 @@ def _measured(
 def _erased(every: Sequence[Delta], but: Delta) -> list[str]:
     """The names that the other parts erase."""
     edits = [edit for part in every if part is not but for edit in part.edits if edit.get("kind") != "moderate"]
-    names = [str(name) for edit in edits for name in (edit.get("concept", ""), *edit.get("also", ()))]
-    return list(dict.fromkeys(name for name in names if name))
+    names = [name for edit in edits for name in (edit.get("concept"), *(edit.get("also") or ()))]
+    return list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
 
 
 def _unmeasured(linked: Delta, labels: Mapping[str, str]) -> tuple[Part, ...]:

@@ -7,7 +7,7 @@ byte. `composed` keeps the order given instead, and applies each shared edit to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -143,7 +143,7 @@ def _joined(those: Arranged, joint: Sequence[Place], weights: Mapping[str, Check
     if forms == {"shared"}:
         return _stored("shared", [_one(those, touches[0], None)], single=True)
     alone = len(touches[0]) == 1
-    found = [_one(those, one, None if alone else weight(one[0].record.site, weights)) for one in touches]
+    found = (_one(those, one, None if alone else weight(one[0].record.site, weights)) for one in touches)
     single = all(len(touch.factors.right) == 1 for touch in touches[0])
     return _stored("dense" if "dense" in forms else "low-rank", found, single)
 
@@ -153,11 +153,15 @@ def _one(those: Arranged, touches: Sequence[Touch], W: Array | None) -> Term:
     return terms.summed(terms.composed(every, W) if those.composed else every, W)
 
 
-def _stored(form: Form, found: Sequence[Term], single: bool) -> Factors:
-    """Rounded to the float32 of a delta, which changes nothing where factors were only put side by side."""
-    left = tuple(one.left.astype(np.float32) for one in found)
-    rights = [one.right.astype(np.float32) for one in found if one.right is not None]
-    return Factors(form, (), left, tuple(rights[:1] if single else rights))
+def _stored(form: Form, found: Iterable[Term], single: bool) -> Factors:
+    """Rounded to the float32 of a delta, which changes nothing where factors were only put side by side. `single`: one
+    right for all."""
+    left, right = [], []
+    for one in found:
+        left.append(one.left.astype(np.float32))
+        if one.right is not None and not (single and right):
+            right.append(one.right.astype(np.float32))
+    return Factors(form, (), tuple(left), tuple(right))
 
 
 def _model_needed(those: Arranged) -> Exception:

@@ -97,9 +97,7 @@ def _follows(before: SiteRecord, after: SiteRecord) -> bool:
 
 def _order_needed(name: str, touched: Sequence[Touched]) -> EditcError:
     forms = " and ".join(sorted({form for _, form, _ in touched}))
-    help_text = (
-        "apply them to a copy of the model in the order you mean, and make one delta of it with `editc diff`"
-    )
+    help_text = "apply them to a copy of the model in the order you mean, and make one delta of it with `editc diff`"
     return fail("E654", f"'{name}' is edited in the forms {forms}, which do not commute", place=name, help=help_text)
 
 

@@ -49,9 +49,10 @@ def overlaps(those: Arranged, linked: Delta, model: Model) -> Iterator[Overlap]:
     """Each site that more than one delta edits, by component and name; one weight in memory at a time."""
     known: dict[Any, tuple[float, ...]] = {}
     made = {index: (f, k) for f in linked.factors.values() for k, index in enumerate(f.sites)}
+    weights = {part: model.component(part) for part in {part for part, _ in those.overlap}}
     numbers = {(record.site.component, record.site.name): index for index, record in enumerate(linked.sites)}
     for place, touches in those.overlap.items():
-        W = weight(touches[0].record.site, {place[0]: model.component(place[0])})
+        W = weight(touches[0].record.site, weights)
         factors, k = made[numbers[place]]
         rank = min(W.shape) if not factors.right else len(factors.right[k if len(factors.right) > 1 else 0])
         sizes, pairs = _measured(touches, W, known)

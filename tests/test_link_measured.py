@@ -23,7 +23,12 @@ from editc.recheck import gathered_solution, recorded_solution
 
 THINGS = ("circle", "star", "cat", "tree", "moon on grass", "red fish", "blue house", "boat")
 FEW = "preserve: {concepts: [cat], weight: 0.1}\n"
-TEXT = "editc: 1\nmodel: {model}\nedits:\n  - {{erase: {concept}, to: {to}}}\n{more}"
+TEXT = """editc: 1
+model: {model}
+edits:
+  - {{erase: {concept}, to: {to}}}
+contexts: ["a {{}}", "a photo of a {{}}", "this is a {{}}"]
+{more}"""
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,12 @@ def linked(folder: Path, those: Sequence[api.Built], name: str, **options: Any) 
     return api.link([one.files[0] for one in those], folder / f"{name}.safetensors", str(folder / "m"), **options)
 
 
+@pytest.fixture(scope="module")
+def added(folder: Path, pair: Any) -> Any:
+    """Both deltas of `pair`, added."""
+    return linked(folder, pair, "added")
+
+
 def values(claims: Sequence[Claim], but: tuple[str, ...] = ()) -> dict[tuple[str, str], float]:
     return {(one.name, one.subject): one.value for one in claims if one.name not in but}
 
@@ -60,8 +71,8 @@ def test_a_link_of_one_claims_what_the_delta_claims(folder: Path, pair: Any) -> 
     assert all(alone == claim.value for claim, alone in part.pairs())
 
 
-def test_parts_are_measured_on_the_weights_that_apply_writes(folder: Path, pair: Any) -> None:
-    found = linked(folder, pair, "weights")
+def test_parts_are_measured_on_the_weights_that_apply_writes(folder: Path, added: Any) -> None:
+    found = added
     assert found.measured and not found.failures and len(found.overlaps) == len(found.those.sites)
     api.apply([found.files[0]], str(folder / "m"), out=folder / "patched")
     patched = open_model(folder / "patched").component("unet")
@@ -80,10 +91,9 @@ def test_measuring_a_part_gathered_is_measuring_it_as_it_was(folder: Path, pair:
     assert all((Stored(plain, names)[name] == Stored(gathered, names)[name]).all() for name in names)
 
 
-def test_one_more_edit_moves_what_the_first_one_kept(folder: Path, pair: Any) -> None:
+def test_one_more_edit_moves_what_the_first_one_kept(added: Any) -> None:
     """Else the two figures side by side would say nothing."""
-    found = linked(folder, pair, "moved")
-    circle = next(part for part in found.parts if part.delta.edits[0]["concept"] == "circle")
+    circle = next(part for part in added.parts if part.delta.edits[0]["concept"] == "circle")
     now = {claim.name: (claim.value, alone) for claim, alone in circle.pairs()}
     assert all(alone is not None for _, alone in now.values())
     for name in ("preserve_drift", "unconditional_drift"):
@@ -93,8 +103,8 @@ def test_one_more_edit_moves_what_the_first_one_kept(folder: Path, pair: Any) ->
 
 
 @pytest.mark.parametrize("composed", [False, True])
-def test_verify_measures_each_part_again_and_finds_a_lie(folder: Path, pair: Any, composed: bool) -> None:
-    found = linked(folder, pair, f"again{composed}", composed=composed)
+def test_verify_measures_each_part_again_and_finds_a_lie(folder: Path, pair: Any, added: Any, composed: bool) -> None:
+    found = linked(folder, pair, "composed", composed=True) if composed else added
     again = api.verify(found.files[0], str(folder / "m"))
     assert again.tier == "exact" and not again.failures and len(again.parts) == 2
     assert "all claims hold" in show.verified(again).text
@@ -119,9 +129,8 @@ def test_a_broken_bound_is_named_and_nothing_is_written(folder: Path, pair: Any)
     assert "no delta was written" in show_link.linked(found).text
 
 
-def test_what_the_other_part_erases_is_not_kept_unless_it_is_asked_for(folder: Path, pair: Any) -> None:
-    found = linked(folder, pair, "kept")
-    circle = next(part for part in found.parts if part.delta.edits[0]["concept"] == "circle")
+def test_what_the_other_part_erases_is_not_kept_unless_asked_for(folder: Path, pair: Any, added: Any) -> None:
+    circle = next(part for part in added.parts if part.delta.edits[0]["concept"] == "circle")
     (system,) = circle.verified.solution.problem.systems.values()
     (own,) = pair[0].verified.solution.problem.systems.values()
     assert set(own.kept.origin) - set(system.kept.origin) == {"a star"} and circle.conflicts == ()
@@ -131,7 +140,7 @@ def test_what_the_other_part_erases_is_not_kept_unless_it_is_asked_for(folder: P
     assert circle.conflicts == ("star",) and "preserves `star`" in show_link.linked(conflict).text
 
 
-def test_the_command_line(folder: Path, pair: Any) -> None:
+def test_the_command_line(folder: Path, pair: Any, added: Any) -> None:
     def editc(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, "-m", "editc", *arguments], capture_output=True, text=True, cwd=folder)
 
@@ -143,10 +152,9 @@ def test_the_command_line(folder: Path, pair: Any) -> None:
     told = json.loads(done.stdout)
     assert told["measured"] and told["inputs"] == sorted(told["inputs"]) and len(told["overlap"]) == told["sites"]
     assert {len(part["claims"]) for part in told["parts"]} == {9}
-    again = linked(folder, pair, "cli2")
-    assert (folder / "cli.safetensors").read_bytes() == (folder / "cli2.safetensors").read_bytes()
-    text = show_link.linked(again).text
-    assert " alone " in text and "cosines of the principal angles" in text and "cli2.lock.json" in text
-    assert [part.delta_id for part in parts(again.delta)] == told["inputs"]
+    assert (folder / "cli.safetensors").read_bytes() == added.files[0].read_bytes()
+    text = show_link.linked(added).text
+    assert " alone " in text and "cosines of the principal angles" in text and "added.lock.json" in text
+    assert [part.delta_id for part in parts(added.delta)] == told["inputs"]
     shown = editc("inspect", "cli.safetensors")
     assert shown.returncode == 0 and "linked" in shown.stdout
