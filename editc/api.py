@@ -18,12 +18,12 @@ from editc.family import Family
 from editc.formats import apply as applying
 from editc.formats import inspect as inspecting
 from editc.formats.checkpoint import Model, open_model
+from editc.formats.link_parts import is_linked, parts
 from editc.formats.safetensors_delta import read_delta, write_delta
 from editc.formats.status import Status
 from editc.formats.status import status as find_status
 from editc.ir import Delta, Plan, Verified
 from editc.manifests.decode import read
-from editc.parts import is_linked, parts
 from editc.ports import Context, Progress
 from editc.proposal import Proposal
 from editc.request import Manifest

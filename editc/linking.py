@@ -13,10 +13,10 @@ from editc.diagnostics import Diagnostic, fail
 from editc.formats import delta_json, files
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.link import Arranged, arranged, link
+from editc.formats.link_parts import parts
 from editc.formats.link_report import Overlap, overlaps
 from editc.formats.safetensors_delta import read_delta, write_delta
 from editc.ir import Claim, Delta, Verified
-from editc.parts import parts
 from editc.ports import Progress
 from editc.recheck import by_pictures, gathered_solution, recorded_manifest, recorded_plan
 

@@ -11,11 +11,11 @@ from editc.formats import folders
 from editc.formats.apply import Applied, Reverted
 from editc.formats.checkpoint import Checkpoint, Model, open_model
 from editc.formats.delta_json import COMPATIBILITY
+from editc.formats.link_parts import is_linked, parts
 from editc.formats.plan import ApplyPlan
 from editc.formats.safetensors_delta import is_delta, read_delta
 from editc.formats.status import Status
 from editc.ir import Delta, Factors
-from editc.parts import is_linked, parts
 
 
 def inspect(place: str) -> dict[str, Any]:

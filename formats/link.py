@@ -15,10 +15,10 @@ import numpy as np
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.link_check import check
+from editc.formats.link_parts import joined, parts
 from editc.ir import Array, Delta, Factors, Form, Site, SiteRecord
 from editc.numerics import dtypes, terms
 from editc.numerics.terms import Term
-from editc.parts import joined, parts
 from editc.records import site_record
 
 Place = tuple[str, str]

@@ -19,7 +19,7 @@ LEVELS = (
     ("editc.request", "editc.family"),
     ("editc.ir", "editc.diagnostics"),
     ("editc.ports", "editc.codes", "editc.registry"),
-    ("editc.families", "editc.records", "editc.parts", "editc.render"),
+    ("editc.families", "editc.records", "editc.render"),
     ("editc.manifests", "editc.encoders", "editc.dump", "editc.demo"),
     ("editc.painter", "editc.detectors", "editc.prober"),
     ("editc.passes", "editc.formats"),

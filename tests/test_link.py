@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
@@ -19,12 +21,12 @@ from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.inspect import describe_delta
 from editc.formats.link import Arranged, arranged, link
+from editc.formats.link_parts import parts
 from editc.formats.link_report import as_json, overlaps
 from editc.formats.safetensors_delta import from_bytes, to_bytes
 from editc.ir import Delta, Factors, Form, Site
 from editc.linking import link_files
 from editc.numerics import dtypes
-from editc.parts import parts
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
 NAMES = st.lists(st.sampled_from(KEYS), min_size=1, max_size=len(KEYS), unique=True)
@@ -348,3 +350,14 @@ def test_the_lock_lists_what_went_in(base: Model, tmp_path: Path) -> None:
         (tmp_path / "d.safetensors").write_bytes(to_bytes(delta_for(base, seed=8)))
         link_files([files[0], tmp_path / "d.safetensors"], tmp_path / "e.safetensors", None, False, "editc 0")
     assert not (tmp_path / "e.safetensors").exists() and not (tmp_path / "e.lock.json").exists()
+
+
+def test_linking_what_does_not_meet_imports_no_torch(base: Model, tmp_path: Path) -> None:
+    for name, key in (("a", KEYS[0]), ("b", KEYS[1])):
+        (tmp_path / f"{name}.safetensors").write_bytes(to_bytes(delta_for(base, names=[key])))
+    command = ["link", "a.safetensors", "b.safetensors", "-o", "c.safetensors"]
+    script = f"import sys; from editc import terminal, cli; code = terminal.guarded(cli.cli, {command}); "
+    script += "sys.exit(code or any(name in sys.modules for name in ('torch', 'transformers', 'diffusers', 'scipy')))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "not measured" in done.stdout and (tmp_path / "c.lock.json").is_file()

@@ -15,9 +15,9 @@ import tiny
 
 from editc import api, show, show_link
 from editc.formats.checkpoint import open_model
+from editc.formats.link_parts import parts
 from editc.formats.safetensors_delta import read_delta, write_delta
 from editc.ir import Claim
-from editc.parts import parts
 from editc.passes.measure import Stored
 from editc.recheck import gathered_solution, recorded_solution
 
