@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Checkpoint, Model
@@ -156,7 +157,8 @@ def _one(those: Arranged, touches: Sequence[Touch], W: Array | None) -> Term:
 def _stored(form: Form, found: Iterable[Term], single: bool) -> Factors:
     """Rounded to the float32 of a delta, which changes nothing where factors were only put side by side. `single`: one
     right for all."""
-    left, right = [], []
+    left: list[NDArray[np.float32]] = []
+    right: list[NDArray[np.float32]] = []
     for one in found:
         left.append(one.left.astype(np.float32))
         if one.right is not None and not (single and right):
