@@ -12,17 +12,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc import session
+from editc import linking, session
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.family import Family
 from editc.formats import apply as applying
 from editc.formats import inspect as inspecting
-from editc.formats.checkpoint import open_model
+from editc.formats.checkpoint import Model, open_model
 from editc.formats.export import Export, outputs, refused
 from editc.formats.export import export as export_
 from editc.formats.exported import read_delta
 from editc.formats.exporting import DTYPES, Job
 from editc.formats.files import clear
+from editc.formats.link_parts import is_linked, parts
 from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import Status
 from editc.formats.status import status as find_status
@@ -270,13 +271,15 @@ class Again:
     """A delta measured anew. `tier` is how the model matched; `already`: the edit is in it, bit for bit as recorded.
 
     `verified` is None then, for the base that the claims compare with is not there. `failures`: bounds that are broken
-    and, where the weights are the delta's own base, claims that do not come out as recorded.
+    and, where the weights are the delta's own base, claims that do not come out as recorded. Of a linked delta each of
+    the `parts` is measured, and `verified` is None too.
     """
 
     delta: Delta
     tier: str
     verified: Verified | None
     failures: tuple[Diagnostic, ...]
+    parts: tuple[linking.Part, ...] = ()
 
 
 def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progress | None = None) -> Again:
@@ -289,12 +292,44 @@ def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progr
     plan = applying.plan_apply([delta], opened, allow_finetune)
     if plan.status == "already":
         return Again(delta, "already", None, ())
+    if is_linked(delta):
+        return _verified_parts(delta, path, opened, plan.tier, progress)
     manifest = recorded_manifest(delta, path)
     ctx = session.build_context(manifest, opened, progress)
     problem = Derive(session.corpus_of(opened))(recorded_plan(delta, manifest, model), ctx)
     verified = Verify()(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()
     return Again(delta, plan.tier, verified, (*failures(verified), *differing))
+
+
+def _verified_parts(delta: Delta, path: Path, model: Model, tier: str, progress: Progress | None) -> Again:
+    from editc.passes.verify import failures
+    from editc.recheck import disagreements
+
+    labels = {part.delta_id: f"{path} part {number}" for number, part in enumerate(parts(delta))}
+    measured = linking.measure(delta, labels, model, progress)
+    found: list[Diagnostic] = []
+    for part in measured:
+        if part.verified is not None:
+            found += failures(part.verified)
+            found += disagreements(part.delta, part.verified) if tier == "exact" else ()
+    return Again(delta, tier, None, tuple(found), measured)
+
+
+def link(
+    deltas: Sequence[Path],
+    out: Path,
+    model: str | None = None,
+    composed: bool = False,
+    progress: Progress | None = None,
+) -> linking.Linked:
+    """Several deltas for one base as one delta in `out`, with a lock file beside it; nothing is written where a bound
+    of one of them no longer holds.
+
+    `model`, the base, is needed where they edit the same tensors; with it everything that they claim is measured again.
+    `composed`: each is applied to what those before it left, in the order given; otherwise they are added.
+    """
+    return linking.link_files(deltas, out, model, composed, tool(), progress)
 
 
 def inspect(place: str) -> Mapping[str, Any]:

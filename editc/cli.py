@@ -172,6 +172,20 @@ def export(
 
 
 @cli.command()
+@click.argument("delta", nargs=-1, required=True, type=PATH)
+@click.option("-o", "--out", required=True, type=PATH, help="Write the linked delta here, and a lock file beside it.")
+@click.option("--model", metavar="MODEL", help="The base of the deltas: needed where they edit the same tensors.")
+@click.option("--compose", is_flag=True, help="Apply each to what those before it left, in the order given.")
+@as_json
+def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, json_: bool) -> int:
+    """Several deltas for one base into one; what they do to each other is measured."""
+    from editc import api, show_link
+
+    found = api.link(delta, out, model, compose, terminal.progress)
+    return terminal.answer(show_link.linked(found), found.failures, json_)
+
+
+@cli.command()
 @click.argument("path")
 @as_json
 def inspect(path: str, json_: bool) -> int:

@@ -217,6 +217,21 @@ class Edit:
     right: tuple[Array, ...]
     stats: Stats
 
+    def at(self, index: int) -> tuple[Edit, int]:
+        """The edit of this group's site `index`, and the site's index in it."""
+        return self, index
+
+
+@dataclass(frozen=True)
+class Gathered(Edit):
+    """A group whose sites belong to several edits, as in a linked delta: of each site, the edit and its index there."""
+
+    places: tuple[tuple[Edit, int], ...]
+
+    def at(self, index: int) -> tuple[Edit, int]:
+        """See `Edit.at`."""
+        return self.places[index]
+
 
 @dataclass(frozen=True)
 class Round:

@@ -47,7 +47,7 @@ def built(made: Built | None) -> Shown:
     if made is None:
         return Shown("")
     claims = made.verified.report.claims
-    lines = [*_claim_lines(claims), ""]
+    lines = [*claim_lines(claims), ""]
     lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.files]
     if made.delta is None:
         lines.append("no delta was written: a constraint is not met")
@@ -55,7 +55,7 @@ def built(made: Built | None) -> Shown:
     data = {
         "delta": str(made.files[0]) if made.delta else None,
         "delta_id": made.delta.delta_id if made.delta else None,
-        "claims": [_claim(claim) for claim in claims],
+        "claims": [claim_record(claim) for claim in claims],
         "files": [str(path) for path in made.files],
         "exports": [_export(one) for one in made.exports],
     }
@@ -100,13 +100,17 @@ def suggested(found: Proposal) -> Shown:
 def verified(again: Again) -> Shown:
     """Every claim measured again."""
     head = f"delta {again.delta.delta_id[:12]}: model matches as {again.tier}"
+    if again.parts:
+        from editc.show_link import parts_verified
+
+        return parts_verified(again, head)
     if again.verified is None:
         return Shown(f"{head}: the edit is in it, every tensor bit for bit as recorded", {"tier": "already"}, "already")
     claims = again.verified.report.claims
     verdict = "" if again.failures else "\nall claims hold"
     return Shown(
-        "\n".join([head, *_claim_lines(claims)]) + verdict,
-        {"tier": again.tier, "claims": [_claim(claim) for claim in claims]},
+        "\n".join([head, *claim_lines(claims)]) + verdict,
+        {"tier": again.tier, "claims": [claim_record(claim) for claim in claims]},
     )
 
 
@@ -190,7 +194,8 @@ def dumper(names: Sequence[str]) -> Callable[[str, Any], bool] | None:
     return after
 
 
-def _claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
+def claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
+    """One line a claim: name, value, bound and whether it is met, what it is of."""
     width = max((len(claim.name) for claim in claims), default=0)
     for claim in claims:
         bound = "" if claim.bound is None else f"  at most {claim.bound:g}  {'met' if claim.holds else 'NOT MET'}"
@@ -198,7 +203,8 @@ def _claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
         yield f"  {claim.name:<{width}}  {claim.value:>10.4g}{bound}{subject}"
 
 
-def _claim(claim: Claim) -> Mapping[str, Any]:
+def claim_record(claim: Claim) -> Mapping[str, Any]:
+    """A claim as JSON values."""
     every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
     return {name: value for name, value in every.items() if value not in (None, "")} | {"holds": claim.holds}
 

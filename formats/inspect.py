@@ -12,6 +12,7 @@ from editc.formats.apply import Applied, Reverted
 from editc.formats.checkpoint import Checkpoint, Model, open_model
 from editc.formats.delta_json import COMPATIBILITY
 from editc.formats.exported import is_delta, kind_of, read_delta
+from editc.formats.link_parts import is_linked, parts
 from editc.formats.plan import ApplyPlan
 from editc.formats.status import Status
 from editc.ir import Delta, Factors
@@ -43,6 +44,7 @@ def describe_delta(delta: Delta) -> dict[str, Any]:
         "encoder": delta.encoder,
         "manifest": delta.manifest,
         "manifest_digest": delta.manifest_digest,
+        **({"linked": [part.delta_id for part in parts(delta)]} if is_linked(delta) else {}),
         "edits": [dict(edit) for edit in delta.edits],
         "claims": [dict(claim) for claim in delta.claims],
         "groups": {name: _describe_factors(factors) for name, factors in delta.factors.items()},

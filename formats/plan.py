@@ -139,7 +139,8 @@ def _check_disjoint(deltas: Sequence[Delta]) -> None:
         raise fail(
             "E624",
             f"{len(shared)} tensors are edited by more than one of these deltas, the first is '{shared[0]}'",
-            help="build their manifests together into one delta: that is exact, and adding two finished edits is not",
+            help="build their manifests together into one delta, which is exact; or add these with `editc link`, which "
+            "measures what they do to each other",
             notes=shared[:_SHOWN],
         )
 

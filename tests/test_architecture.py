@@ -27,8 +27,9 @@ LEVELS = (
     ("editc.report_page",),
     ("editc.cache", "editc.encoder_source"),
     ("editc.session", "editc.pipeline", "editc.recheck", "editc.report", "editc.proposal"),
+    ("editc.linking",),
     ("editc.api",),
-    ("editc.show", "editc.terminal"),
+    ("editc.show", "editc.show_link", "editc.terminal"),
     ("editc.cli",),
     ("editc.__main__",),
 )
