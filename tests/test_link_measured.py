@@ -18,6 +18,7 @@ from editc.formats.checkpoint import open_model
 from editc.formats.link_parts import parts
 from editc.formats.safetensors_delta import read_delta, write_delta
 from editc.ir import Claim
+from editc.passes.emit import recorded
 from editc.passes.measure import Stored
 from editc.recheck import gathered_solution, recorded_solution
 
@@ -62,13 +63,13 @@ def added(folder: Path, pair: Any) -> Any:
 
 
 def values(claims: Sequence[Claim], but: tuple[str, ...] = ()) -> dict[tuple[str, str], float]:
-    return {(one.name, one.subject): one.value for one in claims if one.name not in but}
+    return {(one.name, one.subject): recorded(one) for one in claims if one.name not in but}
 
 
 def test_a_link_of_one_claims_what_the_delta_claims(folder: Path, pair: Any) -> None:
     (part,) = linked(folder, pair[:1], "one").parts
     assert values(part.verified.report.claims) == values(pair[0].verified.report.claims)
-    assert all(alone == claim.value for claim, alone in part.pairs())
+    assert all(alone == recorded(claim) for claim, alone in part.pairs())
 
 
 def test_parts_are_measured_on_the_weights_that_apply_writes(folder: Path, added: Any) -> None:
