@@ -196,10 +196,14 @@ def apply(
     out: Path | None = None,
     in_place: bool = False,
     allow_finetune: bool = False,
+    link: bool = False,
 ) -> tuple[applying.ApplyPlan, applying.Applied]:
-    """Write the edited model to `out`, or over itself with an undo journal. Nothing is ever half-written."""
+    """Write the edited model to `out`, or over itself with an undo journal. Nothing is ever half-written.
+
+    `link`: large files of the copy that do not change are hard links to the model's.
+    """
     plan = plan_apply(deltas, model, allow_finetune)
-    return plan, applying.apply(plan, out, in_place)
+    return plan, applying.apply(plan, out, in_place, link)
 
 
 def revert(model: str) -> applying.Reverted:
