@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from editc import session
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.family import Family
 from editc.formats import apply as applying
@@ -22,10 +20,11 @@ from editc.formats.safetensors_delta import read_delta, write_delta
 from editc.formats.status import Status
 from editc.formats.status import status as find_status
 from editc.ir import Delta, Plan, Verified
-from editc.manifests.decode import read
-from editc.ports import Context, Progress
-from editc.proposal import Proposal
 from editc.request import Manifest
+
+if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
+    from editc.ports import Context, Progress
+    from editc.proposal import Proposal
 
 DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
 
@@ -52,11 +51,15 @@ class Built:
 
 def tool() -> str:
     """This program and its version, as deltas name it."""
+    from importlib.metadata import version
+
     return f"editc {version('editc')}"
 
 
 def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
+    from editc import session
+    from editc.manifests.decode import read
     from editc.passes.locate import Locate
 
     manifest, found = read(path, overrides)
@@ -81,7 +84,8 @@ def build(
     `after(pass, value)` sees what each pass made and stops the build by returning False (then None is returned and
     nothing is written). Raises EditcError.
     """
-    from editc import pipeline
+    from editc import pipeline, session
+    from editc.manifests.decode import read
     from editc.passes.verify import failures, warnings
 
     manifest, found = read(path, overrides)
@@ -124,7 +128,9 @@ def _opened(
     path: Path, write: Path | None, progress: Progress | None
 ) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
     """What suggest works on; E171 before any work when the place to write to is taken."""
+    from editc import session
     from editc.manifests.amend import free
+    from editc.manifests.decode import read
     from editc.passes.locate import Locate
 
     if write is not None:
@@ -232,6 +238,7 @@ class Again:
 
 def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progress | None = None) -> Again:
     """Derive the delta's own problem on `model` again and measure every claim with the delta's factors."""
+    from editc import session
     from editc.passes.derive import Derive
     from editc.passes.verify import Verify, failures
     from editc.recheck import disagreements, recorded_manifest, recorded_plan, recorded_solution
