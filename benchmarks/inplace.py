@@ -34,7 +34,7 @@ RANK = 8
 STEM = "diffusion_pytorch_model"
 WATCHED = (
     "import os, sys\n"
-    "if os.environ.get('EDITC_NO_SYNC'):\n    os.fsync = lambda handle: None\n"
+    "if os.environ.get('EDITC_NO_SYNC'):\n    os.fsync = os.posix_fadvise = lambda *given: None\n"
     "from editc.cli import cli\nfrom editc.terminal import guarded\n"
     "code = guarded(cli, sys.argv[1:])\n"
     "lines = open('/proc/self/status').read() + open('/proc/self/io').read()\n"

@@ -18,7 +18,7 @@ from editc.formats.checkpoint import Model
 from editc.formats.journal_record import Entry, Range
 from editc.formats.plan import ApplyPlan, Target, plan_apply
 from editc.formats.ranges import digest
-from editc.formats.rewrite import Held, Rewriting
+from editc.formats.rewrite import Held, rewrite
 
 __all__ = ["Applied", "ApplyPlan", "Reverted", "Target", "apply", "plan_apply", "revert"]
 
@@ -113,14 +113,13 @@ def _holes(plan: ApplyPlan) -> Mapping[Path, Sequence[tuple[int, int]]]:
 def _write_copy(plan: ApplyPlan, copy: Path, name: str) -> Sequence[Range]:
     """Writes the edited tensors to their places, and returns what is where; `name` is the file's own when the model is
     one file."""
-    ranges = []
-    for target in _pending(plan):
+    ranges, pending = [], _pending(plan)
+    for piece in rewrite(pending):
+        target = pending[piece.index]
         file = copy if name else copy / target.tensor.file.relative_to(plan.model.path)
-        offset, run = target.tensor.offset, Rewriting(target)
-        for _, new in run:
-            files.write_at(file, offset, new)
-            offset += len(new)
-        ranges.append(_range(target, run.result, name or file.relative_to(copy).as_posix(), 0))
+        files.write_at(file, target.tensor.offset + piece.start, piece.new)
+        if piece.result:
+            ranges.append(_range(target, piece.result, name or file.relative_to(copy).as_posix(), 0))
     _check_moved(plan, ranges)
     return ranges
 
@@ -133,7 +132,7 @@ def _apply_in_place(plan: ApplyPlan) -> Applied:
         _roll_back(history)
         if plan.status == "already":
             return Applied("already", plan.model.path, {}, 0)
-        held = Held()
+        held = Held(_pending(plan))
         try:
             entry = journal.begin(history, _summaries(plan), _steps(plan, history, held))
         except (OSError, EditcError):
@@ -154,20 +153,22 @@ def _steps(plan: ApplyPlan, history: journal.History, held: Held) -> Iterator[by
     """The present bytes of each range, and then the range. Every result is computed and checked here, so that whatever
     can be wrong with one is found before the first is written."""
     ranges: list[Range] = []
-    for index, target in enumerate(_pending(plan)):
-        result = yield from held.old_bytes(index, target)
-        name = target.tensor.file.relative_to(history.root).as_posix()
-        ranges.append(_range(target, result, name, sum(part.nbytes for part in ranges)))
-        yield ranges[-1]
+    pending = _pending(plan)
+    for piece in rewrite(pending):
+        held.keep(piece)
+        yield piece.old
+        if piece.result:
+            target = pending[piece.index]
+            name = target.tensor.file.relative_to(history.root).as_posix()
+            ranges.append(_range(target, piece.result, name, sum(part.nbytes for part in ranges)))
+            yield ranges[-1]
     _check_moved(plan, ranges)
 
 
 def _write_ranges(plan: ApplyPlan, entry: Entry, history: journal.History, held: Held) -> None:
-    for index, (target, part) in enumerate(zip(_pending(plan), entry.ranges, strict=True)):
-        offset = part.offset
-        for new in held.new_bytes(index, target):
-            files.write_at(history.root / part.file, offset, new)
-            offset += len(new)
+    for piece in held.again(_pending(plan)):
+        part = entry.ranges[piece.index]
+        files.write_at(history.root / part.file, part.offset + piece.start, piece.new)
     for file in entry.files:
         files.sync_file(history.root / file)
 

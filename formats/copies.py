@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,14 +35,16 @@ def copying(source: Path, target: Path, holes: Holes, link: bool = False) -> Ite
             _link(old, new)
     copied = [(old, new) for old, new in pairs if new not in linked]
     jobs = [(old, new, *gap) for old, new in copied for gap in _begun(old, new, holes.get(old, ()))]
-    with ThreadPoolExecutor(1, "copy") as copier, ThreadPoolExecutor(1, "sync") as syncer:
-        running = [copier.submit(_copy, job, syncer) for job in jobs]
+    with ThreadPoolExecutor(1, "copy") as copier:
+        running = [copier.submit(files.copy_range, *job) for job in jobs]
         try:
             yield linked
-            _finish(running, [new for _, new in copied])
+            for job in running:
+                job.result()
         finally:
             copier.shutdown(cancel_futures=True)
-            syncer.shutdown(cancel_futures=True)
+    for _, new in copied:
+        files.sync_file(new)
     for folder in folders:
         files.sync_folder(folder)
 
@@ -75,22 +77,6 @@ def _begun(old: Path, new: Path, holes: Sequence[tuple[int, int]]) -> Iterator[t
             yield start, step
             start += step
         start = max(start, offset + size)
-
-
-def _copy(job: tuple[Path, Path, int, int], syncer: ThreadPoolExecutor) -> Future[None] | None:
-    """One step; the disk begins with what large steps copied while the next ones are in memory."""
-    old, new, offset, size = job
-    files.copy_range(old, new, offset, size)
-    return syncer.submit(files.sync_file, new) if size == _JOB else None
-
-
-def _finish(running: Sequence[Future[Future[None] | None]], made: Sequence[Path]) -> None:
-    for job in running:
-        syncing = job.result()
-        if syncing is not None:
-            syncing.result()
-    for file in made:
-        files.sync_file(file)
 
 
 def _link(old: Path, new: Path) -> None:

@@ -18,6 +18,9 @@ from editc.diagnostics import fail
 _AT_ONCE = 64 << 20
 """Bytes that one call of the system copies."""
 
+_EARLY = 8 << 20
+"""Bytes after which the disk is told to begin with a new file."""
+
 _FICLONE = 0x40049409
 """The ioctl of Linux that makes a copy-on-write copy (btrfs, xfs, bcachefs): independent, but no bytes move."""
 
@@ -58,8 +61,12 @@ def replace_file(path: Path, data: bytes) -> None:
 def write_new(path: Path, chunks: Iterable[bytes]) -> None:
     """A new file with these bytes, on the disk when this returns. The chunks may be made while it is written."""
     with path.open("xb") as file:
+        start = end = 0
         for chunk in chunks:
-            file.write(chunk)
+            end += file.write(chunk)
+            if end - start >= _EARLY:
+                file.flush()
+                start = _begin_writing(file.fileno(), start, end)
         file.flush()
         os.fsync(file.fileno())
 
@@ -71,6 +78,7 @@ def write_at(path: Path, offset: int, data: bytes) -> None:
         view = memoryview(data)
         while view:
             view = view[file.write(view) :]
+        _begin_writing(file.fileno(), offset, offset + len(data))
 
 
 def sync_file(path: Path) -> None:
@@ -96,6 +104,7 @@ def copy_range(source: Path, target: Path, offset: int, size: int) -> None:
             count = _copy_some(old.fileno(), new.fileno(), offset, min(end - offset, _AT_ONCE))
             if not count:
                 raise OSError(errno.EIO, "the file became shorter while it was copied", str(source))
+            _begin_writing(new.fileno(), offset, offset + count)
             offset += count
 
 
@@ -174,6 +183,14 @@ def _lock(path: Path) -> Callable[[], None]:
     except OSError:  # a file system without locks
         pass
     return lambda: os.close(handle)
+
+
+def _begin_writing(handle: int, start: int, end: int) -> int:
+    """Lets the disk begin with bytes that will be waited for later; returns `end`. (On Linux, this advice starts the
+    writing of dirty pages and does not wait for it.)"""
+    with suppress(OSError, AttributeError):
+        os.posix_fadvise(handle, start, end - start, os.POSIX_FADV_DONTNEED)
+    return end
 
 
 def _copy_some(old: int, new: int, offset: int, size: int) -> int:

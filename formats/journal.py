@@ -72,6 +72,7 @@ def begin(history: History, deltas: Sequence[Mapping[str, Any]], steps: Iterable
     marks = {file: _mark(history.root / file) for file in sorted({part.file for part in ranges})}
     entry = Entry(history.folder / name, "in-place", tuple(deltas), marks, tuple(ranges), False)
     files.write_new(building / RECORD, [to_text(entry)])
+    files.sync_folder(building)
     files.rename(building, entry.folder)
     return entry
 

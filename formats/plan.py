@@ -18,7 +18,7 @@ from editc.formats import journal
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.journal_record import Entry
 from editc.formats.ldm_encoder import fingerprint_of
-from editc.formats.ranges import digest, pieces
+from editc.formats.ranges import digests, pieces
 from editc.ir import Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.records import matrix_shape, stored_shape
@@ -161,18 +161,17 @@ def _targets(
 ) -> Iterator[Target]:
     stored = journal.interrupted(history)
     known = _known_results(history, delta)
-    for factors in delta.factors.values():
-        for k, index in enumerate(factors.sites):
-            record = delta.sites[index]
-            site = record.site
-            tensor = opened[site.component].where(site.name)
-            place = _present(tensor, stored, history)
-            now = digest(*place)
-            found = match_hash(record, tensor.dtype, now, known.get((site.component, site.name), frozenset()))
-            state, result = found or (_match_cast(record, tensor.dtype, pieces(*place)), "")
-            if state == "refused" and allow_finetune:
-                state = "relative"
-            yield Target(record, factors, k, delta.delta_id, tensor, state, now, result)
+    listed = [
+        (factors, k, delta.sites[index]) for factors in delta.factors.values() for k, index in enumerate(factors.sites)
+    ]
+    tensors = [opened[record.site.component].where(record.site.name) for _, _, record in listed]
+    places = [_present(tensor, stored, history) for tensor in tensors]
+    for (factors, k, record), tensor, place, now in zip(listed, tensors, places, digests(places), strict=True):
+        found = match_hash(record, tensor.dtype, now, known.get((record.site.component, record.site.name), frozenset()))
+        state, result = found or (_match_cast(record, tensor.dtype, pieces(*place)), "")
+        if state == "refused" and allow_finetune:
+            state = "relative"
+        yield Target(record, factors, k, delta.delta_id, tensor, state, now, result)
 
 
 def _misfits(delta: Delta, opened: Mapping[str, Checkpoint]) -> Iterator[Diagnostic]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from editc.diagnostics import fail
 
+A = TypeVar("A")
+B = TypeVar("B")
+THREADS = min(4, os.cpu_count() or 1)
 PIECE = 4 << 20
 """Bytes that are read at once of a range that need not be in memory as a whole."""
 
@@ -40,3 +47,20 @@ def digest(file: Path, offset: int, size: int) -> str:
     for raw in pieces(file, offset, size):
         found.update(raw)
     return found.hexdigest()
+
+
+def digests(places: Sequence[tuple[Path, int, int]]) -> Iterator[str]:
+    """The sha256 of each range (file, offset, size), in order."""
+    return ahead(lambda place: digest(*place), places)
+
+
+def ahead(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    """`map` on a few threads, in order, no more than one item a thread ahead of the reader."""
+    waiting: deque[Future[B]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

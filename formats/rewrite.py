@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from editc.diagnostics import fail
 from editc.formats.plan import Target
-from editc.formats.ranges import PIECE, pieces
+from editc.formats.ranges import PIECE, ahead, pieces
 from editc.numerics import dtypes
 from editc.records import edited
 
@@ -15,59 +17,74 @@ HELD = 96 << 20
 """Bytes of results that are kept in memory until the journal is on the disk; what is beyond is computed again."""
 
 
-class Rewriting:
-    """A target's rows as (old, new) bytes in order; then `result`, the sha256 of all the new ones.
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of target number `index`, `start` bytes into the tensor.
 
-    Raises E626, E627 or E628 at the end of the rows. A transposed tensor comes as one piece.
+    `result`, in the last piece of a target, is the sha256 of all its new bytes, which have passed the checks.
     """
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self.result = ""
+    index: int
+    start: int
+    old: bytes
+    new: bytes
+    result: str = ""
 
-    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        target, tensor, site = self._target, self._target.tensor, self._target.record.site
-        row = tensor.nbytes // site.shape[0] or 1
-        step = tensor.nbytes if site.transposed else max(1, PIECE // row) * row
-        before, after, finite, done = hashlib.sha256(), hashlib.sha256(), True, 0
-        for old in pieces(tensor.file, tensor.offset, tensor.nbytes, step):
-            new = edited(old, tensor.dtype, site, target.factors, target.k, done // row)
-            finite = finite and dtypes.is_finite(new, tensor.dtype)
-            before.update(old)
-            after.update(new)
-            done += len(old)
-            yield old, new
+
+def rewrite(targets: Sequence[Target]) -> Iterator[Piece]:
+    """The rows of all targets in order, a few pieces being computed ahead on other threads (no bit depends on that).
+
+    Raises E626, E627 or E628 in place of a target's last piece. A transposed tensor comes as one piece.
+    """
+    before, after, finite = hashlib.sha256(), hashlib.sha256(), True
+    for piece in ahead(lambda part: _computed(targets, *part), _read(targets)):
+        target = targets[piece.index]
+        before.update(piece.old)
+        after.update(piece.new)
+        finite = finite and dtypes.is_finite(piece.new, target.tensor.dtype)
+        if piece.start + len(piece.old) < target.tensor.nbytes:
+            yield piece
+            continue
         _check(target, before.hexdigest(), after.hexdigest(), finite)
-        self.result = after.hexdigest()
+        yield replace(piece, result=after.hexdigest())
+        before, after, finite = hashlib.sha256(), hashlib.sha256(), True
 
 
 class Held:
-    """Results from the pass that checks them all, for the pass that writes them, as far as they fit into memory."""
+    """The results of the pass that checks them all, for the pass that writes them, as far as they fit into memory."""
 
-    def __init__(self) -> None:
-        self._kept: dict[int, list[bytes]] = {}
-        self._left = HELD
+    def __init__(self, targets: Sequence[Target]) -> None:
+        sizes = accumulate(target.tensor.nbytes for target in targets)
+        self.count = sum(size <= HELD for size in sizes)
+        self._kept: list[Piece] = []
 
-    def old_bytes(self, index: int, target: Target) -> Generator[bytes, None, str]:
-        """The old bytes of target number `index`, its new ones being computed and kept; returns their sha256."""
-        kept: list[bytes] = []
-        room = target.tensor.nbytes <= self._left
-        run = Rewriting(target)
-        for old, new in run:
-            if room:
-                kept.append(new)
-            yield old
-        if room:
-            self._kept[index] = kept
-            self._left -= target.tensor.nbytes
-        return run.result
+    def keep(self, piece: Piece) -> None:
+        """Keeps the new bytes of one of the first `count` targets, and nothing of the others."""
+        if piece.index < self.count:
+            self._kept.append(replace(piece, old=b""))
 
-    def new_bytes(self, index: int, target: Target) -> Iterator[bytes]:
-        """The new bytes of that target: those that were kept, else computed and checked again."""
-        if index in self._kept:
-            yield from self._kept.pop(index)
-        else:
-            yield from (new for _, new in Rewriting(target))
+    def again(self, targets: Sequence[Target]) -> Iterator[Piece]:
+        """The pieces of all targets once more: those that were kept, then the others, computed and checked again."""
+        yield from self._kept
+        self._kept.clear()
+        rest = rewrite(targets[self.count :])
+        yield from (replace(piece, index=piece.index + self.count) for piece in rest)
+
+
+def _read(targets: Sequence[Target]) -> Iterator[tuple[int, int, bytes]]:
+    for index, target in enumerate(targets):
+        tensor, start = target.tensor, 0
+        row = tensor.nbytes // target.record.site.shape[0]
+        step = tensor.nbytes if target.record.site.transposed else max(1, PIECE // row) * row
+        for old in pieces(tensor.file, tensor.offset, tensor.nbytes, step):
+            yield index, start, old
+            start += len(old)
+
+
+def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> Piece:
+    target = targets[index]
+    site, row = target.record.site, target.tensor.nbytes // target.record.site.shape[0]
+    return Piece(index, start, old, edited(old, target.tensor.dtype, site, target.factors, target.k, start // row))
 
 
 def _check(target: Target, base: str, result: str, finite: bool) -> None:
