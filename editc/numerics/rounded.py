@@ -27,6 +27,8 @@ Flags: TypeAlias = NDArray[np.bool_]
 _BLOCK = 1 << 15
 """Elements at a time: a handful of such blocks (256 kB each) stay in the second-level cache."""
 _U = 2.0**-53
+_CUT = {"F32": (0, 1.0, 0), "F16": (13, 2.0**-112, 0x7C00), "BF16": (16, 1.0, 0x7F80)}
+"""How many bits of a float32 pattern are cut off, after what scaling, and from which pattern on it is infinite."""
 
 
 def edited_rows(raw: bytes, dtype: str, width: int, form: str, left: Real, right: Real | None) -> bytes:
@@ -64,9 +66,31 @@ def _tested(W: Array, dtype: str, form: str, left: Array, right: Array, bound: A
             size += np.sqrt(np.einsum("ij,ij->i", W, W))
         value = W + (W @ left if form == "shared" else left) @ right
         error = np.multiply(size[:, None], bound)
-        low = dtypes.patterns(value - error, dtype)
-        high = dtypes.patterns(np.add(value, error, out=value), dtype)
-    return low, (low != high).any(axis=1) | ~(np.isfinite(size) & (size > 0))
+        found, certain = _agreed(value - error, np.add(value, error, out=value), dtype)
+    return found, ~(certain & np.isfinite(size) & (size > 0))
+
+
+def _agreed(low: Array, high: Array, dtype: str) -> tuple[Bits, Flags]:
+    """The numbers of `dtype` that `low` and `high` round to, and in which rows all of them agree.
+
+    Seen as float32 patterns, F16 (once scaled so that its exponents are those of float32) and BF16 are what is left
+    when the last bits are cut, and a tie is a float32 number. Where no tie lies between the two ends, ends included,
+    everything between them rounds to one side, and going through float32 makes no difference. Few elements fail that;
+    for these both ends are rounded directly.
+    """
+    cut, scale, infinite = _CUT[dtype]
+    a, b = ((end * scale).astype(np.float32).view(np.uint32) for end in (low, high))
+    if not cut:
+        return a, (a == b).all(axis=1)
+    a, b, one = a + np.uint32(1 << cut - 1), b + np.uint32(1 << cut - 1), np.uint32(1)
+    size = (a & np.uint32(0x7FFFFFFF)) >> np.uint32(cut)
+    found = (size | ((a >> np.uint32(16)) & np.uint32(0x8000))).astype(np.uint16)
+    apart = np.flatnonzero(((((a ^ (b - one)) | ((a - one) ^ b)) >> np.uint32(cut)) != 0) | (size >= infinite))
+    first, other = (dtypes.patterns(end.ravel()[apart], dtype) for end in (low, high))
+    found.ravel()[apart] = first
+    certain = np.ones(len(low), bool)
+    certain[apart[first != other] // low.shape[1]] = False
+    return found, certain
 
 
 def _bound(form: str, left: Array, right: Array) -> Array:
