@@ -27,8 +27,8 @@ __all__ = ["Applied", "ApplyPlan", "Reverted", "Target", "apply", "plan_apply", 
 class Applied:
     """What an apply did: `already` when there was nothing to do, and then nothing was written, not even `out`.
 
-    `results` maps (component, tensor) to the sha256 of what was written; `linked` are the files of `path` that are the
-    model's own under a second name.
+    `results` maps (component, tensor) to the sha256 of what was written; `linked` are the files inside
+    `path` that are the model's own under a second name.
     """
 
     status: Literal["done", "already"]
@@ -99,7 +99,7 @@ def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> Applied:
         files.rename(copy, out)
         if single:
             files.rename(state, outputs.state_of(out))
-    return Applied("done", out, _results(ranges), plan.bytes_to_write, tuple(linked))
+    return Applied("done", out, _results(ranges), plan.bytes_to_write, tuple(path.relative_to(copy) for path in linked))
 
 
 def _holes(plan: ApplyPlan) -> Mapping[Path, Sequence[tuple[int, int]]]:
