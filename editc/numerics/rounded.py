@@ -58,15 +58,16 @@ def edited_rows(raw: bytes, dtype: str, width: int, form: str, left: Real, right
 
 
 def _tested(W: Array, dtype: str, form: str, left: Array, right: Array, bound: Array) -> tuple[Bits, Flags]:
-    """The rounded rows, and which of them are not certain."""
+    """The rounded rows, and which of them are not certain. Overwrites W: memory that is used again is quick."""
     source = W if form == "shared" else left
     with np.errstate(all="ignore"):
         size = np.sqrt(np.einsum("ij,ij->i", source, source))
         if form == "low-rank":
             size += np.sqrt(np.einsum("ij,ij->i", W, W))
-        value = W + (W @ left if form == "shared" else left) @ right
+        value = np.matmul(W @ left if form == "shared" else left, right)
+        value += W
         error = np.multiply(size[:, None], bound)
-        found, certain = _agreed(value - error, np.add(value, error, out=value), dtype)
+        found, certain = _agreed(np.subtract(value, error, out=W), np.add(value, error, out=value), dtype)
     return found, ~(certain & np.isfinite(size) & (size > 0))
 
 
@@ -76,20 +77,25 @@ def _agreed(low: Array, high: Array, dtype: str) -> tuple[Bits, Flags]:
     Seen as float32 patterns, F16 (once scaled so that its exponents are those of float32) and BF16 are what is left
     when the last bits are cut, and a tie is a float32 number. Where no tie lies between the two ends, ends included,
     everything between them rounds to one side, and going through float32 makes no difference. Few elements fail that;
-    for these both ends are rounded directly.
+    for these both ends are rounded directly. Both arrays are overwritten.
     """
     cut, scale, infinite = _CUT[dtype]
-    a, b = ((end * scale).astype(np.float32).view(np.uint32) for end in (low, high))
+    a, b = (np.multiply(end, scale, out=end).astype(np.float32).view(np.uint32) for end in (low, high))
     if not cut:
         return a, (a == b).all(axis=1)
-    a, b, one = a + np.uint32(1 << cut - 1), b + np.uint32(1 << cut - 1), np.uint32(1)
+    a += np.uint32(1 << cut - 1)
+    b += np.uint32(1 << cut - 1)
     size = (a & np.uint32(0x7FFFFFFF)) >> np.uint32(cut)
     found = (size | ((a >> np.uint32(16)) & np.uint32(0x8000))).astype(np.uint16)
-    apart = np.flatnonzero(((((a ^ (b - one)) | ((a - one) ^ b)) >> np.uint32(cut)) != 0) | (size >= infinite))
-    first, other = (dtypes.patterns(end.ravel()[apart], dtype) for end in (low, high))
-    found.ravel()[apart] = first
+    apart = a ^ (b - np.uint32(1))
+    a -= np.uint32(1)
+    b ^= a
+    apart |= b
+    doubtful = np.flatnonzero((apart >= np.uint32(1 << cut)) | (size >= infinite))
+    first, other = (dtypes.patterns(end.ravel()[doubtful] / scale, dtype) for end in (low, high))
+    found.ravel()[doubtful] = first
     certain = np.ones(len(low), bool)
-    certain[apart[first != other] // low.shape[1]] = False
+    certain[doubtful[first != other] // low.shape[1]] = False
     return found, certain
 
 
