@@ -64,10 +64,10 @@ def test_no_bit_depends_on_the_order_of_the_sums(dtype: str, monkeypatch: pytest
     wanted, rng, real = slow(raw, dtype, 300, "shared", left, right), np.random.default_rng(2), rounded._agreed
     for size, same in ((1.0, True), (3e8, False)):
 
-        def moved(low, high, dtype, size=size):  # type: ignore[no-untyped-def]
+        def moved(low, high, *rest, size=size):  # type: ignore[no-untyped-def]
             error = (high - low) / 2
             shift = size * error * rng.uniform(-0.9, 0.9, low.shape)
-            return real((low + high) / 2 + shift - error, (low + high) / 2 + shift + error, dtype)
+            return real((low + high) / 2 + shift - error, (low + high) / 2 + shift + error, *rest)
 
         monkeypatch.setattr(rounded, "_agreed", moved)
         assert (rounded.edited_rows(raw, dtype, 300, "shared", left, right) == wanted) == same

@@ -40,12 +40,15 @@ def nbytes(dtype: str, shape: tuple[int, ...]) -> int | None:
 
 def decode(raw: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> Array:
     """The tensor in float64, exact. `dtype` is one of EDITABLE."""
-    if dtype == "BF16":
-        narrow = (np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
-    else:
-        narrow = np.frombuffer(raw, _NUMPY[dtype])
     with np.errstate(invalid="ignore"):  # a signalling NaN is no reason to speak up here
-        return narrow.astype(np.float64).reshape(shape)
+        return narrow(raw, dtype).astype(np.float64).reshape(shape)
+
+
+def narrow(raw: bytes | memoryview, dtype: str) -> NDArray[np.floating]:
+    """The stored numbers in the narrowest floats that numpy has for them."""
+    if dtype == "BF16":
+        return (np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return np.frombuffer(raw, _NUMPY[dtype])
 
 
 def encode(values: Array, dtype: str) -> bytes:

@@ -11,6 +11,7 @@ not are computed in the fixed order. So no bit depends on the BLAS; only the tim
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -42,12 +43,12 @@ def edited_rows(raw: bytes, dtype: str, width: int, form: str, left: Real, right
     unsure = np.zeros(rows, bool)
     wide_left, wide_right = left.astype(np.float64), right.astype(np.float64)
     bound = _bound(form, wide_left, wide_right)
-    view = memoryview(raw)
+    view, space = memoryview(raw), _Space.for_rows(min(rows, step), width)
     for start in range(0, rows, step):
         part = slice(start, min(rows, start + step))
-        W = dtypes.decode(view[item * width * part.start : item * width * part.stop], dtype, (-1, width))
+        stored = dtypes.narrow(view[item * width * part.start : item * width * part.stop], dtype).reshape(-1, width)
         rows_left = wide_left if form == "shared" else wide_left[part]
-        out[part], unsure[part] = _tested(W, dtype, form, rows_left, wide_right, bound)
+        unsure[part] = _tested(stored, dtype, form, rows_left, wide_right, bound, space.first(len(stored)), out[part])
     again = np.flatnonzero(unsure)
     if len(again):
         stored = np.frombuffer(raw, out.dtype).reshape(rows, width)[again].tobytes()
@@ -57,46 +58,69 @@ def edited_rows(raw: bytes, dtype: str, width: int, form: str, left: Real, right
     return out.tobytes()
 
 
-def _tested(W: Array, dtype: str, form: str, left: Array, right: Array, bound: Array) -> tuple[Bits, Flags]:
-    """The rounded rows, and which of them are not certain. Overwrites W: memory that is used again is quick."""
-    source = W if form == "shared" else left
+@dataclass(frozen=True)
+class _Space:
+    """Memory for one block, used for all of them: fresh pages cost more than what is computed in them."""
+
+    reals: Array
+    bits: NDArray[np.uint32]
+
+    @classmethod
+    def for_rows(cls, rows: int, width: int) -> _Space:
+        return cls(np.empty((3, rows, width)), np.empty((4, rows, width), np.uint32))
+
+    def first(self, rows: int) -> _Space:
+        return _Space(self.reals[:, :rows], self.bits[:, :rows])
+
+
+def _tested(
+    stored: Real, dtype: str, form: str, left: Array, right: Array, bound: Array, space: _Space, out: Bits
+) -> Flags:
+    """Puts the rounded rows into `out` and says which of them are not certain."""
+    W, value, error = space.reals
     with np.errstate(all="ignore"):
-        size = np.sqrt(np.einsum("ij,ij->i", source, source))
+        np.copyto(W, stored)
+        size = np.sqrt(np.einsum("ij,ij->i", W, W))
         if form == "low-rank":
-            size += np.sqrt(np.einsum("ij,ij->i", W, W))
-        value = np.matmul(W @ left if form == "shared" else left, right)
-        value += W
-        error = np.multiply(size[:, None], bound)
-        found, certain = _agreed(np.subtract(value, error, out=W), np.add(value, error, out=value), dtype)
-    return found, ~(certain & np.isfinite(size) & (size > 0))
+            size += np.sqrt(np.einsum("ij,ij->i", left, left))
+        np.matmul(W @ left if form == "shared" else left, right, out=value)
+        np.add(value, W, out=value)
+        np.multiply(size[:, None], bound, out=error)
+        low, high = np.subtract(value, error, out=W), np.add(value, error, out=value)
+        sound: Flags = _agreed(low, high, dtype, space.bits, out) & np.isfinite(size) & (size > 0)
+        return ~sound
 
 
-def _agreed(low: Array, high: Array, dtype: str) -> tuple[Bits, Flags]:
-    """The numbers of `dtype` that `low` and `high` round to, and in which rows all of them agree.
+def _agreed(low: Array, high: Array, dtype: str, bits: NDArray[np.uint32], out: Bits) -> Flags:
+    """Puts what `low` and `high` round to into `out`, and says in which rows all of them agree.
 
     Seen as float32 patterns, F16 (once scaled so that its exponents are those of float32) and BF16 are what is left
     when the last bits are cut, and a tie is a float32 number. Where no tie lies between the two ends, ends included,
     everything between them rounds to one side, and going through float32 makes no difference. Few elements fail that;
-    for these both ends are rounded directly. Both arrays are overwritten.
+    for these both ends are rounded directly. All arrays are overwritten.
     """
     cut, scale, infinite = _CUT[dtype]
-    a, b = (np.multiply(end, scale, out=end).astype(np.float32).view(np.uint32) for end in (low, high))
+    a, b, size, sign = bits
+    for end, pattern in ((low, a), (high, b)):
+        np.copyto(pattern.view(np.float32), np.multiply(end, scale, out=end), casting="same_kind")
     if not cut:
-        return a, (a == b).all(axis=1)
-    a += np.uint32(1 << cut - 1)
-    b += np.uint32(1 << cut - 1)
-    size = (a & np.uint32(0x7FFFFFFF)) >> np.uint32(cut)
-    found = (size | ((a >> np.uint32(16)) & np.uint32(0x8000))).astype(np.uint16)
-    apart = a ^ (b - np.uint32(1))
-    a -= np.uint32(1)
-    b ^= a
-    apart |= b
+        out[...] = a
+        same: Flags = (a == b).all(axis=1)
+        return same
+    np.add(a, np.uint32(1 << cut - 1), out=a)
+    np.add(b, np.uint32(1 << cut - 1), out=b)
+    np.right_shift(np.bitwise_and(a, np.uint32(0x7FFFFFFF), out=size), np.uint32(cut), out=size)
+    np.bitwise_and(np.right_shift(a, np.uint32(16), out=sign), np.uint32(0x8000), out=sign)
+    np.copyto(out, np.bitwise_or(size, sign, out=sign), casting="same_kind")
+    apart = np.bitwise_xor(a, np.subtract(b, np.uint32(1), out=sign), out=sign)
+    np.bitwise_xor(b, np.subtract(a, np.uint32(1), out=a), out=b)
+    np.bitwise_or(apart, b, out=apart)
     doubtful = np.flatnonzero((apart >= np.uint32(1 << cut)) | (size >= infinite))
     first, other = (dtypes.patterns(end.ravel()[doubtful] / scale, dtype) for end in (low, high))
-    found.ravel()[doubtful] = first
+    out.reshape(-1)[doubtful] = first
     certain = np.ones(len(low), bool)
     certain[doubtful[first != other] // low.shape[1]] = False
-    return found, certain
+    return certain
 
 
 def _bound(form: str, left: Array, right: Array) -> Array:
