@@ -62,10 +62,17 @@ def phase(model: Path) -> str:
 
 
 def trial(model: Path, delta: Path, after: float, base: Mapping[str, str], result: Mapping[str, str], n: int) -> Killed:
-    """Applies, kills after so many seconds, asks status, and mends by revert (even `n`) or by applying again (odd)."""
+    """Applies, kills, asks status, and mends by revert (even `n`) or by applying again (odd).
+
+    `after` seconds are counted from the start; every third time from when the journal begins, and every third time a
+    tenth of them from when it is complete, which is when the weights are written: that is the shortest phase.
+    """
     apply = ("apply", str(delta), "--to", str(model), "--in-place")
+    awaited = (None, ".editc/.new-*", ".editc/0*")[n % 3]
     with subprocess.Popen([sys.executable, "-m", "editc", *apply], stdout=subprocess.DEVNULL) as process:
-        sleep(after)
+        while awaited and process.poll() is None and not any(model.glob(awaited)):
+            sleep(0.0005)
+        sleep((1, 0.5, 0.1)[n % 3] * after)
         process.send_signal(signal.SIGKILL)
     seen, now = phase(model), state(model)
     answer = json.loads(run("status", str(model), "--delta", str(delta), "--json").stdout)
@@ -86,14 +93,14 @@ def trial(model: Path, delta: Path, after: float, base: Mapping[str, str], resul
 
 
 def trials(model: Path, delta: Path, kills: int, seed: int = 0) -> list[Killed]:
-    """Kills spread at random over the time that a whole apply takes, most of them where the model is touched."""
+    """Kills at random moments, as `trial` counts them, of the time that a whole apply takes."""
     base, rng = state(model), np.random.default_rng(seed)
     begun = perf_counter()
     run("apply", str(delta), "--to", str(model), "--in-place")
     whole, result = perf_counter() - begun, state(model)
     run("revert", str(model))
     assert state(model) == base != result
-    moments = np.sort(rng.uniform(0.2, 1.1, kills)) * whole
+    moments = rng.uniform(0, 1, kills) * whole
     return [trial(model, delta, float(after), base, result, n) for n, after in enumerate(moments)]
 
 

@@ -46,9 +46,9 @@ def edited_rows(raw: bytes, dtype: str, width: int, form: str, left: Real, right
     view, space = memoryview(raw), _Space.for_rows(min(rows, step), width)
     for start in range(0, rows, step):
         part = slice(start, min(rows, start + step))
-        stored = dtypes.narrow(view[item * width * part.start : item * width * part.stop], dtype).reshape(-1, width)
+        block = dtypes.narrow(view[item * width * part.start : item * width * part.stop], dtype).reshape(-1, width)
         rows_left = wide_left if form == "shared" else wide_left[part]
-        unsure[part] = _tested(stored, dtype, form, rows_left, wide_right, bound, space.first(len(stored)), out[part])
+        unsure[part] = _tested(block, dtype, form, rows_left, wide_right, bound, space.first(len(block)), out[part])
     again = np.flatnonzero(unsure)
     if len(again):
         stored = np.frombuffer(raw, out.dtype).reshape(rows, width)[again].tobytes()
