@@ -6,35 +6,28 @@ apply([Path("out/delta.safetensors")], "stabilityai/stable-diffusion-2-1", out=P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc import linking, session
-from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.family import Family
+from editc.diagnostics import Diagnostic, EditcError
 from editc.formats import apply as applying
 from editc.formats import inspect as inspecting
 from editc.formats.checkpoint import Model, open_model
-from editc.formats.export import Export, outputs, refused
-from editc.formats.export import export as export_
 from editc.formats.exported import read_delta
-from editc.formats.exporting import DTYPES, Job
-from editc.formats.files import clear
-from editc.formats.link_parts import is_linked, parts
 from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import Status
 from editc.formats.status import status as find_status
 from editc.ir import Delta, Plan, Verified
-from editc.manifests.decode import read
-from editc.ports import Context, Progress
-from editc.proposal import Proposal
 from editc.request import Manifest
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
+    from editc import linking
     from editc.formats.doctor.examine import Examination
+    from editc.formats.export import Export
+    from editc.ports import Context, Progress
+    from editc.proposal import Proposal
 
 DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
 
@@ -62,11 +55,16 @@ class Built:
 
 def tool() -> str:
     """This program and its version, as deltas name it."""
+    from importlib.metadata import version
+
     return f"editc {version('editc')}"
 
 
 def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
+    from editc import session
+    from editc.formats.export import refused
+    from editc.manifests.decode import read
     from editc.passes.locate import Locate
 
     manifest, found = read(path, overrides)
@@ -92,7 +90,8 @@ def build(
     `after(pass, value)` sees what each pass made and stops the build by returning False (then None is returned and
     nothing is written). Raises EditcError.
     """
-    from editc import pipeline
+    from editc import pipeline, session
+    from editc.manifests.decode import read
     from editc.passes.verify import failures, warnings
 
     manifest, found = read(path, overrides)
@@ -136,7 +135,9 @@ def _opened(
 ) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
     """What suggest works on; E171 and E341 before any work: the place to write to is taken,
     or adapters are fused."""
+    from editc import session
     from editc.manifests.amend import free
+    from editc.manifests.decode import read
     from editc.passes.locate import Locate
     from editc.passes.suggest import refuse_fused
 
@@ -171,6 +172,8 @@ def _put(made: Proposal, write: Path, corpus: Sequence[str]) -> Proposal:
 
 def _stopped_by_formats(manifest: Manifest, after: Callable[[str, Any], bool] | None) -> Callable[[str, Any], bool]:
     """`after`; and E680 as soon as the family is known, where it does not go with a format that is asked for."""
+
+    from editc.formats.export import refused
 
     def look(name: str, value: Any) -> bool:
         if name == "locate" and (wrong := refused(manifest.emit, value.family.name)):
@@ -213,12 +216,17 @@ def _written(built: Built, out: Path) -> Built:
 
 def _emitted(built: Built, delta: Delta, out: Path) -> Built:
     """The formats of `emit`, each beside the delta; what an earlier build left under these names goes first."""
+    from editc import session
+    from editc.formats.export import export, outputs
+    from editc.formats.exporting import Job
+    from editc.formats.files import clear
+
     manifest = built.verified.solution.problem.plan.manifest
     wanted = outputs([name for name in manifest.emit if name != "safetensors"])
     made = []
     for name, file in wanted.items():
         clear(out / file)
-        made.append(export_(Job(delta, session.model_of(manifest), out / file), name))
+        made.append(export(Job(delta, session.model_of(manifest), out / file), name))
     files = (*built.files, *(file for one in made for file in one.written.files))
     failures = (*built.failures, *(failure for one in made for failure in one.failures))
     return replace(built, files=files, exports=tuple(made), failures=failures)
@@ -235,8 +243,11 @@ def export(
 ) -> Export:
     """Write a delta in another program's spelling, and let that program read it. `dtype` (fp32, fp16, bf16) is that of
     the factors in the file. Raises EditcError (E130, E675 to E681)."""
+    from editc.formats import export as exporter
+    from editc.formats.exporting import DTYPES, Job
+
     opened = None if model is None else open_model(model)
-    return export_(Job(read_delta(path), opened, out, DTYPES[dtype], allow_finetune), name, tried)
+    return exporter.export(Job(read_delta(path), opened, out, DTYPES[dtype], allow_finetune), name, tried)
 
 
 def plan_apply(deltas: Sequence[Path], model: str, allow_finetune: bool = False) -> applying.ApplyPlan:
@@ -250,10 +261,14 @@ def apply(
     out: Path | None = None,
     in_place: bool = False,
     allow_finetune: bool = False,
+    link: bool = False,
 ) -> tuple[applying.ApplyPlan, applying.Applied]:
-    """Write the edited model to `out`, or over itself with an undo journal. Nothing is ever half-written."""
+    """Write the edited model to `out`, or over itself with an undo journal. Nothing is ever half-written.
+
+    `link`: large files of the copy that do not change are hard links to the model's.
+    """
     plan = plan_apply(deltas, model, allow_finetune)
-    return plan, applying.apply(plan, out, in_place)
+    return plan, applying.apply(plan, out, in_place, link)
 
 
 def revert(model: str) -> applying.Reverted:
@@ -284,6 +299,8 @@ class Again:
 
 def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progress | None = None) -> Again:
     """Derive the delta's own problem on `model` again and measure every claim with the delta's factors."""
+    from editc import session
+    from editc.formats.link_parts import is_linked
     from editc.passes.derive import Derive
     from editc.passes.verify import Verify, failures
     from editc.recheck import disagreements, recorded_manifest, recorded_plan, recorded_solution
@@ -303,6 +320,8 @@ def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progr
 
 
 def _verified_parts(delta: Delta, path: Path, model: Model, tier: str, progress: Progress | None) -> Again:
+    from editc import linking
+    from editc.formats.link_parts import parts
     from editc.passes.verify import failures
     from editc.recheck import disagreements
 
@@ -329,6 +348,8 @@ def link(
     `model`, the base, is needed where they edit the same tensors; with it everything that they claim is measured again.
     `composed`: each is applied to what those before it left, in the order given; otherwise they are added.
     """
+    from editc import linking
+
     return linking.link_files(deltas, out, model, composed, tool(), progress)
 
 
@@ -349,43 +370,6 @@ def doctor(path: Path, model: str | None = None, loaders: Sequence[str] = ()) ->
 
 def explain(name: str) -> str:
     """Long form help for a diagnostic's code, a method or a family. Raises EditcError (E130) for anything else."""
-    from editc import codes, registry
+    from editc.explain import explain
 
-    if codes.lookup(name) is not None:
-        return codes.explain(name)
-    for kind in ("method", "family"):
-        if name.lower() in registry.names(kind):
-            return _described(kind, name.lower())
-    known = [*registry.names("method"), *registry.names("family"), *codes.catalogue()]
-    near = registry.nearest(name, tuple(known))
-    raise fail(
-        "E130",
-        f"there is nothing named `{name}` to explain",
-        help=f"did you mean `{near}`?" if near else "name a code (E501), a method (uce) or a family (sd1)",
-    )
-
-
-def _described(kind: Any, name: str) -> str:
-    from inspect import cleandoc
-
-    from editc import registry
-
-    thing = registry.resolve(kind, name)
-    if kind == "method":
-        given = {o.name: "by the key rule" if o.default is None else o.default for o in registry.options(name)}
-        options = [f"  {option} = {default}" for option, default in given.items()]
-        doc = cleandoc(thing.__doc__ or "")
-        return "\n".join([f"method {name}", "", doc, "", "options and defaults:", *options, ""])
-    return "\n".join([*_family_lines(thing), "contexts:", *(f"  {context}" for context in thing.contexts), ""])
-
-
-def _family_lines(family: Family) -> Iterator[str]:
-    """What a family is: sites, what each role's layers see, what leaks, what is not exact."""
-    yield from (f"family {family.name}: {family.title}", "", f"component: {family.component}", "sites:")
-    for role, pattern in family.patterns.items():
-        chosen = "" if role in family.edited else "  (only with `sites: {roles: [...]}`: unedited, it is a leak)"
-        yield f"  {role}: {pattern}{chosen}"
-        yield f"     sees {family.groups[family.group_of(role)].sees}"
-    yield from (f"  {role}: not editable, {reason}" for role, reason in family.refused.items())
-    yield from (f"note: {note}" for note in family.notes)
-    yield from (f"neutral concept: {family.neutral!r}", f"default method: {family.default_method}")
+    return explain(name)

@@ -90,6 +90,7 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
 @click.option("--to", "model", required=True, metavar="MODEL", help="Folder, .safetensors file, hub id or editc:demo.")
 @click.option("--out", type=PATH, help="Write the edited model here.")
 @click.option("--in-place", is_flag=True, help="Edit the model itself, with an undo journal beside it.")
+@click.option("--link", is_flag=True, help="With --out: hard links for large files that do not change.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @finetune
 @as_json
@@ -98,6 +99,7 @@ def apply(
     model: str,
     out: Path | None,
     in_place: bool,
+    link: bool,
     dry_run: bool,
     allow_finetune: bool,
     json_: bool,
@@ -109,7 +111,8 @@ def apply(
         return terminal.answer(show.planned(api.plan_apply(delta, model, allow_finetune)), (), json_)
     if in_place == (out is not None):
         raise click.UsageError("say where the result goes: either --out PATH or --in-place")
-    return terminal.answer(show.applied(*api.apply(delta, model, out, in_place, allow_finetune)), (), json_)
+    done = api.apply(delta, model, out, in_place, allow_finetune, link)
+    return terminal.answer(show.applied(*done), (), json_)
 
 
 @cli.command()

@@ -133,7 +133,10 @@ def applied(plan: ApplyPlan, done: Applied) -> Shown:
     if done.status == "already":
         return Shown(f"{done.path}: already applied, nothing written", describe_applied(plan, done), "already")
     text = f"{done.path}: edited {len(done.results)} tensors ({plan.tier}), {done.bytes_written:,} bytes"
-    return Shown("\n".join([text, *(f"note: {note}" for note in plan.notes)]), describe_applied(plan, done))
+    notes = list(plan.notes)
+    if done.linked:
+        notes.append(f"{len(done.linked)} files are hard links to the model's own: what writes to one changes both")
+    return Shown("\n".join([text, *(f"note: {note}" for note in notes)]), describe_applied(plan, done))
 
 
 def reverted(done: Reverted) -> Shown:

@@ -145,7 +145,9 @@ def describe_applied(plan: ApplyPlan, applied: Applied) -> dict[str, Any]:
     for row in described["tensors"]:
         row["result"] = applied.results.get((row["component"], row["name"]), row["result"])
     del described["bytes_to_write"]
-    return described | {"status": applied.status, "path": str(applied.path), "bytes_written": applied.bytes_written}
+    linked = [str(path) for path in applied.linked]
+    done = {"status": applied.status, "path": str(applied.path), "bytes_written": applied.bytes_written}
+    return described | done | {"linked": linked}
 
 
 def describe_reverted(reverted: Reverted) -> dict[str, Any]:
