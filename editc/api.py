@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from editc import session
 from editc.diagnostics import Diagnostic, EditcError, fail
@@ -26,6 +26,9 @@ from editc.manifests.decode import read
 from editc.ports import Context, Progress
 from editc.proposal import Proposal
 from editc.request import Manifest
+
+if TYPE_CHECKING:
+    from editc.formats.diff import Difference
 
 DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
 
@@ -228,12 +231,15 @@ class Again:
 
 def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progress | None = None) -> Again:
     """Derive the delta's own problem on `model` again and measure every claim with the delta's factors."""
+    from editc.formats.diff import refuse_to_verify
     from editc.passes.derive import Derive
     from editc.passes.verify import Verify, failures
     from editc.recheck import disagreements, recorded_manifest, recorded_plan, recorded_solution
 
     delta, opened = read_delta(path), open_model(model)
     plan = applying.plan_apply([delta], opened, allow_finetune)
+    if plan.status != "already":
+        refuse_to_verify(delta)
     if plan.status == "already":
         return Again(delta, "already", None, ())
     manifest = recorded_manifest(delta, path)
@@ -242,6 +248,22 @@ def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progr
     verified = Verify()(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()
     return Again(delta, plan.tier, verified, (*failures(verified), *differing))
+
+
+def diff(
+    base: str,
+    edited: str,
+    out: Path,
+    form: str = "auto",
+    mend: str = "ulp",
+    tolerance: float | None = None,
+    progress: Progress | None = None,
+) -> Difference:
+    """A delta from two checkpoints, written to `out`: what was changed, its rank and form. Raises EditcError."""
+    from editc.formats.diff import difference
+
+    found = difference(open_model(base), open_model(edited), tool(), form, mend, tolerance, progress)
+    return replace(found, delta=write_delta(found.delta, out))
 
 
 def inspect(place: str) -> Mapping[str, Any]:

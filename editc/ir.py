@@ -17,7 +17,7 @@ from editc.numerics.trust import Ball
 from editc.request import Manifest, Request, Span
 
 Array: TypeAlias = NDArray[np.float64]
-Form: TypeAlias = Literal["shared", "low-rank", "dense"]
+Form: TypeAlias = Literal["shared", "low-rank", "dense", "xor"]
 
 
 @dataclass(frozen=True, order=True)
@@ -324,12 +324,17 @@ class SiteRecord:
 
 @dataclass(frozen=True)
 class Factors:
-    """An edit as stored, float32: the same shapes as `Edit`; `sites` are indices into the delta's site records."""
+    """An edit as stored, float32: the same shapes as `Edit`; `sites` are indices into the delta's site records.
+
+    `bits` is empty or has one change a site (`numerics.planes`), made to the rounded result where the base is the
+    site's own, bit for bit; one of no bytes is no change. The form `xor` has bits only.
+    """
 
     form: Form
     sites: tuple[int, ...]
     left: tuple[NDArray[np.float32], ...]
     right: tuple[NDArray[np.float32], ...]
+    bits: tuple[NDArray[np.uint8], ...] = ()
 
 
 @dataclass(frozen=True)

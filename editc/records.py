@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from editc.ir import Array, Factors, Site, SiteRecord
-from editc.numerics import dtypes
+from editc.numerics import dtypes, planes
 from editc.numerics.arithmetic import patched
 
 RECORDED = ("F32", "F16", "BF16")
@@ -20,21 +20,22 @@ def stored_shape(site: Site) -> tuple[int, int]:
 
 
 def matrix_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A convolution's (d_out, channels, h, w) as the matrix (d_out, channels h w) that it is; others as they are."""
-    return (shape[0], prod(shape[1:])) if len(shape) == 4 else shape
+    """Any tensor as a matrix: a convolution's (d_out, channels, h, w) as (d_out, channels h w), a bias as a column."""
+    return (shape[0], prod(shape[1:])) if shape else (1, 1)
 
 
 def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteRecord:
     """The record of site `factors.sites[k]`, whose base tensor is `stored`, as the file holds it, in float64.
 
     For each dtype the base is cast to it once, and the result is what apply computes from the cast weights. A dtype
-    in which the base or the result is not finite is left out.
+    in which the base or the result is not finite is left out; `xor` knows the site's own dtype only.
     """
     shape = stored_shape(site)
     hashes: dict[str, tuple[str, str, str]] = {}
-    for dtype in (*RECORDED, *(["F64"] if site.dtype == "F64" else [])):
+    other = () if factors.form == "xor" else RECORDED
+    for dtype in dict.fromkeys((*other, site.dtype)):
         base = dtypes.encode(stored, dtype)
-        result = edited(base, dtype, site, factors, k)
+        result = edited(base, dtype, site, factors, k, dtype == site.dtype)
         if dtypes.is_finite(base, dtype) and dtypes.is_finite(result, dtype):
             flipped = dtypes.transposed(base, dtype, shape)
             hashes[dtype] = (dtypes.sha256(base), dtypes.sha256(flipped), dtypes.sha256(result))
@@ -42,10 +43,17 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
     return SiteRecord(site, base_of, flipped_of, result_of)
 
 
-def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int) -> bytes:
-    """The edited tensor's bytes from its stored bytes: float64 arithmetic, one rounding to the same dtype."""
-    stored = dtypes.decode(raw, dtype, stored_shape(site))
-    return dtypes.encode(patched_as_stored(stored, site.transposed, factors, k), dtype)
+def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, exact: bool = True) -> bytes:
+    """The edited tensor's bytes from its stored bytes: float64 arithmetic, one rounding to the same dtype.
+
+    `exact`: these are the very bytes that the delta was made for, so that its `bits`, where it has them, hold too.
+    ValueError where they are damaged.
+    """
+    if factors.form != "xor":
+        stored = dtypes.decode(raw, dtype, stored_shape(site))
+        raw = dtypes.encode(patched_as_stored(stored, site.transposed, factors, k), dtype)
+    change = factors.bits[k] if exact and factors.bits else None
+    return raw if change is None or not len(change) else planes.unpacked(raw, change, dtypes.BITS[dtype] // 8)
 
 
 def patched_site(W: Array, factors: Factors, k: int) -> Array:

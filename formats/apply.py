@@ -81,14 +81,18 @@ def revert(model: Model) -> Reverted:
 
 
 def result_bytes(target: Target, raw: bytes) -> bytes:
-    """The edited tensor from its base bytes, checked against the plan. Raises E626, E627, E628."""
+    """The edited tensor from its base bytes, checked against the plan. Raises E607, E626, E627, E628."""
     name, dtype = target.record.site.name, target.tensor.dtype
     if dtypes.sha256(raw) != target.base:
         help_text = "something else writes to it; run the command again when that is done"
         raise fail(
             "E628", f"tensor '{name}' changed after it was checked", place=str(target.tensor.file), help=help_text
         )
-    result = edited(raw, dtype, target.record.site, target.factors, target.k)
+    try:
+        result = edited(raw, dtype, target.record.site, target.factors, target.k, target.state == "exact")
+    except ValueError as error:
+        help_text = "do not use the delta; fetch it again, or make it again with `editc diff`"
+        raise fail("E607", f"the bits of '{name}' cannot be unpacked: {error}", help=help_text) from error
     if not dtypes.is_finite(result, dtype):
         message = f"the edited tensor '{name}' would hold values that {dtype} cannot, or the base holds NaN or infinity"
         raise fail("E626", message, place=str(target.tensor.file), help="apply it to a copy in F32 or BF16")

@@ -152,7 +152,9 @@ def _targets(
             tensor = opened[site.component].where(site.name)
             raw = _present(opened[site.component], site.name, tensor, stored, history)
             state, result = match(record, tensor, raw, known.get((site.component, site.name), frozenset()))
-            if state == "refused" and allow_finetune:
+            if factors.form == "xor" and state == "cast":
+                state = "refused"  # bits fit the very bytes that they were taken from and no others
+            if state == "refused" and allow_finetune and factors.form != "xor":
                 state = "relative"
             yield Target(record, factors, k, delta.delta_id, tensor, state, dtypes.sha256(raw), result)
 
@@ -205,6 +207,11 @@ def _known_results(history: journal.History, delta: Delta) -> Mapping[tuple[str,
 
 
 def _raise_refused(targets: Sequence[Target], model: Model) -> None:
+    bits = [t.record.site.name for t in targets if t.state == "refused" and t.factors.form == "xor"]
+    if bits:
+        help_text = "apply it to the very base that it was made from, or make a delta with `editc diff --form dense`"
+        what = "target tensors are changed bit by bit, and the model holds other bytes than those the delta is for"
+        raise EditcError(replace(_many("E606", what, bits, len(targets), help_text), place=model.place))
     refused = [target.record.site.name for target in targets if target.state == "refused"]
     if refused:
         help_text = (
