@@ -87,13 +87,13 @@ def row_space(pairs: Sequence[Pair], most: int, tolerance: float = TOLERANCE) ->
 
 
 def _measured(pairs: Sequence[Pair]) -> tuple[int, int, float]:
-    """Rows of all pairs, columns, and the largest singular value that rounding alone is expected to make."""
+    """Rows of all pairs, columns, and twice the largest singular value that is expected when both W and W' were rounded
+    (a base may have been rounded after it was edited, and programs round on the way)."""
     height, width, power, count = 0, 0, 0.0, 0
     for pair in pairs:
-        steps = ulp(pair.after, pair.dtype)
-        height, width = height + len(steps), steps.shape[1]
-        power, count = power + float(np.sum(np.square(steps))) / 12, count + steps.size
-    return height, width, 1.1 * float(np.sqrt(power / count) * (np.sqrt(height) + np.sqrt(width)))
+        height, width, count = height + len(pair.after), pair.after.shape[1], count + pair.after.size
+        power += sum(float(np.sum(np.square(ulp(W, pair.dtype)))) / 12 for W in (pair.before, pair.after))
+    return height, width, 2.0 * float(np.sqrt(power / count) * (np.sqrt(height) + np.sqrt(width)))
 
 
 def _sketch(pairs: Sequence[Pair], count: int, width: int) -> Array:
