@@ -72,19 +72,23 @@ def difference(
     progress: Progress | None = None,
 ) -> Difference:
     """The delta from `base` to `after`. `mend`: the result is theirs bit for bit (`exact`), no entry is more than one
-    ulp off (`ulp`), or it is what the factors give (`none`). `tolerance`: roundings that the factors may leave.
+    ulp off (`ulp`), or it is what the factors give (`none`). `tolerance`: roundings that the factors may leave;
+    None: as few as `factored.forms_of` says.
 
     Raises E645, E646, E648, E649 (not of the form asked for), E609 (an option that makes no sense).
     """
-    limit = TOLERANCE if tolerance is None else tolerance
-    if form not in FORMS or mend not in MENDS or not TOLERANCE <= limit < float("inf"):
-        message = f"form '{form}', mend '{mend}' and tolerance {limit:g} are not all sound"
+    if (
+        form not in FORMS
+        or mend not in MENDS
+        or not TOLERANCE <= (TOLERANCE if tolerance is None else tolerance) < float("inf")
+    ):
+        message = f"form '{form}', mend '{mend}' and tolerance {tolerance} are not all sound"
         known = f"forms: {', '.join(FORMS)}; mend: {', '.join(MENDS)}; a tolerance is {TOLERANCE:g} roundings or more"
         raise fail("E609", message, help=known)
     found = compare(base, after, progress)
-    forms = list(forms_of(found.changed, form, limit))
-    _check_form(found.changed, forms, form, limit)
-    return _assembled(base, found, forms, tool, mend, {"form": form, "mend": mend, "tolerance": limit})
+    forms = list(forms_of(found.changed, form, tolerance))
+    _check_form(found.changed, forms, form)
+    return _assembled(base, found, forms, tool, mend, {"form": form, "mend": mend, "tolerance": tolerance or "auto"})
 
 
 def refuse_to_verify(delta: Delta) -> None:
@@ -95,11 +99,11 @@ def refuse_to_verify(delta: Delta) -> None:
         raise fail("E647", message, place=delta.delta_id[:12], help=help_text)
 
 
-def _check_form(changed: Sequence[Changed], forms: Sequence[Found], form: str, tolerance: float) -> None:
+def _check_form(changed: Sequence[Changed], forms: Sequence[Found], form: str) -> None:
     if form in ("shared", "low-rank"):
         rest = [changed[i].name for f in forms if f.factors.form == "xor" for i in f.factors.sites]
         if rest:
-            message = f"{len(rest)} tensors have no small {form} edit within {tolerance:g} roundings"
+            message = f"{len(rest)} tensors have no small {form} edit within the tolerance"
             help_text = "leave --form out: these tensors are then stored bit by bit; or allow more with --tolerance"
             raise fail("E649", f"{message}, the first is '{rest[0]}'", help=help_text, notes=rest[:12])
 

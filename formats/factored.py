@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from editc.formats.compare import Changed
 from editc.ir import Array, Factors
-from editc.numerics.recover import Pair, Space, least_rank, multiplier, row_space
+from editc.numerics.recover import SINGLE, TOLERANCE, Pair, Space, least_rank, multiplier, row_space
 
 _Edit: TypeAlias = Callable[[int, Array, int], Array]
 """What an edit of some rank adds to the k-th weight W: (k, W, rank) -> (d_out, d_in)."""
-_LARGE = 1 << 22
+_LARGE = 1 << 18
 _WIDEST = 4096
 """Columns up to which matrices are tried together: that takes some d_in^2 numbers of memory."""
 
@@ -57,22 +57,29 @@ class _Pairs(Sequence[Pair]):
         return Pair(*one.values(), one.dtype)
 
 
-def forms_of(changed: Sequence[Changed], wanted: str, tolerance: float) -> Iterator[Found]:
+def forms_of(changed: Sequence[Changed], wanted: str, tolerance: float | None) -> Iterator[Found]:
     """The forms of all that changed, each tensor in exactly one of them. A tensor that `shared` or `low-rank` was asked
-    for and that has no such form is `xor`, as with `auto`."""
+    for and that has no such form is `xor`, as with `auto`. No tolerance: `TOLERANCE`, and where that finds nothing
+    `SINGLE` for weights wider than in half precision."""
     left = set(range(len(changed)))
     tried = {"auto": (_shared, _low_rank), "shared": (_shared,), "low-rank": (_low_rank,)}.get(wanted, ())
-    for find in tried:
-        for group in _grouped(left, lambda i: (changed[i].component, changed[i].shape[1])):
-            for found in find(changed, [i for i in group if min(changed[i].shape) > 1], tolerance):
-                left -= set(found.factors.sites)
-                yield found
+    for limit in (TOLERANCE, SINGLE) if tolerance is None else (tolerance,):
+        wide = {i for i in left if min(changed[i].shape) > 1 and _may(changed[i], limit, tolerance)}
+        for find in tried:
+            for group in _grouped(left & wide, lambda i: (changed[i].component, changed[i].shape[1])):
+                for found in find(changed, group, limit):
+                    left -= set(found.factors.sites)
+                    yield found
     rest = tuple(sorted(left))
     if rest and wanted == "dense":
         parts = tuple(_single(pair.moved) for pair in _Pairs([changed[i] for i in rest]))
         yield Found(Factors("dense", rest, parts, ()), (0,) * len(rest))
     elif rest:
-        yield Found(Factors("xor", rest, (), ()), tuple(_seen(changed[i], tolerance) for i in rest))
+        yield Found(Factors("xor", rest, (), ()), tuple(_seen(changed[i], tolerance or TOLERANCE) for i in rest))
+
+
+def _may(one: Changed, limit: float, tolerance: float | None) -> bool:
+    return limit == TOLERANCE or tolerance is not None or one.dtype in ("F32", "F64")
 
 
 def _shared(changed: Sequence[Changed], group: Sequence[int], tolerance: float) -> Iterator[Found]:

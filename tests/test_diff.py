@@ -197,6 +197,45 @@ def test_a_script_that_rounds_on_the_way(tmp_path: Path) -> None:
     assert forms(found(tmp_path, base, multiplied(first, 3, 15))) == [("shared", 5)]
 
 
+def test_a_script_that_computes_in_float32(tmp_path: Path) -> None:
+    """Its sums leave dozens of roundings: found at the second tolerance, mended, and both are said."""
+    rng = np.random.default_rng(24)
+    base = {f"block.{i}.to_v.weight": rng.normal(size=(96, 512)).astype(np.float32) / 20 for i in range(8)}
+    M = np.eye(512) + rng.normal(size=(512, 2)) @ rng.normal(size=(2, 512)) / 400
+    edited = {name: (W @ M.astype(np.float32)).astype(np.float64) for name, W in base.items()}
+    made = found(tmp_path, {name: W.astype(np.float64) for name, W in base.items()}, edited)
+    assert forms(made) == [("shared", 2)] and all(row.ulps <= 1 for row in made.rows)
+    assert 4 < made.delta.edits[0]["roundings"] <= 64 and sum(row.left_over for row in made.rows) > 0
+
+
+def test_a_single_file_and_its_folder(tmp_path: Path) -> None:
+    """An LDM file's tensors are named as in diffusers, those of no part as they stand; a UNet edit fits the
+    folder too, and the family is known."""
+    import torch
+    from ldm_files import PICO_SD1, pico_folder, single_file
+    from safetensors.torch import load_file, save_file
+
+    base = single_file(pico_folder(tmp_path / "m", PICO_SD1), tmp_path / "base.safetensors")
+    parts = load_file(base)
+    gone = torch.randn(32, 1, dtype=torch.float64) @ torch.randn(1, 32, dtype=torch.float64) / 32
+    for name, W in parts.items():
+        if "attn2.to_k" in name or "attn2.to_v" in name:
+            parts[name] = (W.double() + W.double() @ gone).half()
+    save_file(parts, tmp_path / "unet.safetensors")
+    made = checked(tmp_path, base, tmp_path / "unet.safetensors", mend="none")
+    assert forms(made) == [("shared", 1)] and made.delta.family == "sd1"
+    assert {record.site.role for record in made.delta.sites} == {"k", "v"}
+    assert plan_apply([made.delta], open_model(tmp_path / "m")).tier == "exact"
+    parts["first_stage_model.decoder.conv_in.weight"] += 1
+    save_file(parts, tmp_path / "both.safetensors")
+    both = difference(open_model(base), open_model(tmp_path / "both.safetensors"), "editc 0", mend="exact")
+    assert {row.component for row in both.rows} == {"", "unet"}
+    delta = from_bytes(to_bytes(both.delta))
+    apply(plan_apply([delta], open_model(base)), out=tmp_path / "again.safetensors")
+    again = load_file(tmp_path / "again.safetensors")
+    assert all(torch.equal(again[name], W) for name, W in parts.items())
+
+
 @pytest.mark.parametrize("form", ["dense", "xor", "low-rank", "shared"])
 def test_a_form_that_is_asked_for(tmp_path: Path, form: str) -> None:
     base = weights(16, SHAPES)

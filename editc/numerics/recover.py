@@ -20,6 +20,9 @@ Array: TypeAlias = NDArray[np.float64]
 
 TOLERANCE = 4.0
 """Roundings that an edit may leave: half of one is stored with W'; programs round once or twice on their way to it."""
+SINGLE = 64.0
+"""The same for programs whose sums were float32 too: some 4e-6 of a weight. Only weights stored wider than in half
+precision show them, so it is of no use for others."""
 _DIGITS = {"F64": (53, -1022), "F32": (24, -126), "F16": (11, -14), "BF16": (8, -126)}
 """Significant bits of each dtype, and the exponent of its smallest normal number."""
 _FIRST, _MORE, _SEED = 24, 4, 20231
@@ -83,7 +86,7 @@ def row_space(pairs: Sequence[Pair], most: int, tolerance: float = TOLERANCE) ->
         rank = int(np.count_nonzero(values > floor))
         if full or rank < len(values) - 4 or rank > most:
             return Space(values, rows, rank, full or rank < len(values) - 4)
-        count *= _MORE
+        count = min(_MORE * count, most + 8)
 
 
 def _measured(pairs: Sequence[Pair]) -> tuple[int, int, float]:
