@@ -28,7 +28,7 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
     """The record of site `factors.sites[k]`, whose base tensor is `stored`, as the file holds it, in float64.
 
     For each dtype the base is cast to it once, and the result is what apply computes from the cast weights. A dtype
-    in which the base or the result is not finite is left out; `xor` knows the site's own dtype only.
+    in which the base or the result is not finite is left out; `xor` has the site's own dtype only.
     """
     shape = stored_shape(site)
     hashes: dict[str, tuple[str, str, str]] = {}
@@ -40,6 +40,13 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
             flipped = dtypes.transposed(base, dtype, shape)
             hashes[dtype] = (dtypes.sha256(base), dtypes.sha256(flipped), dtypes.sha256(result))
     base_of, flipped_of, result_of = ({d: h[i] for d, h in hashes.items()} for i in range(3))
+    return SiteRecord(site, base_of, flipped_of, result_of)
+
+
+def bits_record(site: Site, base: bytes, result: bytes) -> SiteRecord:
+    """The record of a site of the form `xor`, from its stored bytes before and after: its own dtype and no other."""
+    flipped = dtypes.transposed(base, site.dtype, stored_shape(site))
+    base_of, flipped_of, result_of = ({site.dtype: dtypes.sha256(raw)} for raw in (base, flipped, result))
     return SiteRecord(site, base_of, flipped_of, result_of)
 
 

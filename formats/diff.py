@@ -21,14 +21,15 @@ from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.compare import Changed, Comparison, Progress, compare
 from editc.formats.factored import Found, forms_of
 from editc.formats.ldm_encoder import fingerprint_of
-from editc.ir import Delta, Factors, Site, SiteRecord
+from editc.ir import Array, Delta, Factors, Site, SiteRecord
 from editc.numerics import dtypes, planes
 from editc.numerics.recover import TOLERANCE, ulp
-from editc.records import edited, site_record
+from editc.records import bits_record, edited, site_record
 
 FORMS = ("auto", "shared", "low-rank", "dense", "xor")
 MENDS = ("exact", "ulp", "none")
 KIND = "diff"
+_CHUNK = 1 << 20
 _WORDS = "# Made by `editc diff` from two checkpoints: there was no manifest.\n"
 
 
@@ -126,7 +127,7 @@ def _assembled(
         name = _group_name(factors, members[0], groups)
         groups[name] = factors
         for k, place in enumerate(factors.sites):
-            records[place] = site_record(replace(sites[k], group=name), members[k].values()[0], factors, k)
+            records[place] = _record(replace(sites[k], group=name), members[k], factors, k)
             rows[place] = replace(mended[k], group=name)
         edits.append(_edit(name, one, mended, options))
     shared = any(factors.form == "shared" for factors in groups.values())
@@ -159,6 +160,12 @@ def _mended(found: Found, members: Sequence[Changed], sites: Sequence[Site], men
     return replace(found.factors, bits=kept), rows
 
 
+def _record(site: Site, one: Changed, factors: Factors, k: int) -> SiteRecord:
+    if factors.form == "xor":
+        return bits_record(site, *one.raw())
+    return site_record(site, one.values()[0], factors, k)
+
+
 def _is_larger(factors: Factors, members: Sequence[Changed]) -> bool:
     """True when factors and the bits that mend them take more than the bits alone would; looked at only where the
     first are over half of the tensors' bytes."""
@@ -172,25 +179,35 @@ def _nearer(plain: bytes, aim: bytes, one: Changed, mend: str) -> bytes:
     """`plain` with the entries of `aim` where it is more than one ulp off."""
     if mend == "none":
         return plain
-    first, second = (dtypes.decode(raw, one.dtype, one.shape) for raw in (plain, aim))
-    return dtypes.encode(np.where(_off(first, second, one.dtype) > 1, second, first), one.dtype)
+    parts = _chunks(one.dtype, plain, aim)
+    return b"".join(dtypes.encode(np.where(_off(a, b, one.dtype) > 1, b, a), one.dtype) for a, b in parts)
 
 
-def _off(first: Any, second: Any, dtype: str) -> Any:
-    return np.abs(first - second) / ulp(second, dtype)
+def _chunks(dtype: str, *raws: bytes) -> Iterator[tuple[Array, ...]]:
+    """The same entries of several tensors in float64, some million at a time."""
+    item = dtypes.BITS[dtype] // 8
+    for start in range(0, len(raws[0]), _CHUNK * item):
+        parts = [raw[start : start + _CHUNK * item] for raw in raws]
+        yield tuple(dtypes.decode(part, dtype, (len(part) // item,)) for part in parts)
+
+
+def _off(first: Array, second: Array, dtype: str) -> Array:
+    """How many ulps of `second` each entry is off."""
+    return np.asarray(np.abs(first - second) / ulp(second, dtype))
 
 
 def _row(one: Changed, site: Site, found: Found, k: int, plain: bytes, result: bytes, bits: int) -> Row:
-    before, after = one.values()
-    factors, theirs = dtypes.decode(plain, one.dtype, one.shape), dtypes.decode(result, one.dtype, one.shape)
-    form = found.factors.form
-    left_over = 0 if form == "xor" else int(np.count_nonzero(_off(factors, after, one.dtype) > 1))
+    raw, aim = one.raw()
+    left_over, ulps, sizes = 0, 0.0, np.zeros(2)
+    for before, factored, mine, theirs in _chunks(one.dtype, raw, plain, result, aim):
+        left_over += int(np.count_nonzero(_off(factored, theirs, one.dtype) > 1))
+        ulps = max(ulps, float(np.max(_off(mine, theirs, one.dtype))))
+        sizes += [np.sum(np.square(before)), np.sum(np.square(theirs - before))]
     item = f"<u{dtypes.BITS[one.dtype] // 8}"
-    differ = int(np.count_nonzero(np.frombuffer(result, item) != np.frombuffer(one.raw()[1], item)))
-    ulps = float(np.max(_off(theirs, after, one.dtype)))
-    norm = float(np.linalg.norm(before))
-    moved = float(np.linalg.norm(after - before)) / norm if norm else float("inf")
-    rank, size = found.ranks[k], after.size
+    differ = int(np.count_nonzero(np.frombuffer(result, item) != np.frombuffer(aim, item)))
+    form, rank, size = found.factors.form, found.ranks[k], one.shape[0] * one.shape[1]
+    moved = float(np.sqrt(sizes[1] / sizes[0])) if sizes[0] else float("inf")
+    left_over = 0 if form == "xor" else left_over
     return Row(site.component, one.name, site.group, form, rank, size, differ, ulps, bits, left_over, moved)
 
 

@@ -19,7 +19,7 @@ from editc.numerics.recover import SINGLE, TOLERANCE, Pair, Space, least_rank, m
 
 _Edit: TypeAlias = Callable[[int, Array, int], Array]
 """What an edit of some rank adds to the k-th weight W: (k, W, rank) -> (d_out, d_in)."""
-_LARGE = 1 << 18
+_LARGE, _HUGE = 1 << 18, 1 << 27
 _WIDEST = 4096
 """Columns up to which matrices are tried together: that takes some d_in^2 numbers of memory."""
 
@@ -64,7 +64,7 @@ def forms_of(changed: Sequence[Changed], wanted: str, tolerance: float | None) -
     left = set(range(len(changed)))
     tried = {"auto": (_shared, _low_rank), "shared": (_shared,), "low-rank": (_low_rank,)}.get(wanted, ())
     for limit in (TOLERANCE, SINGLE) if tolerance is None else (tolerance,):
-        wide = {i for i in left if min(changed[i].shape) > 1 and _may(changed[i], limit, tolerance)}
+        wide = {i for i in left if _may(changed[i], limit, tolerance)}
         for find in tried:
             for group in _grouped(left & wide, lambda i: (changed[i].component, changed[i].shape[1])):
                 for found in find(changed, group, limit):
@@ -79,7 +79,9 @@ def forms_of(changed: Sequence[Changed], wanted: str, tolerance: float | None) -
 
 
 def _may(one: Changed, limit: float, tolerance: float | None) -> bool:
-    return limit == TOLERANCE or tolerance is not None or one.dtype in ("F32", "F64")
+    """Whether a matrix is tried at a limit; one of over 134 million entries never is, for want of memory."""
+    small = min(one.shape) > 1 and one.shape[0] * one.shape[1] <= _HUGE
+    return small and (limit == TOLERANCE or tolerance is not None or one.dtype in ("F32", "F64"))
 
 
 def _shared(changed: Sequence[Changed], group: Sequence[int], tolerance: float) -> Iterator[Found]:

@@ -9,7 +9,7 @@ than the directions that stand out of what rounding makes: nothing that can be t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -26,6 +26,7 @@ precision show them, so it is of no use for others."""
 _DIGITS = {"F64": (53, -1022), "F32": (24, -126), "F16": (11, -14), "BF16": (8, -126)}
 """Significant bits of each dtype, and the exponent of its smallest normal number."""
 _FIRST, _MORE, _SEED = 24, 4, 20231
+_CHUNK = 1 << 20
 _SINGULAR = 1e-13
 """Eigenvalues of sum W^T W below that share of the largest are taken for zeros."""
 
@@ -45,9 +46,17 @@ class Pair:
 
     def roundings(self, edit: Array) -> float:
         """The largest |D - edit| in roundings, as the module defines them."""
-        floor = np.sqrt(np.mean(np.square(self.after)))
-        size = np.maximum(np.maximum(np.abs(self.before), np.abs(self.after)), floor)
-        return float(np.max(np.abs(self.moved - edit) / ulp(size, self.dtype)))
+        floor, worst = float(np.linalg.norm(self.after)) / np.sqrt(self.after.size), 0.0
+        for rows in self.chunks():
+            before, after = self.before[rows], self.after[rows]
+            size = np.maximum(np.maximum(np.abs(before), np.abs(after)), floor)
+            worst = max(worst, float(np.max(np.abs((after - before) - edit[rows]) / ulp(size, self.dtype))))
+        return worst
+
+    def chunks(self) -> Iterator[slice]:
+        """Rows by rows, so many that what is computed of them stays small beside the weights."""
+        step = max(1, _CHUNK // self.after.shape[1])
+        yield from (slice(start, start + step) for start in range(0, len(self.after), step))
 
 
 def ulp(values: Array, dtype: str) -> Array:
@@ -95,7 +104,9 @@ def _measured(pairs: Sequence[Pair]) -> tuple[int, int, float]:
     height, width, power, count = 0, 0, 0.0, 0
     for pair in pairs:
         height, width, count = height + len(pair.after), pair.after.shape[1], count + pair.after.size
-        power += sum(float(np.sum(np.square(ulp(W, pair.dtype)))) / 12 for W in (pair.before, pair.after))
+        for rows in pair.chunks():
+            both = (ulp(W[rows], pair.dtype) for W in (pair.before, pair.after))
+            power += sum(float(np.sum(np.square(steps))) / 12 for steps in both)
     return height, width, 2.0 * float(np.sqrt(power / count) * (np.sqrt(height) + np.sqrt(width)))
 
 
