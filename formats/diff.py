@@ -215,7 +215,12 @@ def _claims(row: Row) -> Iterator[Mapping[str, Any]]:
     every = {"rank": row.rank, "entries_that_differ": row.differ, "ulps": row.ulps, "relative_change": row.moved}
     for name, value in every.items():
         if np.isfinite(value):
-            yield {"name": name, "subject": row.name, "value": value}
+            yield {"name": name, "subject": row.name, "value": _short(value)}
+
+
+def _short(value: float) -> float:
+    """Six digits: the last ones depend on how many threads the sums were made with. Counts stay as they are."""
+    return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
 def _edit(group: str, found: Found, rows: Sequence[Row], options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -230,7 +235,7 @@ def _edit(group: str, found: Found, rows: Sequence[Row], options: Mapping[str, A
         "group": group,
         "form": found.factors.form,
         "rank": max(found.ranks),
-        "roundings": found.left_over,
+        "roundings": _short(found.left_over),
         "mended": sum(row.left_over for row in rows),
         **decided,
     }

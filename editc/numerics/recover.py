@@ -123,14 +123,17 @@ def _sketch(pairs: Sequence[Pair], count: int, width: int) -> Array:
 
 
 def _triangle(pairs: Sequence[Pair], basis: Array | None, height: int, width: int) -> tuple[Array, Array]:
-    """The SVD of the stacked D (times `basis`), from the triangle of a QR that takes one pair after another."""
+    """The SVD of the stacked D (times `basis`), from the triangle of a QR that takes one pair after another;
+    the largest entry of each row is positive."""
     triangle = np.zeros((0, width if basis is None else basis.shape[1]))
     for pair in pairs:
         triangle = np.vstack([triangle, pair.moved if basis is None else pair.moved @ basis])
         if len(triangle) > triangle.shape[1]:
             triangle = np.asarray(np.linalg.qr(triangle, mode="r"))
     _, values, rows = np.linalg.svd(triangle, full_matrices=False)
-    return values, rows if basis is None else rows @ basis.T
+    rows = rows if basis is None else rows @ basis.T
+    largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, None], axis=1)
+    return values, rows * np.where(largest < 0, -1.0, 1.0)
 
 
 def multiplier(pairs: Sequence[Pair], rows: Array) -> Array:
