@@ -24,6 +24,7 @@ from editc.request import Manifest
 
 if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
     from editc import linking
+    from editc.formats.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
     from editc.ports import Context, Progress
@@ -300,6 +301,7 @@ class Again:
 def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progress | None = None) -> Again:
     """Derive the delta's own problem on `model` again and measure every claim with the delta's factors."""
     from editc import session
+    from editc.formats.diff import refuse_to_verify
     from editc.formats.link_parts import is_linked
     from editc.passes.derive import Derive
     from editc.passes.verify import Verify, failures
@@ -307,6 +309,8 @@ def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progr
 
     delta, opened = read_delta(path), open_model(model)
     plan = applying.plan_apply([delta], opened, allow_finetune)
+    if plan.status != "already":
+        refuse_to_verify(delta)
     if plan.status == "already":
         return Again(delta, "already", None, ())
     if is_linked(delta):
@@ -351,6 +355,22 @@ def link(
     from editc import linking
 
     return linking.link_files(deltas, out, model, composed, tool(), progress)
+
+
+def diff(
+    base: str,
+    edited: str,
+    out: Path,
+    form: str = "auto",
+    mend: str = "ulp",
+    tolerance: float | None = None,
+    progress: Progress | None = None,
+) -> Difference:
+    """A delta from two checkpoints, written to `out`: what was changed, its rank and form. Raises EditcError."""
+    from editc.formats.diff import difference
+
+    found = difference(open_model(base), open_model(edited), tool(), form, mend, tolerance, progress)
+    return replace(found, delta=write_delta(found.delta, out))
 
 
 def inspect(place: str) -> Mapping[str, Any]:

@@ -189,6 +189,22 @@ def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, j
 
 
 @cli.command()
+@click.argument("base")
+@click.argument("edited")
+@click.option("-o", "--out", required=True, type=PATH, metavar="DELTA", help="Write the delta here.")
+@click.option("--form", default="auto", help="shared, low-rank, dense or xor instead of the smallest that fits.")
+@click.option("--mend", default="ulp", help="exact: bit for bit; ulp: each weight within one; none: factors only.")
+@click.option("--tolerance", type=float, help="Roundings that the factors may leave to be mended [default: 4, or 64].")
+@as_json
+def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: float | None, json_: bool) -> int:
+    """A delta from two checkpoints: finds what changed, and its rank and form."""
+    from editc import api, show
+
+    found = api.diff(base, edited, out, form, mend, tolerance, terminal.progress)
+    return terminal.answer(show.differed(found, out), (), json_)
+
+
+@cli.command()
 @click.argument("path")
 @as_json
 def inspect(path: str, json_: bool) -> int:

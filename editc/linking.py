@@ -10,6 +10,7 @@ from typing import Any
 
 from editc import session
 from editc.diagnostics import Diagnostic, fail
+from editc.findings import Claim
 from editc.formats import delta_json, files
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.exported import read_delta
@@ -17,7 +18,7 @@ from editc.formats.link import Arranged, arranged, link
 from editc.formats.link_parts import parts
 from editc.formats.link_report import Overlap, overlaps
 from editc.formats.safetensors_delta import write_delta
-from editc.ir import Claim, Delta, Verified
+from editc.ir import Delta, Verified
 from editc.ports import Progress
 from editc.recheck import by_pictures, gathered_solution, recorded_manifest, recorded_plan
 

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from editc.ir import Array, Factors, Site, SiteRecord
-from editc.numerics import dtypes
+from editc.numerics import dtypes, planes
 from editc.numerics.arithmetic import Real, patched
 from editc.numerics.rounded import edited_rows
 
@@ -23,21 +23,22 @@ def stored_shape(site: Site) -> tuple[int, int]:
 
 
 def matrix_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A convolution's (d_out, channels, h, w) as the matrix (d_out, channels h w) that it is; others as they are."""
-    return (shape[0], prod(shape[1:])) if len(shape) == 4 else shape
+    """Any tensor as a matrix: a convolution's (d_out, channels, h, w) as (d_out, channels h w), a bias as a column."""
+    return (shape[0], prod(shape[1:])) if shape else (1, 1)
 
 
 def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteRecord:
     """The record of site `factors.sites[k]`, whose base tensor is `stored`, as the file holds it, in float64.
 
     For each dtype the base is cast to it once, and the result is what apply computes from the cast weights. A dtype
-    in which the base or the result is not finite is left out.
+    in which the base or the result is not finite is left out; `xor` has the site's own dtype only.
     """
     shape = stored_shape(site)
     hashes: dict[str, tuple[str, str, str]] = {}
-    for dtype in (*RECORDED, *(["F64"] if site.dtype == "F64" else [])):
+    other = () if factors.form == "xor" else RECORDED
+    for dtype in dict.fromkeys((*other, site.dtype)):
         base = dtypes.encode(stored, dtype)
-        result = edited(base, dtype, site, factors, k)
+        result = edited(base, dtype, site, factors, k, exact=dtype == site.dtype)
         if dtypes.is_finite(base, dtype) and dtypes.is_finite(result, dtype):
             flipped = dtypes.transposed(base, dtype, shape)
             hashes[dtype] = (dtypes.sha256(base), dtypes.sha256(flipped), dtypes.sha256(result))
@@ -45,11 +46,27 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
     return SiteRecord(site, base_of, flipped_of, result_of)
 
 
-def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int = 0) -> bytes:
+def bits_record(site: Site, base: bytes, result: bytes) -> SiteRecord:
+    """The record of a site of the form `xor`, from its stored bytes before and after: its own dtype and no other."""
+    flipped = dtypes.transposed(base, site.dtype, stored_shape(site))
+    base_of, flipped_of, result_of = ({site.dtype: dtypes.sha256(raw)} for raw in (base, flipped, result))
+    return SiteRecord(site, base_of, flipped_of, result_of)
+
+
+def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int = 0, exact: bool = True) -> bytes:
     """The edited tensor's bytes from its stored bytes: float64 arithmetic, one rounding to the same dtype.
 
-    `raw` may be some whole rows of a tensor that is not transposed, `first` being the number of the first of them.
+    `raw` may be some whole rows of a tensor that is not transposed and has no `bits`, `first` being the number of the
+    first of them. `exact`: these are the very bytes that the delta was made for, so that its `bits`, where it has them,
+    hold too. ValueError where they are damaged.
     """
+    if factors.form != "xor":
+        raw = _added(raw, dtype, site, factors, k, first)
+    change = factors.bits[k] if exact and factors.bits else None
+    return raw if change is None or not len(change) else planes.unpacked(raw, change, dtypes.BITS[dtype] // 8)
+
+
+def _added(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int) -> bytes:
     left, right = _factors(factors, k)
     width = site.shape[1]
     if site.transposed:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from editc.api import Again, Built, Checked
+    from editc.findings import Claim
     from editc.formats.apply import Applied, ApplyPlan, Reverted
+    from editc.formats.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
     from editc.formats.status import Status
-    from editc.ir import Claim
     from editc.proposal import Proposal
 
 FLOAT32 = 1e-6
@@ -159,6 +162,23 @@ def status(found: Status) -> Shown:
     if found.interrupted:
         lines.append("  an apply was interrupted: run it again, or `editc revert`")
     return Shown("\n".join(lines), describe_status(found))
+
+
+def differed(found: Difference, out: Path) -> Shown:
+    """What two checkpoints differ in, and the delta that says it."""
+    size, changed = out.stat().st_size, len(found.rows)
+    lines = [f"{changed} of {changed + found.equal} tensors differ; wrote {out} ({size:,} bytes for {found.raw:,})"]
+    for edit in found.delta.edits:
+        rows = [row for row in found.rows if row.group == edit["group"]]
+        entries, differ = sum(row.entries for row in rows), sum(row.differ for row in rows)
+        rank = f", rank {edit['rank']}" if edit["rank"] else ""
+        exact = "bit for bit" if not differ else f"{differ:,} of {entries:,} weights differ"
+        worst = f", the worst by {max(row.ulps for row in rows):.3g} ulp" if differ else ""
+        lines.append(f"  {edit['group']}: {len(rows)} tensors, {edit['form']}{rank}; {exact}{worst}")
+    lines += [f"note: component {name} holds pickles only and was not compared" for name in found.unread]
+    data = {"delta": str(out), "delta_id": found.delta.delta_id, "bytes": size, "equal": found.equal}
+    data |= {"edits": [dict(edit) for edit in found.delta.edits], "tensors": [asdict(row) for row in found.rows]}
+    return Shown("\n".join(lines), data | {"unread": list(found.unread)})
 
 
 def inspected(data: Mapping[str, Any]) -> Shown:

@@ -74,11 +74,13 @@ def _why(delta: Delta, name: str) -> dict[str, str]:
 def _describe_factors(factors: Factors) -> dict[str, Any]:
     parts = (*factors.left, *factors.right)
     rank = max((part.shape[0] for part in factors.right), default=None)
+    bits = {"bits": sum(part.nbytes for part in factors.bits)} if factors.bits else {}
     return {
         "form": factors.form,
         "rank": rank,
         "sites": len(factors.sites),
-        "bytes": sum(part.nbytes for part in parts),
+        "bytes": sum(part.nbytes for part in parts) + sum(bits.values()),
+        **bits,
     }
 
 

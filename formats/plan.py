@@ -174,7 +174,9 @@ def _targets(
     for (factors, k, record), tensor, place, now in zip(listed, tensors, places, digests(places), strict=True):
         found = match_hash(record, tensor.dtype, now, known.get((record.site.component, record.site.name), frozenset()))
         state, result = found or (_match_cast(record, tensor.dtype, pieces(*place)), "")
-        if state == "refused" and allow_finetune:
+        if factors.form == "xor" and state == "cast":
+            state = "refused"  # bits fit the very bytes that they were taken from and no others
+        if state == "refused" and allow_finetune and factors.form != "xor":
             state = "relative"
         yield Target(record, factors, k, delta.delta_id, tensor, state, now, result)
 
@@ -225,6 +227,11 @@ def _known_results(history: journal.History, delta: Delta) -> Mapping[tuple[str,
 
 
 def _raise_refused(targets: Sequence[Target], model: Model) -> None:
+    bits = [t.record.site.name for t in targets if t.state == "refused" and t.factors.form == "xor"]
+    if bits:
+        help_text = "apply it to the very base that it was made from, or make a delta with `editc diff --form dense`"
+        what = "target tensors are changed bit by bit, and the model holds other bytes than those the delta is for"
+        raise EditcError(replace(_many("E606", what, bits, len(targets), help_text), place=model.place))
     refused = [target.record.site.name for target in targets if target.state == "refused"]
     if refused:
         help_text = (

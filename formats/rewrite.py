@@ -75,7 +75,8 @@ def _read(targets: Sequence[Target]) -> Iterator[tuple[int, int, bytes]]:
     for index, target in enumerate(targets):
         tensor, start = target.tensor, 0
         row = tensor.nbytes // target.record.site.shape[0]
-        step = tensor.nbytes if target.record.site.transposed else max(1, PIECE // row) * row
+        whole = target.record.site.transposed or target.factors.bits
+        step = tensor.nbytes if whole else max(1, PIECE // row) * row
         for old in pieces(tensor.file, tensor.offset, tensor.nbytes, step):
             yield index, start, old
             start += len(old)
@@ -84,7 +85,13 @@ def _read(targets: Sequence[Target]) -> Iterator[tuple[int, int, bytes]]:
 def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> Piece:
     target = targets[index]
     site, row = target.record.site, target.tensor.nbytes // target.record.site.shape[0]
-    return Piece(index, start, old, edited(old, target.tensor.dtype, site, target.factors, target.k, start // row))
+    exact = target.state == "exact"
+    try:
+        new = edited(old, target.tensor.dtype, site, target.factors, target.k, start // row, exact)
+    except ValueError as error:
+        help_text = "do not use the delta; fetch it again, or make it again with `editc diff`"
+        raise fail("E607", f"the bits of '{site.name}' cannot be unpacked: {error}", help=help_text) from error
+    return Piece(index, start, old, new)
 
 
 def _check(target: Target, base: str, result: str, finite: bool) -> None:

@@ -17,6 +17,7 @@ FOLDERS = {"passes": "editc.passes", "formats": "editc.formats", "manifests": "e
 LEVELS = (
     ("editc.numerics",),
     ("editc.request", "editc.family"),
+    ("editc.findings",),
     ("editc.ir", "editc.diagnostics"),
     ("editc.language", "editc.ports", "editc.codes", "editc.registry"),
     ("editc.families", "editc.records", "editc.render"),

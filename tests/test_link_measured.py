@@ -14,10 +14,10 @@ import pytest
 import tiny
 
 from editc import api, show, show_link
+from editc.findings import Claim
 from editc.formats.checkpoint import open_model
 from editc.formats.link_parts import parts
 from editc.formats.safetensors_delta import read_delta, write_delta
-from editc.ir import Claim
 from editc.passes.emit import recorded
 from editc.passes.measure import Stored
 from editc.recheck import gathered_solution, recorded_solution
