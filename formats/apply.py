@@ -88,14 +88,14 @@ def result_bytes(target: Target, raw: bytes) -> bytes:
         raise fail(
             "E628", f"tensor '{name}' changed after it was checked", place=str(target.tensor.file), help=help_text
         )
-    result = edited(raw, dtype, target.record.site, target.factors, target.k)
+    result = edited(target.tensor.upright(raw), dtype, target.record.site, target.factors, target.k)
     if not dtypes.is_finite(result, dtype):
         message = f"the edited tensor '{name}' would hold values that {dtype} cannot, or the base holds NaN or infinity"
         raise fail("E626", message, place=str(target.tensor.file), help="apply it to a copy in F32 or BF16")
     if target.result and dtypes.sha256(result) != target.result:
         message = f"the result for '{name}' is not the one that the delta records, though the base is"
         raise fail("E627", message, help="do not use the result; this is a fault of editc or of this machine's memory")
-    return result
+    return target.tensor.as_stored(result)
 
 
 def _apply_to(plan: ApplyPlan, out: Path) -> Applied:
@@ -103,26 +103,38 @@ def _apply_to(plan: ApplyPlan, out: Path) -> Applied:
     single = plan.model.kind == "file"
     copy = files.temporary_beside(out)
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
-    with files.guarded(out), outputs.removed_on_failure(copy, state):
+    beside = outputs.beside(plan.model, out)
+    with files.guarded(out), outputs.removed_on_failure(copy, state, *(part.temporary for part in beside)):
         outputs.copy_model(plan.model.path, copy)
-        ranges = _write_copy(plan, copy, out.name if single else "")
+        for part in beside:
+            files.copy_file(part.source, part.temporary)
+        ranges = _write_copy(plan, copy, out.name if single else "", beside)
         journal.record_copy(state, journal.history_of(plan.model), _summaries(plan), ranges)
         files.sync_folder(copy.parent if single else copy)
-        files.rename(copy, out)
+        with outputs.removed_on_failure(*(part.final for part in beside)):
+            for part in beside:
+                files.rename(part.temporary, part.final)
+            files.rename(copy, out)
         if single:
             files.rename(state, outputs.state_of(out))
     return Applied("done", out, _results(ranges), plan.bytes_to_write)
 
 
-def _write_copy(plan: ApplyPlan, copy: Path, name: str) -> Sequence[Range]:
-    """Edits the copy, and returns what was written where; `name` is the file's own when the model is one file."""
+def _write_copy(plan: ApplyPlan, copy: Path, name: str, beside: Sequence[outputs.Beside]) -> Sequence[Range]:
+    """Edits the copy, and returns what was written where; `name` is the file's own when the model is one file, which
+    may have parts in files `beside` it."""
     ranges = []
+    parts = {part.source: part for part in beside}
     for target in _pending(plan):
         tensor = target.tensor
+        part = parts.get(tensor.file)
         file = copy if name else copy / tensor.file.relative_to(plan.model.path)
+        own = name or file.relative_to(copy).as_posix()
+        if part is not None:
+            file, own = part.temporary, part.name
         result = result_bytes(target, read_range(file, tensor.offset, tensor.nbytes))
         files.write_at(file, tensor.offset, result)
-        ranges.append(_range(target, dtypes.sha256(result), name or file.relative_to(copy).as_posix(), 0))
+        ranges.append(_range(target, dtypes.sha256(result), own, 0))
     _check_moved(plan, ranges)
     return ranges
 

@@ -18,6 +18,7 @@ from editc.formats import files
 from editc.formats.checkpoint import Model, read_range
 from editc.formats.header import read_header
 from editc.formats.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
+from editc.formats.onnx_file import read_graph, structure_digest
 from editc.numerics import dtypes
 
 FOLDER = ".editc"
@@ -156,8 +157,20 @@ def _noting(steps: Iterable[tuple[Range, bytes]], ranges: list[Range]) -> Iterat
 
 def _mark(file: Path) -> Mark:
     state = file.stat()
-    header = read_range(file, 0, read_header(file).data)
-    return Mark(state.st_size, dtypes.sha256(header), state.st_mtime_ns)
+    return Mark(state.st_size, _header_digest(file), state.st_mtime_ns)
+
+
+def _header_digest(file: Path) -> str:
+    """sha256 of what an edit leaves alone in a file: its header; all but the tensors of an ONNX file; nothing of a
+    file of external data, of which nothing else is known."""
+    if file.suffix == ".safetensors":
+        return dtypes.sha256(read_range(file, 0, read_header(file).data))
+    if file.suffix == ".onnx":
+        return structure_digest(file)
+    graphs = [path for folder in (file.parent, *file.parents[1:3]) for path in sorted(folder.glob("*.onnx"))]
+    if not any(file == path.parent / name for path in graphs for name in read_graph(path).beside):
+        raise broken(f"'{file.name}' is not a weight file of this model", file.parent)
+    return dtypes.sha256(b"")
 
 
 def _next_name(history: History, deltas: Sequence[Mapping[str, Any]]) -> str:

@@ -17,6 +17,7 @@ from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.fingerprint import seen_through
 from editc.formats.journal_record import Entry
 from editc.formats.ldm_encoder import fingerprint_of
+from editc.formats.onnx_sites import located
 from editc.ir import Array, Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.records import matrix_shape, stored_shape
@@ -29,7 +30,8 @@ _SHOWN = 12
 
 @dataclass(frozen=True)
 class Target:
-    """One tensor to edit: where it is, the sha256 of its bytes now, and of the result where the delta records it."""
+    """One tensor to edit: where it is, the sha256 of its bytes now, and of the result where the delta records it (of
+    the tensor in its shape, where the file holds its transpose)."""
 
     record: SiteRecord
     factors: Factors
@@ -82,10 +84,14 @@ def plan_apply(
     """Reads every target tensor once and decides. `encoder` is the model's encoder fingerprint where the caller
     knows it; otherwise it is computed from the model's folder, and only when a fine-tune makes it matter.
 
-    Raises E615, E616, E620, E621, E622, E623, E624, E625: all that is wrong with the targets at once.
+    Raises E615, E616, E620 to E625, and for ONNX models E663, E664, E665: all that is wrong with the targets at once.
     """
     _check_disjoint(deltas)
-    opened = {part: model.component(part) for part in sorted({r.site.component for d in deltas for r in d.sites})}
+    records = [record for delta in deltas for record in delta.sites]
+    opened = {
+        part: located(model.component(part), [record for record in records if record.site.component == part])
+        for part in sorted({record.site.component for record in records})
+    }
     history = journal.history_of(model)
     faults = [replace(fault, place=model.place) for delta in deltas for fault in _misfits(delta, opened)]
     if faults:
@@ -108,11 +114,13 @@ def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[st
 
     `recorded` are results that this delta is known to have had on this very model.
     """
-    now, dtype = dtypes.sha256(raw), tensor.dtype
+    stored, dtype = dtypes.sha256(raw), tensor.dtype
+    raw = tensor.upright(raw)
+    now = dtypes.sha256(raw) if tensor.flipped else stored
     base, result = record.base.get(dtype, ""), record.result.get(dtype, "")
     if now == base == result:
         return "unchanged", result
-    if now == result or now in recorded:
+    if now == result or stored in recorded:
         return "already", now
     if now == base:
         return ("exact" if dtype == record.site.dtype else "cast"), result
