@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from editc.diagnostics import fail
-from editc.formats.protobuf import BYTES, VARINT, Field, Malformed, Range, Wire
+from editc.formats.protobuf import BYTES, VARINT, Field, WireError, Range, Wire
 from editc.numerics import dtypes
 
 TYPES: Mapping[int, str] = {
@@ -74,7 +74,7 @@ def read_graph(path: Path) -> Graph:
             return _Reader(wire, Graph(path)).model()
     except OSError as error:
         raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(path)) from error
-    except Malformed as error:
+    except WireError as error:
         message = f"this is not a well-formed ONNX file: {error}"
         help_ = "fetch or export the file again, and compare its size and sha256 with the publisher's"
         raise fail("E661", message, place=str(path), help=help_) from error
@@ -88,7 +88,7 @@ def note(graph: Graph, key: str) -> str:
     try:
         with graph.path.open("rb") as file:
             return Wire(file, span[1]).text(span, _MAX_NOTE)
-    except Malformed as error:
+    except WireError as error:
         raise fail("E661", f"this is not a well-formed ONNX file: {error}", place=str(graph.path)) from error
 
 
@@ -137,19 +137,19 @@ class _Reader:
             elif part.number == 14:
                 key, value = _pair(self._wire, self._message(part))
                 if key in self._graph.metadata:
-                    raise Malformed(f"the metadata '{key[:100]}' stands twice")
+                    raise WireError(f"the metadata '{key[:100]}' stands twice")
                 self._graph.metadata[key] = value
             elif part.number == 25:
                 self._scope(self._message(part), "function/", 1, nodes=7)
         if len(graphs) != 1:
-            raise Malformed(f"it holds {len(graphs)} graphs")
+            raise WireError(f"it holds {len(graphs)} graphs")
         self._scope(graphs[0], "", 0)
         return self._graph
 
     def _scope(self, span: Range, prefix: str, depth: int, nodes: int = 1) -> list[tuple[str, Use]]:
         """The tensors and nodes of a graph or of a function's body; the uses of names that it does not define."""
         if depth > _MAX_DEPTH:
-            raise Malformed(f"its graphs are nested deeper than {_MAX_DEPTH}")
+            raise WireError(f"its graphs are nested deeper than {_MAX_DEPTH}")
         local: dict[str, str] = {}
         uses: list[tuple[str, Use]] = []
         for part in self._wire.fields(span):
@@ -167,7 +167,7 @@ class _Reader:
 
     def _keep(self, name: str, held: Held, prefix: str, local: dict[str, str]) -> None:
         if name in local:
-            raise Malformed(f"the tensor '{name[:100]}' is there twice")
+            raise WireError(f"the tensor '{name[:100]}' is there twice")
         known = prefix + name
         while known in self._graph.tensors:
             known += "'"
@@ -223,24 +223,24 @@ class _Reader:
             elif part.number == 13:
                 key, value = _pair(self._wire, self._message(part))
                 if key in external:
-                    raise Malformed(f"the external data's '{key[:40]}' stands twice")
+                    raise WireError(f"the external data's '{key[:40]}' stands twice")
                 external[key] = self._wire.text(value)
             elif part.number in once and part.number in _SINGLE:
-                raise Malformed("a tensor has two names, kinds or contents")
+                raise WireError("a tensor has two names, kinds or contents")
             elif part.number in once:
                 once[-1] = part  # a list in pieces
             else:
                 once[part.number] = part
             if len(shape) > _MAX_DIMENSIONS:
-                raise Malformed(f"a tensor has more than {_MAX_DIMENSIONS} dimensions")
+                raise WireError(f"a tensor has more than {_MAX_DIMENSIONS} dimensions")
         if any(size >> 63 for size in shape):
-            raise Malformed("a tensor has a negative size")
+            raise WireError("a tensor has a negative size")
         name = self._text(once[8]) if 8 in once else ""
         return name, _held(name, tuple(shape), once, external)
 
     def _message(self, part: Field) -> Range:
         if part.kind != BYTES:
-            raise Malformed(f"the field at byte {part.start} is a number, where a message must be")
+            raise WireError(f"the field at byte {part.start} is a number, where a message must be")
         return part.span
 
     def _text(self, part: Field) -> str:
@@ -260,7 +260,7 @@ def _held(name: str, shape: tuple[int, ...], once: Mapping[int, Field], external
         return Held(dtype, shape, reason="its numbers are stored one by one and not as bytes")
     if dtypes.nbytes(dtype, shape) != place.end - place.start:
         held = place.end - place.start
-        raise Malformed(f"tensor '{name[:100]}' is {dtype} {list(shape)} but holds {held} bytes")
+        raise WireError(f"tensor '{name[:100]}' is {dtype} {list(shape)} but holds {held} bytes")
     return Held(dtype, shape, place.span)
 
 

@@ -19,7 +19,7 @@ Range: TypeAlias = tuple[int, int]
 """Absolute positions of a message's first byte and of the one after its last."""
 
 
-class Malformed(ValueError):  # noqa: N818
+class WireError(ValueError):
     """These bytes are no message."""
 
 
@@ -40,7 +40,7 @@ class Field:
 
 
 class Wire:
-    """A file as fields of messages. Raises Malformed."""
+    """A file as fields of messages. Raises WireError."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self.size = file, size
@@ -53,11 +53,11 @@ class Wire:
         while position < end:
             self._left -= 1
             if self._left < 0:
-                raise Malformed(f"it has more than {MAX_FIELDS} fields")
+                raise WireError(f"it has more than {MAX_FIELDS} fields")
             tag, position = self._varint(position, end)
             number, kind = tag >> 3, tag & 7
             if not 0 < number < 1 << 29:
-                raise Malformed(f"a field at byte {position} has the number {number}")
+                raise WireError(f"a field at byte {position} has the number {number}")
             value, start = 0, position
             if kind == VARINT:
                 value, position = self._varint(position, end)
@@ -67,16 +67,16 @@ class Wire:
             elif kind in (FIXED64, FIXED32):
                 position += 8 if kind == FIXED64 else 4
             else:
-                raise Malformed(f"a field at byte {position} has the unknown kind {kind}")
+                raise WireError(f"a field at byte {position} has the unknown kind {kind}")
             if position > end:
-                raise Malformed(f"a field at byte {start} reaches {position - end} bytes over the end of its message")
+                raise WireError(f"a field at byte {start} reaches {position - end} bytes over the end of its message")
             yield Field(number, kind, start, position, value)
 
     def read(self, span: Range, limit: int) -> bytes:
         """The bytes of a field, `limit` at most."""
         size = span[1] - span[0]
         if size > limit:
-            raise Malformed(f"a text at byte {span[0]} has {size} bytes; {limit} is the limit")
+            raise WireError(f"a text at byte {span[0]} has {size} bytes; {limit} is the limit")
         self._load(span[0], size)
         start = span[0] - self._from
         return self._block[start : start + size]
@@ -86,7 +86,7 @@ class Wire:
         try:
             return self.read(span, limit).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise Malformed(f"a text at byte {span[0]} is not UTF-8") from error
+            raise WireError(f"a text at byte {span[0]} is not UTF-8") from error
 
     def varints(self, span: Range, limit: int) -> list[int]:
         """A packed field, `limit` numbers at most."""
@@ -95,7 +95,7 @@ class Wire:
             value, position = self._varint(position, span[1])
             found.append(value)
             if len(found) > limit:
-                raise Malformed(f"a list at byte {span[0]} has more than {limit} numbers")
+                raise WireError(f"a list at byte {span[0]} has more than {limit} numbers")
         return found
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
@@ -111,17 +111,17 @@ class Wire:
                     break
                 return value, position
             shift += 7
-        raise Malformed(f"a number at byte {position} does not end")
+        raise WireError(f"a number at byte {position} does not end")
 
     def _load(self, position: int, size: int) -> None:
         if self._from <= position and position + size <= self._from + len(self._block):
             return
         if position + size > self.size:
-            raise Malformed(f"it ends at byte {self.size}, inside a field")
+            raise WireError(f"it ends at byte {self.size}, inside a field")
         self._file.seek(position)
         self._block, self._from = self._file.read(max(size, _BLOCK)), position
         if len(self._block) < size:
-            raise Malformed("it became shorter while it was read")
+            raise WireError("it became shorter while it was read")
 
 
 def number(field: int, value: int) -> bytes:
