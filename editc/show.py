@@ -74,7 +74,9 @@ def _trials(made: Export) -> Iterator[str]:
         if one.skipped:
             yield f"  {made.format}: {one.consumer} not tried: {one.skipped}"
         else:
-            yield f"  {made.format}: {one.consumer} takes {one.matched} of {one.total}, largest error {one.error:g}"
+            bound = f" (its arithmetic may bring {one.bound:.2g})" if one.bound else ""
+            taken = f"{one.consumer} takes {one.matched} of {one.total}"
+            yield f"  {made.format}: {taken}, largest error {one.error:g}{bound}"
     yield from (f"  {made.format}: note: {note}" for note in made.written.notes)
 
 

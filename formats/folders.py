@@ -55,7 +55,7 @@ def graph_in(folder: Path) -> Path | None:
     plain = [path for path in found if path.name == f"model{ONNX}"]
     if len(found) > 1 and not plain:
         raise _ambiguous(f"there are {len(found)} {ONNX} files and no model{ONNX}", folder)
-    return (plain or found or [None])[0]
+    return next(iter(plain or found), None)
 
 
 def subfolders(folder: Path) -> list[Path]:

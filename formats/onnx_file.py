@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from editc.diagnostics import fail
-from editc.formats.protobuf import BYTES, VARINT, Field, WireError, Range, Wire
+from editc.formats.protobuf import BYTES, VARINT, Field, Range, Wire, WireError
 from editc.numerics import dtypes
 
 TYPES: Mapping[int, str] = {

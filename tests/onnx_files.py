@@ -57,7 +57,7 @@ def dynamo(name: str, wrapper: str = "u") -> Mapping[str, str]:
     parameter = f"{wrapper}.{name}".replace(".", "_")
     return {
         "name_scopes": f"['', '{wrapper}', '{module}', 'linear_3']",
-        "fx_node": f"%linear_3 : [num_users=1] = call_function[target=linear](args = (%x, %p_{parameter}), kwargs = {{}})",
+        "fx_node": f"%linear_3 : [num_users=1] = call_function[target=linear](args = (%x, %p_{parameter}))",
     }
 
 

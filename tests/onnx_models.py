@@ -45,6 +45,23 @@ def unet_inputs(unet: Any, seed: int = 0) -> dict[str, Any]:
     }
 
 
+def llama_inputs(model: Any, seed: int = 0) -> dict[str, Any]:
+    """Two sentences of eight ids, seeded."""
+    made = torch.Generator().manual_seed(seed)
+    return {"ids": torch.randint(0, model.config.vocab_size, (2, 8), generator=made)}
+
+
+def wrapped(model: Any) -> torch.nn.Module:
+    """`model` with plain tensors in and out."""
+    return Painting(model) if hasattr(model, "down_blocks") else Talking(model)
+
+
+def torch_output(model: Any, inputs: dict[str, Any]) -> Any:
+    """The first output, from torch in float32."""
+    with torch.no_grad():
+        return wrapped(model.float().eval())(*inputs.values()).numpy()
+
+
 def exported(model: Any, inputs: dict[str, Any], path: Path, legacy: bool = False, external: bool = False) -> Path:
     """`model` as an .onnx file: by the dynamo exporter, or by the legacy one; the weights in it, or beside it."""
     model = copy.deepcopy(model).float().eval()
