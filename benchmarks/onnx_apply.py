@@ -119,6 +119,7 @@ def measure(case: Case, export: str, folder: Path) -> Row:
     """Export, apply to both, run both."""
     import onnx_models as om
 
+    folder.mkdir()
     model = open_model(case.folder)
     delta = delta_for(model, case.component, case.targets)
     done = apply(plan_apply([delta], model), folder / "edited")

@@ -17,12 +17,14 @@ from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.family import Family
 from editc.formats import apply as applying
 from editc.formats import inspect as inspecting
+from editc.formats import onnx_surgery as surgery
 from editc.formats.checkpoint import open_model
 from editc.formats.export import Export, outputs, refused
 from editc.formats.export import export as export_
 from editc.formats.exported import read_delta
 from editc.formats.exporting import DTYPES, Job
 from editc.formats.files import clear
+from editc.formats.onnx_surgery import Ready
 from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import Status
 from editc.formats.status import status as find_status
@@ -233,6 +235,14 @@ def export(
     the factors in the file. Raises EditcError (E130, E675 to E681)."""
     opened = None if model is None else open_model(model)
     return export_(Job(read_delta(path), opened, out, DTYPES[dtype], allow_finetune), name, tried)
+
+
+def make_lora_ready(model: str, out: Path, sites: Path) -> Ready:
+    """Write an ONNX model with an empty adapter path at each site of the delta `sites`. Raises EditcError (E668)."""
+    from editc.formats.lowering import unedited
+
+    plan = unedited(read_delta(sites), open_model(model), True)
+    return surgery.make_lora_ready(plan, out.absolute())
 
 
 def plan_apply(deltas: Sequence[Path], model: str, allow_finetune: bool = False) -> applying.ApplyPlan:

@@ -170,6 +170,23 @@ def export(
     return terminal.answer(show.exported(made), made.failures, json_)
 
 
+@cli.group()
+def onnx() -> None:
+    """For ONNX models."""
+
+
+@onnx.command("make-lora-ready")
+@click.argument("model")
+@click.option("-o", "--out", type=PATH, required=True, help="The .onnx file to write.")
+@click.option("--sites", type=PATH, required=True, metavar="DELTA", help="The delta whose sites get a place.")
+@as_json
+def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
+    """Give an ONNX model empty adapter paths, which an .onnx_adapter fills at run time."""
+    from editc import api, show
+
+    return terminal.answer(show.made_ready(api.make_lora_ready(model, out, sites)), (), json_)
+
+
 @cli.command()
 @click.argument("path")
 @as_json

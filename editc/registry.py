@@ -43,6 +43,7 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "diff": "editc.formats.dense_lora:FORMAT",
             "diffusers": "editc.formats.diffusers_lora:FORMAT",
             "kohya": "editc.formats.kohya:FORMAT",
+            "onnx-adapter": "editc.formats.onnx_adapter:FORMAT",
             "onnx-graph": "editc.formats.onnx_graph:FORMAT",
             "onnx-multiplier": "editc.formats.onnx_multiplier:FORMAT",
             "peft": "editc.formats.peft_folder:FORMAT",

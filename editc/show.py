@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from editc.api import Again, Built, Checked
     from editc.formats.apply import Applied, ApplyPlan, Reverted
     from editc.formats.export import Export
+    from editc.formats.onnx_surgery import Ready
     from editc.formats.status import Status
     from editc.ir import Claim
     from editc.proposal import Proposal
@@ -153,6 +154,13 @@ def status(found: Status) -> Shown:
     if found.interrupted:
         lines.append("  an apply was interrupted: run it again, or `editc revert`")
     return Shown("\n".join(lines), describe_status(found))
+
+
+def made_ready(made: Ready) -> Shown:
+    """What was written, and what an adapter may set."""
+    lines = [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.files]
+    found = {"status": "done", "files": [str(path) for path in made.files], "inputs": list(made.inputs)}
+    return Shown("\n".join([*lines, f"{len(made.inputs)} inputs for an adapter, empty until one is given"]), found)
 
 
 def inspected(data: Mapping[str, Any]) -> Shown:

@@ -43,7 +43,9 @@ def model(
     """A ModelProto whose graph has these nodes, float32 initializers, inputs and outputs."""
     graph = b"".join(data(1, one) for one in nodes) + data(2, "editc")
     graph += b"".join(data(5, _tensor(name, values)) for name, values in tensors.items())
-    graph += b"".join(data(11, _value(one)) for one in inputs) + b"".join(data(12, _value(one)) for one in outputs)
+    graph += b"".join(data(11, value_info(one)) for one in inputs) + b"".join(
+        data(12, value_info(one)) for one in outputs
+    )
     head = number(1, IR_VERSION) + data(2, "editc") + data(7, graph) + data(8, data(1, "") + number(2, OPSET))
     return head + b"".join(data(14, data(1, key) + data(2, text)) for key, text in metadata.items())
 
@@ -59,6 +61,7 @@ def _tensor(name: str, values: NDArray[Any]) -> bytes:
     return sizes + number(2, TYPES["F32"]) + data(8, name) + data(9, values.astype("<f4").tobytes())
 
 
-def _value(one: Value) -> bytes:
+def value_info(one: Value) -> bytes:
+    """A ValueInfoProto."""
     sizes = b"".join(data(1, number(1, s) if isinstance(s, int) else data(2, s)) for s in one.shape)
     return data(1, one.name) + data(2, data(1, number(1, TYPES[one.dtype]) + data(2, sizes)))

@@ -132,7 +132,12 @@ def number(field: int, value: int) -> bytes:
 def data(field: int, value: bytes | str) -> bytes:
     """A field with bytes, a text, or a message that is written already."""
     raw = value.encode("utf-8") if isinstance(value, str) else value
-    return _encoded(field << 3 | BYTES) + _encoded(len(raw)) + raw
+    return header(field, len(raw)) + raw
+
+
+def header(field: int, size: int) -> bytes:
+    """What stands before the bytes of a field."""
+    return _encoded(field << 3 | BYTES) + _encoded(size)
 
 
 def _encoded(value: int) -> bytes:
