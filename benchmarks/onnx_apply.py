@@ -1,8 +1,8 @@
 """Deltas on exported models: every target found, and ONNX Runtime against torch. `python -m benchmarks.onnx_apply`.
 
 Each model is exported by torch, with the weights in the .onnx file or beside it; a delta over every matrix named is
-applied to the .onnx file and to the safetensors folder; both are run on the same seeded inputs. `lost` would be a
-target that is not found; `moved` shows that the edit does something.
+applied to the .onnx file and to a float32 copy of the safetensors folder; both are run on the same seeded inputs. A
+target that is not found would be an error; `moved` shows that the edit does something.
 """
 
 from __future__ import annotations
@@ -122,8 +122,10 @@ def measure(case: Case, export: str, folder: Path) -> Row:
     folder.mkdir()
     model = open_model(case.folder)
     delta = delta_for(model, case.component, case.targets)
-    done = apply(plan_apply([delta], model), folder / "edited")
-    loaded, edited = (case.load(place / case.component) for place in (case.folder, done.path))
+    loaded = case.load(case.folder / case.component).float()
+    loaded.save_pretrained(folder / "wide" / case.component)
+    done = apply(plan_apply([delta], open_model(folder / "wide")), folder / "edited")
+    edited = case.load(done.path / case.component)
     inputs = case.inputs(loaded)
     kind = {"legacy": export == "legacy", "external": "external" in export}
     graph = open_model(om.exported(om.wrapped(loaded), inputs, folder / "in" / "model.onnx", **kind))

@@ -94,6 +94,7 @@ def _run(written: Written, feeds: dict[str, tuple[Array, str]]) -> dict[str, Arr
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(written.files[0]), options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
     kept = [(name, _value(values, dtype)) for name, (values, dtype) in feeds.items()]

@@ -122,10 +122,12 @@ def _branches(wire: Wire, plan: ApplyPlan, graph: Graph, place: Range) -> dict[R
     faults = []
     for target in plan.targets:
         uses = graph.uses.get(known[target.tensor.file, target.tensor.offset], [])
-        for use in uses or [None]:
-            parsed = _parsed(wire, use) if use is not None and use.node in main and use.node not in made else None
-            why = "no node takes it" if use is None else _misfit(use, parsed, target)
-            if parsed is None or use is None or why:
+        if not uses:
+            faults.append(f"{target.record.site.name}: no node takes it")
+        for use in uses:
+            parsed = _parsed(wire, use) if use.node in main and use.node not in made else None
+            why = _misfit(use, parsed, target)
+            if parsed is None or why:
                 faults.append(f"{target.record.site.name}: {why}")
             else:
                 made[use.node] = _branch(parsed, target.record.site)
@@ -196,9 +198,10 @@ def _inputs(target: Target) -> bytes:
     """A and B as initializers of rank 0, and as inputs of any rank."""
     site, dtype = target.record.site, target.tensor.dtype
     (d_out, d_in), rank = site.shape, f"{site.name}.rank"
-    found = b""
-    for name, empty, shape in zip(names(site), ((d_in, 0), (0, d_out)), ((d_in, rank), (rank, d_out)), strict=True):
-        sizes = b"".join(number(1, size) for size in empty)
+    A, B = names(site)
+    values = Value(A, dtype, (d_in, rank)), Value(B, dtype, (rank, d_out))
+    found = b"".join(data(11, value_info(value)) for value in values)
+    for name, shape in ((A, (d_in, 0)), (B, (0, d_out))):
+        sizes = b"".join(number(1, size) for size in shape)
         found += data(5, sizes + number(2, TYPES[dtype]) + data(8, name) + data(9, b""))
-        found += data(11, value_info(Value(name, dtype, shape)))
     return found

@@ -74,11 +74,17 @@ def exported(model: Any, inputs: dict[str, Any], path: Path, legacy: bool = Fals
     return path
 
 
-def run(path: Path, inputs: dict[str, Any]) -> Any:
-    """The first output, from ONNX Runtime on one thread."""
+def run(path: Path, inputs: dict[str, Any], adapter: Path | None = None) -> Any:
+    """The first output, from ONNX Runtime on one thread; with an adapter active if one is given."""
     import onnxruntime
 
+    given = onnxruntime.RunOptions()
+    if adapter is not None:
+        loaded = onnxruntime.LoraAdapter()
+        loaded.Load(str(adapter))
+        given.add_active_adapter(loaded)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session.run(None, {name: value.numpy() for name, value in inputs.items()})[0]
+    return session.run(None, {name: value.numpy() for name, value in inputs.items()}, given)[0]
