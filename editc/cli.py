@@ -86,7 +86,9 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
 
 @cli.command()
 @click.argument("delta", nargs=-1, required=True, type=PATH)
-@click.option("--to", "model", required=True, metavar="MODEL", help="Folder, .safetensors file, hub id or editc:demo.")
+@click.option(
+    "--to", "model", required=True, metavar="MODEL", help="Folder, .safetensors or .onnx file, hub id or editc:demo."
+)
 @click.option("--out", type=PATH, help="Write the edited model here.")
 @click.option("--in-place", is_flag=True, help="Edit the model itself, with an undo journal beside it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")

@@ -138,13 +138,12 @@ def read_delta(place: Path | str) -> Delta:
 def _read_graph(path: Path) -> Delta:
     """The delta in an ONNX file that editc wrote. Every byte of it follows from the delta, its nodes too, and must be
     as it was written."""
-    data = path.read_bytes()
     graph = onnx_file.read_graph(path)
     text = onnx_file.note(graph, safetensors_delta.KEY)
     if not text:
         help_ = "give a delta, or an export of one; is this the model itself?"
         raise fail("E603", "this ONNX file holds no delta", place=str(path), help=help_)
-    about = parsed_note(text, str(path))
+    about, data = parsed_note(text, str(path)), path.read_bytes()
     tensors = {
         name: np.frombuffer(data[held.span[0] : held.span[1]], "<f4").reshape(held.shape)
         for name, held in graph.tensors.items()

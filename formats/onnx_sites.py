@@ -8,7 +8,7 @@ where they came from, then by name. What is still not one tensor is an error tha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -32,15 +32,18 @@ class _Fault:
     why: str
 
 
-def located(checkpoint: Checkpoint, records: Sequence[SiteRecord]) -> Checkpoint:
+def located(
+    checkpoint: Checkpoint, records: Sequence[SiteRecord], raw: Callable[[str], bytes] | None = None
+) -> Checkpoint:
     """`checkpoint` with the sites of `records` under their own names; itself unless it is an ONNX model. A site that
-    is nowhere is left out, which `plan_apply` refuses.
+    is nowhere is left out, which `plan_apply` refuses. `raw` gives a tensor's bytes where those on the disk are not
+    the ones to go by.
 
     Raises E663 (its numbers are not stored as bytes), E664 (not one tensor), E665 (which way round is not known).
     """
     if checkpoint.graph is None:
         return checkpoint
-    search = _Search(checkpoint, checkpoint.graph, records)
+    search = _Search(checkpoint, checkpoint.graph, records, raw or checkpoint.raw)
     found = {record.site.name: search.find(record) for record in records}
     placed = {name: _turned(checkpoint, one) for name, one in found.items() if isinstance(one, tuple)}
     faults = [one for one in found.values() if isinstance(one, _Fault)]
@@ -53,8 +56,10 @@ def located(checkpoint: Checkpoint, records: Sequence[SiteRecord]) -> Checkpoint
 class _Search:
     """The tensors that have the shape of a site, by content and by origin."""
 
-    def __init__(self, checkpoint: Checkpoint, graph: Graph, records: Sequence[SiteRecord]) -> None:
-        self._checkpoint, self._graph = checkpoint, graph
+    def __init__(
+        self, checkpoint: Checkpoint, graph: Graph, records: Sequence[SiteRecord], raw: Callable[[str], bytes]
+    ) -> None:
+        self._checkpoint, self._graph, self._raw = checkpoint, graph, raw
         self._shapes = {stored_shape(record.site) for record in records}
         shapes = self._shapes | {shape[::-1] for shape in self._shapes}
         self._fitting = [n for n, held in graph.tensors.items() if matrix_shape(held.shape) in shapes]
@@ -103,7 +108,7 @@ class _Search:
         tensor = self._checkpoint.tensors.get(name)
         if tensor is None or tensor.dtype not in dtypes.EDITABLE:
             return
-        raw = self._checkpoint.raw(name)
+        raw = self._raw(name)
         forms = [(raw, tensor.dtype)]
         if casts:
             others = sorted({dtype for record in records for dtype in record.base} - {tensor.dtype})

@@ -87,12 +87,10 @@ def plan_apply(
     Raises E615, E616, E620 to E625, and for ONNX models E663, E664, E665: all that is wrong with the targets at once.
     """
     _check_disjoint(deltas)
-    records = [record for delta in deltas for record in delta.sites]
-    opened = {
-        part: located(model.component(part), [record for record in records if record.site.component == part])
-        for part in sorted({record.site.component for record in records})
-    }
     history = journal.history_of(model)
+    records = [record for delta in deltas for record in delta.sites]
+    parts = sorted({record.site.component for record in records})
+    opened = {part: _opened(model, part, records, history) for part in parts}
     faults = [replace(fault, place=model.place) for delta in deltas for fault in _misfits(delta, opened)]
     if faults:
         raise EditcError(*faults)
@@ -107,6 +105,13 @@ def plan_apply(
                 mark = seen_through(mark, checkpoint)
             notes += _relative_notes(delta, mark, model)
     return ApplyPlan(model, tuple(deltas), tuple(targets), tuple(notes), journal.interrupted(history) is not None)
+
+
+def _opened(model: Model, part: str, records: Sequence[SiteRecord], history: journal.History) -> Checkpoint:
+    """A component, its tensors under the names of the sites."""
+    checkpoint, stored = model.component(part), journal.interrupted(history)
+    mine = [record for record in records if record.site.component == part]
+    return located(checkpoint, mine, lambda name: _present(checkpoint, name, checkpoint.where(name), stored, history))
 
 
 def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[str] = frozenset()) -> tuple[State, str]:

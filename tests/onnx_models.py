@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def exported(model: Any, inputs: dict[str, Any], path: Path, legacy: bool = Fals
     options: dict[str, Any] = {"dynamo": False, "opset_version": 17} if legacy else {"dynamo": True, "verbose": False}
     if not legacy:
         options["external_data"] = external
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's exporters warn of their own parts
         torch.onnx.export(model, tuple(inputs.values()), str(path), input_names=list(inputs), **options)
     return path
 

@@ -310,6 +310,30 @@ def test_a_forged_journal_reaches_no_file_that_is_not_the_models(delta: Delta, t
     assert (tmp_path / "notes.txt").read_bytes() == before
 
 
+@pytest.mark.parametrize("external", [False, True])
+def test_a_killed_run_is_finished_though_nothing_names_the_tensors(
+    delta: Delta, tmp_path: Path, external: bool
+) -> None:
+    """Half a result has no hash that anyone knows; the stored bytes before it do."""
+    path = of.pico(tmp_path / "model.onnx", external=external, said="nothing")
+    before = tiny.contents(tmp_path)
+    plan = plan_apply([delta], open_model(path))
+    apply(plan, in_place=True)
+    after = {name: content for name, content in tiny.contents(tmp_path).items() if ".editc" not in name}
+    (done,) = (tmp_path / "model.onnx.editc").rglob("done")
+    done.unlink()
+    torn = plan.targets[1].tensor
+    with torn.file.open("r+b") as file:
+        file.seek(torn.offset)
+        file.write(b"\x55" * 7)
+    again = plan_apply([delta], open_model(path))
+    assert again.interrupted and again.status == "ready"
+    apply(again, in_place=True)
+    assert {name: content for name, content in tiny.contents(tmp_path).items() if ".editc" not in name} == after
+    revert(open_model(path))
+    assert tiny.contents(tmp_path) == before
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return of.pico(tmp_path_factory.mktemp("whole") / "model.onnx").read_bytes()

@@ -10,6 +10,7 @@ import onnx
 import pytest
 import tiny_files as tiny
 
+from editc.diagnostics import EditcError
 from editc.formats import exported, onnx_graph
 from editc.formats.apply import plan_apply
 from editc.formats.checkpoint import Model
@@ -79,6 +80,21 @@ def test_no_byte_of_the_graph_may_differ(model: Model, tmp_path: Path, old: byte
     path.write_bytes(path.read_bytes().replace(old, new, 1))
     with tiny.refused("E601"):
         exported.read_delta(path)
+
+
+def test_every_changed_byte_is_refused(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "d.onnx"
+    export(Job(edit(model), None, path), "onnx-graph", tried=False)
+    data = path.read_bytes()
+    for at in range(0, len(data), 41):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(EditcError) as error:
+            exported.read_delta(path)
+        assert error.value.diagnostics[0].code[:2] == "E6", at
+    for end in range(0, len(data), 211):
+        path.write_bytes(data[:end])
+        with pytest.raises(EditcError):
+            exported.read_delta(path)
 
 
 def test_a_model_is_no_delta(tmp_path: Path) -> None:

@@ -23,10 +23,11 @@ from editc.formats.checkpoint import Model, open_model
 from editc.formats.export import export
 from editc.formats.exporting import Job
 from editc.formats.safetensors_delta import write_delta
-from editc.ir import Delta
+from editc.ir import Delta, Site
+from editc.records import site_record
 
 LIMIT = 1e-5
-KINDS: dict[str, dict[str, bool]] = {"dynamo": {}, "external": {"external": True}, "legacy": {"legacy": True}}
+KINDS = ("dynamo", "external", "legacy")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     unets = [UNet2DConditionModel.from_pretrained(place / "unet") for place in (base.path, edited)]
     inputs = om.unet_inputs(unets[0])
     graph = om.wrapped(unets[0])
-    exports = {kind: om.exported(graph, inputs, folder / kind / "model.onnx", **how) for kind, how in KINDS.items()}
+    exports = {kind: folder / kind / "model.onnx" for kind in KINDS}
+    om.exported(graph, inputs, exports["external"], external=True)
+    om.exported(graph, inputs, exports["legacy"], legacy=True)
+    exports["dynamo"].parent.mkdir()
+    onnx.save(onnx.load(exports["external"]), exports["dynamo"])
     before, after = (om.torch_output(unet, inputs) for unet in unets)
     assert np.abs(after - before).max() > 0.01
     return World(base, delta, exports, inputs, before, after)
@@ -115,12 +120,22 @@ def test_a_model_made_ready_switches_the_edit_on_and_off(world: World, tmp_path:
 
 
 def test_what_has_no_place_for_an_adapter_is_refused(world: World, tmp_path: Path) -> None:
-    """A convolution's node is no MatMul; a folder is no graph."""
-    names = [n for n in world.base.component("unet").names() if n.endswith("conv_in.weight")]
+    """A folder is no graph, and a convolution's node no MatMul."""
+    write_delta(world.delta, tmp_path / "d.safetensors")
     with tiny_files.refused("E668"):
-        write_delta(world.delta, tmp_path / "d.safetensors")
         api.make_lora_ready(str(world.base.path), tmp_path / "out", tmp_path / "d.safetensors")
-    assert names and not (tmp_path / "out").exists()
+    part = world.base.component("unet")
+    name = "down_blocks.0.attentions.0.proj_in.weight"
+    site = Site("unet", name, (part.shape(name)[0], part.shape(name)[1]), "F32", "k")
+    factors = tiny_files.factors_for("low-rank", [site])
+    record = site_record(site, part.read(name).reshape(site.shape), factors, 0)
+    delta = tiny_files.sealed(replace(world.delta, sites=(record,), factors={"text": factors}))
+    write_delta(delta, tmp_path / "c.safetensors")
+    assert plan_apply([delta], open_model(world.exports["dynamo"])).tier == "exact"
+    with tiny_files.refused("E668") as error:
+        api.make_lora_ready(str(world.exports["dynamo"]), tmp_path / "out.onnx", tmp_path / "c.safetensors")
+    assert "Conv" in error.diagnostics[0].notes[0]
+    assert not list(tmp_path.glob("*out*"))
 
 
 def test_an_adapter_comes_out_the_same_every_time(world: World, tmp_path: Path) -> None:
