@@ -37,7 +37,7 @@ def graph_in_onnxruntime(written: Written) -> Trial:
         for r in delta.sites
     }
     feeds = {input_name(delta, r.site): (bases[input_name(delta, r.site)], r.site.dtype) for r in delta.sites}
-    found = _run(written, feeds)
+    found = run_in_onnxruntime(written, feeds)
     matched, worst, most = 0, 0.0, 0.0
     for factors, k, site in _sites(delta):
         name = input_name(delta, site)
@@ -60,7 +60,7 @@ def multiplier_in_onnxruntime(written: Written) -> Trial:
     if why:
         return Trial("onnxruntime", skipped=why)
     rows = dtypes.rounded(np.random.default_rng(0).normal(size=(2, 7, len(U))), "F32")
-    found = _run(written, {ROWS: (rows, "F32")})[EDITED]
+    found = run_in_onnxruntime(written, {ROWS: (rows, "F32")})[EDITED]
     error = np.abs(found - (rows + rows @ V.T @ U.T))
     bound = _sum_error(sum(U.shape) + 4, "F32") * (np.abs(rows) + np.abs(rows) @ np.abs(V.T) @ np.abs(U.T))
     whole = bool((error <= bound + _LEAST["F32"]).all())
@@ -88,7 +88,7 @@ def _sum_error(terms: int, dtype: str) -> float:
     return u / (1 - u)
 
 
-def _run(written: Written, feeds: dict[str, tuple[Array, str]]) -> dict[str, Array]:
+def run_in_onnxruntime(written: Written, feeds: dict[str, tuple[Array, str]]) -> dict[str, Array]:
     """By output what one thread of ONNX Runtime computes."""
     import onnxruntime
 
