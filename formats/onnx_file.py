@@ -7,7 +7,8 @@ count too. What is not well formed is refused (E661), never repaired. Source: on
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -68,10 +69,16 @@ class Graph:
 
 def read_graph(path: Path) -> Graph:
     """The graph in the file at `path`. Raises E610 (cannot be opened) and E661 (malformed)."""
+    with read_strictly(path), path.open("rb") as file:
+        wire = Wire(file, os.fstat(file.fileno()).st_size)
+        return _Reader(wire, Graph(path)).model()
+
+
+@contextmanager
+def read_strictly(path: Path) -> Iterator[None]:
+    """What a file is not, as an error of its own."""
     try:
-        with path.open("rb") as file:
-            wire = Wire(file, os.fstat(file.fileno()).st_size)
-            return _Reader(wire, Graph(path)).model()
+        yield
     except OSError as error:
         raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(path)) from error
     except WireError as error:
@@ -85,16 +92,15 @@ def note(graph: Graph, key: str) -> str:
     span = graph.metadata.get(key)
     if span is None:
         return ""
-    try:
-        with graph.path.open("rb") as file:
-            return Wire(file, span[1]).text(span, _MAX_NOTE)
-    except WireError as error:
-        raise fail("E661", f"this is not a well-formed ONNX file: {error}", place=str(graph.path)) from error
+    with read_strictly(graph.path), graph.path.open("rb") as file:
+        return Wire(file, span[1]).text(span, _MAX_NOTE)
 
 
 def provenance(path: Path, node: Range) -> Mapping[str, str]:
-    """What a node says of where it came from: its `name`, and its own metadata. The range is that of a `Use`."""
-    with path.open("rb") as file:
+    """What a node says of where it came from: its `name`, and its own metadata. The range is that of a `Use`.
+
+    Raises E661."""
+    with read_strictly(path), path.open("rb") as file:
         wire = Wire(file, node[1])
         found: dict[str, str] = {}
         for part in wire.fields(node):

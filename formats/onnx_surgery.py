@@ -17,10 +17,10 @@ from pathlib import Path
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats import files, onnx_data, outputs
 from editc.formats.checkpoint import read_range
-from editc.formats.onnx_file import Graph, Use
+from editc.formats.onnx_file import Graph, Use, read_strictly
 from editc.formats.onnx_write import TYPES, Value, node, value_info
 from editc.formats.plan import ApplyPlan, Target
-from editc.formats.protobuf import BYTES, FIXED32, Range, Wire, WireError, data, header, number
+from editc.formats.protobuf import BYTES, FIXED32, Range, Wire, data, header, number
 from editc.ir import Site
 
 _SHOWN = 12
@@ -75,13 +75,9 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
 
 def _rewritten(plan: ApplyPlan, graph: Graph) -> Iterator[bytes]:
     """The new file in pieces: the graph's fields are copied, but the targets' nodes."""
-    try:
-        with graph.path.open("rb") as source:
-            wire = Wire(source, os.fstat(source.fileno()).st_size)
-            pieces = list(_pieces(wire, plan, graph))
-    except WireError as error:
-        message = f"this is not a well-formed ONNX file: {error}"
-        raise fail("E661", message, place=str(graph.path), help="export the file again") from error
+    with read_strictly(graph.path), graph.path.open("rb") as source:
+        wire = Wire(source, os.fstat(source.fileno()).st_size)
+        pieces = list(_pieces(wire, plan, graph))
     for piece in pieces:
         yield from [piece] if isinstance(piece, bytes) else _copied(graph.path, piece)
 

@@ -8,12 +8,11 @@ Source: protobuf.dev, "Encoding".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-MAX_FIELDS = 8_000_000
-"""Fields of one file at most; a graph of ten thousand nodes has some 300,000."""
+MAX_FIELDS = 3_000_000
+"""Fields of one file at most, so that no file takes long; a graph of ten thousand nodes has some 300,000."""
 _BLOCK = 1 << 16
 Range: TypeAlias = tuple[int, int]
 """Absolute positions of a message's first byte and of the one after its last."""
@@ -23,8 +22,7 @@ class WireError(ValueError):
     """These bytes are no message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field: its number, its kind on the wire, the range of its bytes, and for a varint its value (unsigned)."""
 
     number: int
@@ -51,26 +49,29 @@ class Wire:
         """The fields of the message at `span`, in the order of the file."""
         position, end = span
         while position < end:
-            self._left -= 1
-            if self._left < 0:
-                raise WireError(f"it has more than {MAX_FIELDS} fields")
             tag, position = self._varint(position, end)
             number, kind = tag >> 3, tag & 7
-            if not 0 < number < 1 << 29:
-                raise WireError(f"a field at byte {position} has the number {number}")
             value, start = 0, position
-            if kind == VARINT:
-                value, position = self._varint(position, end)
-            elif kind == BYTES:
+            if kind == BYTES:
                 length, start = self._varint(position, end)
                 position = start + length
+            elif kind == VARINT:
+                value, position = self._varint(position, end)
             elif kind in (FIXED64, FIXED32):
                 position += 8 if kind == FIXED64 else 4
             else:
                 raise WireError(f"a field at byte {position} has the unknown kind {kind}")
-            if position > end:
-                raise WireError(f"a field at byte {start} reaches {position - end} bytes over the end of its message")
+            self._left -= 1
+            if position > end or self._left < 0 or not 0 < number < 1 << 29:
+                raise self._wrong(number, start, position, end)
             yield Field(number, kind, start, position, value)
+
+    def _wrong(self, number: int, start: int, position: int, end: int) -> WireError:
+        if self._left < 0:
+            return WireError(f"it has more than {MAX_FIELDS} fields")
+        if position > end:
+            return WireError(f"a field at byte {start} reaches {position - end} bytes over the end of its message")
+        return WireError(f"a field at byte {start} has the number {number}")
 
     def read(self, span: Range, limit: int) -> bytes:
         """The bytes of a field, `limit` at most."""
@@ -100,6 +101,9 @@ class Wire:
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         """An unsigned number of 64 bits and where it ends."""
+        at = position - self._from
+        if 0 <= at < len(self._block) and position < end and self._block[at] < 0x80:
+            return self._block[at], position + 1
         self._load(position, min(10, max(0, end - position)))
         block, at = self._block, position - self._from
         value = shift = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 import tracemalloc
 from dataclasses import replace
@@ -20,12 +22,15 @@ from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.inspect import describe_model
 from editc.formats.onnx_file import read_graph
+from editc.formats.protobuf import MAX_FIELDS
+from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import status
 from editc.ir import Delta, Form, Site
 from editc.numerics import dtypes
 from editc.records import site_record
 
 K0, V0 = tiny.KEYS[:2]
+FOUND_WANTING = ("E616", "E620", "E622", "E625", "E663", "E664", "E665")
 quick_disk = tiny.quick_disk
 
 
@@ -339,18 +344,36 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return of.pico(tmp_path_factory.mktemp("whole") / "model.onnx").read_bytes()
 
 
-def survives(path: Path, content: bytes) -> bool:
-    """True if the file is read; a coded error in under a second otherwise."""
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory: pytest.TempPathFactory) -> Delta:
+    return tiny.delta_for(tiny.pipeline(tmp_path_factory.mktemp("wanted") / "base"))
+
+
+def survives(path: Path, content: bytes, delta: Delta | None = None) -> bool:
+    """True if the file is read; a coded error in under a second otherwise. What a delta then finds in it is there or
+    refused."""
     path.write_bytes(content)
     begun = time.perf_counter()
     try:
         open_model(path).component()
+        if delta is not None:
+            try_to_apply(delta, path)
     except EditcError as error:
         assert error.diagnostics[0].code in ("E661", "E662")
         return False
     finally:
         assert time.perf_counter() - begun < 1
     return True
+
+
+def try_to_apply(delta: Delta, path: Path) -> None:
+    try:
+        plan = plan_apply([delta], open_model(path), allow_finetune=True)
+    except EditcError as error:
+        assert {one.code for one in error.diagnostics} <= {*FOUND_WANTING, "E661", "E662"}
+        return
+    size = path.stat().st_size
+    assert all(0 < t.tensor.offset <= size - t.tensor.nbytes for t in plan.targets)
 
 
 def test_truncated_anywhere(whole: bytes, tmp_path: Path) -> None:
@@ -361,12 +384,12 @@ def test_truncated_anywhere(whole: bytes, tmp_path: Path) -> None:
 
 @given(st.data())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_bytes_changed(whole: bytes, tmp_path: Path, data: st.DataObject) -> None:
+def test_any_bytes_changed(whole: bytes, wanted: Delta, tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(whole)
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(content) - 1))
         content[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=12))
-    survives(tmp_path / "m.onnx", bytes(content))
+    survives(tmp_path / "m.onnx", bytes(content), wanted)
 
 
 @given(st.binary(max_size=300))
@@ -431,3 +454,24 @@ def test_every_form_gives_the_results_of_the_safetensors_file(base: Model, tmp_p
     model = open_model(of.pico(tmp_path / "model.onnx"))
     apply(plan_apply([delta], model), in_place=True)
     assert {t.state for t in plan_apply([delta], model).targets} == {"already"}
+
+
+def test_neither_torch_nor_onnx_is_imported(delta: Delta, tmp_path: Path) -> None:
+    write_delta(delta, tmp_path / "d.safetensors")
+    path = of.pico(tmp_path / "model.onnx", external=True)
+    code = (
+        "import sys\nfrom editc import api\nfrom pathlib import Path\n"
+        f"api.apply([Path({str(tmp_path / 'd.safetensors')!r})], {str(path)!r}, in_place=True)\n"
+        f"api.revert({str(path)!r})\n"
+        "assert not {'torch', 'onnx', 'onnxruntime', 'google'} & set(sys.modules), sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_many_small_fields_are_refused_in_time(tmp_path: Path) -> None:
+    """The limit of fields is what ends it: below, the time is that of a large honest graph."""
+    (tmp_path / "m.onnx").write_bytes(of.model(of.number(3, 1) * (MAX_FIELDS + 1)))
+    begun = time.process_time()
+    with tiny.refused("E661"):
+        open_model(tmp_path / "m.onnx").component()
+    assert time.process_time() - begun < 10
