@@ -167,10 +167,11 @@ def _header_digest(file: Path) -> str:
         return dtypes.sha256(read_range(file, 0, read_header(file).data))
     if file.suffix == ".onnx":
         return structure_digest(file)
-    graphs = [path for folder in (file.parent, *file.parents[1:3]) for path in sorted(folder.glob("*.onnx"))]
-    if not any(file == path.parent / name for path in graphs for name in read_graph(path).beside):
-        raise broken(f"'{file.name}' is not a weight file of this model", file.parent)
-    return dtypes.sha256(b"")
+    for path in (path for folder in file.parents[:2] for path in sorted(folder.glob("*.onnx"))):
+        with suppress(EditcError):
+            if any(file == path.parent / name for name in read_graph(path).beside):
+                return dtypes.sha256(b"")
+    raise broken(f"'{file.name}' is not a weight file of this model", file.parent)
 
 
 def _next_name(history: History, deltas: Sequence[Mapping[str, Any]]) -> str:

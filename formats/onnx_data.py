@@ -6,7 +6,7 @@ The names come from the file and are not to be trusted: they must stay in its fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -35,7 +35,14 @@ def places(graph: Graph) -> Mapping[str, Place]:
         elif held.external is not None and held.dtype in dtypes.BITS:
             location = held.external.get("location", "")
             found[name] = _outside(name, held, files[location], sizes[location], graph.path)
+    _check_sum(found, sum(sizes.values()), graph.path)
     return found
+
+
+def _check_sum(found: Mapping[str, Place], size: int, model: Path) -> None:
+    """Tensors may be one in the file, but must not overlap otherwise: else a small file could ask for endless work."""
+    if sum(place.nbytes for place in set(found.values()) if place.file != model) > size:
+        raise _wrong("its tensors overlap", model)
 
 
 def companions(graph: Graph) -> Mapping[str, Path]:
@@ -43,17 +50,20 @@ def companions(graph: Graph) -> Mapping[str, Path]:
     return {location: _inside(location, graph.path) for location in graph.beside}
 
 
-def overlapping(found: Mapping[str, Place], names: Iterator[str] | list[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of a tensor of `names` and another one that has bytes in common with it."""
-    wanted, spans = set(names), sorted((p.file, p.offset, p.offset + p.nbytes, n) for n, p in found.items())
-    open_: list[tuple[Path, int, int, str]] = []
-    for file, start, end, name in spans:
-        open_ = [one for one in open_ if one[0] == file and one[2] > start]
-        for *_, other in open_:
-            if name in wanted or other in wanted:
-                yield (name, other) if name in wanted else (other, name)
-        if end > start:
-            open_.append((file, start, end, name))
+def overlapping(found: Mapping[str, Place], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each tensor of `names` that has bytes in common with another one, and that one."""
+    spans = sorted((p.file, p.offset, p.offset + p.nbytes, name) for name, p in found.items() if p.nbytes)
+    wanted = set(names)
+    far: tuple[Path, int, int, str] | None = None  # of those before, the one that reaches furthest
+    for i, span in enumerate(spans):
+        file, start, end, name = span
+        after = spans[i + 1] if i + 1 < len(spans) else None
+        if name in wanted and far is not None and far[0] == file and far[2] > start:
+            yield name, far[3]
+        elif name in wanted and after is not None and after[0] == file and after[1] < end:
+            yield name, after[3]
+        if far is None or far[0] != file or far[2] < end:
+            far = span
 
 
 def _inside(location: str, model: Path) -> Path:

@@ -175,8 +175,10 @@ class _Reader:
         if name in local:
             raise WireError(f"the tensor '{name[:100]}' is there twice")
         known = prefix + name
-        while known in self._graph.tensors:
-            known += "'"
+        if known in self._graph.tensors:  # in another subgraph whose node has the same name
+            known = f"{known}#{len(self._graph.tensors)}"
+        if known in self._graph.tensors:
+            raise WireError(f"the tensor '{known[:100]}' is there twice")
         local[name] = known
         self._graph.tensors[known] = held
 

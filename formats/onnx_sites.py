@@ -98,15 +98,19 @@ class _Search:
         found: dict[str, set[Candidate]] = {}
         wanted = [{*record.base.values(), *record.result.values()} for record in records]
         for casts in (False, True):
+            known: dict[Tensor, list[tuple[str, bool]]] = {}
             if not casts or not all(digests & found.keys() for digests in wanted):
                 for name in self._fitting:
-                    for digest, flipped in self._digests(name, casts, records):
+                    tensor = self._checkpoint.tensors.get(name)
+                    if tensor is not None and tensor not in known:
+                        known[tensor] = list(self._digests(name, casts, records))
+                    for digest, flipped in known[tensor] if tensor is not None else ():
                         found.setdefault(digest, set()).add((name, flipped))
         return found
 
     def _digests(self, name: str, casts: bool, records: Sequence[SiteRecord]) -> Iterator[tuple[str, bool]]:
-        tensor = self._checkpoint.tensors.get(name)
-        if tensor is None or tensor.dtype not in dtypes.EDITABLE:
+        tensor = self._checkpoint.tensors[name]
+        if tensor.dtype not in dtypes.EDITABLE:
             return
         raw = self._raw(name)
         forms = [(raw, tensor.dtype)]

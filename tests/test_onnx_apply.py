@@ -179,7 +179,7 @@ def test_a_tensor_of_two_sites_is_refused(base: Model, tmp_path: Path) -> None:
 
 def test_bytes_in_common_with_another_tensor_are_refused(base: Model, tmp_path: Path) -> None:
     delta, content = one(base)
-    (tmp_path / "w.bin").write_bytes(content + b"\0" * 64)
+    (tmp_path / "w.bin").write_bytes(content + b"\0" * 128)
     first = of.tensor("w", "F32", (4, 6), of.outside(location="w.bin", offset=0, length=96))
     other = of.tensor("o", "F32", (20,), of.outside(location="w.bin", offset=80, length=80))
     with tiny.refused("E664"):
@@ -475,3 +475,22 @@ def test_many_small_fields_are_refused_in_time(tmp_path: Path) -> None:
     with tiny.refused("E661"):
         open_model(tmp_path / "m.onnx").component()
     assert time.process_time() - begun < 10
+
+
+def test_a_small_file_cannot_ask_for_endless_work(base: Model, tmp_path: Path) -> None:
+    """Many tensors at shifted places of one file; many of one place; many graphs with nodes of one name."""
+    delta, content = one(base)
+    (tmp_path / "w.bin").write_bytes(content * 40)
+    shifted = [
+        of.tensor(f"w{i}", "F32", (4, 6), of.outside(location="w.bin", offset=i, length=96)) for i in range(1000)
+    ]
+    with tiny.refused("E662"):
+        plan_apply([delta], build(tmp_path / "m.onnx", shifted))
+    same = [of.tensor(f"w{i}", "F32", (4, 6), of.outside(location="w.bin", offset=96, length=96)) for i in range(3000)]
+    inner = of.data(5, of.data(1, "b") + of.data(6, of.graph([of.tensor("w", "F32", (4, 6), of.raw(content))])))
+    begun = time.process_time()
+    with tiny.refused("E664"):
+        plan_apply([delta], build(tmp_path / "n.onnx", same))
+    with tiny.refused("E664"):
+        plan_apply([delta], build(tmp_path / "o.onnx", [], [of.node("If", ("c",), "y", "n", extra=inner)] * 5000))
+    assert time.process_time() - begun < 5
