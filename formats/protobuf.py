@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MAX_FIELDS = 2_000_000
-"""Fields of one file at most, so that no file takes long; a graph of ten thousand nodes has some 300,000."""
+"""Fields of one file at most, so that no file takes long; a graph of ten thousand nodes has some 200,000."""
 _BLOCK = 1 << 16
 Range: TypeAlias = tuple[int, int]
 """Absolute positions of a message's first byte and of the one after its last."""
