@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from editc.formats.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
+    from editc.formats.onnx_surgery import Ready
     from editc.ports import Context, Progress
     from editc.proposal import Proposal
 
@@ -249,6 +250,15 @@ def export(
 
     opened = None if model is None else open_model(model)
     return exporter.export(Job(read_delta(path), opened, out, DTYPES[dtype], allow_finetune), name, tried)
+
+
+def make_lora_ready(model: str, out: Path, sites: Path) -> Ready:
+    """Write an ONNX model with an empty adapter path at each site of the delta `sites`. Raises EditcError (E668)."""
+    from editc.formats import onnx_surgery
+    from editc.formats.lowering import unedited
+
+    plan = unedited(read_delta(sites), open_model(model), True)
+    return onnx_surgery.make_lora_ready(plan, out.absolute())
 
 
 def plan_apply(deltas: Sequence[Path], model: str, allow_finetune: bool = False) -> applying.ApplyPlan:

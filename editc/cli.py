@@ -87,7 +87,9 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
 
 @cli.command()
 @click.argument("delta", nargs=-1, required=True, type=PATH)
-@click.option("--to", "model", required=True, metavar="MODEL", help="Folder, .safetensors file, hub id or editc:demo.")
+@click.option(
+    "--to", "model", required=True, metavar="MODEL", help="Folder, .safetensors or .onnx file, hub id or editc:demo."
+)
 @click.option("--out", type=PATH, help="Write the edited model here.")
 @click.option("--in-place", is_flag=True, help="Edit the model itself, with an undo journal beside it.")
 @click.option("--link", is_flag=True, help="With --out: hard links for large files that do not change.")
@@ -172,6 +174,23 @@ def export(
 
     made = api.export(delta, name, out, model, dtype, allow_finetune, not no_test)
     return terminal.answer(show.exported(made), made.failures, json_)
+
+
+@cli.group()
+def onnx() -> None:
+    """For ONNX models."""
+
+
+@onnx.command("make-lora-ready")
+@click.argument("model")
+@click.option("-o", "--out", type=PATH, required=True, help="The .onnx file to write.")
+@click.option("--sites", type=PATH, required=True, metavar="DELTA", help="The delta whose sites get a place.")
+@as_json
+def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
+    """Give an ONNX model empty adapter paths, which an .onnx_adapter fills at run time."""
+    from editc import api, show
+
+    return terminal.answer(show.made_ready(api.make_lora_ready(model, out, sites)), (), json_)
 
 
 @cli.command()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from editc.formats.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
+    from editc.formats.onnx_surgery import Ready
     from editc.formats.status import Status
     from editc.proposal import Proposal
 
@@ -78,7 +79,9 @@ def _trials(made: Export) -> Iterator[str]:
         if one.skipped:
             yield f"  {made.format}: {one.consumer} not tried: {one.skipped}"
         else:
-            yield f"  {made.format}: {one.consumer} takes {one.matched} of {one.total}, largest error {one.error:g}"
+            bound = f" (its arithmetic may bring {one.bound:.2g})" if one.bound else ""
+            taken = f"{one.consumer} takes {one.matched} of {one.total}"
+            yield f"  {made.format}: {taken}, largest error {one.error:g}{bound}"
     yield from (f"  {made.format}: note: {note}" for note in made.written.notes)
 
 
@@ -179,6 +182,13 @@ def differed(found: Difference, out: Path) -> Shown:
     data = {"delta": str(out), "delta_id": found.delta.delta_id, "bytes": size, "equal": found.equal}
     data |= {"edits": [dict(edit) for edit in found.delta.edits], "tensors": [asdict(row) for row in found.rows]}
     return Shown("\n".join(lines), data | {"unread": list(found.unread)})
+
+
+def made_ready(made: Ready) -> Shown:
+    """What was written, and what an adapter may set."""
+    lines = [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.files]
+    found = {"status": "done", "files": [str(path) for path in made.files], "inputs": list(made.inputs)}
+    return Shown("\n".join([*lines, f"{len(made.inputs)} inputs for an adapter, empty until one is given"]), found)
 
 
 def inspected(data: Mapping[str, Any]) -> Shown:

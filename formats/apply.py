@@ -91,12 +91,17 @@ def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> Applied:
     single = plan.model.kind == "file"
     copy = files.temporary_beside(out)
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
-    with files.guarded(out), outputs.removed_on_failure(copy, state):
-        with copies.copying(plan.model.path, copy, _holes(plan), link) as linked:
-            ranges = _write_copy(plan, copy, out.name if single else "")
+    beside = outputs.beside(plan.model, out)
+    with files.guarded(out), outputs.removed_on_failure(copy, state, *(part.temporary for part in beside)):
+        more = [(part.source, part.temporary) for part in beside]
+        with copies.copying(plan.model.path, copy, _holes(plan), link, more) as linked:
+            ranges = _write_copy(plan, copy, out.name if single else "", beside)
         journal.record_copy(state, journal.history_of(plan.model), _summaries(plan), ranges)
         files.sync_folder(copy.parent if single else copy)
-        files.rename(copy, out)
+        with outputs.removed_on_failure(*(part.final for part in beside)):
+            for part in beside:
+                files.rename(part.temporary, part.final)
+            files.rename(copy, out)
         if single:
             files.rename(state, outputs.state_of(out))
     return Applied("done", out, _results(ranges), plan.bytes_to_write, tuple(path.relative_to(copy) for path in linked))
@@ -110,16 +115,21 @@ def _holes(plan: ApplyPlan) -> Mapping[Path, Sequence[tuple[int, int]]]:
     return found
 
 
-def _write_copy(plan: ApplyPlan, copy: Path, name: str) -> Sequence[Range]:
+def _write_copy(plan: ApplyPlan, copy: Path, name: str, beside: Sequence[outputs.Beside]) -> Sequence[Range]:
     """Writes the edited tensors to their places, and returns what is where; `name` is the file's own when the model is
-    one file."""
+    one file, which may have parts in files `beside` it."""
     ranges, pending = [], _pending(plan)
+    parts = {part.source: part for part in beside}
     for piece in rewrite(pending):
         target = pending[piece.index]
+        part = parts.get(target.tensor.file)
         file = copy if name else copy / target.tensor.file.relative_to(plan.model.path)
+        own = name or file.relative_to(copy).as_posix()
+        if part is not None:
+            file, own = part.temporary, part.name
         files.write_at(file, target.tensor.offset + piece.start, piece.new)
         if piece.result:
-            ranges.append(_range(target, piece.result, name or file.relative_to(copy).as_posix(), 0))
+            ranges.append(_range(target, piece.result, own, 0))
     _check_moved(plan, ranges)
     return ranges
 

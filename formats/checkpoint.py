@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from editc.diagnostics import EditcError, fail
-from editc.formats import folders, ldm_file, places
+from editc.formats import folders, ldm_file, onnx_data, onnx_file, places
 from editc.formats.header import Header, read_header
 from editc.formats.ranges import read_range
 from editc.ir import Array
@@ -17,13 +17,23 @@ from editc.numerics import dtypes
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where a tensor is: `nbytes` bytes at `offset` of `file`, row-major and little-endian."""
+    """Where a tensor is: `nbytes` bytes at `offset` of `file`, row-major and little-endian. `flipped`: the file holds
+    the transpose of the matrix of this shape."""
 
     file: Path
     offset: int
     nbytes: int
     dtype: str
     shape: tuple[int, ...]
+    flipped: bool = False
+
+    def upright(self, raw: bytes) -> bytes:
+        """The bytes of the tensor in its shape, from those in the file."""
+        return dtypes.transposed(raw, self.dtype, (self.shape[1], self.shape[0])) if self.flipped else raw
+
+    def as_stored(self, raw: bytes) -> bytes:
+        """The opposite of `upright`."""
+        return dtypes.transposed(raw, self.dtype, (self.shape[0], self.shape[1])) if self.flipped else raw
 
 
 @dataclass
@@ -31,6 +41,7 @@ class Checkpoint:
     """One component's tensors; fulfils the port `Weights`. `bytes_read` counts tensor bytes, not headers.
 
     Raises E619 for a name that is not here, E616 where a dtype has no exact float64, E612 for a file that shrank.
+    `graph` is there for an ONNX model, whose tensors have names of their own until `onnx_sites.located` finds them.
     """
 
     name: str
@@ -38,6 +49,7 @@ class Checkpoint:
     metadata: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     bytes_read: int = 0
+    graph: onnx_file.Graph | None = None
 
     def names(self) -> Sequence[str]:
         """Tensor names, sorted."""
@@ -74,7 +86,7 @@ class Checkpoint:
                 place=str(tensor.file),
                 help="edit the weights before they are quantised, then quantise the result",
             )
-        return dtypes.decode(self.raw(name), tensor.dtype, tensor.shape)
+        return dtypes.decode(tensor.upright(self.raw(name)), tensor.dtype, tensor.shape)
 
 
 @dataclass(frozen=True)
@@ -122,15 +134,15 @@ class Model:
 def open_model(place: str | Path) -> Model:
     """The model that `place` names; only folder listings are read.
 
-    A diffusers or transformers folder, a component's folder, a .safetensors file, a hub id with optional @revision
-    (local cache only), or `editc:demo`. Raises E610, E611, E614.
+    A diffusers or transformers folder, a component's folder, a .safetensors or .onnx file, a hub id with optional
+    @revision (local cache only), or `editc:demo`. Raises E610, E611, E614.
     """
     path = places.locate(str(place))
     if path.is_file():
         if path.suffix in folders.PICKLES:
             raise folders.unsafe(path.name, path)
-        if path.suffix != ".safetensors":
-            known = "a diffusers or transformers folder, or a .safetensors file"
+        if path.suffix not in (".safetensors", folders.ONNX):
+            known = "a diffusers or transformers folder, or a .safetensors or .onnx file"
             message = f"'{path.name}' is not a kind of weight file that can be edited"
             raise fail("E611", message, place=str(place), help=f"give {known}")
         return Model(str(place), path, "file", {path.stem: path})
@@ -138,7 +150,7 @@ def open_model(place: str | Path) -> Model:
     pipeline = (path / "model_index.json").is_file() or not folders.has_weights(path)
     if not pipeline:
         return Model(str(place), path, "folder", {path.name: path})
-    if not any(folders.has_safetensors(part) for part in parts.values()):
+    if not any(folders.readable(part) for part in parts.values()):
         folders.choose(next(iter(parts.values()), path))  # says why: pickles only, or nothing at all
         raise fail("E611", "the folder holds no safetensors weights", place=str(place))
     return Model(str(place), path, "pipeline", parts)
@@ -146,6 +158,9 @@ def open_model(place: str | Path) -> Model:
 
 def open_component(name: str, place: Path) -> Checkpoint:
     """The tensors under `place`, a component's folder or one file."""
+    graph = place if place.suffix == folders.ONNX and place.is_file() else folders.graph_in(place)
+    if graph is not None:
+        return _open_graph(name, graph)
     choice = folders.Choice((place,)) if place.is_file() else folders.choose(place)
     headers = {file: read_header(file) for file in choice.files}
     found: dict[str, Tensor] = {}
@@ -158,6 +173,16 @@ def open_component(name: str, place: Path) -> Checkpoint:
         if tensor not in headers[file].entries:
             raise _index_fault(f"it lists tensor '{tensor}' in {file.name}, which does not hold it", choice)
     return Checkpoint(name, found, _metadata(headers), choice.notes)
+
+
+def _open_graph(name: str, path: Path) -> Checkpoint:
+    """The tensors of an ONNX file, by its own names. Raises E661, E662."""
+    graph = onnx_file.read_graph(path)
+    found = {
+        tensor: Tensor(place.file, place.offset, place.nbytes, graph.tensors[tensor].dtype, graph.tensors[tensor].shape)
+        for tensor, place in onnx_data.places(graph).items()
+    }
+    return Checkpoint(name, found, graph=graph)
 
 
 def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_file.Piece]]:

@@ -19,8 +19,11 @@ Holes = Mapping[Path, Sequence[tuple[int, int]]]
 
 
 @contextmanager
-def copying(source: Path, target: Path, holes: Holes, link: bool = False) -> Iterator[list[Path]]:
-    """Copies a file or a folder while the block runs; at the end the copy is complete and on the disk.
+def copying(
+    source: Path, target: Path, holes: Holes, link: bool = False, more: Sequence[tuple[Path, Path]] = ()
+) -> Iterator[list[Path]]:
+    """Copies a file or a folder, and `more` files each to its own place, while the block runs; at the end the copy is
+    complete and on the disk.
 
     Links are followed, and source and target share nothing: by reflink where the file system can, else byte by byte.
     `holes` of a file (offset, size) are for the block to write: the file is there when it begins. Old journals stay
@@ -28,7 +31,7 @@ def copying(source: Path, target: Path, holes: Holes, link: bool = False) -> Ite
     the copy. Raises E610 and E638.
     """
     folders: list[Path] = []
-    pairs = list(_files(source, target, folders, (source.resolve(),)))
+    pairs = [*_files(source, target, folders, (source.resolve(),)), *more]
     linked = [new for old, new in pairs if link and old not in holes and old.stat().st_size >= LARGE]
     for old, new in pairs:
         if new in linked:

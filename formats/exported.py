@@ -8,6 +8,7 @@ delta is put together from both, and its `delta_id` must come out: so no tensor 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 
 from editc import registry
 from editc.diagnostics import EditcError, fail
-from editc.formats import delta_json, safetensors_delta
-from editc.formats.header import Header, parse_header, read_header, strict_json
+from editc.formats import delta_json, folders, onnx_file, safetensors_delta
+from editc.formats.header import parse_header, read_header, strict_json
 from editc.ir import Delta
 from editc.numerics import dtypes
 
@@ -106,11 +107,17 @@ def low_rank_parts(
 
 def is_delta(path: Path) -> bool:
     """True for a delta file, and for a file or folder in another spelling that says which delta it is."""
+    if _is_graph(path):
+        with suppress(EditcError):
+            return bool(onnx_file.note(onnx_file.read_graph(path), safetensors_delta.KEY))
+        return False
     return safetensors_delta.is_delta(_file(path))
 
 
 def kind_of(path: Path) -> str:
     """The format of a delta file: `safetensors` for editc's own."""
+    if _is_graph(path):
+        return parsed_note(onnx_file.note(onnx_file.read_graph(path), safetensors_delta.KEY), str(path)).kind
     text = read_header(_file(path)).metadata.get(safetensors_delta.KEY, "")
     return parsed_note(text, str(path)).kind if text.startswith(_START) else "safetensors"
 
@@ -118,6 +125,8 @@ def kind_of(path: Path) -> str:
 def read_delta(place: Path | str) -> Delta:
     """The delta in a file: editc's own, or an export. Raises what `safetensors_delta.read_delta` raises, and E602."""
     path = _file(Path(place))
+    if _is_graph(path):
+        return _read_graph(path)
     try:
         header = read_header(path)
     except EditcError:
@@ -125,14 +134,34 @@ def read_delta(place: Path | str) -> Delta:
     text = header.metadata.get(safetensors_delta.KEY, "")
     if not text.startswith(_START):
         return safetensors_delta.read_delta(path)
-    return _rebuilt(parsed_note(text, str(place)), path, header)
+    return _rebuilt(parsed_note(text, str(place)), path, _tensors(path, str(path)))
 
 
-def _rebuilt(about: Note, path: Path, header: Header) -> Delta:
+def _read_graph(path: Path) -> Delta:
+    """The delta in an ONNX file that editc wrote. Every byte of it follows from the delta, its nodes too, and must be
+    as it was written."""
+    graph = onnx_file.read_graph(path)
+    text = onnx_file.note(graph, safetensors_delta.KEY)
+    if not text:
+        help_ = "give a delta, or an export of one; is this the model itself?"
+        raise fail("E603", "this ONNX file holds no delta", place=str(path), help=help_)
+    about, data = parsed_note(text, str(path)), path.read_bytes()
+    tensors = {
+        name: np.frombuffer(data[held.span[0] : held.span[1]], "<f4").reshape(held.shape)
+        for name, held in graph.tensors.items()
+        if held.span is not None and held.dtype == "F32"
+    }
+    delta = _rebuilt(about, path, tensors)
+    whole = registry.resolve("format", about.kind).whole
+    if whole is None or whole(delta) != data:
+        raise delta_json.wrong("its graph is not the one that belongs to its delta", str(path))
+    return delta
+
+
+def _rebuilt(about: Note, path: Path, tensors: Tensors) -> Delta:
     place, form = str(path), registry.resolve("format", about.kind)
-    if form.parts is None:
+    if form.parts is None or (form.whole is not None) != _is_graph(path):
         raise delta_json.wrong(f"a {about.kind} file is not read this way", place)
-    tensors = _tensors(path, place)
     try:
         parts = form.parts(about.description, tensors, about.options)
     except (KeyError, ValueError, TypeError, IndexError) as error:
@@ -151,6 +180,10 @@ def _tensors(path: Path, place: str) -> Tensors:
         values = dtypes.decode(data[entry.start : entry.end], entry.dtype, entry.shape)
         found[name] = values.astype(np.float32)
     return found
+
+
+def _is_graph(path: Path) -> bool:
+    return path.suffix == folders.ONNX and path.is_file()
 
 
 def _file(path: Path) -> Path:

@@ -48,7 +48,8 @@ class Written:
 @dataclass(frozen=True)
 class Trial:
     """How a consumer read an export: `matched` of `total` edited matrices, and the largest absolute `error` of the
-    change that it holds against the change that the file says, over all entries, in float64.
+    change that it holds against the change that the file says, over all entries, in float64. A consumer that computes
+    may round: `bound` is the most that its arithmetic, as documented, can bring; 0 for one that only reads.
 
     `skipped` says why it was not tried.
     """
@@ -58,11 +59,12 @@ class Trial:
     total: int = 0
     error: float = 0.0
     skipped: str = ""
+    bound: float = 0.0
 
     @property
     def passed(self) -> bool:
-        """Everything matched without any error; or it was not tried."""
-        return bool(self.skipped) or (self.matched == self.total and self.error == 0.0)
+        """Everything matched without any error above the bound; or it was not tried."""
+        return bool(self.skipped) or (self.matched == self.total and self.error <= self.bound)
 
 
 class Reader(Protocol):
@@ -78,7 +80,8 @@ class Format:
     """One way to write a delta. `output` is its file beside delta.safetensors under `emit`.
 
     `suits` gives the reason why deltas of a family cannot be exported so, or ''. `parts` is the inverse of `write` for
-    files in the safetensors container: the factors by the names that a delta file gives them.
+    files in the safetensors container or in ONNX: the factors by the names that a delta file gives them. `whole` gives
+    the bytes of a file that a delta alone determines, so that a reader can ask for exactly those.
     """
 
     name: str
@@ -88,3 +91,4 @@ class Format:
     write: Callable[[Job], Written]
     trials: Callable[[Job, Written], tuple[Trial, ...]] = field(default=lambda job, written: ())
     parts: Reader | None = None
+    whole: Callable[[Delta], bytes] | None = None

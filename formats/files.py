@@ -108,6 +108,13 @@ def copy_range(source: Path, target: Path, offset: int, size: int) -> None:
             offset += count
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """An independent copy of a whole file, on the disk when this returns: a reflink where there are some."""
+    if not new_like(source, target):
+        copy_range(source, target, 0, source.stat().st_size)
+    sync_file(target)
+
+
 def link_file(source: Path, target: Path) -> None:
     """Another name for the same file. On the disk when its folder is."""
     os.link(source, target)

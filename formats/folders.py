@@ -13,6 +13,7 @@ from editc.formats.header import strict_json
 
 STEMS = ("diffusion_pytorch_model", "model")
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+ONNX = ".onnx"
 
 _ADAPTERS = re.compile(r"(adapter_model|pytorch_lora_weights)")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}")
@@ -30,12 +31,31 @@ class Choice:
 
 def has_weights(folder: Path) -> bool:
     """True when the folder itself holds weights in any format, readable or not."""
-    return any(path.suffix in (".safetensors", *PICKLES) or _is_index(path.name) for path in _files(folder))
+    return any(path.suffix in (".safetensors", ONNX, *PICKLES) or _is_index(path.name) for path in _files(folder))
 
 
 def has_safetensors(folder: Path) -> bool:
     """True when the folder itself holds safetensors weights."""
     return any(path.suffix == ".safetensors" or _is_index(path.name) for path in _files(folder))
+
+
+def readable(folder: Path) -> bool:
+    """True when the folder itself holds weights that editc opens: safetensors, or an ONNX model."""
+    return has_safetensors(folder) or any(path.suffix == ONNX for path in _files(folder))
+
+
+def graph_in(folder: Path) -> Path | None:
+    """The ONNX model of a component's folder, `model.onnx` or the only one, where there are no safetensors weights.
+
+    Raises E613 when there are several.
+    """
+    if not folder.is_dir() or has_safetensors(folder):
+        return None
+    found = [path for path in _files(folder) if path.suffix == ONNX]
+    plain = [path for path in found if path.name == f"model{ONNX}"]
+    if len(found) > 1 and not plain:
+        raise _ambiguous(f"there are {len(found)} {ONNX} files and no model{ONNX}", folder)
+    return next(iter(plain or found), None)
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -172,7 +192,7 @@ def unsafe(name: str, place: Path) -> EditcError:
 
 
 def _ambiguous(reason: str, folder: Path) -> EditcError:
-    help_text = "move the files that are not in use elsewhere, or give the one .safetensors file as the model"
+    help_text = "move the files that are not in use elsewhere, or give the one file as the model"
     return fail("E613", f"it is not clear which weights this folder means: {reason}", place=str(folder), help=help_text)
 
 

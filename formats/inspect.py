@@ -86,7 +86,7 @@ def _describe_factors(factors: Factors) -> dict[str, Any]:
 
 def describe_model(model: Model) -> dict[str, Any]:
     """The parts of a model: tensors, parameters, bytes, dtypes, files. Only headers are read."""
-    readable = [n for n, p in model.components.items() if model.kind != "pipeline" or folders.has_safetensors(p)]
+    readable = [n for n, p in model.components.items() if model.kind != "pipeline" or folders.readable(p)]
     ldm = model.ldm_parts()
     parts = {name: _describe_part(model.component(name)) for name in ldm or readable}
     if ldm:
@@ -97,10 +97,14 @@ def describe_model(model: Model) -> dict[str, Any]:
     return {
         "model": model.place,
         "path": str(model.path),
-        "layout": f"LDM {model.kind}" if ldm else model.kind,
+        "layout": f"LDM {model.kind}" if ldm else _layout(model),
         "components": parts,
         "unreadable": [] if ldm else sorted(model.components.keys() - parts.keys()),
     }
+
+
+def _layout(model: Model) -> str:
+    return "ONNX file" if model.path.suffix == folders.ONNX and model.kind == "file" else model.kind
 
 
 def _describe_part(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from editc.formats import files
 from editc.formats.checkpoint import Model
 from editc.formats.header import read_header
 from editc.formats.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
+from editc.formats.onnx_file import read_graph, structure_digest
 from editc.formats.ranges import digest, pieces, read_range
 from editc.numerics import dtypes
 
@@ -171,8 +172,21 @@ def _noting(steps: Iterable[bytes | Range], ranges: list[Range]) -> Iterator[byt
 
 def _mark(file: Path) -> Mark:
     state = file.stat()
-    header = read_range(file, 0, read_header(file).data)
-    return Mark(state.st_size, dtypes.sha256(header), state.st_mtime_ns)
+    return Mark(state.st_size, _header_digest(file), state.st_mtime_ns)
+
+
+def _header_digest(file: Path) -> str:
+    """sha256 of what an edit leaves alone in a file: its header; all but the tensors of an ONNX file; nothing of a
+    file of external data, of which nothing else is known."""
+    if file.suffix == ".safetensors":
+        return dtypes.sha256(read_range(file, 0, read_header(file).data))
+    if file.suffix == ".onnx":
+        return structure_digest(file)
+    for path in (path for folder in file.parents[:2] for path in sorted(folder.glob("*.onnx"))):
+        with suppress(EditcError):
+            if any(file == path.parent / name for name in read_graph(path).beside):
+                return dtypes.sha256(b"")
+    raise broken(f"'{file.name}' is not a weight file of this model", file.parent)
 
 
 def _next_name(history: History, deltas: Sequence[Mapping[str, Any]]) -> str:

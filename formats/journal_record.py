@@ -13,6 +13,7 @@ from editc.diagnostics import EditcError, fail
 from editc.formats.header import strict_json
 from editc.formats.ranges import read_range
 
+FOLDER = ".editc"
 RECORD, UNDO, DONE = "record.json", "undo.bin", "done"
 
 
@@ -97,7 +98,7 @@ def _check_confined(entry: Entry, root: Path) -> None:
         raise ValueError("a range is in a file without a mark")
     for name in entry.files:
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or path.suffix != ".safetensors":
+        if path.is_absolute() or ".." in path.parts or FOLDER in "/".join(path.parts):
             raise ValueError(f"'{name}' is not a weight file of this model")
         with suppress(FileNotFoundError):
             (root / name).resolve(strict=True).relative_to(root.resolve())

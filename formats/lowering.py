@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Model
 from editc.formats.plan import ApplyPlan, Target, plan_apply
+from editc.formats.ranges import read_range
 from editc.ir import Array, Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.numerics.arithmetic import product
@@ -112,12 +113,14 @@ def _bases(delta: Delta, model: Model | None, allow_finetune: bool) -> Mapping[i
     """By site number the base (d_out, d_in) in float64, and where it was found."""
     plan = unedited(delta, model, allow_finetune)
     index = {(r.site.component, r.site.name): i for i, r in enumerate(delta.sites)}
-    return {index[t.record.site.component, t.record.site.name]: (_matrix(plan, t), t) for t in plan.targets}
+    return {index[t.record.site.component, t.record.site.name]: (_matrix(t), t) for t in plan.targets}
 
 
-def _matrix(plan: ApplyPlan, target: Target) -> Array:
+def _matrix(target: Target) -> Array:
     site = target.record.site
-    stored = plan.model.component(site.component).read(site.name).reshape(stored_shape(site))
+    tensor = target.tensor
+    raw = tensor.upright(read_range(tensor.file, tensor.offset, tensor.nbytes))
+    stored = dtypes.decode(raw, tensor.dtype, stored_shape(site))
     return np.asarray(stored.T if site.transposed else stored)
 
 

@@ -6,10 +6,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from editc.diagnostics import EditcError, fail
-from editc.formats import journal
+from editc.formats import files, journal
+from editc.formats.checkpoint import Model
+from editc.formats.onnx_data import companions
 from editc.formats.places import demo_model, in_hub_cache
 from editc.formats.plan import ApplyPlan
 
@@ -25,13 +28,39 @@ def check_free(plan: ApplyPlan, out: Path) -> None:
     if out.is_symlink() or (out.exists() and (out.is_file() or any(out.iterdir()))):
         raise _not_free(out, "something is there already", "remove it, or choose another path")
     if plan.model.kind == "file" and (out.is_dir() or state_of(out).exists()):
-        raise _not_free(out, "a folder is in its way", "give the path of a new file, ending in .safetensors")
-    if plan.model.kind == "file" and out.suffix != ".safetensors":
-        raise _not_free(out, "the model is one file, and its copy must end in .safetensors", "add the ending")
+        raise _not_free(out, "a folder is in its way", "give the path of a new file, ending as the model does")
+    ending = plan.model.path.suffix
+    if plan.model.kind == "file" and out.suffix != ending:
+        raise _not_free(out, f"the model is one file, and its copy must end in {ending}", "add the ending")
     if in_hub_cache(out.resolve()):
         raise _not_free(out, "it lies in a hub cache, which only its own tools may write", "choose a path outside")
     if plan.model.kind != "file" and out.resolve().is_relative_to(plan.model.path):
         raise _not_free(out, "it lies inside the model itself", "choose a path beside the model")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A file beside a model's own that holds part of it under a fixed name: where it is, and where its copy goes."""
+
+    source: Path
+    name: str
+    temporary: Path
+    final: Path
+
+
+def beside(model: Model, out: Path) -> tuple[Beside, ...]:
+    """The further files of a model that is one file: an ONNX model's external data, () for others.
+
+    Raises E666 when their names are taken where the copy goes; the model names them, so they cannot be renamed.
+    """
+    graph = model.component().graph if model.kind == "file" else None
+    found = companions(graph) if graph is not None else {}
+    parts = [Beside(source, name, files.temporary_beside(out), out.parent / name) for name, source in found.items()]
+    for part in parts:
+        if part.final.exists() or part.final.is_symlink() or not part.final.parent.is_dir():
+            message = f"the copy needs the name '{part.name}' beside it, for the model's external data"
+            raise fail("E666", message, place=str(out), help="choose a path in an empty folder")
+    return tuple(parts)
 
 
 def check_private(plan: ApplyPlan) -> None:

@@ -35,7 +35,7 @@ def locate(place: str) -> Path:
             "E610", message, place=place, help="check its spelling and the permissions of its folders"
         ) from error
     match = _HUB_ID.fullmatch(place)
-    if match and not place.startswith(".") and not place.endswith(".safetensors"):
+    if match and not place.startswith(".") and not place.endswith((".safetensors", ".onnx")):
         return _snapshot(match["repo"], match["revision"] or "main", place)
     return _existing(path, place)
 
@@ -100,6 +100,6 @@ def _existing(path: Path, place: str) -> Path:
             "E610",
             f"there is no model at '{place}'",
             place=place,
-            help="give a model's folder, a .safetensors file, a hub id that is in the local cache, or editc:demo",
+            help="give a model's folder, a .safetensors or .onnx file, a hub id in the local cache, or editc:demo",
         )
     return path

@@ -19,7 +19,8 @@ from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.fingerprint import seen_through
 from editc.formats.journal_record import Entry
 from editc.formats.ldm_encoder import fingerprint_of
-from editc.formats.ranges import digests, pieces
+from editc.formats.onnx_sites import located
+from editc.formats.ranges import digests, pieces, read_range
 from editc.ir import Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.records import matrix_shape, stored_shape
@@ -32,7 +33,8 @@ _SHOWN = 12
 
 @dataclass(frozen=True)
 class Target:
-    """One tensor to edit: where it is, the sha256 of its bytes now, and of the result where the delta records it."""
+    """One tensor to edit: where it is, the sha256 of its bytes now, and of the result where the delta records it (of
+    the tensor in its shape, where the file holds its transpose)."""
 
     record: SiteRecord
     factors: Factors
@@ -85,11 +87,13 @@ def plan_apply(
     """Reads every target tensor once and decides. `encoder` is the model's encoder fingerprint where the caller
     knows it; otherwise it is computed from the model's folder, and only when a fine-tune makes it matter.
 
-    Raises E615, E616, E620, E621, E622, E623, E624, E625: all that is wrong with the targets at once.
+    Raises E615, E616, E620 to E625, and for ONNX models E663, E664, E665: all that is wrong with the targets at once.
     """
     _check_disjoint(deltas)
-    opened = {part: model.component(part) for part in sorted({r.site.component for d in deltas for r in d.sites})}
     history = journal.history_of(model)
+    records = [record for delta in deltas for record in delta.sites]
+    parts = sorted({record.site.component for record in records})
+    opened = {part: _opened(model, part, records, history) for part in parts}
     faults = [replace(fault, place=model.place) for delta in deltas for fault in _misfits(delta, opened)]
     if faults:
         raise EditcError(*faults)
@@ -106,13 +110,23 @@ def plan_apply(
     return ApplyPlan(model, tuple(deltas), tuple(targets), tuple(notes), journal.interrupted(history) is not None)
 
 
+def _opened(model: Model, part: str, records: Sequence[SiteRecord], history: journal.History) -> Checkpoint:
+    """A component, its tensors under the names of the sites."""
+    checkpoint, stored = model.component(part), journal.interrupted(history)
+    mine = [record for record in records if record.site.component == part]
+    return located(checkpoint, mine, lambda name: read_range(*_present(checkpoint.where(name), stored, history)))
+
+
 def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[str] = frozenset()) -> tuple[State, str]:
     """What the bytes of one tensor are to a delta, and the sha256 of the result where it is known.
 
     `recorded` are results that this delta is known to have had on this very model.
     """
-    known = match_hash(record, tensor.dtype, dtypes.sha256(raw), recorded)
-    return known or (_match_cast(record, tensor.dtype, [raw]), "")
+    stored, dtype = dtypes.sha256(raw), tensor.dtype
+    raw = tensor.upright(raw)
+    now = dtypes.sha256(raw) if tensor.flipped else stored
+    known = match_hash(record, dtype, now, frozenset({now}) if stored in recorded else frozenset())
+    return known or (_match_cast(record, dtype, [raw]), "")
 
 
 def match_hash(
@@ -172,8 +186,12 @@ def _targets(
     tensors = [opened[record.site.component].where(record.site.name) for _, _, record in listed]
     places = [_present(tensor, stored, history) for tensor in tensors]
     for (factors, k, record), tensor, place, now in zip(listed, tensors, places, digests(places), strict=True):
-        found = match_hash(record, tensor.dtype, now, known.get((record.site.component, record.site.name), frozenset()))
-        state, result = found or (_match_cast(record, tensor.dtype, pieces(*place)), "")
+        recorded = known.get((record.site.component, record.site.name), frozenset())
+        if tensor.flipped:
+            state, result = match(record, tensor, read_range(*place), recorded)
+        else:
+            found = match_hash(record, tensor.dtype, now, recorded)
+            state, result = found or (_match_cast(record, tensor.dtype, pieces(*place)), "")
         if factors.form == "xor" and state == "cast":
             state = "refused"  # bits fit the very bytes that they were taken from and no others
         if state == "refused" and allow_finetune and factors.form != "xor":

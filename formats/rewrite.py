@@ -45,7 +45,8 @@ def rewrite(targets: Sequence[Target]) -> Iterator[Piece]:
         if piece.start + len(piece.old) < target.tensor.nbytes:
             yield piece
             continue
-        _check(target, before.hexdigest(), after.hexdigest(), finite)
+        result = dtypes.sha256(target.tensor.upright(piece.new)) if target.tensor.flipped else after.hexdigest()
+        _check(target, before.hexdigest(), result, finite)
         yield replace(piece, result=after.hexdigest())
         before, after, finite = hashlib.sha256(), hashlib.sha256(), True
 
@@ -75,7 +76,7 @@ def _read(targets: Sequence[Target]) -> Iterator[tuple[int, int, bytes]]:
     for index, target in enumerate(targets):
         tensor, start = target.tensor, 0
         row = tensor.nbytes // target.record.site.shape[0]
-        whole = target.record.site.transposed or target.factors.bits
+        whole = target.record.site.transposed or target.factors.bits or tensor.flipped
         step = tensor.nbytes if whole else max(1, PIECE // row) * row
         for old in pieces(tensor.file, tensor.offset, tensor.nbytes, step):
             yield index, start, old
@@ -87,11 +88,12 @@ def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> 
     site, row = target.record.site, target.tensor.nbytes // target.record.site.shape[0]
     exact = target.state == "exact"
     try:
-        new = edited(old, target.tensor.dtype, site, target.factors, target.k, start // row, exact)
+        upright = target.tensor.upright(old)
+        new = edited(upright, target.tensor.dtype, site, target.factors, target.k, start // row, exact)
     except ValueError as error:
         help_text = "do not use the delta; fetch it again, or make it again with `editc diff`"
         raise fail("E607", f"the bits of '{site.name}' cannot be unpacked: {error}", help=help_text) from error
-    return Piece(index, start, old, new)
+    return Piece(index, start, old, target.tensor.as_stored(new))
 
 
 def _check(target: Target, base: str, result: str, finite: bool) -> None:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from editc.diagnostics import EditcError
-from editc.formats import journal
+from editc.formats import journal, onnx_data
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.journal_record import Entry, Range
+from editc.formats.onnx_file import Graph
+from editc.formats.onnx_sites import located
 from editc.formats.plan import match
+from editc.formats.ranges import read_range
 from editc.ir import Delta, SiteRecord
 from editc.numerics import dtypes
 from editc.records import matrix_shape, stored_shape
@@ -51,7 +54,7 @@ def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
     """
     history = journal.history_of(model)
     stack = journal.entries(history)
-    now = _Hashes(model)
+    now = _Hashes(model, [record for delta in deltas for record in delta.sites])
     peeled: dict[tuple[str, str], str] = {}
     states: list[DeltaState] = []
     for entry in reversed(stack):
@@ -70,15 +73,18 @@ def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
 class _Hashes:
     """The tensors' sha256, each read once."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, records: Sequence[SiteRecord]) -> None:
         self._model = model
+        self._records = records
+        self._root = journal.history_of(model).root
         self._opened: dict[str, Checkpoint | None] = {}
         self._known: dict[tuple[str, str], str] = {}
 
     def _component(self, name: str) -> Checkpoint | None:
         if name not in self._opened:
             try:
-                self._opened[name] = self._model.component(name)
+                records = [record for record in self._records if record.site.component == name]
+                self._opened[name] = located(self._model.component(name), records)
             except EditcError as error:
                 if error.diagnostics[0].code != "E615":
                     raise
@@ -87,11 +93,20 @@ class _Hashes:
 
     def __call__(self, part: Range) -> str:
         key, checkpoint = (part.component, part.name), self._component(part.component)
+        if checkpoint is not None and checkpoint.graph is not None:
+            return self._in_graph(part, checkpoint.graph)
         if checkpoint is None or part.name not in checkpoint.tensors:
             return ""
         if key not in self._known:
             self._known[key] = dtypes.sha256(checkpoint.raw(part.name))
         return self._known[key]
+
+    def _in_graph(self, part: Range, graph: Graph) -> str:
+        """A recorded tensor of an ONNX model, which may have no name but its place."""
+        for place in onnx_data.places(graph).values():
+            if (place.file, place.offset, place.nbytes) == (self._root / part.file, part.offset, part.nbytes):
+                return dtypes.sha256(read_range(place.file, place.offset, place.nbytes))
+        return ""
 
     def judge(self, record: SiteRecord) -> Found:
         """What a tensor is to a delta that no journal names."""

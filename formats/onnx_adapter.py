@@ -1,0 +1,73 @@
+"""ONNX Runtime's own adapter file, for models that `editc onnx make-lora-ready` has prepared.
+
+Its parameters have the names of the inputs that the surgery made: `<module>.lora_A.weight` (d_in, r) and
+`.lora_B.weight` (r, d_out). The file has room for parameters and two numbers, so it cannot say which delta it holds.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from editc.diagnostics import fail
+from editc.formats import lowering
+from editc.formats.exporting import Format, Job, Trial, Written
+from editc.formats.files import guarded, rename, temporary_beside
+from editc.formats.onnx_surgery import names
+
+_NUMPY = {"F32": "<f4", "F16": "<f2"}
+
+
+def write(job: Job) -> Written:
+    """One .onnx_adapter file. Raises E669 (onnxruntime is needed), E675 to E678 and E632."""
+    if find_spec("onnxruntime") is None:
+        help_ = "pip install 'editc[onnx]'"
+        raise fail("E669", "onnxruntime, which writes this format, is not installed", help=help_)
+    if job.dtype not in _NUMPY:
+        raise fail("E678", f"ONNX Runtime's adapters hold no {job.dtype}", help="export it in fp32 or fp16")
+    from onnxruntime import AdapterFormat, OrtValue
+
+    lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
+    parameters: dict[str, Any] = {}
+    for record, left, right in lowering.pairs(lowered.delta):
+        for name, part in zip(names(record.site), (right.T, left.T), strict=True):
+            parameters[name] = OrtValue.ortvalue_from_numpy(np.ascontiguousarray(part, _NUMPY[job.dtype]))
+    made = AdapterFormat()
+    made.set_adapter_version(1)
+    made.set_model_version(1)
+    made.set_parameters({name: parameters[name] for name in sorted(parameters)})
+    with guarded(job.out):
+        temporary = temporary_beside(job.out)
+        made.export_adapter(str(temporary))
+        rename(temporary, job.out)
+    note = "the file cannot say which delta it holds: keep the delta too"
+    return Written((job.out,), lowered.delta, lowered.rounding, (note,))
+
+
+def held(job: Job, written: Written) -> Trial:
+    """ONNX Runtime's own reader: the parameters of every site, bit for bit."""
+    import onnxruntime
+
+    found = onnxruntime.AdapterFormat.read_adapter(str(written.files[0])).get_parameters()
+    worst, matched = 0.0, 0
+    sites = list(lowering.pairs(written.delta))
+    for record, left, right in sites:
+        A, B = (found.get(name) for name in names(record.site))
+        if A is not None and B is not None:
+            matched += 1
+            change = B.numpy().astype(np.float64).T @ A.numpy().astype(np.float64).T
+            worst = max(worst, float(np.abs(change - left.astype(np.float64) @ right.astype(np.float64)).max()))
+    total = len(sites) + max(0, len(found) - 2 * len(sites))
+    return Trial(f"onnxruntime {onnxruntime.__version__}", matched, total, worst)
+
+
+FORMAT = Format(
+    name="onnx-adapter",
+    output="delta.onnx_adapter",
+    says="an adapter to switch at run time: ONNX Runtime, on a model that was made ready",
+    suits=lambda family: "",
+    write=write,
+    trials=lambda job, written: (held(job, written),),
+)

@@ -1,0 +1,142 @@
+"""ONNX Runtime on exported graphs: what it computes from random weights or rows, against float64.
+
+It computes in float32, in an order of its own. `bound` is what any order can bring: a sum of n products has an error of
+at most n u / (1 - n u) times the sum of their absolute values (Higham, 2002, 3.5), with u half the spacing at 1.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from editc.formats.exporting import Trial, Written
+from editc.ir import Array, Delta, Factors, Site
+from editc.numerics import dtypes
+from editc.records import patched_as_stored, stored_shape
+
+LARGEST = 1 << 30
+"""Bytes of weights that a trial makes up at most."""
+_UNIT = {"F64": 2.0**-53, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
+_LEAST = {"F64": 2.0**-1074, "F32": 2.0**-149, "F16": 2.0**-24, "BF16": 2.0**-133}
+_NUMPY = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
+
+
+def graph_in_onnxruntime(written: Written) -> Trial:
+    """An `onnx-graph` file, run on random weights."""
+    from editc.formats.onnx_graph import EDITED, input_name
+
+    delta = written.delta
+    why = _unready(sum(8 * record.site.shape[0] * record.site.shape[1] for record in delta.sites))
+    if why:
+        return Trial("onnxruntime", skipped=why)
+    rng = np.random.default_rng(0)
+    bases = {
+        input_name(delta, r.site): dtypes.rounded(rng.normal(size=stored_shape(r.site), scale=0.05), r.site.dtype)
+        for r in delta.sites
+    }
+    feeds = {input_name(delta, r.site): (bases[input_name(delta, r.site)], r.site.dtype) for r in delta.sites}
+    found = run_in_onnxruntime(written, feeds)
+    matched, worst, most = 0, 0.0, 0.0
+    for factors, k, site in _sites(delta):
+        name = input_name(delta, site)
+        if name + EDITED in found:
+            result = dtypes.rounded(patched_as_stored(bases[name], site.transposed, factors, k), site.dtype)
+            error = np.abs(found[name + EDITED] - result)
+            bound = _bound(bases[name], site, factors, k)
+            matched += bool((error <= bound).all())
+            worst, most = max(worst, float(error.max())), max(most, float(bound.max()))
+    return Trial(_version(), matched, len(delta.sites), worst, bound=most)
+
+
+def multiplier_in_onnxruntime(written: Written) -> Trial:
+    """An `onnx-multiplier` file, run on random rows: I + U V times each."""
+    from editc.formats.onnx_multiplier import EDITED, ROWS
+
+    (factors,) = written.delta.factors.values()
+    U, V = (part.astype(np.float64) for part in (factors.left[0], factors.right[0]))
+    why = _unready(0)
+    if why:
+        return Trial("onnxruntime", skipped=why)
+    rows = dtypes.rounded(np.random.default_rng(0).normal(size=(2, 7, len(U))), "F32")
+    found = run_in_onnxruntime(written, {ROWS: (rows, "F32")})[EDITED]
+    error = np.abs(found - (rows + rows @ V.T @ U.T))
+    bound = _sum_error(sum(U.shape) + 4, "F32") * (np.abs(rows) + np.abs(rows) @ np.abs(V.T) @ np.abs(U.T))
+    whole = bool((error <= bound + _LEAST["F32"]).all())
+    return Trial(_version(), int(whole), 1, float(error.max()), bound=float(bound.max()))
+
+
+def _bound(base: Array, site: Site, factors: Factors, k: int) -> Array:
+    """The largest error that the graph's arithmetic can have at each entry, as the file stores it."""
+    compute = "F64" if site.dtype == "F64" else "F32"
+    absolute = Factors(
+        factors.form,
+        factors.sites,
+        tuple(np.abs(part) for part in factors.left),
+        tuple(np.abs(part) for part in factors.right),
+    )
+    size = patched_as_stored(np.abs(base), site.transposed, absolute, k)
+    inner = len(factors.right[0]) if factors.right else 0
+    inner += site.shape[1] if factors.form == "shared" else 0
+    bound = _sum_error(inner + 4, compute) * size + 4 * _LEAST[site.dtype]
+    return bound if site.dtype == compute else bound + 4 * _UNIT[site.dtype] * size
+
+
+def _sum_error(terms: int, dtype: str) -> float:
+    u = terms * _UNIT[dtype]
+    return u / (1 - u)
+
+
+def run_in_onnxruntime(written: Written, feeds: dict[str, tuple[Array, str]]) -> dict[str, Array]:
+    """By output what one thread of ONNX Runtime computes."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(written.files[0]), options, providers=["CPUExecutionProvider"])
+    binding = session.io_binding()
+    kept = [(name, _value(values, dtype)) for name, (values, dtype) in feeds.items()]
+    for name, value in kept:
+        binding.bind_ortvalue_input(name, value)
+    for output in session.get_outputs():
+        binding.bind_output(output.name)
+    session.run_with_iobinding(binding)
+    values = zip(session.get_outputs(), binding.get_outputs(), strict=True)
+    return {output.name: _array(value, output.type) for output, value in values}
+
+
+def _value(values: Array, dtype: str) -> Any:
+    from onnxruntime import OrtValue
+
+    if dtype != "BF16":
+        return OrtValue.ortvalue_from_numpy(values.astype(_NUMPY[dtype]))
+    bits = np.frombuffer(dtypes.encode(values, "BF16"), np.uint16).reshape(values.shape)
+    return OrtValue.ortvalue_from_numpy_with_onnx_type(bits, 16)
+
+
+def _array(value: Any, kind: str) -> Array:
+    if kind != "tensor(bfloat16)":
+        return np.asarray(value.numpy(), np.float64)
+    import ctypes
+
+    shape = tuple(value.shape())
+    raw = ctypes.string_at(value.data_ptr(), 2 * int(np.prod(shape)))
+    return dtypes.decode(raw, "BF16", shape)
+
+
+def _sites(delta: Delta) -> list[tuple[Factors, int, Site]]:
+    return [(f, k, delta.sites[index].site) for f in delta.factors.values() for k, index in enumerate(f.sites)]
+
+
+def _unready(size: int) -> str:
+    if find_spec("onnxruntime") is None:
+        return "not installed: onnxruntime"
+    return "its weights are more than 1 GiB" if size > LARGEST else ""
+
+
+def _version() -> str:
+    import onnxruntime
+
+    return f"onnxruntime {onnxruntime.__version__}"

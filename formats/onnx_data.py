@@ -1,0 +1,112 @@
+"""Where the bytes of an ONNX model's tensors are: in the .onnx file, or in files beside it that it names.
+
+The names come from the file and are not to be trusted: they must stay in its folder, by name and after every link
+(but a hub cache, which is all links, may lead to blobs of the same repository).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from editc.diagnostics import EditcError, fail
+from editc.formats.onnx_file import Graph, Held
+from editc.numerics import dtypes
+
+
+@dataclass(frozen=True)
+class Place:
+    """`nbytes` bytes at `offset` of `file`."""
+
+    file: Path
+    offset: int
+    nbytes: int
+
+
+def places(graph: Graph) -> Mapping[str, Place]:
+    """By tensor where its bytes are, for all that have a place. Raises E662 for external data that cannot be right."""
+    files = {location: _inside(location, graph.path) for location in graph.beside}
+    sizes = {location: file.stat().st_size for location, file in files.items()}
+    found = {}
+    for name, held in graph.tensors.items():
+        if held.span is not None:
+            found[name] = Place(graph.path, held.span[0], held.span[1] - held.span[0])
+        elif held.external is not None and held.dtype in dtypes.BITS:
+            location = held.external.get("location", "")
+            found[name] = _outside(name, held, files[location], sizes[location], graph.path)
+    _check_sum(found, sum(sizes.values()), graph.path)
+    return found
+
+
+def _check_sum(found: Mapping[str, Place], size: int, model: Path) -> None:
+    """Tensors may be one in the file, but must not overlap otherwise: else a small file could ask for endless work."""
+    if sum(place.nbytes for place in set(found.values()) if place.file != model) > size:
+        raise _wrong("its tensors overlap", model)
+
+
+def companions(graph: Graph) -> Mapping[str, Path]:
+    """The files of external data, by the names that the model has for them. Raises E662."""
+    return {location: _inside(location, graph.path) for location in graph.beside}
+
+
+def overlapping(found: Mapping[str, Place], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each tensor of `names` that has bytes in common with another one, and that one."""
+    spans = sorted((p.file, p.offset, p.offset + p.nbytes, name) for name, p in found.items() if p.nbytes)
+    wanted = set(names)
+    far: tuple[Path, int, int, str] | None = None  # of those before, the one that reaches furthest
+    for i, span in enumerate(spans):
+        file, start, end, name = span
+        after = spans[i + 1] if i + 1 < len(spans) else None
+        if name in wanted and far is not None and far[0] == file and far[2] > start:
+            yield name, far[3]
+        elif name in wanted and after is not None and after[0] == file and after[1] < end:
+            yield name, after[3]
+        if far is None or far[0] != file or far[2] < end:
+            far = span
+
+
+def _inside(location: str, model: Path) -> Path:
+    """The file that a model names as `location`. Raises E662."""
+    path = PurePosixPath(location)
+    strange = not location or "\0" in location or "\\" in location or ":" in location
+    if strange or path.is_absolute() or ".." in path.parts:
+        raise _wrong(f"it names the file '{location[:200]}', which is not one in its own folder", model)
+    file = model.parent / path
+    try:
+        real = file.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise _wrong(f"its file '{location[:200]}' is not there", model, "put it beside the model") from error
+    if not real.is_file() or not (real.is_relative_to(model.parent.resolve()) or _same_repository(real, model)):
+        raise _wrong(f"its file '{location[:200]}' is a link to somewhere else", model)
+    return file
+
+
+def _same_repository(real: Path, model: Path) -> bool:
+    homes = [parent for parent in model.absolute().parents if parent.name.startswith("models--")]
+    return any(real.is_relative_to(home.resolve() / "blobs") for home in homes)
+
+
+def _outside(name: str, held: Held, file: Path, size: int, model: Path) -> Place:
+    assert held.external is not None
+    try:
+        offset = _number(held.external.get("offset", "0"))
+        length = _number(held.external.get("length", str(size - offset)))
+    except ValueError as error:
+        raise _wrong(f"tensor '{name[:100]}' has the place {dict(held.external)}"[:300], model) from error
+    wanted = dtypes.nbytes(held.dtype, held.shape)
+    if length != wanted:
+        raise _wrong(f"tensor '{name[:100]}' is {held.dtype} {list(held.shape)} but holds {length} bytes", model)
+    if offset + length > size:
+        raise _wrong(f"tensor '{name[:100]}' ends at byte {offset + length} of '{file.name}', which has {size}", model)
+    return Place(file, offset, length)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise ValueError(text)
+    return int(text)
+
+
+def _wrong(reason: str, model: Path, help_: str = "fetch the model again, with all of its files") -> EditcError:
+    return fail("E662", f"the model's external data cannot be used: {reason}", place=str(model), help=help_)

@@ -1,0 +1,116 @@
+"""A delta as an ONNX graph that applies it: base tensors in, patched tensors out, for any language with a runtime.
+
+An input has the name, shape and dtype of the tensor in the model as torch has it; the output is `<name>.edited`. The
+graph is MatMul and Add (Cast around them for half precision): W + (W U) V for a shared edit, W + L R, W + D. Runtimes
+compute it in float32 (float64 for float64 weights), so results may differ from editc's by some units in the last place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from editc.formats import exported, onnx_write
+from editc.formats.exporting import Format, Job, Written
+from editc.formats.files import guarded, replace_file
+from editc.formats.onnx_consumers import graph_in_onnxruntime
+from editc.formats.onnx_write import TYPES, Value, node
+from editc.formats.safetensors_delta import part_name
+from editc.ir import Delta, Site
+from editc.records import stored_shape
+
+NAME = "onnx-graph"
+EDITED = ".edited"
+
+
+def write(job: Job) -> Written:
+    """One .onnx file; the delta in it is the very same. Raises E632."""
+    with guarded(job.out):
+        replace_file(job.out, whole(job.delta))
+    notes = ("the factors are float32 here, as in the delta itself",) if job.dtype != "F32" else ()
+    return Written((job.out,), job.delta, 0.0, notes)
+
+
+def whole(delta: Delta) -> bytes:
+    """The file's bytes."""
+    sites = [record.site for record in delta.sites]
+    inputs = [Value(input_name(delta, site), site.dtype, stored_shape(site)) for site in sites]
+    outputs = [Value(one.name + EDITED, one.dtype, one.shape) for one in inputs]
+    return onnx_write.model(_nodes(delta), named(delta), inputs, outputs, {"editc": exported.note(NAME, delta, {})})
+
+
+def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The factors have the names of a delta file already."""
+    return dict(tensors)
+
+
+def input_name(delta: Delta, site: Site) -> str:
+    """The tensor's name, with its component's before it where a delta edits several."""
+    several = len({record.site.component for record in delta.sites}) > 1
+    return f"{site.component}/{site.name}" if several else site.name
+
+
+def named(delta: Delta) -> dict[str, Any]:
+    """The factors by the names that a delta file gives them."""
+    return {
+        part_name(group, side, k): part
+        for group, factors in delta.factors.items()
+        for side, parts in (("left", factors.left), ("right", factors.right))
+        for k, part in enumerate(parts)
+    }
+
+
+def _nodes(delta: Delta) -> Iterator[bytes]:
+    wide = sorted({one for one in _double(delta)})
+    yield from (node("Cast", [one], f"{one}.double", to=TYPES["F64"]) for one in wide)
+    for group, factors in delta.factors.items():
+        for k, index in enumerate(factors.sites):
+            site = delta.sites[index].site
+            ending = ".double" if site.dtype == "F64" else ""
+            left = part_name(group, "left", 0 if factors.form == "shared" else k) + ending
+            right = part_name(group, "right", k if len(factors.right) > 1 else 0) + ending
+            yield from _site(site, input_name(delta, site), factors.form, left, right)
+
+
+def _double(delta: Delta) -> Iterator[str]:
+    """Factors that meet a float64 weight."""
+    for group, factors in delta.factors.items():
+        if any(delta.sites[index].site.dtype == "F64" for index in factors.sites):
+            yield from (part_name(group, "left", k) for k in range(len(factors.left)))
+            yield from (part_name(group, "right", k) for k in range(len(factors.right)))
+
+
+def _site(site: Site, name: str, form: str, left: str, right: str) -> Iterator[bytes]:
+    """The nodes of one site. A transposed one is turned for the product, and the change turned back."""
+    W, change, half = name, left, site.dtype in ("F16", "BF16")
+    if half:
+        yield node("Cast", [name], f"{name}.float", to=TYPES["F32"])
+        W = f"{name}.float"
+    if form == "shared":
+        upright = W
+        if site.transposed:
+            yield node("Transpose", [W], f"{name}.turned", perm=[1, 0])
+            upright = f"{name}.turned"
+        yield node("MatMul", [upright, left], f"{name}.left")
+        left = f"{name}.left"
+    if form != "dense":
+        yield node("MatMul", [left, right], f"{name}.change")
+        change = f"{name}.change"
+    if site.transposed:
+        yield node("Transpose", [change], f"{name}.turned_back", perm=[1, 0])
+        change = f"{name}.turned_back"
+    yield node("Add", [W, change], f"{name}.sum" if half else name + EDITED)
+    if half:
+        yield node("Cast", [f"{name}.sum"], name + EDITED, to=TYPES[site.dtype])
+
+
+FORMAT = Format(
+    name=NAME,
+    output="delta.onnx",
+    says="a graph that patches weights: any ONNX runtime",
+    suits=lambda family: "",
+    write=write,
+    trials=lambda job, written: (graph_in_onnxruntime(written),),
+    parts=parts,
+    whole=whole,
+)

@@ -1,0 +1,101 @@
+"""A shared edit as an ONNX graph behind the text encoder: rows (batch, n, d) in, (I + U V) times each row out.
+
+W (I + U V) c = W c' with c' = (I + U V) c: where every matrix that reads a row is edited by the same factors, editing
+the rows does the same, and no weight is touched. So it holds only when the delta has ALL the sites that read them: a
+cross-attention layer that is left as it was would see edited rows too, which is checked against the model's names.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from editc import registry
+from editc.diagnostics import EditcError, fail
+from editc.family import Family
+from editc.formats import exported, onnx_write
+from editc.formats.exporting import Format, Job, Written
+from editc.formats.files import guarded, replace_file
+from editc.formats.onnx_consumers import multiplier_in_onnxruntime
+from editc.formats.onnx_graph import named, parts
+from editc.formats.onnx_write import Value, node
+from editc.formats.safetensors_delta import part_name
+from editc.ir import Delta
+
+NAME = "onnx-multiplier"
+ROWS, EDITED = "rows", "edited"
+FAMILIES = ("sd1", "sd2", "sdxl")
+"""Where nothing but the sites' own layers reads the rows."""
+
+
+def suits(family: str) -> str:
+    """Why a delta of this family cannot be exported so, or ''."""
+    return "" if family in FAMILIES else f"only in {', '.join(FAMILIES)} do the edited layers alone read the rows"
+
+
+def write(job: Job) -> Written:
+    """One .onnx file. Raises E667 (the rows cannot be edited instead), E676 (needs the model) and E632."""
+    _check_form(job.delta)
+    _check_readers(job)
+    with guarded(job.out):
+        replace_file(job.out, whole(job.delta))
+    return Written((job.out,), job.delta, 0.0, ("give the edited rows to every layer, or to none",))
+
+
+def whole(delta: Delta) -> bytes:
+    """The file's bytes."""
+    _check_form(delta)
+    (group,) = delta.factors
+    left, right = part_name(group, "left", 0), part_name(group, "right", 0)
+    width = len(delta.factors[group].left[0])
+    nodes = [
+        node("Transpose", [right], "into", perm=[1, 0]),
+        node("Transpose", [left], "out_of", perm=[1, 0]),
+        node("MatMul", [ROWS, "into"], "along"),
+        node("MatMul", ["along", "out_of"], "change"),
+        node("Add", [ROWS, "change"], EDITED),
+    ]
+    shape = ("batch", "n", width)
+    values = [Value(ROWS, "F32", shape)], [Value(EDITED, "F32", shape)]
+    return onnx_write.model(nodes, named(delta), *values, {"editc": exported.note(NAME, delta, {})})
+
+
+def _check_form(delta: Delta) -> None:
+    forms = {factors.form for factors in delta.factors.values()}
+    if len(delta.factors) != 1 or forms != {"shared"}:
+        what = f"{len(delta.factors)} groups" if forms == {"shared"} else f"parts that are {', '.join(sorted(forms))}"
+        raise _cannot(f"the delta has {what}, and one multiplier of the rows is one shared group")
+
+
+def _check_readers(job: Job) -> None:
+    """Every matrix that reads the rows, by the family's patterns of names, must be a site of the delta."""
+    if job.model is None:
+        help_ = "name it with --model: only it shows which layers read the rows"
+        raise fail("E676", "this export needs the names of the model's weights", help=help_)
+    family: Family = registry.resolve("family", job.delta.family)
+    (group,) = job.delta.factors
+    patterns = [family.patterns[role] for role in family.groups[group].roles if role in family.patterns]
+    component = job.model.component(family.component)
+    readers = {name for name in component.names() if any(fnmatchcase(name, one) for one in patterns)}
+    left = sorted(readers - {record.site.name for record in job.delta.sites})
+    if not readers:
+        raise _cannot("the model named has no layers by the names of torch")
+    if left:
+        message = f"{len(left)} of {len(readers)} layers that read the rows are not edited"
+        raise _cannot(message, tuple(left[:12]))
+
+
+def _cannot(why: str, notes: tuple[str, ...] = ()) -> EditcError:
+    help_ = "use onnx-graph, or build with every site of the group and a method that shares its factors"
+    return fail("E667", f"the rows cannot be edited instead of the weights: {why}", help=help_, notes=notes)
+
+
+FORMAT = Format(
+    name=NAME,
+    output="multiplier.onnx",
+    says="a shared edit of the text rows, weights untouched: any ONNX runtime",
+    suits=suits,
+    write=write,
+    trials=lambda job, written: (multiplier_in_onnxruntime(written),),
+    parts=parts,
+    whole=whole,
+)

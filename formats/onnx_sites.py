@@ -1,0 +1,211 @@
+"""A delta's sites in an ONNX model, whose exporters rename weights and transpose them.
+
+A site is looked for by content: its base's or its result's hash, as it is or transposed, in any dtype that the delta
+records. Where content does not tell (a fine-tune, or two equal tensors), by what the nodes that use a tensor say of
+where they came from, then by name. What is still not one tensor is an error that names the candidates, never a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from editc.diagnostics import Diagnostic, EditcError
+from editc.formats import onnx_data
+from editc.formats.checkpoint import Checkpoint, Tensor
+from editc.formats.onnx_file import Graph, Use, provenance
+from editc.ir import SiteRecord
+from editc.numerics import dtypes
+from editc.records import matrix_shape, stored_shape
+
+Candidate: TypeAlias = tuple[str, bool]
+"""A tensor of the graph, and whether it is the transpose of the site's."""
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class _Fault:
+    code: str
+    name: str
+    why: str
+
+
+def located(
+    checkpoint: Checkpoint, records: Sequence[SiteRecord], raw: Callable[[str], bytes] | None = None
+) -> Checkpoint:
+    """`checkpoint` with the sites of `records` under their own names; itself unless it is an ONNX model. A site that
+    is nowhere is left out, which `plan_apply` refuses. `raw` gives a tensor's bytes where those on the disk are not
+    the ones to go by.
+
+    Raises E663 (its numbers are not stored as bytes), E664 (not one tensor), E665 (which way round is not known).
+    """
+    if checkpoint.graph is None:
+        return checkpoint
+    search = _Search(checkpoint, checkpoint.graph, records, raw or checkpoint.raw)
+    found = {record.site.name: search.find(record) for record in records}
+    placed = {name: _turned(checkpoint, one) for name, one in found.items() if isinstance(one, tuple)}
+    faults = [one for one in found.values() if isinstance(one, _Fault)]
+    faults += _shared(checkpoint, {name: one[0] for name, one in found.items() if isinstance(one, tuple)})
+    if faults:
+        raise EditcError(*_diagnostics(faults, len(records), str(checkpoint.graph.path)))
+    return replace(checkpoint, tensors=placed)
+
+
+class _Search:
+    """The tensors that have the shape of a site, by content and by origin."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, graph: Graph, records: Sequence[SiteRecord], raw: Callable[[str], bytes]
+    ) -> None:
+        self._checkpoint, self._graph, self._raw = checkpoint, graph, raw
+        self._shapes = {stored_shape(record.site) for record in records}
+        shapes = self._shapes | {shape[::-1] for shape in self._shapes}
+        self._fitting = [n for n, held in graph.tensors.items() if matrix_shape(held.shape) in shapes]
+        self._contents = self._hashed(records)
+        self._origins: dict[str, frozenset[str]] = {}
+
+    def find(self, record: SiteRecord) -> Candidate | _Fault | None:
+        """The one tensor, or why there is none; None when nothing looks like the site."""
+        site, shape = record.site, stored_shape(record.site)
+        hits = self._by_content(record)
+        names = sorted({name for name, _ in hits})
+        if len(names) != 1:
+            rest = names or [n for n in self._fitting if matrix_shape(self._shape(n)) in (shape, shape[::-1])]
+            named = [n for n in rest if _is_of(site.name, self._origin(n))]
+            named = named or [n for n in rest if n == site.name] or [n for n in rest if n.endswith(f".{site.name}")]
+            if len(named) != 1:
+                many = named or names
+                return _Fault("E664", site.name, f"could be {', '.join(many[:6])}") if many else None
+            names = named
+        (name,) = names
+        if reason := self._graph.tensors[name].reason:
+            return _Fault("E663", site.name, f"'{name}': {reason}")
+        ways = [flipped for hit, flipped in hits if hit == name] or self._fits(name, shape)
+        way = ways[0] if len(ways) == 1 else self._orientation(name, site.transposed)
+        return _Fault("E665", site.name, f"'{name}' is square") if way is None else (name, way)
+
+    def _by_content(self, record: SiteRecord) -> list[Candidate]:
+        digests = {*record.base.values(), *record.result.values()}
+        shape = stored_shape(record.site)
+        hits = {hit for digest in digests for hit in self._contents.get(digest, ())}
+        return sorted(hit for hit in hits if hit[1] in self._fits(hit[0], shape))
+
+    def _hashed(self, records: Sequence[SiteRecord]) -> Mapping[str, set[Candidate]]:
+        """Digests of every fitting tensor both ways round; cast to the dtypes that the delta records, too, once some
+        site is not found as it stands."""
+        found: dict[str, set[Candidate]] = {}
+        wanted = [{*record.base.values(), *record.result.values()} for record in records]
+        for casts in (False, True):
+            known: dict[Tensor, list[tuple[str, bool]]] = {}
+            if not casts or not all(digests & found.keys() for digests in wanted):
+                for name in self._fitting:
+                    tensor = self._checkpoint.tensors.get(name)
+                    if tensor is not None and tensor not in known:
+                        known[tensor] = list(self._digests(name, casts, records))
+                    for digest, flipped in known[tensor] if tensor is not None else ():
+                        found.setdefault(digest, set()).add((name, flipped))
+        return found
+
+    def _digests(self, name: str, casts: bool, records: Sequence[SiteRecord]) -> Iterator[tuple[str, bool]]:
+        tensor = self._checkpoint.tensors[name]
+        if tensor.dtype not in dtypes.EDITABLE:
+            return
+        raw = self._raw(name)
+        forms = [(raw, tensor.dtype)]
+        if casts:
+            others = sorted({dtype for record in records for dtype in record.base} - {tensor.dtype})
+            values = dtypes.decode(raw, tensor.dtype, tensor.shape)
+            forms = [(dtypes.encode(values, dtype), dtype) for dtype in others]
+        rows, columns = matrix_shape(tensor.shape)
+        for form, dtype in forms:
+            if (rows, columns) in self._shapes:
+                yield dtypes.sha256(form), False
+            if (columns, rows) in self._shapes and len(tensor.shape) == 2:
+                yield dtypes.sha256(dtypes.transposed(form, dtype, (rows, columns))), True
+
+    def _fits(self, name: str, shape: tuple[int, int]) -> list[bool]:
+        """The ways round in which a tensor has the shape."""
+        own = self._shape(name)
+        flat = [False] if matrix_shape(own) == shape else []
+        return flat + ([True] if len(own) == 2 and own == shape[::-1] else [])
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        return self._graph.tensors[name].shape
+
+    def _orientation(self, name: str, transposed: bool) -> bool | None:
+        """Whether a square matrix is the transpose of the stored one, by how it is used; None where that is unclear."""
+        ways = {_applied_flipped(use) for use in self._graph.uses.get(name, ())}
+        if len(ways) != 1:
+            return None
+        (way,) = ways
+        return None if way is None else way != transposed
+
+    def _origin(self, name: str) -> frozenset[str]:
+        """Dotted modules and parameters that the nodes which use a tensor name."""
+        if name not in self._origins:
+            uses = self._graph.uses.get(name, ())
+            self._origins[name] = frozenset(o for use in uses for o in origins(self._graph, use))
+        return self._origins[name]
+
+
+def origins(graph: Graph, use: Use) -> Iterator[str]:
+    """What a node says of its origin: the module, dotted, and the parameter as `p:` and its mangled name."""
+    said = provenance(graph.path, use.node)
+    scopes = re.findall(r"'([^']*)'", said.get("pkg.torch.onnx.name_scopes", ""))
+    if len(scopes) > 1:
+        yield scopes[-2]
+    for parameter in re.findall(r"%p_(\w+)", said.get("pkg.torch.onnx.fx_node", "")):
+        yield f"p:{parameter}"
+        if len(scopes) > 1:
+            yield f"p:{parameter.removeprefix(scopes[1].replace('.', '_') + '_')}"
+    name = said.get("name", "")
+    if name.startswith("/") and name.count("/") > 1:
+        yield name[1:].rpartition("/")[0].replace("/", ".")
+
+
+def _is_of(site: str, origin: frozenset[str]) -> bool:
+    module = site.removesuffix(".weight")
+    parameter = "p:" + site.replace(".", "_")
+    return any(one in (module, parameter) or one.endswith(f".{module}") for one in origin)
+
+
+def _applied_flipped(use: Use) -> bool | None:
+    """True where a node takes (d_in, d_out), False where it takes (d_out, d_in), None where it says neither."""
+    if use.index != 1 or use.op not in ("MatMul", "Gemm"):
+        return False if use.op == "Transpose" else None
+    return use.op == "MatMul" or not use.transposed
+
+
+def _turned(checkpoint: Checkpoint, found: Candidate) -> Tensor:
+    name, flipped = found
+    tensor = checkpoint.tensors[name]
+    return replace(tensor, shape=tensor.shape[::-1], flipped=True) if flipped else tensor
+
+
+def _shared(checkpoint: Checkpoint, found: Mapping[str, str]) -> Iterator[_Fault]:
+    """Sites whose bytes are another's too: two sites of one tensor, or tensors that overlap in a file."""
+    sites: dict[str, list[str]] = {}
+    for site, name in found.items():
+        sites.setdefault(name, []).append(site)
+    for name, group in sites.items():
+        if len(group) > 1:
+            yield _Fault("E664", group[0], f"and {', '.join(group[1:6])} are one tensor of the graph, '{name}'")
+    places = {n: onnx_data.Place(t.file, t.offset, t.nbytes) for n, t in checkpoint.tensors.items()}
+    for name, other in onnx_data.overlapping(places, list(sites)):
+        yield _Fault("E664", sites[name][0], f"'{name}' has bytes in common with '{other}'")
+
+
+def _diagnostics(faults: Sequence[_Fault], total: int, place: str) -> Iterator[Diagnostic]:
+    says = {
+        "E663": ("targets are in the model, but not as bytes that can be edited", "save the model with raw data"),
+        "E664": ("targets are not one tensor each of the model", "apply the delta before the export, then export"),
+        "E665": ("targets are square, and no node says which way round they are", "export the model again"),
+    }
+    for code, (what, help_) in says.items():
+        rows = [f"{fault.name}: {fault.why}" for fault in faults if fault.code == code]
+        if rows:
+            more = [f"and {len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else []
+            message = f"{len(rows)} of {total} {what}, the first is '{rows[0].split(':')[0]}'"
+            yield Diagnostic(code, message, place=place, help=help_, notes=(*rows[:_SHOWN], *more))

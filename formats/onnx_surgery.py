@@ -1,0 +1,203 @@
+"""An ONNX model made ready for adapters: beside each site's MatMul a second, low-rank path whose matrices are inputs.
+
+    y = x W        becomes        y = x W + (x A) B,  A (d_in, r) and B (r, d_out)
+
+A and B are initializers of rank 0 that are inputs too: a session that is given none computes the base's output, and one
+with an `.onnx_adapter` the edited one. Everything else of the file is copied as it is, byte by byte, in one stream.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.formats import files, onnx_data, outputs
+from editc.formats.onnx_file import Graph, Use, read_strictly
+from editc.formats.onnx_write import TYPES, Value, node, value_info
+from editc.formats.plan import ApplyPlan, Target
+from editc.formats.protobuf import BYTES, FIXED32, Range, Wire, data, header, number
+from editc.formats.ranges import read_range
+from editc.ir import Site
+
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What was written, and the names of the new inputs."""
+
+    files: tuple[Path, ...]
+    inputs: tuple[str, ...]
+
+
+@dataclass
+class _Node:
+    """A NodeProto: the pieces that a branch needs, and its other fields as they are."""
+
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    numbers: dict[str, float] = field(default_factory=dict)
+    rest: bytes = b""
+
+
+def names(site: Site) -> tuple[str, str]:
+    """The inputs A and B of a site."""
+    module = site.name.removesuffix(".weight")
+    return f"{module}.lora_A.weight", f"{module}.lora_B.weight"
+
+
+def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
+    """Writes the model of `plan` to `out`, with a branch at each of its targets.
+
+    Raises E630 (the place is taken), E666 (the name of external data is), E668 (not an ONNX file, or a target that no
+    branch fits) and E632.
+    """
+    graph = plan.model.component().graph if plan.model.kind == "file" else None
+    if graph is None:
+        help_ = "give one .onnx file; `editc export` writes adapters for the others"
+        raise fail("E668", "only an ONNX file can be made ready this way", place=plan.model.place, help=help_)
+    outputs.check_free(plan, out)
+    beside = () if out.parent.resolve() == plan.model.path.parent.resolve() else outputs.beside(plan.model, out)
+    temporary = files.temporary_beside(out)
+    created = (temporary, *(part.final for part in beside))
+    with files.guarded(out), outputs.removed_on_failure(*created):
+        files.write_new(temporary, _rewritten(plan, graph))
+        for part in beside:
+            files.copy_file(part.source, part.final)
+        files.rename(temporary, out)
+    inputs = tuple(name for target in plan.targets for name in names(target.record.site))
+    return Ready((out, *(part.final for part in beside)), inputs)
+
+
+def _rewritten(plan: ApplyPlan, graph: Graph) -> Iterator[bytes]:
+    """The new file in pieces: the graph's fields are copied, but the targets' nodes."""
+    with read_strictly(graph.path), graph.path.open("rb") as source:
+        wire = Wire(source, os.fstat(source.fileno()).st_size)
+        pieces = list(_pieces(wire, plan, graph))
+    for piece in pieces:
+        yield from [piece] if isinstance(piece, bytes) else _copied(graph.path, piece)
+
+
+def _pieces(wire: Wire, plan: ApplyPlan, graph: Graph) -> Iterator[Range | bytes]:
+    """New bytes, and ranges of the old file."""
+    before = 0
+    for part in wire.fields((0, wire.size)):
+        if part.number == 7:
+            place = part.span
+            break
+        before = part.end
+    branches = _branches(wire, plan, graph, place)
+    body: list[Range | bytes] = []
+    position = place[0]
+    for part in wire.fields(place):
+        new = branches.get(part.span) if part.number == 1 else None
+        body.append((position, part.end) if new is None else new)
+        position = part.end
+    body.append(b"".join(_inputs(target) for target in plan.targets))
+    size = sum(len(one) if isinstance(one, bytes) else one[1] - one[0] for one in body)
+    yield (0, before)
+    yield header(7, size)
+    yield from body
+    yield (place[1], wire.size)
+
+
+def _copied(path: Path, span: Range) -> Iterator[bytes]:
+    for position in range(span[0], span[1], 1 << 20):
+        yield read_range(path, position, min(1 << 20, span[1] - position))
+
+
+def _branches(wire: Wire, plan: ApplyPlan, graph: Graph, place: Range) -> dict[Range, bytes]:
+    """By the place of a node what replaces it. Raises E668 for every target that has no fitting node."""
+    known = {(p.file, p.offset): name for name, p in onnx_data.places(graph).items()}
+    main = {part.span for part in wire.fields(place) if part.number == 1}
+    made: dict[Range, bytes] = {}
+    faults = []
+    for target in plan.targets:
+        uses = graph.uses.get(known[target.tensor.file, target.tensor.offset], [])
+        if not uses:
+            faults.append(f"{target.record.site.name}: no node takes it")
+        for use in uses:
+            parsed = _parsed(wire, use) if use.node in main and use.node not in made else None
+            why = _misfit(use, parsed, target)
+            if parsed is None or why:
+                faults.append(f"{target.record.site.name}: {why}")
+            else:
+                made[use.node] = _branch(parsed, target.record.site)
+    if faults:
+        what = f"{len(faults)} targets have no place for an adapter, the first is '{faults[0].split(':')[0]}'"
+        help_ = "apply the delta to the model itself: `editc apply --to`"
+        raise EditcError(Diagnostic("E668", what, place=plan.model.place, help=help_, notes=tuple(faults[:_SHOWN])))
+    return made
+
+
+def _misfit(use: Use, parsed: _Node | None, target: Target) -> str:
+    """Why a node cannot get a branch, or ''."""
+    if parsed is None:
+        return "it is in a subgraph, or two targets share a node"
+    if use.op not in ("MatMul", "Gemm") or use.index != 1 or len(parsed.outputs) != 1:
+        return f"it is input {use.index} of {use.op}, and not the matrix of a MatMul or Gemm"
+    if parsed.numbers.get("alpha", 1.0) != 1.0 or parsed.numbers.get("transA", 0):
+        return "its Gemm scales or transposes"
+    upright = use.transposed if use.op == "Gemm" else False
+    if (target.tensor.flipped == upright) != target.record.site.transposed:
+        return "its node takes it the other way round"
+    return "" if target.tensor.dtype in TYPES else f"it is {target.tensor.dtype}"
+
+
+def _parsed(wire: Wire, use: Use) -> _Node:
+    """A node without its outputs, and the numbers among its attributes."""
+    found = _Node()
+    position = use.node[0]
+    for part in wire.fields(use.node):
+        if part.number == 2:
+            found.outputs.append(wire.text(part.span))
+        else:
+            found.rest += wire.read((position, part.end), 1 << 24)
+        if part.number == 1:
+            found.inputs.append(wire.text(part.span))
+        elif part.number == 5 and part.kind == BYTES:
+            found.numbers |= _numbers(wire, part.span)
+        position = part.end
+    return found
+
+
+def _numbers(wire: Wire, span: Range) -> Mapping[str, float]:
+    name, value = "", 0.0
+    for part in wire.fields(span):
+        if part.number == 1 and part.kind == BYTES:
+            name = wire.text(part.span)
+        elif part.number == 2 and part.kind == FIXED32:
+            (value,) = struct.unpack("<f", wire.read(part.span, 4))
+        elif part.number == 3:
+            value = float(part.value)
+    return {name: value}
+
+
+def _branch(parsed: _Node, site: Site) -> bytes:
+    """The node under another output, and the low-rank path that is added to it."""
+    (output,) = parsed.outputs
+    A, B = names(site)
+    nodes = [
+        data(2, f"{output}.base") + parsed.rest,
+        node("MatMul", [parsed.inputs[0], A], f"{output}.into"),
+        node("MatMul", [f"{output}.into", B], f"{output}.change"),
+        node("Add", [f"{output}.base", f"{output}.change"], output),
+    ]
+    return b"".join(data(1, one) for one in nodes)
+
+
+def _inputs(target: Target) -> bytes:
+    """A and B as initializers of rank 0, and as inputs of any rank."""
+    site, dtype = target.record.site, target.tensor.dtype
+    (d_out, d_in), rank = site.shape, f"{site.name}.rank"
+    A, B = names(site)
+    values = Value(A, dtype, (d_in, rank)), Value(B, dtype, (rank, d_out))
+    found = b"".join(data(11, value_info(value)) for value in values)
+    for name, shape in ((A, (d_in, 0)), (B, (0, d_out))):
+        sizes = b"".join(number(1, size) for size in shape)
+        found += data(5, sizes + number(2, TYPES[dtype]) + data(8, name) + data(9, b""))
+    return found
