@@ -12,17 +12,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from editc import session
+from editc import emitting, session
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.family import Family
 from editc.formats import apply as applying
 from editc.formats import inspect as inspecting
 from editc.formats.checkpoint import open_model
-from editc.formats.export import Export, outputs, refused
+from editc.formats.export import Export
 from editc.formats.export import export as export_
 from editc.formats.exported import read_delta
 from editc.formats.exporting import DTYPES, Job
-from editc.formats.files import clear
 from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import Status
 from editc.formats.status import status as find_status
@@ -71,7 +70,8 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     try:
         ctx = session.with_adapters(session.header_context(manifest, session.model_of(manifest)), manifest)
         plan = Locate(session.families())(manifest, ctx)
-        return Checked((*found, *refused(manifest.emit, plan.family.name)), manifest, plan)
+        wrong = emitting.refused(manifest, plan.family.name)
+        return Checked((*found, *wrong), manifest, None if wrong else plan)
     except EditcError as error:
         return Checked((*found, *error.diagnostics), manifest, None)
 
@@ -169,7 +169,7 @@ def _stopped_by_formats(manifest: Manifest, after: Callable[[str, Any], bool] | 
     """`after`; and E680 as soon as the family is known, where it does not go with a format that is asked for."""
 
     def look(name: str, value: Any) -> bool:
-        if name == "locate" and (wrong := refused(manifest.emit, value.family.name)):
+        if name == "locate" and (wrong := emitting.refused(manifest, value.family.name)):
             raise EditcError(*wrong)
         return after is None or after(name, value)
 
@@ -188,36 +188,39 @@ def _noting(seen: list[str], after: Callable[[str, Any], bool] | None) -> Callab
 
 
 def _written(built: Built, out: Path) -> Built:
-    from editc import report
-    from editc.formats.files import guarded, replace_file
+    from editc.formats.files import guarded
 
+    manifest = built.verified.solution.problem.plan.manifest
+    model = session.model_of(manifest)
     with guarded(out):
         out.mkdir(parents=True, exist_ok=True)
+        emitting.clear_last(out / REPORT, model)
     delta = built.delta
     if delta is None:
         (out / DELTA).unlink(missing_ok=True)
     else:
         delta = write_delta(delta, out / DELTA)
-    found = (*built.failures, *built.warnings)
-    record = report.as_json(built.verified, delta, diagnostics=found, tool=tool())
-    replace_file(out / REPORT, report.as_text(record).encode())
-    replace_file(out / PAGE, report.as_html(built.verified, record).encode())
     names = ([DELTA] if delta else []) + [REPORT, PAGE]
     built = replace(built, delta=delta, files=tuple(out / name for name in names))
-    return built if delta is None else _emitted(built, delta, out)
+    _report(built, out)
+    if delta is None or not manifest.emit:
+        return built
+    exports, faults = emitting.emitted(manifest, delta, model, out)
+    files = (*built.files, *(file for one in exports for file in one.written.files))
+    built = replace(built, files=files, exports=exports, failures=(*built.failures, *faults))
+    _report(built, out)
+    return built
 
 
-def _emitted(built: Built, delta: Delta, out: Path) -> Built:
-    """The formats of `emit`, each beside the delta; what an earlier build left under these names goes first."""
-    manifest = built.verified.solution.problem.plan.manifest
-    wanted = outputs([name for name in manifest.emit if name != "safetensors"])
-    made = []
-    for name, file in wanted.items():
-        clear(out / file)
-        made.append(export_(Job(delta, session.model_of(manifest), out / file), name))
-    files = (*built.files, *(file for one in made for file in one.written.files))
-    failures = (*built.failures, *(failure for one in made for failure in one.failures))
-    return replace(built, files=files, exports=tuple(made), failures=failures)
+def _report(built: Built, out: Path) -> None:
+    from editc import report
+    from editc.formats.files import replace_file
+
+    found = (*built.failures, *built.warnings)
+    exports = emitting.described(built.exports, out)
+    record = report.as_json(built.verified, built.delta, diagnostics=found, tool=tool(), exports=exports)
+    replace_file(out / REPORT, report.as_text(record).encode())
+    replace_file(out / PAGE, report.as_html(built.verified, record).encode())
 
 
 def export(
@@ -300,21 +303,33 @@ def inspect(place: str) -> Mapping[str, Any]:
 
 
 def explain(name: str) -> str:
-    """Long form help for a diagnostic's code, a method or a family. Raises EditcError (E130) for anything else."""
+    """Long form help for a diagnostic's code, a method, a family or a format. Raises EditcError (E130) for others."""
     from editc import codes, registry
 
     if codes.lookup(name) is not None:
         return codes.explain(name)
-    for kind in ("method", "family"):
+    for kind in ("method", "family", "format"):
         if name.lower() in registry.names(kind):
             return _described(kind, name.lower())
-    known = [*registry.names("method"), *registry.names("family"), *codes.catalogue()]
+    known = [name for kind in ("method", "family", "format") for name in registry.names(kind)] + [*codes.catalogue()]
     near = registry.nearest(name, tuple(known))
-    raise fail(
-        "E130",
-        f"there is nothing named `{name}` to explain",
-        help=f"did you mean `{near}`?" if near else "name a code (E501), a method (uce) or a family (sd1)",
-    )
+    help_ = f"did you mean `{near}`?" if near else "name a code (E501), a method (uce), a family (sd1), a format (diff)"
+    raise fail("E130", f"there is nothing named `{name}` to explain", help=help_)
+
+
+def _format_lines(name: str) -> Iterator[str]:
+    """What a format is, in the words of its own module, and which families it is for."""
+    from importlib import import_module
+    from inspect import cleandoc
+
+    from editc import registry
+
+    form = registry.resolve("format", name)
+    suited = [family for family in registry.names("family") if not form.suits(family)]
+    doc = import_module(registry.TABLES["format"][name].partition(":")[0]).__doc__ or ""
+    yield from (f"format {name}: {form.says}", "", cleandoc(doc), "")
+    yield f"under `emit`: {form.output}"
+    yield f"for the families {', '.join(suited)}" if suited else "for language models"
 
 
 def _described(kind: Any, name: str) -> str:
@@ -328,6 +343,8 @@ def _described(kind: Any, name: str) -> str:
         options = [f"  {option} = {default}" for option, default in given.items()]
         doc = cleandoc(thing.__doc__ or "")
         return "\n".join([f"method {name}", "", doc, "", "options and defaults:", *options, ""])
+    if kind == "format":
+        return "\n".join([*_format_lines(name), ""])
     return "\n".join([*_family_lines(thing), "contexts:", *(f"  {context}" for context in thing.contexts), ""])
 
 

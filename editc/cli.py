@@ -183,7 +183,7 @@ def inspect(path: str, json_: bool) -> int:
 @cli.command()
 @click.argument("name")
 def explain(name: str) -> int:
-    """Long form help for a code (E501), a method (uce) or a family (sd1)."""
+    """Long form help for a code (E501), a method (uce), a family (sd1) or a format (kohya)."""
     from editc import api
 
     click.echo(api.explain(name), nl=False)

@@ -30,7 +30,8 @@ def suits(family: str) -> str:
 
 
 def write(job: Job) -> Written:
-    """One .safetensors file. Raises E675 to E678, E632."""
+    """One .safetensors file. Raises E675 to E678, E683, E632."""
+    lowering.only(job.delta, ("transformer",), "diffusers")
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     delta = lowering.padded(lowered.delta, lambda rank: most)

@@ -6,7 +6,7 @@ anew. `extra.from` names the delta that it was made from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -91,6 +91,16 @@ def padded(delta: Delta, size: Callable[[int], int]) -> Delta:
         for name, f in delta.factors.items()
     }
     return replace(delta, factors=factors, delta_id="")
+
+
+def only(delta: Delta, components: Sequence[str], form: str) -> None:
+    """Raises E683 where a site lies in a component that the form's names do not reach: () is any one component."""
+    found = sorted({record.site.component for record in delta.sites})
+    lost = [name for name in found if name not in components] if components else found[1:]
+    if lost:
+        named = f"the {', '.join(components)}" if components else "one component"
+        message = f"this delta edits the {' and the '.join(found)}, and a {form} file is for {named} alone"
+        raise fail("E683", message, help="export it as a `checkpoint`, or build a delta for each component")
 
 
 def power_of_two(rank: int) -> int:

@@ -26,7 +26,7 @@ LEVELS = (
     ("editc.report_plots", "editc.report_words"),
     ("editc.report_page",),
     ("editc.cache", "editc.encoder_source"),
-    ("editc.session", "editc.pipeline", "editc.recheck", "editc.report", "editc.proposal"),
+    ("editc.session", "editc.emitting", "editc.pipeline", "editc.recheck", "editc.report", "editc.proposal"),
     ("editc.api",),
     ("editc.show", "editc.terminal"),
     ("editc.cli",),
