@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import world
-from benchmarks.erasure import CONFIGURATIONS, HEAD, TARGETS, Lab, edited, open_lab
+from benchmarks.objects import CONFIGURATIONS, HEAD, TARGETS, Lab, edited, open_lab
 from editc.ir import Array, Attack, Certificate, Solution
 from editc.numerics import adversary
 from editc.passes import attacks
 from editc.passes.certificate import REGULAR, Sums, certify
+from editc.passes.layers import Layer
 
 EDITS: Mapping[str, tuple[str, float]] = {
     "uce, aligned keys (default)": ("    to: {to}\n", 0.1),
@@ -37,8 +38,8 @@ def sums(solution: Solution) -> tuple[Array, Array]:
     """sum W'^T W' and sum W'^T W of the edited model, before the rounding of storage."""
     total, after = Sums(solution), edited(solution)
     for site, W in zip(solution.problem.plan.sites, solution.problem.systems["text"].weights, strict=True):
-        total.add("text", np.asarray(W), after[site.name])
-    return total.grams["text"]
+        total.add("text", Layer.changed(np.asarray(W), after[site.name]))
+    return total.grams("text")
 
 
 def derived(solution: Solution, gram: Array, cross: Array) -> tuple[Attack, ...]:

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks import world
-from benchmarks.erasure import HEAD, Lab, open_lab
+from benchmarks.objects import HEAD, Lab, open_lab
 from editc import api
 from editc.demo import MODEL
 from editc.demo.captions import caption

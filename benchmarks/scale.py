@@ -2,7 +2,9 @@
 
 Headers are those of the published models, every tensor in bfloat16; only the tensors that are edited hold (random)
 values, the rest of each file is a hole, which reads as zeros and takes no disk. Keys are random rows of the true
-width and length. A build's passes and an apply each run in a process of their own, whose peak memory the system tells.
+width, as many a prompt as the real encoder hands out. The build and every apply and revert run in a process of their
+own, which tells the peak of its own memory when it ends (VmHWM, which starts anew with a program; the peak that
+getrusage tells of a child begins at that of its parent).
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from editc import registry
+from editc.encoders.t5 import standing
 from editc.families.contexts import CONTEXTS
 from editc.family import Family
 from editc.formats.checkpoint import open_model
@@ -45,6 +47,16 @@ from editc.request import Manifest, Source
 SHARD = 10_000_000_000
 LARGEST_COPY = 10_000_000_000
 """A copy has no holes: of larger models only the edit in place is measured."""
+TOLD = "VmHWM:"
+WITNESSED = """
+import atexit, runpy, sys
+def tell():
+    print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM:")), flush=True)
+atexit.register(tell)
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+"""Runs a module as `python -m` does, and prints the peak memory of its process when that ends."""
 STAND_IN = Family("", "", "unet", {}, None, None, "", "uce", CONTEXTS)
 WORDS = "editc: 1\nmodel: {}\nedits:\n  - erase: circle\n    to: square\nconstraints: {{rank: 16}}\n"
 
@@ -54,7 +66,8 @@ class Kind:
     """A published model: its diffusers class and settings, and how its encoder's rows are shaped.
 
     The family is the registry's where it has one of that name, else a stand-in with `patterns`. `corpus` is how many
-    prompts are kept, `contexts` of how many sentences the keys are.
+    prompts are kept, `contexts` of how many sentences the keys are. `standing`: of the padding the rows that T5
+    unmasked hands out (`encoders.t5.standing`), and not all of them.
     """
 
     name: str
@@ -66,6 +79,7 @@ class Kind:
     length: int
     corpus: int
     contexts: int
+    standing: bool = False
 
     def family(self) -> Family:
         if self.name in registry.names("family"):
@@ -97,7 +111,7 @@ KINDS = {
         {"k": "*.attn2.to_k.weight", "v": "*.attn2.to_v.weight"},
         2048,
         77,
-        148,
+        500,
         36,
     ),
     "flux": Kind(
@@ -108,8 +122,9 @@ KINDS = {
         {"entry": "context_embedder.weight"},
         4096,
         512,
-        8,
-        6,
+        500,
+        36,
+        True,
     ),
 }
 
@@ -121,6 +136,7 @@ class RandomRows:
 
     width: int
     length: int
+    standing: bool = False
 
     def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
         return [self._one(prompt) for prompt in prompts]
@@ -138,11 +154,12 @@ class RandomRows:
             start.append(begin)
             end.append(begin + len(word))
         heads = ["", *(" ".join(words[: i + 1]) for i in range(len(words)))]
-        rest = self.length - len(heads)
+        places = standing(len(heads) + 1, self.length) if self.standing else range(self.length)
+        rest = len(places) - len(heads)
         rows = [self._noise(word) + 0.1 * self._noise(head) for word, head in zip(["", *words], heads, strict=True)]
         padding = self._noise("padding") + 0.1 * self._noise(f"padding of {prompt}", rest)
-        places = tuple([*start, *[-1] * rest]), tuple([*end, *[-1] * rest])
-        return Encoded(prompt, np.vstack([*rows, padding]), tuple(range(self.length)), *places)
+        spans = tuple([*start, *[-1] * rest]), tuple([*end, *[-1] * rest])
+        return Encoded(prompt, np.vstack([*rows, padding]), tuple(places), *spans, limit=self.length)
 
     def _noise(self, seed: str, rows: int = 1) -> Any:
         number = int.from_bytes(sha256(seed.encode()).digest()[:8], "big")
@@ -160,8 +177,10 @@ def header(kind: Kind) -> dict[str, tuple[int, ...]]:
 
 
 def make(kind: Kind, folder: Path, seed: int = 0) -> int:
-    """The checkpoint under `folder`, in shards of at most 10 GB; returns its bytes."""
-    shapes, place = header(kind), folder / kind.component
+    """The checkpoint under `folder`, in shards of at most 10 GB; returns its bytes. The header comes from a process of
+    its own, so that this one stays small."""
+    printed, _, _ = child("benchmarks.scale", "--header", kind.name)
+    shapes, place = {name: tuple(shape) for name, shape in json.loads(printed).items()}, folder / kind.component
     place.mkdir(parents=True)
     (folder / "model_index.json").write_text("{}")
     shards: list[dict[str, tuple[int, ...]]] = [{}]
@@ -207,7 +226,7 @@ def build(kind: Kind, folder: Path, out: Path) -> dict[str, Any]:
 
     idle = _peak()
     weights = open_model(folder).component(kind.component)
-    ctx = Context(weights, RandomRows(kind.width, kind.length))
+    ctx = Context(weights, RandomRows(kind.width, kind.length, kind.standing))
     unit: Any = _plan(kind, folder, ctx)
     sites = unit.sites
     corpus = [f"a plain picture of thing number {i} on a table" for i in range(kind.corpus)]
@@ -250,19 +269,21 @@ def _sites(manifest: Manifest, family: Family, ctx: Context) -> Iterator[Site]:
 
 
 def _peak() -> int:
-    """Peak resident bytes of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Peak resident bytes of this program so far, of which its parent's are no part."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(TOLD))
+    return int(line.split()[1]) * 1024
 
 
 def child(*arguments: str) -> tuple[str, float, int]:
-    """Runs Python with these arguments: what it printed, its CPU seconds and its peak resident bytes."""
-    process = subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True)
+    """Runs Python with these arguments: what it printed, its CPU seconds and its own peak resident bytes."""
+    command = [sys.executable, "-c", WITNESSED, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    text = process.stdout.read()
+    text, _, peak = process.stdout.read().rpartition(TOLD)
     _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status):
         raise SystemExit(f"{' '.join(arguments)} failed")
-    return text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    return text, usage.ru_utime + usage.ru_stime, int(peak.split()[0]) * 1024
 
 
 def measure(kind: Kind, folder: Path) -> Iterator[str]:
@@ -285,7 +306,7 @@ def measure(kind: Kind, folder: Path) -> Iterator[str]:
             _, seconds, peak = child("editc", "revert", str(folder / "model"))
             yield f"| revert | | | {seconds:.1f} | {_mega(peak)} |"
     yield f"\nOf the build's memory {_mega(made['idle'])} are the libraries; {kind.corpus} prompts are kept, and keys "
-    yield f"come from {kind.contexts} sentences, each of {kind.length} rows. "
+    yield f"come from {kind.contexts} sentences of {kind.length} tokens, each with its target in its place. "
     yield f"Rank {made['rank']}, a delta of {made['delta'] / 1e3:.0f} kB.\n"
 
 
@@ -298,7 +319,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*", default=[])
     parser.add_argument("--child", nargs=2, metavar=("KIND", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--header", metavar="KIND", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.header:
+        print(json.dumps(header(KINDS[given.header])))
+        return
     if given.child:
         name, folder = given.child
         print(json.dumps(build(KINDS[name], Path(folder) / "model", Path(folder) / "delta.safetensors")))

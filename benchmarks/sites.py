@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks import world
-from benchmarks.erasure import HEAD, Lab, edited, open_lab
+from benchmarks.objects import HEAD, Lab, edited, open_lab
 from editc import painter, pipeline, prober
 from editc.demo import GUIDANCE, MODEL
 from editc.ir import Array, Plan

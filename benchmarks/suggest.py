@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks import erasure
+from benchmarks import objects
 from editc import pipeline, proposal
 from editc.demo.world import OBJECTS
 from editc.ir import Plan
@@ -21,7 +21,7 @@ from editc.passes.suggest import CONTEXTS, MINED, Remembering, Suggestion, few, 
 from editc.request import Source
 
 
-def planned(lab: erasure.Lab, text: str) -> Plan:
+def planned(lab: objects.Lab, text: str) -> Plan:
     """The plan of a manifest's text."""
     manifest, found = decode(Source("manifest", text))
     if manifest is None:
@@ -30,14 +30,14 @@ def planned(lab: erasure.Lab, text: str) -> Plan:
     return plan
 
 
-def names(lab: erasure.Lab) -> Iterator[str]:
+def names(lab: objects.Lab) -> Iterator[str]:
     """A row an object: the names found, those that are wrong, those that are missing. A part of a name counts as it."""
     assert lab.ctx.encoder is not None
     encoder = Remembering(lab.ctx.encoder)
     yield "| object | found | gap | wrong | missing |\n|---|---|---|---|---|"
     words, hits, wrong_ones, missed = mine.candidates(lab.corpus), 0, 0, 0
     for what, others in OBJECTS.items():
-        plan = planned(lab, erasure.HEAD.format(model=lab.model, concept=what))
+        plan = planned(lab, objects.HEAD.format(model=lab.model, concept=what))
         near = mine.neighbours(encoder, what, words, few(plan.family.contexts, CONTEXTS), MINED)
         names = other_names(near)
         found = [one.name for one in names.sure]
@@ -48,9 +48,9 @@ def names(lab: erasure.Lab) -> Iterator[str]:
     yield f"\nprecision {hits / max(1, hits + wrong_ones):.3f}, recall {hits / max(1, hits + missed):.3f}"
 
 
-def pictures(lab: erasure.Lab, concept: str, count: int, each: int, seed: int) -> Iterator[str]:
+def pictures(lab: objects.Lab, concept: str, count: int, each: int, seed: int) -> Iterator[str]:
     """A row an edit: as proposed, the same target at the default weight, and a target drawn at random."""
-    head = erasure.HEAD.format(model=lab.model, concept=concept)
+    head = objects.HEAD.format(model=lab.model, concept=concept)
     plan = planned(lab, head)
     found: tuple[Suggestion, ...] = suggest(plan, lab.ctx, lab.corpus)
     made = proposal.propose(plan.manifest, found, None)
@@ -63,9 +63,9 @@ def pictures(lab: erasure.Lab, concept: str, count: int, each: int, seed: int) -
     yield row(lab, f"{concept} to {other}, at random", concept, f"{head}    to: {other}\n", count, each)
 
 
-def row(lab: erasure.Lab, name: str, concept: str, text: str, count: int, each: int) -> str:
+def row(lab: objects.Lab, name: str, concept: str, text: str, count: int, each: int) -> str:
     """One edit painted."""
-    got = erasure.measure(lab, concept, lab.solve(text), count, each)
+    got = objects.measure(lab, concept, lab.solve(text), count, each)
     return f"| {name} | {got.plain:.2f} | {got.synonym:.2f} | {got.kept:.3f} | {got.worst} |"
 
 
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=5, help="prompts for each other object")
     parser.add_argument("--seed", type=int, default=0, help="draws the random target")
     given = parser.parse_args()
-    lab = erasure.open_lab("editc:demo")
+    lab = objects.open_lab("editc:demo")
     if not given.objects:
         for line in names(lab):
             print(line, flush=True)

@@ -5,7 +5,7 @@ the object that moves most, in units of what tells that object from the others:
 
     |W M x_o| / |W (x_o - mean_o x_o)|  over all sites, x_o at the rows after the text, root mean square over contexts
 
-The target with the least sum of both is the one that `benchmarks.erasure` uses. No picture is painted.
+The target with the least sum of both is the one that `benchmarks.objects` uses. No picture is painted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.erasure import HEAD, Lab, open_lab
+from benchmarks.objects import HEAD, Lab, open_lab
 from editc.demo.world import CHARACTERS, OBJECTS, WEAPONS
 from editc.families.contexts import CONTEXTS
 from editc.ir import Array, Solution

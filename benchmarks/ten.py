@@ -13,7 +13,7 @@ from functools import reduce
 import numpy as np
 
 from benchmarks import targets, world
-from benchmarks.erasure import HEAD, Lab, open_lab
+from benchmarks.objects import HEAD, Lab, open_lab
 from editc.families.contexts import CONTEXTS
 from editc.ir import Array, Solution
 

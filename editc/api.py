@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from editc import emitting, session
 from editc.diagnostics import Diagnostic, EditcError, fail
@@ -30,6 +30,9 @@ from editc.manifests.decode import read
 from editc.ports import Context, Progress
 from editc.proposal import Proposal
 from editc.request import Manifest
+
+if TYPE_CHECKING:
+    from editc.formats.doctor.examine import Examination
 
 DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
 
@@ -300,6 +303,16 @@ def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progr
 def inspect(place: str) -> Mapping[str, Any]:
     """What is in this delta, or this model."""
     return inspecting.inspect(place)
+
+
+def doctor(path: Path, model: str | None = None, loaders: Sequence[str] = ()) -> Examination:
+    """What diffusers, ComfyUI, A1111, PEFT and vLLM will each do with an adapter file; `loaders` are those that count.
+
+    Its modules are looked up in `model` (headers only), or in the model that their names imply. Raises EditcError.
+    """
+    from editc.formats.doctor.examine import examine
+
+    return examine(path, None if model is None else open_model(model), loaders)
 
 
 def explain(name: str) -> str:

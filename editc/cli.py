@@ -25,6 +25,7 @@ finetune: Callable[[F], F] = click.option(
     "--allow-finetune", is_flag=True, help="Accept other weights of the same shapes and text encoder."
 )
 PATH = click.Path(path_type=Path)
+LOADER = click.Choice(["diffusers", "ComfyUI", "A1111", "PEFT", "vLLM"], case_sensitive=False)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -178,6 +179,20 @@ def inspect(path: str, json_: bool) -> int:
     from editc import api, show
 
     return terminal.answer(show.inspected(api.inspect(path)), (), json_)
+
+
+@cli.command()
+@click.argument("file", type=PATH)
+@click.option("--model", metavar="MODEL", help="Look the modules up in this model; left out, in the one they imply.")
+@click.option("--for", "for_", multiple=True, type=LOADER, help="This loader decides the exit code [default: all].")
+@as_json
+def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) -> int:
+    """What diffusers, ComfyUI, A1111, PEFT and vLLM will each do with an adapter file."""
+    from editc import api, show
+    from editc.formats.doctor.examine import failing
+
+    found = api.doctor(file, model, for_)
+    return terminal.answer(show.examined(found), failing(found), json_)
 
 
 @cli.command()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from editc.family import Family
 from editc.numerics.chain import Shelf
+from editc.numerics.squares import half_gram, mirrored
 from editc.numerics.trust import Ball
 from editc.request import Manifest, Request, Span
 
@@ -176,8 +177,8 @@ class System:
             return self.gram
         total = np.zeros_like(self.kept.moment)
         for W in self.weights:
-            total += W.T @ W
-        return total
+            total += half_gram(W)
+        return mirrored(total)
 
 
 @dataclass(frozen=True)
@@ -391,3 +392,29 @@ class Delta:
     version: int = 1
     delta_id: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One matrix W (d_out, d_in) of a language model as a linear memory, and the changes that it is to hold.
+
+    `keys` (d_in, m): what it reads at each edit's subject, the mean over contexts; `bare` (d_in, m): in the prompt as
+    it stands. `residuals` (d_out, m): what is to be added to its output there. `moment` (d_in, d_in): E[k k^T] of
+    ordinary text, not centred; `earlier` (d_in, p): keys of edits that are to stay as they are.
+    """
+
+    keys: Array
+    bare: Array
+    residuals: Array
+    moment: Array
+    earlier: Array
+
+
+@dataclass(frozen=True)
+class Writer:
+    """One matrix W (d_out, d_in) that writes to the residual stream, and the stream where it writes: at prompts that
+    carry a concept, `present` (n, d_out), and at prompts that do not, `absent` (n', d_out)."""
+
+    weight: Array
+    present: Array
+    absent: Array

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from editc.ir import Array, Factors, Site, SiteRecord
 from editc.numerics import dtypes
 from editc.numerics.arithmetic import patched
 
+Narrow: TypeAlias = NDArray[np.float32]
+PART = 1 << 20
+"""Elements of a tensor that are edited at a time: what is in memory besides a tensor's bytes is some 50 MB."""
 RECORDED = ("F32", "F16", "BF16")
 """The dtypes in which models are published. A site stored as F64 is recorded in F64 too."""
 
@@ -44,15 +50,34 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
 
 def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int) -> bytes:
     """The edited tensor's bytes from its stored bytes: float64 arithmetic, one rounding to the same dtype."""
-    stored = dtypes.decode(raw, dtype, stored_shape(site))
-    return dtypes.encode(patched_as_stored(stored, site.transposed, factors, k), dtype)
+    if site.transposed:
+        stored = dtypes.decode(raw, dtype, stored_shape(site))
+        return dtypes.encode(patched_as_stored(stored, True, factors, k), dtype)
+    return b"".join(_edited_rows(raw, dtype, site, factors, k))
+
+
+def _edited_rows(raw: bytes, dtype: str, site: Site, factors: Factors, k: int) -> Iterator[bytes]:
+    """The edited rows, some at a time: how they are cut makes no difference to a bit of them (numerics.arithmetic)."""
+    rows, width = site.shape
+    left, right = _pair(factors, k)
+    step, size = max(1, PART // max(1, width)), len(raw) // max(1, rows)
+    for start in range(0, rows, step):
+        end = min(rows, start + step)
+        W = dtypes.decode(raw[start * size : end * size], dtype, (end - start, width))
+        mine = left if factors.form == "shared" else left[start:end]
+        yield dtypes.encode(patched(W, factors.form, mine, right), dtype)
 
 
 def patched_site(W: Array, factors: Factors, k: int) -> Array:
     """The edited weight of site `factors.sites[k]`, (d_out, d_in), in float64."""
-    left = factors.left[0 if factors.form == "shared" else k]
-    right = factors.right[k if len(factors.right) > 1 else 0] if factors.right else None
+    left, right = _pair(factors, k)
     return patched(W, factors.form, left, right)
+
+
+def _pair(factors: Factors, k: int) -> tuple[Narrow, Narrow | None]:
+    """The two factors of one site; no right of a dense edit."""
+    right = factors.right[k if len(factors.right) > 1 else 0] if factors.right else None
+    return factors.left[0 if factors.form == "shared" else k], right
 
 
 def patched_as_stored(stored: Array, transposed: bool, factors: Factors, k: int) -> Array:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from editc.api import Again, Built, Checked
     from editc.formats.apply import Applied, ApplyPlan, Reverted
+    from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
     from editc.formats.status import Status
     from editc.ir import Claim
@@ -156,6 +157,16 @@ def status(found: Status) -> Shown:
 def inspected(data: Mapping[str, Any]) -> Shown:
     """A delta or a model, its long lists counted."""
     return Shown("\n".join(_tree(data, "")), data)
+
+
+def examined(found: Examination) -> Shown:
+    """What every loader will do with an adapter file, as a table as wide as the terminal."""
+    from shutil import get_terminal_size
+
+    from editc.formats.doctor.examine import describe
+    from editc.formats.doctor.table import as_text
+
+    return Shown(as_text(found, get_terminal_size((100, 24)).columns), describe(found))
 
 
 def dumper(names: Sequence[str]) -> Callable[[str, Any], bool] | None:

@@ -11,13 +11,15 @@ a concept's sentences is its figure: no sequence of rows, from a prompt or not, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from editc.diagnostics import Diagnostic
 from editc.ir import Array, Attack, Certificate, Claim, Edit, Report, Solution, System, Witness
 from editc.numerics import adversary, trust
+from editc.numerics.squares import mirrored
+from editc.passes.layers import Layer
 from editc.request import Manifest
 
 REGULAR = 0.1
@@ -26,28 +28,59 @@ REGULAR = 0.1
 
 @dataclass
 class Sums:
-    """sum_l W'^T W' and sum_l W'^T W of each watched group, added up as the layers go by."""
+    """sum_l W'^T W' and sum_l W'^T W of each watched group, from what is added up as the layers go by.
+
+    With W' = W + W M + R, M = left right the shared edit and R the rounding of what is stored (of another edit M = 0
+    and R the whole change), both follow from the base's Gram G = sum W^T W, P = sum W^T R and Q = sum R^T R:
+
+        sum W'^T W = (I + M)^T G + P^T        sum W'^T W' = (sum W'^T W)(I + M) + (I + M)^T P + Q
+
+    Nothing is left out, and a layer takes one product and the half of another.
+    """
 
     solution: Solution
-    grams: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+    seen: dict[str, tuple[Array, Array, Array, Array]] = field(default_factory=dict)
 
-    def add(self, group: str, W: Array, after: Array) -> None:
-        """One more layer: W as it is, `after` as it will be stored, (d_out, d_in) both."""
-        if self.solution.problem.systems[group].watch is not None:
-            gram, cross = self.grams.get(group, (0.0, 0.0))
-            self.grams[group] = np.asarray(gram + after.T @ after), np.asarray(cross + after.T @ W)
+    def add(self, group: str, layer: Layer) -> None:
+        """One more layer of a group; all have the same left and right."""
+        if self.solution.problem.systems[group].watch is None:
+            return
+        cross, noise = layer.cross, layer.noise
+        if group in self.seen:
+            cross, noise = self.seen[group][2] + cross, self.seen[group][3] + noise
+        self.seen[group] = layer.left, layer.right, cross, noise
+
+    def grams(self, group: str) -> tuple[Array, Array]:
+        """sum_l W'^T W' and sum_l W'^T W, (d, d) each."""
+        return _sums(self.solution.problem.systems[group].total_gram(), *self.seen[group])
 
     def certificates(self) -> tuple[Certificate, ...]:
-        """One a watched concept and group, in the order of the requests."""
-        systems = self.solution.problem.systems
-        return tuple(one for group, sums in self.grams.items() for one in certify(systems[group], *sums))
+        """One a watched concept and group, in the order of the requests. What was added up is let go with it."""
+        return tuple(one for group in [*self.seen] for one in self._certified(group))
+
+    def _certified(self, group: str) -> tuple[Certificate, ...]:
+        system = self.solution.problem.systems[group]
+        system = replace(system, gram=system.total_gram())
+        sums = _sums(system.total_gram(), *self.seen.pop(group))
+        return certify(system, *sums)
 
 
 def shared_sums(system: System, edit: Edit) -> tuple[Array, Array]:
     """What `Sums` adds up, for a shared edit from the base's Gram alone: (I + M)^T G (I + M) and (I + M)^T G."""
-    gram, left, right = system.total_gram(), edit.left[0], edit.right[0]
-    cross = gram + right.T @ (left.T @ gram)
-    return cross + (cross @ left) @ right, cross
+    return _sums(system.total_gram(), edit.left[0], edit.right[0])
+
+
+def _sums(
+    gram: Array, left: Array, right: Array, cross: Array | None = None, noise: Array | None = None
+) -> tuple[Array, Array]:
+    mixed = gram + right.T @ (left.T @ gram)
+    if cross is None or noise is None:
+        return mixed + (mixed @ left) @ right, mixed
+    mixed += cross.T
+    after = mirrored(noise)
+    for part in (mixed, (mixed @ left) @ right, cross, right.T @ (left.T @ cross)):
+        after += part
+    return after, mixed
 
 
 def certify(system: System, gram: Array, cross: Array) -> tuple[Certificate, ...]:
@@ -89,9 +122,9 @@ def _certificate(near: trust.Nearest, witnesses: Sequence[Witness]) -> Certifica
     targets = np.hstack([one.targets for one in witnesses])
     found = near.minimise(keys)
     free = adversary.derive(keys, targets, near.gram, near.cross, REGULAR, "regzero")
-    whole = near.distance(keys, targets)
+    possible, whole = near.reach.brought(free), near.distance(keys, targets)
     tries = {"best": found.lower, "attained": found.values, "own": near.objective(keys, keys)}
-    tries |= {"free": near.objective(free, keys), "derived": near.objective(near.reach.brought(free), keys)}
+    tries |= {"free": near.objective(free, keys), "derived": near.objective(possible, keys)}
     shares = {name: _shares(witnesses, values, whole) for name, values in tries.items()}
     worst = int(np.argmax(shares["best"]))
     return Certificate(
@@ -102,7 +135,7 @@ def _certificate(near: trust.Nearest, witnesses: Sequence[Witness]) -> Certifica
         own=float(shares["own"].max()),
         derived=float(shares["derived"].max()),
         derived_free=float(shares["free"].max()),
-        derived_inside=float(near.reach.inside(free).mean()),
+        derived_inside=float(trust.unmoved(free, possible).mean()),
         proven=near.reach.proven,
         exact=near.reach.exact,
         gap=float((shares["best"] - shares["attained"]).max()),

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from editc.diagnostics import EditcError, fail
-from editc.ir import Array, Block, Edit, Site, Solution
+from editc.ir import Array, Edit, Site, Solution, System
 from editc.numerics import drift
 from editc.numerics.arithmetic import patched
 from editc.numerics.dtypes import rounded
-from editc.numerics.subspace import condensed
+from editc.passes.layers import Columns, Layer, Rows, measured, missed
 from editc.ports import Progress
 
 
@@ -53,23 +53,23 @@ class Stored(Mapping[str, Array]):
 
 
 def measure(
-    solution: Solution, progress: Progress | None = None, watch: Callable[[str, Array, Array], None] | None = None
+    solution: Solution, progress: Progress | None = None, watch: Callable[[str, Layer], None] | None = None
 ) -> Iterator[Measured]:
     """Each edited site, one weight in memory at a time; E503 at the first that its dtype cannot hold.
 
-    `watch(group, W, W')` sees each pair as it goes by.
+    `watch(group, layer)` sees each as it goes by.
     """
     for group, edit in solution.edits.items():
-        system = solution.problem.systems[group]
-        rows = condensed(system.kept.rows), condensed(system.kept.empty)
-        pairs = tuple(paired(block) for block in system.blocks)
-        sites: Iterable[Any] = _sites(solution, group)
-        watched = progress("verify", sites) if progress else sites
+        system, sites = solution.problem.systems[group], _sites(solution, group)
+        left, right = _shared(edit, system.kept.moment.shape[0])
+        outputs = sum(site.shape[0] for site in sites)
+        rows = tuple(measured(one, left, right, outputs) for one in _rows(system))
+        watched: Iterable[Any] = progress("verify", sites) if progress else sites
         for index, (site, W) in enumerate(zip(watched, system.weights, strict=True)):
-            after = stored(np.asarray(W), edit, index, site)
+            layer, after = _edited(np.asarray(W), edit, index, site, (left, right))
+            yield _measured(site, layer, after, rows)
             if watch is not None:
-                watch(group, np.asarray(W), after)
-            yield _measured(site, np.asarray(W), after, rows, pairs)
+                watch(group, layer)
 
 
 def stored(W: Array, edit: Edit, index: int, site: Site) -> Array:
@@ -78,17 +78,41 @@ def stored(W: Array, edit: Edit, index: int, site: Site) -> Array:
     The factors of site `index` are rounded to the float32 of a delta, the sum runs in float64, and the result is
     rounded once to the site's dtype. E503 if a value is not finite there: 65520 and more do not fit into float16.
     """
+    return _rounded(W, _exact(W, edit, index), site)
+
+
+def _exact(W: Array, edit: Edit, index: int) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
-        left, right = (_factor(factors, index) for factors in (edit.left, edit.right))
-        after = np.asarray(rounded(patched(W, edit.form, left, right), site.dtype))
+        return patched(W, edit.form, _factor(edit.left, index), _factor(edit.right, index))
+
+
+def _rounded(W: Array, exact: Array, site: Site) -> Array:
+    with np.errstate(over="ignore", invalid="ignore"):
+        after = np.asarray(rounded(exact, site.dtype))
     if not np.isfinite(after).all():
         raise _not_finite(site, W, after)
     return after
 
 
-def paired(block: Block) -> Array:
-    """Keys over targets (2 d, k), each column times the root of its weight; condensed, so that k is at most 2 d."""
-    return condensed(np.vstack([block.keys, block.targets]) * np.sqrt(block.weights))
+def _rows(system: System) -> Iterator[Columns]:
+    """What is measured: the kept rows, the empty prompt's, then each request's, made one after the other."""
+    yield Columns(system.kept.rows)
+    yield Columns(system.kept.empty)
+    yield from map(missed, system.blocks)
+
+
+def _shared(edit: Edit, width: int) -> tuple[Array, Array]:
+    """The factors, as stored, that all layers share; with no columns and rows where the edit is of another form."""
+    if edit.form != "shared":
+        return np.zeros((width, 0)), np.zeros((0, width))
+    return _factor(edit.left, 0), _factor(edit.right, 0)
+
+
+def _edited(W: Array, edit: Edit, index: int, site: Site, shared: tuple[Array, Array]) -> tuple[Layer, Array]:
+    """The layer and its W'."""
+    exact = _exact(W, edit, index)
+    after = _rounded(W, exact, site)
+    return (Layer(W, after - exact, *shared) if edit.form == "shared" else Layer.changed(W, after)), after
 
 
 def _sites(solution: Solution, group: str) -> list[Site]:
@@ -108,22 +132,16 @@ def _factor(factors: Sequence[Array], index: int) -> Array:
     return np.asarray(factors[index if len(factors) > 1 else 0], dtype=np.float32).astype(np.float64)
 
 
-def _measured(site: Site, W: Array, after: Array, rows: tuple[Array, Array], pairs: Sequence[Array]) -> Measured:
-    move, (kept, empty) = after - W, rows
+def _measured(site: Site, layer: Layer, after: Array, rows: Sequence[Rows]) -> Measured:
+    (kept, empty, *errors), move = [one.squares(layer) for one in rows], after - layer.W
     return Measured(
         site,
-        drift.ratio(_norm(move @ kept), _norm(W @ kept)),
-        drift.ratio(_norm(move @ empty), _norm(W @ empty)),
-        drift.ratio(_norm(move), _norm(W)),
+        drift.ratio(*np.sqrt(kept).tolist()),
+        drift.ratio(*np.sqrt(empty).tolist()),
+        drift.ratio(_norm(move), _norm(layer.W)),
         int(np.count_nonzero(move)),
-        np.array([_squares(W, after, pair) for pair in pairs]).reshape(-1, 2),
+        np.array(errors).reshape(-1, 2),
     )
-
-
-def _squares(W: Array, after: Array, pair: Array) -> tuple[float, float]:
-    keys, targets = np.vsplit(pair, 2)
-    wanted = W @ targets
-    return _norm(after @ keys - wanted) ** 2, _norm(W @ keys - wanted) ** 2
 
 
 def _norm(array: Array) -> float:

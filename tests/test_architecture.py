@@ -114,6 +114,7 @@ def test_every_file_is_short() -> None:
         ["apply", "tests/fixtures/deltas/v1/shared.safetensors", "--to", "tests/fixtures/deltas/v1/base", "--dry-run"],
         ["explain", "E501"],
         ["inspect", "tests/fixtures/deltas/v1/shared.safetensors"],
+        ["doctor", "tests/fixtures/adapters/kohya.safetensors"],
     ],
     ids=lambda a: a[0],
 )

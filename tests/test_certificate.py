@@ -20,6 +20,7 @@ from editc.ir import Array, Attack, Block, Certificate, Edit, Kept, Report, Stat
 from editc.numerics.trust import Ball
 from editc.passes.attacks import rows as fed
 from editc.passes.certificate import Sums, certify, shared_sums, warnings
+from editc.passes.layers import Layer
 from editc.passes.methods.rece import RECE
 from editc.passes.methods.uce import UCE
 from editc.passes.strength import MARGIN, STEPS, effect, tune
@@ -160,7 +161,7 @@ def test_it_is_measured_on_the_weights_as_stored() -> None:
     system, edit = solution.problem.systems["text"], solution.edits["text"]
     left, right = (part.astype(np.float32).astype(float) for part in (edit.left[0], edit.right[0]))
     for W in system.weights:
-        sums.add("text", W, (W + (W @ left) @ right).astype(np.float32).astype(float))
+        sums.add("text", Layer.changed(W, (W + (W @ left) @ right).astype(np.float32).astype(float)))
     assert sums.certificates()[0].recoverable == pytest.approx(found.report.certificates[0].recoverable, abs=1e-12)
 
 

@@ -27,13 +27,19 @@ def derive(keys: Array, targets: Array, gram: Array, cross: Array, r: float, rul
     Raises SingularError where the rule has no ridge and the projections do not span d.
     """
     finite("the keys or the weights", keys, gram, cross)
-    eye = np.eye(len(gram))
     if rule == "regzero":
-        return factorise(r * eye + gram).solve(cross @ keys)
+        return factorise(_ridged(gram, r)).solve(cross @ keys)
     if rule == "standard":
-        return factorise(r * eye + gram).solve(r * targets + cross @ keys)
+        return factorise(_ridged(gram, r)).solve(r * targets + cross @ keys)
     if rule == "surrogate1":
         return factorise((1 + r) * gram).solve((cross + r * gram) @ keys)
     if rule == "surrogate2":
-        return factorise(r * eye + gram).solve((r * eye + cross) @ keys)
-    return factorise(r * eye + (1 + r) * gram).solve((r * eye + cross + r * gram) @ keys)
+        return factorise(_ridged(gram, r)).solve(_ridged(cross, r) @ keys)
+    return factorise(_ridged((1 + r) * gram, r)).solve(_ridged(cross + r * gram, r) @ keys)
+
+
+def _ridged(square: Array, r: float) -> Array:
+    """A + r I."""
+    found = square.copy()
+    found[np.diag_indices_from(found)] += r
+    return found

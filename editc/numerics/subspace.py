@@ -23,7 +23,7 @@ def condensed(columns: Array) -> Array:
     """(d, n) -> (d, at most d) with |X columns| = |X result| for every X: where n > d, the triangle of a QR."""
     if columns.shape[1] <= columns.shape[0]:
         return columns
-    return np.asarray(np.linalg.qr(columns.T).R.T)
+    return np.asarray(np.linalg.qr(columns.T, mode="r")).T
 
 
 @dataclass(frozen=True)

@@ -62,14 +62,22 @@ class Reach:
 
     def inside(self, columns: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
         """Which of the columns (d, m) lie in the set, to `slack` of their length."""
-        away = np.linalg.norm(self.brought(columns) - columns, axis=0)
-        return np.asarray(away <= slack * np.linalg.norm(columns, axis=0))
+        return unmoved(columns, self.brought(columns), slack)
 
     def brought(self, columns: Array) -> Array:
         """The columns (d, m) brought into the set: off the directions that it has not, and back to the ball."""
-        y = np.linalg.lstsq(self.frame, columns - self.shift[:, None], rcond=None)[0]
+        from scipy.linalg import lstsq
+
+        away, cutoff = columns - self.shift[:, None], EPS * len(self.frame)
+        y = lstsq(self.frame, away, cond=cutoff, lapack_driver="gelsy", check_finite=False)[0]
         y *= np.minimum(1.0, self.radius / np.maximum(np.linalg.norm(y, axis=0), self.radius))
         return np.asarray(self.shift[:, None] + self.frame @ y)
+
+
+def unmoved(columns: Array, brought: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
+    """Which of the columns (d, m) a reach brought to where they were, to `slack` of their length."""
+    away = np.linalg.norm(brought - columns, axis=0)
+    return np.asarray(away <= slack * np.linalg.norm(columns, axis=0))
 
 
 def joined(balls: Sequence[Ball]) -> Reach:
@@ -157,9 +165,13 @@ class Nearest:
 
 def nearest(reach: Reach, gram: Array, cross: Array, base: Array) -> Nearest:
     """f of the module's text over `reach`; gram = G', cross = X, base = G, (d, d) each. One eigendecomposition."""
+    from scipy.linalg import eigh
+
     finite("the edited weights", gram, cross, base)
     hessian = reach.frame.T @ gram @ reach.frame
-    values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
+    hessian += hessian.T
+    hessian *= 0.5
+    values, vectors = eigh(hessian.T, overwrite_a=True, check_finite=False, driver="evd")
     cutoff = len(values) * EPS * float(np.abs(values).max(initial=0.0))
     return Nearest(reach, gram, cross, base, values, vectors, cutoff)
 

@@ -1,0 +1,93 @@
+"""The rules of AUTOMATIC1111's web UI, for SD 1, SD 2 and SDXL; sd-scripts reads the same names.
+
+It cuts a tensor's name at its first dot, so that names with dots before the ending never match. What does not match is
+in the debug log only; what matches but has an ending that it does not know stops the whole file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from editc.formats.doctor.models import LEAVES, Known, flat
+from editc.formats.doctor.spelling import Adapter, Module
+from editc.formats.doctor.verdict import Row, Rule, Verdict, concluded, fits, idle, lost, meant, refused, scaled
+
+LOADER = "A1111"
+_FILE = "extensions-builtin/Lora/networks.py: load_network"
+
+APPLIES = Rule("a1111-applies", "every name is one that A1111 knows, in diffusers' or LDM's spelling", _FILE, "read")
+DOTTED = Rule(
+    "a1111-dotted",
+    "A1111 cuts names at the first dot, so names with dots match nothing: no message, image unchanged",
+    f"{_FILE}, `key_network.partition('.')`",
+    "read",
+)
+UNKNOWN = Rule("a1111-unknown", "A1111 leaves out names that its model does not have, without a message", _FILE, "read")
+ENDING = Rule(
+    "a1111-ending",
+    "a module matches but no network type of A1111 takes its tensors: the file is not loaded",
+    f"{_FILE}, `Could not find a module type`",
+    "read",
+)
+DORA = Rule("a1111-dora", "newer versions of A1111 apply DoRA scales", "extensions-builtin/Lora/network.py", "read")
+TYPES = Rule("a1111-types", "A1111 has dense `.diff`, LoHa, LoKr, GLoRA and OFT", f"{_FILE}, module_types", "read")
+SHAPE = Rule(
+    "a1111-shape",
+    "the shapes do not fit the weight: A1111 logs an error for it and leaves it as it is",
+    "extensions-builtin/Lora/networks.py: network_apply_weights",
+    "read",
+)
+RULES = (APPLIES, DOTTED, UNKNOWN, ENDING, DORA, TYPES, SHAPE)
+
+_KOHYA = "export as kohya (`editc export --as kohya`)"
+ADVICE = {
+    DOTTED.name: _KOHYA,
+    UNKNOWN.name: "the adapter is for another kind of model, or spelled otherwise: " + _KOHYA,
+    SHAPE.name: "the adapter is for a model of another size",
+}
+
+
+def judge(adapter: Adapter, known: Known) -> Verdict:
+    """What A1111 does with the adapter when it is named in a prompt."""
+    if not known.is_unet and not (known.kind == "unknown" and adapter.container == "delta"):
+        return idle(LOADER, "for SD 1, SD 2 and SDXL" if known.kind != "unknown" else known.why)
+    if adapter.container == "folder":
+        return idle(LOADER, "reads files, not folders")
+    table = names(known)
+    rows = [_row(module, adapter, known, table) for module in adapter]
+    stuck = [row for row in rows if row.rule is ENDING]
+    if stuck:
+        error = "AssertionError: Could not find a module type (...) that would accept those keys"
+        return refused(LOADER, ENDING, error, "write low rank or `.diff`; " + _KOHYA, rows)
+    return concluded(LOADER, rows, ADVICE)
+
+
+def names(known: Known) -> Mapping[str, str]:
+    """Every name that A1111 finds a module under, and that module as diffusers calls it."""
+    table: dict[str, str] = {}
+    for module in known.modules:
+        component, _, name = module.partition(".")
+        if component == "unet" and not name.startswith(("add_embedding", "class_embedding")):
+            table[f"lora_unet_{flat(name)}"] = module
+        elif component.startswith("text_encoder") and name.endswith(LEAVES):
+            second = component.endswith("_2")
+            table[f"lora_te{2 if second else 1}_{flat(name)}"] = module
+            if known.kind == "sd":
+                table[f"lora_te_{flat(name)}"] = module
+    return table | {f"lora_unet_{flat(old)}": parts[0] for old, parts in known.originals.items()}
+
+
+def _row(module: Module, adapter: Adapter, known: Known, table: Mapping[str, str]) -> Row:
+    if "." in module.name or module.style == "processor":
+        return lost(module, DOTTED)
+    found = table.get(module.name)
+    if found is None:
+        return lost(module, UNKNOWN)
+    if module.kind in ("dense", "loha", "lokr", "glora", "oft"):
+        return Row(module.name, "applied", TYPES, found, 1.0 if module.kind == "dense" else None)
+    if module.kind not in ("lora", "dora") or module.style not in ("kohya", "peft"):
+        return Row(module.name, "lost", ENDING, found)
+    if not fits(module, known.modules[found], strict=False):
+        return Row(module.name, "lost", SHAPE, found)
+    scale = 1.0 if module.alpha is None else module.alpha / module.rank
+    return scaled(module, found, scale, meant(adapter, module), DORA if module.kind == "dora" else APPLIES, UNKNOWN)

@@ -1,0 +1,121 @@
+"""ComfyUI's rules: it looks for every name that it would give a module, and warns in the log about what is left.
+
+A key that it does not know is no error, so a whole file can load and do nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from editc.formats.doctor.models import LEAVES, Known, flat
+from editc.formats.doctor.spelling import MAGNITUDES, Adapter, Module
+from editc.formats.doctor.verdict import Row, Rule, Verdict, concluded, fits, idle, lost, meant, refused, scaled
+
+LOADER = "ComfyUI"
+_FIXTURES = "facts/ecosystem.md A, golden/formats/README.md, ComfyUI a125cd84 run [V]"
+_KEYS = "comfy/lora.py: model_lora_keys_unet"
+
+APPLIES = Rule("comfyui-applies", "every name is one that ComfyUI looks for", f"{_KEYS}; {_FIXTURES}", "measured")
+UNET_NAMES = Rule(
+    "comfyui-unet-names",
+    "ComfyUI knows attention matrices as `unet.*.processor.to_k_lora`, not `unet.*.to_k`: a warning, image unchanged",
+    f"{_KEYS}, `.replace('.to_', '.processor.to_')`; {_FIXTURES}",
+    "measured",
+)
+UNKNOWN = Rule("comfyui-unknown", "ComfyUI logs `lora key not loaded` and goes on", f"{_KEYS}; {_FIXTURES}", "measured")
+SCALE = Rule(
+    "comfyui-scale",
+    "ComfyUI takes alpha over rank from `.alpha` tensors only, and 1 without: it reads no config and no metadata",
+    "comfy/weight_adapter/lora.py: calculate_weight",
+    "read",
+)
+MAGNITUDE = Rule(
+    "comfyui-magnitude",
+    "ComfyUI reads DoRA as `.dora_scale`; PEFT's magnitude vector is left out and the rest is applied as a plain LoRA",
+    "comfy/lora.py: load_lora",
+    "read",
+)
+DORA = Rule("comfyui-dora", "ComfyUI applies DoRA scales", "comfy/weight_adapter/base.py: weight_decompose", "read")
+DENSE = Rule(
+    "comfyui-dense", "dense `.diff` and `.set_weight` are added and copied", f"comfy/lora.py; {_FIXTURES}", "measured"
+)
+ALGEBRA = Rule("comfyui-algebra", "ComfyUI has LoHa, LoKr, GLoRA and OFT", "comfy/weight_adapter/__init__.py", "read")
+SHAPE = Rule(
+    "comfyui-shape",
+    "the shapes do not fit the weight: ComfyUI logs an error and leaves it as it is",
+    "comfy/lora.py: calculate_weight",
+    "read",
+)
+GGUF = Rule(
+    "comfyui-gguf", "GGUF adapters are llama.cpp's; ComfyUI's loader reads safetensors", "comfy/utils.py", "read"
+)
+RULES = (APPLIES, UNET_NAMES, UNKNOWN, SCALE, MAGNITUDE, DORA, DENSE, ALGEBRA, SHAPE, GGUF)
+
+_KOHYA = "export as kohya (`editc export --as kohya`): names that diffusers, ComfyUI and A1111 all read"
+ADVICE = {
+    UNET_NAMES.name: _KOHYA,
+    UNKNOWN.name: "compare the names with the model's; a UNet wants kohya's, FLUX and SD3 `transformer.*.lora_A/B`",
+    SCALE.name: "write the scale into the up matrices, or `.alpha` tensors in kohya's spelling",
+    MAGNITUDE.name: "rename the vectors to `.dora_scale`, or merge the adapter and export the difference as LoRA",
+    SHAPE.name: "the adapter is for a model of another size",
+}
+
+
+def judge(adapter: Adapter, known: Known) -> Verdict:
+    """What ComfyUI's LoRA loader does with the adapter."""
+    if adapter.container == "gguf":
+        return refused(LOADER, GGUF, "not a safetensors file", "merge it with llama.cpp's tools")
+    if known.kind == "language":
+        return idle(LOADER, "for image models; this is for a language model")
+    if known.kind == "unknown" and adapter.container != "delta":
+        return idle(LOADER, known.why)
+    table = names(known)
+    return concluded(LOADER, [_row(module, adapter, known, table) for module in adapter], ADVICE)
+
+
+def names(known: Known) -> Mapping[str, tuple[str, ...]]:
+    """Every name that ComfyUI looks for, and the modules of diffusers that it means."""
+    table: dict[str, tuple[str, ...]] = {}
+    for original, parts in known.originals.items():
+        table |= {f"lora_unet_{flat(original)}": parts, f"diffusion_model.{original}": parts}
+    for module in known.modules:
+        component, _, name = module.partition(".")
+        for spelled in _spelled(known, component, name):
+            table[spelled] = (module,)
+    return table
+
+
+def _spelled(known: Known, component: str, name: str) -> tuple[str, ...]:
+    if component == "unet":
+        old = name.replace(".to_", ".processor.to_")
+        old = old.removesuffix(".0") if old.endswith(".to_out.0") else old
+        return (f"lora_unet_{flat(name)}", f"lycoris_{flat(name)}", old, f"unet.{old}")
+    if component == "transformer":
+        more = (f"base_model.model.{name}",) if known.kind == "sd3" else ()
+        return (f"transformer.{name}", f"lora_transformer_{flat(name)}", f"lycoris_{flat(name)}", *more)
+    if component == "text_encoder" and name.endswith(LEAVES):
+        return (f"lora_te_{flat(name)}", f"lora_te1_{flat(name)}", f"text_encoder.{name}")
+    if component == "text_encoder_2" and name.endswith(LEAVES):
+        return (f"lora_te2_{flat(name)}", f"text_encoder_2.{name}")
+    return ()
+
+
+def _row(module: Module, adapter: Adapter, known: Known, table: Mapping[str, tuple[str, ...]]) -> Row:
+    parts = table.get(module.name)
+    if parts is None:
+        attention = known.is_unet and module.name.startswith("unet.") and ".to_" in module.name
+        return lost(module, UNET_NAMES if attention else UNKNOWN)
+    target = " + ".join(parts)
+    if module.kind in ("dense", "set"):
+        return Row(module.name, "applied", DENSE, target, 1.0, 1.0)
+    if module.kind in ("loha", "lokr", "glora", "oft"):
+        return Row(module.name, "applied", ALGEBRA, target)
+    if module.kind not in ("lora", "dora"):
+        return lost(module, UNKNOWN)
+    if not fits(module, known.shape(parts), strict=False):
+        return Row(module.name, "lost", SHAPE, target)
+    scale = 1.0 if module.alpha is None else module.alpha / module.rank
+    if any(end in module.tensors for end in MAGNITUDES[1:]):
+        return Row(module.name, "wrong", MAGNITUDE, target, scale)
+    right = DORA if module.kind == "dora" else APPLIES
+    return scaled(module, target, scale, meant(adapter, module, module.name.partition(".")[0]), right, SCALE)

@@ -1,0 +1,92 @@
+"""diffusers 0.42.1 and the text encoders of a pipeline: two conversions in a row, each guessing the spelling anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from editc.formats.doctor.models import LEAVES, Known, flat
+from editc.formats.doctor.rules_diffusers import (
+    ALPHA,
+    APPLIES,
+    DROPPED,
+    SHAPE,
+    TEXT_LEVEL,
+    TEXT_MIXED,
+    TEXT_TYPE,
+    UNKNOWN,
+    Stop,
+)
+from editc.formats.doctor.spelling import Adapter, Module
+from editc.formats.doctor.verdict import Row, fits, lost, meant, scaled
+
+Scales: TypeAlias = Callable[[Mapping[str, int], Mapping[str, float], Callable[[str], bool]], dict[str, float]]
+_UNTOLD = "ValueError: Could not automatically infer state dict type"
+
+
+def text_rows(adapter: Adapter, known: Known, modules: Sequence[Module], scales: Scales) -> Iterator[Row]:
+    """The rows of both encoders, one after the other as the pipeline loads them."""
+    for component in ("text_encoder", "text_encoder_2"):
+        prefixes = ("lora_te2_",) if component.endswith("_2") else ("lora_te_", "lora_te1_")
+        mine = [m for m in modules if m.name.startswith((f"{component}.", *prefixes))]
+        if mine:
+            yield from _encoder(adapter, known, component, mine, scales)
+
+
+def _encoder(adapter: Adapter, known: Known, component: str, mine: Sequence[Module], scales: Scales) -> Iterator[Row]:
+    table = _targets(known, component)
+    leaves = {module.name: _leaf(module.name) for module in mine}
+    old = any(m.style == "kohya" and leaves[m.name] == "out_proj" for m in mine)
+    peft = any(m.style == "peft" for m in mine)
+    layered = any(_layered(m, leaves[m.name]) for m in mine)
+    attended = any(m.style == "peft" and leaves[m.name].endswith("_proj") for m in mine)
+    if not (old or layered or attended):
+        raise Stop(TEXT_TYPE, _UNTOLD)
+    placed = {m.name: table.get(m.name) for m in mine}
+    skipped = {m.name for m in mine if m.style == "kohya" and leaves[m.name].endswith("_proj") and not old}
+    leveled = component == "text_encoder_2" or known.kind == "sd3"
+    if leveled and peft and not any(".text_model." in m.name for m in mine):
+        raise Stop(TEXT_LEVEL, "IndexError: list index out of range")
+    if not any(placed[m.name] and m.name not in skipped for m in mine):
+        raise Stop(UNKNOWN, "IndexError: list index out of range")
+    ranks = {m.name: m.rank for m in mine}
+    alphas = {m.name: m.alpha for m in mine if m.alpha is not None}
+    found = scales(ranks, alphas, lambda name: not leaves[name].endswith("_proj"))
+    for module in mine:
+        yield _row(adapter, known, module, placed[module.name], module.name in skipped, found[module.name])
+
+
+def _row(adapter: Adapter, known: Known, module: Module, target: str | None, skipped: bool, scale: float) -> Row:
+    if skipped:
+        return lost(module, TEXT_MIXED)
+    if target is None:
+        return lost(module, UNKNOWN)
+    if not fits(module, known.modules[target], strict=True):
+        raise Stop(SHAPE, f"RuntimeError: size mismatch for {target}")
+    if ".dora_scale" in module.tensors:
+        return Row(module.name, "wrong", DROPPED, target, scale)
+    return scaled(module, target, scale, meant(adapter, module, target.partition(".")[0]), APPLIES, ALPHA)
+
+
+def _targets(known: Known, component: str) -> Mapping[str, str]:
+    """Every spelling of a layer's matrix; without `text_model.` only where the encoder has no such level."""
+    table: dict[str, str] = {}
+    for module in known.modules:
+        head, _, name = module.partition(".")
+        if head != component or not name.endswith(LEAVES):
+            continue
+        table[module] = module
+        for prefix in ("lora_te2_",) if component.endswith("_2") else ("lora_te_", "lora_te1_"):
+            table[prefix + flat(name)] = module
+        if component == "text_encoder" and known.kind != "sd3":
+            table[f"{component}.{name.removeprefix('text_model.')}"] = module
+    return table
+
+
+def _leaf(name: str) -> str:
+    """q_proj, k_proj, v_proj, out_proj, fc1 or fc2."""
+    return next((leaf.split(".")[1] for leaf in LEAVES if flat(name).endswith(flat(leaf))), "")
+
+
+def _layered(module: Module, leaf: str) -> bool:
+    return module.style == "layer" or (module.style == "kohya" and leaf in ("fc1", "fc2"))

@@ -1,0 +1,155 @@
+"""What every loader will do with an adapter file, and whether each that it is meant for takes all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from editc.diagnostics import Diagnostic
+from editc.formats.checkpoint import Model
+from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
+from editc.formats.doctor.models import TITLES, Known, given, implied
+from editc.formats.doctor.spelling import Adapter, read_adapter_file
+from editc.formats.doctor.verdict import Fate, Verdict, with_nearest
+from editc.formats.safetensors_delta import read_delta
+
+LOADERS = {judged.LOADER: judged.judge for judged in (diffusers, comfyui, a1111, peft, vllm)}
+_TAKE = "the one spelling that all of its loaders read: kohya for UNets, diffusers for FLUX and SD3, peft for language"
+
+
+@dataclass(frozen=True)
+class Examination:
+    """An adapter, the model that it was judged by, a verdict for each loader, and the loaders that count."""
+
+    adapter: Adapter
+    known: Known
+    verdicts: tuple[Verdict, ...]
+    meant_for: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        """True if every loader that the file is meant for applies all of it, at the scale that the file means."""
+        counted = [verdict for verdict in self.verdicts if verdict.loader in self.meant_for]
+        return bool(counted) and all(verdict.outcome == "applies" for verdict in counted)
+
+
+def examine(path: Path, model: Model | None = None, loaders: Sequence[str] = ()) -> Examination:
+    """Judge the adapter at `path` by the model's own modules, or by the model that its names imply.
+
+    `loaders` are those that count; by default all that are for its kind of model and container. Raises what reading
+    the adapter and the model raises.
+    """
+    adapter = read_adapter_file(path)
+    known = implied(adapter) if model is None else given(model)
+    verdicts = with_nearest([judge(adapter, known) for judge in LOADERS.values()], known)
+    if adapter.container == "delta":
+        verdicts = tuple(replace(verdict, advice=_export(adapter)) for verdict in verdicts)
+    return Examination(adapter, known, verdicts, tuple(loaders) or meant_for(adapter, known))
+
+
+def meant_for(adapter: Adapter, known: Known) -> tuple[str, ...]:
+    """The loaders that people would give such a file to; none for a delta and for GGUF."""
+    if adapter.container in ("delta", "gguf"):
+        return ()
+    if known.kind == "language":
+        return ("PEFT", "vLLM")
+    if adapter.container == "folder":
+        return ("PEFT",)
+    return ("diffusers", "ComfyUI", "A1111") if known.is_unet else ("diffusers", "ComfyUI")
+
+
+def failing(found: Examination) -> tuple[Diagnostic, ...]:
+    """E688 where a loader that counts does not take all of the file; nothing where all do."""
+    if found.sound:
+        return ()
+    bad = [v for v in found.verdicts if v.loader in found.meant_for and v.outcome != "applies"]
+    message = f"not every loader takes all of the adapter: {', '.join(v.loader for v in bad)}"
+    help_text = next((verdict.advice for verdict in bad if verdict.advice), f"write it in {_TAKE}")
+    if found.adapter.container == "delta":
+        message, help_text = "this is an editc delta, which no other program loads", _export(found.adapter)
+    elif found.adapter.container == "gguf":
+        message, help_text = "this is a GGUF file, which none of these loads", "llama.cpp does; it is not judged here"
+    return (Diagnostic("E688", message, place=str(found.adapter.path), help=help_text),)
+
+
+def headline(verdict: Verdict) -> str:
+    """The verdict in a few words."""
+    total, good = len(verdict.rows), verdict.count("applied")
+    if verdict.outcome == "applies":
+        return f"applies {good} of {total} at {scale_text(verdict)}"
+    if verdict.outcome == "partly":
+        fates: tuple[tuple[Fate, str], ...] = (("wrong", _wrong(verdict)), ("lost", "left out"))
+        bad = (f", {count} {said}" for fate, said in fates if (count := verdict.count(fate)))
+        return f"partly: {good} of {total} right{''.join(bad)}"
+    if verdict.outcome == "nothing":
+        return f"loads and does nothing: 0 of {total}"
+    return f"refused: {verdict.error}" if verdict.outcome == "refused" else "not judged"
+
+
+def scale_text(verdict: Verdict) -> str:
+    """The scales of the modules that are matched: one, or from the least to the greatest."""
+    scales = sorted({round(row.scale, 9) for row in verdict.rows if row.scale is not None})
+    if not scales:
+        return "its own scale"
+    return f"scale {scales[0]:g}" if len(scales) == 1 else f"scales {scales[0]:g} to {scales[-1]:g}"
+
+
+def describe(found: Examination) -> dict[str, Any]:
+    """Everything, as plain JSON values."""
+    adapter, known = found.adapter, found.known
+    return {
+        "file": str(adapter.path),
+        "container": adapter.container,
+        "model": {"kind": known.kind, "title": TITLES[known.kind], "why": known.why},
+        "meant_for": list(found.meant_for),
+        "sound": found.sound,
+        "modules": [
+            {
+                "name": m.name,
+                "kind": m.kind,
+                "style": m.style,
+                "rank": m.rank,
+                "alpha": m.alpha,
+                "tensors": _tensors(m.tensors),
+            }
+            for m in adapter
+        ],
+        "loaders": [_verdict(verdict) for verdict in found.verdicts],
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    rows = [{**asdict(row), "rule": row.rule.name} for row in verdict.rows]
+    return {
+        "loader": verdict.loader,
+        "outcome": verdict.outcome,
+        "says": headline(verdict),
+        "reason": verdict.reason,
+        "advice": verdict.advice,
+        "error": verdict.error,
+        "applied": verdict.count("applied"),
+        "wrong": verdict.count("wrong"),
+        "lost": verdict.count("lost"),
+        "rules": [{"name": r.name, "says": r.says, "source": r.cited, "how": r.how} for r in verdict.rules],
+        "modules": rows,
+    }
+
+
+def _tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    return {end: {"dtype": entry.dtype, "shape": list(entry.shape)} for end, entry in tensors.items()}
+
+
+def _wrong(verdict: Verdict) -> str:
+    ratios = [row.scale / row.meant for row in verdict.rows if row.fate == "wrong" and row.scale and row.meant]
+    if not ratios:
+        return "changed"
+    least, most = min(ratios), max(ratios)
+    return f"at {least:g} of the scale" if least == most else f"at {least:g} to {most:g} of the scale"
+
+
+def _export(adapter: Adapter) -> str:
+    """The export of a delta for the family that it names; kohya where that is not known."""
+    form = {"flux": "diffusers", "sd3": "diffusers", "pixart": "diffusers", "llm": "peft"}
+    return f"export it: `editc export --as {form.get(read_delta(adapter.path).family, 'kohya')}`"

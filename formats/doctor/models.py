@@ -1,0 +1,274 @@
+"""The modules that an adapter can name: of the model that its own names imply, or of a model that is given.
+
+Names are those of diffusers, after the component (`unet.down_blocks.0...`); language models have none. `originals` are
+the names of the code that a model came from (LDM's, FLUX's, SD3's), which ComfyUI and kohya speak; one of these may be
+several modules of diffusers (`img_attn.qkv`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from editc.diagnostics import fail
+from editc.formats import folders, ldm_names
+from editc.formats.checkpoint import Model
+from editc.formats.doctor.spelling import Adapter
+
+Kind = Literal["sd", "sdxl", "flux", "sd3", "language", "unknown"]
+Shape = tuple[int, ...] | None
+
+TITLES: Mapping[Kind, str] = {
+    "sd": "Stable Diffusion 1 or 2",
+    "sdxl": "SDXL",
+    "flux": "FLUX.1",
+    "sd3": "Stable Diffusion 3",
+    "language": "a language model",
+    "unknown": "a model that the doctor does not know",
+}
+LEAVES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
+"""The matrices of a CLIP layer."""
+
+_ATTENTION = tuple(f"{a}.{m}" for a in ("attn1", "attn2") for m in ("to_q", "to_k", "to_v", "to_out.0"))
+_FEED = ("ff.net.0.proj", "ff.net.2")
+_FLUX = {
+    "double_blocks.{}.img_attn.qkv": ("transformer_blocks.{}.attn.to_q", "{}to_k", "{}to_v"),
+    "double_blocks.{}.txt_attn.qkv": ("transformer_blocks.{}.attn.add_q_proj", "{}add_k_proj", "{}add_v_proj"),
+    "double_blocks.{}.img_attn.proj": ("transformer_blocks.{}.attn.to_out.0",),
+    "double_blocks.{}.txt_attn.proj": ("transformer_blocks.{}.attn.to_add_out",),
+    "double_blocks.{}.img_mlp.0": ("transformer_blocks.{}.ff.net.0.proj",),
+    "double_blocks.{}.img_mlp.2": ("transformer_blocks.{}.ff.net.2",),
+    "double_blocks.{}.txt_mlp.0": ("transformer_blocks.{}.ff_context.net.0.proj",),
+    "double_blocks.{}.txt_mlp.2": ("transformer_blocks.{}.ff_context.net.2",),
+    "double_blocks.{}.img_mod.lin": ("transformer_blocks.{}.norm1.linear",),
+    "double_blocks.{}.txt_mod.lin": ("transformer_blocks.{}.norm1_context.linear",),
+    "single_blocks.{}.linear1": (
+        "single_transformer_blocks.{}.attn.to_q",
+        "{}to_k",
+        "{}to_v",
+        "single_transformer_blocks.{}.proj_mlp",
+    ),
+    "single_blocks.{}.linear2": ("single_transformer_blocks.{}.proj_out",),
+    "single_blocks.{}.modulation.lin": ("single_transformer_blocks.{}.norm.linear",),
+    "img_in": ("x_embedder",),
+    "txt_in": ("context_embedder",),
+    "time_in.in_layer": ("time_text_embed.timestep_embedder.linear_1",),
+    "time_in.out_layer": ("time_text_embed.timestep_embedder.linear_2",),
+    "vector_in.in_layer": ("time_text_embed.text_embedder.linear_1",),
+    "vector_in.out_layer": ("time_text_embed.text_embedder.linear_2",),
+    "guidance_in.in_layer": ("time_text_embed.guidance_embedder.linear_1",),
+    "guidance_in.out_layer": ("time_text_embed.guidance_embedder.linear_2",),
+    "final_layer.linear": ("proj_out",),
+    "final_layer.adaLN_modulation.1": ("norm_out.linear",),
+}
+_SD3 = {
+    "joint_blocks.{}.x_block.attn.qkv": ("transformer_blocks.{}.attn.to_q", "{}to_k", "{}to_v"),
+    "joint_blocks.{}.context_block.attn.qkv": ("transformer_blocks.{}.attn.add_q_proj", "{}add_k_proj", "{}add_v_proj"),
+    "joint_blocks.{}.x_block.attn.proj": ("transformer_blocks.{}.attn.to_out.0",),
+    "joint_blocks.{}.context_block.attn.proj": ("transformer_blocks.{}.attn.to_add_out",),
+    "joint_blocks.{}.x_block.mlp.fc1": ("transformer_blocks.{}.ff.net.0.proj",),
+    "joint_blocks.{}.x_block.mlp.fc2": ("transformer_blocks.{}.ff.net.2",),
+    "joint_blocks.{}.context_block.mlp.fc1": ("transformer_blocks.{}.ff_context.net.0.proj",),
+    "joint_blocks.{}.context_block.mlp.fc2": ("transformer_blocks.{}.ff_context.net.2",),
+    "joint_blocks.{}.x_block.adaLN_modulation.1": ("transformer_blocks.{}.norm1.linear",),
+    "joint_blocks.{}.context_block.adaLN_modulation.1": ("transformer_blocks.{}.norm1_context.linear",),
+    "x_embedder.proj": ("pos_embed.proj",),
+    "context_embedder": ("context_embedder",),
+    "t_embedder.mlp.0": ("time_text_embed.timestep_embedder.linear_1",),
+    "t_embedder.mlp.2": ("time_text_embed.timestep_embedder.linear_2",),
+    "y_embedder.mlp.0": ("time_text_embed.text_embedder.linear_1",),
+    "y_embedder.mlp.2": ("time_text_embed.text_embedder.linear_2",),
+    "final_layer.linear": ("proj_out",),
+    "final_layer.adaLN_modulation.1": ("norm_out.linear",),
+}
+_PREFIXES = re.compile(
+    r"lora_(unet|transformer|prior_unet)_|lycoris_|base_model\.model\.|unet\.|transformer\.|diffusion_model\."
+)
+_ENCODERS = re.compile(r"(?:lora_te(1|2|)_|text_encoder(_2|)\.)(?:text_model[._])?")
+_LAYERED = re.compile(r"(^|\.)(layers|h|blocks?)\.\d+\.")
+
+
+@dataclass(frozen=True)
+class Known:
+    """The modules of one model with the shapes of their weights (None where only names are known)."""
+
+    kind: Kind
+    modules: Mapping[str, Shape]
+    originals: Mapping[str, tuple[str, ...]]
+    why: str
+
+    @property
+    def is_unet(self) -> bool:
+        """Stable Diffusion 1, 2 and SDXL."""
+        return self.kind in ("sd", "sdxl")
+
+    def shape(self, modules: Sequence[str]) -> Shape:
+        """The shape of the weight that these modules are in the original code: their rows one below the other."""
+        shapes = [self.modules.get(module) for module in modules]
+        if not shapes or any(shape is None for shape in shapes):
+            return None
+        rows = sum(shape[0] for shape in shapes if shape)
+        return (rows, *(shapes[0] or ())[1:])
+
+
+def implied(adapter: Adapter) -> Known:
+    """The model that most of an adapter's names are of; `why` says so, and what else they would fit."""
+    names = [_loose(module.name) for module in adapter]
+    scores = {kind: sum(name in _spoken(kind) for name in names) for kind in _IMAGE}
+    best = max(scores, key=lambda kind: scores[kind])
+    if scores[best]:
+        others = [TITLES[kind] for kind in scores if kind != best and scores[kind] == scores[best]]
+        fit = f"; they fit {' and '.join(others)} too" if others else ""
+        known = standard(best)
+        return Known(best, known.modules, known.originals, f"assumed from the names of the modules{fit}")
+    if adapter.config.get("task_type") == "CAUSAL_LM" or any(_LAYERED.search(module.name) for module in adapter):
+        own: dict[str, Shape] = {module.name.removeprefix("base_model.model."): None for module in adapter}
+        return Known("language", own, {}, "assumed to have every module that the adapter names")
+    return Known("unknown", {}, {}, "no name is of a model that the doctor knows; name the model with --model")
+
+
+@cache
+def standard(kind: Kind) -> Known:
+    """The published architecture of a kind: names without shapes."""
+    if kind in ("sd", "sdxl"):
+        names = [f"unet.{name}" for name in _unet(kind == "sdxl")]
+    else:
+        table, repeats = (_FLUX, {"double": 19, "single": 38}) if kind == "flux" else (_SD3, {"joint": 24})
+        names = [f"transformer.{part}" for _, parts in _expanded(table, repeats) for part in parts]
+    layers = {"sd": (24, 0), "sdxl": (12, 32), "flux": (12, 0), "sd3": (12, 32)}[kind]
+    for component, count in zip(("text_encoder", "text_encoder_2"), layers, strict=True):
+        names += [f"{component}.text_model.encoder.layers.{i}.{leaf}" for i in range(count) for leaf in LEAVES]
+    return Known(kind, dict.fromkeys(names), _originals(kind, names), "")
+
+
+def given(model: Model) -> Known:
+    """The modules of a model, headers only. Raises E689 when it is none that the doctor can judge."""
+    ldm = model.ldm_parts()
+    parts = ldm or [n for n, p in model.components.items() if model.kind != "pipeline" or folders.has_safetensors(p)]
+    found: dict[str, Shape] = {}
+    for component in parts:
+        for name, tensor in model.component(component).tensors.items():
+            if name.endswith(".weight") and len(tensor.shape) in (2, 4):
+                found[f"{component}.{name.removesuffix('.weight')}"] = tensor.shape
+    if model.kind != "pipeline" and not ldm:
+        bare = {name.partition(".")[2]: shape for name, shape in found.items()}
+        home = _home(bare)
+        found = {f"{home}.{name}" if home else name: shape for name, shape in bare.items()}
+    found = {_full(name): shape for name, shape in found.items()}
+    kind = _kind(found)
+    if kind == "unknown":
+        help_text = "name a Stable Diffusion, SDXL, FLUX.1, SD3 or language model, or leave --model out"
+        raise fail(
+            "E689", "the model is of no kind whose adapters the doctor can judge", place=model.place, help=help_text
+        )
+    return Known(kind, found, _originals(kind, found), f"the modules of {model.place}")
+
+
+_IMAGE: tuple[Kind, ...] = ("sd", "sdxl", "flux", "sd3")
+
+
+def flat(name: str) -> str:
+    """A module's name as kohya writes it."""
+    return name.replace(".", "_")
+
+
+def _kind(modules: Iterable[str]) -> Kind:
+    names = set(modules)
+    if "unet.conv_in" in names:
+        return "sdxl" if "unet.add_embedding.linear_1" in names else "sd"
+    if "transformer.single_transformer_blocks.0.proj_mlp" in names:
+        return "flux"
+    if "transformer.pos_embed.proj" in names and "transformer.context_embedder" in names:
+        return "sd3"
+    return "language" if any(_LAYERED.search(name) for name in names) else "unknown"
+
+
+def _home(names: Iterable[str]) -> str:
+    """The component that a folder or file without a pipeline is: '' for a language model."""
+    known = set(names)
+    if "conv_in" in known:
+        return "unet"
+    return "transformer" if {"context_embedder", "proj_out"} <= known else ""
+
+
+def _full(name: str) -> str:
+    """transformers 5 saves CLIP without the level that older versions, and every adapter, have."""
+    head, _, rest = name.partition(".")
+    cut = head in ("text_encoder", "text_encoder_2") and rest.startswith("encoder.")
+    return f"{head}.text_model.{rest}" if cut else name
+
+
+def _unet(xl: bool) -> Iterator[str]:
+    """The matrices of a UNet of Stable Diffusion: (attention blocks of each level) going down; 0 has no attention."""
+    depths = (0, 2, 10) if xl else (1, 1, 1, 0)
+    last = len(depths) - 1
+    yield from ("conv_in", "conv_out", "time_embedding.linear_1", "time_embedding.linear_2")
+    yield from ("add_embedding.linear_1", "add_embedding.linear_2") if xl else ()
+    for level, depth in enumerate(depths):
+        yield from _block(f"down_blocks.{level}", 2, depth, (0,) if level in (1, 2) else ())
+        yield from _block(f"up_blocks.{last - level}", 3, depth, (0, 1, 2))
+        if level < last:
+            yield from (f"down_blocks.{level}.downsamplers.0.conv", f"up_blocks.{level}.upsamplers.0.conv")
+    yield from _block("mid_block", 2, 0, ())
+    yield from _attention("mid_block.attentions.0", 10 if xl else 1)
+
+
+def _block(block: str, count: int, depth: int, shortcuts: Sequence[int]) -> Iterator[str]:
+    for number in range(count):
+        yield from (f"{block}.resnets.{number}.{leaf}" for leaf in ("conv1", "conv2", "time_emb_proj"))
+        if number in shortcuts:
+            yield f"{block}.resnets.{number}.conv_shortcut"
+        if depth:
+            yield from _attention(f"{block}.attentions.{number}", depth)
+
+
+def _attention(place: str, depth: int) -> Iterator[str]:
+    yield from (f"{place}.proj_in", f"{place}.proj_out")
+    for block in range(depth):
+        yield from (f"{place}.transformer_blocks.{block}.{leaf}" for leaf in (*_ATTENTION, *_FEED))
+
+
+def _expanded(
+    table: Mapping[str, tuple[str, ...]], repeats: Mapping[str, int]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every original name with its modules; `{}` stands for the block, then for the first module's own place."""
+    for original, (first, *others) in table.items():
+        place = first.rpartition(".")[0] + "."
+        parts = (first, *(place + other[2:] if other.startswith("{}") else other for other in others))
+        if "{}" not in original:
+            yield original, parts
+            continue
+        for i in range(repeats[original.partition("_")[0]]):
+            yield original.replace("{}", str(i)), tuple(part.replace("{}", str(i)) for part in parts)
+
+
+def _originals(kind: Kind, modules: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Original name -> the modules of diffusers that it is, where the model has all of them."""
+    known = set(modules)
+    if kind in ("sd", "sdxl"):
+        names = [f"{m.removeprefix('unet.')}.weight" for m in sorted(known) if m.startswith("unet.")]
+        pairs = ldm_names.to_ldm(names).items()
+        return {old.removesuffix(".weight"): (f"unet.{new.removesuffix('.weight')}",) for new, old in pairs}
+    if kind not in ("flux", "sd3"):
+        return {}
+    table, repeats = (_FLUX, {"double": 99, "single": 99}) if kind == "flux" else (_SD3, {"joint": 99})
+    every = {old: tuple(f"transformer.{part}" for part in parts) for old, parts in _expanded(table, repeats)}
+    return {old: parts for old, parts in every.items() if known.issuperset(parts)}
+
+
+@cache
+def _spoken(kind: Kind) -> frozenset[str]:
+    known = standard(kind)
+    plain = {_loose(name) for name in known.modules} | {flat(name) for name in known.originals}
+    return frozenset(plain | {name.removesuffix("_0") for name in plain if name.endswith("to_out_0")})
+
+
+def _loose(name: str) -> str:
+    """A module's name whatever its spelling: no prefix of a tool, no dots; a text encoder keeps which one it is."""
+    if match := _ENCODERS.match(name):
+        second = "2" in (match[1], (match[2] or "").removeprefix("_"))
+        return f"te{2 if second else 1}_{flat(name[match.end() :])}"
+    return flat(_PREFIXES.sub("", name, count=1).replace(".processor.", "."))

@@ -1,0 +1,144 @@
+"""What diffusers 0.42.1 does, as data: each rule with its place in the library; all were run with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from editc.formats.doctor.spelling import Adapter
+from editc.formats.doctor.verdict import Rule
+
+_PIPELINE, _CONVERT = "diffusers 0.42.1 loaders/lora_pipeline.py", "diffusers 0.42.1 loaders/lora_conversion_utils.py"
+_PEFT = "diffusers 0.42.1 loaders/peft.py: load_lora_adapter"
+_PEFT_KWARGS = "diffusers 0.42.1 utils/peft_utils.py: get_peft_kwargs"
+
+
+class Stop(Exception):  # noqa: N818  (it stands for the error that the loader raises)
+    """The loader raises `error` by `rule`, and loads nothing."""
+
+    def __init__(self, rule: Rule, error: str) -> None:
+        super().__init__(error)
+        self.rule, self.error = rule, error
+
+
+def _run(name: str, says: str, source: str) -> Rule:
+    return Rule(f"diffusers-{name}", says, source, "run")
+
+
+APPLIES = _run("applies", "every module is found, and the scale is the one that the file means", _PIPELINE)
+DORA = _run("dora", "PEFT applies the magnitude vector", f"{_PEFT_KWARGS}: use_dora")
+DROPPED = _run(
+    "dora-scale-dropped",
+    "diffusers drops kohya's `dora_scale` and applies the rest as a plain LoRA",
+    f"{_PIPELINE}: lora_state_dict",
+)
+ALPHA = _run(
+    "alpha-pattern",
+    "modules differ in alpha: diffusers takes the commonest alpha for all attention matrices, whatever their own",
+    f"{_PEFT_KWARGS}; facts/ecosystem.md 0.3 [V]",
+)
+LORA_IN_NAME = _run(
+    "lora-in-name",
+    "a tensor's name has no 'lora' in it (an `.alpha`, `.diff` or `.set_weight` beside PEFT names), so all are refused",
+    f"{_PIPELINE}: load_lora_weights",
+)
+LEFTOVER = _run(
+    "leftover",
+    "kohya's names are converted only as down, up and alpha: any other tensor stops it",
+    f"{_CONVERT}: _convert_non_diffusers_lora_to_diffusers",
+)
+HALF = _run("half", "a module has a down matrix and no up matrix", f"{_CONVERT}")
+NO_MATCH = _run(
+    "no-match", "no module of the file is in the model", "peft 0.21.2 tuners/tuners_utils.py: inject_adapter"
+)
+SHAPE = _run(
+    "shape", "a matrix does not fit the model's", "peft 0.21.2 utils/save_and_load.py: set_peft_model_state_dict"
+)
+BARE = _run(
+    "prefix",
+    "diffusers takes names that begin with a part of the pipeline (`unet.`, `transformer.`) and leaves out the others",
+    "diffusers 0.42.1 loaders/peft.py: load_lora_adapter",
+)
+UNKNOWN = _run("unknown", "PEFT warns of unexpected keys and goes on", "diffusers 0.42.1 loaders/peft.py")
+LDM_MIXED = _run(
+    "ldm-mixed",
+    "the file has LDM and diffusers names: diffusers throws the LDM ones away",
+    f"{_CONVERT}: _maybe_map_sgm_blocks_to_diffusers",
+)
+ALIEN = _run("alpha-and-metadata", "`.alpha` tensors and lora_adapter_metadata exclude each other", _PEFT)
+RANK_STATED = _run("stated-rank", "the rank in lora_adapter_metadata is not the matrices'", _PEFT)
+STATED_TARGETS = _run(
+    "stated-targets", "lora_adapter_metadata has no target_modules for this part of the pipeline", _PEFT
+)
+TEXT_TYPE = _run(
+    "text-encoder-type",
+    "diffusers cannot tell the spelling of the text encoder's part: kohya needs out_proj or mlp, PEFT an attention one",
+    "diffusers 0.42.1 utils/state_dict_utils.py: convert_state_dict_to_diffusers, convert_state_dict_to_peft",
+)
+TEXT_MIXED = _run(
+    "text-encoder-mixed",
+    "kohya's q, k and v of a text encoder are converted only if the file has an out_proj too",
+    "diffusers 0.42.1 utils/state_dict_utils.py: convert_state_dict_to_diffusers",
+)
+TEXT_LEVEL = _run(
+    "text-encoder-level",
+    "text_encoder_2 has a level `text_model.` that the names lack",
+    "diffusers 0.42.1 loaders/lora_base.py: _load_lora_into_text_encoder, transformers 5.23",
+)
+FLUX_KOHYA = _run("flux-kohya", "kohya's fused FLUX names are split; any other name stops it", f"{_CONVERT}: flux")
+FLUX_SINGLE = _run(
+    "flux-linear1",
+    "`single_blocks.*.linear1` is split as 3072, 3072, 3072 and 12288 rows, FLUX.1's own width, and no other",
+    f"{_CONVERT}: _convert_to_ai_toolkit_cat",
+)
+LOST_ALPHA = _run(
+    "flux-alpha-lost", "`.alpha` beside `transformer.*.lora_down/up` is not read: the scale is 1", f"{_CONVERT}: flux"
+)
+FLUX_MIXTURE = _run(
+    "flux-onetrainer",
+    "of `lora_transformer_*` only attention matrices and outer layers are read, with alpha",
+    f"{_CONVERT}: flux",
+)
+FLUX_BASE = _run(
+    "flux-base-model",
+    "names with `base_model` are taken for a full Kontext adapter, which this is not",
+    f"{_CONVERT}: _convert_fal_kontext_lora_to_diffusers",
+)
+GGUF = Rule("diffusers-gguf", "GGUF adapters are llama.cpp's", "facts/ecosystem.md A", "read")
+RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))
+
+_KOHYA = "export as kohya (`editc export --as kohya`)"
+ADVICE = {
+    ALPHA.name: "give every module the same alpha: pad ranks to powers of two, alpha 1, rank into the up matrices",
+    DROPPED.name: "merge the adapter into its base and export the difference as plain LoRA",
+    LORA_IN_NAME.name: f"write the alpha into the up matrices and leave `.alpha` out, or {_KOHYA}",
+    LEFTOVER.name: f"write low rank only: {_KOHYA}",
+    HALF.name: "fetch the file again",
+    NO_MATCH.name: "the adapter is for another kind of model, or in LDM names, which diffusers reads for SDXL only",
+    SHAPE.name: "the adapter is for a model of another size",
+    BARE.name: "put `unet.` or `transformer.` before the names, or export as kohya (UNets) or diffusers (FLUX, SD3)",
+    UNKNOWN.name: "compare the names with the model's",
+    LDM_MIXED.name: "write one file in diffusers names",
+    ALIEN.name: "remove one of them",
+    RANK_STATED.name: "remove lora_adapter_metadata",
+    STATED_TARGETS.name: "remove lora_adapter_metadata, or state r, lora_alpha and target_modules of every part",
+    TEXT_TYPE.name: "write the text encoder's part as `lora_linear_layer` names, which always load",
+    TEXT_MIXED.name: "write the text encoder's part as `lora_linear_layer` names, which always load",
+    TEXT_LEVEL.name: "keep `text_model.` in the names",
+    FLUX_KOHYA.name: "write `transformer.*.lora_A/B` (`editc export --as diffusers`)",
+    FLUX_SINGLE.name: "write `transformer.*.lora_A/B` (`editc export --as diffusers`)",
+    FLUX_MIXTURE.name: "write `transformer.*.lora_A/B` (`editc export --as diffusers`)",
+    LOST_ALPHA.name: "write the scale into the up matrices, or the names as lora_A and lora_B",
+    FLUX_BASE.name: "put `transformer.` in place of `base_model.model.`",
+    GGUF.name: "merge it with llama.cpp's tools",
+}
+
+
+def stated_for(adapter: Adapter, component: str) -> Mapping[str, Any] | None:
+    """What lora_adapter_metadata says of a part of the pipeline; None without such metadata. Raises Stop."""
+    if adapter.stated is None:
+        return None
+    own = {k.removeprefix(f"{component}."): v for k, v in adapter.stated.items() if k.startswith(f"{component}.")}
+    if not own.get("target_modules"):
+        raise Stop(STATED_TARGETS, "KeyError: 'model_type'")
+    return own

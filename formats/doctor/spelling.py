@@ -1,0 +1,229 @@
+"""An adapter file as its modules: what each is called, which tensors it has, its rank and its alpha. No model needed.
+
+A tensor's name is a module's name and an ending (`.lora_down.weight`). Nothing is dropped: a name with no known ending
+is a module of its own, for some loaders stumble over exactly those.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from editc.diagnostics import EditcError, fail
+from editc.formats.checkpoint import read_range
+from editc.formats.exported import is_delta, kind_of
+from editc.formats.header import Entry, Header, read_header, strict_json
+from editc.numerics import dtypes
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+METADATA = "lora_adapter_metadata"
+PAIRS = {
+    "kohya": (".lora_down.weight", ".lora_up.weight"),
+    "peft": (".lora_A.weight", ".lora_B.weight"),
+    "named": (".lora_A.default.weight", ".lora_B.default.weight"),
+    "layer": (".lora_linear_layer.down.weight", ".lora_linear_layer.up.weight"),
+    "dotted": (".lora.down.weight", ".lora.up.weight"),
+    "processor": ("_lora.down.weight", "_lora.up.weight"),
+}
+"""Style -> how it ends the down and the up matrix."""
+
+DENSE, SET, MAGNITUDES = (
+    ".diff",
+    ".set_weight",
+    (".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight"),
+)
+ALGEBRAS = {
+    "loha": (".hada_w1_a", ".hada_w1_b", ".hada_w2_a", ".hada_w2_b", ".hada_t1", ".hada_t2"),
+    "lokr": (".lokr_w1", ".lokr_w2", ".lokr_w1_a", ".lokr_w1_b", ".lokr_w2_a", ".lokr_w2_b", ".lokr_t2"),
+    "glora": (".a1.weight", ".a2.weight", ".b1.weight", ".b2.weight"),
+    "oft": (".oft_blocks", ".oft_diag"),
+}
+_OTHERS = (".alpha", DENSE, SET, ".diff_b", ".w_norm", ".b_norm", ".lora_mid.weight", ".lora_B.bias", ".reshape_weight")
+ENDINGS = tuple(
+    sorted(
+        [*(end for pair in PAIRS.values() for end in pair), *MAGNITUDES, *_OTHERS]
+        + [end for algebra in ALGEBRAS.values() for end in algebra],
+        key=len,
+        reverse=True,
+    )
+)
+
+_REPEATS, _NESTED = re.compile(r"(?<!\\)[*+{]"), re.compile(r"\)[*+{]")
+"""Repetitions in a pattern: more than a few, or of a group, can take for ever to match."""
+
+Container = Literal["file", "folder", "delta", "gguf"]
+
+
+@dataclass(frozen=True)
+class Module:
+    """One module of an adapter: its name as the file spells it, and its tensors by their endings (dtype and shape)."""
+
+    name: str
+    tensors: Mapping[str, Entry]
+    alpha: float | None = None
+
+    @property
+    def style(self) -> str:
+        """Which of PAIRS its two matrices follow; '' for every other kind of module."""
+        return next((s for s, pair in PAIRS.items() if all(end in self.tensors for end in pair)), "")
+
+    @property
+    def kind(self) -> str:
+        """lora, dora, half (one matrix of two), dense, set, loha, lokr, glora, oft, or other."""
+        if self.style:
+            return "dora" if any(end in self.tensors for end in MAGNITUDES) else "lora"
+        if any(end in self.tensors for pair in PAIRS.values() for end in pair):
+            return "half"
+        algebras = [name for name, ends in ALGEBRAS.items() if any(end in self.tensors for end in ends)]
+        plain = [name for name, end in (("dense", DENSE), ("set", SET)) if end in self.tensors]
+        return (algebras + plain + ["other"])[0]
+
+    @property
+    def down(self) -> tuple[int, ...]:
+        """Shape of the down matrix, (r, d_in) or (r, channels, h, w); () without one."""
+        return self._shape(0)
+
+    @property
+    def up(self) -> tuple[int, ...]:
+        """Shape of the up matrix, (d_out, r) or (d_out, r, 1, 1); () without one."""
+        return self._shape(1)
+
+    @property
+    def rank(self) -> int:
+        """Rows of the down matrix; 0 without one."""
+        return self.down[0] if self.down else 0
+
+    def _shape(self, side: int) -> tuple[int, ...]:
+        return self.tensors[PAIRS[self.style][side]].shape if self.style else ()
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A whole adapter. `names` are its tensors in the order of their bytes, as the loaders meet them.
+
+    `config` is adapter_config.json, of a folder only; `stated` the `lora_adapter_metadata` that diffusers wrote.
+    """
+
+    path: Path
+    container: Container
+    modules: tuple[Module, ...] = ()
+    names: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    stated: Mapping[str, Any] | None = None
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.modules)
+
+
+def read_adapter_file(path: Path) -> Adapter:
+    """The adapter in a file or folder; only the header and the alphas are read.
+
+    Raises E610, E612 (unreadable), E685 (not an adapter), E686 (a folder that is not whole), E687 (an alpha).
+    """
+    if path.is_dir():
+        return _folder(path)
+    if _begins(path, b"GGUF"):
+        return Adapter(path, "gguf")
+    header = read_header(path)
+    adapter = _adapter(path, "delta" if is_delta(path) and kind_of(path) == "safetensors" else "file", header, {})
+    if adapter.container == "file" and all(module.kind == "other" for module in adapter):
+        message = f"none of the {len(header.entries)} tensors is of an adapter"
+        help_text = "a whole model is read by `editc inspect`"
+        raise fail("E685", message, place=str(path), help=help_text, notes=tuple(sorted(header.entries)[:3]))
+    return adapter
+
+
+def split(name: str) -> tuple[str, str]:
+    """Module and ending of a tensor's name; the ending is '' where none is known."""
+    end = next((end for end in ENDINGS if name.endswith(end)), "")
+    return (name.removesuffix(end), end)
+
+
+def _folder(path: Path) -> Adapter:
+    for name in (CONFIG, WEIGHTS):
+        if not (path / name).is_file():
+            help_text = f"a PEFT adapter is a folder with {CONFIG} and {WEIGHTS}"
+            raise fail("E686", f"the folder has no {name}", place=str(path), help=help_text)
+    try:
+        config = strict_json((path / CONFIG).read_bytes().decode("utf-8"))
+    except (OSError, ValueError) as error:
+        raise fail("E686", f"{CONFIG} cannot be read: {str(error)[:200]}", place=str(path / CONFIG)) from error
+    if not isinstance(config, dict):
+        raise fail("E686", f"{CONFIG} is not a JSON object", place=str(path / CONFIG))
+    fault = _fault(config)
+    if fault:
+        raise fail("E686", f"{CONFIG}: {fault}", place=str(path / CONFIG), help="write the config anew with PEFT")
+    return _adapter(path, "folder", read_header(path / WEIGHTS), config)
+
+
+def _fault(config: Mapping[str, Any]) -> str:
+    """What is wrong with the fields that decide where an adapter goes, or ''."""
+    for name in ("target_modules", "exclude_modules", "modules_to_save"):
+        value = config.get(name)
+        if not (value is None or isinstance(value, str) or (isinstance(value, list) and _texts(value))):
+            return f"{name} is neither a text nor a list of texts"
+        if isinstance(value, str) and (len(value) > 1000 or len(_REPEATS.findall(value)) > 3 or _NESTED.search(value)):
+            return f"{name} is too involved a pattern to be judged"
+    for name in ("rank_pattern", "alpha_pattern"):
+        value = config.get(name) or {}
+        if not isinstance(value, dict) or not all(_number(number) for number in value.values()):
+            return f"{name} is not a map of names to numbers"
+    bad = [name for name in ("r", "lora_alpha") if name in config and not _number(config[name])]
+    layers = config.get("layers_to_transform")
+    if layers is not None and not all(type(n) is int for n in (layers if isinstance(layers, list) else [layers])):
+        bad.append("layers_to_transform")
+    return f"{bad[0]} is not a number" if bad else ""
+
+
+def _texts(value: list[Any]) -> bool:
+    return all(isinstance(text, str) for text in value)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
+
+
+def _adapter(path: Path, container: Container, header: Header, config: Mapping[str, Any]) -> Adapter:
+    names = tuple(sorted(header.entries, key=lambda name: header.entries[name].start))
+    found: dict[str, dict[str, Entry]] = {}
+    for name in names:
+        module, end = split(name)
+        found.setdefault(module, {})[end] = header.entries[name]
+    file = path / WEIGHTS if path.is_dir() else path
+    modules = tuple(Module(name, ends, _alpha(file, name, ends)) for name, ends in found.items())
+    return Adapter(path, container, modules, names, config, _stated(header))
+
+
+def _alpha(file: Path, module: str, ends: Mapping[str, Entry]) -> float | None:
+    entry = ends.get(".alpha")
+    if entry is None:
+        return None
+    value = np.zeros(0)
+    if entry.dtype in dtypes.EDITABLE:
+        value = dtypes.decode(read_range(file, entry.start, entry.end - entry.start), entry.dtype, entry.shape)
+    if value.size != 1 or not np.isfinite(value).all():
+        message = f"{module}.alpha ({entry.dtype} {list(entry.shape)}) is not one finite number"
+        raise fail("E687", message, place=str(file), help="fetch the file again, or write it anew")
+    return float(value.reshape(()))
+
+
+def _stated(header: Header) -> Mapping[str, Any] | None:
+    try:
+        stated = strict_json(header.metadata[METADATA])
+    except (KeyError, ValueError):
+        return None
+    return stated if isinstance(stated, dict) else None
+
+
+def _begins(path: Path, magic: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(magic)) == magic
+    except OSError as error:
+        message = f"the file cannot be read: {error.strerror}"
+        raise EditcError(*fail("E610", message, place=str(path)).diagnostics) from error

@@ -1,0 +1,59 @@
+"""An examination as text: a line for each loader, under it the reason and what to do, wrapped to the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+from editc.formats.doctor.examine import Examination, headline
+from editc.formats.doctor.models import TITLES
+from editc.formats.doctor.verdict import Verdict
+
+SHOWN = 3
+"""Modules that are named where a loader leaves some out."""
+
+_INDENT = 13
+
+
+def as_text(found: Examination, width: int) -> str:
+    """The table, at most `width` columns wide (names and error texts of the loaders are not cut)."""
+    kinds = sorted({module.kind for module in found.adapter})
+    count = len(found.adapter.modules)
+    what = f"{count} modules ({', '.join(kinds)}) for {TITLES[found.known.kind]}, {found.known.why}"
+    if found.adapter.container == "delta":
+        what = "an editc delta, which no other program loads"
+    elif found.adapter.container == "gguf":
+        what = "a GGUF file, as llama.cpp loads its adapters; llama.cpp is not judged here"
+    lines = wrap(f"{found.adapter.path}: {what}", width, subsequent_indent="  ", break_on_hyphens=False)
+    if found.meant_for:
+        lines.append(f"it counts for {', '.join(found.meant_for)}")
+    body = [line for verdict in found.verdicts for line in _loader(verdict, width, verdict.loader in found.meant_for)]
+    return "\n".join([*lines, "", *body])
+
+
+def _loader(verdict: Verdict, width: int, counts: bool) -> Iterator[str]:
+    mark = ("ok" if verdict.outcome == "applies" else "NO") if counts else "--"
+    yield from _paragraph(headline(verdict), width, f"{mark} {verdict.loader}")
+    if verdict.outcome != "applies":
+        yield from _paragraph(verdict.reason, width)
+    if verdict.advice and (counts or verdict.outcome == "partly"):
+        yield from _paragraph(f"do: {verdict.advice}", width)
+    if verdict.outcome == "partly":
+        yield from _left_out(verdict, width)
+
+
+def _left_out(verdict: Verdict, width: int) -> Iterator[str]:
+    lost = [row for row in verdict.rows if row.fate == "lost"]
+    for row in lost[:SHOWN]:
+        near = f" (nearest: {row.near})" if row.near else ""
+        yield from _paragraph(f"left out: {row.module}{near}", width)
+    if len(lost) > SHOWN:
+        yield from _paragraph(f"and {len(lost) - SHOWN} more (all with --json)", width)
+
+
+def _paragraph(text: str, width: int, head: str = "") -> list[str]:
+    first, rest = f"{head:<{_INDENT}}", " " * _INDENT
+    wide = max(width, 40)
+    return wrap(
+        text, wide, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )

@@ -1,0 +1,172 @@
+"""What a loader will do with an adapter: a row for each module, and one sentence for all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from math import isclose
+from typing import Any, Literal
+
+from editc.formats.doctor.models import Known, Shape, flat
+from editc.formats.doctor.spelling import Adapter, Module
+
+NAMED = 5
+"""Modules left out for which the nearest name is looked for: a comparison with every name of a model is slow."""
+
+Outcome = Literal["applies", "partly", "nothing", "refused", "not judged"]
+Fate = Literal["applied", "wrong", "lost"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that a loader does. `source` says where that stands; `how` whether it was `run` (by this project's
+    tests, with the real library), `measured` (by its fixtures' README) or only `read`."""
+
+    name: str
+    says: str
+    source: str
+    how: Literal["run", "measured", "read"]
+
+    @property
+    def cited(self) -> str:
+        """The source, and that nobody ran it where so."""
+        return f"{self.source} (read, not run)" if self.how == "read" else self.source
+
+
+@dataclass(frozen=True)
+class Row:
+    """One module's fate: what it was matched with, at which scale, at which scale the file means it, and why."""
+
+    module: str
+    fate: Fate
+    rule: Rule
+    target: str = ""
+    scale: float | None = None
+    meant: float | None = None
+    near: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one loader does. `error` is what it raises; `meant`: the file's kind is one that this loader is for."""
+
+    loader: str
+    outcome: Outcome
+    reason: str
+    advice: str = ""
+    error: str = ""
+    rows: tuple[Row, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    def count(self, fate: Fate) -> int:
+        """How many modules share this fate."""
+        return sum(row.fate == fate for row in self.rows)
+
+
+def refused(loader: str, rule: Rule, error: str, advice: str, rows: Sequence[Row] = ()) -> Verdict:
+    """The loader stops with `error`; nothing is loaded."""
+    return Verdict(loader, "refused", rule.says, advice, error, tuple(rows), (rule,))
+
+
+def idle(loader: str, reason: str) -> Verdict:
+    """The loader is not for this kind of model, or the doctor cannot say."""
+    return Verdict(loader, "not judged", reason)
+
+
+def concluded(loader: str, rows: Sequence[Row], advice: Mapping[str, str], fallback: str = "") -> Verdict:
+    """The verdict that the rows add up to; the reason is the rule behind most of the rows that are not applied."""
+    fates = Counter(row.fate for row in rows)
+    rules = tuple(dict.fromkeys(row.rule for row in rows))
+    if fates["applied"] == len(rows) and rows:
+        return Verdict(loader, "applies", rules[0].says, rows=tuple(rows), rules=rules)
+    worst = Counter(row.rule for row in rows if row.fate != "applied").most_common(1)
+    reason = worst[0][0] if worst else None
+    said = reason.says if reason else "the file has no module"
+    help_text = advice.get(reason.name, fallback) if reason else fallback
+    outcome: Outcome = "partly" if fates["applied"] or fates["wrong"] else "nothing"
+    return Verdict(loader, outcome, said, help_text, rows=tuple(rows), rules=rules)
+
+
+def scaled(module: Module, target: str, scale: float, meant: float, right: Rule, wrong: Rule) -> Row:
+    """A matched module, at a scale that is the one meant or not."""
+    good = isclose(scale, meant, rel_tol=1e-6)
+    return Row(module.name, "applied" if good else "wrong", right if good else wrong, target, scale, meant)
+
+
+def lost(module: Module, rule: Rule) -> Row:
+    """A module that the loader finds no place for."""
+    return Row(module.name, "lost", rule)
+
+
+def with_nearest(verdicts: Sequence[Verdict], known: Known) -> tuple[Verdict, ...]:
+    """The verdicts with the nearest module of the model beside the first NAMED that a loader leaves out of many."""
+    near: dict[str, str] = {}
+
+    def named(verdict: Verdict) -> Verdict:
+        left = [row.module for row in verdict.rows if row.fate == "lost" and not row.target][:NAMED]
+        near.update({name: nearest(name, known) for name in left if name not in near})
+        rows = (replace(row, near=near[row.module]) if row.module in left else row for row in verdict.rows)
+        return replace(verdict, rows=tuple(rows))
+
+    return tuple(named(verdict) if verdict.outcome == "partly" else verdict for verdict in verdicts)
+
+
+def nearest(name: str, known: Known) -> str:
+    """The module of the model whose name is most like this one, or ''."""
+    flattened = {flat(module): module for module in known.modules}
+    found = get_close_matches(flat(name.partition(".")[2] or name), flattened, n=1, cutoff=0.8)
+    return flattened[found[0]] if found else ""
+
+
+def meant(adapter: Adapter, module: Module, component: str = "") -> float:
+    """The scale at which the file means a module's up times down: from its config or metadata, its alpha, or 1."""
+    if adapter.container == "folder":
+        return config_scale(adapter.config, module.name.removeprefix("base_model.model."))
+    if adapter.stated is not None and any(key.startswith(f"{component}.") for key in adapter.stated):
+        own = {k.removeprefix(f"{component}."): v for k, v in adapter.stated.items() if k.startswith(f"{component}.")}
+        return config_scale(own, module.name.removeprefix(f"{component}."))
+    return 1.0 if module.alpha is None or not module.rank else module.alpha / module.rank
+
+
+def config_scale(config: Mapping[str, Any], module: str) -> float:
+    """PEFT's scale: alpha over rank, or over its root with rsLoRA, each by its pattern. 8 and 8 where none is given."""
+    rank, alpha = config_rank(config, module), _patterned(config, "alpha_pattern", module, config.get("lora_alpha", 8))
+    return 0.0 if rank <= 0 else float(alpha / rank**0.5 if config.get("use_rslora") else alpha / rank)
+
+
+def config_rank(config: Mapping[str, Any], module: str) -> float:
+    """PEFT's rank of a module: by `rank_pattern`, else `r`."""
+    return _patterned(config, "rank_pattern", module, config.get("r", 8))
+
+
+def fits(module: Module, shape: Shape, strict: bool) -> bool:
+    """Whether up times down has the shape of the weight; `strict` as PEFT's layers want them, dimension by dimension.
+
+    A weight whose shape is not known fits.
+    """
+    if shape is None or not module.style:
+        return True
+    rank = module.rank
+    if strict:
+        ones = (1,) * (len(shape) - 2)
+        return module.down == (rank, *shape[1:]) and module.up == (shape[0], rank, *ones)
+    total = 1
+    for size in shape[1:]:
+        total *= size
+    inner = 1
+    for size in module.down[1:]:
+        inner *= size
+    return module.up[:2] == (shape[0], rank) and inner == total
+
+
+def _patterned(config: Mapping[str, Any], name: str, module: str, default: Any) -> float:
+    """The first pattern that is the module's name, or an end of it after a dot (peft utils/other.py)."""
+    patterns = config.get(name) or {}
+    for pattern, value in patterns.items() if isinstance(patterns, dict) else ():
+        plain = pattern.removeprefix("^")
+        if module == plain or (plain == pattern and module.endswith(f".{plain}")):
+            default = value
+            break
+    return float(default) if isinstance(default, int | float) else 0.0

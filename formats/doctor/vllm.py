@@ -1,0 +1,112 @@
+"""vLLM's rules for LoRA folders, from its code as of 2026: read, not run. It reads PEFT's config, but not all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from editc.formats.doctor.models import Known
+from editc.formats.doctor.spelling import CONFIG, Adapter, Module
+from editc.formats.doctor.verdict import Row, Rule, Verdict, concluded, config_scale, fits, idle, lost, refused, scaled
+
+LOADER, MAX_RANK = "vLLM", 16
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What `--max-lora-rank` may be; 16 unless it is given."""
+
+_HELPER, _MODEL = "vllm/lora/peft_helper.py: validate_legal", "vllm/lora/lora_model.py: from_local_checkpoint"
+
+APPLIES = Rule("vllm-applies", "the names and the config are ones that vLLM takes", _MODEL, "read")
+FOLDER = Rule("vllm-folder", f"vLLM loads a folder with {CONFIG}, not a file", _HELPER, "read")
+FIELDS = Rule(
+    "vllm-fields", "the config lacks r, lora_alpha or target_modules", "vllm/lora/peft_helper.py: from_dict", "read"
+)
+RANK = Rule(
+    "vllm-rank", "the rank is above max_lora_rank, 16 unless the server is told more", f"{_HELPER}; facts A [R]", "read"
+)
+SAVED = Rule("vllm-modules-to-save", "vLLM takes no modules_to_save", f"{_HELPER}; vllm #9280", "read")
+DORA = Rule("vllm-dora", "vLLM has no DoRA", _HELPER, "read")
+BIAS = Rule("vllm-bias", "vLLM takes no bias", _HELPER, "read")
+NAMES = Rule("vllm-names", "a tensor is not lora_A or lora_B", "vllm/lora/utils.py: parse_fine_tuned_lora_name", "read")
+PATTERN = Rule(
+    "vllm-pattern",
+    "vLLM reads no rank_pattern and no alpha_pattern: every module gets lora_alpha over r",
+    "vllm/lora/peft_helper.py: PEFTHelper has no such field",
+    "read",
+)
+UNKNOWN = Rule("vllm-unknown", "the model has no such module", f"{_MODEL}, check_unexpected_modules", "read")
+SHAPE = Rule("vllm-shape", "a matrix does not fit the model's", "vllm/lora/layers", "read")
+RULES = (APPLIES, FOLDER, FIELDS, RANK, SAVED, DORA, BIAS, NAMES, PATTERN, UNKNOWN, SHAPE)
+
+ADVICE = {
+    FOLDER.name: "export as peft (`editc export --as peft`)",
+    FIELDS.name: "write them into the config",
+    SAVED.name: "set modules_to_save to null, and merge what it holds into the base",
+    DORA.name: "merge the adapter, or train without DoRA",
+    BIAS.name: 'set bias to "none"',
+    NAMES.name: "export as peft (`editc export --as peft`)",
+    PATTERN.name: "give every module one rank and one alpha: pad with zeros",
+    UNKNOWN.name: "the adapter is for another model",
+    SHAPE.name: "the adapter is for a model of another size",
+}
+
+
+def judge(adapter: Adapter, known: Known) -> Verdict:
+    """What a vLLM server with LoRA enabled does with the adapter."""
+    if known.kind != "language" and adapter.container not in ("delta", "gguf"):
+        return idle(LOADER, "for language models; this is for an image model" if known.kind != "unknown" else known.why)
+    if adapter.container != "folder":
+        return refused(LOADER, FOLDER, f"FileNotFoundError: {CONFIG}", ADVICE[FOLDER.name])
+    stops = list(_stops(adapter, known))
+    if stops:
+        rule = stops[0][0]
+        return refused(LOADER, rule, " ".join(text for _, text in stops), ADVICE.get(rule.name, _flag(adapter)))
+    return concluded(LOADER, [_row(adapter, module, known) for module in adapter], ADVICE)
+
+
+def _stops(adapter: Adapter, known: Known) -> Iterator[tuple[Rule, str]]:
+    config = adapter.config
+    missing = {"r", "lora_alpha", "target_modules"} - config.keys()
+    if missing:
+        yield FIELDS, f"ValueError: Missing required configuration fields: {sorted(missing)}"
+    if config.get("modules_to_save"):
+        yield SAVED, "ValueError: vLLM only supports modules_to_save being None."
+    if config.get("use_dora") or any(module.kind == "dora" for module in adapter):
+        yield DORA, "ValueError: vLLM does not yet support DoRA."
+    rank = _rank(adapter)
+    if rank > MAX_RANK:
+        yield RANK, f"ValueError: LoRA rank {rank} is greater than max_lora_rank {MAX_RANK}."
+    if config.get("bias", "none") != "none":
+        yield BIAS, "ValueError: Adapter bias is not supported."
+    odd = next((module.name for module in adapter if module.style != "peft"), None)
+    if odd is not None:
+        yield NAMES, f"ValueError: {odd} is unsupported LoRA weight"
+    ends = {name.rpartition(".")[2] for name in known.modules}
+    lost_ = [_name(module) for module in adapter if _name(module).rpartition(".")[2] not in ends]
+    if lost_:
+        yield UNKNOWN, f"ValueError: expected target modules in [...] but received {lost_[:3]}"
+    bad = next((module for module in adapter if not fits(module, known.modules.get(_name(module)), strict=True)), None)
+    if bad is not None:
+        yield SHAPE, f"RuntimeError: {bad.name}"
+
+
+def _row(adapter: Adapter, module: Module, known: Known) -> Row:
+    name = _name(module)
+    if name not in known.modules:
+        return lost(module, UNKNOWN)
+    plain = {key: value for key, value in adapter.config.items() if not key.endswith("_pattern")}
+    scale = config_scale(plain, name)
+    return scaled(module, name, scale, config_scale(adapter.config, name), APPLIES, PATTERN)
+
+
+def _name(module: Module) -> str:
+    return module.name.removeprefix("base_model.model.")
+
+
+def _rank(adapter: Adapter) -> int:
+    """The largest rank of the config and of the matrices."""
+    stated = adapter.config.get("r")
+    return max([module.rank for module in adapter] + ([stated] if isinstance(stated, int) else []), default=0)
+
+
+def _flag(adapter: Adapter) -> str:
+    rank = next((rank for rank in RANKS if rank >= _rank(adapter)), None)
+    return f"start the server with --max-lora-rank {rank}" if rank else "write a lower rank: 512 is the most"

@@ -1,0 +1,49 @@
+"""Directional ablation (Arditi et al., NeurIPS 2024, arXiv 2406.11717): no matrix writes along a direction any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from editc.ir import Array, Edit, Stats, Writer
+from editc.numerics import directions
+from editc.passes.methods import at_least_zero
+
+
+@dataclass(frozen=True)
+class Ablate:
+    """D = -scale V V^T W, V the directions in which prompts that carry the concept differ from those that do not.
+
+    projected: takes the part along the other prompts' mean out of the direction first. Raw differences of means destroy
+        small models, whose residual stream has a few channels of enormous mean.
+    count: how many directions; from 2 on the leading ones of the carriers' states, less the others' mean.
+    scale: 1 removes the direction, less leaves a part of it.
+    norms: every row of W keeps its norm, which makes the edit dense.
+    """
+
+    works_on: ClassVar[str] = "writer"
+    projected: bool = True
+    count: int = 1
+    scale: float = 1.0
+    norms: bool = False
+
+    def __post_init__(self) -> None:
+        at_least_zero(scale=self.scale)
+        if self.count < 1:
+            raise ValueError(f"`count` is {self.count}: it must be 1 or more")
+
+    def __call__(self, writer: Writer) -> Edit:
+        """A low-rank edit of rank `count`, dense with `norms`; raises SingularError (the sets do not differ) and
+        NonFiniteError."""
+        V = self.basis(writer)
+        if self.norms:
+            change = directions.same_row_norms(writer.weight, V, self.scale)
+            return Edit("dense", (change,), (), Stats(1.0, 0.0, min(change.shape)))
+        return Edit("low-rank", (-self.scale * V,), (V.T @ writer.weight,), Stats(1.0, 0.0, V.shape[1]))
+
+    def basis(self, writer: Writer) -> Array:
+        """V (d_out, count), orthonormal."""
+        if self.count > 1:
+            return directions.subspace(writer.present, writer.absent, self.count)
+        find = directions.projected if self.projected else directions.difference
+        return find(writer.present, writer.absent)

@@ -1,0 +1,41 @@
+"""AlphaEdit (Fang et al., ICLR 2025, arXiv 2410.02355): facts written where ordinary text hardly reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from editc.ir import Edit, Memory, Stats
+from editc.numerics import memory as memories
+from editc.numerics.nullspace import NoRoomError
+from editc.passes.methods import at_least_zero
+
+
+@dataclass(frozen=True)
+class AlphaEdit:
+    """D = R K^T P (P (K K^T + K_p K_p^T) P + l2 I)^-1 P, P the projector on the quiet directions of C.
+
+    K_p are the keys of earlier edits, which then stay as they are. D moves nothing along the other directions at all.
+
+    energy: the quiet directions are the smallest eigenvalues that together hold at most this share of C's trace: a
+        share means the same in every model and layer, as its authors advise where the threshold is asked about.
+    threshold: eigenvalues less than this instead (published: 2e-2, absolute; 0 leaves it to `energy`).
+    l2: ridge on D (published: 10; 1 in some configurations).
+    """
+
+    works_on: ClassVar[str] = "memory"
+    energy: float = 0.1
+    threshold: float = 0.0
+    l2: float = 1.0
+
+    def __post_init__(self) -> None:
+        at_least_zero(energy=self.energy, threshold=self.threshold, l2=self.l2)
+
+    def __call__(self, memory: Memory) -> Edit:
+        """A low-rank edit of rank m; raises NoRoomError (no direction is quiet), SingularError, NonFiniteError."""
+        share = None if self.threshold else self.energy
+        basis = memories.quiet(memory.moment, self.threshold, share)
+        if not basis.shape[1]:
+            raise NoRoomError(len(memory.moment))
+        right, factor = memories.confined(memory.keys, memory.earlier, basis, self.l2)
+        return Edit("low-rank", (memory.residuals,), (right,), Stats(factor.condition, 0.0, len(right)))

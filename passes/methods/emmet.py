@@ -1,0 +1,33 @@
+"""EMMET (Gupta et al., EMNLP 2024, arXiv 2403.14236): ROME's equality constraint for a batch, slightly relaxed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from editc.ir import Edit, Memory, Stats
+from editc.numerics import memory as memories
+from editc.numerics.ridge import factorise
+from editc.passes.methods import at_least_zero
+
+
+@dataclass(frozen=True)
+class EMMET:
+    """D = R (K^T C^-1 K + relax I)^-1 K^T C^-1: a batch of facts in one matrix.
+
+    relax: added to the m x m system (published: 0.1, against keys that depend on one another); 0 is `rome`.
+    moment_scale: multiplies C (published as mom2_update_weight).
+    """
+
+    works_on: ClassVar[str] = "memory"
+    relax: float = 0.1
+    moment_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        at_least_zero(relax=self.relax, moment_scale=self.moment_scale)
+
+    def __call__(self, memory: Memory) -> Edit:
+        """A low-rank edit of rank m; raises SingularError and NonFiniteError."""
+        moment = factorise(self.moment_scale * memory.moment)
+        right, factor = memories.weighed(memory.keys, moment, self.relax)
+        return Edit("low-rank", (memory.residuals,), (right,), Stats(factor.condition, 0.0, len(right)))

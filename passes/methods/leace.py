@@ -1,0 +1,38 @@
+"""LEACE (Belrose et al., NeurIPS 2023, arXiv 2306.03819) on the matrices that write to the residual stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from editc.ir import Edit, Stats, Writer
+from editc.numerics import directions
+from editc.passes.methods import at_least_zero
+
+
+@dataclass(frozen=True)
+class LEACE:
+    """D = -scale E W, E the least oblique projection after which no linear probe tells the two sets of prompts apart.
+
+    The theorem's x - E (x - mean) has a bias, E mean, which layers without one cannot hold: it is left out, so means
+    move along E too. E takes the covariance into account, where `ablate` takes the direction as it is.
+
+    scale: 1 removes what a probe could use, less leaves a part of it.
+    """
+
+    works_on: ClassVar[str] = "writer"
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        at_least_zero(scale=self.scale)
+
+    def __call__(self, writer: Writer) -> Edit:
+        """A low-rank edit of rank 1; raises SingularError (no direction tells the sets apart) and NonFiniteError."""
+        outputs = np.vstack([writer.present, writer.absent])
+        labels = np.zeros((len(outputs), 1))
+        labels[: len(writer.present)] = 1
+        eraser = directions.leace(outputs, labels)
+        left, right = -self.scale * eraser.left, eraser.right @ writer.weight
+        return Edit("low-rank", (left,), (right,), Stats(1.0, 0.0, len(right)))

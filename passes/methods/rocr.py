@@ -1,0 +1,24 @@
+"""ROCR (Ye et al., 2025, arXiv 2506.07795): a concept's name leads elsewhere, in whatever form it is asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from editc.passes.methods.alphaedit import AlphaEdit
+
+
+@dataclass(frozen=True)
+class ROCR(AlphaEdit):
+    """AlphaEdit's solve with one key a concept, its name's last token averaged over forms of asking (cloze, question,
+    choice, chat), and what is wanted there taken from another concept: no gradient.
+
+    One concept: D = r (P k)^T / (l2 + k^T P k), r what the other concept has there beyond this one.
+
+    toward: `anchor` takes the state of the concept that the manifest names (published as `unrelated`), `refusal` a
+        value learned for a refusal, `noise` a seeded random vector as long as the concept's own state.
+    threshold: published 2e-2; here a share of the energy, see `energy`.
+    """
+
+    works_on: ClassVar[str] = "memory"
+    toward: Literal["anchor", "refusal", "noise"] = "anchor"

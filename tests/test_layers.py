@@ -1,0 +1,193 @@
+"""What verify sums over stored layers is what the definitions say, in whatever way it is summed; and in how little."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import systems
+
+from editc import records
+from editc.encoders.t5 import standing
+from editc.ir import Array, Edit, Factors, Plan, Problem, Site, Solution, Stats, System, Watch
+from editc.numerics import dtypes
+from editc.numerics.squares import contracted, gram, half_gram, mirrored
+from editc.numerics.trust import unbounded
+from editc.passes import layers
+from editc.passes.certificate import Sums, shared_sums
+from editc.passes.layers import Columns, Moments, missed
+from editc.passes.measure import Measured, measure, stored
+from editc.passes.methods.uce import UCE
+
+WIDTH = systems.WIDTH
+
+
+def many(seed: int, count: int = 60, strength: float = 1.0) -> System:
+    """A system whose blocks have more columns than a key has numbers, weighted unequally."""
+    made, rng = systems.system(seed, concepts=2, kept=40), np.random.default_rng(seed)
+    blocks = tuple(systems.block(rng, f"concept {i}", count, strength) for i in range(2))
+    return replace(made, blocks=tuple(replace(b, weights=rng.uniform(0.1, 2, count)) for b in blocks))
+
+
+def edit(form: str, system: System) -> Edit:
+    rng, stats = np.random.default_rng(7), Stats(1.0, 0.0, 3)
+    if form == "shared":
+        return UCE()(system)
+    right = (0.1 * rng.normal(size=(3, WIDTH)),)
+    if form == "low-rank":
+        return Edit("low-rank", tuple(rng.normal(size=(len(W), 3)) for W in system.weights), right, stats)
+    return Edit("dense", tuple(0.1 * rng.normal(size=W.shape) for W in system.weights), (), stats)
+
+
+def solution(system: System, change: Edit, dtype: str) -> Solution:
+    sites = tuple(
+        Site("unet", f"{i}", (W.shape[0], W.shape[1]), dtype, "k")
+        for i, W in enumerate(np.asarray(W) for W in system.weights)
+    )
+    plan = Plan(None, None, "", sites, {})  # type: ignore[arg-type]
+    watched = replace(system, watch=Watch((), (unbounded(WIDTH),)))
+    cast = tuple(dtypes.rounded(np.asarray(W), dtype) for W in system.weights)
+    return Solution(Problem(plan, {"text": replace(watched, weights=cast)}, "", ""), {"text": change}, (), ())
+
+
+def by_definition(found: Solution) -> list[tuple[float, float, list[list[float]]]]:
+    """Each site's two drifts and its errors, from W and W' alone."""
+    system, lines = found.problem.systems["text"], []
+    for index, site in enumerate(found.problem.plan.sites):
+        W = np.asarray(system.weights[index])
+        after = stored(W, found.edits["text"], index, site)
+        drifts = [_norm((after - W) @ rows) / _norm(W @ rows) for rows in (system.kept.rows, system.kept.empty)]
+        errors = []
+        for b in system.blocks:
+            aim, root = W @ b.targets, np.sqrt(b.weights)
+            errors.append([_norm((after @ b.keys - aim) * root) ** 2, _norm((W @ b.keys - aim) * root) ** 2])
+        lines.append((*drifts, errors))
+    return lines
+
+
+def _norm(array: Array) -> float:
+    return float(np.linalg.norm(array))
+
+
+@pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16"])
+@pytest.mark.parametrize("form", ["shared", "low-rank", "dense"])
+def test_every_figure_is_its_definition_on_the_stored_weights(form: str, dtype: str) -> None:
+    system = many(0)
+    found = solution(system, edit(form, system), dtype)
+    for one, (drift, empty, errors) in zip(measure(found), by_definition(found), strict=True):
+        assert one.drift == pytest.approx(drift, rel=1e-9) and one.unconditional == pytest.approx(empty, rel=1e-9)
+        np.testing.assert_allclose(one.errors, errors, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["F64", "F16", "BF16"])
+def test_moments_say_what_columns_say(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    system = many(1)
+    found = solution(system, edit("shared", system), dtype)
+    taken: list[object] = []
+    made = Moments.of
+    monkeypatch.setattr(Moments, "of", staticmethod(lambda *given: taken.append(given) or made(*given)))
+    moments = list(measure(found))
+    assert len(taken) == 3, "the kept rows and both blocks, and not the empty prompt's two rows"
+    monkeypatch.setattr(layers, "measured", lambda rows, *_: rows)
+    monkeypatch.setattr("editc.passes.measure.measured", lambda rows, *_: rows)
+    for one, other in zip(moments, measure(found), strict=True):
+        assert figures(one) == pytest.approx(figures(other), rel=1e-10)
+
+
+def figures(one: Measured) -> list[float]:
+    return [one.drift, one.unconditional, one.change, *one.errors.ravel()]
+
+
+def test_what_an_edit_meets_entirely_is_left_with_the_rounding_alone() -> None:
+    """No difference of large squares: of an error of 1e-7 the moments still have digits."""
+    rng, system = np.random.default_rng(3), many(2)
+    M = 0.3 * rng.normal(size=(WIDTH, WIDTH)).astype(np.float32).astype(float)
+    blocks = tuple(replace(b, targets=b.keys + M @ b.keys) for b in system.blocks)
+    change = Edit("shared", (np.eye(WIDTH),), (M,), Stats(1.0, 0.0, WIDTH))
+    found = solution(replace(system, blocks=blocks), change, "F32")
+    for one, (_, _, errors) in zip(measure(found), by_definition(found), strict=True):
+        assert 0 < one.errors[0, 0] < 1e-13 * one.errors[0, 1]
+        np.testing.assert_allclose(one.errors[:, 0], np.array(errors)[:, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["F64", "F16", "BF16"])
+@pytest.mark.parametrize("form", ["shared", "low-rank", "dense"])
+def test_the_certificate_sees_the_grams_of_the_stored_weights(form: str, dtype: str) -> None:
+    system = many(4)
+    found = solution(system, edit(form, system), dtype)
+    sums = Sums(found)
+    list(measure(found, watch=sums.add))
+    kept = found.problem.systems["text"].weights
+    after = [
+        stored(W, found.edits["text"], i, s)
+        for i, (W, s) in enumerate(zip(kept, found.problem.plan.sites, strict=True))
+    ]
+    expected = sum(A.T @ A for A in after), sum(A.T @ W for A, W in zip(after, kept, strict=True))
+    for one, other in zip(sums.grams("text"), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12 * np.abs(other).max())
+    if form == "shared" and dtype == "BF16":
+        unrounded = shared_sums(found.problem.systems["text"], found.edits["text"])[0]
+        assert np.abs(unrounded - expected[0]).max() > 1e-6 * np.abs(expected[0]).max(), "bfloat16 is no small matter"
+
+
+def test_symmetric_products() -> None:
+    rng = np.random.default_rng(5)
+    A, S = rng.normal(size=(7, 5)), gram(rng.normal(size=(9, 5)))
+    half = half_gram(A)
+    assert np.array_equal(np.triu(half, 1), np.zeros((5, 5))) and np.array_equal(mirrored(half), mirrored(half).T)
+    np.testing.assert_allclose(gram(A), A.T @ A, rtol=1e-13)
+    assert contracted(half, S) == pytest.approx(np.trace(A.T @ A @ S), rel=1e-13)
+    assert np.array_equal(half_gram(np.zeros((0, 3))), np.zeros((3, 3)))
+    assert np.array_equal(half_gram(A[:, ::2]), half_gram(A[:, ::2].copy()))
+
+
+def test_memory_does_not_grow_with_the_sentences() -> None:
+    """What verify holds of a block of 40 d columns, besides the block and while making it, is some columns' worth of
+    two copies; what stays, four matrices."""
+    width, rng = 96, np.random.default_rng(6)
+    block = systems.block(rng, "circle", 2)
+    keys = rng.normal(size=(width, 40 * width))
+    block = replace(block, keys=keys, targets=keys + 1, weights=np.ones(40 * width))
+    left, right = rng.normal(size=(width, 4)), rng.normal(size=(4, width))
+    tracemalloc.start()
+    rows = layers.measured(missed(block), left, right, 100 * width)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 5 * width * width * 8 < keys.nbytes
+    few = layers.measured(Columns(keys[:, :10]), left, right, 100 * width)
+    assert isinstance(rows, Moments) and isinstance(few, Columns) and few.keys.shape == (width, 10)
+
+
+def test_a_prompt_of_512_tokens_has_few_rows() -> None:
+    """T5's padding stands for itself at distances that double: a context costs a few rows, and not 512."""
+    rows = standing(7, 512)
+    assert rows[:7] == list(range(7)) and len(rows) <= 7 + 9 and rows[-1] < 512
+
+
+@pytest.mark.parametrize("form", ["shared", "low-rank", "dense"])
+@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
+def test_apply_edits_rows_in_parts_and_every_bit_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, form: str, dtype: str
+) -> None:
+    rng, site = np.random.default_rng(8), Site("unet", "w", (37, 24), dtype, "k")
+    left = {"shared": (24, 3), "low-rank": (37, 3), "dense": (37, 24)}[form]
+    right = () if form == "dense" else (rng.normal(size=(3, 24)).astype(np.float32),)
+    factors = Factors(form, (0,), (rng.normal(size=left).astype(np.float32),), right)  # type: ignore[arg-type]
+    raw = dtypes.encode(rng.normal(size=site.shape), dtype)
+    whole = records.edited(raw, dtype, site, factors, 0)
+    monkeypatch.setattr(records, "PART", 100)
+    assert records.edited(raw, dtype, site, factors, 0) == whole and whole != raw
+
+
+def test_memory_of_an_edit_is_that_of_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    site, part = Site("unet", "w", (4096, 256), "BF16", "k"), 1 << 14
+    monkeypatch.setattr(records, "PART", part)
+    factors = Factors("shared", (0,), (np.ones((256, 2), np.float32),), (np.ones((2, 256), np.float32),))
+    raw = dtypes.encode(np.ones(site.shape), "BF16")
+    tracemalloc.start()
+    records.edited(raw, "BF16", site, factors, 0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2.1 * len(raw) + 64 * part + 1_000_000 < 8 * site.shape[0] * site.shape[1]
