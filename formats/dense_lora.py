@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from editc import registry
-from editc.formats import diffusers_lora, exported, kohya, lowering
+from editc.formats import diffusers_lora, exported, lowering
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.files import guarded, replace_file
 from editc.formats.lora import module as kohyas
@@ -42,7 +42,7 @@ def write(job: Job) -> Written:
     lowering.only(job.delta, COMPONENTS, "diff")
     lowered = lowering.dense(job.delta, job.model, job.allow_finetune)
     delta = lowered.delta
-    windows = kohya.windows(delta, job.model)
+    windows = lowering.windows(delta, job.model)
     tensors = {}
     for record, change in _changes(delta):
         shape = (record.site.shape[0], *windows[record.site.name]) if record.site.name in windows else change.shape

@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from editc import registry
 from editc.diagnostics import fail
 from editc.formats import exported, lowering
-from editc.formats.checkpoint import Model
 from editc.formats.consumers import diffusers_unet
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, replace_file
@@ -39,7 +37,7 @@ def write(job: Job) -> Written:
     lowering.only(job.delta, COMPONENTS, "kohya")
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     delta = lowering.padded(lowered.delta, lowering.power_of_two)
-    found = windows(delta, job.model)
+    found = lowering.windows(delta, job.model)
     data = exported.container(_tensors(delta, found, job.dtype), _metadata(delta, found))
     with guarded(job.out):
         replace_file(job.out, data)
@@ -81,22 +79,6 @@ def _check_range(up: Any, left: Any, rank: int, name: str, dtype: str) -> None:
     if not np.array_equal(dtypes.rounded(up.astype(np.float64), dtype).reshape(left.shape) / rank, left):
         help_ = "export it in float32 or in bf16"
         raise fail("E678", f"the factor of '{name}' times its rank is too large for {dtype}", help=help_)
-
-
-def windows(delta: Delta, model: Model | None) -> dict[str, list[int]]:
-    """(channels, h, w) of the sites that are convolutions, which adapters keep and a delta does not.
-
-    Raises E676 where there is no model to tell and a site may be one: it is not of those that the family names.
-    """
-    if model is None:
-        roles = registry.resolve("family", delta.family).patterns
-        strangers = [record.site.name for record in delta.sites if record.site.role not in roles]
-        if strangers:
-            message = f"whether '{strangers[0]}' is a convolution is not known without the model"
-            raise fail("E676", message, help="name it with --model; nothing of it is changed")
-        return {}
-    shapes = {r.site.name: model.component(r.site.component).shape(r.site.name) for r in delta.sites}
-    return {name: [*shape[1:]] for name, shape in shapes.items() if len(shape) == 4}
 
 
 def _metadata(delta: Delta, windows: Mapping[str, list[int]]) -> dict[str, str]:

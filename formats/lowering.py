@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from editc import registry
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Model
 from editc.formats.plan import ApplyPlan, Target, plan_apply
@@ -101,6 +102,23 @@ def only(delta: Delta, components: Sequence[str], form: str) -> None:
         named = f"the {', '.join(components)}" if components else "one component"
         message = f"this delta edits the {' and the '.join(found)}, and a {form} file is for {named} alone"
         raise fail("E683", message, help="export it as a `checkpoint`, or build a delta for each component")
+
+
+def windows(delta: Delta, model: Model | None) -> dict[str, list[int]]:
+    """(channels, h, w) of the sites that are convolutions, which adapters keep and a delta does not.
+
+    Raises E676 where there is no model to tell and a site may be one: it is not of those that the family names.
+    """
+    if model is None:
+        known = delta.family in registry.names("family")
+        roles = registry.resolve("family", delta.family).patterns if known else {}
+        strangers = [record.site.name for record in delta.sites if record.site.role not in roles]
+        if strangers:
+            message = f"whether '{strangers[0]}' is a convolution is not known without the model"
+            raise fail("E676", message, help="name it with --model; nothing of it is changed")
+        return {}
+    shapes = {r.site.name: model.component(r.site.component).shape(r.site.name) for r in delta.sites}
+    return {name: [*shape[1:]] for name, shape in shapes.items() if len(shape) == 4}
 
 
 def power_of_two(rank: int) -> int:

@@ -17,6 +17,7 @@ from editc.formats import consumers, exported, lowering
 from editc.formats import export as export_
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import Model, open_model
+from editc.formats.doctor.examine import examine
 from editc.formats.export import Export, export
 from editc.formats.exporting import Job, Trial, Written
 from editc.formats.lora import ALPHA, DOWN, UP, module
@@ -167,6 +168,18 @@ def test_every_module_of_a_unet_can_be_said(family: str, name: str, models: Any,
             assert file[key + UP].shape == ((rows, rank, 1, 1) if rest[1:] else (rows, rank))
 
 
+@pytest.mark.parametrize("family", ["flux", "sd3"])
+def test_every_module_of_a_transformer_can_be_said(family: str, models: Any, tmp_path: Path) -> None:
+    """SD3's patches go through a 2x2 convolution."""
+    model = models(family)
+    delta = pico.delta(model, family, pico.every_site(model, "transformer"), "low-rank", (1, 2, 3, 4, 5))
+    made = export(Job(delta, model, tmp_path / "export"), "diffusers")
+    whole(made, len(delta.sites))
+    assert exported.read_delta(tmp_path / "export").delta_id == made.written.delta.delta_id
+    with tiny.refused("E676"):
+        export(Job(delta, None, tmp_path / "other"), "diffusers")
+
+
 def test_a_convolution_is_never_written_as_a_matrix(models: Any, tmp_path: Path) -> None:
     """Without the model nobody knows its window: refused. Of the family's own sites it is known that they have none."""
     model = models("sd1")
@@ -186,6 +199,9 @@ def test_transposed_matrices_go_through_peft(models: Any, tmp_path: Path) -> Non
     model = models("gpt2")
     delta = edit(model, "gpt2", "low-rank", (1, 2, 9))
     whole(export(Job(delta, model, tmp_path / "export"), "peft"), len(delta.sites))
+    assert (
+        next(one for one in examine(tmp_path / "export", model).verdicts if one.loader == "PEFT").outcome == "applies"
+    )
     merged = merge(model, tmp_path / "export")
     for name, values in results(model, delta).items():
         assert np.abs(merged[name].T - values).max() < 1e-6
