@@ -68,11 +68,12 @@ def cases(folder: Path) -> Iterator[Case]:
         chosen = pico.sites(model, family)
         form, ranks = ("low-rank", RANKS) if family in pico.TEXTS else ("shared", (3,))
         says = "ranks 1 to 5" if form == "low-rank" else "shared, rank 3"
-        yield Case(family, f"{len(chosen)} matrices, {says}", model, pico.delta(model, family, chosen, form, ranks))
+        count = "1 matrix" if len(chosen) == 1 else f"{len(chosen)} matrices"
+        yield Case(family, f"{count}, {says}", model, pico.delta(model, family, chosen, form, ranks))
         if family not in pico.TEXTS:
             every = pico.every_site(model, chosen[0].component)
             delta = pico.delta(model, family, every, "low-rank", RANKS)
-            yield Case(family, f"all {len(every)}, convolutions too, ranks 1 to 5", model, delta)
+            yield Case(family, f"all {len(every)}, ranks 1 to 5", model, delta)
 
 
 def tried(case: Case, folder: Path) -> Iterator[Tried]:
@@ -121,8 +122,14 @@ def predictions(rows: Sequence[Tried]) -> Iterator[str]:
             found = examine(file.parent if row.format == "peft" else file, row.case.model)
         except EditcError:
             continue
-        cells = [f"**{headline(one)}**" if one.loader in found.meant_for else headline(one) for one in found.verdicts]
+        cells = [_word(headline(one), one.loader in found.meant_for) for one in found.verdicts]
         yield f"| {row.case.family} | {row.case.says} | {row.format} | {' | '.join(cells)} |"
+
+
+def _word(says: str, meant: bool) -> str:
+    """A verdict without the loader's own words on refusing; bold for a loader that the file is for."""
+    short = says.partition(":")[0].replace("|", "\\|")
+    return f"**{short}**" if meant else short
 
 
 def _fused(row: Tried) -> tuple[str, str, str]:

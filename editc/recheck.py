@@ -10,7 +10,7 @@ import numpy as np
 
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.ir import Delta, Edit, Plan, Problem, Solution, Stats, Verified
+from editc.ir import Array, Delta, Edit, Factors, Plan, Problem, Solution, Stats, Verified
 from editc.manifests.decode import decode
 from editc.passes import moderate
 from editc.request import Manifest, Source
@@ -44,10 +44,10 @@ def recorded_solution(delta: Delta, problem: Problem) -> Solution:
     said = {claim["name"]: float(claim["value"]) for claim in delta.claims}
     edits = {}
     for group, part in delta.factors.items():
-        rank = max((len(right) for right in part.right), default=0)
+        left, right = _unpadded(part)
+        rank = max((len(one) for one in right), default=int(said.get("rank", 0.0)))
         condition, residual = said.get("condition", float("nan")), said.get("solve_residual", float("nan"))
         stats = Stats(condition, residual, rank, said.get("discarded", 0.0))
-        left, right = (tuple(np.asarray(f, np.float64) for f in side) for side in (part.left, part.right))
         edits[group] = Edit(part.form, left, right, stats)
     found = tuple(
         moderate.from_json(index, edit["shares"]) for index, edit in enumerate(delta.edits) if "shares" in edit
@@ -55,6 +55,16 @@ def recorded_solution(delta: Delta, problem: Problem) -> Solution:
     problem = replace(problem, systems=moderate.at(problem.systems, {one.index: one.pulls for one in found}))
     methods = tuple({"method": edit["method"], "options": edit["options"]} for edit in delta.edits)
     return Solution(problem, edits, methods, tuple(float(edit["strength"]) for edit in delta.edits), found)
+
+
+def _unpadded(part: Factors) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Left and right in float64, without the zeros that exports pad low-rank pairs with."""
+    left, right = (tuple(np.asarray(f, np.float64) for f in side) for side in (part.left, part.right))
+    if part.form != "low-rank" or len(left) != len(right):
+        return left, right
+    used = [one.any(axis=0) | other.any(axis=1) for one, other in zip(left, right, strict=True)]
+    lefts = tuple(one[:, mask] for one, mask in zip(left, used, strict=True))
+    return lefts, tuple(other[mask] for other, mask in zip(right, used, strict=True))
 
 
 def disagreements(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:

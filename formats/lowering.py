@@ -1,7 +1,8 @@
 """The same edit in another form, for one base: as a low-rank pair a site or as a dense matrix a site.
 
 What comes out is a delta of its own: its hashes are those of its own results, for the factors are rounded to float32
-anew. `extra.from` names the delta that it was made from.
+anew. `extra.from` names the delta that it was made from. Its claims are those of that delta, unless its factors were
+rounded further or it is for other weights: then they would not be true of it, and it makes none of them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from editc.ir import Array, Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.numerics.arithmetic import product
 from editc.records import patched_site, site_record, stored_shape
+
+SOLVED = ("condition", "solve_residual", "discarded", "rank")
+"""Claims about the solve, which no rounding and no other base makes untrue."""
 
 Part: TypeAlias = NDArray[np.float32]
 Pair: TypeAlias = tuple[Part, Part]
@@ -55,7 +59,8 @@ def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetu
     narrow = {index: _rounded(pair, dtype) for index, pair in pairs.items()}
     factors = {name: _grouped(f.sites, narrow) for name, f in delta.factors.items()}
     error = max(_lost(pairs[index], narrow[index]) for index in pairs)
-    return Lowered(_made_from(delta, _records(delta, bases, factors), factors), error)
+    lowered = _made_from(delta, _records(delta, bases, factors), factors)
+    return Lowered(lowered if dtype == "F32" and not _elsewhere(bases) else _unclaimed(lowered), error)
 
 
 def dense(delta: Delta, model: Model | None, allow_finetune: bool = False) -> Lowered:
@@ -69,7 +74,8 @@ def dense(delta: Delta, model: Model | None, allow_finetune: bool = False) -> Lo
         name: Factors("dense", f.sites, tuple(changes[index] for index in f.sites), ())
         for name, f in delta.factors.items()
     }
-    return Lowered(_made_from(delta, _records(delta, bases, factors), factors))
+    lowered = _made_from(delta, _records(delta, bases, factors), factors)
+    return Lowered(_unclaimed(lowered) if _elsewhere(bases) else lowered)
 
 
 def pairs(delta: Delta) -> Iterator[tuple[SiteRecord, Part, Part]]:
@@ -208,6 +214,16 @@ def _records(
         base, target = bases[index]
         site = replace(record.site, dtype=target.tensor.dtype)
         yield site_record(site, base.T if site.transposed else base, *places[index])
+
+
+def _elsewhere(bases: Mapping[int, tuple[Array, Target]]) -> bool:
+    """Whether the weights are other ones than those that the delta was measured on."""
+    return any(target.state == "relative" for _, target in bases.values())
+
+
+def _unclaimed(delta: Delta) -> Delta:
+    """Without what was measured on other weights or factors: only what the solve said of itself."""
+    return replace(delta, claims=tuple(claim for claim in delta.claims if claim["name"] in SOLVED))
 
 
 def _made_from(delta: Delta, sites: Any, factors: Mapping[str, Factors]) -> Delta:

@@ -18,6 +18,7 @@ from editc.formats import export as export_
 from editc.formats import exported
 from editc.formats.exporting import Trial
 from editc.formats.plan import plan_apply
+from editc.formats.safetensors_delta import write_delta
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 EDITS = "edits: [{erase: circle, to: square}]\npreserve: {prompts: [a red square]}\ncontexts: ['{}']\n"
@@ -61,6 +62,29 @@ def test_formats_lie_beside_the_delta_and_in_the_reports(model: Path, tmp_path: 
         assert back.extra["from"] == made.delta.delta_id
         assert plan_apply([back], api.open_model(str(model))).tier == "exact"
     assert api.status(str(tmp_path / "out" / "model"), made.files[:1]).deltas[0].presence == "applied"
+
+
+@pytest.mark.parametrize("name", ["kohya", "diff"])
+def test_an_export_verifies_like_its_delta(name: str, model: Path, tmp_path: Path) -> None:
+    """Every claim comes out of the exported file too: padding with zeros is no rank, and a dense change keeps it."""
+    made = build(tmp_path, model, f"[{name}]")
+    again = api.verify(made.exports[0].written.files[0], str(model))
+    assert again.tier == "exact" and not again.failures and again.verified is not None
+    padded = made.exports[0].written.delta.factors["text"].right
+    claimed = next(claim["value"] for claim in made.delta.claims if claim["name"] == "rank")
+    assert all(len(right) >= claimed for right in padded)
+
+
+def test_a_rounded_export_claims_nothing_that_is_not_true_of_it(model: Path, tmp_path: Path) -> None:
+    """verify measures it anew and holds it to the manifest's bounds; control: with the delta's claims it is refused."""
+    made = build(tmp_path, model, "[]", "constraints: {preserve_drift: 0.9}\n")
+    rounded = api.export(made.files[0], "kohya", tmp_path / "half", str(model), "bf16").written.delta
+    assert {claim["name"] for claim in rounded.claims} == {"condition", "solve_residual", "discarded", "rank"}
+    again = api.verify(tmp_path / "half", str(model))
+    assert again.tier == "exact" and not again.failures and again.verified is not None
+    assert any(claim.name == "preserve_drift" and claim.bound == 0.9 for claim in again.verified.report.claims)
+    write_delta(replace(rounded, claims=made.delta.claims), tmp_path / "false")
+    assert {one.code for one in api.verify(tmp_path / "false", str(model)).failures} == {"E507"}
 
 
 def test_a_second_build_replaces_what_the_first_listed_and_nothing_else(model: Path, tmp_path: Path) -> None:
