@@ -6,33 +6,29 @@ apply([Path("out/delta.safetensors")], "stabilityai/stable-diffusion-2-1", out=P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc import emitting, session
-from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.family import Family
+from editc.diagnostics import Diagnostic, EditcError
 from editc.formats import apply as applying
 from editc.formats import inspect as inspecting
-from editc.formats.checkpoint import open_model
-from editc.formats.export import Export
-from editc.formats.export import export as export_
+from editc.formats.checkpoint import Model, open_model
 from editc.formats.exported import read_delta
-from editc.formats.exporting import DTYPES, Job
 from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import Status
 from editc.formats.status import status as find_status
 from editc.ir import Delta, Plan, Verified
-from editc.manifests.decode import read
-from editc.ports import Context, Progress
-from editc.proposal import Proposal
 from editc.request import Manifest
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
+    from editc import linking
+    from editc.formats.diff import Difference
     from editc.formats.doctor.examine import Examination
+    from editc.formats.export import Export
+    from editc.ports import Context, Progress
+    from editc.proposal import Proposal
 
 DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
 
@@ -60,11 +56,15 @@ class Built:
 
 def tool() -> str:
     """This program and its version, as deltas name it."""
+    from importlib.metadata import version
+
     return f"editc {version('editc')}"
 
 
 def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
+    from editc import emitting, session
+    from editc.manifests.decode import read
     from editc.passes.locate import Locate
 
     manifest, found = read(path, overrides)
@@ -91,7 +91,8 @@ def build(
     `after(pass, value)` sees what each pass made and stops the build by returning False (then None is returned and
     nothing is written). Raises EditcError.
     """
-    from editc import pipeline
+    from editc import pipeline, session
+    from editc.manifests.decode import read
     from editc.passes.verify import failures, warnings
 
     manifest, found = read(path, overrides)
@@ -135,7 +136,9 @@ def _opened(
 ) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
     """What suggest works on; E171 and E341 before any work: the place to write to is taken,
     or adapters are fused."""
+    from editc import session
     from editc.manifests.amend import free
+    from editc.manifests.decode import read
     from editc.passes.locate import Locate
     from editc.passes.suggest import refuse_fused
 
@@ -171,6 +174,8 @@ def _put(made: Proposal, write: Path, corpus: Sequence[str]) -> Proposal:
 def _stopped_by_formats(manifest: Manifest, after: Callable[[str, Any], bool] | None) -> Callable[[str, Any], bool]:
     """`after`; and E680 as soon as the family is known, where it does not go with a format that is asked for."""
 
+    from editc import emitting
+
     def look(name: str, value: Any) -> bool:
         if name == "locate" and (wrong := emitting.refused(manifest, value.family.name)):
             raise EditcError(*wrong)
@@ -191,6 +196,7 @@ def _noting(seen: list[str], after: Callable[[str, Any], bool] | None) -> Callab
 
 
 def _written(built: Built, out: Path) -> Built:
+    from editc import emitting, session
     from editc.formats.files import guarded
 
     manifest = built.verified.solution.problem.plan.manifest
@@ -216,7 +222,7 @@ def _written(built: Built, out: Path) -> Built:
 
 
 def _report(built: Built, out: Path) -> None:
-    from editc import report
+    from editc import emitting, report
     from editc.formats.files import replace_file
 
     found = (*built.failures, *built.warnings)
@@ -237,8 +243,11 @@ def export(
 ) -> Export:
     """Write a delta in another program's spelling, and let that program read it. `dtype` (fp32, fp16, bf16) is that of
     the factors in the file. Raises EditcError (E130, E675 to E681)."""
+    from editc.formats import export as exporter
+    from editc.formats.exporting import DTYPES, Job
+
     opened = None if model is None else open_model(model)
-    return export_(Job(read_delta(path), opened, out, DTYPES[dtype], allow_finetune), name, tried)
+    return exporter.export(Job(read_delta(path), opened, out, DTYPES[dtype], allow_finetune), name, tried)
 
 
 def plan_apply(deltas: Sequence[Path], model: str, allow_finetune: bool = False) -> applying.ApplyPlan:
@@ -252,10 +261,14 @@ def apply(
     out: Path | None = None,
     in_place: bool = False,
     allow_finetune: bool = False,
+    link: bool = False,
 ) -> tuple[applying.ApplyPlan, applying.Applied]:
-    """Write the edited model to `out`, or over itself with an undo journal. Nothing is ever half-written."""
+    """Write the edited model to `out`, or over itself with an undo journal. Nothing is ever half-written.
+
+    `link`: large files of the copy that do not change are hard links to the model's.
+    """
     plan = plan_apply(deltas, model, allow_finetune)
-    return plan, applying.apply(plan, out, in_place)
+    return plan, applying.apply(plan, out, in_place, link)
 
 
 def revert(model: str) -> applying.Reverted:
@@ -273,31 +286,90 @@ class Again:
     """A delta measured anew. `tier` is how the model matched; `already`: the edit is in it, bit for bit as recorded.
 
     `verified` is None then, for the base that the claims compare with is not there. `failures`: bounds that are broken
-    and, where the weights are the delta's own base, claims that do not come out as recorded.
+    and, where the weights are the delta's own base, claims that do not come out as recorded. Of a linked delta each of
+    the `parts` is measured, and `verified` is None too.
     """
 
     delta: Delta
     tier: str
     verified: Verified | None
     failures: tuple[Diagnostic, ...]
+    parts: tuple[linking.Part, ...] = ()
 
 
 def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progress | None = None) -> Again:
     """Derive the delta's own problem on `model` again and measure every claim with the delta's factors."""
+    from editc import session
+    from editc.formats.diff import refuse_to_verify
+    from editc.formats.link_parts import is_linked
     from editc.passes.derive import Derive
     from editc.passes.verify import Verify, failures
     from editc.recheck import disagreements, recorded_manifest, recorded_plan, recorded_solution
 
     delta, opened = read_delta(path), open_model(model)
     plan = applying.plan_apply([delta], opened, allow_finetune)
+    if plan.status != "already":
+        refuse_to_verify(delta)
     if plan.status == "already":
         return Again(delta, "already", None, ())
+    if is_linked(delta):
+        return _verified_parts(delta, path, opened, plan.tier, progress)
     manifest = recorded_manifest(delta, path)
     ctx = session.build_context(manifest, opened, progress)
     problem = Derive(session.corpus_of(opened))(recorded_plan(delta, manifest, model), ctx)
     verified = Verify()(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()
     return Again(delta, plan.tier, verified, (*failures(verified), *differing))
+
+
+def _verified_parts(delta: Delta, path: Path, model: Model, tier: str, progress: Progress | None) -> Again:
+    from editc import linking
+    from editc.formats.link_parts import parts
+    from editc.passes.verify import failures
+    from editc.recheck import disagreements
+
+    labels = {part.delta_id: f"{path} part {number}" for number, part in enumerate(parts(delta))}
+    measured = linking.measure(delta, labels, model, progress)
+    found: list[Diagnostic] = []
+    for part in measured:
+        if part.verified is not None:
+            found += failures(part.verified)
+            found += disagreements(part.delta, part.verified) if tier == "exact" else ()
+    return Again(delta, tier, None, tuple(found), measured)
+
+
+def link(
+    deltas: Sequence[Path],
+    out: Path,
+    model: str | None = None,
+    composed: bool = False,
+    progress: Progress | None = None,
+) -> linking.Linked:
+    """Several deltas for one base as one delta in `out`, with a lock file beside it; nothing is written where a bound
+    of one of them no longer holds.
+
+    `model`, the base, is needed where they edit the same tensors; with it everything that they claim is measured again.
+    `composed`: each is applied to what those before it left, in the order given; otherwise they are added.
+    """
+    from editc import linking
+
+    return linking.link_files(deltas, out, model, composed, tool(), progress)
+
+
+def diff(
+    base: str,
+    edited: str,
+    out: Path,
+    form: str = "auto",
+    mend: str = "ulp",
+    tolerance: float | None = None,
+    progress: Progress | None = None,
+) -> Difference:
+    """A delta from two checkpoints, written to `out`: what was changed, its rank and form. Raises EditcError."""
+    from editc.formats.diff import difference
+
+    found = difference(open_model(base), open_model(edited), tool(), form, mend, tolerance, progress)
+    return replace(found, delta=write_delta(found.delta, out))
 
 
 def inspect(place: str) -> Mapping[str, Any]:
@@ -317,57 +389,6 @@ def doctor(path: Path, model: str | None = None, loaders: Sequence[str] = ()) ->
 
 def explain(name: str) -> str:
     """Long form help for a diagnostic's code, a method, a family or a format. Raises EditcError (E130) for others."""
-    from editc import codes, registry
+    from editc.explain import explain
 
-    if codes.lookup(name) is not None:
-        return codes.explain(name)
-    for kind in ("method", "family", "format"):
-        if name.lower() in registry.names(kind):
-            return _described(kind, name.lower())
-    known = [name for kind in ("method", "family", "format") for name in registry.names(kind)] + [*codes.catalogue()]
-    near = registry.nearest(name, tuple(known))
-    help_ = f"did you mean `{near}`?" if near else "name a code (E501), a method (uce), a family (sd1), a format (diff)"
-    raise fail("E130", f"there is nothing named `{name}` to explain", help=help_)
-
-
-def _format_lines(name: str) -> Iterator[str]:
-    """What a format is, in the words of its own module, and which families it is for."""
-    from importlib import import_module
-    from inspect import cleandoc
-
-    from editc import registry
-
-    form = registry.resolve("format", name)
-    suited = [family for family in registry.names("family") if not form.suits(family)]
-    doc = import_module(registry.TABLES["format"][name].partition(":")[0]).__doc__ or ""
-    yield from (f"format {name}: {form.says}", "", cleandoc(doc), "")
-    yield f"under `emit`: {form.output}"
-    yield f"for the families {', '.join(suited)}" if suited else "for language models"
-
-
-def _described(kind: Any, name: str) -> str:
-    from inspect import cleandoc
-
-    from editc import registry
-
-    thing = registry.resolve(kind, name)
-    if kind == "method":
-        given = {o.name: "by the key rule" if o.default is None else o.default for o in registry.options(name)}
-        options = [f"  {option} = {default}" for option, default in given.items()]
-        doc = cleandoc(thing.__doc__ or "")
-        return "\n".join([f"method {name}", "", doc, "", "options and defaults:", *options, ""])
-    if kind == "format":
-        return "\n".join([*_format_lines(name), ""])
-    return "\n".join([*_family_lines(thing), "contexts:", *(f"  {context}" for context in thing.contexts), ""])
-
-
-def _family_lines(family: Family) -> Iterator[str]:
-    """What a family is: sites, what each role's layers see, what leaks, what is not exact."""
-    yield from (f"family {family.name}: {family.title}", "", f"component: {family.component}", "sites:")
-    for role, pattern in family.patterns.items():
-        chosen = "" if role in family.edited else "  (only with `sites: {roles: [...]}`: unedited, it is a leak)"
-        yield f"  {role}: {pattern}{chosen}"
-        yield f"     sees {family.groups[family.group_of(role)].sees}"
-    yield from (f"  {role}: not editable, {reason}" for role, reason in family.refused.items())
-    yield from (f"note: {note}" for note in family.notes)
-    yield from (f"neutral concept: {family.neutral!r}", f"default method: {family.default_method}")
+    return explain(name)

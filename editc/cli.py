@@ -90,6 +90,7 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
 @click.option("--to", "model", required=True, metavar="MODEL", help="Folder, .safetensors file, hub id or editc:demo.")
 @click.option("--out", type=PATH, help="Write the edited model here.")
 @click.option("--in-place", is_flag=True, help="Edit the model itself, with an undo journal beside it.")
+@click.option("--link", is_flag=True, help="With --out: hard links for large files that do not change.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @finetune
 @as_json
@@ -98,6 +99,7 @@ def apply(
     model: str,
     out: Path | None,
     in_place: bool,
+    link: bool,
     dry_run: bool,
     allow_finetune: bool,
     json_: bool,
@@ -109,7 +111,8 @@ def apply(
         return terminal.answer(show.planned(api.plan_apply(delta, model, allow_finetune)), (), json_)
     if in_place == (out is not None):
         raise click.UsageError("say where the result goes: either --out PATH or --in-place")
-    return terminal.answer(show.applied(*api.apply(delta, model, out, in_place, allow_finetune)), (), json_)
+    done = api.apply(delta, model, out, in_place, allow_finetune, link)
+    return terminal.answer(show.applied(*done), (), json_)
 
 
 @cli.command()
@@ -169,6 +172,36 @@ def export(
 
     made = api.export(delta, name, out, model, dtype, allow_finetune, not no_test)
     return terminal.answer(show.exported(made), made.failures, json_)
+
+
+@cli.command()
+@click.argument("delta", nargs=-1, required=True, type=PATH)
+@click.option("-o", "--out", required=True, type=PATH, help="Write the linked delta here, and a lock file beside it.")
+@click.option("--model", metavar="MODEL", help="The base of the deltas: needed where they edit the same tensors.")
+@click.option("--compose", is_flag=True, help="Apply each to what those before it left, in the order given.")
+@as_json
+def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, json_: bool) -> int:
+    """Several deltas for one base into one; what they do to each other is measured."""
+    from editc import api, show_link
+
+    found = api.link(delta, out, model, compose, terminal.progress)
+    return terminal.answer(show_link.linked(found), found.failures, json_)
+
+
+@cli.command()
+@click.argument("base")
+@click.argument("edited")
+@click.option("-o", "--out", required=True, type=PATH, metavar="DELTA", help="Write the delta here.")
+@click.option("--form", default="auto", help="shared, low-rank, dense or xor instead of the smallest that fits.")
+@click.option("--mend", default="ulp", help="exact: bit for bit; ulp: each weight within one; none: factors only.")
+@click.option("--tolerance", type=float, help="Roundings that the factors may leave to be mended [default: 4, or 64].")
+@as_json
+def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: float | None, json_: bool) -> int:
+    """A delta from two checkpoints: finds what changed, and its rank and form."""
+    from editc import api, show
+
+    found = api.diff(base, edited, out, form, mend, tolerance, terminal.progress)
+    return terminal.answer(show.differed(found, out), (), json_)
 
 
 @cli.command()

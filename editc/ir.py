@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.family import Family
+from editc.findings import Claim, Report
 from editc.numerics.chain import Shelf
 from editc.numerics.squares import half_gram, mirrored
 from editc.numerics.trust import Ball
-from editc.request import Manifest, Request, Span
+from editc.request import Manifest, Request
 
 Array: TypeAlias = NDArray[np.float64]
-Form: TypeAlias = Literal["shared", "low-rank", "dense"]
+Form: TypeAlias = Literal["shared", "low-rank", "dense", "xor"]
 
 
 @dataclass(frozen=True, order=True)
@@ -217,6 +218,21 @@ class Edit:
     right: tuple[Array, ...]
     stats: Stats
 
+    def at(self, index: int) -> tuple[Edit, int]:
+        """The edit of this group's site `index`, and the site's index in it."""
+        return self, index
+
+
+@dataclass(frozen=True)
+class Gathered(Edit):
+    """A group whose sites belong to several edits, as in a linked delta: of each site, the edit and its index there."""
+
+    places: tuple[tuple[Edit, int], ...]
+
+    def at(self, index: int) -> tuple[Edit, int]:
+        """See `Edit.at`."""
+        return self.places[index]
+
 
 @dataclass(frozen=True)
 class Round:
@@ -264,87 +280,6 @@ class Solution:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """One measurement, the bound that it answers (None: reported only), and the manifest line of that bound."""
-
-    name: str
-    value: float
-    bound: float | None = None
-    subject: str = ""
-    span: Span | None = None
-    unit: str = ""
-
-    @property
-    def holds(self) -> bool:
-        """True when there is no bound or the value is finite and at most the bound."""
-        return self.bound is None or bool(np.isfinite(self.value) and self.value <= self.bound)
-
-
-@dataclass(frozen=True)
-class Attack:
-    """Rows (d, m) to put in place of the `rows` (m,) of `prompt`: what brings its concept back the furthest."""
-
-    prompt: str
-    rows: tuple[int, ...]
-    points: Array = field(compare=False, repr=False)
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """How far any rows whatever can bring one concept back in the edited projections: 1 entirely, 0 no nearer than
-    its target is. Every figure is that of the worst sentence, but `median`; definitions in docs/certificate.md.
-
-    `recoverable`, exact, at `sentence`; `own`, the sentence's own rows; `derived`, RECE's embedding moved into the set
-    that rows can lie in; `derived_free`, RECE's as published, of which the share `derived_inside` lies in that set.
-    `proven`: that set follows from the encoder's architecture; `exact`: it is the set itself and not one around it.
-    `gap`: the most by which rounding may be wrong; `residual`: of the optimality conditions, relative.
-    """
-
-    concept: str
-    recoverable: float
-    sentence: str
-    median: float
-    own: float
-    derived: float
-    derived_free: float
-    derived_inside: float
-    proven: bool
-    exact: bool
-    gap: float
-    residual: float
-    attacks: tuple[Attack, ...] = field(default=(), compare=False, repr=False)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One prompt painted before and after: uint8 (h, w, 3) each, and what the detector said of them.
-
-    `attack`: `after` is painted from the certificate's attack on that prompt and not from the prompt itself.
-    """
-
-    concept: str
-    prompt: str
-    seed: int
-    erased: bool
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
-    shown_before: bool
-    shown_after: bool
-    attack: bool = False
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything measured: the claims, each site's drift, the pictures where they were asked for, and for each erased
-    concept the certificate against every prompt."""
-
-    claims: tuple[Claim, ...]
-    sites: tuple[Mapping[str, Any], ...] = ()
-    pictures: tuple[Picture, ...] = ()
-    certificates: tuple[Certificate, ...] = ()
-
-
-@dataclass(frozen=True)
 class Verified:
     """A solution with its report."""
 
@@ -365,12 +300,17 @@ class SiteRecord:
 
 @dataclass(frozen=True)
 class Factors:
-    """An edit as stored, float32: the same shapes as `Edit`; `sites` are indices into the delta's site records."""
+    """An edit as stored, float32: the same shapes as `Edit`; `sites` are indices into the delta's site records.
+
+    `bits` is empty or has one change a site (`numerics.planes`), made to the rounded result where the base is the
+    site's own, bit for bit; one of no bytes is no change. The form `xor` has bits only.
+    """
 
     form: Form
     sites: tuple[int, ...]
     left: tuple[NDArray[np.float32], ...]
     right: tuple[NDArray[np.float32], ...]
+    bits: tuple[NDArray[np.uint8], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -392,29 +332,3 @@ class Delta:
     version: int = 1
     delta_id: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Memory:
-    """One matrix W (d_out, d_in) of a language model as a linear memory, and the changes that it is to hold.
-
-    `keys` (d_in, m): what it reads at each edit's subject, the mean over contexts; `bare` (d_in, m): in the prompt as
-    it stands. `residuals` (d_out, m): what is to be added to its output there. `moment` (d_in, d_in): E[k k^T] of
-    ordinary text, not centred; `earlier` (d_in, p): keys of edits that are to stay as they are.
-    """
-
-    keys: Array
-    bare: Array
-    residuals: Array
-    moment: Array
-    earlier: Array
-
-
-@dataclass(frozen=True)
-class Writer:
-    """One matrix W (d_out, d_in) that writes to the residual stream, and the stream where it writes: at prompts that
-    carry a concept, `present` (n, d_out), and at prompts that do not, `absent` (n', d_out)."""
-
-    weight: Array
-    present: Array
-    absent: Array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.ir import Array, Delta, Edit, Factors, Plan, Problem, Solution, Stats, Verified
+from editc.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
 from editc.manifests.decode import decode
 from editc.passes import moderate
 from editc.request import Manifest, Source
@@ -41,20 +41,40 @@ def recorded_plan(delta: Delta, manifest: Manifest, model: str) -> Plan:
 
 def recorded_solution(delta: Delta, problem: Problem) -> Solution:
     """The delta's factors as the solution of `problem`; what the solve said of itself is taken from its claims."""
-    said = {claim["name"]: float(claim["value"]) for claim in delta.claims}
+    edits = {group: _edit(part, _stats(delta, _rank(delta, part))) for group, part in delta.factors.items()}
+    return _solution(delta, problem, edits)
+
+
+def gathered_solution(part: Delta, linked: Delta, problem: Problem) -> Solution:
+    """What `linked` does to the sites of one of its parts, as a solution of the part's own `problem`.
+
+    The rank and what the solve said of itself are the part's: they are facts of its own edit.
+    """
+    stats = _stats(part, next((int(claim["value"]) for claim in part.claims if claim["name"] == "rank"), 0))
+    places = {}
+    for factors in linked.factors.values():
+        edit = _edit(factors, stats)
+        for k, index in enumerate(factors.sites):
+            site = linked.sites[index].site
+            places[site.component, site.name] = edit, k
     edits = {}
-    for group, part in delta.factors.items():
-        left, right = _unpadded(part)
-        rank = max((len(one) for one in right), default=int(said.get("rank", 0.0)))
-        condition, residual = said.get("condition", float("nan")), said.get("solve_residual", float("nan"))
-        stats = Stats(condition, residual, rank, said.get("discarded", 0.0))
-        edits[group] = Edit(part.form, left, right, stats)
+    for group in problem.systems:
+        sites = [site for site in problem.plan.sites if site.group == group]
+        edits[group] = Gathered("dense", (), (), stats, tuple(places[site.component, site.name] for site in sites))
+    return _solution(part, problem, edits)
+
+
+def _solution(delta: Delta, problem: Problem, edits: Mapping[str, Edit]) -> Solution:
     found = tuple(
         moderate.from_json(index, edit["shares"]) for index, edit in enumerate(delta.edits) if "shares" in edit
     )
     problem = replace(problem, systems=moderate.at(problem.systems, {one.index: one.pulls for one in found}))
     methods = tuple({"method": edit["method"], "options": edit["options"]} for edit in delta.edits)
     return Solution(problem, edits, methods, tuple(float(edit["strength"]) for edit in delta.edits), found)
+
+
+def _edit(part: Factors, stats: Stats) -> Edit:
+    return Edit(part.form, *_unpadded(part), stats)
 
 
 def _unpadded(part: Factors) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -67,6 +87,23 @@ def _unpadded(part: Factors) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     return lefts, tuple(other[mask] for other, mask in zip(right, used, strict=True))
 
 
+def _rank(delta: Delta, part: Factors) -> int:
+    """The largest rank of a pair; of a dense edit, which has none, the one that was claimed."""
+    claimed = next((int(claim["value"]) for claim in delta.claims if claim["name"] == "rank"), 0)
+    return max((len(right) for right in _unpadded(part)[1]), default=claimed)
+
+
+def _stats(delta: Delta, rank: int) -> Stats:
+    said = {claim["name"]: float(claim["value"]) for claim in delta.claims}
+    condition, residual = said.get("condition", float("nan")), said.get("solve_residual", float("nan"))
+    return Stats(condition, residual, rank, said.get("discarded", 0.0))
+
+
+def by_pictures(name: str) -> bool:
+    """True for a claim that a detector counts on pictures."""
+    return name in SHARES or name.startswith(("toward", "kept"))
+
+
 def disagreements(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
     """E507 for every claim of numbers that does not come out as the delta records it."""
     measured = {(claim.name, claim.subject): claim.value for claim in verified.report.claims}
@@ -76,7 +113,7 @@ def disagreements(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
 def _differing(delta: Delta, measured: dict[tuple[str, str], float]) -> Iterator[Diagnostic]:
     for claim in delta.claims:
         name, subject = claim["name"], claim.get("subject", "")
-        if name in SHARES or name.startswith(("toward", "kept")):
+        if by_pictures(name):
             continue
         value = measured.get((name, subject))
         if value is None or abs(value - claim["value"]) > TOLERANCE * max(1.0, abs(claim["value"])):

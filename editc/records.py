@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from editc.ir import Array, Factors, Site, SiteRecord
-from editc.numerics import dtypes
-from editc.numerics.arithmetic import patched
+from editc.numerics import dtypes, planes
+from editc.numerics.arithmetic import Real, patched
+from editc.numerics.rounded import edited_rows
 
-Narrow: TypeAlias = NDArray[np.float32]
-PART = 1 << 20
-"""Elements of a tensor that are edited at a time: what is in memory besides a tensor's bytes is some 50 MB."""
 RECORDED = ("F32", "F16", "BF16")
 """The dtypes in which models are published. A site stored as F64 is recorded in F64 too."""
+_ELEMENTS = 1 << 20
+"""Of a transposed tensor, how many elements are turned round at a time."""
 
 
 def stored_shape(site: Site) -> tuple[int, int]:
@@ -26,21 +23,22 @@ def stored_shape(site: Site) -> tuple[int, int]:
 
 
 def matrix_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A convolution's (d_out, channels, h, w) as the matrix (d_out, channels h w) that it is; others as they are."""
-    return (shape[0], prod(shape[1:])) if len(shape) == 4 else shape
+    """Any tensor as a matrix: a convolution's (d_out, channels, h, w) as (d_out, channels h w), a bias as a column."""
+    return (shape[0], prod(shape[1:])) if shape else (1, 1)
 
 
 def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteRecord:
     """The record of site `factors.sites[k]`, whose base tensor is `stored`, as the file holds it, in float64.
 
     For each dtype the base is cast to it once, and the result is what apply computes from the cast weights. A dtype
-    in which the base or the result is not finite is left out.
+    in which the base or the result is not finite is left out; `xor` has the site's own dtype only.
     """
     shape = stored_shape(site)
     hashes: dict[str, tuple[str, str, str]] = {}
-    for dtype in (*RECORDED, *(["F64"] if site.dtype == "F64" else [])):
+    other = () if factors.form == "xor" else RECORDED
+    for dtype in dict.fromkeys((*other, site.dtype)):
         base = dtypes.encode(stored, dtype)
-        result = edited(base, dtype, site, factors, k)
+        result = edited(base, dtype, site, factors, k, exact=dtype == site.dtype)
         if dtypes.is_finite(base, dtype) and dtypes.is_finite(result, dtype):
             flipped = dtypes.transposed(base, dtype, shape)
             hashes[dtype] = (dtypes.sha256(base), dtypes.sha256(flipped), dtypes.sha256(result))
@@ -48,36 +46,59 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
     return SiteRecord(site, base_of, flipped_of, result_of)
 
 
-def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int) -> bytes:
-    """The edited tensor's bytes from its stored bytes: float64 arithmetic, one rounding to the same dtype."""
+def bits_record(site: Site, base: bytes, result: bytes) -> SiteRecord:
+    """The record of a site of the form `xor`, from its stored bytes before and after: its own dtype and no other."""
+    flipped = dtypes.transposed(base, site.dtype, stored_shape(site))
+    base_of, flipped_of, result_of = ({site.dtype: dtypes.sha256(raw)} for raw in (base, flipped, result))
+    return SiteRecord(site, base_of, flipped_of, result_of)
+
+
+def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int = 0, exact: bool = True) -> bytes:
+    """The edited tensor's bytes from its stored bytes: float64 arithmetic, one rounding to the same dtype.
+
+    `raw` may be some whole rows of a tensor that is not transposed and has no `bits`, `first` being the number of the
+    first of them. `exact`: these are the very bytes that the delta was made for, so that its `bits`, where it has them,
+    hold too. ValueError where they are damaged.
+    """
+    if factors.form != "xor":
+        raw = _added(raw, dtype, site, factors, k, first)
+    change = factors.bits[k] if exact and factors.bits else None
+    return raw if change is None or not len(change) else planes.unpacked(raw, change, dtypes.BITS[dtype] // 8)
+
+
+def _added(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int) -> bytes:
+    left, right = _factors(factors, k)
+    width = site.shape[1]
     if site.transposed:
-        stored = dtypes.decode(raw, dtype, stored_shape(site))
-        return dtypes.encode(patched_as_stored(stored, True, factors, k), dtype)
-    return b"".join(_edited_rows(raw, dtype, site, factors, k))
+        return _edited_columns(raw, dtype, site, (factors.form, left, right))
+    if factors.form != "shared":
+        left = left[first : first + len(raw) * 8 // (dtypes.BITS[dtype] * width)]
+    return edited_rows(raw, dtype, width, factors.form, left, right)
 
 
-def _edited_rows(raw: bytes, dtype: str, site: Site, factors: Factors, k: int) -> Iterator[bytes]:
-    """The edited rows, some at a time: how they are cut makes no difference to a bit of them (numerics.arithmetic)."""
-    rows, width = site.shape
-    left, right = _pair(factors, k)
-    step, size = max(1, PART // max(1, width)), len(raw) // max(1, rows)
-    for start in range(0, rows, step):
-        end = min(rows, start + step)
-        W = dtypes.decode(raw[start * size : end * size], dtype, (end - start, width))
-        mine = left if factors.form == "shared" else left[start:end]
-        yield dtypes.encode(patched(W, factors.form, mine, right), dtype)
+def _edited_columns(raw: bytes, dtype: str, site: Site, edit: tuple[str, Real, Real | None]) -> bytes:
+    """A transposed tensor, some of its columns at a time: each is a row of the weight."""
+    form, left, right = edit
+    stored = np.frombuffer(raw, f"<u{dtypes.BITS[dtype] // 8}").reshape(stored_shape(site))
+    out = np.empty_like(stored)
+    step = max(1, _ELEMENTS // site.shape[1])
+    for start in range(0, site.shape[0], step):
+        part = slice(start, start + step)
+        rows = np.ascontiguousarray(stored[:, part].T)
+        new = edited_rows(rows.tobytes(), dtype, site.shape[1], form, left if form == "shared" else left[part], right)
+        out[:, part] = np.frombuffer(new, stored.dtype).reshape(rows.shape).T
+    return out.tobytes()
+
+
+def _factors(factors: Factors, k: int) -> tuple[Real, Real | None]:
+    left = factors.left[0 if factors.form == "shared" else k]
+    return left, factors.right[k if len(factors.right) > 1 else 0] if factors.right else None
 
 
 def patched_site(W: Array, factors: Factors, k: int) -> Array:
     """The edited weight of site `factors.sites[k]`, (d_out, d_in), in float64."""
-    left, right = _pair(factors, k)
+    left, right = _factors(factors, k)
     return patched(W, factors.form, left, right)
-
-
-def _pair(factors: Factors, k: int) -> tuple[Narrow, Narrow | None]:
-    """The two factors of one site; no right of a dense edit."""
-    right = factors.right[k if len(factors.right) > 1 else 0] if factors.right else None
-    return factors.left[0 if factors.form == "shared" else k], right
 
 
 def patched_as_stored(stored: Array, transposed: bool, factors: Factors, k: int) -> Array:

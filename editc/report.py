@@ -13,7 +13,8 @@ import numpy as np
 
 from editc import diagnostics as diagnosed
 from editc.diagnostics import Diagnostic
-from editc.ir import Certificate, Claim, Delta, Edit, Picture, Ranking, Solution, Verified
+from editc.findings import Certificate, Claim, Picture
+from editc.ir import Delta, Edit, Ranking, Solution, Verified
 from editc.passes import moderate
 from editc.request import Manifest, Request
 

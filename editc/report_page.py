@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from editc.ir import Picture
+from editc.findings import Picture
 from editc.report_plots import Plot, data_uri, plot
 from editc.report_words import TITLES, figure, percent
 

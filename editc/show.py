@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from editc.api import Again, Built, Checked
+    from editc.findings import Claim
     from editc.formats.apply import Applied, ApplyPlan, Reverted
+    from editc.formats.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
     from editc.formats.status import Status
-    from editc.ir import Claim
     from editc.proposal import Proposal
 
 FLOAT32 = 1e-6
@@ -47,7 +50,7 @@ def built(made: Built | None) -> Shown:
     if made is None:
         return Shown("")
     claims = made.verified.report.claims
-    lines = [*_claim_lines(claims), ""]
+    lines = [*claim_lines(claims), ""]
     lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.files]
     if made.delta is None:
         lines.append("no delta was written: a constraint is not met")
@@ -55,7 +58,7 @@ def built(made: Built | None) -> Shown:
     data = {
         "delta": str(made.files[0]) if made.delta else None,
         "delta_id": made.delta.delta_id if made.delta else None,
-        "claims": [_claim(claim) for claim in claims],
+        "claims": [claim_record(claim) for claim in claims],
         "files": [str(path) for path in made.files],
         "exports": [_export(one) for one in made.exports],
     }
@@ -100,13 +103,17 @@ def suggested(found: Proposal) -> Shown:
 def verified(again: Again) -> Shown:
     """Every claim measured again."""
     head = f"delta {again.delta.delta_id[:12]}: model matches as {again.tier}"
+    if again.parts:
+        from editc.show_link import parts_verified
+
+        return parts_verified(again, head)
     if again.verified is None:
         return Shown(f"{head}: the edit is in it, every tensor bit for bit as recorded", {"tier": "already"}, "already")
     claims = again.verified.report.claims
     verdict = "" if again.failures else "\nall claims hold"
     return Shown(
-        "\n".join([head, *_claim_lines(claims)]) + verdict,
-        {"tier": again.tier, "claims": [_claim(claim) for claim in claims]},
+        "\n".join([head, *claim_lines(claims)]) + verdict,
+        {"tier": again.tier, "claims": [claim_record(claim) for claim in claims]},
     )
 
 
@@ -129,7 +136,10 @@ def applied(plan: ApplyPlan, done: Applied) -> Shown:
     if done.status == "already":
         return Shown(f"{done.path}: already applied, nothing written", describe_applied(plan, done), "already")
     text = f"{done.path}: edited {len(done.results)} tensors ({plan.tier}), {done.bytes_written:,} bytes"
-    return Shown("\n".join([text, *(f"note: {note}" for note in plan.notes)]), describe_applied(plan, done))
+    notes = list(plan.notes)
+    if done.linked:
+        notes.append(f"{len(done.linked)} files are hard links to the model's own: what writes to one changes both")
+    return Shown("\n".join([text, *(f"note: {note}" for note in notes)]), describe_applied(plan, done))
 
 
 def reverted(done: Reverted) -> Shown:
@@ -152,6 +162,23 @@ def status(found: Status) -> Shown:
     if found.interrupted:
         lines.append("  an apply was interrupted: run it again, or `editc revert`")
     return Shown("\n".join(lines), describe_status(found))
+
+
+def differed(found: Difference, out: Path) -> Shown:
+    """What two checkpoints differ in, and the delta that says it."""
+    size, changed = out.stat().st_size, len(found.rows)
+    lines = [f"{changed} of {changed + found.equal} tensors differ; wrote {out} ({size:,} bytes for {found.raw:,})"]
+    for edit in found.delta.edits:
+        rows = [row for row in found.rows if row.group == edit["group"]]
+        entries, differ = sum(row.entries for row in rows), sum(row.differ for row in rows)
+        rank = f", rank {edit['rank']}" if edit["rank"] else ""
+        exact = "bit for bit" if not differ else f"{differ:,} of {entries:,} weights differ"
+        worst = f", the worst by {max(row.ulps for row in rows):.3g} ulp" if differ else ""
+        lines.append(f"  {edit['group']}: {len(rows)} tensors, {edit['form']}{rank}; {exact}{worst}")
+    lines += [f"note: component {name} holds pickles only and was not compared" for name in found.unread]
+    data = {"delta": str(out), "delta_id": found.delta.delta_id, "bytes": size, "equal": found.equal}
+    data |= {"edits": [dict(edit) for edit in found.delta.edits], "tensors": [asdict(row) for row in found.rows]}
+    return Shown("\n".join(lines), data | {"unread": list(found.unread)})
 
 
 def inspected(data: Mapping[str, Any]) -> Shown:
@@ -190,7 +217,8 @@ def dumper(names: Sequence[str]) -> Callable[[str, Any], bool] | None:
     return after
 
 
-def _claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
+def claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
+    """One line a claim: name, value, bound and whether it is met, what it is of."""
     width = max((len(claim.name) for claim in claims), default=0)
     for claim in claims:
         bound = "" if claim.bound is None else f"  at most {claim.bound:g}  {'met' if claim.holds else 'NOT MET'}"
@@ -198,7 +226,8 @@ def _claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
         yield f"  {claim.name:<{width}}  {claim.value:>10.4g}{bound}{subject}"
 
 
-def _claim(claim: Claim) -> Mapping[str, Any]:
+def claim_record(claim: Claim) -> Mapping[str, Any]:
+    """A claim as JSON values."""
     every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
     return {name: value for name, value in every.items() if value not in (None, "")} | {"holds": claim.holds}
 

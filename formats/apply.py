@@ -1,4 +1,4 @@
-"""Applying deltas to weight files, one tensor in memory at a time, and undoing it.
+"""Applying deltas to weight files, some rows in memory at a time, and undoing it.
 
 Only the byte ranges of edited tensors differ from the base: headers and index files stay as they are. Nothing is ever
 half-written: a copy appears under its name when it is complete; in place, the old bytes are on the disk first.
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from editc.diagnostics import EditcError, fail
-from editc.formats import files, journal, outputs
-from editc.formats.checkpoint import Model, read_range
+from editc.formats import copies, files, journal, outputs
+from editc.formats.checkpoint import Model
 from editc.formats.journal_record import Entry, Range
 from editc.formats.plan import ApplyPlan, Target, plan_apply
-from editc.numerics import dtypes
-from editc.records import edited
+from editc.formats.ranges import digest
+from editc.formats.rewrite import Held, rewrite
 
 __all__ = ["Applied", "ApplyPlan", "Reverted", "Target", "apply", "plan_apply", "revert"]
 
@@ -27,13 +27,15 @@ __all__ = ["Applied", "ApplyPlan", "Reverted", "Target", "apply", "plan_apply", 
 class Applied:
     """What an apply did: `already` when there was nothing to do, and then nothing was written, not even `out`.
 
-    `results` maps (component, tensor) to the sha256 of what was written.
+    `results` maps (component, tensor) to the sha256 of what was written; `linked` are the files inside
+    `path` that are the model's own under a second name.
     """
 
     status: Literal["done", "already"]
     path: Path
     results: Mapping[tuple[str, str], str]
     bytes_written: int
+    linked: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,21 @@ class Reverted:
     tensors: int
 
 
-def apply(plan: ApplyPlan, out: Path | None = None, in_place: bool = False) -> Applied:
+def apply(plan: ApplyPlan, out: Path | None = None, in_place: bool = False, link: bool = False) -> Applied:
     """Writes the edited model to `out` (a folder for a folder, a file for a file) or over itself.
 
+    `link`: large files of the copy that the edit leaves as they are become hard links instead of copies.
     Raises E626 (a result is not finite), E627 (not the recorded result), E628 (the model changed since the plan),
-    E629 (neither or both destinations), E630 to E633, E635, E637. After an error the model is as it was.
+    E629 (neither or both destinations, links without a copy), E630 to E633, E635, E637, E638 (no links there). After an
+    error the model is as it was.
     """
     if in_place == (out is not None):
         raise fail("E629", "say where the result goes: either an output path or in place, and not both")
+    if in_place and link:
+        raise fail("E629", "links are for a copy; in place nothing is copied", help="leave out --link")
     if plan.status == "already" and not plan.interrupted:
         return Applied("already", plan.model.path, {}, 0)
-    return _apply_in_place(plan) if out is None else _apply_to(plan, out.absolute())
+    return _apply_in_place(plan) if out is None else _apply_to(plan, out.absolute(), link)
 
 
 def revert(model: Model) -> Reverted:
@@ -80,49 +86,40 @@ def revert(model: Model) -> Reverted:
         return Reverted(model.path, top.deltas, len(top.ranges))
 
 
-def result_bytes(target: Target, raw: bytes) -> bytes:
-    """The edited tensor from its base bytes, checked against the plan. Raises E626, E627, E628."""
-    name, dtype = target.record.site.name, target.tensor.dtype
-    if dtypes.sha256(raw) != target.base:
-        help_text = "something else writes to it; run the command again when that is done"
-        raise fail(
-            "E628", f"tensor '{name}' changed after it was checked", place=str(target.tensor.file), help=help_text
-        )
-    result = edited(raw, dtype, target.record.site, target.factors, target.k)
-    if not dtypes.is_finite(result, dtype):
-        message = f"the edited tensor '{name}' would hold values that {dtype} cannot, or the base holds NaN or infinity"
-        raise fail("E626", message, place=str(target.tensor.file), help="apply it to a copy in F32 or BF16")
-    if target.result and dtypes.sha256(result) != target.result:
-        message = f"the result for '{name}' is not the one that the delta records, though the base is"
-        raise fail("E627", message, help="do not use the result; this is a fault of editc or of this machine's memory")
-    return result
-
-
-def _apply_to(plan: ApplyPlan, out: Path) -> Applied:
+def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> Applied:
     outputs.check_free(plan, out)
     single = plan.model.kind == "file"
     copy = files.temporary_beside(out)
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
     with files.guarded(out), outputs.removed_on_failure(copy, state):
-        outputs.copy_model(plan.model.path, copy)
-        ranges = _write_copy(plan, copy, out.name if single else "")
+        with copies.copying(plan.model.path, copy, _holes(plan), link) as linked:
+            ranges = _write_copy(plan, copy, out.name if single else "")
         journal.record_copy(state, journal.history_of(plan.model), _summaries(plan), ranges)
         files.sync_folder(copy.parent if single else copy)
         files.rename(copy, out)
         if single:
             files.rename(state, outputs.state_of(out))
-    return Applied("done", out, _results(ranges), plan.bytes_to_write)
+    return Applied("done", out, _results(ranges), plan.bytes_to_write, tuple(path.relative_to(copy) for path in linked))
+
+
+def _holes(plan: ApplyPlan) -> Mapping[Path, Sequence[tuple[int, int]]]:
+    """What of each file need not be copied, for it is written anew: (offset, size)."""
+    found: dict[Path, list[tuple[int, int]]] = {}
+    for target in _pending(plan):
+        found.setdefault(target.tensor.file, []).append((target.tensor.offset, target.tensor.nbytes))
+    return found
 
 
 def _write_copy(plan: ApplyPlan, copy: Path, name: str) -> Sequence[Range]:
-    """Edits the copy, and returns what was written where; `name` is the file's own when the model is one file."""
-    ranges = []
-    for target in _pending(plan):
-        tensor = target.tensor
-        file = copy if name else copy / tensor.file.relative_to(plan.model.path)
-        result = result_bytes(target, read_range(file, tensor.offset, tensor.nbytes))
-        files.write_at(file, tensor.offset, result)
-        ranges.append(_range(target, dtypes.sha256(result), name or file.relative_to(copy).as_posix(), 0))
+    """Writes the edited tensors to their places, and returns what is where; `name` is the file's own when the model is
+    one file."""
+    ranges, pending = [], _pending(plan)
+    for piece in rewrite(pending):
+        target = pending[piece.index]
+        file = copy if name else copy / target.tensor.file.relative_to(plan.model.path)
+        files.write_at(file, target.tensor.offset + piece.start, piece.new)
+        if piece.result:
+            ranges.append(_range(target, piece.result, name or file.relative_to(copy).as_posix(), 0))
     _check_moved(plan, ranges)
     return ranges
 
@@ -135,14 +132,15 @@ def _apply_in_place(plan: ApplyPlan) -> Applied:
         _roll_back(history)
         if plan.status == "already":
             return Applied("already", plan.model.path, {}, 0)
+        held = Held(_pending(plan))
         try:
-            entry = journal.begin(history, _summaries(plan), _steps(plan, history))
+            entry = journal.begin(history, _summaries(plan), _steps(plan, history, held))
         except (OSError, EditcError):
             with suppress(OSError):
                 journal.sweep(history)
             raise
         try:
-            _write_ranges(plan, entry, history)
+            _write_ranges(plan, entry, history, held)
         except (OSError, EditcError):
             with suppress(OSError, EditcError):
                 _roll_back(history)
@@ -151,24 +149,28 @@ def _apply_in_place(plan: ApplyPlan) -> Applied:
     return Applied("done", plan.model.path, _results(entry.ranges), plan.bytes_to_write)
 
 
-def _steps(plan: ApplyPlan, history: journal.History) -> Iterator[tuple[Range, bytes]]:
-    """Each range with its present bytes. Every result is computed here once already, so that whatever can be wrong
-    with one is found before the first is written."""
+def _steps(plan: ApplyPlan, history: journal.History, held: Held) -> Iterator[bytes | Range]:
+    """The present bytes of each range, and then the range. Every result is computed and checked here, so that whatever
+    can be wrong with one is found before the first is written."""
     ranges: list[Range] = []
-    for target in _pending(plan):
-        tensor = target.tensor
-        raw = read_range(tensor.file, tensor.offset, tensor.nbytes)
-        name = tensor.file.relative_to(history.root).as_posix()
-        result = dtypes.sha256(result_bytes(target, raw))
-        ranges.append(_range(target, result, name, sum(part.nbytes for part in ranges)))
-        yield ranges[-1], raw
+    pending = _pending(plan)
+    for piece in rewrite(pending):
+        held.keep(piece)
+        yield piece.old
+        if piece.result:
+            target = pending[piece.index]
+            name = target.tensor.file.relative_to(history.root).as_posix()
+            ranges.append(_range(target, piece.result, name, sum(part.nbytes for part in ranges)))
+            yield ranges[-1]
     _check_moved(plan, ranges)
 
 
-def _write_ranges(plan: ApplyPlan, entry: Entry, history: journal.History) -> None:
-    for target, part in zip(_pending(plan), entry.ranges, strict=True):
-        raw = read_range(target.tensor.file, part.offset, part.nbytes)
-        files.write_at(history.root / part.file, part.offset, result_bytes(target, raw))
+def _write_ranges(plan: ApplyPlan, entry: Entry, history: journal.History, held: Held) -> None:
+    for piece in held.again(_pending(plan)):
+        part = entry.ranges[piece.index]
+        files.write_at(history.root / part.file, part.offset + piece.start, piece.new)
+    for file in entry.files:
+        files.sync_file(history.root / file)
 
 
 def _roll_back(history: journal.History) -> None:
@@ -213,7 +215,7 @@ def _check_moved(plan: ApplyPlan, ranges: Sequence[Range]) -> None:
 
 def _check_unchanged(entry: Entry, history: journal.History) -> None:
     for part in entry.ranges:
-        now = dtypes.sha256(read_range(history.root / part.file, part.offset, part.nbytes))
+        now = digest(history.root / part.file, part.offset, part.nbytes)
         if now not in (part.base, part.result):
             message = f"tensor '{part.name}' was changed after the edit; restoring it would lose that change"
             raise fail("E636", message, place=part.file, help="undo the later change first, or fetch the base again")

@@ -10,6 +10,7 @@ from typing import Literal
 from editc.diagnostics import EditcError, fail
 from editc.formats import folders, ldm_file, places
 from editc.formats.header import Header, read_header
+from editc.formats.ranges import read_range
 from editc.ir import Array
 from editc.numerics import dtypes
 
@@ -184,19 +185,6 @@ def _cut(whole: Checkpoint, piece: ldm_file.Piece) -> Tensor:
         raise fail("E660", message, place=str(tensor.file), help="fetch the file again")
     size = tensor.nbytes // piece.of
     return replace(tensor, offset=tensor.offset + piece.index * size, nbytes=size, shape=(rows, *tensor.shape[1:]))
-
-
-def read_range(file: Path, offset: int, size: int) -> bytes:
-    """Exactly `size` bytes at `offset`. Raises E610 and, when the file is shorter now, E612."""
-    try:
-        with file.open("rb") as stream:
-            stream.seek(offset)
-            raw = stream.read(size)
-    except OSError as error:
-        raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(file)) from error
-    if len(raw) != size:
-        raise fail("E612", f"the file ended {size - len(raw)} bytes early while it was read", place=str(file))
-    return raw
 
 
 def _metadata(headers: Mapping[Path, Header]) -> Mapping[str, str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Delta, Factors, Site, SiteRecord
-from editc.numerics.dtypes import EDITABLE
+from editc.numerics.dtypes import BITS, EDITABLE
+from editc.numerics.planes import plausible
 
 _FACTOR_COUNTS = {
     "shared": "one left and one right",
@@ -82,10 +84,24 @@ def _factor_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
         yield "its factors are not float32"
     elif not all(bool(np.isfinite(part).all()) for part in parts):
         yield "its factors are not finite"
+    yield from _bit_faults(factors, sites)
     if factors.form == "dense":
         yield from _dense_faults(factors, sites)
-    else:
+    elif factors.form != "xor":
         yield from _low_rank_faults(factors, sites)
+
+
+def _bit_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
+    only = factors.form == "xor"
+    if only and (parts := len(factors.left) + len(factors.right)):
+        yield f"an xor edit has no factors; it has {parts}"
+    if len(factors.bits) != len(sites) and (factors.bits or only):
+        yield f"it has {len(factors.bits)} changes of bits for {len(sites)} sites"
+        return
+    for site, change in zip(sites, factors.bits, strict=False):
+        none = change.dtype == np.uint8 and change.shape == (0,) and not only
+        if not none and not plausible(change, prod(site.shape) * BITS[site.dtype] // 8):
+            yield f"the bits of '{site.name}' are not those of a tensor of its size"
 
 
 def _dense_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from editc.diagnostics import EditcError, fail
-from editc.ir import Delta, Form, Site, SiteRecord
+from editc.ir import Delta, Factors, Form, Site, SiteRecord
 
 FORMAT = "editc-delta"
 VERSION = 1
@@ -19,7 +19,8 @@ _TEXTS = ("family", "encoder", "manifest", "manifest_digest", "tool", "delta_id"
 _KEYS = {"format", "version", "compatibility", "sites", "groups", "edits", "claims", "extra", *_TEXTS}
 _SITE = {"component": str, "name": str, "dtype": str, "role": str, "group": str, "transposed": bool, "shape": list}
 _HASHES = ("base", "base_transposed", "result")
-_FORMS: Mapping[str, Form] = {"shared": "shared", "low-rank": "low-rank", "dense": "dense"}
+_FORMS: Mapping[str, Form] = {"shared": "shared", "low-rank": "low-rank", "dense": "dense", "xor": "xor"}
+_COUNTS = {"form", "sites", "left", "right"}
 
 
 def dumps(value: Any) -> str:
@@ -54,11 +55,13 @@ def describe(delta: Delta, delta_id: str) -> dict[str, Any]:
         "claims": [dict(claim) for claim in delta.claims],
         "extra": dict(delta.extra),
         "sites": [_describe_site(record) for record in delta.sites],
-        "groups": {
-            name: {"form": f.form, "sites": list(f.sites), "left": len(f.left), "right": len(f.right)}
-            for name, f in delta.factors.items()
-        },
+        "groups": {name: _describe_group(factors) for name, factors in delta.factors.items()},
     }
+
+
+def _describe_group(f: Factors) -> dict[str, Any]:
+    bits = {"bits": len(f.bits)} if f.bits else {}
+    return {"form": f.form, "sites": list(f.sites), "left": len(f.left), "right": len(f.right), **bits}
 
 
 def _describe_site(record: SiteRecord) -> dict[str, Any]:
@@ -100,14 +103,14 @@ def check_types(value: Mapping[str, Any], place: str) -> None:
         raise wrong("a map of its description has another type", place)
 
 
-def form(value: Mapping[str, Any], group: str, place: str) -> tuple[Form, tuple[int, ...], int, int]:
-    """Form, site numbers, and how many left and right factors a group has."""
+def form(value: Mapping[str, Any], group: str, place: str) -> tuple[Form, tuple[int, ...], int, int, int]:
+    """Form, site numbers, and how many left and right factors and changes of bits a group has."""
     entry = value["groups"][group]
-    sites, left, right = entry.get("sites"), entry.get("left"), entry.get("right")
-    sound = entry.keys() == {"form", "sites", "left", "right"} and entry["form"] in list(_FORMS)
-    if not sound or not _integers(sites) or not _integers([left, right]):
+    sites, left, right, bits = entry.get("sites"), entry.get("left"), entry.get("right"), entry.get("bits", 0)
+    sound = entry.keys() - {"bits"} == _COUNTS and entry["form"] in list(_FORMS)
+    if not sound or not _integers(sites) or not _integers([left, right, bits]):
         raise wrong(f"group '{group[:80]}' is not described as a group is", place)
-    return _FORMS[entry["form"]], tuple(sites), left, right
+    return _FORMS[entry["form"]], tuple(sites), left, right, bits
 
 
 def _read_site(item: Any, place: str) -> SiteRecord:

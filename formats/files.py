@@ -1,4 +1,7 @@
-"""Every write that editc makes to a disk. Each function is one step after which a crash may come; all are fsynced."""
+"""Every write that editc makes to a disk. Each function is one step after which a crash may come.
+
+All are on the disk when they return, but for `write_at` and `copy_range`: of these, `sync_file` says so once a file.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from editc.diagnostics import fail
+
+_AT_ONCE = 64 << 20
+"""Bytes that one call of the system copies."""
+
+_EARLY = 8 << 20
+"""Bytes after which the disk is told to begin with a new file."""
 
 _FICLONE = 0x40049409
 """The ioctl of Linux that makes a copy-on-write copy (btrfs, xfs, bcachefs): independent, but no bytes move."""
@@ -52,28 +61,56 @@ def replace_file(path: Path, data: bytes) -> None:
 def write_new(path: Path, chunks: Iterable[bytes]) -> None:
     """A new file with these bytes, on the disk when this returns. The chunks may be made while it is written."""
     with path.open("xb") as file:
+        start = end = 0
         for chunk in chunks:
-            file.write(chunk)
+            end += file.write(chunk)
+            if end - start >= _EARLY:
+                file.flush()
+                start = _begin_writing(file.fileno(), start, end)
         file.flush()
         os.fsync(file.fileno())
 
 
 def write_at(path: Path, offset: int, data: bytes) -> None:
-    """Overwrites bytes in the middle of a file; its length stays."""
-    with path.open("r+b") as file:
+    """Overwrites bytes in the middle of a file; its length stays. On the disk after `sync_file`."""
+    with path.open("r+b", buffering=0) as file:
         file.seek(offset)
-        file.write(data)
-        file.flush()
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+        _begin_writing(file.fileno(), offset, offset + len(data))
+
+
+def sync_file(path: Path) -> None:
+    """Makes what was written to a file durable."""
+    with path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
-def copy_file(source: Path, target: Path) -> None:
-    """An independent copy: by reflink where the file system can, else byte by byte. Never a hard link."""
+def new_like(source: Path, target: Path) -> bool:
+    """A new file of the size of `source`: True when it is a reflink, with its bytes; else it is a hole, all zeros."""
     with source.open("rb") as old, target.open("xb") as new:
-        if not _reflink(old.fileno(), new.fileno()):
-            shutil.copyfileobj(old, new, 1 << 20)
-        new.flush()
-        os.fsync(new.fileno())
+        if _reflink(old.fileno(), new.fileno()):
+            return True
+        new.truncate(os.fstat(old.fileno()).st_size)
+    return False
+
+
+def copy_range(source: Path, target: Path, offset: int, size: int) -> None:
+    """Copies bytes to the same place of a file that `new_like` made, in the kernel where it can."""
+    with source.open("rb") as old, target.open("r+b", buffering=0) as new:
+        end = offset + size
+        while offset < end:
+            count = _copy_some(old.fileno(), new.fileno(), offset, min(end - offset, _AT_ONCE))
+            if not count:
+                raise OSError(errno.EIO, "the file became shorter while it was copied", str(source))
+            _begin_writing(new.fileno(), offset, offset + count)
+            offset += count
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Another name for the same file. On the disk when its folder is."""
+    os.link(source, target)
 
 
 def make_folder(path: Path) -> None:
@@ -154,6 +191,23 @@ def _lock(path: Path) -> Callable[[], None]:
     except OSError:  # a file system without locks
         pass
     return lambda: os.close(handle)
+
+
+def _begin_writing(handle: int, start: int, end: int) -> int:
+    """Lets the disk begin with bytes that will be waited for later; returns `end`. (On Linux, this advice starts the
+    writing of dirty pages and does not wait for it.)"""
+    with suppress(OSError, AttributeError):
+        os.posix_fadvise(handle, start, end - start, os.POSIX_FADV_DONTNEED)
+    return end
+
+
+def _copy_some(old: int, new: int, offset: int, size: int) -> int:
+    if hasattr(os, "copy_file_range"):
+        with suppress(OSError):
+            return os.copy_file_range(old, new, size, offset, offset)
+    os.lseek(old, offset, os.SEEK_SET)
+    os.lseek(new, offset, os.SEEK_SET)
+    return os.write(new, os.read(old, min(size, 1 << 20)))
 
 
 def _reflink(old: int, new: int) -> bool:

@@ -12,6 +12,7 @@ from editc.formats.apply import Applied, Reverted
 from editc.formats.checkpoint import Checkpoint, Model, open_model
 from editc.formats.delta_json import COMPATIBILITY
 from editc.formats.exported import is_delta, kind_of, read_delta
+from editc.formats.link_parts import is_linked, parts
 from editc.formats.plan import ApplyPlan
 from editc.formats.status import Status
 from editc.ir import Delta, Factors
@@ -43,6 +44,7 @@ def describe_delta(delta: Delta) -> dict[str, Any]:
         "encoder": delta.encoder,
         "manifest": delta.manifest,
         "manifest_digest": delta.manifest_digest,
+        **({"linked": [part.delta_id for part in parts(delta)]} if is_linked(delta) else {}),
         "edits": [dict(edit) for edit in delta.edits],
         "claims": [dict(claim) for claim in delta.claims],
         "groups": {name: _describe_factors(factors) for name, factors in delta.factors.items()},
@@ -72,11 +74,13 @@ def _why(delta: Delta, name: str) -> dict[str, str]:
 def _describe_factors(factors: Factors) -> dict[str, Any]:
     parts = (*factors.left, *factors.right)
     rank = max((part.shape[0] for part in factors.right), default=None)
+    bits = {"bits": sum(part.nbytes for part in factors.bits)} if factors.bits else {}
     return {
         "form": factors.form,
         "rank": rank,
         "sites": len(factors.sites),
-        "bytes": sum(part.nbytes for part in parts),
+        "bytes": sum(part.nbytes for part in parts) + sum(bits.values()),
+        **bits,
     }
 
 
@@ -143,7 +147,9 @@ def describe_applied(plan: ApplyPlan, applied: Applied) -> dict[str, Any]:
     for row in described["tensors"]:
         row["result"] = applied.results.get((row["component"], row["name"]), row["result"])
     del described["bytes_to_write"]
-    return described | {"status": applied.status, "path": str(applied.path), "bytes_written": applied.bytes_written}
+    linked = [str(path) for path in applied.linked]
+    done = {"status": applied.status, "path": str(applied.path), "bytes_written": applied.bytes_written}
+    return described | done | {"linked": linked}
 
 
 def describe_reverted(reverted: Reverted) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from typing import Any
 
 from editc.diagnostics import EditcError, fail
 from editc.formats import files
-from editc.formats.checkpoint import Model, read_range
+from editc.formats.checkpoint import Model
 from editc.formats.header import read_header
 from editc.formats.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
+from editc.formats.ranges import digest, pieces, read_range
 from editc.numerics import dtypes
 
 FOLDER = ".editc"
@@ -58,8 +59,9 @@ def interrupted(history: History) -> Entry | None:
     return stack[-1] if stack and not stack[-1].done else None
 
 
-def begin(history: History, deltas: Sequence[Mapping[str, Any]], steps: Iterable[tuple[Range, bytes]]) -> Entry:
-    """A complete entry on the disk, before any weight is touched; `steps` give each range and its present bytes."""
+def begin(history: History, deltas: Sequence[Mapping[str, Any]], steps: Iterable[bytes | Range]) -> Entry:
+    """A complete entry on the disk, before any weight is touched; `steps` give the present bytes of each range in as
+    many pieces as they like, and then the range."""
     if not history.folder.is_dir():
         files.make_folder(history.folder)
     name = _next_name(history, deltas)
@@ -70,6 +72,7 @@ def begin(history: History, deltas: Sequence[Mapping[str, Any]], steps: Iterable
     marks = {file: _mark(history.root / file) for file in sorted({part.file for part in ranges})}
     entry = Entry(history.folder / name, "in-place", tuple(deltas), marks, tuple(ranges), False)
     files.write_new(building / RECORD, [to_text(entry)])
+    files.sync_folder(building)
     files.rename(building, entry.folder)
     return entry
 
@@ -94,16 +97,18 @@ def finish(entry: Entry) -> None:
 def restore(entry: Entry, history: History) -> None:
     """Puts the stored bytes back and checks them; may be broken off and begun again at any point."""
     for part in entry.ranges:
-        old_bytes(entry, part)
+        check_old(entry, part)
     files.remove_file(entry.folder / DONE)
     for part in entry.ranges:
         file = history.root / part.file
         if not _is_restored(file, part):
-            files.write_at(file, part.offset, old_bytes(entry, part))
+            for start, raw in _stored(entry, part):
+                files.write_at(file, part.offset + start, raw)
             if not _is_restored(file, part):
                 raise broken(f"'{part.name}' could not be restored", entry.folder)
     for file_name, mark in entry.files.items():
         files.set_modified(history.root / file_name, mark.modified)
+        files.sync_file(history.root / file_name)
 
 
 def forget(entry: Entry, history: History) -> None:
@@ -124,12 +129,12 @@ def sweep(history: History) -> bool:
     return bool(left) or not history.folder.is_dir()
 
 
-def old_bytes(entry: Entry, part: Range) -> bytes:
-    """The bytes that a range had before. Raises E635 when what was stored is not what was hashed."""
-    raw = read_range(entry.folder / UNDO, part.undo, part.nbytes)
-    if dtypes.sha256(raw) != part.base:
+def check_old(entry: Entry, part: Range) -> tuple[Path, int]:
+    """Where the bytes that a range had before are stored. Raises E635 when they do not have their hash."""
+    file = entry.folder / UNDO
+    if digest(file, part.undo, part.nbytes) != part.base:
         raise broken(f"the stored bytes of '{part.name}' do not have their sha256", entry.folder)
-    return raw
+    return file, part.undo
 
 
 def check_files(entry: Entry, history: History) -> None:
@@ -145,13 +150,23 @@ def check_files(entry: Entry, history: History) -> None:
 
 
 def _is_restored(file: Path, part: Range) -> bool:
-    return dtypes.sha256(read_range(file, part.offset, part.nbytes)) == part.base
+    return digest(file, part.offset, part.nbytes) == part.base
 
 
-def _noting(steps: Iterable[tuple[Range, bytes]], ranges: list[Range]) -> Iterator[bytes]:
-    for part, raw in steps:
-        ranges.append(part)
-        yield raw
+def _stored(entry: Entry, part: Range) -> Iterator[tuple[int, bytes]]:
+    """The old bytes of a range in pieces, each with its place in the range."""
+    start = 0
+    for raw in pieces(entry.folder / UNDO, part.undo, part.nbytes):
+        yield start, raw
+        start += len(raw)
+
+
+def _noting(steps: Iterable[bytes | Range], ranges: list[Range]) -> Iterator[bytes]:
+    for step in steps:
+        if isinstance(step, Range):
+            ranges.append(step)
+        else:
+            yield step
 
 
 def _mark(file: Path) -> Mark:

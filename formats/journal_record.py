@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from editc.diagnostics import EditcError, fail
-from editc.formats.checkpoint import read_range
 from editc.formats.header import strict_json
+from editc.formats.ranges import read_range
 
 RECORD, UNDO, DONE = "record.json", "undo.bin", "done"
 

@@ -1,4 +1,4 @@
-"""Where an edited model may be written, and the copy that becomes it."""
+"""Where an edited model may be written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from editc.diagnostics import EditcError, fail
-from editc.formats import files, journal
+from editc.formats import journal
 from editc.formats.places import demo_model, in_hub_cache
 from editc.formats.plan import ApplyPlan
 
@@ -38,7 +38,7 @@ def check_private(plan: ApplyPlan) -> None:
     """Raises E631 where writing over a file would change something else too, and E632 where it is forbidden."""
     if plan.model.path.is_relative_to(demo_model()):
         raise _shared(plan.model.path, "it is part of the installed package")
-    for file in sorted({target.tensor.file for target in plan.targets}):
+    for file in sorted({target.tensor.file for target in plan.targets if target.pending}):
         real = file.resolve()
         if in_hub_cache(real) or in_hub_cache(file) or (file.is_symlink() and "blobs" in real.parts):
             raise _shared(file, "it belongs to a hub cache, whose files are shared and checked by their names")
@@ -57,14 +57,6 @@ def state_of(file: Path) -> Path:
     return file.with_name(file.name + journal.FOLDER)
 
 
-def copy_model(source: Path, target: Path) -> None:
-    """Copies a file or a folder, links followed, so that source and target share nothing. Old journals stay behind."""
-    if source.is_file():
-        files.copy_file(source, target)
-        return
-    _copy_folder(source, target, (source.resolve(),))
-
-
 @contextmanager
 def removed_on_failure(*paths: Path) -> Iterator[None]:
     """Leaves nothing at `paths` if the block does not come to its end."""
@@ -78,19 +70,6 @@ def removed_on_failure(*paths: Path) -> Iterator[None]:
                 else:
                     path.unlink(missing_ok=True)
         raise
-
-
-def _copy_folder(source: Path, target: Path, above: tuple[Path, ...]) -> None:
-    files.make_folder(target)
-    for child in sorted(source.iterdir()):
-        if child.is_dir() and child.name != journal.FOLDER:
-            real = child.resolve()
-            if real in above:
-                raise fail("E610", "the folder holds a link to itself", place=str(child), help="remove that link")
-            _copy_folder(child, target / child.name, (*above, real))
-        elif child.is_file():
-            files.copy_file(child, target / child.name)
-    files.sync_folder(target)
 
 
 def _not_free(out: Path, reason: str, help_text: str) -> EditcError:

@@ -6,9 +6,11 @@ weights of the same shape (`relative`, only when a fine-tune is allowed); or ref
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from editc.diagnostics import Diagnostic, EditcError, fail
@@ -17,7 +19,8 @@ from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.fingerprint import seen_through
 from editc.formats.journal_record import Entry
 from editc.formats.ldm_encoder import fingerprint_of
-from editc.ir import Array, Delta, Factors, SiteRecord
+from editc.formats.ranges import digests, pieces
+from editc.ir import Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.records import matrix_shape, stored_shape
 
@@ -108,7 +111,14 @@ def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[st
 
     `recorded` are results that this delta is known to have had on this very model.
     """
-    now, dtype = dtypes.sha256(raw), tensor.dtype
+    known = match_hash(record, tensor.dtype, dtypes.sha256(raw), recorded)
+    return known or (_match_cast(record, tensor.dtype, [raw]), "")
+
+
+def match_hash(
+    record: SiteRecord, dtype: str, now: str, recorded: frozenset[str] = frozenset()
+) -> tuple[State, str] | None:
+    """`match` as far as the sha256 of the bytes tells: None when it is neither base nor result."""
     base, result = record.base.get(dtype, ""), record.result.get(dtype, "")
     if now == base == result:
         return "unchanged", result
@@ -116,19 +126,25 @@ def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[st
         return "already", now
     if now == base:
         return ("exact" if dtype == record.site.dtype else "cast"), result
-    return _match_cast(record, dtype, dtypes.decode(raw, dtype, tensor.shape)), ""
+    return None
 
 
-def _match_cast(record: SiteRecord, dtype: str, values: Array) -> State:
+def _match_cast(record: SiteRecord, dtype: str, raw: Iterable[bytes]) -> State:
     """The same weights one conversion away: back to a narrower dtype without loss (they were widened), or to the
     dtype that the delta was made for (the user has the wider original)."""
-    for other in sorted(record.base.keys() - {dtype}):
-        raw = dtypes.encode(values, other)
-        lossless = bool((dtypes.decode(raw, other, values.shape) == values).all())
-        if (lossless or other == record.site.dtype) and record.result[other] != record.base[other]:
-            digest = dtypes.sha256(raw)
-            if digest in (record.result[other], record.base[other]):
-                return "already" if digest == record.result[other] else "cast"
+    others = [d for d in sorted(record.base.keys() - {dtype}) if record.result[d] != record.base[d]]
+    hashes, lossless = {other: hashlib.sha256() for other in others}, set(others)
+    for piece in raw if others else ():
+        values = dtypes.decode(piece, dtype, (-1,))
+        for other in others:
+            narrow = dtypes.encode(values, other)
+            hashes[other].update(narrow)
+            if other in lossless and not (dtypes.decode(narrow, other, values.shape) == values).all():
+                lossless.remove(other)
+    for other in others:
+        now = hashes[other].hexdigest()
+        if (other in lossless or other == record.site.dtype) and now in (record.result[other], record.base[other]):
+            return "already" if now == record.result[other] else "cast"
     return "refused"
 
 
@@ -139,7 +155,8 @@ def _check_disjoint(deltas: Sequence[Delta]) -> None:
         raise fail(
             "E624",
             f"{len(shared)} tensors are edited by more than one of these deltas, the first is '{shared[0]}'",
-            help="build their manifests together into one delta: that is exact, and adding two finished edits is not",
+            help="build their manifests together into one delta, which is exact; or add these with `editc link`, which "
+            "measures what they do to each other",
             notes=shared[:_SHOWN],
         )
 
@@ -149,16 +166,19 @@ def _targets(
 ) -> Iterator[Target]:
     stored = journal.interrupted(history)
     known = _known_results(history, delta)
-    for factors in delta.factors.values():
-        for k, index in enumerate(factors.sites):
-            record = delta.sites[index]
-            site = record.site
-            tensor = opened[site.component].where(site.name)
-            raw = _present(opened[site.component], site.name, tensor, stored, history)
-            state, result = match(record, tensor, raw, known.get((site.component, site.name), frozenset()))
-            if state == "refused" and allow_finetune:
-                state = "relative"
-            yield Target(record, factors, k, delta.delta_id, tensor, state, dtypes.sha256(raw), result)
+    listed = [
+        (factors, k, delta.sites[index]) for factors in delta.factors.values() for k, index in enumerate(factors.sites)
+    ]
+    tensors = [opened[record.site.component].where(record.site.name) for _, _, record in listed]
+    places = [_present(tensor, stored, history) for tensor in tensors]
+    for (factors, k, record), tensor, place, now in zip(listed, tensors, places, digests(places), strict=True):
+        found = match_hash(record, tensor.dtype, now, known.get((record.site.component, record.site.name), frozenset()))
+        state, result = found or (_match_cast(record, tensor.dtype, pieces(*place)), "")
+        if factors.form == "xor" and state == "cast":
+            state = "refused"  # bits fit the very bytes that they were taken from and no others
+        if state == "refused" and allow_finetune and factors.form != "xor":
+            state = "relative"
+        yield Target(record, factors, k, delta.delta_id, tensor, state, now, result)
 
 
 def _misfits(delta: Delta, opened: Mapping[str, Checkpoint]) -> Iterator[Diagnostic]:
@@ -188,14 +208,12 @@ def _many(code: str, what: str, rows: Sequence[str], total: int, help_text: str)
     return Diagnostic(code, message, help=help_text, notes=notes)
 
 
-def _present(
-    checkpoint: Checkpoint, name: str, tensor: Tensor, stored: Entry | None, history: journal.History
-) -> bytes:
-    """The tensor's bytes; after an interrupted in-place run those before it, which it will be rolled back to."""
+def _present(tensor: Tensor, stored: Entry | None, history: journal.History) -> tuple[Path, int, int]:
+    """Where the tensor's bytes are; after an interrupted in-place run those before it, which it is rolled back to."""
     for part in stored.ranges if stored else ():
         if (history.root / part.file, part.offset) == (tensor.file, tensor.offset) and stored:
-            return journal.old_bytes(stored, part)
-    return checkpoint.raw(name)
+            return (*journal.check_old(stored, part), tensor.nbytes)
+    return tensor.file, tensor.offset, tensor.nbytes
 
 
 def _known_results(history: journal.History, delta: Delta) -> Mapping[tuple[str, str], frozenset[str]]:
@@ -209,6 +227,11 @@ def _known_results(history: journal.History, delta: Delta) -> Mapping[tuple[str,
 
 
 def _raise_refused(targets: Sequence[Target], model: Model) -> None:
+    bits = [t.record.site.name for t in targets if t.state == "refused" and t.factors.form == "xor"]
+    if bits:
+        help_text = "apply it to the very base that it was made from, or make a delta with `editc diff --form dense`"
+        what = "target tensors are changed bit by bit, and the model holds other bytes than those the delta is for"
+        raise EditcError(replace(_many("E606", what, bits, len(targets), help_text), place=model.place))
     refused = [target.record.site.name for target in targets if target.state == "refused"]
     if refused:
         help_text = (

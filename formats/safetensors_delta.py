@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,10 @@ KEY = "editc"
 """The one metadata key: a header with several has another order in every process of the safetensors library."""
 
 _NO_ID = "0" * 64
-_Parts = Mapping[str, NDArray[np.float32]]
+_SIDES = ("left", "right", "bits")
+_Part: TypeAlias = NDArray[np.float32] | NDArray[np.uint8]
+_Parts: TypeAlias = Mapping[str, _Part]
+_DTYPES: Mapping[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
 
 
 def write_delta(delta: Delta, path: Path) -> Delta:
@@ -52,7 +55,7 @@ def to_bytes(delta: Delta) -> bytes:
     if delta.version != delta_json.VERSION:
         raise fail("E605", f"format version {delta.version} cannot be written, only {delta_json.VERSION}")
     parts = dict(_named(delta.factors))
-    body = b"".join(np.ascontiguousarray(parts[name], "<f4").tobytes() for name in sorted(parts))
+    body = b"".join(np.ascontiguousarray(parts[name], _stored(parts[name])).tobytes() for name in sorted(parts))
     delta_id = hashlib.sha256(_header(delta, parts, _NO_ID) + body).hexdigest()
     return _header(delta, parts, delta_id) + body
 
@@ -132,22 +135,28 @@ def _assemble(value: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
 
 
 def _factors(value: Mapping[str, Any], group: str, parts: _Parts, place: str) -> Factors:
-    form, sites, left, right = delta_json.form(value, group, place)
-    if left + right > len(parts):
+    form, sites, *counts = delta_json.form(value, group, place)
+    if sum(counts) > len(parts):
         raise delta_json.wrong(f"group '{group[:80]}' claims more tensors than there are", place)
-    names = [part_name(group, "left", i) for i in range(left)], [part_name(group, "right", i) for i in range(right)]
-    missing = [name for name in (*names[0], *names[1]) if name not in parts]
+    names = [[part_name(group, side, i) for i in range(n)] for side, n in zip(_SIDES, counts, strict=True)]
+    missing = [name for side in names for name in side if name not in parts]
     if missing:
         raise delta_json.wrong(f"tensor '{missing[0][:200]}' is missing", place)
-    return Factors(form, sites, tuple(parts[name] for name in names[0]), tuple(parts[name] for name in names[1]))
+    left, right, bits = (tuple(parts[name] for name in side) for side in names)
+    for side, dtype in ((left, np.float32), (right, np.float32), (bits, np.uint8)):
+        if not all(part.dtype == dtype for part in side):
+            raise delta_json.wrong(f"group '{group[:80]}' has a tensor of another dtype", place)
+    return Factors(form, sites, left, right, bits)  # type: ignore[arg-type]
 
 
-def _part(data: bytes, header: Header, name: str, place: str) -> NDArray[np.float32]:
+def _part(data: bytes, header: Header, name: str, place: str) -> _Part:
     entry = header.entries[name]
-    if entry.dtype != "F32":
-        raise delta_json.wrong(f"tensor '{name[:200]}' is {entry.dtype}; factors are F32", place)
-    count = (entry.end - entry.start) // 4
-    return np.frombuffer(data, "<f4", count, entry.start).reshape(entry.shape)
+    if entry.dtype not in _DTYPES:
+        raise delta_json.wrong(f"tensor '{name[:200]}' is {entry.dtype}; factors are F32 and bits U8", place)
+    dtype = _DTYPES[entry.dtype]
+    count = (entry.end - entry.start) // dtype.itemsize
+    part: _Part = np.frombuffer(data, dtype, count, entry.start).reshape(entry.shape)
+    return part
 
 
 def _check_bytes(delta: Delta, parts: _Parts, data: bytes, header: Header, place: str) -> None:
@@ -164,10 +173,16 @@ def _check_bytes(delta: Delta, parts: _Parts, data: bytes, header: Header, place
         raise delta_json.wrong("its bytes do not give its delta_id", place)
 
 
-def _named(factors: Mapping[str, Factors]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _named(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Part]]:
     for group, edit in factors.items():
-        yield from ((part_name(group, "left", i), part) for i, part in enumerate(edit.left))
-        yield from ((part_name(group, "right", i), part) for i, part in enumerate(edit.right))
+        sides: tuple[tuple[_Part, ...], ...] = (edit.left, edit.right, edit.bits)
+        for side, parts in zip(_SIDES, sides, strict=True):
+            yield from ((part_name(group, side, i), part) for i, part in enumerate(parts))
+
+
+def _stored(part: _Part) -> np.dtype[Any]:
+    """uint8 as it is; everything else is a factor."""
+    return _DTYPES["U8" if part.dtype == np.uint8 else "F32"]
 
 
 def _header(delta: Delta, parts: _Parts, delta_id: str) -> bytes:
@@ -175,8 +190,10 @@ def _header(delta: Delta, parts: _Parts, delta_id: str) -> bytes:
     document: dict[str, Any] = {"__metadata__": {KEY: delta_json.dumps(delta_json.describe(delta, delta_id))}}
     offset = 0
     for name in sorted(parts):
-        end = offset + parts[name].size * 4
-        document[name] = {"dtype": "F32", "shape": list(parts[name].shape), "data_offsets": [offset, end]}
+        dtype = _stored(parts[name])
+        end = offset + parts[name].size * dtype.itemsize
+        kind = "U8" if dtype.itemsize == 1 else "F32"
+        document[name] = {"dtype": kind, "shape": list(parts[name].shape), "data_offsets": [offset, end]}
         offset = end
     text = delta_json.dumps(document).encode("ascii")
     text += b" " * (-len(text) % 8)

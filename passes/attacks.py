@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from editc.ir import Array, Attack, Certificate, Claim, Picture
+from editc.findings import Attack, Certificate, Claim, Picture
+from editc.ir import Array
 from editc.passes import pictures
 from editc.passes.pictures import Print
 from editc.ports import Context, Encoder

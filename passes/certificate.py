@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from editc.diagnostics import Diagnostic
-from editc.ir import Array, Attack, Certificate, Claim, Edit, Report, Solution, System, Witness
+from editc.findings import Attack, Certificate, Claim, Report
+from editc.ir import Array, Edit, Solution, System, Witness
 from editc.numerics import adversary, trust
 from editc.numerics.squares import mirrored
 from editc.passes.layers import Layer

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from editc.ir import Claim, Delta, Edit, Factors, Plan, SiteRecord, Verified
+from editc.findings import Claim
+from editc.ir import Delta, Edit, Factors, Plan, SiteRecord, Verified
 from editc.passes import moderate
 from editc.ports import Context
 from editc.records import site_record

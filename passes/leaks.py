@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from editc.ir import Array, Block, Claim, Plan, Site
+from editc.findings import Claim
+from editc.ir import Array, Block, Plan, Site
 from editc.numerics.drift import ratio
 from editc.passes.sites import sites_of
 from editc.passes.streams import Reader, readers

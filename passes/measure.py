@@ -82,6 +82,7 @@ def stored(W: Array, edit: Edit, index: int, site: Site) -> Array:
 
 
 def _exact(W: Array, edit: Edit, index: int) -> Array:
+    edit, index = edit.at(index)
     with np.errstate(over="ignore", invalid="ignore"):
         return patched(W, edit.form, _factor(edit.left, index), _factor(edit.right, index))
 

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, Balance, Block, Claim, Edit, Problem, Round, Solution, System
+from editc.findings import Claim
+from editc.ir import Array, Balance, Block, Edit, Problem, Round, Solution, System
 from editc.passes import pictures
 from editc.passes.columns import pulled
 from editc.passes.measure import Stored

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, Claim, Picture, Plan, Report
+from editc.findings import Claim, Picture, Report
+from editc.ir import Array, Plan
 from editc.ports import Context, Detector
 from editc.request import Manifest, PictureCheck, Request
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, Certificate, Edit, System
+from editc.findings import Certificate
+from editc.ir import Array, Edit, System
 from editc.numerics.drift import ratio
 from editc.passes.certificate import certify, shared_sums
 from editc.request import Constraints, Manifest

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Claim, Edit, Report, Solution, Verified
+from editc.findings import Claim, Report
+from editc.ir import Edit, Solution, Verified
 from editc.numerics import drift
 from editc.passes import attacks, certificate, moderate, pictures
 from editc.passes.measure import Measured, Stored, measure

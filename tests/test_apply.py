@@ -26,7 +26,7 @@ from tiny_files import (
 )
 
 from editc.diagnostics import EditcError
-from editc.formats import files
+from editc.formats import files, rewrite
 from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.inspect import describe_applied, describe_plan, describe_status
@@ -321,14 +321,22 @@ def test_nothing_heavy_is_imported() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_one_tensor_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No read from a weight file is larger than the largest tensor."""
+@pytest.mark.parametrize("held", [0, 100, 1 << 20])
+@pytest.mark.parametrize("form", FORMS)
+def test_some_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Form, held: int) -> None:
+    """The same bytes in pieces of one row and with no memory for results; then no write is larger than a row."""
     model = pipeline(tmp_path / "m")
-    plan: ApplyPlan = plan_apply([delta_for(model)], model)
-    sizes: list[int] = []
-    from editc.formats import apply as module
-
-    real = module.read_range
-    monkeypatch.setattr(module, "read_range", lambda f, o, n: sizes.append(n) or real(f, o, n))
-    apply(plan, in_place=True)
-    assert max(sizes) == 5 * 6 * 4
+    plan: ApplyPlan = plan_apply([delta_for(model, form)], model)
+    wanted, before, sizes = expected(plan.deltas[0], model), tree(tmp_path), []
+    real = files.write_at
+    monkeypatch.setattr(rewrite, "PIECE", 7)
+    monkeypatch.setattr(rewrite, "HELD", held)
+    monkeypatch.setattr(files, "write_at", lambda f, o, data: (sizes.append(len(data)), real(f, o, data)))
+    for way in ({"in_place": True}, {"out": tmp_path / "out"}):
+        apply(plan, **way)  # type: ignore[arg-type]
+        written = open_model(way.get("out", tmp_path / "m")).component("unet")  # type: ignore[arg-type]
+        assert {name: written.raw(name) for name in KEYS} == wanted
+        if "in_place" in way:
+            revert(model)
+            assert tree(tmp_path) == before
+    assert max(sizes[: len(sizes) // 3]) == 6 * 4

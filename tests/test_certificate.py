@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from editc import report, report_words
 from editc.diagnostics import EditcError
-from editc.ir import Array, Attack, Block, Certificate, Edit, Kept, Report, Stats, System, Verified, Watch, Witness
+from editc.findings import Attack, Certificate, Report
+from editc.ir import Array, Block, Edit, Kept, Stats, System, Verified, Watch, Witness
 from editc.numerics.trust import Ball
 from editc.passes.attacks import rows as fed
 from editc.passes.certificate import Sums, certify, shared_sums, warnings

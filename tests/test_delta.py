@@ -40,7 +40,7 @@ from editc.ir import Delta, Factors, Form, Site
 from editc.numerics import dtypes
 from editc.records import RECORDED, patched_as_stored, site_record
 
-FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
+FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense", "xor")
 EDITC = Path(editc.diagnostics.__file__).parent
 FIXTURES = Path(__file__).parent / "fixtures" / "deltas" / "v1"
 
@@ -243,6 +243,10 @@ def f32(*shape: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.ones(shape, np.float32)
 
 
+def u8(*values: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.array(values, np.uint8)
+
+
 NONSENSE: dict[str, Callable[[Delta], Delta]] = {
     "no sites": lambda d: replace(d, sites=(), factors={}),
     "site of no group": lambda d: replace(d, factors={}),
@@ -270,6 +274,18 @@ NONSENSE: dict[str, Callable[[Delta], Delta]] = {
     "low rank without a left": lambda d: with_factors(d, form="low-rank", left=(), right=(f32(1, 6),)),
     "low rank of another height": lambda d: with_factors(d, form="low-rank", left=(f32(5, 1),), right=(f32(1, 6),)),
     "dense with a right": lambda d: with_factors(d, form="dense", left=(f32(4, 6),)),
+    "factors of bytes": lambda d: with_factors(d, left=(np.ones((6, 1), np.uint8),)),
+    "bits for too few sites": lambda d: with_factors(d, bits=(u8(), u8())),
+    "bits of another size": lambda d: with_factors(d, bits=(u8(0, *range(95)),)),
+    "bits that would fill the memory": lambda d: with_site(
+        with_factors(d, form="xor", left=(), right=(), bits=(u8(1, 2),)), shape=(4000, 6000)
+    ),
+    "bits packed in an unknown way": lambda d: with_factors(d, bits=(u8(2, *range(96)),)),
+    "bits of two dimensions": lambda d: with_factors(d, bits=(np.zeros((97, 1), np.uint8),)),
+    "bits that are no bytes": lambda d: with_factors(d, bits=(np.zeros(97, np.float32),)),
+    "xor without bits": lambda d: with_factors(d, form="xor", left=(), right=()),
+    "xor with no change": lambda d: with_factors(d, form="xor", left=(), right=(), bits=(u8(),)),
+    "xor with factors": lambda d: with_factors(d, form="xor", bits=(u8(0, *range(96)),)),
     "dense of another shape": lambda d: with_factors(d, form="dense", left=(f32(6, 4),), right=()),
 }
 
@@ -279,7 +295,7 @@ def test_nonsense_is_neither_written_nor_read(delta: Delta, name: str, monkeypat
     nonsense = NONSENSE[name](delta)
     with refused("E604"):
         to_bytes(nonsense)
-    if name != "float64 factors":
+    if name not in ("float64 factors", "factors of bytes", "bits that are no bytes"):
         with monkeypatch.context() as forger:
             forger.setattr("editc.formats.delta_check.check", lambda delta, place: None)
             forged = to_bytes(nonsense)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from editc import api
-from editc.ir import Claim
+from editc.findings import Claim
 from editc.passes.emit import DIGITS, ROUNDING, recorded
 from editc.recheck import TOLERANCE
 

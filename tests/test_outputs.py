@@ -99,7 +99,9 @@ def test_shared_files_are_not_edited_in_place(tmp_path: Path, monkeypatch: pytes
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("step", ["copy_file", "write_at", "write_new", "make_folder", "rename"])
+@pytest.mark.parametrize(
+    "step", ["new_like", "copy_range", "sync_file", "write_at", "write_new", "make_folder", "rename"]
+)
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EACCES])
 def test_what_the_system_refuses_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, fault: int

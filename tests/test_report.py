@@ -16,7 +16,8 @@ import pytest
 from verify_cases import Brush, Eye, World, constraints, context, erase, exact, images, kept, manifest, place, solved
 
 from editc import report
-from editc.ir import Claim, Picture, Verified
+from editc.findings import Claim, Picture
+from editc.ir import Verified
 from editc.passes.verify import Verify
 from editc.report_page import MOST_PICTURES, albums, lines, page, verdict
 from editc.report_plots import HEIGHT, TOP, block_of, data_uri, plot

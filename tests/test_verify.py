@@ -9,7 +9,8 @@ import pytest
 from verify_cases import Brush, Eye, World, constraints, context, erase, exact, images, kept, manifest, place, solved
 
 from editc.diagnostics import EditcError
-from editc.ir import Array, Claim, Verified
+from editc.findings import Claim
+from editc.ir import Array, Verified
 from editc.numerics.subspace import condensed
 from editc.passes.verify import Verify, failures, warnings
 from editc.request import Request, Span

@@ -112,6 +112,12 @@ def factors_for(form: Form, sites: Sequence[Site], seed: int = 3, rank: int = 2,
         return Factors(form, indices, (part(width, rank),), (part(rank, width),))
     if form == "dense":
         return Factors(form, indices, tuple(part(*site.shape) for site in sites), ())
+    if form == "xor":
+        change = part(sum(8 * site.shape[0] * site.shape[1] for site in sites)).view(np.uint8) & 0x80
+        sizes = [site.shape[0] * site.shape[1] * dtypes.BITS[site.dtype] // 8 for site in sites]
+        ends = list(itertools.accumulate(sizes))
+        raw = [change[end - size : end].tobytes() for end, size in zip(ends, sizes, strict=True)]
+        return Factors(form, indices, (), (), tuple(np.frombuffer(b"\0" + one, np.uint8) for one in raw))
     left = tuple(part(site.shape[0], rank) for site in sites)
     return Factors(form, indices, left, tuple(part(rank, width) for _ in sites))
 

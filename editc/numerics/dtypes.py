@@ -38,22 +38,30 @@ def nbytes(dtype: str, shape: tuple[int, ...]) -> int | None:
     return None if bits % 8 else bits // 8
 
 
-def decode(raw: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
+def decode(raw: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> Array:
     """The tensor in float64, exact. `dtype` is one of EDITABLE."""
-    if dtype == "BF16":
-        narrow = (np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
-    else:
-        narrow = np.frombuffer(raw, _NUMPY[dtype])
     with np.errstate(invalid="ignore"):  # a signalling NaN is no reason to speak up here
-        return narrow.astype(np.float64).reshape(shape)
+        return narrow(raw, dtype).astype(np.float64).reshape(shape)
+
+
+def narrow(raw: bytes | memoryview, dtype: str) -> NDArray[np.floating]:
+    """The stored numbers in the narrowest floats that numpy has for them."""
+    if dtype == "BF16":
+        return (np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return np.frombuffer(raw, _NUMPY[dtype])
 
 
 def encode(values: Array, dtype: str) -> bytes:
     """The bytes of `values` in `dtype`, each rounded once; what is too large becomes infinite (see `is_finite`)."""
+    return patterns(values, dtype).tobytes()
+
+
+def patterns(values: Array, dtype: str) -> NDArray[np.unsignedinteger]:
+    """`encode` as an array of bit patterns, little-endian unsigned integers of the width of `dtype`."""
     if dtype == "BF16":
-        return _to_bfloat16(values).astype("<u2").tobytes()
+        return _to_bfloat16(values).astype("<u2", copy=False)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        return values.astype(_NUMPY[dtype]).tobytes()
+        return values.astype(_NUMPY[dtype]).view(f"<u{BITS[dtype] // 8}")
 
 
 def rounded(values: Array, dtype: str) -> Array:

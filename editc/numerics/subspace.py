@@ -68,3 +68,16 @@ def root(gram: Array) -> Array:
     """R (d, d) with R^T R = gram; gram may be singular, so by eigenvalues."""
     values, vectors = np.linalg.eigh((gram + gram.T) / 2)
     return np.asarray(np.sqrt(np.clip(values, 0.0, None))[:, None] * vectors.T)
+
+
+def cosines(first: Array, second: Array) -> Array:
+    """Cosines of the principal angles between the row spaces of (r, d) and (s, d), in falling order; as many as the
+    lower of the two ranks. By orthonormal bases and the singular values of their product (Bjorck and Golub 1973)."""
+    return np.clip(np.linalg.svd(_basis(first) @ _basis(second).T, compute_uv=False), 0.0, 1.0)
+
+
+def _basis(rows: Array) -> Array:
+    """Orthonormal rows that span those of (r, d); what a float32 cannot tell from a dependent row counts as one."""
+    _, values, basis = np.linalg.svd(rows, full_matrices=False)
+    floor = values[0] * max(rows.shape) * float(np.finfo(np.float32).eps) if len(values) else 0.0
+    return np.asarray(basis[values > floor])

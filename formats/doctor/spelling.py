@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 
 from editc.diagnostics import EditcError, fail
-from editc.formats.checkpoint import read_range
 from editc.formats.exported import is_delta, kind_of
 from editc.formats.header import Entry, Header, read_header, strict_json
+from editc.formats.ranges import read_range
 from editc.numerics import dtypes
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

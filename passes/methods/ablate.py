@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from editc.ir import Array, Edit, Stats, Writer
+from editc.ir import Array, Edit, Stats
+from editc.language import Writer
 from editc.numerics import directions
 from editc.passes.methods import at_least_zero
 

@@ -1,0 +1,171 @@
+"""`editc link`: several deltas into one, each part's claims measured again under the weights of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from editc import session
+from editc.diagnostics import Diagnostic, fail
+from editc.findings import Claim
+from editc.formats import delta_json, files
+from editc.formats.checkpoint import Model, open_model
+from editc.formats.exported import read_delta
+from editc.formats.link import Arranged, arranged, link
+from editc.formats.link_parts import parts
+from editc.formats.link_report import Overlap, overlaps
+from editc.formats.safetensors_delta import write_delta
+from editc.ir import Delta, Verified
+from editc.ports import Progress
+from editc.recheck import by_pictures, gathered_solution, recorded_manifest, recorded_plan
+
+LOCK = ".lock.json"
+"""Ending of the lock file, in place of the delta's."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One delta that went in, and what its claims are now; `verified` is None where nothing was measured. `conflicts`
+    are names that another part erases and that this one's manifest asks to preserve."""
+
+    delta: Delta
+    label: str
+    verified: Verified | None
+    conflicts: tuple[str, ...] = ()
+
+    def pairs(self) -> tuple[tuple[Claim, float | None], ...]:
+        """Each claim as measured now, beside the value that the delta claimed alone (None: it did not claim it)."""
+        alone = {(claim["name"], claim.get("subject", "")): float(claim["value"]) for claim in self.delta.claims}
+        drifts = {name: value for (name, _), value in alone.items() if name.endswith("_drift")}
+        now = self.verified.report.claims if self.verified else ()
+        return tuple((c, alone.get((c.name, c.subject), drifts.get(c.name))) for c in now)
+
+
+@dataclass(frozen=True)
+class Linked:
+    """What a link found. `failures`: bounds of the parts that no longer hold; then `delta` is None and nothing was
+    written."""
+
+    those: Arranged
+    overlaps: tuple[Overlap, ...]
+    parts: tuple[Part, ...]
+    delta: Delta | None
+    failures: tuple[Diagnostic, ...]
+    files: tuple[Path, ...]
+
+    @property
+    def measured(self) -> bool:
+        """True when every part was measured again."""
+        return all(part.verified is not None for part in self.parts)
+
+
+def link_files(
+    paths: Sequence[Path],
+    out: Path,
+    model: str | None,
+    composed: bool,
+    tool: str,
+    progress: Progress | None = None,
+) -> Linked:
+    """Links the deltas in `paths` into `out`, and writes a lock file beside it, unless a bound is broken.
+
+    Raises E630 when `out` is one of them, E650 to E656, and what reading, deriving and verifying raise.
+    """
+    from editc.passes.verify import failures
+
+    if out.resolve() in [path.resolve() for path in paths]:
+        message = "the linked delta would replace one of those that go in"
+        raise fail("E630", message, place=str(out), help="choose another path")
+    read = [(path, read_delta(path)) for path in paths]
+    those = arranged([delta for _, delta in read], composed)
+    opened = None if model is None else open_model(model)
+    made = link(those, opened, tool)
+    labels = {part.delta_id: str(path) for path, delta in read for part in parts(delta)}
+    found = tuple(overlaps(those, made, opened)) if opened else ()
+    measured = measure(made, labels, opened, progress) if opened else _unmeasured(made, labels)
+    broken = tuple(fault for part in measured if part.verified for fault in failures(part.verified))
+    if broken:
+        return Linked(those, found, measured, None, broken, ())
+    made = write_delta(replace(made, claims=tuple(_claims(those, measured))), out)
+    lock = out.with_suffix(LOCK)
+    by_id = {delta.delta_id: path for path, delta in read}
+    with files.guarded(lock):
+        files.replace_file(lock, _lock(those, by_id, out, made, tool).encode())
+    return Linked(those, found, measured, made, (), (out, lock))
+
+
+def measure(
+    linked: Delta, labels: Mapping[str, str], model: Model, progress: Progress | None = None
+) -> tuple[Part, ...]:
+    """Each part's own problem derived on `model` again, and its claims measured on what `linked` makes of the weights.
+
+    A part without a manifest (a difference of two checkpoints) claims nothing that could be measured. Where a manifest
+    names nothing to preserve, the prompts that name what another part erases are not kept, as in one build of both.
+    """
+    every, found = parts(linked), []
+    for part in every:
+        label, erased = labels.get(part.delta_id, ""), _erased(every, but=part)
+        found.append(_measured(part, linked, label, model, erased, progress))
+    return tuple(found)
+
+
+def _measured(
+    part: Delta, linked: Delta, label: str, model: Model, erased: Sequence[str], progress: Progress | None
+) -> Part:
+    from editc.passes.corpus import mentions
+    from editc.passes.derive import Derive
+    from editc.passes.verify import Verify
+
+    if not part.manifest.strip():
+        return Part(part, label, None)
+    manifest = recorded_manifest(part, Path(label or part.delta_id[:12]))
+    ctx = session.build_context(manifest, model, progress)
+    corpus = [p for p in session.corpus_of(model) if not any(mentions(p, name) for name in erased)]
+    problem = Derive(corpus)(recorded_plan(part, manifest, model.place), ctx)
+    asked = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept)
+    conflicts = tuple(name for name in erased if any(mentions(p, name) for p in asked))
+    return Part(part, label, Verify()(gathered_solution(part, linked, problem), ctx), conflicts)
+
+
+def _erased(every: Sequence[Delta], but: Delta) -> list[str]:
+    """The names that the other parts erase."""
+    edits = [edit for part in every if part is not but for edit in part.edits if edit.get("kind") != "moderate"]
+    names = [name for edit in edits for name in (edit.get("concept"), *(edit.get("also") or ()))]
+    return list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+
+
+def _unmeasured(linked: Delta, labels: Mapping[str, str]) -> tuple[Part, ...]:
+    return tuple(Part(part, labels.get(part.delta_id, ""), None) for part in parts(linked))
+
+
+def _claims(those: Arranged, measured: Sequence[Part]) -> list[Mapping[str, Any]]:
+    """What the linked delta claims: of each part what was measured; of one that was not, the numbers that it had if no
+    other delta touches its sites, for then they are still true, and none of its pictures."""
+    from editc.passes.emit import claim_as_json
+
+    found: list[Mapping[str, Any]] = []
+    for number, part in enumerate(measured):
+        mine = [dict(claim_as_json(claim)) for claim in part.verified.report.claims] if part.verified else []
+        if part.verified is None and not _overlapped(part.delta, those):
+            mine = [dict(claim) for claim in part.delta.claims if not by_pictures(str(claim["name"]))]
+        found += [claim | {"part": number} for claim in mine]
+    return found
+
+
+def _overlapped(part: Delta, those: Arranged) -> bool:
+    return any((record.site.component, record.site.name) in those.overlap for record in part.sites)
+
+
+def _lock(those: Arranged, paths: Mapping[str, Path], out: Path, made: Delta, tool: str) -> str:
+    """What went in and what came out, in the order in which it counts; names of files and no paths."""
+    inputs = [_file(paths[delta.delta_id], delta) for delta in those.deltas]
+    order = "composed" if those.composed else "added"
+    record = {"format": "editc-link", "version": 1, "inputs": inputs, "order": order, "result": _file(out, made)}
+    return delta_json.dumps(record | {"tool": tool}) + "\n"
+
+
+def _file(path: Path, delta: Delta) -> Mapping[str, str]:
+    return {"name": path.name, "delta_id": delta.delta_id, "sha256": sha256(path.read_bytes()).hexdigest()}

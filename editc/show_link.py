@@ -1,0 +1,98 @@
+"""What `editc link` found, and a linked delta measured again, for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from editc.show import Shown, claim_lines, claim_record
+
+if TYPE_CHECKING:
+    from editc.api import Again
+    from editc.formats.link_report import Overlap
+    from editc.linking import Linked, Part
+
+
+def linked(found: Linked) -> Shown:
+    """What went in, how the edits lie to each other, and what each claims now beside what it claimed alone."""
+    from editc.formats.link_report import as_json
+
+    those, shared = found.those, found.those.overlap
+    how = "composed in this order" if those.composed else "added"
+    lines = [f"{len(those.deltas)} deltas {how}: {len(those.sites)} tensors, {len(shared)} edited by more than one"]
+    lines += _overlap_lines(found)
+    for number, part in enumerate(found.parts, 1):
+        lines += [_part_line(number, part), *_side_by_side(part)]
+        lines += [f"  note: it preserves `{name}`, which another part erases" for name in part.conflicts]
+    if not found.measured:
+        lines.append("not measured: name the base with --model to measure what they claim together")
+    if shared:
+        lines.append("note: edits made apart are off beside each other; one build of all manifests solves for all")
+    lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in found.files]
+    if found.delta is None:
+        lines.append("no delta was written: a bound is not met")
+    data = {
+        "delta": str(found.files[0]) if found.delta else None,
+        "delta_id": found.delta.delta_id if found.delta else None,
+        "order": "composed" if those.composed else "added",
+        "inputs": [delta.delta_id for delta in those.deltas],
+        "sites": len(those.sites),
+        "overlap": [as_json(one) for one in found.overlaps],
+        "parts": [_part(part) for part in found.parts],
+        "measured": found.measured,
+        "files": [str(path) for path in found.files],
+    }
+    return Shown("\n".join(lines), data)
+
+
+def parts_verified(again: Again, head: str) -> Shown:
+    """Of a linked delta, each part's claims."""
+    lines = [head]
+    for number, part in enumerate(again.parts, 1):
+        lines += [_part_line(number, part), *(claim_lines(part.verified.report.claims) if part.verified else ())]
+    if not again.failures:
+        lines.append("all claims hold")
+    return Shown("\n".join(lines), {"tier": again.tier, "parts": [_part(part) for part in again.parts]})
+
+
+def _overlap_lines(found: Linked) -> Iterator[str]:
+    """Sites of the same deltas together: sizes, angles and alignments from the least to the greatest."""
+    alike: dict[tuple[tuple[int, ...], str, bool], list[Overlap]] = {}
+    for one in found.overlaps:
+        alike.setdefault((one.deltas, one.form, one.exact), []).append(one)
+    ids = [delta.delta_id[:12] for delta in found.those.deltas]
+    for (deltas, form, exact), sites in alike.items():
+        rank, rounded = max(one.rank for one in sites), "" if exact else ", rounded to float32 once more"
+        yield f"  {len(sites)} by {', '.join(ids[n] for n in deltas)}: {form}, rank {rank}{rounded}"
+        for k, n in enumerate(deltas):
+            yield f"    {ids[n]}: |dW| / |W| {_range([one.sizes[k] for one in sites])}"
+        for k, pair in enumerate(sites[0].pairs):
+            alignment = _range([one.pairs[k].alignment for one in sites])
+            cosines = [c for one in sites for c in one.pairs[k].angles]
+            angles = f", cosines of the principal angles {_range(cosines)}" if cosines else ""
+            yield f"    {ids[pair.first]} and {ids[pair.second]}: cosine of the changes {alignment}{angles}"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _part_line(number: int, part: Part) -> str:
+    concepts = ", ".join(str(edit.get("concept", "?")) for edit in part.delta.edits)
+    return f"part {number}, {part.delta.delta_id[:12]} {part.label}: {concepts}"
+
+
+def _side_by_side(part: Part) -> Iterator[str]:
+    pairs = part.pairs()
+    width = max((len(claim.name) for claim, _ in pairs), default=0)
+    for line, (_, alone) in zip(claim_lines([claim for claim, _ in pairs]), pairs, strict=True):
+        before = f"{'':>10}" if alone is None else f"{alone:>10.4g}"
+        yield f"{line[: width + 4]}{before} alone {line[width + 4 :]}"
+
+
+def _part(part: Part) -> Mapping[str, Any]:
+    alone = [{} if value is None else {"alone": value} for _, value in part.pairs()]
+    claims = [{**claim_record(claim), **more} for (claim, _), more in zip(part.pairs(), alone, strict=True)]
+    head = {"delta_id": part.delta.delta_id, "measured": part.verified is not None}
+    return head | {"claims": claims, "conflicts": list(part.conflicts)}

@@ -1,0 +1,282 @@
+"""A delta from two checkpoints: what was changed, in the smallest form that gives it back.
+
+The factors give every weight within a few roundings (`numerics.recover`). What they leave is mended by `bits`, so that
+the result is as near to the edited checkpoint as was asked for: bit for bit, or every entry within one ulp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from editc import registry
+from editc.diagnostics import EditcError, fail
+from editc.family import Family
+from editc.formats.checkpoint import Checkpoint, Model
+from editc.formats.compare import Changed, Comparison, Progress, compare
+from editc.formats.factored import Found, forms_of
+from editc.formats.ldm_encoder import fingerprint_of
+from editc.ir import Array, Delta, Factors, Site, SiteRecord
+from editc.numerics import dtypes, planes
+from editc.numerics.recover import TOLERANCE, ulp
+from editc.records import bits_record, edited, site_record
+
+FORMS = ("auto", "shared", "low-rank", "dense", "xor")
+MENDS = ("exact", "ulp", "none")
+KIND = "diff"
+_CHUNK = 1 << 20
+_WORDS = "# Made by `editc diff` from two checkpoints: there was no manifest.\n"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One changed tensor: its form and rank (0: it has none); of its `entries`, how many the delta does not give back
+    bit for bit, and how many ulps of its own the worst of them is off; `bits`: bytes that mend what the factors leave;
+    `left_over`: how many entries the factors alone left more than one ulp off; `moved` = |W' - W| / |W|."""
+
+    component: str
+    name: str
+    group: str
+    form: str
+    rank: int
+    entries: int
+    differ: int
+    ulps: float
+    bits: int
+    left_over: int
+    moved: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The delta, a row for each tensor that it changes, how many tensors are equal, and components left unread."""
+
+    delta: Delta
+    rows: tuple[Row, ...]
+    equal: int
+    unread: tuple[str, ...]
+    raw: int
+
+
+def difference(
+    base: Model,
+    after: Model,
+    tool: str,
+    form: str = "auto",
+    mend: str = "ulp",
+    tolerance: float | None = None,
+    progress: Progress | None = None,
+) -> Difference:
+    """The delta from `base` to `after`. `mend`: the result is theirs bit for bit (`exact`), no entry is more than one
+    ulp off (`ulp`), or it is what the factors give (`none`). `tolerance`: roundings that the factors may leave;
+    None: as few as `factored.forms_of` says.
+
+    Raises E645, E646, E648, E649 (not of the form asked for), E609 (an option that makes no sense).
+    """
+    if (
+        form not in FORMS
+        or mend not in MENDS
+        or not TOLERANCE <= (TOLERANCE if tolerance is None else tolerance) < float("inf")
+    ):
+        message = f"form '{form}', mend '{mend}' and tolerance {tolerance} are not all sound"
+        known = f"forms: {', '.join(FORMS)}; mend: {', '.join(MENDS)}; a tolerance is {TOLERANCE:g} roundings or more"
+        raise fail("E609", message, help=known)
+    found = compare(base, after, progress)
+    forms = list(forms_of(found.changed, form, tolerance))
+    _check_form(found.changed, forms, form)
+    return _assembled(base, found, forms, tool, mend, {"form": form, "mend": mend, "tolerance": tolerance or "auto"})
+
+
+def refuse_to_verify(delta: Delta) -> None:
+    """Raises E647 for a delta that a diff made: it has no manifest from which its claims could be measured again."""
+    if any(edit.get("kind") == KIND for edit in delta.edits):
+        message = "the delta was made from two checkpoints, so there is no problem to derive again"
+        help_text = "`editc apply --dry-run` and `editc status` compare the hashes of every tensor that it names"
+        raise fail("E647", message, place=delta.delta_id[:12], help=help_text)
+
+
+def _check_form(changed: Sequence[Changed], forms: Sequence[Found], form: str) -> None:
+    if form in ("shared", "low-rank"):
+        rest = [changed[i].name for f in forms if f.factors.form == "xor" for i in f.factors.sites]
+        if rest:
+            message = f"{len(rest)} tensors have no small {form} edit within the tolerance"
+            help_text = "leave --form out: these tensors are then stored bit by bit; or allow more with --tolerance"
+            raise fail("E649", f"{message}, the first is '{rest[0]}'", help=help_text, notes=rest[:12])
+
+
+def _assembled(
+    base: Model, found: Comparison, forms: Sequence[Found], tool: str, mend: str, options: Mapping[str, Any]
+) -> Difference:
+    families = {part: _family(base, part) for part in {one.component for one in found.changed}}
+    records: dict[int, SiteRecord] = {}
+    rows: dict[int, Row] = {}
+    groups: dict[str, Factors] = {}
+    edits = []
+    for one in forms:
+        members = [found.changed[i] for i in one.factors.sites]
+        sites = [_site(member, families[member.component]) for member in members]
+        factors, mended = _mended(one, members, sites, mend)
+        if options["form"] == "auto" and _is_larger(factors, members):
+            one = replace(one, factors=Factors("xor", one.factors.sites, (), ()), left_over=0.0)
+            factors, mended = _mended(one, members, sites, mend)
+        name = _group_name(factors, members[0], groups)
+        groups[name] = factors
+        for k, place in enumerate(factors.sites):
+            records[place] = _record(replace(sites[k], group=name), members[k], factors, k)
+            rows[place] = replace(mended[k], group=name)
+        edits.append(_edit(name, one, mended, options))
+    shared = any(factors.form == "shared" for factors in groups.values())
+    delta = Delta(
+        family=next((family.name for family in families.values() if family), "unknown"),
+        sites=tuple(records[i] for i in range(len(found.changed))),
+        factors=groups,
+        encoder=_encoder(base) if shared else "",
+        manifest=_WORDS,
+        manifest_digest=sha256(_WORDS.encode()).hexdigest(),
+        edits=tuple(edits),
+        claims=tuple(claim for i in range(len(found.changed)) for claim in _claims(rows[i])),
+        tool=tool,
+    )
+    ordered = tuple(rows[i] for i in range(len(found.changed)))
+    return Difference(delta, ordered, found.equal, found.unread, sum(one.nbytes for one in found.changed))
+
+
+def _mended(found: Found, members: Sequence[Changed], sites: Sequence[Site], mend: str) -> tuple[Factors, list[Row]]:
+    """The factors with the bits that mend what they leave, and what is said of each tensor."""
+    rows, bits = [], []
+    for k, (one, site) in enumerate(zip(members, sites, strict=True)):
+        raw, aim = one.raw()
+        plain = raw if found.factors.form == "xor" else edited(raw, one.dtype, site, found.factors, k, exact=False)
+        result = aim if found.factors.form == "xor" or mend == "exact" else _nearer(plain, aim, one, mend)
+        same = result == plain
+        bits.append(np.zeros(0, np.uint8) if same else planes.packed(plain, result, dtypes.BITS[one.dtype] // 8))
+        rows.append(_row(one, site, found, k, plain, result, bits[-1].nbytes))
+    kept = tuple(bits) if any(len(part) for part in bits) else ()
+    return replace(found.factors, bits=kept), rows
+
+
+def _record(site: Site, one: Changed, factors: Factors, k: int) -> SiteRecord:
+    if factors.form == "xor":
+        return bits_record(site, *one.raw())
+    return site_record(site, one.values()[0], factors, k)
+
+
+def _is_larger(factors: Factors, members: Sequence[Changed]) -> bool:
+    """True when factors and the bits that mend them take more than the bits alone would; looked at only where the
+    first are over half of the tensors' bytes."""
+    size = sum(part.nbytes for part in (*factors.left, *factors.right)) + sum(part.nbytes for part in factors.bits)
+    if factors.form == "xor" or 2 * size < sum(one.nbytes for one in members):
+        return False
+    return size >= sum(planes.packed(*one.raw(), dtypes.BITS[one.dtype] // 8).nbytes for one in members)
+
+
+def _nearer(plain: bytes, aim: bytes, one: Changed, mend: str) -> bytes:
+    """`plain` with the entries of `aim` where it is more than one ulp off."""
+    if mend == "none":
+        return plain
+    parts = _chunks(one.dtype, plain, aim)
+    return b"".join(dtypes.encode(np.where(_off(a, b, one.dtype) > 1, b, a), one.dtype) for a, b in parts)
+
+
+def _chunks(dtype: str, *raws: bytes) -> Iterator[tuple[Array, ...]]:
+    """The same entries of several tensors in float64, some million at a time."""
+    item = dtypes.BITS[dtype] // 8
+    for start in range(0, len(raws[0]), _CHUNK * item):
+        parts = [raw[start : start + _CHUNK * item] for raw in raws]
+        yield tuple(dtypes.decode(part, dtype, (len(part) // item,)) for part in parts)
+
+
+def _off(first: Array, second: Array, dtype: str) -> Array:
+    """How many ulps of `second` each entry is off."""
+    return np.asarray(np.abs(first - second) / ulp(second, dtype))
+
+
+def _row(one: Changed, site: Site, found: Found, k: int, plain: bytes, result: bytes, bits: int) -> Row:
+    raw, aim = one.raw()
+    left_over, ulps, sizes = 0, 0.0, np.zeros(2)
+    for before, factored, mine, theirs in _chunks(one.dtype, raw, plain, result, aim):
+        left_over += int(np.count_nonzero(_off(factored, theirs, one.dtype) > 1))
+        ulps = max(ulps, float(np.max(_off(mine, theirs, one.dtype))))
+        sizes += [np.sum(np.square(before)), np.sum(np.square(theirs - before))]
+    item = f"<u{dtypes.BITS[one.dtype] // 8}"
+    differ = int(np.count_nonzero(np.frombuffer(result, item) != np.frombuffer(aim, item)))
+    form, rank, size = found.factors.form, found.ranks[k], one.shape[0] * one.shape[1]
+    moved = float(np.sqrt(sizes[1] / sizes[0])) if sizes[0] else float("inf")
+    left_over = 0 if form == "xor" else left_over
+    return Row(site.component, one.name, site.group, form, rank, size, differ, ulps, bits, left_over, moved)
+
+
+def _claims(row: Row) -> Iterator[Mapping[str, Any]]:
+    every = {"rank": row.rank, "entries_that_differ": row.differ, "ulps": row.ulps, "relative_change": row.moved}
+    for name, value in every.items():
+        if np.isfinite(value):
+            yield {"name": name, "subject": row.name, "value": _short(value)}
+
+
+def _short(value: float) -> float:
+    """Six digits: the last ones depend on how many threads the sums were made with. Counts stay as they are."""
+    return value if isinstance(value, int) else float(f"{value:.6g}")
+
+
+def _edit(group: str, found: Found, rows: Sequence[Row], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What inspect, status and a journal say of one group."""
+    decided = {"decided": found.decided} if found.factors.form == "shared" else {}
+    return {
+        "kind": KIND,
+        "concept": "the difference of two checkpoints",
+        "method": KIND,
+        "options": dict(options),
+        "strength": 1.0,
+        "group": group,
+        "form": found.factors.form,
+        "rank": max(found.ranks),
+        "roundings": _short(found.left_over),
+        "mended": sum(row.left_over for row in rows),
+        **decided,
+    }
+
+
+def _group_name(factors: Factors, first: Changed, taken: Mapping[str, Factors]) -> str:
+    width = f".{first.shape[1]}" if factors.form in ("shared", "low-rank") else ""
+    name = f"{factors.form}{width}"
+    more = (f"{name}.{n}" for n in range(2, len(taken) + 3))
+    return name if name not in taken else next(one for one in more if one not in taken)
+
+
+def _site(one: Changed, family: Family | None) -> Site:
+    patterns = family.patterns if family else {}
+    role = next((role for role, pattern in patterns.items() if fnmatchcase(one.name, pattern)), "")
+    component = one.component or (family.component if family else "")
+    return Site(component, one.name, one.shape, one.dtype, role)
+
+
+def _family(base: Model, component: str) -> Family | None:
+    """The family of that component's tensors, as locate would find it; None for any other model."""
+    part = base.component(component)
+    every = [registry.resolve("family", name) for name in registry.names("family")]
+    fitting = [family for family in every if component in ("", family.component) and _fits(family, part)]
+    return max(fitting, key=lambda family: len(family.patterns) + len(family.signs), default=None)
+
+
+def _fits(family: Family, part: Checkpoint) -> bool:
+    names = part.names()
+    needed = (*family.patterns.values(), *family.signs)
+    if not all(any(fnmatchcase(name, pattern) for name in names) for pattern in needed):
+        return False
+    if family.marker is None:
+        return True
+    first = next((name for name in names if fnmatchcase(name, family.marker[0])), None)
+    return first is not None and len(part.shape(first)) == family.marker[1]
+
+
+def _encoder(base: Model) -> str:
+    """The text encoder beside the weights, by which a fine-tune is judged; '' where none can be read."""
+    try:
+        return fingerprint_of(base)
+    except EditcError:
+        return ""

@@ -1,0 +1,202 @@
+"""The form of an edit that is known by its result only: shared, low rank, dense, or bit by bit.
+
+A form is taken when it explains every pair (`numerics.recover`) and its factors have under half the bytes of the
+tensors themselves. The shared form goes first: it is the smallest, and it fits fine-tunes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.formats.compare import Changed
+from editc.ir import Array, Factors
+from editc.numerics.recover import SINGLE, TOLERANCE, Pair, Space, least_rank, multiplier, row_space
+
+_Edit: TypeAlias = Callable[[int, Array, int], Array]
+"""What an edit of some rank adds to the k-th weight W: (k, W, rank) -> (d_out, d_in)."""
+_LARGE, _HUGE = 1 << 18, 1 << 27
+_WIDEST = 4096
+"""Columns up to which matrices are tried together: that takes some d_in^2 numbers of memory."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The form of some tensors, by their places in the list of all that changed. `ranks`: one a tensor, of its edit
+    (for `xor` of what it changed; 0: not measured). `left_over`: roundings that the edit leaves at most, before its
+    factors become float32. `decided`: there are more rows of weights than columns, so that another edit would not
+    have had the shared form."""
+
+    factors: Factors
+    ranks: tuple[int, ...]
+    left_over: float = 0.0
+    decided: bool = False
+
+
+class _Pairs(Sequence[Pair]):
+    """Pairs read from the files whenever they are asked for, none kept."""
+
+    def __init__(self, changed: Sequence[Changed]) -> None:
+        self.changed = changed
+
+    def __len__(self) -> int:
+        return len(self.changed)
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Pair]: ...
+    def __getitem__(self, index: int | slice) -> Pair | Sequence[Pair]:
+        if isinstance(index, slice):
+            return _Pairs(self.changed[index])
+        one = self.changed[index]
+        return Pair(*one.values(), one.dtype)
+
+
+def forms_of(changed: Sequence[Changed], wanted: str, tolerance: float | None) -> Iterator[Found]:
+    """The forms of all that changed, each tensor in exactly one of them. A tensor that `shared` or `low-rank` was asked
+    for and that has no such form is `xor`, as with `auto`. No tolerance: `TOLERANCE`, and where that finds nothing
+    `SINGLE` for weights wider than in half precision."""
+    left = set(range(len(changed)))
+    tried = {"auto": (_shared, _low_rank), "shared": (_shared,), "low-rank": (_low_rank,)}.get(wanted, ())
+    for limit in (TOLERANCE, SINGLE) if tolerance is None else (tolerance,):
+        wide = {i for i in left if _may(changed[i], limit, tolerance)}
+        for find in tried:
+            for group in _grouped(left & wide, lambda i: (changed[i].component, changed[i].shape[1])):
+                for found in find(changed, group, limit):
+                    left -= set(found.factors.sites)
+                    yield found
+    rest = tuple(sorted(left))
+    if rest and wanted == "dense":
+        parts = tuple(_single(pair.moved) for pair in _Pairs([changed[i] for i in rest]))
+        yield Found(Factors("dense", rest, parts, ()), (0,) * len(rest))
+    elif rest:
+        yield Found(Factors("xor", rest, (), ()), tuple(_seen(changed[i], tolerance or TOLERANCE) for i in rest))
+
+
+def _may(one: Changed, limit: float, tolerance: float | None) -> bool:
+    """Whether a matrix is tried at a limit; one of over 134 million entries never is, for want of memory."""
+    small = min(one.shape) > 1 and one.shape[0] * one.shape[1] <= _HUGE
+    return small and (limit == TOLERANCE or tolerance is not None or one.dtype in ("F32", "F64"))
+
+
+def _shared(changed: Sequence[Changed], group: Sequence[int], tolerance: float) -> Iterator[Found]:
+    """One multiplier for all of the group; where there is none, one for those of each role."""
+    found = _multiplied(changed, group, tolerance) if len(group) > 1 else None
+    if found:
+        yield found
+        return
+    roles = _grouped(group, lambda i: _role(changed[i]))
+    for part in roles if len(roles) > 1 else ():
+        yield from _shared(changed, part, tolerance)
+
+
+def _role(one: Changed) -> str:
+    """A layer's own name, which those that see the same have in common: `attn2.to_k` of `x.attn2.to_k.weight`."""
+    return ".".join(one.name.split(".")[-3:-1])
+
+
+def _multiplied(changed: Sequence[Changed], group: Sequence[int], tolerance: float) -> Found | None:
+    members = [changed[i] for i in group]
+    pairs, height, width = _Pairs(members), _height(members), members[0].shape[1]
+    most = min(_room(members) // (2 * width), width, height)
+    space = _space(pairs, most, tolerance)
+    if space is None:
+        return None
+    left = multiplier(pairs, space.rows)
+    fit = _fitted(pairs, space, most, tolerance, lambda k, W, r: (W @ left[:, :r]) @ space.rows[:r])
+    if fit is None:
+        return None
+    rank, left_over = fit
+    factors = Factors("shared", tuple(group), (_single(left[:, :rank]),), (_single(space.rows[:rank]),))
+    return Found(factors, (rank,) * len(members), left_over, height > width)
+
+
+def _low_rank(changed: Sequence[Changed], group: Sequence[int], tolerance: float) -> Iterator[Found]:
+    """One right factor for all or each its own, whichever is smaller; a tensor that has no low rank is left out."""
+    own = {i: found for i in group if (found := _projected([changed[i]], (i,), tolerance, _room([changed[i]])))}
+    size = sum(_size(found) for found in own.values())
+    members = [changed[i] for i in own]
+    together = _projected(members, tuple(own), tolerance, size - 1) if len(own) > 1 else None
+    if together:
+        yield together
+    elif own:
+        every = list(own.values())
+        left, right = (tuple(getattr(found.factors, side)[0] for found in every) for side in ("left", "right"))
+        ranks = tuple(found.ranks[0] for found in every)
+        yield Found(Factors("low-rank", tuple(own), left, right), ranks, max(found.left_over for found in every))
+
+
+def _projected(members: Sequence[Changed], sites: tuple[int, ...], tolerance: float, room: int) -> Found | None:
+    """W' = W + left right, one right for all members: their moves projected on the rows that they are made of."""
+    pairs, height, width = _Pairs(members), _height(members), members[0].shape[1]
+    most = min(room // (height + width), height, width)
+    space = _space(pairs, most, tolerance)
+    if space is None:
+        return None
+    lefts = [pair.moved @ space.rows.T for pair in pairs]
+    fit = _fitted(pairs, space, most, tolerance, lambda k, W, r: lefts[k][:, :r] @ space.rows[:r])
+    if fit is None:
+        return None
+    rank, left_over = fit
+    left = tuple(_single(part[:, :rank]) for part in lefts)
+    factors = Factors("low-rank", sites, left, (_single(space.rows[:rank]),))
+    return Found(factors, (rank,) * len(members), left_over)
+
+
+def _space(pairs: _Pairs, most: int, tolerance: float) -> Space | None:
+    """The rows that the moves are made of, where they are at least one and at most `most`."""
+    if most < 1 or (len(pairs) > 1 and pairs.changed[0].shape[1] > _WIDEST):
+        return None
+    space = row_space(pairs, most, tolerance)
+    return space if space.whole and 0 < space.rank <= most else None
+
+
+def _fitted(pairs: _Pairs, space: Space, most: int, tolerance: float, edit: _Edit) -> tuple[int, float] | None:
+    """The least rank at which `edit` explains every pair, and the roundings that it leaves."""
+
+    def left_over(rank: int) -> float:
+        worst = 0.0
+        for k, pair in enumerate(pairs):
+            worst = max(worst, pair.roundings(edit(k, pair.before, rank)))
+            if worst > tolerance:
+                break
+        return worst
+
+    rank = least_rank(lambda r: left_over(r) <= tolerance, space.rank, min(most, len(space.rows)))
+    return None if rank is None else (rank, left_over(rank))
+
+
+def _seen(one: Changed, tolerance: float) -> int:
+    """The rank of a matrix that has no small edit, for the record; 0 for one that is too large to be worth it."""
+    if min(one.shape) < 2 or one.shape[0] * one.shape[1] > _LARGE:
+        return 0
+    return row_space(_Pairs([one]), min(one.shape), tolerance).rank
+
+
+def _grouped(places: Iterable[int], key: Callable[[int], object]) -> list[tuple[int, ...]]:
+    found: dict[object, tuple[int, ...]] = {}
+    for place in sorted(places):
+        found[key(place)] = (*found.get(key(place), ()), place)
+    return list(found.values())
+
+
+def _height(members: Sequence[Changed]) -> int:
+    return sum(one.shape[0] for one in members)
+
+
+def _room(members: Sequence[Changed]) -> int:
+    """Float32 numbers that fill under half of the tensors' bytes."""
+    return (sum(one.nbytes for one in members) // 2 - 1) // 4
+
+
+def _size(found: Found) -> int:
+    return sum(part.size for part in (*found.factors.left, *found.factors.right))
+
+
+def _single(part: Array) -> NDArray[np.float32]:
+    return np.ascontiguousarray(part, np.float32)

@@ -1,0 +1,177 @@
+"""Several deltas for one base as one delta.
+
+Every edit is a change of the same base, W + dW_1 + dW_2. Factors are put side by side, so that the sum is one float64
+sum before the one rounding; in the order of their `delta_id`, so that the order in which files are named changes no
+byte. `composed` keeps the order given instead, and applies each shared edit to what the ones before it left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.diagnostics import fail
+from editc.formats.checkpoint import Checkpoint, Model
+from editc.formats.link_check import check
+from editc.formats.link_parts import joined, parts
+from editc.ir import Array, Delta, Factors, Form, Site, SiteRecord
+from editc.numerics import dtypes, terms
+from editc.numerics.terms import Term
+from editc.records import site_record
+
+Place = tuple[str, str]
+"""Component and tensor name."""
+
+
+@dataclass(frozen=True)
+class Touch:
+    """One delta's edit of one site: site `factors.sites[k]` of the `group` of delta number `order`."""
+
+    order: int
+    group: str
+    factors: Factors
+    k: int
+    record: SiteRecord
+
+    def term(self) -> Term:
+        """The edit in float64, exactly as it is stored."""
+        left, right = self.factors.left, self.factors.right
+        mine = left[0 if self.factors.form == "shared" else self.k]
+        other = right[self.k if len(right) > 1 else 0].astype(np.float64) if right else None
+        return Term(self.factors.form, mine.astype(np.float64), other)
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """Deltas in the order in which they count, and for each site, by component and name, who edits it."""
+
+    deltas: tuple[Delta, ...]
+    composed: bool
+    sites: Mapping[Place, tuple[Touch, ...]]
+
+    @property
+    def overlap(self) -> Mapping[Place, tuple[Touch, ...]]:
+        """The sites that more than one delta edits."""
+        return {place: touches for place, touches in self.sites.items() if len(touches) > 1}
+
+    def joints(self) -> tuple[tuple[Place, ...], ...]:
+        """The sites that the same groups of the same deltas edit, together: each becomes a group."""
+        found: dict[tuple[object, ...], list[Place]] = {}
+        for place, touches in self.sites.items():
+            key = (touches[0].record.site.group, *((touch.order, touch.group) for touch in touches))
+            found.setdefault(key, []).append(place)
+        return tuple(tuple(places) for places in found.values())
+
+
+def arranged(deltas: Sequence[Delta], composed: bool = False) -> Arranged:
+    """Raises E650 (another base), E651 (another kind of model), E654 (order needed), E655 (an edit given twice)."""
+    ordered = tuple(deltas) if composed else tuple(sorted(deltas, key=lambda delta: delta.delta_id))
+    found: dict[Place, list[Touch]] = {}
+    for order, delta in enumerate(ordered):
+        for group, factors in sorted(delta.factors.items()):
+            for k, index in enumerate(factors.sites):
+                record = delta.sites[index]
+                touch = Touch(order, group, factors, k, record)
+                found.setdefault((record.site.component, record.site.name), []).append(touch)
+    sites = {place: tuple(found[place]) for place in sorted(found)}
+    check(ordered, {p: [(t.order, t.factors.form, t.record) for t in ts] for p, ts in sites.items()}, composed)
+    return Arranged(ordered, composed, sites)
+
+
+def link(those: Arranged, model: Model | None, tool: str) -> Delta:
+    """One delta that does what `those` do. Its claims are still those that each part made of itself.
+
+    Results of sites that only one delta edits are as recorded; for the others `model` must be the base. Raises E652
+    without it and E653 for another model.
+    """
+    if those.overlap and model is None:
+        raise _model_needed(those)
+    weights = {} if model is None else {part: model.component(part) for part in {part for part, _ in those.sites}}
+    check_base(those, weights)
+    places = {place: index for index, place in enumerate(those.sites)}
+    factors, records = {}, {place: touches[0].record for place, touches in those.sites.items()}
+    for name, joint in _named(those):
+        made = _joined(those, joint, weights)
+        factors[name] = replace(made, sites=tuple(places[place] for place in joint))
+        for k, place in enumerate(joint):
+            if place in those.overlap:
+                site = records[place].site
+                records[place] = site_record(site, weights[site.component].read(site.name), made, k)
+    sites = tuple(records[place] for place in those.sites)
+    first = those.deltas[0]
+    encoder = next((delta.encoder for delta in those.deltas if delta.encoder), "")
+    told = joined([part for delta in those.deltas for part in parts(delta)], sites, those.composed)
+    return Delta(family=first.family, sites=sites, factors=factors, encoder=encoder, tool=tool, **told)
+
+
+def check_base(those: Arranged, weights: Mapping[str, Checkpoint]) -> None:
+    """Raises E653 unless every site holds, in its own dtype, what its first edit was made for."""
+    for (part, name), touches in those.sites.items() if weights else ():
+        record = touches[0].record
+        wanted = record.base.get(record.site.dtype, "")
+        dtype, digest = weights[part].dtype(name), dtypes.sha256(weights[part].raw(name))
+        if (dtype, digest) != (record.site.dtype, wanted):
+            raise fail(
+                "E653",
+                f"the model is not the base of these deltas: '{name}' holds other weights",
+                place=str(weights[part].where(name).file),
+                help="give the model that they were built for, as it was, without any of them applied",
+                notes=[f"base: {record.site.dtype} {wanted}", f"model: {dtype} {digest}"],
+            )
+
+
+def weight(site: Site, weights: Mapping[str, Checkpoint]) -> Array:
+    """W (d_out, d_in) of a site in float64."""
+    stored = weights[site.component].read(site.name)
+    return stored.T if site.transposed else stored.reshape(site.shape)
+
+
+def _named(those: Arranged) -> Iterator[tuple[str, tuple[Place, ...]]]:
+    """Each joint with a name: that of its sites' group, with a number where several have the same."""
+    joints = those.joints()
+    of = [those.sites[joint[0]][0].record.site.group for joint in joints]
+    for number, (group, joint) in enumerate(zip(of, joints, strict=True)):
+        yield (group if of.count(group) == 1 else f"{group}.{number:04d}"), joint
+
+
+def _joined(those: Arranged, joint: Sequence[Place], weights: Mapping[str, Checkpoint]) -> Factors:
+    """The factors of one joint, its sites still to be numbered."""
+    touches = [those.sites[place] for place in joint]
+    forms = {touch.factors.form for touch in touches[0]}
+    if forms == {"shared"}:
+        return _stored("shared", [_one(those, touches[0], None)], single=True)
+    alone = len(touches[0]) == 1
+    found = (_one(those, one, None if alone else weight(one[0].record.site, weights)) for one in touches)
+    single = all(len(touch.factors.right) == 1 for touch in touches[0])
+    return _stored("dense" if "dense" in forms else "low-rank", found, single)
+
+
+def _one(those: Arranged, touches: Sequence[Touch], W: Array | None) -> Term:
+    every = [touch.term() for touch in touches]
+    return terms.summed(terms.composed(every, W) if those.composed else every, W)
+
+
+def _stored(form: Form, found: Iterable[Term], single: bool) -> Factors:
+    """Rounded to the float32 of a delta, which changes nothing where factors were only put side by side. `single`: one
+    right for all."""
+    left: list[NDArray[np.float32]] = []
+    right: list[NDArray[np.float32]] = []
+    for one in found:
+        left.append(one.left.astype(np.float32))
+        if one.right is not None and not (single and right):
+            right.append(one.right.astype(np.float32))
+    return Factors(form, (), tuple(left), tuple(right))
+
+
+def _model_needed(those: Arranged) -> Exception:
+    rows = [f"{name}: edited by {len(touches)}" for (_, name), touches in those.overlap.items()]
+    more = [f"and {len(rows) - 8} more"] if len(rows) > 8 else []
+    return fail(
+        "E652",
+        f"{len(rows)} tensors are edited by more than one of these deltas, and only their base tells the result",
+        help="name the base with --model: the result is computed and hashed from it, and measured again",
+        notes=[*rows[:8], *more],
+    )

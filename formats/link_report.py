@@ -1,0 +1,96 @@
+"""How the edits of linked deltas lie to each other, site by site: from factors and weights, no prompt is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from editc.formats.checkpoint import Model
+from editc.formats.link import Arranged, Touch, weight
+from editc.ir import Delta
+from editc.numerics import terms
+from editc.numerics.subspace import cosines
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two deltas on one site. `angles` are the cosines of the principal angles between the row spaces of their right
+    factors, falling (() where one is dense); `alignment` is that of the changes, <dW_1, dW_2> / |dW_1| |dW_2|."""
+
+    first: int
+    second: int
+    angles: tuple[float, ...]
+    alignment: float
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """One site that several deltas edit: |dW| / |W| of each, each pair of them, and the form and rank of the result.
+
+    `exact`: their factors stand side by side as they were; else the result's were rounded to float32 once more.
+    """
+
+    component: str
+    name: str
+    deltas: tuple[int, ...]
+    sizes: tuple[float, ...]
+    pairs: tuple[Pair, ...]
+    form: str
+    rank: int
+    exact: bool
+
+
+def overlaps(those: Arranged, linked: Delta, model: Model) -> Iterator[Overlap]:
+    """Each site that more than one delta edits, by component and name; one weight in memory at a time."""
+    known: dict[Any, tuple[float, ...]] = {}
+    made = {index: (f, k) for f in linked.factors.values() for k, index in enumerate(f.sites)}
+    weights = {part: model.component(part) for part in {part for part, _ in those.overlap}}
+    numbers = {(record.site.component, record.site.name): index for index, record in enumerate(linked.sites)}
+    for place, touches in those.overlap.items():
+        W = weight(touches[0].record.site, weights)
+        factors, k = made[numbers[place]]
+        rank = min(W.shape) if not factors.right else len(factors.right[k if len(factors.right) > 1 else 0])
+        sizes, pairs = _measured(touches, W, known)
+        orders = tuple(touch.order for touch in touches)
+        yield Overlap(*place, orders, sizes, pairs, factors.form, rank, _exact(those, touches))
+
+
+def as_json(overlap: Overlap) -> Mapping[str, Any]:
+    """As plain JSON values."""
+    pairs = [vars(pair) | {"angles": list(pair.angles)} for pair in overlap.pairs]
+    return vars(overlap) | {"deltas": list(overlap.deltas), "sizes": list(overlap.sizes), "pairs": pairs}
+
+
+def _measured(
+    touches: tuple[Touch, ...], W: Any, known: dict[Any, tuple[float, ...]]
+) -> tuple[tuple[float, ...], tuple[Pair, ...]]:
+    every = [touch.term() for touch in touches]
+    norms = [sqrt(max(0.0, terms.inner(term, term, W))) for term in every]
+    pairs = []
+    for i, j in combinations(range(len(every)), 2):
+        whole = norms[i] * norms[j]
+        alignment = terms.inner(every[i], every[j], W) / whole if whole else 0.0
+        pairs.append(Pair(touches[i].order, touches[j].order, _angles(touches[i], touches[j], known), alignment))
+    size = float(np.linalg.norm(W))
+    return tuple(norm / size if size else 0.0 for norm in norms), tuple(pairs)
+
+
+def _angles(one: Touch, other: Touch, known: dict[Any, tuple[float, ...]]) -> tuple[float, ...]:
+    """Computed once for sites that have their right factors in common."""
+    first, second = one.term().right, other.term().right
+    if first is None or second is None:
+        return ()
+    key = tuple((t.order, t.group, t.k if len(t.factors.right) > 1 else 0) for t in (one, other))
+    if key not in known:
+        known[key] = tuple(float(c) for c in cosines(first, second))
+    return known[key]
+
+
+def _exact(those: Arranged, touches: tuple[Touch, ...]) -> bool:
+    forms = [touch.factors.form for touch in touches]
+    return len(set(forms)) == 1 and "dense" not in forms and not (those.composed and "shared" in forms)

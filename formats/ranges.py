@@ -1,0 +1,66 @@
+"""Ranges of bytes of a file, a few megabytes of them in memory at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from editc.diagnostics import fail
+
+A = TypeVar("A")
+B = TypeVar("B")
+THREADS = min(4, os.cpu_count() or 1)
+PIECE = 4 << 20
+"""Bytes that are read at once of a range that need not be in memory as a whole."""
+
+
+def pieces(file: Path, offset: int, size: int, step: int = PIECE) -> Iterator[bytes]:
+    """The `size` bytes at `offset`, `step` at a time. Raises E610 and, when the file is shorter now, E612."""
+    left = size
+    try:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            while left:
+                raw = stream.read(min(step, left))
+                if len(raw) < min(step, left):
+                    missing = left - len(raw)
+                    raise fail("E612", f"the file ended {missing} bytes early while it was read", place=str(file))
+                left -= len(raw)
+                yield raw
+    except OSError as error:
+        raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(file)) from error
+
+
+def read_range(file: Path, offset: int, size: int) -> bytes:
+    """Exactly `size` bytes at `offset`. Raises E610 and E612."""
+    return b"".join(pieces(file, offset, size, max(size, 1)))
+
+
+def digest(file: Path, offset: int, size: int) -> str:
+    """The sha256 of a range. Raises E610 and E612."""
+    found = hashlib.sha256()
+    for raw in pieces(file, offset, size):
+        found.update(raw)
+    return found.hexdigest()
+
+
+def digests(places: Sequence[tuple[Path, int, int]]) -> Iterator[str]:
+    """The sha256 of each range (file, offset, size), in order."""
+    return ahead(lambda place: digest(*place), places)
+
+
+def ahead(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    """`map` on a few threads, in order, no more than one item a thread ahead of the reader."""
+    waiting: deque[Future[B]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

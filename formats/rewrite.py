@@ -1,0 +1,107 @@
+"""The new bytes of one target, some rows at a time, with the checks that every result must pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from editc.diagnostics import fail
+from editc.formats.plan import Target
+from editc.formats.ranges import PIECE, ahead, pieces
+from editc.numerics import dtypes
+from editc.records import edited
+
+HELD = 96 << 20
+"""Bytes of results that are kept in memory until the journal is on the disk; what is beyond is computed again."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of target number `index`, `start` bytes into the tensor.
+
+    `result`, in the last piece of a target, is the sha256 of all its new bytes, which have passed the checks.
+    """
+
+    index: int
+    start: int
+    old: bytes
+    new: bytes
+    result: str = ""
+
+
+def rewrite(targets: Sequence[Target]) -> Iterator[Piece]:
+    """The rows of all targets in order, a few pieces being computed ahead on other threads (no bit depends on that).
+
+    Raises E626, E627 or E628 in place of a target's last piece. A transposed tensor comes as one piece.
+    """
+    before, after, finite = hashlib.sha256(), hashlib.sha256(), True
+    for piece in ahead(lambda part: _computed(targets, *part), _read(targets)):
+        target = targets[piece.index]
+        before.update(piece.old)
+        after.update(piece.new)
+        finite = finite and dtypes.is_finite(piece.new, target.tensor.dtype)
+        if piece.start + len(piece.old) < target.tensor.nbytes:
+            yield piece
+            continue
+        _check(target, before.hexdigest(), after.hexdigest(), finite)
+        yield replace(piece, result=after.hexdigest())
+        before, after, finite = hashlib.sha256(), hashlib.sha256(), True
+
+
+class Held:
+    """The results of the pass that checks them all, for the pass that writes them, as far as they fit into memory."""
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        sizes = accumulate(target.tensor.nbytes for target in targets)
+        self.count = sum(size <= HELD for size in sizes)
+        self._kept: list[Piece] = []
+
+    def keep(self, piece: Piece) -> None:
+        """Keeps the new bytes of one of the first `count` targets, and nothing of the others."""
+        if piece.index < self.count:
+            self._kept.append(replace(piece, old=b""))
+
+    def again(self, targets: Sequence[Target]) -> Iterator[Piece]:
+        """The pieces of all targets once more: those that were kept, then the others, computed and checked again."""
+        yield from self._kept
+        self._kept.clear()
+        rest = rewrite(targets[self.count :])
+        yield from (replace(piece, index=piece.index + self.count) for piece in rest)
+
+
+def _read(targets: Sequence[Target]) -> Iterator[tuple[int, int, bytes]]:
+    for index, target in enumerate(targets):
+        tensor, start = target.tensor, 0
+        row = tensor.nbytes // target.record.site.shape[0]
+        whole = target.record.site.transposed or target.factors.bits
+        step = tensor.nbytes if whole else max(1, PIECE // row) * row
+        for old in pieces(tensor.file, tensor.offset, tensor.nbytes, step):
+            yield index, start, old
+            start += len(old)
+
+
+def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> Piece:
+    target = targets[index]
+    site, row = target.record.site, target.tensor.nbytes // target.record.site.shape[0]
+    exact = target.state == "exact"
+    try:
+        new = edited(old, target.tensor.dtype, site, target.factors, target.k, start // row, exact)
+    except ValueError as error:
+        help_text = "do not use the delta; fetch it again, or make it again with `editc diff`"
+        raise fail("E607", f"the bits of '{site.name}' cannot be unpacked: {error}", help=help_text) from error
+    return Piece(index, start, old, new)
+
+
+def _check(target: Target, base: str, result: str, finite: bool) -> None:
+    name, dtype, place = target.record.site.name, target.tensor.dtype, str(target.tensor.file)
+    if base != target.base:
+        help_text = "something else writes to it; run the command again when that is done"
+        raise fail("E628", f"tensor '{name}' changed after it was checked", place=place, help=help_text)
+    if not finite:
+        message = f"the edited tensor '{name}' would hold values that {dtype} cannot, or the base holds NaN or infinity"
+        raise fail("E626", message, place=place, help="apply it to a copy in F32 or BF16")
+    if target.result and result != target.result:
+        message = f"the result for '{name}' is not the one that the delta records, though the base is"
+        raise fail("E627", message, help="do not use the result; this is a fault of editc or of this machine's memory")

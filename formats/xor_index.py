@@ -1,0 +1,180 @@
+"""The edited tensors as a version of a checkpoint, the way that trainers publish new weights to running engines.
+
+A folder with `model.safetensors.index.json` and shards: for each changed tensor one U8 tensor of its name, the bytes of
+base XOR result as a zstd frame, and in the shard's metadata, under the same name, the checksum of the result. So
+ModelExpress (docs/S3_DELTA_WEIGHT_REFIT.md), slime, miles and SGLang's `/pull_weights` describe it, read in 2026-11; no
+such engine was run here.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from editc.diagnostics import EditcError, fail
+from editc.formats import delta_json, files
+from editc.formats.checkpoint import Checkpoint, Model
+from editc.formats.header import read_header, strict_json
+from editc.formats.outputs import removed_on_failure
+from editc.formats.plan import plan_apply
+from editc.formats.ranges import read_range
+from editc.formats.rewrite import rewrite
+from editc.ir import Delta
+from editc.numerics import zstd
+
+INDEX = "model.safetensors.index.json"
+_SHARD = 1 << 30
+"""Bytes of changes after which a new shard begins: one shard is in memory at a time."""
+
+
+def write(delta: Delta, model: Model, out: Path, version: str = "000001", base: str = "000000") -> tuple[Path, ...]:
+    """Writes the version into the new folder `out` and returns its files. The engine must hold `model` as `base`.
+
+    Raises E608 (an LDM file, several components, nothing to change), E630, and what applying the delta raises.
+    """
+    names = {record.site.component for record in delta.sites}
+    if model.ldm_parts() or len(names) > 1:
+        help_text = "give the folder of one component, with the names that the engine loads"
+        raise fail("E608", "such a version is of one checkpoint with its own names", place=model.place, help=help_text)
+    if out.exists():
+        raise fail("E630", "something is there already", place=str(out), help="choose another path, or remove it")
+    plan = plan_apply([delta], model)
+    pending = [target for target in plan.targets if target.pending]
+    if not pending:
+        raise fail("E608", "the model is edited already, so there is nothing to send", place=model.place)
+    changes: Iterator[tuple[str, bytes, str]] = (
+        _change(target.record.site.name, raw, b"".join(piece.new for piece in rewrite([target])))
+        for target in sorted(pending, key=lambda one: one.record.site.name)
+        for raw in (read_range(target.tensor.file, target.tensor.offset, target.tensor.nbytes),)
+    )
+    metadata = {"version": version, "base_version": base, "delta_encoding": "xor", "compression_format": "zstd"}
+    metadata |= {"checksum_format": "adler32", "editc_delta_id": delta.delta_id}
+    part = files.temporary_beside(out)
+    with files.guarded(out), removed_on_failure(part, part):
+        files.make_folder(part)
+        table = _put_all(changes, part, metadata)
+        files.rename(part, out)
+    return (out / INDEX, *sorted(out / name for name in set(table.values())))
+
+
+def read(folder: Path, weights: Checkpoint) -> Iterator[tuple[str, bytes]]:
+    """Name and new bytes of every tensor that the version changes, each checked. Raises E608 where it does not fit."""
+    table = _index(folder)
+    for file in sorted(set(table.values())):
+        header = _header(folder / file)
+        for name in sorted(name for name, place in table.items() if place == file):
+            if name not in header.entries or name not in weights.tensors or name not in header.metadata:
+                raise _odd(folder, f"tensor '{name[:200]}' is not in the shard, in its metadata, or in the model")
+            entry, raw = header.entries[name], weights.raw(name)
+            try:
+                frame = read_range(folder / file, entry.start, entry.end - entry.start)
+                result = _xor(raw, zstd.decompressed(frame, len(raw)))
+            except ValueError as error:
+                raise _odd(folder, f"tensor '{name[:200]}': {error}") from error
+            if _checksum(result) != header.metadata[name]:
+                raise _odd(folder, f"tensor '{name[:200]}': its checksum is not the one that the shard records")
+            yield name, result
+
+
+def check(folder: Path, delta: Delta, model: Model) -> int:
+    """The self test: reads the version over the base and compares every result with the hash in the delta (where it
+    has one for that dtype). Returns the number of tensors; raises E608."""
+    from editc.numerics.dtypes import sha256
+
+    weights = model.component(delta.sites[0].site.component)
+    known = {record.site.name: record.result.get(weights.dtype(record.site.name)) for record in delta.sites}
+    count = 0
+    for name, result in read(folder, weights):
+        if known.get(name) not in (None, sha256(result)):
+            raise _odd(folder, f"tensor '{name[:200]}': the result is not the one that the delta records")
+        count += 1
+    return count
+
+
+def _change(name: str, raw: bytes, result: bytes) -> tuple[str, bytes, str]:
+    return name, zstd.compressed(_xor(raw, result)), _checksum(result)
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return (np.frombuffer(one, np.uint8) ^ np.frombuffer(other, np.uint8)).tobytes()
+
+
+def _checksum(raw: bytes) -> str:
+    return f"{zlib.adler32(raw):08x}"
+
+
+def _put_all(changes: Iterator[tuple[str, bytes, str]], folder: Path, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Writes the shards, and when their number is known their names and the index; the file of each tensor."""
+    shards = list(_written(changes, folder))
+    table = {name: _shard_name(i, len(shards)) for i, shard in enumerate(shards) for name in shard}
+    for i in range(len(shards)):
+        files.rename(folder / f"{i}.part", folder / _shard_name(i, len(shards)))
+    index = json.dumps({"metadata": metadata, "weight_map": table}, indent=2, sort_keys=True) + "\n"
+    files.replace_file(folder / INDEX, index.encode())
+    return table
+
+
+def _written(changes: Iterator[tuple[str, bytes, str]], out: Path) -> Iterator[tuple[str, ...]]:
+    """Writes `0.part`, `1.part`, ... and yields the names in each."""
+    held: list[tuple[str, bytes, str]] = []
+    number, size = 0, 0
+    for change in changes:
+        held.append(change)
+        size += len(change[1])
+        if size >= _SHARD:
+            yield _put(held, out / f"{number}.part")
+            held, number, size = [], number + 1, 0
+    if held:
+        yield _put(held, out / f"{number}.part")
+
+
+def _put(held: list[tuple[str, bytes, str]], path: Path) -> tuple[str, ...]:
+    document: dict[str, Any] = {"__metadata__": {name: checksum for name, _, checksum in held}}
+    offset = 0
+    for name, frame, _ in held:
+        document[name] = {"dtype": "U8", "shape": [len(frame)], "data_offsets": [offset, offset + len(frame)]}
+        offset += len(frame)
+    text = delta_json.dumps(document).encode("ascii")
+    text += b" " * (-len(text) % 8)
+    files.write_new(path, (len(text).to_bytes(8, "little") + text, *(frame for _, frame, _ in held)))
+    return tuple(name for name, _, _ in held)
+
+
+def _shard_name(number: int, count: int) -> str:
+    return f"model-{number + 1:05d}-of-{count:05d}.safetensors"
+
+
+def _index(folder: Path) -> Mapping[str, str]:
+    try:
+        found = strict_json((folder / INDEX).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise _odd(folder, f"{INDEX} cannot be read: {str(error)[:200]}") from error
+    metadata = found.get("metadata") if isinstance(found, dict) else None
+    table = found.get("weight_map") if isinstance(found, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(table, dict):
+        raise _odd(folder, f"{INDEX} has no metadata or no weight_map")
+    wanted = {"delta_encoding": "xor", "compression_format": "zstd", "checksum_format": "adler32"}
+    for name, value in wanted.items():
+        if metadata.get(name) != value:
+            raise _odd(folder, f"its {name} is {str(metadata.get(name))[:80]!r}, and only '{value}' is read")
+    for file in table.values():
+        if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
+            raise _odd(folder, f"{INDEX} names a shard that is no file of this folder")
+    return table
+
+
+def _header(file: Path) -> Any:
+    try:
+        return read_header(file)
+    except EditcError as error:
+        raise _odd(file, error.diagnostics[0].message) from error
+
+
+def _odd(place: Path, reason: str) -> EditcError:
+    help_text = "write it again from the delta, with the model that the delta was made for"
+    return fail("E608", f"the version does not fit: {reason}", place=str(place), help=help_text)

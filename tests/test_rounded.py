@@ -1,0 +1,103 @@
+"""The quick way to an edited weight gives the bits of the slow one, whatever the BLAS does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from editc.ir import Factors, Site
+from editc.numerics import dtypes, rounded
+from editc.numerics.arithmetic import patched
+from editc.records import edited, patched_as_stored
+
+DTYPES = ("F32", "F16", "BF16")
+FORMS = ("shared", "low-rank", "dense")
+
+
+def problem(form, rows, width, rank, seed, size=1.0):  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(seed)
+    shape = {"shared": (width, rank), "low-rank": (rows, rank), "dense": (rows, width)}[form]
+    left = (size * rng.normal(size=shape)).astype(np.float32)
+    right = None if form == "dense" else rng.normal(size=(rank, width)).astype(np.float32)
+    return rng.normal(size=(rows, width)) * 10.0 ** rng.integers(-6, 2), left, right
+
+
+def slow(raw, dtype, width, form, left, right):  # type: ignore[no-untyped-def]
+    return dtypes.encode(patched(dtypes.decode(raw, dtype, (-1, width)), form, left, right), dtype)
+
+
+@pytest.mark.parametrize("dtype", (*DTYPES, "F64"))
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=25, deadline=None)
+@given(rows=st.integers(1, 70), width=st.integers(1, 90), rank=st.integers(1, 9), seed=st.integers(0, 10**6))
+def test_the_same_bits(dtype: str, form: str, rows: int, width: int, rank: int, seed: int) -> None:
+    W, left, right = problem(form, rows, width, rank, seed, 10.0 ** (seed % 7 - 5))
+    raw = dtypes.encode(W, dtype)
+    assert rounded.edited_rows(raw, dtype, width, form, left, right) == slow(raw, dtype, width, form, left, right)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", ("shared", "low-rank"))
+def test_ties_zeros_and_what_is_not_finite(dtype: str, form: str) -> None:
+    """Dyadic factors put sums exactly between two numbers of the dtype; zeros have signs; overflow and NaN are kept."""
+    rng = np.random.default_rng(5)
+    rows, width = 64, 32
+    W = rng.integers(-4096, 4096, (rows, width)) * 2.0 ** rng.integers(-30, 4, (rows, width))
+    W[rng.random(W.shape) < 0.2] = 0.0
+    W[rng.random(W.shape) < 0.1] = -0.0
+    W[3], W[4, 5], W[5, 6], W[6] = 0.0, np.nan, np.inf, np.float64(dtypes.rounded(np.array([6e4]), dtype)[0])
+    right = np.zeros((2, width), np.float32)
+    right[0, :9], right[1, 4:20] = 2.0**-9, 2.0**-12
+    left = (rng.integers(-2, 3, (width if form == "shared" else rows, 2)) * 0.5).astype(np.float32)
+    raw = dtypes.encode(W, dtype)
+    with np.errstate(all="ignore"):
+        assert rounded.edited_rows(raw, dtype, width, form, left, right) == slow(raw, dtype, width, form, left, right)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_bit_depends_on_the_order_of_the_sums(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quick sums moved by as much as an order could move them; and a control: moved by more, bits do change."""
+    W, left, right = problem("shared", 200, 300, 8, 1, 0.05)
+    raw = dtypes.encode(W, dtype)
+    wanted, rng, real = slow(raw, dtype, 300, "shared", left, right), np.random.default_rng(2), rounded._agreed
+    for size, same in ((1.0, True), (3e8, False)):
+
+        def moved(low, high, *rest, size=size):  # type: ignore[no-untyped-def]
+            error = (high - low) / 2
+            shift = size * error * rng.uniform(-0.9, 0.9, low.shape)
+            return real((low + high) / 2 + shift - error, (low + high) / 2 + shift + error, *rest)
+
+        monkeypatch.setattr(rounded, "_agreed", moved)
+        assert (rounded.edited_rows(raw, dtype, 300, "shared", left, right) == wanted) == same
+
+
+def test_the_bound_holds_for_every_order() -> None:
+    """Sums in random orders, in float64, against those in the fixed order: within e, and e is not absurdly large."""
+    W, left, right = problem("shared", 20, 500, 8, 3, 0.1)
+    wide = left.astype(float), right.astype(float)
+    bound = np.linalg.norm(W, axis=1)[:, None] * rounded._bound("shared", *wide)
+    exact, rng = patched(W, "shared", left, right), np.random.default_rng(0)
+    for _ in range(5):
+        order, inner = rng.permutation(500), rng.permutation(8)
+        other = W + (W[:, order] @ wide[0][order])[:, inner] @ wide[1][inner]
+        assert (np.abs(other - exact) <= bound).all()
+    assert bound.max() < 1e-10 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("dtype", (*DTYPES, "F64"))
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_and_columns_in_pieces(form, dtype, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    W, left, right = problem(form, 37, 21, 3, 8, 0.1)
+    factors = Factors(form, (0,), (left,), () if right is None else (right,))
+    site = Site("unet", "w", (37, 21), dtype, "k")
+    whole = edited(dtypes.encode(W, dtype), dtype, site, factors, 0)
+    pieces = (edited(dtypes.encode(W[i : i + 5], dtype), dtype, site, factors, 0, i) for i in range(0, 37, 5))
+    assert b"".join(pieces) == whole
+    turned = Site("unet", "w", (37, 21), dtype, "k", transposed=True)
+    raw = dtypes.encode(W.T, dtype)
+    expected = dtypes.encode(patched_as_stored(dtypes.decode(raw, dtype, (21, 37)), True, factors, 0), dtype)
+    for elements in (1, 100, 1 << 20):
+        monkeypatch.setattr("editc.records._ELEMENTS", elements)
+        assert edited(raw, dtype, turned, factors, 0) == expected

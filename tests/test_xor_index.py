@@ -1,0 +1,186 @@
+"""An edit as a new version of a checkpoint for running engines: written, read, and refused where it does not fit."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from tiny_files import KEYS, contents, delta_for, pack, quick_disk, refused, unet, write_component
+
+from editc.formats import xor_index
+from editc.formats.apply import apply, plan_apply
+from editc.formats.checkpoint import Model, open_model
+from editc.ir import Delta
+from editc.numerics import zstd
+
+__all__ = ["quick_disk"]
+LIBRARY = ctypes.util.find_library("zstd")
+
+
+def checkpoint(folder: Path, dtype: str = "BF16", shards: int = 2) -> Model:
+    """A component's folder in shards, as engines load it."""
+    folder.mkdir()
+    write_component(folder, unet(dtype), shards)
+    return open_model(folder)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> tuple[Delta, Model, Path]:
+    model = checkpoint(tmp_path / "m")
+    delta = delta_for(model, component="m")
+    xor_index.write(delta, model, tmp_path / "v1")
+    return delta, model, tmp_path / "v1"
+
+
+def test_a_version_is_the_edited_checkpoint(made: tuple[Delta, Model, Path], tmp_path: Path) -> None:
+    delta, model, folder = made
+    apply(plan_apply([delta], model), out=tmp_path / "out")
+    edited = open_model(tmp_path / "out").component()
+    found = dict(xor_index.read(folder, model.component()))
+    assert found == {name: edited.raw(name) for name in KEYS}
+    assert xor_index.check(folder, delta, model) == len(KEYS)
+
+
+def test_it_is_laid_out_as_engines_read_it(made: tuple[Delta, Model, Path]) -> None:
+    """The index's metadata, U8 tensors under the checkpoint's own names, the results' checksums in the shard."""
+    delta, model, folder = made
+    index = json.loads((folder / xor_index.INDEX).read_text())
+    assert index["metadata"] == {
+        "version": "000001",
+        "base_version": "000000",
+        "delta_encoding": "xor",
+        "compression_format": "zstd",
+        "checksum_format": "adler32",
+        "editc_delta_id": delta.delta_id,
+    }
+    assert index["weight_map"] == dict.fromkeys(KEYS, "model-00001-of-00001.safetensors")
+    results = dict(xor_index.read(folder, model.component()))
+    with safe_open(folder / "model-00001-of-00001.safetensors", "np") as shard:
+        assert sorted(shard.keys()) == sorted(KEYS)
+        assert shard.metadata() == {name: f"{zlib.adler32(raw):08x}" for name, raw in results.items()}
+        assert all(shard.get_tensor(name).dtype == np.uint8 for name in KEYS)
+
+
+def test_shards_are_cut_and_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xor_index, "_SHARD", 100)
+    model = checkpoint(tmp_path / "m", "F32")
+    delta = delta_for(model, component="m")
+    files = xor_index.write(delta, model, tmp_path / "v1")
+    assert len(files) > 2 and sorted(path.name for path in files) == sorted(contents(tmp_path / "v1"))
+    assert xor_index.check(tmp_path / "v1", delta, model) == len(KEYS)
+
+
+def test_what_cannot_be_written(made: tuple[Delta, Model, Path], tmp_path: Path) -> None:
+    delta, model, folder = made
+    with refused("E630"):
+        xor_index.write(delta, model, folder)
+    apply(plan_apply([delta], model), in_place=True)
+    with refused("E608"):
+        xor_index.write(delta, open_model(model.path), tmp_path / "v2")
+    with refused("E622"):
+        (tmp_path / "other").mkdir()
+        write_component(tmp_path / "other", unet("BF16", seed=9))
+        xor_index.write(delta, open_model(tmp_path / "other"), tmp_path / "v2")
+    assert not (tmp_path / "v2").exists() and not list(tmp_path.glob(".v2*"))
+
+
+def read(folder: Path, model: Model) -> int:
+    return len(list(xor_index.read(folder, model.component())))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda index: index["metadata"].update(delta_encoding="overwrite"),
+        lambda index: index["metadata"].update(compression_format="none"),
+        lambda index: index["metadata"].pop("checksum_format"),
+        lambda index: index.update(metadata=[]),
+        lambda index: index.update(weight_map=None),
+        lambda index: index["weight_map"].update({KEYS[0]: "../m/diffusion_pytorch_model-00001-of-00002.safetensors"}),
+        lambda index: index["weight_map"].update({KEYS[0]: "/etc/passwd"}),
+        lambda index: index["weight_map"].update({KEYS[0]: 3}),
+        lambda index: index["weight_map"].update({KEYS[0]: "gone.safetensors"}),
+        lambda index: index["weight_map"].update({"new.weight": "model-00001-of-00001.safetensors"}),
+    ],
+)
+def test_an_index_that_does_not_fit_is_refused(made: tuple[Delta, Model, Path], change: Any) -> None:
+    _, model, folder = made
+    index = json.loads((folder / xor_index.INDEX).read_text())
+    change(index)
+    (folder / xor_index.INDEX).write_text(json.dumps(index))
+    with refused("E608"):
+        read(folder, model)
+
+
+def test_damage_is_found(made: tuple[Delta, Model, Path]) -> None:
+    """Every byte of the shard counts: a changed one is refused, in the header, in a frame or in a checksum."""
+    _, model, folder = made
+    shard = folder / "model-00001-of-00001.safetensors"
+    data = bytearray(shard.read_bytes())
+    unread = {i for i in range(len(data)) if data[i : i + 1] == b" "}
+    for position in range(0, len(data), 7):
+        data[position] ^= 0x10
+        shard.write_bytes(data)
+        if position not in unread:
+            with refused("E608"):
+                read(folder, model)
+        data[position] ^= 0x10
+    for text in ("", "{", "[]", '{"metadata": {}, "metadata": {}}'):
+        (folder / xor_index.INDEX).write_text(text)
+        with refused("E608"):
+            read(folder, model)
+
+
+def test_a_frame_that_would_fill_the_memory(made: tuple[Delta, Model, Path]) -> None:
+    _, model, folder = made
+    size = len(model.component().raw(KEYS[0]))
+    huge = zstd.compressed(bytes(1 << 24))
+    lying = huge[:6] + size.to_bytes(8, "little") + huge[14:]
+    for frame in (huge, lying, huge[:20], b""):
+        shard = pack({KEYS[0]: ("U8", (len(frame),), frame)}, {KEYS[0]: "00000001"})
+        (folder / "model-00001-of-00001.safetensors").write_bytes(shard)
+        index = json.loads((folder / xor_index.INDEX).read_text())
+        index["weight_map"] = {KEYS[0]: "model-00001-of-00001.safetensors"}
+        (folder / xor_index.INDEX).write_text(json.dumps(index))
+        with refused("E608"):
+            read(folder, model)
+
+
+PLAIN = st.lists(st.tuples(st.sampled_from([b"\0", b"\1", b"ab"]), st.integers(0, 5000)), max_size=8).map(
+    lambda parts: b"".join(part * count for part, count in parts)
+)
+
+
+@given(PLAIN)
+def test_frames_unpack(plain: bytes) -> None:
+    assert zstd.decompressed(zstd.compressed(plain), len(plain)) == plain
+
+
+@given(st.binary(max_size=200), st.integers(0, 100))
+def test_random_frames_are_no_frames(data: bytes, size: int) -> None:
+    for frame in (data, zstd.compressed(bytes(size))[:14] + data):
+        try:
+            assert len(zstd.decompressed(frame, size)) == size
+        except ValueError:
+            continue
+
+
+@pytest.mark.skipif(LIBRARY is None, reason="no libzstd on this machine")
+@pytest.mark.parametrize("size", [0, 1, 1023, 1024, 1 << 17, (1 << 17) + 1, 1 << 20])
+def test_the_real_library_reads_them(size: int) -> None:
+    library = ctypes.CDLL(LIBRARY)
+    library.ZSTD_decompress.restype = ctypes.c_size_t
+    noise = np.random.default_rng(size).integers(0, 256, size, np.uint8)
+    for plain in (noise.tobytes(), bytes(size), noise.tobytes() + bytes(size) + b"end"):
+        frame, room = zstd.compressed(plain), ctypes.create_string_buffer(len(plain) + 1)
+        count = library.ZSTD_decompress(room, ctypes.c_size_t(len(room)), frame, ctypes.c_size_t(len(frame)))
+        assert count == len(plain) and room.raw[:count] == plain
