@@ -21,7 +21,7 @@ from editc.formats.plan import ApplyPlan, Target, plan_apply
 from editc.ir import Array, Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.numerics.arithmetic import product
-from editc.records import patched_site, site_record, stored_shape
+from editc.records import edited, site_record, stored_shape
 
 SOLVED = ("condition", "solve_residual", "discarded", "rank")
 """Claims about the solve, which no rounding and no other base makes untrue."""
@@ -51,7 +51,11 @@ def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetu
         raise fail(
             "E677", f"group '{dense[0]}' of this delta is {form}, which no low-rank adapter can hold", help=help_
         )
-    ready = dtype == "F32" and not allow_finetune and all(f.form == "low-rank" for f in delta.factors.values())
+    ready = (
+        dtype == "F32"
+        and not allow_finetune
+        and all(f.form == "low-rank" and not f.bits for f in delta.factors.values())
+    )
     if ready:
         return Lowered(_made_from(delta, delta.sites, {name: _spread(f) for name, f in delta.factors.items()}))
     bases = _bases(delta, model, allow_finetune)
@@ -66,7 +70,7 @@ def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetu
 def dense(delta: Delta, model: Model | None, allow_finetune: bool = False) -> Lowered:
     """`delta` with one matrix (d_out, d_in) a site: base + matrix, rounded once, is what `delta` makes of the base, in
     the base's own dtype. Raises E675, E676 and what `plan_apply` raises."""
-    if not allow_finetune and all(factors.form == "dense" for factors in delta.factors.values()):
+    if not allow_finetune and all(f.form == "dense" and not f.bits for f in delta.factors.values()):
         return Lowered(_made_from(delta, delta.sites, delta.factors))
     bases = _bases(delta, model, allow_finetune)
     changes = {index: _change(base, target) for index, (base, target) in bases.items()}
@@ -186,8 +190,11 @@ def _lost(pair: tuple[Array, Array], narrow: Pair) -> float:
 
 def _change(base: Array, target: Target) -> Part:
     """float32 D with round(W + D) = W', where the dtype's grid allows it: D is nudged until it does."""
-    dtype = target.tensor.dtype
-    wanted = dtypes.rounded(patched_site(base, target.factors, target.k), dtype)
+    dtype, site = target.tensor.dtype, target.record.site
+    raw = dtypes.encode(base.T if site.transposed else base, dtype)
+    after = edited(raw, dtype, site, target.factors, target.k, exact=target.state == "exact")
+    stored = dtypes.decode(after, dtype, stored_shape(site))
+    wanted = stored.T if site.transposed else stored
     change = (wanted - base).astype(np.float32)
     for _ in range(2):
         off = wanted - dtypes.rounded(base + change, dtype)

@@ -261,6 +261,26 @@ def test_two_components_go_into_no_file_of_one(name: str, models: Any, tmp_path:
     whole(made, len(delta.sites))
 
 
+@pytest.mark.parametrize("form", ["low-rank", "xor"])
+def test_what_a_delta_has_in_bits_is_in_a_dense_export(form: str, models: Any, tmp_path: Path) -> None:
+    """`editc diff` of two float16 files: the difference gives the edited bytes; low rank without bits, or E677."""
+    model = models("sd2")
+    first = edit(model, "sd2", "low-rank" if form == "low-rank" else "dense")
+    apply(plan_apply([first], model), tmp_path / "edited")
+    found = api.diff(str(model.path), str(tmp_path / "edited"), tmp_path / "d", form=form, mend="exact")
+    assert found is not None
+    delta = pico.changed(exported.read_delta(tmp_path / "d"), family="sd2")
+    assert form == "low-rank" or all(factors.form == "xor" for factors in delta.factors.values())
+    made = export(Job(delta, model, tmp_path / "diff"), "diff")
+    whole(made, len(delta.sites))
+    assert [r.result["F16"] for r in made.written.delta.sites] == [r.result["F16"] for r in delta.sites]
+    if form == "xor":
+        with tiny.refused("E677"):
+            export(Job(delta, model, tmp_path / "kohya"), "kohya")
+    else:
+        whole(export(Job(delta, model, tmp_path / "kohya"), "kohya"), len(delta.sites))
+
+
 # ---------------------------------------------------------------- a trial can fail
 
 
