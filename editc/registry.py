@@ -45,6 +45,7 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "kohya": "editc.formats.kohya:FORMAT",
             "peft": "editc.formats.peft_folder:FORMAT",
             "safetensors": "editc.formats.native:FORMAT",
+            "xor-index": "editc.formats.xor_index:FORMAT",
         },
         "detector": {
             "editc:demo": "editc.detectors:demo",

@@ -29,6 +29,8 @@ FORMAT = "editc-export"
 VERSION = 1
 FOLDER_FILE = "adapter_model.safetensors"
 """In a folder that PEFT made or reads, the file that holds the tensors."""
+COMPANION = "editc.delta"
+"""In a folder of another format, the delta itself; not named as weights are, so that no loader takes it for some."""
 _START = '{"as":'
 """What a note begins with and a delta's own description, whose keys are sorted too, does not."""
 _KEYS = {"format", "version", "as", "options", "delta"}
@@ -152,4 +154,4 @@ def _tensors(path: Path, place: str) -> Tensors:
 
 
 def _file(path: Path) -> Path:
-    return path / FOLDER_FILE if (path / FOLDER_FILE).is_file() else path
+    return next((path / name for name in (FOLDER_FILE, COMPANION) if (path / name).is_file()), path)

@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 
 from editc.diagnostics import EditcError, fail
-from editc.formats import delta_json, files
+from editc.formats import delta_json, exported, files
 from editc.formats.checkpoint import Checkpoint, Model
+from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.header import read_header, strict_json
 from editc.formats.outputs import removed_on_failure
 from editc.formats.plan import plan_apply
 from editc.formats.ranges import read_range
 from editc.formats.rewrite import rewrite
+from editc.formats.safetensors_delta import to_bytes
 from editc.ir import Delta
 from editc.numerics import zstd
 
@@ -178,3 +180,32 @@ def _header(file: Path) -> Any:
 def _odd(place: Path, reason: str) -> EditcError:
     help_text = "write it again from the delta, with the model that the delta was made for"
     return fail("E608", f"the version does not fit: {reason}", place=str(place), help=help_text)
+
+
+def _export(job: Job) -> Written:
+    """The version with the delta itself beside the shards: engines pass over it, and editc reads it."""
+    if job.model is None:
+        help_text = "name it with --model; nothing of it is changed"
+        raise fail("E676", "this export needs the weights that the delta was built for", help=help_text)
+    made = write(job.delta, job.model, job.out)
+    with files.guarded(job.out):
+        files.replace_file(job.out / exported.COMPANION, to_bytes(job.delta))
+    return Written((*made, job.out / exported.COMPANION), job.delta)
+
+
+def _trials(job: Job, written: Written) -> tuple[Trial, ...]:
+    """No engine that reads such versions can be installed everywhere: the description's own steps are followed."""
+    if job.model is None:
+        return (Trial("the description's steps", skipped="needs the base: name it with --model"),)
+    count = check(job.out, written.delta, job.model)
+    return (Trial("the description's steps", count, count, 0.0),)
+
+
+FORMAT = Format(
+    name="xor-index",
+    output="version",
+    says="changed tensors as XOR of bytes, for engines that pull new versions of a checkpoint",
+    suits=lambda family: "",
+    write=_export,
+    trials=_trials,
+)

@@ -168,3 +168,11 @@ def _result(model: Model, target: object) -> np.ndarray[tuple[int, ...], np.dtyp
     site = target.record.site
     stored = model.component(site.component).read(site.name).reshape(site.shape)
     return patched_site(stored, target.factors, target.k)
+
+
+def test_a_version_holds_its_delta(model: Model, tmp_path: Path) -> None:
+    made = export(Job(edit(model, "shared"), model, tmp_path / "v"), "xor-index")
+    assert all(trial.passed and trial.matched for trial in made.trials)
+    assert exported.is_delta(tmp_path / "v")
+    assert exported.read_delta(tmp_path / "v").delta_id == made.written.delta.delta_id
+    assert exported.kind_of(tmp_path / "v") == "safetensors"
