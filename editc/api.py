@@ -64,8 +64,7 @@ def tool() -> str:
 
 def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
-    from editc import session
-    from editc.formats.export import refused
+    from editc import emitting, session
     from editc.manifests.decode import read
     from editc.passes.locate import Locate
 
@@ -75,7 +74,8 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     try:
         ctx = session.with_adapters(session.header_context(manifest, session.model_of(manifest)), manifest)
         plan = Locate(session.families())(manifest, ctx)
-        return Checked((*found, *refused(manifest.emit, plan.family.name)), manifest, plan)
+        wrong = emitting.refused(manifest, plan.family.name)
+        return Checked((*found, *wrong), manifest, None if wrong else plan)
     except EditcError as error:
         return Checked((*found, *error.diagnostics), manifest, None)
 
@@ -175,10 +175,10 @@ def _put(made: Proposal, write: Path, corpus: Sequence[str]) -> Proposal:
 def _stopped_by_formats(manifest: Manifest, after: Callable[[str, Any], bool] | None) -> Callable[[str, Any], bool]:
     """`after`; and E680 as soon as the family is known, where it does not go with a format that is asked for."""
 
-    from editc.formats.export import refused
+    from editc import emitting
 
     def look(name: str, value: Any) -> bool:
-        if name == "locate" and (wrong := refused(manifest.emit, value.family.name)):
+        if name == "locate" and (wrong := emitting.refused(manifest, value.family.name)):
             raise EditcError(*wrong)
         return after is None or after(name, value)
 
@@ -197,41 +197,40 @@ def _noting(seen: list[str], after: Callable[[str, Any], bool] | None) -> Callab
 
 
 def _written(built: Built, out: Path) -> Built:
-    from editc import report
-    from editc.formats.files import guarded, replace_file
+    from editc import emitting, session
+    from editc.formats.files import guarded
 
+    manifest = built.verified.solution.problem.plan.manifest
+    model = session.model_of(manifest)
     with guarded(out):
         out.mkdir(parents=True, exist_ok=True)
+        emitting.clear_last(out / REPORT, model)
     delta = built.delta
     if delta is None:
         (out / DELTA).unlink(missing_ok=True)
     else:
         delta = write_delta(delta, out / DELTA)
-    found = (*built.failures, *built.warnings)
-    record = report.as_json(built.verified, delta, diagnostics=found, tool=tool())
-    replace_file(out / REPORT, report.as_text(record).encode())
-    replace_file(out / PAGE, report.as_html(built.verified, record).encode())
     names = ([DELTA] if delta else []) + [REPORT, PAGE]
     built = replace(built, delta=delta, files=tuple(out / name for name in names))
-    return built if delta is None else _emitted(built, delta, out)
+    _report(built, out)
+    if delta is None or not manifest.emit:
+        return built
+    exports, faults = emitting.emitted(manifest, delta, model, out)
+    files = (*built.files, *(file for one in exports for file in one.written.files))
+    built = replace(built, files=files, exports=exports, failures=(*built.failures, *faults))
+    _report(built, out)
+    return built
 
 
-def _emitted(built: Built, delta: Delta, out: Path) -> Built:
-    """The formats of `emit`, each beside the delta; what an earlier build left under these names goes first."""
-    from editc import session
-    from editc.formats.export import export, outputs
-    from editc.formats.exporting import Job
-    from editc.formats.files import clear
+def _report(built: Built, out: Path) -> None:
+    from editc import emitting, report
+    from editc.formats.files import replace_file
 
-    manifest = built.verified.solution.problem.plan.manifest
-    wanted = outputs([name for name in manifest.emit if name != "safetensors"])
-    made = []
-    for name, file in wanted.items():
-        clear(out / file)
-        made.append(export(Job(delta, session.model_of(manifest), out / file), name))
-    files = (*built.files, *(file for one in made for file in one.written.files))
-    failures = (*built.failures, *(failure for one in made for failure in one.failures))
-    return replace(built, files=files, exports=tuple(made), failures=failures)
+    found = (*built.failures, *built.warnings)
+    exports = emitting.described(built.exports, out)
+    record = report.as_json(built.verified, built.delta, diagnostics=found, tool=tool(), exports=exports)
+    replace_file(out / REPORT, report.as_text(record).encode())
+    replace_file(out / PAGE, report.as_html(built.verified, record).encode())
 
 
 def export(
@@ -399,7 +398,7 @@ def doctor(path: Path, model: str | None = None, loaders: Sequence[str] = ()) ->
 
 
 def explain(name: str) -> str:
-    """Long form help for a diagnostic's code, a method or a family. Raises EditcError (E130) for anything else."""
+    """Long form help for a diagnostic's code, a method, a family or a format. Raises EditcError (E130) for others."""
     from editc.explain import explain
 
     return explain(name)

@@ -250,7 +250,7 @@ def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) ->
 @cli.command()
 @click.argument("name")
 def explain(name: str) -> int:
-    """Long form help for a code (E501), a method (uce) or a family (sd1)."""
+    """Long form help for a code (E501), a method (uce), a family (sd1) or a format (kohya)."""
     from editc import api
 
     click.echo(api.explain(name), nl=False)

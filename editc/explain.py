@@ -1,36 +1,35 @@
-"""Long form help: a diagnostic's code, a method with its equations and options, a family with its sites."""
+"""Long form help: a diagnostic's code, a method with its equations and options, a family with its sites, a format."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from editc import registry
 from editc.diagnostics import fail
 from editc.family import Family
 
+KINDS: tuple[registry.Kind, ...] = ("method", "family", "format")
+"""Kinds of names that are explained, besides codes."""
+
 
 def explain(name: str) -> str:
-    """Long form help for a diagnostic's code, a method or a family. Raises EditcError (E130) for anything else."""
-    from editc import codes, registry
+    """Long form help for a diagnostic's code, a method, a family or a format. Raises EditcError (E130) for others."""
+    from editc import codes
 
     if codes.lookup(name) is not None:
         return codes.explain(name)
-    for kind in ("method", "family"):
+    for kind in KINDS:
         if name.lower() in registry.names(kind):
             return _described(kind, name.lower())
-    known = [*registry.names("method"), *registry.names("family"), *codes.catalogue()]
+    known = [name for kind in KINDS for name in registry.names(kind)] + [*codes.catalogue()]
     near = registry.nearest(name, tuple(known))
-    raise fail(
-        "E130",
-        f"there is nothing named `{name}` to explain",
-        help=f"did you mean `{near}`?" if near else "name a code (E501), a method (uce) or a family (sd1)",
-    )
+    help_ = f"did you mean `{near}`?" if near else "name a code (E501), a method (uce), a family (sd1), a format (diff)"
+    raise fail("E130", f"there is nothing named `{name}` to explain", help=help_)
 
 
 def _described(kind: Any, name: str) -> str:
     from inspect import cleandoc
-
-    from editc import registry
 
     thing = registry.resolve(kind, name)
     if kind == "method":
@@ -38,7 +37,22 @@ def _described(kind: Any, name: str) -> str:
         options = [f"  {option} = {default}" for option, default in given.items()]
         doc = cleandoc(thing.__doc__ or "")
         return "\n".join([f"method {name}", "", doc, "", "options and defaults:", *options, ""])
+    if kind == "format":
+        return "\n".join([*_format_lines(name), ""])
     return "\n".join([*_family_lines(thing), "contexts:", *(f"  {context}" for context in thing.contexts), ""])
+
+
+def _format_lines(name: str) -> Iterator[str]:
+    """What a format is, in the words of its own module, and which families it is for."""
+    from importlib import import_module
+    from inspect import cleandoc
+
+    form = registry.resolve("format", name)
+    suited = [family for family in registry.names("family") if not form.suits(family)]
+    doc = import_module(registry.TABLES["format"][name].partition(":")[0]).__doc__ or ""
+    yield from (f"format {name}: {form.says}", "", cleandoc(doc), "")
+    yield f"under `emit`: {form.output}"
+    yield f"for the families {', '.join(suited)}" if suited else "for language models"
 
 
 def _family_lines(family: Family) -> Iterator[str]:

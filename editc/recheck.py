@@ -10,7 +10,7 @@ import numpy as np
 
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.ir import Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
+from editc.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
 from editc.manifests.decode import decode
 from editc.passes import moderate
 from editc.request import Manifest, Source
@@ -41,7 +41,7 @@ def recorded_plan(delta: Delta, manifest: Manifest, model: str) -> Plan:
 
 def recorded_solution(delta: Delta, problem: Problem) -> Solution:
     """The delta's factors as the solution of `problem`; what the solve said of itself is taken from its claims."""
-    edits = {group: _edit(part, _stats(delta, _rank(part))) for group, part in delta.factors.items()}
+    edits = {group: _edit(part, _stats(delta, _rank(delta, part))) for group, part in delta.factors.items()}
     return _solution(delta, problem, edits)
 
 
@@ -74,12 +74,23 @@ def _solution(delta: Delta, problem: Problem, edits: Mapping[str, Edit]) -> Solu
 
 
 def _edit(part: Factors, stats: Stats) -> Edit:
+    return Edit(part.form, *_unpadded(part), stats)
+
+
+def _unpadded(part: Factors) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Left and right in float64, without the zeros that exports pad low-rank pairs with."""
     left, right = (tuple(np.asarray(f, np.float64) for f in side) for side in (part.left, part.right))
-    return Edit(part.form, left, right, stats)
+    if part.form != "low-rank" or len(left) != len(right):
+        return left, right
+    used = [one.any(axis=0) | other.any(axis=1) for one, other in zip(left, right, strict=True)]
+    lefts = tuple(one[:, mask] for one, mask in zip(left, used, strict=True))
+    return lefts, tuple(other[mask] for other, mask in zip(right, used, strict=True))
 
 
-def _rank(part: Factors) -> int:
-    return max((len(right) for right in part.right), default=0)
+def _rank(delta: Delta, part: Factors) -> int:
+    """The largest rank of a pair; of a dense edit, which has none, the one that was claimed."""
+    claimed = next((int(claim["value"]) for claim in delta.claims if claim["name"] == "rank"), 0)
+    return max((len(right) for right in _unpadded(part)[1]), default=claimed)
 
 
 def _stats(delta: Delta, rank: int) -> Stats:

@@ -23,12 +23,18 @@ DIGITS = 9
 
 
 def as_json(
-    verified: Verified, delta: Delta | None = None, *, diagnostics: Iterable[Diagnostic] | None = None, tool: str = ""
+    verified: Verified,
+    delta: Delta | None = None,
+    *,
+    diagnostics: Iterable[Diagnostic] | None = None,
+    tool: str = "",
+    exports: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The whole report as plain JSON values; a figure that is not finite is the text `inf`, `-inf` or `nan`.
 
     `delta` is what was written, None where a bound is broken; `diagnostics` are those of the build, left out: the
-    failures and warnings of verify. Nothing depends on time or place: the same build gives the same bytes (`as_text`).
+    failures and warnings of verify. Nothing depends on time or place: the same build gives the same bytes (`as_text`),
+    but for `exports`, which say which programs were there to read them.
     """
     from editc.passes.verify import failures, warnings
 
@@ -53,6 +59,7 @@ def as_json(
         "sites": [{**row, "why": plan.evidence.get(str(row["name"]), "")} for row in report.sites],
         "certificates": [_certificate(one) for one in report.certificates],
         "pictures": [_picture(picture) for picture in report.pictures],
+        "exports": exports,
         "diagnostics": [diagnosed.as_json(one) for one in found],
     }
     return {name: plain(value) for name, value in record.items()}

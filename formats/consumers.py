@@ -17,7 +17,6 @@ from editc.formats.checkpoint import Model
 from editc.formats.exporting import Job, Trial, Written
 from editc.formats.lowering import pairs
 from editc.ir import Array, Delta
-from editc.numerics import dtypes
 
 LARGEST = 2 << 30
 """Bytes of an edited component that a trial still loads whole."""
@@ -72,24 +71,15 @@ def peft_model(job: Job, written: Written) -> Trial:
 
 
 def from_pretrained(model: Model, written: Written) -> Trial:
-    """The real class of each edited component of a folder, and whether it holds the delta's results bit for bit."""
-    sites = {record.site.component for record in written.delta.sites}
-    component = sites.pop()
-    config, why = _ready(model, component, "diffusers", "transformers")
-    if config is None:
-        return Trial("from_pretrained", skipped=why)
-    part = model.component(component)
-    if sum(tensor.nbytes for tensor in part.tensors.values()) > LARGEST:
-        return Trial("from_pretrained", skipped="it is larger than 2 GiB")
-    name, state = _loaded(model, component, config)
-    worst, matched = 0.0, 0
-    for record in written.delta.sites:
-        held = state.get(record.site.name)
-        if held is not None:
-            matched += 1
-            ours = dtypes.decode(part.raw(record.site.name), part.dtype(record.site.name), part.shape(record.site.name))
-            worst = max(worst, float(np.abs(held.double().numpy() - ours).max()))
-    return Trial(name, matched, len(written.delta.sites), worst)
+    """The real class of each edited component of a folder, and whether it holds the written tensors bit for bit."""
+    components = sorted({record.site.component for record in written.delta.sites})
+    found = [_component_held(model, component, written) for component in components]
+    skipped = [one for one in found if one.skipped]
+    if skipped:
+        return skipped[0]
+    worst = max(one.error for one in found)
+    names = " and ".join(sorted({one.consumer for one in found}))
+    return Trial(names, sum(one.matched for one in found), sum(one.total for one in found), worst)
 
 
 def adapters(model: Any) -> dict[str, Array]:
@@ -116,6 +106,21 @@ def compared(consumer: str, delta: Delta, held: Mapping[str, Array]) -> Trial:
     return Trial(consumer, matched, len(delta.sites) + len(strangers), worst)
 
 
+def _component_held(model: Model, component: str, written: Written) -> Trial:
+    config, why = _ready(model, component, "diffusers", "transformers")
+    if config is None:
+        return Trial("from_pretrained", skipped=why)
+    part = model.component(component)
+    if sum(tensor.nbytes for tensor in part.tensors.values()) > LARGEST:
+        return Trial("from_pretrained", skipped="it is larger than 2 GiB")
+    consumer, state = _loaded(model, component, config)
+    names = [record.site.name for record in written.delta.sites if record.site.component == component]
+    found = {name: state.get(name, state.get(name.partition(".")[2])) for name in names}
+    held = {name: values.double().numpy() for name, values in found.items() if values is not None}
+    errors = [float(np.abs(values - part.read(name)).max()) for name, values in held.items()]
+    return Trial(consumer, len(held), len(names), max(errors, default=0.0))
+
+
 def _loaded(model: Model, component: str, config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """A component through its real class: the program's name, and its tensors."""
     import diffusers
@@ -126,7 +131,9 @@ def _loaded(model: Model, component: str, config: Mapping[str, Any]) -> tuple[st
     if "_class_name" in config:
         made = getattr(diffusers, config["_class_name"]).from_pretrained(place, torch_dtype="auto")
         return f"diffusers {diffusers.__version__}", made.state_dict()
-    made = transformers.AutoModelForCausalLM.from_pretrained(place, dtype="auto")
+    kinds = [getattr(transformers, name, None) for name in config.get("architectures") or ()]
+    kind = next(filter(None, kinds), transformers.AutoModelForCausalLM)
+    made = kind.from_pretrained(place, dtype="auto")
     assert isinstance(made, torch.nn.Module)
     return f"transformers {transformers.__version__}", made.state_dict()
 

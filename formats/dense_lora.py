@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from editc import registry
-from editc.formats import diffusers_lora, exported, kohya, lowering
+from editc.formats import diffusers_lora, exported, lowering
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.files import guarded, replace_file
+from editc.formats.lora import module as kohyas
 from editc.formats.plan import Target, plan_apply
 from editc.ir import Delta
 from editc.numerics import dtypes
@@ -33,14 +34,15 @@ def suits(family: str) -> str:
 
 def module(component: str, name: str) -> str:
     """The name that ComfyUI knows a parameter by."""
-    return kohya.module(name) if component == "unet" else diffusers_lora.module(name)
+    return kohyas(name) if component == "unet" else diffusers_lora.module(name)
 
 
 def write(job: Job) -> Written:
-    """One .safetensors file, as large as the edited tensors in float32. Raises E675, E676, E678, E632."""
+    """One .safetensors file, as large as the edited tensors in float32. Raises E675, E676, E683, E632."""
+    lowering.only(job.delta, COMPONENTS, "diff")
     lowered = lowering.dense(job.delta, job.model, job.allow_finetune)
     delta = lowered.delta
-    windows = kohya.windows(delta, job.model)
+    windows = lowering.windows(delta, job.model)
     tensors = {}
     for record, change in _changes(delta):
         shape = (record.site.shape[0], *windows[record.site.name]) if record.site.name in windows else change.shape
@@ -74,7 +76,7 @@ def trials(job: Job, written: Written) -> tuple[Trial, ...]:
     consumer = "ComfyUI's rule"
     if job.model is None:
         return (Trial(consumer, skipped="needs the base: name it with --model"),)
-    plan = plan_apply([job.delta], job.model, job.allow_finetune)
+    plan = plan_apply([written.delta], job.model, job.allow_finetune)
     changes = {record.site.name: change for record, change in _changes(written.delta)}
     errors = [_error(job, target, changes[target.record.site.name]) for target in plan.targets]
     return (Trial(consumer, len(errors), len(written.delta.sites), max(errors)),)

@@ -30,14 +30,19 @@ def suits(family: str) -> str:
 
 
 def write(job: Job) -> Written:
-    """One .safetensors file. Raises E675 to E678, E632."""
+    """One .safetensors file. Raises E675 to E678, E683, E632."""
+    lowering.only(job.delta, ("transformer",), "diffusers")
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     delta = lowering.padded(lowered.delta, lambda rank: most)
-    tensors = {}
+    found, tensors = lowering.windows(delta, job.model), {}
     for record, left, right in lowering.pairs(delta):
-        tensors[module(record.site.name) + UP] = exported.stored(left, job.dtype)
-        tensors[module(record.site.name) + DOWN] = exported.stored(right, job.dtype)
+        name, rank = record.site.name, len(right)
+        up, down = left, right
+        if name in found:
+            up, down = left.reshape(*left.shape, 1, 1), right.reshape(rank, *found[name])
+        tensors[module(name) + UP] = exported.stored(up, job.dtype)
+        tensors[module(name) + DOWN] = exported.stored(down, job.dtype)
     data = exported.container(tensors, {"format": "pt", "editc": exported.note("diffusers", delta, {})})
     with guarded(job.out):
         replace_file(job.out, data)
@@ -48,7 +53,12 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
     """The factors of the delta in such a file: the inverse of `write`."""
     if len(tensors) != 2 * len(description["sites"]):
         raise ValueError("there are tensors that belong to no site")
-    return exported.low_rank_parts(description, lambda name: (tensors[module(name) + UP], tensors[module(name) + DOWN]))
+
+    def pair(name: str) -> tuple[Any, Any]:
+        up, down = tensors[module(name) + UP], tensors[module(name) + DOWN]
+        return up.reshape(len(up), -1), down.reshape(len(down), -1)
+
+    return exported.low_rank_parts(description, pair)
 
 
 FORMAT = Format(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,10 @@ from editc import registry
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats import exported
 from editc.formats.exporting import Format, Job, Trial, Written
+from editc.formats.outputs import removed_on_failure
 from editc.formats.safetensors_delta import sealed
+
+UNTOUCHED = "do not ship the file for that program; the delta itself is not touched by this"
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Export:
 def export(job: Job, name: str, tried: bool = True) -> Export:
     """Writes `job` in the format `name`, reads it back, and has its consumers read it where they are installed.
 
-    Raises E675 to E681 and what writing raises.
+    A program that stops with an error is a failure like one that reads another change. Raises E675 to E681, E683 and
+    what writing raises; then nothing is left at `job.out`.
     """
     form = named(name)
     refusals = refused([name], job.delta.family)
@@ -33,10 +38,20 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
         raise EditcError(*refusals)
     if job.out.exists():
         raise fail("E679", "something is there already", place=str(job.out), help="remove it, or choose another path")
-    written = form.write(job)
-    written = replace(written, delta=sealed(written.delta))
-    _check_reading(form, written)
-    trials = form.trials(job, written) if tried else ()
+    with removed_on_failure(job.out):
+        written = form.write(job)
+        written = replace(written, delta=sealed(written.delta))
+        _check_reading(form, written)
+    if not tried:
+        return Export(name, written, (), ())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the other programs' own affairs
+            trials = form.trials(job, written)
+    except EditcError:
+        raise
+    except Exception as error:  # whatever a foreign program raises on reading the file is its verdict
+        return Export(name, written, (), (_stopped(name, error),))
     return Export(name, written, trials, tuple(_failed(name, trial) for trial in trials if not trial.passed))
 
 
@@ -75,8 +90,13 @@ def _check_reading(form: Format, written: Written) -> None:
 
 def _failed(name: str, trial: Trial) -> Diagnostic:
     what = f"{trial.consumer} took {trial.matched} of {trial.total} matrices, with an error of {trial.error:.3g}"
-    help_ = "do not ship the file for that program; the delta itself is not touched by this"
-    return Diagnostic("E682", f"the {name} file is not read whole: {what}", help=help_)
+    return Diagnostic("E682", f"the {name} file is not read whole: {what}", help=UNTOUCHED)
+
+
+def _stopped(name: str, error: Exception) -> Diagnostic:
+    said = " ".join(str(error).split())[:200]
+    message = f"the program that the {name} file is for refuses it: {type(error).__name__}: {said}"
+    return Diagnostic("E684", message, help=UNTOUCHED)
 
 
 def outputs(names: Sequence[str]) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """LoRA files of UNets in kohya's spelling, which diffusers, ComfyUI, A1111 and sd-scripts read alike.
 
 `lora_unet_<module>.lora_down.weight` (r, d_in), `.lora_up.weight` (d_out, r) and `.alpha`, `<module>` being diffusers'
-name with `_` for `.`. A loader multiplies up by alpha / r. Ranks that are powers of two, one alpha of 1 in the whole
-file and up multiplied by r are exact in every loader: diffusers 0.42 gives modules of other ranks 1/r of their change
-where alpha is each one's rank, without a word.
+name with `_` for `.` (`formats.lora.module` has two exceptions). A loader multiplies up by alpha / r. Ranks that are
+powers of two, one alpha of 1 in the whole file and up multiplied by r are exact in every loader: diffusers 0.42 gives
+modules of other ranks 1/r of their change where alpha is each one's rank, without a word.
 """
 
 from __future__ import annotations
@@ -15,21 +15,16 @@ import numpy as np
 
 from editc.diagnostics import fail
 from editc.formats import exported, lowering
-from editc.formats.checkpoint import Model
 from editc.formats.consumers import diffusers_unet
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, replace_file
-from editc.formats.lora import ALPHA, DOWN, PREFIX, UP
+from editc.formats.lora import ALPHA, DOWN, UP, module
 from editc.ir import Delta
 from editc.numerics import dtypes
 
 FAMILIES = ("sd1", "sd2", "sdxl")
+COMPONENTS = ("unet",)
 BASES = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
-
-
-def module(name: str) -> str:
-    """kohya's name of a UNet's parameter."""
-    return PREFIX + name.removesuffix(".weight").replace(".", "_")
 
 
 def suits(family: str) -> str:
@@ -38,10 +33,11 @@ def suits(family: str) -> str:
 
 
 def write(job: Job) -> Written:
-    """One .safetensors file. Raises E675 to E678, E632."""
+    """One .safetensors file. Raises E675 to E678, E683, E632."""
+    lowering.only(job.delta, COMPONENTS, "kohya")
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     delta = lowering.padded(lowered.delta, lowering.power_of_two)
-    found = windows(delta, job.model)
+    found = lowering.windows(delta, job.model)
     data = exported.container(_tensors(delta, found, job.dtype), _metadata(delta, found))
     with guarded(job.out):
         replace_file(job.out, data)
@@ -83,17 +79,6 @@ def _check_range(up: Any, left: Any, rank: int, name: str, dtype: str) -> None:
     if not np.array_equal(dtypes.rounded(up.astype(np.float64), dtype).reshape(left.shape) / rank, left):
         help_ = "export it in float32 or in bf16"
         raise fail("E678", f"the factor of '{name}' times its rank is too large for {dtype}", help=help_)
-
-
-def windows(delta: Delta, model: Model | None) -> dict[str, list[int]]:
-    """(channels, h, w) of the sites that are convolutions, which adapters keep and a delta does not."""
-    found = {}
-    for record in delta.sites if model is not None else ():
-        site = record.site
-        shape = model.component(site.component).shape(site.name) if model is not None else ()
-        if len(shape) == 4:
-            found[site.name] = [*shape[1:]]
-    return found
 
 
 def _metadata(delta: Delta, windows: Mapping[str, list[int]]) -> dict[str, str]:

@@ -20,6 +20,8 @@ from editc.records import matrix_shape
 
 PREFIX = "lora_unet_"
 DOWN, UP, ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
+TRAINED = {"add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2"}
+"""Modules of SDXL that kohya's trainer names otherwise; diffusers (0.42) loses them under its own names."""
 SHOWN = 8
 
 
@@ -37,6 +39,12 @@ def read_adapter(path: Path, weights: Weights) -> Adapter:
     names = _resolved(modules, weights, path)
     found = {names[module]: _adapted(file, module, weights.shape(names[module]), path) for module in modules}
     return Adapter(found, sha256(path.read_bytes()).hexdigest())
+
+
+def module(name: str) -> str:
+    """kohya's name of a UNet's parameter."""
+    plain = name.removesuffix(".weight")
+    return PREFIX + TRAINED.get(plain, plain).replace(".", "_")
 
 
 def _modules(names: Sequence[str], path: Path) -> list[str]:
@@ -67,7 +75,8 @@ def _resolved(modules: Sequence[str], weights: Weights, path: Path) -> Mapping[s
     known: dict[str, list[str]] = {}
     for name in weights.names():
         if name.endswith(".weight") and len(weights.shape(name)) in (2, 4):
-            known.setdefault(PREFIX + name.removesuffix(".weight").replace(".", "_"), []).append(name)
+            for spelling in sorted({PREFIX + name.removesuffix(".weight").replace(".", "_"), module(name)}):
+                known.setdefault(spelling, []).append(name)
     lost = [module for module in modules if module not in known]
     if lost:
         help_ = "is the adapter for this kind of model, and are its names those of diffusers?"

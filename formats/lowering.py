@@ -1,18 +1,20 @@
 """The same edit in another form, for one base: as a low-rank pair a site or as a dense matrix a site.
 
 What comes out is a delta of its own: its hashes are those of its own results, for the factors are rounded to float32
-anew. `extra.from` names the delta that it was made from.
+anew. `extra.from` names the delta that it was made from. Its claims are those of that delta, unless its factors were
+rounded further or it is for other weights: then they would not be true of it, and it makes none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from editc import registry
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Model
 from editc.formats.plan import ApplyPlan, Target, plan_apply
@@ -20,7 +22,10 @@ from editc.formats.ranges import read_range
 from editc.ir import Array, Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.numerics.arithmetic import product
-from editc.records import patched_site, site_record, stored_shape
+from editc.records import edited, site_record, stored_shape
+
+SOLVED = ("condition", "solve_residual", "discarded", "rank")
+"""Claims about the solve, which no rounding and no other base makes untrue."""
 
 Part: TypeAlias = NDArray[np.float32]
 Pair: TypeAlias = tuple[Part, Part]
@@ -47,7 +52,11 @@ def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetu
         raise fail(
             "E677", f"group '{dense[0]}' of this delta is {form}, which no low-rank adapter can hold", help=help_
         )
-    ready = dtype == "F32" and not allow_finetune and all(f.form == "low-rank" for f in delta.factors.values())
+    ready = (
+        dtype == "F32"
+        and not allow_finetune
+        and all(f.form == "low-rank" and not f.bits for f in delta.factors.values())
+    )
     if ready:
         return Lowered(_made_from(delta, delta.sites, {name: _spread(f) for name, f in delta.factors.items()}))
     bases = _bases(delta, model, allow_finetune)
@@ -55,13 +64,14 @@ def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetu
     narrow = {index: _rounded(pair, dtype) for index, pair in pairs.items()}
     factors = {name: _grouped(f.sites, narrow) for name, f in delta.factors.items()}
     error = max(_lost(pairs[index], narrow[index]) for index in pairs)
-    return Lowered(_made_from(delta, _records(delta, bases, factors), factors), error)
+    lowered = _made_from(delta, _records(delta, bases, factors), factors)
+    return Lowered(lowered if dtype == "F32" and not _elsewhere(bases) else _unclaimed(lowered), error)
 
 
 def dense(delta: Delta, model: Model | None, allow_finetune: bool = False) -> Lowered:
     """`delta` with one matrix (d_out, d_in) a site: base + matrix, rounded once, is what `delta` makes of the base, in
     the base's own dtype. Raises E675, E676 and what `plan_apply` raises."""
-    if not allow_finetune and all(factors.form == "dense" for factors in delta.factors.values()):
+    if not allow_finetune and all(f.form == "dense" and not f.bits for f in delta.factors.values()):
         return Lowered(_made_from(delta, delta.sites, delta.factors))
     bases = _bases(delta, model, allow_finetune)
     changes = {index: _change(base, target) for index, (base, target) in bases.items()}
@@ -69,7 +79,8 @@ def dense(delta: Delta, model: Model | None, allow_finetune: bool = False) -> Lo
         name: Factors("dense", f.sites, tuple(changes[index] for index in f.sites), ())
         for name, f in delta.factors.items()
     }
-    return Lowered(_made_from(delta, _records(delta, bases, factors), factors))
+    lowered = _made_from(delta, _records(delta, bases, factors), factors)
+    return Lowered(_unclaimed(lowered) if _elsewhere(bases) else lowered)
 
 
 def pairs(delta: Delta) -> Iterator[tuple[SiteRecord, Part, Part]]:
@@ -92,6 +103,33 @@ def padded(delta: Delta, size: Callable[[int], int]) -> Delta:
         for name, f in delta.factors.items()
     }
     return replace(delta, factors=factors, delta_id="")
+
+
+def only(delta: Delta, components: Sequence[str], form: str) -> None:
+    """Raises E683 where a site lies in a component that the form's names do not reach: () is any one component."""
+    found = sorted({record.site.component for record in delta.sites})
+    lost = [name for name in found if name not in components] if components else found[1:]
+    if lost:
+        named = f"the {', '.join(components)}" if components else "one component"
+        message = f"this delta edits the {' and the '.join(found)}, and a {form} file is for {named} alone"
+        raise fail("E683", message, help="export it as a `checkpoint`, or build a delta for each component")
+
+
+def windows(delta: Delta, model: Model | None) -> dict[str, list[int]]:
+    """(channels, h, w) of the sites that are convolutions, which adapters keep and a delta does not.
+
+    Raises E676 where there is no model to tell and a site may be one: it is not of those that the family names.
+    """
+    if model is None:
+        known = delta.family in registry.names("family")
+        roles = registry.resolve("family", delta.family).patterns if known else {}
+        strangers = [record.site.name for record in delta.sites if record.site.role not in roles]
+        if strangers:
+            message = f"whether '{strangers[0]}' is a convolution is not known without the model"
+            raise fail("E676", message, help="name it with --model; nothing of it is changed")
+        return {}
+    shapes = {r.site.name: model.component(r.site.component).shape(r.site.name) for r in delta.sites}
+    return {name: [*shape[1:]] for name, shape in shapes.items() if len(shape) == 4}
 
 
 def power_of_two(rank: int) -> int:
@@ -155,8 +193,11 @@ def _lost(pair: tuple[Array, Array], narrow: Pair) -> float:
 
 def _change(base: Array, target: Target) -> Part:
     """float32 D with round(W + D) = W', where the dtype's grid allows it: D is nudged until it does."""
-    dtype = target.tensor.dtype
-    wanted = dtypes.rounded(patched_site(base, target.factors, target.k), dtype)
+    dtype, site = target.tensor.dtype, target.record.site
+    raw = dtypes.encode(base.T if site.transposed else base, dtype)
+    after = edited(raw, dtype, site, target.factors, target.k, exact=target.state == "exact")
+    stored = dtypes.decode(after, dtype, stored_shape(site))
+    wanted = stored.T if site.transposed else stored
     change = (wanted - base).astype(np.float32)
     for _ in range(2):
         off = wanted - dtypes.rounded(base + change, dtype)
@@ -183,6 +224,16 @@ def _records(
         base, target = bases[index]
         site = replace(record.site, dtype=target.tensor.dtype)
         yield site_record(site, base.T if site.transposed else base, *places[index])
+
+
+def _elsewhere(bases: Mapping[int, tuple[Array, Target]]) -> bool:
+    """Whether the weights are other ones than those that the delta was measured on."""
+    return any(target.state == "relative" for _, target in bases.values())
+
+
+def _unclaimed(delta: Delta) -> Delta:
+    """Without what was measured on other weights or factors: only what the solve said of itself."""
+    return replace(delta, claims=tuple(claim for claim in delta.claims if claim["name"] in SOLVED))
 
 
 def _made_from(delta: Delta, sites: Any, factors: Mapping[str, Factors]) -> Delta:

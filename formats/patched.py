@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from editc.formats.apply import apply
 from editc.formats.checkpoint import open_model
 from editc.formats.consumers import from_pretrained
@@ -12,9 +14,15 @@ from editc.formats.lowering import unedited
 def write(job: Job) -> Written:
     """A folder for a folder, a file for a file. Raises E675, E676 and what `apply` raises."""
     plan = unedited(job.delta, job.model, job.allow_finetune)
-    done = apply(plan, job.out)
+    done = apply(plan, place_of(job))
     notes = ("the factors' dtype is of no account here",) if job.dtype != "F32" else ()
     return Written((done.path,), job.delta, 0.0, (*plan.notes, *notes))
+
+
+def place_of(job: Job) -> Path:
+    """`job.out`, with the ending that a model of one file must have."""
+    single = job.model is not None and job.model.kind == "file"
+    return job.out.with_suffix(".safetensors") if single and not job.out.suffix else job.out
 
 
 FORMAT = Format(

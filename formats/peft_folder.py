@@ -35,7 +35,8 @@ def suits(family: str) -> str:
 
 
 def write(job: Job) -> Written:
-    """A folder of two files, there whole or not at all. Raises E675 to E678, E632."""
+    """A folder of two files, there whole or not at all. Raises E675 to E678, E683, E632."""
+    lowering.only(job.delta, (), "peft")
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     rank = max(LEAST_RANK, lowering.power_of_two(most))

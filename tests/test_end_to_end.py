@@ -58,7 +58,8 @@ def test_each_example_builds_and_meets_constraints_that_are_not_slack(path: Path
     built = api.build(path, tmp_path / "out")
     assert built is not None
     assert not built.failures, [one.message for one in built.failures]
-    assert {file.name for file in built.files} == {"delta.safetensors", "report.json", "report.html"}
+    emitted = {file.name for one in built.exports for file in one.written.files}
+    assert {file.name for file in built.files} == {"delta.safetensors", "report.json", "report.html"} | emitted
     bounded = [claim for claim in built.verified.report.claims if claim.bound is not None]
     assert bounded
     for claim in bounded:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from editc.formats.doctor.models import Known
+from editc.formats.doctor.models import Known, Shape
 from editc.formats.doctor.spelling import CONFIG, Adapter, Module
 from editc.formats.doctor.verdict import (
     Row,
@@ -113,10 +113,16 @@ def _row(adapter: Adapter, module: Module, known: Known) -> Row:
         return Row(module.name, "lost", UNTARGETED, home)
     if config_rank(adapter.config, name) != module.rank:
         return Row(module.name, "wrong", RANK, home)
-    if not fits(module, known.modules[home], strict=True):
+    if not any(fits(module, shape, strict=True) for shape in _shapes(adapter, known.modules[home])):
         return Row(module.name, "wrong", SHAPE, home)
     scale = config_scale(adapter.config, name)
     return Row(module.name, "applied", APPLIES, home, scale, scale)
+
+
+def _shapes(adapter: Adapter, shape: Shape) -> tuple[Shape, ...]:
+    """A weight's shape; with fan_in_fan_out also turned, for GPT-2's layers store (d_in, d_out)."""
+    turned = shape is not None and len(shape) == 2 and adapter.config.get("fan_in_fan_out")
+    return (shape, shape[::-1]) if turned and shape else (shape,)
 
 
 def _stopped(adapter: Adapter, rows: list[Row]) -> tuple[Rule, str] | None:

@@ -1,0 +1,87 @@
+"""The formats of a manifest's `emit`: refused early, written beside the delta, tried, and told in the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from editc import registry
+from editc.diagnostics import Diagnostic, EditcError
+from editc.formats import export, outputs
+from editc.formats.checkpoint import Model
+from editc.formats.exporting import Job
+from editc.formats.files import clear
+from editc.ir import Delta
+from editc.request import Manifest
+
+ONE_FILE = ".safetensors"
+"""The ending of a `checkpoint` export whose model is one file."""
+
+
+def refused(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
+    """E680, each at its place in `emit`, for formats that cannot hold deltas of this family."""
+    return tuple(
+        replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
+        for index, name in enumerate(manifest.emit)
+        for fault in export.refused([name], family)
+    )
+
+
+def emitted(
+    manifest: Manifest, delta: Delta, model: Model, out: Path
+) -> tuple[tuple[export.Export, ...], tuple[Diagnostic, ...]]:
+    """Each format of `emit` beside the delta, and what stands against them: a format that fails stops no other."""
+    made: list[export.Export] = []
+    faults: list[Diagnostic] = []
+    for name, file in export.outputs(manifest.emit).items():
+        if name == "safetensors":
+            continue
+        try:
+            one = export.export(Job(delta, model, out / file), name)
+        except EditcError as error:
+            faults += error.diagnostics
+        else:
+            made.append(one)
+            faults += one.failures
+    return tuple(made), tuple(faults)
+
+
+def clear_last(report: Path, model: Model) -> None:
+    """Removes the exports of the build before: what its report lists, and nothing else that has their names.
+
+    A model that was emitted and is now built upon stays.
+    """
+    folder = report.parent
+    for name in sorted(_listed(report)):
+        if not model.path.resolve().is_relative_to((folder / name).resolve()):
+            for path in (folder / name, outputs.state_of(folder / name)):
+                clear(path)
+
+
+def described(exports: Iterable[export.Export], out: Path) -> list[Mapping[str, Any]]:
+    """What the report says of them: files relative to it, who read them, what rounding cost."""
+    return [
+        {
+            "format": one.format,
+            "files": [path.relative_to(out).as_posix() for path in one.written.files],
+            "delta_id": one.written.delta.delta_id,
+            "rounding": one.written.rounding,
+            "consumers": [vars(trial) | {"passed": trial.passed} for trial in one.trials],
+            "notes": list(one.written.notes),
+        }
+        for one in exports
+    ]
+
+
+def _listed(report: Path) -> Iterator[str]:
+    try:
+        record = json.loads(report.read_text(encoding="utf-8"))
+        files = [Path(file) for one in record.get("exports", ()) for file in one["files"]]
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        return
+    known = set(export.outputs([name for name in registry.names("format") if name != "safetensors"]).values())
+    known |= {name + ONE_FILE for name in known}
+    yield from {file.parts[0] for file in files if file.parts and file.parts[0] in known}
