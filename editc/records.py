@@ -1,4 +1,5 @@
-"""What a delta remembers of one site: the hashes of its base and of its result, in each dtype it may come in."""
+"""What a delta remembers of one site: the hashes of its base and of its result, in each dtype it may come in, and a
+sketch of the base that tells how far other weights are from it."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from math import prod
 import numpy as np
 
 from editc.ir import Array, Factors, Site, SiteRecord
-from editc.numerics import dtypes
+from editc.numerics import dtypes, sketch
 from editc.numerics.arithmetic import patched
 
 RECORDED = ("F32", "F16", "BF16")
@@ -39,7 +40,7 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
             flipped = dtypes.transposed(base, dtype, shape)
             hashes[dtype] = (dtypes.sha256(base), dtypes.sha256(flipped), dtypes.sha256(result))
     base_of, flipped_of, result_of = ({d: h[i] for d, h in hashes.items()} for i in range(3))
-    return SiteRecord(site, base_of, flipped_of, result_of)
+    return SiteRecord(site, base_of, flipped_of, result_of, sketch.sketch(stored.T if site.transposed else stored))
 
 
 def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int) -> bytes:

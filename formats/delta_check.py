@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Delta, Factors, Site, SiteRecord
 from editc.numerics.dtypes import EDITABLE
+from editc.numerics.sketch import DIGITS
 
 _FACTOR_COUNTS = {
     "shared": "one left and one right",
@@ -65,6 +66,8 @@ def _record_faults(record: SiteRecord) -> Iterator[str]:
     hashes = [*record.base.values(), *record.base_transposed.values(), *record.result.values()]
     if not set(record.base) <= set(EDITABLE) or not all(re.fullmatch(r"[0-9a-f]{64}", text) for text in hashes):
         yield f"site '{name}' has something in its hashes that is not a sha256 by dtype"
+    if not re.fullmatch(rf"[0-9a-f]{{{DIGITS}}}", record.sketch):
+        yield f"site '{name}' has a sketch that is not {DIGITS} hex digits"
 
 
 def _group_faults(delta: Delta) -> Iterator[str]:

@@ -120,6 +120,7 @@ def describe_plan(plan: ApplyPlan) -> dict[str, Any]:
         "tier": plan.tier,
         "model": plan.model.place,
         "deltas": [delta.delta_id for delta in plan.deltas],
+        "distance": _figure(plan.distance),
         "bytes_to_write": plan.bytes_to_write,
         "interrupted": plan.interrupted,
         "notes": list(plan.notes),
@@ -128,6 +129,7 @@ def describe_plan(plan: ApplyPlan) -> dict[str, Any]:
                 "component": target.record.site.component,
                 "name": target.record.site.name,
                 "state": target.state,
+                "distance": _figure(target.distance),
                 "bytes": target.tensor.nbytes,
                 "base": target.base,
                 "result": target.result,
@@ -135,6 +137,11 @@ def describe_plan(plan: ApplyPlan) -> dict[str, Any]:
             for target in plan.targets
         ],
     }
+
+
+def _figure(distance: float) -> float:
+    """A sketch knows no more digits than these."""
+    return float(f"{distance:.3g}")
 
 
 def describe_applied(plan: ApplyPlan, applied: Applied) -> dict[str, Any]:
