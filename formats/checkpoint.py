@@ -9,7 +9,7 @@ from typing import Literal
 
 from editc.diagnostics import EditcError, fail
 from editc.formats import folders, ldm_file, places
-from editc.formats.header import Header, read_header
+from editc.formats.header import Header, opened, read_header
 from editc.ir import Array
 from editc.numerics import dtypes
 
@@ -187,15 +187,14 @@ def _cut(whole: Checkpoint, piece: ldm_file.Piece) -> Tensor:
 
 
 def read_range(file: Path, offset: int, size: int) -> bytes:
-    """Exactly `size` bytes at `offset`. Raises E610 and, when the file is shorter now, E612."""
-    try:
-        with file.open("rb") as stream:
+    """Exactly `size` bytes at `offset`. Raises E610 and, when the file is shorter than that, E612."""
+    with opened(file) as (stream, length):
+        raw = b""
+        if offset + size <= length:
             stream.seek(offset)
             raw = stream.read(size)
-    except OSError as error:
-        raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(file)) from error
     if len(raw) != size:
-        raise fail("E612", f"the file ended {size - len(raw)} bytes early while it was read", place=str(file))
+        raise fail("E612", f"the file ends before byte {offset + size}, to which it was to be read", place=str(file))
     return raw
 
 

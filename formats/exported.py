@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from editc import registry
 from editc.diagnostics import EditcError, fail
 from editc.formats import delta_json, safetensors_delta
-from editc.formats.header import Header, parse_header, read_header, strict_json
+from editc.formats.checkpoint import read_range
+from editc.formats.header import Header, read_header, strict_json
 from editc.ir import Delta
 from editc.numerics import dtypes
 
@@ -60,7 +61,7 @@ def parsed_note(text: str, place: str) -> Note:
         raise delta_json.wrong(f"its description is not valid JSON: {str(error)[:200]}", place) from error
     if not isinstance(value, dict) or value.keys() != _KEYS or value["format"] != FORMAT:
         raise delta_json.wrong("its description is not that of an export", place)
-    if value["version"] != VERSION or value["as"] not in registry.names("format"):
+    if value["version"] != VERSION or value["as"] not in list(registry.names("format")):
         help_ = "install a newer editc"
         message = f"this is an export of kind {str(value['as'])[:40]!r}, version {str(value['version'])[:10]}"
         raise fail("E602", f"{message}, which this editc does not know", place=place, help=help_)
@@ -68,6 +69,10 @@ def parsed_note(text: str, place: str) -> Note:
         raise delta_json.wrong("its description has another type", place)
     delta_json.check_version(value["delta"], place)
     delta_json.check_types(value["delta"], place)
+    records = delta_json.site_records(value["delta"], place)
+    for group in value["delta"]["groups"]:
+        if not set(delta_json.form(value["delta"], group, place)[1]) <= set(range(len(records))):
+            raise delta_json.wrong(f"group '{group[:80]}' edits a site that does not exist", place)
     return Note(value["as"], value["options"], value["delta"])
 
 
@@ -130,24 +135,27 @@ def _rebuilt(about: Note, path: Path, header: Header) -> Delta:
     place, form = str(path), registry.resolve("format", about.kind)
     if form.parts is None:
         raise delta_json.wrong(f"a {about.kind} file is not read this way", place)
-    tensors = _tensors(path, place)
+    tensors = _tensors(path, header, place)
     try:
         parts = form.parts(about.description, tensors, about.options)
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, ArithmeticError) as error:
         raise delta_json.wrong(f"its tensors are not those that it describes: {str(error)[:200]}", place) from error
     return safetensors_delta.assembled(about.description, parts, place)
 
 
-def _tensors(path: Path, place: str) -> Tensors:
+def _tensors(path: Path, header: Header, place: str) -> Tensors:
     """Every tensor in float32; they are small, and a file is read once."""
-    data = path.read_bytes()
-    header = parse_header(data[8 : 8 + int.from_bytes(data[:8], "little")], len(data), place)
     found = {}
     for name, entry in header.entries.items():
         if entry.dtype not in dtypes.EDITABLE:
             raise delta_json.wrong(f"tensor '{name[:200]}' is {entry.dtype}", place)
-        values = dtypes.decode(data[entry.start : entry.end], entry.dtype, entry.shape)
-        found[name] = values.astype(np.float32)
+        try:
+            raw = read_range(path, entry.start, entry.end - entry.start)
+            values = dtypes.decode(raw, entry.dtype, entry.shape)
+        except MemoryError as error:
+            raise delta_json.wrong(f"tensor '{name[:200]}' is larger than the memory", place) from error
+        with np.errstate(over="ignore"):
+            found[name] = values.astype(np.float32)
     return found
 
 
