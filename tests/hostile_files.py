@@ -87,10 +87,12 @@ def adapter(file: Path, model: str) -> int:
 
 @contextlib.contextmanager
 def stage() -> Iterator[Path]:
-    """A folder with the pipeline `m`."""
+    """A folder with the pipeline `m`, alone in two folders more, in which nothing else may appear."""
     with tempfile.TemporaryDirectory() as temporary:
-        write_pipeline(Path(temporary) / "m")
-        yield Path(temporary)
+        folder = Path(temporary) / "outer" / "inner"
+        write_pipeline(folder / "m")
+        yield folder
+        assert [path.name for path in (*folder.parents[1].iterdir(), *folder.parent.iterdir())] == ["outer", "inner"]
 
 
 def run(case: Case, folder: Path, traced: bool = False) -> Ended:
