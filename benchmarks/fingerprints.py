@@ -32,7 +32,7 @@ from editc.numerics import dtypes
 from editc.records import patched_site, site_record
 
 FILE = Path("unet") / "diffusion_pytorch_model.safetensors"
-RATES = {1e-5: (40,), 2e-4: (10, 40), 1e-3: (10, 40)}
+RATES = {3e-3: (10, 40), 1e-5: (40,), 2e-4: (10, 40), 1e-3: (10, 40)}
 """Learning rates, and the steps after which each fine-tune is looked at."""
 BATCH, PICTURES = 8, 300
 """Small: with Adam the distance comes from the rate and the number of steps, and hardly from the pictures."""
@@ -95,7 +95,7 @@ def lora(W: Array, share: float, rng: np.random.Generator) -> Array:
 
 
 def tuned(W: Weights) -> Iterator[tuple[str, str, Weights]]:
-    """Fine-tunes of the whole UNet, and merges of the two that went farthest."""
+    """Fine-tunes of the whole UNet, and merges of the last two."""
     last: list[Weights] = []
     for rate, steps in RATES.items():
         for step, state in walk(steps, BATCH, rate, count=PICTURES):
@@ -117,7 +117,7 @@ def strangers(W: Weights) -> Iterator[tuple[str, str, Weights]]:
     rng = np.random.default_rng(5)
     yield "another block's trained tensors", "F16", {n: W[partner(n, W)] for n in W}
     yield "rows in another order", "F16", {n: w[rng.permutation(len(w))] for n, w in W.items()}
-    yield "one tensor of 1 from elsewhere", "F16", {n: W[partner(n, W)] if n == next(iter(W)) else W[n] for n in W}
+    yield "one tensor of another block", "F16", {n: W[partner(n, W)] if n == next(iter(W)) else W[n] for n in W}
 
 
 def partner(name: str, W: Weights) -> str:

@@ -123,8 +123,8 @@ def read_delta(place: Path | str) -> Delta:
     path = _file(Path(place))
     try:
         header = read_header(path)
-    except EditcError:
-        return safetensors_delta.read_delta(path)
+    except EditcError as error:
+        raise safetensors_delta.misread(error, str(path)) from error
     text = header.metadata.get(safetensors_delta.KEY, "")
     if not text.startswith(_START):
         return safetensors_delta.read_delta(path)

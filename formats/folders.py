@@ -12,6 +12,8 @@ from editc.diagnostics import EditcError, fail
 from editc.formats.header import read_small, strict_json
 
 STEMS = ("diffusion_pytorch_model", "model")
+MAX_INDEX = 10_000_000
+"""Bytes of an index at most, which is room for 100,000 tensors (see `header.MAX_HEADER`)."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 _ADAPTERS = re.compile(r"(adapter_model|pytorch_lora_weights)")
@@ -98,7 +100,7 @@ def _sharded(index: Path) -> Choice:
 
 def _weight_map(index: Path) -> dict[str, str]:
     try:
-        document: Any = strict_json(read_small(index))
+        document: Any = strict_json(read_small(index, MAX_INDEX))
     except ValueError as error:
         raise _broken_index(f"it is not valid JSON: {str(error)[:200]}", index) from error
     table = document.get("weight_map") if isinstance(document, dict) else None

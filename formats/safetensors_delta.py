@@ -55,12 +55,17 @@ def _check_header(path: Path, place: str) -> None:
     try:
         header = read_header(path)
     except EditcError as error:
-        fault = error.diagnostics[0]
-        raise (error if fault.code == "E610" else delta_json.wrong(fault.message, place)) from error
+        raise misread(error, place) from error
     value = _description(header, place)
     delta_json.check_types(value, place)
     nothing = np.zeros((), np.float32)
     _assemble(value, dict.fromkeys(header.entries, nothing), place)
+
+
+def misread(error: EditcError, place: str) -> EditcError:
+    """What a fault of the container is for a delta: E601, or E610 as it was."""
+    fault = error.diagnostics[0]
+    return error if fault.code == "E610" else delta_json.wrong(fault.message, place)
 
 
 def to_bytes(delta: Delta) -> bytes:
