@@ -121,7 +121,7 @@ def _read_site(item: Any, place: str) -> SiteRecord:
     if not isinstance(item[_SKETCH], str):
         raise wrong("the sketch of a site has another type", place)
     site = Site(**{name: item[name] for name in _SITE} | {"shape": tuple(item["shape"])})
-    return SiteRecord(site, *(item[name] for name in _HASHES), item[_SKETCH])
+    return SiteRecord(site, **{name: item[name] for name in (*_HASHES, _SKETCH)})
 
 
 def _integers(value: Any) -> bool:

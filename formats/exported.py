@@ -109,18 +109,18 @@ def low_rank_parts(
 
 def is_delta(path: Path) -> bool:
     """True for a delta file, and for a file or folder in another spelling that says which delta it is."""
-    return safetensors_delta.is_delta(_file(path))
+    return safetensors_delta.is_delta(carrier(path))
 
 
 def kind_of(path: Path) -> str:
     """The format of a delta file: `safetensors` for editc's own."""
-    text = read_header(_file(path)).metadata.get(safetensors_delta.KEY, "")
+    text = read_header(carrier(path)).metadata.get(safetensors_delta.KEY, "")
     return parsed_note(text, str(path)).kind if text.startswith(_START) else "safetensors"
 
 
 def read_delta(place: Path | str) -> Delta:
     """The delta in a file: editc's own, or an export. Raises what `safetensors_delta.read_delta` raises, and E602."""
-    path = _file(Path(place))
+    path = carrier(Path(place))
     try:
         header = read_header(path)
     except EditcError as error:
@@ -159,5 +159,6 @@ def _tensors(path: Path, header: Header, place: str) -> Tensors:
     return found
 
 
-def _file(path: Path) -> Path:
-    return path / FOLDER_FILE if (path / FOLDER_FILE).is_file() else path
+def carrier(path: Path) -> Path:
+    """The file that holds the tensors: `path` itself, or the one in the folder `path`."""
+    return path / FOLDER_FILE if (path / FOLDER_FILE).iscarrier() else path

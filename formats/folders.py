@@ -12,8 +12,8 @@ from editc.diagnostics import EditcError, fail
 from editc.formats.header import read_small, strict_json
 
 STEMS = ("diffusion_pytorch_model", "model")
-MAX_INDEX = 10_000_000
-"""Bytes of an index at most, which is room for 100,000 tensors (see `header.MAX_HEADER`)."""
+MAX_INDEX = 9_000_000
+"""Bytes of an index at most, which is room for some 90,000 tensors (see `header.MAX_HEADER`)."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 _ADAPTERS = re.compile(r"(adapter_model|pytorch_lora_weights)")

@@ -21,8 +21,8 @@ from editc.formats.safetensors_delta import to_bytes
 __all__ = ["quick_disk"]
 
 READERS = ("delta", *hostile.KINDS, "forged delta", "place", "checkpoint", "index", "journal", "adapter")
-SECONDS, BYTES = 1.0, 240_000_000
-"""The bar of 300 MB less the 60 that Python and numpy have to begin with."""
+SECONDS, BYTES = 1.0, 250_000_000
+"""The bar of 300 MB less the 50 that Python and numpy have to begin with."""
 HARMLESS = {
     "delta": r"never",
     "export": r"text: another spelling|note: (another|a third) kind",
