@@ -10,6 +10,7 @@ import numpy as np
 
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.formats.delta_check import check_account
 from editc.ir import Delta, Edit, Plan, Problem, Solution, Stats, Verified
 from editc.manifests.decode import decode
 from editc.request import Manifest, Source
@@ -23,31 +24,13 @@ SHARES = frozenset({"attacked", "erased", "kept_loss", "shown_before"})
 def recorded_manifest(delta: Delta, path: Path) -> Manifest:
     """The manifest inside the delta, with the overrides and kept prompts that went in; raises what decoding finds, and
     E696 for a delta whose account of itself is not one."""
-    _check_account(delta, path)
+    check_account(delta, str(path))
     source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
     manifest, found = decode(source)
     if manifest is None:
         raise EditcError(*found)
     choice = replace(manifest.choice, auto=None)  # the sites are those recorded
     return replace(manifest, choice=choice, kept=tuple(delta.extra.get("kept", ())))
-
-
-def _check_account(delta: Delta, path: Path) -> None:
-    """What apply never reads and nothing has looked at so far: claims, edits, and what is noted beside them."""
-    texts = [delta.extra.get(name, []) for name in ("set", "kept")]
-    sound = (
-        all(isinstance(part, list | tuple) and all(isinstance(text, str) for text in part) for part in texts)
-        and all(isinstance(claim.get(n, ""), str) for claim in delta.claims for n in ("name", "subject"))
-        and all("name" in claim and _is_number(claim.get("value")) for claim in delta.claims)
-        and all("method" in edit and "options" in edit and _is_number(edit.get("strength")) for edit in delta.edits)
-    )
-    if not sound:
-        message = "what the delta says of its edits and claims is not what `editc build` writes"
-        raise fail("E696", message, place=str(path), help="build it again from its manifest")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and abs(value) < 1e300
 
 
 def recorded_plan(delta: Delta, manifest: Manifest, model: str) -> Plan:

@@ -161,4 +161,4 @@ def _tensors(path: Path, header: Header, place: str) -> Tensors:
 
 def carrier(path: Path) -> Path:
     """The file that holds the tensors: `path` itself, or the one in the folder `path`."""
-    return path / FOLDER_FILE if (path / FOLDER_FILE).iscarrier() else path
+    return path / FOLDER_FILE if (path / FOLDER_FILE).is_file() else path
