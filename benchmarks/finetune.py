@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,30 @@ from editc.formats.checkpoint import open_model
 
 def tune(folder: Path, steps: int, batch: int = 32, rate: float = 2e-4, seed: int = 3) -> None:
     """A copy of the demo model in `folder`, its UNet trained `steps` further on 3,000 new pictures."""
+    shutil.copytree(MODEL, folder, dirs_exist_ok=True)
+    for _ in walk([steps], batch, rate, seed, folder):
+        pass
+
+
+def walk(
+    steps: Sequence[int],
+    batch: int = 32,
+    rate: float = 2e-4,
+    seed: int = 3,
+    save: Path | None = None,
+    count: int = 3000,
+) -> Iterator[tuple[int, dict[str, torch.Tensor]]]:
+    """(step, the UNet's parameters in half precision) after each number of `steps` of one fine-tune on `count` new
+    pictures; the last one is written into the pipeline folder `save`."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     pipeline = load_pipeline(MODEL)
     unet, alphas = pipeline.unet.train(), pipeline.scheduler.alphas_cumprod
-    pictures = make_pictures(3000, seed=77, spread=0.7)
+    pictures = make_pictures(count, seed=77, spread=0.7)
     with torch.no_grad():
         mean, deviation = encode(pipeline.vae, to_tensor(pictures.images))
     optimizer = torch.optim.AdamW(unet.parameters(), lr=rate)
-    for _ in range(steps):
+    for step in range(1, max(steps) + 1):
         chosen = torch.randint(len(mean), (batch,))
         texts = ["" if rng.random() < 0.1 else caption(pictures.scenes[int(i)], rng) for i in chosen]
         loss = _loss(
@@ -49,8 +65,10 @@ def tune(folder: Path, steps: int, batch: int = 32, rate: float = 2e-4, seed: in
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    shutil.copytree(MODEL, folder, dirs_exist_ok=True)
-    unet.half().save_pretrained(folder / "unet")
+        if step in steps:
+            yield step, {name: value.detach().half() for name, value in unet.named_parameters()}
+    if save is not None:
+        unet.half().save_pretrained(save / "unet")
 
 
 def _loss(pipeline: Any, unet: Any, alphas: Any, clean: torch.Tensor, texts: list[str]) -> Any:

@@ -290,12 +290,13 @@ class Verified:
 @dataclass(frozen=True)
 class SiteRecord:
     """A site as a delta records it: for each dtype in which the base may come (`F32`, `F16`, `BF16`) the sha256 of the
-    base bytes, of their transpose, and of the result."""
+    base bytes, of their transpose, and of the result; and the base's `numerics.sketch`, as a matrix (d_out, d_in)."""
 
     site: Site
     base: Mapping[str, str]
     base_transposed: Mapping[str, str]
     result: Mapping[str, str]
+    sketch: str
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.formats.delta_check import check_account
 from editc.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
 from editc.manifests.decode import decode
 from editc.passes import moderate
@@ -22,7 +23,9 @@ SHARES = frozenset({"attacked", "erased", "kept_loss", "shown_before"})
 
 
 def recorded_manifest(delta: Delta, path: Path) -> Manifest:
-    """The manifest inside the delta, with the overrides and kept prompts that went in; raises what decoding finds."""
+    """The manifest inside the delta, with the overrides and kept prompts that went in; raises what decoding finds, and
+    E696 for a delta whose account of itself is not one."""
+    check_account(delta, str(path))
     source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
     manifest, found = decode(source)
     if manifest is None:

@@ -1,4 +1,5 @@
-"""What a delta remembers of one site: the hashes of its base and of its result, in each dtype it may come in."""
+"""What a delta remembers of one site: the hashes of its base and of its result, in each dtype it may come in, and a
+sketch of the base that tells how far other weights are from it."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from math import prod
 import numpy as np
 
 from editc.ir import Array, Factors, Site, SiteRecord
-from editc.numerics import dtypes, planes
+from editc.numerics import dtypes, planes, sketch
 from editc.numerics.arithmetic import Real, patched
 from editc.numerics.rounded import edited_rows
 
@@ -43,14 +44,15 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
             flipped = dtypes.transposed(base, dtype, shape)
             hashes[dtype] = (dtypes.sha256(base), dtypes.sha256(flipped), dtypes.sha256(result))
     base_of, flipped_of, result_of = ({d: h[i] for d, h in hashes.items()} for i in range(3))
-    return SiteRecord(site, base_of, flipped_of, result_of)
+    return SiteRecord(site, base_of, flipped_of, result_of, sketch.sketch(stored.T if site.transposed else stored))
 
 
 def bits_record(site: Site, base: bytes, result: bytes) -> SiteRecord:
     """The record of a site of the form `xor`, from its stored bytes before and after: its own dtype and no other."""
     flipped = dtypes.transposed(base, site.dtype, stored_shape(site))
     base_of, flipped_of, result_of = ({site.dtype: dtypes.sha256(raw)} for raw in (base, flipped, result))
-    return SiteRecord(site, base_of, flipped_of, result_of)
+    stored = dtypes.decode(base, site.dtype, stored_shape(site))
+    return SiteRecord(site, base_of, flipped_of, result_of, sketch.sketch(stored.T if site.transposed else stored))
 
 
 def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int = 0, exact: bool = True) -> bytes:

@@ -10,10 +10,11 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.diagnostics import Diagnostic, EditcError
+from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.ir import Delta, Factors, Site, SiteRecord
 from editc.numerics.dtypes import BITS, EDITABLE
 from editc.numerics.planes import plausible
+from editc.numerics.sketch import DIGITS
 
 _FACTOR_COUNTS = {
     "shared": "one left and one right",
@@ -30,6 +31,24 @@ def check(delta: Delta, place: str) -> None:
     if all(record.result == record.base for record in delta.sites):
         message = "the delta changes no tensor: every result is equal to its base"
         raise EditcError(Diagnostic("E625", message, place=place, help="look at the manifest's edits and strength"))
+
+
+def check_account(delta: Delta, place: str) -> None:
+    """Raises E696 unless claims, edits, and what is noted beside them can be measured again; apply never reads them."""
+    texts = [delta.extra.get(name, []) for name in ("set", "kept")]
+    sound = (
+        all(isinstance(part, list | tuple) and all(isinstance(text, str) for text in part) for part in texts)
+        and all(isinstance(claim.get(n, ""), str) for claim in delta.claims for n in ("name", "subject"))
+        and all("name" in claim and _is_number(claim.get("value")) for claim in delta.claims)
+        and all("method" in edit and "options" in edit and _is_number(edit.get("strength")) for edit in delta.edits)
+    )
+    if not sound:
+        message = "what the delta says of its edits and claims is not what `editc build` writes"
+        raise fail("E696", message, place=place, help="build it again from its manifest")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e300
 
 
 def _site_faults(delta: Delta) -> Iterator[str]:
@@ -67,6 +86,8 @@ def _record_faults(record: SiteRecord) -> Iterator[str]:
     hashes = [*record.base.values(), *record.base_transposed.values(), *record.result.values()]
     if not set(record.base) <= set(EDITABLE) or not all(re.fullmatch(r"[0-9a-f]{64}", text) for text in hashes):
         yield f"site '{name}' has something in its hashes that is not a sha256 by dtype"
+    if not re.fullmatch(rf"[0-9a-f]{{{DIGITS}}}", record.sketch):
+        yield f"site '{name}' has a sketch that is not {DIGITS} hex digits"
 
 
 def _group_faults(delta: Delta) -> Iterator[str]:

@@ -18,6 +18,7 @@ COMPATIBILITY = "hashes-1"
 _TEXTS = ("family", "encoder", "manifest", "manifest_digest", "tool", "delta_id")
 _KEYS = {"format", "version", "compatibility", "sites", "groups", "edits", "claims", "extra", *_TEXTS}
 _SITE = {"component": str, "name": str, "dtype": str, "role": str, "group": str, "transposed": bool, "shape": list}
+_SKETCH = "sketch"
 _HASHES = ("base", "base_transposed", "result")
 _FORMS: Mapping[str, Form] = {"shared": "shared", "low-rank": "low-rank", "dense": "dense", "xor": "xor"}
 _COUNTS = {"form", "sites", "left", "right"}
@@ -66,7 +67,7 @@ def _describe_group(f: Factors) -> dict[str, Any]:
 
 def _describe_site(record: SiteRecord) -> dict[str, Any]:
     site = {name: getattr(record.site, name) for name in _SITE} | {"shape": list(record.site.shape)}
-    return site | {name: dict(getattr(record, name)) for name in _HASHES}
+    return site | {name: dict(getattr(record, name)) for name in _HASHES} | {_SKETCH: record.sketch}
 
 
 def check_version(value: Any, place: str) -> None:
@@ -114,14 +115,16 @@ def form(value: Mapping[str, Any], group: str, place: str) -> tuple[Form, tuple[
 
 
 def _read_site(item: Any, place: str) -> SiteRecord:
-    if not _is_map(item) or item.keys() != {*_SITE, *_HASHES}:
+    if not _is_map(item) or item.keys() != {*_SITE, *_HASHES, _SKETCH}:
         raise wrong("a site has missing or unknown keys", place)
     if not all(type(item[name]) is kind for name, kind in _SITE.items()) or not _integers(item["shape"]):
         raise wrong("a value of a site has another type", place)
     if not all(_is_map(item[name]) and all(isinstance(h, str) for h in item[name].values()) for name in _HASHES):
         raise wrong("the hashes of a site have another type", place)
+    if not isinstance(item[_SKETCH], str):
+        raise wrong("the sketch of a site has another type", place)
     site = Site(**{name: item[name] for name in _SITE} | {"shape": tuple(item["shape"])})
-    return SiteRecord(site, *(item[name] for name in _HASHES))
+    return SiteRecord(site, **{name: item[name] for name in (*_HASHES, _SKETCH)})
 
 
 def _integers(value: Any) -> bool:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from editc import registry
 from editc.diagnostics import EditcError, fail
 from editc.formats import delta_json, folders, onnx_file, safetensors_delta
-from editc.formats.header import parse_header, read_header, strict_json
+from editc.formats.header import Header, read_header, strict_json
+from editc.formats.ranges import read_range
 from editc.ir import Delta
 from editc.numerics import dtypes
 
@@ -63,7 +64,7 @@ def parsed_note(text: str, place: str) -> Note:
         raise delta_json.wrong(f"its description is not valid JSON: {str(error)[:200]}", place) from error
     if not isinstance(value, dict) or value.keys() != _KEYS or value["format"] != FORMAT:
         raise delta_json.wrong("its description is not that of an export", place)
-    if value["version"] != VERSION or value["as"] not in registry.names("format"):
+    if value["version"] != VERSION or value["as"] not in list(registry.names("format")):
         help_ = "install a newer editc"
         message = f"this is an export of kind {str(value['as'])[:40]!r}, version {str(value['version'])[:10]}"
         raise fail("E602", f"{message}, which this editc does not know", place=place, help=help_)
@@ -71,6 +72,10 @@ def parsed_note(text: str, place: str) -> Note:
         raise delta_json.wrong("its description has another type", place)
     delta_json.check_version(value["delta"], place)
     delta_json.check_types(value["delta"], place)
+    records = delta_json.site_records(value["delta"], place)
+    for group in value["delta"]["groups"]:
+        if not set(delta_json.form(value["delta"], group, place)[1]) <= set(range(len(records))):
+            raise delta_json.wrong(f"group '{group[:80]}' edits a site that does not exist", place)
     return Note(value["as"], value["options"], value["delta"])
 
 
@@ -111,30 +116,30 @@ def is_delta(path: Path) -> bool:
         with suppress(EditcError):
             return bool(onnx_file.note(onnx_file.read_graph(path), safetensors_delta.KEY))
         return False
-    return safetensors_delta.is_delta(_file(path))
+    return safetensors_delta.is_delta(carrier(path))
 
 
 def kind_of(path: Path) -> str:
     """The format of a delta file: `safetensors` for editc's own."""
     if _is_graph(path):
         return parsed_note(onnx_file.note(onnx_file.read_graph(path), safetensors_delta.KEY), str(path)).kind
-    text = read_header(_file(path)).metadata.get(safetensors_delta.KEY, "")
+    text = read_header(carrier(path)).metadata.get(safetensors_delta.KEY, "")
     return parsed_note(text, str(path)).kind if text.startswith(_START) else "safetensors"
 
 
 def read_delta(place: Path | str) -> Delta:
     """The delta in a file: editc's own, or an export. Raises what `safetensors_delta.read_delta` raises, and E602."""
-    path = _file(Path(place))
+    path = carrier(Path(place))
     if _is_graph(path):
         return _read_graph(path)
     try:
         header = read_header(path)
-    except EditcError:
-        return safetensors_delta.read_delta(path)
+    except EditcError as error:
+        raise safetensors_delta.misread(error, str(path)) from error
     text = header.metadata.get(safetensors_delta.KEY, "")
     if not text.startswith(_START):
         return safetensors_delta.read_delta(path)
-    return _rebuilt(parsed_note(text, str(place)), path, _tensors(path, str(path)))
+    return _rebuilt(parsed_note(text, str(place)), path, _tensors(path, header, str(path)))
 
 
 def _read_graph(path: Path) -> Delta:
@@ -164,21 +169,24 @@ def _rebuilt(about: Note, path: Path, tensors: Tensors) -> Delta:
         raise delta_json.wrong(f"a {about.kind} file is not read this way", place)
     try:
         parts = form.parts(about.description, tensors, about.options)
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, ArithmeticError) as error:
         raise delta_json.wrong(f"its tensors are not those that it describes: {str(error)[:200]}", place) from error
     return safetensors_delta.assembled(about.description, parts, place)
 
 
-def _tensors(path: Path, place: str) -> Tensors:
+def _tensors(path: Path, header: Header, place: str) -> Tensors:
     """Every tensor in float32; they are small, and a file is read once."""
-    data = path.read_bytes()
-    header = parse_header(data[8 : 8 + int.from_bytes(data[:8], "little")], len(data), place)
     found = {}
     for name, entry in header.entries.items():
         if entry.dtype not in dtypes.EDITABLE:
             raise delta_json.wrong(f"tensor '{name[:200]}' is {entry.dtype}", place)
-        values = dtypes.decode(data[entry.start : entry.end], entry.dtype, entry.shape)
-        found[name] = values.astype(np.float32)
+        try:
+            raw = read_range(path, entry.start, entry.end - entry.start)
+            values = dtypes.decode(raw, entry.dtype, entry.shape)
+        except MemoryError as error:
+            raise delta_json.wrong(f"tensor '{name[:200]}' is larger than the memory", place) from error
+        with np.errstate(over="ignore"):
+            found[name] = values.astype(np.float32)
     return found
 
 
@@ -186,5 +194,6 @@ def _is_graph(path: Path) -> bool:
     return path.suffix == folders.ONNX and path.is_file()
 
 
-def _file(path: Path) -> Path:
+def carrier(path: Path) -> Path:
+    """The file that holds the tensors: `path` itself, or the one in the folder `path`."""
     return next((path / name for name in (FOLDER_FILE, COMPANION) if (path / name).is_file()), path)

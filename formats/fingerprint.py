@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Checkpoint, Model, open_component, open_model
 from editc.formats.folders import has_safetensors, subfolders
-from editc.formats.header import strict_json
+from editc.formats.header import read_small, strict_json
 from editc.numerics import dtypes
 
 _MEANINGFUL = ("hidden_act", "num_attention_heads", "layer_norm_eps")
 """Settings that change an encoder's output without changing any tensor; the rest of config.json is bookkeeping."""
 
-
+_MAX_WORDS = 64_000_000
+"""Bytes of a tokenizer's file at most; the largest in use have some 35 MB."""
 PROJECTION = "caption_projection."
 """Parameters of an edited component (PixArt's) through which the encoder's rows go before any site sees them."""
 
@@ -162,9 +163,9 @@ def _text(path: Path) -> str:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(path)) from error
+        return read_small(path, _MAX_WORDS)
+    except ValueError as error:
+        raise fail("E617", f"this is no vocabulary or config: {error}", place=str(path)) from error
 
 
 def _digest(value: Any) -> str:

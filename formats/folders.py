@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from editc.diagnostics import EditcError, fail
-from editc.formats.header import strict_json
+from editc.formats.header import read_small, strict_json
 
 STEMS = ("diffusion_pytorch_model", "model")
+MAX_INDEX = 9_000_000
+"""Bytes of an index at most, which is room for some 90,000 tensors (see `header.MAX_HEADER`)."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 ONNX = ".onnx"
 
@@ -103,24 +105,22 @@ def _only(names: Sequence[str], folder: Path) -> str:
 
 
 def _sharded(index: Path) -> Choice:
-    listed = {name: index.parent / file for name, file in _weight_map(index).items()}
-    files = tuple(sorted(set(listed.values())))
-    missing = [path.name for path in files if not path.is_file()]
+    table = _weight_map(index)
+    missing = sorted(set(table.values()) - {path.name for path in _files(index.parent)})
     if missing:
         raise fail(
             "E613",
-            f"the index lists {len(missing)} shard(s) that are not there: {', '.join(missing[:4])}",
+            f"the index lists {len(missing)} shard(s) that are not there: {', '.join(missing[:4])[:400]}",
             place=str(index),
             help="fetch the model again, all of its shards",
         )
-    return Choice(files, listed, index)
+    listed = {name: index.parent / file for name, file in table.items()}
+    return Choice(tuple(sorted(set(listed.values()))), listed, index)
 
 
 def _weight_map(index: Path) -> dict[str, str]:
     try:
-        document: Any = strict_json(index.read_bytes())
-    except OSError as error:
-        raise fail("E610", f"the index cannot be read: {error.strerror}", place=str(index)) from error
+        document: Any = strict_json(read_small(index, MAX_INDEX))
     except ValueError as error:
         raise _broken_index(f"it is not valid JSON: {str(error)[:200]}", index) from error
     table = document.get("weight_map") if isinstance(document, dict) else None

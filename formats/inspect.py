@@ -11,7 +11,8 @@ from editc.formats import folders
 from editc.formats.apply import Applied, Reverted
 from editc.formats.checkpoint import Checkpoint, Model, open_model
 from editc.formats.delta_json import COMPATIBILITY
-from editc.formats.exported import is_delta, kind_of, read_delta
+from editc.formats.exported import carrier, is_delta, kind_of, read_delta
+from editc.formats.header import read_header
 from editc.formats.link_parts import is_linked, parts
 from editc.formats.plan import ApplyPlan
 from editc.formats.status import Status
@@ -21,6 +22,9 @@ from editc.ir import Delta, Factors
 def inspect(place: str) -> dict[str, Any]:
     """What the delta or model at `place` is; `kind` is `delta` or `model`. Raises what reading it raises."""
     path = Path(place)
+    file = carrier(path)
+    if file.is_file() and file.suffix == ".safetensors":
+        read_header(file)  # a damaged file is refused here, once, and not read again as a model
     if is_delta(path):
         spelling = kind_of(path)
         said = {"kind": "delta", "format": spelling, "path": place, "bytes": _size(path)}
@@ -128,6 +132,7 @@ def describe_plan(plan: ApplyPlan) -> dict[str, Any]:
         "tier": plan.tier,
         "model": plan.model.place,
         "deltas": [delta.delta_id for delta in plan.deltas],
+        "distance": _figure(plan.distance),
         "bytes_to_write": plan.bytes_to_write,
         "interrupted": plan.interrupted,
         "notes": list(plan.notes),
@@ -136,6 +141,7 @@ def describe_plan(plan: ApplyPlan) -> dict[str, Any]:
                 "component": target.record.site.component,
                 "name": target.record.site.name,
                 "state": target.state,
+                "distance": _figure(target.distance),
                 "bytes": target.tensor.nbytes,
                 "base": target.base,
                 "result": target.result,
@@ -143,6 +149,11 @@ def describe_plan(plan: ApplyPlan) -> dict[str, Any]:
             for target in plan.targets
         ],
     }
+
+
+def _figure(distance: float) -> float:
+    """A sketch knows no more digits than these."""
+    return float(f"{distance:.3g}")
 
 
 def describe_applied(plan: ApplyPlan, applied: Applied) -> dict[str, Any]:

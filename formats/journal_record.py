@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from editc.diagnostics import EditcError, fail
-from editc.formats.header import strict_json
-from editc.formats.ranges import read_range
+from editc.formats.header import read_small, strict_json
 
 FOLDER = ".editc"
 RECORD, UNDO, DONE = "record.json", "undo.bin", "done"
@@ -68,7 +67,7 @@ def to_text(entry: Entry) -> bytes:
 def read_entry(folder: Path, root: Path) -> Entry:
     """The entry in `folder`, of a model whose files are under `root`. Raises E635 for one that cannot be trusted."""
     try:
-        value: Any = strict_json(read_range(folder / RECORD, 0, (folder / RECORD).stat().st_size))
+        value: Any = strict_json(read_small(folder / RECORD))
         if value["version"] != 1 or value["mode"] not in ("in-place", "out") or not folder.name[:4].isdigit():
             raise ValueError("its version or mode is unknown")
         marks = {name: Mark(**mark) for name, mark in value["files"].items()}
@@ -77,7 +76,7 @@ def read_entry(folder: Path, root: Path) -> Entry:
         entry = Entry(folder, value["mode"], deltas, marks, ranges, (folder / DONE).is_file())
         _check_types(entry)
         _check_confined(entry, root)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (EditcError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise broken(f"its record is not sound ({type(error).__name__}: {str(error)[:200]})", folder) from error
     return entry
 

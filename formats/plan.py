@@ -1,7 +1,8 @@
 """What an apply would do, decided by reading and hashing alone.
 
 Each target tensor is, in this order: `already` edited; the `exact` base; the base in another dtype (`cast`); other
-weights of the same shape (`relative`, only when a fine-tune is allowed); or refused.
+weights of the same shape (`relative`, only when a fine-tune is allowed, and only where a sketch says that they are near
+enough to the base to be one); or refused.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.formats import journal
+from editc.formats import journal, kinship
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.fingerprint import seen_through
 from editc.formats.journal_record import Entry
@@ -34,7 +35,10 @@ _SHOWN = 12
 @dataclass(frozen=True)
 class Target:
     """One tensor to edit: where it is, the sha256 of its bytes now, and of the result where the delta records it (of
-    the tensor in its shape, where the file holds its transpose)."""
+    the tensor in its shape, where the file holds its transpose).
+
+    `distance` is about |W - W0| / |W0| (Frobenius) from the base W0; 0 where the hashes know the tensor.
+    """
 
     record: SiteRecord
     factors: Factors
@@ -44,6 +48,7 @@ class Target:
     state: State
     base: str
     result: str = ""
+    distance: float = 0.0
 
     @property
     def pending(self) -> bool:
@@ -73,6 +78,12 @@ class ApplyPlan:
         return max((tier for tier in _WORST_LAST if tier in found), key=_WORST_LAST.index, default="exact")
 
     @property
+    def distance(self) -> float:
+        """About |W - W0| / |W0| (Frobenius) from the bases, over all tensors that are not edited yet; 0 where the
+        hashes say that they are the bases."""
+        return _together(self.targets)
+
+    @property
     def bytes_to_write(self) -> int:
         """Bytes of the tensors that will change."""
         return sum(target.tensor.nbytes for target in self.targets if target.pending)
@@ -87,7 +98,7 @@ def plan_apply(
     """Reads every target tensor once and decides. `encoder` is the model's encoder fingerprint where the caller
     knows it; otherwise it is computed from the model's folder, and only when a fine-tune makes it matter.
 
-    Raises E615, E616, E620 to E625, and for ONNX models E663, E664, E665: all that is wrong with the targets at once.
+    Raises E615, E616, E620 to E625, E695, for ONNX models E663 to E665: all that is wrong with the targets at once.
     """
     _check_disjoint(deltas)
     history = journal.history_of(model)
@@ -98,7 +109,7 @@ def plan_apply(
     if faults:
         raise EditcError(*faults)
     targets = [t for delta in deltas for t in _targets(delta, opened, history, allow_finetune)]
-    _raise_refused(targets, model)
+    _raise_refused(targets, model, allow_finetune)
     notes = [note for checkpoint in opened.values() for note in checkpoint.notes]
     relative = {target.delta_id for target in targets if target.state == "relative"}
     for delta in deltas:
@@ -106,7 +117,8 @@ def plan_apply(
             mark = _encoder_of(model, encoder)
             for checkpoint in opened.values():
                 mark = seen_through(mark, checkpoint)
-            notes += _relative_notes(delta, mark, model)
+            own = [target for target in targets if target.delta_id == delta.delta_id]
+            notes += _relative_notes(delta, mark, model, _together(own))
     return ApplyPlan(model, tuple(deltas), tuple(targets), tuple(notes), journal.interrupted(history) is not None)
 
 
@@ -194,9 +206,18 @@ def _targets(
             state, result = found or (_match_cast(record, tensor.dtype, pieces(*place)), "")
         if factors.form == "xor" and state == "cast":
             state = "refused"  # bits fit the very bytes that they were taken from and no others
-        if state == "refused" and allow_finetune and factors.form != "xor":
+        far = _distance(record, tensor, place) if state == "refused" and factors.form != "xor" else 0.0
+        if state == "refused" and allow_finetune and factors.form != "xor" and far <= kinship.FARTHEST:
             state = "relative"
-        yield Target(record, factors, k, delta.delta_id, tensor, state, now, result)
+        yield Target(record, factors, k, delta.delta_id, tensor, state, now, result, far)
+
+
+def _distance(record: SiteRecord, tensor: Tensor, place: tuple[Path, int, int]) -> float:
+    return kinship.distance(record, tensor.upright(read_range(*place)), tensor.dtype)
+
+
+def _together(targets: Sequence[Target]) -> float:
+    return kinship.together([(target.record, target.distance) for target in targets if target.state != "already"])
 
 
 def _misfits(delta: Delta, opened: Mapping[str, Checkpoint]) -> Iterator[Diagnostic]:
@@ -212,18 +233,13 @@ def _misfits(delta: Delta, opened: Mapping[str, Checkpoint]) -> Iterator[Diagnos
     n = len(delta.sites)
     if missing:
         help_text = "is this the right component, and are its names those of diffusers, transformers or LDM?"
-        yield _many("E620", "target tensors are not in the model", missing, n, help_text)
+        yield kinship.many("E620", "target tensors are not in the model", missing, n, help_text)
     if shapes:
-        yield _many("E621", "target tensors have another shape", shapes, n, "the delta is for another architecture")
+        help_text = "the delta is for another architecture"
+        yield kinship.many("E621", "target tensors have another shape", shapes, n, help_text)
     if kinds:
         help_text = "edit the weights before they are quantised, then quantise the result"
-        yield _many("E616", "target tensors have a dtype that cannot be edited", kinds, n, help_text)
-
-
-def _many(code: str, what: str, rows: Sequence[str], total: int, help_text: str) -> Diagnostic:
-    notes = (*rows[:_SHOWN], *([f"and {len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else []))
-    message = f"{len(rows)} of {total} {what}, the first is '{rows[0].split(':')[0]}'"
-    return Diagnostic(code, message, help=help_text, notes=notes)
+        yield kinship.many("E616", "target tensors have a dtype that cannot be edited", kinds, n, help_text)
 
 
 def _present(tensor: Tensor, stored: Entry | None, history: journal.History) -> tuple[Path, int, int]:
@@ -244,20 +260,15 @@ def _known_results(history: journal.History, delta: Delta) -> Mapping[tuple[str,
     return found
 
 
-def _raise_refused(targets: Sequence[Target], model: Model) -> None:
+def _raise_refused(targets: Sequence[Target], model: Model, allow_finetune: bool) -> None:
     bits = [t.record.site.name for t in targets if t.state == "refused" and t.factors.form == "xor"]
     if bits:
         help_text = "apply it to the very base that it was made from, or make a delta with `editc diff --form dense`"
         what = "target tensors are changed bit by bit, and the model holds other bytes than those the delta is for"
-        raise EditcError(replace(_many("E606", what, bits, len(targets), help_text), place=model.place))
-    refused = [target.record.site.name for target in targets if target.state == "refused"]
+        raise EditcError(replace(kinship.many("E606", what, bits, len(targets), help_text), place=model.place))
+    refused = [(target.record.site.name, target.distance) for target in targets if target.state == "refused"]
     if refused:
-        help_text = (
-            "if this is a fine-tune of the base, --allow-finetune recomputes the edit on its own weights; "
-            "what the delta claims was measured on the base only"
-        )
-        what = "target tensors hold other weights than the delta was made for, neither its base nor its result"
-        raise EditcError(replace(_many("E622", what, refused, len(targets), help_text), place=model.place))
+        raise kinship.refusal(refused, _together(targets), len(targets), allow_finetune, model.place)
     if targets and all(target.state == "unchanged" for target in targets):
         help_text = "look at the manifest's edits and strength"
         raise fail("E625", "the delta changes nothing in this model", place=model.place, help=help_text)
@@ -269,7 +280,7 @@ def _encoder_of(model: Model, encoder: Callable[[], str] | str | None) -> str:
     return encoder if isinstance(encoder, str) else encoder()
 
 
-def _relative_notes(delta: Delta, encoder: str, model: Model) -> Iterator[str]:
+def _relative_notes(delta: Delta, encoder: str, model: Model, far: float) -> Iterator[str]:
     if delta.encoder and encoder and encoder != delta.encoder:
         raise fail(
             "E623",
@@ -278,7 +289,10 @@ def _relative_notes(delta: Delta, encoder: str, model: Model) -> Iterator[str]:
             help="the edit would act on the wrong directions; build the manifest against this model",
             notes=[f"delta: {delta.encoder}", f"model: {encoder}"],
         )
-    yield "the weights are not those that the delta was made for; its report does not hold for them, verify again"
+    yield (
+        f"the weights are not those that the delta was made for, but {kinship.said(far)} away; "
+        "its report does not hold for them, verify again"
+    )
     if delta.encoder and not encoder:
         yield "no text encoder is beside these weights, so it could not be compared with the delta's"
     if any(factors.form != "shared" for factors in delta.factors.values()):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from editc.diagnostics import fail
+from editc.formats.header import opened
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -22,18 +23,18 @@ PIECE = 4 << 20
 def pieces(file: Path, offset: int, size: int, step: int = PIECE) -> Iterator[bytes]:
     """The `size` bytes at `offset`, `step` at a time. Raises E610 and, when the file is shorter now, E612."""
     left = size
-    try:
-        with file.open("rb") as stream:
-            stream.seek(offset)
-            while left:
-                raw = stream.read(min(step, left))
-                if len(raw) < min(step, left):
-                    missing = left - len(raw)
-                    raise fail("E612", f"the file ended {missing} bytes early while it was read", place=str(file))
-                left -= len(raw)
-                yield raw
-    except OSError as error:
-        raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(file)) from error
+    with opened(file) as (stream, length):
+        if offset + size > length:
+            message = f"the file ends before byte {offset + size}, to which it was to be read"
+            raise fail("E612", message, place=str(file))
+        stream.seek(offset)
+        while left:
+            raw = stream.read(min(step, left))
+            if len(raw) < min(step, left):
+                missing = left - len(raw)
+                raise fail("E612", f"the file ended {missing} bytes early while it was read", place=str(file))
+            left -= len(raw)
+            yield raw
 
 
 def read_range(file: Path, offset: int, size: int) -> bytes:

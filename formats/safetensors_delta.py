@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from editc.diagnostics import EditcError, fail
 from editc.formats import delta_check, delta_json
 from editc.formats.files import guarded, replace_file
-from editc.formats.header import Header, parse_header, read_header, strict_json
+from editc.formats.header import Header, opened, parse_header, read_header, strict_json
 from editc.ir import Delta, Factors
 
 KEY = "editc"
@@ -41,12 +41,34 @@ def write_delta(delta: Delta, path: Path) -> Delta:
 
 def read_delta(path: Path | str) -> Delta:
     """The delta in the file, checked to the last byte. Raises E601 to E604, E610 and E625."""
+    place = str(path)
+    _check_header(Path(path), place)
+    with opened(Path(path)) as (file, size):
+        try:
+            data = file.read(size)
+        except MemoryError as error:
+            raise fail(
+                "E604", f"the delta has {size:,} bytes, which is more than there is memory", place=place
+            ) from error
+    return from_bytes(data, place)
+
+
+def _check_header(path: Path, place: str) -> None:
+    """Refuses what cannot be a delta by its header alone, before the rest is read."""
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        help_text = "give the file `delta.safetensors` that `editc build` wrote"
-        raise fail("E610", f"the delta cannot be read: {error.strerror}", place=str(path), help=help_text) from error
-    return from_bytes(data, str(path))
+        header = read_header(path)
+    except EditcError as error:
+        raise misread(error, place) from error
+    value = _description(header, place)
+    delta_json.check_types(value, place)
+    nothing = np.zeros((), np.float32)
+    _assemble(value, dict.fromkeys(header.entries, nothing), place)
+
+
+def misread(error: EditcError, place: str) -> EditcError:
+    """What a fault of the container is for a delta: E601, or E610 as it was."""
+    fault = error.diagnostics[0]
+    return error if fault.code == "E610" else delta_json.wrong(fault.message, place)
 
 
 def to_bytes(delta: Delta) -> bytes:

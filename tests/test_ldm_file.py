@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny_files
 import torch
-from ldm_files import PICO_SD1, PICO_SDXL, open_clip, pico_folder, single_file, unet_of
+from ldm_files import PICO_SD1, PICO_SDXL, open_clip, pico_folder, single_file, tuned_folder, unet_of
 from safetensors.torch import load_file, save_file
 from tiny_files import delta_for, quick_disk, refused
 
@@ -126,11 +126,14 @@ def test_a_half_precision_export_is_a_cast_and_another_model_is_refused(sd1: Pat
     assert planned(delta, sd1 / "alone" / "m.safetensors").tier == "cast"
     for dtype, tier in ((torch.float32, "exact"), (torch.bfloat16, "cast")):
         assert planned(delta, single_file(sd1 / "m", tmp_path / "m.safetensors", dtype)).tier == tier
-    stranger = pico_folder(tmp_path / "other", PICO_SD1, seed=5)
-    other = single_file(stranger, tmp_path / "other.safetensors")
+    other = single_file(tuned_folder(sd1 / "m", tmp_path / "tuned"), tmp_path / "other.safetensors")
     with refused("E622"):
         planned(delta, other)
-    assert planned(delta, other, allow_finetune=True).tier == "relative"
+    plan = planned(delta, other, allow_finetune=True)
+    assert plan.tier == "relative" and plan.distance == pytest.approx(0.03, rel=0.2)
+    stranger = single_file(pico_folder(tmp_path / "stranger", PICO_SD1, seed=5), tmp_path / "stranger.safetensors")
+    with refused("E695"):
+        planned(delta, stranger, allow_finetune=True)
 
 
 def test_an_ema_copy_is_left_alone_and_said_to_be(sd1: Path, tmp_path: Path) -> None:
@@ -205,7 +208,7 @@ def test_the_encoder_of_a_fine_tuned_file_is_its_own_and_not_the_folder_s(sd1: P
     assert build(mixed, file, f"encoder: {sd1 / 'm'}\n").encoder == right.encoder
     assert right.encoder != encoder_fingerprint(sd1 / "m")
     delta = delta_for(open_model(sd1 / "m"), names=projections(sd1 / "m"))
-    other = single_file(pico_folder(tmp_path / "o", PICO_SD1, seed=3), tmp_path / "o.safetensors")
+    other = single_file(tuned_folder(sd1 / "m", tmp_path / "o"), tmp_path / "o.safetensors")
     assert any("no text encoder" in note for note in planned(delta, other, allow_finetune=True).notes)
     shutil.copytree(sd1 / "m" / "tokenizer", tmp_path / "tokenizer")
     shutil.copytree(sd1 / "m" / "text_encoder", tmp_path / "text_encoder")

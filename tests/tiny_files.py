@@ -59,21 +59,25 @@ def noise(seed: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
     return np.frombuffer(b"".join(blocks), "<i4")[:count].reshape(shape) / 2.0**30
 
 
-def unet(dtype: str = "F32", seed: int = 0) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
-    """A component with four editable projections and three tensors that nothing may touch."""
+def unet(dtype: str = "F32", seed: int = 0, drift: float = 0.0) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+    """A component with four editable projections and three tensors that nothing may touch; with `drift` a fine-tune
+    of the one without, whose projections are moved by about that share of their norm."""
     parts = {"conv_in.weight": random_tensor(seed + 90, dtype, (2, 3, 1, 1)), "steps": ("I64", (2,), b"\1" * 16)}
     for i, height in enumerate(HEIGHTS):
         for j, role in enumerate(("k", "v")):
             name = f"down.{i}.attn2.to_{role}.weight"
-            parts[name] = random_tensor(seed + 2 * i + j, dtype, (height, WIDTH))
+            moved = noise(seed + 2 * i + j, (height, WIDTH)) + drift * noise(seed + 2 * i + j + 500, (height, WIDTH))
+            parts[name] = dtype, (height, WIDTH), dtypes.encode(moved, dtype)
     parts["out.bias"] = random_tensor(seed + 91, dtype, (3,))
     return parts
 
 
-def write_pipeline(folder: Path, dtype: str = "F32", seed: int = 0, shards: int = 1, encoder_seed: int = 7) -> Path:
+def write_pipeline(
+    folder: Path, dtype: str = "F32", seed: int = 0, shards: int = 1, encoder_seed: int = 7, drift: float = 0.0
+) -> Path:
     """A diffusers-shaped folder: unet, text_encoder, tokenizer, and files that are copied as they are."""
     (folder / "unet").mkdir(parents=True)
-    write_component(folder / "unet", unet(dtype, seed), shards)
+    write_component(folder / "unet", unet(dtype, seed, drift), shards)
     (folder / "text_encoder").mkdir()
     parts = {"embed.weight": random_tensor(encoder_seed, "F32", (5, WIDTH)), "ids": ("I64", (1,), b"\0" * 8)}
     (folder / "text_encoder" / "model.safetensors").write_bytes(pack(parts))

@@ -1,0 +1,59 @@
+"""Whether weights that no hash knows are a fine-tune of a delta's base: how far from it, and the refusal of others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from editc.diagnostics import Diagnostic, EditcError
+from editc.ir import SiteRecord
+from editc.numerics import dtypes, sketch
+from editc.records import stored_shape
+
+FARTHEST = 0.5
+"""|W - W0| / |W0| up to which weights count as a fine-tune of W0, for each tensor and for all together.
+docs/fingerprints.md has the measurements: tensors of fine-tunes up to 0.33, of another training from 1.2 on."""
+_SHOWN = 12
+
+
+def distance(record: SiteRecord, raw: bytes, dtype: str) -> float:
+    """About |W - W0| / |W0| of a tensor's bytes from the base that the record was made of."""
+    stored = dtypes.decode(raw, dtype, stored_shape(record.site))
+    return sketch.distance(record.sketch, stored.T if record.site.transposed else stored)
+
+
+def together(found: Sequence[tuple[SiteRecord, float]]) -> float:
+    """The distance of several tensors, each weighted by the size of its base."""
+    return sketch.together((far, sketch.norm(record.sketch)) for record, far in found)
+
+
+def refusal(found: Sequence[tuple[str, float]], far: float, total: int, allowed: bool, place: str) -> EditcError:
+    """The error for the tensors in `found` (name, distance) of `total`: E622 where a fine-tune was not `allowed`, and
+    E695 where it was and they are none. `far` is the distance of all together."""
+    near = far <= FARTHEST and all(distance <= FARTHEST for _, distance in found)
+    what = "target tensors hold other weights than the delta was made for, neither its base nor its result"
+    help_text = "these weights were trained apart from the delta's base; build the manifest against this model"
+    if allowed:
+        what = f"target tensors are too far from the delta's base to be a fine-tune of it: the limit is {FARTHEST:.0%}"
+    elif near:
+        help_text = (
+            "if this is a fine-tune of the base, --allow-finetune recomputes the edit on its own weights; "
+            "what the delta claims was measured on the base only"
+        )
+    rows = [f"{name}: {said(distance)}" for name, distance in found]
+    fault = many("E695" if allowed else "E622", what, rows, total, help_text)
+    notes = (f"all edited tensors together are {said(far)} away from the base", *fault.notes)
+    return EditcError(replace(fault, place=place, notes=notes))
+
+
+def said(distance: float) -> str:
+    """A distance in words; a sketch knows no more digits."""
+    return f"about {float(f'{100 * distance:.2g}'):g} %" if math.isfinite(distance) else "without measure"
+
+
+def many(code: str, what: str, rows: Sequence[str], total: int, help_text: str) -> Diagnostic:
+    """One diagnostic for many tensors; each row begins with a tensor's name and a colon."""
+    notes = (*rows[:_SHOWN], *([f"and {len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else []))
+    message = f"{len(rows)} of {total} {what}, the first is '{rows[0].split(':')[0]}'"
+    return Diagnostic(code, message, help=help_text, notes=notes)
