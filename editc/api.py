@@ -235,9 +235,12 @@ def export(
     return export_(Job(read_delta(path), opened, out, DTYPES[dtype], allow_finetune), name, tried)
 
 
-def plan_apply(deltas: Sequence[Path], model: str, allow_finetune: bool = False) -> applying.ApplyPlan:
+def plan_apply(
+    deltas: Sequence[Path], model: str, allow_finetune: bool = False, requantize: bool = False
+) -> applying.ApplyPlan:
     """What `apply` would do, by reading and hashing alone."""
-    return applying.plan_apply([read_delta(path) for path in deltas], open_model(model), allow_finetune)
+    opened = open_model(model)
+    return applying.plan_apply([read_delta(path) for path in deltas], opened, allow_finetune, requantize=requantize)
 
 
 def apply(
@@ -246,9 +249,10 @@ def apply(
     out: Path | None = None,
     in_place: bool = False,
     allow_finetune: bool = False,
+    requantize: bool = False,
 ) -> tuple[applying.ApplyPlan, applying.Applied]:
     """Write the edited model to `out`, or over itself with an undo journal. Nothing is ever half-written."""
-    plan = plan_apply(deltas, model, allow_finetune)
+    plan = plan_apply(deltas, model, allow_finetune, requantize)
     return plan, applying.apply(plan, out, in_place)
 
 

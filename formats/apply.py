@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from editc.diagnostics import EditcError, fail
-from editc.formats import files, journal, outputs
+from editc.formats import files, journal, outputs, quantised
 from editc.formats.checkpoint import Model, read_range
 from editc.formats.journal_record import Entry, Range
 from editc.formats.plan import ApplyPlan, Target, plan_apply
 from editc.numerics import dtypes
-from editc.records import edited
 
 __all__ = ["Applied", "ApplyPlan", "Reverted", "Target", "apply", "plan_apply", "revert"]
 
@@ -88,8 +87,8 @@ def result_bytes(target: Target, raw: bytes) -> bytes:
         raise fail(
             "E628", f"tensor '{name}' changed after it was checked", place=str(target.tensor.file), help=help_text
         )
-    result = edited(raw, dtype, target.record.site, target.factors, target.k)
-    if not dtypes.is_finite(result, dtype):
+    result = quantised.edited(raw, target.tensor, target.record.site, target.factors, target.k)
+    if not quantised.is_finite(result, dtype):
         message = f"the edited tensor '{name}' would hold values that {dtype} cannot, or the base holds NaN or infinity"
         raise fail("E626", message, place=str(target.tensor.file), help="apply it to a copy in F32 or BF16")
     if target.result and dtypes.sha256(result) != target.result:

@@ -9,6 +9,8 @@ from typing import Literal
 
 from editc.diagnostics import EditcError, fail
 from editc.formats import folders, ldm_file, places
+from editc.formats.gguf_header import read_gguf
+from editc.formats.gguf_names import Aliased
 from editc.formats.header import Header, read_header
 from editc.ir import Array
 from editc.numerics import dtypes
@@ -16,13 +18,18 @@ from editc.numerics import dtypes
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where a tensor is: `nbytes` bytes at `offset` of `file`, row-major and little-endian."""
+    """Where a tensor is: `nbytes` bytes at `offset` of `file`, row-major and little-endian.
+
+    scale: of 8-bit floats, where the scale is that multiplies them. fault: why it cannot be edited as what it is named.
+    """
 
     file: Path
     offset: int
     nbytes: int
     dtype: str
     shape: tuple[int, ...]
+    scale: Tensor | None = None
+    fault: str = ""
 
 
 @dataclass
@@ -128,8 +135,8 @@ def open_model(place: str | Path) -> Model:
     if path.is_file():
         if path.suffix in folders.PICKLES:
             raise folders.unsafe(path.name, path)
-        if path.suffix != ".safetensors":
-            known = "a diffusers or transformers folder, or a .safetensors file"
+        if path.suffix not in (".safetensors", ".gguf"):
+            known = "a diffusers or transformers folder, or a .safetensors or .gguf file"
             message = f"'{path.name}' is not a kind of weight file that can be edited"
             raise fail("E611", message, place=str(place), help=f"give {known}")
         return Model(str(place), path, "file", {path.stem: path})
@@ -145,6 +152,8 @@ def open_model(place: str | Path) -> Model:
 
 def open_component(name: str, place: Path) -> Checkpoint:
     """The tensors under `place`, a component's folder or one file."""
+    if place.suffix == ".gguf" and place.is_file():
+        return _open_gguf(name, place)
     choice = folders.Choice((place,)) if place.is_file() else folders.choose(place)
     headers = {file: read_header(file) for file in choice.files}
     found: dict[str, Tensor] = {}
@@ -156,10 +165,39 @@ def open_component(name: str, place: Path) -> Checkpoint:
     for tensor, file in (choice.listed or {}).items():
         if tensor not in headers[file].entries:
             raise _index_fault(f"it lists tensor '{tensor}' in {file.name}, which does not hold it", choice)
-    return Checkpoint(name, found, _metadata(headers), choice.notes)
+    return Checkpoint(name, _with_scales(found), _metadata(headers), choice.notes)
+
+
+def _open_gguf(name: str, place: Path) -> Checkpoint:
+    header = read_gguf(place)
+    own = {n: Tensor(place, e.start, e.end - e.start, e.dtype, e.shape) for n, e in header.entries.items()}
+    return Checkpoint(name, Aliased(own, header.metadata, _reordered), header.metadata)
+
+
+def _reordered(tensor: Tensor) -> Tensor:
+    return replace(tensor, fault="llama.cpp may store its rows in another order, for its rotary embedding")
+
+
+def _with_scales(found: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The tensors, those of 8-bit floats with the scale that is stored beside them."""
+    scaled = {}
+    for name, tensor in found.items():
+        if tensor.dtype in dtypes.EIGHT_BITS and (beside := [n for n in scale_names(name) if n in found]):
+            fault = "" if len(beside) == 1 else f"it has {len(beside)} scales: {', '.join(beside)}"
+            scaled[name] = replace(tensor, scale=found[beside[0]], fault=fault)
+    return {**found, **scaled}
+
+
+def scale_names(name: str) -> tuple[str, ...]:
+    """What the scale of a quantised tensor may be called: by transformers and compressed-tensors, by ComfyUI, and by
+    DeepSeek and those who follow it. All of them multiply, the last one too."""
+    stem = name.removesuffix(".weight")
+    return f"{stem}.weight_scale", f"{stem}.scale_weight", f"{stem}.weight_scale_inv"
 
 
 def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_file.Piece]]:
+    if place.suffix == ".gguf":
+        return {}
     try:
         return ldm_file.parts(whole.tensors)
     except ValueError as error:

@@ -13,6 +13,7 @@ from editc.formats.checkpoint import Checkpoint, Model, open_model
 from editc.formats.delta_json import COMPATIBILITY
 from editc.formats.exported import is_delta, kind_of, read_delta
 from editc.formats.plan import ApplyPlan
+from editc.formats.quantised import Loss
 from editc.formats.status import Status
 from editc.ir import Delta, Factors
 
@@ -93,10 +94,17 @@ def describe_model(model: Model) -> dict[str, Any]:
     return {
         "model": model.place,
         "path": str(model.path),
-        "layout": f"LDM {model.kind}" if ldm else model.kind,
+        "layout": f"LDM {model.kind}" if ldm else _gguf_layout(model) or model.kind,
         "components": parts,
         "unreadable": [] if ldm else sorted(model.components.keys() - parts.keys()),
     }
+
+
+def _gguf_layout(model: Model) -> str:
+    """`GGUF model` or `GGUF adapter`, as the file says of itself."""
+    if model.path.suffix != ".gguf" or model.kind != "file":
+        return ""
+    return f"GGUF {model.component().metadata.get('general.type', 'model')[:40]}"
 
 
 def _describe_part(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -131,10 +139,16 @@ def describe_plan(plan: ApplyPlan) -> dict[str, Any]:
                 "bytes": target.tensor.nbytes,
                 "base": target.base,
                 "result": target.result,
+                **_describe_loss(target.loss),
             }
             for target in plan.targets
         ],
     }
+
+
+def _describe_loss(loss: Loss | None) -> dict[str, float]:
+    """What requantising did to the edit of a tensor."""
+    return {} if loss is None else {"survived": loss.survived, "error": loss.error}
 
 
 def describe_applied(plan: ApplyPlan, applied: Applied) -> dict[str, Any]:

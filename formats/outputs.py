@@ -25,9 +25,10 @@ def check_free(plan: ApplyPlan, out: Path) -> None:
     if out.is_symlink() or (out.exists() and (out.is_file() or any(out.iterdir()))):
         raise _not_free(out, "something is there already", "remove it, or choose another path")
     if plan.model.kind == "file" and (out.is_dir() or state_of(out).exists()):
-        raise _not_free(out, "a folder is in its way", "give the path of a new file, ending in .safetensors")
-    if plan.model.kind == "file" and out.suffix != ".safetensors":
-        raise _not_free(out, "the model is one file, and its copy must end in .safetensors", "add the ending")
+        raise _not_free(out, "a folder is in its way", "give the path of a new file")
+    ending = plan.model.path.suffix
+    if plan.model.kind == "file" and out.suffix != ending:
+        raise _not_free(out, f"the model is one file, and its copy must end in {ending}", "add the ending")
     if in_hub_cache(out.resolve()):
         raise _not_free(out, "it lies in a hub cache, which only its own tools may write", "choose a path outside")
     if plan.model.kind != "file" and out.resolve().is_relative_to(plan.model.path):

@@ -1,7 +1,8 @@
 """What an apply would do, decided by reading and hashing alone.
 
 Each target tensor is, in this order: `already` edited; the `exact` base; the base in another dtype (`cast`); other
-weights of the same shape (`relative`, only when a fine-tune is allowed); or refused.
+weights of the same shape (`relative`, only when a fine-tune is allowed); quantised weights (`requantised`, only when
+that is asked for); or refused.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.formats import journal
+from editc.formats import journal, quantised
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.fingerprint import seen_through
 from editc.formats.journal_record import Entry
@@ -21,9 +22,9 @@ from editc.ir import Array, Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.records import matrix_shape, stored_shape
 
-State = Literal["already", "unchanged", "exact", "cast", "relative", "refused"]
-Tier = Literal["exact", "cast", "relative"]
-_WORST_LAST: tuple[Tier, ...] = ("exact", "cast", "relative")
+State = Literal["already", "unchanged", "exact", "cast", "relative", "requantised", "refused"]
+Tier = Literal["exact", "cast", "relative", "requantised"]
+_WORST_LAST: tuple[Tier, ...] = ("exact", "cast", "relative", "requantised")
 _SHOWN = 12
 
 
@@ -39,6 +40,7 @@ class Target:
     state: State
     base: str
     result: str = ""
+    loss: quantised.Loss | None = None
 
     @property
     def pending(self) -> bool:
@@ -78,28 +80,33 @@ def plan_apply(
     model: Model,
     allow_finetune: bool = False,
     encoder: Callable[[], str] | str | None = None,
+    requantize: bool = False,
 ) -> ApplyPlan:
     """Reads every target tensor once and decides. `encoder` is the model's encoder fingerprint where the caller
     knows it; otherwise it is computed from the model's folder, and only when a fine-tune makes it matter.
 
-    Raises E615, E616, E620, E621, E622, E623, E624, E625: all that is wrong with the targets at once.
+    Raises E615, E616, E620, E621, E622, E623, E624, E625, E626, E690, E691, E693: all that is wrong with the targets at
+    once.
     """
     _check_disjoint(deltas)
     opened = {part: model.component(part) for part in sorted({r.site.component for d in deltas for r in d.sites})}
     history = journal.history_of(model)
-    faults = [replace(fault, place=model.place) for delta in deltas for fault in _misfits(delta, opened)]
+    faults = [replace(fault, place=model.place) for delta in deltas for fault in _misfits(delta, opened, requantize)]
     if faults:
         raise EditcError(*faults)
     targets = [t for delta in deltas for t in _targets(delta, opened, history, allow_finetune)]
     _raise_refused(targets, model)
+    losses = {target.record.site.name: target.loss for target in targets if target.loss is not None}
+    quantised.check_survival(losses, model.place)
     notes = [note for checkpoint in opened.values() for note in checkpoint.notes]
-    relative = {target.delta_id for target in targets if target.state == "relative"}
+    relative = {target.delta_id for target in targets if target.state in ("relative", "requantised")}
     for delta in deltas:
         if delta.delta_id in relative:
             mark = _encoder_of(model, encoder)
             for checkpoint in opened.values():
                 mark = seen_through(mark, checkpoint)
             notes += _relative_notes(delta, mark, model)
+    notes += quantised.notes(losses)
     return ApplyPlan(model, tuple(deltas), tuple(targets), tuple(notes), journal.interrupted(history) is not None)
 
 
@@ -116,6 +123,8 @@ def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[st
         return "already", now
     if now == base:
         return ("exact" if dtype == record.site.dtype else "cast"), result
+    if quantised.requantisable(dtype):
+        return "requantised", ""
     return _match_cast(record, dtype, dtypes.decode(raw, dtype, tensor.shape)), ""
 
 
@@ -158,20 +167,32 @@ def _targets(
             state, result = match(record, tensor, raw, known.get((site.component, site.name), frozenset()))
             if state == "refused" and allow_finetune:
                 state = "relative"
-            yield Target(record, factors, k, delta.delta_id, tensor, state, dtypes.sha256(raw), result)
+            loss = None
+            if state == "requantised":
+                made, loss = quantised.requantised(raw, tensor, site, factors, k)
+                result = dtypes.sha256(made)
+            yield Target(record, factors, k, delta.delta_id, tensor, state, dtypes.sha256(raw), result, loss)
 
 
-def _misfits(delta: Delta, opened: Mapping[str, Checkpoint]) -> Iterator[Diagnostic]:
+def _misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Iterator[Diagnostic]:
+    packed = quantised.refused(delta, opened, requantize)
+    told = {name for rows in packed.values() for name in rows}
     missing, shapes, kinds = [], [], []
     for record in delta.sites:
         site, checkpoint = record.site, opened[record.site.component]
+        if site.name in told:
+            continue
         if site.name not in checkpoint.tensors:
             missing.append(site.name)
         elif matrix_shape(checkpoint.shape(site.name)) != stored_shape(site):
             shapes.append(f"{site.name}: {stored_shape(site)} in the delta, {checkpoint.shape(site.name)} in the model")
-        elif checkpoint.dtype(site.name) not in dtypes.EDITABLE:
+        elif checkpoint.dtype(site.name) not in dtypes.EDITABLE and not quantised.requantisable(
+            checkpoint.dtype(site.name)
+        ):
             kinds.append(f"{site.name}: {checkpoint.dtype(site.name)}")
     n = len(delta.sites)
+    for code, rows in packed.items():
+        yield _many(code, quantised.SAYS[code], list(rows.values()), n, quantised.HELPS[code])
     if missing:
         help_text = "is this the right component, and are its names those of diffusers, transformers or LDM?"
         yield _many("E620", "target tensors are not in the model", missing, n, help_text)
