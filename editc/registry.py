@@ -42,6 +42,7 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "checkpoint": "editc.formats.patched:FORMAT",
             "diff": "editc.formats.dense_lora:FORMAT",
             "diffusers": "editc.formats.diffusers_lora:FORMAT",
+            "gguf-lora": "editc.formats.gguf_lora:FORMAT",
             "kohya": "editc.formats.kohya:FORMAT",
             "peft": "editc.formats.peft_folder:FORMAT",
             "safetensors": "editc.formats.native:FORMAT",

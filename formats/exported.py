@@ -1,8 +1,8 @@
 """Files in other programs' spellings that still say which delta they are: the description they carry, and reading it.
 
-An export in the safetensors container has one more metadata key, `editc`: canonical JSON with the format's name, what
-its writer noted, and the description of the delta that the file holds. The factors are read back from the tensors, the
-delta is put together from both, and its `delta_id` must come out: so no tensor and no word may have changed.
+An export in the safetensors or the GGUF container has one more metadata key, `editc`: canonical JSON with the format's
+name, what its writer noted, and the description of the delta that the file holds. The factors are read back from the
+tensors, the delta is put together from both, and its `delta_id` must come out: so no tensor and no word may have changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from editc import registry
 from editc.diagnostics import EditcError, fail
 from editc.formats import delta_json, safetensors_delta
-from editc.formats.header import Header, parse_header, read_header, strict_json
+from editc.formats.gguf_header import any_header
+from editc.formats.header import Header, strict_json
 from editc.ir import Delta
 from editc.numerics import dtypes
 
@@ -109,7 +110,7 @@ def is_delta(path: Path) -> bool:
 
 def kind_of(path: Path) -> str:
     """The format of a delta file: `safetensors` for editc's own."""
-    text = read_header(_file(path)).metadata.get(safetensors_delta.KEY, "")
+    text = any_header(_file(path)).metadata.get(safetensors_delta.KEY, "")
     return parsed_note(text, str(path)).kind if text.startswith(_START) else "safetensors"
 
 
@@ -117,10 +118,14 @@ def read_delta(place: Path | str) -> Delta:
     """The delta in a file: editc's own, or an export. Raises what `safetensors_delta.read_delta` raises, and E602."""
     path = _file(Path(place))
     try:
-        header = read_header(path)
+        header = any_header(path)
     except EditcError:
+        if path.suffix == ".gguf":
+            raise
         return safetensors_delta.read_delta(path)
     text = header.metadata.get(safetensors_delta.KEY, "")
+    if path.suffix == ".gguf" and not text:
+        raise fail("E603", "the GGUF file is not an export of editc: it describes no delta", place=str(place))
     if not text.startswith(_START):
         return safetensors_delta.read_delta(path)
     return _rebuilt(parsed_note(text, str(place)), path, header)
@@ -140,15 +145,15 @@ def _rebuilt(about: Note, path: Path, header: Header) -> Delta:
 
 def _tensors(path: Path, place: str) -> Tensors:
     """Every tensor in float32; they are small, and a file is read once."""
-    data = path.read_bytes()
-    header = parse_header(data[8 : 8 + int.from_bytes(data[:8], "little")], len(data), place)
+    header, data = any_header(path), path.read_bytes()
     found = {}
     for name, entry in header.entries.items():
         if entry.dtype not in dtypes.EDITABLE:
             raise delta_json.wrong(f"tensor '{name[:200]}' is {entry.dtype}", place)
         values = dtypes.decode(data[entry.start : entry.end], entry.dtype, entry.shape)
         found[name] = values.astype(np.float32)
-    return found
+    numbers = {name: text for name, text in header.metadata.items() if name.startswith("adapter.lora.")}
+    return found | {name: np.array(text, np.float32) for name, text in numbers.items() if path.suffix == ".gguf"}
 
 
 def _file(path: Path) -> Path:

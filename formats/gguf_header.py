@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from editc.diagnostics import EditcError, fail
-from editc.formats.header import MAX_HEADER, Entry, Header
+from editc.formats.header import MAX_HEADER, Entry, Header, read_header
 
 MAGIC = b"GGUF"
 TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
@@ -52,6 +52,11 @@ def read_gguf(path: Path) -> Header:
                 return _read(_Cursor(data, min(size, MAX_HEADER), str(path)), size)
     except OSError as error:
         raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(path)) from error
+
+
+def any_header(path: Path) -> Header:
+    """The header of a weight file, GGUF or safetensors by its ending. Raises E610, E612, E692."""
+    return read_gguf(path) if path.suffix == ".gguf" else read_header(path)
 
 
 def malformed(reason: str, place: str) -> EditcError:

@@ -39,9 +39,7 @@ class Aliased(Mapping[str, T]):
 
     def __init__(self, own: Mapping[str, T], metadata: Mapping[str, str], reordered: Callable[[T], T]) -> None:
         self._own, self._reordered = own, reordered
-        self._architecture = metadata.get("general.architecture", "")
-        blocks = metadata.get(f"{self._architecture}.block_count", "0")
-        self._blocks = int(blocks) if blocks.isdecimal() and len(blocks) < 5 else 0
+        self._architecture, self._blocks = own_architecture(metadata)
 
     def __getitem__(self, name: str) -> T:
         if name in self._own:
@@ -59,7 +57,14 @@ class Aliased(Mapping[str, T]):
         return len(self._own)
 
     def _translated(self, name: str) -> str:
-        return translated(self._architecture, self._blocks, name) if 0 < self._blocks <= _MOST_BLOCKS else ""
+        return translated(self._architecture, self._blocks, name) if self._blocks else ""
+
+
+def own_architecture(metadata: Mapping[str, str]) -> tuple[str, int]:
+    """The architecture that a GGUF file names, and its number of blocks; 0 where that makes no sense."""
+    name = metadata.get("general.architecture", "")
+    blocks = metadata.get(f"{name}.block_count", "0")
+    return name, int(blocks) if blocks.isdecimal() and len(blocks) < 5 and int(blocks) <= _MOST_BLOCKS else 0
 
 
 def reordered(architecture: str, name: str) -> bool:
@@ -91,6 +96,7 @@ def nameless(reason: str, place: str = "") -> EditcError:
     return fail("E694", f"the names of llama.cpp are not known for this: {reason}", place=place, help=_HELP)
 
 
+INSTALL = "pip install 'editc[gguf]'"
 _HELP = "only language models whose architecture the `gguf` package knows have such names"
 
 
@@ -98,7 +104,7 @@ _HELP = "only language models whose architecture the `gguf` package knows have s
 def _table(architecture: str, blocks: int) -> Any:
     if find_spec("gguf") is None:
         message = "the names of llama.cpp are in the package `gguf`, which is not installed"
-        raise fail("E694", message, help="pip install 'editc[gguf]'")
+        raise fail("E694", message, help=INSTALL)
     from gguf.constants import MODEL_ARCH_NAMES
     from gguf.tensor_mapping import get_tensor_name_map
 

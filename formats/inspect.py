@@ -148,7 +148,7 @@ def describe_plan(plan: ApplyPlan) -> dict[str, Any]:
 
 def _describe_loss(loss: Loss | None) -> dict[str, float]:
     """What requantising did to the edit of a tensor."""
-    return {} if loss is None else {"survived": loss.survived, "error": loss.error}
+    return {} if loss is None else {"survived": loss.survived, "error": loss.error, "cut": loss.cut}
 
 
 def describe_applied(plan: ApplyPlan, applied: Applied) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 from editc.diagnostics import EditcError, fail
 from editc.formats import files
 from editc.formats.checkpoint import Model, read_range
-from editc.formats.header import read_header
+from editc.formats.gguf_header import any_header
 from editc.formats.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
 from editc.numerics import dtypes
 
@@ -156,7 +156,7 @@ def _noting(steps: Iterable[tuple[Range, bytes]], ranges: list[Range]) -> Iterat
 
 def _mark(file: Path) -> Mark:
     state = file.stat()
-    header = read_range(file, 0, read_header(file).data)
+    header = read_range(file, 0, any_header(file).data)
     return Mark(state.st_size, dtypes.sha256(header), state.st_mtime_ns)
 
 

@@ -97,7 +97,7 @@ def _check_confined(entry: Entry, root: Path) -> None:
         raise ValueError("a range is in a file without a mark")
     for name in entry.files:
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or path.suffix != ".safetensors":
+        if path.is_absolute() or ".." in path.parts or path.suffix not in (".safetensors", ".gguf"):
             raise ValueError(f"'{name}' is not a weight file of this model")
         with suppress(FileNotFoundError):
             (root / name).resolve(strict=True).relative_to(root.resolve())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import prod, sqrt
 
 import numpy as np
@@ -49,12 +49,14 @@ HELPS = {
 class Loss:
     """What requantising did to an edit: sums over its entries, so that losses of several tensors add up.
 
-    edit: |dW|^2. off: |Q(W') - W'|^2. along: <Q(W') - W_q, dW>.
+    edit: |dW|^2. off: |Q(W') - W'|^2. along: <Q(W') - W_q, dW>. cut: weights past the
+    range of an 8-bit tensor, which keeps its scale: they become its largest value.
     """
 
     edit: float = 0.0
     off: float = 0.0
     along: float = 0.0
+    cut: int = 0
 
     @property
     def error(self) -> float:
@@ -70,7 +72,7 @@ class Loss:
 def total(losses: Iterable[Loss]) -> Loss:
     """Of several tensors together."""
     every = list(losses)
-    return Loss(sum(one.edit for one in every), sum(one.off for one in every), sum(one.along for one in every))
+    return Loss(*(sum(getattr(one, field.name) for one in every) for field in fields(Loss)))
 
 
 def requantisable(dtype: str) -> bool:
@@ -103,7 +105,8 @@ def requantised(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int
     before, wanted = _changed(raw, tensor, site, factors, k)
     result = _encoded(wanted, tensor, raw)
     now, change = decoded(result, tensor).reshape(wanted.shape), wanted - before
-    return result, Loss(_square(change), _square(now - wanted), float(np.sum((now - before) * change)))
+    along, cut = float(np.sum((now - before) * change)), _past_range(wanted, tensor)
+    return result, Loss(_square(change), _square(now - wanted), along, cut)
 
 
 def decoded(raw: bytes, tensor: Tensor) -> Array:
@@ -141,6 +144,7 @@ def notes(losses: Mapping[str, Loss]) -> Sequence[str]:
         "from the journal beside the model",
     ]
     more = f" and {len(weak) - 1} more" if len(weak) > 1 else ""
+    said += [f"{whole.cut} weights lie past the range of their tensor's scale and were cut off"] if whole.cut else []
     return [*said, *([f"less than half of the edit is left in {weak[0]}{more}"] if weak else [])]
 
 
@@ -157,7 +161,14 @@ def _changed(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -
 def _encoded(values: Array, tensor: Tensor, old: bytes) -> bytes:
     if tensor.dtype in blocks.KINDS:
         return blocks.encode(values, tensor.dtype, old)
-    return dtypes.encode(values / _scale(tensor), tensor.dtype)
+    most = dtypes.most(tensor.dtype)
+    return dtypes.encode(np.clip(values / _scale(tensor), -most, most), tensor.dtype)
+
+
+def _past_range(values: Array, tensor: Tensor) -> int:
+    if tensor.dtype in blocks.KINDS:
+        return 0
+    return int(np.count_nonzero(np.abs(values / _scale(tensor)) > dtypes.most(tensor.dtype)))
 
 
 def _scale(tensor: Tensor) -> Array:

@@ -82,9 +82,9 @@ def encode(values: Array, dtype: str, old: bytes) -> bytes:
     parts = []
     for start in range(0, len(wanted), _CHUNK):
         part = wanted[start : start + _CHUNK]
-        kept = _on_grid(part, _unpacked(before[start : start + _CHUNK], kind), kind)
-        for scale, offset in _fresh_grids(part, kind):
-            kept = _nearer(part, kept, _on_grid(part, _Blocks(scale, offset, part), kind), kind)
+        kept = _unpacked(before[start : start + _CHUNK], kind)
+        for scale, offset in ((kept.scale, kept.offset), *_fresh_grids(part, kind)):
+            kept = _nearer(part, kept, _on_grid(part, scale, offset, kind), kind)
         parts.append(_packed(kept, kind).tobytes())
     return b"".join(parts)
 
@@ -113,19 +113,19 @@ def _fresh_grids(part: Array, kind: Kind) -> tuple[tuple[Array, Array], ...]:
     return (_half(extreme / -kind.zero), nothing), (_half(extreme / (kind.most - kind.zero)), nothing)
 
 
-def _on_grid(part: Array, grid: _Blocks, kind: Kind) -> _Blocks:
+def _on_grid(part: Array, scale: Array, offset: Array, kind: Kind) -> _Blocks:
     """Each weight at its nearest point of a block's grid, ties to the even code."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        codes = np.rint((part - grid.offset) / grid.scale) + kind.zero
-    codes = np.where(np.isfinite(grid.scale) & (grid.scale != 0), codes, kind.zero)
+        codes = np.rint((part - offset) / scale) + kind.zero
+    codes = np.where(np.isfinite(scale) & (scale != 0), codes, kind.zero)
     least = max(kind.least, -127)  # llama.cpp writes no -128, and some kernels negate codes
-    return _Blocks(grid.scale, grid.offset, np.clip(codes, least, kind.most))
+    return _Blocks(scale, offset, np.clip(codes, least, kind.most))
 
 
 def _nearer(part: Array, kept: _Blocks, other: _Blocks, kind: Kind) -> _Blocks:
-    """Block by block `other` where it is strictly nearer to `part`."""
+    """Block by block `other` where it is strictly nearer to `part`, or too large to be written."""
     take = _distance(part, other, kind) < _distance(part, kept, kind)
-    take |= ~np.isfinite(kept.scale + kept.offset)
+    take |= ~np.isfinite(other.scale + other.offset)
     pick = (np.where(take, getattr(other, n), getattr(kept, n)) for n in ("scale", "offset", "codes"))
     return _Blocks(*pick)
 

@@ -65,6 +65,11 @@ def encode(values: Array, dtype: str) -> bytes:
         return values.astype(_NUMPY[dtype]).tobytes()
 
 
+def most(dtype: str) -> float:
+    """The largest value of an 8-bit float."""
+    return float(np.nanmax(np.where(np.isinf(_eight_bits(dtype)), np.nan, _eight_bits(dtype))))
+
+
 def rounded(values: Array, dtype: str) -> Array:
     """`values` as they are once stored in `dtype`, in float64."""
     return decode(encode(values, dtype), dtype, values.shape)
