@@ -2,7 +2,7 @@
 
 An export in the safetensors or the GGUF container has one more metadata key, `editc`: canonical JSON with the format's
 name, what its writer noted, and the description of the delta that the file holds. The factors are read back from the
-tensors, the delta is put together from both, and its `delta_id` must come out: so no tensor and no word may have changed.
+tensors, the delta is put together from both, and its `delta_id` must come out: no tensor and no word may have changed.
 """
 
 from __future__ import annotations

@@ -25,6 +25,9 @@ from editc.records import patched_as_stored, stored_shape
 LEAST_SURVIVAL = 0.5
 """Of an edit, at least this share must be left after requantising (docs/quantised.md has the measured table)."""
 
+WEAK = 0.9
+"""A tensor with less than this left is named."""
+
 PACKED = {
     ".qweight": "GPTQ or AWQ",
     ".weight._data": "quanto",
@@ -137,7 +140,7 @@ def notes(losses: Mapping[str, Loss]) -> Sequence[str]:
     if not losses:
         return ()
     whole = total(losses.values())
-    weak = sorted(name for name, loss in losses.items() if loss.survived < LEAST_SURVIVAL)
+    weak = sorted(name for name, loss in losses.items() if loss.survived < WEAK)
     said = [
         f"requantised: {whole.survived:.1%} of the edit is left, with an error of {whole.error:.2g} of its size",
         "quantised weights cannot be compared with the delta's base by hash; that the edit is in them is known only "
@@ -145,7 +148,7 @@ def notes(losses: Mapping[str, Loss]) -> Sequence[str]:
     ]
     more = f" and {len(weak) - 1} more" if len(weak) > 1 else ""
     said += [f"{whole.cut} weights lie past the range of their tensor's scale and were cut off"] if whole.cut else []
-    return [*said, *([f"less than half of the edit is left in {weak[0]}{more}"] if weak else [])]
+    return [*said, *([f"less than {WEAK:.0%} of the edit is left in {weak[0]}{more}"] if weak else [])]
 
 
 def _changed(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[Array, Array]:

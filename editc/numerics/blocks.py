@@ -152,15 +152,16 @@ def _unpacked(rows: Bytes, kind: Kind) -> _Blocks:
     return _Blocks(heads[:, :1], offset, _codes(rows[:, head:], kind).astype(np.float64))
 
 
-def _codes(body: Bytes, kind: Kind) -> NDArray[np.integer]:
+def _codes(body: Bytes, kind: Kind) -> NDArray[np.int16]:
     if kind.bits == 8:
-        return np.ascontiguousarray(body).view(np.int8)
+        return np.ascontiguousarray(body).view(np.int8).astype(np.int16)
     low = body[:, -BLOCK // 2 :]
-    codes = np.concatenate([low & 15, low >> 4], axis=1)
+    codes = np.concatenate([low & 15, low >> 4], axis=1).astype(np.int16)
     if kind.bits == 4:
         return codes
-    fifth = np.unpackbits(body[:, :4], axis=1, bitorder="little")
-    return codes | (fifth << 4)
+    fifth = np.unpackbits(body[:, :4], axis=1, bitorder="little").astype(np.int16)
+    whole: NDArray[np.int16] = np.bitwise_or(codes, fifth << 4)
+    return whole
 
 
 def _packed(blocks: _Blocks, kind: Kind) -> Bytes:

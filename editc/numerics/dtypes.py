@@ -118,7 +118,7 @@ def _to_eight_bits(values: Array, dtype: str) -> NDArray[np.uint8]:
     tie = (codes < len(middle)) & (middle[np.minimum(codes, len(middle) - 1)] == size)
     codes = np.where(np.isnan(size), 127, codes + (tie & (codes % 2 == 1)))
     sign = np.signbit(values).reshape(-1).astype(np.uint8) << 7
-    signed: NDArray[np.uint8] = codes.astype(np.uint8) | sign
+    signed: NDArray[np.uint8] = np.bitwise_or(codes.astype(np.uint8), sign)
     return signed
 
 
