@@ -171,7 +171,11 @@ def open_component(name: str, place: Path) -> Checkpoint:
 def _open_gguf(name: str, place: Path) -> Checkpoint:
     header = read_gguf(place)
     own = {n: Tensor(place, e.start, e.end - e.start, e.dtype, e.shape) for n, e in header.entries.items()}
-    return Checkpoint(name, Aliased(own, header.metadata, _reordered), header.metadata)
+    of = header.metadata.get("split.count", "1")
+    notes = (
+        () if of in ("0", "1") else (f"{place.name} is one of {of[:20]} parts; the others are neither read nor edited",)
+    )
+    return Checkpoint(name, Aliased(own, header.metadata, _reordered), header.metadata, notes)
 
 
 def _reordered(tensor: Tensor) -> Tensor:

@@ -29,6 +29,11 @@ ALPHA = "adapter.lora.alpha"
 EMBEDDINGS = ("token_embd.", "output.")
 
 
+def suits(family: str) -> str:
+    """Why a delta of this family cannot be exported so, or ''."""
+    return "these adapters are for the language models of llama.cpp" if peft_folder.suits(family) else ""
+
+
 def write(job: Job) -> Written:
     """One .gguf file, there whole or not at all. Raises E675 to E678, E632, E694."""
     if job.model is None:
@@ -135,7 +140,7 @@ FORMAT = Format(
     name="gguf-lora",
     output="lora.gguf",
     says="an adapter for llama.cpp and what is built on it",
-    suits=peft_folder.suits,
+    suits=suits,
     write=write,
     trials=lambda job, written: (gguf_reader(job, written),),
     parts=parts,

@@ -116,7 +116,9 @@ def decoded(raw: bytes, tensor: Tensor) -> Array:
     """The weights that the bytes of a tensor stand for, in float64, exact."""
     if tensor.dtype in blocks.KINDS:
         return blocks.decode(raw, tensor.dtype, tensor.shape)
-    return dtypes.decode(raw, tensor.dtype, tensor.shape) * _scale(tensor)
+    rows = tensor.shape[0] if tensor.shape else 1
+    matrix = (rows, prod(tensor.shape) // max(1, rows))
+    return (dtypes.decode(raw, tensor.dtype, matrix) * _scale(tensor)).reshape(tensor.shape)
 
 
 def is_finite(raw: bytes, dtype: str) -> bool:
@@ -206,7 +208,8 @@ def _fault(checkpoint: Checkpoint, site: Site) -> str:
 
 def _scale_fault(tensor: Tensor) -> str:
     at = tensor.scale
-    if at is None or (at.dtype in dtypes.EDITABLE and prod(at.shape) in (1, tensor.shape[0] if tensor.shape else 1)):
+    rows = tensor.shape[:1]
+    if at is None or (at.dtype in dtypes.EDITABLE and (prod(at.shape) == 1 or at.shape in (rows, (*rows, 1)))):
         return ""
     return f"{tensor.dtype} with scales {list(at.shape)} of {at.dtype}, neither one nor one a row"
 

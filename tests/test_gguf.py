@@ -220,6 +220,11 @@ def test_formats_that_cannot_be_written_again(tmp_path: Path) -> None:
         assert "Q4_K" in error.diagnostics[0].notes[0]
 
 
+def test_one_part_of_a_split_model_says_so(tmp_path: Path) -> None:
+    part = llama.gguf(tmp_path / "m.gguf", "F32", more={"split.count": "3"})
+    assert "one of 3 parts" in plan_apply([llama.delta()], part).notes[0]
+
+
 def test_a_folder_with_gguf_alone_says_so(tmp_path: Path) -> None:
     llama.gguf(tmp_path / "m.gguf")
     with refused("E611") as error:

@@ -145,6 +145,13 @@ def two_scales(parts: dict[str, Any]) -> None:
         parts[f"{name}_scale"] = parts[f"{name[:-7]}.scale_weight"] = ("F32", (1,), dtypes.encode(np.ones(1), "F32"))
 
 
+def a_scale_a_column(parts: dict[str, Any]) -> None:
+    """As many as rows here, for the matrix is square."""
+    for name in llama.DOWN:
+        parts[name] = ("F8_E4M3", (64, 64), bytes(64 * 64))
+        parts[f"{name}_scale"] = ("F32", (1, 64), dtypes.encode(np.ones(64), "F32"))
+
+
 def int8(parts: dict[str, Any]) -> None:
     for name in llama.DOWN:
         parts[name] = ("I8", parts[name][1], parts[name][2])
@@ -167,7 +174,14 @@ def gptq(parts: dict[str, Any]) -> None:
 @pytest.mark.parametrize("asked", [False, True])
 @pytest.mark.parametrize(
     "change_,said",
-    [(block_scales, "scales"), (two_scales, "2 scales"), (int8, "bitsandbytes"), (four_bits, "4 bits"), (gptq, "GPTQ")],
+    [
+        (block_scales, "scales"),
+        (a_scale_a_column, "scales"),
+        (two_scales, "2 scales"),
+        (int8, "bitsandbytes"),
+        (four_bits, "4 bits"),
+        (gptq, "GPTQ"),
+    ],
     ids=lambda a: getattr(a, "__name__", ""),
 )
 def test_what_cannot_be_requantised_is_named(tmp_path: Path, change_: Any, said: str, asked: bool) -> None:
@@ -214,6 +228,50 @@ def test_what_lies_past_the_range_is_cut_and_counted(tmp_path: Path) -> None:
         assert np.abs(values(model, name)).max() == limit
     small = plan_apply([llama.delta(names=llama.OUT, size=0.1)], model, requantize=True)
     assert sum(t.loss.cut for t in small.targets if t.loss) < loss.cut
+
+
+def test_a_convolution_with_a_scale_a_row(tmp_path: Path) -> None:
+    raw = dtypes.encode(np.ones((3, 8)), "F8_E4M3")
+    parts = {"c.weight": ("F8_E4M3", (3, 2, 2, 2), raw)}
+    scales = {"c.weight_scale": ("F32", (3,), dtypes.encode(np.array([1.0, 2.0, 4.0]), "F32"))}
+    (tmp_path / "m.safetensors").write_bytes(pack(parts | scales))
+    found = values(open_model(tmp_path / "m.safetensors"), "c.weight")
+    assert found.shape == (3, 2, 2, 2) and found[:, 1, 1, 0].tolist() == [1, 2, 4]
+
+
+def test_a_later_delta_goes_on_top_and_both_are_known(tmp_path: Path) -> None:
+    model, first, second = quantised_model(tmp_path, "Q8_0"), llama.delta(), llama.delta(names=llama.OUT)
+    for delta in (first, second):
+        apply(plan_apply([delta], open_model(model.path), requantize=True), in_place=True)
+    assert set(status(open_model(model.path)).applied) == {first.delta_id, second.delta_id}
+    assert plan_apply([first, second], open_model(model.path), requantize=True).status == "already"
+
+
+def test_the_command_line_says_what_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from editc.cli import cli
+    from editc.formats.safetensors_delta import write_delta
+    from editc.terminal import guarded
+
+    model = quantised_model(tmp_path, "Q8_0")
+    write_delta(llama.delta(), tmp_path / "d.safetensors")
+    command = ["apply", str(tmp_path / "d.safetensors"), "--to", str(model.path), "--in-place"]
+    assert guarded(cli, command) == 1 and "E690" in capsys.readouterr().err
+    assert guarded(cli, [*command, "--requantize"]) == 0
+    assert "2 tensors (requantised)" in (said := capsys.readouterr().out) and "100.0% of the edit is left" in said
+    assert guarded(cli, [*command, "--requantize"]) == 0 and "already applied" in capsys.readouterr().out
+
+
+def test_nothing_heavy_is_imported_to_requantise(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    model = quantised_model(tmp_path, "Q8_0")
+    (tmp_path / "s.py").write_text(
+        "import sys\nimport editc.cli, editc.api\nfrom editc.formats.checkpoint import open_model\n"
+        f"assert 'model.layers.0.mlp.down_proj.weight' in open_model({str(model.path)!r}).component().tensors\n"
+        "assert not {'torch', 'transformers', 'diffusers', 'scipy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, str(tmp_path / "s.py")], check=True)
 
 
 def test_full_precision_tensors_are_untouched_by_the_flag(tmp_path: Path) -> None:
