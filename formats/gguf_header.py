@@ -7,6 +7,7 @@ A shape is stored with its fastest dimension first; here it is row-major, (d_out
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from collections.abc import Mapping
 from math import prod
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from editc.diagnostics import EditcError, fail
-from editc.formats.header import MAX_HEADER, Entry, Header, read_header
+from editc.formats.header import Entry, Header, read_header
 
 MAGIC = b"GGUF"
 TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
@@ -35,7 +36,11 @@ TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
-_MOST_KEYS, _MOST_TENSORS, _MOST_TEXTS, _LONGEST_NAME = 1 << 16, 1 << 17, 1 << 21, 1 << 10
+_MOST_KEYS, _MOST_TENSORS, _MOST_TEXTS, _LONGEST_NAME = 1 << 14, 1 << 16, 1 << 20, 1 << 8
+_MOST_BYTES, _MOST_KEPT = 100_000_000, 16_000_000
+"""Of the whole header, and of all texts in it that are kept. Vocabularies, which are long, are passed over."""
+
+_LENGTH = struct.Struct("<Q")
 
 
 def read_gguf(path: Path) -> Header:
@@ -44,12 +49,14 @@ def read_gguf(path: Path) -> Header:
     Raises E610 (cannot be opened) and E692 (malformed).
     """
     try:
+        if path.exists() and not path.is_file():
+            raise fail("E610", "this is not a regular file", place=str(path), help="give a file")
         with path.open("rb") as file:
-            size = path.stat().st_size
+            size = os.fstat(file.fileno()).st_size
             if size < 24:
                 raise malformed(f"it has only {size} bytes", str(path))
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _read(_Cursor(data, min(size, MAX_HEADER), str(path)), size)
+                return _read(_Cursor(data, min(size, _MOST_BYTES), str(path)), size)
     except OSError as error:
         raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(path)) from error
 
@@ -70,14 +77,14 @@ class _Cursor:
 
     def __init__(self, data: mmap.mmap, end: int, place: str) -> None:
         self._data, self._end, self.place, self.at = data, end, place, 0
-        self._texts = 0
+        self._texts = self._kept = 0
 
     def take(self, size: int) -> bytes:
         self.skip(size)
         return self._data[self.at - size : self.at]
 
     def skip(self, size: int) -> None:
-        if size > self._end - self.at:
+        if self.at + size > self._end:
             raise malformed(f"its header ends at byte {self._end}, in the middle of something", self.place)
         self.at += size
 
@@ -88,8 +95,12 @@ class _Cursor:
         return int(self.number(code))
 
     def text(self) -> str:
+        length = self.count()
+        self._kept += length
+        if self._kept > _MOST_KEPT:
+            raise malformed(f"its texts have more than {_MOST_KEPT} bytes", self.place)
         try:
-            return self.take(self.count()).decode("utf-8")
+            return self.take(length).decode("utf-8")
         except UnicodeDecodeError as error:
             raise malformed("a text in its header is not UTF-8", self.place) from error
 
@@ -111,8 +122,13 @@ class _Cursor:
         self._texts += count
         if self._texts > _MOST_TEXTS:
             raise malformed(f"it claims {self._texts} texts; {_MOST_TEXTS} is the limit", self.place)
+        at, last, data = self.at, self._end - _LENGTH.size, self._data
         for _ in range(count):
-            self.skip(self.count())
+            if at > last:
+                break
+            at += _LENGTH.size + _LENGTH.unpack_from(data, at)[0]
+        self.at = min(at, self._end + 1)
+        self.skip(0)
 
 
 def _scalar(kind: int, place: str) -> str:
