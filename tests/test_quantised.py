@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +239,76 @@ def test_a_convolution_with_a_scale_a_row(tmp_path: Path) -> None:
     (tmp_path / "m.safetensors").write_bytes(pack(parts | scales))
     found = values(open_model(tmp_path / "m.safetensors"), "c.weight")
     assert found.shape == (3, 2, 2, 2) and found[:, 1, 1, 0].tolist() == [1, 2, 4]
+
+
+class Crash(BaseException):
+    """Like a kill: nothing in editc catches it."""
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "F8_E4M3"])
+def test_a_crash_at_any_sync_can_be_undone_or_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    model, delta = quantised_model(tmp_path, kind), llama.delta()
+    place = model.path if model.path.is_dir() else model.path.parent
+    first = tree(place)
+    apply(plan_apply([delta], model, requantize=True), in_place=True)
+    edited = [model.component().raw(name) for name in llama.DOWN]
+    revert(model)
+    syncs, real, moment = 0, os.fsync, 0
+
+    def sync(handle: int) -> None:
+        nonlocal syncs
+        syncs += 1
+        if syncs == moment:
+            raise Crash
+        real(handle)
+
+    while syncs >= moment:
+        moment, syncs = moment + 1, 0
+        with monkeypatch.context() as patch, suppress(Crash):
+            patch.setattr(os, "fsync", sync)
+            apply(plan_apply([delta], model, requantize=True), in_place=True)
+        if moment % 2 and tree(place) != first:
+            revert(model)
+            assert {n: raw for n, (raw, _) in tree(place).items()} == {n: raw for n, (raw, _) in first.items()}
+        apply(plan_apply([delta], model, requantize=True), in_place=True)
+        assert [model.component().raw(name) for name in llama.DOWN] == edited
+        assert plan_apply([delta], model, requantize=True).status == "already"
+        revert(model)
+    assert moment > 5
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_the_library_reads_the_edited_file(tmp_path: Path, kind: str) -> None:
+    from gguf import GGUFReader
+    from gguf.quants import dequantize
+
+    model = quantised_model(tmp_path, kind)
+    before = {t.name: dequantize(t.data, t.tensor_type) for t in GGUFReader(model.path).tensors}
+    apply(plan_apply([llama.delta()], model, requantize=True), tmp_path / "out.gguf")
+    after = {t.name: dequantize(t.data, t.tensor_type) for t in GGUFReader(tmp_path / "out.gguf").tensors}
+    for k, name in enumerate(llama.DOWN):
+        theirs, wanted = llama.their_name(name), change(llama.delta(), k)
+        moved = after.pop(theirs).astype(np.float64) - before.pop(theirs)
+        assert np.linalg.norm(moved - wanted) < 0.3 * np.linalg.norm(wanted)
+    assert all(np.array_equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("kind", EIGHT)
+def test_torch_reads_the_edited_file(tmp_path: Path, kind: str) -> None:
+    from safetensors.torch import load_file
+
+    def read() -> list[Any]:
+        parts = load_file(model.path / "model.safetensors")
+        return [(parts[n].double() * parts[f"{n}_scale"].double()).numpy() for n in llama.DOWN]
+
+    model = quantised_model(tmp_path, kind)
+    before, delta = read(), llama.delta(size=0.3)
+    apply(plan_apply([delta], model, requantize=True), in_place=True)
+    for k, (old, new) in enumerate(zip(before, read(), strict=True)):
+        wanted = change(delta, k)
+        assert np.linalg.norm(new - old - wanted) < 0.25 * np.linalg.norm(wanted)
 
 
 def test_a_later_delta_goes_on_top_and_both_are_known(tmp_path: Path) -> None:
