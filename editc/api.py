@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
     from editc.formats.onnx_surgery import Ready
-    from editc.ports import Context, Progress
+    from editc.ports import Progress
     from editc.proposal import Proposal
 
 DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
@@ -121,55 +121,9 @@ def suggest(
     `dictionary` has one name a line, to compare with; `write` is a new file for the manifest as proposed, and what is
     kept goes beside it where the manifest names nothing. Raises EditcError.
     """
-    from editc import proposal
-    from editc.manifests.dictionary import names_in
-    from editc.passes.suggest import suggest as find
+    from editc.suggesting import suggest
 
-    manifest, plan, ctx, corpus = _opened(path, write, progress)
-    found = find(plan, ctx, corpus, () if dictionary is None else names_in(dictionary))
-    kept = None if write is None else f"{write.stem}.kept.txt"
-    made = proposal.propose(manifest, found, kept)
-    return made if write is None else _put(made, write, corpus)
-
-
-def _opened(
-    path: Path, write: Path | None, progress: Progress | None
-) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
-    """What suggest works on; E171 and E341 before any work: the place to write to is taken,
-    or adapters are fused."""
-    from editc import session
-    from editc.manifests.amend import free
-    from editc.manifests.decode import read
-    from editc.passes.locate import Locate
-    from editc.passes.suggest import refuse_fused
-
-    if write is not None:
-        free(write, write.with_name(f"{write.stem}.kept.txt"))
-    manifest, found = read(path)
-    if manifest is None:
-        raise EditcError(*found)
-    refuse_fused(manifest)
-    manifest = replace(manifest, pictures=None)
-    model = session.model_of(manifest)
-    ctx = session.build_context(manifest, model, progress)
-    return manifest, Locate(session.families())(manifest, ctx), ctx, session.corpus_of(model)
-
-
-def _put(made: Proposal, write: Path, corpus: Sequence[str]) -> Proposal:
-    """Writes the manifest, and the prompts that it keeps where it names them as a file: none that names an edit's."""
-    from editc.formats.files import guarded, replace_file
-    from editc.passes.corpus import mentions
-
-    kept = write.with_name(f"{write.stem}.kept.txt")
-    files = {write: made.text}
-    if kept.name in made.text:
-        edited = [n for s in made.suggestions for n in (*s.request.names, *(one.name for one in s.names.sure))]
-        files[kept] = "\n".join(p for p in corpus if not any(mentions(p, name) for name in edited)) + "\n"
-    for place, text in files.items():
-        with guarded(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(place, text.encode())
-    return replace(made, files=tuple(files))
+    return suggest(path, dictionary, write, progress)
 
 
 def _stopped_by_formats(manifest: Manifest, after: Callable[[str, Any], bool] | None) -> Callable[[str, Any], bool]:
@@ -260,9 +214,12 @@ def make_lora_ready(model: str, out: Path, sites: Path) -> Ready:
     return onnx_surgery.make_lora_ready(plan, out.absolute())
 
 
-def plan_apply(deltas: Sequence[Path], model: str, allow_finetune: bool = False) -> applying.ApplyPlan:
+def plan_apply(
+    deltas: Sequence[Path], model: str, allow_finetune: bool = False, requantize: bool = False
+) -> applying.ApplyPlan:
     """What `apply` would do, by reading and hashing alone."""
-    return applying.plan_apply([read_delta(path) for path in deltas], open_model(model), allow_finetune)
+    opened = open_model(model)
+    return applying.plan_apply([read_delta(path) for path in deltas], opened, allow_finetune, requantize=requantize)
 
 
 def apply(
@@ -272,12 +229,13 @@ def apply(
     in_place: bool = False,
     allow_finetune: bool = False,
     link: bool = False,
+    requantize: bool = False,
 ) -> tuple[applying.ApplyPlan, applying.Applied]:
     """Write the edited model to `out`, or over itself with an undo journal. Nothing is ever half-written.
 
     `link`: large files of the copy that do not change are hard links to the model's.
     """
-    plan = plan_apply(deltas, model, allow_finetune)
+    plan = plan_apply(deltas, model, allow_finetune, requantize)
     return plan, applying.apply(plan, out, in_place, link)
 
 

@@ -94,6 +94,7 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
 @click.option("--in-place", is_flag=True, help="Edit the model itself, with an undo journal beside it.")
 @click.option("--link", is_flag=True, help="With --out: hard links for large files that do not change.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+@click.option("--requantize", is_flag=True, help="Edit quantised weights (fp8, GGUF) too; what it cost is reported.")
 @finetune
 @as_json
 def apply(
@@ -103,6 +104,7 @@ def apply(
     in_place: bool,
     link: bool,
     dry_run: bool,
+    requantize: bool,
     allow_finetune: bool,
     json_: bool,
 ) -> int:
@@ -110,10 +112,10 @@ def apply(
     from editc import api, show
 
     if dry_run:
-        return terminal.answer(show.planned(api.plan_apply(delta, model, allow_finetune)), (), json_)
+        return terminal.answer(show.planned(api.plan_apply(delta, model, allow_finetune, requantize)), (), json_)
     if in_place == (out is not None):
         raise click.UsageError("say where the result goes: either --out PATH or --in-place")
-    done = api.apply(delta, model, out, in_place, allow_finetune, link)
+    done = api.apply(delta, model, out, in_place, allow_finetune, link, requantize)
     return terminal.answer(show.applied(*done), (), json_)
 
 

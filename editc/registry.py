@@ -42,6 +42,7 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "checkpoint": "editc.formats.patched:FORMAT",
             "diff": "editc.formats.dense_lora:FORMAT",
             "diffusers": "editc.formats.diffusers_lora:FORMAT",
+            "gguf-lora": "editc.formats.gguf_lora:FORMAT",
             "kohya": "editc.formats.kohya:FORMAT",
             "onnx-adapter": "editc.formats.onnx_adapter:FORMAT",
             "onnx-graph": "editc.formats.onnx_graph:FORMAT",

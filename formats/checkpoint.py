@@ -9,6 +9,8 @@ from typing import Literal
 
 from editc.diagnostics import EditcError, fail
 from editc.formats import folders, ldm_file, onnx_data, onnx_file, places
+from editc.formats.gguf_header import read_gguf
+from editc.formats.gguf_names import Aliased
 from editc.formats.header import Header, read_header
 from editc.formats.ranges import read_range
 from editc.ir import Array
@@ -18,7 +20,10 @@ from editc.numerics import dtypes
 @dataclass(frozen=True)
 class Tensor:
     """Where a tensor is: `nbytes` bytes at `offset` of `file`, row-major and little-endian. `flipped`: the file holds
-    the transpose of the matrix of this shape."""
+    the transpose of the matrix of this shape.
+
+    scale: of 8-bit floats, where the scale is that multiplies them. fault: why it cannot be edited as what it is named.
+    """
 
     file: Path
     offset: int
@@ -26,6 +31,8 @@ class Tensor:
     dtype: str
     shape: tuple[int, ...]
     flipped: bool = False
+    scale: Tensor | None = None
+    fault: str = ""
 
     def upright(self, raw: bytes) -> bytes:
         """The bytes of the tensor in its shape, from those in the file."""
@@ -141,8 +148,8 @@ def open_model(place: str | Path) -> Model:
     if path.is_file():
         if path.suffix in folders.PICKLES:
             raise folders.unsafe(path.name, path)
-        if path.suffix not in (".safetensors", folders.ONNX):
-            known = "a diffusers or transformers folder, or a .safetensors or .onnx file"
+        if path.suffix not in (".safetensors", ".gguf", folders.ONNX):
+            known = "a diffusers or transformers folder, or a .safetensors, .onnx or .gguf file"
             message = f"'{path.name}' is not a kind of weight file that can be edited"
             raise fail("E611", message, place=str(place), help=f"give {known}")
         return Model(str(place), path, "file", {path.stem: path})
@@ -158,6 +165,8 @@ def open_model(place: str | Path) -> Model:
 
 def open_component(name: str, place: Path) -> Checkpoint:
     """The tensors under `place`, a component's folder or one file."""
+    if place.suffix == ".gguf" and place.is_file():
+        return _open_gguf(name, place)
     graph = place if place.suffix == folders.ONNX and place.is_file() else folders.graph_in(place)
     if graph is not None:
         return _open_graph(name, graph)
@@ -172,7 +181,38 @@ def open_component(name: str, place: Path) -> Checkpoint:
     for tensor, file in (choice.listed or {}).items():
         if tensor not in headers[file].entries:
             raise _index_fault(f"it lists tensor '{tensor}' in {file.name}, which does not hold it", choice)
-    return Checkpoint(name, found, _metadata(headers), choice.notes)
+    return Checkpoint(name, _with_scales(found), _metadata(headers), choice.notes)
+
+
+def _open_gguf(name: str, place: Path) -> Checkpoint:
+    header = read_gguf(place)
+    own = {n: Tensor(place, e.start, e.end - e.start, e.dtype, e.shape) for n, e in header.entries.items()}
+    of = header.metadata.get("split.count", "1")
+    notes = (
+        () if of in ("0", "1") else (f"{place.name} is one of {of[:20]} parts; the others are neither read nor edited",)
+    )
+    return Checkpoint(name, Aliased(own, header.metadata, _reordered), header.metadata, notes)
+
+
+def _reordered(tensor: Tensor) -> Tensor:
+    return replace(tensor, fault="llama.cpp may store its rows in another order, for its rotary embedding")
+
+
+def _with_scales(found: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The tensors, those of 8-bit floats with the scale that is stored beside them."""
+    scaled = {}
+    for name, tensor in found.items():
+        if tensor.dtype in dtypes.EIGHT_BITS and (beside := [n for n in scale_names(name) if n in found]):
+            fault = "" if len(beside) == 1 else f"it has {len(beside)} scales: {', '.join(beside)}"
+            scaled[name] = replace(tensor, scale=found[beside[0]], fault=fault)
+    return {**found, **scaled}
+
+
+def scale_names(name: str) -> tuple[str, ...]:
+    """What the scale of a quantised tensor may be called: by transformers and compressed-tensors, by ComfyUI, and by
+    DeepSeek and those who follow it. All of them multiply, the last one too."""
+    stem = name.removesuffix(".weight")
+    return f"{stem}.weight_scale", f"{stem}.scale_weight", f"{stem}.weight_scale_inv"
 
 
 def _open_graph(name: str, path: Path) -> Checkpoint:
@@ -186,6 +226,8 @@ def _open_graph(name: str, path: Path) -> Checkpoint:
 
 
 def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_file.Piece]]:
+    if place.suffix == ".gguf":
+        return {}
     try:
         return ldm_file.parts(whole.tensors)
     except ValueError as error:

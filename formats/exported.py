@@ -1,8 +1,8 @@
 """Files in other programs' spellings that still say which delta they are: the description they carry, and reading it.
 
-An export in the safetensors container has one more metadata key, `editc`: canonical JSON with the format's name, what
-its writer noted, and the description of the delta that the file holds. The factors are read back from the tensors, the
-delta is put together from both, and its `delta_id` must come out: so no tensor and no word may have changed.
+An export in the safetensors or the GGUF container has one more metadata key, `editc`: canonical JSON with the format's
+name, what its writer noted, and the description of the delta that the file holds. The factors are read back from the
+tensors, the delta is put together from both, and its `delta_id` must come out: no tensor and no word may have changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from editc import registry
 from editc.diagnostics import EditcError, fail
 from editc.formats import delta_json, folders, onnx_file, safetensors_delta
-from editc.formats.header import Header, read_header, strict_json
+from editc.formats.gguf_header import any_header
+from editc.formats.header import Header, strict_json
 from editc.formats.ranges import read_range
 from editc.ir import Delta
 from editc.numerics import dtypes
@@ -123,7 +124,7 @@ def kind_of(path: Path) -> str:
     """The format of a delta file: `safetensors` for editc's own."""
     if _is_graph(path):
         return parsed_note(onnx_file.note(onnx_file.read_graph(path), safetensors_delta.KEY), str(path)).kind
-    text = read_header(carrier(path)).metadata.get(safetensors_delta.KEY, "")
+    text = any_header(carrier(path)).metadata.get(safetensors_delta.KEY, "")
     return parsed_note(text, str(path)).kind if text.startswith(_START) else "safetensors"
 
 
@@ -133,10 +134,14 @@ def read_delta(place: Path | str) -> Delta:
     if _is_graph(path):
         return _read_graph(path)
     try:
-        header = read_header(path)
+        header = any_header(path)
     except EditcError as error:
+        if path.suffix == ".gguf":
+            raise
         raise safetensors_delta.misread(error, str(path)) from error
     text = header.metadata.get(safetensors_delta.KEY, "")
+    if path.suffix == ".gguf" and not text:
+        raise fail("E603", "the GGUF file is not an export of editc: it describes no delta", place=str(place))
     if not text.startswith(_START):
         return safetensors_delta.read_delta(path)
     return _rebuilt(parsed_note(text, str(place)), path, _tensors(path, header, str(path)))
@@ -187,7 +192,8 @@ def _tensors(path: Path, header: Header, place: str) -> Tensors:
             raise delta_json.wrong(f"tensor '{name[:200]}' is larger than the memory", place) from error
         with np.errstate(over="ignore"):
             found[name] = values.astype(np.float32)
-    return found
+    numbers = {name: text for name, text in header.metadata.items() if name.startswith("adapter.lora.")}
+    return found | {name: np.array(text, np.float32) for name, text in numbers.items() if path.suffix == ".gguf"}
 
 
 def _is_graph(path: Path) -> bool:

@@ -178,6 +178,10 @@ def _nothing(names: Sequence[str], folder: Path) -> EditcError:
         return _broken_index(f"{len(shards)} shards are there but no index.json that lists them", folder)
     if pickles:
         return unsafe(pickles[0], folder)
+    quantised = [name for name in names if name.endswith(".gguf")]
+    if quantised:
+        help_text = f"name the file itself: {folder / quantised[0]}"
+        return fail("E611", "the folder holds no safetensors weights but GGUF", place=str(folder), help=help_text)
     return fail("E611", "the folder holds no safetensors weights", place=str(folder))
 
 

@@ -15,6 +15,7 @@ from editc.formats.exported import carrier, is_delta, kind_of, read_delta
 from editc.formats.header import read_header
 from editc.formats.link_parts import is_linked, parts
 from editc.formats.plan import ApplyPlan
+from editc.formats.quantised import Loss
 from editc.formats.status import Status
 from editc.ir import Delta, Factors
 
@@ -108,6 +109,9 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 
 def _layout(model: Model) -> str:
+    """The kind of model; of one file its container: `GGUF model` or `GGUF adapter`, as the file says of itself."""
+    if model.kind == "file" and model.path.suffix == ".gguf":
+        return f"GGUF {model.component().metadata.get('general.type', 'model')[:40]}"
     return "ONNX file" if model.path.suffix == folders.ONNX and model.kind == "file" else model.kind
 
 
@@ -145,6 +149,7 @@ def describe_plan(plan: ApplyPlan) -> dict[str, Any]:
                 "bytes": target.tensor.nbytes,
                 "base": target.base,
                 "result": target.result,
+                **_describe_loss(target.loss),
             }
             for target in plan.targets
         ],
@@ -154,6 +159,11 @@ def describe_plan(plan: ApplyPlan) -> dict[str, Any]:
 def _figure(distance: float) -> float:
     """A sketch knows no more digits than these."""
     return float(f"{distance:.3g}")
+
+
+def _describe_loss(loss: Loss | None) -> dict[str, float]:
+    """What requantising did to the edit of a tensor."""
+    return {} if loss is None else {"survived": loss.survived, "error": loss.error, "cut": loss.cut}
 
 
 def describe_applied(plan: ApplyPlan, applied: Applied) -> dict[str, Any]:

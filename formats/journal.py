@@ -16,7 +16,7 @@ from typing import Any
 from editc.diagnostics import EditcError, fail
 from editc.formats import files
 from editc.formats.checkpoint import Model
-from editc.formats.header import read_header
+from editc.formats.gguf_header import any_header
 from editc.formats.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
 from editc.formats.onnx_file import read_graph, structure_digest
 from editc.formats.ranges import digest, pieces, read_range
@@ -178,8 +178,8 @@ def _mark(file: Path) -> Mark:
 def _header_digest(file: Path) -> str:
     """sha256 of what an edit leaves alone in a file: its header; all but the tensors of an ONNX file; nothing of a
     file of external data, of which nothing else is known."""
-    if file.suffix == ".safetensors":
-        return dtypes.sha256(read_range(file, 0, read_header(file).data))
+    if file.suffix in (".safetensors", ".gguf"):
+        return dtypes.sha256(read_range(file, 0, any_header(file).data))
     if file.suffix == ".onnx":
         return structure_digest(file)
     for path in (path for folder in file.parents[:2] for path in sorted(folder.glob("*.onnx"))):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import SiteRecord
+from editc.ir import Array, SiteRecord
 from editc.numerics import dtypes, sketch
 from editc.records import stored_shape
 
@@ -19,8 +19,13 @@ _SHOWN = 12
 
 def distance(record: SiteRecord, raw: bytes, dtype: str) -> float:
     """About |W - W0| / |W0| of a tensor's bytes from the base that the record was made of."""
-    stored = dtypes.decode(raw, dtype, stored_shape(record.site))
-    return sketch.distance(record.sketch, stored.T if record.site.transposed else stored)
+    return apart(record, dtypes.decode(raw, dtype, stored_shape(record.site)))
+
+
+def apart(record: SiteRecord, stored: Array) -> float:
+    """`distance` of weights that are decoded, as the file holds them."""
+    W = stored.reshape(stored_shape(record.site))
+    return sketch.distance(record.sketch, W.T if record.site.transposed else W)
 
 
 def together(found: Sequence[tuple[SiteRecord, float]]) -> float:

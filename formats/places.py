@@ -35,7 +35,7 @@ def locate(place: str) -> Path:
             "E610", message, place=place, help="check its spelling and the permissions of its folders"
         ) from error
     match = _HUB_ID.fullmatch(place)
-    if match and not place.startswith(".") and not place.endswith((".safetensors", ".onnx")):
+    if match and not place.startswith(".") and not place.endswith((".safetensors", ".onnx", ".gguf")):
         return _snapshot(match["repo"], match["revision"] or "main", place)
     return _existing(path, place)
 

@@ -2,7 +2,7 @@
 
 Each target tensor is, in this order: `already` edited; the `exact` base; the base in another dtype (`cast`); other
 weights of the same shape (`relative`, only when a fine-tune is allowed, and only where a sketch says that they are near
-enough to the base to be one); or refused.
+enough to the base to be one); quantised weights (`requantised`, only when that is asked for); or refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.formats import journal, kinship
+from editc.formats import journal, kinship, quantised
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.fingerprint import seen_through
 from editc.formats.journal_record import Entry
@@ -26,9 +26,9 @@ from editc.ir import Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.records import matrix_shape, stored_shape
 
-State = Literal["already", "unchanged", "exact", "cast", "relative", "refused"]
-Tier = Literal["exact", "cast", "relative"]
-_WORST_LAST: tuple[Tier, ...] = ("exact", "cast", "relative")
+State = Literal["already", "unchanged", "exact", "cast", "relative", "requantised", "refused"]
+Tier = Literal["exact", "cast", "relative", "requantised"]
+_WORST_LAST: tuple[Tier, ...] = ("exact", "cast", "relative", "requantised")
 _SHOWN = 12
 
 
@@ -49,6 +49,7 @@ class Target:
     base: str
     result: str = ""
     distance: float = 0.0
+    loss: quantised.Loss | None = None
 
     @property
     def pending(self) -> bool:
@@ -94,24 +95,28 @@ def plan_apply(
     model: Model,
     allow_finetune: bool = False,
     encoder: Callable[[], str] | str | None = None,
+    requantize: bool = False,
 ) -> ApplyPlan:
     """Reads every target tensor once and decides. `encoder` is the model's encoder fingerprint where the caller
     knows it; otherwise it is computed from the model's folder, and only when a fine-tune makes it matter.
 
-    Raises E615, E616, E620 to E625, E695, for ONNX models E663 to E665: all that is wrong with the targets at once.
+    Raises E615, E616, E620 to E626, E690, E691, E693, E695, for ONNX models E663 to E665: all that is wrong with the
+    targets at once.
     """
     _check_disjoint(deltas)
     history = journal.history_of(model)
     records = [record for delta in deltas for record in delta.sites]
     parts = sorted({record.site.component for record in records})
     opened = {part: _opened(model, part, records, history) for part in parts}
-    faults = [replace(fault, place=model.place) for delta in deltas for fault in _misfits(delta, opened)]
+    faults = [replace(fault, place=model.place) for delta in deltas for fault in _misfits(delta, opened, requantize)]
     if faults:
         raise EditcError(*faults)
     targets = [t for delta in deltas for t in _targets(delta, opened, history, allow_finetune)]
     _raise_refused(targets, model, allow_finetune)
+    losses = {target.record.site.name: target.loss for target in targets if target.loss is not None}
+    quantised.check_survival(losses, model.place)
     notes = [note for checkpoint in opened.values() for note in checkpoint.notes]
-    relative = {target.delta_id for target in targets if target.state == "relative"}
+    relative = {target.delta_id for target in targets if target.state in ("relative", "requantised")}
     for delta in deltas:
         if delta.delta_id in relative:
             mark = _encoder_of(model, encoder)
@@ -119,6 +124,7 @@ def plan_apply(
                 mark = seen_through(mark, checkpoint)
             own = [target for target in targets if target.delta_id == delta.delta_id]
             notes += _relative_notes(delta, mark, model, _together(own))
+    notes += quantised.notes(losses)
     return ApplyPlan(model, tuple(deltas), tuple(targets), tuple(notes), journal.interrupted(history) is not None)
 
 
@@ -138,6 +144,8 @@ def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[st
     raw = tensor.upright(raw)
     now = dtypes.sha256(raw) if tensor.flipped else stored
     known = match_hash(record, dtype, now, frozenset({now}) if stored in recorded else frozenset())
+    if known is None and quantised.requantisable(dtype):
+        return "requantised", ""
     return known or (_match_cast(record, dtype, [raw]), "")
 
 
@@ -199,38 +207,55 @@ def _targets(
     places = [_present(tensor, stored, history) for tensor in tensors]
     for (factors, k, record), tensor, place, now in zip(listed, tensors, places, digests(places), strict=True):
         recorded = known.get((record.site.component, record.site.name), frozenset())
-        if tensor.flipped:
+        if tensor.flipped or quantised.requantisable(tensor.dtype):
             state, result = match(record, tensor, read_range(*place), recorded)
         else:
             found = match_hash(record, tensor.dtype, now, recorded)
             state, result = found or (_match_cast(record, tensor.dtype, pieces(*place)), "")
         if factors.form == "xor" and state == "cast":
             state = "refused"  # bits fit the very bytes that they were taken from and no others
-        far = _distance(record, tensor, place) if state == "refused" and factors.form != "xor" else 0.0
+        loss = None
+        if state == "requantised":
+            made, loss = quantised.requantised(read_range(*place), tensor, record.site, factors, k)
+            result = dtypes.sha256(made)
+        far = _distance(record, tensor, place) if state in ("refused", "requantised") and factors.form != "xor" else 0.0
+        if state == "requantised" and far > kinship.FARTHEST:
+            state, loss = "refused", None
         if state == "refused" and allow_finetune and factors.form != "xor" and far <= kinship.FARTHEST:
             state = "relative"
-        yield Target(record, factors, k, delta.delta_id, tensor, state, now, result, far)
+        yield Target(record, factors, k, delta.delta_id, tensor, state, now, result, far, loss)
 
 
 def _distance(record: SiteRecord, tensor: Tensor, place: tuple[Path, int, int]) -> float:
-    return kinship.distance(record, tensor.upright(read_range(*place)), tensor.dtype)
+    raw = read_range(*place)
+    if quantised.requantisable(tensor.dtype):
+        return kinship.apart(record, quantised.decoded(raw, tensor))
+    return kinship.distance(record, tensor.upright(raw), tensor.dtype)
 
 
 def _together(targets: Sequence[Target]) -> float:
     return kinship.together([(target.record, target.distance) for target in targets if target.state != "already"])
 
 
-def _misfits(delta: Delta, opened: Mapping[str, Checkpoint]) -> Iterator[Diagnostic]:
+def _misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Iterator[Diagnostic]:
+    packed = quantised.refused(delta, opened, requantize)
+    told = {name for rows in packed.values() for name in rows}
     missing, shapes, kinds = [], [], []
     for record in delta.sites:
         site, checkpoint = record.site, opened[record.site.component]
+        if site.name in told:
+            continue
         if site.name not in checkpoint.tensors:
             missing.append(site.name)
         elif matrix_shape(checkpoint.shape(site.name)) != stored_shape(site):
             shapes.append(f"{site.name}: {stored_shape(site)} in the delta, {checkpoint.shape(site.name)} in the model")
-        elif checkpoint.dtype(site.name) not in dtypes.EDITABLE:
+        elif checkpoint.dtype(site.name) not in dtypes.EDITABLE and not quantised.requantisable(
+            checkpoint.dtype(site.name)
+        ):
             kinds.append(f"{site.name}: {checkpoint.dtype(site.name)}")
     n = len(delta.sites)
+    for code, rows in packed.items():
+        yield kinship.many(code, quantised.SAYS[code], list(rows.values()), n, quantised.HELPS[code])
     if missing:
         help_text = "is this the right component, and are its names those of diffusers, transformers or LDM?"
         yield kinship.many("E620", "target tensors are not in the model", missing, n, help_text)

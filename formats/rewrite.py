@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from editc.diagnostics import fail
+from editc.formats import quantised
 from editc.formats.plan import Target
 from editc.formats.ranges import PIECE, ahead, pieces
 from editc.numerics import dtypes
@@ -41,7 +42,7 @@ def rewrite(targets: Sequence[Target]) -> Iterator[Piece]:
         target = targets[piece.index]
         before.update(piece.old)
         after.update(piece.new)
-        finite = finite and dtypes.is_finite(piece.new, target.tensor.dtype)
+        finite = finite and quantised.is_finite(piece.new, target.tensor.dtype)
         if piece.start + len(piece.old) < target.tensor.nbytes:
             yield piece
             continue
@@ -76,7 +77,7 @@ def _read(targets: Sequence[Target]) -> Iterator[tuple[int, int, bytes]]:
     for index, target in enumerate(targets):
         tensor, start = target.tensor, 0
         row = tensor.nbytes // target.record.site.shape[0]
-        whole = target.record.site.transposed or target.factors.bits or tensor.flipped
+        whole = target.record.site.transposed or target.factors.bits or tensor.flipped or target.loss is not None
         step = tensor.nbytes if whole else max(1, PIECE // row) * row
         for old in pieces(tensor.file, tensor.offset, tensor.nbytes, step):
             yield index, start, old
@@ -88,6 +89,8 @@ def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> 
     site, row = target.record.site, target.tensor.nbytes // target.record.site.shape[0]
     exact = target.state == "exact"
     try:
+        if target.loss is not None:
+            return Piece(index, start, old, quantised.edited(old, target.tensor, site, target.factors, target.k))
         upright = target.tensor.upright(old)
         new = edited(upright, target.tensor.dtype, site, target.factors, target.k, start // row, exact)
     except ValueError as error:

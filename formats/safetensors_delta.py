@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from editc.diagnostics import EditcError, fail
 from editc.formats import delta_check, delta_json
 from editc.formats.files import guarded, replace_file
+from editc.formats.gguf_header import any_header
 from editc.formats.header import Header, opened, parse_header, read_header, strict_json
 from editc.ir import Delta, Factors
 
@@ -118,7 +119,7 @@ def part_name(group: str, side: str, index: int) -> str:
 def is_delta(path: Path) -> bool:
     """True when the file's header carries an editc description, sound or not."""
     try:
-        return path.is_file() and KEY in read_header(path).metadata
+        return path.is_file() and KEY in any_header(path).metadata
     except EditcError:
         return False
 

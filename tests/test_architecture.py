@@ -36,7 +36,10 @@ LEVELS = (
         "editc.report",
         "editc.proposal",
     ),
-    ("editc.linking",),
+    (
+        "editc.suggesting",
+        "editc.linking",
+    ),
     ("editc.api",),
     ("editc.show", "editc.show_link", "editc.terminal"),
     ("editc.cli",),

@@ -87,9 +87,9 @@ def test_models_that_are_not_there_or_not_readable(tmp_path: Path) -> None:
         open_model(tmp_path / "nowhere")
     with refused("E611"):
         open_model(tmp_path)
-    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    (tmp_path / "model.npz").write_bytes(b"PK")
     with refused("E611"):
-        open_model(tmp_path / "model.gguf")
+        open_model(tmp_path / "model.npz")
     (tmp_path / "old.ckpt").write_bytes(b"\x80\x02")
     with refused("E611"):
         open_model(tmp_path / "old.ckpt")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from math import prod
 from types import MappingProxyType
 from typing import TypeAlias
@@ -29,6 +30,9 @@ BITS: Mapping[str, int] = MappingProxyType(
 EDITABLE = ("F64", "F32", "F16", "BF16")
 """The dtypes that can be read to float64 without loss and written back with one rounding."""
 
+EIGHT_BITS: Mapping[str, int] = MappingProxyType({"F8_E4M3": 4, "F8_E5M2": 5})
+"""The 8-bit floats that can be decoded and encoded too, each with the bits of its exponent. E4M3 has no infinity."""
+
 _NUMPY = MappingProxyType({"F64": "<f8", "F32": "<f4", "F16": "<f2"})
 
 
@@ -39,7 +43,9 @@ def nbytes(dtype: str, shape: tuple[int, ...]) -> int | None:
 
 
 def decode(raw: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> Array:
-    """The tensor in float64, exact. `dtype` is one of EDITABLE."""
+    """The tensor in float64, exact. `dtype` is one of EDITABLE, or of EIGHT_BITS."""
+    if dtype in EIGHT_BITS:
+        return _eight_bits(dtype)[np.frombuffer(raw, np.uint8)].reshape(shape)
     with np.errstate(invalid="ignore"):  # a signalling NaN is no reason to speak up here
         return narrow(raw, dtype).astype(np.float64).reshape(shape)
 
@@ -52,7 +58,10 @@ def narrow(raw: bytes | memoryview, dtype: str) -> NDArray[np.floating]:
 
 
 def encode(values: Array, dtype: str) -> bytes:
-    """The bytes of `values` in `dtype`, each rounded once; what is too large becomes infinite (see `is_finite`)."""
+    """The bytes of `values` in `dtype`, each rounded once; what is too large becomes infinite, in E4M3 NaN (see
+    `is_finite`)."""
+    if dtype in EIGHT_BITS:
+        return _to_eight_bits(values, dtype).tobytes()
     return patterns(values, dtype).tobytes()
 
 
@@ -64,6 +73,11 @@ def patterns(values: Array, dtype: str) -> NDArray[np.unsignedinteger]:
         return values.astype(_NUMPY[dtype]).view(f"<u{BITS[dtype] // 8}")
 
 
+def most(dtype: str) -> float:
+    """The largest value of an 8-bit float."""
+    return float(np.nanmax(np.where(np.isinf(_eight_bits(dtype)), np.nan, _eight_bits(dtype))))
+
+
 def rounded(values: Array, dtype: str) -> Array:
     """`values` as they are once stored in `dtype`, in float64."""
     return decode(encode(values, dtype), dtype, values.shape)
@@ -71,12 +85,49 @@ def rounded(values: Array, dtype: str) -> Array:
 
 def is_finite(raw: bytes, dtype: str) -> bool:
     """True when no element is infinite or NaN; looks at exponent bits only."""
+    if dtype in EIGHT_BITS:
+        return bool(np.isfinite(_eight_bits(dtype)[np.unique(np.frombuffer(raw, np.uint8))]).all())
     width, mask = {"F64": ("<u8", 0x7FF << 52), "F32": ("<u4", 0xFF << 23), "F16": ("<u2", 0x1F << 10)}.get(
         dtype, ("<u2", 0xFF << 7)
     )
     bits = np.frombuffer(raw, width)
     limit = bits.dtype.type(mask)
     return not bool(np.any((bits & limit) == limit))
+
+
+@cache
+def _eight_bits(dtype: str) -> Array:
+    """The value of each of the 256 patterns (Micikevicius and others, FP8 formats for deep learning, 2022)."""
+    exponent_bits = EIGHT_BITS[dtype]
+    mantissa_bits = 7 - exponent_bits
+    codes = np.arange(128)
+    exponent, mantissa = codes >> mantissa_bits, codes & ((1 << mantissa_bits) - 1)
+    bias = (1 << (exponent_bits - 1)) - 1
+    part = mantissa / (1 << mantissa_bits) + (exponent > 0)
+    values = np.ldexp(part, np.maximum(exponent, 1) - bias)
+    if dtype == "F8_E4M3":
+        values[127] = np.nan
+    else:
+        values[124:] = [np.inf, np.nan, np.nan, np.nan]
+    table = np.concatenate([values, -values])
+    table.setflags(write=False)
+    return table
+
+
+def _to_eight_bits(values: Array, dtype: str) -> NDArray[np.uint8]:
+    """Patterns: the number of midpoints below |x|; a tie goes to the even one of its neighbours. Past the last finite
+    value the grid goes on for one step, whose pattern is infinity or, in E4M3, NaN."""
+    finite = _eight_bits(dtype)[:128]
+    finite = finite[np.isfinite(finite)]
+    grid = np.append(finite, 2 * finite[-1] - finite[-2])
+    middle = (grid[1:] + grid[:-1]) / 2
+    size = np.abs(values).reshape(-1)
+    codes = np.searchsorted(middle, size)
+    tie = (codes < len(middle)) & (middle[np.minimum(codes, len(middle) - 1)] == size)
+    codes = np.where(np.isnan(size), 127, codes + (tie & (codes % 2 == 1)))
+    sign = np.signbit(values).reshape(-1).astype(np.uint8) << 7
+    signed: NDArray[np.uint8] = np.bitwise_or(codes.astype(np.uint8), sign)
+    return signed
 
 
 def _to_bfloat16(values: Array) -> NDArray[np.uint16]:

@@ -1,0 +1,72 @@
+"""`editc suggest`: opens what a manifest names, asks the pass, and writes the manifest as proposed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from editc.diagnostics import EditcError
+from editc.ir import Plan
+from editc.ports import Context, Progress
+from editc.proposal import Proposal
+from editc.request import Manifest
+
+
+def suggest(
+    path: Path, dictionary: Path | None = None, write: Path | None = None, progress: Progress | None = None
+) -> Proposal:
+    """Other names, targets and what to preserve for each edit of a manifest, from its text encoder and the solver.
+
+    `dictionary` has one name a line, to compare with; `write` is a new file for the manifest as proposed, and what is
+    kept goes beside it where the manifest names nothing. Raises EditcError.
+    """
+    from editc import proposal
+    from editc.manifests.dictionary import names_in
+    from editc.passes.suggest import suggest as find
+
+    manifest, plan, ctx, corpus = _opened(path, write, progress)
+    found = find(plan, ctx, corpus, () if dictionary is None else names_in(dictionary))
+    kept = None if write is None else f"{write.stem}.kept.txt"
+    made = proposal.propose(manifest, found, kept)
+    return made if write is None else _put(made, write, corpus)
+
+
+def _opened(
+    path: Path, write: Path | None, progress: Progress | None
+) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
+    """What suggest works on; E171 and E341 before any work: the place to write to is taken,
+    or adapters are fused."""
+    from editc import session
+    from editc.manifests.amend import free
+    from editc.manifests.decode import read
+    from editc.passes.locate import Locate
+    from editc.passes.suggest import refuse_fused
+
+    if write is not None:
+        free(write, write.with_name(f"{write.stem}.kept.txt"))
+    manifest, found = read(path)
+    if manifest is None:
+        raise EditcError(*found)
+    refuse_fused(manifest)
+    manifest = replace(manifest, pictures=None)
+    model = session.model_of(manifest)
+    ctx = session.build_context(manifest, model, progress)
+    return manifest, Locate(session.families())(manifest, ctx), ctx, session.corpus_of(model)
+
+
+def _put(made: Proposal, write: Path, corpus: Sequence[str]) -> Proposal:
+    """Writes the manifest, and the prompts that it keeps where it names them as a file: none that names an edit's."""
+    from editc.formats.files import guarded, replace_file
+    from editc.passes.corpus import mentions
+
+    kept = write.with_name(f"{write.stem}.kept.txt")
+    files = {write: made.text}
+    if kept.name in made.text:
+        edited = [n for s in made.suggestions for n in (*s.request.names, *(one.name for one in s.names.sure))]
+        files[kept] = "\n".join(p for p in corpus if not any(mentions(p, name) for name in edited)) + "\n"
+    for place, text in files.items():
+        with guarded(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(place, text.encode())
+    return replace(made, files=tuple(files))

@@ -1,0 +1,207 @@
+"""The header of a GGUF file (version 2 and 3, little-endian), read strictly: what is not right is refused (E692).
+
+Layout: magic, version, counts; key-value pairs; a table of tensors; the tensors, each at a multiple of the alignment.
+A shape is stored with its fastest dimension first; here it is row-major, (d_out, d_in), as everywhere in editc.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from types import MappingProxyType
+
+from editc.diagnostics import EditcError, fail
+from editc.formats.header import Entry, Header, read_header
+
+MAGIC = b"GGUF"
+TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
+    {
+        **{0: ("F32", 1, 4), 1: ("F16", 1, 2), 28: ("F64", 1, 8), 30: ("BF16", 1, 2)},
+        **{24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8)},
+        **{2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24)},
+        **{8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40), 20: ("IQ4_NL", 32, 18)},
+        **{10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176)},
+        **{14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292), 23: ("IQ4_XS", 256, 136)},
+        **{16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 22: ("IQ2_S", 256, 82)},
+        **{18: ("IQ3_XXS", 256, 98), 21: ("IQ3_S", 256, 110), 19: ("IQ1_S", 256, 50), 29: ("IQ1_M", 256, 56)},
+        **{34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 41: ("Q1_0", 128, 18)},
+        **{39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36)},
+    }
+)
+"""By number in the file: name, weights of a block, bytes of a block (ggml, as of gguf 0.19)."""
+
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_TEXT, _ARRAY = 8, 9
+_MOST_KEYS, _MOST_TENSORS, _MOST_TEXTS, _LONGEST_NAME = 1 << 14, 1 << 16, 1 << 20, 1 << 8
+_MOST_BYTES, _MOST_KEPT = 100_000_000, 16_000_000
+"""Of the whole header, and of all texts in it that are kept. Vocabularies, which are long, are passed over."""
+
+_LENGTH = struct.Struct("<Q")
+
+
+def read_gguf(path: Path) -> Header:
+    """The tensors and the metadata of a GGUF file; arrays (vocabularies) are passed over, numbers become text.
+
+    Raises E610 (cannot be opened) and E692 (malformed).
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise fail("E610", "this is not a regular file", place=str(path), help="give a file")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < 24:
+                raise malformed(f"it has only {size} bytes", str(path))
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _read(_Cursor(data, min(size, _MOST_BYTES), str(path)), size)
+    except OSError as error:
+        raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(path)) from error
+
+
+def any_header(path: Path) -> Header:
+    """The header of a weight file, GGUF or safetensors by its ending. Raises E610, E612, E692."""
+    return read_gguf(path) if path.suffix == ".gguf" else read_header(path)
+
+
+def malformed(reason: str, place: str) -> EditcError:
+    """E692."""
+    help_ = "fetch or convert the file again, and compare its size and sha256 with the publisher's"
+    return fail("E692", f"this is not a well-formed GGUF file: {reason}", place=place, help=help_)
+
+
+class _Cursor:
+    """Reads forward through the header and never past `end`."""
+
+    def __init__(self, data: mmap.mmap, end: int, place: str) -> None:
+        self._data, self._end, self.place, self.at = data, end, place, 0
+        self._texts = self._kept = 0
+
+    def take(self, size: int) -> bytes:
+        self.skip(size)
+        return self._data[self.at - size : self.at]
+
+    def skip(self, size: int) -> None:
+        if self.at + size > self._end:
+            raise malformed(f"its header ends at byte {self._end}, in the middle of something", self.place)
+        self.at += size
+
+    def number(self, code: str) -> int | float | bool:
+        return struct.unpack(f"<{code}", self.take(struct.calcsize(f"<{code}")))[0]  # type: ignore[no-any-return]
+
+    def count(self, code: str = "Q") -> int:
+        return int(self.number(code))
+
+    def text(self) -> str:
+        length = self.count()
+        self._kept += length
+        if self._kept > _MOST_KEPT:
+            raise malformed(f"its texts have more than {_MOST_KEPT} bytes", self.place)
+        try:
+            return self.take(length).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise malformed("a text in its header is not UTF-8", self.place) from error
+
+    def value(self) -> str | None:
+        """The next value as text; None for an array."""
+        kind = self.count("I")
+        if kind == _TEXT:
+            return self.text()
+        if kind != _ARRAY:
+            return str(self.number(_scalar(kind, self.place)))
+        inner, count = self.count("I"), self.count()
+        if inner == _TEXT:
+            self._pass_texts(count)
+        else:
+            self.skip(count * struct.calcsize(f"<{_scalar(inner, self.place)}"))
+        return None
+
+    def _pass_texts(self, count: int) -> None:
+        self._texts += count
+        if self._texts > _MOST_TEXTS:
+            raise malformed(f"it claims {self._texts} texts; {_MOST_TEXTS} is the limit", self.place)
+        at, last, data = self.at, self._end - _LENGTH.size, self._data
+        for _ in range(count):
+            if at > last:
+                break
+            at += _LENGTH.size + _LENGTH.unpack_from(data, at)[0]
+        self.at = min(at, self._end + 1)
+        self.skip(0)
+
+
+def _scalar(kind: int, place: str) -> str:
+    if kind not in _SCALARS:
+        raise malformed(f"a value has the type {kind}, which is none", place)
+    return _SCALARS[kind]
+
+
+def _read(cursor: _Cursor, size: int) -> Header:
+    place = cursor.place
+    if cursor.take(4) != MAGIC:
+        raise malformed("it does not begin with GGUF", place)
+    version = cursor.count("I")
+    if version not in (2, 3):
+        raise malformed(f"its version is {version}; 2 and 3, little-endian, are known", place)
+    tensors, keys = cursor.count(), cursor.count()
+    if tensors > _MOST_TENSORS or keys > _MOST_KEYS:
+        raise malformed(f"it claims {tensors} tensors and {keys} keys", place)
+    metadata = _metadata(cursor, keys)
+    rows = dict(_row(cursor) for _ in range(tensors))
+    if len(rows) != tensors:
+        raise malformed("two tensors have the same name", place)
+    alignment = _alignment(metadata, place)
+    start = -(-cursor.at // alignment) * alignment
+    entries = {n: Entry(e.dtype, e.shape, start + e.start, start + e.end) for n, e in rows.items()}
+    _check_layout(entries, start, alignment, size, place)
+    return Header(entries, metadata, start)
+
+
+def _metadata(cursor: _Cursor, keys: int) -> Mapping[str, str]:
+    found: dict[str, str | None] = {}
+    for _ in range(keys):
+        name = cursor.text()
+        if name in found:
+            raise malformed(f"the key '{name[:200]}' stands twice", cursor.place)
+        found[name] = cursor.value()
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _row(cursor: _Cursor) -> tuple[str, Entry]:
+    name = cursor.text()
+    if not 0 < len(name) <= _LONGEST_NAME:
+        raise malformed(f"a tensor's name has {len(name)} letters", cursor.place)
+    dimensions = cursor.count("I")
+    if not 1 <= dimensions <= 4:
+        raise malformed(f"tensor '{name[:200]}' has {dimensions} dimensions", cursor.place)
+    shape = tuple(cursor.count() for _ in range(dimensions))[::-1]
+    kind, offset = cursor.count("I"), cursor.count()
+    if kind not in TYPES:
+        raise malformed(f"tensor '{name[:200]}' has the type {kind}, which is not known", cursor.place)
+    dtype, block, nbytes = TYPES[kind]
+    if shape[-1] % block or prod(shape) >= 1 << 60:
+        message = f"tensor '{name[:200]}' has the shape {shape}, whose rows are not blocks of {block}"
+        raise malformed(message, cursor.place)
+    return name, Entry(dtype, shape, offset, offset + prod(shape) // block * nbytes)
+
+
+def _alignment(metadata: Mapping[str, str], place: str) -> int:
+    text = metadata.get("general.alignment", "32")
+    if not text.isdecimal() or len(text) > 5 or int(text) == 0 or int(text) & (int(text) - 1):
+        raise malformed(f"its alignment is '{text[:40]}'", place)
+    return int(text)
+
+
+def _check_layout(entries: Mapping[str, Entry], start: int, alignment: int, size: int, place: str) -> None:
+    """Tensors must follow one another, each at the next multiple of the alignment, and end with the file."""
+    position = start
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
+        if entry.start != position:
+            fault = "overlaps the one before it" if entry.start < position else "leaves a gap before it"
+            raise malformed(f"tensor '{name[:200]}' {fault}", place)
+        if entry.end > size:
+            raise malformed(f"it is truncated: tensor '{name[:200]}' ends at {entry.end} of {size} bytes", place)
+        position = -(-entry.end // alignment) * alignment
+    if size > position:
+        raise malformed(f"{size - position} bytes at its end belong to no tensor", place)

@@ -1,0 +1,147 @@
+"""LoRA adapters for llama.cpp: a GGUF file of `<tensor>.lora_a` (r, d_in) and `.lora_b` (d_out, r), read with --lora.
+
+llama.cpp multiplies a change by alpha / r, with one alpha for the file and r that of each tensor: so all ranks are
+padded to one, and alpha is equal to it. Tensors have llama.cpp's names; the matrices whose rows it may store in another
+order (queries and keys of most architectures) are refused, and so are embeddings, which it transposes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from editc.diagnostics import fail
+from editc.formats import exported, gguf_names, lowering, peft_folder
+from editc.formats.checkpoint import Model
+from editc.formats.consumers import compared
+from editc.formats.exporting import Format, Job, Trial, Written
+from editc.formats.files import guarded, rename, temporary_beside
+from editc.formats.outputs import removed_on_failure
+from editc.ir import Delta
+from editc.numerics import dtypes
+
+DOWN, UP = ".lora_a", ".lora_b"
+ALPHA = "adapter.lora.alpha"
+EMBEDDINGS = ("token_embd.", "output.")
+
+
+def suits(family: str) -> str:
+    """Why a delta of this family cannot be exported so, or ''."""
+    return "these adapters are for the language models of llama.cpp" if peft_folder.suits(family) else ""
+
+
+def write(job: Job) -> Written:
+    """One .gguf file, there whole or not at all. Raises E675 to E678, E632, E694."""
+    if job.model is None:
+        help_ = "name it with --model; nothing of it is changed"
+        raise fail("E676", "this export needs the configuration of the model that the delta was built for", help=help_)
+    architecture, blocks = _architecture(job.model)
+    lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
+    rank = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
+    delta = lowering.padded(lowered.delta, lambda _: rank)
+    names = {r.site.name: their_name(architecture, blocks, r.site.name) for r in delta.sites}
+    note = exported.note("gguf-lora", delta, {"names": names})
+    temporary = temporary_beside(job.out)
+    with guarded(job.out), removed_on_failure(temporary):
+        _write(temporary, architecture, rank, note, _tensors(delta, names, job.dtype))
+        rename(temporary, job.out)
+    return Written((job.out,), delta, lowered.rounding)
+
+
+def their_name(architecture: str, blocks: int, name: str) -> str:
+    """llama.cpp's name of a matrix that an adapter can change. Raises E694."""
+    found = gguf_names.translated(architecture, blocks, name)
+    if not found:
+        raise gguf_names.nameless(f"'{name}' is no tensor of the architecture {architecture}")
+    if gguf_names.reordered(architecture, found):
+        raise gguf_names.nameless(f"the rows of '{name}' may be in another order there, for the rotary embedding")
+    if found.startswith(EMBEDDINGS):
+        raise gguf_names.nameless(f"'{name}' is an embedding, and adapters hold those in another way")
+    return found
+
+
+def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The factors of the delta in such a file: the inverse of `write`."""
+    names, alpha = options["names"], float(tensors[ALPHA])
+
+    def pair(name: str) -> tuple[Any, Any]:
+        up, down = tensors[names[name] + UP], tensors[names[name] + DOWN]
+        if alpha != len(down):
+            raise ValueError(f"its alpha is {alpha} and its rank {len(down)}: another strength than the delta's")
+        return up, down
+
+    if len(tensors) != 2 * len(description["sites"]) + 1:
+        raise ValueError("there are tensors that belong to no site")
+    return exported.low_rank_parts(description, pair)
+
+
+def gguf_reader(job: Job, written: Written) -> Trial:
+    """The change of each matrix as the reader of the `gguf` package gives it, scaled as llama.cpp scales it."""
+    import gguf
+
+    reader = gguf.GGUFReader(written.files[0])
+    alpha = float(_field(reader, ALPHA))
+    found = {t.name: gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float64) for t in reader.tensors}
+    names = exported.parsed_note(_field(reader, "editc"), str(job.out)).options["names"]
+    ours = {theirs: name for name, theirs in names.items()}
+    held = {
+        ours.get(name.removesuffix(UP), name): alpha / up.shape[1] * (up @ found[name.removesuffix(UP) + DOWN])
+        for name, up in found.items()
+        if name.endswith(UP)
+    }
+    return compared("gguf reader", written.delta, held)
+
+
+def _field(reader: Any, name: str) -> Any:
+    return reader.get_field(name).contents()
+
+
+def _architecture(model: Model) -> tuple[str, int]:
+    if find_spec("gguf") is None:
+        raise fail("E694", "GGUF is written by the package `gguf`, which is not installed", help=gguf_names.INSTALL)
+    if model.kind == "file" and model.path.suffix == ".gguf":
+        metadata = model.component().metadata
+        return gguf_names.own_architecture(metadata)
+    return gguf_names.architecture((model.path.parent if model.path.is_file() else model.path) / "config.json")
+
+
+def _tensors(delta: Delta, names: Mapping[str, str], dtype: str) -> Mapping[str, tuple[str, Any]]:
+    """By name the dtype and the bytes as rows."""
+    found = {}
+    for record, left, right in lowering.pairs(delta):
+        for end, part in ((DOWN, right), (UP, left)):
+            raw = dtypes.encode(part.astype(np.float64), dtype)
+            found[names[record.site.name] + end] = dtype, np.frombuffer(raw, np.uint8).reshape(len(part), -1)
+    return found
+
+
+def _write(path: Path, architecture: str, rank: int, note: str, tensors: Mapping[str, tuple[str, Any]]) -> None:
+    import gguf
+
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32(ALPHA, float(rank))
+    writer.add_string("editc", note)
+    for name in sorted(tensors):
+        dtype, rows = tensors[name]
+        writer.add_tensor(name, rows, raw_dtype=gguf.GGMLQuantizationType[dtype])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+FORMAT = Format(
+    name="gguf-lora",
+    output="lora.gguf",
+    says="an adapter for llama.cpp and what is built on it",
+    suits=suits,
+    write=write,
+    trials=lambda job, written: (gguf_reader(job, written),),
+    parts=parts,
+)

@@ -1,0 +1,112 @@
+"""What llama.cpp calls the tensors of a language model, from the names of transformers.
+
+The tables are those of the `gguf` package, which llama.cpp's own converters use; it is loaded only when a name is asked
+for that the file does not have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from editc.diagnostics import EditcError, fail
+
+T = TypeVar("T")
+
+ROTATED = (".attn_q.", ".attn_k.")
+AS_THEY_WERE = ("qwen2", "qwen2moe", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi2", "phi3")
+"""Architectures whose queries and keys llama.cpp stores in the order of transformers; in others rows may be permuted,
+for its rotary embedding pairs neighbours where that of transformers pairs halves."""
+
+_MODEL_TYPES = {
+    **{"mistral": "llama", "mixtral": "llama", "gemma3_text": "gemma3", "gpt_neox": "gptneox", "cohere": "command-r"},
+    **{"qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe", "phi": "phi2", "gpt_bigcode": "starcoder"},
+}
+"""config.json's `model_type` where llama.cpp has another word for the architecture."""
+
+_MOST_BLOCKS = 1 << 10
+
+
+class Aliased(Mapping[str, T]):
+    """The tensors of a GGUF file, found by their own names and by those of transformers; it iterates over the own.
+
+    `reordered` marks a tensor whose rows are in another order than in transformers.
+    """
+
+    def __init__(self, own: Mapping[str, T], metadata: Mapping[str, str], reordered: Callable[[T], T]) -> None:
+        self._own, self._reordered = own, reordered
+        self._architecture, self._blocks = own_architecture(metadata)
+
+    def __getitem__(self, name: str) -> T:
+        if name in self._own:
+            return self._own[name]
+        found = self._translated(name)
+        return self._reordered(self._own[found]) if reordered(self._architecture, found) else self._own[found]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or (isinstance(name, str) and self._translated(name) in self._own)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._own)
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+    def _translated(self, name: str) -> str:
+        return translated(self._architecture, self._blocks, name) if self._blocks else ""
+
+
+def own_architecture(metadata: Mapping[str, str]) -> tuple[str, int]:
+    """The architecture that a GGUF file names, and its number of blocks; 0 where that makes no sense."""
+    name = metadata.get("general.architecture", "")
+    blocks = metadata.get(f"{name}.block_count", "0")
+    return name, int(blocks) if blocks.isdecimal() and len(blocks) < 5 and int(blocks) <= _MOST_BLOCKS else 0
+
+
+def reordered(architecture: str, name: str) -> bool:
+    """True for a matrix, by llama.cpp's name, whose rows may not be in the order of transformers."""
+    return any(part in name for part in ROTATED) and architecture not in AS_THEY_WERE
+
+
+def translated(architecture: str, blocks: int, name: str) -> str:
+    """llama.cpp's name of a parameter of transformers (`model.layers.1.mlp.down_proj.weight`), or ''."""
+    table = _table(architecture, blocks)
+    return (table.get_name(name, try_suffixes=(".weight", ".bias")) or "") if table else ""
+
+
+def architecture(config: Path) -> tuple[str, int]:
+    """llama.cpp's word for the architecture of a config.json, and the number of blocks. Raises E694."""
+    try:
+        value: Any = json.loads(config.read_text(encoding="utf-8"))
+        kind, blocks = value["model_type"], value["num_hidden_layers" if "num_hidden_layers" in value else "n_layer"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise nameless("there is no config.json with model_type and num_hidden_layers", str(config)) from error
+    found = _MODEL_TYPES.get(kind, kind) if isinstance(kind, str) else ""
+    if type(blocks) is not int or not 0 < blocks <= _MOST_BLOCKS or _table(found, blocks) is None:
+        raise nameless(f"llama.cpp has no architecture for the model_type {str(kind)[:60]!r}", str(config))
+    return found, blocks
+
+
+def nameless(reason: str, place: str = "") -> EditcError:
+    """E694."""
+    return fail("E694", f"the names of llama.cpp are not known for this: {reason}", place=place, help=_HELP)
+
+
+INSTALL = "pip install 'editc[gguf]'"
+_HELP = "only language models whose architecture the `gguf` package knows have such names"
+
+
+@cache
+def _table(architecture: str, blocks: int) -> Any:
+    if find_spec("gguf") is None:
+        message = "the names of llama.cpp are in the package `gguf`, which is not installed"
+        raise fail("E694", message, help=INSTALL)
+    from gguf.constants import MODEL_ARCH_NAMES
+    from gguf.tensor_mapping import get_tensor_name_map
+
+    kinds = {name: kind for kind, name in MODEL_ARCH_NAMES.items()}
+    return get_tensor_name_map(kinds[architecture], blocks) if architecture in kinds else None

@@ -1,0 +1,246 @@
+"""Quantised weights: which they are, why they are refused, and editing them all the same.
+
+A delta is made for weights of full precision. On quantised ones the edit is the relative one: W' = W_q + dW for the
+weights W_q that the file stands for, and then Q(W') in the same format, so no size and no offset changes. What that
+rounding costs is measured against the edit: an edit smaller than a step of the grid is rounded away whole.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from math import prod, sqrt
+
+import numpy as np
+
+from editc.diagnostics import fail
+from editc.formats.checkpoint import Checkpoint, Tensor
+from editc.formats.header import strict_json
+from editc.formats.ranges import read_range
+from editc.ir import Array, Delta, Factors, Site
+from editc.numerics import blocks, dtypes
+from editc.records import edited as edited_exactly
+from editc.records import patched_as_stored, stored_shape
+
+LEAST_SURVIVAL = 0.5
+"""Of an edit, at least this share must be left after requantising (docs/quantised.md has the measured table)."""
+
+WEAK = 0.9
+"""A tensor with less than this left is named."""
+
+PACKED = {
+    ".qweight": "GPTQ or AWQ",
+    ".weight._data": "quanto",
+    ".weight.absmax": "bitsandbytes, 4 bits",
+    ".weight_packed": "compressed-tensors",
+    ".SCB": "bitsandbytes, 8 bits",
+}
+"""By the name of a neighbour, what has packed `X.weight`."""
+
+SAYS = {
+    "E690": "target tensors are quantised",
+    "E691": "target tensors are stored in a way that cannot be edited afterwards",
+}
+HELPS = {
+    "E690": "edit the weights before they are quantised, then quantise the result; or give --requantize, which edits "
+    "these and says what the rounding cost",
+    "E691": "edit the weights before they are quantised or converted, then do that with the result",
+}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What requantising did to an edit: sums over its entries, so that losses of several tensors add up.
+
+    edit: |dW|^2. off: |Q(W') - W'|^2. along: <Q(W') - W_q, dW>. cut: weights past the
+    range of an 8-bit tensor, which keeps its scale: they become its largest value.
+    """
+
+    edit: float = 0.0
+    off: float = 0.0
+    along: float = 0.0
+    cut: int = 0
+
+    @property
+    def error(self) -> float:
+        """|Q(W') - W'| / |dW|; 0 where there is no edit."""
+        return sqrt(self.off / self.edit) if self.edit else 0.0
+
+    @property
+    def survived(self) -> float:
+        """<Q(W') - W_q, dW> / |dW|^2, 1 for an edit that is there in full; 1 where there is none."""
+        return self.along / self.edit if self.edit else 1.0
+
+
+def total(losses: Iterable[Loss]) -> Loss:
+    """Of several tensors together."""
+    every = list(losses)
+    return Loss(*(sum(getattr(one, field.name) for one in every) for field in fields(Loss)))
+
+
+def requantisable(dtype: str) -> bool:
+    """True for the formats that can be decoded exactly and written again."""
+    return dtype in blocks.KINDS or dtype in dtypes.EIGHT_BITS
+
+
+def refused(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Mapping[str, Mapping[str, str]]:
+    """By code (E690, E691) and tensor the quantised targets that are not edited, each with what was found."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    bits = {index for factors in delta.factors.values() if factors.form == "xor" for index in factors.sites}
+    for index, record in enumerate(delta.sites):
+        checkpoint, name = opened[record.site.component], record.site.name
+        why = _fault(checkpoint, record.site)
+        if not why and index in bits and name in checkpoint.tensors and requantisable(checkpoint.dtype(name)):
+            why = f"{checkpoint.dtype(name)}, and the delta changes bits that these weights do not have"
+        if why:
+            found["E691"][name] = f"{name}: {why}"
+        elif not requantize and name in checkpoint.tensors and requantisable(checkpoint.dtype(name)):
+            found["E690"][name] = f"{name}: {checkpoint.dtype(name)}{_scale_words(checkpoint.tensors[name])}"
+    return found
+
+
+def edited(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> bytes:
+    """The edited tensor's bytes, in the dtype or format that it has. Raises E626 and E691."""
+    if tensor.dtype in dtypes.EDITABLE:
+        return edited_exactly(raw, tensor.dtype, site, factors, k)
+    return _encoded(_changed(raw, tensor, site, factors, k)[1], tensor, raw)
+
+
+def requantised(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[bytes, Loss]:
+    """`edited` for a quantised tensor, and what it cost. Raises E626 and E691."""
+    before, wanted = _changed(raw, tensor, site, factors, k)
+    result = _encoded(wanted, tensor, raw)
+    now, change = decoded(result, tensor).reshape(wanted.shape), wanted - before
+    along, cut = float(np.sum((now - before) * change)), _past_range(wanted, tensor)
+    return result, Loss(_square(change), _square(now - wanted), along, cut)
+
+
+def decoded(raw: bytes, tensor: Tensor) -> Array:
+    """The weights that the bytes of a tensor stand for, in float64, exact."""
+    if tensor.dtype in blocks.KINDS:
+        return blocks.decode(raw, tensor.dtype, tensor.shape)
+    rows = tensor.shape[0] if tensor.shape else 1
+    matrix = (rows, prod(tensor.shape) // max(1, rows))
+    return (dtypes.decode(raw, tensor.dtype, matrix) * _scale(tensor)).reshape(tensor.shape)
+
+
+def is_finite(raw: bytes, dtype: str) -> bool:
+    """True when none of the weights is infinite or NaN."""
+    return blocks.is_finite(raw, dtype) if dtype in blocks.KINDS else dtypes.is_finite(raw, dtype)
+
+
+def check_survival(losses: Mapping[str, Loss], place: str) -> None:
+    """Raises E693 when less than LEAST_SURVIVAL of the edit is left in all of the tensors together."""
+    whole = total(losses.values())
+    if losses and whole.survived < LEAST_SURVIVAL:
+        worst = sorted(losses, key=lambda name: losses[name].survived)[:12]
+        message = f"requantising would leave {max(0.0, whole.survived):.0%} of the edit: it is smaller than the steps"
+        help_ = "edit the weights before they are quantised, or take a finer format (Q8_0) of the model"
+        notes = [f"{name}: {losses[name].survived:.0%} left" for name in worst]
+        raise fail("E693", f"{message} of the format", place=place, help=help_, notes=notes)
+
+
+def notes(losses: Mapping[str, Loss]) -> Sequence[str]:
+    """What to tell of requantised tensors."""
+    if not losses:
+        return ()
+    whole = total(losses.values())
+    weak = sorted(name for name, loss in losses.items() if loss.survived < WEAK)
+    said = [
+        f"requantised: {whole.survived:.1%} of the edit is left, with an error of {whole.error:.2g} of its size",
+        "quantised weights cannot be compared with the delta's base by hash; that the edit is in them is known only "
+        "from the journal beside the model",
+    ]
+    more = f" and {len(weak) - 1} more" if len(weak) > 1 else ""
+    said += [f"{whole.cut} weights lie past the range of their tensor's scale and were cut off"] if whole.cut else []
+    return [*said, *([f"less than {WEAK:.0%} of the edit is left in {weak[0]}{more}"] if weak else [])]
+
+
+def _changed(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[Array, Array]:
+    """W_q and W', as stored, in float64."""
+    before = decoded(raw, tensor).reshape(stored_shape(site))
+    wanted = patched_as_stored(before, site.transposed, factors, k)
+    if not np.isfinite(wanted).all():
+        message = f"the edited tensor '{site.name}' would not be finite, or the base is not"
+        raise fail("E626", message, place=str(tensor.file), help="fetch the model again")
+    return before, wanted
+
+
+def _encoded(values: Array, tensor: Tensor, old: bytes) -> bytes:
+    if tensor.dtype in blocks.KINDS:
+        return blocks.encode(values, tensor.dtype, old)
+    most = dtypes.most(tensor.dtype)
+    return dtypes.encode(np.clip(values / _scale(tensor), -most, most), tensor.dtype)
+
+
+def _past_range(values: Array, tensor: Tensor) -> int:
+    if tensor.dtype in blocks.KINDS:
+        return 0
+    return int(np.count_nonzero(np.abs(values / _scale(tensor)) > dtypes.most(tensor.dtype)))
+
+
+def _scale(tensor: Tensor) -> Array:
+    """The scale of an 8-bit tensor: one, or one a row (d_out, 1). Raises E691."""
+    at = tensor.scale
+    if at is None:
+        return np.ones((1, 1))
+    scale = dtypes.decode(read_range(at.file, at.offset, at.nbytes), at.dtype, (-1, 1))
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        raise fail("E691", "a scale of the quantised weights is not a positive number", place=str(at.file))
+    return scale
+
+
+def _fault(checkpoint: Checkpoint, site: Site) -> str:
+    """Why a target cannot be edited even if it is requantised, or ''."""
+    packer = _packer(checkpoint, site.name)
+    tensor = checkpoint.tensors.get(site.name)
+    if tensor is None:
+        return f"packed by {packer}" if packer else ""
+    if tensor.fault:
+        return tensor.fault
+    if site.transposed and tensor.file.suffix == ".gguf":
+        return "llama.cpp stores the transpose of it"
+    if tensor.dtype in dtypes.EIGHT_BITS:
+        return _scale_fault(tensor)
+    if tensor.dtype in dtypes.EDITABLE or requantisable(tensor.dtype):
+        return ""
+    if packer:
+        return f"{tensor.dtype}, by {packer}"
+    return tensor.dtype if tensor.file.suffix == ".gguf" else ""
+
+
+def _scale_fault(tensor: Tensor) -> str:
+    at = tensor.scale
+    rows = tensor.shape[:1]
+    if at is None or (at.dtype in dtypes.EDITABLE and (prod(at.shape) == 1 or at.shape in (rows, (*rows, 1)))):
+        return ""
+    return f"{tensor.dtype} with scales {list(at.shape)} of {at.dtype}, neither one nor one a row"
+
+
+def _scale_words(tensor: Tensor) -> str:
+    return "" if tensor.scale is None else f" with {'one scale' if prod(tensor.scale.shape) == 1 else 'a scale a row'}"
+
+
+def _packer(checkpoint: Checkpoint, name: str) -> str:
+    """What packed a tensor: by its neighbours' names, or by what config.json says when it is not there at all."""
+    stem = name.removesuffix(".weight")
+    for ending, what in PACKED.items():
+        if f"{stem}{ending}" in checkpoint.tensors:
+            return what
+    return _method(checkpoint) if name not in checkpoint.tensors else ""
+
+
+def _method(checkpoint: Checkpoint) -> str:
+    """`quant_method` of the config.json beside the weights, or ''."""
+    files = {tensor.file.parent / "config.json" for tensor in checkpoint.tensors.values()}
+    try:
+        value = strict_json(min(files).read_bytes()) if files else {}
+        method = value["quantization_config"]["quant_method"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return str(method)[:60]
+
+
+def _square(values: Array) -> float:
+    return float(np.sum(values * values))
