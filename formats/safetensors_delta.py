@@ -62,8 +62,9 @@ def _check_header(path: Path, place: str) -> None:
         raise misread(error, place) from error
     value = _description(header, place)
     delta_json.check_types(value, place)
-    nothing = np.zeros((), np.float32)
-    _assemble(value, dict.fromkeys(header.entries, nothing), place)
+    nothing = {"U8": np.zeros((), np.uint8)}
+    parts = {name: nothing.get(entry.dtype, np.zeros((), np.float32)) for name, entry in header.entries.items()}
+    _assemble(value, parts, place)
 
 
 def misread(error: EditcError, place: str) -> EditcError:

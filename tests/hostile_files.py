@@ -167,8 +167,11 @@ def written(kind: str, delta: Delta, folder: Path) -> bytes:
     """The export of a sound delta: its tensors' file."""
     made = replace(delta, family=FAMILY[kind])
     if kind in ("diffusers",):
-        made = replace(made, sites=tuple(replace(r, site=replace(r.site, component="transformer")) for r in made.sites))
-    model = open_model(folder / "m") if kind == "diff" else None
+        made = replace(
+            made,
+            sites=tuple(replace(r, site=replace(r.site, component="transformer", role="entry")) for r in made.sites),
+        )
+    model = open_model(folder / "m") if kind in ("diff", "kohya") else None
     out = folder / f"{kind}.out"
     return export(Job(sealed(made), model, out), kind, tried=False).written.files[0].read_bytes()
 

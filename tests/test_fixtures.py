@@ -24,9 +24,11 @@ IDS = {
     "deltas/dense": "5dabeb6baaba10c0a82a9ca52eea5eefff18affe44c177cb1ab80464c9d02c10",
     "deltas/low-rank": "8b85dcde50017c60e348707e200025a9babb6afa1cb7ca1524d7367cb143288f",
     "deltas/shared": "ecec3a6905bd50a31815e77d054d87324b324c49083e9d56368900dcb861b426",
+    "deltas/xor": "890a94ff88aa08b61ccb0950df815b5132b662e07b72594b329694400ac59e27",
     "exports/diff": "9a8b8469673c5b62ee5c2356a3dc0a5a6c778762b5bb63d08afdc430930a0708",
-    "exports/diffusers": "31882eb54a1027137ab522b159addf046c8f7e06ac5980be81d7f3eafa06dcba",
+    "exports/diffusers": "7f79f4946245dcbc1234740e2c4034a4466d31d74e90dba77d7470f1fee682f3",
     "exports/kohya": "b590af5d6fccce51b44655f0fd90040eee78f3657be4d7e0fa4b07a9d1257c0c",
+    "exports/onnx-graph": "1ed6d8b319f36581c94d8f31dc7ecdba276bd011c06de88e79255beaf0dbb8af",
     "exports/peft": "5cce292ed885fbd2b469399e000d81ad5638f929831c32b5d7907e7e51af2718",
 }
 
@@ -63,4 +65,5 @@ def test_the_exports_are_what_this_code_would_write_today(tmp_path: Path) -> Non
 def place(name: str) -> Path:
     kind, stem = name.split("/")
     folder = DELTAS if kind == "deltas" else EXPORTS
-    return folder / stem if (folder / stem).is_dir() else folder / f"{stem}.safetensors"
+    (found,) = (path for path in folder.iterdir() if path.name.split(".")[0] == stem)
+    return found
