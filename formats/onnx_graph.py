@@ -1,8 +1,8 @@
 """A delta as an ONNX graph that applies it: base tensors in, patched tensors out, for any language with a runtime.
 
 An input has the name, shape and dtype of the tensor in the model as torch has it; the output is `<name>.edited`. The
-graph is MatMul and Add (Cast around them for half precision): W + (W U) V for a shared edit, W + L R, W + D. Runtimes
-compute it in float32 (float64 for float64 weights), so results may differ from editc's by some units in the last place.
+graph is MatMul and Add with Cast around them, W + (W U) V for a shared edit, W + L R, W + D: in float64, rounded once
+at the end, as editc does it. A runtime's order of summation is its own, which almost never shows after that rounding.
 """
 
 from __future__ import annotations
@@ -61,31 +61,19 @@ def named(delta: Delta) -> dict[str, Any]:
 
 
 def _nodes(delta: Delta) -> Iterator[bytes]:
-    wide = sorted({one for one in _double(delta)})
-    yield from (node("Cast", [one], f"{one}.double", to=TYPES["F64"]) for one in wide)
+    yield from (node("Cast", [one], f"{one}.double", to=TYPES["F64"]) for one in sorted(named(delta)))
     for group, factors in delta.factors.items():
         for k, index in enumerate(factors.sites):
             site = delta.sites[index].site
-            ending = ".double" if site.dtype == "F64" else ""
-            left = part_name(group, "left", 0 if factors.form == "shared" else k) + ending
-            right = part_name(group, "right", k if len(factors.right) > 1 else 0) + ending
+            left = f"{part_name(group, 'left', 0 if factors.form == 'shared' else k)}.double"
+            right = f"{part_name(group, 'right', k if len(factors.right) > 1 else 0)}.double"
             yield from _site(site, input_name(delta, site), factors.form, left, right)
-
-
-def _double(delta: Delta) -> Iterator[str]:
-    """Factors that meet a float64 weight."""
-    for group, factors in delta.factors.items():
-        if any(delta.sites[index].site.dtype == "F64" for index in factors.sites):
-            yield from (part_name(group, "left", k) for k in range(len(factors.left)))
-            yield from (part_name(group, "right", k) for k in range(len(factors.right)))
 
 
 def _site(site: Site, name: str, form: str, left: str, right: str) -> Iterator[bytes]:
     """The nodes of one site. A transposed one is turned for the product, and the change turned back."""
-    W, change, half = name, left, site.dtype in ("F16", "BF16")
-    if half:
-        yield node("Cast", [name], f"{name}.float", to=TYPES["F32"])
-        W = f"{name}.float"
+    W, change = f"{name}.double", left
+    yield node("Cast", [name], W, to=TYPES["F64"])
     if form == "shared":
         upright = W
         if site.transposed:
@@ -99,9 +87,8 @@ def _site(site: Site, name: str, form: str, left: str, right: str) -> Iterator[b
     if site.transposed:
         yield node("Transpose", [change], f"{name}.turned_back", perm=[1, 0])
         change = f"{name}.turned_back"
-    yield node("Add", [W, change], f"{name}.sum" if half else name + EDITED)
-    if half:
-        yield node("Cast", [f"{name}.sum"], name + EDITED, to=TYPES[site.dtype])
+    yield node("Add", [W, change], f"{name}.sum")
+    yield node("Cast", [f"{name}.sum"], name + EDITED, to=TYPES[site.dtype])
 
 
 FORMAT = Format(

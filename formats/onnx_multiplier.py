@@ -73,6 +73,10 @@ def _check_readers(job: Job) -> None:
         raise fail("E676", "this export needs the names of the model's weights", help=help_)
     family: Family = registry.resolve("family", job.delta.family)
     (group,) = job.delta.factors
+    if group not in family.groups:
+        raise _cannot(
+            f"`{group[:80]}` is none of the groups of {family.name}, so what reads the same rows is not known"
+        )
     patterns = [family.patterns[role] for role in family.groups[group].roles if role in family.patterns]
     component = job.model.component(family.component)
     readers = {name for name in component.names() if any(fnmatchcase(name, one) for one in patterns)}
