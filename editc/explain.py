@@ -15,10 +15,10 @@ def explain(name: str) -> str:
 
     if codes.lookup(name) is not None:
         return codes.explain(name)
-    for kind in ("method", "family"):
+    for kind in ("method", "language", "family"):
         if name.lower() in registry.names(kind):
             return _described(kind, name.lower())
-    known = [*registry.names("method"), *registry.names("family"), *codes.catalogue()]
+    known = [*registry.names("method"), *registry.names("language"), *registry.names("family"), *codes.catalogue()]
     near = registry.nearest(name, tuple(known))
     raise fail(
         "E130",
@@ -33,7 +33,7 @@ def _described(kind: Any, name: str) -> str:
     from editc import registry
 
     thing = registry.resolve(kind, name)
-    if kind == "method":
+    if kind != "family":
         given = {o.name: "by the key rule" if o.default is None else o.default for o in registry.options(name)}
         options = [f"  {option} = {default}" for option, default in given.items()]
         doc = cleandoc(thing.__doc__ or "")

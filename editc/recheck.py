@@ -24,7 +24,7 @@ SHARES = frozenset({"attacked", "erased", "kept_loss", "shown_before"})
 def recorded_manifest(delta: Delta, path: Path) -> Manifest:
     """The manifest inside the delta, with the overrides and kept prompts that went in; raises what decoding finds."""
     source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
-    manifest, found = decode(source)
+    manifest, found = decode(source, recorded=delta.extra)
     if manifest is None:
         raise EditcError(*found)
     choice = replace(manifest.choice, auto=None)  # the sites are those recorded
