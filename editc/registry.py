@@ -111,7 +111,9 @@ def kind_of(method: str) -> Kind:
 def _options(method: type) -> tuple[Option, ...]:
     if not is_dataclass(method):
         raise TypeError(f"{method.__name__} is not a dataclass, so it has no options to check")
-    hints, docs = get_type_hints(method), _docs(method.__doc__ or "")
+    hints, docs = get_type_hints(method), {}
+    for kind in reversed(method.__mro__):
+        docs |= _docs(kind.__doc__ or "")
     return tuple(
         Option(
             one.name,

@@ -57,7 +57,8 @@ def facts_change(language: Language, manifest: Manifest, faults: Faults) -> None
     for fact in language.facts:
         if fact.was is not None and same(fact.was) == same(fact.answer):
             message = f"the answer {tick(fact.answer)} is what the model says already, by `was`"
-            faults.add("E195", message, fact.at("answer"), help="change one of the two", related=[(fact.at("was"), "")])
+            related = [(fact.at("was"), "what it is now")]
+            faults.add("E195", message, fact.at("answer"), help="change one of the two", related=related)
 
 
 def redirects_lead_somewhere(language: Language, manifest: Manifest, faults: Faults) -> None:

@@ -28,7 +28,7 @@ class Layers:
 
     @property
     def expects(self) -> str:
-        return "numbers of layers such as [4, 5, 6] or 4-8, or `auto`"
+        return "layers counted from 0, such as [4, 5, 6] or 4-8, or `auto`"
 
 
 @dataclass(frozen=True)

@@ -52,15 +52,16 @@ def read_options(
     has is let pass: that one mistake is told already.
     """
     given: dict[str, Scalar] = {}
-    methods = scope.methods(kind)
+    methods, inside = scope.methods(kind), scope.inner[kind].names
     known = _options_of(method, methods) if methods else {}
+    known = {name: option for name, option in known.items() if name not in inside}
     for key, node in keys:
         option = known.get(key.text)
         if option is not None:
             spans |= {key.text: node.span, f"{key.text}:": key.span}
             value = read_scalar(node, schema.option_kind(option.type), tick(key.text), faults)
             given |= {} if value is None else {key.text: value}
-        elif owners := _owners(key.text, methods):
+        elif key.text not in inside and (owners := _owners(key.text, methods)):
             if not vague:
                 _other_method(key, owners, method, faults)
         elif any(table.field(key.text) for table in scope.inner.values()):

@@ -57,9 +57,11 @@ class Rocr:
     """A redirection.
 
     energy: share.
+    toward: what.
     """
 
     energy: float = 0.1
+    toward: Literal["anchor", "noise"] = "anchor"
 
 
 @dataclass(frozen=True)
