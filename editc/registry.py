@@ -111,7 +111,8 @@ def kind_of(method: str) -> Kind:
 def _options(method: type) -> tuple[Option, ...]:
     if not is_dataclass(method):
         raise TypeError(f"{method.__name__} is not a dataclass, so it has no options to check")
-    hints, docs = get_type_hints(method), {}
+    hints = get_type_hints(method)
+    docs: dict[str, str] = {}
     for kind in reversed(method.__mro__):
         docs |= _docs(kind.__doc__ or "")
     return tuple(

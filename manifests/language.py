@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +41,13 @@ class _Draft:
     kind: str
     block: Block
 
-    @property
-    def solved_with(self) -> tuple[str, ...]:
-        """The methods that could solve it, which edits that are solved together have in common."""
-        return tables.METHODS[self.kind]
+
+@dataclass
+class _Shared:
+    """The method of edits that are solved together; `vague`: one of them names a method that cannot be read."""
+
+    method: str | None = None
+    vague: bool = False
 
 
 def is_language(root: Node) -> bool:
@@ -71,7 +74,8 @@ def is_language(root: Node) -> bool:
 def read_language(edits: Node | None, block: Block, attached: Attached, faults: Faults) -> Language:
     """What could be read; `block` is the manifest's, from which `corpus`, `chat` and `retain` are taken."""
     drafts = [draft for draft in _drafts(items_of(edits, faults), faults) if draft is not None]
-    made = [_edit(draft, drafts, attached, faults) for draft in drafts]
+    shared = _shared(drafts)
+    made = [_edit(draft, shared[tables.METHODS[draft.kind]], attached, faults) for draft in drafts]
     attached.fill(block, faults)
     values = {name: block.values[name] for name in ("chat", "retain") if name in block.values}
     return Language(
@@ -120,7 +124,17 @@ def _with_own_method(kind: str, block: Block, faults: Faults) -> Block:
     return block
 
 
-def _edit(draft: _Draft, drafts: list[_Draft], attached: Attached, faults: Faults) -> Fact | Redirect | Ablation | None:
+def _shared(drafts: Sequence[_Draft]) -> Mapping[tuple[str, ...], _Shared]:
+    """By the methods that could solve them, which edits that are solved together have in common."""
+    found = {methods: _Shared() for methods in tables.METHODS.values()}
+    for draft in drafts:
+        one, given = found[tables.METHODS[draft.kind]], draft.block
+        one.method = one.method or given.values.get("method")
+        one.vague |= "method" in given.spans and "method" not in given.values
+    return found
+
+
+def _edit(draft: _Draft, shared: _Shared, attached: Attached, faults: Faults) -> Fact | Redirect | Ablation | None:
     """The edit; None where something is missing that it cannot be without."""
     kind, block = draft.kind, draft.block
     inner = block if kind == "erase" else block.values.pop(kind, None)
@@ -128,7 +142,7 @@ def _edit(draft: _Draft, drafts: list[_Draft], attached: Attached, faults: Fault
         inner = Block()
     attached.fill(inner, faults)
     values, spans = {**block.values, **inner.values}, {**inner.spans, **block.spans}
-    options = _options(draft, drafts, spans, faults)
+    options = _options(draft, shared, spans, faults)
     if kind == "fact":
         return _fact(values, spans, options, faults)
     if kind == "ablate":
@@ -141,11 +155,8 @@ def _edit(draft: _Draft, drafts: list[_Draft], attached: Attached, faults: Fault
     return Redirect(kind=kind, options=options, spans=spans, **values)  # type: ignore[arg-type]
 
 
-def _options(draft: _Draft, drafts: list[_Draft], spans: dict[str, Span], faults: Faults) -> Mapping[str, Any]:
+def _options(draft: _Draft, shared: _Shared, spans: dict[str, Span], faults: Faults) -> Mapping[str, Any]:
     """The options beside an edit; keys that only an image model's edits have are told apart from misspelt ones."""
-    together = [other.block for other in drafts if other.solved_with == draft.solved_with]
-    joint = next((block.values["method"] for block in together if "method" in block.values), None)
-    vague = any("method" in block.spans and "method" not in block.values for block in together)
     known = {option.name for method in methods_of(draft.kind) for option in registry.options(method)}
     rest = []
     for key, node in draft.block.unknown:
@@ -155,7 +166,7 @@ def _options(draft: _Draft, drafts: list[_Draft], spans: dict[str, Span], faults
         else:
             rest.append((key, node))
     own = draft.block.values.get("method")
-    return read_options(rest, draft.kind, own or joint, vague and own is None, spans, faults, SCOPE)
+    return read_options(rest, draft.kind, own or shared.method, shared.vague and own is None, spans, faults, SCOPE)
 
 
 def _fact(values: dict[str, Any], spans: dict[str, Span], options: Mapping[str, Any], faults: Faults) -> Fact | None:

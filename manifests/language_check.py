@@ -63,6 +63,7 @@ def facts_change(language: Language, manifest: Manifest, faults: Faults) -> None
 
 def redirects_lead_somewhere(language: Language, manifest: Manifest, faults: Faults) -> None:
     """A concept leads to one other concept, to noise, or to a refusal; only `rocr` knows the latter two."""
+    joint = _joint(language.redirects)
     for edit in language.redirects:
         named, toward = "to" in edit.spans, "toward" in edit.spans
         if named and toward:
@@ -74,7 +75,7 @@ def redirects_lead_somewhere(language: Language, manifest: Manifest, faults: Fau
         elif not named and not toward and edit.kind == "redirect":
             help = "add `to: CONCEPT`, or `toward: noise` or `refusal`"
             faults.add("E189", f"{tick(edit.concept)} leads nowhere", edit.at("concept"), help=help)
-        method = edit.method or _joint(language.redirects)
+        method = edit.method or joint
         if method not in (None, "rocr") and edit.to is None and not named and (toward or edit.kind == "erase"):
             place = edit.at("toward") if toward else edit.at("concept")
             message = f"{tick(str(method))} takes what another concept has, and none is named"
@@ -167,8 +168,9 @@ def one_method(language: Language, manifest: Manifest, faults: Faults) -> None:
 
 def options_fit(language: Language, manifest: Manifest, faults: Faults) -> None:
     """The method itself accepts the options; without one named, they are those that every method reads alike."""
-    for edit in language.edits:
-        method = edit.method or _joint([other for other in language.edits if type(other) is type(edit)])
+    groups: tuple[Sequence[Edit], ...] = (language.facts, language.redirects, language.ablations)
+    for edit, joint in [(edit, joint) for edits in groups for joint in [_joint(edits)] for edit in edits]:
+        method = edit.method or joint
         if method is None or not edit.options:
             continue
         place = next(iter(edit.options))

@@ -121,6 +121,10 @@ HOSTILE = {
     "long path": "a: 1\n",
     "billion laughs": "a0: &a0 x\n" + "".join(f"a{i + 1}: &a{i + 1} [{f'*a{i}, ' * 10}]\n" for i in range(60)),
     "unknown edits": "editc: 1\nmodel: m\nedits:\n" + "- {erase: c, q: 1}\n" * 2_000,
+    "facts": "editc: 1\nmodel: m\nedits:\n"
+    + "".join(f"- {{fact: {{prompt: a{i} is, subject: a{i}, answer: b}}, lamb: -1}}\n" for i in range(4_000)),
+    "redirects": "editc: 1\nmodel: m\nedits:\n"
+    + "".join(f"- redirect: {{from: a{i}, to: a{i + 1}, neighbours: [a{i}]}}\n" for i in range(4_000)),
     "names": "editc: 1\nmodel: m\nedits: [{erase: c, also: [" + "c, " * 8_000 + "]}]\n",
 }
 
