@@ -146,8 +146,9 @@ def _edit(draft: _Draft, shared: _Shared, attached: Attached, faults: Faults) ->
     if kind == "fact":
         return _fact(values, spans, options, faults)
     if kind == "ablate":
-        complete = {"concept", "present", "absent"} <= values.keys()
-        return Ablation(options=options, spans=spans, **values) if complete else None
+        sets = {"present": (), "absent": ()}  # of files that are not read: where they are, that is a fault
+        complete = "concept" in values and sets.keys() <= spans.keys()
+        return Ablation(options=options, spans=spans, **{**sets, **values}) if complete else None
     if "concept" not in values:
         return None
     if "to" not in spans and kind == "erase":

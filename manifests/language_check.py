@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
-from editc.manifests.check import own_keys, same
+from editc.manifests.check import same
 from editc.manifests.faults import Faults, tick
+from editc.manifests.models import own_keys
 from editc.request import Ablation, Asked, Fact, Language, Manifest, Redirect, Scalar, Span
 
-LEAST = 2
 Rule = Callable[[Language, Manifest, Faults], None]
 Edit = Fact | Redirect | Ablation
 
@@ -117,7 +117,7 @@ def sets_differ(language: Language, manifest: Manifest, faults: Faults) -> None:
     """A direction comes from two sets of several prompts each, which have none in common."""
     for edit in language.ablations:
         for name, prompts in (("present", edit.present), ("absent", edit.absent)):
-            if len(prompts) < LEAST:
+            if len(prompts) == 1:
                 message = f"{tick(name)} has one prompt: its mean is that prompt, whatever else it says"
                 faults.add("E188", message, edit.at(name), help="give several, 8 or more for each set")
         absent = {same(text): i for i, text in reversed(tuple(enumerate(edit.absent)))}

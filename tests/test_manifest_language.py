@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,6 +110,14 @@ def test_each_example_is_sound_and_asks_for_something_that_can_fail(path: Path) 
     manifest, found = read(path)
     assert manifest is not None and manifest.language is not None and not found
     assert any(getattr(manifest.constraints, name) is not None for name in vars(Constraints()) if name != "spans")
+
+
+def test_the_example_in_the_docs_is_sound() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "manifest.md").read_text(encoding="utf-8")
+    (text,) = [one for one in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "- fact:" in one]
+    _, found = decode(Source("manifest.md", text))
+    assert not found
+    assert {edit.kind for edit in spoken(text).edits} == {"fact", "redirect", "erase", "ablate"}
 
 
 def test_examples_of_every_kind_of_edit() -> None:
