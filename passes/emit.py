@@ -116,7 +116,7 @@ def _extra(verified: Verified) -> Mapping[str, Any]:
     plan = verified.solution.problem.plan
     why = plan.evidence if plan.ranking else {}
     every = {"set": list(manifest.source.overrides), "kept": list(manifest.kept), "evidence": dict(why)}
-    return {name: value for name, value in {**every, **_attached(manifest)}.items() if value}
+    return {name: value for name, value in {**every, **attached(manifest)}.items() if value}
 
 
 def _attached(manifest: Manifest) -> Mapping[str, Any]:
