@@ -119,7 +119,7 @@ def _extra(verified: Verified) -> Mapping[str, Any]:
     return {name: value for name, value in {**every, **attached(manifest)}.items() if value}
 
 
-def _attached(manifest: Manifest) -> Mapping[str, Any]:
+def attached(manifest: Manifest) -> Mapping[str, Any]:
     """The files of a language model's manifest, as `manifests.decode` takes them back."""
     if manifest.language is None:
         return {}
