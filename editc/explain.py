@@ -9,7 +9,7 @@ from editc import registry
 from editc.diagnostics import fail
 from editc.family import Family
 
-KINDS: tuple[registry.Kind, ...] = ("method", "family", "format")
+KINDS: tuple[registry.Kind, ...] = ("method", "language", "family", "format")
 """Kinds of names that are explained, besides codes."""
 
 
@@ -32,7 +32,7 @@ def _described(kind: Any, name: str) -> str:
     from inspect import cleandoc
 
     thing = registry.resolve(kind, name)
-    if kind == "method":
+    if kind in ("method", "language"):
         given = {o.name: "by the key rule" if o.default is None else o.default for o in registry.options(name)}
         options = [f"  {option} = {default}" for option, default in given.items()]
         doc = cleandoc(thing.__doc__ or "")

@@ -27,7 +27,7 @@ def recorded_manifest(delta: Delta, path: Path) -> Manifest:
     E696 for a delta whose account of itself is not one."""
     check_account(delta, str(path))
     source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
-    manifest, found = decode(source)
+    manifest, found = decode(source, recorded=delta.extra)
     if manifest is None:
         raise EditcError(*found)
     choice = replace(manifest.choice, auto=None)  # the sites are those recorded

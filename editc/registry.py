@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_typ
 
 from editc.request import Scalar
 
-Kind: TypeAlias = Literal["method", "family", "format", "detector"]
+Kind: TypeAlias = Literal["method", "language", "family", "format", "detector"]
 OptionType: TypeAlias = type[int] | type[float] | type[bool] | type[str] | tuple[str, ...]
 
 TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
@@ -27,6 +27,16 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "project": "editc.passes.methods.project:Project",
             "guard": "editc.passes.methods.guard:Guard",
             "realera": "editc.passes.methods.realera:RealEra",
+        },
+        "language": {
+            "ablate": "editc.passes.methods.ablate:Ablate",
+            "alphaedit": "editc.passes.methods.alphaedit:AlphaEdit",
+            "emmet": "editc.passes.methods.emmet:EMMET",
+            "leace": "editc.passes.methods.leace:LEACE",
+            "memit": "editc.passes.methods.memit:MEMIT",
+            "rocr": "editc.passes.methods.rocr:ROCR",
+            "rome": "editc.passes.methods.rome:ROME",
+            "transplant": "editc.passes.methods.transplant:Transplant",
         },
         "family": {
             "cascade": "editc.families.cascade:CASCADE",
@@ -88,19 +98,27 @@ def nearest(name: str, known: tuple[str, ...]) -> str | None:
 
 def options(method: str) -> tuple[Option, ...]:
     """The options of a method, in the order of its fields."""
-    return _options(resolve("method", method))
+    return _options(resolve(kind_of(method), method))
 
 
 def construct(method: str, given: Mapping[str, Scalar]) -> Any:
     """The method with these options; whatever its `__post_init__` has against them (ValueError) comes through."""
-    return resolve("method", method)(**given)
+    return resolve(kind_of(method), method)(**given)
+
+
+def kind_of(method: str) -> Kind:
+    """`language` for a method that edits language models, else `method`; no name is both."""
+    return "language" if method in TABLES.get("language", {}) else "method"
 
 
 @cache
 def _options(method: type) -> tuple[Option, ...]:
     if not is_dataclass(method):
         raise TypeError(f"{method.__name__} is not a dataclass, so it has no options to check")
-    hints, docs = get_type_hints(method), _docs(method.__doc__ or "")
+    hints = get_type_hints(method)
+    docs: dict[str, str] = {}
+    for kind in reversed(method.__mro__):
+        docs |= _docs(kind.__doc__ or "")
     return tuple(
         Option(
             one.name,

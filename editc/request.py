@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool
 KeyRule: TypeAlias = Literal["aligned", "last", "span", "matched", "eot"]
@@ -132,23 +132,34 @@ class Preserve(Placed):
 @dataclass(frozen=True, kw_only=True)
 class Choice(Placed):
     """Which matrices: roles (`k`, `v`; none named: the family's own), then fnmatch patterns over parameter names; then,
-    where `auto` is a share, the fewest of them that carry that share of the edited concepts."""
+    where `auto` is a share, the fewest of them that carry that share of the edited concepts.
+
+    `layers` are those of a language model, counted from 0 and sorted; none: the family's own, or with `auto` those that
+    hold the subject."""
 
     roles: tuple[str, ...] = ()
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     auto: float | None = None
+    layers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Constraints(Placed):
-    """Bounds that a build must meet; all are maxima, None asks nothing. Definitions stand in DESIGN 5."""
+    """Bounds that a build must meet: maxima, but for `MINIMA`; None asks nothing. Definitions stand in DESIGN 5."""
+
+    MINIMA: ClassVar[frozenset[str]] = frozenset({"efficacy", "paraphrase", "neighbourhood", "retain_top1"})
 
     erase_residual: float | None = None
     recoverable: float | None = None
     preserve_drift: float | None = None
     unconditional_drift: float | None = None
     rank: int | None = None
+    efficacy: float | None = None
+    paraphrase: float | None = None
+    neighbourhood: float | None = None
+    retain_kl: float | None = None
+    retain_top1: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,9 +175,137 @@ class PictureCheck(Placed):
     share_gap_at_most: float | None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A prompt and the text that goes on from it, without the space between; None: whatever the unedited model says."""
+
+    prompt: str
+    answer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wording(Placed):
+    """What every edit of a language model has. `contexts` hold the prompt of a fact, or the name of a concept, at their
+    `{}`; None: the method's own."""
+
+    method: str | None = None
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    contexts: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact(Wording):
+    """`fact`: after `template`, with `subject` at its one `{}`, the model is to say `answer`.
+
+    `was` is what it says now (None: found by asking); `paraphrases` are other prompts with the same answer, whole
+    sentences in which a `{}` is filled already; `neighbours` are prompts whose answers must stay.
+    """
+
+    kind: ClassVar[Literal["fact"]] = "fact"
+    template: str
+    subject: str
+    answer: str
+    was: str | None = None
+    paraphrases: tuple[str, ...] = ()
+    neighbours: tuple[Asked, ...] = ()
+    strength: float = 1.0
+
+    @property
+    def prompt(self) -> str:
+        """The template with the subject in it."""
+        return self.template.replace("{}", self.subject)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The subject: what the edit's keys are taken at."""
+        return (self.subject,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redirect(Wording):
+    """`redirect` and `erase`: the names of `concept` lead to what `to` leads to, or, where that is None,
+    to noise or to a refusal. `toward` is spelt as `rocr` spells it.
+
+    `relations` are templates with one `{}` for the concept, and what the model is no longer to say there (None: what it
+    says now); `neighbours` are prompts whose answers must stay.
+    """
+
+    kind: Literal["redirect", "erase"]
+    concept: str
+    also: tuple[str, ...] = ()
+    to: str | None = None
+    toward: Literal["anchor", "noise", "refusal"] = "anchor"
+    relations: tuple[Asked, ...] = ()
+    neighbours: tuple[Asked, ...] = ()
+    strength: float = 1.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The concept and its other names, in the order given."""
+        return (self.concept, *self.also)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation(Wording):
+    """`ablate`: the direction in which prompts that carry `concept` (`present`) differ from those that do not
+    (`absent`)."""
+
+    kind: ClassVar[Literal["ablate"]] = "ablate"
+    concept: str
+    present: tuple[str, ...]
+    absent: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The concept alone: it is found by its prompts."""
+        return (self.concept,)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The text that statistics are taken from: its file, sha256 of its UTF-8, and its characters. A delta does not
+    record these: they are empty where a manifest was read from one."""
+
+    file: str
+    sha256: str
+    text: str = field(default="", compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language(Placed):
+    """What a manifest asks of a language model; its places are the manifest's.
+
+    `corpus` None: the text that every Python has; `chat`: keys are taken through the chat template as well; `retain`:
+    texts that are to stay as likely as they were, none: editc's own. `files` are the lines of every other file that the
+    manifest names, by name, as they went into the fields.
+    """
+
+    edits: tuple[Fact | Redirect | Ablation, ...]
+    corpus: Corpus | None = None
+    chat: bool = False
+    retain: tuple[str, ...] = ()
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """The facts, in order; they are solved together and share a method."""
+        return tuple(edit for edit in self.edits if isinstance(edit, Fact))
+
+    @property
+    def redirects(self) -> tuple[Redirect, ...]:
+        """The redirected and erased concepts, in order; they are solved together and share a method."""
+        return tuple(edit for edit in self.edits if isinstance(edit, Redirect))
+
+    @property
+    def ablations(self) -> tuple[Ablation, ...]:
+        """The ablated concepts, in order; they share a method."""
+        return tuple(edit for edit in self.edits if isinstance(edit, Ablation))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest(Placed):
-    """A whole request. `files` of `preserve` are already read into `kept`; `digest` is sha256 over the source text."""
+    """A whole request. `files` of `preserve` are already read into `kept`; `digest` is sha256 over the source text, and
+    over the files that `language` names. With `language` there are no other `edits`."""
 
     source: Source
     digest: str
@@ -181,6 +320,7 @@ class Manifest(Placed):
     emit: tuple[str, ...] = ()
     seed: int = 0
     encoder: str | None = None
+    language: Language | None = None
 
     @property
     def method(self) -> str | None:

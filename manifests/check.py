@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
 from editc.manifests.faults import Faults, tick
+from editc.manifests.models import own_keys
 from editc.request import Manifest, Request, Scalar, Span
 
 SINGLE_FILES = (".safetensors", ".onnx", ".ckpt", ".bin", ".pt")
@@ -359,4 +360,5 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     fused_alone,
     fusion_has_concepts,
     fusion_answers,
+    own_keys,
 )

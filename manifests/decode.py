@@ -3,43 +3,59 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from editc.diagnostics import Diagnostic, EditcError, by_place, fail
 from editc.manifests import schema
+from editc.manifests.attached import Attached
 from editc.manifests.check import check
 from editc.manifests.edits import read_edits
 from editc.manifests.faults import START, Faults
 from editc.manifests.fields import Block, read_closed
 from editc.manifests.kept import adapters_exist, read_kept
+from editc.manifests.language import is_language, read_language
+from editc.manifests.language_check import check_language
 from editc.manifests.overrides import apply_overrides, with_overrides
+from editc.manifests.prompts import AUTO
 from editc.manifests.tree import Builder, Leaf, Node, UnreadableError
-from editc.request import Choice, Constraints, Manifest, PictureCheck, Preserve, Source
+from editc.request import Choice, Constraints, Language, Manifest, PictureCheck, Preserve, Source
 
 MAX_BYTES = 1 << 20
 
 
-def decode(source: Source, folder: Path | None = None) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+def decode(
+    source: Source,
+    folder: Path | None = None,
+    language: bool = False,
+    recorded: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     """The manifest, or None if there is an error; and all errors and warnings, in the order of the lines.
 
-    `folder` is where the files of `preserve` are looked for; without one they are not read.
+    `folder` is where the files that it names are looked for; without one they are not read. `language`: the model is a
+    language model, which a manifest of `erase` alone does not say. `recorded` is the `extra` of a delta, with the files
+    of a language model's manifest.
     """
     faults = Faults(source)
     manifest = None
     root = _tree(source, faults)
     if root is not None:
-        manifest = _manifest(root, source, folder, faults)
-        faults.found.extend(check(manifest))
+        attached = Attached(folder, recorded) if language or is_language(root) else None
+        manifest = _manifest(root, source, folder, attached, faults)
+        spoken = manifest.language
+        faults.found.extend(check(manifest) if spoken is None else check_language(manifest, spoken))
     found = by_place(faults.found)
     return (None if any(one.is_error for one in found) else manifest), found
 
 
-def read(path: Path | str, overrides: Iterable[str] = ()) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+def read(
+    path: Path | str, overrides: Iterable[str] = (), language: bool = False
+) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     """`decode` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
     source = apply_overrides(Source(str(path), _text(Path(path))), overrides)
-    return decode(source, Path(path).parent)
+    return decode(source, Path(path).parent, language)
 
 
 def load(path: Path | str, overrides: Iterable[str] = ()) -> Manifest:
@@ -50,9 +66,12 @@ def load(path: Path | str, overrides: Iterable[str] = ()) -> Manifest:
     return manifest
 
 
-def digest(source: Source) -> str:
-    """sha256 over the text, and over the overrides where there are any."""
+def digest(source: Source, language: Language | None = None) -> str:
+    """sha256 over the text, over the overrides where there are any, and over the files that `language` names."""
     parts = [source.text, *(f"\0--set {override}" for override in source.overrides)]
+    if language is not None:
+        parts += ["\0".join(("", name, *lines)) for name, lines in sorted(language.files.items())]
+        parts += [] if language.corpus is None else [f"\0corpus {language.corpus.sha256}"]
     return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -97,28 +116,34 @@ def _tree(source: Source, faults: Faults) -> Node | None:
     return with_overrides(root, faults)
 
 
-def _manifest(root: Node, source: Source, folder: Path | None, faults: Faults) -> Manifest:
-    """What could be read; fields that could not be have their defaults, and the faults say so."""
+def _manifest(root: Node, source: Source, folder: Path | None, attached: Attached | None, faults: Faults) -> Manifest:
+    """What could be read; fields that could not be have their defaults, and the faults say so. `attached`: the files of
+    a language model's manifest."""
     block = read_closed(root, schema.MANIFEST, faults) or Block()
+    edits = block.values.pop("edits", None)
+    language = None if attached is None else read_language(edits, block, attached, faults)
     values, spans = dict(block.values), dict(block.spans)
+    for name in ("retain", "corpus", "chat"):
+        values.pop(name, None)
     _version(values.pop("editc", None), block, faults)
     pictures = _pictures(values.pop("verify", None))
     if pictures is not None:
         spans["pictures"] = pictures.spans[""]
-    requests = read_edits(values.pop("edits", None), faults)
+    requests = read_edits(edits, faults) if language is None else ()
     if folder is not None:
         adapters_exist(requests, folder, faults)
     preserve = _build(Preserve, values.pop("preserve", None))
     return Manifest(
         source=source,
-        digest=digest(source),
+        digest=digest(source, language),
         model=values.pop("model", ""),
         edits=requests,
         preserve=preserve,
         kept=() if folder is None else read_kept(preserve, folder, faults),
-        choice=_build(Choice, values.pop("choice", None)),
+        choice=_choice(values.pop("choice", None)),
         constraints=_build(Constraints, values.pop("constraints", None)),
         pictures=pictures,
+        language=language,
         spans=spans,
         **values,
     )
@@ -126,6 +151,15 @@ def _manifest(root: Node, source: Source, folder: Path | None, faults: Faults) -
 
 def _build(kind: Any, block: Block | None) -> Any:
     return kind() if block is None else kind(**block.values, spans=block.spans)
+
+
+def _choice(block: Block | None) -> Choice:
+    """`layers: auto` says of layers what `auto` says of matrices."""
+    if block is not None and block.values.get("layers") == AUTO:
+        del block.values["layers"]
+        block.values.setdefault("auto", schema.AUTO_SHARE)
+        block.spans.setdefault("auto", block.spans["layers"])
+    return _build(Choice, block)  # type: ignore[no-any-return]
 
 
 def _pictures(verify: Block | None) -> PictureCheck | None:

@@ -8,6 +8,7 @@ from editc import registry
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, tick
 from editc.manifests.fields import Block, read_block
+from editc.manifests.language_schema import KINDS
 from editc.manifests.options import read_options
 from editc.manifests.scalars import wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
@@ -24,6 +25,16 @@ class _Draft:
 
 def read_edits(node: Node | None, faults: Faults) -> tuple[Request, ...]:
     """Every edit that could be read; what is wrong with the others is in the faults."""
+    drafts = [draft for draft in (_draft(item, faults) for item in items_of(node, faults)) if draft is not None]
+    solved = [draft.block for draft in drafts if draft.kind != "fuse"]
+    joint = next((block.values["method"] for block in solved if "method" in block.values), None)
+    vague = joint is None and any("method" in block.spans for block in solved)
+    requests = [_request(draft, joint, vague, faults) for draft in drafts]
+    return tuple(request for request in requests if request is not None)
+
+
+def items_of(node: Node | None, faults: Faults) -> tuple[Node, ...]:
+    """The items of the list `edits`; none where it is no list."""
     if node is None or (isinstance(node, Leaf) and node.broken):
         return ()
     if not isinstance(node, Items):
@@ -33,36 +44,31 @@ def read_edits(node: Node | None, faults: Faults) -> tuple[Request, ...]:
         faults.add(
             "E107", "`edits` is an empty list", node.span, help="name at least one edit, such as `- erase: circle`"
         )
-    drafts = [draft for draft in (_draft(item, faults) for item in node.items) if draft is not None]
-    solved = [draft.block for draft in drafts if draft.kind != "fuse"]
-    joint = next((block.values["method"] for block in solved if "method" in block.values), None)
-    vague = joint is None and any("method" in block.spans for block in solved)
-    requests = [_request(draft, joint, vague, faults) for draft in drafts]
-    return tuple(request for request in requests if request is not None)
+    return node.items
 
 
 def _draft(item: Node, faults: Faults) -> _Draft | None:
-    kind = _kind(item, faults)
+    kind = kind_of(item, faults)
     if kind is None:
         return None
     block = read_block(item, schema.EDITS[kind], faults)
     return None if block is None else _Draft(kind, block)
 
 
-def _kind(item: Node, faults: Faults) -> str | None:
+def kind_of(item: Node, faults: Faults) -> str | None:
     """The one kind that the item names."""
     if not isinstance(item, Pairs):
         if not (isinstance(item, Leaf) and item.broken):
             help = (
                 f"write `- erase: {item.text}`" if isinstance(item, Leaf) and item.text and len(item.text) < 40 else ""
             )
-            wrong_type(item, "an edit", f"a block with {either(schema.EDITS)}", faults, help=help)
+            wrong_type(item, "an edit", f"a block with {either(KINDS)}", faults, help=help)
         return None
-    keys = [key for key, _ in item.pairs if key.text in schema.EDITS]
+    keys = [key for key, _ in item.pairs if key.text in KINDS]
     if len(keys) == 1:
         return keys[0].text
     if keys:
-        message = f"an edit is one of {either(schema.EDITS)}, this is {either((key.text for key in keys), 'and')}"
+        message = f"an edit is one of {either(KINDS)}, this is {either((key.text for key in keys), 'and')}"
         faults.add(
             "E112",
             message,
@@ -71,23 +77,16 @@ def _kind(item: Node, faults: Faults) -> str | None:
             related=[(keys[0].span, "first kind here")],
         )
         return None
-    later = next((key for key, _ in item.pairs if key.text in schema.LATER_EDITS), None)
-    if later is not None:
-        message = f"{tick(later.text)} edits a language model, which this version of editc cannot do"
-        faults.add("E112", message, later.span, help=f"this version knows {either(schema.EDITS, 'and')}")
-        return None
     if not item.broken:
         _no_kind(item, faults)
     return None
 
 
 def _no_kind(item: Pairs, faults: Faults) -> None:
-    near = next(
-        ((key, found) for key, _ in item.pairs if (found := registry.nearest(key.text, tuple(schema.EDITS)))), None
-    )
+    near = next(((key, found) for key, _ in item.pairs if (found := registry.nearest(key.text, tuple(KINDS)))), None)
     span = near[0].span if near else item.span
     help = f"did you mean {tick(near[1])}?" if near else "begin it with `- erase: CONCEPT`"
-    faults.add("E112", f"an edit needs one of {either(schema.EDITS)}", span, help=help)
+    faults.add("E112", f"an edit needs one of {either(KINDS)}", span, help=help)
 
 
 def _request(draft: _Draft, joint: str | None, vague: bool, faults: Faults) -> Request | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from editc.manifests import schema
 from editc.manifests.faults import Faults, meant, tick
+from editc.manifests.lines import InFile, Layers, Lines
+from editc.manifests.prompts import layers_of, prompts_of
 from editc.manifests.scalars import read_scalar, wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.request import Span
@@ -84,6 +87,10 @@ def read(node: Node, kind: schema.Kind, label: str, faults: Faults, required: bo
     match kind:
         case schema.ListOf():
             return _list(node, kind, label, faults)
+        case Lines():
+            return _lines(node, kind, label, faults)
+        case Layers():
+            return _layers(node, label, faults)
         case schema.Shares():
             return _shares(node, label, faults)
         case schema.Inner():
@@ -115,6 +122,26 @@ def _list(node: Node, kind: schema.ListOf, label: str, faults: Faults) -> Listed
     read_items = [(read_scalar(item, kind.item, f"an item of {label}", faults), item.span) for item in node.items]
     good = [(value, span) for value, span in read_items if value is not None]
     return Listed(tuple(value for value, _ in good), tuple(span for _, span in good))
+
+
+def _lines(node: Node, kind: Lines, label: str, faults: Faults) -> Listed | InFile | None:
+    if isinstance(node, Leaf):
+        name = read_scalar(node, schema.Text(), label, faults)
+        return InFile(name, kind) if isinstance(name, str) else None
+    return _listed(prompts_of(node, kind, label, faults))
+
+
+def _layers(node: Node, label: str, faults: Faults) -> Listed | str | None:
+    if isinstance(node, Leaf) and (node.empty or node.broken):
+        read_scalar(node, schema.Text(), label, faults)
+        return None
+    found = layers_of(node, label, faults)
+    return found if isinstance(found, str) else _listed(found)
+
+
+def _listed(found: Iterable[tuple[Any, Span]] | None) -> Listed | None:
+    good = tuple(found or ())
+    return Listed(tuple(value for value, _ in good), tuple(span for _, span in good)) if good else None
 
 
 def _shares(node: Node, label: str, faults: Faults) -> Listed | None:

@@ -15,7 +15,7 @@ def read_kept(preserve: Preserve, folder: Path, faults: Faults) -> tuple[str, ..
     """One prompt a line, blank lines left out, in the order of the files; a file that cannot be read is a fault."""
     prompts: list[str] = []
     for i, name in enumerate(preserve.files):
-        lines, problem, help = _lines(folder / name)
+        lines, problem, help = lines_in(folder / name)
         if not problem and not lines:
             problem, help = "holds no prompt", "write one prompt a line, or remove the file from the list"
         if problem:
@@ -34,25 +34,31 @@ def adapters_exist(edits: Sequence[Request], folder: Path, faults: Faults) -> No
             faults.add("E181", f"the adapter {tick(edit.adapter)} {problem}", edit.at("adapter"), help=help)
 
 
-def _lines(path: Path) -> tuple[tuple[str, ...], str, str]:
-    """The prompts; else what is wrong with the file, and what to do."""
+def lines_in(path: Path) -> tuple[tuple[str, ...], str, str]:
+    """The prompts, one a line; else what is wrong with the file, and what to do."""
+    text, problem, help = text_in(path, "a few thousand prompts are enough")
+    lines = (line.strip() for line in text.split("\n"))
+    return tuple(line for line in lines if line), problem, help
+
+
+def text_in(path: Path, enough: str) -> tuple[str, str, str]:
+    """The characters of a file, lines ended by `\\n`; else what is wrong with it, and what to do."""
     try:
         if path.exists() and not path.is_dir() and not path.is_file():
-            return (), "is not a file", ""
+            return "", "is not a file", ""
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        return (), "does not exist", f"looked for {path}: paths are relative to the manifest"
+        return "", "does not exist", f"looked for {path}: paths are relative to the manifest"
     except IsADirectoryError:
-        return (), "is a folder", "name the files in it"
+        return "", "is a folder", "name the files in it"
     except (OSError, ValueError) as error:
-        return (), f"cannot be read: {getattr(error, 'strerror', None) or error}", ""
+        return "", f"cannot be read: {getattr(error, 'strerror', None) or error}", ""
     if len(data) > MAX_BYTES:
-        return (), "is larger than 16 MiB", "a few thousand prompts are enough"
+        return "", "is larger than 16 MiB", enough
     try:
         text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        return (), f"is not UTF-8 (line {number})", "save it as UTF-8 text"
-    lines = (line.strip() for line in text.replace("\r\n", "\n").split("\n"))
-    return tuple(line for line in lines if line), "", ""
+        return "", f"is not UTF-8 (line {number})", "save it as UTF-8 text"
+    return text.replace("\r\n", "\n"), "", ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from editc import registry
 from editc.manifests import schema
@@ -15,6 +16,27 @@ Options = Mapping[str, registry.Option]
 _TABLES = {"erase": schema.ERASE, "replace": schema.SUBSTITUTE, "moderate": schema.BALANCE, "fuse": schema.FUSE}
 
 
+@dataclass(frozen=True)
+class Scope:
+    """Which edits there can be: each kind's `tables`, those of what stands inside its braces, the methods that
+    there are for a kind, and what to do about keys that several kinds have."""
+
+    tables: Mapping[str, schema.Table]
+    inner: Mapping[str, schema.Table]
+    methods: Callable[[str], Sequence[str]]
+    advice: Mapping[str, str]
+
+
+_SUBSTITUTE = "to name a substitute write `replace: {from: ..., to: ...}`"
+_SHIFT = "to shift a concept write `moderate: {concept: ..., toward: {...}}`"
+IMAGES = Scope(
+    schema.EDITS,
+    _TABLES,
+    lambda kind: () if kind == "fuse" else registry.names("method"),
+    {"from": _SUBSTITUTE, "to": _SUBSTITUTE, "concept": _SHIFT, "toward": _SHIFT},
+)
+
+
 def read_options(
     keys: Sequence[tuple[Leaf, Node]],
     kind: str,
@@ -22,6 +44,7 @@ def read_options(
     vague: bool,
     spans: dict[str, Span],
     faults: Faults,
+    scope: Scope = IMAGES,
 ) -> Mapping[str, Scalar]:
     """The options among `keys`, read as the method declares them, their places put into `spans`.
 
@@ -29,29 +52,31 @@ def read_options(
     has is let pass: that one mistake is told already.
     """
     given: dict[str, Scalar] = {}
-    known = {} if kind == "fuse" else _options_of(method)
+    methods, inside = scope.methods(kind), scope.inner[kind].names
+    known = _options_of(method, methods) if methods else {}
+    known = {name: option for name, option in known.items() if name not in inside}
     for key, node in keys:
         option = known.get(key.text)
         if option is not None:
             spans |= {key.text: node.span, f"{key.text}:": key.span}
             value = read_scalar(node, schema.option_kind(option.type), tick(key.text), faults)
             given |= {} if value is None else {key.text: value}
-        elif kind != "fuse" and (owners := _owners(key.text)):
+        elif key.text not in inside and (owners := _owners(key.text, methods)):
             if not vague:
                 _other_method(key, owners, method, faults)
-        elif any(table.field(key.text) for table in _TABLES.values()):
+        elif any(table.field(key.text) for table in scope.inner.values()):
             message = f"{tick(key.text)} does not belong beside {tick(kind)}"
-            faults.add("E113", message, key.span, help=_proper_place(key.text, kind))
+            faults.add("E113", message, key.span, help=_proper_place(key.text, kind, scope))
         else:
-            _unknown(key, kind, method, known, faults)
+            _unknown(key, scope.tables[kind].names, method, known, faults)
     return given
 
 
-def _options_of(method: str | None) -> Options:
+def _options_of(method: str | None, methods: Sequence[str]) -> Options:
     """The method's options; with no method named, those that every method has and reads alike."""
     if method is not None:
         return {option.name: option for option in registry.options(method)}
-    tables = [{option.name: option for option in registry.options(name)} for name in registry.names("method")]
+    tables = [{option.name: option for option in registry.options(name)} for name in methods]
     first = tables[0] if tables else {}
     return {
         name: one
@@ -60,11 +85,9 @@ def _options_of(method: str | None) -> Options:
     }
 
 
-def _owners(name: str) -> tuple[str, ...]:
-    """The methods that have an option of that name."""
-    return tuple(
-        method for method in registry.names("method") if any(one.name == name for one in registry.options(method))
-    )
+def _owners(name: str, methods: Sequence[str]) -> tuple[str, ...]:
+    """Those of `methods` that have an option of that name."""
+    return tuple(method for method in methods if any(one.name == name for one in registry.options(method)))
 
 
 def _other_method(key: Leaf, owners: Sequence[str], method: str | None, faults: Faults) -> None:
@@ -74,22 +97,18 @@ def _other_method(key: Leaf, owners: Sequence[str], method: str | None, faults: 
     faults.add("E131", message, key.span, help=f"add {choice}" if method is None else f"remove it, or write {choice}")
 
 
-def _unknown(key: Leaf, kind: str, method: str | None, known: Options, faults: Faults) -> None:
-    names = schema.EDITS[kind].names
+def _unknown(key: Leaf, names: Sequence[str], method: str | None, known: Options, faults: Faults) -> None:
     near = registry.nearest(key.text, (*names, *known))
     notes = [f"options of {tick(method)}: {either(known, 'and')}"] if method and known and not near else []
     help = f"did you mean {tick(near)}?" if near else meant(key.text, names, "known keys")
     faults.add("E102", f"unknown key {tick(key.text)} in this edit", key.span, help=help, notes=notes)
 
 
-def _proper_place(name: str, kind: str) -> str:
+def _proper_place(name: str, kind: str, scope: Scope) -> str:
     """Where the key would be right."""
-    inner = {"replace": schema.SUBSTITUTE, "moderate": schema.BALANCE}.get(kind)
-    if inner is not None and inner.field(name):
+    inner = scope.inner.get(kind)
+    if inner is not None and inner is not scope.tables[kind] and inner.field(name):
         keys = dict.fromkeys((*(field.name for field in inner.fields if field.required), name))
         return f"write it inside: {kind}: {{{', '.join(f'{key}: ...' for key in keys)}}}"
-    if name in ("from", "to"):
-        return "to name a substitute write `replace: {from: ..., to: ...}`"
-    if name in ("concept", "toward"):
-        return "to shift a concept write `moderate: {concept: ..., toward: {...}}`"
-    return f"{tick(name)} goes with {either(kind for kind, table in _TABLES.items() if table.field(name))}"
+    owners = either(kind for kind, table in scope.inner.items() if table.field(name))
+    return scope.advice.get(name) or f"{tick(name)} goes with {owners}"

@@ -112,8 +112,14 @@ def _name(node: Leaf, kind: schema.Named, faults: Faults) -> str | None:
     known = registry.names(kind.kind)
     if node.text in known:
         return node.text
-    help = meant(node.text, known, f"known {kind.kind}s")
-    faults.add("E130", f"no {kind.kind} is called {tick(node.text)}", node.span, help=help)
+    other: registry.Kind = "method" if kind.kind == "language" else "language"
+    if kind.noun == "method" and node.text in registry.TABLES.get(other, {}):
+        what = "image models" if other == "method" else "language models"
+        message = f"{tick(node.text)} is a method for {what}, and this edit is not for one"
+        faults.add("E187", message, node.span, help=f"methods here: {either(known, 'and')}")
+        return None
+    help = meant(node.text, known, f"known {kind.noun}s")
+    faults.add("E130", f"no {kind.noun} is called {tick(node.text)}", node.span, help=help)
     return None
 
 

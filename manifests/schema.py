@@ -7,8 +7,9 @@ of the dataclass in `editc.request`, where it differs from the key.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
+from editc.manifests.lines import Layers, Lines
 from editc.registry import Kind as NameKind
 from editc.registry import OptionType
 
@@ -87,8 +88,13 @@ class Named:
     kind: NameKind
 
     @property
+    def noun(self) -> str:
+        """What messages call such a thing."""
+        return "method" if self.kind == "language" else self.kind
+
+    @property
     def expects(self) -> str:
-        return f"the name of a {self.kind}"
+        return f"the name of a {self.noun}"
 
 
 @dataclass(frozen=True)
@@ -135,18 +141,20 @@ class Edits:
         return "a list of edits"
 
 
-Kind: TypeAlias = Text | Number | Whole | Flag | OneOf | Named | ListOf | Shares | Inner | Edits
+Kind: TypeAlias = Text | Number | Whole | Flag | OneOf | Named | ListOf | Lines | Layers | Shares | Inner | Edits
 
 
 @dataclass(frozen=True)
 class Field:
-    """One key of a block."""
+    """One key of a block; `only`: it has a meaning for that kind of model alone; `minimum`: a bound from below."""
 
     name: str
     kind: Kind
     doc: str
     required: bool = False
     into: str = ""
+    only: Literal["", "image", "language"] = ""
+    minimum: bool = False
 
     @property
     def attribute(self) -> str:
@@ -254,8 +262,8 @@ FUSE = Table(
     ),
 )
 EDITS = {"erase": ERASE, "replace": REPLACE, "moderate": MODERATE, "fuse": FUSE}
-LATER_EDITS = ("fact", "redirect", "ablate")
 
+LANGUAGE_ROLES = ("mlp", "attention")
 PRESERVE = Table(
     "preserve",
     (
@@ -270,9 +278,9 @@ SITES = Table(
     (
         Field(
             "roles",
-            ListOf(OneOf(("k", "v", "entry", "pooled")), least=1),
+            ListOf(OneOf(("k", "v", "entry", "pooled", *LANGUAGE_ROLES)), least=1),
             "which projections of the text: keys and values of cross-attention, the one at the entry, that of the "
-            "pooled embedding; left out: the family's own",
+            "pooled embedding; of a language model the matrices that write: mlp, attention; left out: the family's own",
         ),
         Field("include", ListOf(Text(), least=1), "patterns (`*`, `?`) of parameter names"),
         Field("exclude", ListOf(Text()), "patterns of parameter names that are left alone"),
@@ -281,6 +289,7 @@ SITES = Table(
             Number(0.0, 1.0, above=True),
             "of these the fewest that carry this share of the edited concepts, measured on predicted noise",
         ),
+        Field("layers", Layers(), "which layers of a language model, from 0; auto: by evidence", only="language"),
     ),
 )
 _MAXIMUM = Number(0.0, above=True)
@@ -292,11 +301,34 @@ CONSTRAINTS = Table(
             "erase_residual",
             _MAXIMUM,
             "how much of the edited concept may be left: |W'c - v*| / |W c - v*|, worst concept",
+            only="image",
         ),
-        Field("recoverable", _SHARE, "how much of it any embedding may bring back, worst sentence and concept"),
-        Field("preserve_drift", _MAXIMUM, "how far the preserved prompts may move: |W'p - W p| / |W p|, worst site"),
-        Field("unconditional_drift", _MAXIMUM, "the same for the empty prompt"),
+        Field(
+            "recoverable",
+            _SHARE,
+            "how much of it any embedding may bring back, worst sentence and concept",
+            only="image",
+        ),
+        Field(
+            "preserve_drift",
+            _MAXIMUM,
+            "how far the preserved prompts may move: |W'p - W p| / |W p|, worst site",
+            only="image",
+        ),
+        Field("unconditional_drift", _MAXIMUM, "the same for the empty prompt", only="image"),
         Field("rank", Whole(1), "rank of the delta"),
+        *(
+            Field(name, _SHARE, doc, only="language", minimum=True)
+            for name, doc in (
+                ("efficacy", "share of the edited prompts that give the new answer the higher probability"),
+                ("paraphrase", "the same for their paraphrases"),
+                ("neighbourhood", "share of the neighbours' prompts that still give their own answer the higher one"),
+                ("retain_top1", "share of the tokens of `retain` whose likeliest successor stays"),
+            )
+        ),
+        Field(
+            "retain_kl", _MAXIMUM, "mean KL over the tokens of `retain`, before against after, nats", only="language"
+        ),
     ),
 )
 IMAGES = Table(
@@ -325,9 +357,9 @@ MANIFEST = Table(
             "editc:demo, a folder, a .safetensors file, or a hub id with optional @revision",
             required=True,
         ),
-        Field("encoder", Text(), "a folder or hub id with the text encoder of a model that is one file"),
+        Field("encoder", Text(), "a folder or hub id with the text encoder of a model that is one file", only="image"),
         Field("edits", Edits(), "what to change", required=True),
-        Field("preserve", Inner(PRESERVE), "what must stay"),
+        Field("preserve", Inner(PRESERVE), "what must stay", only="image"),
         Field(
             "contexts",
             ListOf(Text(verbatim=True, slot=True), least=1),
@@ -335,7 +367,10 @@ MANIFEST = Table(
         ),
         Field("sites", Inner(SITES, word="auto", meaning=AUTO_SHARE), "which matrices may change", into="choice"),
         Field("constraints", Inner(CONSTRAINTS), "bounds that a build must meet"),
-        Field("verify", Inner(VERIFY), "what is measured on pictures"),
+        Field("verify", Inner(VERIFY), "what is measured on pictures", only="image"),
+        Field("retain", Lines(), "texts that are to stay as likely as they were", only="language"),
+        Field("corpus", Text(), "a text file to take statistics from; left out: Python's own topics", only="language"),
+        Field("chat", Flag(), "keys through the chat template as well", only="language"),
         Field("emit", ListOf(Named("format")), "formats written beside the delta"),
         Field("seed", Whole(0, MAX_SEED), "where random numbers start"),
     ),

@@ -14,7 +14,7 @@ from editc.ir import Delta, Edit, Factors, Plan, SiteRecord, Verified
 from editc.passes import moderate
 from editc.ports import Context
 from editc.records import site_record
-from editc.request import Request
+from editc.request import Manifest, Request
 
 DIGITS = 7
 """Significant digits of a recorded claim. Sums in float64 depend on the number of threads in their last ones; seven are
@@ -116,4 +116,13 @@ def _extra(verified: Verified) -> Mapping[str, Any]:
     plan = verified.solution.problem.plan
     why = plan.evidence if plan.ranking else {}
     every = {"set": list(manifest.source.overrides), "kept": list(manifest.kept), "evidence": dict(why)}
-    return {name: value for name, value in every.items() if value}
+    return {name: value for name, value in {**every, **attached(manifest)}.items() if value}
+
+
+def attached(manifest: Manifest) -> Mapping[str, Any]:
+    """The files of a language model's manifest, as `manifests.decode` takes them back."""
+    if manifest.language is None:
+        return {}
+    corpus = manifest.language.corpus
+    files = {name: list(lines) for name, lines in manifest.language.files.items()}
+    return {"files": files, "corpus": "" if corpus is None else corpus.sha256}

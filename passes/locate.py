@@ -30,6 +30,9 @@ class Locate:
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
         """Raises E201 to E204, E206, E210, and what `evidence.refined` and `fuse.located` raise."""
         family = recognise(self.families, ctx.weights, manifest.model)
+        if manifest.language is not None:
+            message = f"the edits are for a language model, and this is {family.title}"
+            raise fail("E206", message, place=manifest.model, help="name a language model under `model`")
         if manifest.fused:
             fused = fuse.located(manifest, family, ctx)
             _refuse_dtypes(fused.sites)

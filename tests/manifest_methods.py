@@ -36,8 +36,55 @@ class Rece:
             raise ValueError("epochs must be 0 or more")
 
 
+@dataclass(frozen=True)
+class Rome:
+    """A memory.
+
+    covariance: or not.
+    lamb: ridge.
+    """
+
+    covariance: bool = True
+    lamb: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.lamb < 0:
+            raise ValueError("lamb must be 0 or more")
+
+
+@dataclass(frozen=True)
+class Rocr:
+    """A redirection.
+
+    energy: share.
+    toward: what.
+    """
+
+    energy: float = 0.1
+    toward: Literal["anchor", "noise"] = "anchor"
+
+
+@dataclass(frozen=True)
+class Ablate:
+    """A direction.
+
+    scale: how much.
+    count: how many.
+    """
+
+    scale: float = 1.0
+    count: int = 1
+
+
 TABLES = {
     "method": {"uce": "manifest_methods:Uce", "rece": "manifest_methods:Rece"},
+    "language": {
+        "rome": "manifest_methods:Rome",
+        "memit": "manifest_methods:Rome",
+        "rocr": "manifest_methods:Rocr",
+        "transplant": "manifest_methods:Rocr",
+        "ablate": "manifest_methods:Ablate",
+    },
     "family": {"sd1": "manifest_methods:Uce"},
     "format": {"safetensors": "manifest_methods:Uce", "kohya": "manifest_methods:Uce"},
     "detector": {"editc:demo": "manifest_methods:Uce"},

@@ -20,8 +20,10 @@ from editc.request import Source
 
 VOCABULARY = """
 editc model edits erase also to from replace moderate concept toward method keys strength scale epochs lamb preserve
-concepts prompts files weight contexts sites roles include exclude constraints erase_residual rank verify images
-detector emit seed auto uce rece aligned circle square editc:demo safetensors 1 0.5 -1 1e-3 no null {} . .inf
+fact prompt subject answer was paraphrases neighbours redirect relations ablate present absent layers corpus retain
+chat efficacy retain_kl rome rocr noise concepts prompts files weight contexts sites roles include exclude constraints
+erase_residual rank verify images detector emit seed auto uce rece aligned circle square editc:demo safetensors 1 0.5
+-1 1e-3 no null {} . .inf
 """
 WORDS = st.sampled_from(VOCABULARY.split())
 SYNTAX = ": |:|- |\n|\n  |\t|[|]|{|}|, |&a |*a|<<|!!str |>|\"|'|#|?|---\n|...\n|%YAML 1.9\n|\\U|@"
@@ -37,11 +39,35 @@ SHAPED = st.fixed_dictionaries(
     {"editc": st.just(1) | SCALARS, "model": st.just("editc:demo") | SCALARS, "edits": st.lists(TREES, max_size=4)},
     optional={"preserve": TREES, "constraints": TREES, "sites": TREES, "verify": TREES, "emit": TREES, "seed": SCALARS},
 )
+ASKED = TREES | st.dictionaries(WORDS, SCALARS, max_size=3) | st.lists(WORDS, max_size=3)
+FACTS = st.fixed_dictionaries(
+    {"prompt": st.just("circle is square") | SCALARS, "subject": st.just("circle") | SCALARS, "answer": SCALARS},
+    optional={"was": SCALARS, "paraphrases": ASKED, "neighbours": ASKED},
+)
+SPOKEN = st.fixed_dictionaries(
+    {
+        "editc": st.just(1),
+        "model": st.just("m"),
+        "edits": st.lists(
+            st.fixed_dictionaries({"fact": FACTS | TREES}, optional={"method": WORDS, "lamb": SCALARS})
+            | st.fixed_dictionaries(
+                {"redirect": st.fixed_dictionaries({"from": WORDS}, optional={"to": WORDS, "relations": ASKED})}
+            )
+            | st.fixed_dictionaries({"erase": WORDS}, optional={"toward": WORDS, "keys": WORDS})
+            | st.fixed_dictionaries(
+                {"ablate": st.fixed_dictionaries({"concept": WORDS, "present": ASKED, "absent": ASKED})}
+            ),
+            max_size=4,
+        ),
+    },
+    optional={"retain": ASKED, "corpus": SCALARS, "sites": TREES, "constraints": TREES, "preserve": TREES},
+)
 PIECES = st.lists(WORDS | st.sampled_from(MARKS + STRANGE), max_size=60).map("".join)
 
 
 def survives(source: Source) -> None:
-    """Decodes and shows it in every form; each place lies in the text."""
+    """Decodes and shows it in every form, as either kind of model's; each place lies in the text."""
+    decode(source, language=True)
     manifest, found = decode(source)
     assert (manifest is None) == any(one.is_error for one in found)
     render(found, colour=True).encode()
@@ -65,7 +91,7 @@ def test_any_pieces_of_yaml(text: str) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(SHAPED | TREES, st.booleans())
+@given(SHAPED | SPOKEN | TREES, st.booleans())
 def test_any_tree(tree: Any, flow: bool) -> None:
     text = yaml.safe_dump(tree, default_flow_style=flow, allow_unicode=True)
     survives(Source("m", text))
@@ -95,6 +121,10 @@ HOSTILE = {
     "long path": "a: 1\n",
     "billion laughs": "a0: &a0 x\n" + "".join(f"a{i + 1}: &a{i + 1} [{f'*a{i}, ' * 10}]\n" for i in range(60)),
     "unknown edits": "editc: 1\nmodel: m\nedits:\n" + "- {erase: c, q: 1}\n" * 2_000,
+    "facts": "editc: 1\nmodel: m\nedits:\n"
+    + "".join(f"- {{fact: {{prompt: a{i} is, subject: a{i}, answer: b}}, lamb: -1}}\n" for i in range(4_000)),
+    "redirects": "editc: 1\nmodel: m\nedits:\n"
+    + "".join(f"- redirect: {{from: a{i}, to: a{i + 1}, neighbours: [a{i}]}}\n" for i in range(4_000)),
     "names": "editc: 1\nmodel: m\nedits: [{erase: c, also: [" + "c, " * 8_000 + "]}]\n",
 }
 

@@ -16,7 +16,7 @@ def test_every_entry_is_there(kind: registry.Kind, name: str) -> None:
     assert registry.resolve(kind, name) is not None
 
 
-@pytest.mark.parametrize("method", registry.names("method"))
+@pytest.mark.parametrize("method", [*registry.names("method"), *registry.names("language")])
 def test_the_options_of_every_method_are_documented_and_have_defaults_that_work(method: str) -> None:
     assert all(option.doc for option in registry.options(method)), "a line `name: what it does` in the docstring"
     registry.construct(method, {})

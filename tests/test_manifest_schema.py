@@ -11,15 +11,20 @@ from typing import get_args
 
 import pytest
 
-from editc.manifests import schema
+from editc import registry
+from editc.manifests import language_schema, schema
 from editc.request import (
+    Ablation,
     Choice,
     Constraints,
+    Fact,
     KeyRule,
+    Language,
     Manifest,
     Measuring,
     PictureCheck,
     Preserve,
+    Redirect,
     Request,
     TokenWeights,
 )
@@ -37,6 +42,7 @@ PAIRS = [
 def tables() -> Iterator[schema.Table]:
     yield from (schema.MANIFEST, schema.ERASE, schema.REPLACE, schema.MODERATE, schema.SUBSTITUTE, schema.BALANCE)
     yield schema.FUSE
+    yield from (*language_schema.EDITS.values(), *language_schema.INNER.values())
     yield from (schema.VERIFY, *(table for table, _ in PAIRS))
 
 
@@ -52,8 +58,31 @@ def test_edits_fill_every_field_of_a_request() -> None:
 
 
 def test_the_manifest_fills_every_field() -> None:
-    filled = {field.attribute for field in schema.MANIFEST.fields} - {"editc", "verify"}
-    assert filled | {"spans", "source", "digest", "kept", "pictures"} == {field.name for field in fields(Manifest)}
+    filled = {field.attribute for field in schema.MANIFEST.fields} - {"editc", "verify", "retain", "corpus", "chat"}
+    made = {"spans", "source", "digest", "kept", "pictures", "language"}
+    assert filled | made == {field.name for field in fields(Manifest)}
+    own = {field.attribute for field in schema.MANIFEST.fields if field.only == "language"}
+    assert own | {"spans", "edits", "files"} == {field.name for field in fields(Language)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "made"), [("fact", Fact), ("redirect", Redirect), ("erase", Redirect), ("ablate", Ablation)]
+)
+def test_edits_of_language_models_fill_every_field_of_theirs(kind: str, made: type) -> None:
+    whole = (language_schema.EDITS[kind], language_schema.INNER.get(kind, schema.Table("", ())))
+    filled = {field.attribute for table in whole for field in table.fields} - {kind}
+    read = {"template" if name == "prompt" else name for name in filled}
+    assert read | {"spans", "options"} == {field.name for field in fields(made)} - {"kind"}
+
+
+def test_each_kind_of_edit_of_a_language_model_has_methods_and_each_method_a_kind() -> None:
+    assert set(language_schema.METHODS) == set(language_schema.EDITS)
+    assert {name for methods in language_schema.METHODS.values() for name in methods} == set(registry.names("language"))
+    assert not set(registry.names("language")) & set(registry.names("method"))
+
+
+def test_a_bound_is_a_minimum_where_the_constraints_say_so() -> None:
+    assert {field.name for field in schema.CONSTRAINTS.fields if field.minimum} == Constraints.MINIMA
 
 
 def test_key_rules_are_those_of_the_request() -> None:

@@ -1,0 +1,97 @@
+"""The files that the manifest of a language model names: prompts, with their answers, and the corpus."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from editc.manifests.faults import Faults, tick
+from editc.manifests.fields import Block
+from editc.manifests.kept import lines_in, text_in
+from editc.manifests.lines import InFile, Lines
+from editc.request import Asked, Corpus, Span
+
+
+@dataclass(frozen=True)
+class Attached:
+    """Where files are: in `folder`, or as a delta recorded them (its `extra`), which comes first; with neither they are
+    not read. `files` grows with the lines of each file that was read."""
+
+    folder: Path | None = None
+    recorded: Mapping[str, Any] = field(default_factory=dict)
+    files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def fill(self, block: Block, faults: Faults) -> None:
+        """Puts the prompts of files into the fields of `block` that name one; each has the place of the file's name."""
+        for name, value in tuple(block.values.items()):
+            if isinstance(value, InFile):
+                span = block.spans[name]
+                prompts = self._prompts(value, span, faults)
+                del block.values[name]
+                if prompts:
+                    block.values[name] = prompts
+                    block.spans.update({f"{name}.{i}": span for i in range(len(prompts))})
+
+    def corpus(self, name: str | None, span: Span | None, faults: Faults) -> Corpus | None:
+        """The corpus in the file `name`; E111 where there is no text in it."""
+        if name is None:
+            return None
+        if "corpus" in self.recorded:
+            return Corpus(name, str(self.recorded["corpus"]))
+        if self.folder is None:
+            return Corpus(name, "")
+        text, problem, help = text_in(self.folder / name, "a megabyte of text is enough for statistics")
+        if not problem and not text.strip():
+            problem, help = "holds no text", "name a file with ordinary text, or leave `corpus` out"
+        if problem:
+            faults.add("E111", f"{tick(name)} {problem}", span, help=help)
+            return None
+        return Corpus(name, hashlib.sha256(text.encode()).hexdigest(), text)
+
+    def _prompts(self, wanted: InFile, span: Span, faults: Faults) -> tuple[str | Asked, ...]:
+        lines, problem, help = self._lines(wanted.name)
+        if lines:
+            bad = next((line for line in lines if _wrong(line, wanted.kind)), None)
+            if bad is not None:
+                problem, help = f"has the line {tick(bad)}, {_wrong(bad, wanted.kind)}", _layout(wanted.kind)
+        if problem:
+            faults.add("E111", f"{tick(wanted.name)} {problem}", span, help=help)
+            return ()
+        return tuple(_asked(line) if wanted.kind.answers else line for line in lines)
+
+    def _lines(self, name: str) -> tuple[tuple[str, ...], str, str]:
+        recorded = self.recorded.get("files", {})
+        if name in recorded:
+            self.files[name] = tuple(str(line) for line in recorded[name])
+        if name in self.files or self.folder is None:
+            return self.files.get(name, ()), "", ""
+        lines, problem, help = lines_in(self.folder / name)
+        if problem:
+            return (), problem, help
+        if not lines:
+            return (), "holds no prompt", "write one prompt a line"
+        self.files[name] = lines
+        return lines, "", ""
+
+
+def _wrong(line: str, kind: Lines) -> str:
+    """What is wrong with a line, nothing if it is well."""
+    parts = line.split("\t")
+    if kind.slot and parts[0].count("{}") != 1:
+        return "which needs exactly one `{}`"
+    if not kind.answers and len(parts) > 1:
+        return "which has a tab"
+    return "which has more than one tab" if len(parts) > 2 else ""
+
+
+def _layout(kind: Lines) -> str:
+    slot = " with one `{}`" * kind.slot
+    return f"a line is a prompt{slot}" + (", or a prompt, a tab and its answer" if kind.answers else " and no more")
+
+
+def _asked(line: str) -> Asked:
+    prompt, _, answer = line.partition("\t")
+    return Asked(prompt.strip(), answer.strip() or None)

@@ -1,0 +1,230 @@
+"""The edits of a language model, and what goes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from editc import registry
+from editc.manifests import language_schema as tables
+from editc.manifests import schema
+from editc.manifests.attached import Attached
+from editc.manifests.edits import items_of, kind_of
+from editc.manifests.faults import Faults, either, tick
+from editc.manifests.fields import Block, read_block
+from editc.manifests.options import Scope, read_options
+from editc.manifests.tree import Items, Leaf, Node, Pairs
+from editc.request import Ablation, Fact, Language, Redirect, Span
+
+
+def methods_of(kind: str) -> tuple[str, ...]:
+    """The methods that solve that kind of edit, of those that there are."""
+    known = registry.names("language")
+    return tuple(name for name in tables.METHODS[kind] if name in known)
+
+
+_REDIRECT = "to name a concept in its place write `redirect: {from: ..., to: ...}`"
+SCOPE = Scope(
+    tables.EDITS,
+    {**tables.INNER, "erase": tables.EDITS["erase"]},
+    methods_of,
+    {"from": _REDIRECT, "to": _REDIRECT},
+)
+_FOREIGN = ("scale", "keys", "token_weights", "expand", "shares")
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """An edit whose options are not read yet: which method they belong to may stand in another edit."""
+
+    kind: str
+    block: Block
+
+
+@dataclass
+class _Shared:
+    """The method of edits that are solved together; `vague`: one of them names a method that cannot be read."""
+
+    method: str | None = None
+    vague: bool = False
+
+
+def is_language(root: Node) -> bool:
+    """True for a manifest that only a language model can answer: by its kinds of edits, else by keys and methods that
+    have no meaning for an image model."""
+    top = _keys(root)
+    edits = top.get("edits")
+    items = [_keys(item) for item in edits.items] if isinstance(edits, Items) else []
+    if any(kind in item for item in items for kind in tables.LANGUAGE_ONLY):
+        return True
+    if any(kind in item for item in items for kind in tables.IMAGE_ONLY):
+        return False
+    erase = tables.EDITS["erase"]
+    own = [field.name for field in erase.fields if schema.ERASE.field(field.name) is None]
+    return (
+        any(name in item for item in items for name in own)
+        or any(_text(item.get("method")) in registry.TABLES.get("language", {}) for item in items)
+        or any(_marks(top, schema.MANIFEST))
+        or any(_marks(_keys(top.get("sites")), schema.SITES))
+        or any(_marks(_keys(top.get("constraints")), schema.CONSTRAINTS))
+    )
+
+
+def read_language(edits: Node | None, block: Block, attached: Attached, faults: Faults) -> Language:
+    """What could be read; `block` is the manifest's, from which `corpus`, `chat` and `retain` are taken."""
+    drafts = [draft for draft in _drafts(items_of(edits, faults), faults) if draft is not None]
+    shared = _shared(drafts)
+    made = [_edit(draft, shared[tables.METHODS[draft.kind]], attached, faults) for draft in drafts]
+    attached.fill(block, faults)
+    values = {name: block.values[name] for name in ("chat", "retain") if name in block.values}
+    return Language(
+        edits=tuple(edit for edit in made if edit is not None),
+        corpus=attached.corpus(block.values.get("corpus"), block.spans.get("corpus"), faults),
+        files=dict(attached.files),
+        spans=block.spans,
+        **values,
+    )
+
+
+def _keys(node: Node | None) -> Mapping[str, Node]:
+    return {key.text: value for key, value in node.pairs} if isinstance(node, Pairs) else {}
+
+
+def _text(node: Node | None) -> str:
+    return node.text if isinstance(node, Leaf) else ""
+
+
+def _marks(given: Mapping[str, Node], table: schema.Table) -> Iterator[str]:
+    return (field.name for field in table.fields if field.only == "language" and field.name in given)
+
+
+def _drafts(items: tuple[Node, ...], faults: Faults) -> Iterator[_Draft | None]:
+    kinds = [kind_of(item, faults) for item in items]
+    first = next((item for item, kind in zip(items, kinds, strict=True) if kind in tables.LANGUAGE_ONLY), None)
+    for item, kind in zip(items, kinds, strict=True):
+        if kind in tables.IMAGE_ONLY:
+            message = f"{tick(str(kind))} edits an image model, and this manifest is for a language model"
+            help = "write `redirect: {from: ..., to: ...}`" if kind == "replace" else "make two manifests of it"
+            related = [] if first is None else [(first.span, "a language model's")]
+            faults.add("E184", message, item.span, help=help, related=related)
+        elif kind is not None:
+            block = read_block(item, tables.EDITS[kind], faults)
+            yield None if block is None else _Draft(kind, _with_own_method(kind, block, faults))
+
+
+def _with_own_method(kind: str, block: Block, faults: Faults) -> Block:
+    """The block without a method that solves edits of another kind."""
+    method = block.values.get("method")
+    if method is not None and method not in tables.METHODS[kind]:
+        solves = either((name for name, methods in tables.METHODS.items() if method in methods), "and")
+        message = f"{tick(method)} is a method for {solves}, and this is {tick(kind)}"
+        faults.add("E187", message, block.spans["method"], help=f"methods here: {either(methods_of(kind), 'and')}")
+        del block.values["method"]
+    return block
+
+
+def _shared(drafts: Sequence[_Draft]) -> Mapping[tuple[str, ...], _Shared]:
+    """By the methods that could solve them, which edits that are solved together have in common."""
+    found = {methods: _Shared() for methods in tables.METHODS.values()}
+    for draft in drafts:
+        one, given = found[tables.METHODS[draft.kind]], draft.block
+        one.method = one.method or given.values.get("method")
+        one.vague |= "method" in given.spans and "method" not in given.values
+    return found
+
+
+def _edit(draft: _Draft, shared: _Shared, attached: Attached, faults: Faults) -> Fact | Redirect | Ablation | None:
+    """The edit; None where something is missing that it cannot be without."""
+    kind, block = draft.kind, draft.block
+    inner = block if kind == "erase" else block.values.pop(kind, None)
+    if not isinstance(inner, Block):
+        inner = Block()
+    attached.fill(inner, faults)
+    values, spans = {**block.values, **inner.values}, {**inner.spans, **block.spans}
+    options = _options(draft, shared, spans, faults)
+    if kind == "fact":
+        return _fact(values, spans, options, faults)
+    if kind == "ablate":
+        sets = {"present": (), "absent": ()}  # of files that are not read: where they are, that is a fault
+        complete = "concept" in values and sets.keys() <= spans.keys()
+        return Ablation(options=options, spans=spans, **{**sets, **values}) if complete else None
+    if "concept" not in values:
+        return None
+    if "to" not in spans and kind == "erase":
+        values.setdefault("toward", "noise")
+    return Redirect(kind=kind, options=options, spans=spans, **values)  # type: ignore[arg-type]
+
+
+def _options(draft: _Draft, shared: _Shared, spans: dict[str, Span], faults: Faults) -> Mapping[str, Any]:
+    """The options beside an edit; keys that only an image model's edits have are told apart from misspelt ones."""
+    known = {option.name for method in methods_of(draft.kind) for option in registry.options(method)}
+    rest = []
+    for key, node in draft.block.unknown:
+        if key.text in _FOREIGN and key.text not in known:
+            message = f"{tick(key.text)} has no meaning for a language model"
+            faults.add("E185", message, key.span, help="remove it")
+        else:
+            rest.append((key, node))
+    own = draft.block.values.get("method")
+    return read_options(rest, draft.kind, own or shared.method, shared.vague and own is None, spans, faults, SCOPE)
+
+
+def _fact(values: dict[str, Any], spans: dict[str, Span], options: Mapping[str, Any], faults: Faults) -> Fact | None:
+    prompt, subject = values.pop("prompt", None), values.get("subject")
+    if prompt is None or subject is None:
+        return None
+    template = _template(prompt, subject, spans, faults)
+    if template is None or "answer" not in values:
+        return None
+    if "paraphrases" in values:
+        values["paraphrases"] = tuple(text.replace("{}", subject) for text in values["paraphrases"])
+    return Fact(template=template, options=options, spans={**spans, "template": spans["prompt"]}, **values)
+
+
+def _template(prompt: str, subject: str, spans: Mapping[str, Span], faults: Faults) -> str | None:
+    """The prompt with `{}` where the subject stands; E186 if that is nowhere, or cannot be told."""
+    related = [(spans["prompt"], "the prompt")]
+    slots = prompt.count("{}")
+    if "{}" in subject or slots > 1:
+        span, others = (spans["subject"], related) if "{}" in subject else (spans["prompt"], [])
+        message = "the subject is what `{}` stands for" if others else f"`{{}}` stands {slots} times in the prompt"
+        faults.add("E186", message, span, help="write `{}` once, in the prompt", related=others)
+        return None
+    if slots:
+        return prompt
+    starts = list(_whole(prompt, subject))
+    if len(starts) == 1:
+        return f"{prompt[: starts[0]]}{{}}{prompt[starts[0] + len(subject) :]}"
+    if starts:
+        message = f"the subject {tick(subject)} stands {len(starts)} times in the prompt"
+        help = "write `{}` in the prompt where it is meant"
+    else:
+        message, help = f"the subject {tick(subject)} does not stand in the prompt", _nearly(prompt, subject)
+    faults.add("E186", message, spans["subject"], help=help, related=related)
+    return None
+
+
+def _whole(prompt: str, subject: str) -> Iterator[int]:
+    """Where the subject stands and is no part of a longer word: its tokens would be others."""
+    start = prompt.find(subject)
+    while start >= 0:
+        end = start + len(subject)
+        if not (_joined(prompt[start - 1 : start], subject[0]) or _joined(subject[-1], prompt[end : end + 1])):
+            yield start
+        start = prompt.find(subject, end)
+
+
+def _joined(left: str, right: str) -> bool:
+    """True for two characters of one word, in scripts that have spaces between words."""
+    return bool(left and right) and all(one.isdigit() or one.lower() != one.upper() for one in (left, right))
+
+
+def _nearly(prompt: str, subject: str) -> str:
+    start = prompt.casefold().find(subject.casefold())
+    found = prompt[start : start + len(subject)]
+    if start >= 0 and found.casefold() == subject.casefold() and found != subject:
+        return f"the prompt has {tick(found)}: capitals count"
+    if start >= 0:
+        return "it is part of a longer word there: name the whole word"
+    return "write the subject as the prompt has it, or `{}` in the prompt"

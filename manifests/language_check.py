@@ -1,0 +1,247 @@
+"""Rules over the whole manifest of a language model, each a function of one screen; those of image models: `check`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from editc import registry
+from editc.diagnostics import Diagnostic, EditcError
+from editc.manifests.check import same
+from editc.manifests.faults import Faults, tick
+from editc.manifests.models import own_keys
+from editc.request import Ablation, Asked, Fact, Language, Manifest, Redirect, Scalar, Span
+
+Rule = Callable[[Language, Manifest, Faults], None]
+Edit = Fact | Redirect | Ablation
+
+
+def check_language(manifest: Manifest, language: Language) -> tuple[Diagnostic, ...]:
+    """All errors and warnings that the rules below find."""
+    faults = Faults(manifest.source)
+    for rule in RULES:
+        rule(language, manifest, faults)
+    own_keys(manifest, faults)
+    return tuple(faults.found)
+
+
+def edited_once(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """A prompt has one new answer, and a concept one edit."""
+    seen: dict[tuple[str, str], tuple[Edit, Span | None]] = {}
+    for edit in language.edits:
+        for name, span in _places(edit):
+            first = seen.setdefault((edit.kind.replace("erase", "redirect"), same(name)), (edit, span))
+            if first[1] == span and first[0] is edit:
+                continue
+            related = [(first[1], "first here")]
+            if first[0] is edit:
+                message = f"{tick(name)} is given twice in one edit"
+                faults.warn("E124", message, span, help="remove one", related=related)
+            else:
+                faults.add("E120", f"{tick(name)} is edited twice", span, help="make it one edit", related=related)
+
+
+def _places(edit: Edit) -> Iterator[tuple[str, Span | None]]:
+    """What an edit changes, with its place: the prompt of a fact, every name of a concept."""
+    if isinstance(edit, Fact):
+        yield edit.prompt, edit.at("template")
+        return
+    yield edit.concept, edit.at("concept")
+    if isinstance(edit, Redirect):
+        for i, name in enumerate(edit.also):
+            yield name, edit.at(f"also.{i}")
+
+
+def facts_change(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """What a fact was is not what it is to be."""
+    for fact in language.facts:
+        if fact.was is not None and same(fact.was) == same(fact.answer):
+            message = f"the answer {tick(fact.answer)} is what the model says already, by `was`"
+            related = [(fact.at("was"), "what it is now")]
+            faults.add("E195", message, fact.at("answer"), help="change one of the two", related=related)
+
+
+def redirects_lead_somewhere(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """A concept leads to one other concept, to noise, or to a refusal; only `rocr` knows the latter two."""
+    joint = _joint(language.redirects)
+    for edit in language.redirects:
+        named, toward = "to" in edit.spans, "toward" in edit.spans
+        if named and toward:
+            related = [(edit.at("to:"), "a concept")]
+            help = "remove one of the two"
+            faults.add(
+                "E189", "`to` and `toward` both say where it leads", edit.at("toward:"), help=help, related=related
+            )
+        elif not named and not toward and edit.kind == "redirect":
+            help = "add `to: CONCEPT`, or `toward: noise` or `refusal`"
+            faults.add("E189", f"{tick(edit.concept)} leads nowhere", edit.at("concept"), help=help)
+        method = edit.method or joint
+        if method not in (None, "rocr") and edit.to is None and not named and (toward or edit.kind == "erase"):
+            place = edit.at("toward") if toward else edit.at("concept")
+            message = f"{tick(str(method))} takes what another concept has, and none is named"
+            faults.add("E189", message, place, help="add `to: CONCEPT`, or write `method: rocr`")
+
+
+def targets_stand(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """A target is neither the concept itself nor one that is itself redirected."""
+    moved = {same(name): (edit, span) for edit in language.redirects for name, span in _places(edit)}
+    for edit in language.redirects:
+        found = None if edit.to is None else moved.get(same(edit.to))
+        if found is None:
+            continue
+        if any(same(name) == same(str(edit.to)) for name in edit.names):
+            message, help, why, code = "is to become itself", "name another concept", "the concept", "E122"
+        else:
+            message, help, why, code = "is itself led away", "choose a target that stays", "led away here", "E123"
+        related = [(found[1], why)]
+        faults.add(code, f"the target {tick(str(edit.to))} {message}", edit.at("to"), help=help, related=related)
+
+
+def neighbours_stay(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """What is edited is no neighbour: such prompts are left out of what is counted."""
+    prompts = {same(text): fact.at("template") for fact in language.facts for text in (fact.prompt, *fact.paraphrases)}
+    names = {same(name): span for edit in language.redirects for name, span in _places(edit)}
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(names, key=len, reverse=True)))})(?!\w)")
+    for edit in language.edits:
+        for i, asked in enumerate(() if isinstance(edit, Ablation) else edit.neighbours):
+            text = same(asked.prompt)
+            found = pattern.search(text) if names else None
+            if text in prompts or found:
+                where = prompts.get(text) or (names[found[0]] if found else None)
+                message = f"the neighbour {tick(asked.prompt)} is itself edited, and is not counted"
+                span = edit.at(f"neighbours.{i}")
+                faults.warn("E196", message, span, help="remove it", related=[(where, "edited here")])
+
+
+def sets_differ(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """A direction comes from two sets of several prompts each, which have none in common."""
+    for edit in language.ablations:
+        for name, prompts in (("present", edit.present), ("absent", edit.absent)):
+            if len(prompts) == 1:
+                message = f"{tick(name)} has one prompt: its mean is that prompt, whatever else it says"
+                faults.add("E188", message, edit.at(name), help="give several, 8 or more for each set")
+        absent = {same(text): i for i, text in reversed(tuple(enumerate(edit.absent)))}
+        for i, text in enumerate(edit.present):
+            if (j := absent.get(same(text))) is not None:
+                related = [(edit.at(f"absent.{j}"), "and absent here")]
+                message = f"{tick(text)} is in both sets"
+                faults.add("E188", message, edit.at(f"present.{i}"), help="remove one of the two", related=related)
+
+
+def no_repeats(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """Lists hold each item once."""
+    lists: list[tuple[Sequence[str], str, Callable[[str], Span | None]]] = [
+        (language.retain, "retain", language.at),
+        (manifest.contexts or (), "contexts", manifest.at),
+        (manifest.emit, "emit", manifest.at),
+    ]
+    for edit in language.edits:
+        lists.append((edit.contexts or (), "contexts", edit.at))
+        for name in ("paraphrases", "neighbours", "relations", "present", "absent"):
+            items = getattr(edit, name, ())
+            lists.append(([one.prompt if isinstance(one, Asked) else one for one in items], name, edit.at))
+    for items, name, at in lists:
+        seen: dict[str, int] = {}
+        for i, item in enumerate(items):
+            first = seen.setdefault(item, i)
+            if first != i:
+                message = f"{tick(item)} is given twice in `{name}`"
+                related = [(at(f"{name}.{first}"), "first here")]
+                faults.warn("E124", message, at(f"{name}.{i}"), help="remove one", related=related)
+
+
+def one_method(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """Edits that are solved together agree on the method and its options."""
+    for edits in (language.facts, language.redirects, language.ablations):
+        for name in ("method", *dict.fromkeys(option for edit in edits for option in edit.options)):
+            first: tuple[Scalar, Span | None] | None = None
+            for edit in edits:
+                value = edit.method if name == "method" else edit.options.get(name)
+                if value is None:
+                    continue
+                first = first or (value, edit.at(name))
+                if value != first[0]:
+                    message = f"{tick(name)} is {tick(str(value))} here and {tick(str(first[0]))} in an edit above"
+                    help = "edits of one kind are solved together: give all the same value, or only one of them a value"
+                    faults.add("E133", message, edit.at(name), help=help, related=[(first[1], "first here")])
+
+
+def options_fit(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """The method itself accepts the options; without one named, they are those that every method reads alike."""
+    groups: tuple[Sequence[Edit], ...] = (language.facts, language.redirects, language.ablations)
+    for edit, joint in [(edit, joint) for edits in groups for joint in [_joint(edits)] for edit in edits]:
+        method = edit.method or joint
+        if method is None or not edit.options:
+            continue
+        place = next(iter(edit.options))
+        try:
+            registry.construct(method, edit.options)
+        except EditcError as error:
+            for one in error.diagnostics:
+                faults.add("E132", f"{tick(method)}: {one.message}", edit.at(place), help=one.help)
+        except (ValueError, TypeError) as error:
+            named = next((name for name in edit.options if name in str(error)), place)
+            message = f"{tick(method)} refuses this: {error}"
+            faults.add("E132", message, edit.at(named), help=f"see `editc explain {method}`")
+
+
+def bounds_are_answered(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """Each bound counts something that the edits have."""
+    edits = language.edits
+    answers = {
+        "efficacy": ("no edit has an answer", "it is for `fact`, `redirect` and `erase`", not _all(edits, Ablation)),
+        "paraphrase": (
+            "no fact has paraphrases",
+            "add `paraphrases: [...]` to a fact",
+            any("paraphrases" in edit.spans for edit in edits),
+        ),
+        "neighbourhood": (
+            "no edit has neighbours",
+            "add `neighbours: {PROMPT: ANSWER}` to an edit",
+            any("neighbours" in edit.spans for edit in edits),
+        ),
+    }
+    for name, (why, help, fine) in answers.items():
+        if name in manifest.constraints.spans and edits and not fine:
+            message = f"`{name}` has nothing to count: {why}"
+            faults.add("E141", message, manifest.constraints.at(name), help=help)
+
+
+def edits_change(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """An edit changes something."""
+    for edit in language.edits:
+        if not isinstance(edit, Ablation) and edit.strength == 0.0:
+            help = "raise it, or remove the edit"
+            faults.warn("E144", "`strength: 0` changes nothing", edit.at("strength"), help=help)
+
+
+def rank_suffices(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """Each fact and each name of a concept needs a rank of its own."""
+    rank, keys = manifest.constraints.rank, sum(len(edit.names) for edit in language.edits)
+    if rank is not None and rank < keys:
+        message = f"rank {rank} is less than the {keys} facts and names that are edited, and each needs one"
+        faults.warn("E143", message, manifest.constraints.at("rank"), help=f"allow a rank of {keys} or more")
+
+
+def _joint(edits: Sequence[Edit]) -> str | None:
+    return next((edit.method for edit in edits if edit.method is not None), None)
+
+
+def _all(edits: Sequence[Edit], kind: type) -> bool:
+    return all(isinstance(edit, kind) for edit in edits)
+
+
+RULES: tuple[Rule, ...] = (
+    edited_once,
+    facts_change,
+    redirects_lead_somewhere,
+    targets_stand,
+    neighbours_stay,
+    sets_differ,
+    no_repeats,
+    one_method,
+    options_fit,
+    bounds_are_answered,
+    edits_change,
+    rank_suffices,
+)

@@ -1,0 +1,70 @@
+"""Prompts and numbers of layers, read as `lines` declares them. None: they could not be, and the faults say why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from editc.manifests.faults import Faults, tick
+from editc.manifests.lines import Layers, Lines
+from editc.manifests.scalars import read_scalar, wrong_type
+from editc.manifests.schema import Text
+from editc.manifests.tree import Items, Leaf, Node, Pairs
+from editc.request import Asked, Span
+
+MOST_LAYERS = 10_000
+AUTO = "auto"
+Prompts: TypeAlias = list[tuple[str | Asked, Span]]
+
+
+def prompts_of(node: Items | Pairs, kind: Lines, label: str, faults: Faults) -> Prompts | None:
+    """The prompts of an inline list or block, each with its place; None for a block where answers have no meaning."""
+    if isinstance(node, Pairs) and not kind.answers:
+        wrong_type(node, label, kind.expects, faults)
+        return None
+    what = f"a prompt in {label}"
+    pairs: Sequence[tuple[Node, Node | None]]
+    pairs = node.pairs if isinstance(node, Pairs) else [(item, None) for item in node.items]
+    if not pairs:
+        faults.add("E107", f"{label} is an empty list", node.span, help="remove it, or name some prompts")
+    good: Prompts = []
+    for key, value in pairs:
+        prompt = read_scalar(key, Text(), what, faults)
+        answer = None if value is None else read_scalar(value, Text(), f"the answer to {tick(str(prompt))}", faults)
+        if not isinstance(prompt, str) or (value is not None and answer is None):
+            continue
+        if kind.slot and prompt.count("{}") != 1:
+            found = prompt.count("{}") or "none"
+            message = f"{what} needs exactly one `{{}}` for the concept, this has {found}"
+            faults.add("E114", message, key.span, help="such as: The capital of {} is")
+            continue
+        good.append((Asked(prompt, None if answer is None else str(answer)) if kind.answers else prompt, key.span))
+    return good
+
+
+def layers_of(node: Node, label: str, faults: Faults) -> list[tuple[int, Span]] | str | None:
+    """The numbers of the layers, sorted, each with its place; or `auto`."""
+    kind = Layers()
+    if isinstance(node, Leaf) and node.text == AUTO:
+        return AUTO
+    items = node.items if isinstance(node, Items) else (node,)
+    if not items:
+        faults.add("E107", f"{label} is an empty list", node.span, help="remove it to take the default")
+        return None
+    found: dict[int, Span] = {}
+    for item in items:
+        numbers = tuple(_numbers(item.text)) if isinstance(item, Leaf) and item.plain else ()
+        if not numbers:
+            wrong_type(item, label, kind.expects, faults)
+        for number in numbers:
+            found.setdefault(number, item.span)
+    return sorted(found.items()) or None
+
+
+def _numbers(text: str) -> Iterator[int]:
+    """`5` or `4-8`, both ends included; nothing for another text, for a range backwards, or one beyond all models."""
+    match = re.fullmatch(r"([0-9]{1,5})(?:\s*-\s*([0-9]{1,5}))?", text)
+    if match is None or max(int(part or 0) for part in match.groups()) >= MOST_LAYERS:
+        return
+    yield from range(int(match[1]), int(match[2] or match[1]) + 1)
