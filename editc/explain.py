@@ -15,10 +15,10 @@ def explain(name: str) -> str:
 
     if codes.lookup(name) is not None:
         return codes.explain(name)
-    for kind in ("method", "family"):
+    for kind in ("method", "family", "language"):
         if name.lower() in registry.names(kind):
             return _described(kind, name.lower())
-    known = [*registry.names("method"), *registry.names("family"), *codes.catalogue()]
+    known = [*registry.names("method"), *registry.names("family"), *registry.names("language"), *codes.catalogue()]
     near = registry.nearest(name, tuple(known))
     raise fail(
         "E130",

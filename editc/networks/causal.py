@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ ROWS = 128
 """Rows whose logits are in memory at a time: a vocabulary of 256,000 makes 250 MB of them in float64."""
 CHUNK = 128
 """Tokens in a run of a corpus."""
+EXPERT = re.compile(r"(?P<layer>layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
 NORMS = ("norm", "ln_f", "final_layernorm")
 
 Changed: TypeAlias = Mapping[str, Array] | None
@@ -78,12 +80,22 @@ class CausalNetwork:
         return found[0]
 
     def module(self, name: str) -> Any:
-        """The layer whose weight a parameter is."""
+        """The layer whose weight a parameter is. LookupError for an expert's, of which transformers makes no layer."""
+        if EXPERT.search(name):
+            raise LookupError(f"`{name}` reads what the router sends it, which differs from prompt to prompt")
         return self.model.get_submodule(self.own(name).rpartition(".")[0])
 
     def running(self, changed: Changed) -> Any:
-        """A `with` in which the model runs as changed."""
-        return replaced(self.parameters, {self.own(name): value for name, value in (changed or {}).items()})
+        """A `with` in which the model runs as changed; experts are stacked in one tensor when a model is loaded."""
+        values: dict[str, Array] = {}
+        for name, value in (changed or {}).items():
+            expert = EXPERT.search(name)
+            if expert is None:
+                values[self.own(name)] = value
+            else:
+                own = self.own(f"{expert['layer']}.mlp.experts.down_proj")
+                values.setdefault(own, self.parameters[own].double().numpy())[int(expert["number"])] = value
+        return replaced(self.parameters, values)
 
     def places(self, spots: Sequence[Spot]) -> Sequence[Place]:
         """Where the spots are."""
