@@ -104,12 +104,14 @@ class CausalNetwork:
     def reads(self, names: Sequence[str], spots: Sequence[Spot], changed: Changed = None) -> Mapping[str, Array]:
         """What each matrix reads at the spots, (d_in, n)."""
         modules = {name: self.module(name) for name in names}
-        return self._seen(modules, spots, changed, lambda show: watched(inputs=show))
+        found: Mapping[str, Array] = self._seen(modules, spots, changed, lambda show: watched(inputs=show))
+        return found
 
     def states(self, layers: Sequence[int], spots: Sequence[Spot], changed: Changed = None) -> Mapping[int, Array]:
         """The residual stream (d, n) after each layer at the spots."""
         modules = {layer: self.blocks[layer] for layer in layers}
-        return self._seen(modules, spots, changed, lambda show: watched(outputs=show))
+        found: Mapping[int, Array] = self._seen(modules, spots, changed, lambda show: watched(outputs=show))
+        return found
 
     def _seen(
         self, modules: Mapping[Any, Any], spots: Sequence[Spot], changed: Changed, watch: Callable[..., Any]
