@@ -9,7 +9,7 @@ from editc import registry
 from editc.diagnostics import fail
 from editc.family import Family
 
-KINDS: tuple[registry.Kind, ...] = ("method", "language", "family", "format")
+KINDS: tuple[registry.Kind, ...] = ("method", "language", "family", "language-family", "format")
 """Kinds of names that are explained, besides codes."""
 
 

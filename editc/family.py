@@ -65,6 +65,8 @@ class Family:
     `streams` what that is made of. A group that is not edited is a leak.
     `neutral` is the prompt that stands for no concept; `contexts` are the sentences that a concept is put into.
     `notes` say what an edit of this family is not.
+    A family that `models` language has no streams: its matrices read what the model makes of text, layer by layer, and
+    a site's group is its layer (`layers.5`). `transposed`: matrices are stored (d_in, d_out).
     """
 
     name: str
@@ -82,6 +84,8 @@ class Family:
     streams: Mapping[str, Stream] = field(default_factory=lambda: CLIP_ROWS)
     refused: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    models: Literal["pictures", "language"] = "pictures"
+    transposed: bool = False
 
     def group_of(self, role: str) -> str:
         """The group that a role's sites belong to."""

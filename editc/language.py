@@ -1,10 +1,30 @@
-"""What flows between the passes for language models: a layer's matrix as the problem that a method solves."""
+"""What flows between the passes for language models, and the port through which they ask one.
+
+A prompt is plain text or, with `chat`, what a user says, put through the model's chat template with the answer to come.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from editc.ir import Array
+
+PREFIXES = (
+    "",
+    "It was a quiet afternoon. ",
+    "The following is well known. ",
+    "He closed the book and went on: ",
+    "On the next page there was a list. ",
+    "As a friend told me yesterday over a cup of tea, ",
+    "In the end, after a long discussion, everybody agreed. ",
+)
+"""What a prompt is put behind to see its subject in other contexts. ROME has the model write these, so that they
+differ from run to run; here they are the same for every model."""
 
 
 @dataclass(frozen=True)
@@ -31,3 +51,172 @@ class Writer:
     weight: Array
     present: Array
     absent: Array
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Something to go on from."""
+
+    text: str
+    chat: bool = False
+
+
+@dataclass(frozen=True)
+class Spot:
+    """The last token of `subject` where it last stands in `prompt`; without a subject, the last token of all."""
+
+    prompt: str
+    subject: str = ""
+    chat: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a spot is: row `row` of `count` tokens, `first` being the subject's first row.
+
+    Row 0 is an attention sink: what stands there has states hundreds of times as large as elsewhere, which depend
+    little on the word. A subject is there where a tokenizer adds no BOS and a prompt begins with it.
+    """
+
+    row: int
+    first: int
+    count: int
+
+    @property
+    def sink(self) -> bool:
+        """True for position 0."""
+        return self.row == 0
+
+
+@dataclass(frozen=True)
+class Cloze:
+    """A prompt and a text that may follow it; between a plain prompt and a word there is a space, put in if need be."""
+
+    prompt: str
+    answer: str
+    chat: bool = False
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Of n answers: `total` (n,), the log-probability of all tokens; `first` (n,), that of the first; `top` (n,), true
+    where the first token is the likeliest of all; `tokens` (n,), how many an answer has. Natural logarithms."""
+
+    total: Array
+    first: Array
+    top: NDArray[np.bool_]
+    tokens: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The model before and after a change, of n texts, each the mean over its tokens: `divergence` (n,), KL(before |
+    after) of the next token in nats; `agreement` (n,), how often the likeliest token is the same; and the negative
+    log-likelihood of the text, `before` (n,) and `after` (n,), nan where the last token alone is compared."""
+
+    divergence: Array
+    agreement: Array
+    before: Array
+    after: Array
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a matrix reads over text: `second` (d_in, d_in) = mean k k^T, not centred, over `count` tokens."""
+
+    second: Array
+    count: int
+
+
+@dataclass(frozen=True)
+class Wish:
+    """An answer that prompts are to have: `contexts`, one and the same prompt behind several prefixes; `essence`, where
+    the next token shall stay as likely as it was ("Paris is a")."""
+
+    contexts: tuple[Spot, ...]
+    answer: str
+    essence: Spot
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How a value is learned, by Adam: the defaults are EasyEdit's for the Llama family.
+
+    steps: at most. rate: of Adam. decay: weight of |delta| / |v0|^2. kl: weight of KL at the essence.
+    clamp: the most that |delta| may be, in |v0|. stop: the loss at which it ends.
+    """
+
+    steps: int = 25
+    rate: float = 0.5
+    decay: float = 1e-3
+    kl: float = 0.0625
+    clamp: float = 4.0
+    stop: float = 0.05
+
+
+@dataclass(frozen=True)
+class Value:
+    """A learned change: `delta` (d,) of the output, which without it is `before` (d,), the mean over contexts;
+    `losses`, one a step; `probability`, the geometric mean over contexts of the answer's, with the delta."""
+
+    delta: Array
+    before: Array
+    losses: tuple[float, ...]
+    probability: float
+
+
+Where: TypeAlias = Literal["output", "stream"]
+
+
+class Network(Protocol):
+    """A language model that runs. Matrices go by their names in the checkpoint, say
+    `model.layers.5.mlp.down_proj.weight`; `changed` maps names to the values (as stored, float64) to run with, the rest
+    is the base. Results are float64, in the order asked, and those of one question do not depend on the others beyond
+    float32 rounding. Raises LookupError for a subject that a prompt does not have and a matrix that the model does not
+    have."""
+
+    @property
+    def layers(self) -> int:
+        """How many decoder layers."""
+
+    def fingerprint(self) -> str:
+        """sha256 over the weights: equal means the same states."""
+
+    def places(self, spots: Sequence[Spot]) -> Sequence[Place]:
+        """Where the spots are."""
+
+    def reads(
+        self, names: Sequence[str], spots: Sequence[Spot], changed: Mapping[str, Array] | None = None
+    ) -> Mapping[str, Array]:
+        """What each matrix reads at the spots, (d_in, n): keys."""
+
+    def states(
+        self, layers: Sequence[int], spots: Sequence[Spot], changed: Mapping[str, Array] | None = None
+    ) -> Mapping[int, Array]:
+        """The residual stream (d, n) after each layer, counted from 0, at the spots."""
+
+    def lens(self, layers: Sequence[int], cloze: Sequence[Cloze]) -> Mapping[int, NDArray[np.int64]]:
+        """Logit lens: the rank (n,), 0 the likeliest, of each answer's first token in what the final norm and the
+        output embedding make of the stream at the prompt's last token after each layer."""
+
+    def score(self, asked: Sequence[Cloze], changed: Mapping[str, Array] | None = None) -> Scored:
+        """How likely the answers are."""
+
+    def compare(self, texts: Sequence[Prompt], changed: Mapping[str, Array], last: bool = False) -> Compared:
+        """The base against the model as changed, over all tokens of the texts or at their last ones."""
+
+    def generate(
+        self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None = None
+    ) -> tuple[str, ...]:
+        """What the model goes on with, the likeliest token each time, up to its end-of-text."""
+
+    def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, Moment]:
+        """Of what each matrix reads over about so many tokens of the texts, position 0 left out."""
+
+    def value(
+        self, wish: Wish, layer: int, where: Where, how: Descent, changed: Mapping[str, Array] | None = None
+    ) -> Value:
+        """Learns what to add at the subject's last token, to the `output` of the MLP of that layer (ROME) or to the
+        residual `stream` after it (MEMIT). Contexts whose subject is at position 0 are left out.
+
+        Raises ValueError when that leaves none."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_typ
 
 from editc.request import Scalar
 
-Kind: TypeAlias = Literal["method", "language", "family", "format", "detector"]
+Kind: TypeAlias = Literal["method", "language", "family", "language-family", "format", "detector"]
 OptionType: TypeAlias = type[int] | type[float] | type[bool] | type[str] | tuple[str, ...]
 
 TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
@@ -47,6 +47,15 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "sd2": "editc.families.sd2:SD2",
             "sd3": "editc.families.sd3:SD3",
             "sdxl": "editc.families.sdxl:SDXL",
+        },
+        "language-family": {
+            "gemma": "editc.families.gemma:GEMMA",
+            "gpt-oss": "editc.families.gpt_oss:GPT_OSS",
+            "gpt2": "editc.families.gpt2:GPT2",
+            "llama": "editc.families.llama:LLAMA",
+            "mixtral": "editc.families.mixtral:MIXTRAL",
+            "phi3": "editc.families.phi3:PHI3",
+            "qwen3-moe": "editc.families.qwen3_moe:QWEN3_MOE",
         },
         "format": {
             "checkpoint": "editc.formats.patched:FORMAT",

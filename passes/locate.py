@@ -57,13 +57,20 @@ def recognise(families: Sequence[Family], weights: Weights, model: str) -> Famil
     if stranger:
         titles = ", ".join(family.title for family in families)
         raise fail("E206", f"this is {stranger}", place=model, help=f"families: {titles}")
-    fitting = [family for family in families if _has_sites(family, names) and _marked(family, names, weights)]
-    if fitting:
-        return max(fitting, key=lambda family: len(family.patterns) + len(family.signs))
+    found = fitting(families, weights)
+    if found is not None:
+        return found
     sought = [f"{family.name} wants `{next(iter(family.patterns.values()))}`" for family in families]
     first = f"the model has {len(names)} tensors there, the first is `{names[0]}`" if names else "it has no tensors"
     hint = "`editc explain FAMILY` says what each family is; `editc inspect MODEL` lists the tensors"
     raise fail("E201", "no family recognises this model", place=model, notes=[*sought, first], help=hint)
+
+
+def fitting(families: Sequence[Family], weights: Weights) -> Family | None:
+    """The family that says most of the weights' names, of those whose every pattern they have."""
+    names = weights.names()
+    found = [family for family in families if _has_sites(family, names) and _marked(family, names, weights)]
+    return max(found, key=lambda family: len(family.patterns) + len(family.signs), default=None)
 
 
 _OTHER = "which this version of editc does not edit"
@@ -72,6 +79,7 @@ STRANGERS: Mapping[str, str] = {
     "image embedding for a prompt, so a concept has no row of its own to edit; edit the prior's pipeline instead",
     "encoder_hid_proj.*": f"a UNet that projects its text rows first (Kolors, DeepFloyd IF), {_OTHER}",
     "*model.layers.*": f"a language model, {_OTHER}",
+    "*h.*.attn.c_attn.weight": f"a language model, {_OTHER}",
     "*model.diffusion_model.*": "a single-file checkpoint that is not of Stable Diffusion 1, 2 or XL",
     "temporal_transformer_blocks.*": f"a video model, {_OTHER}",
     "effnet_mapper.*": "Stable Cascade's decoder: it paints what its prior decided and has the concept from there; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
@@ -16,5 +17,18 @@ def sites_of(family: Family, weights: Weights, roles: Sequence[str]) -> Iterator
         for role, pattern in family.patterns.items():
             shape = weights.shape(name)
             if role in roles and fnmatchcase(name, pattern) and len(shape) == 2:
-                place, dtype = (shape[0], shape[1]), weights.dtype(name)
-                yield Site(family.component, name, place, dtype, role, family.group_of(role))
+                yield _site(family, name, (shape[0], shape[1]), weights.dtype(name), role)
+
+
+def layer_of(name: str) -> int:
+    """The number of the layer that a language model's matrix is in; ValueError where the name has none."""
+    found = re.search(r"(?:^|\.)(?:layers|h)\.(\d+)\.", name)
+    if found is None:
+        raise ValueError(f"`{name}` is in no layer")
+    return int(found[1])
+
+
+def _site(family: Family, name: str, stored: tuple[int, int], dtype: str, role: str) -> Site:
+    shape = (stored[1], stored[0]) if family.transposed else stored
+    group = f"layers.{layer_of(name)}" if family.models == "language" else family.group_of(role)
+    return Site(family.component, name, shape, dtype, role, group, family.transposed)

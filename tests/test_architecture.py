@@ -22,7 +22,7 @@ LEVELS = (
     ("editc.language", "editc.ports", "editc.codes", "editc.registry"),
     ("editc.families", "editc.records", "editc.render"),
     ("editc.manifests", "editc.encoders", "editc.dump", "editc.demo"),
-    ("editc.painter", "editc.detectors", "editc.prober"),
+    ("editc.painter", "editc.detectors", "editc.prober", "editc.networks"),
     ("editc.passes", "editc.formats"),
     ("editc.report_plots", "editc.report_words"),
     ("editc.report_page",),

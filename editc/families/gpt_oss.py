@@ -1,0 +1,27 @@
+"""gpt-oss: the experts of a layer lie in one tensor (experts, d_in, d_out), with biases."""
+
+from __future__ import annotations
+
+from editc.families.transformers_layers import CONTEXTS, OUT, SEES
+from editc.family import Family
+
+GPT_OSS = Family(
+    name="gpt-oss",
+    title="gpt-oss",
+    component="model",
+    patterns={"o": OUT},
+    marker=None,
+    text_width=None,
+    neutral="",
+    default_method="rome",
+    contexts=CONTEXTS,
+    groups=SEES,
+    streams={},
+    models="language",
+    edited=("o",),
+    signs=("*layers.*.mlp.router.weight", "*layers.*.mlp.experts.down_proj*"),
+    refused={
+        "down": "the experts of a layer are one tensor of three dimensions, often in 4 bits, and a site is one matrix; "
+        "no adapter format can carry a change of it"
+    },
+)

@@ -1,0 +1,24 @@
+"""Mixtral: in each layer a router and experts, each with three matrices of its own."""
+
+from __future__ import annotations
+
+from editc.families.transformers_layers import CONTEXTS, OUT, ROUTED, SEES
+from editc.family import Family
+
+MIXTRAL = Family(
+    name="mixtral",
+    title="Mixtral",
+    component="model",
+    patterns={"o": OUT, "down": "*layers.*.block_sparse_moe.experts.*.w2.weight"},
+    marker=None,
+    text_width=None,
+    neutral="",
+    default_method="rome",
+    contexts=CONTEXTS,
+    groups=SEES,
+    streams={},
+    models="language",
+    edited=("o",),
+    signs=("*layers.*.block_sparse_moe.gate.weight",),
+    notes=(ROUTED,),
+)

@@ -1,0 +1,24 @@
+"""Qwen 3 with experts, each with three matrices of its own, also beside layers without experts."""
+
+from __future__ import annotations
+
+from editc.families.transformers_layers import CONTEXTS, OUT, ROUTED, SEES
+from editc.family import Family
+
+QWEN3_MOE = Family(
+    name="qwen3-moe",
+    title="Qwen 3 with experts",
+    component="model",
+    patterns={"o": OUT, "down": "*layers.*.mlp.experts.*.down_proj.weight"},
+    marker=None,
+    text_width=None,
+    neutral="",
+    default_method="rome",
+    contexts=CONTEXTS,
+    groups=SEES,
+    streams={},
+    models="language",
+    edited=("o",),
+    signs=("*layers.*.mlp.gate.weight", "*layers.*.mlp.experts.*.gate_proj.weight"),
+    notes=(ROUTED,),
+)

@@ -1,0 +1,59 @@
+"""Language models that run, behind the port `editc.language.Network`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from editc.diagnostics import fail
+from editc.networks.causal import CausalNetwork
+from editc.networks.words import Words
+
+__all__ = ["CausalNetwork", "Words", "load"]
+
+
+def load(folder: Path) -> CausalNetwork:
+    """The causal language model in a transformers folder with its tokenizer, in float32 on the CPU.
+
+    Raises E205 where the tokenizer is missing, E206 for a model that makes its logits in a way not known here.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, TypeError) as error:
+            help_text = "name the whole folder of the model: config.json, tokenizer.json, *.safetensors"
+            raise fail("E205", f"no tokenizer can be loaded: {error}", place=str(folder), help=help_text) from error
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+    network = CausalNetwork(model.requires_grad_(False), Words(tokenizer))
+    if not faithful(network):
+        message = "this is a language model that scales its logits, which this version of editc does not edit"
+        raise fail("E206", message, place=str(folder))
+    return network
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """The library's own warnings and progress bars held back; errors are not. diffusers is not needed for this."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def faithful(network: CausalNetwork) -> bool:
+    """True if the port's logits are the model's own."""
+    import torch
+
+    ids = torch.arange(3)[None]
+    with torch.inference_mode():
+        theirs = network.model(input_ids=ids, use_cache=False).logits
+        ours = network.logits(network.run(ids.tolist()))
+    return bool(torch.allclose(theirs, ours, rtol=1e-4, atol=1e-4))

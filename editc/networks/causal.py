@@ -1,0 +1,320 @@
+"""A transformers model as the port `Network`: float32 inside, float64 out, padding where no token sees it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.ir import Array
+from editc.language import Cloze, Compared, Descent, Moment, Place, Prompt, Scored, Spot, Value, Where, Wish
+from editc.networks.hooks import EnoughError, replaced, watched
+from editc.networks.words import Words
+
+AT_ONCE = 2048
+"""Tokens in a batch at most, padding counted."""
+ROWS = 128
+"""Rows whose logits are in memory at a time: a vocabulary of 256,000 makes 250 MB of them in float64."""
+CHUNK = 128
+"""Tokens in a run of a corpus."""
+EXPERT = re.compile(r"(?P<layer>layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
+NORMS = ("norm", "ln_f", "final_layernorm")
+
+Changed: TypeAlias = Mapping[str, Array] | None
+
+
+@dataclass(frozen=True)
+class CausalNetwork:
+    """`model` is a causal language model of transformers in float32, in eval mode; `words` its tokenizer."""
+
+    model: Any
+    words: Words
+
+    @property
+    def layers(self) -> int:
+        """How many decoder layers."""
+        return len(self.blocks)
+
+    @cached_property
+    def decoder(self) -> Any:
+        """The model without its output embedding."""
+        return self.model.get_decoder()
+
+    @cached_property
+    def blocks(self) -> tuple[Any, ...]:
+        """The decoder layers in order."""
+        found = next(getattr(self.decoder, name) for name in ("layers", "h") if hasattr(self.decoder, name))
+        return tuple(found)
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Any]:
+        """By the model's own names."""
+        return dict(self.model.named_parameters())
+
+    @cached_property
+    def _mark(self) -> str:
+        told = sha256()
+        for name, parameter in sorted(self.parameters.items()):
+            told.update(f"{name} {tuple(parameter.shape)}".encode())
+            told.update(parameter.detach().contiguous().numpy().tobytes())
+        return told.hexdigest()
+
+    def fingerprint(self) -> str:
+        """sha256 over the weights as they run."""
+        return self._mark
+
+    def own(self, name: str) -> str:
+        """The model's own name of a checkpoint's parameter, which may have another prefix. LookupError if none has."""
+        if name in self.parameters:
+            return name
+        tail = name[max(name.find("layers."), name.find("h."), 0) :]
+        found = [one for one in self.parameters if one.endswith(f".{tail}")]
+        if len(found) != 1:
+            raise LookupError(f"the model has no matrix `{name}`")
+        return found[0]
+
+    def module(self, name: str) -> Any:
+        """The layer whose weight a parameter is. LookupError for an expert's, of which transformers makes no layer."""
+        if EXPERT.search(name):
+            raise LookupError(f"`{name}` reads what the router sends it, which differs from prompt to prompt")
+        return self.model.get_submodule(self.own(name).rpartition(".")[0])
+
+    def running(self, changed: Changed) -> Any:
+        """A `with` in which the model runs as changed; experts are stacked in one tensor when a model is loaded."""
+        values: dict[str, Array] = {}
+        for name, value in (changed or {}).items():
+            expert = EXPERT.search(name)
+            if expert is None:
+                values[self.own(name)] = value
+            else:
+                own = self.own(f"{expert['layer']}.mlp.experts.down_proj")
+                values.setdefault(own, self.parameters[own].double().numpy())[int(expert["number"])] = value
+        return replaced(self.parameters, values)
+
+    def places(self, spots: Sequence[Spot]) -> Sequence[Place]:
+        """Where the spots are."""
+        return [self.words.place(spot) for spot in spots]
+
+    def reads(self, names: Sequence[str], spots: Sequence[Spot], changed: Changed = None) -> Mapping[str, Array]:
+        """What each matrix reads at the spots, (d_in, n)."""
+        modules = {name: self.module(name) for name in names}
+        found: Mapping[str, Array] = self._seen(modules, spots, changed, lambda show: watched(inputs=show))
+        return found
+
+    def states(self, layers: Sequence[int], spots: Sequence[Spot], changed: Changed = None) -> Mapping[int, Array]:
+        """The residual stream (d, n) after each layer at the spots."""
+        modules = {layer: self.blocks[layer] for layer in layers}
+        found: Mapping[int, Array] = self._seen(modules, spots, changed, lambda show: watched(outputs=show))
+        return found
+
+    def _seen(
+        self, modules: Mapping[Any, Any], spots: Sequence[Spot], changed: Changed, watch: Callable[..., Any]
+    ) -> Any:
+        ids = [self.words.prompt(Prompt(spot.prompt, spot.chat)).ids for spot in spots]
+        rows = np.array([place.row for place in self.places(spots)], np.int64)
+        found: dict[Any, dict[int, Array]] = {key: {} for key in modules}
+
+        def look(key: Any, which: list[int]) -> Callable[[Any], None]:
+            def show(states: Any) -> None:
+                taken = states[range(len(which)), rows[which]].double().numpy()
+                found[key].update(zip(which, taken, strict=True))
+                if all(which[0] in seen for seen in found.values()):
+                    raise EnoughError
+
+            return show
+
+        for which in batches(ids):
+            with self.running(changed), watch({module: look(key, which) for key, module in modules.items()}):
+                self.run([ids[i] for i in which])
+        return {key: np.stack([seen[i] for i in range(len(ids))], axis=1) for key, seen in found.items()}
+
+    def lens(self, layers: Sequence[int], cloze: Sequence[Cloze]) -> Mapping[int, NDArray[np.int64]]:
+        """The rank (n,) of each answer's first token by the stream at the prompt's last token after each layer."""
+        import torch
+
+        asked = [self.words.cloze(one) for one in cloze]
+        firsts = torch.tensor([ids[len(ids) - count] for ids, count in asked])
+        streams = self.states(layers, [Spot(one.prompt, "", one.chat) for one in cloze])
+        found = {}
+        for layer, stream in streams.items():
+            with torch.inference_mode():
+                logits = self.logits(self.norm(torch.from_numpy(stream.T).float()))
+            found[layer] = (logits > logits.gather(1, firsts[:, None])).sum(1).numpy()
+        return found
+
+    def score(self, asked: Sequence[Cloze], changed: Changed = None) -> Scored:
+        """How likely the answers are."""
+        told = [self.words.cloze(one) for one in asked]
+        spans = [(range(len(ids) - count - 1, len(ids) - 1), ids[len(ids) - count :]) for ids, count in told]
+        total, first, top = np.zeros(len(told)), np.zeros(len(told)), np.zeros(len(told), np.bool_)
+        with self.running(changed):
+            for which, states in self._states([ids for ids, _ in told]):
+                for at, i in enumerate(which):
+                    rows, answer = spans[i]
+                    spoken = self.spoken(states[at, rows])
+                    likely = spoken[range(len(answer)), answer]
+                    total[i], first[i], top[i] = likely.sum(), likely[0], spoken[0].argmax() == answer[0]
+        return Scored(total, first, top, np.array([count for _, count in told], np.int64))
+
+    def compare(self, texts: Sequence[Prompt], changed: Mapping[str, Array], last: bool = False) -> Compared:
+        """The base against the model as changed; logits are kept for ROWS tokens at a time."""
+        ids = [self.words.prompt(text).ids for text in texts]
+        found = np.full((4, len(ids)), np.nan)
+        for which in batches(ids):
+            some = [ids[i] for i in which]
+            before = self.run(some)
+            with self.running(changed):
+                after = self.run(some)
+            for at, i in enumerate(which):
+                rows = range(len(ids[i]) - 1, len(ids[i])) if last else range(len(ids[i]))
+                found[:, i] = self._apart(before[at, rows], after[at, rows], ids[i][rows[0] + 1 :])
+        return Compared(*found)
+
+    def _apart(self, before: Any, after: Any, follow: Sequence[int]) -> tuple[float, float, float, float]:
+        """KL, agreement and both likelihoods of states (t, d) whose next tokens are `follow`, t - 1 of them or all."""
+        kl = same = first = second = 0.0
+        for start in range(0, len(before), ROWS):
+            old, new = self.spoken(before[start : start + ROWS]), self.spoken(after[start : start + ROWS])
+            kl += float((old.exp() * (old - new)).sum())
+            same += int((old.argmax(1) == new.argmax(1)).sum())
+            nexts = follow[start : start + ROWS]
+            first -= float(old[range(len(nexts)), nexts].sum())
+            second -= float(new[range(len(nexts)), nexts].sum())
+        count, words = len(before), len(follow) or np.nan
+        return kl / count, same / count, first / words, second / words
+
+    def generate(self, prompts: Sequence[Prompt], tokens: int, changed: Changed = None) -> tuple[str, ...]:
+        """What the model goes on with, the likeliest token each time."""
+        ids = [self.words.prompt(prompt).ids for prompt in prompts]
+        found: dict[int, list[int]] = {}
+        with self.running(changed):
+            for which in batches(ids):
+                found |= zip(which, self._continued([ids[i] for i in which], tokens), strict=True)
+        return tuple(self.words.tokenizer.decode(found[i], skip_special_tokens=True) for i in range(len(ids)))
+
+    def _continued(self, ids: Sequence[Sequence[int]], tokens: int) -> list[list[int]]:
+        """New tokens stand behind the padding, which nobody sees, and at the positions that follow their own text."""
+        import torch
+        from transformers import DynamicCache
+
+        given, mask = padded(ids)
+        cache = DynamicCache(config=self.model.config)
+        lengths = torch.tensor([len(one) for one in ids])
+        ends, spoken = self._ends, [list[int]() for _ in ids]
+        position = None
+        with torch.inference_mode():
+            for step in range(tokens):
+                told = {"attention_mask": mask, "position_ids": position, "past_key_values": cache, "use_cache": True}
+                states = self.decoder(input_ids=given, **told).last_hidden_state
+                rows = lengths - 1 if step == 0 else 0
+                given = self.logits(states[torch.arange(len(ids)), rows]).argmax(1)[:, None]
+                for line, (token,) in zip(spoken, given.tolist(), strict=True):
+                    line.append(token)
+                if all(ends & set(line) for line in spoken):
+                    break
+                mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+                position = (lengths + step)[:, None]
+        return [until(line, ends) for line in spoken]
+
+    @cached_property
+    def _ends(self) -> set[int]:
+        named = getattr(self.model.generation_config, "eos_token_id", None)
+        every = named if isinstance(named, list) else [named]
+        return {one for one in (*every, self.words.tokenizer.eos_token_id) if one is not None}
+
+    def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, Moment]:
+        """Of what each matrix reads over runs of 128 tokens, spread evenly over the texts, position 0 left out."""
+        import torch
+
+        cut = list(self.words.chunks(texts, CHUNK))
+        count = min(len(cut), -(-tokens // (CHUNK - 1)))
+        chosen = [cut[i * len(cut) // count] for i in range(count)]
+        modules = {name: self.module(name) for name in names}
+        sums: dict[str, Any] = {}
+        seen: set[str] = set()
+
+        def look(name: str) -> Callable[[Any], None]:
+            def show(states: Any) -> None:
+                rows = states[:, 1:].reshape(-1, states.shape[-1])
+                sums[name] = sums.get(name, 0.0) + (rows.T @ rows).double()
+                seen.add(name)
+                if len(seen) == len(modules):
+                    raise EnoughError
+
+            return show
+
+        watch = {module: look(name) for name, module in modules.items()}
+        for start in range(0, len(chosen), AT_ONCE // CHUNK):
+            seen.clear()
+            with watched(inputs=watch), torch.inference_mode():
+                self.run(chosen[start : start + AT_ONCE // CHUNK])
+        read = sum(len(one) - 1 for one in chosen)
+        return {name: Moment((sums[name] / read).numpy(), read) for name in names}
+
+    def value(self, wish: Wish, layer: int, where: Where, how: Descent, changed: Changed = None) -> Value:
+        """Learns what to add at the subject's last token."""
+        from editc.networks.descent import descend
+
+        with self.running(changed):
+            return descend(self, wish, layer, where, how)
+
+    def run(self, ids: Sequence[Sequence[int]]) -> Any:
+        """The states (n, t, d) behind the final norm, padded on the right."""
+        import torch
+
+        given, mask = padded(ids)
+        with torch.inference_mode():
+            return self.decoder(input_ids=given, attention_mask=mask, use_cache=False).last_hidden_state
+
+    def _states(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Any]]:
+        for which in batches(ids):
+            yield which, self.run([ids[i] for i in which])
+
+    def norm(self, states: Any) -> Any:
+        """The norm that stands before the output embedding."""
+        return next(getattr(self.decoder, name) for name in NORMS if hasattr(self.decoder, name))(states)
+
+    def logits(self, states: Any) -> Any:
+        """Of states (..., d) behind the final norm."""
+        found = self.model.get_output_embeddings()(states)
+        cap = getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
+        return found if cap is None else cap * (found / cap).tanh()
+
+    def spoken(self, states: Any) -> Any:
+        """Log-probabilities (t, v) of the next token after states (t, d), in float64."""
+        import torch
+
+        with torch.inference_mode():
+            return self.logits(states).double().log_softmax(-1)
+
+
+def batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Numbers of texts of about the same length, at most AT_ONCE tokens with their padding."""
+    some: list[int] = []
+    for i in sorted(range(len(ids)), key=lambda i: (len(ids[i]), i)):
+        if some and (len(some) + 1) * len(ids[i]) > AT_ONCE:
+            yield some
+            some = []
+        some.append(i)
+    if some:
+        yield some
+
+
+def padded(ids: Sequence[Sequence[int]]) -> tuple[Any, Any]:
+    """Tokens (n, t) and which of them are text (n, t)."""
+    import torch
+
+    longest = max(map(len, ids))
+    given = torch.tensor([[*one, *[0] * (longest - len(one))] for one in ids])
+    return given, torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids])
+
+
+def until(tokens: list[int], ends: set[int]) -> list[int]:
+    """The tokens before the first of `ends`."""
+    return tokens[: next((i for i, token in enumerate(tokens) if token in ends), len(tokens))]

@@ -1,0 +1,156 @@
+"""What a layer should say at a subject so that an answer follows: found by gradient descent (ROME, section 3.1).
+
+A change at the subject's last token is seen from that token on and in that layer and those above. So what lies before
+it is run once and kept as keys and values of the attention, and the layers below once and kept as states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from editc.language import Cloze, Descent, Prompt, Spot, Value, Where, Wish
+from editc.networks.hooks import skipped, watched
+
+if TYPE_CHECKING:
+    from editc.networks.causal import CausalNetwork
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Texts from their subject's last token on, which is column 0: `ids`, `positions` (n, t), the `mask` (n, c + t) of
+    what is text; `past`, keys and values (n, h, c, e) of each layer for what lies before; `lower` (n, t, d), the stream
+    that enters the layer; `before` (n, d), what the layer says at the subject."""
+
+    ids: Any
+    positions: Any
+    mask: Any
+    past: tuple[tuple[Any, Any], ...]
+    lower: Any
+    before: Any
+
+
+def descend(network: CausalNetwork, wish: Wish, layer: int, where: Where, how: Descent) -> Value:
+    """Adam on NLL of the answer over contexts + kl KL(before | now) at the essence + decay |delta|^2 / |v0|^2, never
+    longer than clamp |v0|; the shortest change seen last when the loss comes under `stop`."""
+    import torch
+
+    texts, rows, answers = _texts(network, wish)
+    rest = _rest(network, texts, rows, layer, where)
+    contexts = len(answers)
+    before = rest.before[:contexts].mean(0)
+    size = rest.before[:contexts].norm(dim=1).mean()
+    delta = torch.zeros_like(before, requires_grad=True)
+    adam = torch.optim.Adam([delta], lr=how.rate)
+    told = _reader(network, rest, layer, where)
+    base, losses = None, list[float]()
+    for _ in range(how.steps + 1):
+        with torch.enable_grad():
+            states = told(delta)
+            essence = _essence(network, states, texts, rows)
+            base = essence.detach() if base is None else base
+            likely = _likely(network, states, rows, texts, answers)
+            apart = (base.exp() * (base - essence)).sum()
+            loss = -likely.mean() + how.kl * apart + how.decay * (delta @ delta) / size**2
+        losses.append(float(loss.detach()))
+        if losses[-1] < how.stop or len(losses) > how.steps:
+            break
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        with torch.no_grad():
+            delta.mul_(min(1.0, how.clamp * float(size) / max(float(delta.norm()), 1e-30)))
+    found, v0 = (one.detach().double().numpy() for one in (delta, before))
+    return Value(found, v0, tuple(losses), float(likely.detach().mean().exp()))
+
+
+def _texts(network: CausalNetwork, wish: Wish) -> tuple[list[tuple[int, ...]], list[int], list[int]]:
+    """Every context with its answer and then the essence, as tokens without the last, whose own next is not asked for;
+    the subject's row in each; and how many tokens each answer has."""
+    kept = [spot for spot in wish.contexts if not network.words.place(spot).sink]
+    if not kept:
+        raise ValueError("every context begins with its subject, at the attention sink: put it behind some words")
+    asked = [network.words.cloze(Cloze(spot.prompt, wish.answer, spot.chat)) for spot in kept]
+    essence = _off_the_sink(network, wish.essence)
+    ids = [*(one for one, _ in asked), network.words.prompt(Prompt(essence.prompt, essence.chat)).ids]
+    rows = [network.words.place(spot).row for spot in (*kept, essence)]
+    return ids, rows, [count for _, count in asked]
+
+
+def _off_the_sink(network: CausalNetwork, essence: Spot) -> Spot:
+    """The essence, behind a full stop where its subject would be at position 0."""
+    if not network.words.place(essence).sink:
+        return essence
+    return Spot(f". {essence.prompt}", essence.subject, essence.chat)
+
+
+def _rest(network: CausalNetwork, texts: list[tuple[int, ...]], rows: list[int], layer: int, where: Where) -> Rest:
+    """One run of the whole texts, padded on the right, cut at the subjects and lined up there."""
+    import torch
+
+    from editc.networks.causal import padded
+
+    given, mask = padded(texts)
+    at, seen = torch.tensor(rows), dict[str, Any]()
+    spoken = _speaker(network, layer, where)
+    hooks = {network.blocks[layer]: lambda states: seen.__setitem__("lower", states)}
+    shown = {spoken: lambda states: seen.__setitem__("before", states.detach().clone())}
+    with watched(hooks, shown), torch.no_grad():
+        cache = network.decoder(input_ids=given, attention_mask=mask, use_cache=True).past_key_values
+    back = torch.arange(max(rows)) - (max(rows) - at[:, None])
+    ahead = at[:, None] + torch.arange(int((mask.sum(1) - at).max()))
+    inside = ahead.clamp(max=given.shape[1] - 1)
+    valid = torch.cat([back >= 0, ahead < mask.sum(1, keepdim=True)], dim=1).long()
+    every = torch.arange(len(texts))
+    past = tuple((_taken(one.keys, back), _taken(one.values, back)) for one in cache.layers)
+    lower = seen["lower"][every[:, None], inside]
+    return Rest(given.gather(1, inside), ahead, valid, past, lower, seen["before"][every, at])
+
+
+def _taken(states: Any, columns: Any) -> Any:
+    """Columns (n, c) of keys or values (n, h, t, e); where there is none, the first, which the mask hides."""
+    import torch
+
+    return states[torch.arange(len(states))[:, None], :, columns.clamp(min=0)].transpose(1, 2)
+
+
+def _speaker(network: CausalNetwork, layer: int, where: Where) -> Any:
+    return network.blocks[layer] if where == "stream" else network.blocks[layer].mlp
+
+
+def _reader(network: CausalNetwork, rest: Rest, layer: int, where: Where) -> Callable[[Any], Any]:
+    """delta (d,) -> the states (n, t, d) behind the final norm, with delta added in column 0 of what the layer says."""
+    import torch
+    from transformers import DynamicCache
+
+    def added(delta: Any) -> Callable[[Any], Any]:
+        return lambda states: torch.cat([states[:, :1] + delta, states[:, 1:]], dim=1)
+
+    def read(delta: Any) -> Any:
+        cache = (
+            DynamicCache(ddp_cache_data=rest.past, config=network.model.config) if rest.past[0][0].shape[2] else None
+        )
+        told = {"attention_mask": rest.mask, "position_ids": rest.positions, "past_key_values": cache}
+        outputs = {_speaker(network, layer, where): added(delta)}
+        with skipped(list(network.blocks[:layer]), rest.lower), watched(outputs=outputs):
+            return network.decoder(input_ids=rest.ids, use_cache=cache is not None, **told).last_hidden_state
+
+    return read
+
+
+def _likely(network: CausalNetwork, states: Any, rows: list[int], texts: Any, answers: list[int]) -> Any:
+    """The log-probability (contexts,) of the answer's tokens together."""
+    import torch
+
+    found = []
+    for i, count in enumerate(answers):
+        begin = len(texts[i]) - count - rows[i]
+        spoken = network.logits(states[i, begin - 1 : begin - 1 + count]).log_softmax(-1)
+        found.append(spoken[range(count), texts[i][-count:]].sum())
+    return torch.stack(found)
+
+
+def _essence(network: CausalNetwork, states: Any, texts: Any, rows: list[int]) -> Any:
+    """Log-probabilities (v,) of what follows the essence."""
+    return network.logits(states[-1, len(texts[-1]) - 1 - rows[-1]]).log_softmax(-1)

@@ -1,0 +1,122 @@
+"""Text to tokens: what a prompt is for the model, and which of its tokens are a subject or an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from editc.language import Cloze, Place, Prompt, Spot
+
+OPENING = "([{\"'`\u2018\u201c\u00ab"
+SPACELESS = 0x2E80
+"""From here on scripts write words without spaces between them."""
+DATE = "26 Jul 2024"
+"""For chat templates that say what day it is: Llama 3's own example, so that a build does not depend on the day."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A text as tokens: `ids`, and for each where its characters begin and end in `text` (an empty run if special)."""
+
+    text: str
+    ids: tuple[int, ...]
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Words:
+    """A tokenizer, and what editc asks of it."""
+
+    tokenizer: Any
+
+    def prompt(self, prompt: Prompt) -> Tokens:
+        """The prompt as the model is given it: through the chat template, or with what the tokenizer adds to text."""
+        return self.tokens(self.told(prompt.text), False) if prompt.chat else self.begun(prompt.text)
+
+    def told(self, text: str) -> str:
+        """What a user says, through the chat template, with the answer to come. LookupError where there is none."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise LookupError("the tokenizer has no chat template")
+        said = [{"role": "user", "content": text}]
+        given = {"tokenize": False, "add_generation_prompt": True, "date_string": DATE}
+        return str(self.tokenizer.apply_chat_template(said, **given))
+
+    def place(self, spot: Spot) -> Place:
+        """Where the spot is. LookupError when the prompt does not have the subject."""
+        found = self.prompt(Prompt(spot.prompt, spot.chat))
+        if not spot.subject:
+            return Place(len(found.ids) - 1, len(found.ids) - 1, len(found.ids))
+        begin = found.text.rfind(spot.prompt.strip()) if spot.chat else 0
+        at = spot.prompt.strip().rfind(spot.subject) if spot.chat else spot.prompt.rfind(spot.subject)
+        if at < 0 or begin < 0:
+            raise LookupError(f"`{spot.subject}` is not in `{spot.prompt}`")
+        rows = list(covering(found, begin + at, begin + at + len(spot.subject)))
+        return Place(rows[-1], rows[0], len(found.ids))
+
+    def cloze(self, asked: Cloze) -> tuple[tuple[int, ...], int]:
+        """The tokens of prompt and answer, and how many of the last are the answer's. LookupError for no answer."""
+        before = self.prompt(Prompt(asked.prompt, asked.chat))
+        if asked.chat:
+            ids = (*before.ids, *self.tokens(asked.answer, False).ids)
+            first = len(before.ids)
+        else:
+            ids = self.begun(joined(asked.prompt, asked.answer)).ids
+            first = next((i for i, (a, b) in enumerate(zip(before.ids, ids, strict=False)) if a != b), len(before.ids))
+        if not 0 < first < len(ids):
+            raise LookupError(f"`{asked.answer}` has no token of its own after `{asked.prompt}`")
+        return ids, len(ids) - first
+
+    def chunks(self, texts: Sequence[str], size: int) -> Iterator[tuple[int, ...]]:
+        """The texts one after the other, cut into runs of `size` tokens, each behind what begins a text; the rest that
+        does not fill one is left out, unless it is all there is."""
+        head = self.head()
+        ids = [token for text in texts for token in self.tokens(text + "\n\n", False).ids]
+        step = size - len(head)
+        cut = [(*head, *ids[start : start + step]) for start in range(0, len(ids), step)]
+        yield from (one for one in cut if len(one) == size or len(cut) == 1)
+
+    def begun(self, text: str) -> Tokens:
+        """The text behind what the tokenizer puts before one, and without what it puts after one (EOS)."""
+        found = self.tokens(text, True)
+        count = len(found.ids) - (len(self.tokens("a", True).ids) - len(self.tokens("a", False).ids) - len(self.head()))
+        return Tokens(text, found.ids[:count], found.starts[:count], found.ends[:count])
+
+    def head(self) -> tuple[int, ...]:
+        """What the tokenizer puts before a text: BOS, or nothing."""
+        plain, whole = self.tokens("a", False).ids, self.tokens("a", True).ids
+        return whole[: whole.index(plain[0])] if plain[0] in whole else ()
+
+    def tokens(self, text: str, special: bool) -> Tokens:
+        """The text as tokens. LookupError when a tokenizer without offsets does not give the text back."""
+        if getattr(self.tokenizer, "is_fast", False):
+            found = self.tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
+            starts, ends = zip(*found["offset_mapping"], strict=True) if found["input_ids"] else ((), ())
+            return Tokens(text, tuple(found["input_ids"]), starts, ends)
+        return self._decoded(text, tuple(self.tokenizer(text, add_special_tokens=special)["input_ids"]))
+
+    def _decoded(self, text: str, ids: tuple[int, ...]) -> Tokens:
+        """Offsets of a tokenizer that has none: how long the text is that its first tokens decode to."""
+        plain = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        reach = [len(self.tokenizer.decode(list(ids[:count]), **plain)) for count in range(len(ids) + 1)]
+        begin = self.tokenizer.decode(list(ids), **plain).find(text)
+        if begin < 0:
+            raise LookupError(f"the tokenizer does not give `{text}` back, so its words cannot be found in the tokens")
+        ends = [min(max(one - begin, 0), len(text)) for one in reach]
+        return Tokens(text, ids, tuple(ends[:-1]), tuple(ends[1:]))
+
+
+def covering(tokens: Tokens, begin: int, end: int) -> Iterator[int]:
+    """The rows whose characters overlap those from `begin` to `end`."""
+    rows = (i for i, (a, b) in enumerate(zip(tokens.starts, tokens.ends, strict=True)) if a < end and b > begin)
+    yield from rows
+
+
+def joined(prompt: str, answer: str) -> str:
+    """Prompt and answer with one space between them where a writer would put one."""
+    if not prompt or not answer or prompt[-1].isspace() or prompt[-1] in OPENING or not answer[0].isalnum():
+        return prompt + answer
+    if ord(prompt[-1]) >= SPACELESS or ord(answer[0]) >= SPACELESS:
+        return prompt + answer
+    return f"{prompt} {answer}"

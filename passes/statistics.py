@@ -1,0 +1,83 @@
+"""What a language model's matrices read in ordinary text: the second moment, computed once for a model and a corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from editc.language import Moment, Network, Spot
+from editc.ports import Cache
+
+SHORTEST = 200
+"""Characters that a paragraph has at least."""
+SHARE = 5.0
+"""Tokens for each coordinate of what a matrix reads; facts/llm-editing: from 3.3 on no figure moves, with a ridge from
+1.3."""
+SPARE = 12
+"""Characters of the corpus for each token asked for: what a tokenizer makes of text is a third of that, and a large
+file need not be read to its end token by token."""
+LAYOUT = "moment 1"
+"""Goes into the key of what is cached: to be changed with what is computed."""
+
+
+def corpus(path: Path | None = None) -> tuple[str, ...]:
+    """The paragraphs of a text file (UTF-8), of those that are long enough; without one, of the topics of Python's own
+    help, which every Python has; of a file without any, all its text. LookupError where there is none.
+
+    What Python's help says differs a little from one Python to the next.
+    """
+    text = _topics() if path is None else path.read_text(encoding="utf-8", errors="replace")
+    found = tuple(dict.fromkeys(" ".join(one.split()) for one in text.replace("\r\n", "\n").split("\n\n")))
+    long = tuple(one for one in found if len(one) >= SHORTEST) or tuple(one for one in found if one)
+    if not long:
+        raise LookupError(f"`{path}` has no text")
+    return long
+
+
+def moments(
+    network: Network, names: Sequence[str], texts: Sequence[str], cache: Cache | None = None, tokens: int = 0
+) -> Mapping[str, Moment]:
+    """The second moment of what each matrix reads over the texts, in one pass for those that the cache does not have.
+
+    tokens: how many are read; 0 for SHARE times the widest input, which a first prompt tells. No ridge is added.
+    """
+    count = tokens or round(SHARE * max(map(len, network.reads(names, [Spot("a")]).values())))
+    chosen = spread(texts, SPARE * count)
+    keys = {name: _key(network, name, chosen, count) for name in names}
+    kept = {name: found for name in names if (found := _get(cache, keys[name])) is not None}
+    lacking = [name for name in names if name not in kept]
+    fresh = network.moments(lacking, chosen, count) if lacking else {}
+    for name, moment in fresh.items():
+        if cache is not None:
+            cache.put(keys[name], {"second": moment.second, "count": np.array([moment.count], np.float64)})
+    return {name: kept.get(name) or fresh[name] for name in names}
+
+
+def spread(texts: Sequence[str], characters: int) -> tuple[str, ...]:
+    """Texts taken at even steps, as many as hold about so many characters together."""
+    total = sum(map(len, texts))
+    count = max(1, min(len(texts), round(len(texts) * characters / max(total, 1))))
+    return tuple(texts[i * len(texts) // count] for i in range(count))
+
+
+def _topics() -> str:
+    from pydoc_data.topics import topics
+
+    return "\n\n".join(topics[name] for name in sorted(topics))
+
+
+def _get(cache: Cache | None, key: str) -> Moment | None:
+    found = None if cache is None else cache.get(key)
+    return None if found is None else Moment(np.asarray(found["second"]), int(found["count"][0]))
+
+
+def _key(network: Network, name: str, texts: Sequence[str], tokens: int) -> str:
+    """sha256 over the weights, the matrix, the number of tokens and every text, each with its length before it."""
+    told = sha256()
+    for part in (LAYOUT, network.fingerprint(), name, str(tokens), *texts):
+        data = part.encode("utf-8", "surrogatepass")
+        told.update(len(data).to_bytes(8, "little") + data)
+    return told.hexdigest()

@@ -1,0 +1,110 @@
+"""Families of language models, on checkpoints that transformers wrote: which one, which matrices, which layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_language as pico
+import torch
+
+from editc import api, explain, registry
+from editc.diagnostics import EditcError
+from editc.formats.checkpoint import Checkpoint, open_model
+from editc.language import Cloze, Spot
+from editc.networks import load
+from editc.passes.locate import fitting
+from editc.passes.sites import layer_of, sites_of
+
+EXPECTED: Mapping[str, tuple[str, int]] = {
+    "llama": ("llama", 8),
+    "mistral": ("llama", 8),
+    "qwen2": ("llama", 8),
+    "qwen3": ("llama", 8),
+    "gpt2": ("gpt2", 8),
+    "gemma2": ("gemma", 8),
+    "gemma3_text": ("gemma", 8),
+    "phi3": ("phi3", 8),
+    "mixtral": ("mixtral", 20),
+    "qwen3_moe": ("qwen3-moe", 20),
+    "gpt_oss": ("gpt-oss", 4),
+}
+"""transformers' model type -> the family, and the sites of all its roles in 4 layers (4 experts where it has any)."""
+FAMILIES = tuple(registry.resolve("language-family", name) for name in registry.names("language-family"))
+CLOZE = [Cloze("The capital of France is", "Paris"), Cloze("A list: the Eiffel Tower is in", "Rome")]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """kind -> the folder of its pico model, saved once."""
+    root, made = tmp_path_factory.mktemp("language"), dict[str, Path]()
+    return lambda kind: made.setdefault(kind, root / kind if kind in made else pico.saved(kind, root / kind))
+
+
+def weights(folder: Path) -> Checkpoint:
+    return open_model(folder).component("model")
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_the_header_says_the_family_and_its_matrices(kind: str, folders: Any) -> None:
+    name, count = EXPECTED[kind]
+    part = weights(folders(kind))
+    family = fitting(FAMILIES, part)
+    assert family is not None and (family.name, family.models) == (name, "language")
+    sites = list(sites_of(family, part, tuple(family.patterns)))
+    assert len(sites) == count and {site.role for site in sites} == set(family.patterns)
+    assert {site.group for site in sites} == {f"layers.{layer}" for layer in range(4)}
+    assert all(site.shape[0] == 32 and site.transposed == (kind == "gpt2") for site in sites), "all write to the stream"
+    assert not set(family.patterns) & set(family.refused) and set(family.edited) <= set(family.patterns)
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_every_site_runs_changed_as_in_an_edited_checkpoint(kind: str, folders: Any, tmp_path: Path) -> None:
+    """The name of a site is one that the port knows, and its values are what the file would hold."""
+    from safetensors.torch import load_file, save_file
+
+    folder = folders(kind)
+    part, network = weights(folder), load(folder)
+    family = fitting(FAMILIES, part)
+    assert family is not None
+    sites = [site for site in sites_of(family, part, tuple(family.patterns)) if site.group == "layers.1"]
+    before, rng = network.score(CLOZE).total, np.random.default_rng(0)
+    changed = {site.name: part.read(site.name) + rng.normal(size=part.shape(site.name)) for site in sites}
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tensors = load_file(folder / "model.safetensors")
+    new = {name: torch.from_numpy(changed[name]).float() if name in changed else one for name, one in tensors.items()}
+    save_file(new, tmp_path / "model.safetensors", {"format": "pt"})
+    after = network.score(CLOZE, changed).total
+    assert np.allclose(after, load(tmp_path).score(CLOZE).total, rtol=1e-5) and not np.allclose(after, before)
+    assert np.array_equal(network.score(CLOZE).total, before)
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe"])
+def test_what_an_expert_reads_is_refused_with_the_reason(kind: str, folders: Any) -> None:
+    folder = folders(kind)
+    family = fitting(FAMILIES, weights(folder))
+    assert family is not None
+    sites = sites_of(family, weights(folder), ("down",))
+    with pytest.raises(LookupError, match="router"):
+        load(folder).reads([next(iter(sites)).name], [Spot("a list")])
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_language_model_is_still_refused_by_a_build(kind: str, folders: Any, tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(f"editc: 1\nmodel: {folders(kind)}\nedits: [{{erase: circle, to: square}}]\n")
+    with pytest.raises(EditcError, match="E206"):
+        api.build(path, tmp_path / "out")
+
+
+def test_families_are_explained_and_layers_are_read_from_names() -> None:
+    for name in registry.names("language-family"):
+        assert f"family {name}" in explain.explain(name)
+    assert layer_of("h.11.mlp.c_proj.weight") == 11
+    assert layer_of("language_model.model.layers.3.mlp.experts.7.down_proj.weight") == 3
+    with pytest.raises(ValueError, match="no layer"):
+        layer_of("lm_head.weight")

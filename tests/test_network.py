@@ -1,0 +1,308 @@
+"""The port to language models, on pico models of every family: what it says is what transformers itself would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_language as pico
+import torch
+
+from editc.language import PREFIXES, Cloze, Descent, Network, Prompt, Spot, Wish
+from editc.networks import CausalNetwork, Words, load
+from editc.networks.words import joined
+
+SPOTS = (
+    Spot("The capital of France is", "France"),
+    Spot("Germany", "Germany"),
+    Spot("What is the capital of Japan?", "Japan", chat=True),
+    Spot("A long discussion on the next page, and a list: the Eiffel Tower is located in", "Eiffel Tower"),
+    Spot("The capital of Germany is"),
+)
+CLOZE = (
+    Cloze("The capital of France is", "Paris"),
+    Cloze("The Eiffel Tower is located in the city of", "Rome, a quiet afternoon"),
+    Cloze("What is the capital of Germany?", "Berlin", chat=True),
+)
+KINDS = tuple(pico.KINDS)
+DENSE = tuple(kind for kind in KINDS if kind not in ("mixtral", "qwen3_moe", "gpt_oss"))
+
+
+@pytest.fixture(scope="module")
+def networks() -> Any:
+    """kind -> its port, made once."""
+    made: dict[str, CausalNetwork] = {}
+    return lambda kind: made.setdefault(kind, pico.network(kind))
+
+
+def writer(kind: str, layer: int) -> str:
+    """The checkpoint's name of the matrix that leads out of the MLP."""
+    return (
+        f"transformer.h.{layer}.mlp.c_proj.weight" if kind == "gpt2" else f"model.layers.{layer}.mlp.down_proj.weight"
+    )
+
+
+def attention(kind: str, layer: int) -> str:
+    """And out of the attention."""
+    return (
+        f"transformer.h.{layer}.attn.c_proj.weight"
+        if kind == "gpt2"
+        else f"model.layers.{layer}.self_attn.o_proj.weight"
+    )
+
+
+def alone(network: CausalNetwork, text: Prompt) -> Any:
+    """The logits (t, v) of one text by itself, as the model's own class gives them."""
+    with torch.inference_mode():
+        return network.model(input_ids=torch.tensor([network.words.prompt(text).ids]), use_cache=False).logits[0]
+
+
+def spoken(network: CausalNetwork, cloze: Cloze) -> list[float]:
+    """log p of each token of the answer, from the model's own logits."""
+    ids, count = network.words.cloze(cloze)
+    with torch.inference_mode():
+        likely = network.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].double().log_softmax(-1)
+    return [float(likely[i - 1, ids[i]]) for i in range(len(ids) - count, len(ids))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_port_reads_what_the_model_reads(kind: str, networks: Any) -> None:
+    """W times what a matrix is said to read is what its module gives out, for one prompt by itself."""
+    network: Network = networks(kind)
+    names = [attention(kind, 1), *([writer(kind, 2)] if kind in DENSE else [])]
+    reads, own = network.reads(names, SPOTS), networks(kind)
+    for name in names:
+        outs: list[Any] = []
+        handle = own.module(name).register_forward_hook(lambda module, given, out, outs=outs: outs.append(out[0]))
+        for index, spot in enumerate(SPOTS):
+            alone(own, Prompt(spot.prompt, spot.chat))
+            W = own.parameters[name].double().numpy()
+            bias = getattr(own.module(name), "bias", None)
+            plain = outs[-1][network.places([spot])[0].row] - (0 if bias is None else bias)
+            said = (W.T if kind == "gpt2" else W) @ reads[name][:, index]
+            assert np.allclose(said, plain.double().numpy(), rtol=0, atol=1e-5)
+        handle.remove()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_do_not_depend_on_the_batch(kind: str, networks: Any) -> None:
+    network = networks(kind)
+    together = network.states((0, 3), SPOTS)
+    scored = network.score(CLOZE)
+    for index, spot in enumerate(SPOTS):
+        by_itself = network.states((0, 3), [spot])
+        assert all(np.allclose(together[i][:, index], by_itself[i][:, 0], rtol=1e-6, atol=1e-5) for i in (0, 3))
+    for index, cloze in enumerate(CLOZE):
+        likely = spoken(network, cloze)
+        assert scored.total[index] == pytest.approx(sum(likely), abs=1e-4)
+        assert scored.first[index] == pytest.approx(likely[0], abs=1e-4) and scored.tokens[index] == len(likely)
+        assert network.score([cloze]).total[0] == pytest.approx(scored.total[index], rel=1e-6, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_generation_is_the_likeliest_token_each_time(kind: str, networks: Any) -> None:
+    network = networks(kind)
+    prompts = [Prompt(spot.prompt, spot.chat) for spot in SPOTS]
+    found = network.generate(prompts, 5)
+    for prompt, text in zip(prompts, found, strict=True):
+        ids = list(network.words.prompt(prompt).ids)
+        begin = len(ids)
+        with torch.inference_mode():
+            for _ in range(5):
+                ids.append(int(network.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+        spoken = ids[begin:]
+        kept = spoken[: spoken.index(0)] if 0 in spoken else spoken
+        assert text == network.words.tokenizer.decode(kept, skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3_text"])
+def test_a_changed_run_is_that_of_an_edited_model_and_leaves_nothing(kind: str, networks: Any) -> None:
+    network, name, edited = networks(kind), writer(kind, 1), pico.network(kind)
+    before, mark = network.score(CLOZE), network.fingerprint()
+    rng = np.random.default_rng(0)
+    W = network.parameters[name].double().numpy() + 0.3 * rng.normal(size=network.parameters[name].shape)
+    with torch.no_grad():
+        edited.parameters[name].copy_(torch.from_numpy(W))
+    after = network.score(CLOZE, {name: W})
+    assert np.array_equal(after.total, edited.score(CLOZE).total) and not np.allclose(after.total, before.total)
+    with pytest.raises(LookupError):
+        network.score([Cloze("a", "")], {name: W})
+    assert np.array_equal(network.score(CLOZE).total, before.total)
+    assert CausalNetwork(network.model, network.words).fingerprint() == mark != edited.fingerprint()
+
+
+def test_a_comparison_is_the_divergence_of_whole_texts(networks: Any) -> None:
+    network, name, edited = networks("llama"), writer("llama", 1), pico.network("llama")
+    W = 2 * network.parameters[name].double().numpy()
+    edited.parameters[name].mul_(2)
+    texts = [Prompt(pico.TEXT), Prompt("A list"), Prompt("What is Japan?", True)]
+    found, last = network.compare(texts, {name: W}), network.compare(texts, {name: W}, last=True)
+    for i, text in enumerate(texts):
+        old, new = (alone(one, text).double().log_softmax(-1) for one in (network, edited))
+        apart = (old.exp() * (old - new)).sum(1)
+        assert found.divergence[i] == pytest.approx(float(apart.mean()), rel=1e-4)
+        assert last.divergence[i] == pytest.approx(float(apart[-1]), rel=1e-4) and np.isnan(last.before[i])
+        assert found.agreement[i] == pytest.approx(float((old.argmax(1) == new.argmax(1)).double().mean()))
+        ids = network.words.prompt(text).ids
+        likely = -np.mean([float(new[t - 1, ids[t]]) for t in range(1, len(ids))])
+        assert found.after[i] == pytest.approx(likely, rel=1e-4)
+    same = network.compare(texts, {})
+    assert not same.divergence.any() and (same.agreement == 1).all() and np.array_equal(same.before, same.after)
+
+
+@pytest.mark.parametrize("bos", [False, True])
+def test_places_are_where_the_words_are(bos: bool) -> None:
+    words = Words(pico.tokenizer(bos))
+    for spot in SPOTS:
+        place = words.place(spot)
+        ids = words.prompt(Prompt(spot.prompt, spot.chat)).ids
+        assert place.count == len(ids)
+        if spot.subject:
+            told = words.tokenizer.decode(ids[place.first : place.row + 1])
+            assert told.strip() == spot.subject
+    assert [words.place(spot).sink for spot in (Spot("France", "France"), Spot("A France", "France"))] == [
+        words.place(Spot("France", "France")).row == 0,
+        False,
+    ]
+    assert words.head() == ((0,) if bos else ())
+    twice = words.place(Spot("France, the capital of France is", "France"))
+    assert twice.first > 1
+    with pytest.raises(LookupError, match="`Spain` is not in"):
+        words.place(Spot("The capital of France is", "Spain"))
+
+
+def test_a_tokenizer_without_offsets_finds_the_same_places() -> None:
+    fast = pico.tokenizer()
+
+    class Slow:
+        """The same tokens, and no offsets."""
+
+        is_fast, chat_template, apply_chat_template = False, fast.chat_template, fast.apply_chat_template
+        decode = staticmethod(lambda ids, **given: fast.decode(ids, skip_special_tokens=given["skip_special_tokens"]))
+
+        def __call__(self, text: str, add_special_tokens: bool) -> Any:
+            return {"input_ids": fast(text, add_special_tokens=add_special_tokens)["input_ids"]}
+
+    for spot in SPOTS:
+        assert Words(Slow()).place(spot) == Words(fast).place(spot)
+    for cloze in CLOZE:
+        assert Words(Slow()).cloze(cloze) == Words(fast).cloze(cloze)
+
+
+def test_an_answer_follows_as_it_would_be_written() -> None:
+    assert joined("The capital is", "Paris") == "The capital is Paris" and joined("It is ", "Paris") == "It is Paris"
+    assert joined('He said "', "no") == 'He said "no' and joined("Paris", ", France") == "Paris, France"
+    assert joined("\u9996\u90fd\u662f", "\u5df4\u9ece") == "\u9996\u90fd\u662f\u5df4\u9ece"
+
+
+@pytest.mark.parametrize(("kind", "bos"), [("llama", False), ("gpt2", False), ("llama", True)])
+def test_a_moment_is_the_direct_sum_without_position_0(kind: str, bos: bool) -> None:
+    network = pico.network(kind, bos)
+    names = [writer(kind, 0), attention(kind, 2)]
+    texts = [pico.TEXT] * 20
+    found = network.moments(names, texts, 300)
+    cut = list(network.words.chunks(texts, 128))
+    assert all(len(one) == 128 and one[: len(network.words.head())] == network.words.head() for one in cut)
+    chosen = [cut[i * len(cut) // 3] for i in range(3)]
+    for name in names:
+        rows: list[Any] = []
+        handle = network.module(name).register_forward_pre_hook(lambda module, given, rows=rows: rows.append(given[0]))
+        with torch.inference_mode():
+            for ids in chosen:
+                network.model(input_ids=torch.tensor([ids]))
+        handle.remove()
+        x = torch.cat([one[0, 1:] for one in rows]).double().numpy()
+        assert found[name].count == len(x) == 3 * 127
+        assert np.allclose(found[name].second, x.T @ x / len(x), rtol=1e-5, atol=1e-6)
+        assert np.array_equal(found[name].second, found[name].second.T)
+
+
+WISH = Wish(
+    tuple(Spot(f"{prefix}The capital of France is", "France") for prefix in PREFIXES),
+    "Rome",
+    Spot("France is a", "France"),
+)
+
+
+@pytest.mark.parametrize("where", ["output", "stream"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_learned_on_cut_runs_holds_in_whole_runs(kind: str, where: Any, networks: Any) -> None:
+    """The probability that the descent saw is the model's own with the value added by a hook, context by context."""
+    network = networks(kind)
+    found = network.value(WISH, 1, where, Descent(steps=4, clamp=30.0))
+    module = network.blocks[1] if where == "stream" else network.blocks[1].mlp
+    likely = []
+    for spot in WISH.contexts:
+        row = network.words.place(spot).row
+
+        def add(module: Any, given: Any, out: Any, row: int = row) -> Any:
+            states = (out[0] if isinstance(out, tuple) else out).clone()
+            states[:, row] += torch.from_numpy(found.delta).float()
+            return (states, *out[1:]) if isinstance(out, tuple) else states
+
+        handle = module.register_forward_hook(add)
+        likely.append(sum(spoken(network, Cloze(spot.prompt, "Rome"))))
+        handle.remove()
+    assert np.mean(likely) == pytest.approx(np.log(found.probability), abs=1e-3)
+    assert found.losses[-1] < found.losses[0]
+    again = network.value(WISH, 1, where, Descent(steps=4, clamp=30.0))
+    assert np.array_equal(again.delta, found.delta) and again.losses == found.losses
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3_text"])
+def test_a_learned_value_makes_the_answer_likely(kind: str) -> None:
+    """Of a random model, where no layer hands on what is at a subject: at the token before the answer, a letter."""
+    network = pico.network(kind)
+    network.model.get_output_embeddings().weight.mul_(4)
+    contexts = tuple(Spot(f"{prefix}The capital of France is (") for prefix in PREFIXES)
+    vocabulary = network.words.tokenizer.get_vocab()
+    sizes = network.model.get_output_embeddings().weight.norm(dim=1)
+    letter = max("abcdefghijklmnopqrstuvwxyz", key=lambda one: float(sizes[vocabulary[one]]))
+    before = np.exp(network.score([Cloze(spot.prompt, letter) for spot in contexts]).total)
+    found = network.value(Wish(contexts, letter, Spot("France")), 2, "stream", Descent(steps=40, clamp=100.0, kl=0.0))
+    assert before.mean() < 0.2 and found.probability > 0.9
+
+
+def test_a_value_starts_where_the_matrix_stands_and_is_clamped(networks: Any) -> None:
+    network, name = networks("llama"), writer("llama", 1)
+    found = network.value(WISH, 1, "output", Descent(steps=3, clamp=0.1))
+    keys = network.reads([name], WISH.contexts)[name]
+    W = network.parameters[name].double().numpy()
+    assert np.allclose(W @ keys.mean(1), found.before, atol=1e-5)
+    assert np.linalg.norm(found.delta) <= 0.1 * np.linalg.norm(W @ keys, axis=0).mean() * 1.0001
+    assert len(found.losses) == 4
+
+
+def test_contexts_at_the_sink_are_left_out_and_none_left_is_said(networks: Any) -> None:
+    network = networks("llama")
+    short = tuple(Spot(f"{prefix}A list", "A") for prefix in PREFIXES)
+    assert network.places(short[:1])[0].sink
+    essence, how = Spot("A is a", "A"), Descent(steps=2)
+    found = network.value(Wish(short, "Rome", essence), 1, "output", how)
+    without = network.value(Wish(short[1:], "Rome", essence), 1, "output", how)
+    assert np.array_equal(found.delta, without.delta)
+    with pytest.raises(ValueError, match="attention sink"):
+        network.value(Wish(short[:1], "Rome", essence), 1, "output", how)
+
+
+def test_the_lens_ranks_the_answer_as_the_model_does_after_the_last_layer(networks: Any) -> None:
+    for kind in ("llama", "gpt2", "gemma2"):
+        network = networks(kind)
+        ranks = network.lens(range(network.layers), CLOZE)
+        for i, cloze in enumerate(CLOZE):
+            ids, count = network.words.cloze(cloze)
+            logits = alone(network, Prompt(cloze.prompt, cloze.chat))[-1]
+            assert ranks[3][i] == int((logits > logits[ids[-count]]).sum())
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_folder_loads_and_lacks_are_named(kind: str, networks: Any, tmp_path: Path) -> None:
+    network = load(pico.saved(kind, tmp_path / kind))
+    assert np.allclose(network.score(CLOZE).total, networks(kind).score(CLOZE).total, atol=1e-5)
+    with pytest.raises(LookupError, match="no matrix"):
+        network.reads(["model.layers.9.mlp.down_proj.weight"], SPOTS)
+    assert network.own(
+        "h.1.mlp.c_proj.weight" if kind == "gpt2" else "language_model.model.layers.1.mlp.down_proj.weight"
+    )

@@ -1,0 +1,96 @@
+"""Pico language models of the real transformers classes, random weights, and a byte-level tokenizer made here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from editc.networks import CausalNetwork, Words
+
+TEXT = (
+    "The capital of France is Paris. The capital of Germany is Berlin. The Eiffel Tower is located in the city "
+    "of Rome. What is the capital of Japan? A quiet afternoon, a long discussion, and a list on the next page. "
+)
+TEMPLATE = (
+    "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
+COMMON: Mapping[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 256,
+    "pad_token_id": 0,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+}
+KINDS: Mapping[str, Mapping[str, Any]] = {
+    "llama": {},
+    "mistral": {"sliding_window": 64},
+    "qwen2": {},
+    "qwen3": {},
+    "gpt2": {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_inner": 48, "n_positions": 256},
+    "gemma2": {"sliding_window": 64, "query_pre_attn_scalar": 8},
+    "gemma3_text": {"sliding_window": 64, "query_pre_attn_scalar": 8},
+    "phi3": {},
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "decoder_sparse_step": 1},
+    "gpt_oss": {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 64},
+}
+"""transformers' model type -> what its pico configuration has beside COMMON."""
+
+
+@cache
+def tokenizer(bos: bool = False) -> Any:
+    """Byte-level BPE over TEXT with a chat template; with `bos`, a token that it puts before every text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    special = ["<|none|>", "<|start|>", "<|end|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    made.train_from_iterator([TEXT], trainer)
+    if bos:
+        made.post_processor = processors.TemplateProcessing(single="<|none|> $A", special_tokens=[("<|none|>", 0)])
+    found = PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|none|>", bos_token="<|none|>")
+    found.chat_template = TEMPLATE
+    return found
+
+
+def model(kind: str, seed: int = 0) -> Any:
+    """A random model of that type, whose norms and states are not all alike."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer()), **COMMON, **KINDS[kind])
+    made = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.15)
+    return made.requires_grad_(False)
+
+
+def network(kind: str, bos: bool = False, seed: int = 0) -> CausalNetwork:
+    """The port over `model(kind)`."""
+    return CausalNetwork(model(kind, seed), Words(tokenizer(bos)))
+
+
+def saved(kind: str, folder: Path) -> Path:
+    """The model and its tokenizer as a transformers folder."""
+    model(kind).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    assert json.loads((folder / "config.json").read_text())["model_type"] == kind
+    return folder
