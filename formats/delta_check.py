@@ -86,8 +86,8 @@ def _record_faults(record: SiteRecord) -> Iterator[str]:
     hashes = [*record.base.values(), *record.base_transposed.values(), *record.result.values()]
     if not set(record.base) <= set(EDITABLE) or not all(re.fullmatch(r"[0-9a-f]{64}", text) for text in hashes):
         yield f"site '{name}' has something in its hashes that is not a sha256 by dtype"
-    if not re.fullmatch(rf"[0-9a-f]{{{DIGITS}}}", record.sketch):
-        yield f"site '{name}' has a sketch that is not {DIGITS} hex digits"
+    if not re.fullmatch(rf"[A-Za-z0-9+/]{{{DIGITS}}}", record.sketch):
+        yield f"site '{name}' has a sketch that is not {DIGITS} digits of base64"
 
 
 def _group_faults(delta: Delta) -> Iterator[str]:

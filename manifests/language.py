@@ -60,6 +60,8 @@ def is_language(root: Node) -> bool:
         return True
     if any(kind in item for item in items for kind in tables.IMAGE_ONLY):
         return False
+    if any(_text(item.get("method")) in registry.TABLES["method"] for item in items):
+        return False
     erase = tables.EDITS["erase"]
     own = [field.name for field in erase.fields if schema.ERASE.field(field.name) is None]
     return (

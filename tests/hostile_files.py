@@ -494,7 +494,7 @@ def forged(delta: Delta) -> Iterator[Case]:
         "factors of other shapes": {"factors": {"text": replace(factors, left=factors.left[::-1])}},
         "no factors": {"factors": {"text": replace(factors, left=(), right=())}},
         "a sketch of NaN": {"sites": (replace(record, sketch="0000c07f" * 33), *delta.sites[1:])},
-        "a sketch of letters": {"sites": (replace(record, sketch="é" * 264), *delta.sites[1:])},
+        "a sketch of letters": {"sites": (replace(record, sketch="é" * 176), *delta.sites[1:])},
         "a site that is not there": {"sites": named(delta, "no.such.weight")},
         "a site named as a path": {"sites": named(delta, "../../../etc/passwd")},
         "a component as a path": {"sites": parted(delta, "../../../etc")},

@@ -67,7 +67,13 @@ def legacy(name: str, wrapper: str = "u") -> str:
 
 
 def pico(
-    path: Path, dtype: str = "F32", seed: int = 0, external: bool = False, said: str = "dynamo", flip: bool = True
+    path: Path,
+    dtype: str = "F32",
+    seed: int = 0,
+    external: bool = False,
+    said: str = "dynamo",
+    flip: bool = True,
+    drift: float = 0.0,
 ) -> Path:
     """The UNet of `tiny_files` as an exporter would write it: projections renamed, transposed, behind a MatMul.
 
@@ -75,7 +81,7 @@ def pico(
     `nothing`.
     """
     tensors, nodes, beside = [], [], bytearray()
-    for i, (name, (stored, shape, content)) in enumerate(tiny.unet(dtype, seed).items()):
+    for i, (name, (stored, shape, content)) in enumerate(tiny.unet(dtype, seed, drift).items()):
         target = len(shape) == 2
         own = f"val_{i}" if target and said != "name" else f"u.{name}"
         if target and flip:

@@ -21,15 +21,15 @@ from make import DELTAS, EXPORTS, write_exports
 __all__ = ["quick_disk"]
 
 IDS = {
-    "deltas/dense": "5dabeb6baaba10c0a82a9ca52eea5eefff18affe44c177cb1ab80464c9d02c10",
-    "deltas/low-rank": "8b85dcde50017c60e348707e200025a9babb6afa1cb7ca1524d7367cb143288f",
-    "deltas/shared": "ecec3a6905bd50a31815e77d054d87324b324c49083e9d56368900dcb861b426",
-    "deltas/xor": "890a94ff88aa08b61ccb0950df815b5132b662e07b72594b329694400ac59e27",
-    "exports/diff": "9a8b8469673c5b62ee5c2356a3dc0a5a6c778762b5bb63d08afdc430930a0708",
-    "exports/diffusers": "7f79f4946245dcbc1234740e2c4034a4466d31d74e90dba77d7470f1fee682f3",
-    "exports/kohya": "b590af5d6fccce51b44655f0fd90040eee78f3657be4d7e0fa4b07a9d1257c0c",
-    "exports/onnx-graph": "1ed6d8b319f36581c94d8f31dc7ecdba276bd011c06de88e79255beaf0dbb8af",
-    "exports/peft": "5cce292ed885fbd2b469399e000d81ad5638f929831c32b5d7907e7e51af2718",
+    "deltas/dense": "a7b9e25e64315af04a8ebc56c4171007545c6ab589ef9a674f71394a6b0e6759",
+    "deltas/low-rank": "41f7617550155d58427ae644a1d79910b26d307480b70f5d7b3035796a92ee97",
+    "deltas/shared": "11a96ab0157caf5c0f94506da3136de2ac14874a08991d44c85b5f96161080b2",
+    "deltas/xor": "f9fd0a7b10cd83a7bec725f32e98f7fab9d015035ccb1cd36b5dcdf2023f2e5e",
+    "exports/diff": "d9249d321abf4b6178bb80a1b0dab4b060835c310087479052e3b438362439dd",
+    "exports/diffusers": "cc4f91ae4296bb62ee0f01dcc23f482dfd4779a5d3efbc150c3ac51f74eb775c",
+    "exports/kohya": "53dedef9a545324088f764ad7cc44c865095e3732fd142c8f083c386dc9401d3",
+    "exports/onnx-graph": "cc4429f14a181247df2b64c3535260f9b2e5b6ddb66500fe2025732d68aadc0b",
+    "exports/peft": "2385684ca5572f9fb041de0dd358d80c36c76200acdf722e1d77a3c38a94632d",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from base64 import b64encode
 from pathlib import Path
 
 import numpy as np
@@ -79,12 +80,12 @@ def test_the_definition_in_plain_python() -> None:
         sums = [s + (p - m) for s, p, m in zip(sums, plus, minus, strict=True)]
         square += part
     wanted = np.array([math.sqrt(square), *sums], "<f4")
-    assert sketch(W) == wanted.tobytes().hex() and len(sketch(W)) == DIGITS
+    assert sketch(W) == b64encode(wanted.tobytes()).decode() and len(sketch(W)) == DIGITS
 
 
 def test_the_digits_never_change() -> None:
     digest = hashlib.sha256(sketch(noise(5, (300, 300))).encode()).hexdigest()
-    assert digest == "e0340187f6f753e73cbe85ade0539ea48cd5d9fbc41809a1ed68b5292d2d9d7f"
+    assert digest == "30c85940797d94fe4f72cd57b4c7a400d194fde01603dd63c269b12fcc600b2d"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e300])
@@ -160,7 +161,7 @@ def test_what_is_applied_already_does_not_count(tmp_path: Path) -> None:
     assert plan.status == "already" and plan.distance == 0.0
 
 
-@pytest.mark.parametrize("text", ["", "00", "z" * DIGITS, "AB" * (DIGITS // 2)])
+@pytest.mark.parametrize("text", ["", "00", "-" * DIGITS, "A" * (DIGITS + 1)])
 def test_a_sketch_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     from dataclasses import replace
 

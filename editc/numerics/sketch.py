@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -19,21 +20,21 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 SUMS = 32
-DIGITS = 8 * (1 + SUMS)
-"""Hex digits of a sketch: the norm and the sums, little-endian float32."""
+DIGITS = 4 * (1 + SUMS) * 4 // 3
+"""Base64 digits of a sketch: the norm and the sums, little-endian float32; 132 bytes, so that nothing is padded."""
 BLOCK = 1 << 16
 _SEED = "editc-sketch-1/"
 
 
 def sketch(W: Array) -> str:
-    """The Frobenius norm of `W` (d_out, d_in) and its 32 signed sums, as hex; the same on every machine.
+    """The Frobenius norm of `W` (d_out, d_in) and its 32 signed sums, in base64; the same on every machine.
 
     Entries are taken row by row in blocks of 65,536. Byte i of SHAKE-128 of `editc-sketch-1/<block>` is for entry i of
     the block: its lowest bit is the sign (1: minus), the next five are the sum. Everything is added one by one in
     float64, blocks in order.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.concatenate(([_norm(W)], _sums(W))).astype("<f4").tobytes().hex()
+        return b64encode(np.concatenate(([_norm(W)], _sums(W))).astype("<f4").tobytes()).decode("ascii")
 
 
 def norm(text: str) -> float:
@@ -83,4 +84,4 @@ def _bins(block: int) -> NDArray[np.uint8]:
 
 
 def _numbers(text: str) -> Array:
-    return np.frombuffer(bytes.fromhex(text), "<f4").astype(np.float64)
+    return np.frombuffer(b64decode(text), "<f4").astype(np.float64)
