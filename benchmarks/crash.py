@@ -52,12 +52,11 @@ def state(model: Path) -> Mapping[str, str]:
 
 def phase(model: Path) -> str:
     """How far a killed run came, from what it left."""
-    names = [path.name for path in (model / ".editc").glob("*")] if (model / ".editc").is_dir() else []
-    if any(name.startswith(".new-") for name in names):
-        return "journal"
-    entries = [name for name in names if not name.startswith(".")]
-    if not entries:
+    if not (model / ".editc").is_dir():
         return "before the journal"
+    entries = [path.name for path in (model / ".editc").glob("*") if not path.name.startswith(".")]
+    if not entries:
+        return "journal"
     return "after the last write" if (model / ".editc" / entries[0] / "done").exists() else "weights"
 
 
