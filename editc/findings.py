@@ -85,11 +85,56 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Depth:
+    """Where in a language model the edited concepts are, layer by layer, by three kinds of evidence that are kept
+    apart; each is (layers,), or () where it was not taken. `window` are the layers that it was decided to edit.
+
+    `traced`: causal tracing (ROME, section 2): with the subject's embeddings noised, the share of the lost probability
+    that comes back when the residual stream at the subject's last token is restored after that layer; the mean over
+    edits. `total`: the probability lost, the mean. `lens`: logit lens, the median rank of the answer's first token at
+    the prompt's last one. `probed`: concept depth, the cross-validated accuracy of a linear probe that tells prompts
+    with the concept from prompts without.
+    """
+
+    traced: tuple[float, ...] = ()
+    total: float = 0.0
+    lens: tuple[float, ...] = ()
+    probed: tuple[float, ...] = ()
+    window: tuple[int, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One prompt, asked of a language model before and after. Probabilities are those of the whole answer; `said` is
+    what follows greedily, where it was generated.
+
+    `purpose`: `efficacy` (the edited prompt itself), `paraphrase`, `relation` (of a redirected concept), `neighbour`
+    (must stay), `form` (the edited knowledge asked for in another form, `form` says which), `retain`.
+    `wanted`: what is right now (the new answer; of a neighbour its own); `other`: what is wrong now. '' where there is
+    none: an erased concept has no new answer. `holds`: what this prompt counts as, for the shares in the claims.
+    """
+
+    edit: int
+    purpose: str
+    form: str
+    prompt: str
+    chat: bool
+    wanted: str
+    other: str
+    before: tuple[float, float]
+    after: tuple[float, float]
+    holds: bool
+    said: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything measured: the claims, each site's drift, the pictures where they were asked for, and for each erased
-    concept the certificate against every prompt."""
+    concept the certificate against every prompt; of a language model every prompt that it was asked."""
 
     claims: tuple[Claim, ...]
     sites: tuple[Mapping[str, Any], ...] = ()
     pictures: tuple[Picture, ...] = ()
     certificates: tuple[Certificate, ...] = ()
+    answers: tuple[Answer, ...] = ()

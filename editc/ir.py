@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.family import Family
-from editc.findings import Claim, Report
+from editc.findings import Claim, Depth, Report
 from editc.numerics.chain import Shelf
 from editc.numerics.squares import half_gram, mirrored
 from editc.numerics.trust import Ball
@@ -65,9 +65,20 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Edits of a language model that one method solves together: their numbers in the manifest, and the numbers in the
+    plan of the sites that they change, by ascending layer. Each stage works on what those before it left."""
+
+    kind: Literal["fact", "redirect", "ablate"]
+    method: str
+    edits: tuple[int, ...]
+    sites: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """A manifest with the family found, the sites chosen in the order of their names, and why each was (where they
-    were chosen by evidence, also why the others were not)."""
+    were chosen by evidence, also why the others were not). Of a language model also who changes which of them."""
 
     manifest: Manifest
     family: Family
@@ -75,6 +86,8 @@ class Plan:
     sites: tuple[Site, ...]
     evidence: Mapping[str, str]
     ranking: Ranking | None = None
+    stages: tuple[Stage, ...] = ()
+    depth: Depth | None = None
 
 
 @dataclass(frozen=True)

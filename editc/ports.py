@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.ir import Adapter, Array
+from editc.language import Network
 from editc.numerics.trust import Ball
 
 
@@ -164,7 +165,8 @@ Progress: TypeAlias = Callable[[str, Iterable[object]], Iterable[object]]
 class Context:
     """What a pass may use. `encoder` is what most edited layers read; `streams` are the family's other ones by name.
     `painter` and `detector` exist only when the manifest asks for pictures, `prober` (which opens one, for it may be
-    large) only where it leaves the choice of sites to the evidence; `adapters` are those it fuses, one an edit."""
+    large) only where it leaves the choice of sites to the evidence; `adapters` are those it fuses, one an edit;
+    `network` is the language model that is edited, as it runs."""
 
     weights: Weights
     encoder: Encoder | None = None
@@ -173,6 +175,7 @@ class Context:
     progress: Progress | None = None
     cache: Cache | None = None
     prober: Callable[[], Prober] | None = None
+    network: Network | None = None
     streams: Mapping[str, Encoder] = field(default_factory=dict)
     adapters: Sequence[Adapter] = ()
 

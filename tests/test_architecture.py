@@ -19,7 +19,7 @@ LEVELS = (
     ("editc.request", "editc.family"),
     ("editc.findings",),
     ("editc.ir", "editc.diagnostics"),
-    ("editc.language", "editc.ports", "editc.codes", "editc.registry"),
+    ("editc.language", "editc.rewrites", "editc.ports", "editc.codes", "editc.registry"),
     ("editc.families", "editc.records", "editc.render"),
     ("editc.manifests", "editc.encoders", "editc.dump", "editc.demo"),
     ("editc.painter", "editc.detectors", "editc.prober", "editc.networks"),

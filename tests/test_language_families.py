@@ -88,7 +88,7 @@ def test_what_an_expert_reads_is_refused_with_the_reason(kind: str, folders: Any
     folder = folders(kind)
     family = fitting(FAMILIES, weights(folder))
     assert family is not None
-    sites = sites_of(family, weights(folder), ("down",))
+    sites = sites_of(family, weights(folder), ("mlp",))
     with pytest.raises(LookupError, match="router"):
         load(folder).reads([next(iter(sites)).name], [Spot("a list")])
 

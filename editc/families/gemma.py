@@ -9,7 +9,7 @@ GEMMA = Family(
     name="gemma",
     title="Gemma 2 and 3",
     component="model",
-    patterns={"down": DOWN, "o": OUT},
+    patterns={"mlp": DOWN, "attention": OUT},
     marker=None,
     text_width=None,
     neutral="",
@@ -18,7 +18,7 @@ GEMMA = Family(
     groups=SEES,
     streams={},
     models="language",
-    edited=("down",),
+    edited=("mlp",),
     signs=(
         "*layers.*.mlp.gate_proj.weight",
         "*layers.*.self_attn.q_proj.weight",

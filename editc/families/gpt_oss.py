@@ -9,7 +9,7 @@ GPT_OSS = Family(
     name="gpt-oss",
     title="gpt-oss",
     component="model",
-    patterns={"o": OUT},
+    patterns={"attention": OUT},
     marker=None,
     text_width=None,
     neutral="",
@@ -18,10 +18,10 @@ GPT_OSS = Family(
     groups=SEES,
     streams={},
     models="language",
-    edited=("o",),
+    edited=("attention",),
     signs=("*layers.*.mlp.router.weight", "*layers.*.mlp.experts.down_proj*"),
     refused={
-        "down": "the experts of a layer are one tensor of three dimensions, often in 4 bits, and a site is one matrix; "
+        "mlp": "the experts of a layer are one tensor of three dimensions, often in 4 bits, and a site is one matrix; "
         "no adapter format can carry a change of it"
     },
 )

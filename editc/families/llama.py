@@ -9,7 +9,7 @@ LLAMA = Family(
     name="llama",
     title="Llama, Mistral, Qwen, SmolLM",
     component="model",
-    patterns={"down": DOWN, "o": OUT},
+    patterns={"mlp": DOWN, "attention": OUT},
     marker=None,
     text_width=None,
     neutral="",
@@ -18,6 +18,6 @@ LLAMA = Family(
     groups=SEES,
     streams={},
     models="language",
-    edited=("down",),
+    edited=("mlp",),
     signs=("*layers.*.mlp.gate_proj.weight", "*layers.*.self_attn.q_proj.weight"),
 )

@@ -9,7 +9,7 @@ MIXTRAL = Family(
     name="mixtral",
     title="Mixtral",
     component="model",
-    patterns={"o": OUT, "down": "*layers.*.block_sparse_moe.experts.*.w2.weight"},
+    patterns={"attention": OUT, "mlp": "*layers.*.block_sparse_moe.experts.*.w2.weight"},
     marker=None,
     text_width=None,
     neutral="",
@@ -18,7 +18,7 @@ MIXTRAL = Family(
     groups=SEES,
     streams={},
     models="language",
-    edited=("o",),
+    edited=("attention",),
     signs=("*layers.*.block_sparse_moe.gate.weight",),
     notes=(ROUTED,),
 )

@@ -9,7 +9,7 @@ PHI3 = Family(
     name="phi3",
     title="Phi-3",
     component="model",
-    patterns={"down": DOWN, "o": OUT},
+    patterns={"mlp": DOWN, "attention": OUT},
     marker=None,
     text_width=None,
     neutral="",
@@ -18,6 +18,6 @@ PHI3 = Family(
     groups=SEES,
     streams={},
     models="language",
-    edited=("down",),
+    edited=("mlp",),
     signs=("*layers.*.mlp.gate_up_proj.weight", "*layers.*.self_attn.qkv_proj.weight"),
 )

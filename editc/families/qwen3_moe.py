@@ -9,7 +9,7 @@ QWEN3_MOE = Family(
     name="qwen3-moe",
     title="Qwen 3 with experts",
     component="model",
-    patterns={"o": OUT, "down": "*layers.*.mlp.experts.*.down_proj.weight"},
+    patterns={"attention": OUT, "mlp": "*layers.*.mlp.experts.*.down_proj.weight"},
     marker=None,
     text_width=None,
     neutral="",
@@ -18,7 +18,7 @@ QWEN3_MOE = Family(
     groups=SEES,
     streams={},
     models="language",
-    edited=("o",),
+    edited=("attention",),
     signs=("*layers.*.mlp.gate.weight", "*layers.*.mlp.experts.*.gate_proj.weight"),
     notes=(ROUTED,),
 )

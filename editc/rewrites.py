@@ -1,0 +1,52 @@
+"""What the edits of a language model ask of its memories: between derive, solve and verify."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from editc.ir import Array, Problem
+from editc.language import Spot, Value
+
+
+@dataclass(frozen=True)
+class Column:
+    """One key of a memory: an edit's subject, under one of its `names`, as several contexts show it.
+
+    `contexts`: where the key is read, as the mean over these; none has its subject at position 0, which is an attention
+    sink, and `sinks` says how many were left out for it. Plain text and chat make columns of their own (`form`), for
+    their keys lie far apart. `wanted` (d,): what is to be added at the subject's last token, to the output of the
+    matrix or to the residual stream, at strength 1; empty for a method that takes an anchor's value at every layer, and
+    in a plan that is measured again. `anchor`: the other concept in the same contexts, for a redirection.
+    `value`: how `wanted` was learned, where a gradient did.
+    """
+
+    edit: int
+    name: str
+    form: str
+    contexts: tuple[Spot, ...]
+    wanted: Array
+    anchor: tuple[Spot, ...] = ()
+    value: Value | None = None
+    sinks: int = 0
+
+
+@dataclass(frozen=True)
+class Near:
+    """Two edits whose keys lie close to one another in the metric of ordinary text: the `cosine` under C^-1."""
+
+    edits: tuple[int, int]
+    names: tuple[str, str]
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Rewrites(Problem):
+    """A plan for a language model with what its methods need: `columns` of the edits that write to memories, in the
+    order of the edits; `moments`, by site name E[k k^T] (d_in, d_in) over ordinary text, with its ridge; `near`, pairs
+    of edits that will interfere, the closest first. `encoder` is the fingerprint of the model that was run, `corpus` of
+    the text. `systems` is empty: nothing here is a single least-squares problem over all layers."""
+
+    columns: tuple[Column, ...] = ()
+    moments: Mapping[str, Array] = field(default_factory=dict)
+    near: tuple[Near, ...] = ()
