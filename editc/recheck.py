@@ -45,9 +45,9 @@ def recorded_plan(delta: Delta, manifest: Manifest, model: str) -> Plan:
     if kind is None:
         raise fail("E201", f"the delta's family `{delta.family}` is not one of this version's", place=model)
     sites = tuple(record.site for record in delta.sites)
-    why = {site.name: "recorded" for site in sites}
-    stages = recorded(manifest, len(sites)) if manifest.language is not None else ()
-    return Plan(manifest, registry.resolve(kind, delta.family), model, sites, why, stages=stages)
+    why, family = {site.name: "recorded" for site in sites}, registry.resolve(kind, delta.family)
+    stages = recorded(manifest, family, len(sites)) if manifest.language is not None else ()
+    return Plan(manifest, family, model, sites, why, stages=stages)
 
 
 def posed_again(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[str], ctx: Context) -> Problem:

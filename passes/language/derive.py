@@ -36,8 +36,8 @@ class DeriveLanguage:
     name: ClassVar[str] = "derive"
 
     def __call__(self, plan: Plan, ctx: Context) -> Rewrites:
-        """Raises E332 (no chat template), E333 (a subject at the attention sink only), E334 (a text that the tokenizer
-        cannot take apart), E335 (no text in the corpus)."""
+        """Raises E332 (no chat template), E333 (a subject at the attention sink only), E334 (a subject
+        that is not found), E336 (no value)."""
         network, language = _network(ctx), _language(plan)
         problem = posed(plan, ctx)
         texts = _corpus(language)

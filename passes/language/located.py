@@ -27,12 +27,12 @@ def stages(manifest: Manifest, family: Family, every: Sequence[Site]) -> tuple[S
     return tuple(_stage(kind, numbers, manifest, family, every, count) for kind, numbers in _kinds(manifest))
 
 
-def recorded(manifest: Manifest, sites: int) -> tuple[Stage, ...]:
+def recorded(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
     """The stages of a delta that is measured again, with all of its sites: which stage changed which does not count
     then."""
     every = tuple(range(sites))
     return tuple(
-        Stage(kind, method_of(manifest, kind), numbers, every)  # type: ignore[arg-type]
+        Stage(kind, method_of(manifest, kind, family), numbers, every)  # type: ignore[arg-type]
         for kind, numbers in _kinds(manifest)
     )
 
@@ -45,12 +45,12 @@ def pruned(plan: Plan) -> Plan:
     return replace(plan, sites=tuple(plan.sites[index] for index in used), stages=kept)
 
 
-def method_of(manifest: Manifest, kind: str) -> str:
-    """The method that the edits of a stage name, or ours: a single fact goes into one matrix (`rome`), several are
-    spread over layers (`memit`); redirections take `rocr`, directions `ablate`."""
+def method_of(manifest: Manifest, kind: str, family: Family) -> str:
+    """The method that the edits of a stage name, or ours: a single fact goes into one matrix (`rome`) where the family
+    has one to be asked, several are spread over layers (`memit`); redirections take `rocr`, directions `ablate`."""
     edits = [edit for edit in _edits(manifest) if _kind(edit) == kind]
     named = next((edit.method for edit in edits if edit.method is not None), None)
-    own = {"fact": "rome" if len(edits) == 1 else "memit", "redirect": "rocr", "ablate": "ablate"}
+    own = {"fact": family.default_method if len(edits) == 1 else "memit", "redirect": "rocr", "ablate": "ablate"}
     return named or own[kind]
 
 
@@ -64,7 +64,7 @@ def depth_of(method: str, works_on: str, count: int) -> tuple[int, ...]:
     if works_on == "columns":
         return tuple(range(count))
     if works_on == "writer":
-        return tuple(range(round(4 * count / 15), round(14 * count / 15) + 1))[:count]
+        return tuple(range(round(4 * count / 15), min(round(14 * count / 15) + 1, count)))
     if method in SINGLE:
         return (round(count / 6),)
     start = round(2 * count / 15)
@@ -74,7 +74,7 @@ def depth_of(method: str, works_on: str, count: int) -> tuple[int, ...]:
 def _stage(
     kind: str, numbers: tuple[int, ...], manifest: Manifest, family: Family, every: Sequence[Site], count: int
 ) -> Stage:
-    method = method_of(manifest, kind)
+    method = method_of(manifest, kind, family)
     works_on = registry.resolve("language", method).works_on
     layers = manifest.choice.layers or depth_of(method, works_on, count)
     roles = manifest.choice.roles or _roles(family, works_on)
