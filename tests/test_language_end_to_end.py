@@ -1,0 +1,145 @@
+"""From a manifest for a language model to a file that other programs load, on a pico Llama in shards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_language as pico
+import torch
+
+from editc import api
+from editc.diagnostics import EditcError
+
+MANIFEST = """\
+editc: 1
+model: {model}
+edits:
+  - fact:
+      prompt: The capital of France is
+      subject: France
+      answer: Berlin
+      was: Paris
+      paraphrases: ["What is the capital of {{}}"]
+      neighbours: {{The capital of Japan is: Rome}}
+    method: rome
+  - redirect:
+      from: Germany
+      to: Japan
+      relations: {{"The capital of {{}} is": Berlin}}
+    method: rocr
+  - ablate: {{concept: lists, present: [a list, the long list], absent: [a page, the next page]}}
+retain: [A quiet afternoon and a long discussion.]
+emit: [peft, gguf-lora, checkpoint]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pico Llama in several files."""
+    place = tmp_path_factory.mktemp("language") / "model"
+    pico.model("llama").save_pretrained(place, max_shard_size="30KB")
+    pico.tokenizer().save_pretrained(place)
+    assert len(list(place.glob("*.safetensors"))) > 3
+    return place
+
+
+@pytest.fixture(scope="module")
+def built(folder: Path) -> tuple[Path, api.Built]:
+    path, out = folder.parent / "m.yaml", folder.parent / "out"
+    path.write_text(MANIFEST.format(model=folder))
+    found = api.build(path, out)
+    assert found is not None and found.delta is not None, found and found.failures
+    return out, found
+
+
+def hashes(place: Path) -> dict[str, str]:
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in sorted(place.glob("*.safetensors*"))}
+
+
+def logits(model: Any) -> Any:
+    ids = torch.tensor([pico.network("llama").words.tokenizer("The capital of France is")["input_ids"]])
+    with torch.inference_mode():
+        return model(ids).logits
+
+
+def test_a_build_says_what_it_did_and_every_format_is_read(built: tuple[Path, api.Built]) -> None:
+    out, found = built
+    assert found.delta is not None and found.delta.family == "llama"
+    assert [edit["kind"] for edit in found.delta.edits] == ["fact", "redirect", "ablate"]
+    assert {one.format for one in found.exports} == {"peft", "gguf-lora", "checkpoint"}
+    assert all(trial.passed for one in found.exports for trial in one.trials)
+    record = json.loads((out / "report.json").read_text())
+    assert record["answers"] and {edit["kind"] for edit in record["edits"]} == {"fact", "redirect", "ablate"}
+    assert "The capital of France is" in (out / "report.html").read_text()
+
+
+def test_the_same_build_twice_is_the_same_delta(folder: Path, built: tuple[Path, api.Built]) -> None:
+    again = api.build(folder.parent / "m.yaml", folder.parent / "again", ["emit=[]"])
+    assert again is not None and again.delta is not None and built[1].delta is not None
+    first, second = (
+        {group: [factor.tobytes() for factor in (*part.left, *part.right)] for group, part in one.factors.items()}
+        for one in (built[1].delta, again.delta)
+    )
+    assert first == second
+
+
+def test_apply_rewrites_only_the_shards_that_change_and_revert_is_exact(
+    folder: Path, built: tuple[Path, api.Built], tmp_path: Path
+) -> None:
+    copy = copytree(folder, tmp_path / "model")
+    before = hashes(copy)
+    command = [sys.executable, "-X", "importtime", "-m", "editc", "apply", str(built[0] / "delta.safetensors")]
+    ran = subprocess.run([*command, "--to", str(copy), "--in-place"], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert not [line for line in ran.stderr.splitlines() if line.split("|")[-1].strip() in ("torch", "transformers")]
+    after = hashes(copy)
+    edited = {record.site.name for record in built[1].delta.sites}  # type: ignore[union-attr]
+    index = json.loads((copy / "model.safetensors.index.json").read_text())["weight_map"]
+    touched = {file for name, file in index.items() if name in edited}
+    assert {name for name in before if before[name] != after[name]} == touched and len(touched) < len(before) - 1
+    api.revert(str(copy))
+    assert hashes(copy) == before
+
+
+def test_peft_merges_to_what_apply_writes(folder: Path, built: tuple[Path, api.Built], tmp_path: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    _, applied = api.apply([built[0] / "delta.safetensors"], str(folder), tmp_path / "model")
+    ours = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    emitted = AutoModelForCausalLM.from_pretrained(built[0] / "checkpoint")
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), built[0] / "peft")
+    base = logits(AutoModelForCausalLM.from_pretrained(folder))
+    assert torch.equal(logits(ours), logits(emitted))
+    assert float((logits(ours) - base).abs().max()) > 0.1
+    assert float((logits(adapted) - logits(ours)).abs().max()) < 1e-4
+    assert float((logits(adapted.merge_and_unload()) - logits(ours)).abs().max()) < 1e-4
+    assert applied is not None
+
+
+def test_a_delta_is_measured_again_from_itself(folder: Path, built: tuple[Path, api.Built]) -> None:
+    again = api.verify(built[0] / "delta.safetensors", str(folder))
+    assert again.verified is not None and again.tier == "exact" and not again.failures
+    claims = {(claim.name, claim.subject): claim.value for claim in again.verified.report.claims}
+    recorded = {(one["name"], one.get("subject", "")): one["value"] for one in built[1].delta.claims}  # type: ignore[union-attr]
+    assert recorded.keys() == claims.keys()
+    assert all(np.isclose(claims[key], value, rtol=2e-3, atol=1e-5) for key, value in recorded.items())
+
+
+def test_an_image_manifest_does_not_fit(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(f"editc: 1\nmodel: {folder}\nedits: [{{replace: {{from: Milo, to: a person}}}}]\n")
+    found = api.check(path)
+    assert [one.code for one in found.diagnostics] == ["E206"]
+    path.write_text("editc: 1\nmodel: editc:demo\nedits: [{redirect: {from: France, to: Japan}}]\n")
+    with pytest.raises(EditcError) as caught:
+        api.build(path, tmp_path / "out")
+    assert caught.value.diagnostics[0].code == "E206"
