@@ -135,16 +135,17 @@ def read_delta(place: Path | str) -> Delta:
     path = carrier(Path(place))
     if _is_graph(path):
         return _read_graph(path)
+    foreign = path.suffix in (".gguf", SUFFIX)
     try:
         header = any_header(path)
     except EditcError as error:
-        if path.suffix in (".gguf", SUFFIX):
+        if foreign:
             raise
         raise safetensors_delta.misread(error, str(path)) from error
     text = header.metadata.get(safetensors_delta.KEY, "")
-    if path.suffix in (".gguf", SUFFIX) and not text:
+    if foreign and not text:
         raise fail("E603", f"the {path.suffix} file is not an export of editc: it describes no delta", place=str(place))
-    if not text.startswith(_START):
+    if not foreign and not text.startswith(_START):
         return safetensors_delta.read_delta(path)
     return _rebuilt(parsed_note(text, str(place)), path, _tensors(path, header, str(path)))
 
