@@ -1,8 +1,9 @@
 """Files in other programs' spellings that still say which delta they are: the description they carry, and reading it.
 
-An export in the safetensors or the GGUF container has one more metadata key, `editc`: canonical JSON with the format's
-name, what its writer noted, and the description of the delta that the file holds. The factors are read back from the
-tensors, the delta is put together from both, and its `delta_id` must come out: no tensor and no word may have changed.
+An export in the safetensors or the GGUF container has one more metadata key, `editc` (ONNX Runtime's adapters have it
+at their end): canonical JSON with the format's name, what its writer noted, and the description of the delta that the
+file holds. The factors are read back from the tensors, the delta is put together from both, and its `delta_id` must
+come out: no tensor and no word may have changed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from editc import registry
 from editc.diagnostics import EditcError, fail
 from editc.formats import delta_json, folders, onnx_file, safetensors_delta
+from editc.formats.adapter_header import SUFFIX
 from editc.formats.gguf_header import any_header
 from editc.formats.header import Header, strict_json
 from editc.formats.ranges import read_range
@@ -133,16 +135,17 @@ def read_delta(place: Path | str) -> Delta:
     path = carrier(Path(place))
     if _is_graph(path):
         return _read_graph(path)
+    foreign = path.suffix in (".gguf", SUFFIX)
     try:
         header = any_header(path)
     except EditcError as error:
-        if path.suffix == ".gguf":
+        if foreign:
             raise
         raise safetensors_delta.misread(error, str(path)) from error
     text = header.metadata.get(safetensors_delta.KEY, "")
-    if path.suffix == ".gguf" and not text:
-        raise fail("E603", "the GGUF file is not an export of editc: it describes no delta", place=str(place))
-    if not text.startswith(_START):
+    if foreign and not text:
+        raise fail("E603", f"the {path.suffix} file is not an export of editc: it describes no delta", place=str(place))
+    if not foreign and not text.startswith(_START):
         return safetensors_delta.read_delta(path)
     return _rebuilt(parsed_note(text, str(place)), path, _tensors(path, header, str(path)))
 

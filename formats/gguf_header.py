@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from editc.diagnostics import EditcError, fail
+from editc.formats import adapter_header
 from editc.formats.header import Entry, Header, read_header
 
 MAGIC = b"GGUF"
@@ -62,8 +63,10 @@ def read_gguf(path: Path) -> Header:
 
 
 def any_header(path: Path) -> Header:
-    """The header of a weight file, GGUF or safetensors by its ending. Raises E610, E612, E692."""
-    return read_gguf(path) if path.suffix == ".gguf" else read_header(path)
+    """The header of a weight or adapter file: GGUF, ONNX Runtime's or safetensors by its ending. Raises E601, E610,
+    E612, E692."""
+    readers = {".gguf": read_gguf, adapter_header.SUFFIX: adapter_header.read_adapter}
+    return readers.get(path.suffix, read_header)(path)
 
 
 def malformed(reason: str, place: str) -> EditcError:

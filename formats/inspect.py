@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from editc.formats import folders
+from editc.formats.adapter_header import SUFFIX
 from editc.formats.apply import Applied, Reverted
 from editc.formats.checkpoint import Checkpoint, Model, open_model
 from editc.formats.delta_json import COMPATIBILITY
 from editc.formats.exported import carrier, is_delta, kind_of, read_delta
-from editc.formats.header import read_header
+from editc.formats.gguf_header import any_header
 from editc.formats.link_parts import is_linked, parts
 from editc.formats.plan import ApplyPlan
 from editc.formats.quantised import Loss
@@ -24,8 +25,8 @@ def inspect(place: str) -> dict[str, Any]:
     """What the delta or model at `place` is; `kind` is `delta` or `model`. Raises what reading it raises."""
     path = Path(place)
     file = carrier(path)
-    if file.is_file() and file.suffix == ".safetensors":
-        read_header(file)  # a damaged file is refused here, once, and not read again as a model
+    if file.is_file() and file.suffix in (".safetensors", SUFFIX):
+        any_header(file)  # a damaged file is refused here, once, and not read again as a model
     if is_delta(path):
         spelling = kind_of(path)
         said = {"kind": "delta", "format": spelling, "path": place, "bytes": _size(path)}

@@ -1,22 +1,26 @@
 """ONNX Runtime's own adapter file, for models that `editc onnx make-lora-ready` has prepared.
 
 Its parameters have the names of the inputs that the surgery made: `<module>.lora_A.weight` (d_in, r) and
-`.lora_B.weight` (r, d_out). The file has room for parameters and two numbers, so it cannot say which delta it holds.
+`.lora_B.weight` (r, d_out). Which delta they are stands behind them (see `adapter_header`).
 """
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from editc.diagnostics import fail
-from editc.formats import lowering
+from editc.formats import adapter_header, exported, lowering
 from editc.formats.exporting import Format, Job, Trial, Written
-from editc.formats.files import guarded, rename, temporary_beside
+from editc.formats.files import guarded, replace_file
 from editc.formats.onnx_surgery import names
 
+NAME = "onnx-adapter"
 _NUMPY = {"F32": "<f4", "F16": "<f2"}
 
 
@@ -32,18 +36,29 @@ def write(job: Job) -> Written:
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     parameters: dict[str, Any] = {}
     for record, left, right in lowering.pairs(lowered.delta):
-        for name, part in zip(names(record.site), (right.T, left.T), strict=True):
+        for name, part in zip(names(record.site.name), (right.T, left.T), strict=True):
             parameters[name] = OrtValue.ortvalue_from_numpy(np.ascontiguousarray(part, _NUMPY[job.dtype]))
     made = AdapterFormat()
     made.set_adapter_version(1)
     made.set_model_version(1)
     made.set_parameters({name: parameters[name] for name in sorted(parameters)})
-    with guarded(job.out):
-        temporary = temporary_beside(job.out)
-        made.export_adapter(str(temporary))
-        rename(temporary, job.out)
-    note = "the file cannot say which delta it holds: keep the delta too"
-    return Written((job.out,), lowered.delta, lowered.rounding, (note,))
+    with guarded(job.out), tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "adapter"
+        made.export_adapter(str(plain))
+        replace_file(job.out, adapter_header.described(plain.read_bytes(), exported.note(NAME, lowered.delta, {})))
+    return Written((job.out,), lowered.delta, lowered.rounding)
+
+
+def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The factors of the delta in such a file: the inverse of `write`."""
+
+    def pair(name: str) -> tuple[Any, Any]:
+        A, B = (tensors[one] for one in names(name))
+        return np.ascontiguousarray(B.T), np.ascontiguousarray(A.T)
+
+    if len(tensors) != 2 * len(description["sites"]):
+        raise ValueError("there are parameters that belong to no site")
+    return exported.low_rank_parts(description, pair)
 
 
 def held(job: Job, written: Written) -> Trial:
@@ -54,7 +69,7 @@ def held(job: Job, written: Written) -> Trial:
     worst, matched = 0.0, 0
     sites = list(lowering.pairs(written.delta))
     for record, left, right in sites:
-        A, B = (found.get(name) for name in names(record.site))
+        A, B = (found.get(name) for name in names(record.site.name))
         if A is not None and B is not None:
             matched += 1
             change = B.numpy().astype(np.float64).T @ A.numpy().astype(np.float64).T
@@ -64,10 +79,11 @@ def held(job: Job, written: Written) -> Trial:
 
 
 FORMAT = Format(
-    name="onnx-adapter",
+    name=NAME,
     output="delta.onnx_adapter",
     says="an adapter to switch at run time: ONNX Runtime, on a model that was made ready",
     suits=lambda family: "",
     write=write,
     trials=lambda job, written: (held(job, written),),
+    parts=parts,
 )

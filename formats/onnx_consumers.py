@@ -69,8 +69,7 @@ def multiplier_in_onnxruntime(written: Written) -> Trial:
 
 def _bound(base: Array, site: Site, factors: Factors, k: int) -> Array:
     """The largest error that the graph's arithmetic can have at each entry: of float64 sums in any order, and, where
-    that crosses the border of a rounding, of the dtype's last place (twice for halves, which runtimes round by way of
-    float32)."""
+    that crosses the border of a rounding, of the dtype's last place."""
     absolute = Factors(
         factors.form,
         factors.sites,
@@ -81,7 +80,7 @@ def _bound(base: Array, site: Site, factors: Factors, k: int) -> Array:
     inner = len(factors.right[0]) if factors.right else 0
     inner += site.shape[1] if factors.form == "shared" else 0
     bound = _sum_error(inner + 4, "F64") * size + 4 * _LEAST[site.dtype]
-    return bound if site.dtype == "F64" else bound + 4 * _UNIT[site.dtype] * size
+    return bound if site.dtype == "F64" else bound + 2 * _UNIT[site.dtype] * size
 
 
 def _sum_error(terms: int, dtype: str) -> float:

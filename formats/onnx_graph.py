@@ -2,7 +2,8 @@
 
 An input has the name, shape and dtype of the tensor in the model as torch has it; the output is `<name>.edited`. The
 graph is MatMul and Add with Cast around them, W + (W U) V for a shared edit, W + L R, W + D: in float64, rounded once
-at the end, as editc does it. A runtime's order of summation is its own, which almost never shows after that rounding.
+at the end, as editc does it (`onnx_half` for half precision). A runtime's order of summation is its own, which almost
+never shows after that rounding.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from editc.formats import exported, onnx_write
+from editc.formats import exported, onnx_half, onnx_write
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, replace_file
 from editc.formats.onnx_consumers import graph_in_onnxruntime
@@ -36,7 +37,10 @@ def whole(delta: Delta) -> bytes:
     sites = [record.site for record in delta.sites]
     inputs = [Value(input_name(delta, site), site.dtype, stored_shape(site)) for site in sites]
     outputs = [Value(one.name + EDITED, one.dtype, one.shape) for one in inputs]
-    return onnx_write.model(_nodes(delta), named(delta), inputs, outputs, {"editc": exported.note(NAME, delta, {})})
+    tensors = named(delta)
+    for dtype in sorted({site.dtype for site in sites}):
+        tensors |= onnx_half.constants(dtype)
+    return onnx_write.model(_nodes(delta), tensors, inputs, outputs, {"editc": exported.note(NAME, delta, {})})
 
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -88,7 +92,7 @@ def _site(site: Site, name: str, form: str, left: str, right: str) -> Iterator[b
         yield node("Transpose", [change], f"{name}.turned_back", perm=[1, 0])
         change = f"{name}.turned_back"
     yield node("Add", [W, change], f"{name}.sum")
-    yield node("Cast", [f"{name}.sum"], name + EDITED, to=TYPES[site.dtype])
+    yield from onnx_half.cast(f"{name}.sum", name + EDITED, site.dtype)
 
 
 FORMAT = Format(

@@ -44,9 +44,9 @@ class _Node:
     rest: bytes = b""
 
 
-def names(site: Site) -> tuple[str, str]:
-    """The inputs A and B of a site."""
-    module = site.name.removesuffix(".weight")
+def names(site: str) -> tuple[str, str]:
+    """The inputs A and B of the site of that name."""
+    module = site.removesuffix(".weight")
     return f"{module}.lora_A.weight", f"{module}.lora_B.weight"
 
 
@@ -69,7 +69,7 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
         for part in beside:
             files.copy_file(part.source, part.final)
         files.rename(temporary, out)
-    inputs = tuple(name for target in plan.targets for name in names(target.record.site))
+    inputs = tuple(name for target in plan.targets for name in names(target.record.site.name))
     return Ready((out, *(part.final for part in beside)), inputs)
 
 
@@ -180,7 +180,7 @@ def _numbers(wire: Wire, span: Range) -> Mapping[str, float]:
 def _branch(parsed: _Node, site: Site) -> bytes:
     """The node under another output, and the low-rank path that is added to it."""
     (output,) = parsed.outputs
-    A, B = names(site)
+    A, B = names(site.name)
     nodes = [
         data(2, f"{output}.base") + parsed.rest,
         node("MatMul", [parsed.inputs[0], A], f"{output}.into"),
@@ -194,7 +194,7 @@ def _inputs(target: Target) -> bytes:
     """A and B as initializers of rank 0, and as inputs of any rank."""
     site, dtype = target.record.site, target.tensor.dtype
     (d_out, d_in), rank = site.shape, f"{site.name}.rank"
-    A, B = names(site)
+    A, B = names(site.name)
     values = Value(A, dtype, (d_in, rank)), Value(B, dtype, (rank, d_out))
     found = b"".join(data(11, value_info(value)) for value in values)
     for name, shape in ((A, (d_in, 0)), (B, (0, d_out))):

@@ -35,12 +35,12 @@ def node(op: str, inputs: Sequence[str], output: str, **attributes: int | Sequen
 
 def model(
     nodes: Iterable[bytes],
-    tensors: Mapping[str, NDArray[np.float32]],
+    tensors: Mapping[str, NDArray[np.floating]],
     inputs: Sequence[Value],
     outputs: Sequence[Value],
     metadata: Mapping[str, str],
 ) -> bytes:
-    """A ModelProto whose graph has these nodes, float32 initializers, inputs and outputs."""
+    """A ModelProto whose graph has these nodes, float32 and float64 initializers, inputs and outputs."""
     graph = b"".join(data(1, one) for one in nodes) + data(2, "editc")
     graph += b"".join(data(5, _tensor(name, values)) for name, values in tensors.items())
     graph += b"".join(data(11, value_info(one)) for one in inputs) + b"".join(
@@ -57,8 +57,9 @@ def _attribute(name: str, value: int | Sequence[int]) -> bytes:
 
 
 def _tensor(name: str, values: NDArray[Any]) -> bytes:
+    dtype, stored = ("F64", "<f8") if values.dtype == np.float64 else ("F32", "<f4")
     sizes = b"".join(number(1, size) for size in values.shape)
-    return sizes + number(2, TYPES["F32"]) + data(8, name) + data(9, values.astype("<f4").tobytes())
+    return sizes + number(2, TYPES[dtype]) + data(8, name) + data(9, values.astype(stored).tobytes())
 
 
 def value_info(one: Value) -> bytes:

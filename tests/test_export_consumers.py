@@ -6,25 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import consumer_models as pico
+import export_cases
 import numpy as np
 import pytest
 import tiny_files as tiny
-import torch
-from safetensors.numpy import load_file, save_file
+from export_cases import edit, results, whole
+from safetensors.numpy import load_file
 
 from editc import api, registry
-from editc.formats import consumers, exported, lowering
-from editc.formats import export as export_
+from editc.formats import exported, lowering
 from editc.formats.apply import apply, plan_apply
-from editc.formats.checkpoint import Model, open_model
-from editc.formats.doctor.examine import examine
-from editc.formats.export import Export, export
-from editc.formats.exporting import Job, Trial, Written
+from editc.formats.checkpoint import open_model
+from editc.formats.export import export
+from editc.formats.exporting import Job
 from editc.formats.lora import ALPHA, DOWN, UP, module
-from editc.ir import Delta
-from editc.numerics import dtypes
-from editc.records import patched_site, stored_shape
 
+models = export_cases.models
 pytestmark = pytest.mark.filterwarnings("ignore")
 ADAPTERS = ("diff", "diffusers", "kohya", "peft")
 CASES = [
@@ -33,40 +30,6 @@ CASES = [
     for name in (*ADAPTERS, "checkpoint")
     if not registry.resolve("format", name).suits(family) and not (name == "diff" and family in pico.TEXTS)
 ]
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Makes each family's model once."""
-    made: dict[str, Model] = {}
-
-    def model(family: str) -> Model:
-        if family not in made:
-            made[family] = pico.made(family, tmp_path_factory.mktemp("models") / family)
-        return made[family]
-
-    return model
-
-
-def edit(model: Model, family: str, form: str = "shared", ranks: tuple[int, ...] = (3,)) -> Delta:
-    return pico.delta(model, family, pico.sites(model, family), form, ranks)
-
-
-def whole(made: Export, count: int) -> None:
-    """The trial was made, everything was matched, and nothing is off by anything."""
-    assert not made.failures and len(made.trials) == 1
-    (trial,) = made.trials
-    assert not trial.skipped and (trial.matched, trial.total, trial.error) == (count, count, 0.0)
-
-
-def results(model: Model, delta: Delta, allow_finetune: bool = False) -> dict[str, Any]:
-    """By tensor the weights (d_out, d_in) after `delta`, in float64 and not rounded."""
-    found = {}
-    for target in plan_apply([delta], model, allow_finetune).targets:
-        site = target.record.site
-        stored = model.component(site.component).read(site.name).reshape(stored_shape(site))
-        found[site.name] = patched_site(stored.T if site.transposed else stored, target.factors, target.k)
-    return found
 
 
 @pytest.mark.parametrize("family,name", CASES)
@@ -194,58 +157,6 @@ def test_a_convolution_is_never_written_as_a_matrix(models: Any, tmp_path: Path)
     assert made.trials[0].skipped and not made.failures
 
 
-def test_transposed_matrices_go_through_peft(models: Any, tmp_path: Path) -> None:
-    """GPT-2 stores (d_in, d_out); its edit is low-rank in the layer's own sense, and merged it is what apply writes."""
-    model = models("gpt2")
-    delta = edit(model, "gpt2", "low-rank", (1, 2, 9))
-    whole(export(Job(delta, model, tmp_path / "export"), "peft"), len(delta.sites))
-    assert (
-        next(one for one in examine(tmp_path / "export", model).verdicts if one.loader == "PEFT").outcome == "applies"
-    )
-    merged = merge(model, tmp_path / "export")
-    for name, values in results(model, delta).items():
-        assert np.abs(merged[name].T - values).max() < 1e-6
-
-
-def merge(model: Model, folder: Path) -> dict[str, Any]:
-    import peft
-    import transformers
-
-    base = transformers.AutoModelForCausalLM.from_pretrained(model.path, dtype=torch.float32)
-    merged = peft.PeftModel.from_pretrained(base, folder).merge_and_unload()
-    return {name: values.double().numpy() for name, values in merged.state_dict().items()}
-
-
-def test_peft_merges_to_base_plus_delta_and_transformers_loads_it(models: Any, tmp_path: Path) -> None:
-    """Every tensor of a real Llama, edited or not; and the adapter answers as the edited checkpoint does."""
-    import transformers
-
-    model = models("llama")
-    delta = edit(model, "llama", "low-rank", (1, 2, 3, 9))
-    made = export(Job(delta, model, tmp_path / "export"), "peft")
-    whole(made, len(delta.sites))
-    assert "--max-lora-rank" not in " ".join(made.written.notes) and len(made.written.delta.factors) == 1
-    wanted, merged = results(model, delta), merge(model, tmp_path / "export")
-    base = transformers.AutoModelForCausalLM.from_pretrained(model.path, dtype=torch.float32)
-    assert wanted.keys() < merged.keys()
-    for name, values in base.state_dict().items():
-        assert np.abs(merged[name] - wanted.get(name, values.double().numpy())).max() < 1e-6
-    tokens = torch.arange(12)[None]
-    before = base(tokens).logits
-    base.load_adapter(str(tmp_path / "export"))
-    apply(plan_apply([delta], model), tmp_path / "edited")
-    edited = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "edited", dtype=torch.float32)
-    with torch.no_grad():
-        assert (base(tokens).logits - edited(tokens).logits).abs().max() < 1e-5
-        assert (before - edited(tokens).logits).abs().max() > 1e-3
-
-
-def test_ranks_above_sixteen_are_told_to_vllm_users(models: Any, tmp_path: Path) -> None:
-    model = models("llama")
-    made = export(Job(edit(model, "llama", "low-rank", (17,)), model, tmp_path / "export"), "peft", tried=False)
-    assert made.written.notes == ("vLLM needs --max-lora-rank 32",)
-
-
 @pytest.mark.parametrize("name", ["kohya", "diff", "peft"])
 def test_two_components_go_into_no_file_of_one(name: str, models: Any, tmp_path: Path) -> None:
     """A text encoder's matrix beside the UNet's: its loader would pass over it, so it is not written."""
@@ -279,130 +190,3 @@ def test_what_a_delta_has_in_bits_is_in_a_dense_export(form: str, models: Any, t
             export(Job(delta, model, tmp_path / "kohya"), "kohya")
     else:
         whole(export(Job(delta, model, tmp_path / "kohya"), "kohya"), len(delta.sites))
-
-
-# ---------------------------------------------------------------- a trial can fail
-
-
-def test_mixed_ranks_with_alpha_of_each_fail_the_trial(models: Any, tmp_path: Path) -> None:
-    """The bug of diffusers 0.42 that kohya's power-of-two form is there for: 1/r of the change, and not a word."""
-    model = models("sd1")
-    delta = edit(model, "sd1", "low-rank", (1, 2, 3, 4, 5))
-    path = tmp_path / "bad.safetensors"
-    tensors = {}
-    for record, left, right in lowering.pairs(delta):
-        key = module(record.site.name)
-        tensors |= {key + UP: left, key + DOWN: right.copy(), key + ALPHA: np.array(len(right), np.float32)}
-    save_file(tensors, path)
-    trial = consumers.diffusers_unet(Job(delta, model, path), Written((path,), delta))
-    assert not trial.passed and trial.matched == trial.total and trial.error > 1e-3
-
-
-def spoiled(monkeypatch: pytest.MonkeyPatch, name: str, trial: Any) -> None:
-    from dataclasses import replace
-
-    form = replace(registry.resolve("format", name), trials=trial)
-    monkeypatch.setattr(export_, "named", lambda _: form)
-
-
-def test_a_wrong_file_is_an_error(models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """E682 where another change is held, a module is missing or too many; E684 where the program stops."""
-    model = models("sd1")
-    delta = edit(model, "sd1", "low-rank")
-    first, last = (module(delta.sites[index].site.name) for index in (0, -1))
-
-    def after(change: Any) -> Any:
-        def trial(job: Job, written: Written) -> tuple[Trial, ...]:
-            save_file(change(load_file(written.files[0])), written.files[0])
-            return (consumers.diffusers_unet(job, written),)
-
-        return trial
-
-    changes = {
-        "half": lambda t: t | {first + UP: t[first + UP] / 2},
-        "less": lambda t: {k: v for k, v in t.items() if not k.startswith(last)},
-        "more": lambda t: t | {k.replace("attn2", "attn1"): v for k, v in t.items() if "to_q" in k} | stranger(t, last),
-        "other": lambda t: {first + ".diff": t[first + UP]},
-    }
-    for number, (what, change) in enumerate(changes.items()):
-        spoiled(monkeypatch, "kohya", after(change))
-        made = export(Job(delta, model, tmp_path / str(number)), "kohya")
-        assert [one.code for one in made.failures] == ["E684" if what == "other" else "E682"], what
-
-
-def stranger(tensors: dict[str, Any], like: str) -> dict[str, Any]:
-    key = like.replace("to_v", "to_q")
-    up, down = tensors[like + UP], tensors[like + DOWN][:, :1].repeat(len(tensors[like + UP]), 1)
-    return {key + UP: up, key + DOWN: down, key + ALPHA: tensors[like + ALPHA]}
-
-
-def test_nothing_is_left_where_writing_fails(models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk in the middle, of a file and of a folder; and an export that does not read back."""
-    from editc.formats import files
-
-    model = models("llama")
-    delta = edit(model, "llama", "low-rank")
-    kept = files.write_new
-
-    def full(path: Path, chunks: Any) -> None:
-        kept(path, chunks)
-        if path.suffix == ".json" or path.name.startswith("."):
-            raise OSError(28, "No space left on device")
-
-    for module_ in ("files", "peft_folder"):
-        monkeypatch.setattr(f"editc.formats.{module_}.write_new", full)
-    with tiny.refused("E632"):
-        export(Job(delta, model, tmp_path / "export"), "peft")
-    with tiny.refused("E632"):
-        export(Job(delta, model, tmp_path / "export"), "safetensors")
-    assert not list(tmp_path.iterdir())
-    monkeypatch.undo()
-    monkeypatch.setattr("editc.formats.exported.read_delta", lambda place: edit(model, "llama", "dense"))
-    with tiny.refused("E681"):
-        export(Job(delta, model, tmp_path / "export"), "peft")
-    assert not list(tmp_path.iterdir())
-
-
-# ---------------------------------------------------------------- whole pipelines
-
-
-def test_a_pipeline_paints_alike_with_the_adapter_and_with_the_checkpoint(models: Any, tmp_path: Path) -> None:
-    """load_lora_weights of the kohya file against from_pretrained of the edited model, every step and the decoder."""
-    model = models("sd1")
-    delta = edit(model, "sd1")
-    export(Job(delta, model, tmp_path / "k.safetensors"), "kohya", tried=False)
-    export(Job(delta, model, tmp_path / "edited"), "checkpoint", tried=False)
-    plain, edited, adapted = (
-        paint(model.path),
-        paint(tmp_path / "edited"),
-        paint(model.path, tmp_path / "k.safetensors"),
-    )
-    assert np.abs(adapted - edited).max() < 1e-4 < 5e-3 < np.abs(plain - edited).max()
-
-
-def paint(folder: Path, adapter: Path | None = None) -> Any:
-    import diffusers
-
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    if adapter is not None:
-        pipeline.load_lora_weights(str(adapter.parent), weight_name=adapter.name)
-    noise = torch.Generator().manual_seed(0)
-    return pipeline("a circle", num_inference_steps=4, generator=noise, output_type="np").images
-
-
-def test_what_a_pipeline_fuses_is_what_apply_writes(models: Any, tmp_path: Path) -> None:
-    """In float32 diffusers' own fuse_lora comes within a few steps of the number format."""
-    import diffusers
-
-    model = models("sd1")
-    delta = edit(model, "sd1")
-    export(Job(delta, model, tmp_path / "k.safetensors"), "kohya", tried=False)
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(model.path, dtype=torch.float32)
-    pipeline.load_lora_weights(str(tmp_path), weight_name="k.safetensors")
-    pipeline.fuse_lora()
-    held = {n.replace(".base_layer", ""): v.double().numpy() for n, v in pipeline.unet.state_dict().items()}
-    for name, values in results(model, delta).items():
-        assert np.abs(held[name] - dtypes.rounded(values, "F32")).max() <= 4 * np.spacing(
-            np.float32(np.abs(values).max())
-        )

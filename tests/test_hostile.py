@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import hostile_files as hostile
 import pytest
-from hostile_files import Case, Ended
+from hostile_deltas import KINDS, as_delta, good, written
+from hostile_files import corpus
+from hostile_run import Case, Ended, run, stage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_files import quick_disk
@@ -20,7 +21,7 @@ from editc.formats.safetensors_delta import to_bytes
 
 __all__ = ["quick_disk"]
 
-READERS = ("delta", *hostile.KINDS, "forged delta", "place", "checkpoint", "index", "journal", "adapter")
+READERS = ("delta", *KINDS, "forged delta", "place", "checkpoint", "index", "journal", "adapter")
 SECONDS, BYTES = 1.0, 250_000_000
 """The bar of 300 MB less the 50 that Python and numpy have to begin with."""
 HARMLESS = {
@@ -41,28 +42,28 @@ Such files may be edited and restored as any other."""
 @pytest.fixture(scope="module")
 def cases() -> dict[str, list[Case]]:
     found: dict[str, list[Case]] = {reader: [] for reader in READERS}
-    for case in hostile.corpus():
+    for case in corpus():
         found[case.reader].append(case)
     return found
 
 
 @pytest.fixture(scope="module")
 def sound() -> dict[str, bytes]:
-    with hostile.stage() as place:
-        delta = hostile.good(place)
-        return {"delta": to_bytes(delta)} | {kind: hostile.written(kind, delta, place) for kind in hostile.KINDS}
+    with stage() as place:
+        delta = good(place)
+        return {"delta": to_bytes(delta)} | {kind: written(kind, delta, place) for kind in KINDS}
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    with hostile.stage() as place:
+    with stage() as place:
         yield place
 
 
 def fault(case: Case, ended: Ended) -> str:
     """What is wrong with the way a command ended, or ''."""
     if ended.exit == 0:
-        pattern = HARMLESS["export" if case.reader in hostile.KINDS else case.reader]
+        pattern = HARMLESS["export" if case.reader in KINDS else case.reader]
         return "" if re.fullmatch(pattern, case.name) else "it was taken for a good file"
     if ended.exit not in (1, 2, 3) or not ended.codes or "Traceback" in ended.said:
         return f"exit {ended.exit} {ended.codes}: {ended.said[-800:]}"
@@ -75,7 +76,7 @@ def fault(case: Case, ended: Ended) -> str:
 
 @pytest.mark.parametrize("reader", READERS)
 def test_hostile_files_end_in_a_code(reader: str, cases: dict[str, list[Case]], folder: Path) -> None:
-    faults = {case.name: fault(case, hostile.run(case, folder)) for case in cases[reader]}
+    faults = {case.name: fault(case, run(case, folder)) for case in cases[reader]}
     assert not {name: said for name, said in faults.items() if said}
 
 
@@ -117,8 +118,8 @@ def test_random_damage_ends_in_a_code(sound: dict[str, bytes], folder: Path, dat
         bad[start:end] = data.draw(
             st.binary(max_size=12) | st.sampled_from([b"[", b'{"', b"1e999", b"NaN", b"-1", b"null"])
         )
-    build = hostile.as_delta(reader, bytes(bad), data.draw(st.sampled_from(["inspect", "apply"])))
-    ended = hostile.run(Case(reader, "random", build), folder)
+    build = as_delta(reader, bytes(bad), data.draw(st.sampled_from(["inspect", "apply"])))
+    ended = run(Case(reader, "random", build), folder)
     assert ended.exit == 0 or not fault(Case(reader, "random", build), ended)
     if ended.exit == 0 and reader == "delta":
         assert bytes(bad) == sound[reader]

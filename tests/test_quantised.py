@@ -1,4 +1,4 @@
-"""Quantised weights: refused by name, or edited with the loss reported; never an edit that is not there."""
+"""Quantised weights: refused until asked for, or edited with the loss reported; never an edit that is not there."""
 
 from __future__ import annotations
 
@@ -10,35 +10,17 @@ from typing import Any
 import llama_files as llama
 import numpy as np
 import pytest
-from tiny_files import noise, pack, refused, tree
+from quantised_models import BLOCKS, EIGHT, change, quantised_model, values
+from tiny_files import refused, tree
 
 from editc.formats import quantised
 from editc.formats.apply import apply, plan_apply, revert
-from editc.formats.checkpoint import Model, open_model
+from editc.formats.checkpoint import open_model
 from editc.formats.inspect import describe_applied, describe_plan
 from editc.formats.status import status
-from editc.ir import Delta, Form
-from editc.numerics import blocks, dtypes
+from editc.ir import Form
 
-BLOCKS = tuple(blocks.KINDS)
-EIGHT = tuple(dtypes.EIGHT_BITS)
 FORMS: tuple[Form, ...] = ("low-rank", "shared", "dense")
-
-
-def quantised_model(place: Path, kind: str) -> Model:
-    if kind in EIGHT:
-        return llama.eight_bit(place / "model", kind)
-    return llama.gguf(place / "model.gguf", kind)
-
-
-def values(model: Model, name: str) -> Any:
-    part = open_model(model.path).component()
-    return quantised.decoded(part.raw(name), part.where(name))
-
-
-def change(delta: Delta, k: int) -> Any:
-    (factors,) = delta.factors.values()
-    return factors.left[k].astype(np.float64) @ factors.right[k].astype(np.float64)
 
 
 @pytest.mark.parametrize("kind", [*BLOCKS, *EIGHT])
@@ -118,106 +100,6 @@ def test_control_a_large_edit_survives_whole_and_finer_formats_keep_more(tmp_pat
     assert found["Q8_0"].error < found["Q5_0"].error < found["Q4_0"].error
 
 
-@pytest.mark.parametrize("rows", [False, True])
-@pytest.mark.parametrize("scale", ["weight_scale", "scale_weight", "weight_scale_inv"])
-def test_scales_are_found_under_every_name(tmp_path: Path, scale: str, rows: bool) -> None:
-    """The control is the weights' size: without the scale they would be some thousand times as large."""
-    model = llama.eight_bit(tmp_path / "m", "F8_E4M3", scale, rows)
-    for name in (*llama.DOWN, *llama.OUT):
-        exact = llama.weights()[name]
-        assert np.abs(values(model, name) - exact).max() < 0.04 * np.abs(exact).max()
-    plan = plan_apply([llama.delta()], model, requantize=True)
-    assert all(t.loss and t.loss.survived > 0.9 for t in plan.targets)
-
-
-def test_8_bit_weights_without_scales_are_taken_as_they_are(tmp_path: Path) -> None:
-    parts = {n: ("F8_E5M2", v.shape, dtypes.encode(v, "F8_E5M2")) for n, v in llama.weights().items() if v.ndim == 2}
-    (tmp_path / "m.safetensors").write_bytes(pack(parts))
-    plan = plan_apply([llama.delta()], open_model(tmp_path / "m.safetensors"), requantize=True)
-    assert all(t.loss and t.loss.survived > 0.9 for t in plan.targets)
-
-
-def block_scales(parts: dict[str, Any]) -> None:
-    for name in llama.DOWN:
-        parts[f"{name}_scale_inv"] = ("F32", (2, 4), bytes(32))
-
-
-def two_scales(parts: dict[str, Any]) -> None:
-    for name in llama.DOWN:
-        parts[f"{name}_scale"] = parts[f"{name[:-7]}.scale_weight"] = ("F32", (1,), dtypes.encode(np.ones(1), "F32"))
-
-
-def a_scale_a_column(parts: dict[str, Any]) -> None:
-    """As many as rows here, for the matrix is square."""
-    for name in llama.DOWN:
-        parts[name] = ("F8_E4M3", (64, 64), bytes(64 * 64))
-        parts[f"{name}_scale"] = ("F32", (1, 64), dtypes.encode(np.ones(64), "F32"))
-
-
-def int8(parts: dict[str, Any]) -> None:
-    for name in llama.DOWN:
-        parts[name] = ("I8", parts[name][1], parts[name][2])
-        parts[f"{name[:-7]}.SCB"] = ("F32", (llama.WIDTH,), bytes(4 * llama.WIDTH))
-
-
-def four_bits(parts: dict[str, Any]) -> None:
-    for name in llama.DOWN:
-        size = len(parts[name][2]) // 2
-        parts[name] = ("U8", (size, 1), bytes(size))
-        parts[f"{name}.absmax"] = ("F32", (4,), bytes(16))
-
-
-def gptq(parts: dict[str, Any]) -> None:
-    for name in llama.DOWN:
-        del parts[name]
-        parts[f"{name[:-7]}.qweight"] = ("I32", (4, 4), bytes(64))
-
-
-@pytest.mark.parametrize("asked", [False, True])
-@pytest.mark.parametrize(
-    "change_,said",
-    [
-        (block_scales, "scales"),
-        (a_scale_a_column, "scales"),
-        (two_scales, "2 scales"),
-        (int8, "bitsandbytes"),
-        (four_bits, "4 bits"),
-        (gptq, "GPTQ"),
-    ],
-    ids=lambda a: getattr(a, "__name__", ""),
-)
-def test_what_cannot_be_requantised_is_named(tmp_path: Path, change_: Any, said: str, asked: bool) -> None:
-    parts: dict[str, Any] = {
-        n: ("F8_E4M3", v.shape, dtypes.encode(v, "F8_E4M3")) for n, v in llama.weights().items() if v.ndim == 2
-    }
-    change_(parts)
-    (tmp_path / "m.safetensors").write_bytes(pack(parts))
-    with refused("E691") as error:
-        plan_apply([llama.delta()], open_model(tmp_path / "m.safetensors"), requantize=asked)
-    assert said in error.diagnostics[0].notes[0] and "before" in error.diagnostics[0].help
-
-
-def test_a_method_that_only_config_json_names(tmp_path: Path) -> None:
-    model = llama.folder(tmp_path / "m")
-    (model.path / "config.json").write_text('{"quantization_config": {"quant_method": "aqlm"}}')
-    parts = {"model.layers.0.mlp.down_proj.codes": ("I16", (4, 4), bytes(32))}
-    (model.path / "model.safetensors").write_bytes(pack(parts))
-    with refused("E691") as error:
-        plan_apply([llama.delta()], model)
-    assert "aqlm" in error.diagnostics[0].notes[0]
-
-
-@pytest.mark.parametrize("scale", [np.nan, 0.0, -1.0, np.inf])
-def test_a_scale_that_is_no_scale(tmp_path: Path, scale: float) -> None:
-    parts: dict[str, Any] = {}
-    for name in llama.DOWN:
-        parts[name] = ("F8_E4M3", (llama.WIDTH, llama.INNER), bytes(llama.WIDTH * llama.INNER))
-        parts[f"{name}_scale"] = ("F32", (), dtypes.encode(np.array(scale), "F32"))
-    (tmp_path / "m.safetensors").write_bytes(pack(parts))
-    with refused("E691"):
-        plan_apply([llama.delta()], open_model(tmp_path / "m.safetensors"), requantize=True)
-
-
 def test_what_lies_past_the_range_is_cut_and_counted(tmp_path: Path) -> None:
     """A tensor's scale stays as it is, and E4M3 ends at 448: never NaN, and the loss says how much is missing."""
     model = llama.eight_bit(tmp_path / "m", "F8_E4M3")
@@ -230,15 +112,6 @@ def test_what_lies_past_the_range_is_cut_and_counted(tmp_path: Path) -> None:
         assert np.abs(values(model, name)).max() == limit
     small = plan_apply([llama.delta(names=llama.OUT, size=0.1)], model, requantize=True)
     assert sum(t.loss.cut for t in small.targets if t.loss) < loss.cut
-
-
-def test_a_convolution_with_a_scale_a_row(tmp_path: Path) -> None:
-    raw = dtypes.encode(np.ones((3, 8)), "F8_E4M3")
-    parts = {"c.weight": ("F8_E4M3", (3, 2, 2, 2), raw)}
-    scales = {"c.weight_scale": ("F32", (3,), dtypes.encode(np.array([1.0, 2.0, 4.0]), "F32"))}
-    (tmp_path / "m.safetensors").write_bytes(pack(parts | scales))
-    found = values(open_model(tmp_path / "m.safetensors"), "c.weight")
-    assert found.shape == (3, 2, 2, 2) and found[:, 1, 1, 0].tolist() == [1, 2, 4]
 
 
 class Crash(BaseException):
@@ -352,83 +225,3 @@ def test_full_precision_tensors_are_untouched_by_the_flag(tmp_path: Path) -> Non
     assert plan.tier == "exact" and all(t.loss is None for t in plan.targets)
     done = apply(plan, tmp_path / "out")
     assert "survived" not in describe_applied(plan, done)["tensors"][0]
-
-
-@pytest.mark.parametrize("kind", BLOCKS)
-def test_blocks_decode_as_the_library_does(kind: str) -> None:
-    from gguf import GGMLQuantizationType
-    from gguf.quants import dequantize, quantize
-
-    W, made = noise(5, (48, 256)).astype(np.float32), GGMLQuantizationType[kind]
-    theirs = quantize(W, made)
-    ours = blocks.decode(theirs.tobytes(), kind, W.shape)
-    assert np.array_equal(ours.astype(np.float32), dequantize(theirs, made))
-    assert blocks.encode(ours, kind, theirs.tobytes()) == theirs.tobytes()
-
-
-@pytest.mark.parametrize("kind", BLOCKS)
-def test_blocks_encode_no_worse_than_the_library(kind: str) -> None:
-    """In whole; and what they encode the library reads as the same weights."""
-    from gguf import GGMLQuantizationType
-    from gguf.quants import dequantize, quantize
-
-    W, made = noise(5, (48, 256)) * 0.05, GGMLQuantizationType[kind]
-    old = quantize(W.astype(np.float32), made).tobytes()
-    wanted = (W + 0.1 * noise(6, W.shape)).astype(np.float32).astype(np.float64)
-    ours = np.frombuffer(blocks.encode(wanted, kind, old), np.uint8).reshape(len(W), -1)
-    read, theirs = dequantize(ours, made), dequantize(quantize(wanted.astype(np.float32), made), made)
-    assert np.array_equal(read, blocks.decode(ours.tobytes(), kind, W.shape).astype(np.float32))
-    assert np.linalg.norm(read - wanted) <= np.linalg.norm(theirs - wanted)
-
-
-@pytest.mark.parametrize("kind", BLOCKS)
-def test_a_block_whose_weights_stay_keeps_its_bytes(kind: str) -> None:
-    """Also one that no quantisation would have made like this: its codes do not reach the ends of the grid."""
-    size = blocks.KINDS[kind].nbytes
-    heads = dtypes.encode(np.array([0.01, -0.07][: 1 + blocks.KINDS[kind].offset]), "F16")
-    odd = (heads + bytes([0x11] * (size - len(heads)))) * 8
-    values_ = blocks.decode(odd, kind, (2, 128))
-    assert blocks.encode(values_, kind, odd) == odd
-    values_[0, 5] += 0.3
-    changed = blocks.encode(values_, kind, odd)
-    assert changed[:size] != odd[:size] and changed[size:] == odd[size:]
-
-
-@pytest.mark.parametrize("kind", BLOCKS)
-def test_blocks_of_nothing_and_of_too_much(kind: str) -> None:
-    old = bytes(blocks.KINDS[kind].nbytes)
-    assert blocks.encode(np.zeros((1, 32)), kind, old) == old
-    assert not blocks.is_finite(blocks.encode(np.full((1, 32), 1e9), kind, old), kind)
-
-
-@pytest.mark.parametrize("dtype,name", [("F8_E4M3", "float8_e4m3fn"), ("F8_E5M2", "float8_e5m2")])
-def test_eight_bits_are_those_of_torch(dtype: str, name: str) -> None:
-    """Every pattern; and every midpoint and its neighbours, where both are in range (torch then saturates)."""
-    import torch
-
-    kind = getattr(torch, name)
-    every = torch.arange(256, dtype=torch.uint8).view(kind).double().numpy()
-    found = dtypes.decode(bytes(range(256)), dtype, (256,))
-    assert np.array_equal(found, every, equal_nan=True) and np.array_equal(np.signbit(found), np.signbit(every))
-    grid = np.sort(every[np.isfinite(every)])
-    middle = ((grid[1:] + grid[:-1]) / 2).astype(np.float32)
-    near = np.concatenate([middle, np.nextafter(middle, np.float32(9e9)), np.nextafter(middle, np.float32(-9e9))])
-    x = np.concatenate([near, grid.astype(np.float32), noise(4, (1000,)).astype(np.float32)])
-    theirs = torch.from_numpy(x).to(kind).view(torch.uint8).numpy().tobytes()
-    assert dtypes.encode(x.astype(np.float64), dtype) == theirs
-
-
-def test_eight_bits_round_once() -> None:
-    """A float64 just above a midpoint goes up, though as float32 it would be the midpoint and go down to even."""
-    middle = 1.0625
-    for dtype, up in (("F8_E4M3", 1.125), ("F8_E5M2", 1.0)):
-        assert dtypes.rounded(np.array([middle * (1 + 2.0**-50)]), dtype) == up
-    assert dtypes.rounded(np.array([middle]), "F8_E4M3") == 1.0
-
-
-@pytest.mark.parametrize("dtype", EIGHT)
-def test_eight_bits_past_the_end_are_not_finite(dtype: str) -> None:
-    last = 448.0 if dtype == "F8_E4M3" else 57344.0
-    assert dtypes.is_finite(dtypes.encode(np.array([last, -last]), dtype), dtype)
-    for x in (2 * last, -2 * last, np.nan, np.inf):
-        assert not dtypes.is_finite(dtypes.encode(np.array([x, 1.0]), dtype), dtype)

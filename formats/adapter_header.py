@@ -1,0 +1,121 @@
+"""The header of ONNX Runtime's adapter files: their parameters, and the description that editc puts behind them.
+
+Such a file is a FlatBuffer, "TORT" at byte 4: a table of three versions and the parameters, each a table of name,
+sizes, type and bytes. A parameter that is no input of the model stops a session, so a description cannot be one. But
+offsets count from the start, and nothing refers to what follows the buffer; ONNX Runtime maps it and never looks. There
+editc writes the description, its length (8 bytes, little-endian) and `editc/v1`.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+
+from editc.diagnostics import EditcError
+from editc.formats import delta_json
+from editc.formats.header import MAX_HEADER, Entry, Header, opened
+
+SUFFIX = ".onnx_adapter"
+MAGIC, END = b"TORT", b"editc/v1"
+TYPES: Mapping[int, str] = {1: "F32", 10: "F16"}
+"""By number in the file (those of ONNX): what editc writes; ONNX Runtime takes no other floats."""
+_FOOTER = struct.Struct("<Q8s")
+_MOST_PARAMETERS, _LONGEST_NAME, _MOST_SIZES = 1 << 13, 512, 8
+
+
+def described(adapter: bytes, text: str) -> bytes:
+    """The bytes of an adapter file with a description behind them."""
+    said = text.encode()
+    return b"".join([adapter, said, _FOOTER.pack(len(said), END)])
+
+
+def read_adapter(path: Path) -> Header:
+    """Parameters and, under the key `editc`, the description; no metadata where there is none.
+
+    Raises E610 (cannot be opened) and E601 (malformed).
+    """
+    with opened(path) as (file, size):
+        if size < 8 + _FOOTER.size:
+            raise _malformed(f"it has only {size} bytes", str(path))
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            end, text = _description(data, str(path))
+            entries = _Buffer(data, end, str(path)).parameters()
+    return Header(entries, {} if text is None else {"editc": text}, 0)
+
+
+def _description(data: mmap.mmap, place: str) -> tuple[int, str | None]:
+    """Where the adapter ends, and the text behind it."""
+    start = len(data) - _FOOTER.size
+    length, mark = _FOOTER.unpack_from(data, start)
+    if mark != END:
+        return len(data), None
+    if length > min(MAX_HEADER, start):
+        raise _malformed(f"it claims a description of {length} bytes", place)
+    try:
+        return start - length, data[start - length : start].decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _malformed("its description is not UTF-8", place) from error
+
+
+class _Buffer:
+    """The tables of a FlatBuffer that ends at `end`; no offset is followed out of it."""
+
+    def __init__(self, data: mmap.mmap, end: int, place: str) -> None:
+        self._data, self._end, self._place = data, end, place
+
+    def parameters(self) -> dict[str, Entry]:
+        if self._data[4:8] != MAGIC:
+            raise _malformed("it is no adapter of ONNX Runtime", self._place)
+        start, count = self._vector(self._field(self._number("I", 0), 3))
+        if count > _MOST_PARAMETERS:
+            raise _malformed(f"it claims {count} parameters", self._place)
+        slots = range(start, start + 4 * count, 4)
+        found = dict(self._parameter(slot + self._number("I", slot)) for slot in slots)
+        if len(found) < count:
+            raise _malformed("two parameters have the same name", self._place)
+        if sum(entry.end - entry.start for entry in found.values()) > self._end:
+            raise _malformed("its parameters share their bytes", self._place)
+        return found
+
+    def _parameter(self, table: int) -> tuple[str, Entry]:
+        at, length = self._vector(self._field(table, 0))
+        sizes, dimensions = self._vector(self._field(table, 1))
+        kind = self._number("i", self._field(table, 2))
+        start, held = self._vector(self._field(table, 3))
+        if length > _LONGEST_NAME or dimensions > _MOST_SIZES or kind not in TYPES:
+            raise _malformed(f"a parameter has type {kind}, {dimensions} sizes, a name of {length}", self._place)
+        shape = tuple(self._number("q", sizes + 8 * i) for i in range(dimensions))
+        width = 4 if TYPES[kind] == "F32" else 2
+        if min(shape, default=0) < 0 or prod(shape) * width != held or start + held > self._end:
+            raise _malformed(f"a parameter of the sizes {shape} has {held} bytes", self._place)
+        self._number("c", at + length)  # the name, and the zero behind it, lie inside
+        try:
+            return self._data[at : at + length].decode("utf-8"), Entry(TYPES[kind], shape, start, start + held)
+        except UnicodeDecodeError as error:
+            raise _malformed("a parameter's name is not UTF-8", self._place) from error
+
+    def _field(self, table: int, index: int) -> int:
+        """Where the field of a table is."""
+        layout = table - self._number("i", table)
+        slot = 4 + 2 * index
+        offset = self._number("H", layout + slot) if slot < self._number("H", layout) else 0
+        if not offset:
+            raise _malformed("a table has not all its fields", self._place)
+        return table + offset
+
+    def _vector(self, field: int) -> tuple[int, int]:
+        """Where the elements begin, and how many there are."""
+        at = field + self._number("I", field)
+        return at + 4, self._number("I", at)
+
+    def _number(self, code: str, at: int) -> int:
+        if not 0 <= at <= self._end - struct.calcsize(f"<{code}"):
+            raise _malformed(f"an offset leads to byte {at} of {self._end}", self._place)
+        return struct.unpack_from(f"<{code}", self._data, at)[0]  # type: ignore[no-any-return]
+
+
+def _malformed(reason: str, place: str) -> EditcError:
+    return delta_json.wrong(f"this is not a well-formed adapter file: {reason}", place)

@@ -1,0 +1,48 @@
+"""The models of every family, made once a file, and what an export must be: read whole, without error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import consumer_models as pico
+import pytest
+
+from editc.formats.apply import plan_apply
+from editc.formats.checkpoint import Model
+from editc.formats.export import Export
+from editc.ir import Delta
+from editc.records import patched_site, stored_shape
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Makes each family's model once."""
+    made: dict[str, Model] = {}
+
+    def model(family: str) -> Model:
+        if family not in made:
+            made[family] = pico.made(family, tmp_path_factory.mktemp("models") / family)
+        return made[family]
+
+    return model
+
+
+def edit(model: Model, family: str, form: str = "shared", ranks: tuple[int, ...] = (3,)) -> Delta:
+    return pico.delta(model, family, pico.sites(model, family), form, ranks)
+
+
+def whole(made: Export, count: int) -> None:
+    """The trial was made, everything was matched, and nothing is off by anything."""
+    assert not made.failures and len(made.trials) == 1
+    (trial,) = made.trials
+    assert not trial.skipped and (trial.matched, trial.total, trial.error) == (count, count, 0.0)
+
+
+def results(model: Model, delta: Delta, allow_finetune: bool = False) -> dict[str, Any]:
+    """By tensor the weights (d_out, d_in) after `delta`, in float64 and not rounded."""
+    found = {}
+    for target in plan_apply([delta], model, allow_finetune).targets:
+        site = target.record.site
+        stored = model.component(site.component).read(site.name).reshape(stored_shape(site))
+        found[site.name] = patched_site(stored.T if site.transposed else stored, target.factors, target.k)
+    return found

@@ -1,0 +1,33 @@
+"""Quantised models of every kind, and what their weights are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import llama_files as llama
+import numpy as np
+
+from editc.formats import quantised
+from editc.formats.checkpoint import Model, open_model
+from editc.ir import Delta
+from editc.numerics import blocks, dtypes
+
+BLOCKS = tuple(blocks.KINDS)
+EIGHT = tuple(dtypes.EIGHT_BITS)
+
+
+def quantised_model(place: Path, kind: str) -> Model:
+    if kind in EIGHT:
+        return llama.eight_bit(place / "model", kind)
+    return llama.gguf(place / "model.gguf", kind)
+
+
+def values(model: Model, name: str) -> Any:
+    part = open_model(model.path).component()
+    return quantised.decoded(part.raw(name), part.where(name))
+
+
+def change(delta: Delta, k: int) -> Any:
+    (factors,) = delta.factors.values()
+    return factors.left[k].astype(np.float64) @ factors.right[k].astype(np.float64)
