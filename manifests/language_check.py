@@ -224,7 +224,8 @@ def edits_change(language: Language, manifest: Manifest, faults: Faults) -> None
 
 def rank_suffices(language: Language, manifest: Manifest, faults: Faults) -> None:
     """Each fact and each name of a concept needs a rank of its own."""
-    keyed = language.edits if _joint(language.redirects) != COLUMNS else (*language.facts, *language.ablations)
+    redirects = () if _joint(language.redirects) == COLUMNS else language.redirects
+    keyed: Sequence[Edit] = (*language.facts, *redirects, *language.ablations)
     rank, keys = manifest.constraints.rank, sum(len(edit.names) for edit in keyed)
     if rank is not None and rank < keys:
         message = f"rank {rank} is less than the {keys} facts and names that are edited, and each needs one"

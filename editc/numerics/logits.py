@@ -6,7 +6,7 @@ the variance w^T S w, m and S the mean and the covariance of the rows of E: exac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -58,25 +58,27 @@ def vocabulary(embedding: NDArray[Any]) -> Vocabulary:
 
 
 def word(embedding: NDArray[Any], ids: Ids, words: Vocabulary) -> Array:
-    """The direction (d,) in which a column's score for a word of m tokens is read: sum_i (e_i - mean) / sqrt(m).
-
-    So that of a column that says nothing of them the score has the variance of a single token's, were they independent.
-    """
+    """The directions (m, d) in which a column's score for a word of m tokens is read: e_i - mean."""
     rows: Array = embedding[ids].astype(np.float64)
-    return np.asarray((rows - words.mean).sum(axis=0) / np.sqrt(len(ids)))
+    return np.asarray(rows - words.mean)
 
 
-def scores(columns: Array, spellings: Array, words: Vocabulary) -> Array:
-    """How far each of the columns (d, n) names one concept, by spellings (s, d) as `word` gives them: (n,).
+def scores(columns: Array, spellings: Sequence[Array], words: Vocabulary) -> Array:
+    """How far each of the columns (d, n) names one concept, by its spellings, each (m, d) as `word` gives it: (n,).
 
-    In standard deviations of the column's own logits over the vocabulary; of the spellings the one that is named most,
-    with its sign. A column that raises no word above another has 0. Raises NonFiniteError.
+    In standard deviations of the column's own logits over the vocabulary, with the sign. Of a word's tokens that which
+    is named least counts, and 0 where some are raised and others lowered: a column for the letter N is none for
+    `N`, `intendo`. Of the spellings that which is named most counts. A column of zeros has 0. Raises NonFiniteError.
     """
     finite("the matrix", columns)
     spread = np.sqrt(np.maximum(np.einsum("dn,dn->n", columns, words.covariance @ columns), 0.0))
-    told = np.divide(spellings @ columns, spread, out=np.zeros((len(spellings), columns.shape[1])), where=spread > 0)
-    strongest = np.abs(told).argmax(axis=0)
-    return np.round(told[strongest, range(columns.shape[1])], DIGITS)
+    best = np.zeros(columns.shape[1])
+    for tokens in spellings:
+        told = np.divide(tokens @ columns, spread, out=np.zeros((len(tokens), columns.shape[1])), where=spread > 0)
+        agreed = np.abs(np.sign(told).sum(axis=0)) == len(tokens)
+        least = np.where(agreed, np.sign(told[0]) * np.abs(told).min(axis=0), 0.0)
+        best = np.where(np.abs(least) > np.abs(best), least, best)
+    return np.asarray(np.round(best, DIGITS))
 
 
 def raised(embedding: NDArray[Any], columns: Array, count: int = TOP) -> Ids:

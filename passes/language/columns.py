@@ -118,9 +118,9 @@ def traced(columns: Sequence[Found], network: Network, before: Read, after: Read
 
 def _spellings(
     network: Network, embedding: NDArray[np.float32], words: logits.Vocabulary, names: Sequence[str]
-) -> Array:
+) -> list[Array]:
     ids = dict.fromkeys(network.tokens(text) for name in names for text in (name, f" {name}"))
-    return np.array([logits.word(embedding, np.array(one), words) for one in ids])
+    return [logits.word(embedding, np.array(one), words) for one in ids]
 
 
 def _fitting(site: Site, W: Array, width: int) -> Array:

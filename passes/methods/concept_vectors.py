@@ -20,17 +20,18 @@ class ConceptVectors:
     """w_j -> (1 - scale) w_j for the columns j of an MLP's last matrix W that name the concept, no other is touched.
 
     Column j is what the layer writes where its activation j is on; E w_j, E the output embedding, says which words that
-    raises. Its score is that of the concept's own words, in standard deviations over the vocabulary. Activations of
-    gated MLPs have both signs, so that columns count which lower the words as well as those which raise them.
+    raises. Its score is that of the concept's names, in standard deviations over the vocabulary (of a name's tokens the
+    one that is named least counts). Activations of gated MLPs have both signs, so that columns count which lower the
+    names as well as those which raise them.
 
-    The paper looks through the columns of mid layers by eye and adds noise to the one that it finds. A small model has
-    no column for one concept, and what zeroing does to it is not foretold by the score: see docs/concept-vectors.md.
+    Published for models of 7B, with noise in one column that was looked at by eye. A small model has no column for one
+    concept, and without the strongest ones it says the name more surely than before: see docs/concept-vectors.md.
 
     count: how many columns at most, the strongest of all matrices that are edited, for each concept.
-    threshold: the least |score| of a column; chance reaches 4.3 in 46,000 columns.
+    threshold: the least |score| of a column; chance reaches 4 in 46,000 columns.
     scale: 1 takes a column out, less leaves a part of it.
-    noise: above 0 the paper's edit: columns stay, with normal noise of this standard deviation added (published: 0.1,
-        five times a Llama 2 column's own) times scale.
+    noise: above 0 the paper's edit: columns stay, with normal noise of this standard deviation, times scale, added
+        (published: 0.1, for Llama 2 and OLMo of 7B; half of a SmolLM2 column's own).
     seed: of the noise; left out, the manifest's.
     """
 
