@@ -124,6 +124,7 @@ def test_the_strongest_are_chosen_of_either_sign(seed: int) -> None:
     assert np.array_equal(EVERY.chosen(flipped), EVERY.chosen(given_.naming))
     strict = replace(EVERY, threshold=6.0).chosen(given_.naming)
     assert np.array_equal(strict, EVERY.chosen(given_.naming) & (np.abs(given_.naming.scores) >= 6))
+    assert not EVERY.chosen(replace(given_.naming, scores=0 * given_.naming.scores)).any()
 
 
 @given(SEEDS)
@@ -274,6 +275,7 @@ def test_a_planted_column_is_found_taken_out_and_traced(kind: str) -> None:
     edit = ConceptVectors(count=1, threshold=0)(Columns(read(site), naming, np.ones(1)))
     after = {**weights, site.name: weights[site.name] + change(edit)}
     left = probe.traced([best, *rest], lab.network, read, lambda one: after[one.name])
+    assert probe.traced([], lab.network, read, read).overlap.shape == (0,)
     assert left.overlap.tolist() == [0, 1, 1, 1, 1, 1] and left.distance.tolist() == [1, 0, 0, 0, 0, 0]
 
 

@@ -75,9 +75,9 @@ def narrowed(
     wrong = []
     for i, edit in enumerate(edits):
         if not any(taken[i].any() for taken in each):
-            most = max(float(np.abs(namings[site.name].scores[i]).max()) for site in sites)
-            message = f"no column names `{edit.concept}`: the strongest scores {most:.1f}, and `threshold` is"
-            message = f"{message} {method.threshold:g}"
+            most = max((float(np.abs(namings[site.name].scores[i]).max()) for site in sites), default=0.0)
+            least = f"`threshold` is {method.threshold:g}"
+            message = f"no column names `{edit.concept}`: the strongest scores {most:.1f}, and {least}"
             help = "lower `threshold`, take more layers, or write `method: rocr`, which needs no such column"
             wrong.append(Diagnostic("E343", message, edit.at("concept"), source, help=help))
     if wrong:
@@ -111,6 +111,8 @@ def found(
 
 def traced(columns: Sequence[Found], network: Network, before: Read, after: Read) -> logits.Trace:
     """What an edit, by whatever method, left of these columns: see `numerics.logits.Trace`."""
+    if not columns:
+        return logits.Trace(*np.zeros((3, 0)))
     places = [(one.site, one.index) for one in columns]
     signs = np.sign([one.score for one in columns])
     return logits.trace(network.embedding(), _columns(places, before), _columns(places, after), signs)
@@ -149,5 +151,5 @@ def _columns(places: Sequence[tuple[Site, int]], weights: Read) -> Array:
     found: dict[int, Array] = {}
     for site, own in indices.items():
         W = weights(site)
-        found |= {at: W[:, places[at][1]] for at in own}
+        found |= {at: W[:, places[at][1]].copy() for at in own}
     return np.stack([found[at] for at in range(len(places))], axis=1)

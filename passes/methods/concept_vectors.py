@@ -63,8 +63,9 @@ class ConceptVectors:
         return Edit("low-rank", (left,), (right,), Stats(1.0, 0.0, len(taken)))
 
     def chosen(self, naming: Naming) -> NDArray[np.bool_]:
-        """Which columns (c, d_in) are taken for each concept."""
-        return np.asarray((naming.ranks < self.count) & (np.abs(naming.scores) >= self.threshold))
+        """Which columns (c, d_in) are taken for each concept; one with a score of 0 never is."""
+        size = np.abs(naming.scores)
+        return np.asarray((naming.ranks < self.count) & (size >= self.threshold) & (size > 0))
 
     def _added(self, taken: Array) -> Array:
         """What is added to columns (d_out, r) at strength 1. A column's noise depends on the seed and on itself alone,
