@@ -54,6 +54,27 @@ class Writer:
 
 
 @dataclass(frozen=True)
+class Naming:
+    """How far each column of a matrix (d_out, d_in) names c concepts, by what it adds to the logits of their words.
+
+    `scores` (c, d_in): how many standard deviations of all the words' logits, with the sign. `ranks` (c, d_in): the
+    column's place by |score| among those of all matrices that are edited together, 0 the first.
+    """
+
+    scores: Array
+    ranks: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One matrix W (d_out, d_in) whose columns name c concepts, each to be taken out at its strength (c,)."""
+
+    weight: Array
+    naming: Naming
+    strengths: Array
+
+
+@dataclass(frozen=True)
 class Prompt:
     """Something to go on from."""
 
@@ -181,6 +202,17 @@ class Network(Protocol):
 
     def fingerprint(self) -> str:
         """sha256 over the weights: equal means the same states."""
+
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """The ids of a text by itself, without what begins or ends one. LookupError for a text that has none."""
+
+    def spell(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """The text of each token."""
+
+    def embedding(self) -> NDArray[np.float32]:
+        """What each token's logit reads of the residual stream, (v, d): the output embedding with the gain of the norm
+        before it, for the tokens that the tokenizer has. Up to the stream's own length, which the norm divides by,
+        embedding @ x is what x adds to the logits."""
 
     def places(self, spots: Sequence[Spot]) -> Sequence[Place]:
         """Where the spots are."""

@@ -31,6 +31,7 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
         "language": {
             "ablate": "editc.passes.methods.ablate:Ablate",
             "alphaedit": "editc.passes.methods.alphaedit:AlphaEdit",
+            "concept-vectors": "editc.passes.methods.concept_vectors:ConceptVectors",
             "emmet": "editc.passes.methods.emmet:EMMET",
             "leace": "editc.passes.methods.leace:LEACE",
             "memit": "editc.passes.methods.memit:MEMIT",

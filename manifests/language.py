@@ -77,7 +77,7 @@ def read_language(edits: Node | None, block: Block, attached: Attached, faults: 
     """What could be read; `block` is the manifest's, from which `corpus`, `chat` and `retain` are taken."""
     drafts = [draft for draft in _drafts(items_of(edits, faults), faults) if draft is not None]
     shared = _shared(drafts)
-    made = [_edit(draft, shared[tables.METHODS[draft.kind]], attached, faults) for draft in drafts]
+    made = [_edit(draft, shared[tables.TOGETHER[draft.kind]], attached, faults) for draft in drafts]
     attached.fill(block, faults)
     values = {name: block.values[name] for name in ("chat", "retain") if name in block.values}
     return Language(
@@ -126,11 +126,11 @@ def _with_own_method(kind: str, block: Block, faults: Faults) -> Block:
     return block
 
 
-def _shared(drafts: Sequence[_Draft]) -> Mapping[tuple[str, ...], _Shared]:
-    """By the methods that could solve them, which edits that are solved together have in common."""
-    found = {methods: _Shared() for methods in tables.METHODS.values()}
+def _shared(drafts: Sequence[_Draft]) -> Mapping[str, _Shared]:
+    """By the kinds that are solved together, the method that their edits have in common."""
+    found = {kind: _Shared() for kind in tables.TOGETHER.values()}
     for draft in drafts:
-        one, given = found[tables.METHODS[draft.kind]], draft.block
+        one, given = found[tables.TOGETHER[draft.kind]], draft.block
         one.method = one.method or given.values.get("method")
         one.vague |= "method" in given.spans and "method" not in given.values
     return found

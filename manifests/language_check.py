@@ -9,6 +9,7 @@ from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
 from editc.manifests.check import same
 from editc.manifests.faults import Faults, tick
+from editc.manifests.language_schema import COLUMNS
 from editc.manifests.models import own_keys
 from editc.request import Ablation, Asked, Fact, Language, Manifest, Redirect, Scalar, Span
 
@@ -62,11 +63,18 @@ def facts_change(language: Language, manifest: Manifest, faults: Faults) -> None
 
 
 def redirects_lead_somewhere(language: Language, manifest: Manifest, faults: Faults) -> None:
-    """A concept leads to one other concept, to noise, or to a refusal; only `rocr` knows the latter two."""
+    """A concept leads to one other concept, to noise, or to a refusal; only `rocr` knows the latter two. What
+    `concept-vectors` takes out leads nowhere."""
     joint = _joint(language.redirects)
     for edit in language.redirects:
         named, toward = "to" in edit.spans, "toward" in edit.spans
-        if named and toward:
+        method = edit.method or joint
+        if method == COLUMNS and (named or toward or edit.kind == "redirect"):
+            place = edit.at("to:") if named else edit.at("toward:") if toward else edit.at("concept")
+            message = f"{tick(COLUMNS)} takes columns out of the weights and leads to nothing else"
+            help = "remove it" if edit.kind == "erase" else f"write `erase: {edit.concept}`"
+            faults.add("E189", message, place, help=f"{help}, or name another method")
+        elif named and toward:
             related = [(edit.at("to:"), "a concept")]
             help = "remove one of the two"
             faults.add(
@@ -75,8 +83,7 @@ def redirects_lead_somewhere(language: Language, manifest: Manifest, faults: Fau
         elif not named and not toward and edit.kind == "redirect":
             help = "add `to: CONCEPT`, or `toward: noise` or `refusal`"
             faults.add("E189", f"{tick(edit.concept)} leads nowhere", edit.at("concept"), help=help)
-        method = edit.method or joint
-        if method not in (None, "rocr") and edit.to is None and not named and (toward or edit.kind == "erase"):
+        if method not in (None, "rocr", COLUMNS) and edit.to is None and not named and (toward or edit.kind == "erase"):
             place = edit.at("toward") if toward else edit.at("concept")
             message = f"{tick(str(method))} takes what another concept has, and none is named"
             faults.add("E189", message, place, help="add `to: CONCEPT`, or write `method: rocr`")
@@ -217,7 +224,9 @@ def edits_change(language: Language, manifest: Manifest, faults: Faults) -> None
 
 def rank_suffices(language: Language, manifest: Manifest, faults: Faults) -> None:
     """Each fact and each name of a concept needs a rank of its own."""
-    rank, keys = manifest.constraints.rank, sum(len(edit.names) for edit in language.edits)
+    redirects = () if _joint(language.redirects) == COLUMNS else language.redirects
+    keyed: Sequence[Edit] = (*language.facts, *redirects, *language.ablations)
+    rank, keys = manifest.constraints.rank, sum(len(edit.names) for edit in keyed)
     if rank is not None and rank < keys:
         message = f"rank {rank} is less than the {keys} facts and names that are edited, and each needs one"
         faults.warn("E143", message, manifest.constraints.at("rank"), help=f"allow a rank of {keys} or more")

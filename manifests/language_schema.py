@@ -8,8 +8,16 @@ from editc.manifests.schema import Field, Inner, ListOf, Named, Number, OneOf, T
 
 MEMORIES = ("rome", "emmet", "memit", "alphaedit")
 REDIRECTIONS = ("rocr", "transplant")
-METHODS = {"fact": MEMORIES, "redirect": REDIRECTIONS, "erase": REDIRECTIONS, "ablate": ("ablate", "leace")}
+COLUMNS = "concept-vectors"
+METHODS = {
+    "fact": MEMORIES,
+    "redirect": REDIRECTIONS,
+    "erase": (*REDIRECTIONS, COLUMNS),
+    "ablate": ("ablate", "leace"),
+}
 """Kind of edit -> the methods that solve it."""
+TOGETHER = {"fact": "fact", "redirect": "redirect", "erase": "redirect", "ablate": "ablate"}
+"""Kind of edit -> the kind that it is solved with: these share a method."""
 
 _METHOD = Field("method", Named("language"), "how to solve; its options stand beside it")
 _CONTEXTS = Field(

@@ -76,6 +76,16 @@ class Ablate:
     count: int = 1
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Columns.
+
+    count: how many.
+    """
+
+    count: int = 10
+
+
 TABLES = {
     "method": {"uce": "manifest_methods:Uce", "rece": "manifest_methods:Rece"},
     "language": {
@@ -84,6 +94,7 @@ TABLES = {
         "rocr": "manifest_methods:Rocr",
         "transplant": "manifest_methods:Rocr",
         "ablate": "manifest_methods:Ablate",
+        "concept-vectors": "manifest_methods:Columns",
     },
     "family": {"sd1": "manifest_methods:Uce"},
     "format": {"safetensors": "manifest_methods:Uce", "kohya": "manifest_methods:Uce"},

@@ -29,5 +29,6 @@ GEMMA = Family(
         "what a matrix writes is normalised, token by token, before it reaches the residual stream: rome is exact, for "
         "its value is the matrix's own output; a wanted change of the stream (memit, rocr, transplant) lands rescaled",
         "ablate and leace are not exact: the norm has a weight for each channel, which turns a direction",
+        "concept-vectors takes columns out exactly, but finds them as they are before that norm",
     ),
 )

@@ -97,6 +97,21 @@ class CausalNetwork:
                 values.setdefault(own, self.parameters[own].double().numpy())[int(expert["number"])] = value
         return replaced(self.parameters, values)
 
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """The ids of a text by itself."""
+        return self.words.bare(text)
+
+    def spell(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """The text of each token."""
+        return tuple(self.words.tokenizer.decode([int(one)]) for one in ids)
+
+    def embedding(self) -> NDArray[np.float32]:
+        """What each token's logit reads of the residual stream, (v, d)."""
+        from editc.networks.vocabulary import readers
+
+        weight = self.model.get_output_embeddings().weight.detach()
+        return readers(weight[: len(self.words.tokenizer)], self.norm)
+
     def places(self, spots: Sequence[Spot]) -> Sequence[Place]:
         """Where the spots are."""
         return [self.words.place(spot) for spot in spots]

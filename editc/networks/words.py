@@ -83,6 +83,13 @@ class Words:
         count = len(found.ids) - (len(self.tokens("a", True).ids) - len(self.tokens("a", False).ids) - len(self.head()))
         return Tokens(text, found.ids[:count], found.starts[:count], found.ends[:count])
 
+    def bare(self, text: str) -> tuple[int, ...]:
+        """The ids of a text by itself, without what begins or ends one. LookupError for a text that has none."""
+        ids = self.tokens(text, False).ids
+        if not ids:
+            raise LookupError(f"the tokenizer makes no token of `{text}`")
+        return ids
+
     def head(self) -> tuple[int, ...]:
         """What the tokenizer puts before a text: BOS, or nothing."""
         plain, whole = self.tokens("a", False).ids, self.tokens("a", True).ids

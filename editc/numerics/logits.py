@@ -1,0 +1,110 @@
+"""What a column that is written to the residual stream adds to the logits of words, without a product over all words.
+
+Column w (d,) adds E w to the logits, E (v, d) the output embedding. Over the vocabulary these have the mean m . w and
+the variance w^T S w, m and S the mean and the covariance of the rows of E: exact, and v is nowhere in the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.numerics.ridge import finite
+from editc.numerics.squares import half_gram, mirrored
+
+Array: TypeAlias = NDArray[np.float64]
+Ids: TypeAlias = NDArray[np.int64]
+
+BLOCK = 8192
+"""Rows of an embedding that are in memory in float64 at a time."""
+DIGITS = 9
+"""Of a score; what lies behind them is rounding, which differs from one machine to the next."""
+TOP = 200
+"""Tokens by which the paper compares a column before and after."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The rows of an output embedding together: their `mean` (d,) and `covariance` (d, d)."""
+
+    mean: Array
+    covariance: Array
+
+
+@dataclass(frozen=True)
+class Trace:
+    """n columns before and after an edit (the parametric trace of arXiv 2406.11614): the Jaccard index of the tokens
+    that they raise most, `overlap` (n,); their `cosine` (n,); and `distance` (n,) = |w' - w| / |w|.
+
+    Where one of the two columns is zero it names nothing: overlap and cosine are 0.
+    """
+
+    overlap: Array
+    cosine: Array
+    distance: Array
+
+
+def vocabulary(embedding: NDArray[Any]) -> Vocabulary:
+    """Mean and covariance of the rows of (v, d), in two goes over blocks. Raises NonFiniteError."""
+    count = len(embedding)
+    mean = sum((block.sum(axis=0) for block in _blocks(embedding)), np.zeros(embedding.shape[1])) / count
+    finite("the output embedding", mean)
+    half = sum((half_gram(block - mean) for block in _blocks(embedding)), np.zeros((len(mean), len(mean))))
+    return Vocabulary(mean, mirrored(half) / count)
+
+
+def word(embedding: NDArray[Any], ids: Ids, words: Vocabulary) -> Array:
+    """The directions (m, d) in which a column's score for a word of m tokens is read: e_i - mean."""
+    rows: Array = embedding[ids].astype(np.float64)
+    return np.asarray(rows - words.mean)
+
+
+def scores(columns: Array, spellings: Sequence[Array], words: Vocabulary) -> Array:
+    """How far each of the columns (d, n) names one concept, by its spellings, each (m, d) as `word` gives it: (n,).
+
+    In standard deviations of the column's own logits over the vocabulary, with the sign. Of a word's tokens that which
+    is named least counts, and 0 where some are raised and others lowered: a column for the letter N is none for
+    `N`, `intendo`. Of the spellings that which is named most counts. A column of zeros has 0. Raises NonFiniteError.
+    """
+    finite("the matrix", columns)
+    spread = np.sqrt(np.maximum(np.einsum("dn,dn->n", columns, words.covariance @ columns), 0.0))
+    best = np.zeros(columns.shape[1])
+    for tokens in spellings:
+        told = np.divide(tokens @ columns, spread, out=np.zeros((len(tokens), columns.shape[1])), where=spread > 0)
+        agreed = np.abs(np.sign(told).sum(axis=0)) == len(tokens)
+        least = np.where(agreed, np.sign(told[0]) * np.abs(told).min(axis=0), 0.0)
+        best = np.where(np.abs(least) > np.abs(best), least, best)
+    return np.asarray(np.round(best, DIGITS))
+
+
+def raised(embedding: NDArray[Any], columns: Array, count: int = TOP) -> Ids:
+    """Of each column (d, n) the `count` tokens that it raises most, the most first: (n, count), or all that there are.
+
+    Of -w they are those that w lowers most. Equal logits go by the token's number.
+    """
+    found = np.empty((columns.shape[1], min(count, len(embedding))), np.int64)
+    for start in range(0, columns.shape[1], 16):
+        some = columns[:, start : start + 16]
+        logits = np.concatenate([block @ some for block in _blocks(embedding)])
+        found[start : start + 16] = np.argsort(-logits, axis=0, kind="stable")[: found.shape[1]].T
+    return found
+
+
+def trace(embedding: NDArray[Any], before: Array, after: Array, signs: Array, count: int = TOP) -> Trace:
+    """Columns (d, n) before and after; `signs` (n,) say which end of their logits is looked at."""
+    sizes, ends = np.linalg.norm(before, axis=0), np.linalg.norm(after, axis=0)
+    live = (sizes > 0) & (ends > 0)
+    tops = [raised(embedding, signs * columns, count) for columns in (before, after)]
+    shared = np.array([len(np.intersect1d(*pair)) for pair in zip(*tops, strict=True)], np.float64)
+    overlap = shared / (2 * tops[0].shape[1] - shared)
+    cosine = np.einsum("dn,dn->n", before, after) / np.where(live, sizes * ends, 1.0)
+    distance = np.linalg.norm(after - before, axis=0) / np.where(sizes > 0, sizes, 1.0)
+    return Trace(np.where(live, overlap, 0.0), np.where(live, cosine, 0.0), distance)
+
+
+def _blocks(embedding: NDArray[Any]) -> Iterator[Array]:
+    return (embedding[start : start + BLOCK].astype(np.float64) for start in range(0, len(embedding), BLOCK))

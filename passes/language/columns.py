@@ -1,0 +1,155 @@
+"""Which columns of a language model's matrices name a concept, from the checkpoint's weights and its vocabulary alone:
+what `concept-vectors` takes out, and a probe of what any edit left of it in the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.ir import Array, Site
+from editc.language import Naming, Network
+from editc.numerics import logits
+from editc.passes.sites import layer_of
+from editc.request import Redirect, Source
+
+Read: TypeAlias = Callable[[Site], Array]
+"""W (d_out, d_in) of a site in float64, one at a time: `partial(upright, weights)`, say."""
+
+
+class Chooser(Protocol):
+    """The method, as far as it is asked here."""
+
+    @property
+    def threshold(self) -> float:
+        """The least |score| of a column that is taken."""
+
+    def chosen(self, naming: Naming) -> NDArray[np.bool_]:
+        """Which columns (c, d_in) are taken for each concept."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Column `index` of a site, which names concept number `concept`: its score, negative where it lowers the concept's
+    words, and the `tokens` at that end of its logits, the strongest first."""
+
+    concept: int
+    site: Site
+    index: int
+    score: float
+    tokens: tuple[str, ...]
+
+    def __str__(self) -> str:
+        way = "raises" if self.score > 0 else "lowers"
+        where = f"layer {layer_of(self.site.name)} column {self.index}"
+        return f"{where} {way} {', '.join(repr(one.strip()) for one in self.tokens)} (score {self.score:+.1f})"
+
+
+def scored(
+    sites: Sequence[Site], network: Network, weights: Read, concepts: Sequence[Sequence[str]]
+) -> Mapping[str, Naming]:
+    """By site name how far each column names each concept, a concept being its names; every name is read with a space
+    before it and without.
+
+    Raises E344 for a matrix that does not write to the residual stream, LookupError for a name without tokens.
+    """
+    embedding = network.embedding()
+    words = logits.vocabulary(embedding)
+    spellings = [_spellings(network, embedding, words, names) for names in concepts]
+    found = []
+    for site in sites:
+        W = _fitting(site, weights(site), embedding.shape[1])
+        found.append(np.array([logits.scores(W, one, words) for one in spellings]).reshape(len(concepts), W.shape[1]))
+    return {site.name: naming for site, naming in zip(sites, _ranked(found), strict=True)}
+
+
+def narrowed(
+    sites: Sequence[Site], namings: Mapping[str, Naming], edits: Sequence[Redirect], method: Chooser, source: Source
+) -> tuple[Site, ...]:
+    """The sites that have a column to take, in their order. E343 at each concept that no column names."""
+    each = [method.chosen(namings[site.name]) for site in sites]
+    wrong = []
+    for i, edit in enumerate(edits):
+        if not any(taken[i].any() for taken in each):
+            most = max((float(np.abs(namings[site.name].scores[i]).max()) for site in sites), default=0.0)
+            least = f"`threshold` is {method.threshold:g}"
+            message = f"no column names `{edit.concept}`: the strongest scores {most:.1f}, and {least}"
+            help = "lower `threshold`, take more layers, or write `method: rocr`, which needs no such column"
+            wrong.append(Diagnostic("E343", message, edit.at("concept"), source, help=help))
+    if wrong:
+        raise EditcError(*wrong)
+    return tuple(site for site, taken in zip(sites, each, strict=True) if taken.any())
+
+
+def found(
+    sites: Sequence[Site],
+    namings: Mapping[str, Naming],
+    network: Network,
+    weights: Read,
+    count: int = 10,
+    tokens: int = 6,
+) -> tuple[Found, ...]:
+    """The `count` strongest columns of each concept, either sign, concept by concept, with the `tokens` that each
+    raises most, or where its score is negative, lowers most."""
+    best = []
+    for site in sites:
+        naming = namings[site.name]
+        for concept, index in np.argwhere(naming.ranks < count).tolist():
+            one = Found(concept, site, index, float(naming.scores[concept, index]), ())
+            best.append((concept, int(naming.ranks[concept, index]), one))
+    listed = [one for _, _, one in sorted(best, key=lambda each: each[:2])]
+    if not listed:
+        return ()
+    columns = _columns([(one.site, one.index) for one in listed], weights) * np.sign([one.score for one in listed])
+    ids = logits.raised(network.embedding(), columns, tokens)
+    return tuple(replace(one, tokens=network.spell(own.tolist())) for one, own in zip(listed, ids, strict=True))
+
+
+def traced(columns: Sequence[Found], network: Network, before: Read, after: Read) -> logits.Trace:
+    """What an edit, by whatever method, left of these columns: see `numerics.logits.Trace`."""
+    if not columns:
+        return logits.Trace(*np.zeros((3, 0)))
+    places = [(one.site, one.index) for one in columns]
+    signs = np.sign([one.score for one in columns])
+    return logits.trace(network.embedding(), _columns(places, before), _columns(places, after), signs)
+
+
+def _spellings(
+    network: Network, embedding: NDArray[np.float32], words: logits.Vocabulary, names: Sequence[str]
+) -> list[Array]:
+    ids = dict.fromkeys(network.tokens(text) for name in names for text in (name, f" {name}"))
+    return [logits.word(embedding, np.array(one), words) for one in ids]
+
+
+def _fitting(site: Site, W: Array, width: int) -> Array:
+    if len(W) == width:
+        return W
+    message = f"`{site.name}` writes {len(W)} numbers, and the output embedding reads {width}"
+    raise fail("E344", message, place=site.name, help="name the matrices that write to the residual stream: `roles`")
+
+
+def _ranked(scores: Sequence[Array]) -> Sequence[Naming]:
+    """Each matrix's scores (c, d_in) with their places among all; equal ones in the order of sites and columns."""
+    if not scores:
+        return ()
+    cuts = np.cumsum([one.shape[1] for one in scores])[:-1]
+    order = np.argsort(-np.abs(np.concatenate(scores, axis=1)), axis=1, kind="stable")
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(order.shape[1])[None], axis=1)
+    return [Naming(*pair) for pair in zip(scores, np.split(ranks, cuts, axis=1), strict=True)]
+
+
+def _columns(places: Sequence[tuple[Site, int]], weights: Read) -> Array:
+    """(d, n), each matrix read once."""
+    indices: dict[Site, list[int]] = {}
+    for at, (site, _) in enumerate(places):
+        indices.setdefault(site, []).append(at)
+    found: dict[int, Array] = {}
+    for site, own in indices.items():
+        W = weights(site)
+        found |= {at: W[:, places[at][1]].copy() for at in own}
+    return np.stack([found[at] for at in range(len(places))], axis=1)
