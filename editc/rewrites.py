@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from editc.ir import Array, Problem
-from editc.language import Spot, Value
+from editc.language import Naming, Spot, Value
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,13 @@ class Near:
 @dataclass(frozen=True)
 class Rewrites(Problem):
     """A plan for a language model with what its methods need: `columns` of the edits that write to memories, in the
-    order of the edits; `moments`, by site name E[k k^T] (d_in, d_in) over ordinary text, with its ridge; `near`, pairs
-    of edits that will interfere, the closest first. `encoder` is the fingerprint of the model that was run, `corpus` of
-    the text. `systems` is empty: nothing here is a single least-squares problem over all layers."""
+    order of the edits; `namings`, by site name which of its columns name the concepts of a stage that works on columns,
+    where the plan has no site without one; `moments`, by site name E[k k^T] (d_in, d_in) over ordinary text, with its
+    ridge; `near`, pairs of edits that will interfere, the closest first. `encoder` is the fingerprint of the model that
+    was run, `corpus` of the text. `systems` is empty: nothing here is a single least-squares problem over all layers.
+    """
 
     columns: tuple[Column, ...] = ()
+    namings: Mapping[str, Naming] = field(default_factory=dict)
     moments: Mapping[str, Array] = field(default_factory=dict)
     near: tuple[Near, ...] = ()

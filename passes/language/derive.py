@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any, ClassVar
 
@@ -12,14 +13,15 @@ import numpy as np
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Plan, Site, Stage
-from editc.language import Network, Spot
+from editc.language import Naming, Network, Spot
 from editc.numerics import memory as memories
 from editc.numerics.ridge import factorise
 from editc.passes import statistics
-from editc.passes.language import contexts
+from editc.passes.language import columns, contexts, located
 from editc.passes.language.wanted import wanted
+from editc.passes.language.weights import upright
 from editc.ports import Context
-from editc.request import Fact, Language
+from editc.request import Fact, Language, Redirect
 from editc.rewrites import Column, Near, Rewrites
 
 RIDGE = 0.01
@@ -36,32 +38,33 @@ class DeriveLanguage:
     name: ClassVar[str] = "derive"
 
     def __call__(self, plan: Plan, ctx: Context) -> Rewrites:
-        """Raises E332 (no chat template), E333 (a subject at the attention sink only), E334 (a subject
-        that is not found), E336 (no value)."""
+        """Raises E332 (no chat template), E333 (a subject at the attention sink only), E334 (a
+        subject that is not found), E336 (no value), E343 (no column names a concept), E344."""
         network, language = _network(ctx), _language(plan)
+        plan, namings = _named(plan, network, ctx)
         problem = posed(plan, ctx)
         texts = _corpus(language)
-        columns = list(problem.columns)
-        watched: Iterable[object] = ctx.progress("derive", problem.columns) if ctx.progress else columns
+        asked = list(problem.columns)
+        watched: Iterable[object] = ctx.progress("derive", problem.columns) if ctx.progress else problem.columns
         for i, _ in enumerate(watched):
-            columns[i] = _wanted(plan, columns, i, network, ctx)
+            asked[i] = _wanted(plan, asked, i, network, ctx)
         names = [plan.sites[i].name for stage in plan.stages if works_on(stage) == "memory" for i in stage.sites]
         found = statistics.moments(network, names, texts, ctx.cache) if names else {}
         moments = {name: ridged(one.second) for name, one in found.items()}
         corpus = sha256("\n\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest() if names else ""
-        problem = replace(problem, columns=tuple(columns), moments=moments, corpus=corpus)
+        problem = replace(problem, columns=tuple(asked), namings=namings, moments=moments, corpus=corpus)
         return replace(problem, near=tuple(_near(problem, network)))
 
 
 def posed(plan: Plan, ctx: Context) -> Rewrites:
     """The problem without what is learned: which contexts each subject has. For a delta that is measured again."""
     network, language = _network(ctx), _language(plan)
-    columns: list[Column] = []
+    found: list[Column] = []
     for stage in plan.stages:
         for index in stage.edits if works_on(stage) == "memory" else ():
-            columns += _columns(plan, index, language.edits[index], network)
-    columns.sort(key=lambda one: one.edit)
-    return Rewrites(plan, {}, network.fingerprint(), "", columns=tuple(columns))
+            found += _columns(plan, index, language.edits[index], network)
+    found.sort(key=lambda one: one.edit)
+    return Rewrites(plan, {}, network.fingerprint(), "", columns=tuple(found))
 
 
 def works_on(stage: Stage) -> str:
@@ -74,9 +77,9 @@ def ridged(second: Array) -> Array:
     return np.asarray(second + RIDGE * np.trace(second) / len(second) * np.eye(len(second)))
 
 
-def mean_keys(network: Network, site: Site, columns: Sequence[Column], changed: Any, anchor: bool = False) -> Array:
+def mean_keys(network: Network, site: Site, asked: Sequence[Column], changed: Any, anchor: bool = False) -> Array:
     """What the matrix reads at each column's subject, or at its anchor: (d_in, columns), means over contexts."""
-    groups = [one.anchor if anchor else one.contexts for one in columns]
+    groups = [one.anchor if anchor else one.contexts for one in asked]
     return averaged(network.reads([site.name], [spot for one in groups for spot in one], changed)[site.name], groups)
 
 
@@ -84,6 +87,38 @@ def averaged(found: Array, groups: Sequence[Sequence[Spot]]) -> Array:
     """(d, all spots) -> (d, groups): the mean of each group's columns."""
     ends = np.cumsum([len(one) for one in groups])
     return np.stack([part.mean(axis=1) for part in np.split(found, ends[:-1], axis=1)], axis=1)
+
+
+def _named(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[str, Naming]]:
+    """The namings of the stages that work on columns, and the plan without the matrices that have none to take."""
+    every: dict[str, Naming] = {}
+    for number, stage in enumerate(plan.stages):
+        if works_on(stage) != "columns":
+            continue
+        edits = [edit for i in stage.edits if isinstance(edit := _language(plan).edits[i], Redirect)]
+        sites, read = [plan.sites[i] for i in stage.sites], partial(upright, ctx.weights)
+        try:
+            found = columns.scored(sites, network, read, [edit.names for edit in edits])
+        except LookupError as error:
+            raise EditcError(Diagnostic("E334", str(error), edits[0].at("concept"), plan.manifest.source)) from error
+        method = chosen(plan, stage)
+        kept = columns.narrowed(sites, found, edits, method, plan.manifest.source)
+        told = columns.found(sites, found, network, read, method.count)
+        why = {site.name: "; ".join(str(one) for one in told if one.site == site) for site in kept}
+        stages = list(plan.stages)
+        stages[number] = replace(stage, sites=tuple(i for i in stage.sites if plan.sites[i] in kept))
+        plan = replace(plan, stages=tuple(stages), evidence={**plan.evidence, **why})
+        every |= {site.name: found[site.name] for site in kept}
+    return (located.pruned(plan) if every else plan), every
+
+
+def chosen(plan: Plan, stage: Stage) -> Any:
+    """The stage's method with the options that its edits give."""
+    edits = [_language(plan).edits[i] for i in stage.edits]
+    given = {name: value for edit in edits for name, value in edit.options.items()}
+    if any(option.name == "seed" for option in registry.options(stage.method)):
+        given.setdefault("seed", plan.manifest.seed)
+    return registry.construct(stage.method, given)
 
 
 def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Column]:
@@ -116,14 +151,14 @@ def _off_sink(spots: Sequence[Spot], network: Network) -> tuple[Spot, ...]:
     return tuple(spot for spot, place in zip(spots, network.places(spots), strict=True) if not place.sink)
 
 
-def _wanted(plan: Plan, columns: Sequence[Column], index: int, network: Network, ctx: Context) -> Column:
+def _wanted(plan: Plan, asked: Sequence[Column], index: int, network: Network, ctx: Context) -> Column:
     """The column with what it wants; plain and chat of one fact share what was learned on both."""
-    column = columns[index]
+    column = asked[index]
     stage = next(one for one in plan.stages if column.edit in one.edits)
-    first = next((one for one in columns[:index] if (one.edit, one.name) == (column.edit, column.name)), None)
+    first = next((one for one in asked[:index] if (one.edit, one.name) == (column.edit, column.name)), None)
     if first is not None and first.value is not None:
         return replace(column, wanted=first.wanted, value=first.value)
-    alike = [one for one in columns if (one.edit, one.name) == (column.edit, column.name)]
+    alike = [one for one in asked if (one.edit, one.name) == (column.edit, column.name)]
     return wanted(plan, stage, column, alike, network, ctx.cache)
 
 
@@ -131,15 +166,15 @@ def _near(problem: Rewrites, network: Network) -> Iterator[Near]:
     """Pairs of edits whose keys are close at the first matrix that is edited, the closest first."""
     found: dict[tuple[int, int], Near] = {}
     for stage in problem.plan.stages:
-        columns = [one for one in problem.columns if one.edit in stage.edits]
-        if len(columns) < 2:
+        own = [one for one in problem.columns if one.edit in stage.edits]
+        if len(own) < 2:
             continue
         site = problem.plan.sites[stage.sites[0]]
-        cosines = memories.interference(mean_keys(network, site, columns, None), factorise(problem.moments[site.name]))
-        for i, j in zip(*np.triu_indices(len(columns), 1), strict=True):
-            pair, size = (columns[i].edit, columns[j].edit), float(cosines[i, j])
+        cosines = memories.interference(mean_keys(network, site, own, None), factorise(problem.moments[site.name]))
+        for i, j in zip(*np.triu_indices(len(own), 1), strict=True):
+            pair, size = (own[i].edit, own[j].edit), float(cosines[i, j])
             if pair[0] != pair[1] and abs(size) >= max(CLOSE, abs(found[pair].cosine) if pair in found else 0.0):
-                found[pair] = Near(pair, (columns[i].name, columns[j].name), size)
+                found[pair] = Near(pair, (own[i].name, own[j].name), size)
     yield from sorted(found.values(), key=lambda one: (-abs(one.cosine), one.edits))
 
 

@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Edit, Plan, Problem, Site, Solution, Stage
-from editc.language import Memory, Network, Spot, Writer
+from editc.language import Columns, Memory, Network, Spot, Writer
 from editc.numerics import nullspace, ridge
-from editc.passes.language.derive import averaged, mean_keys, works_on
+from editc.passes.language.derive import averaged, chosen, mean_keys, works_on
 from editc.passes.language.located import SINGLE
 from editc.passes.language.weights import oriented, sites_of, upright
 from editc.passes.measure import stored
@@ -71,16 +70,6 @@ class SolveLanguage:
         return Solution(problem, edits, tuple(records[i] for i in range(len(records))), strengths)
 
 
-def chosen(plan: Plan, stage: Stage) -> Any:
-    """The stage's method with the options that its edits give."""
-    assert plan.manifest.language is not None
-    edits = [plan.manifest.language.edits[i] for i in stage.edits]
-    given = {name: value for edit in edits for name, value in edit.options.items()}
-    if any(option.name == "seed" for option in registry.options(stage.method)):
-        given.setdefault("seed", plan.manifest.seed)
-    return registry.construct(stage.method, given)
-
-
 def together(edits: Sequence[Edit]) -> Edit:
     """Edits of one matrix as one: factors side by side, dense where one is."""
     if len(edits) == 1:
@@ -114,6 +103,9 @@ def _solved(stage: Stage, method: Any, problem: Rewrites, state: _State, ctx: Co
     kind = works_on(stage)
     if kind == "writer":
         _written(stage, method, problem, state, sites)
+        return
+    if kind == "columns":
+        _taken(method, problem, state, sites)
         return
     columns = [one for one in problem.columns if one.edit in stage.edits]
     before = [one for one in problem.columns if any(one.edit in s.edits for s in _earlier(problem.plan, stage))]
@@ -188,6 +180,14 @@ def _written(stage: Stage, method: Any, problem: Rewrites, state: _State, sites:
         for site in sites:
             layer = layer_of(site.name)
             state.add(site, method(Writer(state.current(site), present[layer].T, absent[layer].T)))
+
+
+def _taken(method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:
+    """Columns that name the concepts."""
+    assert problem.plan.manifest.language is not None
+    strengths = np.array([one.strength for one in problem.plan.manifest.language.redirects])
+    for site in sites:
+        state.add(site, method(Columns(state.current(site), problem.namings[site.name], strengths)))
 
 
 def _diagnosed(error: Exception, plan: Plan, stage: Stage) -> Diagnostic:
