@@ -24,12 +24,11 @@ BOUNDS: Mapping[str, str] = {
 }
 """What there must be for a bound to be measured."""
 HELP: Mapping[str, str] = {
-    "efficacy": "raise `strength` towards 1; edit layers where the subject is still to be found (`sites: {layers: auto}`); "
-    "with many edits at once take `method: memit` and more layers",
-    "paraphrase": "give more `contexts`, so that the key is taken in more than one sentence, and `chat: true` for a model "
-    "that is spoken to; edit several layers (`method: memit`)",
-    "neighbourhood": "lower `strength`, take `method: alphaedit`, or edit fewer subjects that lie near to one another in "
-    "one manifest",
+    "efficacy": "raise `strength` towards 1; edit layers that still hold the subject (`sites: {layers: auto}`); for "
+    "many edits at once take `method: memit` and more layers",
+    "paraphrase": "give more `contexts`, so that the key is taken in more than one sentence, and `chat: true` for a "
+    "model that is spoken to; edit several layers (`method: memit`)",
+    "neighbourhood": "lower `strength`, take `method: alphaedit`, or edit fewer subjects that lie near to one another",
     "retain_kl": "lower `strength`, raise the method's `lamb`, or edit fewer layers",
     "retain_top1": "lower `strength`, raise the method's `lamb`, or edit fewer layers",
 }
@@ -54,10 +53,11 @@ def _unknown(manifest: Manifest, language: Language, every: Sequence[Claim]) -> 
     for title, edit in zip(titles(language), language.edits, strict=True):
         if known.get(title, 1.0) >= 0.5:
             continue
-        where = "" if edit.kind == "fact" else f" in more than {known[title]:.0%} of its relations"
+        fact = edit.kind == "fact"
+        where = "" if fact else f" in more than {known[title]:.0%} of its relations"
         message = f"the model did not say what `{title}` is to lose{where} before the edit, so the edit proves little"
-        place = edit.at("was") if "was" in edit.spans else edit.at("template" if edit.kind == "fact" else "relations")
-        help = "ask the model first and edit what it does know; leave `was`, or the relation's answer, out to have it asked"
+        place = edit.at("was" if "was" in edit.spans else "template") if fact else edit.at("relations")
+        help = "ask the model first and edit what it knows; without `was`, or an answer beside a relation, it is asked"
         yield Diagnostic("E520", message, place, manifest.source, help=help, severity="warning")
 
 

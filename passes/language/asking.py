@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
 from editc.findings import Answer
 from editc.ir import Array
-from editc.language import Cloze, Network, Prompt, Spot
+from editc.language import Cloze, Network, Prompt, Scored, Spot
+from editc.passes.language.before import Before
 from editc.passes.language.prompts import Question, Said, word
 
 LOST = 0.25
 """An old answer is lost when it is at most so likely as it was: a quarter."""
 OPENING = 6
 """Tokens in which the word that a model goes on with is complete."""
-Pair = tuple[float, float]
+Pair: TypeAlias = tuple[float, float]
+Figures: TypeAlias = Mapping[Cloze, tuple[float, bool]]
+"""Of every answer its probability, and whether its first token is the likeliest of all."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,9 @@ def chats(network: Network) -> bool:
     return True
 
 
-def openings(network: Network, prompts: Sequence[str]) -> Said:
+def openings(before: Before, prompts: Sequence[str]) -> Said:
     """The word that the unedited model goes on with after each prompt."""
-    told = network.generate([Prompt(prompt) for prompt in prompts], OPENING) if prompts else ()
+    told = before.generate([Prompt(prompt) for prompt in prompts], OPENING) if prompts else ()
     return {prompt: word(text) for prompt, text in zip(prompts, told, strict=True)}
 
 
@@ -54,7 +58,7 @@ def unchanged(network: Network, questions: Sequence[Question], changed: Mapping[
 
 
 def heard(
-    network: Network,
+    base: Before,
     questions: Sequence[Question],
     changed: Mapping[str, Array],
     steady: Mapping[str, bool] = {},
@@ -64,40 +68,35 @@ def heard(
 
     `steady` is `unchanged` of the neighbours, for those that have no wrong answer.
     """
-    before, after = scored(network, questions, None), scored(network, questions, changed)
-    words = continued(network, questions, changed, tokens)
-    found = [_heard(one, before, after, steady, words.get(one, ("", ""))) for one in questions]
-    return _paired(found)
-
-
-def scored(
-    network: Network, questions: Sequence[Question], changed: Mapping[str, Array] | None
-) -> Mapping[Cloze, tuple[float, bool]]:
-    """Of every answer its probability, and whether its first token is the likeliest of all; all in one call."""
     cloze = tuple(dict.fromkeys(part for one in questions for part in (one.wanted, one.other) if part is not None))
     if not cloze:
-        return {}
-    found = network.score(cloze, changed)
-    return {
-        one: (float(np.exp(total)), bool(top)) for one, total, top in zip(cloze, found.total, found.top, strict=True)
-    }
+        return ()
+    before = _figures(cloze, base.score(cloze))
+    after = _figures(cloze, base.network.score(cloze, changed))
+    words = continued(base, questions, changed, tokens)
+    return _paired([_heard(one, before, after, steady, words.get(one, ("", ""))) for one in questions])
 
 
 def continued(
-    network: Network, questions: Sequence[Question], changed: Mapping[str, Array], tokens: int
+    base: Before, questions: Sequence[Question], changed: Mapping[str, Array], tokens: int
 ) -> Mapping[Question, tuple[str, str]]:
     """What the model says to the questions that are to be continued, before and after."""
     those = [one for one in questions if one.continued] if tokens else []
     prompts = [Prompt(one.asked.prompt, one.asked.chat) for one in those]
     if not prompts:
         return {}
-    both = network.generate(prompts, tokens), network.generate(prompts, tokens, changed)
+    both = base.generate(prompts, tokens), base.network.generate(prompts, tokens, changed)
     return dict(zip(those, zip(*both, strict=True), strict=True))
 
 
+def _figures(cloze: Sequence[Cloze], found: Scored) -> Figures:
+    told = zip(cloze, np.exp(found.total).tolist(), found.top.tolist(), strict=True)
+    return {one: (likely, top) for one, likely, top in told}
+
+
 def holds(question: Question, before: Pair, after: Pair, chosen: bool) -> bool:
-    """The right answer is likelier than the wrong one, or the wrong one is lost where that is enough; with nothing wrong
-    to say the right one must be the first choice."""
+    """The right answer is likelier than the wrong one, or the wrong one is lost where that is enough; where nothing is
+    wrong the right one must be the first choice."""
     lost = after[1] <= LOST * before[1]
     if question.wanted is None:
         return lost
@@ -108,22 +107,23 @@ def holds(question: Question, before: Pair, after: Pair, chosen: bool) -> bool:
 
 def _heard(
     one: Question,
-    before: Mapping[Cloze, tuple[float, bool]],
-    after: Mapping[Cloze, tuple[float, bool]],
+    before: Figures,
+    after: Figures,
     steady: Mapping[str, bool],
     said: tuple[str, str],
 ) -> Heard:
     old, new = _pair(one, before), _pair(one, after)
     chosen = after[one.wanted][1] if one.wanted else False
     kept = steady.get(one.asked.prompt, chosen) if one.purpose == "neighbour" else chosen
-    answers = [part.answer if part else "" for part in (one.wanted, one.other)]
+    wanted, other = (part.answer if part else "" for part in (one.wanted, one.other))
     answer = Answer(
         one.edit,
         one.purpose,
         one.form,
         one.asked.prompt,
         one.asked.chat,
-        *answers,
+        wanted,
+        other,
         old,
         new,
         holds(one, old, new, kept),
@@ -132,7 +132,7 @@ def _heard(
     return Heard(answer, before[one.other][1] if one.other else False, kept)
 
 
-def _pair(one: Question, figures: Mapping[Cloze, tuple[float, bool]]) -> Pair:
+def _pair(one: Question, figures: Figures) -> Pair:
     right, wrong = (figures[part][0] if part else 0.0 for part in (one.wanted, one.other))
     return right, wrong
 

@@ -24,7 +24,7 @@ LETTERS = ("A", "B")
 
 
 def forms(change: Change, chat: bool) -> Iterator[Question]:
-    """The change as a question, in a chat where the model has one, as a choice, reversed, and one and two steps away."""
+    """The change as a question, in a chat where there are chats, as a choice, reversed, and one and two steps away."""
     prompt, subject = change.prompt, change.subject
     yield asked(change, "form", "question", QUESTION.format(prompt=prompt))
     if chat:

@@ -1,4 +1,4 @@
-"""What the edits of a language model are asked: a manifest as questions, each with what is right now and what is not."""
+"""What a language model is asked about its edits: a manifest as questions, each with what is right now and what not."""
 
 from __future__ import annotations
 
@@ -42,8 +42,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Change:
-    """One answer that an edit changes: after `template`, with `subject` at its `{}`, from `old` to `new`; '' where there
-    is none: the new one of a concept that leads to noise, the old one where the model says the new one already."""
+    """One answer that an edit changes: after `template`, with `subject` at its `{}`, from `old` to `new`.
+
+    '' where there is none: no new one of a concept that leads to noise, no old one where the model says the new one
+    already. `lost`: that the old one is gone is enough.
+    """
 
     edit: int
     template: str
@@ -147,8 +150,8 @@ def _implied(index: int, one: Asked, old: str) -> Iterator[Question]:
     right = one.answer or ""
     wrong = _unlike(old, right)
     if right or wrong:
-        pair = [Cloze(one.prompt, text) if text else None for text in (right, wrong)]
-        yield Question(index, "form", "implied", *pair, lost=not right)
+        wanted, other = (Cloze(one.prompt, text) if text else None for text in (right, wrong))
+        yield Question(index, "form", "implied", wanted, other, lost=not right)
 
 
 def asked(

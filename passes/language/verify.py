@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from editc.findings import Claim, Report
 from editc.ir import Solution, Verified
 from editc.passes.language import asking, claims, forms, prompts, trace_of, unasked
+from editc.passes.language.before import Before
 from editc.passes.language.trace_of import Trace
 from editc.passes.language.weights import Changed, changed, oriented
 from editc.passes.sites import layer_of
@@ -26,7 +27,7 @@ class VerifyLanguage:
     """
 
     closely: int = 6
-    tokens: int = 20
+    tokens: int = 16
     sentences: int = 24
     name: ClassVar[str] = "verify"
 
@@ -39,12 +40,13 @@ class VerifyLanguage:
         if not after:
             differs = "what is asked for is not what the model says already"
             raise nothing(language.edits[0], manifest, len(measured), differs)
-        said = asking.openings(network, prompts.open_prompts(language))
+        before = Before(network, ctx.cache, solution.problem.encoder)
+        said = asking.openings(before, prompts.open_prompts(language))
         every = prompts.changes(language, said)
         closely = forms.chosen(every, self.closely)
         questions = _questions(language, every, closely, said, asking.chats(network))
         steady = asking.unchanged(network, questions, after)
-        found = asking.heard(network, questions, after, steady, self.tokens)
+        found = asking.heard(before, questions, after, steady, self.tokens)
         titles, asked = prompts.titles(language), manifest.constraints
         made = (
             *claims.claims(found, closely, titles, asked),
