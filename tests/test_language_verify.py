@@ -19,6 +19,7 @@ from editc.ir import Array, Delta, Edit, Plan, Site, Solution, Stats, Verified
 from editc.language import Cloze, Compared, Place, Prompt, Scored, Spot
 from editc.manifests.decode import decode
 from editc.manifests.edited import Edited
+from editc.networks.causal import PADDING, batches
 from editc.passes.emit import claim_as_json, recorded
 from editc.passes.language import forms, prompts, speech, trace_of, unasked
 from editc.passes.language.before import Before
@@ -582,6 +583,31 @@ def test_a_bound_without_anything_to_count_is_told() -> None:
 
 
 # ---------------------------------------------------------------- real networks
+
+
+def test_answers_that_follow_the_same_tokens_share_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = pico.network("llama")
+    asked = [Cloze("The capital of France is", text) for text in ("P", "B", "P B B")] + [Cloze("A list is", "P")]
+    alone = [network.score([one]) for one in asked]
+    runs: list[int] = []
+    run = type(network).run
+    monkeypatch.setattr(type(network), "run", lambda self, ids: runs.append(len(ids)) or run(self, ids))
+    together = network.score(asked)
+    assert sum(runs) == 3, "of four answers two differ in their last token only"
+    for i, one in enumerate(alone):
+        assert together.total[i] == pytest.approx(one.total[0], abs=1e-5) and together.tokens[i] == one.tokens[0]
+        assert together.first[i] == pytest.approx(one.first[0], abs=1e-5) and together.top[i] == one.top[0]
+
+
+def test_a_batch_is_not_mostly_padding() -> None:
+    lengths = [9] * 8 + [11] * 8 + [60]
+    found = list(batches([[0] * length for length in lengths]))
+    assert sorted(i for some in found for i in some) == list(range(17)) and [16] in found
+    for some in found:
+        whole = len(some) * max(lengths[i] for i in some)
+        text = sum(lengths[i] for i in some)
+        assert whole - text <= max(PADDING, text // 8)
+    assert [len(some) for some in batches([[0] * 1000] * 5)] == [2, 2, 1], "at most 2048 tokens"
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
