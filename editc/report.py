@@ -137,6 +137,7 @@ def _claim(claim: Claim) -> Mapping[str, Any]:
     record |= {name: text for name in ("subject", "unit") if (text := getattr(claim, name))}
     if claim.bound is not None:
         record["bound"] = claim.bound
+        record |= {"least": True} if claim.least else {}
         if claim.span is not None:
             record |= {"line": claim.span.line, "column": claim.span.column}
     return record

@@ -17,7 +17,8 @@ MOST_PICTURES = 48
 
 @dataclass(frozen=True)
 class Row:
-    """A claim as a table row: `used` is the share of the bound that is used, None without one."""
+    """A claim as a table row: `used` is the share of the bound that is used, None without one; `beyond` is the sign
+    between a value and the bound that it breaks."""
 
     title: str
     about: str
@@ -27,6 +28,7 @@ class Row:
     used: float | None
     holds: bool
     line: int | None
+    beyond: str = ">"
 
 
 @dataclass(frozen=True)
@@ -154,16 +156,17 @@ def evidence(ranking: Mapping[str, Any] | None) -> Plot | None:
 
 def _row(claim: Mapping[str, Any]) -> Row:
     title, about = TITLES.get(claim["name"], (claim["name"], ""))
-    bound = claim.get("bound")
+    bound, least = claim.get("bound"), bool(claim.get("least"))
     return Row(
         title,
         about,
         claim.get("subject", ""),
         _value(claim, "value"),
-        "" if bound is None else _value(claim, "bound"),
-        None if bound is None else _used(float(claim["value"]), float(bound)),
+        "" if bound is None else "at least " * least + _value(claim, "bound"),
+        None if bound is None else _used(*_missing(float(claim["value"]), float(bound), least)),
         claim["holds"],
         claim.get("line"),
+        "<" if least else ">",
     )
 
 
@@ -174,15 +177,21 @@ def _used(value: float, bound: float) -> float:
     return min(max(value, 0.0) / bound, 10.0) if bound > 0 else 10.0 * (value > bound)
 
 
+def _missing(value: float, bound: float, least: bool) -> tuple[float, float]:
+    """Of a minimum, which is one for a share, what is missing from 1 and what may be; a maximum as it is."""
+    return (round(1 - value, 12), round(1 - bound, 12)) if least else (value, bound)
+
+
 def _value(claim: Mapping[str, Any], key: str) -> str:
     return percent(claim[key]) if claim.get("unit") == "share" else figure(claim[key])
 
 
 def _worst(claims: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of claims that answer one bound the greatest: `erase_residual` has one for each concept."""
+    """Of claims that answer one bound the one furthest from it: `erase_residual` has one for each concept."""
     worst: dict[str, Mapping[str, Any]] = {}
     for claim in claims:
-        if claim["name"] not in worst or float(claim["value"]) > float(worst[claim["name"]]["value"]):
+        sign = -1 if claim.get("least") else 1
+        if claim["name"] not in worst or sign * float(claim["value"]) > sign * float(worst[claim["name"]]["value"]):
             worst[claim["name"]] = claim
     return list(worst.values())
 

@@ -198,7 +198,8 @@ class Fact(Wording):
     """`fact`: after `template`, with `subject` at its one `{}`, the model is to say `answer`.
 
     `was` is what it says now (None: found by asking); `paraphrases` are other prompts with the same answer, whole
-    sentences in which a `{}` is filled already; `neighbours` are prompts whose answers must stay.
+    sentences in which a `{}` is filled already; `implied` are prompts that need the fact and a further step, with what
+    is right there after the edit; `neighbours` are prompts whose answers must stay.
     """
 
     kind: ClassVar[Literal["fact"]] = "fact"
@@ -207,6 +208,7 @@ class Fact(Wording):
     answer: str
     was: str | None = None
     paraphrases: tuple[str, ...] = ()
+    implied: tuple[Asked, ...] = ()
     neighbours: tuple[Asked, ...] = ()
     strength: float = 1.0
 

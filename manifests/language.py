@@ -15,7 +15,7 @@ from editc.manifests.faults import Faults, either, tick
 from editc.manifests.fields import Block, read_block
 from editc.manifests.options import Scope, read_options
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-from editc.request import Ablation, Fact, Language, Redirect, Span
+from editc.request import Ablation, Asked, Fact, Language, Redirect, Span
 
 
 def methods_of(kind: str) -> tuple[str, ...]:
@@ -181,6 +181,8 @@ def _fact(values: dict[str, Any], spans: dict[str, Span], options: Mapping[str, 
         return None
     if "paraphrases" in values:
         values["paraphrases"] = tuple(text.replace("{}", subject) for text in values["paraphrases"])
+    if "implied" in values:
+        values["implied"] = tuple(Asked(one.prompt.replace("{}", subject), one.answer) for one in values["implied"])
     return Fact(template=template, options=options, spans={**spans, "template": spans["prompt"]}, **values)
 
 

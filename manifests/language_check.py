@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
 from editc.manifests.check import same
+from editc.manifests.edited import Edited, places
 from editc.manifests.faults import Faults, tick
 from editc.manifests.language_schema import COLUMNS
 from editc.manifests.models import own_keys
@@ -30,7 +30,7 @@ def edited_once(language: Language, manifest: Manifest, faults: Faults) -> None:
     """A prompt has one new answer, and a concept one edit."""
     seen: dict[tuple[str, str], tuple[Edit, Span | None]] = {}
     for edit in language.edits:
-        for name, span in _places(edit):
+        for name, span in places(edit):
             first = seen.setdefault((edit.kind.replace("erase", "redirect"), same(name)), (edit, span))
             if first[1] == span and first[0] is edit:
                 continue
@@ -40,17 +40,6 @@ def edited_once(language: Language, manifest: Manifest, faults: Faults) -> None:
                 faults.warn("E124", message, span, help="remove one", related=related)
             else:
                 faults.add("E120", f"{tick(name)} is edited twice", span, help="make it one edit", related=related)
-
-
-def _places(edit: Edit) -> Iterator[tuple[str, Span | None]]:
-    """What an edit changes, with its place: the prompt of a fact, every name of a concept."""
-    if isinstance(edit, Fact):
-        yield edit.prompt, edit.at("template")
-        return
-    yield edit.concept, edit.at("concept")
-    if isinstance(edit, Redirect):
-        for i, name in enumerate(edit.also):
-            yield name, edit.at(f"also.{i}")
 
 
 def facts_change(language: Language, manifest: Manifest, faults: Faults) -> None:
@@ -91,7 +80,7 @@ def redirects_lead_somewhere(language: Language, manifest: Manifest, faults: Fau
 
 def targets_stand(language: Language, manifest: Manifest, faults: Faults) -> None:
     """A target is neither the concept itself nor one that is itself redirected."""
-    moved = {same(name): (edit, span) for edit in language.redirects for name, span in _places(edit)}
+    moved = {same(name): (edit, span) for edit in language.redirects for name, span in places(edit)}
     for edit in language.redirects:
         found = None if edit.to is None else moved.get(same(edit.to))
         if found is None:
@@ -106,18 +95,13 @@ def targets_stand(language: Language, manifest: Manifest, faults: Faults) -> Non
 
 def neighbours_stay(language: Language, manifest: Manifest, faults: Faults) -> None:
     """What is edited is no neighbour: such prompts are left out of what is counted."""
-    prompts = {same(text): fact.at("template") for fact in language.facts for text in (fact.prompt, *fact.paraphrases)}
-    names = {same(name): span for edit in language.redirects for name, span in _places(edit)}
-    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(names, key=len, reverse=True)))})(?!\w)")
+    edited = Edited(language)
     for edit in language.edits:
         for i, asked in enumerate(() if isinstance(edit, Ablation) else edit.neighbours):
-            text = same(asked.prompt)
-            found = pattern.search(text) if names else None
-            if text in prompts or found:
-                where = prompts.get(text) or (names[found[0]] if found else None)
+            if edited.holds(asked.prompt):
                 message = f"the neighbour {tick(asked.prompt)} is itself edited, and is not counted"
-                span = edit.at(f"neighbours.{i}")
-                faults.warn("E196", message, span, help="remove it", related=[(where, "edited here")])
+                related = [(edited.where(asked.prompt), "edited here")]
+                faults.warn("E196", message, edit.at(f"neighbours.{i}"), help="remove it", related=related)
 
 
 def sets_differ(language: Language, manifest: Manifest, faults: Faults) -> None:
@@ -144,7 +128,7 @@ def no_repeats(language: Language, manifest: Manifest, faults: Faults) -> None:
     ]
     for edit in language.edits:
         lists.append((edit.contexts or (), "contexts", edit.at))
-        for name in ("paraphrases", "neighbours", "relations", "present", "absent"):
+        for name in ("paraphrases", "implied", "neighbours", "relations", "present", "absent"):
             items = getattr(edit, name, ())
             lists.append(([one.prompt if isinstance(one, Asked) else one for one in items], name, edit.at))
     for items, name, at in lists:

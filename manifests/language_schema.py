@@ -42,6 +42,7 @@ FACT = Table(
         Field("answer", Text(), "what the model is to say next", required=True),
         Field("was", Text(), "what it says now; left out, it is asked"),
         Field("paraphrases", Lines(), "other prompts with the same answer"),
+        Field("implied", Lines(answers=True), "prompts that need the fact and a further step, and what is right then"),
         _NEIGHBOURS,
     ),
 )

@@ -13,6 +13,7 @@ from editc.findings import Claim
 from editc.ir import Delta, Edit, Factors, Plan, SiteRecord, Verified
 from editc.passes import moderate
 from editc.passes.language import account
+from editc.passes.language.claims import GENERATED, RUN
 from editc.ports import Context
 from editc.records import site_record
 from editc.request import Manifest, Request
@@ -22,8 +23,12 @@ DIGITS = 7
 well within what `editc verify` allows two machines to differ by."""
 COARSE: Mapping[str, int] = {"condition": 2, "solve_residual": 2, "discarded": 4}
 """Fewer for what a solve says of itself: by as much as G is ill-conditioned, rounding is magnified in these."""
+FROM_A_RUN = 4
+"""As many for what a model that runs in float32 says (`language.claims.RUN` and `GENERATED`)."""
 ROUNDING = 1e-12
 """What any smaller number but 0 is recorded as: that it is rounding is all that it says."""
+ROUNDING_OF_A_RUN = 1e-6
+"""The same for what a model in float32 says."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def claim_as_json(claim: Claim) -> Mapping[str, Any]:
     """The claim as JSON values, its value as `recorded`, absent fields left out."""
     line = claim.span.line if claim.span else None
     every = {"name": claim.name, "subject": claim.subject, "value": recorded(claim), "bound": claim.bound}
-    every |= {"unit": claim.unit, "line": line}
+    every |= {"unit": claim.unit, "line": line, "least": claim.least or None}
     return {name: value for name, value in every.items() if value not in (None, "")}
 
 
@@ -64,8 +69,10 @@ def recorded(claim: Claim) -> float:
     change whether the bound holds."""
     if not claim.value or not isfinite(claim.value):
         return claim.value
-    size = max(abs(claim.value), ROUNDING)
-    rounded = copysign(float(f"{size:.{COARSE.get(claim.name, DIGITS) - 1}e}"), claim.value)
+    run = claim.name in RUN | GENERATED
+    size = max(abs(claim.value), ROUNDING_OF_A_RUN if run else ROUNDING)
+    digits = FROM_A_RUN if run else COARSE.get(claim.name, DIGITS)
+    rounded = copysign(float(f"{size:.{digits - 1}e}"), claim.value)
     return rounded if replace(claim, value=rounded).holds == claim.holds else claim.value
 
 

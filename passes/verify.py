@@ -13,9 +13,10 @@ from editc.findings import Claim, Report
 from editc.ir import Edit, Solution, Verified
 from editc.numerics import drift
 from editc.passes import attacks, certificate, moderate, pictures
+from editc.passes.language import advice
 from editc.passes.measure import Measured, Stored, measure
 from editc.ports import Context
-from editc.request import Manifest
+from editc.request import Manifest, Placed
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Verify:
         sums = certificate.Sums(solution)
         measured = tuple(measure(solution, ctx.progress, sums.add))
         if not any(one.elements for one in measured):
-            raise _nothing(manifest, len(measured))
+            raise nothing(manifest.edits[0], manifest, len(measured), "`to` is another concept")
         after = Stored(solution, frozenset(one.site.name for one in measured if one.elements))
         prints = pictures.painted(shots, after, ctx, self.batch)
         found = sums.certificates()
@@ -62,8 +63,10 @@ def failures(verified: Verified) -> tuple[Diagnostic, ...]:
 
 def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
     """What makes the report prove less than it seems: E505 (the concept was hardly there), E506 (nothing painted),
-    E510 (no proof for this encoder), E511 (nothing certified)."""
+    E510 (no proof for this encoder), E511 (nothing certified); of a language model those of `advice`."""
     manifest, report = verified.solution.problem.plan.manifest, verified.report
+    if manifest.language is not None:
+        return tuple(advice.warnings(verified))
     return (
         *pictures.weak(manifest, report),
         *pictures.unpainted(manifest, report),
@@ -91,7 +94,7 @@ def _row(one: Measured) -> Mapping[str, Any]:
 def _claims(solution: Solution, measured: Sequence[Measured]) -> tuple[Claim, ...]:
     asked = solution.problem.plan.manifest.constraints
     stats = [edit.stats for edit in solution.edits.values()]
-    rank = float(max(_rank(edit) for edit in solution.edits.values()))
+    rank = float(max(rank_of(edit) for edit in solution.edits.values()))
     return (
         *_residuals(solution, measured),
         *_drifts(solution, measured),
@@ -123,7 +126,8 @@ def _residuals(solution: Solution, measured: Sequence[Measured]) -> Iterator[Cla
         yield Claim("erase_residual", value, asked.erase_residual, block.request.concept, asked.at("erase_residual"))
 
 
-def _rank(edit: Edit) -> int:
+def rank_of(edit: Edit) -> int:
+    """The largest rank at a site; of a dense edit what the solve said of itself."""
     return edit.stats.rank if edit.form == "dense" else max((len(right) for right in edit.right), default=0)
 
 
@@ -154,7 +158,11 @@ def _broken(claim: Claim, manifest: Manifest) -> Diagnostic:
     worst = f" (worst site: {claim.subject})" if claim.name.endswith("_drift") else ""
     value, bound = _told_apart(claim.value, float(claim.bound or 0))
     return Diagnostic(
-        "E501", f"{what} is {value}, above {bound}{worst}", claim.span, manifest.source, help=_HELP.get(claim.name, "")
+        "E501",
+        f"{what} is {value}, {'below' if claim.least else 'above'} {bound}{worst}",
+        claim.span,
+        manifest.source,
+        help=(advice.HELP if manifest.language else _HELP).get(claim.name, _HELP.get(claim.name, "")),
     )
 
 
@@ -168,15 +176,15 @@ def _short(value: float, digits: int) -> str:
     return f"{value:.0f}" if value.is_integer() else f"{value:.{digits}g}"
 
 
-def _nothing(manifest: Manifest, sites: int) -> EditcError:
-    first = manifest.edits[0]
+def nothing(first: Placed, manifest: Manifest, sites: int, differs: str) -> EditcError:
+    """E502 at the first edit, whose `strength` or `differs` may be why."""
     return EditcError(
         Diagnostic(
             "E502",
             f"the edit changes nothing: no stored element of {sites} matrices differs",
             first.at("strength"),
             manifest.source,
-            help="see that `strength` is above 0 and that `to` is another concept; in a half precision file a change "
-            "below half a unit in the last place is lost",
+            help=f"see that `strength` is above 0 and that {differs}; in a half precision file a change below half a "
+            "unit in the last place is lost",
         )
     )

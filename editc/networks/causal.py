@@ -19,6 +19,8 @@ from editc.networks.words import Words
 
 AT_ONCE = 2048
 """Tokens in a batch at most, padding counted."""
+PADDING = 24
+"""Tokens of padding that cost as much as another run would, which reads all weights again."""
 ROWS = 128
 """Rows whose logits are in memory at a time: a vocabulary of 256,000 makes 250 MB of them in float64."""
 CHUNK = 128
@@ -164,18 +166,41 @@ class CausalNetwork:
         return found
 
     def score(self, asked: Sequence[Cloze], changed: Changed = None) -> Scored:
-        """How likely the answers are."""
+        """How likely the answers are. Those that follow the same tokens (their own but the last too) share a run."""
         told = [self.words.cloze(one) for one in asked]
-        spans = [(range(len(ids) - count - 1, len(ids) - 1), ids[len(ids) - count :]) for ids, count in told]
+        runs: dict[tuple[int, ...], list[int]] = {}
+        for i, (ids, _) in enumerate(told):
+            runs.setdefault(ids[:-1], []).append(i)
+        texts = list(runs)
         total, first, top = np.zeros(len(told)), np.zeros(len(told)), np.zeros(len(told), np.bool_)
         with self.running(changed):
-            for which, states in self._states([ids for ids, _ in told]):
-                for at, i in enumerate(which):
-                    rows, answer = spans[i]
-                    spoken = self.spoken(states[at, rows])
-                    likely = spoken[range(len(answer)), answer]
-                    total[i], first[i], top[i] = likely.sum(), likely[0], spoken[0].argmax() == answer[0]
+            for which, states in self._states(texts):
+                those = [(at, i) for at, k in enumerate(which) for i in runs[texts[k]]]
+                for i, order, likely, best in self._read(states, those, told):
+                    total[i] += likely
+                    if order == 0:
+                        first[i], top[i] = likely, best
         return Scored(total, first, top, np.array([count for _, count in told], np.int64))
+
+    def _read(
+        self, states: Any, those: Sequence[tuple[int, int]], told: Sequence[tuple[tuple[int, ...], int]]
+    ) -> Iterator[tuple[int, int, float, bool]]:
+        """Of each answer in `told`, and the row of `states` (n, t, d) that it is read from: its number, and of each of
+        its tokens in order the place, the log-probability, and whether it is the likeliest. ROWS at a time."""
+        wanted: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+        for at, i in those:
+            ids, count = told[i]
+            for order in range(count):
+                row = len(ids) - 1 - count + order
+                wanted.setdefault((at, row), []).append((i, order, ids[row + 1]))
+        places = list(wanted)
+        for start in range(0, len(places), ROWS):
+            some = places[start : start + ROWS]
+            spoken = self.spoken(states[[at for at, _ in some], [row for _, row in some]])
+            best = spoken.argmax(1).tolist()
+            for line, place in enumerate(some):
+                for i, order, token in wanted[place]:
+                    yield i, order, float(spoken[line, token]), best[line] == token
 
     def compare(self, texts: Sequence[Prompt], changed: Mapping[str, Array], last: bool = False) -> Compared:
         """The base against the model as changed; logits are kept for ROWS tokens at a time."""
@@ -209,7 +234,7 @@ class CausalNetwork:
         ids = [self.words.prompt(prompt).ids for prompt in prompts]
         found: dict[int, list[int]] = {}
         with self.running(changed):
-            for which in batches(ids):
+            for which in batches(ids, AT_ONCE):
                 found |= zip(which, self._continued([ids[i] for i in which], tokens), strict=True)
         return tuple(self.words.tokenizer.decode(found[i], skip_special_tokens=True) for i in range(len(ids)))
 
@@ -309,13 +334,17 @@ class CausalNetwork:
             return self.logits(states).double().log_softmax(-1)
 
 
-def batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Numbers of texts of about the same length, at most AT_ONCE tokens with their padding."""
+def batches(ids: Sequence[Sequence[int]], spare: int = PADDING) -> Iterator[list[int]]:
+    """Numbers of texts of about the same length, at most AT_ONCE tokens with their padding, of which there are at most
+    `spare` or an eighth of the text."""
     some: list[int] = []
+    text = 0
     for i in sorted(range(len(ids)), key=lambda i: (len(ids[i]), i)):
-        if some and (len(some) + 1) * len(ids[i]) > AT_ONCE:
+        whole = (len(some) + 1) * len(ids[i])
+        text += len(ids[i])
+        if some and (whole > AT_ONCE or whole - text > max(spare, text // 8)):
             yield some
-            some = []
+            some, text = [], len(ids[i])
         some.append(i)
     if some:
         yield some

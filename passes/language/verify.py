@@ -1,12 +1,127 @@
-"""Placeholder."""
+"""Verify of a language model: run it as it will be stored, and hold what it says against the bounds."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from editc.findings import Claim, Report
+from editc.ir import Solution, Verified
+from editc.passes.language import asking, claims, forms, prompts, trace_of, unasked
+from editc.passes.language.before import Before
+from editc.passes.language.trace_of import Trace
+from editc.passes.language.weights import Changed, changed, oriented
+from editc.passes.sites import layer_of
+from editc.passes.verify import nothing, rank_of
+from editc.ports import Context
+from editc.request import Language
 
 
 @dataclass(frozen=True)
 class VerifyLanguage:
+    """Every prompt of the manifest, and of editc's own templates, is asked of the model as it was and as it will be.
+
+    closely: so many of the edited prompts are asked for in other forms and gone on from, which costs the most.
+    tokens: in a continuation. sentences: of editc's own, where the manifest retains nothing.
+    """
+
+    closely: int = 6
+    tokens: int = 16
+    sentences: int = 24
     name: ClassVar[str] = "verify"
 
-    def __call__(self, solution: Any, ctx: Any) -> Any:
-        raise NotImplementedError
+    def __call__(self, solution: Solution, ctx: Context) -> Verified:
+        """The solution with its report; raises E502 or E503. A broken bound does not raise: see `passes.verify`."""
+        manifest = solution.problem.plan.manifest
+        language, network = manifest.language, ctx.network
+        assert language is not None and network is not None
+        measured, after = weighed(solution, ctx)
+        if not after:
+            differs = "what is asked for is not what the model says already"
+            raise nothing(language.edits[0], manifest, len(measured), differs)
+        before = Before(network, ctx.cache, solution.problem.encoder)
+        said = asking.openings(before, prompts.open_prompts(language))
+        every = prompts.changes(language, said)
+        closely = forms.chosen(every, self.closely)
+        questions = _questions(language, every, closely, said, asking.chats(network))
+        steady = asking.unchanged(network, questions, after)
+        found = asking.heard(before, questions, after, steady, self.tokens)
+        titles, asked = prompts.titles(language), manifest.constraints
+        made = (
+            *claims.claims(found, closely, titles, asked),
+            *unasked.claims(unasked.texts(language, self.sentences), titles, network, after, asked),
+            *unasked.at_start(language, titles, network, after),
+            *_solved(solution, measured),
+        )
+        return Verified(solution, Report(made, tuple(map(_row, measured)), answers=tuple(one.answer for one in found)))
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """One site: how many stored elements differ, |W' - W| / |W|, and the trace in its columns."""
+
+    changed: Changed
+    trace: Trace | None
+
+
+def weighed(solution: Solution, ctx: Context) -> tuple[tuple[Weighed, ...], Mapping[str, Any]]:
+    """Every edited site without its values, and by name the values of those that differ."""
+    measured, after = [], {}
+    sites = solution.problem.plan.sites
+    watched = ctx.progress("verify", sites) if ctx.progress else sites
+    for _, one in zip(watched, changed(solution, ctx.weights), strict=True):
+        W = ctx.weights.read(one.site.name)
+        measured.append(Weighed(one, trace_of.trace(oriented(one.site, W), oriented(one.site, one.after))))
+        if one.elements:
+            after[one.site.name] = one.after
+    return tuple(measured), after
+
+
+def _questions(
+    language: Language,
+    every: Sequence[prompts.Change],
+    closely: Sequence[prompts.Change],
+    said: prompts.Said,
+    chat: bool,
+) -> tuple[prompts.Question, ...]:
+    """All questions; only the changes that are looked at closely are gone on from."""
+    near = set(closely)
+    return (
+        *(prompts.efficacy(one, one in near) for one in every),
+        *prompts.paraphrases(language, every),
+        *prompts.neighbours(language, every, said),
+        *(question for one in closely for question in forms.forms(one, chat)),
+        *prompts.implied(language, said),
+    )
+
+
+def _solved(solution: Solution, measured: Sequence[Weighed]) -> Iterator[Claim]:
+    """What every edit claims of itself, and its trace in the weights."""
+    asked = solution.problem.plan.manifest.constraints
+    stats = [edit.stats for edit in solution.edits.values()]
+    rank = max(rank_of(edit) for edit in solution.edits.values())
+    yield Claim("rank", float(rank), asked.rank, span=asked.at("rank"))
+    yield Claim("changed", float(sum(one.changed.elements > 0 for one in measured)), unit="sites")
+    yield Claim("condition", max(one.condition for one in stats))
+    yield Claim("solve_residual", max(one.residual for one in stats))
+    yield Claim("discarded", max(one.discarded for one in stats))
+    yield from trace_of.claims([(one.changed.site.name, one.trace) for one in measured if one.trace is not None])
+
+
+def _row(one: Weighed) -> Mapping[str, Any]:
+    """A site as the report shows it."""
+    site, trace = one.changed.site, one.trace
+    return {
+        "component": site.component,
+        "name": site.name,
+        "role": site.role,
+        "layer": layer_of(site.name),
+        "shape": list(site.shape),
+        "dtype": site.dtype,
+        "changed": one.changed.elements,
+        "relative_change": one.changed.change,
+        "columns": trace.columns if trace else 0,
+        "cosine": trace.cosine if trace else 1.0,
+        "distance": trace.distance if trace else 0.0,
+    }

@@ -1,0 +1,58 @@
+"""Which prompts are edited themselves: one rule for the warning about such neighbours and for leaving them out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from editc.manifests.check import same
+from editc.request import Ablation, Fact, Language, Redirect, Span
+
+
+def places(edit: Fact | Redirect | Ablation) -> Iterator[tuple[str, Span | None]]:
+    """What an edit changes, with its place: the prompt of a fact, every name of a concept."""
+    if isinstance(edit, Fact):
+        yield edit.prompt, edit.at("template")
+        return
+    yield edit.concept, edit.at("concept")
+    if isinstance(edit, Redirect):
+        for i, name in enumerate(edit.also):
+            yield name, edit.at(f"also.{i}")
+
+
+@dataclass(frozen=True)
+class Edited:
+    """The prompts and paraphrases of facts, and the names of redirected and erased concepts."""
+
+    language: Language
+
+    @cached_property
+    def prompts(self) -> dict[str, Span | None]:
+        """Each in the form in which two prompts are compared, with the place of its fact."""
+        facts = self.language.facts
+        return {same(text): fact.at("template") for fact in facts for text in (fact.prompt, *fact.paraphrases)}
+
+    @cached_property
+    def names(self) -> dict[str, Span | None]:
+        """Each name in the form in which two names are compared, with its place."""
+        return {same(name): span for edit in self.language.redirects for name, span in places(edit)}
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        longest = sorted(self.names, key=len, reverse=True)
+        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)")
+
+    def named(self, prompt: str) -> str | None:
+        """The redirected name that stands in a prompt as whole words."""
+        found = self._pattern.search(same(prompt)) if self.names else None
+        return found[0] if found else None
+
+    def holds(self, prompt: str) -> bool:
+        """True for a prompt that is edited, and is no neighbour therefore."""
+        return same(prompt) in self.prompts or self.named(prompt) is not None
+
+    def where(self, prompt: str) -> Span | None:
+        """The place of what edits a prompt that is edited."""
+        return self.prompts.get(same(prompt)) or self.names.get(self.named(prompt) or "")

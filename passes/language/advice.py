@@ -1,0 +1,106 @@
+"""What to do when a bound on a language model is broken, and what makes its report prove less than it seems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from editc.diagnostics import Diagnostic
+from editc.findings import Claim
+from editc.ir import Problem, Verified
+from editc.passes.language.prompts import titles
+from editc.request import Constraints, Language, Manifest
+from editc.rewrites import Rewrites
+
+MOST = 4
+"""Pairs of edits that are named; of sixty edits hundreds may lie close."""
+UNMOVED = 0.1
+"""A share of the edit below which a text that begins with the subject counts as left as it was."""
+BOUNDS: Mapping[str, str] = {
+    "efficacy": "an edit with an answer that is to change: a fact, or a concept with `relations`",
+    "paraphrase": "a fact with `paraphrases`",
+    "neighbourhood": "an edit with `neighbours` that are not edited themselves",
+    "retain_kl": "texts under `retain`",
+    "retain_top1": "texts under `retain`",
+}
+"""What there must be for a bound to be measured."""
+HELP: Mapping[str, str] = {
+    "efficacy": "raise `strength` towards 1; edit layers that still hold the subject (`sites: {layers: auto}`); for "
+    "many edits at once take `method: memit` and more layers",
+    "paraphrase": "give more `contexts`, so that the key is taken in more than one sentence, and `chat: true` for a "
+    "model that is spoken to; edit several layers (`method: memit`)",
+    "neighbourhood": "lower `strength`, take `method: alphaedit`, or edit fewer subjects that lie near to one another",
+    "retain_kl": "lower `strength`, raise the method's `lamb`, or edit fewer layers",
+    "retain_top1": "lower `strength`, raise the method's `lamb`, or edit fewer layers",
+}
+"""By the name of the claim."""
+
+
+def warnings(verified: Verified) -> Iterator[Diagnostic]:
+    """E520 (the model did not know the old answer), E521 (edits that interfere), E522 (a text that begins with the
+    subject is as it was), E523 (a bound that nothing answered)."""
+    manifest = verified.solution.problem.plan.manifest
+    if manifest.language is None:
+        return
+    every = verified.report.claims
+    yield from _unknown(manifest, manifest.language, every)
+    yield from _interfering(manifest, manifest.language, verified.solution.problem)
+    yield from _unmoved(manifest, manifest.language, every, verified.solution.problem)
+    yield from _unmeasured(manifest, manifest.constraints, every)
+
+
+def _unknown(manifest: Manifest, language: Language, every: Sequence[Claim]) -> Iterator[Diagnostic]:
+    known = {claim.subject: claim.value for claim in every if claim.name == "known"}
+    for title, edit in zip(titles(language), language.edits, strict=True):
+        if known.get(title, 1.0) >= 0.5:
+            continue
+        fact = edit.kind == "fact"
+        where = "" if fact else f" in more than {known[title]:.0%} of its relations"
+        message = f"the model did not say what `{title}` is to lose{where} before the edit, so the edit proves little"
+        place = edit.at("was" if "was" in edit.spans else "template") if fact else edit.at("relations")
+        help = "ask the model first and edit what it knows; without `was`, or an answer beside a relation, it is asked"
+        yield Diagnostic("E520", message, place, manifest.source, help=help, severity="warning")
+
+
+def _interfering(manifest: Manifest, language: Language, problem: Problem) -> Iterator[Diagnostic]:
+    near = problem.near if isinstance(problem, Rewrites) else ()
+    for number, pair in enumerate(near[:MOST], 1):
+        first, second = (language.edits[i] for i in pair.edits)
+        one, other = pair.names
+        more = f"; {len(near) - MOST} more pairs lie close" if number == MOST < len(near) else ""
+        message = (
+            f"the edits of `{one}` and `{other}` will interfere: the cosine of their keys is {pair.cosine:.2f}{more}"
+        )
+        place = second.at("subject") if second.kind == "fact" else second.at("concept")
+        where = first.at("subject") if first.kind == "fact" else first.at("concept")
+        yield Diagnostic(
+            "E521",
+            message,
+            place,
+            manifest.source,
+            help="keep them in one manifest, where they are solved together, and look at what each neighbour says",
+            severity="warning",
+            related=() if where is None else ((where, "the other one"),),
+        )
+
+
+def _unmoved(manifest: Manifest, language: Language, every: Sequence[Claim], problem: Problem) -> Iterator[Diagnostic]:
+    columns = problem.columns if isinstance(problem, Rewrites) else ()
+    moved = {claim.subject: claim.value for claim in every if claim.name == "at_start"}
+    for index, (title, edit) in enumerate(zip(titles(language), language.edits, strict=True)):
+        if moved.get(title, 1.0) >= UNMOVED:
+            continue
+        left = sum(column.sinks for column in columns if column.edit == index)
+        notes = (f"{left} contexts were left out of its key for that",) if left else ()
+        message = f"a text that begins with `{edit.names[0]}` is as it was: position 0 is an attention sink"
+        place = edit.at("subject") if edit.kind == "fact" else edit.at("concept")
+        help = "put something before the subject where the model is used: a system prompt, a chat template, an article"
+        yield Diagnostic("E522", message, place, manifest.source, help=help, notes=notes, severity="warning")
+
+
+def _unmeasured(manifest: Manifest, asked: Constraints, every: Sequence[Claim]) -> Iterator[Diagnostic]:
+    measured = {claim.name for claim in every}
+    for name, needed in BOUNDS.items():
+        if getattr(asked, name) is not None and name not in measured:
+            message = f"{name} was not measured: there is nothing that answers it"
+            help = f"it takes {needed}; else take the bound out"
+            yield Diagnostic("E523", message, asked.at(name), manifest.source, help=help, severity="warning")

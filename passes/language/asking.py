@@ -1,0 +1,148 @@
+"""Questions put to a language model before and after its edit, and what it says, likelihoods and words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from editc.findings import Answer
+from editc.ir import Array
+from editc.language import Cloze, Network, Prompt, Scored, Spot
+from editc.passes.language.before import Before
+from editc.passes.language.prompts import Question, Said, word
+
+LOST = 0.25
+"""An old answer is lost when it is at most so likely as it was: a quarter."""
+OPENING = 6
+"""Tokens in which the word that a model goes on with is complete."""
+Pair: TypeAlias = tuple[float, float]
+Figures: TypeAlias = Mapping[Cloze, tuple[float, bool]]
+"""Of every answer its probability, and whether its first token is the likeliest of all."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An answer with what its figures do not tell: `known`, the wrong answer was the model's own first choice before
+    the edit; `chosen`, the right one is so after it."""
+
+    answer: Answer
+    known: bool
+    chosen: bool
+
+
+def chats(network: Network) -> bool:
+    """True for a model that has a chat template."""
+    try:
+        network.places([Spot("a", chat=True)])
+    except LookupError:
+        return False
+    return True
+
+
+def openings(before: Before, prompts: Sequence[str]) -> Said:
+    """The word that the unedited model goes on with after each prompt."""
+    told = before.generate([Prompt(prompt) for prompt in prompts], OPENING) if prompts else ()
+    return {prompt: word(text) for prompt, text in zip(prompts, told, strict=True)}
+
+
+def unchanged(network: Network, questions: Sequence[Question], changed: Mapping[str, Array]) -> Mapping[str, bool]:
+    """Of each neighbour's prompt whether the likeliest next token is what it was."""
+    prompts = tuple(dict.fromkeys(one.asked.prompt for one in questions if one.purpose == "neighbour"))
+    if not prompts:
+        return {}
+    found = network.compare([Prompt(prompt) for prompt in prompts], changed, last=True)
+    return {prompt: bool(same == 1.0) for prompt, same in zip(prompts, found.agreement, strict=True)}
+
+
+def heard(
+    base: Before,
+    questions: Sequence[Question],
+    changed: Mapping[str, Array],
+    steady: Mapping[str, bool] = {},
+    tokens: int = 20,
+) -> tuple[Heard, ...]:
+    """Every question in order, before and after; where it is to be continued, so many tokens each time.
+
+    `steady` is `unchanged` of the neighbours, for those that have no wrong answer.
+    """
+    cloze = tuple(dict.fromkeys(part for one in questions for part in (one.wanted, one.other) if part is not None))
+    if not cloze:
+        return ()
+    before = _figures(cloze, base.score(cloze))
+    after = _figures(cloze, base.network.score(cloze, changed))
+    words = continued(base, questions, changed, tokens)
+    return _paired([_heard(one, before, after, steady, words.get(one, ("", ""))) for one in questions])
+
+
+def continued(
+    base: Before, questions: Sequence[Question], changed: Mapping[str, Array], tokens: int
+) -> Mapping[Question, tuple[str, str]]:
+    """What the model says to the questions that are to be continued, before and after."""
+    those = [one for one in questions if one.continued] if tokens else []
+    prompts = [Prompt(one.asked.prompt, one.asked.chat) for one in those]
+    if not prompts:
+        return {}
+    both = base.generate(prompts, tokens), base.network.generate(prompts, tokens, changed)
+    return dict(zip(those, zip(*both, strict=True), strict=True))
+
+
+def _figures(cloze: Sequence[Cloze], found: Scored) -> Figures:
+    told = zip(cloze, np.exp(found.total).tolist(), found.top.tolist(), strict=True)
+    return {one: (likely, top) for one, likely, top in told}
+
+
+def holds(question: Question, before: Pair, after: Pair, chosen: bool) -> bool:
+    """The right answer is likelier than the wrong one, or the wrong one is lost where that is enough; where nothing is
+    wrong the right one must be the first choice."""
+    lost = after[1] <= LOST * before[1]
+    if question.wanted is None:
+        return lost
+    if question.other is None:
+        return chosen
+    return after[0] > after[1] or (question.lost and lost)
+
+
+def _heard(
+    one: Question,
+    before: Figures,
+    after: Figures,
+    steady: Mapping[str, bool],
+    said: tuple[str, str],
+) -> Heard:
+    old, new = _pair(one, before), _pair(one, after)
+    chosen = after[one.wanted][1] if one.wanted else False
+    kept = steady.get(one.asked.prompt, chosen) if one.purpose == "neighbour" else chosen
+    wanted, other = (part.answer if part else "" for part in (one.wanted, one.other))
+    answer = Answer(
+        one.edit,
+        one.purpose,
+        one.form,
+        one.asked.prompt,
+        one.asked.chat,
+        wanted,
+        other,
+        old,
+        new,
+        holds(one, old, new, kept),
+        said,
+    )
+    return Heard(answer, before[one.other][1] if one.other else False, kept)
+
+
+def _pair(one: Question, figures: Figures) -> Pair:
+    right, wrong = (figures[part][0] if part else 0.0 for part in (one.wanted, one.other))
+    return right, wrong
+
+
+def _paired(found: Sequence[Heard]) -> tuple[Heard, ...]:
+    """The two orders of a choice, which follow one another, count as one: by what both say together."""
+    made = list(found)
+    choices = [i for i, one in enumerate(made) if one.answer.form == "multiple choice"]
+    for i, j in zip(choices[::2], choices[1::2], strict=True):
+        right, wrong = np.sum([made[i].answer.after, made[j].answer.after], axis=0)
+        for k in (i, j):
+            made[k] = replace(made[k], answer=replace(made[k].answer, holds=bool(right > wrong)))
+    return tuple(made)

@@ -1,0 +1,117 @@
+"""What the answers of a language model come to: shares, their spread over forms, fluency; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from editc.findings import Answer, Claim
+from editc.passes.language import speech
+from editc.passes.language.asking import Heard
+from editc.passes.language.forms import FORMS, STEPS
+from editc.passes.language.prompts import Change
+from editc.request import Constraints
+
+CHANGED = ("efficacy", "relation")
+"""Purposes of the edited prompts themselves."""
+RUN = frozenset(
+    {
+        "absent_nll",
+        "at_start",
+        "efficacy",
+        "form",
+        "known",
+        "neighbourhood",
+        "neighbours_unchanged",
+        "paraphrase",
+        "present_nll",
+        "retain_kl",
+        "retain_nll_after",
+        "retain_nll_before",
+        "retain_top1",
+        "spread",
+        "step",
+    }
+)
+"""Claims by running a model in float32, which differ between machines in their last digits."""
+GENERATED = frozenset({"fluency_after", "fluency_before", "said"})
+"""Claims by words that a model goes on with: where two tokens are about as likely, another machine says other words."""
+
+
+def claims(
+    every: Sequence[Heard], closely: Sequence[Change], titles: Sequence[str], asked: Constraints
+) -> Iterator[Claim]:
+    """The shares in the order of the constraints; `closely` are the changes that were asked for in every form."""
+    edited = [one for one in every if one.answer.purpose in CHANGED]
+    yield from _share("efficacy", edited, asked)
+    yield from _each("efficacy", edited, titles)
+    yield from _known(edited, titles)
+    yield from _share("paraphrase", [one for one in every if one.answer.purpose == "paraphrase"], asked)
+    yield from _neighbours([one for one in every if one.answer.purpose == "neighbour"], asked)
+    answers = [one.answer for one in every]
+    yield from _forms(answers, {one.prompt for one in closely})
+    yield from _spoken(answers)
+
+
+def _share(name: str, those: Sequence[Heard], asked: Constraints) -> Iterator[Claim]:
+    if those:
+        share = _mean([one.answer.holds for one in those])
+        yield Claim(name, share, getattr(asked, name), "", asked.at(name), "share", least=True)
+
+
+def _each(name: str, those: Sequence[Heard], titles: Sequence[str]) -> Iterator[Claim]:
+    """One claim an edit, where there are several."""
+    for edit, mine in _by_edit(those) if len(titles) > 1 else ():
+        share = _mean([one.answer.holds for one in mine])
+        yield Claim(name, share, subject=titles[edit], unit="share", least=True)
+
+
+def _known(those: Sequence[Heard], titles: Sequence[str]) -> Iterator[Claim]:
+    """The control: of the prompts of each edit the share where the old answer was the model's first choice."""
+    for edit, mine in _by_edit(those):
+        yield Claim("known", _mean([one.known for one in mine]), subject=titles[edit], unit="share")
+
+
+def _neighbours(those: Sequence[Heard], asked: Constraints) -> Iterator[Claim]:
+    yield from _share("neighbourhood", those, asked)
+    if those:
+        yield Claim("neighbours_unchanged", _mean([one.chosen for one in those]), unit="share")
+
+
+def _forms(answers: Sequence[Answer], closely: set[str]) -> Iterator[Claim]:
+    """`form`, the share that holds in each, and `spread`, the largest less the smallest; `step`, the same by how far
+    the prompt is from the edited one. All of the changes that were looked at closely."""
+    direct = [one.holds for one in answers if one.purpose in CHANGED and one.prompt in closely]
+    held = {
+        name: [one.holds for one in answers if one.purpose == "form" and one.form == name] for name in FORMS + STEPS
+    }
+    held |= {"cloze": direct, "direct": direct}
+    shares = {name: _mean(mine) for name, mine in held.items() if mine}
+    found = {name: shares[name] for name in FORMS if name in shares}
+    if len(found) < 2:
+        return
+    yield from (Claim("form", share, subject=name, unit="share") for name, share in found.items())
+    yield Claim("spread", max(found.values()) - min(found.values()), unit="share")
+    yield from (Claim("step", shares[name], subject=name, unit="share") for name in STEPS if name in shares)
+
+
+def _spoken(answers: Sequence[Answer]) -> Iterator[Claim]:
+    """RESTOR's question, whose answer comes where the model goes on by itself; and how varied its words are, by the
+    continuations of plain prompts alone, as those of a chat end when they are done."""
+    told = [one for one in answers if any(one.said)]
+    outcomes = [speech.outcome(one.said[1], one.wanted, one.other) for one in told]
+    for name in speech.OUTCOMES if told else ():
+        yield Claim("said", outcomes.count(name) / len(told), subject=name, unit="share")  # type: ignore[arg-type]
+    plain = [one for one in told if not one.chat]
+    for when, name in enumerate(("fluency_before", "fluency_after")) if plain else ():
+        yield Claim(name, float(np.mean([speech.entropy(one.said[when]) for one in plain])), unit="bits")
+
+
+def _by_edit(those: Sequence[Heard]) -> Iterator[tuple[int, list[Heard]]]:
+    for edit in dict.fromkeys(one.answer.edit for one in those):
+        yield edit, [one for one in those if one.answer.edit == edit]
+
+
+def _mean(held: Sequence[bool]) -> float:
+    return sum(held) / len(held)

@@ -1,0 +1,162 @@
+"""What a language model is asked about its edits: a manifest as questions, each with what is right now and what not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from editc.language import Cloze
+from editc.manifests.check import same
+from editc.manifests.edited import Edited
+from editc.request import Ablation, Asked, Fact, Language, Redirect
+
+Said = Mapping[str, str]
+"""Prompt -> the word that the unedited model goes on with, '' for none."""
+ARTICLES = frozenset({"a", "an", "the"})
+EDGES = ".,;:!?\"'()[]{}*`\u2018\u2019\u201c\u201d\u3001\u3002"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prompt: `wanted` is what is right now, `other` what is wrong now; where both are there, the likelier counts.
+
+    lost: that the other has become unlikely is enough, as nothing may have taken its place. continued: the model's
+    own words are of interest as well.
+    """
+
+    edit: int
+    purpose: str
+    form: str
+    wanted: Cloze | None
+    other: Cloze | None
+    lost: bool = False
+    continued: bool = False
+
+    @property
+    def asked(self) -> Cloze:
+        """One of the two: both have one prompt, but for the reversed form."""
+        found = self.wanted or self.other
+        assert found is not None
+        return found
+
+
+@dataclass(frozen=True)
+class Change:
+    """One answer that an edit changes: after `template`, with `subject` at its `{}`, from `old` to `new`.
+
+    '' where there is none: no new one of a concept that leads to noise, no old one where the model says the new one
+    already. `lost`: that the old one is gone is enough.
+    """
+
+    edit: int
+    template: str
+    subject: str
+    new: str
+    old: str
+    lost: bool = False
+
+    @property
+    def prompt(self) -> str:
+        """The template with the subject in it."""
+        return self.template.replace("{}", self.subject)
+
+
+def titles(language: Language) -> tuple[str, ...]:
+    """What each edit is called in claims: its subject or concept, or its whole prompt where another is called so."""
+    short = [edit.names[0] for edit in language.edits]
+    return tuple(
+        edit.prompt if isinstance(edit, Fact) and short.count(name) > 1 else name
+        for edit, name in zip(language.edits, short, strict=True)
+    )
+
+
+def open_prompts(language: Language) -> tuple[str, ...]:
+    """The prompts whose answers only the model can tell, each once."""
+    found: list[str] = []
+    for edit in language.edits:
+        if isinstance(edit, Fact):
+            found += [edit.prompt] * (edit.was is None) + [one.prompt for one in edit.implied]
+        elif isinstance(edit, Redirect):
+            found += [one.prompt.replace("{}", edit.concept) for one in edit.relations if one.answer is None]
+            found += [one.prompt.replace("{}", edit.to) for one in edit.relations if edit.to is not None]
+        if not isinstance(edit, Ablation):
+            found += [one.prompt for one in edit.neighbours if one.answer is None]
+    return tuple(dict.fromkeys(found))
+
+
+def word(text: str) -> str:
+    """The word that a continuation begins with, with an article before it; '' where it begins with a new line."""
+    words = text.lstrip(" ").partition("\n")[0].split()
+    count = next((i for i, one in enumerate(words) if one.lower() not in ARTICLES), len(words) - 1) + 1
+    return " ".join(words[:count]).strip(EDGES)
+
+
+def changes(language: Language, said: Said) -> tuple[Change, ...]:
+    """Every answer that is to change, in the order of the edits: of a redirected concept, under each of its names."""
+    return tuple(change for i, edit in enumerate(language.edits) for change in _changes(i, edit, said))
+
+
+def _changes(index: int, edit: Fact | Redirect | Ablation, said: Said) -> Iterator[Change]:
+    if isinstance(edit, Fact):
+        old = said.get(edit.prompt, "") if edit.was is None else edit.was
+        yield Change(index, edit.template, edit.subject, edit.answer, _unlike(old, edit.answer))
+    elif isinstance(edit, Redirect):
+        for relation in edit.relations:
+            old = relation.answer or said.get(relation.prompt.replace("{}", edit.concept), "")
+            new = "" if edit.to is None else _unlike(said.get(relation.prompt.replace("{}", edit.to), ""), old)
+            if old:
+                yield from (Change(index, relation.prompt, name, new, old, lost=True) for name in edit.names)
+
+
+def _unlike(text: str, other: str) -> str:
+    return "" if same(text) == same(other) else text
+
+
+def efficacy(change: Change, continued: bool = False) -> Question:
+    """The prompt itself, of a fact or of a relation."""
+    purpose = "relation" if change.lost else "efficacy"
+    return asked(change, purpose, "cloze", change.prompt, continued=continued)
+
+
+def paraphrases(language: Language, every: Sequence[Change]) -> Iterator[Question]:
+    """The paraphrases of the facts."""
+    for change in every:
+        edit = language.edits[change.edit]
+        for prompt in edit.paraphrases if isinstance(edit, Fact) else ():
+            yield asked(change, "paraphrase", "paraphrase", prompt)
+
+
+def neighbours(language: Language, every: Sequence[Change], said: Said) -> Iterator[Question]:
+    """The neighbours that are not themselves edited: their own answer against the new one of a fact, as CounterFact
+    has it; beside a redirected concept, which has many new ones, against nothing."""
+    edited = Edited(language)
+    for index, edit in enumerate(language.edits):
+        new = next((one.new for one in every if one.edit == index and not one.lost), "")
+        for one in () if isinstance(edit, Ablation) else edit.neighbours:
+            own = one.answer or said.get(one.prompt, "")
+            if own and not edited.holds(one.prompt):
+                other = Cloze(one.prompt, new) if _unlike(new, own) else None
+                yield Question(index, "neighbour", "cloze", Cloze(one.prompt, own), other)
+
+
+def implied(language: Language, said: Said) -> Iterator[Question]:
+    """The manifest's own prompts that need a fact and a further step."""
+    for index, edit in enumerate(language.edits):
+        for one in edit.implied if isinstance(edit, Fact) else ():
+            yield from _implied(index, one, said.get(one.prompt, ""))
+
+
+def _implied(index: int, one: Asked, old: str) -> Iterator[Question]:
+    right = one.answer or ""
+    wrong = _unlike(old, right)
+    if right or wrong:
+        wanted, other = (Cloze(one.prompt, text) if text else None for text in (right, wrong))
+        yield Question(index, "form", "implied", wanted, other, lost=not right)
+
+
+def asked(
+    change: Change, purpose: str, form: str, prompt: str, chat: bool = False, continued: bool = False
+) -> Question:
+    """A question about a change, whose answers are the change's own."""
+    wanted, other = (Cloze(prompt, text, chat) if text else None for text in (change.new, change.old))
+    return Question(change.edit, purpose, form, wanted, other, change.lost, continued)

@@ -1,0 +1,75 @@
+"""What a model goes on with: how varied its words are (CounterFact's GE), and whose answer they hold (RESTOR)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from math import log2
+from typing import Literal, TypeAlias
+
+from editc.manifests.check import same
+
+WORDS = re.compile(r"\w+|[^\w\s]")
+WEIGHTS = {2: 2 / 3, 3: 4 / 3}
+"""Of the entropy of pairs and of triples, as CounterFact weighs them before it takes the mean."""
+REFUSALS = (
+    "i'm sorry",
+    "i am sorry",
+    "sorry,",
+    "i can't",
+    "i cannot",
+    "i can not",
+    "i'm not able",
+    "i am not able",
+    "i'm unable",
+    "i am unable",
+    "i don't know",
+    "i do not know",
+    "i don't have",
+    "i do not have",
+    "i'm not sure",
+    "i am not sure",
+    "as an ai",
+    "unfortunately",
+)
+"""What a refusal begins with, apostrophes straightened."""
+OUTCOMES = ("new answer", "old answer", "refusal", "something else")
+Outcome: TypeAlias = Literal["new answer", "old answer", "refusal", "something else"]
+
+
+def entropy(text: str) -> float:
+    """The weighted mean entropy, in bits, of the pairs and triples of words: 0 for a word that is said over and over.
+
+    It grows with the length of the text: only texts of one length can be compared.
+    """
+    words = WORDS.findall(text.casefold())
+    return sum(weight * _entropy(_grams(words, n)) for n, weight in WEIGHTS.items()) / len(WEIGHTS)
+
+
+def outcome(text: str, new: str, old: str) -> Outcome:
+    """Which of the answers a continuation names first; where it names none, whether it is a refusal."""
+    places = {name: _find(text, answer) for name, answer in (("new answer", new), ("old answer", old))}
+    named = {name: place for name, place in places.items() if place >= 0}
+    if named:
+        return "new answer" if min(named, key=lambda name: (named[name], name)) == "new answer" else "old answer"
+    plain = same(text.replace("\u2019", "'")).lstrip("\"'*")
+    return "refusal" if plain.startswith(REFUSALS) else "something else"
+
+
+def _find(text: str, answer: str) -> int:
+    """Where the answer stands as whole words, -1 where it does not; in a script without spaces anywhere."""
+    sought = same(answer)
+    found = re.search(rf"(?<!\w){re.escape(sought)}(?!\w)", same(text)) if sought else None
+    if found is None and sought and not sought.isascii():
+        return same(text).find(sought)
+    return -1 if found is None else found.start()
+
+
+def _grams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+
+
+def _entropy(counts: Counter[tuple[str, ...]]) -> float:
+    total = sum(counts.values())
+    return -sum(count / total * log2(count / total) for count in counts.values()) if total else 0.0
