@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-FILTERS = ("dotted", "figure", "percent", "size", "steady", "ticked")
+FILTERS = ("chance", "dotted", "figure", "percent", "size", "steady", "ticked")
 """The functions below that the template uses."""
 
 TITLES: Mapping[str, tuple[str, str]] = {
@@ -41,6 +41,15 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "toward_after": ("Share after", "pictures of the moderated concept that show this one"),
     "toward_fitted": ("Share gap, searched", "largest distance from a wanted share, on the pictures of the search"),
     "toward_gap": ("Share gap", "largest distance from a wanted share, on pictures that the search did not see"),
+    "efficacy": ("Efficacy", "share of the edited prompts that have the new answer"),
+    "paraphrase": ("Paraphrase", "share of the other wordings that have the new answer"),
+    "neighbourhood": ("Neighbourhood", "share of the neighbouring prompts that keep their answer"),
+    "retain_kl": ("Retain KL", "how far the next word of ordinary text moved, in nats a token; 0 is not at all"),
+    "retain_top1": ("Retain top-1", "how often the likeliest next word of ordinary text is still the same"),
+    "spread": ("Spread of forms", "between the form of the question that holds best and the one that holds worst"),
+    "fluency": ("Fluency", "entropy of the word pairs and triples in what is generated; low where it repeats itself"),
+    "present_nll": ("Concept NLL", "by how much less likely text with the ablated concept became, in nats a token"),
+    "absent_nll": ("Control NLL", "the same for text without the concept: what the edit costs elsewhere"),
 }
 
 
@@ -77,6 +86,13 @@ def percent(value: Any) -> str:
         return value
     text = f"{100 * value:.1f}".removesuffix(".0")
     return ("0" if text == "-0" else text.replace("-", "\N{MINUS SIGN}")) + "\N{NARROW NO-BREAK SPACE}%"
+
+
+def chance(value: Any) -> str:
+    """A probability as per cent, where what is next to nothing is not written as nothing."""
+    if isinstance(value, str) or not 0 < value < 1:
+        return percent(value)
+    return f"<{percent(0.001)}" if value < 0.0005 else f">{percent(0.999)}" if value > 0.9995 else percent(value)
 
 
 def ticked(text: str) -> Markup:

@@ -1,0 +1,171 @@
+"""What the HTML report shows of a language model: for each edit its prompts by purpose, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MOST_OPEN = 8
+"""So many edits are unfolded; of more, those on which something failed."""
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """How one kind of prompt is shown: its title, what its two answers are, and what it asks."""
+
+    title: str
+    wanted: str = "Wanted"
+    other: str = "Other"
+    about: str = ""
+
+
+PURPOSES: Mapping[str, Purpose] = {
+    "efficacy": Purpose("The edited prompt", "New answer", "Old answer"),
+    "paraphrase": Purpose("Paraphrases", "New answer", "Old answer", "the same asked in other words"),
+    "relation": Purpose("Relations", "New answer", "Old answer", "what is said of the concept"),
+    "form": Purpose("Other forms", "New answer", "Old answer", "the same asked as a question, a choice, in a chat"),
+    "neighbour": Purpose("Neighbours", "Its answer", "Wrong here", "prompts nearby, whose answers must stay"),
+    "retain": Purpose("Kept", "Its answer", "Wrong here", "what must stay as it was"),
+    "generation": Purpose("What it goes on with"),
+}
+
+
+@dataclass(frozen=True)
+class Chance:
+    """An answer and how likely the model finds it; `before` and `after` are None where there is no such answer."""
+
+    text: str
+    before: Any
+    after: Any
+
+    @property
+    def bars(self) -> tuple[float, float]:
+        """Both in per cent of the whole bar; no number is an empty one."""
+        before, after = (0.0 if isinstance(p, str) or p is None else min(max(p, 0.0), 1.0) for p in self.both)
+        return round(100 * before, 2), round(100 * after, 2)
+
+    @property
+    def both(self) -> tuple[Any, Any]:
+        """Before and after."""
+        return self.before, self.after
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One prompt; `tags` say in which form it was put, `said` what followed before and after, where it was generated."""
+
+    prompt: str
+    tags: tuple[str, ...]
+    wanted: Chance | None
+    other: Chance | None
+    said: tuple[str, str] | None
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """The prompts of one purpose; `held` of them count as they should; by form too, where there are several."""
+
+    purpose: Purpose
+    rows: tuple[Asked, ...]
+    forms: tuple[tuple[str, int, int], ...]
+
+    @property
+    def held(self) -> int:
+        """How many hold."""
+        return sum(row.holds for row in self.rows)
+
+    @property
+    def chances(self) -> bool:
+        """False where nothing but text was asked for."""
+        return any(row.wanted or row.other for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Told:
+    """One edit with its prompts: `edit` is its record, None for prompts that belong to none; `was` is the old answer;
+    `claims` are those of this edit alone."""
+
+    edit: Mapping[str, Any] | None
+    was: str
+    groups: tuple[Group, ...]
+    claims: tuple[Mapping[str, Any], ...]
+    unfolded: bool
+
+
+@dataclass(frozen=True)
+class Count:
+    """Of all edits together, how many prompts of one purpose hold."""
+
+    title: str
+    held: int
+    total: int
+
+
+def told(record: Mapping[str, Any]) -> tuple[Told, ...]:
+    """Every edit with every prompt, in the order of the manifest; then the prompts that belong to no edit."""
+    edits, answers = record["edits"], record["answers"]
+    few = len(edits) <= MOST_OPEN
+    mine = [[one for one in answers if one["edit"] == index] for index in range(len(edits))]
+    rest = [one for one in answers if not 0 <= one["edit"] < len(edits)]
+    found = [
+        Told(edit, _was(edit, asked), _groups(asked), _own(record["claims"], edit), few or _fails(asked))
+        for edit, asked in zip(edits, mine, strict=True)
+    ]
+    return (*found, Told(None, "", _groups(rest), (), few or _fails(rest))) if rest else tuple(found)
+
+
+def counts(record: Mapping[str, Any]) -> Iterator[Count]:
+    """For the head of the page."""
+    for group in _groups(record["answers"]):
+        if group.chances:
+            yield Count(group.purpose.title, group.held, len(group.rows))
+
+
+def _groups(answers: Sequence[Mapping[str, Any]]) -> tuple[Group, ...]:
+    """By purpose, those that editc knows first."""
+    present = dict.fromkeys(one["purpose"] for one in answers)
+    names = [*(name for name in PURPOSES if name in present), *(name for name in present if name not in PURPOSES)]
+    return tuple(_group(name, [one for one in answers if one["purpose"] == name]) for name in names)
+
+
+def _group(name: str, answers: Sequence[Mapping[str, Any]]) -> Group:
+    by_form: dict[str, list[bool]] = {}
+    for one in answers:
+        by_form.setdefault(_form(one), []).append(one["holds"])
+    forms = tuple((form, sum(holds), len(holds)) for form, holds in by_form.items())
+    purpose = PURPOSES.get(name) or Purpose(name.replace("_", " ").capitalize())
+    return Group(purpose, tuple(_asked(one) for one in answers), forms if len(forms) > 1 else ())
+
+
+def _asked(one: Mapping[str, Any]) -> Asked:
+    wanted, other = (
+        Chance(one[side], one["before"][index], one["after"][index]) if one[side] else None
+        for index, side in enumerate(("wanted", "other"))
+    )
+    before, after = one["said"]
+    form = _form(one)
+    return Asked(
+        one["prompt"], (form,) if form else (), wanted, other, (before, after) if before or after else None, one["holds"]
+    )
+
+
+def _form(one: Mapping[str, Any]) -> str:
+    """`question in a chat`; nothing for plain text that is gone on with."""
+    form = "" if one["form"] in ("", "plain") else str(one["form"])
+    return ", ".join(filter(None, (form, "chat" * (one["chat"] and form != "chat"))))
+
+
+def _was(edit: Mapping[str, Any], asked: Sequence[Mapping[str, Any]]) -> str:
+    """What the model said before: as the manifest has it, else as it was found by asking."""
+    found = (one["other"] for one in asked if one["purpose"] == "efficacy")
+    return str(edit.get("was") or next(found, ""))
+
+
+def _own(claims: Sequence[Mapping[str, Any]], edit: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(claim for claim in claims if claim.get("subject") in (edit["concept"], edit.get("prompt", "")))
+
+
+def _fails(asked: Sequence[Mapping[str, Any]]) -> bool:
+    return not all(one["holds"] for one in asked)
