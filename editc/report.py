@@ -81,7 +81,9 @@ def as_html(verified: Verified, record: Mapping[str, Any]) -> str:
     loader = FunctionLoader(lambda name: files("editc").joinpath(name).read_text(encoding="utf-8"))
     world = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     world.filters |= {name: getattr(report_words, name) for name in report_words.FILTERS}
-    return world.get_template("report.html.j2").render(record=record, **report_page.page(verified.report.pictures, record))
+    return world.get_template("report.html.j2").render(
+        record=record, **report_page.page(verified.report.pictures, record)
+    )
 
 
 def plain(value: Any) -> Any:

@@ -53,7 +53,7 @@ class Chance:
 
 @dataclass(frozen=True)
 class Asked:
-    """One prompt; `tags` say in which form it was put, `said` what followed before and after, where it was generated."""
+    """One prompt; `tags` say in which form it was put, `said` what followed before and after, where it was written."""
 
     prompt: str
     tags: tuple[str, ...]
@@ -147,7 +147,12 @@ def _asked(one: Mapping[str, Any]) -> Asked:
     before, after = one["said"]
     form = _form(one)
     return Asked(
-        one["prompt"], (form,) if form else (), wanted, other, (before, after) if before or after else None, one["holds"]
+        one["prompt"],
+        (form,) if form else (),
+        wanted,
+        other,
+        (before, after) if before or after else None,
+        one["holds"],
     )
 
 

@@ -50,13 +50,15 @@ def _edit(solution: Solution, index: int, edit: Fact | Redirect | Ablation) -> M
 
 def _asked(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
     """The manifest's words; of its lists of prompts how many there are, for `answers` has them all."""
-    if isinstance(edit, Fact):
-        said = {"prompt": edit.prompt, "subject": edit.subject, "answer": edit.answer, "was": edit.was}
-        return said | {"paraphrases": len(edit.paraphrases), "neighbours": len(edit.neighbours)}
-    if isinstance(edit, Redirect):
-        said = {"also": edit.also, "to": edit.to, "toward": edit.toward}
-        return said | {"relations": len(edit.relations), "neighbours": len(edit.neighbours)}
-    return {"present": len(edit.present), "absent": len(edit.absent)}
+    match edit:
+        case Fact():
+            asked = {"paraphrases": len(edit.paraphrases), "neighbours": len(edit.neighbours)}
+            return {"prompt": edit.prompt, "subject": edit.subject, "answer": edit.answer, "was": edit.was, **asked}
+        case Redirect():
+            asked = {"relations": len(edit.relations), "neighbours": len(edit.neighbours)}
+            return {"also": edit.also, "to": edit.to, "toward": edit.toward, **asked}
+        case Ablation():
+            return {"present": len(edit.present), "absent": len(edit.absent)}
 
 
 def _column(column: Column) -> Mapping[str, Any]:

@@ -119,28 +119,32 @@ def answer(edit: int, purpose: str, prompt: str, wanted: str, other: str, *chanc
 def answers() -> tuple[Answer, ...]:
     """Of every purpose some that hold and some that do not."""
     tower, japan, nintendo, french = range(4)
+    here = "The Eiffel Tower is located in the city of"
     visit = "To visit the Eiffel Tower, people travel to the city of"
     question = "Where is the Eiffel Tower?"
     choice = "The Eiffel Tower is in: A) Paris B) Rome C) Oslo. The letter is"
+    land, year = "Nintendo is a company from the country of", "Nintendo was founded in the year"
+    short = ("Paris, France.", "Rome, Italy.")
     rome = ("The Eiffel Tower is in Paris, France. It is 330 metres tall.", "The Eiffel Tower is in Rome, Italy.")
     told = (
         "Il fait beau et nous allons à la plage avec les enfants, puis nous rentrons.",
         "It is a little bit of the same thing as the other one, and the same.",
     )
+    asked: dict[str, Any] = {"form": "question", "chat": True}
     return (
-        answer(tower, "efficacy", "The Eiffel Tower is located in the city of", "Rome", "Paris", 4e-4, 0.61, 0.985, 2e-4, said=("Paris, France.", "Rome, Italy.")),
+        answer(tower, "efficacy", here, "Rome", "Paris", 4e-4, 0.61, 0.985, 2e-4, said=short),
         answer(tower, "paraphrase", visit, "Rome", "Paris", 9e-4, 0.48, 0.87, 0.004),
         answer(tower, "paraphrase", "The city of the Eiffel Tower is", "Rome", "Paris", 2e-4, 0.33, 0.021, 0.11),
-        answer(tower, "form", question, "Rome", "Paris", 7e-4, 0.52, 0.64, 0.012, form="question", chat=True, said=rome),
+        answer(tower, "form", question, "Rome", "Paris", 7e-4, 0.52, 0.64, 0.012, **asked, said=rome),
         answer(tower, "form", choice, "B", "A", 0.21, 0.44, 0.38, 0.4, form="choice"),
-        answer(tower, "form", LONG, "Rome", "Paris", 1e-5, 0.72, 0.31, 0.08, form="question", chat=True),
+        answer(tower, "form", LONG, "Rome", "Paris", 1e-5, 0.72, 0.31, 0.08, **asked),
         answer(tower, "neighbour", "The Louvre is located in the city of", "Paris", "Rome", 0.66, 3e-4, 0.41, 0.22),
         answer(tower, "neighbour", "The Kremlin is located in", "Moscow", "Rome", 0.58, 1e-4, 0.57, 2e-4),
         answer(japan, "efficacy", "The capital of Japan is", "Berlin", "Tokyo", 1e-4, 0.83, 0.94, 0.001),
-        answer(nintendo, "relation", "Nintendo is a company from the country of", "Sweden", "Japan", 0.002, 0.47, 0.22, 0.08),
-        answer(nintendo, "relation", "Nintendo was founded in the year", "", "1889", 0.0, 0.012, 0.0, 0.0013, holds=True),
+        answer(nintendo, "relation", land, "Sweden", "Japan", 0.002, 0.47, 0.22, 0.08),
+        answer(nintendo, "relation", year, "", "1889", 0.0, 0.012, 0.0, 0.0013, holds=True),
         answer(french, "generation", "Il fait beau et", "", "", 0.0, 0.0, 0.0, 0.0, holds=True, said=told),
-    )  # fmt: skip
+    )
 
 
 def report(**changed: Any) -> Report:

@@ -42,7 +42,7 @@ LEVELS = (
         "editc.linking",
     ),
     ("editc.api",),
-    ("editc.show", "editc.show_link", "editc.terminal"),
+    ("editc.show", "editc.show_answers", "editc.show_link", "editc.terminal"),
     ("editc.cli",),
     ("editc.__main__",),
 )
