@@ -12,16 +12,17 @@ MOST_OPEN = 8
 
 @dataclass(frozen=True)
 class Purpose:
-    """How one kind of prompt is shown: its title, what its two answers are, and what it asks."""
+    """How one kind of prompt is shown: its title, what its two answers are, what it asks, and the title of many."""
 
     title: str
     wanted: str = "Wanted"
     other: str = "Other"
     about: str = ""
+    many: str = ""
 
 
 PURPOSES: Mapping[str, Purpose] = {
-    "efficacy": Purpose("The edited prompt", "New answer", "Old answer"),
+    "efficacy": Purpose("The edited prompt", "New answer", "Old answer", many="Edited prompts"),
     "paraphrase": Purpose("Paraphrases", "New answer", "Old answer", "the same asked in other words"),
     "relation": Purpose("Relations", "New answer", "Old answer", "what is said of the concept"),
     "form": Purpose("Other forms", "New answer", "Old answer", "the same asked as a question, a choice, in a chat"),
@@ -120,7 +121,7 @@ def counts(record: Mapping[str, Any]) -> Iterator[Count]:
     """For the head of the page."""
     for group in _groups(record["answers"]):
         if group.chances:
-            yield Count(group.purpose.title, group.held, len(group.rows))
+            yield Count(group.purpose.many or group.purpose.title, group.held, len(group.rows))
 
 
 def _groups(answers: Sequence[Mapping[str, Any]]) -> tuple[Group, ...]:

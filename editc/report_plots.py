@@ -152,7 +152,15 @@ def _bands(sites: Sequence[Mapping[str, Any]]) -> Iterator[Band]:
     ends = [i for i in range(1, len(names) + 1) if i == len(names) or names[i] != names[i - 1]]
     for number, end in enumerate(ends):
         width = round(slot * (end - start), 2)
-        spellings = (names[start], names[start].removeprefix("layer "))
-        text = next((text for text in spellings if len(text) * LETTER <= width), "")
+        text = _label(names[start], width)
         yield Band(round(LEFT + slot * start, 2), width, text, number % 2 == 1)
         start = end
+
+
+def _label(name: str, width: float) -> str:
+    """A block's name where it has room; of a layer else its number, and where those are crowded every fifth."""
+    if len(name) * LETTER <= width:
+        return name
+    number = name.removeprefix("layer ")
+    roomy = width >= 3 * LETTER
+    return number if number != name and (roomy or int(number) % 5 == 0) else ""

@@ -294,6 +294,14 @@ def test_layers_are_named_shortly(name: str, block: str) -> None:
     assert block_of(name) == block
 
 
+def test_crowded_layers_are_numbered_by_fives() -> None:
+    rows = [{**report().sites[0], "name": f"model.layers.{i}.mlp.down_proj.weight"} for i in range(32)]
+    (drawn,) = page((), reporting.as_json(verified(sites=tuple(rows))))["plots"]
+    assert [band.text for band in drawn.bands if band.text] == ["0", "5", "10", "15", "20", "25", "30"]
+    (drawn,) = page((), reporting.as_json(verified(sites=tuple(rows[:16]))))["plots"]
+    assert [band.text for band in drawn.bands] == [str(i) for i in range(16)]
+
+
 def test_a_small_chance_is_not_written_as_none() -> None:
     assert [chance(p) for p in (0.0, 2e-4, 0.025, 0.9999, 1.0, "nan")] == [
         "0\u202f%", "<0.1\u202f%", "2.5\u202f%", ">99.9\u202f%", "100\u202f%", "nan",
@@ -304,7 +312,7 @@ def test_a_small_chance_is_not_written_as_none() -> None:
 
 
 def test_a_build_says_how_many_prompts_of_each_edit_hold() -> None:
-    text = show.built(Built(verified(), None, (Path(__file__),), (), ())).text
+    text = show.built(Built(verified(), None, (), (), files=(Path(__file__),))).text
     head, tower, japan, nintendo, french = (
         line.split() for line in answer_lines(language(), answers()) if "no single" not in line
     )
