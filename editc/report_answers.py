@@ -6,6 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from editc.report_words import percent
+
+APART: Mapping[str, str] = {
+    "form": "How it is asked",
+    "step": "How far from the edited prompt",
+    "said": "What it goes on with now",
+}
+"""Claims whose subject is no edit but a case, with the title of their table."""
+TELLING_NOTHING = frozenset({"", "plain", "cloze", "paraphrase"})
+"""Forms that the purpose says already."""
 MOST_OPEN = 8
 """So many edits are unfolded; of more, those on which something failed."""
 
@@ -28,7 +38,6 @@ PURPOSES: Mapping[str, Purpose] = {
     "form": Purpose("Other forms", "New answer", "Old answer", "the same asked as a question, a choice, in a chat"),
     "neighbour": Purpose("Neighbours", "Its answer", "Wrong here", "prompts nearby, whose answers must stay"),
     "retain": Purpose("Kept", "Its answer", "Wrong here", "what must stay as it was"),
-    "generation": Purpose("What it goes on with"),
 }
 
 
@@ -96,6 +105,15 @@ class Told:
 
 
 @dataclass(frozen=True)
+class Cases:
+    """Claims of one name side by side: `note` is their spread, where it was measured."""
+
+    title: str
+    note: str
+    claims: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
 class Count:
     """Of all edits together, how many prompts of one purpose hold."""
 
@@ -115,6 +133,23 @@ def told(record: Mapping[str, Any]) -> tuple[Told, ...]:
         for edit, asked in zip(edits, mine, strict=True)
     ]
     return (*found, Told(None, "", _groups(rest), (), few or _fails(rest))) if rest else tuple(found)
+
+
+def cases(record: Mapping[str, Any]) -> Iterator[Cases]:
+    """The claims of `APART`."""
+    claims = record["claims"]
+    spread = next((claim["value"] for claim in claims if claim["name"] == "spread"), None)
+    for name, title in APART.items():
+        if mine := tuple(claim for claim in claims if claim["name"] == name):
+            note = "" if spread is None or name != "form" else f"spread {percent(spread)}"
+            yield Cases(title, note, mine)
+
+
+def own(record: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
+    """True for a claim without a bound that is shown with its edit or its case and needs no row of its own."""
+    if "bound" in claim or "answers" not in record:
+        return False
+    return claim["name"] in APART or any(_of(edit, claim) for edit in record["edits"])
 
 
 def counts(record: Mapping[str, Any]) -> Iterator[Count]:
@@ -159,7 +194,7 @@ def _asked(one: Mapping[str, Any]) -> Asked:
 
 def _form(one: Mapping[str, Any]) -> str:
     """`question in a chat`; nothing for plain text that is gone on with."""
-    form = "" if one["form"] in ("", "plain") else str(one["form"])
+    form = "" if one["form"] in TELLING_NOTHING else str(one["form"])
     return ", ".join(filter(None, (form, "chat" * (one["chat"] and form != "chat"))))
 
 
@@ -170,7 +205,13 @@ def _was(edit: Mapping[str, Any], asked: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _own(claims: Sequence[Mapping[str, Any]], edit: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    return tuple(claim for claim in claims if claim.get("subject") in (edit["concept"], edit.get("prompt", "")))
+    return tuple(claim for claim in claims if _of(edit, claim))
+
+
+def _of(edit: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
+    """Claims call an edit by its subject, or by its whole prompt where edits share one."""
+    mine = {edit["concept"], edit.get("prompt", edit["concept"])}
+    return bool(claim["name"] not in APART and claim.get("subject") in mine)
 
 
 def _fails(asked: Sequence[Mapping[str, Any]]) -> bool:

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any
 
 from editc.findings import Picture
-from editc.report_answers import counts, told
+from editc.report_answers import cases, counts, own, told
 from editc.report_plots import Plot, data_uri, plot
 from editc.report_words import TITLES, figure, percent
 
@@ -89,13 +89,14 @@ def page(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str,
     return {
         "verdict": verdict(record),
         "bounds": [_row(claim) for claim in claims if "bound" in claim],
-        "others": [_row(claim) for claim in claims if "bound" not in claim],
+        "others": [_row(claim) for claim in claims if "bound" not in claim and not own(record, claim)],
         "lines": tuple(lines(record)),
         "albums": tuple(albums(pictures, record)),
         "plots": _plots(record["sites"], drift),
         "told": told(record) if "answers" in record else (),
+        "cases": tuple(cases(record)),
         "titles": TITLES,
-        "depth": (),
+        "depth": None,
         "counts": tuple(counts(record)) if "answers" in record else (),
         "evidence": evidence(record["ranking"]),
         "unchanged": [site["name"] for site in record["sites"] if not site["changed"]],

@@ -53,7 +53,7 @@ def built(made: Built | None) -> Shown:
     if made is None:
         return Shown("")
     claims = made.verified.report.claims
-    lines = [*claim_lines(claims), *_answers(made.verified)]
+    lines = [*_measured(made.verified), ""]
     lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.files]
     if made.delta is None:
         lines.append("no delta was written: a constraint is not met")
@@ -83,15 +83,21 @@ def _edits(manifest: Manifest) -> list[str]:
     return [title(edit) for edit in manifest.language.edits]
 
 
-def _answers(verified: Verified) -> Iterator[str]:
-    """Of a language model, how many prompts of each edit hold, between empty lines."""
-    from editc.show_answers import answer_lines
+def _measured(verified: Verified) -> Iterator[str]:
+    """The claims; of a language model also how many prompts of each edit hold."""
+    from editc.show_answers import answer_lines, general
 
-    language = verified.solution.problem.plan.manifest.language
-    yield ""
-    if language is not None and verified.report.answers:
-        yield from answer_lines(language, verified.report.answers)
+    language, report = verified.solution.problem.plan.manifest.language, verified.report
+    if language is None:
+        yield from claim_lines(report.claims)
+        return
+    shown, left = general(language, report.claims)
+    yield from claim_lines(shown)
+    if left:
+        yield f"  and {left} claims of single edits (all with --json)"
+    if report.answers:
         yield ""
+        yield from answer_lines(language, report.answers)
 
 
 def _trials(made: Export) -> Iterator[str]:
@@ -137,7 +143,7 @@ def verified(again: Again) -> Shown:
     claims = again.verified.report.claims
     verdict = "" if again.failures else "\nall claims hold"
     return Shown(
-        "\n".join([head, *claim_lines(claims), *_answers(again.verified)]).rstrip() + verdict,
+        "\n".join([head, *_measured(again.verified)]) + verdict,
         {"tier": again.tier, "claims": [claim_record(claim) for claim in claims]},
     )
 

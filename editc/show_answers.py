@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from editc.findings import Answer
+    from editc.findings import Answer, Claim
     from editc.request import Ablation, Fact, Language, Redirect
 
 COLUMNS: Mapping[str, str] = {
@@ -18,6 +18,8 @@ COLUMNS: Mapping[str, str] = {
     "retain": "retain",
 }
 """Purpose -> head of its column; those that nothing was asked for are left out, and others follow by their own name."""
+MOST = 8
+"""Of more edits the claims of single ones are counted and not shown: the table says how they did."""
 WIDTH = 44
 """Letters of an edit's name in the table; a longer one loses its middle."""
 
@@ -38,6 +40,15 @@ def answer_lines(language: Language, answers: Sequence[Answer]) -> Iterator[str]
     for name, held in rows:
         cells = (f"  {cell:>{max(10, len(head))}}" for cell, head in zip(held, heads, strict=True))
         yield f"  {name:<{width}}" + "".join(cells)
+
+
+def general(language: Language, claims: Sequence[Claim]) -> tuple[list[Claim], int]:
+    """The claims to show of a build, and how many of single edits are left out."""
+    if len(language.edits) <= MOST:
+        return list(claims), 0
+    names = {name for edit in language.edits for name in (edit.names[0], getattr(edit, "prompt", edit.names[0]))}
+    shown = [claim for claim in claims if claim.bound is not None or claim.subject not in names]
+    return shown, len(claims) - len(shown)
 
 
 def title(edit: Fact | Redirect | Ablation) -> str:

@@ -110,7 +110,7 @@ def language(**changed: Any) -> Language:
 def answer(edit: int, purpose: str, prompt: str, wanted: str, other: str, *chances: float, **said: Any) -> Answer:
     """`chances`: wanted and other before, wanted and other after; it holds where the wanted one wins, unless said."""
     before, after = (chances[0], chances[1]), (chances[2], chances[3])
-    every = {"form": "plain", "chat": False, "holds": after[0] > after[1], **said}
+    every = {"form": "cloze", "chat": False, "holds": after[0] > after[1], **said}
     return Answer(
         edit=edit, purpose=purpose, prompt=prompt, wanted=wanted, other=other, before=before, after=after, **every
     )
@@ -118,32 +118,29 @@ def answer(edit: int, purpose: str, prompt: str, wanted: str, other: str, *chanc
 
 def answers() -> tuple[Answer, ...]:
     """Of every purpose some that hold and some that do not."""
-    tower, japan, nintendo, french = range(4)
+    tower, japan, nintendo = range(3)
     here = "The Eiffel Tower is located in the city of"
     visit = "To visit the Eiffel Tower, people travel to the city of"
+    city = "The city of the Eiffel Tower is"
     question = "Where is the Eiffel Tower?"
-    choice = "The Eiffel Tower is in: A) Paris B) Rome C) Oslo. The letter is"
     land, year = "Nintendo is a company from the country of", "Nintendo was founded in the year"
     short = ("Paris, France.", "Rome, Italy.")
     rome = ("The Eiffel Tower is in Paris, France. It is 330 metres tall.", "The Eiffel Tower is in Rome, Italy.")
-    told = (
-        "Il fait beau et nous allons à la plage avec les enfants, puis nous rentrons.",
-        "It is a little bit of the same thing as the other one, and the same.",
-    )
-    asked: dict[str, Any] = {"form": "question", "chat": True}
+    asked: dict[str, Any] = {"form": "chat", "chat": True}
+    left, right = f"{here}\nA) Rome\nB) Paris\nThe right answer is", f"{here}\nA) Paris\nB) Rome\nThe right answer is"
     return (
         answer(tower, "efficacy", here, "Rome", "Paris", 4e-4, 0.61, 0.985, 2e-4, said=short),
-        answer(tower, "paraphrase", visit, "Rome", "Paris", 9e-4, 0.48, 0.87, 0.004),
-        answer(tower, "paraphrase", "The city of the Eiffel Tower is", "Rome", "Paris", 2e-4, 0.33, 0.021, 0.11),
+        answer(tower, "paraphrase", visit, "Rome", "Paris", 9e-4, 0.48, 0.87, 0.004, form="paraphrase"),
+        answer(tower, "paraphrase", city, "Rome", "Paris", 2e-4, 0.33, 0.021, 0.11, form="paraphrase"),
         answer(tower, "form", question, "Rome", "Paris", 7e-4, 0.52, 0.64, 0.012, **asked, said=rome),
-        answer(tower, "form", choice, "B", "A", 0.21, 0.44, 0.38, 0.4, form="choice"),
-        answer(tower, "form", LONG, "Rome", "Paris", 1e-5, 0.72, 0.31, 0.08, **asked),
+        answer(tower, "form", left, "A", "B", 0.21, 0.44, 0.38, 0.41, form="multiple choice", holds=False),
+        answer(tower, "form", right, "B", "A", 0.31, 0.34, 0.35, 0.4, form="multiple choice", holds=False),
+        answer(tower, "form", LONG, "Rome", "Paris", 1e-5, 0.72, 0.31, 0.08, form="question"),
         answer(tower, "neighbour", "The Louvre is located in the city of", "Paris", "Rome", 0.66, 3e-4, 0.41, 0.22),
-        answer(tower, "neighbour", "The Kremlin is located in", "Moscow", "Rome", 0.58, 1e-4, 0.57, 2e-4),
+        answer(tower, "neighbour", "The Kremlin is located in", "Moscow", "", 0.58, 0.0, 0.57, 0.0),
         answer(japan, "efficacy", "The capital of Japan is", "Berlin", "Tokyo", 1e-4, 0.83, 0.94, 0.001),
         answer(nintendo, "relation", land, "Sweden", "Japan", 0.002, 0.47, 0.22, 0.08),
         answer(nintendo, "relation", year, "", "1889", 0.0, 0.012, 0.0, 0.0013, holds=True),
-        answer(french, "generation", "Il fait beau et", "", "", 0.0, 0.0, 0.0, 0.0, holds=True, said=told),
     )
 
 
@@ -156,8 +153,19 @@ def report(**changed: Any) -> Report:
         claim("retain_kl", 0.0062, 0.01, unit="nats"),
         claim("rank", 2, 64),
         claim("retain_top1", 0.973, unit="share"),
-        claim("spread", 0.333, subject="Eiffel Tower", unit="share"),
-        claim("fluency", 5.71),
+        claim("efficacy", 1.0, subject="Eiffel Tower", unit="share"),
+        claim("known", 1.0, subject="Eiffel Tower", unit="share"),
+        claim("form", 1.0, subject="cloze", unit="share"),
+        claim("form", 0.833, subject="question", unit="share"),
+        claim("form", 1.0, subject="chat", unit="share"),
+        claim("form", 0.5, subject="multiple choice", unit="share"),
+        claim("spread", 0.5, unit="share"),
+        claim("step", 1.0, subject="direct", unit="share"),
+        claim("step", 0.667, subject="indirect", unit="share"),
+        claim("said", 0.75, subject="new answer", unit="share"),
+        claim("said", 0.25, subject="something else", unit="share"),
+        claim("fluency_after", 5.71, unit="bits"),
+        claim("at_start", 0.93, subject="Japan", unit="share"),
         claim("present_nll", 0.81, subject="French", unit="nats"),
         claim("absent_nll", 0.06, subject="French", unit="nats"),
         claim("changed", 5, unit="sites"),
@@ -180,7 +188,7 @@ def sites() -> tuple[Site, ...]:
 def row(layer: int, role: str, name: str) -> Mapping[str, Any]:
     """A site as verify measures it for a language model: no drift, for there are no preserved rows."""
     said = {"component": "model", "name": name, "role": role, "shape": [576, 1536], "dtype": "BF16"}
-    return {**said, "changed": 880_000 - 1000 * layer, "relative_change": 0.004 * layer}
+    return {**said, "changed": 880_000 - 1000 * layer, "relative_change": 0.004 * layer, "columns": 1500}
 
 
 def rewrites(asked: Language | None = None) -> Rewrites:

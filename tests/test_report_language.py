@@ -21,10 +21,10 @@ from editc.api import Built
 from editc.dump import dump
 from editc.findings import Answer, Claim
 from editc.ir import Problem, Verified
-from editc.report_answers import MOST_OPEN, told
+from editc.report_answers import MOST_OPEN, cases, told
 from editc.report_page import lines, page, verdict
 from editc.report_plots import block_of
-from editc.report_words import chance
+from editc.report_words import TITLES, chance
 from editc.request import Ablation, Fact, Language
 from editc.rewrites import Near
 from editc.show_answers import answer_lines, headline, recorded
@@ -131,7 +131,7 @@ def test_json_has_solves_stages_pairs_and_depth() -> None:
 
 def test_a_build_without_memories_or_answers_is_reported_too() -> None:
     one = Ablation(concept="French", present=("Il fait beau.",), absent=("It is fine.",))
-    of = verified(language(edits=(one,)), answers=())
+    of = verified(language(edits=(one,)), answers=(), claims=(Claim("rank", 1),))
     plan = replace(of.solution.problem.plan, depth=None, stages=of.solution.problem.plan.stages[2:])
     plan = replace(plan, stages=(replace(plan.stages[0], edits=(0,)),))
     of = replace(of, solution=replace(of.solution, problem=Problem(plan, {}, "", "")))
@@ -164,10 +164,9 @@ def test_every_answer_is_a_row_and_every_number_in_it_is_the_records() -> None:
             f"{one[side]} {chance(one['before'][i])} → {chance(one['after'][i])}" if one[side] else "–"
             for i, side in enumerate(("wanted", "other"))
         ]
-        head = " ".join(filter(None, (one["form"] * (one["form"] != "plain"), "chat" * one["chat"])))
+        tag = one["form"] if one["form"] in ("question", "chat", "multiple choice") else ""
         result = "✓ holds" if one["holds"] else "✕ fails"
-        shown = [*sides, result] if one["purpose"] != "generation" else [result]
-        expected.append([one["prompt"] + head.replace(" ", ", "), *shown])
+        expected.append([squeezed(one["prompt"]) + tag, *sides, result])
         if any(one["said"]):
             expected.append(["", *(f"{a}{b}" for a, b in zip(("Said before", "Says now"), one["said"], strict=True))])
     assert sorted(rows) == sorted(expected)
@@ -232,10 +231,35 @@ def test_texts_are_text_and_never_markup() -> None:
     Structure(text)
 
 
+def test_every_claim_is_shown_once() -> None:
+    record = reporting.as_json(verified())
+    found = page((), record)
+    shown = [(row.title, row.subject) for row in (*found["bounds"], *found["others"])]
+    shown += [(TITLES[one["name"]][0], one.get("subject", "")) for told in found["told"] for one in told.claims]
+    shown += [(TITLES[one["name"]][0], one["subject"]) for case in found["cases"] for one in case.claims]
+    assert sorted(shown) == sorted((TITLES[one["name"]][0], one.get("subject", "")) for one in record["claims"])
+
+
+def test_forms_stand_side_by_side_with_their_spread() -> None:
+    forms, steps, said = cases(reporting.as_json(verified()))
+    assert (forms.note, [one["subject"] for one in forms.claims][-1]) == ("spread 50\u202f%", "multiple choice")
+    assert (steps.note, len(steps.claims), len(said.claims)) == ("", 2, 2)
+    text = html(verified()).partition('id="forms"')[2].partition("<h2")[0]
+    assert [float(width) for width in re.findall(r"width:([\d.]+)%", text)] == [100, 83.3, 100, 50, 100, 66.7, 75, 25]
+
+
+def test_a_case_that_is_called_as_an_edit_is_not_the_edits() -> None:
+    one = Fact(template="{} is", subject="chat", answer="x")
+    of = verified(language(edits=(one,)), answers=(), claims=(claim("form", 1.0, subject="chat"),))
+    of = replace(of, solution=replace(of.solution, problem=replace(rewrites(language(edits=(one,))), near=())))
+    (found,) = told(reporting.as_json(of))
+    assert found.claims == ()
+
+
 def test_answers_of_no_edit_and_of_unknown_purpose_are_shown() -> None:
     extra = (
         answer(-1, "retain", "Water boils at", "100", "", 0.5, 0.0, 0.4, 0.0),
-        answer(0, "reversed_order", "Rome is the city of the", "Eiffel Tower", "", 0.1, 0.0, 0.2, 0.0),
+        answer(0, "reversed_order", "Rome is the city of the", "", "", 0.0, 0.0, 0.0, 0.0, said=("", "Eiffel Tower")),
     )
     text = html(verified(answers=(*answers(), *extra)))
     assert "Of no single edit" in text and "Water boils at" in text and "Reversed order" in text
@@ -316,11 +340,24 @@ def test_a_build_says_how_many_prompts_of_each_edit_hold() -> None:
     head, tower, japan, nintendo, french = (
         line.split() for line in answer_lines(language(), answers()) if "no single" not in line
     )
-    assert head[-6:] == ["prompt", "paraphrase", "relation", "form", "neighbour", "generation"]
-    assert tower == ["Eiffel", "Tower", "->", "Rome", "1/1", "1/2", "-", "2/3", "2/2", "-"]
-    assert (japan[-6], nintendo[-4], french[-1]) == ("1/1", "2/2", "1/1")
+    assert head[-5:] == ["prompt", "paraphrase", "relation", "form", "neighbour"]
+    assert tower == ["Eiffel", "Tower", "->", "Rome", "1/1", "1/2", "-", "2/4", "2/2"]
+    assert (japan[-5], nintendo[-3], french) == ("1/1", "2/2", ["French", *"-----"])
     assert all(line in text.splitlines() for line in answer_lines(language(), answers()))
     assert len({len(line) for line in answer_lines(language(), answers())}) == 1, "columns stand below their heads"
+
+
+def test_of_many_edits_the_claims_of_single_ones_are_counted() -> None:
+    claims = (
+        claim("efficacy", 1, 1.0),
+        claim("efficacy", 1.0, subject="Tower 3"),
+        claim("known", 1, subject="Tower 4"),
+    )
+    of = verified(facts(MOST_OPEN + 1), claims=(*claims, claim("form", 1.0, subject="chat")))
+    text = show.built(Built(of, None, (), (), ())).text
+    assert "Tower 3\n" not in text and "and 2 claims of single edits" in text and "chat" in text
+    few = show.built(Built(verified(facts(MOST_OPEN), claims=claims), None, (), (), ())).text
+    assert "Tower 3\n" in few and "single edits" not in few
 
 
 def test_no_answer_is_lost_in_the_terminal() -> None:
