@@ -16,7 +16,8 @@ Array: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Claim:
-    """One measurement, the bound that it answers (None: reported only), and the manifest line of that bound."""
+    """One measurement, the bound that it answers (None: reported only), and the manifest line of that bound. The bound
+    is a maximum, or with `least` a minimum."""
 
     name: str
     value: float
@@ -24,11 +25,14 @@ class Claim:
     subject: str = ""
     span: Span | None = None
     unit: str = ""
+    least: bool = False
 
     @property
     def holds(self) -> bool:
-        """True when there is no bound or the value is finite and at most the bound."""
-        return self.bound is None or bool(np.isfinite(self.value) and self.value <= self.bound)
+        """True when there is no bound, or the value is finite and on the right side of it or equal."""
+        if self.bound is None:
+            return True
+        return bool(np.isfinite(self.value) and (self.value >= self.bound if self.least else self.value <= self.bound))
 
 
 @dataclass(frozen=True)

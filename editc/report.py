@@ -17,7 +17,7 @@ from editc.diagnostics import Diagnostic
 from editc.findings import Certificate, Claim, Picture
 from editc.ir import Delta, Edit, Ranking, Solution, Verified
 from editc.passes import moderate
-from editc.request import Constraints, Manifest, Request
+from editc.request import Manifest, Request
 
 DIGITS = 9
 """Significant digits of a figure in report.json: more would differ between machines by the order of a sum."""
@@ -150,7 +150,8 @@ def _claim(claim: Claim) -> Mapping[str, Any]:
     record: dict[str, Any] = {"name": claim.name, "value": claim.value, "holds": claim.holds}
     record |= {name: text for name in ("subject", "unit") if (text := getattr(claim, name))}
     if claim.bound is not None:
-        record |= {"bound": claim.bound} | ({"least": True} if claim.name in Constraints.MINIMA else {})
+        record["bound"] = claim.bound
+        record |= {"least": True} if claim.least else {}
         if claim.span is not None:
             record |= {"line": claim.span.line, "column": claim.span.column}
     return record

@@ -201,7 +201,7 @@ def _value(claim: Mapping[str, Any], key: str) -> str:
 
 
 def _worst(claims: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of claims that answer one bound the farthest on its wrong side: `erase_residual` has one for each concept."""
+    """Of claims that answer one bound the one furthest from it: `erase_residual` has one for each concept."""
     worst: dict[str, Mapping[str, Any]] = {}
     for claim in claims:
         sign = -1 if claim.get("least") else 1

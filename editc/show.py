@@ -263,11 +263,9 @@ def dumper(names: Sequence[str]) -> Callable[[str, Any], bool] | None:
 
 def claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
     """One line a claim: name, value, bound and whether it is met, what it is of."""
-    from editc.request import Constraints
-
     width = max((len(claim.name) for claim in claims), default=0)
     for claim in claims:
-        side = "at least" if claim.name in Constraints.MINIMA else "at most"
+        side = "at least" if claim.least else "at most"
         bound = "" if claim.bound is None else f"  {side} {claim.bound:g}  {'met' if claim.holds else 'NOT MET'}"
         subject = f"  {claim.subject}" if claim.subject and len(claim.subject) < 40 else ""
         yield f"  {claim.name:<{width}}  {claim.value:>10.4g}{bound}{subject}"
@@ -276,6 +274,7 @@ def claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
 def claim_record(claim: Claim) -> Mapping[str, Any]:
     """A claim as JSON values."""
     every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
+    every |= {"least": claim.least or None}
     return {name: value for name, value in every.items() if value not in (None, "")} | {"holds": claim.holds}
 
 

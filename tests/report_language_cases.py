@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -52,16 +51,6 @@ LONG = (
 )
 
 
-@dataclass(frozen=True)
-class Least(Claim):
-    """A claim whose bound is the least that will do."""
-
-    @property
-    def holds(self) -> bool:
-        """True when the value is at least the bound."""
-        return self.bound is None or self.value >= self.bound
-
-
 def place(word: str) -> Span:
     """The line of key `word` in TEXT."""
     numbered = enumerate(TEXT.splitlines(), 1)
@@ -71,12 +60,7 @@ def place(word: str) -> Span:
 def claim(name: str, value: float, bound: float | None = None, subject: str = "", unit: str = "") -> Claim:
     """A claim at its bound's line; those of `Constraints.MINIMA` hold from the bound upwards."""
     span = None if bound is None else place(name)
-    if name not in Constraints.MINIMA:
-        return Claim(name, value, bound, subject, span, unit)
-    if "least" in {one.name for one in fields(Claim)}:
-        said: Mapping[str, Any] = {"least": True}
-        return Claim(name, value, bound, subject, span, unit, **said)
-    return Least(name, value, bound, subject, span, unit)
+    return Claim(name, value, bound, subject, span, unit, least=name in Constraints.MINIMA)
 
 
 def language(**changed: Any) -> Language:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_language_cases import Least, answer, answers, claim, language, report, rewrites, verified
+from report_language_cases import answer, answers, claim, language, report, rewrites, verified
 from test_report import EVIL, Structure
 
 from editc import report as reporting
@@ -181,7 +181,7 @@ def test_bars_are_as_long_as_their_probabilities() -> None:
 
 def test_a_bound_that_is_the_least_is_shown_from_its_other_side() -> None:
     rows = {row.title: row for row in page((), reporting.as_json(verified()))["bounds"]}
-    met, broken, kept = rows["Neighbourhood"], rows["Paraphrase"], rows["Retain KL"]
+    met, broken, kept = rows["Neighbourhood"], rows["Paraphrases"], rows["Retain KL"]
     assert (met.least, met.used, met.mark, met.holds, met.margin) == (
         True,
         1.0,
@@ -193,7 +193,7 @@ def test_a_bound_that_is_the_least_is_shown_from_its_other_side() -> None:
     assert (kept.least, kept.used, kept.mark, kept.margin) == (False, pytest.approx(0.62), None, "")
     assert rows["Efficacy"].margin == "exactly the least"
     head = squeezed(re.sub("<[^>]*>", "", html(verified()).split("</header>")[0]))
-    assert "Paraphrase 50\u202f% &lt; 95\u202f%" in head and "1 of 5 constraints not met" in head
+    assert "Paraphrases 50\u202f% &lt; 95\u202f%" in head and "1 of 5 constraints not met" in head
 
 
 def test_a_broken_maximum_is_still_above_its_bound() -> None:
@@ -369,7 +369,7 @@ def test_no_answer_is_lost_in_the_terminal() -> None:
 
 def test_claims_say_at_least_or_at_most() -> None:
     first, second, third = show.claim_lines(
-        (Least("efficacy", 0.9, 1.0), Claim("retain_kl", 0.1, 0.2), Claim("rank", 1))
+        (claim("efficacy", 0.9, 1.0), Claim("retain_kl", 0.1, 0.2), Claim("rank", 1))
     )
     assert "at least 1  NOT MET" in first and "at most 0.2  met" in second and "at " not in third
 
