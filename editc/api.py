@@ -65,10 +65,9 @@ def tool() -> str:
 def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
     from editc import emitting, session
-    from editc.manifests.decode import read
     from editc.passes.locate import Locate
 
-    manifest, found = read(path, overrides)
+    manifest, found = session.read_manifest(path, overrides)
     if manifest is None:
         return Checked(found, None, None)
     try:
@@ -93,15 +92,14 @@ def build(
     nothing is written). Raises EditcError.
     """
     from editc import pipeline, session
-    from editc.manifests.decode import read
     from editc.passes.verify import failures, warnings
 
-    manifest, found = read(path, overrides)
+    manifest, found = session.read_manifest(path, overrides)
     if manifest is None:
         raise EditcError(*found)
     model = session.model_of(manifest)
     ctx = session.with_adapters(session.build_context(manifest, model, progress), manifest)
-    *first, emit = pipeline.passes(session.corpus_of(model), tool())
+    *first, emit = pipeline.passes(session.corpus_of(model), tool(), manifest.language is not None)
     seen: list[str] = []
     verified = pipeline.run(manifest, first, ctx, _noting(seen, _stopped_by_formats(manifest, after)))
     if seen[-1] != "verify":
@@ -270,9 +268,8 @@ def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progr
     from editc import session
     from editc.formats.diff import refuse_to_verify
     from editc.formats.link_parts import is_linked
-    from editc.passes.derive import Derive
-    from editc.passes.verify import Verify, failures
-    from editc.recheck import disagreements, recorded_manifest, recorded_plan, recorded_solution
+    from editc.passes.verify import failures
+    from editc.recheck import disagreements, measured, posed_again, recorded_manifest, recorded_solution
 
     delta, opened = read_delta(path), open_model(model)
     plan = applying.plan_apply([delta], opened, allow_finetune)
@@ -284,8 +281,8 @@ def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progr
         return _verified_parts(delta, path, opened, plan.tier, progress)
     manifest = recorded_manifest(delta, path)
     ctx = session.build_context(manifest, opened, progress)
-    problem = Derive(session.corpus_of(opened))(recorded_plan(delta, manifest, model), ctx)
-    verified = Verify()(recorded_solution(delta, problem), ctx)
+    problem = posed_again(delta, manifest, model, session.corpus_of(opened), ctx)
+    verified = measured(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()
     return Again(delta, plan.tier, verified, (*failures(verified), *differing))
 

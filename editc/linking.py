@@ -20,7 +20,7 @@ from editc.formats.link_report import Overlap, overlaps
 from editc.formats.safetensors_delta import write_delta
 from editc.ir import Delta, Verified
 from editc.ports import Progress
-from editc.recheck import by_pictures, gathered_solution, recorded_manifest, recorded_plan
+from editc.recheck import by_pictures, gathered_solution, measured, posed_again, recorded_manifest
 
 LOCK = ".lock.json"
 """Ending of the lock file, in place of the delta's."""
@@ -116,18 +116,16 @@ def _measured(
     part: Delta, linked: Delta, label: str, model: Model, erased: Sequence[str], progress: Progress | None
 ) -> Part:
     from editc.passes.corpus import mentions
-    from editc.passes.derive import Derive
-    from editc.passes.verify import Verify
 
     if not part.manifest.strip():
         return Part(part, label, None)
     manifest = recorded_manifest(part, Path(label or part.delta_id[:12]))
     ctx = session.build_context(manifest, model, progress)
     corpus = [p for p in session.corpus_of(model) if not any(mentions(p, name) for name in erased)]
-    problem = Derive(corpus)(recorded_plan(part, manifest, model.place), ctx)
+    problem = posed_again(part, manifest, model.place, corpus, ctx)
     asked = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept)
     conflicts = tuple(name for name in erased if any(mentions(p, name) for p in asked))
-    return Part(part, label, Verify()(gathered_solution(part, linked, problem), ctx), conflicts)
+    return Part(part, label, measured(gathered_solution(part, linked, problem), ctx), conflicts)
 
 
 def _erased(every: Sequence[Delta], but: Delta) -> list[str]:

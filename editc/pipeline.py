@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
-from editc import registry
 from editc.passes.derive import Derive
 from editc.passes.emit import Emit
+from editc.passes.language.derive import DeriveLanguage
+from editc.passes.language.solve import SolveLanguage
+from editc.passes.language.verify import VerifyLanguage
 from editc.passes.locate import Locate
 from editc.passes.solve import Solve
 from editc.passes.verify import Verify
 from editc.ports import Context
+from editc.session import families
 
 
 class Pass(Protocol):
@@ -26,10 +29,12 @@ class Pass(Protocol):
 NAMES = ("locate", "derive", "solve", "verify", "emit")
 
 
-def passes(corpus: Sequence[str], tool: str) -> tuple[Pass, ...]:
-    """Manifest -> Plan -> Problem -> Solution -> Verified -> Delta."""
-    families = tuple(registry.resolve("family", name) for name in registry.names("family"))
-    return (Locate(families), Derive(corpus), Solve(), Verify(), Emit(tool))
+def passes(corpus: Sequence[str], tool: str, language: bool = False) -> tuple[Pass, ...]:
+    """Manifest -> Plan -> Problem -> Solution -> Verified -> Delta. `language`: for a language model, which is asked
+    itself where an image model's text encoder would be; `corpus` is not used then."""
+    if language:
+        return (Locate(families()), DeriveLanguage(), SolveLanguage(), VerifyLanguage(), Emit(tool))
+    return (Locate(families()), Derive(corpus), Solve(), Verify(), Emit(tool))
 
 
 def run(unit: Any, steps: Sequence[Pass], ctx: Context, after: Callable[[str, Any], bool] | None = None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from editc.formats.delta_check import check_account
 from editc.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
 from editc.manifests.decode import decode
 from editc.passes import moderate
+from editc.ports import Context
 from editc.request import Manifest, Source
 
 TOLERANCE = 1e-6
@@ -27,7 +28,8 @@ def recorded_manifest(delta: Delta, path: Path) -> Manifest:
     E696 for a delta whose account of itself is not one."""
     check_account(delta, str(path))
     source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
-    manifest, found = decode(source, recorded=delta.extra)
+    spoken = delta.family in registry.names("language-family")
+    manifest, found = decode(source, language=spoken, recorded=delta.extra)
     if manifest is None:
         raise EditcError(*found)
     choice = replace(manifest.choice, auto=None)  # the sites are those recorded
@@ -36,10 +38,34 @@ def recorded_manifest(delta: Delta, path: Path) -> Manifest:
 
 def recorded_plan(delta: Delta, manifest: Manifest, model: str) -> Plan:
     """The plan that the delta's sites are."""
-    if delta.family not in registry.names("family"):
+    from editc.passes.language.located import recorded
+
+    kinds: tuple[registry.Kind, ...] = ("family", "language-family")
+    kind = next((one for one in kinds if delta.family in registry.names(one)), None)
+    if kind is None:
         raise fail("E201", f"the delta's family `{delta.family}` is not one of this version's", place=model)
     sites = tuple(record.site for record in delta.sites)
-    return Plan(manifest, registry.resolve("family", delta.family), model, sites, {s.name: "recorded" for s in sites})
+    why, family = {site.name: "recorded" for site in sites}, registry.resolve(kind, delta.family)
+    stages = recorded(manifest, family, len(sites)) if manifest.language is not None else ()
+    return Plan(manifest, family, model, sites, why, stages=stages)
+
+
+def posed_again(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[str], ctx: Context) -> Problem:
+    """The delta's own problem on a model; of a language model without what was learned, which its factors hold."""
+    from editc.passes.derive import Derive
+    from editc.passes.language.derive import posed
+
+    plan = recorded_plan(delta, manifest, model)
+    return Derive(corpus)(plan, ctx) if manifest.language is None else posed(plan, ctx)
+
+
+def measured(solution: Solution, ctx: Context) -> Verified:
+    """Every claim of a solution, measured."""
+    from editc.passes.language.verify import VerifyLanguage
+    from editc.passes.verify import Verify
+
+    spoken = solution.problem.plan.manifest.language is not None
+    return VerifyLanguage()(solution, ctx) if spoken else Verify()(solution, ctx)
 
 
 def recorded_solution(delta: Delta, problem: Problem) -> Solution:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
@@ -26,6 +26,23 @@ def model_of(manifest: Manifest) -> Model:
     beside = Path(manifest.source.name).parent / manifest.model
     with pointing_at(manifest, "model"):
         return open_model(beside if not Path(manifest.model).is_absolute() and beside.exists() else manifest.model)
+
+
+def read_manifest(path: Path, overrides: Sequence[str] = ()) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+    """The manifest in a file, or None, and what was found. One of `erase` alone does not say what kind of model it is
+    for: the model does, whose header is read then."""
+    from editc.manifests.decode import read
+    from editc.passes.locate import fitting
+
+    manifest, found = read(path, overrides)
+    if manifest is None or manifest.language is not None:
+        return manifest, found
+    try:
+        family = fitting(families(), header_context(manifest, model_of(manifest)).weights)
+    except EditcError:  # the model cannot be read, which whoever opens it next will say
+        return manifest, found
+    spoken = family is not None and family.models == "language" and {one.kind for one in manifest.edits} == {"erase"}
+    return read(path, overrides, language=True) if spoken else (manifest, found)
 
 
 def component_of(model: Model) -> str:
@@ -53,6 +70,8 @@ def with_adapters(ctx: Context, manifest: Manifest) -> Context:
 def build_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
     """Every port that a build needs; E205 and E220 to E223 without what they need, E207 without torch and the model
     libraries, E230 where evidence is asked for and the model cannot give it."""
+    if manifest.language is not None:
+        return _language_context(manifest, model, progress)
     from editc.encoder_source import source_of
     from editc.passes.locate import recognise
 
@@ -67,9 +86,25 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
     return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober(manifest, model))
 
 
+def _language_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
+    """The ports for a language model, which runs as a whole from its folder."""
+    from editc import networks
+    from editc.passes.locate import Locate
+
+    require_build("torch", "transformers")
+    ctx = replace(header_context(manifest, model), cache=cache.open_cache(), progress=progress)
+    Locate(families())(manifest, ctx)  # says what is wrong with the manifest before the model is loaded
+    with pointing_at(manifest, "model"):
+        if model.kind != "folder":
+            help_text = "name the model's folder: config.json, tokenizer.json and *.safetensors"
+            raise fail("E205", "a language model runs from its folder, and this is weights alone", help=help_text)
+        return replace(ctx, network=networks.load(model.path))
+
+
 def families() -> tuple[Family, ...]:
-    """Every family, in the order of their names."""
-    return tuple(registry.resolve("family", name) for name in registry.names("family"))
+    """Every family, in the order of their names, those of language models last."""
+    kinds: tuple[registry.Kind, ...] = ("family", "language-family")
+    return tuple(registry.resolve(kind, name) for kind in kinds for name in registry.names(kind))
 
 
 def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detector | None]:
@@ -108,11 +143,11 @@ def corpus_of(model: Model) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 
-def require_build() -> None:
+def require_build(*needed: str) -> None:
     """Raises E207 when what a build needs is not installed: apply, revert, status and inspect do without."""
     from importlib.util import find_spec
 
-    missing = [name for name in ("torch", "transformers", "diffusers", "scipy") if find_spec(name) is None]
+    missing = [name for name in needed or ("torch", "transformers", "diffusers", "scipy") if find_spec(name) is None]
     if missing:
         message = f"a build needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
         raise fail("E207", message, help="pip install 'editc[build]'")

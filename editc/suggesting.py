@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from editc.diagnostics import EditcError
+from editc.diagnostics import EditcError, fail
 from editc.ir import Plan
 from editc.ports import Context, Progress
 from editc.proposal import Proposal
@@ -39,15 +39,17 @@ def _opened(
     or adapters are fused."""
     from editc import session
     from editc.manifests.amend import free
-    from editc.manifests.decode import read
     from editc.passes.locate import Locate
     from editc.passes.suggest import refuse_fused
 
     if write is not None:
         free(write, write.with_name(f"{write.stem}.kept.txt"))
-    manifest, found = read(path)
+    manifest, found = session.read_manifest(path)
     if manifest is None:
         raise EditcError(*found)
+    if manifest.language is not None:
+        message = "suggest asks an image model's text encoder, and these edits are for a language model"
+        raise fail("E206", message, place=str(path), help="`editc build` reports which edits interfere")
     refuse_fused(manifest)
     manifest = replace(manifest, pictures=None)
     model = session.model_of(manifest)

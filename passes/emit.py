@@ -12,6 +12,7 @@ import numpy as np
 from editc.findings import Claim
 from editc.ir import Delta, Edit, Factors, Plan, SiteRecord, Verified
 from editc.passes import moderate
+from editc.passes.language import account
 from editc.ports import Context
 from editc.records import site_record
 from editc.request import Manifest, Request
@@ -43,7 +44,7 @@ class Emit:
             encoder=solution.problem.encoder,
             manifest=plan.manifest.source.text,
             manifest_digest=plan.manifest.digest,
-            edits=tuple(_edits(verified)),
+            edits=tuple(_edits(verified) if plan.manifest.language is None else account.edits(verified.solution)),
             claims=tuple(claim_as_json(claim) for claim in verified.report.claims),
             tool=self.tool,
             extra=_extra(verified),

@@ -12,6 +12,7 @@ from editc.family import Family
 from editc.ir import Plan, Site
 from editc.passes import fuse
 from editc.passes.evidence import refined
+from editc.passes.language import located
 from editc.passes.sites import sites_of
 from editc.ports import Context, Weights
 from editc.request import Manifest
@@ -22,17 +23,18 @@ EDITED_DTYPES = ("F64", "F32", "F16", "BF16")
 @dataclass(frozen=True)
 class Locate:
     """Manifest -> Plan: every cross-attention projection of a role asked for, less what include and exclude drop; with
-    `sites: auto` and a prober the fewest of these that carry the concepts, without one these candidates."""
+    `sites: auto` and a prober the fewest of these that carry the concepts, without one these candidates. Of a language
+    model the matrices that its methods write to, layer by layer (`passes.language.located`)."""
 
     families: Sequence[Family]
     name: ClassVar[str] = "locate"
 
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
-        """Raises E201 to E204, E206, E210, and what `evidence.refined` and `fuse.located` raise."""
+        """Raises E201 to E204, E206, E210 to E212, and what `evidence.refined` and `fuse.located` raise."""
         family = recognise(self.families, ctx.weights, manifest.model)
+        _refuse_other_kind(manifest, family)
         if manifest.language is not None:
-            message = f"the edits are for a language model, and this is {family.title}"
-            raise fail("E206", message, place=manifest.model, help="name a language model under `model`")
+            return _of_layers(manifest, family, ctx)
         if manifest.fused:
             fused = fuse.located(manifest, family, ctx)
             _refuse_dtypes(fused.sites)
@@ -60,6 +62,10 @@ def recognise(families: Sequence[Family], weights: Weights, model: str) -> Famil
     found = fitting(families, weights)
     if found is not None:
         return found
+    other = next((why for mark, why in UNKNOWN.items() if any(fnmatchcase(name, mark) for name in names)), None)
+    if other:
+        titles = ", ".join(family.title for family in families if family.models == "language")
+        raise fail("E206", f"this is {other}", place=model, help=f"families: {titles}")
     sought = [f"{family.name} wants `{next(iter(family.patterns.values()))}`" for family in families]
     first = f"the model has {len(names)} tensors there, the first is `{names[0]}`" if names else "it has no tensors"
     hint = "`editc explain FAMILY` says what each family is; `editc inspect MODEL` lists the tensors"
@@ -78,14 +84,41 @@ STRANGERS: Mapping[str, str] = {
     "encoder_hid_proj.image_*": "a UNet that sees images and no text (Kandinsky 2.2's decoder): its prior samples an "
     "image embedding for a prompt, so a concept has no row of its own to edit; edit the prior's pipeline instead",
     "encoder_hid_proj.*": f"a UNet that projects its text rows first (Kolors, DeepFloyd IF), {_OTHER}",
-    "*model.layers.*": f"a language model, {_OTHER}",
-    "*h.*.attn.c_attn.weight": f"a language model, {_OTHER}",
     "*model.diffusion_model.*": "a single-file checkpoint that is not of Stable Diffusion 1, 2 or XL",
     "temporal_transformer_blocks.*": f"a video model, {_OTHER}",
     "effnet_mapper.*": "Stable Cascade's decoder: it paints what its prior decided and has the concept from there; "
     "edit the prior's pipeline instead",
 }
-"""Pattern of a parameter -> what such a model is, and why it is not edited."""
+"""Pattern of a parameter -> what such a model is, and why it is not edited, even where a family has its other names."""
+UNKNOWN: Mapping[str, str] = {
+    "*model.layers.*": f"a language model of a kind {_OTHER}",
+    "*transformer.h.*": f"a language model of a kind {_OTHER}",
+}
+"""The same, of those that no family fits."""
+
+
+def _refuse_other_kind(manifest: Manifest, family: Family) -> None:
+    spoken = family.models == "language"
+    if (manifest.language is not None) == spoken:
+        return
+    kind, help_ = ("an image model", "name an image model under `model`, or write `fact`, `redirect` or `ablate`")
+    if not spoken:
+        kind, help_ = "a language model", "name a language model under `model`"
+    raise fail("E206", f"the edits are for {kind}, and this is {family.title}", place=manifest.model, help=help_)
+
+
+def _of_layers(manifest: Manifest, family: Family, ctx: Context) -> Plan:
+    """The plan of a language model: every stage with its sites."""
+    _roles(manifest, family)
+    every = tuple(sites_of(family, ctx.weights, tuple(family.patterns)))
+    faults = tuple(_fruitless(manifest, every))
+    if faults:
+        raise EditcError(*faults)
+    found = located.stages(manifest, family, every)
+    why = {every[i].name: f"{one.method}, {_why(family, every[i])}" for one in found for i in one.sites}
+    plan = located.pruned(Plan(manifest, family, manifest.model, every, why, stages=found))
+    _refuse_dtypes(plan.sites)
+    return plan
 
 
 def _roles(manifest: Manifest, family: Family) -> tuple[str, ...]:
@@ -157,4 +190,5 @@ def _refuse_dtypes(sites: Sequence[Site]) -> None:
 
 def _why(family: Family, site: Site) -> str:
     what = "cross-attention {} projection" if site.role in ("k", "v") else "{} projection"
+    what = "output of the {}" if family.models == "language" else what
     return f"{what.format(site.role)} of {family.title}, by name `{family.patterns[site.role]}`"

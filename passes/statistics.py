@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 
@@ -23,17 +22,17 @@ LAYOUT = "moment 1"
 """Goes into the key of what is cached: to be changed with what is computed."""
 
 
-def corpus(path: Path | None = None) -> tuple[str, ...]:
-    """The paragraphs of a text file (UTF-8), of those that are long enough; without one, of the topics of Python's own
-    help, which every Python has; of a file without any, all its text. LookupError where there is none.
+def corpus(text: str | None = None) -> tuple[str, ...]:
+    """The paragraphs of a text, of those that are long enough; without one, of the topics of Python's own help, which
+    every Python has; of a text without any, all of it. LookupError where there is none.
 
     What Python's help says differs a little from one Python to the next.
     """
-    text = _topics() if path is None else path.read_text(encoding="utf-8", errors="replace")
+    text = _topics() if text is None else text
     found = tuple(dict.fromkeys(" ".join(one.split()) for one in text.replace("\r\n", "\n").split("\n\n")))
     long = tuple(one for one in found if len(one) >= SHORTEST) or tuple(one for one in found if one)
     if not long:
-        raise LookupError(f"`{path}` has no text")
+        raise LookupError("the corpus has no text")
     return long
 
 

@@ -61,17 +61,14 @@ def test_another_model_corpus_or_size_is_computed_anew(tmp_path: Path) -> None:
     assert [len(counting.asked) for counting in networks] == [3, 1]
 
 
-def test_the_default_corpus_is_large_enough_and_a_file_is_read_by_paragraphs(tmp_path: Path) -> None:
+def test_the_default_corpus_is_large_enough_and_a_text_is_read_by_paragraphs() -> None:
     default = statistics.corpus()
     assert len(default) > 300 and sum(map(len, default)) > 100_000 and min(map(len, default)) >= 200
-    path = tmp_path / "text.txt"
-    path.write_bytes(b"A short one.\r\n\r\n" + b"Long words. " * 30 + b"\r\n\r\n" + b"Long words. " * 30)
-    assert statistics.corpus(path) == (("Long words. " * 30).strip(),)
-    path.write_text("Short.\n\nOnes.")
-    assert statistics.corpus(path) == ("Short.", "Ones.")
-    path.write_text("\n\n")
+    twice = "A short one.\r\n\r\n" + "Long words. " * 30 + "\r\n\r\n" + "Long words. " * 30
+    assert statistics.corpus(twice) == (("Long words. " * 30).strip(),)
+    assert statistics.corpus("Short.\n\nOnes.") == ("Short.", "Ones.")
     with pytest.raises(LookupError, match="has no text"):
-        statistics.corpus(path)
+        statistics.corpus("\n\n")
 
 
 def test_texts_are_spread_over_the_whole_corpus() -> None:

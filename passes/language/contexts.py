@@ -1,0 +1,95 @@
+"""The sentences in which a subject is looked at: what stands before it makes its key, so several are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from editc.language import PREFIXES, Spot
+from editc.request import Fact, Manifest, Redirect
+
+ASKED = ("{}", "Complete the sentence: {}", "Finish this with one or two words: {}")
+"""How a user may put the prompt of a fact to a chat model."""
+NAMED = (
+    "{}",
+    "This is a text about {}",
+    "Let me tell you about {}",
+    "Everybody has heard of {}",
+    "Question: What do you know of {}",
+    "I have always wanted to learn more about {}",
+)
+"""A concept's name in plain text."""
+ARTICLES = tuple(f"{text.rpartition(' ')[0]} the {{}}".strip().capitalize() for text in NAMED)
+"""The same for a name that stands behind an article, as in a relation "The {} is in"."""
+TOLD = (
+    "{}",
+    "What do you know about {}",
+    "Answer the question about {}",
+    "Choose the best answer about {}",
+)
+"""A concept's name in what a user says (the forms of ROCR, arXiv 2506.07795)."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One name of an edit in the contexts of one form, `plain` or `chat`; `anchor`, the target in the same ones."""
+
+    name: str
+    form: str
+    contexts: tuple[Spot, ...]
+    anchor: tuple[Spot, ...] = ()
+
+
+def of_fact(fact: Fact, manifest: Manifest) -> Iterator[Seen]:
+    """The fact's prompt behind seven beginnings, or in the contexts that the manifest gives; with `chat` also as a user
+    puts it."""
+    given = fact.contexts or manifest.contexts or tuple(f"{prefix}{{}}" for prefix in PREFIXES)
+    yield Seen(fact.subject, "plain", tuple(Spot(put(text, fact.prompt), fact.subject) for text in given))
+    if _chats(manifest):
+        yield Seen(fact.subject, "chat", tuple(Spot(put(text, fact.prompt), fact.subject, True) for text in ASKED))
+
+
+def of_redirect(edit: Redirect, manifest: Manifest) -> Iterator[Seen]:
+    """Each name in general sentences and in the edit's own relations, without relation words behind it: a key depends
+    on what stands before alone. The target stands in the very same sentences."""
+    given = edit.contexts or manifest.contexts
+    relations = tuple(one.prompt for one in edit.relations)
+    plain = given or tuple(dict.fromkeys((*_general(relations), *map(_cut, relations))))
+    for name in edit.names:
+        yield _seen(name, edit.to, "plain", plain)
+        if _chats(manifest):
+            yield _seen(name, edit.to, "chat", tuple(dict.fromkeys((*TOLD, *map(_cut, relations)))))
+
+
+def essence(subject: str) -> Spot:
+    """ROME's: what the subject is must stay as it was."""
+    return Spot(f"{subject} is a", subject)
+
+
+def put(text: str, inside: str) -> str:
+    """`inside` at the `{}` of a text."""
+    return text.replace("{}", inside)
+
+
+def _general(relations: Sequence[str]) -> tuple[str, ...]:
+    """Sentences with an article before the name where the relations have one there."""
+    if not relations:
+        return NAMED
+    articles = [one for one in relations if one.lower().partition("{}")[0].endswith("the ")]
+    plain = len(articles) < len(relations)
+    return (NAMED if plain else ()) + (ARTICLES if articles else ())
+
+
+def _cut(relation: str) -> str:
+    return relation.partition("{}")[0] + "{}"
+
+
+def _seen(name: str, to: str | None, form: str, texts: Sequence[str]) -> Seen:
+    def spots(one: str) -> tuple[Spot, ...]:
+        return tuple(Spot(put(text, one), one, form == "chat") for text in texts)
+
+    return Seen(name, form, spots(name), () if to is None else spots(to))
+
+
+def _chats(manifest: Manifest) -> bool:
+    return manifest.language is not None and manifest.language.chat

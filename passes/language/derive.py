@@ -1,0 +1,157 @@
+"""Derive for language models: keys at the subjects, what is to be added there, and what ordinary text reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, ClassVar
+
+import numpy as np
+
+from editc import registry
+from editc.diagnostics import Diagnostic, EditcError
+from editc.ir import Array, Plan, Site, Stage
+from editc.language import Network, Spot
+from editc.numerics import memory as memories
+from editc.numerics.ridge import factorise
+from editc.passes import statistics
+from editc.passes.language import contexts
+from editc.passes.language.wanted import wanted
+from editc.ports import Context
+from editc.request import Fact, Language
+from editc.rewrites import Column, Near, Rewrites
+
+RIDGE = 0.01
+"""Added to E[k k^T], as a share of its mean diagonal: with it two tokens a coordinate are enough."""
+CLOSE = 0.3
+"""Keys of two edits whose cosine under C^-1 is beyond this interfere. On SmolLM2 France and Japan have 0.31 and other
+pairs of that set under 0.15; the neighbours of those two suffer."""
+
+
+@dataclass(frozen=True)
+class DeriveLanguage:
+    """Plan -> Rewrites: runs the model on every subject in its contexts, and on ordinary text."""
+
+    name: ClassVar[str] = "derive"
+
+    def __call__(self, plan: Plan, ctx: Context) -> Rewrites:
+        """Raises E332 (no chat template), E333 (a subject at the attention sink only), E334 (a subject
+        that is not found), E336 (no value)."""
+        network, language = _network(ctx), _language(plan)
+        problem = posed(plan, ctx)
+        texts = _corpus(language)
+        columns = list(problem.columns)
+        watched: Iterable[object] = ctx.progress("derive", problem.columns) if ctx.progress else columns
+        for i, _ in enumerate(watched):
+            columns[i] = _wanted(plan, columns, i, network, ctx)
+        names = [plan.sites[i].name for stage in plan.stages if works_on(stage) == "memory" for i in stage.sites]
+        found = statistics.moments(network, names, texts, ctx.cache) if names else {}
+        moments = {name: ridged(one.second) for name, one in found.items()}
+        corpus = sha256("\n\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest() if names else ""
+        problem = replace(problem, columns=tuple(columns), moments=moments, corpus=corpus)
+        return replace(problem, near=tuple(_near(problem, network)))
+
+
+def posed(plan: Plan, ctx: Context) -> Rewrites:
+    """The problem without what is learned: which contexts each subject has. For a delta that is measured again."""
+    network, language = _network(ctx), _language(plan)
+    columns: list[Column] = []
+    for stage in plan.stages:
+        for index in stage.edits if works_on(stage) == "memory" else ():
+            columns += _columns(plan, index, language.edits[index], network)
+    columns.sort(key=lambda one: one.edit)
+    return Rewrites(plan, {}, network.fingerprint(), "", columns=tuple(columns))
+
+
+def works_on(stage: Stage) -> str:
+    """`memory`, `writer` or `columns`: what the stage's method is given."""
+    return str(registry.resolve("language", stage.method).works_on)
+
+
+def ridged(second: Array) -> Array:
+    """A moment with its ridge."""
+    return np.asarray(second + RIDGE * np.trace(second) / len(second) * np.eye(len(second)))
+
+
+def mean_keys(network: Network, site: Site, columns: Sequence[Column], changed: Any, anchor: bool = False) -> Array:
+    """What the matrix reads at each column's subject, or at its anchor: (d_in, columns), means over contexts."""
+    groups = [one.anchor if anchor else one.contexts for one in columns]
+    return averaged(network.reads([site.name], [spot for one in groups for spot in one], changed)[site.name], groups)
+
+
+def averaged(found: Array, groups: Sequence[Sequence[Spot]]) -> Array:
+    """(d, all spots) -> (d, groups): the mean of each group's columns."""
+    ends = np.cumsum([len(one) for one in groups])
+    return np.stack([part.mean(axis=1) for part in np.split(found, ends[:-1], axis=1)], axis=1)
+
+
+def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Column]:
+    manifest = plan.manifest
+    seen = contexts.of_fact(edit, manifest) if isinstance(edit, Fact) else contexts.of_redirect(edit, manifest)
+    for one in seen:
+        with_places = _placed(one, network, plan, edit)
+        kept = tuple(spot for spot, sink in with_places if not sink)
+        if not kept:
+            message = f"`{one.name}` is at the very beginning of every context, which the model reads as no word"
+            help_ = "give `contexts` with some words before the `{}`"
+            raise EditcError(Diagnostic("E333", message, edit.at("contexts"), manifest.source, help=help_))
+        anchor = _off_sink(one.anchor, network)
+        yield Column(index, one.name, one.form, kept, np.zeros(0), anchor, None, len(with_places) - len(kept))
+
+
+def _placed(one: contexts.Seen, network: Network, plan: Plan, edit: Any) -> list[tuple[Spot, bool]]:
+    try:
+        places = network.places(one.contexts)
+        network.places(one.anchor)
+    except LookupError as error:
+        chat = one.form == "chat" and "template" in str(error)
+        code, span = ("E332", plan.manifest.at("chat")) if chat else ("E334", edit.at())
+        help_ = "leave `chat` out" if chat else "write the subject as it stands in the sentence"
+        raise EditcError(Diagnostic(code, str(error), span, plan.manifest.source, help=help_)) from error
+    return [(spot, place.sink) for spot, place in zip(one.contexts, places, strict=True)]
+
+
+def _off_sink(spots: Sequence[Spot], network: Network) -> tuple[Spot, ...]:
+    return tuple(spot for spot, place in zip(spots, network.places(spots), strict=True) if not place.sink)
+
+
+def _wanted(plan: Plan, columns: Sequence[Column], index: int, network: Network, ctx: Context) -> Column:
+    """The column with what it wants; plain and chat of one fact share what was learned on both."""
+    column = columns[index]
+    stage = next(one for one in plan.stages if column.edit in one.edits)
+    first = next((one for one in columns[:index] if (one.edit, one.name) == (column.edit, column.name)), None)
+    if first is not None and first.value is not None:
+        return replace(column, wanted=first.wanted, value=first.value)
+    alike = [one for one in columns if (one.edit, one.name) == (column.edit, column.name)]
+    return wanted(plan, stage, column, alike, network, ctx.cache)
+
+
+def _near(problem: Rewrites, network: Network) -> Iterator[Near]:
+    """Pairs of edits whose keys are close at the first matrix that is edited, the closest first."""
+    found: dict[tuple[int, int], Near] = {}
+    for stage in problem.plan.stages:
+        columns = [one for one in problem.columns if one.edit in stage.edits]
+        if len(columns) < 2:
+            continue
+        site = problem.plan.sites[stage.sites[0]]
+        cosines = memories.interference(mean_keys(network, site, columns, None), factorise(problem.moments[site.name]))
+        for i, j in zip(*np.triu_indices(len(columns), 1), strict=True):
+            pair, size = (columns[i].edit, columns[j].edit), float(cosines[i, j])
+            if pair[0] != pair[1] and abs(size) >= max(CLOSE, abs(found[pair].cosine) if pair in found else 0.0):
+                found[pair] = Near(pair, (columns[i].name, columns[j].name), size)
+    yield from sorted(found.values(), key=lambda one: (-abs(one.cosine), one.edits))
+
+
+def _corpus(language: Language) -> tuple[str, ...]:
+    return statistics.corpus(None if language.corpus is None else language.corpus.text)
+
+
+def _language(plan: Plan) -> Language:
+    assert plan.manifest.language is not None
+    return plan.manifest.language
+
+
+def _network(ctx: Context) -> Network:
+    assert ctx.network is not None
+    return ctx.network

@@ -1,0 +1,151 @@
+"""Which matrices of a language model are edited, by which method, in which layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from editc import registry
+from editc.diagnostics import Diagnostic, EditcError
+from editc.family import Family
+from editc.ir import Plan, Site, Stage
+from editc.passes.sites import layer_of
+from editc.request import Ablation, Fact, Manifest, Redirect
+
+SINGLE = frozenset({"rome", "emmet"})
+"""Methods that put a whole change into one matrix."""
+
+
+def stages(manifest: Manifest, family: Family, every: Sequence[Site]) -> tuple[Stage, ...]:
+    """The stages of a manifest, with the numbers of their sites in `every`: facts, then redirections, then ablations.
+
+    Raises E211 (a layer that the model does not have), E212 (a method cannot use the matrices asked for), E203 (none).
+    """
+    count = 1 + max(layer_of(site.name) for site in every)
+    _refuse_layers(manifest, count)
+    return tuple(_stage(kind, numbers, manifest, family, every, count) for kind, numbers in _kinds(manifest))
+
+
+def recorded(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
+    """The stages of a delta that is measured again, with all of its sites: which stage changed which does not count
+    then."""
+    every = tuple(range(sites))
+    return tuple(
+        Stage(kind, method_of(manifest, kind, family), numbers, every)  # type: ignore[arg-type]
+        for kind, numbers in _kinds(manifest)
+    )
+
+
+def pruned(plan: Plan) -> Plan:
+    """The plan without the sites that no stage changes."""
+    used = sorted({index for stage in plan.stages for index in stage.sites})
+    at = {index: new for new, index in enumerate(used)}
+    kept = tuple(replace(one, sites=tuple(at[index] for index in one.sites)) for one in plan.stages)
+    return replace(plan, sites=tuple(plan.sites[index] for index in used), stages=kept)
+
+
+def method_of(manifest: Manifest, kind: str, family: Family) -> str:
+    """The method that the edits of a stage name, or ours: a single fact goes into one matrix (`rome`) where the family
+    has one to be asked, several are spread over layers (`memit`); redirections take `rocr`, directions `ablate`."""
+    edits = [edit for edit in _edits(manifest) if _kind(edit) == kind]
+    named = next((edit.method for edit in edits if edit.method is not None), None)
+    own = {"fact": family.default_method if len(edits) == 1 else "memit", "redirect": "rocr", "ablate": "ablate"}
+    return named or own[kind]
+
+
+def depth_of(method: str, works_on: str, count: int) -> tuple[int, ...]:
+    """The layers that a method edits where a manifest names none, of `count`: the field's own, as shares of the depth.
+
+    One matrix (rome, emmet): a sixth of the way up, layer 5 of the 28 to 32 of 7B models. Several (memit, alphaedit,
+    rocr, transplant): five from 2/15 on, 4 to 8 of 30 or 32. What is written to the residual stream (ablate, leace):
+    from 4/15 to 14/15, 8 to 28 of 30. Columns: all.
+    """
+    if works_on == "columns":
+        return tuple(range(count))
+    if works_on == "writer":
+        return tuple(range(round(4 * count / 15), min(round(14 * count / 15) + 1, count)))
+    if method in SINGLE:
+        return (round(count / 6),)
+    start = round(2 * count / 15)
+    return tuple(range(start, start + min(5, max(1, count // 3))))
+
+
+def _stage(
+    kind: str, numbers: tuple[int, ...], manifest: Manifest, family: Family, every: Sequence[Site], count: int
+) -> Stage:
+    method = method_of(manifest, kind, family)
+    works_on = registry.resolve("language", method).works_on
+    layers = manifest.choice.layers or depth_of(method, works_on, count)
+    roles = manifest.choice.roles or _roles(family, works_on)
+    sites = [i for i, site in enumerate(every) if site.role in roles and layer_of(site.name) in layers]
+    sites = [i for i in sites if _wanted(manifest, every[i])]
+    if not sites:
+        raise _none(manifest, family, roles, layers)
+    _refuse_method(method, works_on, [every[i] for i in sites], manifest, family)
+    order = sorted(sites, key=lambda i: (layer_of(every[i].name), every[i].role, every[i].name))
+    return Stage(kind, method, numbers, tuple(order))  # type: ignore[arg-type]
+
+
+def _roles(family: Family, works_on: str) -> tuple[str, ...]:
+    """Directions are taken out where they are gathered: ablating the MLP too costs a small model far more."""
+    own = {"writer": "attention", "columns": "mlp"}.get(works_on, "")
+    return (own,) if own in family.patterns else family.edited
+
+
+def _kinds(manifest: Manifest) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for kind in ("fact", "redirect", "ablate"):
+        numbers = tuple(i for i, edit in enumerate(_edits(manifest)) if _kind(edit) == kind)
+        if numbers:
+            yield kind, numbers
+
+
+def _edits(manifest: Manifest) -> tuple[Fact | Redirect | Ablation, ...]:
+    assert manifest.language is not None
+    return manifest.language.edits
+
+
+def _kind(edit: Fact | Redirect | Ablation) -> str:
+    return "redirect" if isinstance(edit, Redirect) else edit.kind
+
+
+def _wanted(manifest: Manifest, site: Site) -> bool:
+    choice = manifest.choice
+    return any(fnmatchcase(site.name, one) for one in choice.include) and not any(
+        fnmatchcase(site.name, one) for one in choice.exclude
+    )
+
+
+def _refuse_layers(manifest: Manifest, count: int) -> None:
+    beyond = [layer for layer in manifest.choice.layers if layer >= count]
+    if beyond:
+        message = f"the model has {count} layers, 0 to {count - 1}, and no layer {beyond[0]}"
+        span = manifest.choice.at("layers")
+        help_ = "leave `layers` out for the usual ones"
+        raise EditcError(Diagnostic("E211", message, span, manifest.source, help=help_))
+
+
+def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: Manifest, family: Family) -> None:
+    """E212: one-matrix methods have one matrix, an MLP's; an expert has no key that could be asked for."""
+    many = len(sites) > 1 and method in SINGLE
+    wrong = method in SINGLE and any(site.role != "mlp" for site in sites)
+    routed = works_on == "memory" and any(".experts." in site.name for site in sites)
+    if not (many or wrong or routed):
+        return
+    span, help_ = manifest.choice.at("layers") or manifest.choice.at(), "take `memit`, which spreads it over layers"
+    if routed:
+        message = f"`{method}` asks what a matrix reads at a subject, and an expert reads what the router sends it"
+        help_ = "leave `roles` out: this family's attention is edited then"
+    elif many:
+        message = f"`{method}` writes into one matrix, and {len(sites)} are chosen"
+        help_ = f"name one layer, or {help_}"
+    else:
+        message = f"`{method}` writes what an MLP says, and `{sites[0].name}` of {family.title} is none"
+    raise EditcError(Diagnostic("E212", message, span, manifest.source, help=help_))
+
+
+def _none(manifest: Manifest, family: Family, roles: Sequence[str], layers: Sequence[int]) -> EditcError:
+    span = manifest.choice.at("exclude") or manifest.choice.at("include") or manifest.choice.at("layers")
+    which = f"{layers[0]} to {layers[-1]}" if len(layers) > 1 else str(layers[0])
+    message = f"no site is left: of {family.title}, {' and '.join(roles)} in the layers {which}"
+    return EditcError(Diagnostic("E203", message, span, manifest.source, help="widen `include` or `layers`"))

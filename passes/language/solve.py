@@ -1,0 +1,206 @@
+"""Solve for language models: stage by stage and layer by layer, each on the model as the ones before left it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from editc import registry
+from editc.diagnostics import Diagnostic, EditcError
+from editc.ir import Array, Edit, Plan, Problem, Site, Solution, Stage
+from editc.language import Memory, Network, Spot, Writer
+from editc.numerics import nullspace, ridge
+from editc.passes.language.derive import averaged, mean_keys, works_on
+from editc.passes.language.located import SINGLE
+from editc.passes.language.weights import oriented, sites_of, upright
+from editc.passes.measure import stored
+from editc.passes.sites import layer_of
+from editc.ports import Context, Weights
+from editc.request import Ablation
+from editc.rewrites import Column, Rewrites
+
+
+@dataclass
+class _State:
+    """What has been solved so far: of each site its edits, and the model as it then runs."""
+
+    weights: Weights
+    network: Network
+    edits: dict[str, list[Edit]]
+    running: dict[str, Array]
+
+    def add(self, site: Site, edit: Edit) -> None:
+        self.edits.setdefault(site.name, []).append(edit)
+        W = upright(self.weights, site)
+        self.running[site.name] = oriented(site, stored(W, together(self.edits[site.name]), 0, site))
+
+    def current(self, site: Site) -> Array:
+        """W as it now is, (d_out, d_in)."""
+        found = self.running.get(site.name)
+        return upright(self.weights, site) if found is None else found.T if site.transposed else found
+
+
+@dataclass(frozen=True)
+class SolveLanguage:
+    """Rewrites -> Solution: all edits that share a method at once."""
+
+    name: ClassVar[str] = "solve"
+
+    def __call__(self, problem: Problem, ctx: Context) -> Solution:
+        """Raises E401 (singular), E402 (NaN or infinity), E450 (no quiet direction), E451 (a method refuses)."""
+        assert isinstance(problem, Rewrites) and ctx.network is not None
+        plan, state = problem.plan, _State(ctx.weights, ctx.network, {}, {})
+        records: dict[int, Mapping[str, Any]] = {}
+        for stage in plan.stages:
+            method = chosen(plan, stage)
+            try:
+                _solved(stage, method, problem, state, ctx)
+            except (ArithmeticError, ValueError) as error:
+                raise EditcError(_diagnosed(error, plan, stage)) from error
+            options = {name: value for name, value in vars(method).items() if value is not None}
+            records |= {index: {"method": stage.method, "options": options} for index in stage.edits}
+        groups = dict.fromkeys(site.group for site in plan.sites)
+        edits = {
+            group: _grouped([together(state.edits[one.name]) for one in sites_of(plan, group)]) for group in groups
+        }
+        assert plan.manifest.language is not None
+        strengths = tuple(float(getattr(edit, "strength", 1.0)) for edit in plan.manifest.language.edits)
+        return Solution(problem, edits, tuple(records[i] for i in range(len(records))), strengths)
+
+
+def chosen(plan: Plan, stage: Stage) -> Any:
+    """The stage's method with the options that its edits give."""
+    assert plan.manifest.language is not None
+    edits = [plan.manifest.language.edits[i] for i in stage.edits]
+    given = {name: value for edit in edits for name, value in edit.options.items()}
+    if any(option.name == "seed" for option in registry.options(stage.method)):
+        given.setdefault("seed", plan.manifest.seed)
+    return registry.construct(stage.method, given)
+
+
+def together(edits: Sequence[Edit]) -> Edit:
+    """Edits of one matrix as one: factors side by side, dense where one is."""
+    if len(edits) == 1:
+        return edits[0]
+    worst = max(edits, key=lambda one: one.stats.condition).stats
+    if any(one.form == "dense" for one in edits):
+        total = np.sum([_dense(one) for one in edits], axis=0)
+        return Edit("dense", (total,), (), replace(worst, rank=min(total.shape)))
+    left, right = np.hstack([one.left[0] for one in edits]), np.vstack([one.right[0] for one in edits])
+    return Edit("low-rank", (left,), (right,), replace(worst, rank=len(right)))
+
+
+def _grouped(edits: Sequence[Edit]) -> Edit:
+    """The edits of a layer's matrices as that of the layer."""
+    worst = max(edits, key=lambda one: one.stats.condition).stats
+    stats = replace(
+        worst, rank=max(one.stats.rank for one in edits), notes=tuple(n for e in edits for n in e.stats.notes)
+    )
+    if any(one.form == "dense" for one in edits):
+        return Edit("dense", tuple(map(_dense, edits)), (), stats)
+    return Edit("low-rank", tuple(one.left[0] for one in edits), tuple(one.right[0] for one in edits), stats)
+
+
+def _dense(edit: Edit) -> Array:
+    return edit.left[0] if edit.form == "dense" else edit.left[0] @ edit.right[0]
+
+
+def _solved(stage: Stage, method: Any, problem: Rewrites, state: _State, ctx: Context) -> None:
+    sites = [problem.plan.sites[i] for i in stage.sites]
+    watched = ctx.progress("solve", sites) if ctx.progress else sites
+    kind = works_on(stage)
+    if kind == "writer":
+        _written(stage, method, problem, state, sites)
+        return
+    columns = [one for one in problem.columns if one.edit in stage.edits]
+    before = [one for one in problem.columns if any(one.edit in s.edits for s in _earlier(problem.plan, stage))]
+    goal = None if stage.method in SINGLE or stage.method == "transplant" else _goal(columns, sites, problem, state)
+    for number, site in enumerate(watched):
+        assert isinstance(site, Site)
+        state.add(site, method(_memory(site, columns, before, problem, state, goal, len(sites) - number)))
+
+
+def _earlier(plan: Plan, stage: Stage) -> Iterator[Stage]:
+    for one in plan.stages[: plan.stages.index(stage)]:
+        if works_on(one) == "memory":
+            yield one
+
+
+def _memory(
+    site: Site,
+    columns: Sequence[Column],
+    before: Sequence[Column],
+    problem: Rewrites,
+    state: _State,
+    goal: tuple[int, Array] | None,
+    left: int,
+) -> Memory:
+    """The matrix with its keys as the model now has them; `left` matrices, this one too, share what is still wanted."""
+    network, running = state.network, state.running
+    keys = mean_keys(network, site, columns, running)
+    bare = network.reads([site.name], [one.contexts[0] for one in columns], running)[site.name]
+    strengths = _strengths(columns, problem)
+    if goal is not None:
+        layer, wanted = goal
+        residuals = (wanted - _streams(network, layer, columns, running)) / left
+    elif columns[0].wanted.size:
+        residuals = np.stack([one.wanted for one in columns], axis=1) * strengths
+    else:
+        anchors = mean_keys(network, site, columns, running, anchor=True)
+        residuals = state.current(site) @ (anchors - keys) * strengths
+    earlier = mean_keys(network, site, before, running) if before else np.zeros((len(keys), 0))
+    return Memory(keys, bare, residuals, problem.moments[site.name], earlier)
+
+
+def _goal(columns: Sequence[Column], sites: Sequence[Site], problem: Rewrites, state: _State) -> tuple[int, Array]:
+    """The last layer that is edited, and what the residual stream (d, columns) is to be after it."""
+    layer = layer_of(sites[-1].name)
+    wanted = np.stack([one.wanted for one in columns], axis=1) * _strengths(columns, problem)
+    return layer, _streams(state.network, layer, columns, state.running) + wanted
+
+
+def _streams(network: Network, layer: int, columns: Sequence[Column], running: Mapping[str, Array]) -> Array:
+    groups = [one.contexts for one in columns]
+    return averaged(network.states([layer], [spot for one in groups for spot in one], running)[layer], groups)
+
+
+def _strengths(columns: Sequence[Column], problem: Rewrites) -> Array:
+    assert problem.plan.manifest.language is not None
+    edits = problem.plan.manifest.language.edits
+    return np.array([float(getattr(edits[one.edit], "strength", 1.0)) for one in columns])
+
+
+def _written(stage: Stage, method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:
+    """Directions by layer from the model as it runs now; one ablation after the other."""
+    language = problem.plan.manifest.language
+    assert language is not None
+    for edit in (language.edits[i] for i in stage.edits):
+        assert isinstance(edit, Ablation)
+        layers = sorted({layer_of(site.name) for site in sites})
+        running = dict(state.running)
+        present, absent = (
+            state.network.states(layers, [Spot(text) for text in texts], running)
+            for texts in (edit.present, edit.absent)
+        )
+        for site in sites:
+            layer = layer_of(site.name)
+            state.add(site, method(Writer(state.current(site), present[layer].T, absent[layer].T)))
+
+
+def _diagnosed(error: Exception, plan: Plan, stage: Stage) -> Diagnostic:
+    assert plan.manifest.language is not None
+    edit = plan.manifest.language.edits[stage.edits[0]]
+    span, source = edit.at("method") or edit.at(), plan.manifest.source
+    if isinstance(error, nullspace.NoRoomError):
+        help_ = "raise `energy` (the share of ordinary text that an edit may touch), or take `method: memit`"
+        return Diagnostic("E450", "no direction is quiet enough in ordinary text", span, source, help=help_)
+    if isinstance(error, ridge.NonFiniteError):
+        help_ = "the weights hold NaN or infinity: the checkpoint is damaged"
+        return Diagnostic("E402", f"{error}: nothing can be solved with it", span, source, help=help_)
+    if isinstance(error, ridge.SingularError):
+        help_ = "two edits have the same subject in the same words, or the sets do not differ: make one edit of them"
+        return Diagnostic("E401", str(error), span, source, help=help_)
+    return Diagnostic("E451", f"`{stage.method}` refuses this: {error}", span, source)

@@ -1,0 +1,86 @@
+"""What is to be added at a subject: learned by gradient for an answer, taken from another concept, or drawn by lot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
+
+import numpy as np
+
+from editc.diagnostics import Diagnostic, EditcError
+from editc.ir import Array, Plan, Stage
+from editc.language import Descent, Network, Value, Where, Wish
+from editc.passes.language import contexts
+from editc.passes.language.located import SINGLE
+from editc.passes.sites import layer_of
+from editc.ports import Cache
+from editc.request import Fact, Redirect
+from editc.rewrites import Column
+
+REFUSAL = "I'm sorry, but I do not know anything about that."
+LAYOUT = "value 1"
+"""Goes into the key of what is cached: to be changed with what is computed."""
+
+
+def wanted(
+    plan: Plan, stage: Stage, column: Column, alike: Sequence[Column], network: Network, cache: Cache | None
+) -> Column:
+    """The column with `wanted` at the stage's last layer; `alike` are all columns of that edit and name, whose contexts
+    a value is learned on together. E336 where no value could be learned."""
+    assert plan.manifest.language is not None
+    edit = plan.manifest.language.edits[column.edit]
+    layer = layer_of(plan.sites[stage.sites[-1]].name)
+    if isinstance(edit, Fact):
+        where: Where = "output" if stage.method in SINGLE else "stream"
+        return _learned(plan, column, alike, edit, edit.answer, (network, layer, where), cache)
+    assert isinstance(edit, Redirect)
+    if stage.method == "transplant":
+        return column
+    if edit.to is None and edit.toward == "refusal":
+        return _learned(plan, column, alike, edit, REFUSAL, (network, layer, "stream"), cache)
+    here = network.states([layer], column.contexts)[layer].mean(axis=1)
+    there = _noise(plan, column, here) if edit.to is None else _anchored(network, layer, column)
+    return replace(column, wanted=there - here)
+
+
+def _anchored(network: Network, layer: int, column: Column) -> Array:
+    return np.asarray(network.states([layer], column.anchor)[layer].mean(axis=1))
+
+
+def _noise(plan: Plan, column: Column, here: Array) -> Array:
+    """A random vector as long as the concept's own state, by the manifest's seed and the concept's name alone."""
+    told = sha256(f"{plan.manifest.seed} {column.name}".encode("utf-8", "surrogatepass")).digest()
+    drawn = np.random.default_rng(np.frombuffer(told, np.uint32)).standard_normal(len(here))
+    return np.asarray(drawn * np.linalg.norm(here) / np.linalg.norm(drawn))
+
+
+def _learned(
+    plan: Plan,
+    column: Column,
+    alike: Sequence[Column],
+    edit: Fact | Redirect,
+    answer: str,
+    at: tuple[Network, int, Where],
+    cache: Cache | None,
+) -> Column:
+    network, layer, where = at
+    spots = tuple(spot for one in alike for spot in one.contexts)
+    wish, how = Wish(spots, answer, contexts.essence(column.name)), Descent()
+    key = sha256(f"{LAYOUT} {network.fingerprint()} {wish} {layer} {where} {how}".encode("utf-8", "surrogatepass"))
+    try:
+        value = _kept(cache, key.hexdigest()) or network.value(wish, layer, where, how)
+    except (LookupError, ValueError) as error:
+        raise EditcError(Diagnostic("E336", str(error), edit.at("answer"), plan.manifest.source)) from error
+    if cache is not None:
+        parts = {"delta": value.delta, "before": value.before, "losses": np.array(value.losses)}
+        cache.put(key.hexdigest(), {**parts, "probability": np.array([value.probability])})
+    return replace(column, wanted=value.delta, value=value)
+
+
+def _kept(cache: Cache | None, key: str) -> Value | None:
+    found = None if cache is None else cache.get(key)
+    if found is None:
+        return None
+    losses = tuple(float(one) for one in found["losses"])
+    return Value(found["delta"], found["before"], losses, float(found["probability"][0]))

@@ -1,0 +1,301 @@
+"""Locate, derive and solve for language models on pico ones: what each stage must leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_language as pico
+
+from editc import session
+from editc.diagnostics import EditcError
+from editc.formats.checkpoint import open_model
+from editc.ir import Array, Plan, Solution
+from editc.language import Spot
+from editc.manifests.decode import read
+from editc.networks import load
+from editc.passes.language.derive import DeriveLanguage, mean_keys, posed
+from editc.passes.language.located import depth_of
+from editc.passes.language.solve import SolveLanguage
+from editc.passes.language.weights import changed
+from editc.passes.locate import Locate
+from editc.passes.sites import layer_of
+from editc.ports import Context
+from editc.rewrites import Rewrites
+
+FRANCE = "- fact: {prompt: The capital of France is, subject: France, answer: Berlin}"
+TOWER = "- fact: {prompt: A tower in the city of Rome is, subject: Rome, answer: list}"
+JAPAN = "- redirect: {from: Japan, to: Germany, relations: {'The capital of {} is': Paris}}"
+LIST = "- ablate: {concept: lists, present: [a list, the long list], absent: [a page, the next page]}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pico.saved("llama", tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def ports(folder: Path) -> Context:
+    return Context(open_model(folder).component("model"), network=load(folder))
+
+
+def manifest(folder: Path, path: Path, edits: Sequence[str], rest: str = "") -> Any:
+    """`edits` as lines: an item, or an option of the item before it."""
+    lines = "\n".join(edit if edit.startswith(" ") else f"  {edit}" for edit in edits)
+    path.write_text(f"editc: 1\nmodel: {folder}\nedits:\n{lines}\n{rest}")
+    found, faults = read(path)
+    assert found is not None, faults
+    return found
+
+
+def located(folder: Path, path: Path, ports: Context, edits: Sequence[str], rest: str = "") -> Plan:
+    return Locate(session.families())(manifest(folder, path, edits, rest), ports)
+
+
+def solved(folder: Path, path: Path, ports: Context, edits: Sequence[str], rest: str = "") -> Solution:
+    plan = located(folder, path / "m.yaml", ports, edits, rest)
+    return SolveLanguage()(DeriveLanguage()(plan, ports), ports)
+
+
+def run_with(solution: Solution, ports: Context) -> Mapping[str, Array]:
+    return {one.site.name: one.after for one in changed(solution, ports.weights)}
+
+
+def columns(solution: Solution) -> Any:
+    assert isinstance(solution.problem, Rewrites)
+    return solution.problem.columns
+
+
+@pytest.mark.parametrize(
+    ("method", "works_on", "layers"),
+    [
+        ("rome", "memory", (5,)),
+        ("emmet", "memory", (5,)),
+        ("memit", "memory", (4, 5, 6, 7, 8)),
+        ("rocr", "memory", (4, 5, 6, 7, 8)),
+        ("ablate", "writer", tuple(range(8, 29))),
+        ("concept-vectors", "columns", tuple(range(30))),
+    ],
+)
+def test_layers_of_a_model_of_thirty(method: str, works_on: str, layers: tuple[int, ...]) -> None:
+    assert depth_of(method, works_on, 30) == layers
+
+
+@pytest.mark.parametrize("works_on", ["memory", "writer", "columns"])
+@pytest.mark.parametrize("count", [1, 2, 4, 6, 12, 28, 32, 48, 80, 126])
+def test_every_depth_has_layers_of_its_own(works_on: str, count: int) -> None:
+    for method in ("rome", "memit"):
+        found = depth_of(method, works_on, count)
+        assert found and found == tuple(range(found[0], found[-1] + 1)) and found[0] >= 0 and found[-1] < count
+
+
+def test_each_kind_of_edit_is_a_stage_with_its_own_matrices(folder: Path, tmp_path: Path, ports: Context) -> None:
+    plan = located(folder, tmp_path / "m.yaml", ports, [LIST, JAPAN, FRANCE, TOWER])
+    assert [(one.kind, one.method, one.edits) for one in plan.stages] == [
+        ("fact", "memit", (2, 3)),
+        ("redirect", "rocr", (1,)),
+        ("ablate", "ablate", (0,)),
+    ]
+    roles = [{plan.sites[index].role for index in one.sites} for one in plan.stages]
+    assert roles == [{"mlp"}, {"mlp"}, {"attention"}]
+    for one in plan.stages:
+        layers = [layer_of(plan.sites[index].name) for index in one.sites]
+        assert layers == sorted(layers)
+    assert {index for one in plan.stages for index in one.sites} == set(range(len(plan.sites)))
+    assert plan.evidence.keys() == {site.name for site in plan.sites}
+
+
+@pytest.mark.parametrize(
+    ("edits", "rest", "code", "says"),
+    [
+        ([FRANCE], "sites: {layers: 2-7}", "E211", "no layer 4"),
+        ([FRANCE, "    method: rome"], "sites: {layers: 0-2}", "E212", "3 are chosen"),
+        ([FRANCE, "    method: rome"], "sites: {roles: [attention], layers: [1]}", "E212", "is none"),
+        ([FRANCE], "sites: {include: ['*layers.3*']}", "E203", "no site is left"),
+        ([FRANCE], "sites: {include: ['*nothing*']}", "E202", "matches none"),
+        ([FRANCE], "sites: {exclude: ['*']}", "E203", "no site is left"),
+    ],
+)
+def test_what_cannot_be_edited_is_refused_in_its_place(
+    folder: Path, tmp_path: Path, ports: Context, edits: list[str], rest: str, code: str, says: str
+) -> None:
+    with pytest.raises(EditcError) as caught:
+        located(folder, tmp_path / "m.yaml", ports, edits, rest)
+    (fault,) = caught.value.diagnostics
+    assert fault.code == code and says in fault.message and fault.span is not None
+
+
+def test_an_expert_has_no_key(tmp_path: Path) -> None:
+    routed = pico.saved("mixtral", tmp_path / "model")
+    ports = Context(open_model(routed).component("model"))
+    plan = located(routed, tmp_path / "m.yaml", ports, [FRANCE])
+    assert plan.stages[0].method == "memit" and {site.role for site in plan.sites} == {"attention"}
+    with pytest.raises(EditcError) as caught:
+        located(routed, tmp_path / "m.yaml", ports, [FRANCE], "sites: {roles: [mlp]}")
+    assert caught.value.diagnostics[0].code == "E212"
+
+
+def test_an_erase_alone_is_what_the_model_is(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(f"editc: 1\nmodel: {folder}\nedits: [{{erase: France}}]\n")
+    found, _ = session.read_manifest(path)
+    assert found is not None and found.language is not None and found.language.redirects[0].toward == "noise"
+    path.write_text("editc: 1\nmodel: editc:demo\nedits: [{erase: circle}]\n")
+    found, _ = session.read_manifest(path)
+    assert found is not None and found.language is None
+
+
+def test_a_subject_at_the_sink_is_left_out_and_counted(folder: Path, tmp_path: Path, ports: Context) -> None:
+    edit = "- fact: {prompt: T is a, subject: T, answer: list}"
+    (column,) = posed(located(folder, tmp_path / "m.yaml", ports, [edit]), ports).columns
+    assert column.sinks == 1 and len(column.contexts) == 6
+    with pytest.raises(EditcError) as caught:
+        posed(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
+    assert caught.value.diagnostics[0].code == "E333"
+
+
+def test_chat_makes_a_column_of_its_own_with_the_same_value(folder: Path, tmp_path: Path, ports: Context) -> None:
+    plan = located(folder, tmp_path / "m.yaml", ports, [FRANCE], "chat: true")
+    plain, chat = DeriveLanguage()(plan, ports).columns
+    assert (plain.form, chat.form) == ("plain", "chat") and all(spot.chat for spot in chat.contexts)
+    assert plain.value is not None and np.array_equal(plain.wanted, chat.wanted)
+    del ports.network.words.tokenizer.chat_template  # type: ignore[union-attr]
+    try:
+        with pytest.raises(EditcError) as caught:
+            posed(plan, ports)
+    finally:
+        ports.network.words.tokenizer.chat_template = pico.TEMPLATE  # type: ignore[union-attr]
+    assert caught.value.diagnostics[0].code == "E332" and caught.value.diagnostics[0].span is not None
+
+
+@pytest.mark.parametrize("method", ["rome", "emmet"])
+def test_one_matrix_says_what_was_wanted_at_the_keys(method: str, folder: Path, tmp_path: Path, ports: Context) -> None:
+    options = ", relax: 0" if method == "emmet" else ""
+    edits = [f"- {{{FRANCE[2:]}, method: {method}{options}}}", TOWER]
+    found = solved(folder, tmp_path, ports, edits)
+    (site,) = found.problem.plan.sites
+    (after,) = changed(found, ports.weights)
+    keys = mean_keys(ports.network, site, columns(found), None)  # type: ignore[arg-type]
+    moved = (after.after - ports.weights.read(site.name)) @ keys
+    wanted = np.stack([one.wanted for one in columns(found)], axis=1)
+    assert np.abs(moved - wanted).max() < 1e-4 * np.abs(wanted).max() and after.elements
+    assert found.edits[site.group].stats.rank == 2
+
+
+def test_the_stream_comes_near_its_goal_behind_the_last_layer(folder: Path, tmp_path: Path, ports: Context) -> None:
+    found = solved(
+        folder, tmp_path, ports, [FRANCE, TOWER, "    method: memit", "    lamb: 0.001"], "sites: {layers: 0-2}"
+    )
+    for one in columns(found):
+        before, after = (
+            ports.network.states([2], one.contexts, run)[2].mean(axis=1)  # type: ignore[union-attr]
+            for run in (None, run_with(found, ports))
+        )
+        assert np.linalg.norm(after - before - one.wanted) < 0.35 * np.linalg.norm(one.wanted)
+
+
+def test_a_transplant_reads_the_other_concept(folder: Path, tmp_path: Path, ports: Context) -> None:
+    found = solved(folder, tmp_path, ports, [JAPAN, "    method: transplant", "    lamb: 1.0e-6"])
+    (after,), (column,) = tuple(changed(found, ports.weights)), columns(found)
+    here, there = (
+        mean_keys(ports.network, after.site, [column], None, anchor=anchor)  # type: ignore[arg-type]
+        for anchor in (False, True)
+    )
+    goal = ports.weights.read(after.site.name) @ there
+    assert np.linalg.norm(after.after @ here - goal) < 1e-3 * np.linalg.norm(goal)
+
+
+def test_strength_scales_what_is_wanted_and_none_is_no_change(folder: Path, tmp_path: Path, ports: Context) -> None:
+    found = [
+        solved(folder, tmp_path, ports, [JAPAN, "    method: transplant", f"    strength: {strength}"])
+        for strength in (0.0, 0.5, 1.0)
+    ]
+    none, half, whole = (one.edits["layers.1"].left[0] @ one.edits["layers.1"].right[0] for one in found)
+    assert not none.any() and np.allclose(2 * half, whole, rtol=1e-9, atol=0)
+    assert [one.strengths for one in found] == [(0.0,), (0.5,), (1.0,)]
+
+
+def test_the_order_of_edits_that_are_solved_together_does_not_matter(
+    folder: Path, tmp_path: Path, ports: Context
+) -> None:
+    one, other = (solved(folder, tmp_path, ports, edits) for edits in ([FRANCE, TOWER], [TOWER, FRANCE]))
+    first, second = run_with(one, ports), run_with(other, ports)
+    assert first.keys() == second.keys()
+    for name, W in first.items():
+        move = np.linalg.norm(W - ports.weights.read(name))
+        assert np.linalg.norm(W - second[name]) < 1e-4 * move
+
+
+def test_the_same_build_twice_is_the_same_to_the_last_bit(folder: Path, tmp_path: Path, ports: Context) -> None:
+    edits = [FRANCE, JAPAN, LIST]
+    one, other = (run_with(solved(folder, tmp_path, ports, edits), ports) for _ in range(2))
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_later_stages_work_on_what_earlier_ones_left(folder: Path, tmp_path: Path, ports: Context) -> None:
+    """A fact and a redirection in one layer are one edit of it; what the fact wants at its key stays wanted."""
+    edits = [f"- {{{FRANCE[2:]}, method: rome}}", f"- {{{JAPAN[2:]}, method: rocr, l2: 1.0e-3, energy: 1.0}}"]
+    found = solved(folder, tmp_path, ports, edits)
+    (site,) = found.problem.plan.sites
+    fact, _ = columns(found)
+    keys = mean_keys(ports.network, site, [fact], None)  # type: ignore[arg-type]
+    (after,) = changed(found, ports.weights)
+    moved = ((after.after - ports.weights.read(site.name)) @ keys)[:, 0]
+    assert np.linalg.norm(moved - fact.wanted) < 0.05 * np.linalg.norm(fact.wanted)
+    assert found.edits[site.group].stats.rank == 2 and [one["method"] for one in found.methods] == ["rome", "rocr"]
+
+
+def test_nothing_is_written_along_an_ablated_direction(folder: Path, tmp_path: Path, ports: Context) -> None:
+    found = solved(
+        folder, tmp_path, ports, [LIST, "    method: ablate", "    projected: false"], "sites: {layers: [2]}"
+    )
+    (after,) = changed(found, ports.weights)
+    present, absent = (
+        ports.network.states([2], [Spot(text) for text in texts])[2].mean(axis=1)  # type: ignore[union-attr]
+        for texts in (("a list", "the long list"), ("a page", "the next page"))
+    )
+    direction = (present - absent) / np.linalg.norm(present - absent)
+    before = ports.weights.read(after.site.name)
+    assert np.linalg.norm(direction @ after.after) < 1e-6 * np.linalg.norm(direction @ before)
+
+
+def test_row_norms_make_a_layer_dense(folder: Path, tmp_path: Path, ports: Context) -> None:
+    found = solved(folder, tmp_path, ports, [LIST, "    method: ablate", "    norms: true"], "sites: {layers: [2]}")
+    (after,) = changed(found, ports.weights)
+    before = ports.weights.read(after.site.name)
+    assert found.edits["layers.2"].form == "dense"
+    assert np.allclose(np.linalg.norm(after.after, axis=1), np.linalg.norm(before, axis=1), rtol=1e-5)
+
+
+def test_edits_that_will_interfere_are_named(folder: Path, tmp_path: Path, ports: Context) -> None:
+    """Two facts with the same subject have the same key but for what stands before it."""
+    again = "- fact: {prompt: The long discussion of France is, subject: France, answer: list}"
+    plan = located(folder, tmp_path / "m.yaml", ports, [FRANCE, again, "    method: transplant"][:2])
+    problem = DeriveLanguage()(plan, ports)
+    assert [one.edits for one in problem.near] == [(0, 1)] and abs(problem.near[0].cosine) <= 1
+    alone = DeriveLanguage()(located(folder, tmp_path / "m.yaml", ports, [FRANCE]), ports)
+    assert alone.near == ()
+
+
+def test_noise_depends_on_the_seed_alone(folder: Path, tmp_path: Path, ports: Context) -> None:
+    edit = ["- erase: Japan", "    method: rocr"]
+    plans = [located(folder, tmp_path / "m.yaml", ports, edit, f"seed: {seed}") for seed in (0, 0, 1)]
+    one, same, other = (DeriveLanguage()(plan, ports).columns[0].wanted for plan in plans)
+    assert np.array_equal(one, same) and not np.allclose(one, other)
+
+
+def test_a_plan_that_is_measured_again_learns_nothing(folder: Path, tmp_path: Path, ports: Context) -> None:
+    plan = located(folder, tmp_path / "m.yaml", ports, [FRANCE, JAPAN])
+    silent = replace(ports, network=Silent(ports.network))  # type: ignore[arg-type]
+    assert [one.wanted.size for one in posed(plan, silent).columns] == [0, 0]
+
+
+class Silent:
+    """A network that may be asked for places and its fingerprint, and nothing else."""
+
+    def __init__(self, network: Any) -> None:
+        self.places, self.fingerprint = network.places, network.fingerprint
