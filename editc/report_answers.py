@@ -177,19 +177,18 @@ def _group(name: str, answers: Sequence[Mapping[str, Any]]) -> Group:
 
 def _asked(one: Mapping[str, Any]) -> Asked:
     wanted, other = (
-        Chance(one[side], one["before"][index], one["after"][index]) if one[side] else None
-        for index, side in enumerate(("wanted", "other"))
+        Chance(text, one["before"][index], one["after"][index]) if text else None
+        for index, text in enumerate(_texts(one))
     )
-    before, after = one["said"]
-    form = _form(one)
-    return Asked(
-        one["prompt"],
-        (form,) if form else (),
-        wanted,
-        other,
-        (before, after) if before or after else None,
-        one["holds"],
-    )
+    before, after = (text.strip() for text in one["said"])
+    tags = tuple(filter(None, (_form(one),)))
+    return Asked(one["prompt"], tags, wanted, other, (before, after) if before or after else None, one["holds"])
+
+
+def _texts(one: Mapping[str, Any]) -> tuple[str, str]:
+    """Both answers. A reversed prompt has one, the subject, which stands once behind each answer of the edit."""
+    wanted, other = one["wanted"], one["other"]
+    return (f"{wanted}, by the new answer", f"{other}, by the old one") if wanted == other != "" else (wanted, other)
 
 
 def _form(one: Mapping[str, Any]) -> str:

@@ -108,10 +108,13 @@ def percent(value: Any) -> str:
 
 
 def chance(value: Any) -> str:
-    """A probability as per cent, where what is next to nothing is not written as nothing."""
+    """A probability as per cent: two digits of what is next to nothing, and what is next to certain is not written as
+    certain."""
     if isinstance(value, str) or not 0 < value < 1:
         return percent(value)
-    return f"<{percent(0.001)}" if value < 0.0005 else f">{percent(0.999)}" if value > 0.9995 else percent(value)
+    if value < 0.0005:
+        return figure(float(f"{100 * value:.2g}")) + "\N{NARROW NO-BREAK SPACE}%"
+    return f">{percent(0.999)}" if value > 0.9995 else percent(value)
 
 
 def ticked(text: str) -> Markup:

@@ -21,13 +21,14 @@ from editc.api import Built
 from editc.dump import dump
 from editc.findings import Answer, Claim
 from editc.ir import Problem, Verified
+from editc.passes.language import account
 from editc.report_answers import MOST_OPEN, cases, told
 from editc.report_page import lines, page, verdict
 from editc.report_plots import block_of
 from editc.report_words import TITLES, chance
-from editc.request import Ablation, Fact, Language
+from editc.request import Ablation, Fact, Language, Redirect
 from editc.rewrites import Near
-from editc.show_answers import answer_lines, headline, recorded
+from editc.show_answers import answer_lines, headline, is_language, recorded, title
 
 
 def html(of: Verified) -> str:
@@ -273,6 +274,14 @@ def test_probabilities_that_are_no_numbers_are_said_and_have_no_bar() -> None:
     assert row.wanted is not None and row.wanted.bars == (0.0, 0.0)
 
 
+def test_of_a_reversed_prompt_both_answers_are_the_subject_and_told_apart() -> None:
+    one = answer(0, "form", "The ____ is in Rome. The blank is", "Tower", "Tower", 0.1, 0.3, 0.2, 0.1, form="reversed")
+    (group,) = told(reporting.as_json(verified(answers=(one,))))[0].groups
+    (row,) = group.rows
+    assert row.wanted is not None and row.other is not None
+    assert (row.wanted.text, row.other.text) == ("Tower, by the new answer", "Tower, by the old one")
+
+
 def test_of_many_edits_those_with_a_failure_are_unfolded() -> None:
     count = MOST_OPEN + 1
     found = tuple(
@@ -327,8 +336,8 @@ def test_crowded_layers_are_numbered_by_fives() -> None:
 
 
 def test_a_small_chance_is_not_written_as_none() -> None:
-    assert [chance(p) for p in (0.0, 2e-4, 0.025, 0.9999, 1.0, "nan")] == [
-        "0\u202f%", "<0.1\u202f%", "2.5\u202f%", ">99.9\u202f%", "100\u202f%", "nan",
+    assert [chance(p) for p in (0.0, 3.4e-9, 2e-4, 0.025, 0.9999, 1.0, "nan")] == [
+        "0\u202f%", "3.4×10⁻⁷\u202f%", "0.02\u202f%", "2.5\u202f%", ">99.9\u202f%", "100\u202f%", "nan",
     ]  # fmt: skip
 
 
@@ -402,6 +411,16 @@ def test_inspect_says_what_a_delta_of_a_language_model_edits() -> None:
         recorded({**redirect, "method": "rocr", "options": {}}) == "redirect  Nintendo -> Volvo  rocr  also the maker"
     )
     assert headline({"kind": "erase", "concept": "Nintendo", "to": None, "toward": "noise"}) == "Nintendo -> noise"
+
+
+def test_what_emit_records_is_what_inspect_names() -> None:
+    found = list(account.edits(verified().solution))
+    assert [headline(edit) for edit in found] == [title(edit) for edit in language().edits]
+    assert [recorded(edit).split("  ")[0] for edit in found] == ["fact", "fact", "redirect", "ablate"]
+    assert [is_language(edit) for edit in found] == [True] * 4
+    erased = language(edits=(Redirect(kind="erase", concept="Nintendo", toward="noise"),))
+    (edit,) = account.edits(verified(erased).solution)
+    assert is_language(edit) and recorded(edit).startswith("erase  Nintendo -> noise  memit")
 
 
 def test_inspect_of_an_image_delta_is_as_it_was() -> None:
