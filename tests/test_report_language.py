@@ -155,6 +155,16 @@ def test_the_page_is_well_formed_and_refers_to_nothing_outside() -> None:
     assert len(found.ids) == len(set(found.ids))
 
 
+def test_cells_that_a_narrow_page_stacks_name_their_column() -> None:
+    text = html(verified())
+    tables = re.findall(r'<table class="stacked">.*?</table>', text, re.DOTALL)
+    assert len(tables) == 2
+    for table in tables:
+        heads = re.findall(r'<th scope="col"[^>]*>([^<]*)<', table)[1:]
+        names = re.findall(r'<td[^>]* data-name="([^"]*)"', table)
+        assert names == heads * (len(names) // len(heads)) and len(names) == table.count("<td")
+
+
 def test_every_answer_is_a_row_and_every_number_in_it_is_the_records() -> None:
     record = reporting.as_json(verified())
     rows = [[squeezed(cell) for cell in row] for row in Cells(html(verified())).rows]
