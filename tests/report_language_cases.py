@@ -91,6 +91,12 @@ def language(**changed: Any) -> Language:
     return Language(**{"edits": (tower, japan, volvo, french), "chat": True, **changed})
 
 
+def facts(count: int) -> Language:
+    """So many facts without paraphrases or neighbours."""
+    every = (Fact(template="{} is in", subject=f"Tower {i}", answer=f"City {i}") for i in range(count))
+    return language(edits=tuple(every))
+
+
 def answer(edit: int, purpose: str, prompt: str, wanted: str, other: str, *chances: float, **said: Any) -> Answer:
     """`chances`: wanted and other before, wanted and other after; it holds where the wanted one wins, unless said."""
     before, after = (chances[0], chances[1]), (chances[2], chances[3])
