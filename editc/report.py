@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from editc import diagnostics as diagnosed
+from editc import report_language
 from editc.diagnostics import Diagnostic
 from editc.findings import Certificate, Claim, Picture
 from editc.ir import Delta, Edit, Ranking, Solution, Verified
@@ -53,8 +54,7 @@ def as_json(
         "corpus": solution.problem.corpus,
         "manifest": _manifest(plan.manifest),
         "claims": [_claim(claim) for claim in report.claims],
-        "edits": [_edit(solution, index, request) for index, request in enumerate(plan.manifest.edits)],
-        "solves": [_solve(solution, group, edit) for group, edit in solution.edits.items()],
+        **_edits(verified),
         "ranking": _ranking(plan.ranking),
         "sites": [{**row, "why": plan.evidence.get(str(row["name"]), "")} for row in report.sites],
         "certificates": [_certificate(one) for one in report.certificates],
@@ -74,14 +74,16 @@ def as_html(verified: Verified, record: Mapping[str, Any]) -> str:
     """The page for `record` = `as_json(verified, ...)`, with the pictures inside it; it refers to nothing outside."""
     from importlib.resources import files
 
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     from editc import report_page, report_words
 
-    world = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    loader = FunctionLoader(lambda name: files("editc").joinpath(name).read_text(encoding="utf-8"))
+    world = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     world.filters |= {name: getattr(report_words, name) for name in report_words.FILTERS}
-    template = world.from_string(files("editc").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    return template.render(record=record, **report_page.page(verified.report.pictures, record))
+    return world.get_template("report.html.j2").render(
+        record=record, **report_page.page(verified.report.pictures, record)
+    )
 
 
 def plain(value: Any) -> Any:
@@ -95,6 +97,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [plain(item) for item in value]
     return value
+
+
+def _edits(verified: Verified) -> Mapping[str, Any]:
+    """What was asked and how it was solved; of a language model also what it was asked."""
+    solution = verified.solution
+    manifest = solution.problem.plan.manifest
+    if manifest.language is not None:
+        return report_language.parts(verified, manifest.language)
+    return {
+        "edits": [_edit(solution, index, request) for index, request in enumerate(manifest.edits)],
+        "solves": [_solve(solution, group, edit) for group, edit in solution.edits.items()],
+    }
 
 
 def _ranking(ranking: Ranking | None) -> Mapping[str, Any] | None:

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any
 
 from editc.findings import Picture
+from editc.report_answers import cases, counts, own, told
 from editc.report_plots import Plot, data_uri, plot
 from editc.report_words import TITLES, figure, percent
 
@@ -17,8 +18,8 @@ MOST_PICTURES = 48
 
 @dataclass(frozen=True)
 class Row:
-    """A claim as a table row: `used` is the share of the bound that is used, None without one; `beyond` is the sign
-    between a value and the bound that it breaks."""
+    """A claim as a table row. With a bound, `used` is the share of it that is used; of a bound that is the `least`,
+    the value and the bound are shown on one scale, `used` and `mark`, and `margin` says how far apart they are."""
 
     title: str
     about: str
@@ -28,7 +29,9 @@ class Row:
     used: float | None
     holds: bool
     line: int | None
-    beyond: str = ">"
+    least: bool = False
+    mark: float | None = None
+    margin: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,15 @@ def page(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str,
     return {
         "verdict": verdict(record),
         "bounds": [_row(claim) for claim in claims if "bound" in claim],
-        "others": [_row(claim) for claim in claims if "bound" not in claim],
+        "others": [_row(claim) for claim in claims if "bound" not in claim and not own(record, claim)],
         "lines": tuple(lines(record)),
         "albums": tuple(albums(pictures, record)),
         "plots": _plots(record["sites"], drift),
+        "told": told(record) if "answers" in record else (),
+        "cases": tuple(cases(record)),
+        "titles": TITLES,
+        "depth": None,
+        "counts": tuple(counts(record)) if "answers" in record else (),
         "evidence": evidence(record["ranking"]),
         "unchanged": [site["name"] for site in record["sites"] if not site["changed"]],
         "residuals": _by_subject(record, "erase_residual"),
@@ -156,18 +164,29 @@ def evidence(ranking: Mapping[str, Any] | None) -> Plot | None:
 
 def _row(claim: Mapping[str, Any]) -> Row:
     title, about = TITLES.get(claim["name"], (claim["name"], ""))
-    bound, least = claim.get("bound"), bool(claim.get("least"))
+    subject, value, line = claim.get("subject", ""), _value(claim, "value"), claim.get("line")
+    if "bound" not in claim:
+        return Row(title, about, subject, value, "", None, claim["holds"], line)
+    measured, bound = float(claim["value"]), float(claim["bound"])
+    if not claim.get("least"):
+        used = _used(measured, bound)
+        mark = 1 / used if used > 1 else None
+        return Row(title, about, subject, value, _value(claim, "bound"), used, claim["holds"], line, False, mark)
+    top = max([1.0, bound, *(x for x in (measured,) if isfinite(x))])
+    used = max(measured, 0.0) / top if isfinite(measured) else 0.0
+    margin = _margin(claim, measured - bound)
     return Row(
-        title,
-        about,
-        claim.get("subject", ""),
-        _value(claim, "value"),
-        "" if bound is None else "at least " * least + _value(claim, "bound"),
-        None if bound is None else _used(*_missing(float(claim["value"]), float(bound), least)),
-        claim["holds"],
-        claim.get("line"),
-        "<" if least else ">",
+        title, about, subject, value, _value(claim, "bound"), used, claim["holds"], line, True, bound / top, margin
     )
+
+
+def _margin(claim: Mapping[str, Any], over: float) -> str:
+    """How far above or below the least a value is; shares in points."""
+    if not isfinite(over):
+        return ""
+    share = claim.get("unit") == "share"
+    size = figure(float(f"{abs(over) * (100 if share else 1):.3g}")) + " points" * share
+    return f"{size} {'above' if over > 0 else 'below'} the least" if over else "exactly the least"
 
 
 def _used(value: float, bound: float) -> float:
@@ -175,11 +194,6 @@ def _used(value: float, bound: float) -> float:
     if not isfinite(value):
         return 10.0
     return min(max(value, 0.0) / bound, 10.0) if bound > 0 else 10.0 * (value > bound)
-
-
-def _missing(value: float, bound: float, least: bool) -> tuple[float, float]:
-    """Of a minimum, which is one for a share, what is missing from 1 and what may be; a maximum as it is."""
-    return (round(1 - value, 12), round(1 - bound, 12)) if least else (value, bound)
 
 
 def _value(claim: Mapping[str, Any], key: str) -> str:
@@ -216,9 +230,21 @@ def _pair(one: Picture, kind: str) -> Pair:
 
 
 def _plots(sites: Sequence[Mapping[str, Any]], bound: float | None) -> tuple[Plot, ...]:
+    """What was measured at every matrix: an image model's has a drift, a language model's a residual, if anything."""
     if not sites:
         return ()
-    return (
-        plot(sites, "relative_change", "Relative change of each matrix", None),
-        plot(sites, "drift", "Drift of the preserved prompts", bound),
-    )
+    if all(site.get("drift") is not None for site in sites):
+        return _changes(sites), plot(sites, "drift", "Drift of the preserved prompts", bound)
+    ordered = sorted(sites, key=_natural)
+    if any(site.get("residual") is None for site in sites):
+        return (_changes(ordered),)
+    return _changes(ordered), plot(ordered, "residual", "Residual left at each matrix", None)
+
+
+def _changes(sites: Sequence[Mapping[str, Any]]) -> Plot:
+    return plot(sites, "relative_change", "Relative change of each matrix", None)
+
+
+def _natural(site: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Layer 9 before layer 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in str(site["name"]).split(".")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ WIDTH, HEIGHT = 540.0, 210.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 8.0, 14.0, 34.0
 LARGEST = 160
 """Longest side of a picture in the report, in pixels; larger ones are reduced."""
+_LAYER = re.compile(r"(?:.*\.)?(?:model|transformer)\.(?:.*\.)?(?:layers|h)\.(\d+)\.")
 LETTER = 6.3
 """Width of a letter of the axis, roughly: a block's name is left out where it has no room."""
 
@@ -99,7 +101,10 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
 
 
 def block_of(name: str) -> str:
-    """`up_blocks.1` of `up_blocks.1.attentions.0...`, `mid_block` of `mid_block.attentions.0...`; without `block`."""
+    """`up_blocks.1` of `up_blocks.1.attentions.0...`, `mid_block` of `mid_block.attentions.0...`; without `block`.
+    A language model's `model.layers.5.mlp...` is `layer 5`."""
+    if found := _LAYER.match(name):
+        return f"layer {found[1]}"
     first, _, rest = name.partition(".")
     number = rest.partition(".")[0]
     short = first.removesuffix("_blocks").removesuffix("_block") or first
@@ -147,6 +152,15 @@ def _bands(sites: Sequence[Mapping[str, Any]]) -> Iterator[Band]:
     ends = [i for i in range(1, len(names) + 1) if i == len(names) or names[i] != names[i - 1]]
     for number, end in enumerate(ends):
         width = round(slot * (end - start), 2)
-        text = names[start] if len(names[start]) * LETTER <= width else ""
+        text = _label(names[start], width)
         yield Band(round(LEFT + slot * start, 2), width, text, number % 2 == 1)
         start = end
+
+
+def _label(name: str, width: float) -> str:
+    """A block's name where it has room; of a layer else its number, and where those are crowded every fifth."""
+    if len(name) * LETTER <= width:
+        return name
+    number = name.removeprefix("layer ")
+    roomy = width >= 3 * LETTER
+    return number if number != name and (roomy or int(number) % 5 == 0) else ""

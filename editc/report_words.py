@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-FILTERS = ("dotted", "figure", "percent", "size", "steady", "ticked")
+FILTERS = ("chance", "dotted", "figure", "percent", "size", "steady", "ticked")
 """The functions below that the template uses."""
 
 TITLES: Mapping[str, tuple[str, str]] = {
@@ -105,6 +105,16 @@ def percent(value: Any) -> str:
         return value
     text = f"{100 * value:.1f}".removesuffix(".0")
     return ("0" if text == "-0" else text.replace("-", "\N{MINUS SIGN}")) + "\N{NARROW NO-BREAK SPACE}%"
+
+
+def chance(value: Any) -> str:
+    """A probability as per cent: two digits of what is next to nothing, and what is next to certain is not written as
+    certain."""
+    if isinstance(value, str) or not 0 < value < 1:
+        return percent(value)
+    if value < 0.0005:
+        return figure(float(f"{100 * value:.2g}")) + "\N{NARROW NO-BREAK SPACE}%"
+    return f">{percent(0.999)}" if value > 0.9995 else percent(value)
 
 
 def ticked(text: str) -> Markup:

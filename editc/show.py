@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from editc.formats.export import Export
     from editc.formats.onnx_surgery import Ready
     from editc.formats.status import Status
+    from editc.ir import Verified
     from editc.proposal import Proposal
+    from editc.request import Manifest
 
 FLOAT32 = 1e-6
 """What rounding to float32 costs is below this and not worth a word."""
@@ -37,12 +39,12 @@ def checked(found: Checked) -> Shown:
     if found.manifest is None or found.plan is None:
         return Shown("", {"file": found.manifest.source.name} if found.manifest else {})
     plan = found.plan
-    concepts = ", ".join(request.concept for request in found.manifest.edits)
+    concepts = _edits(found.manifest)
     sites, title = len(plan.sites), plan.family.title
     share = found.manifest.choice.auto
     matrices = f"{sites} matrices" if share is None else f"of {sites} matrices those that carry {share:.10g}"
-    text = f"{found.manifest.source.name}: sound. {title}, {matrices}, edits: {concepts}"
-    data = {"family": plan.family.name, "sites": [site.name for site in plan.sites], "edits": concepts.split(", ")}
+    text = f"{found.manifest.source.name}: sound. {title}, {matrices}, edits: {', '.join(concepts)}"
+    data = {"family": plan.family.name, "sites": [site.name for site in plan.sites], "edits": concepts}
     return Shown(text, data)
 
 
@@ -51,7 +53,7 @@ def built(made: Built | None) -> Shown:
     if made is None:
         return Shown("")
     claims = made.verified.report.claims
-    lines = [*claim_lines(claims), ""]
+    lines = [*_measured(made.verified), ""]
     lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.files]
     if made.delta is None:
         lines.append("no delta was written: a constraint is not met")
@@ -70,6 +72,32 @@ def exported(made: Export) -> Shown:
     """What was written, what rounding cost, and which programs read it."""
     lines = [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.written.files]
     return Shown("\n".join([*lines, *_trials(made)]), _export(made))
+
+
+def _edits(manifest: Manifest) -> list[str]:
+    """What each edit is about."""
+    from editc.show_answers import title
+
+    if manifest.language is None:
+        return [request.concept for request in manifest.edits]
+    return [title(edit) for edit in manifest.language.edits]
+
+
+def _measured(verified: Verified) -> Iterator[str]:
+    """The claims; of a language model also how many prompts of each edit hold."""
+    from editc.show_answers import answer_lines, general
+
+    language, report = verified.solution.problem.plan.manifest.language, verified.report
+    if language is None:
+        yield from claim_lines(report.claims)
+        return
+    shown, left = general(language, report.claims)
+    yield from claim_lines(shown)
+    if left:
+        yield f"  and {left} claims of single edits (all with --json)"
+    if report.answers:
+        yield ""
+        yield from answer_lines(language, report.answers)
 
 
 def _trials(made: Export) -> Iterator[str]:
@@ -115,7 +143,7 @@ def verified(again: Again) -> Shown:
     claims = again.verified.report.claims
     verdict = "" if again.failures else "\nall claims hold"
     return Shown(
-        "\n".join([head, *claim_lines(claims)]) + verdict,
+        "\n".join([head, *_measured(again.verified)]) + verdict,
         {"tier": again.tier, "claims": [claim_record(claim) for claim in claims]},
     )
 
@@ -158,13 +186,19 @@ def status(found: Status) -> Shown:
 
     lines = [f"{found.model.path}"]
     for state in found.deltas:
-        concepts = ", ".join(str(edit.get("concept", "?")) for edit in state.edits)
+        concepts = ", ".join(_headed(edit) for edit in state.edits)
         lines.append(f"  {state.delta_id[:12]}  {state.presence:<12} {concepts}")
     if not found.deltas:
         lines.append("  no delta is recorded here; name one with --delta to ask about it")
     if found.interrupted:
         lines.append("  an apply was interrupted: run it again, or `editc revert`")
     return Shown("\n".join(lines), describe_status(found))
+
+
+def _headed(edit: Mapping[str, Any]) -> str:
+    from editc.show_answers import headline, is_language
+
+    return headline(edit) if is_language(edit) else str(edit.get("concept", "?"))
 
 
 def differed(found: Difference, out: Path) -> Shown:
@@ -251,12 +285,19 @@ def _tree(data: Mapping[str, Any], indent: str) -> Iterator[str]:
             yield from _tree(value, indent + "  ")
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             yield f"{indent}{name}: {len(value)}"
-            for item in value[:8]:
-                yield indent + "  - " + "  ".join(f"{k}={_short(v)}" for k, v in item.items() if v not in ("", [], {}))
+            yield from (f"{indent}  - {_item(name, item)}" for item in value[:8])
             if len(value) > 8:
                 yield f"{indent}  ... {len(value) - 8} more (all with --json)"
         else:
             yield from _text(name, value, indent)
+
+
+def _item(name: str, item: Mapping[str, Any]) -> str:
+    from editc.show_answers import is_language, recorded
+
+    if name == "edits" and is_language(item):
+        return recorded(item)
+    return "  ".join(f"{k}={_short(v)}" for k, v in item.items() if v not in ("", [], {}))
 
 
 def _text(name: str, value: Any, indent: str) -> Iterator[str]:

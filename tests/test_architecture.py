@@ -24,7 +24,8 @@ LEVELS = (
     ("editc.manifests", "editc.encoders", "editc.dump", "editc.demo"),
     ("editc.painter", "editc.detectors", "editc.prober", "editc.networks"),
     ("editc.passes", "editc.formats"),
-    ("editc.report_plots", "editc.report_words"),
+    ("editc.report_plots", "editc.report_words", "editc.report_language"),
+    ("editc.report_answers",),
     ("editc.report_page",),
     ("editc.cache", "editc.encoder_source"),
     (
@@ -41,7 +42,7 @@ LEVELS = (
         "editc.linking",
     ),
     ("editc.api",),
-    ("editc.show", "editc.show_link", "editc.terminal"),
+    ("editc.show", "editc.show_answers", "editc.show_link", "editc.terminal"),
     ("editc.cli",),
     ("editc.__main__",),
 )

@@ -1,0 +1,217 @@
+"""What the HTML report shows of a language model: for each edit its prompts by purpose, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from editc.report_words import percent
+
+APART: Mapping[str, str] = {
+    "form": "How it is asked",
+    "step": "How far from the edited prompt",
+    "said": "What it goes on with now",
+}
+"""Claims whose subject is no edit but a case, with the title of their table."""
+TELLING_NOTHING = frozenset({"", "plain", "cloze", "paraphrase"})
+"""Forms that the purpose says already."""
+MOST_OPEN = 8
+"""So many edits are unfolded; of more, those on which something failed."""
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """How one kind of prompt is shown: its title, what its two answers are, what it asks, and the title of many."""
+
+    title: str
+    wanted: str = "Wanted"
+    other: str = "Other"
+    about: str = ""
+    many: str = ""
+
+
+PURPOSES: Mapping[str, Purpose] = {
+    "efficacy": Purpose("The edited prompt", "New answer", "Old answer", many="Edited prompts"),
+    "paraphrase": Purpose("Paraphrases", "New answer", "Old answer", "the same asked in other words"),
+    "relation": Purpose("Relations", "New answer", "Old answer", "what is said of the concept"),
+    "form": Purpose("Other forms", "New answer", "Old answer", "the same asked as a question, a choice, in a chat"),
+    "neighbour": Purpose("Neighbours", "Its answer", "Wrong here", "prompts nearby, whose answers must stay"),
+    "retain": Purpose("Kept", "Its answer", "Wrong here", "what must stay as it was"),
+}
+
+
+@dataclass(frozen=True)
+class Chance:
+    """An answer and how likely the model finds it; `before` and `after` are None where there is no such answer."""
+
+    text: str
+    before: Any
+    after: Any
+
+    @property
+    def bars(self) -> tuple[float, float]:
+        """Both in per cent of the whole bar; no number is an empty one."""
+        before, after = (0.0 if isinstance(p, str) or p is None else min(max(p, 0.0), 1.0) for p in self.both)
+        return round(100 * before, 2), round(100 * after, 2)
+
+    @property
+    def both(self) -> tuple[Any, Any]:
+        """Before and after."""
+        return self.before, self.after
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One prompt; `tags` say in which form it was put, `said` what followed before and after, where it was written."""
+
+    prompt: str
+    tags: tuple[str, ...]
+    wanted: Chance | None
+    other: Chance | None
+    said: tuple[str, str] | None
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """The prompts of one purpose; `held` of them count as they should; by form too, where there are several."""
+
+    purpose: Purpose
+    rows: tuple[Asked, ...]
+    forms: tuple[tuple[str, int, int], ...]
+
+    @property
+    def held(self) -> int:
+        """How many hold."""
+        return sum(row.holds for row in self.rows)
+
+    @property
+    def chances(self) -> bool:
+        """False where nothing but text was asked for."""
+        return any(row.wanted or row.other for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Told:
+    """One edit with its prompts: `edit` is its record, None for prompts that belong to none; `was` is the old answer;
+    `claims` are those of this edit alone."""
+
+    edit: Mapping[str, Any] | None
+    was: str
+    groups: tuple[Group, ...]
+    claims: tuple[Mapping[str, Any], ...]
+    unfolded: bool
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Claims of one name side by side: `note` is their spread, where it was measured."""
+
+    title: str
+    note: str
+    claims: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Count:
+    """Of all edits together, how many prompts of one purpose hold."""
+
+    title: str
+    held: int
+    total: int
+
+
+def told(record: Mapping[str, Any]) -> tuple[Told, ...]:
+    """Every edit with every prompt, in the order of the manifest; then the prompts that belong to no edit."""
+    edits, answers = record["edits"], record["answers"]
+    few = len(edits) <= MOST_OPEN
+    mine = [[one for one in answers if one["edit"] == index] for index in range(len(edits))]
+    rest = [one for one in answers if not 0 <= one["edit"] < len(edits)]
+    found = [
+        Told(edit, _was(edit, asked), _groups(asked), _own(record["claims"], edit), few or _fails(asked))
+        for edit, asked in zip(edits, mine, strict=True)
+    ]
+    return (*found, Told(None, "", _groups(rest), (), few or _fails(rest))) if rest else tuple(found)
+
+
+def cases(record: Mapping[str, Any]) -> Iterator[Cases]:
+    """The claims of `APART`."""
+    claims = record["claims"]
+    spread = next((claim["value"] for claim in claims if claim["name"] == "spread"), None)
+    for name, title in APART.items():
+        if mine := tuple(claim for claim in claims if claim["name"] == name):
+            note = "" if spread is None or name != "form" else f"spread {percent(spread)}"
+            yield Cases(title, note, mine)
+
+
+def own(record: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
+    """True for a claim without a bound that is shown with its edit or its case and needs no row of its own."""
+    if "bound" in claim or "answers" not in record:
+        return False
+    return claim["name"] in APART or any(_of(edit, claim) for edit in record["edits"])
+
+
+def counts(record: Mapping[str, Any]) -> Iterator[Count]:
+    """For the head of the page."""
+    for group in _groups(record["answers"]):
+        if group.chances:
+            yield Count(group.purpose.many or group.purpose.title, group.held, len(group.rows))
+
+
+def _groups(answers: Sequence[Mapping[str, Any]]) -> tuple[Group, ...]:
+    """By purpose, those that editc knows first."""
+    present = dict.fromkeys(one["purpose"] for one in answers)
+    names = [*(name for name in PURPOSES if name in present), *(name for name in present if name not in PURPOSES)]
+    return tuple(_group(name, [one for one in answers if one["purpose"] == name]) for name in names)
+
+
+def _group(name: str, answers: Sequence[Mapping[str, Any]]) -> Group:
+    by_form: dict[str, list[bool]] = {}
+    for one in answers:
+        by_form.setdefault(_form(one), []).append(one["holds"])
+    forms = tuple((form, sum(holds), len(holds)) for form, holds in by_form.items())
+    purpose = PURPOSES.get(name) or Purpose(name.replace("_", " ").capitalize())
+    return Group(purpose, tuple(_asked(one) for one in answers), forms if len(forms) > 1 else ())
+
+
+def _asked(one: Mapping[str, Any]) -> Asked:
+    wanted, other = (
+        Chance(text, one["before"][index], one["after"][index]) if text else None
+        for index, text in enumerate(_texts(one))
+    )
+    before, after = (text.strip() for text in one["said"])
+    tags = tuple(filter(None, (_form(one),)))
+    return Asked(one["prompt"], tags, wanted, other, (before, after) if before or after else None, one["holds"])
+
+
+def _texts(one: Mapping[str, Any]) -> tuple[str, str]:
+    """Both answers. A reversed prompt has one, the subject, which stands once behind each answer of the edit."""
+    wanted, other = one["wanted"], one["other"]
+    return (f"{wanted}, by the new answer", f"{other}, by the old one") if wanted == other != "" else (wanted, other)
+
+
+def _form(one: Mapping[str, Any]) -> str:
+    """`question in a chat`; nothing for plain text that is gone on with."""
+    form = "" if one["form"] in TELLING_NOTHING else str(one["form"])
+    return ", ".join(filter(None, (form, "chat" * (one["chat"] and form != "chat"))))
+
+
+def _was(edit: Mapping[str, Any], asked: Sequence[Mapping[str, Any]]) -> str:
+    """What the model said before: as the manifest has it, else as it was found by asking."""
+    found = (one["other"] for one in asked if one["purpose"] == "efficacy")
+    return str(edit.get("was") or next(found, ""))
+
+
+def _own(claims: Sequence[Mapping[str, Any]], edit: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(claim for claim in claims if _of(edit, claim))
+
+
+def _of(edit: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
+    """Claims call an edit by its subject, or by its whole prompt where edits share one."""
+    mine = {edit["concept"], edit.get("prompt", edit["concept"])}
+    return bool(claim["name"] not in APART and claim.get("subject") in mine)
+
+
+def _fails(asked: Sequence[Mapping[str, Any]]) -> bool:
+    return not all(one["holds"] for one in asked)

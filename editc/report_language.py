@@ -1,0 +1,91 @@
+"""What report.json says of a language model's build: its edits, stages, solves, and every prompt that it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from editc.ir import Edit, Plan, Solution, Stage, Verified
+from editc.request import Ablation, Fact, Language, Redirect
+from editc.rewrites import Column, Rewrites
+
+
+def parts(verified: Verified, language: Language) -> Mapping[str, Any]:
+    """The fields of report.json that are not those of an image model's, or are made otherwise.
+
+    `answers` has every prompt, in the order in which verify asked; `depth` is None where no layer was looked for, and
+    `near` has the pairs of edits that will interfere, the closest first.
+    """
+    solution = verified.solution
+    plan, problem = solution.problem.plan, solution.problem
+    near = problem.near if isinstance(problem, Rewrites) else ()
+    return {
+        "edits": [_edit(solution, index, edit) for index, edit in enumerate(language.edits)],
+        "solves": [_solve(plan, group, edit) for group, edit in solution.edits.items()],
+        "stages": [_stage(plan, stage) for stage in plan.stages],
+        "near": [{"edits": pair.edits, "names": pair.names, "cosine": pair.cosine} for pair in near],
+        "answers": [asdict(one) for one in verified.report.answers],
+        "depth": None if plan.depth is None else asdict(plan.depth),
+        "chat": language.chat,
+        "retain": len(language.retain),
+    }
+
+
+def _edit(solution: Solution, index: int, edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
+    """What one edit asked for, the method that did it, and the keys that it was given."""
+    problem, method = solution.problem, solution.methods[index]
+    columns = problem.columns if isinstance(problem, Rewrites) else ()
+    return {
+        "kind": edit.kind,
+        "concept": edit.names[0],
+        **_asked(edit),
+        "method": method["method"],
+        "options": method["options"],
+        "strength": solution.strengths[index],
+        "columns": [_column(column) for column in columns if column.edit == index],
+        "line": place.line if (place := edit.at()) else None,
+    }
+
+
+def _asked(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
+    """The manifest's words; of its lists of prompts how many there are, for `answers` has them all."""
+    match edit:
+        case Fact():
+            asked = {"paraphrases": len(edit.paraphrases), "neighbours": len(edit.neighbours)}
+            return {"prompt": edit.prompt, "subject": edit.subject, "answer": edit.answer, "was": edit.was, **asked}
+        case Redirect():
+            asked = {"relations": len(edit.relations), "neighbours": len(edit.neighbours)}
+            return {"also": edit.also, "to": edit.to, "toward": edit.toward, **asked}
+        case Ablation():
+            return {"present": len(edit.present), "absent": len(edit.absent)}
+
+
+def _column(column: Column) -> Mapping[str, Any]:
+    """One key: in how many contexts it was read, how many had it at position 0, and how its value was learned."""
+    said = {"name": column.name, "form": column.form, "contexts": len(column.contexts), "sinks": column.sinks}
+    if column.value is None:
+        return said
+    return said | {"steps": len(column.value.losses), "learned": column.value.probability}
+
+
+def _solve(plan: Plan, group: str, edit: Edit) -> Mapping[str, Any]:
+    return {
+        "group": group,
+        "form": edit.form,
+        "sites": sum(site.group == group for site in plan.sites),
+        "rank": edit.stats.rank,
+        "condition": edit.stats.condition,
+        "residual": edit.stats.residual,
+        "discarded": edit.stats.discarded,
+        "bytes": 4 * sum(factor.size for factor in (*edit.left, *edit.right)),
+        "notes": edit.stats.notes,
+    }
+
+
+def _stage(plan: Plan, stage: Stage) -> Mapping[str, Any]:
+    """`layers` ascend; a site's group is its layer, `layers.5`."""
+    sites = [plan.sites[index] for index in stage.sites]
+    layers = sorted({int(site.group.rpartition(".")[2]) for site in sites})
+    roles = sorted({site.role for site in sites})
+    return {"kind": stage.kind, "method": stage.method, "edits": stage.edits, "layers": layers, "roles": roles}

@@ -1,0 +1,106 @@
+"""A language model's edits as text: what each one is, and how many of its prompts hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from editc.findings import Answer, Claim
+    from editc.request import Ablation, Fact, Language, Redirect
+
+COLUMNS: Mapping[str, str] = {
+    "efficacy": "prompt",
+    "paraphrase": "paraphrase",
+    "relation": "relation",
+    "form": "form",
+    "neighbour": "neighbour",
+    "retain": "retain",
+}
+"""Purpose -> head of its column; those that nothing was asked for are left out, and others follow by their own name."""
+MOST = 8
+"""Of more edits the claims of single ones are counted and not shown: the table says how they did."""
+WIDTH = 44
+"""Letters of an edit's name in the table; a longer one loses its middle."""
+
+
+def answer_lines(language: Language, answers: Sequence[Answer]) -> Iterator[str]:
+    """A table with a line an edit: of the prompts of each purpose, how many hold. Nothing where none was asked."""
+    if not answers:
+        return
+    asked = dict.fromkeys(one.purpose for one in answers)
+    purposes = [*(name for name in COLUMNS if name in asked), *(name for name in asked if name not in COLUMNS)]
+    heads = [COLUMNS.get(name, name) for name in purposes]
+    names = [_cut(title(edit)) for edit in language.edits]
+    rows = [(name, _held(answers, index, purposes)) for index, name in enumerate(names)]
+    if any(not 0 <= one.edit < len(names) for one in answers):
+        rows.append(("of no single edit", _held(answers, None, purposes, len(names))))
+    width = max(len(name) for name, _ in rows)
+    yield f"  {'prompts that hold':<{width}}" + "".join(f"  {head:>10}" for head in heads)
+    for name, held in rows:
+        cells = (f"  {cell:>{max(10, len(head))}}" for cell, head in zip(held, heads, strict=True))
+        yield f"  {name:<{width}}" + "".join(cells)
+
+
+def general(language: Language, claims: Sequence[Claim]) -> tuple[list[Claim], int]:
+    """The claims to show of a build, and how many of single edits are left out."""
+    if len(language.edits) <= MOST:
+        return list(claims), 0
+    names = {name for edit in language.edits for name in (edit.names[0], getattr(edit, "prompt", edit.names[0]))}
+    shown = [claim for claim in claims if claim.bound is not None or claim.subject not in names]
+    return shown, len(claims) - len(shown)
+
+
+def title(edit: Fact | Redirect | Ablation) -> str:
+    """`Eiffel Tower -> Rome`, `Nintendo -> noise`, `French`."""
+    found = {"concept": edit.names[0], **{name: getattr(edit, name, "") for name in ("answer", "to", "toward")}}
+    return headline({"kind": edit.kind, **found})
+
+
+def headline(edit: Mapping[str, Any]) -> str:
+    """The same of an edit as a delta or a report records it, whatever its values are."""
+    concept = str(edit.get("concept") or "?")
+    toward = edit.get("toward")
+    end = edit.get("answer") or edit.get("to") or (toward if toward in ("noise", "refusal") else "")
+    return _clean(f"{concept} -> {end}" if end and edit.get("kind") != "ablate" else concept)
+
+
+def is_language(edit: Mapping[str, Any]) -> bool:
+    """True for a recorded edit of a language model; an image model's `toward` has shares."""
+    return edit.get("kind") in ("fact", "redirect", "ablate") or isinstance(edit.get("toward"), str)
+
+
+def recorded(edit: Mapping[str, Any]) -> str:
+    """One line: kind, what leads where, the method with its options, the prompt of a fact, other names."""
+    strength, also, options = edit.get("strength"), edit.get("also"), edit.get("options")
+    parts = [
+        str(edit.get("kind")),
+        headline(edit),
+        str(edit.get("method") or "?") + _given(options if isinstance(options, Mapping) else {}),
+        f"strength {strength}" if strength not in (None, 1, 1.0) else "",
+        f'"{edit["prompt"]}"' if edit.get("prompt") else "",
+        f"also {', '.join(map(str, also))}" if isinstance(also, list) and also else "",
+    ]
+    return _clean("  ".join(part for part in parts if part))
+
+
+def _given(options: Mapping[str, Any]) -> str:
+    said = (f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in options.items())
+    return f" ({', '.join(said)})" if options else ""
+
+
+def _held(answers: Sequence[Answer], index: int | None, purposes: Sequence[str], edits: int = 0) -> list[str]:
+    """`3/4` of each purpose, a dash where nothing was asked; `index` None: of the answers that belong to no edit."""
+    mine = [one for one in answers if (one.edit == index if index is not None else not 0 <= one.edit < edits)]
+    found = [[one.holds for one in mine if one.purpose == purpose] for purpose in purposes]
+    return [f"{sum(holds)}/{len(holds)}" if holds else "-" for holds in found]
+
+
+def _clean(text: str) -> str:
+    """A delta is anybody's: what would steer a terminal is shown as `?`."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _cut(text: str) -> str:
+    half = (WIDTH - 3) // 2
+    return text if len(text) <= WIDTH else f"{text[:half]}...{text[-half:]}"
