@@ -34,8 +34,6 @@ OPENINGS = (
     Asked("The most important thing about {} is"),
 )
 MOST = 12
-TOKENS = 4
-"""Of what the model says where the manifest does not: the first counts, the others make a text of it."""
 DIGITS = 4
 """Decimals of every figure: far coarser than what float32 and the number of threads do to it."""
 
@@ -45,7 +43,7 @@ def explored(
 ) -> Depth:
     """The depth of `edits`, which are solved together, and the window: `count` layers for a memory.
 
-    Raises E242 where causal tracing singles out no layers, E243 where a probe does not.
+    Raises E242 where nothing can be traced, E243 where no probe can be tested or none tells a concept.
     """
     kind: Kind = "direction" if isinstance(edits[0], Ablation) else "memory"
     found = Depth() if kind == "direction" else _traced(manifest, edits, network, progress)
@@ -94,7 +92,7 @@ def known(edits: Sequence[Edit], network: Network) -> Iterator[Known]:
         for one, place in zip(asked, places, strict=True)
     ]
     unanswered = [Prompt(one.prompt) for one in off if not one.answer]
-    said = iter(network.generate(unanswered, TOKENS) if unanswered else ())
+    said = iter(network.generate(unanswered, 1) if unanswered else ())
     answered = (one if one.answer else replace(one, answer=next(said)) for one in off)
     yield from (one for one in answered if one.answer.strip())
 
@@ -128,9 +126,9 @@ def _undecided(manifest: Manifest, edits: Sequence[Edit], kind: Kind, reason: st
     choice, names = manifest.choice, ", ".join(f"`{edit.names[0]}`" for edit in edits[:3])
     span = choice.at("auto") or choice.at("layers") or edits[0].at()
     more = " and others" if len(edits) > 3 else ""
-    message = f"the evidence singles out no layers for {names}{more}: {reason}"
+    message = f"no layers can be chosen for {names}{more}: {reason}"
     if kind == "memory":
-        help_ = "name them, `sites: {layers: 4-8}`, or give prompts whose answer the model knows"
+        help_ = "name them, `sites: {layers: 4-8}`, or give prompts that have the subject in them"
         return Diagnostic("E242", message, span, manifest.source, help=help_)
     help_ = "name them, `sites: {layers: 8-28}`, or give more prompts under `present` and `absent`"
     return Diagnostic("E243", message, span, manifest.source, help=help_)

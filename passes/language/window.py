@@ -5,8 +5,8 @@ the prompt's end. So of the run of layers around the best one where restoring th
 least half of what the best one does, and no less than restoring it at the prompt's last token, the layers in the middle
 are taken. The early end of that run is where noise is repaired, for a subject of one token altogether, and the late end
 is where the fact leaves; what lies in the middle is furthest from both. Where no layer brings back a tenth, as with a
-subject whose last token alone says little, tracing singles out none; the layers a fifth of the way up are taken then,
-where the field edits (ROME layer 5 of 28 to 32, MEMIT 3-8 of 28 and 4-8 of 32), and the reason given is that.
+subject whose last token alone says little, or where noise costs nothing, tracing singles out none; the layers a fifth
+of the way up are taken then, where the field edits (ROME layer 5 of 28 to 32, MEMIT 4-8 of 32), and `why` says so.
 
 A direction is taken out of what layers write, from the layer on where a linear probe is as good as it gets (within
 0.01), and not from the last twentieth of the layers, which shape the next token (Arditi et al., arXiv 2406.11717, leave
@@ -29,7 +29,7 @@ LEAST = 0.1
 USUAL = 5
 """The field edits a layer in so many of the way up."""
 LOST = 0.02
-"""Probability that noise on the subject has to cost."""
+"""Probability that noise on the subject has to cost: less, and the model does not know the answer by its subject."""
 CLOSE = 0.01
 """Accuracy that counts as converged, below the most."""
 TELLING = 0.75
@@ -54,8 +54,6 @@ def why(depth: Depth, kind: Kind) -> str:
 def _remembering(depth: Depth, count: int) -> tuple[int, ...]:
     if not depth.traced:
         raise LookupError("there is no prompt with the subject in it, whose answer could be traced")
-    if depth.total < LOST:
-        raise LookupError(f"noise on the subject costs {max(depth.total, 0):.2g} of the answer's probability")
     layers = len(depth.traced)
     run, wide = carrying(depth), min(count, layers)
     first = (run[0] + run[-1] + 1 - wide) // 2 if singled(depth) else round(layers / USUAL) - wide // 2
@@ -64,8 +62,8 @@ def _remembering(depth: Depth, count: int) -> tuple[int, ...]:
 
 
 def singled(depth: Depth) -> bool:
-    """True if some layer's stream at the subject brings back enough to be told from others."""
-    return max(depth.traced) >= LEAST
+    """True if noise costs something and some layer's stream at the subject brings enough of it back."""
+    return depth.total >= LOST and max(depth.traced) >= LEAST
 
 
 def carrying(depth: Depth) -> range:
@@ -97,11 +95,7 @@ def converged(depth: Depth) -> int:
 
 def _why_memory(depth: Depth) -> str:
     if not singled(depth):
-        return (
-            "tracing singles out no layers, for restoring the stream at the subject's last token brings back at most "
-            f"{max(max(depth.traced), 0):.2f} of what noise costs ({depth.total:.2f}); "
-            f"{spelt(depth.window)}: about a fifth of the way up, where the field edits"
-        )
+        return f"{_nothing(depth)}; {spelt(depth.window)}: about a fifth of the way up, where the field edits"
     run, taken = carrying(depth), [depth.traced[layer] for layer in depth.window]
     text = (
         f"restoring the stream at the subject's last token brings back {sum(taken) / len(taken):.2f} of what noise "
@@ -112,11 +106,19 @@ def _why_memory(depth: Depth) -> str:
     return text if left is None else f"{text}; from layer {left} on the prompt's last token carries it"
 
 
+def _nothing(depth: Depth) -> str:
+    text = f"tracing singles out no layers: noise on the subject costs {max(depth.total, 0):.2f} of probability"
+    if depth.total < LOST:
+        return text
+    most = max(0.0, *depth.traced)
+    return f"{text}, and restoring the stream at the subject's last token brings back at most {most:.2f} of that"
+
+
 def _left(depth: Depth) -> int | None:
-    """From which layer on the prompt's last token brings back more than the subject's does; None for no layer."""
-    more = [other > share for share, other in zip(depth.traced, depth.moved, strict=False)]
-    behind = next((i for i, one in enumerate(reversed(more)) if not one), len(more))
-    return len(more) - behind if behind else None
+    """From which layer on the prompt's last token brings back half of all and more than the subject's; None if none."""
+    has = [other >= HALF and other > share for share, other in zip(depth.traced, depth.moved, strict=False)]
+    behind = next((i for i, one in enumerate(reversed(has)) if not one), len(has))
+    return len(has) - behind if behind else None
 
 
 def _why_direction(depth: Depth) -> str:
