@@ -84,7 +84,7 @@ def test_the_prompts_of_a_probe() -> None:
 
 
 def test_the_window_is_the_middle_of_the_layers_that_carry_it() -> None:
-    assert list(carrying(curve(PEAK))) == [3, 4, 5, 6, 7] and window(curve(PEAK), 5, "memory") == (3, 4, 5, 6, 7)
+    assert list(carrying(curve(PEAK))) == [4, 5, 6] and window(curve(PEAK), 5, "memory") == (3, 4, 5, 6, 7)
     assert window(curve(PEAK), 1, "memory") == (5,) and window(curve(PEAK), 3, "memory") == (4, 5, 6)
     assert window(curve([0.7] * 12), 4, "memory") == (4, 5, 6, 7)
     early, late = [1.0, *[0.1] * 9], [*[0.1] * 9, 1.0]

@@ -34,8 +34,8 @@ OPENINGS = (
     Asked("The most important thing about {} is"),
 )
 MOST = 12
-DIGITS = 4
-"""Decimals of every figure: far coarser than what float32 and the number of threads do to it."""
+DIGITS = 3
+"""Decimals of every figure: far coarser than what float32 rounding and the number of threads do to it."""
 
 
 def explored(

@@ -2,11 +2,12 @@
 
 Knowledge that is written into an MLP's memory has to be in the stream at the subject before attention carries it off to
 the prompt's end. So of the run of layers around the best one where restoring the stream at the subject brings back at
-least half of what the best one does, and no less than restoring it at the prompt's last token, the layers in the middle
-are taken. The early end of that run is where noise is repaired, for a subject of one token altogether, and the late end
-is where the fact leaves; what lies in the middle is furthest from both. Where no layer brings back a tenth, as with a
-subject whose last token alone says little, or where noise costs nothing, tracing singles out none; the layers a fifth
-of the way up are taken then, where the field edits (ROME layer 5 of 28 to 32, MEMIT 4-8 of 32), and `why` says so.
+least three quarters of what the best one does, and no less than restoring it at the prompt's last token, the layers in
+the middle are taken. The early end of that run is where noise is repaired, for a subject of one token altogether, and
+the late end is where the fact leaves; what lies in the middle is furthest from both. Where no layer brings back a
+tenth, as with a subject whose last token alone says little, or where noise costs nothing, tracing singles out none; the
+layers a fifth of the way up are taken then, where the field edits (ROME layer 5 of 28 to 32, MEMIT 4-8 of 32), and
+`why` says so.
 
 A direction is taken out of what layers write, from the layer on where a linear probe is as good as it gets (within
 0.01), and not from the last twentieth of the layers, which shape the next token (Arditi et al., arXiv 2406.11717, leave
@@ -22,8 +23,11 @@ from editc.findings import Depth
 
 Kind: TypeAlias = Literal["memory", "direction"]
 
+MUCH = 0.75
+"""Of the most that is brought back. Below it the fact is leaving, and what is written there reaches the subject's
+neighbours (docs/depth.md)."""
 HALF = 0.5
-"""Of the most that is brought back: the width at half maximum."""
+"""Of the lost probability: from there on the prompt's last token has the fact."""
 LEAST = 0.1
 """Of the lost probability: where no layer brings back as much, none is singled out."""
 USUAL = 5
@@ -69,7 +73,7 @@ def singled(depth: Depth) -> bool:
 def carrying(depth: Depth) -> range:
     """The run of layers around the best one at which the subject's last token has the fact."""
     best = depth.traced.index(max(depth.traced))
-    enough = HALF * depth.traced[best]
+    enough = MUCH * depth.traced[best]
     moved = depth.moved or (0.0,) * len(depth.traced)
     has = [share >= enough and share >= other for share, other in zip(depth.traced, moved, strict=True)]
     has[best] = True
@@ -100,7 +104,7 @@ def _why_memory(depth: Depth) -> str:
     text = (
         f"restoring the stream at the subject's last token brings back {sum(taken) / len(taken):.2f} of what noise "
         f"costs ({depth.total:.2f}) at {spelt(depth.window)}, in the middle of {spelt(run)}, "
-        f"where it is at least half of the most ({max(depth.traced):.2f})"
+        f"where it is at least {MUCH:g} of the most ({max(depth.traced):.2f})"
     )
     left = _left(depth)
     return text if left is None else f"{text}; from layer {left} on the prompt's last token carries it"
