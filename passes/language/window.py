@@ -101,9 +101,10 @@ def _why_memory(depth: Depth) -> str:
     if not singled(depth):
         return f"{_nothing(depth)}; {spelt(depth.window)}: about a fifth of the way up, where the field edits"
     run, taken = carrying(depth), [depth.traced[layer] for layer in depth.window]
+    where = "in the middle of" if len(run) >= len(taken) else "around"
     text = (
         f"restoring the stream at the subject's last token brings back {sum(taken) / len(taken):.2f} of what noise "
-        f"costs ({depth.total:.2f}) at {spelt(depth.window)}, in the middle of {spelt(run)}, "
+        f"costs ({depth.total:.2f}) at {spelt(depth.window)}, {where} {spelt(run)}, "
         f"where it is at least {MUCH:g} of the most ({max(depth.traced):.2f})"
     )
     left = _left(depth)
