@@ -95,12 +95,13 @@ class Depth:
 
     `traced`: causal tracing (ROME, section 2): with the subject's embeddings noised, the share of the lost probability
     that comes back when the residual stream at the subject's last token is restored after that layer; the mean over
-    edits. `total`: the probability lost, the mean. `lens`: logit lens, the median rank of the answer's first token at
-    the prompt's last one. `probed`: concept depth, the cross-validated accuracy of a linear probe that tells prompts
-    with the concept from prompts without.
+    edits. `total`: the probability lost, the mean. `moved`: the same share at the prompt's last token. `lens`: logit
+    lens, the median rank of the answer's first token at the prompt's last one. `probed`: concept depth, the
+    cross-validated accuracy of a linear probe that tells prompts with the concept from prompts without.
     """
 
     traced: tuple[float, ...] = ()
+    moved: tuple[float, ...] = ()
     total: float = 0.0
     lens: tuple[float, ...] = ()
     probed: tuple[float, ...] = ()

@@ -119,6 +119,48 @@ class Cloze:
 
 
 @dataclass(frozen=True)
+class Known:
+    """Something that a model knows: after `prompt`, which has `subject` in it, it goes on with `answer`."""
+
+    prompt: str
+    subject: str
+    answer: str
+    chat: bool = False
+
+    @property
+    def spot(self) -> Spot:
+        """Where the subject ends."""
+        return Spot(self.prompt, self.subject, self.chat)
+
+    @property
+    def cloze(self) -> Cloze:
+        """Without the subject."""
+        return Cloze(self.prompt, self.answer, self.chat)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Normal noise on a subject's embeddings, of `sigmas` standard deviations of the embedding's entries, drawn
+    `samples` times from `seed` alone."""
+
+    samples: int = 3
+    seed: int = 0
+    sigmas: float = 3.0
+
+
+@dataclass(frozen=True)
+class Traced:
+    """Causal tracing of n things known, by the probability of each answer's first token: `clean` (n,); `noised` (n,),
+    with noise on the subject; and with the noise and the clean residual stream put back after each layer, `subject`
+    (n, layers) at the subject's last token, `last` (n, layers) at the prompt's. Means over samples of noise."""
+
+    clean: Array
+    noised: Array
+    subject: Array
+    last: Array
+
+
+@dataclass(frozen=True)
 class Scored:
     """Of n answers: `total` (n,), the log-probability of all tokens; `first` (n,), that of the first; `top` (n,), true
     where the first token is the likeliest of all; `tokens` (n,), how many an answer has. Natural logarithms."""
@@ -230,6 +272,9 @@ class Network(Protocol):
     def lens(self, layers: Sequence[int], cloze: Sequence[Cloze]) -> Mapping[int, NDArray[np.int64]]:
         """Logit lens: the rank (n,), 0 the likeliest, of each answer's first token in what the final norm and the
         output embedding make of the stream at the prompt's last token after each layer."""
+
+    def trace(self, known: Sequence[Known], noise: Noise) -> Traced:
+        """Causal tracing of each. LookupError where an answer begins inside the subject's last token."""
 
     def score(self, asked: Sequence[Cloze], changed: Mapping[str, Array] | None = None) -> Scored:
         """How likely the answers are."""

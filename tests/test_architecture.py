@@ -24,7 +24,7 @@ LEVELS = (
     ("editc.manifests", "editc.encoders", "editc.dump", "editc.demo"),
     ("editc.painter", "editc.detectors", "editc.prober", "editc.networks"),
     ("editc.passes", "editc.formats"),
-    ("editc.report_plots", "editc.report_words", "editc.report_language"),
+    ("editc.report_plots", "editc.depth_plot", "editc.report_words", "editc.report_language"),
     ("editc.report_answers",),
     ("editc.report_page",),
     ("editc.cache", "editc.encoder_source"),

@@ -13,7 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.ir import Array
-from editc.language import Cloze, Compared, Descent, Moment, Place, Prompt, Scored, Spot, Value, Where, Wish
+from editc.language import (
+    Cloze,
+    Compared,
+    Descent,
+    Known,
+    Moment,
+    Noise,
+    Place,
+    Prompt,
+    Scored,
+    Spot,
+    Traced,
+    Value,
+    Where,
+    Wish,
+)
 from editc.networks.hooks import EnoughError, replaced, watched
 from editc.networks.words import Words
 
@@ -164,6 +179,12 @@ class CausalNetwork:
                 logits = self.logits(self.norm(torch.from_numpy(stream.T).float()))
             found[layer] = (logits > logits.gather(1, firsts[:, None])).sum(1).numpy()
         return found
+
+    def trace(self, known: Sequence[Known], noise: Noise) -> Traced:
+        """Causal tracing of each."""
+        from editc.networks.tracing import traced
+
+        return traced(self, known, noise)
 
     def score(self, asked: Sequence[Cloze], changed: Changed = None) -> Scored:
         """How likely the answers are. Those that follow the same tokens (their own but the last too) share a run."""

@@ -1,0 +1,146 @@
+"""Where a language model has what was edited, drawn layer by layer: one panel for each kind of evidence, the window
+shaded. The SVG takes its colours from the report's style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from math import ceil, log10
+from typing import Any
+
+WIDTH, PANEL, GAP = 540.0, 118.0, 34.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 8.0, 22.0, 36.0
+MARKS = 16
+"""Layers that are numbered at most."""
+LOOK = """<style>
+:root { --paper: #ffffff; --line: #dfe3e7; --soft: #5a6570; --k: #3f6fb5; --v: #d1862b; --x: #7a6aa8; }
+text { font: 11.5px system-ui, "DejaVu Sans", sans-serif; fill: var(--soft); } .grid { stroke: var(--line); }
+</style>"""
+
+
+@dataclass(frozen=True)
+class DepthPlot:
+    """`svg` is an element for a page; `summary` says in words what it shows."""
+
+    title: str
+    summary: str
+    svg: str
+
+    @property
+    def standalone(self) -> str:
+        """The same as a file of its own."""
+        begin, rest = self.svg.split(">", 1)
+        return f'{begin} xmlns="http://www.w3.org/2000/svg">{LOOK}{rest}\n'
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line: values by layer, already as heights from 0 to 1, and the text of each."""
+
+    colour: str
+    name: str
+    heights: tuple[float, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves over one axis: `ticks` are heights with their text."""
+
+    title: str
+    curves: tuple[Curve, ...]
+    ticks: tuple[tuple[float, str], ...]
+
+
+def depth_plot(depth: Mapping[str, Any]) -> DepthPlot:
+    """The fields of `findings.Depth` by name, as report.json has them; what was not taken has no panel."""
+    panels = tuple(_panels(depth))
+    layers = max((len(curve.heights) for panel in panels for curve in panel.curves), default=0)
+    window = [int(layer) for layer in depth.get("window", ())]
+    height = TOP + len(panels) * (PANEL + GAP) - GAP + BOTTOM
+    parts = [part for i, panel in enumerate(panels) for part in _panel(panel, i, layers, window)]
+    parts += list(_axis(layers, TOP + len(panels) * (PANEL + GAP) - GAP))
+    summary = str(depth.get("why", ""))
+    label = escape(f"Evidence by layer: {summary}")
+    svg = f'<svg viewBox="0 0 {WIDTH:g} {height:g}" role="img" aria-label="{label}">\n' + "\n".join(parts) + "\n</svg>"
+    return DepthPlot("Evidence by layer", summary, svg if panels else "")
+
+
+def _panels(depth: Mapping[str, Any]) -> Iterator[Panel]:
+    shares = (0.0, "0"), (0.5, "0.5"), (1.0, "1")
+    traced = (("k", "at the subject", "traced"), ("v", "at the prompt's end", "moved"))
+    curves = tuple(_share(*one, depth, 0.0) for one in traced if depth.get(one[2]))
+    if curves:
+        yield Panel("Causal tracing, share brought back", curves, shares)
+    if depth.get("lens"):
+        yield _ranks([float(rank) + 1 for rank in depth["lens"]])
+    if depth.get("probed"):
+        curve = _share("x", "", "probed", depth, 0.5)
+        yield Panel("Linear probe, accuracy", (curve,), ((0.0, "0.5"), (0.5, "0.75"), (1.0, "1")))
+
+
+def _share(colour: str, name: str, key: str, depth: Mapping[str, Any], bottom: float) -> Curve:
+    values = [float(value) for value in depth[key]]
+    heights = tuple(min(max((value - bottom) / (1 - bottom), 0.0), 1.0) for value in values)
+    return Curve(colour, name, heights, tuple(f"{value:.2f}" for value in values))
+
+
+def _ranks(ranks: Sequence[float]) -> Panel:
+    """Ranks from 1, the likeliest, which is on top."""
+    powers = max(ceil(log10(max(ranks)) - 1e-9), 1)
+    heights = tuple(1 - log10(rank) / powers for rank in ranks)
+    step = ceil(powers / 4)
+    ticks = tuple((1 - power / powers, _short(power)) for power in range(0, powers + 1, step))
+    title = "Logit lens, median rank of the answer"
+    return Panel(title, (Curve("x", "", heights, tuple(f"rank {rank:g}" for rank in ranks)),), ticks)
+
+
+def _short(power: int) -> str:
+    """A power of ten: 100, 1k, 100k, 1M."""
+    return f"{10 ** (power % 3)}{('', 'k', 'M', 'G')[power // 3]}"
+
+
+def _panel(panel: Panel, number: int, layers: int, window: Sequence[int]) -> Iterator[str]:
+    top = TOP + number * (PANEL + GAP)
+    if window:
+        slot = (WIDTH - LEFT - RIGHT) / layers
+        x, width = LEFT + slot * window[0], slot * (window[-1] + 1 - window[0])
+        yield (
+            f'<rect x="{x:.1f}" y="{top:g}" width="{width:.1f}" height="{PANEL:g}" style="fill:var(--k);opacity:.16">'
+            f"<title>layers {window[0]} to {window[-1]}: to be edited</title></rect>"
+        )
+    for height, text in panel.ticks:
+        y = top + PANEL * (1 - height)
+        yield f'<line class="grid" x1="{LEFT:g}" x2="{WIDTH - RIGHT:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<text class="axis" x="{LEFT - 7:g}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+    names = "".join(
+        f'<tspan dx="10" style="fill:var(--{curve.colour})">&#9679; {escape(curve.name)}</tspan>'
+        for curve in panel.curves
+        if curve.name
+    )
+    yield f'<text class="axis" x="{LEFT:g}" y="{top - 8:g}">{escape(panel.title)}{names}</text>'
+    for curve in panel.curves:
+        yield from _line(curve, top, layers)
+
+
+def _line(curve: Curve, top: float, layers: int) -> Iterator[str]:
+    places = [(_x(layer, layers), top + PANEL * (1 - height)) for layer, height in enumerate(curve.heights)]
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    yield f'<polyline points="{points}" style="fill:none;stroke:var(--{curve.colour});stroke-width:1.8"/>'
+    for layer, ((x, y), text) in enumerate(zip(places, curve.texts, strict=True)):
+        title = f"<title>layer {layer}: {text}</title>"
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" style="fill:var(--{curve.colour})">{title}</circle>'
+
+
+def _axis(layers: int, bottom: float) -> Iterator[str]:
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if layers <= MARKS * step)
+    for layer in range(0, layers, step):
+        yield f'<text class="axis" x="{_x(layer, layers):.1f}" y="{bottom + 16:g}" text-anchor="middle">{layer}</text>'
+    if layers:
+        middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
+        yield f'<text class="axis" x="{middle:g}" y="{bottom + 32:g}" text-anchor="middle">after layer</text>'
+
+
+def _x(layer: int, layers: int) -> float:
+    return LEFT + (WIDTH - LEFT - RIGHT) * (layer + 0.5) / layers

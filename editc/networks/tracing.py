@@ -1,0 +1,152 @@
+"""Causal tracing (Meng et al., ROME, arXiv 2202.05262, section 2): what a clean state brings back of an answer that
+noise on the subject has cost.
+
+A state restored at a token is seen from that token on and in the layers above. So a run begins there: the tokens before
+it are kept as keys and values of the attention, the layers below as states. Runs for several layers go together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from editc.ir import Array
+from editc.language import Known, Noise, Traced
+from editc.networks.hooks import skipped, watched
+
+if TYPE_CHECKING:
+    from editc.networks.causal import CausalNetwork
+
+TOGETHER = 6
+"""Layers whose restorations are one batch: it begins at the lowest of them, below which nothing is run twice."""
+TOKENS = 4096
+"""Tokens, evenly over the vocabulary, whose embeddings say what one standard deviation is."""
+
+
+@dataclass(frozen=True)
+class Noised:
+    """A prompt of t tokens run once clean and s times with noise: `ids` (1, t); the stream after each layer, `clean`
+    (t, d) and `states` (s, t, d); keys and values (s, h, t, e) of each layer; probabilities of the token `answer`,
+    `before` and the mean `after` the noise."""
+
+    ids: Any
+    answer: int
+    clean: tuple[Any, ...]
+    states: tuple[Any, ...]
+    past: tuple[tuple[Any, Any], ...]
+    before: float
+    after: float
+
+
+def traced(network: CausalNetwork, known: Sequence[Known], noise: Noise) -> Traced:
+    """Each of `known` by itself; the noise is the same for all whose subjects have as many tokens."""
+    sigma = noise.sigmas * deviation(network)
+    found = [_one(network, one, noise, sigma) for one in known]
+    layers = np.empty((0, network.layers))
+    return Traced(
+        np.array([run.before for run, _, _ in found]),
+        np.array([run.after for run, _, _ in found]),
+        np.array([subject for _, subject, _ in found]) if found else layers,
+        np.array([last for _, _, last in found]) if found else layers,
+    )
+
+
+def deviation(network: CausalNetwork) -> float:
+    """The standard deviation of the entries of the input embedding, as it enters the first layer."""
+    import torch
+
+    embedding = network.model.get_input_embeddings()
+    count = len(embedding.weight)
+    with torch.inference_mode():
+        return float(embedding(torch.arange(0, count, max(count // TOKENS, 1))).double().numpy().std())
+
+
+def _one(network: CausalNetwork, known: Known, noise: Noise, sigma: float) -> tuple[Noised, Array, Array]:
+    place = network.words.place(known.spot)
+    ids, count = network.words.cloze(known.cloze)
+    begun = len(ids) - count
+    if place.row >= begun:
+        raise LookupError(f"the end of `{known.subject}` and `{known.answer}` are one token after `{known.prompt}`")
+    embedding = network.model.get_input_embeddings()
+    shape = (noise.samples, place.row + 1 - place.first, embedding.weight.shape[1])
+    drawn = sigma * np.random.default_rng(noise.seed).standard_normal(shape)
+    run = _run(network, ids[:begun], ids[begun], place.first, drawn)
+    subject, last = (_curve(network, run, row) for row in (place.row, begun - 1))
+    return run, subject, last
+
+
+def _run(network: CausalNetwork, ids: Sequence[int], answer: int, first: int, drawn: Array) -> Noised:
+    """Row 0 of the batch is clean."""
+    import torch
+    from transformers import DynamicCache
+
+    added = torch.from_numpy(np.concatenate([np.zeros_like(drawn[:1]), drawn])).float()
+    given = torch.tensor([ids])
+    cache, seen = DynamicCache(), dict[int, Any]()
+
+    def noised(states: Any) -> Any:
+        states = states.clone()
+        states[:, first : first + added.shape[1]] += added
+        return states
+
+    def look(layer: int) -> Callable[[Any], None]:
+        return lambda states: seen.__setitem__(layer, states)
+
+    shown = {block: look(layer) for layer, block in enumerate(network.blocks)}
+    with watched(outputs={network.model.get_input_embeddings(): noised, **shown}), torch.inference_mode():
+        rows = given.expand(len(added), -1)
+        told = {"attention_mask": torch.ones_like(rows), "past_key_values": cache, "use_cache": True}
+        states = network.decoder(input_ids=rows, **told).last_hidden_state
+    likely = network.spoken(states[:, -1])[:, answer].exp().numpy()
+    streams = [seen[layer] for layer in range(network.layers)]
+    past = tuple((one.keys[1:], one.values[1:]) for one in cache.layers)
+    clean, others = tuple(one[0] for one in streams), tuple(one[1:] for one in streams)
+    return Noised(given, answer, clean, others, past, float(likely[0]), float(likely[1:].mean()))
+
+
+def _curve(network: CausalNetwork, run: Noised, row: int) -> Array:
+    """The probability (layers,) with the clean stream restored at token `row` after each layer."""
+    starts = range(0, network.layers, TOGETHER)
+    groups = (range(start, min(start + TOGETHER, network.layers)) for start in starts)
+    return np.array([likely for layers in groups for likely in _restored(network, run, row, layers)])
+
+
+def _restored(network: CausalNetwork, run: Noised, row: int, layers: range) -> Iterator[float]:
+    """One batch: the samples of noise for each of the layers after one another."""
+    import torch
+    from transformers import DynamicCache
+
+    samples, bottom = len(run.states[0]), layers[0]
+    times = len(layers)
+
+    def restore(layer: int) -> Callable[[Any], Any]:
+        def restored(states: Any) -> Any:
+            states = states.clone()
+            begin = (layer - bottom) * samples
+            states[begin : begin + samples, 0] = run.clean[layer][row]
+            return states
+
+        return restored
+
+    rows = run.ids[:, row:].expand(times * samples, -1)
+    past = tuple((_taken(keys, row, times), _taken(values, row, times)) for keys, values in run.past)
+    told = {
+        "attention_mask": torch.ones(len(rows), run.ids.shape[1], dtype=torch.long),
+        "position_ids": torch.arange(row, run.ids.shape[1])[None],
+        "past_key_values": DynamicCache(ddp_cache_data=past) if row else None,
+        "use_cache": bool(row),
+    }
+    lower = restore(bottom)(run.states[bottom][:, row:].repeat(times, 1, 1))
+    upper = {network.blocks[layer]: restore(layer) for layer in layers[1:]}
+    with skipped(list(network.blocks[: bottom + 1]), lower), watched(outputs=upper), torch.inference_mode():
+        states = network.decoder(input_ids=rows, **told).last_hidden_state
+    likely = network.spoken(states[:, -1])[:, run.answer].exp().numpy()
+    yield from (float(one.mean()) for one in likely.reshape(times, samples))
+
+
+def _taken(states: Any, row: int, times: int) -> Any:
+    """Keys or values (s, h, t, e) of what stands before token `row`, for so many layers."""
+    return states[:, :, :row].repeat(times, 1, 1, 1)

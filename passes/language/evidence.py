@@ -1,0 +1,134 @@
+"""Where a language model has what is edited, by three kinds of evidence that are kept apart, and which layers follow.
+
+For what is written into a memory (`fact`, `redirect`, `erase`): causal tracing, the logit lens, and a linear probe of
+every layer. Traced are a fact's prompt and paraphrases with the answer that it has now; of a concept its relations, or
+where there are none OPENINGS with what the model itself says. For `ablate` the probe alone. At most MOST prompts are
+traced and MOST edits probed, evenly from all. A prompt that begins with its subject is put behind a sentence where the
+tokenizer puts nothing before it: position 0 is an attention sink, and noise there costs everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import zip_longest
+from typing import TypeVar
+
+import numpy as np
+
+from editc.diagnostics import Diagnostic, EditcError
+from editc.findings import Depth
+from editc.ir import Array
+from editc.language import PREFIXES, Known, Network, Noise, Prompt, Spot, Traced
+from editc.passes.language.probing import Edit, contrast, depth
+from editc.passes.language.window import Kind, why, window
+from editc.ports import Progress
+from editc.request import Ablation, Asked, Fact, Manifest, Redirect
+
+T = TypeVar("T")
+
+OPENINGS = (
+    Asked("{} is known for"),
+    Asked("When people hear of {}, they think of"),
+    Asked("The most important thing about {} is"),
+)
+MOST = 12
+DIGITS = 3
+"""Decimals of every figure: far coarser than what float32 rounding and the number of threads do to it."""
+
+
+def explored(
+    manifest: Manifest, edits: Sequence[Edit], network: Network, count: int = 5, progress: Progress | None = None
+) -> Depth:
+    """The depth of `edits`, which are solved together, and the window: `count` layers for a memory.
+
+    Raises E242 where nothing can be traced, E243 where no probe can be tested or none tells a concept.
+    """
+    kind: Kind = "direction" if isinstance(edits[0], Ablation) else "memory"
+    found = Depth() if kind == "direction" else _traced(manifest, edits, network, progress)
+    found = replace(found, probed=_probed(edits, network, progress))
+    try:
+        chosen = replace(found, window=window(found, count, kind))
+    except LookupError as error:
+        raise EditcError(_undecided(manifest, edits, kind, str(error))) from error
+    return replace(chosen, why=why(chosen, kind))
+
+
+def _traced(manifest: Manifest, edits: Sequence[Edit], network: Network, progress: Progress | None) -> Depth:
+    noise = Noise(seed=manifest.seed)
+    asked: list[tuple[Known, Traced]] = []
+    for one in _watched(progress, tuple(known(edits, network))):
+        with suppress(LookupError):
+            asked.append((one, network.trace([one], noise)))
+    if not asked:
+        return Depth()
+    clean, noised = (np.concatenate(one) for one in zip(*((t.clean, t.noised) for _, t in asked), strict=True))
+    lost = float(np.mean(clean - noised))
+    back = (np.concatenate([getattr(t, side) for _, t in asked]) for side in ("subject", "last"))
+    subject, last = (np.mean(one - noised[:, None], axis=0) / max(lost, 1e-12) for one in back)
+    ranks = network.lens(range(network.layers), [one.cloze for one, _ in asked])
+    lens = [float(np.median(ranks[layer])) for layer in range(network.layers)]
+    return Depth(traced=_figures(subject), moved=_figures(last), total=round(lost, DIGITS), lens=tuple(lens))
+
+
+def _probed(edits: Sequence[Edit], network: Network, progress: Progress | None) -> tuple[float, ...]:
+    """The mean over the edits that have prompts enough; () where none has."""
+    asked = [contrast(edits, index) for index in evenly(range(len(edits)), MOST)]
+    layers, found = range(network.layers), []
+    for one in _watched(progress, tuple(one for one in asked if one.testable)):
+        streams = network.states(layers, [Spot(text) for text in one.prompts])
+        found.append(depth([streams[layer] for layer in layers], one))
+    return _figures(np.mean(found, axis=0)) if found else ()
+
+
+def known(edits: Sequence[Edit], network: Network) -> Iterator[Known]:
+    """What is traced: the first prompt of every edit, then the second of every one that has another, and so on."""
+    rounds = zip_longest(*(list(_prompts(edit)) for edit in evenly(edits, MOST)))
+    asked = [one for some in rounds for one in some if one is not None][:MOST]
+    places = network.places([one.spot for one in asked])
+    off = [
+        replace(one, prompt=PREFIXES[2] + one.prompt) if place.first == 0 else one
+        for one, place in zip(asked, places, strict=True)
+    ]
+    unanswered = [Prompt(one.prompt) for one in off if not one.answer]
+    said = iter(network.generate(unanswered, 1) if unanswered else ())
+    answered = (one if one.answer else replace(one, answer=next(said)) for one in off)
+    yield from (one for one in answered if one.answer.strip())
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of the items, at even steps."""
+    count = min(most, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def _prompts(edit: Edit) -> Iterator[Known]:
+    """With an empty answer where the model is to be asked."""
+    if isinstance(edit, Fact):
+        prompts = (edit.prompt, *(text for text in edit.paraphrases if edit.subject in text))
+        yield from (Known(prompt, edit.subject, edit.was or "") for prompt in prompts)
+    elif isinstance(edit, Redirect):
+        for asked in edit.relations or OPENINGS:
+            yield Known(asked.prompt.replace("{}", edit.concept), edit.concept, asked.answer or "")
+
+
+def _watched(progress: Progress | None, items: Sequence[T]) -> Iterator[T]:
+    shown = items if progress is None or not items else progress("locate", items)
+    yield from (item for item, _ in zip(items, shown, strict=True))
+
+
+def _figures(values: Array) -> tuple[float, ...]:
+    return tuple(round(float(value), DIGITS) for value in values)
+
+
+def _undecided(manifest: Manifest, edits: Sequence[Edit], kind: Kind, reason: str) -> Diagnostic:
+    choice, names = manifest.choice, ", ".join(f"`{edit.names[0]}`" for edit in edits[:3])
+    span = choice.at("auto") or choice.at("layers") or edits[0].at()
+    more = " and others" if len(edits) > 3 else ""
+    message = f"no layers can be chosen for {names}{more}: {reason}"
+    if kind == "memory":
+        help_ = "name them, `sites: {layers: 4-8}`, or give prompts that have the subject in them"
+        return Diagnostic("E242", message, span, manifest.source, help=help_)
+    help_ = "name them, `sites: {layers: 8-28}`, or give more prompts under `present` and `absent`"
+    return Diagnostic("E243", message, span, manifest.source, help=help_)
