@@ -67,12 +67,14 @@ class Ranking:
 @dataclass(frozen=True)
 class Stage:
     """Edits of a language model that one method solves together: their numbers in the manifest, and the numbers in the
-    plan of the sites that they change, by ascending layer. Each stage works on what those before it left."""
+    plan of the sites that they change, by ascending layer. Each stage works on what those before it left. `depth` is
+    the evidence by which its layers were chosen, where the manifest left that to us."""
 
     kind: Literal["fact", "redirect", "ablate"]
     method: str
     edits: tuple[int, ...]
     sites: tuple[int, ...]
+    depth: Depth | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,6 @@ class Plan:
     evidence: Mapping[str, str]
     ranking: Ranking | None = None
     stages: tuple[Stage, ...] = ()
-    depth: Depth | None = None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from editc.rewrites import Column, Rewrites
 def parts(verified: Verified, language: Language) -> Mapping[str, Any]:
     """The fields of report.json that are not those of an image model's, or are made otherwise.
 
-    `answers` has every prompt, in the order in which verify asked; `depth` is None where no layer was looked for, and
-    `near` has the pairs of edits that will interfere, the closest first.
+    `answers` has every prompt, in the order in which verify asked; `near` has the pairs of edits that will interfere,
+    the closest first; a stage's `depth` is None where its layers were not looked for.
     """
     solution = verified.solution
     plan, problem = solution.problem.plan, solution.problem
@@ -26,7 +26,6 @@ def parts(verified: Verified, language: Language) -> Mapping[str, Any]:
         "stages": [_stage(plan, stage) for stage in plan.stages],
         "near": [{"edits": pair.edits, "names": pair.names, "cosine": pair.cosine} for pair in near],
         "answers": [asdict(one) for one in verified.report.answers],
-        "depth": None if plan.depth is None else asdict(plan.depth),
         "chat": language.chat,
         "retain": len(language.retain),
     }
@@ -88,4 +87,6 @@ def _stage(plan: Plan, stage: Stage) -> Mapping[str, Any]:
     sites = [plan.sites[index] for index in stage.sites]
     layers = sorted({int(site.group.rpartition(".")[2]) for site in sites})
     roles = sorted({site.role for site in sites})
-    return {"kind": stage.kind, "method": stage.method, "edits": stage.edits, "layers": layers, "roles": roles}
+    depth = None if stage.depth is None else asdict(stage.depth)
+    said = {"kind": stage.kind, "method": stage.method, "edits": stage.edits}
+    return {**said, "layers": layers, "roles": roles, "depth": depth}

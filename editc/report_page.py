@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from editc.depth_plot import depth_plot
 from editc.findings import Picture
 from editc.report_answers import cases, counts, own, told
 from editc.report_plots import Plot, data_uri, plot
@@ -96,7 +97,7 @@ def page(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str,
         "told": told(record) if "answers" in record else (),
         "cases": tuple(cases(record)),
         "titles": TITLES,
-        "depth": None,
+        "depths": [(one, depth_plot(one["depth"])) for one in record.get("stages", ()) if one["depth"] is not None],
         "counts": tuple(counts(record)) if "answers" in record else (),
         "evidence": evidence(record["ranking"]),
         "unchanged": [site["name"] for site in record["sites"] if not site["changed"]],

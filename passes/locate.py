@@ -114,7 +114,7 @@ def _of_layers(manifest: Manifest, family: Family, ctx: Context) -> Plan:
     faults = tuple(_fruitless(manifest, every))
     if faults:
         raise EditcError(*faults)
-    found = located.stages(manifest, family, every)
+    found = located.stages(manifest, family, every, ctx)
     why = {every[i].name: f"{one.method}, {_why(family, every[i])}" for one in found for i in one.sites}
     plan = located.pruned(Plan(manifest, family, manifest.model, every, why, stages=found))
     _refuse_dtypes(plan.sites)

@@ -188,9 +188,17 @@ def rewrites(asked: Language | None = None) -> Rewrites:
     manifest = Manifest(
         source=source, digest="0" * 64, model="./smollm2", edits=(), constraints=bounds, language=asked or language()
     )
-    depth = Depth((0.1, 0.4, 0.9, 0.3), 0.55, (9000, 300, 4, 1), (0.5, 0.7, 0.99, 1.0), (4, 5), "most of it comes back")
+    depth = Depth(
+        traced=(0.1, 0.4, 0.9, 0.3),
+        moved=(0.0, 0.1, 0.3, 0.9),
+        total=0.55,
+        lens=(9000, 300, 4, 1),
+        probed=(0.5, 0.7, 0.99, 1.0),
+        window=(4, 5),
+        why="most of it comes back",
+    )
     stages = (
-        Stage("fact", "memit", (0, 1), (0, 1)),
+        Stage("fact", "memit", (0, 1), (0, 1), depth),
         Stage("redirect", "rocr", (2,), (0, 1)),
         Stage("ablate", "ablate", (3,), (2, 3, 4)),
     )
@@ -203,7 +211,7 @@ def rewrites(asked: Language | None = None) -> Rewrites:
         Column(2, "Nintendo", "plain", spots, np.zeros(0), anchor=spots),
     )
     near = (Near((0, 1), ("Eiffel Tower", "Japan"), 0.43), Near((1, 2), ("Japan", "Nintendo"), 0.31))
-    plan = Plan(manifest, LLAMA, "./smollm2", sites(), {}, stages=stages, depth=depth)
+    plan = Plan(manifest, LLAMA, "./smollm2", sites(), {}, stages=stages)
     return Rewrites(plan, {}, "e" * 64, "pydoc_data.topics, 100,000 tokens", columns=columns, near=near)
 
 

@@ -114,17 +114,19 @@ def test_json_has_solves_stages_pairs_and_depth() -> None:
         ("ablate", [3], [8, 9, 10]),
     ]
     assert record["near"][0] == {"edits": [0, 1], "names": ["Eiffel Tower", "Japan"], "cosine": 0.43}
-    assert record["depth"]["window"] == [4, 5] and record["depth"]["traced"] == [0.1, 0.4, 0.9, 0.3]
+    first = record["stages"][0]["depth"]
+    assert first["window"] == [4, 5] and first["traced"] == [0.1, 0.4, 0.9, 0.3]
+    assert record["stages"][1]["depth"] is None
 
 
 def test_a_build_without_memories_or_answers_is_reported_too() -> None:
     one = Ablation(concept="French", present=("Il fait beau.",), absent=("It is fine.",))
     of = verified(language(edits=(one,)), answers=(), claims=(Claim("rank", 1),))
-    plan = replace(of.solution.problem.plan, depth=None, stages=of.solution.problem.plan.stages[2:])
+    plan = replace(of.solution.problem.plan, stages=of.solution.problem.plan.stages[2:])
     plan = replace(plan, stages=(replace(plan.stages[0], edits=(0,)),))
     of = replace(of, solution=replace(of.solution, problem=Problem(plan, {}, "", "")))
     record = reporting.as_json(of)
-    assert (record["near"], record["depth"], record["answers"], record["edits"][0]["columns"]) == ([], None, [], [])
+    assert (record["near"], record["answers"], record["edits"][0]["columns"]) == ([], [], [])
     text = html(of)
     Structure(text)
     assert "No prompt was asked of this edit" in text and 'id="depth"' not in text and 'id="near"' not in text
@@ -218,9 +220,10 @@ def test_texts_are_text_and_never_markup() -> None:
     one = Answer(0, EVIL, EVIL, EVIL, True, EVIL, EVIL, (0.1, 0.2), (0.3, 0.4), False, (EVIL, EVIL))
     of = verified(language(edits=(bad,)), answers=(one, replace(one, edit=9)), claims=(Claim(EVIL, 1, None, EVIL),))
     problem = of.solution.problem
-    assert problem.plan.depth is not None
-    stages = (replace(problem.plan.stages[0], method=EVIL, edits=(0,)),)
-    plan = replace(problem.plan, depth=replace(problem.plan.depth, why=EVIL), stages=stages)
+    first = problem.plan.stages[0]
+    assert first.depth is not None
+    stages = (replace(first, method=EVIL, edits=(0,), depth=replace(first.depth, why=EVIL)),)
+    plan = replace(problem.plan, stages=stages)
     hostile = replace(rewrites(), plan=plan, near=(Near((0, 0), (EVIL, EVIL), 0.5),), columns=())
     methods = ({"method": EVIL, "options": {EVIL: EVIL}},)
     text = html(replace(of, solution=replace(of.solution, problem=hostile, methods=methods)))

@@ -9,22 +9,26 @@ from fnmatch import fnmatchcase
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
 from editc.family import Family
+from editc.findings import Depth
 from editc.ir import Plan, Site, Stage
+from editc.passes.language.evidence import explored
 from editc.passes.sites import layer_of
+from editc.ports import Context
 from editc.request import Ablation, Fact, Manifest, Redirect
 
 SINGLE = frozenset({"rome", "emmet"})
 """Methods that put a whole change into one matrix."""
 
 
-def stages(manifest: Manifest, family: Family, every: Sequence[Site]) -> tuple[Stage, ...]:
+def stages(manifest: Manifest, family: Family, every: Sequence[Site], ctx: Context) -> tuple[Stage, ...]:
     """The stages of a manifest, with the numbers of their sites in `every`: facts, then redirections, then ablations.
 
-    Raises E211 (a layer that the model does not have), E212 (a method cannot use the matrices asked for), E203 (none).
+    Raises E211 (a layer that the model does not have), E212 (a method cannot use the matrices asked for), E203 (none),
+    and what `evidence.explored` raises.
     """
     count = 1 + max(layer_of(site.name) for site in every)
     _refuse_layers(manifest, count)
-    return tuple(_stage(kind, numbers, manifest, family, every, count) for kind, numbers in _kinds(manifest))
+    return tuple(_stage(kind, numbers, manifest, family, every, (count, ctx)) for kind, numbers in _kinds(manifest))
 
 
 def recorded(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
@@ -72,11 +76,18 @@ def depth_of(method: str, works_on: str, count: int) -> tuple[int, ...]:
 
 
 def _stage(
-    kind: str, numbers: tuple[int, ...], manifest: Manifest, family: Family, every: Sequence[Site], count: int
+    kind: str,
+    numbers: tuple[int, ...],
+    manifest: Manifest,
+    family: Family,
+    every: Sequence[Site],
+    within: tuple[int, Context],
 ) -> Stage:
     method = method_of(manifest, kind, family)
     works_on = registry.resolve("language", method).works_on
-    layers = manifest.choice.layers or depth_of(method, works_on, count)
+    usual = depth_of(method, works_on, within[0])
+    depth = _explored(manifest, numbers, works_on, len(usual), within[1])
+    layers = manifest.choice.layers or (usual if depth is None else depth.window)
     roles = manifest.choice.roles or _roles(family, works_on)
     sites = [i for i, site in enumerate(every) if site.role in roles and layer_of(site.name) in layers]
     sites = [i for i in sites if _wanted(manifest, every[i])]
@@ -84,7 +95,15 @@ def _stage(
         raise _none(manifest, family, roles, layers)
     _refuse_method(method, works_on, [every[i] for i in sites], manifest, family)
     order = sorted(sites, key=lambda i: (layer_of(every[i].name), every[i].role, every[i].name))
-    return Stage(kind, method, numbers, tuple(order))  # type: ignore[arg-type]
+    return Stage(kind, method, numbers, tuple(order), depth)  # type: ignore[arg-type]
+
+
+def _explored(manifest: Manifest, numbers: Sequence[int], works_on: str, count: int, ctx: Context) -> Depth | None:
+    """What the model says of its layers, where it is asked: `sites: auto`, and a model that runs. Columns are found in
+    every layer anyway."""
+    if manifest.choice.auto is None or ctx.network is None or works_on == "columns":
+        return None
+    return explored(manifest, [_edits(manifest)[i] for i in numbers], ctx.network, count, ctx.progress)
 
 
 def _roles(family: Family, works_on: str) -> tuple[str, ...]:
