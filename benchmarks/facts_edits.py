@@ -15,11 +15,12 @@ import numpy as np
 
 from editc.cache import open_cache
 from editc.ir import Array, Edit
-from editc.language import PREFIXES, Descent, Memory, Network, Spot, Value, Where, Wish
+from editc.language import PREFIXES, Descent, Memory, Spot, Value, Where, Wish
 from editc.networks import CausalNetwork
 from editc.passes import statistics
+from editc.passes.methods.alphaedit import AlphaEdit
 from editc.ports import Cache
-from editc.request import Fact, Redirect
+from editc.request import Fact
 
 DOWN = "model.layers.{}.mlp.down_proj.weight"
 LAYER = 5
@@ -100,9 +101,10 @@ def over_layers(
     wanted: Array,
     method: Method,
     layers: Sequence[int] = LAYERS,
+    kept: Sequence[Spot] = (),
 ) -> Changed:
     """MEMIT's way: the stream after the last layer is to be `wanted` (d, m), layer by layer, each with its share of
-    what is then left."""
+    what is then left. What stands at `kept` stays: as earlier keys, and as text for methods that look at none."""
     changed: dict[str, Array] = {}
     moments = lab.moments(layers)
     last = layers[-1]
@@ -111,7 +113,14 @@ def over_layers(
         now = mean_over(groups, lambda asked: lab.network.states([last], asked, changed))[last]
         keys = mean_over(groups, lambda asked, name=name: lab.network.reads([name], asked, changed))[name]
         residuals = (wanted - now) / (len(layers) - at)
-        memory = Memory(keys, keys, residuals, moments[name], np.zeros((len(keys), 0)))
+        earlier = lab.network.reads([name], kept, changed)[name] if kept else np.zeros((len(keys), 0))
+        memory = Memory(
+            keys,
+            keys,
+            residuals,
+            moments[name] if isinstance(method, AlphaEdit) else moments[name] + earlier @ earlier.T,
+            earlier,
+        )
         changed[name] = lab.weight(name) + dense(method(memory))
     return changed
 
