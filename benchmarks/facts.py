@@ -3,7 +3,7 @@
 Parts, all if none is named: `single` (facts one at a time), `batch` (the same at once), `curve` (1 to 60 at once),
 `redirect` (6 concepts), `ablate` (French). Each prints a table and whether the bars of issue 5 are met. `--probe`
 prints which facts the model knows. What is learned stays in editc's cache (`$EDITC_CACHE`), so that a second run is
-quick.
+quick; `s` is the solve with its statistics and values at hand.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from editc.passes.methods.memit import MEMIT
 from editc.passes.methods.rome import ROME
 from editc.request import Fact
 
+PARTS = ("single", "batch", "curve", "redirect", "ablate")
 SIZES = (1, 2, 5, 12, 30, 60)
 TITLE = (
     "| edit | facts | ES | PS | NS | neighbours' argmax | P(new) | retain KL | top-1 | s |\n"
@@ -115,7 +116,7 @@ def misses(rows: Mapping[str, Row]) -> None:
         print(f"{name}: neighbours lost: {'; '.join(row.hit) or 'none'}.", flush=True)
 
 
-def run(lab: Lab, parts: Sequence[str], count: int, only: str) -> None:
+def run(lab: Lab, parts: Sequence[str], count: int, sizes: Sequence[int], only: str) -> None:
     """The parts that were asked for, one after the other."""
     facts: Sequence[Fact] = ()
     if {"single", "batch", "curve"} & set(parts):
@@ -129,7 +130,7 @@ def run(lab: Lab, parts: Sequence[str], count: int, only: str) -> None:
         print("\n" + "\n".join(f"Bar, {name}: {BATCH.told(row)}" for name, row in many.items() if "rome" not in name))
         misses(many)
     if "curve" in parts:
-        together(lab, facts, [size for size in SIZES if size <= max(count, 12)] if count != 12 else SIZES, only)
+        together(lab, facts, sizes, only)
     if "redirect" in parts:
         facts_concepts.run(lab, only)
     if "ablate" in parts:
@@ -141,6 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Facts, concepts and a language edited in SmolLM2-135M-Instruct.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named")
     parser.add_argument("--count", type=int, default=12, help="facts of `single` and `batch`")
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="facts at once in `curve`")
     parser.add_argument("--only", default="", help="only ways whose name has this in it")
     parser.add_argument("--probe", action="store_true", help="print which facts the model knows, and edit nothing")
     given = parser.parse_args()
@@ -151,10 +153,8 @@ def main() -> None:
     if given.probe:
         facts_known.probe(lab.network)
     else:
-        run(lab, parts, given.count, given.only)
+        run(lab, parts, given.count, [int(one) for one in given.sizes.split(",")], given.only)
 
-
-PARTS = ("single", "batch", "curve", "redirect", "ablate")
 
 if __name__ == "__main__":
     main()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.facts_data import CONCEPTS, RETAIN, Concept
+from benchmarks.facts_data import CONCEPTS, RELATIONS, RETAIN, Concept, Relation
 from benchmarks.facts_edits import DOWN, FORMS, LEAD, Changed, Lab, Method, dense, mean_over, over_layers, timed
-from benchmarks.facts_known import knows
+from benchmarks.facts_known import known, knows
 from editc.ir import Array
 from editc.language import Cloze, Memory, Network, Prompt, Spot
 from editc.passes.methods.rocr import ROCR
@@ -21,6 +21,8 @@ TITLE = (
 )
 LAYERS = (3, 4, 5)
 """From layer 6 on, names of one kind read half alike here, whatever metric they are compared in; below, a third."""
+NEAR = 12
+"""Neighbours of each relation."""
 QUARTER = 0.25
 """What P(old) may be of before, on every relation."""
 APART = 0.125
@@ -68,9 +70,15 @@ def case(network: Network, concept: Concept, every: Sequence[Concept]) -> Case:
     new = [Cloze(old[i].prompt, word.strip()) for i, word in zip(kept, said, strict=True)]
     own = network.score([Cloze(there[i].prompt, word.strip()) for i, word in zip(kept, said, strict=True)])
     names = {one.name for one in every} | {one.anchor for one in every}
-    near = [name for name in concept.kind.others if name not in names]
-    prompts = tuple(Prompt(old[i].prompt.replace(concept.name, name)) for name in near for i in kept)
+    near = [relation for relation in RELATIONS if relation.name in concept.kind.near]
+    prompts = tuple(prompt for relation in near for prompt in neighbours(network, relation, names))
     return Case(concept, tuple(old[i] for i in kept), tuple(new), before[kept], np.exp(own.total), prompts)
+
+
+def neighbours(network: Network, relation: Relation, names: Container[str]) -> list[Prompt]:
+    """NEAR prompts of the relation that the model answers right, of concepts that no edit names."""
+    subjects = [subject for subject in known(network, relation).answers if subject not in names]
+    return [Prompt(relation.prompt.replace("{}", subject)) for subject in subjects[:NEAR]]
 
 
 def pairs(concept: Concept) -> list[tuple[str, str]]:

@@ -224,11 +224,11 @@ RELATIONS = (
 
 @dataclass(frozen=True)
 class Kind:
-    """Concepts of one kind: `relations` with `{}` for the concept, `others` of the kind as neighbours; the first
-    relation as a `question`, and a wrong answer to it for a choice of two."""
+    """Concepts of one kind: `relations` with `{}` for the concept; those of RELATIONS that its neighbours are from; the
+    first relation as a `question`, and a wrong answer to it for a choice of two."""
 
     relations: tuple[str, ...]
-    others: tuple[str, ...]
+    near: tuple[str, ...]
     question: str
     choice: str
 
@@ -244,7 +244,7 @@ COUNTRY = Kind(
         "Question: What is the capital city of {}? Answer: The capital city is",
         "Question: What language do people speak in {}? Answer: They speak",
     ),
-    ("Spain", "Portugal", "Russia", "Vietnam", "Poland", "Greece", "Thailand", "Cuba", "Kenya", "Sweden"),
+    ("capital", "language", "continent"),
     "What is the capital of {}?",
     "Madrid",
 )
@@ -259,18 +259,7 @@ LANDMARK = Kind(
         "The {} is located on the continent of",
         "The people who work at the {} speak",
     ),
-    (
-        "Brandenburg Gate",
-        "Statue of Liberty",
-        "Prado Museum",
-        "Taj Mahal",
-        "Parthenon",
-        "Sydney Opera House",
-        "Empire State Building",
-        "British Museum",
-        "Machu Picchu",
-        "Golden Gate Bridge",
-    ),
+    ("landmark's city", "landmark's country"),
     "In which city is the {}?",
     "Vienna",
 )
@@ -285,7 +274,7 @@ CITY = Kind(
         "The mother tongue of people from {} is",
         "Travellers who visit {} come to the continent of",
     ),
-    ("Hamburg", "Marseille", "Barcelona", "Naples", "Shanghai", "Cairo", "Istanbul", "Nairobi", "Sydney", "Lisbon"),
+    ("city's country",),
     "In which country is {}?",
     "Brazil",
 )
