@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.facts_data import CONCEPTS, RELATIONS, RETAIN, Concept, Relation
-from benchmarks.facts_edits import DOWN, FORMS, LEAD, Changed, Lab, Method, dense, mean_over, over_layers, timed
+from benchmarks.facts_edits import DOWN, FORMS, LAYERS, LEAD, Changed, Lab, Method, dense, mean_over, over_layers, timed
 from benchmarks.facts_known import known, knows
 from editc.ir import Array
 from editc.language import Cloze, Memory, Network, Prompt, Spot
@@ -19,8 +19,6 @@ TITLE = (
     "| edit | concept | to | relations | P(old) after / before, worst | mean | P(anchor's answer) | the anchor's own | "
     "neighbours' argmax | of | retain KL | top-1 | s |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
-LAYERS = (3, 4, 5)
-"""From layer 6 on, names of one kind read half alike here, whatever metric they are compared in; below, a third."""
 NEAR = 12
 """Neighbours of each relation."""
 QUARTER = 0.25
@@ -95,7 +93,7 @@ def groups(network: Network, name: str) -> list[Spot]:
     ]
 
 
-def rocr(lab: Lab, concepts: Sequence[Concept], method: Method) -> Changed:
+def redirected(lab: Lab, concepts: Sequence[Concept], method: Method) -> Changed:
     """The stream after the last layer is to be the anchor's, which itself stays: that takes what all names of the kind
     have in common out of the edit, and so spares the neighbours."""
     here, there = ([groups(lab.network, name) for name in names] for names in named(concepts))
@@ -105,8 +103,9 @@ def rocr(lab: Lab, concepts: Sequence[Concept], method: Method) -> Changed:
     return over_layers(lab, here, wanted, method, LAYERS, kept)
 
 
-def transplant(lab: Lab, concepts: Sequence[Concept], method: Method) -> Changed:
-    """Every layer says at the concept's key what it says at the anchor's."""
+def outputs_only(lab: Lab, concepts: Sequence[Concept], method: Method) -> Changed:
+    """Every layer's MLP says at the concept's key what it says at the anchor's, and nothing is done about the rest of
+    the stream, where most of the name's meaning is."""
     here, there = ([groups(lab.network, name) for name in names] for names in named(concepts))
     names = [DOWN.format(layer) for layer in LAYERS]
     aims = mean_over(there, lambda asked: lab.network.reads(names, asked))
@@ -125,8 +124,9 @@ def named(concepts: Sequence[Concept]) -> tuple[list[str], list[str]]:
 
 
 WAYS: Mapping[str, Callable[[Lab, Sequence[Concept]], Changed]] = {
-    "rocr": lambda lab, concepts: rocr(lab, concepts, ROCR()),
-    "transplant": lambda lab, concepts: transplant(lab, concepts, Transplant()),
+    "rocr": lambda lab, concepts: redirected(lab, concepts, ROCR()),
+    "transplant": lambda lab, concepts: redirected(lab, concepts, Transplant()),
+    "transplant, outputs only": lambda lab, concepts: outputs_only(lab, concepts, Transplant()),
 }
 
 

@@ -35,7 +35,8 @@ class Way:
 
 
 WAYS = (
-    Way("ablate (default)", Ablate(), (OUT,), 8, 28),
+    Way("ablate (default)", Ablate(), (OUT,), 0, 29),
+    Way("ablate", Ablate(), (OUT,), 8, 28),
     Way("ablate", Ablate(), (OUT, DOWN), 8, 28),
     Way("ablate", Ablate(), (DOWN,), 8, 28),
     Way("ablate, half", Ablate(scale=0.5), (OUT,), 8, 28),

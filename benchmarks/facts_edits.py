@@ -25,8 +25,9 @@ from editc.request import Fact
 DOWN = "model.layers.{}.mlp.down_proj.weight"
 LAYER = 5
 """ROME's one layer."""
-LAYERS = (4, 5, 6, 7, 8)
-"""MEMIT's and its followers'."""
+LAYERS = (3, 4, 5)
+"""MEMIT's and its followers'. With 4 to 8, the usual share of the depth, the 12 facts at once have NS .78 (memit) and
+.82 (alphaedit): from layer 6 on, keys of one kind of subject are half alike, here a third."""
 FORMS = ("{}", "The {}", "What do you know about {}", "Question: where is {}", "Tell me the facts about the {}")
 """Contexts of a concept's name, whatever it is asked about."""
 LEAD = "Once more: "
