@@ -69,7 +69,7 @@ def single(lab: Lab, facts: Sequence[Fact], methods: Mapping[str, Method]) -> Ma
         rows, total = [], 0.0
         alone = [facts_known.chosen([fact])[0] for fact in facts]
         for fact in alone:
-            lab.value(fact, *facts_known.WHERE["output"])
+            lab.value(fact)
             changed, seconds = timed(lambda fact=fact, method=method: at_one_layer(lab, [fact], method))
             rows.append(measured(lab.network, [fact], RETAIN, changed))
             total += seconds
@@ -102,7 +102,7 @@ def together(lab: Lab, facts: Sequence[Fact], sizes: Sequence[int], only: str = 
         for name, way in ways(lab).items():
             if only in name:
                 for fact in edits:
-                    lab.value(fact, *facts_known.WHERE["output" if name.startswith("rome") else "stream"])
+                    lab.value(fact)
                 changed, seconds = timed(lambda way=way, edits=edits: way(edits))
                 found[name, size] = measured(lab.network, edits, RETAIN, changed)
                 print(line(name, size, found[name, size], seconds), flush=True)

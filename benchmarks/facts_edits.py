@@ -15,7 +15,7 @@ import numpy as np
 
 from editc.cache import open_cache
 from editc.ir import Array, Edit
-from editc.language import PREFIXES, Descent, Memory, Spot, Value, Where, Wish
+from editc.language import PREFIXES, Descent, Memory, Spot, Value, Wish
 from editc.networks import CausalNetwork
 from editc.passes import statistics
 from editc.passes.methods.alphaedit import AlphaEdit
@@ -54,15 +54,15 @@ class Lab:
         found = statistics.moments(self.network, names, statistics.corpus(), self.cache)
         return {name: found[name].second for name in names}
 
-    def value(self, fact: Fact, layer: int, where: Where) -> Value:
-        """What the layer should add at the subject, from the cache if it was learned before."""
+    def value(self, fact: Fact, layer: int = LAYER) -> Value:
+        """What the layer's MLP should add at the subject, from the cache if it was learned before."""
         contexts = tuple(Spot(prefix + fact.prompt, fact.subject) for prefix in PREFIXES)
         wish = Wish(contexts, fact.answer, Spot(f"{fact.subject} is a", fact.subject))
-        told = repr(("fact value 1", self.network.fingerprint(), wish, layer, where, Descent()))
+        told = repr(("fact value 1", self.network.fingerprint(), wish, layer, "output", Descent()))
         key = sha256(told.encode()).hexdigest()
         kept = self.cache.get(key) if self.cache else None
         if kept is None:
-            found = self.network.value(wish, layer, where, Descent())
+            found = self.network.value(wish, layer, "output", Descent())
             kept = {"delta": found.delta, "before": found.before, "losses": np.array(found.losses)}
             kept["probability"] = np.array([found.probability])
             if self.cache:
@@ -90,7 +90,7 @@ def at_one_layer(lab: Lab, facts: Sequence[Fact], method: Method, layer: int = L
     groups = [spots(fact) for fact in facts]
     keys = mean_over(groups, lambda asked: lab.network.reads([name], asked))[name]
     bare = lab.network.reads([name], [group[0] for group in groups])[name]
-    values = [lab.value(fact, layer, "output") for fact in facts]
+    values = [lab.value(fact, layer) for fact in facts]
     wanted = np.stack([one.delta for one in values], axis=1)
     memory = Memory(keys, bare, wanted, lab.moments([layer])[name], np.zeros((len(keys), 0)))
     return {name: lab.weight(name) + dense(method(memory))}
@@ -127,11 +127,12 @@ def over_layers(
 
 
 def facts_over_layers(lab: Lab, facts: Sequence[Fact], method: Method, layers: Sequence[int] = LAYERS) -> Changed:
-    """MEMIT and AlphaEdit: values learned in the stream after the last layer."""
-    values = [lab.value(fact, layers[-1], "stream") for fact in facts]
+    """MEMIT and AlphaEdit. What is added to the MLP's output at the last layer is added to the stream after it: so the
+    values are those that ROME has there, clamped by the output's size and not the stream's."""
     groups = [spots(fact) for fact in facts]
-    wanted = np.stack([one.before + one.delta for one in values], axis=1)
-    return over_layers(lab, groups, wanted, method, layers)
+    now = mean_over(groups, lambda asked: lab.network.states([layers[-1]], asked))[layers[-1]]
+    deltas = [lab.value(fact, layers[-1]).delta for fact in facts]
+    return over_layers(lab, groups, now + np.stack(deltas, axis=1), method, layers)
 
 
 def summed(parts: Sequence[Changed], base: Callable[[str], Array]) -> Changed:

@@ -8,14 +8,11 @@ from itertools import zip_longest
 from math import log
 
 from benchmarks.facts_data import RELATIONS, Relation
-from benchmarks.facts_edits import LAYER, LAYERS
-from editc.language import Cloze, Network, Where
+from editc.language import Cloze, Network
 from editc.request import Asked, Fact
 
 EACH = 5
 """Facts of a relation that may be edited; the rest are neighbours."""
-WHERE: Mapping[str, tuple[int, Where]] = {"output": (LAYER, "output"), "stream": (LAYERS[-1], "stream")}
-"""Where values are learned: ROME's and MEMIT's."""
 NEIGHBOURS = 8
 """Neighbours of a fact at most."""
 
