@@ -68,6 +68,7 @@ def case(network: Network, concept: Concept, every: Sequence[Concept]) -> Case:
     new = [Cloze(old[i].prompt, word.strip()) for i, word in zip(kept, said, strict=True)]
     own = network.score([Cloze(there[i].prompt, word.strip()) for i, word in zip(kept, said, strict=True)])
     names = {one.name for one in every} | {one.anchor for one in every}
+    names |= set(concept.kind.siblings)
     near = [relation for relation in RELATIONS if relation.name in concept.kind.near]
     prompts = tuple(prompt for relation in near for prompt in neighbours(network, relation, names))
     return Case(concept, tuple(old[i] for i in kept), tuple(new), before[kept], np.exp(own.total), prompts)
@@ -94,12 +95,13 @@ def groups(network: Network, name: str) -> list[Spot]:
 
 
 def redirected(lab: Lab, concepts: Sequence[Concept], method: Method) -> Changed:
-    """The stream after the last layer is to be the anchor's, which itself stays: that takes what all names of the kind
-    have in common out of the edit, and so spares the neighbours."""
+    """The stream after the last layer is to be the anchor's, which itself stays, as do its siblings: that takes what
+    all names of the kind have in common out of the edit, and so spares the neighbours, none of which is a sibling."""
     here, there = ([groups(lab.network, name) for name in names] for names in named(concepts))
     last = LAYERS[-1]
     wanted = mean_over(there, lambda asked: lab.network.states([last], asked))[last]
-    kept = [spot for group in there for spot in group]
+    siblings = dict.fromkeys(name for concept in concepts for name in concept.kind.siblings)
+    kept = [spot for group in (*there, *(groups(lab.network, name) for name in siblings)) for spot in group]
     return over_layers(lab, here, wanted, method, LAYERS, kept)
 
 

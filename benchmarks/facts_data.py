@@ -224,11 +224,12 @@ RELATIONS = (
 
 @dataclass(frozen=True)
 class Kind:
-    """Concepts of one kind: `relations` with `{}` for the concept; those of RELATIONS that its neighbours are from; the
-    first relation as a `question`, and a wrong answer to it for a choice of two."""
+    """Concepts of one kind: `relations` with `{}` for the concept; those of RELATIONS that its neighbours are from;
+    `siblings`, whose keys an edit keeps and which are no neighbours; the first relation as a `question`, and a wrong answer to it for a choice of two."""
 
     relations: tuple[str, ...]
     near: tuple[str, ...]
+    siblings: tuple[str, ...]
     question: str
     choice: str
 
@@ -245,6 +246,7 @@ COUNTRY = Kind(
         "Question: What language do people speak in {}? Answer: They speak",
     ),
     ("capital", "language", "continent"),
+    ("Brazil", "India", "Kenya", "England"),
     "What is the capital of {}?",
     "Madrid",
 )
@@ -260,6 +262,7 @@ LANDMARK = Kind(
         "The people who work at the {} speak",
     ),
     ("landmark's city", "landmark's country"),
+    ("Parthenon", "Taj Mahal", "British Museum", "Golden Gate Bridge"),
     "In which city is the {}?",
     "Vienna",
 )
@@ -275,6 +278,7 @@ CITY = Kind(
         "Travellers who visit {} come to the continent of",
     ),
     ("city's country",),
+    ("Lima", "Hamburg", "Cairo", "Krakow"),
     "In which country is {}?",
     "Brazil",
 )
