@@ -225,7 +225,8 @@ RELATIONS = (
 @dataclass(frozen=True)
 class Kind:
     """Concepts of one kind: `relations` with `{}` for the concept; those of RELATIONS that its neighbours are from;
-    `siblings`, whose keys an edit keeps and which are no neighbours; the first relation as a `question`, and a wrong answer to it for a choice of two."""
+    `siblings`, whose keys an edit keeps and which are no neighbours; the first relation as a `question`, and a wrong
+    answer to it for a choice of two."""
 
     relations: tuple[str, ...]
     near: tuple[str, ...]
