@@ -66,7 +66,8 @@ class Family:
     `neutral` is the prompt that stands for no concept; `contexts` are the sentences that a concept is put into.
     `notes` say what an edit of this family is not.
     A family that `models` language has no streams: its matrices read what the model makes of text, layer by layer, and
-    a site's group is its layer (`layers.5`). `transposed`: matrices are stored (d_in, d_out).
+    a site's group is its layer (`layers.5`). `transposed`: matrices are stored (d_in, d_out). `normed`: what they write
+    is normalised before it reaches the residual stream.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Family:
     notes: tuple[str, ...] = ()
     models: Literal["pictures", "language"] = "pictures"
     transposed: bool = False
+    normed: bool = False
 
     def group_of(self, role: str) -> str:
         """The group that a role's sites belong to."""

@@ -33,14 +33,19 @@ class Memory:
 
     `keys` (d_in, m): what it reads at each edit's subject, the mean over contexts; `bare` (d_in, m): in the prompt as
     it stands. `residuals` (d_out, m): what is to be added to its output there. `moment` (d_in, d_in): E[k k^T] of
-    ordinary text, not centred; `earlier` (d_in, p): keys of edits that are to stay as they are.
+    ordinary text, not centred; `kept` (d_in, p): keys whose outputs
+    are to stay as they are: those of earlier edits, of a redirection's target, of names that are preserved.
     """
 
     keys: Array
     bare: Array
     residuals: Array
     moment: Array
-    earlier: Array
+    kept: Array
+
+    def weighted(self) -> Array:
+        """C + K_p K_p^T: the moment as if each kept key were read as often as all text together."""
+        return np.asarray(self.moment + self.kept @ self.kept.T)
 
 
 @dataclass(frozen=True)

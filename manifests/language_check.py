@@ -104,6 +104,17 @@ def neighbours_stay(language: Language, manifest: Manifest, faults: Faults) -> N
                 faults.warn("E196", message, edit.at(f"neighbours.{i}"), help="remove it", related=related)
 
 
+def not_preserved(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """What is edited is not to be preserved as well."""
+    edited = {same(name): span for edit in language.redirects for name, span in places(edit)}
+    edited |= {same(fact.subject): fact.at("subject") for fact in language.facts}
+    for i, name in enumerate(manifest.preserve.concepts):
+        if same(name) in edited:
+            message, help = f"{tick(name)} is both edited and preserved", "remove it from one of the two"
+            related = [(edited[same(name)], "edited here")]
+            faults.add("E121", message, manifest.preserve.at(f"concepts.{i}"), help=help, related=related)
+
+
 def sets_differ(language: Language, manifest: Manifest, faults: Faults) -> None:
     """A direction comes from two sets of several prompts each, which have none in common."""
     for edit in language.ablations:
@@ -125,6 +136,7 @@ def no_repeats(language: Language, manifest: Manifest, faults: Faults) -> None:
         (language.retain, "retain", language.at),
         (manifest.contexts or (), "contexts", manifest.at),
         (manifest.emit, "emit", manifest.at),
+        (manifest.preserve.concepts, "concepts", manifest.preserve.at),
     ]
     for edit in language.edits:
         lists.append((edit.contexts or (), "contexts", edit.at))
@@ -230,6 +242,7 @@ RULES: tuple[Rule, ...] = (
     redirects_lead_somewhere,
     targets_stand,
     neighbours_stay,
+    not_preserved,
     sets_differ,
     no_repeats,
     one_method,

@@ -12,6 +12,7 @@ def own_keys(manifest: Manifest, faults: Faults) -> None:
     kind, other = ("an image model", "language") if manifest.language is None else ("a language model", "image")
     blocks = (
         (schema.MANIFEST, manifest),
+        (schema.PRESERVE, manifest.preserve),
         (schema.SITES, manifest.choice),
         (schema.CONSTRAINTS, manifest.constraints),
     )
@@ -28,7 +29,7 @@ def own_keys(manifest: Manifest, faults: Faults) -> None:
 
 
 def _instead(name: str, manifest: Manifest) -> str:
-    if manifest.language is not None and name == "preserve":
+    if manifest.language is not None and schema.PRESERVE.field(name):
         return (
             "write texts that are to stay under `retain`, and prompts with their answers under `neighbours` of an edit"
         )

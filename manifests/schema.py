@@ -268,9 +268,9 @@ PRESERVE = Table(
     "preserve",
     (
         Field("concepts", ListOf(Text()), "what must stay, through the same contexts as the edits"),
-        Field("prompts", ListOf(Text(verbatim=True)), "prompts that must stay, as they stand"),
-        Field("files", ListOf(Text()), "files with one prompt a line, relative to the manifest"),
-        Field("weight", Number(0.0, above=True), "how much keeping counts against editing"),
+        Field("prompts", ListOf(Text(verbatim=True)), "prompts that must stay, as they stand", only="image"),
+        Field("files", ListOf(Text()), "files with one prompt a line, relative to the manifest", only="image"),
+        Field("weight", Number(0.0, above=True), "how much keeping counts against editing", only="image"),
     ),
 )
 SITES = Table(
@@ -359,7 +359,7 @@ MANIFEST = Table(
         ),
         Field("encoder", Text(), "a folder or hub id with the text encoder of a model that is one file", only="image"),
         Field("edits", Edits(), "what to change", required=True),
-        Field("preserve", Inner(PRESERVE), "what must stay", only="image"),
+        Field("preserve", Inner(PRESERVE), "what must stay"),
         Field(
             "contexts",
             ListOf(Text(verbatim=True, slot=True), least=1),

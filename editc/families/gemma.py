@@ -18,6 +18,7 @@ GEMMA = Family(
     groups=SEES,
     streams={},
     models="language",
+    normed=True,
     edited=("mlp",),
     signs=(
         "*layers.*.mlp.gate_proj.weight",

@@ -61,6 +61,28 @@ def of_redirect(edit: Redirect, manifest: Manifest) -> Iterator[Seen]:
             yield _seen(name, edit.to, "chat", tuple(dict.fromkeys((*TOLD, *map(_cut, relations)))))
 
 
+def kept(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Spot]:
+    """Where the model is to say what it said: a redirection's target, and the names that are preserved, in the very
+    sentences of the edit."""
+    names = manifest.preserve.concepts
+    if isinstance(edit, Fact):
+        for name in names:
+            yield Spot(put(edit.template, name), name)
+            if _chats(manifest):
+                yield Spot(put(edit.template, name), name, True)
+        return
+    for seen in of_redirect(edit, manifest):
+        if seen.name == edit.concept:
+            yield from seen.anchor
+            for name in names:
+                yield from (_renamed(spot, edit.concept, name) for spot in seen.contexts)
+
+
+def _renamed(spot: Spot, old: str, new: str) -> Spot:
+    """The same sentence with another name at its end."""
+    return Spot(spot.prompt.removesuffix(old) + new, new, spot.chat)
+
+
 def essence(subject: str) -> Spot:
     """ROME's: what the subject is must stay as it was."""
     return Spot(f"{subject} is a", subject)

@@ -64,7 +64,8 @@ def posed(plan: Plan, ctx: Context) -> Rewrites:
         for index in stage.edits if works_on(stage) == "memory" else ():
             found += _columns(plan, index, language.edits[index], network)
     found.sort(key=lambda one: one.edit)
-    return Rewrites(plan, {}, network.fingerprint(), "", columns=tuple(found))
+    kept = {one.edit: _kept(plan, one.edit, network) for one in found}
+    return Rewrites(plan, {}, network.fingerprint(), "", columns=tuple(found), kept=kept)
 
 
 def works_on(stage: Stage) -> str:
@@ -77,9 +78,9 @@ def ridged(second: Array) -> Array:
     return np.asarray(second + RIDGE * np.trace(second) / len(second) * np.eye(len(second)))
 
 
-def mean_keys(network: Network, site: Site, asked: Sequence[Column], changed: Any, anchor: bool = False) -> Array:
-    """What the matrix reads at each column's subject, or at its anchor: (d_in, columns), means over contexts."""
-    groups = [one.anchor if anchor else one.contexts for one in asked]
+def mean_keys(network: Network, site: Site, asked: Sequence[Column], changed: Any) -> Array:
+    """What the matrix reads at each column's subject: (d_in, columns), means over contexts."""
+    groups = [one.contexts for one in asked]
     return averaged(network.reads([site.name], [spot for one in groups for spot in one], changed)[site.name], groups)
 
 
@@ -145,6 +146,16 @@ def _placed(one: contexts.Seen, network: Network, plan: Plan, edit: Any) -> list
         help_ = "leave `chat` out" if chat else "write the subject as it stands in the sentence"
         raise EditcError(Diagnostic(code, str(error), span, plan.manifest.source, help=help_)) from error
     return [(spot, place.sink) for spot, place in zip(one.contexts, places, strict=True)]
+
+
+def _kept(plan: Plan, index: int, network: Network) -> tuple[Spot, ...]:
+    edit = _language(plan).edits[index]
+    assert isinstance(edit, (Fact, Redirect))
+    try:
+        return _off_sink(tuple(dict.fromkeys(contexts.kept(edit, plan.manifest))), network)
+    except LookupError as error:
+        span = plan.manifest.preserve.at("concepts")
+        raise EditcError(Diagnostic("E334", str(error), span, plan.manifest.source)) from error
 
 
 def _off_sink(spots: Sequence[Spot], network: Network) -> tuple[Spot, ...]:

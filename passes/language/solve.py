@@ -109,10 +109,12 @@ def _solved(stage: Stage, method: Any, problem: Rewrites, state: _State, ctx: Co
         return
     columns = [one for one in problem.columns if one.edit in stage.edits]
     before = [one for one in problem.columns if any(one.edit in s.edits for s in _earlier(problem.plan, stage))]
-    goal = None if stage.method in SINGLE or stage.method == "transplant" else _goal(columns, sites, problem, state)
+    kept = tuple(dict.fromkeys(spot for index in stage.edits for spot in problem.kept[index]))
+    goal = None if stage.method in SINGLE else _goal(columns, sites, problem, state)
     for number, site in enumerate(watched):
         assert isinstance(site, Site)
-        state.add(site, method(_memory(site, columns, before, problem, state, goal, len(sites) - number)))
+        memory = _memory(site, columns, problem, state, goal, len(sites) - number)
+        state.add(site, method(replace(memory, kept=_kept_keys(site, before, kept, state))))
 
 
 def _earlier(plan: Plan, stage: Stage) -> Iterator[Stage]:
@@ -124,34 +126,37 @@ def _earlier(plan: Plan, stage: Stage) -> Iterator[Stage]:
 def _memory(
     site: Site,
     columns: Sequence[Column],
-    before: Sequence[Column],
     problem: Rewrites,
     state: _State,
     goal: tuple[int, Array] | None,
     left: int,
 ) -> Memory:
-    """The matrix with its keys as the model now has them; `left` matrices, this one too, share what is still wanted."""
+    """The matrix with its keys as the model now has them. `left` matrices, this one too, share what is still wanted of
+    the `goal`; without one the matrix says all that is wanted itself."""
     network, running = state.network, state.running
     keys = mean_keys(network, site, columns, running)
     bare = network.reads([site.name], [one.contexts[0] for one in columns], running)[site.name]
-    strengths = _strengths(columns, problem)
-    if goal is not None:
-        layer, wanted = goal
-        residuals = (wanted - _streams(network, layer, columns, running)) / left
-    elif columns[0].wanted.size:
-        residuals = np.stack([one.wanted for one in columns], axis=1) * strengths
+    if goal is None:
+        residuals = _wanted(columns, problem)
     else:
-        anchors = mean_keys(network, site, columns, running, anchor=True)
-        residuals = state.current(site) @ (anchors - keys) * strengths
-    earlier = mean_keys(network, site, before, running) if before else np.zeros((len(keys), 0))
-    return Memory(keys, bare, residuals, problem.moments[site.name], earlier)
+        layer, state_wanted = goal
+        residuals = (state_wanted - _streams(network, layer, columns, running)) / left
+    return Memory(keys, bare, residuals, problem.moments[site.name], np.zeros((len(keys), 0)))
+
+
+def _kept_keys(site: Site, before: Sequence[Column], kept: Sequence[Spot], state: _State) -> Array:
+    """The keys (d_in, p) of earlier stages' edits, each the mean over its contexts, and one for each sentence in which
+    a name is kept."""
+    width = site.shape[1]
+    earlier = mean_keys(state.network, site, before, state.running) if before else np.zeros((width, 0))
+    found = state.network.reads([site.name], kept, state.running)[site.name] if kept else np.zeros((width, 0))
+    return np.hstack([earlier, found])
 
 
 def _goal(columns: Sequence[Column], sites: Sequence[Site], problem: Rewrites, state: _State) -> tuple[int, Array]:
     """The last layer that is edited, and what the residual stream (d, columns) is to be after it."""
     layer = layer_of(sites[-1].name)
-    wanted = np.stack([one.wanted for one in columns], axis=1) * _strengths(columns, problem)
-    return layer, _streams(state.network, layer, columns, state.running) + wanted
+    return layer, _streams(state.network, layer, columns, state.running) + _wanted(columns, problem)
 
 
 def _streams(network: Network, layer: int, columns: Sequence[Column], running: Mapping[str, Array]) -> Array:
@@ -159,10 +164,12 @@ def _streams(network: Network, layer: int, columns: Sequence[Column], running: M
     return averaged(network.states([layer], [spot for one in groups for spot in one], running)[layer], groups)
 
 
-def _strengths(columns: Sequence[Column], problem: Rewrites) -> Array:
+def _wanted(columns: Sequence[Column], problem: Rewrites) -> Array:
+    """What is to be added (d, columns), each times its edit's strength."""
     assert problem.plan.manifest.language is not None
     edits = problem.plan.manifest.language.edits
-    return np.array([float(getattr(edits[one.edit], "strength", 1.0)) for one in columns])
+    strengths = np.array([float(getattr(edits[one.edit], "strength", 1.0)) for one in columns])
+    return np.asarray(np.stack([one.wanted for one in columns], axis=1) * strengths)
 
 
 def _written(stage: Stage, method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:

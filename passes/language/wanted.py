@@ -32,11 +32,9 @@ def wanted(
     edit = plan.manifest.language.edits[column.edit]
     layer = layer_of(plan.sites[stage.sites[-1]].name)
     if isinstance(edit, Fact):
-        where: Where = "output" if stage.method in SINGLE else "stream"
+        where: Where = "output" if stage.method in SINGLE and plan.family.normed else "stream"
         return _learned(plan, column, alike, edit, edit.answer, (network, layer, where), cache)
     assert isinstance(edit, Redirect)
-    if stage.method == "transplant":
-        return column
     if edit.to is None and edit.toward == "refusal":
         return _learned(plan, column, alike, edit, REFUSAL, (network, layer, "stream"), cache)
     here = network.states([layer], column.contexts)[layer].mean(axis=1)

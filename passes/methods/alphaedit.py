@@ -16,7 +16,8 @@ from editc.passes.methods import at_least_zero
 class AlphaEdit:
     """D = R K^T P (P (K K^T + K_p K_p^T) P + l2 I)^-1 P, P the projector on the quiet directions of C.
 
-    K_p are the keys of earlier edits, which then stay as they are. D moves nothing along the other directions at all.
+    K_p are the keys that are kept (of earlier edits, say), whose outputs then stay as they are. D moves nothing along
+    the other directions at all.
 
     energy: the quiet directions are the smallest eigenvalues that together hold at most this share of C's trace: a
         share means the same in every model and layer, as its authors advise where the threshold is asked about.
@@ -38,5 +39,5 @@ class AlphaEdit:
         basis = memories.quiet(memory.moment, self.threshold, share)
         if not basis.shape[1]:
             raise NoRoomError(len(memory.moment))
-        right, factor = memories.confined(memory.keys, memory.earlier, basis, self.l2)
+        right, factor = memories.confined(memory.keys, memory.kept, basis, self.l2)
         return Edit("low-rank", (memory.residuals,), (right,), Stats(factor.condition, 0.0, len(right)))

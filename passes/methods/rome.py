@@ -30,7 +30,7 @@ class ROME:
 
     def __call__(self, memory: Memory) -> Edit:
         """A low-rank edit of rank m; raises SingularError (keys depend on one another) and NonFiniteError."""
-        moment = factorise(memory.moment if self.covariance else np.eye(len(memory.keys)))
+        moment = factorise(memory.weighted() if self.covariance else np.eye(len(memory.keys)))
         if self.denominator == "bare":
             right = _bare(memory, moment.solve(memory.keys))
             return Edit("low-rank", (memory.residuals,), (right,), Stats(moment.condition, 0.0, 1))
