@@ -14,6 +14,7 @@ from editc.formats.delta_json import COMPATIBILITY
 from editc.formats.exported import carrier, is_delta, kind_of, read_delta
 from editc.formats.header import read_header
 from editc.formats.link_parts import is_linked, parts
+from editc.formats.onnx_file import read_graph
 from editc.formats.plan import ApplyPlan
 from editc.formats.quantised import Loss
 from editc.formats.status import Status
@@ -26,6 +27,8 @@ def inspect(place: str) -> dict[str, Any]:
     file = carrier(path)
     if file.is_file() and file.suffix == ".safetensors":
         read_header(file)  # a damaged file is refused here, once, and not read again as a model
+    if file.is_file() and file.suffix == folders.ONNX:
+        read_graph(file)
     if is_delta(path):
         spelling = kind_of(path)
         said = {"kind": "delta", "format": spelling, "path": place, "bytes": _size(path)}

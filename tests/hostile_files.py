@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+import hostile_onnx
 import numpy as np
+import onnx_files
 from tiny_files import (
     KEYS,
     delta_for,
@@ -154,6 +156,7 @@ def corpus() -> Iterator[Case]:
     yield from indexes(files["delta"])
     yield from journals(applied_files)
     yield from adapters()
+    yield from graphs()
 
 
 def good(folder: Path) -> Delta:
@@ -434,6 +437,26 @@ def as_weights(data: bytes, delta: bytes) -> Build:
         (folder / "w" / WEIGHTS).write_bytes(data)
         (folder / "d.safetensors").write_bytes(delta)
         return ["apply", "HERE/d.safetensors", "--to", "HERE/w", "--out", "HERE/out", "--allow-finetune"]
+
+    return build
+
+
+def graphs() -> Iterator[Case]:
+    """ONNX files, to be looked at."""
+    with tempfile.TemporaryDirectory() as folder:
+        sound = onnx_files.pico(Path(folder) / "m.onnx").read_bytes()
+    for name, bad in hostile_onnx.damaged(sound).items():
+        yield Case("onnx", name, as_graph(bad))
+    for name, bad in hostile_onnx.crowded().items():
+        yield Case("onnx", f"as many {name} as fit", as_graph(bad))
+
+
+def as_graph(data: bytes) -> Build:
+    """The file as an ONNX model that is inspected."""
+
+    def build(folder: Path) -> Sequence[str]:
+        (folder / "m.onnx").write_bytes(data)
+        return ["inspect", "HERE/m.onnx"]
 
     return build
 

@@ -20,7 +20,7 @@ from editc.formats.safetensors_delta import to_bytes
 
 __all__ = ["quick_disk"]
 
-READERS = ("delta", *hostile.KINDS, "forged delta", "place", "checkpoint", "index", "journal", "adapter")
+READERS = ("delta", *hostile.KINDS, "forged delta", "place", "checkpoint", "index", "journal", "adapter", "onnx")
 SECONDS, BYTES = 1.0, 250_000_000
 """The bar of 300 MB less the 50 that Python and numpy have to begin with."""
 HARMLESS = {
@@ -32,6 +32,7 @@ HARMLESS = {
     "index": r"never",
     "journal": r".*, status|(a time far out|a delta's .*), revert",
     "adapter": r"header: metadata twice",
+    "onnx": r"never",
 }
 """What may end well, as patterns of names: other words for the same; lies in what the command does not read; tensors of
 odd names and dtypes that no edit touches; journals that are only looked at, or whose stored bytes are the right ones.
