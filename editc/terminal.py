@@ -39,17 +39,17 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
 
 def answer(shown: Shown, diagnostics: Sequence[Diagnostic], as_json: bool) -> int:
     """Print a result to stdout and its diagnostics to stderr; the exit code."""
-    from editc.codes import exit_code
     from editc.diagnostics import as_json as record
 
-    code = exit_code(diagnostics)
+    code = _exit_code(diagnostics) if diagnostics else 0
     if as_json:
         found = {"diagnostics": [dict(record(one)) for one in diagnostics]} if diagnostics else {}
         click.echo(json.dumps({"status": "failed" if code else shown.status, **shown.data, **found}, indent=2))
         return code
     if shown.text:
         click.echo(shown.text)
-    _talk(diagnostics)
+    if diagnostics:
+        _talk(diagnostics)
     return code
 
 
@@ -66,6 +66,12 @@ def progress(label: str, items: Iterable[Any]) -> Iterator[Any]:
                 bar.update(index)
             if bar is not None:
                 bar.update(1)
+
+
+def _exit_code(diagnostics: Sequence[Diagnostic]) -> int:
+    from editc.codes import exit_code
+
+    return exit_code(diagnostics)
 
 
 def _usage(error: click.ClickException, wants_json: bool) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from editc.delta import Delta, Factors
 from editc.formats import folders
 from editc.formats.apply import Applied, Reverted
 from editc.formats.checkpoint import Checkpoint, Model, open_model
@@ -18,7 +19,6 @@ from editc.formats.onnx_file import read_graph
 from editc.formats.plan import ApplyPlan
 from editc.formats.quantised import Loss
 from editc.formats.status import Status
-from editc.ir import Delta, Factors
 
 
 def inspect(place: str) -> dict[str, Any]:

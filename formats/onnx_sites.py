@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from editc.delta import SiteRecord
 from editc.diagnostics import Diagnostic, EditcError
 from editc.formats import onnx_data
 from editc.formats.checkpoint import Checkpoint, Tensor
 from editc.formats.onnx_file import Graph, Use, provenance
 from editc.formats.protobuf import Range
-from editc.ir import SiteRecord
 from editc.numerics import dtypes
 from editc.records import matrix_shape, stored_shape
 

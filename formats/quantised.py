@@ -14,11 +14,11 @@ from math import prod, sqrt
 
 import numpy as np
 
+from editc.delta import Array, Delta, Factors, Site
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Checkpoint, Tensor
 from editc.formats.header import strict_json
 from editc.formats.ranges import read_range
-from editc.ir import Array, Delta, Factors, Site
 from editc.numerics import blocks, dtypes
 from editc.records import edited as edited_exactly
 from editc.records import patched_as_stored, stored_shape
