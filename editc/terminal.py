@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from editc.diagnostics import Diagnostic
     from editc.show import Shown
 
+_COLLECT = 50_000
+"""Objects after which Python looks for garbage; at its own 700, that is a tenth of the time to start."""
 SLOW = 1.0
 """Seconds after which a loop shows how far it is."""
 
@@ -23,6 +26,7 @@ SLOW = 1.0
 def guarded(command: click.Command, arguments: Sequence[str]) -> int:
     """Run a command and turn whatever stops it into its exit code."""
     wants_json = "--json" in arguments
+    gc.set_threshold(_COLLECT)
     try:
         return int(command.main(list(arguments), prog_name="editc", standalone_mode=False) or 0)
     except click.exceptions.Abort:

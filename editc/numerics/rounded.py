@@ -25,8 +25,9 @@ Real: TypeAlias = NDArray[np.floating]
 Bits: TypeAlias = NDArray[np.unsignedinteger]
 Flags: TypeAlias = NDArray[np.bool_]
 
-_BLOCK = 1 << 15
-"""Elements at a time: a handful of such blocks (256 kB each) stay in the second-level cache."""
+_BLOCK = 1 << 16
+"""Elements at a time: the few such blocks that are in use (256 or 512 kB each) stay in the caches, and what numpy takes
+for each call is little beside them."""
 _U = 2.0**-53
 _CUT = {"F16": (13, 2.0**-112, 0x7C00), "BF16": (16, 1.0, 0x7F80)}
 """How many bits of a float32 pattern are cut off, after what scaling, and from which pattern on it is infinite."""
