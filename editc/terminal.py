@@ -51,7 +51,7 @@ def answer(shown: Shown, diagnostics: Sequence[Diagnostic], as_json: bool) -> in
         click.echo(json.dumps({"status": "failed" if code else shown.status, **shown.data, **found}, indent=2))
         return code
     if shown.text:
-        click.echo(shown.text)
+        click.echo(_plain(shown.text))
     if diagnostics:
         _talk(diagnostics)
     return code
@@ -70,6 +70,17 @@ def progress(label: str, items: Iterable[Any]) -> Iterator[Any]:
                 bar.update(index)
             if bar is not None:
                 bar.update(1)
+
+
+def _plain(text: str) -> str:
+    """The text with what could move the cursor, turn colours on or reverse the reading order shown as an escape: names
+    of tensors and edits are a stranger's."""
+    lines = text.split("\n")
+    if all(line.isprintable() for line in lines):
+        return text
+    from editc.render import clean
+
+    return "\n".join(map(clean, lines))
 
 
 def _exit_code(diagnostics: Sequence[Diagnostic]) -> int:

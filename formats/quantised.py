@@ -43,8 +43,8 @@ SAYS = {
     "E691": "target tensors are stored in a way that cannot be edited afterwards",
 }
 HELPS = {
-    "E690": "edit the weights before they are quantised, then quantise the result; or give --requantize, which edits "
-    "these and says what the rounding cost",
+    "E690": "edit the weights before they are quantised, then quantise the result; or run `editc apply --requantize`, "
+    "which edits these and says what the rounding cost",
     "E691": "edit the weights before they are quantised or converted, then do that with the result",
 }
 

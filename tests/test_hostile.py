@@ -62,6 +62,8 @@ def folder() -> Iterator[Path]:
 
 def fault(case: Case, ended: Ended) -> str:
     """What is wrong with the way a command ended, or ''."""
+    if re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", ended.said):
+        return f"characters are printed that a terminal obeys: {ended.said[:800]!r}"
     if ended.exit == 0:
         pattern = HARMLESS["export" if case.reader in hostile.KINDS else case.reader]
         return "" if re.fullmatch(pattern, case.name) else "it was taken for a good file"
