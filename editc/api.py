@@ -13,23 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 from editc.diagnostics import Diagnostic, EditcError
 from editc.formats import apply as applying
-from editc.formats import inspect as inspecting
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.exported import read_delta
 from editc.formats.safetensors_delta import write_delta
-from editc.formats.status import Status
-from editc.formats.status import status as find_status
-from editc.ir import Delta, Plan, Verified
-from editc.request import Manifest
 
 if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
     from editc import linking
+    from editc.delta import Delta
     from editc.formats.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
     from editc.formats.onnx_surgery import Ready
+    from editc.formats.status import Status
+    from editc.ir import Plan, Verified
     from editc.ports import Progress
     from editc.proposal import Proposal
+    from editc.request import Manifest
 
 DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
 
@@ -244,6 +243,8 @@ def revert(model: str) -> applying.Reverted:
 
 def status(model: str, deltas: Sequence[Path] = ()) -> Status:
     """Which deltas are in this model, by hashes."""
+    from editc.formats.status import status as find_status
+
     return find_status(open_model(model), [read_delta(path) for path in deltas])
 
 
@@ -339,6 +340,8 @@ def diff(
 
 def inspect(place: str) -> Mapping[str, Any]:
     """What is in this delta, or this model."""
+    from editc.formats import inspect as inspecting
+
     return inspecting.inspect(place)
 
 

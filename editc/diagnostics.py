@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from math import inf
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from editc.request import Source, Span
+if TYPE_CHECKING:
+    from editc.request import Source, Span
 
 Severity: TypeAlias = Literal["error", "warning"]
 
@@ -50,8 +52,12 @@ def fail(code: str, message: str, *, place: str = "", help: str = "", notes: Ite
 
 def by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """The diagnostics in the order of the manifest's lines (those with no line last), each once."""
-    far = Span(2**31, 1)
-    return tuple(dict.fromkeys(sorted(diagnostics, key=lambda d: (d.span or far, d.code))))
+    return tuple(dict.fromkeys(sorted(diagnostics, key=_place)))
+
+
+def _place(diagnostic: Diagnostic) -> tuple[float, int, int, str]:
+    span = diagnostic.span
+    return (span.line, span.column, span.length, diagnostic.code) if span else (inf, 0, 0, diagnostic.code)
 
 
 def as_json(diagnostic: Diagnostic) -> Mapping[str, Any]:

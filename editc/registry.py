@@ -9,9 +9,10 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType, NoneType, UnionType
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-from editc.request import Scalar
+if TYPE_CHECKING:
+    from editc.request import Scalar
 
 Kind: TypeAlias = Literal["method", "language", "family", "language-family", "format", "detector"]
 OptionType: TypeAlias = type[int] | type[float] | type[bool] | type[str] | tuple[str, ...]

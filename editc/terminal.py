@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from editc.diagnostics import Diagnostic
     from editc.show import Shown
 
+_COLLECT = 50_000
+"""Objects after which Python looks for garbage; at its own 700, that is a tenth of the time to start."""
 SLOW = 1.0
 """Seconds after which a loop shows how far it is."""
 
@@ -23,6 +26,7 @@ SLOW = 1.0
 def guarded(command: click.Command, arguments: Sequence[str]) -> int:
     """Run a command and turn whatever stops it into its exit code."""
     wants_json = "--json" in arguments
+    gc.set_threshold(_COLLECT)
     try:
         return int(command.main(list(arguments), prog_name="editc", standalone_mode=False) or 0)
     except click.exceptions.Abort:
@@ -39,17 +43,17 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
 
 def answer(shown: Shown, diagnostics: Sequence[Diagnostic], as_json: bool) -> int:
     """Print a result to stdout and its diagnostics to stderr; the exit code."""
-    from editc.codes import exit_code
     from editc.diagnostics import as_json as record
 
-    code = exit_code(diagnostics)
+    code = _exit_code(diagnostics) if diagnostics else 0
     if as_json:
         found = {"diagnostics": [dict(record(one)) for one in diagnostics]} if diagnostics else {}
         click.echo(json.dumps({"status": "failed" if code else shown.status, **shown.data, **found}, indent=2))
         return code
     if shown.text:
-        click.echo(shown.text)
-    _talk(diagnostics)
+        click.echo(_plain(shown.text))
+    if diagnostics:
+        _talk(diagnostics)
     return code
 
 
@@ -66,6 +70,23 @@ def progress(label: str, items: Iterable[Any]) -> Iterator[Any]:
                 bar.update(index)
             if bar is not None:
                 bar.update(1)
+
+
+def _plain(text: str) -> str:
+    """The text with what could move the cursor, turn colours on or reverse the reading order shown as an escape: names
+    of tensors and edits are a stranger's."""
+    lines = text.split("\n")
+    if all(line.isprintable() for line in lines):
+        return text
+    from editc.render import clean
+
+    return "\n".join(map(clean, lines))
+
+
+def _exit_code(diagnostics: Sequence[Diagnostic]) -> int:
+    from editc.codes import exit_code
+
+    return exit_code(diagnostics)
 
 
 def _usage(error: click.ClickException, wants_json: bool) -> int:

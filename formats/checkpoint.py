@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from editc.delta import Array
 from editc.diagnostics import EditcError, fail
 from editc.formats import folders, ldm_file, onnx_data, onnx_file, places
 from editc.formats.gguf_header import read_gguf
 from editc.formats.gguf_names import Aliased
 from editc.formats.header import Header, read_header
 from editc.formats.ranges import read_range
-from editc.ir import Array
 from editc.numerics import dtypes
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from editc.delta import Array
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats import folders
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.ranges import read_range
-from editc.ir import Array
 from editc.numerics import dtypes
 from editc.records import matrix_shape
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from editc.delta import Array, Delta
 from editc.formats.checkpoint import Model
 from editc.formats.exporting import Job, Trial, Written
 from editc.formats.lowering import pairs
-from editc.ir import Array, Delta
 
 LARGEST = 2 << 30
 """Bytes of an edited component that a trial still loads whole."""

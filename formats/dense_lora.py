@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from editc import registry
+from editc.delta import Delta
 from editc.formats import diffusers_lora, exported, lowering
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.files import guarded, replace_file
 from editc.formats.lora import module as kohyas
 from editc.formats.plan import Target, plan_apply
-from editc.ir import Delta
 from editc.numerics import dtypes
 from editc.records import patched_site, stored_shape
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from editc import registry
+from editc.delta import Array, Delta, Factors, Site, SiteRecord
 from editc.diagnostics import EditcError, fail
 from editc.family import Family
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.compare import Changed, Comparison, Progress, compare
 from editc.formats.factored import Found, forms_of
 from editc.formats.ldm_encoder import fingerprint_of
-from editc.ir import Array, Delta, Factors, Site, SiteRecord
 from editc.numerics import dtypes, planes
 from editc.numerics.recover import TOLERANCE, ulp
 from editc.records import bits_record, edited, site_record

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc import registry
+from editc.delta import Delta
 from editc.diagnostics import EditcError, fail
 from editc.formats import delta_json, folders, onnx_file, safetensors_delta
 from editc.formats.adapter_header import SUFFIX
 from editc.formats.gguf_header import any_header
 from editc.formats.header import Header, strict_json
 from editc.formats.ranges import read_range
-from editc.ir import Delta
 from editc.numerics import dtypes
 
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]

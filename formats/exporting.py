@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
+from editc.delta import Delta
 from editc.formats.checkpoint import Model
-from editc.ir import Delta
 
 Dtype: TypeAlias = Literal["F32", "F16", "BF16"]
 DTYPES: Mapping[str, Dtype] = {"fp32": "F32", "fp16": "F16", "bf16": "BF16"}

@@ -13,8 +13,8 @@ from typing import TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.delta import Array, Factors
 from editc.formats.compare import Changed
-from editc.ir import Array, Factors
 from editc.numerics.recover import SINGLE, TOLERANCE, Pair, Space, least_rank, multiplier, row_space
 
 _Edit: TypeAlias = Callable[[int, Array, int], Array]

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,7 +40,7 @@ def guarded(path: Path) -> Iterator[None]:
 
 def temporary_beside(path: Path) -> Path:
     """A free name in the same folder, hence on the same file system, so that a rename is atomic."""
-    return path.parent / f".{path.name}.editc-{secrets.token_hex(6)}"
+    return path.parent / f".{path.name}.editc-{os.urandom(6).hex()}"
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -140,6 +138,8 @@ def remove_file(path: Path) -> None:
 
 def remove_tree(path: Path) -> None:
     """Removes a folder and all that is in it."""
+    import shutil  # with the archives' libraries: an apply starts without
+
     shutil.rmtree(path)
     sync_folder(path.parent)
 

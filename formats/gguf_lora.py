@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from editc.delta import Delta
 from editc.diagnostics import fail
 from editc.formats import exported, gguf_names, lowering, peft_folder
 from editc.formats.checkpoint import Model
@@ -21,7 +22,6 @@ from editc.formats.consumers import compared
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.files import guarded, rename, temporary_beside
 from editc.formats.outputs import removed_on_failure
-from editc.ir import Delta
 from editc.numerics import dtypes
 
 DOWN, UP = ".lora_a", ".lora_b"

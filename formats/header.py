@@ -95,16 +95,21 @@ def parse_header(text: bytes, size: int, place: str) -> Header:
 
 
 def strict_json(text: bytes | str) -> Any:
-    """JSON without duplicate keys, NaN and Infinity. Raises ValueError for everything else that is wrong too.
+    """JSON without duplicate keys, NaN and Infinity. Raises ValueError for everything else that is wrong too."""
+    try:
+        with uncollected():
+            return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
-    The garbage collector rests meanwhile: it would take three quarters of the time of a document of a million lists.
-    """
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """The garbage collector rests: it would take three quarters of the time of a document of a million lists."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        yield
     finally:
         if collecting:
             gc.enable()

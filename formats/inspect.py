@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from editc.delta import Delta, Factors
 from editc.formats import folders
 from editc.formats.adapter_header import SUFFIX
 from editc.formats.apply import Applied, Reverted
@@ -15,10 +16,10 @@ from editc.formats.delta_json import COMPATIBILITY
 from editc.formats.exported import carrier, is_delta, kind_of, read_delta
 from editc.formats.gguf_header import any_header
 from editc.formats.link_parts import is_linked, parts
+from editc.formats.onnx_file import read_graph
 from editc.formats.plan import ApplyPlan
 from editc.formats.quantised import Loss
 from editc.formats.status import Status
-from editc.ir import Delta, Factors
 
 
 def inspect(place: str) -> dict[str, Any]:
@@ -27,6 +28,8 @@ def inspect(place: str) -> dict[str, Any]:
     file = carrier(path)
     if file.is_file() and file.suffix in (".safetensors", SUFFIX):
         any_header(file)  # a damaged file is refused here, once, and not read again as a model
+    if file.is_file() and file.suffix == folders.ONNX:
+        read_graph(file)
     if is_delta(path):
         spelling = kind_of(path)
         said = {"kind": "delta", "format": spelling, "path": place, "bytes": _size(path)}

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from editc.delta import Array, SiteRecord
 from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, SiteRecord
 from editc.numerics import dtypes, sketch
 from editc.records import stored_shape
 

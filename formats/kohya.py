@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from editc.delta import Delta
 from editc.diagnostics import fail
 from editc.formats import exported, lowering
 from editc.formats.consumers import diffusers_unet
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, replace_file
 from editc.formats.lora import ALPHA, DOWN, UP, module
-from editc.ir import Delta
 from editc.numerics import dtypes
 
 FAMILIES = ("sd1", "sd2", "sdxl")

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.delta import Array, Delta, Factors, Form, Site, SiteRecord
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.link_check import check
 from editc.formats.link_parts import joined, parts
-from editc.ir import Array, Delta, Factors, Form, Site, SiteRecord
 from editc.numerics import dtypes, terms
 from editc.numerics.terms import Term
 from editc.records import site_record

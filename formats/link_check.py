@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from editc.delta import Delta, SiteRecord
 from editc.diagnostics import EditcError, fail
 from editc.formats.link_parts import parts
-from editc.ir import Delta, SiteRecord
 
 ADDED = frozenset({"shared", "low-rank", "dense"})
 """Forms that are sums with the base; of two that are not, or of one and a sum, the later one counts."""

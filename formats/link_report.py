@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from editc.delta import Delta
 from editc.formats.checkpoint import Model
 from editc.formats.link import Arranged, Touch, weight
-from editc.ir import Delta
 from editc.numerics import terms
 from editc.numerics.subspace import cosines
 

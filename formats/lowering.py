@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc import registry
+from editc.delta import Array, Delta, Factors, SiteRecord
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Model
 from editc.formats.plan import ApplyPlan, Target, plan_apply
 from editc.formats.ranges import read_range
-from editc.ir import Array, Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.numerics.arithmetic import product
 from editc.records import edited, site_record, stored_shape

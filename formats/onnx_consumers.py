@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from editc.delta import Array, Delta, Factors, Site
 from editc.formats.exporting import Trial, Written
-from editc.ir import Array, Delta, Factors, Site
 from editc.numerics import dtypes
 from editc.records import patched_as_stored, stored_shape
 

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeAlias
 
 from editc.diagnostics import fail
+from editc.formats.header import uncollected
 from editc.formats.protobuf import BYTES, VARINT, Field, Range, Wire, WireError
 from editc.numerics import dtypes
 
@@ -25,6 +27,9 @@ TYPES: Mapping[int, str] = {
 """TensorProto.DataType as safetensors says it; what is missing here (texts, 4-bit integers) cannot be edited anyway."""
 _MAX_DEPTH, _MAX_DIMENSIONS, _MAX_TEXT = 16, 32, 1 << 16
 _MAX_NOTE = 256 << 20
+_Use: TypeAlias = tuple[str, int, Range, bool]
+_KEPT = 3
+"""Steps (`Wire.spend`) for a tensor or a use that is kept."""
 _SINGLE = (2, 8, 9, 14)
 """Fields of a tensor that must not come twice: its kind, name, bytes, and where they are."""
 
@@ -69,7 +74,7 @@ class Graph:
 
 def read_graph(path: Path) -> Graph:
     """The graph in the file at `path`. Raises E610 (cannot be opened) and E661 (malformed)."""
-    with read_strictly(path), path.open("rb") as file:
+    with read_strictly(path), path.open("rb") as file, uncollected():
         wire = Wire(file, os.fstat(file.fileno()).st_size)
         return _Reader(wire, Graph(path)).model()
 
@@ -103,7 +108,7 @@ def provenance(path: Path, node: Range) -> Mapping[str, str]:
     with read_strictly(path), path.open("rb") as file:
         wire = Wire(file, node[1])
         found: dict[str, str] = {}
-        for part in wire.fields(node):
+        for part in wire.fields(node, (3, 9)):
             if part.kind == BYTES and part.number == 3:
                 found["name"] = wire.text(part.span)
             elif part.kind == BYTES and part.number == 9:
@@ -137,7 +142,7 @@ class _Reader:
 
     def model(self) -> Graph:
         graphs = []
-        for part in self._wire.fields((0, self._wire.size)):
+        for part in self._wire.fields((0, self._wire.size), (7, 14, 25)):
             if part.number == 7:
                 graphs.append(self._message(part))
             elif part.number == 14:
@@ -152,13 +157,13 @@ class _Reader:
         self._scope(graphs[0], "", 0)
         return self._graph
 
-    def _scope(self, span: Range, prefix: str, depth: int, nodes: int = 1) -> list[tuple[str, Use]]:
+    def _scope(self, span: Range, prefix: str, depth: int, nodes: int = 1) -> list[tuple[str, _Use]]:
         """The tensors and nodes of a graph or of a function's body; the uses of names that it does not define."""
         if depth > _MAX_DEPTH:
             raise WireError(f"its graphs are nested deeper than {_MAX_DEPTH}")
         local: dict[str, str] = {}
-        uses: list[tuple[str, Use]] = []
-        for part in self._wire.fields(span):
+        uses: list[tuple[str, _Use]] = []
+        for part in self._wire.fields(span, (1, 5, 15) if nodes == 1 else (nodes,)):
             if part.number == nodes:
                 uses += self._node(self._message(part), prefix, depth, local)
             elif part.number == 5 and nodes == 1:
@@ -168,7 +173,9 @@ class _Reader:
                 self._message(part)  # sparse: a matrix that was pruned so is none that a delta was made for
         for name, use in uses:
             if name in local:
-                self._graph.uses.setdefault(local[name], []).append(use)
+                self._graph.uses.setdefault(local[name], []).append(Use(*use))
+                self._wire.spend(_KEPT)
+        self._wire.spend(len(uses))
         return [(name, use) for name, use in uses if name not in local]
 
     def _keep(self, name: str, held: Held, prefix: str, local: dict[str, str]) -> None:
@@ -179,36 +186,43 @@ class _Reader:
             known = f"{known}#{len(self._graph.tensors)}"
         if known in self._graph.tensors:
             raise WireError(f"the tensor '{known[:100]}' is there twice")
+        self._wire.spend(_KEPT)
         local[name] = known
         self._graph.tensors[known] = held
 
-    def _node(self, span: Range, prefix: str, depth: int, local: dict[str, str]) -> list[tuple[str, Use]]:
+    def _node(self, span: Range, prefix: str, depth: int, local: dict[str, str]) -> list[tuple[str, _Use]]:
+        """The uses that a node makes of tensors. What few nodes have anything to say in is read for those alone."""
         inputs: list[str] = []
-        outputs: list[str] = []
         attributes: list[Range] = []
-        op = name = ""
-        for part in self._wire.fields(span):
-            if part.number in (1, 2):
-                (inputs if part.number == 1 else outputs).append(self._text(part))
-            elif part.number in (3, 4):
-                name, op = (self._text(part), op) if part.number == 3 else (name, self._text(part))
-            elif part.number == 5:
+        op = ""
+        for part in self._wire.fields(span, (1, 4, 5)):
+            if part.number == 1:
+                inputs.append(self._text(part))
+            elif part.number == 4:
+                op = self._text(part)
+            else:
                 attributes.append(self._message(part))
-        uses: list[tuple[str, Use]] = []
+        uses: list[tuple[str, _Use]] = []
         flag = False
         for place in attributes:
+            if op not in ("Gemm", "Constant") and not any(self._wire.fields(place, (6, 11))):
+                continue
             key, value, tensor, graphs = self._attribute(place)
             flag |= op == "Gemm" and key == "transB" and value == 1
-            if tensor is not None and op == "Constant" and key == "value" and len(outputs) == 1:
-                self._keep(outputs[0], self._tensor(tensor)[1], prefix, local)
+            if tensor is not None and op == "Constant" and key == "value" and len(self._texts(span, 2)) == 1:
+                self._keep(self._texts(span, 2)[0], self._tensor(tensor)[1], prefix, local)
+            name = "".join(self._texts(span, 3)[-1:]) if graphs else ""
             for graph in graphs:
                 uses += self._scope(graph, f"{prefix}{name or op}/{key}/", depth + 1)
-        return uses + [(one, Use(op, i, span, flag)) for i, one in enumerate(inputs) if one]
+        return uses + [(one, (op, i, span, flag)) for i, one in enumerate(inputs) if one]
+
+    def _texts(self, span: Range, number: int) -> list[str]:
+        return [self._text(part) for part in self._wire.fields(span, (number,))]
 
     def _attribute(self, span: Range) -> tuple[str, int, Range | None, list[Range]]:
         """Name, integer, tensor and graphs of an attribute."""
         name, value, tensor, graphs = "", 0, None, []
-        for part in self._wire.fields(span):
+        for part in self._wire.fields(span, (1, 3, 5, 6, 11)):
             if part.number == 1:
                 name = self._text(part)
             elif part.number == 3 and part.kind == VARINT:
@@ -275,7 +289,7 @@ def _held(name: str, shape: tuple[int, ...], once: Mapping[int, Field], external
 def _pair(wire: Wire, span: Range) -> tuple[str, Range]:
     """A StringStringEntryProto: its key, and where its value is."""
     key, value = "", (span[1], span[1])
-    for part in wire.fields(span):
+    for part in wire.fields(span, (1, 2)):
         if part.kind == BYTES and part.number == 1:
             key = wire.text(part.span)
         elif part.kind == BYTES and part.number == 2:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from editc import registry
+from editc.delta import Delta
 from editc.diagnostics import EditcError, fail
 from editc.family import Family
 from editc.formats import exported, onnx_write
@@ -19,7 +20,6 @@ from editc.formats.onnx_consumers import multiplier_in_onnxruntime
 from editc.formats.onnx_graph import named, parts
 from editc.formats.onnx_write import Value, node
 from editc.formats.safetensors_delta import part_name
-from editc.ir import Delta
 
 NAME = "onnx-multiplier"
 ROWS, EDITED = "rows", "edited"

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from editc.delta import SiteRecord
 from editc.diagnostics import Diagnostic, EditcError
 from editc.formats import onnx_data
 from editc.formats.checkpoint import Checkpoint, Tensor
 from editc.formats.onnx_file import Graph, Use, provenance
-from editc.ir import SiteRecord
+from editc.formats.protobuf import Range
 from editc.numerics import dtypes
 from editc.records import matrix_shape, stored_shape
 
@@ -65,6 +66,7 @@ class _Search:
         self._fitting = [n for n, held in graph.tensors.items() if matrix_shape(held.shape) in shapes]
         self._contents = self._hashed(records)
         self._origins: dict[str, frozenset[str]] = {}
+        self._nodes: dict[Range, Sequence[str]] = {}
 
     def find(self, record: SiteRecord) -> Candidate | _Fault | None:
         """The one tensor, or why there is none; None when nothing looks like the site."""
@@ -146,8 +148,14 @@ class _Search:
         """Dotted modules and parameters that the nodes which use a tensor name."""
         if name not in self._origins:
             uses = self._graph.uses.get(name, ())
-            self._origins[name] = frozenset(o for use in uses for o in origins(self._graph, use))
+            self._origins[name] = frozenset(o for use in uses for o in self._said(use))
         return self._origins[name]
+
+    def _said(self, use: Use) -> Sequence[str]:
+        """What a node says of its origin; it is read once, however many tensors it takes."""
+        if use.node not in self._nodes:
+            self._nodes[use.node] = tuple(origins(self._graph, use))
+        return self._nodes[use.node]
 
 
 def origins(graph: Graph, use: Use) -> Iterator[str]:

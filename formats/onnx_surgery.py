@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from editc.delta import Site
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats import files, onnx_data, outputs
 from editc.formats.onnx_file import Graph, Use, read_strictly
@@ -21,7 +22,6 @@ from editc.formats.onnx_write import TYPES, Value, node, value_info
 from editc.formats.plan import ApplyPlan, Target
 from editc.formats.protobuf import BYTES, FIXED32, Range, Wire, data, header, number
 from editc.formats.ranges import read_range
-from editc.ir import Site
 
 _SHOWN = 12
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from editc import registry
+from editc.delta import Delta
 from editc.formats import exported, lowering
 from editc.formats.consumers import peft_model
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, make_folder, rename, temporary_beside, write_new
 from editc.formats.outputs import removed_on_failure
-from editc.ir import Delta
 
 PREFIX = "base_model.model."
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from editc.delta import Delta, Factors, SiteRecord
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats import journal, kinship, quantised
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
@@ -22,7 +23,6 @@ from editc.formats.journal_record import Entry
 from editc.formats.ldm_encoder import fingerprint_of
 from editc.formats.onnx_sites import located
 from editc.formats.ranges import digests, pieces, read_range
-from editc.ir import Delta, Factors, SiteRecord
 from editc.numerics import dtypes
 from editc.records import matrix_shape, stored_shape
 

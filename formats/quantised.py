@@ -14,11 +14,11 @@ from math import prod, sqrt
 
 import numpy as np
 
+from editc.delta import Array, Delta, Factors, Site
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Checkpoint, Tensor
 from editc.formats.header import strict_json
 from editc.formats.ranges import read_range
-from editc.ir import Array, Delta, Factors, Site
 from editc.numerics import blocks, dtypes
 from editc.records import edited as edited_exactly
 from editc.records import patched_as_stored, stored_shape
@@ -43,8 +43,8 @@ SAYS = {
     "E691": "target tensors are stored in a way that cannot be edited afterwards",
 }
 HELPS = {
-    "E690": "edit the weights before they are quantised, then quantise the result; or give --requantize, which edits "
-    "these and says what the rounding cost",
+    "E690": "edit the weights before they are quantised, then quantise the result; or run `editc apply --requantize`, "
+    "which edits these and says what the rounding cost",
     "E691": "edit the weights before they are quantised or converted, then do that with the result",
 }
 

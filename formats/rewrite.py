@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import TypeAlias
 
 from editc.diagnostics import fail
 from editc.formats import quantised
@@ -16,6 +17,10 @@ from editc.records import edited
 
 HELD = 96 << 20
 """Bytes of results that are kept in memory until the journal is on the disk; what is beyond is computed again."""
+
+
+_Seen: TypeAlias = tuple[str, str, bool]
+"""The sha256 of a tensor's bytes before and after, and whether all of the result is finite."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +43,19 @@ def rewrite(targets: Sequence[Target]) -> Iterator[Piece]:
     Raises E626, E627 or E628 in place of a target's last piece. A transposed tensor comes as one piece.
     """
     before, after, finite = hashlib.sha256(), hashlib.sha256(), True
-    for piece in ahead(lambda part: _computed(targets, *part), _read(targets)):
+    for piece, seen in ahead(lambda part: _checked(targets, *part), _read(targets)):
         target = targets[piece.index]
-        before.update(piece.old)
-        after.update(piece.new)
-        finite = finite and quantised.is_finite(piece.new, target.tensor.dtype)
+        if seen is None:
+            before.update(piece.old)
+            after.update(piece.new)
+            finite = finite and quantised.is_finite(piece.new, target.tensor.dtype)
         if piece.start + len(piece.old) < target.tensor.nbytes:
             yield piece
             continue
-        result = dtypes.sha256(target.tensor.upright(piece.new)) if target.tensor.flipped else after.hexdigest()
-        _check(target, before.hexdigest(), result, finite)
-        yield replace(piece, result=after.hexdigest())
+        seen = seen or (before.hexdigest(), after.hexdigest(), finite)
+        result = dtypes.sha256(target.tensor.upright(piece.new)) if target.tensor.flipped else seen[1]
+        _check(target, seen[0], result, seen[2])
+        yield replace(piece, result=seen[1])
         before, after, finite = hashlib.sha256(), hashlib.sha256(), True
 
 
@@ -82,6 +89,15 @@ def _read(targets: Sequence[Target]) -> Iterator[tuple[int, int, bytes]]:
         for old in pieces(tensor.file, tensor.offset, tensor.nbytes, step):
             yield index, start, old
             start += len(old)
+
+
+def _checked(targets: Sequence[Target], index: int, start: int, old: bytes) -> tuple[Piece, _Seen | None]:
+    """A piece, and what there is to know of its tensor where it is the whole of it: then that is found out on this
+    thread, too."""
+    piece, tensor = _computed(targets, index, start, old), targets[index].tensor
+    if len(old) < tensor.nbytes:
+        return piece, None
+    return piece, (dtypes.sha256(old), dtypes.sha256(piece.new), quantised.is_finite(piece.new, tensor.dtype))
 
 
 def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> Piece:

@@ -15,12 +15,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.delta import Delta, Factors
 from editc.diagnostics import EditcError, fail
 from editc.formats import delta_check, delta_json
 from editc.formats.files import guarded, replace_file
 from editc.formats.gguf_header import any_header
 from editc.formats.header import Header, opened, parse_header, read_header, strict_json
-from editc.ir import Delta, Factors
 
 KEY = "editc"
 """The one metadata key: a header with several has another order in every process of the safetensors library."""

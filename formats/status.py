@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from editc.delta import Delta, SiteRecord
 from editc.diagnostics import EditcError
 from editc.formats import journal, onnx_data
 from editc.formats.checkpoint import Checkpoint, Model
@@ -14,7 +15,6 @@ from editc.formats.onnx_file import Graph
 from editc.formats.onnx_sites import located
 from editc.formats.plan import match
 from editc.formats.ranges import read_range
-from editc.ir import Delta, SiteRecord
 from editc.numerics import dtypes
 from editc.records import matrix_shape, stored_shape
 

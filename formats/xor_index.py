@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from editc.delta import Delta
 from editc.diagnostics import EditcError, fail
 from editc.formats import delta_json, exported, files
 from editc.formats.checkpoint import Checkpoint, Model
@@ -26,7 +27,6 @@ from editc.formats.plan import plan_apply
 from editc.formats.ranges import read_range
 from editc.formats.rewrite import rewrite
 from editc.formats.safetensors_delta import to_bytes
-from editc.ir import Delta
 from editc.numerics import zstd
 
 INDEX = "model.safetensors.index.json"

@@ -109,6 +109,10 @@ def forged(delta: Delta) -> Iterator[Case]:
     for name, change in lies.items():
         for command in ("inspect", "verify"):
             yield Case("forged delta", f"{name}, {command}", as_forged(delta, change, command))
+    escapes = {"sites": named(delta, ESCAPES), "edits": ({"concept": ESCAPES, "method": ESCAPES},), "family": ESCAPES}
+    escapes |= {"claims": ({"name": ESCAPES, "value": 1.0},), "tool": ESCAPES}
+    yield Case("forged delta", "names with escapes, inspect", as_forged(delta, escapes, "inspect"))
+    yield Case("forged delta", "names with escapes, apply", as_forged(delta, escapes, "apply"))
     factors, record = delta.factors["text"], delta.sites[0]
     bad = np.full_like(factors.left[0], np.nan)
     big = np.full_like(factors.left[0], 3e38)
@@ -132,6 +136,7 @@ def forged(delta: Delta) -> Iterator[Case]:
         yield Case("forged delta", f"{name}, apply", as_forged(delta, change, "apply"))
 
 
+ESCAPES = "\x1b[2J\x1b]0;title\x07\x9b31m\u202etxet\r"
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )

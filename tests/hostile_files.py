@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from hostile_bytes import damages, described, header_lies, tensor_lies
 from hostile_deltas import KINDS, adapters, as_delta, forged, good, places, written
-from hostile_models import WEIGHTS, as_weights, indexes, journal_files, journals
+from hostile_models import WEIGHTS, as_weights, graphs, indexes, journal_files, journals
 from hostile_run import Case, Ended, run, stage
 
 from editc.formats.safetensors_delta import to_bytes
@@ -38,6 +38,7 @@ def corpus() -> Iterator[Case]:
     yield from indexes(files["delta"])
     yield from journals(applied_files)
     yield from adapters()
+    yield from graphs()
 
 
 def main() -> None:

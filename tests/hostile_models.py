@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import hostile_onnx
+import onnx_files
 from hostile_bytes import canonical, sparse
 from hostile_run import Build, Case
 from tiny_files import KEYS, write_pipeline
@@ -199,3 +202,23 @@ def journals(files: Mapping[str, bytes]) -> Iterator[Case]:
     }
     for name, change in moves.items():
         yield Case("journal", f"{name}, revert", moved(change, "revert"))
+
+
+def graphs() -> Iterator[Case]:
+    """ONNX files, to be looked at."""
+    with tempfile.TemporaryDirectory() as folder:
+        sound = onnx_files.pico(Path(folder) / "m.onnx").read_bytes()
+    for name, bad in hostile_onnx.damaged(sound).items():
+        yield Case("onnx", name, as_graph(bad))
+    for name, bad in hostile_onnx.crowded().items():
+        yield Case("onnx", f"as many {name} as fit", as_graph(bad))
+
+
+def as_graph(data: bytes) -> Build:
+    """The file as an ONNX model that is inspected."""
+
+    def build(folder: Path) -> Sequence[str]:
+        (folder / "m.onnx").write_bytes(data)
+        return ["inspect", "HERE/m.onnx"]
+
+    return build

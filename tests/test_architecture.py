@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = {"passes": "editc.passes", "formats": "editc.formats", "manifests": "editc.manifests", "editc": "editc"}
 LEVELS = (
     ("editc.numerics",),
-    ("editc.request", "editc.family"),
+    ("editc.request", "editc.family", "editc.delta"),
     ("editc.findings",),
     ("editc.ir", "editc.diagnostics"),
     ("editc.language", "editc.rewrites", "editc.ports", "editc.codes", "editc.registry"),

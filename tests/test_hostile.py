@@ -21,7 +21,7 @@ from editc.formats.safetensors_delta import to_bytes
 
 __all__ = ["quick_disk"]
 
-READERS = ("delta", *KINDS, "forged delta", "place", "checkpoint", "index", "journal", "adapter")
+READERS = ("delta", *KINDS, "forged delta", "place", "checkpoint", "index", "journal", "adapter", "onnx")
 SECONDS, BYTES = 1.0, 250_000_000
 """The bar of 300 MB less the 50 that Python and numpy have to begin with."""
 HARMLESS = {
@@ -33,6 +33,7 @@ HARMLESS = {
     "index": r"never",
     "journal": r".*, status|(a time far out|a delta's .*), revert",
     "adapter": r"header: metadata twice",
+    "onnx": r"never",
 }
 """What may end well, as patterns of names: other words for the same; lies in what the command does not read; tensors of
 odd names and dtypes that no edit touches; journals that are only looked at, or whose stored bytes are the right ones.
@@ -62,6 +63,8 @@ def folder() -> Iterator[Path]:
 
 def fault(case: Case, ended: Ended) -> str:
     """What is wrong with the way a command ended, or ''."""
+    if re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", ended.said):
+        return f"characters are printed that a terminal obeys: {ended.said[:800]!r}"
     if ended.exit == 0:
         pattern = HARMLESS["export" if case.reader in KINDS else case.reader]
         return "" if re.fullmatch(pattern, case.name) else "it was taken for a good file"

@@ -61,16 +61,42 @@ def test_no_bit_depends_on_the_order_of_the_sums(dtype: str, monkeypatch: pytest
     """The quick sums moved by as much as an order could move them; and a control: moved by more, bits do change."""
     W, left, right = problem("shared", 200, 300, 8, 1, 0.05)
     raw = dtypes.encode(W, dtype)
-    wanted, rng, real = slow(raw, dtype, 300, "shared", left, right), np.random.default_rng(2), rounded._agreed
-    for size, same in ((1.0, True), (3e8, False)):
+    wanted, rng = slow(raw, dtype, 300, "shared", left, right), np.random.default_rng(2)
+    floats, halves = rounded._same_floats, rounded._same_halves
+    for factor, same in ((1.0, True), (3e8, False)):
 
-        def moved(low, high, *rest, size=size):  # type: ignore[no-untyped-def]
+        def moved_floats(low, high, *rest, factor=factor):  # type: ignore[no-untyped-def]
             error = (high - low) / 2
-            shift = size * error * rng.uniform(-0.9, 0.9, low.shape)
-            return real((low + high) / 2 + shift - error, (low + high) / 2 + shift + error, *rest)
+            shift = factor * error * rng.uniform(-0.9, 0.9, low.shape)
+            return floats((low + high) / 2 + shift - error, (low + high) / 2 + shift + error, *rest)
 
-        monkeypatch.setattr(rounded, "_agreed", moved)
+        def moved_halves(value, size, bound, *rest, factor=factor):  # type: ignore[no-untyped-def]
+            shift = factor * size[:, None] * bound * rng.uniform(-0.9, 0.9, value.shape)
+            return halves(value + shift, size, bound, *rest)
+
+        monkeypatch.setattr(rounded, "_same_floats", moved_floats)
+        monkeypatch.setattr(rounded, "_same_halves", moved_halves)
         assert (rounded.edited_rows(raw, dtype, 300, "shared", left, right) == wanted) == same
+
+
+@pytest.mark.parametrize("dtype", ("F16", "BF16"))
+@pytest.mark.parametrize("exponent", (-30, -38, -50))
+def test_what_is_called_certain_rounds_to_one_number(dtype: str, exponent: int) -> None:
+    """Sums some steps of float32 from every kind of tie, and errors about as large as the steps: where no doubt is left
+    both ends round to what is put out. A control: without doubt there would be others."""
+    rng, error, count = np.random.default_rng(-exponent), 1.9 * 2.0**exponent, 200_000
+    near = rng.uniform(-1, 1, count) * error * 2.0 ** rng.uniform(18, 30, count)
+    low = dtypes.decode(dtypes.encode(near, dtype), dtype, (-1,))
+    unsigned = np.frombuffer(dtypes.encode(low, dtype), "<u2")
+    tie = (low + dtypes.decode((unsigned + np.uint16(1)).tobytes(), dtype, (-1,))) / 2
+    value = np.where(np.isfinite(tie), tie, 0.0) + rng.integers(-14, 15, count) * np.abs(tie) * 2.0**-24
+    value += rng.uniform(-1, 1, count) * error
+    out, bits = np.empty((count, 1), "<u2"), np.empty((4, count, 1), np.uint32)
+    one, each = np.ones(count), np.array([error])
+    certain = rounded._same_halves(value[:, None].copy(), one, each, dtype, bits, out)
+    ends = [np.frombuffer(dtypes.encode(value + side, dtype), "<u2") for side in (-error, error)]
+    assert (ends[0] == ends[1])[certain].all() and (out[:, 0] == ends[0])[certain].all()
+    assert certain[ends[0] == ends[1]].all() and 0 < (~certain).sum() < count
 
 
 def test_the_bound_holds_for_every_order() -> None:
