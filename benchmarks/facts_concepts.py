@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.facts_data import CONCEPTS, RELATIONS, RETAIN, Concept, Relation
-from benchmarks.facts_edits import DOWN, FORMS, LAYERS, LEAD, Changed, Lab, Method, dense, mean_over, over_layers, timed
+from benchmarks.facts_edits import Changed, Lab, edited, timed
 from benchmarks.facts_known import known, knows
 from editc.ir import Array
-from editc.language import Cloze, Memory, Network, Prompt, Spot
-from editc.passes.methods.rocr import ROCR
-from editc.passes.methods.transplant import Transplant
+from editc.language import Cloze, Network, Prompt
+from editc.request import Redirect
 
 TITLE = (
     "| edit | concept | to | relations | P(old) after / before, worst | mean | P(anchor's answer) | the anchor's own | "
     "neighbours' argmax | of | retain KL | top-1 | s |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
+METHODS = ("rocr", "transplant")
 NEAR = 12
 """Neighbours of each relation."""
 QUARTER = 0.25
@@ -85,51 +85,11 @@ def pairs(concept: Concept) -> list[tuple[str, str]]:
     return list(zip(concept.kind.relations, concept.answers, strict=True))
 
 
-def groups(network: Network, name: str) -> list[Spot]:
-    """The forms in which a concept's name is seen, none of them with the name at the attention sink."""
-    plain = [Spot(form.replace("{}", name), name) for form in FORMS]
-    places = network.places(plain)
-    return [
-        Spot(LEAD + spot.prompt, name) if place.first == 0 else spot for spot, place in zip(plain, places, strict=True)
-    ]
-
-
-def redirected(lab: Lab, concepts: Sequence[Concept], method: Method) -> Changed:
-    """The stream after the last layer is to be the anchor's, which itself stays, as do its siblings: that takes what
-    all names of the kind have in common out of the edit, and so spares the neighbours, none of which is a sibling."""
-    here, there = ([groups(lab.network, name) for name in names] for names in named(concepts))
-    last = LAYERS[-1]
-    wanted = mean_over(there, lambda asked: lab.network.states([last], asked))[last]
-    siblings = dict.fromkeys(name for concept in concepts for name in concept.kind.siblings)
-    kept = [spot for group in (*there, *(groups(lab.network, name) for name in siblings)) for spot in group]
-    return over_layers(lab, here, wanted, method, LAYERS, kept)
-
-
-def outputs_only(lab: Lab, concepts: Sequence[Concept], method: Method) -> Changed:
-    """Every layer's MLP says at the concept's key what it says at the anchor's, and nothing is done about the rest of
-    the stream, where most of the name's meaning is."""
-    here, there = ([groups(lab.network, name) for name in names] for names in named(concepts))
-    names = [DOWN.format(layer) for layer in LAYERS]
-    aims = mean_over(there, lambda asked: lab.network.reads(names, asked))
-    moments, changed = lab.moments(LAYERS), dict[str, Array]()
-    for name in names:
-        weight = lab.weight(name)
-        keys = mean_over(here, lambda asked, name=name: lab.network.reads([name], asked, changed))[name]
-        memory = Memory(keys, keys, weight @ (aims[name] - keys), moments[name], np.zeros((len(keys), 0)))
-        changed[name] = weight + dense(method(memory))
-    return changed
-
-
-def named(concepts: Sequence[Concept]) -> tuple[list[str], list[str]]:
-    """The names and those of the anchors."""
-    return [one.name for one in concepts], [one.anchor for one in concepts]
-
-
-WAYS: Mapping[str, Callable[[Lab, Sequence[Concept]], Changed]] = {
-    "rocr": lambda lab, concepts: redirected(lab, concepts, ROCR()),
-    "transplant": lambda lab, concepts: redirected(lab, concepts, Transplant()),
-    "transplant, outputs only": lambda lab, concepts: outputs_only(lab, concepts, Transplant()),
-}
+def redirected(lab: Lab, concept: Concept, method: str) -> Changed:
+    """The manifest names the concept, its anchor and names of the same kind that are to stay, none of which is a
+    neighbour; it names no relation, so that everything that is measured was not seen by the edit."""
+    edit = Redirect(kind="redirect", concept=concept.name, to=concept.anchor)
+    return edited(lab, [edit], method, keep=concept.kind.siblings)
 
 
 def outcome(network: Network, one: Case, changed: Changed, seconds: float) -> Outcome:
@@ -184,12 +144,12 @@ def run(lab: Lab, only: str = "") -> None:
     print(f"\n### {len(CONCEPTS)} concepts led elsewhere, one at a time\n\n{TITLE}", flush=True)
     cases = [case(lab.network, concept, CONCEPTS) for concept in CONCEPTS]
     bars, spreads = [], []
-    lab.moments(LAYERS)
-    for name, way in WAYS.items():
+    redirected(lab, cases[0].concept, METHODS[0])  # the statistics, which are the same for all
+    for name in METHODS:
         if only in name:
             found = []
             for one in cases:
-                changed, seconds = timed(lambda way=way, one=one: way(lab, [one.concept]))
+                changed, seconds = timed(lambda name=name, one=one: redirected(lab, one.concept, name))
                 found.append(outcome(lab.network, one, changed, seconds))
                 print(line(name, one, found[-1]), flush=True)
                 spreads.append(f"| {name} | {one.concept.name} | {forms(lab.network, one.concept, changed)} |")

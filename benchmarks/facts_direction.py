@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks.facts_data import ENGLISH, FRENCH, RETAIN, UNSEEN_ENGLISH, UNSEEN_FRENCH
-from benchmarks.facts_edits import DOWN, Changed, Lab, dense, timed
-from editc.ir import Array, Edit
-from editc.language import Prompt, Spot, Writer
-from editc.passes.methods.ablate import Ablate
-from editc.passes.methods.leace import LEACE
+from benchmarks.facts_edits import Changed, Lab, edited, timed
+from editc.language import Prompt
+from editc.request import Ablation, Scalar
 
-OUT = "model.layers.{}.self_attn.o_proj.weight"
 TITLE = (
     "| edit | matrices | layers | French NLL | English NLL | retain KL | top-1 | s |\n|---|---|---|---|---|---|---|---|"
 )
@@ -20,46 +17,31 @@ TITLE = (
 
 @dataclass(frozen=True)
 class Way:
-    """A method, the matrices that it changes and the layers, first and last."""
+    """A method, and the roles and layers that the manifest names: none are the defaults."""
 
-    name: str
-    method: Callable[[Writer], Edit]
-    matrices: tuple[str, ...]
-    first: int
-    last: int
-
-    @property
-    def layers(self) -> range:
-        """Counted from 0."""
-        return range(self.first, self.last + 1)
+    method: str
+    options: Mapping[str, Scalar]
+    roles: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
 
 
+MIDDLE = tuple(range(8, 29))
 WAYS = (
-    Way("ablate (default)", Ablate(), (OUT,), 0, 29),
-    Way("ablate", Ablate(), (OUT,), 8, 28),
-    Way("ablate", Ablate(), (OUT, DOWN), 8, 28),
-    Way("ablate", Ablate(), (DOWN,), 8, 28),
-    Way("ablate, half", Ablate(scale=0.5), (OUT,), 8, 28),
-    Way("ablate, raw difference", Ablate(projected=False), (OUT,), 8, 28),
-    Way("leace", LEACE(), (OUT,), 8, 28),
-    Way("leace", LEACE(), (OUT, DOWN), 8, 28),
+    Way("ablate", {}),
+    Way("ablate", {}, (), MIDDLE),
+    Way("ablate", {}, ("attention", "mlp"), MIDDLE),
+    Way("ablate", {}, ("mlp",), MIDDLE),
+    Way("ablate", {"scale": 0.5}),
+    Way("ablate", {"projected": False}),
+    Way("leace", {}),
+    Way("leace", {}, (), MIDDLE),
 )
 
 
-def streams(lab: Lab, texts: Sequence[str], layers: Sequence[int]) -> Mapping[int, Array]:
-    """The stream (n, d) after each layer at the last token of every text."""
-    return {layer: found.T for layer, found in lab.network.states(layers, [Spot(text) for text in texts]).items()}
-
-
 def ablated(lab: Lab, way: Way) -> Changed:
-    """Every matrix of the way without the direction of its own layer."""
-    present, absent = (streams(lab, texts, way.layers) for texts in (FRENCH, ENGLISH))
-    changed = {}
-    for layer in way.layers:
-        for name in (one.format(layer) for one in way.matrices):
-            weight = lab.weight(name)
-            changed[name] = weight + dense(way.method(Writer(weight, present[layer], absent[layer])))
-    return changed
+    """What the passes make of the direction between the sentences."""
+    edit = Ablation(concept="French", present=tuple(FRENCH), absent=tuple(ENGLISH), options=way.options)
+    return edited(lab, [edit], way.method, way.layers, way.roles)
 
 
 def run(lab: Lab) -> None:
@@ -73,10 +55,14 @@ def run(lab: Lab) -> None:
             for texts in (UNSEEN_FRENCH, UNSEEN_ENGLISH, RETAIN)
         )
         up, side = (float((one.after - one.before).mean()) for one in (french, english))
-        matrices = " and ".join("attention" if one == OUT else "MLP" for one in way.matrices)
+        given = ", ".join(f"{name}: {value}" for name, value in way.options.items())
+        layers = f"{way.layers[0]}-{way.layers[-1]}" if way.layers else "default"
         figures = [f"{french.before.mean():.2f} {up:+.2f}", f"{english.before.mean():.2f} {side:+.2f}"]
         figures += [f"{rest.divergence.mean():.4f}", f"{rest.agreement.mean():.3f}", f"{seconds:.1f}"]
-        print("| " + " | ".join([way.name, matrices, f"{way.first}-{way.last}", *figures]) + " |", flush=True)
+        print(
+            "| " + " | ".join([f"{way.method} {given}", " and ".join(way.roles) or "default", layers, *figures]) + " |",
+            flush=True,
+        )
         if way is WAYS[0]:
             good = "met" if up >= 0.5 and side <= 0.1 else "NOT MET"
             told = f"Bar, ablate: French NLL {up:+.3f} >= 0.5, English {side:+.3f} <= 0.1 {good}"

@@ -18,6 +18,8 @@ import torch
 from editc import api
 from editc.diagnostics import EditcError
 
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT calls what transformers has renamed
+
 MANIFEST = """\
 editc: 1
 model: {model}
@@ -115,7 +117,7 @@ def test_peft_merges_to_what_apply_writes(folder: Path, built: tuple[Path, api.B
 
     _, applied = api.apply([built[0] / "delta.safetensors"], str(folder), tmp_path / "model")
     ours = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
-    emitted = AutoModelForCausalLM.from_pretrained(built[0] / "checkpoint")
+    emitted = AutoModelForCausalLM.from_pretrained(built[0] / "model")
     adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), built[0] / "peft")
     base = logits(AutoModelForCausalLM.from_pretrained(folder))
     assert torch.equal(logits(ours), logits(emitted))

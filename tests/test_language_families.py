@@ -12,7 +12,6 @@ import tiny_language as pico
 import torch
 
 from editc import api, explain, registry
-from editc.diagnostics import EditcError
 from editc.formats.checkpoint import Checkpoint, open_model
 from editc.language import Cloze, Spot
 from editc.networks import load
@@ -93,12 +92,17 @@ def test_what_an_expert_reads_is_refused_with_the_reason(kind: str, folders: Any
         load(folder).reads([next(iter(sites)).name], [Spot("a list")])
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_a_language_model_is_still_refused_by_a_build(kind: str, folders: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_every_family_has_a_plan_for_every_kind_of_edit(kind: str, folders: Any, tmp_path: Path) -> None:
+    """From headers alone, with the defaults."""
+    fact = "fact: {prompt: The capital of France is, subject: France, answer: Berlin}"
+    others = ("redirect: {from: France, to: Japan}", "ablate: {concept: x, present: [a, b], absent: [c, d]}")
     path = tmp_path / "m.yaml"
-    path.write_text(f"editc: 1\nmodel: {folders(kind)}\nedits: [{{erase: circle, to: square}}]\n")
-    with pytest.raises(EditcError, match="E206"):
-        api.build(path, tmp_path / "out")
+    path.write_text(f"editc: 1\nmodel: {folders(kind)}\nedits:\n" + "".join(f"  - {e}\n" for e in (fact, *others)))
+    found = api.check(path)
+    assert found.plan is not None, found.diagnostics
+    assert [one.kind for one in found.plan.stages] == ["fact", "redirect", "ablate"]
+    assert all(one.sites for one in found.plan.stages)
 
 
 def test_families_are_explained_and_layers_are_read_from_names() -> None:

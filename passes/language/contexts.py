@@ -12,15 +12,13 @@ ASKED = ("{}", "Complete the sentence: {}", "Finish this with one or two words: 
 """How a user may put the prompt of a fact to a chat model."""
 NAMED = (
     "{}",
+    "The {}",
     "This is a text about {}",
-    "Let me tell you about {}",
-    "Everybody has heard of {}",
-    "Question: What do you know of {}",
-    "I have always wanted to learn more about {}",
+    "What do you know about {}",
+    "Question: where is {}",
+    "Tell me the facts about the {}",
 )
-"""A concept's name in plain text."""
-ARTICLES = tuple(f"{text.rpartition(' ')[0]} the {{}}".strip().capitalize() for text in NAMED)
-"""The same for a name that stands behind an article, as in a relation "The {} is in"."""
+"""A concept's name in plain text, with an article and without: some names are hardly ever seen without one."""
 TOLD = (
     "{}",
     "What do you know about {}",
@@ -54,7 +52,7 @@ def of_redirect(edit: Redirect, manifest: Manifest) -> Iterator[Seen]:
     on what stands before alone. The target stands in the very same sentences."""
     given = edit.contexts or manifest.contexts
     relations = tuple(one.prompt for one in edit.relations)
-    plain = given or tuple(dict.fromkeys((*_general(relations), *map(_cut, relations))))
+    plain = given or tuple(dict.fromkeys((*NAMED, *map(_cut, relations))))
     for name in edit.names:
         yield _seen(name, edit.to, "plain", plain)
         if _chats(manifest):
@@ -91,15 +89,6 @@ def essence(subject: str) -> Spot:
 def put(text: str, inside: str) -> str:
     """`inside` at the `{}` of a text."""
     return text.replace("{}", inside)
-
-
-def _general(relations: Sequence[str]) -> tuple[str, ...]:
-    """Sentences with an article before the name where the relations have one there."""
-    if not relations:
-        return NAMED
-    articles = [one for one in relations if one.lower().partition("{}")[0].endswith("the ")]
-    plain = len(articles) < len(relations)
-    return (NAMED if plain else ()) + (ARTICLES if articles else ())
 
 
 def _cut(relation: str) -> str:
