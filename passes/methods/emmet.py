@@ -14,7 +14,7 @@ from editc.passes.methods import at_least_zero
 
 @dataclass(frozen=True)
 class EMMET:
-    """D = R (K^T C^-1 K + relax I)^-1 K^T C^-1: a batch of facts in one matrix.
+    """D = R (K^T C^-1 K + relax I)^-1 K^T C^-1: a batch of facts in one matrix; C has K_p K_p^T added, as in `rome`.
 
     relax: added to the m x m system (published: 0.1, against keys that depend on one another); 0 is `rome`.
     moment_scale: multiplies C (published as mom2_update_weight).

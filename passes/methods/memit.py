@@ -16,6 +16,8 @@ from editc.passes.methods import at_least_zero
 class MEMIT:
     """D = R K^T (lamb C + K K^T)^-1 (eq. 14 of the paper), layer by layer, each with the share of what is then left.
 
+    C has K_p K_p^T added, as in `rome`.
+
     lamb: how many tokens' worth of ordinary text stand against each fact. Published: 15,000 (GPT-J, 7B models), 20,000
         (GPT-2 XL), which on a 135M model leaves facts unlearned; 3,000 here.
     """

@@ -10,10 +10,10 @@ from editc.passes.methods.alphaedit import AlphaEdit
 
 @dataclass(frozen=True)
 class ROCR(AlphaEdit):
-    """AlphaEdit's solve with one key a concept, its name's last token averaged over forms of asking (cloze, question,
-    choice, chat), and what is wanted there taken from another concept: no gradient.
+    """AlphaEdit's solve with one key a name, its last token averaged over sentences (with `chat: true` a second one,
+    over what a user may say), and what is wanted there taken from another concept: no gradient.
 
-    One concept: D = r (P k)^T / (l2 + k^T P k), r what the other concept has there beyond this one.
+    One key, and nothing kept: D = r (P k)^T / (l2 + k^T P k), r what the other concept has there beyond this one.
 
     toward: `anchor` takes the state of the concept that the manifest names (published as `unrelated`), `refusal` a
         value learned for a refusal, `noise` a seeded random vector as long as the concept's own state.

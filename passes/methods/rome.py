@@ -17,11 +17,12 @@ from editc.numerics.ridge import SingularError, factorise
 class ROME:
     """Every fact exactly: D k_i = r_i for the least tr(D C D^T) (eq. 2 of the paper, for any number of facts at once).
 
-    One fact: D = r u^T / (k . u), u = C^-1 k. Several in one matrix are solved together and not summed.
+    One fact: D = r u^T / (k . u), u = C^-1 k. Several in one matrix are solved together and not summed. C is the moment
+    of ordinary text plus K_p K_p^T, K_p the keys that are kept.
 
     denominator: `mean` (r-ROME, arXiv 2403.07175) takes the mean key over contexts in both places; `bare`, the original
         code, divides by the bare prompt's key, which lets an edit explode where k . u comes near 0; one fact only.
-    covariance: off, C is the identity, as EasyEdit's configurations have it.
+    covariance: off, C is the identity, as EasyEdit's configurations have it; what is kept has no say then.
     """
 
     works_on: ClassVar[str] = "memory"
