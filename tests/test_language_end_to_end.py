@@ -17,7 +17,7 @@ import torch
 
 from editc import api
 from editc.diagnostics import EditcError
-from editc.language import Spot
+from editc.language import Cloze, Spot
 from editc.networks import load
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT calls what transformers has renamed
@@ -163,6 +163,24 @@ def test_a_later_build_leaves_what_an_earlier_one_wrote(
         moved.append(earlier / own)
     free, held = moved
     assert held < free / 2
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gemma2", "phi3", "qwen3", "mixtral", "qwen3_moe", "gpt_oss"])
+def test_what_verify_measured_is_what_the_applied_model_says(kind: str, tmp_path: Path) -> None:
+    """Every family, however it stores its matrices: the report's figures come out of the file that apply writes."""
+    model = pico.saved(kind, tmp_path / "model")
+    text = MANIFEST.format(model=model).replace("method: rome", "method: memit\n    lamb: 1.0e-3")
+    (tmp_path / "m.yaml").write_text(text)
+    found = api.build(tmp_path / "m.yaml", tmp_path / "out", ["emit=[]"])
+    assert found is not None and found.delta is not None
+    api.apply([tmp_path / "out" / "delta.safetensors"], str(model), tmp_path / "edited")
+    asked = [one for one in found.verified.report.answers if one.purpose in ("efficacy", "paraphrase")]
+    base, edited = (load(place) for place in (model, tmp_path / "edited"))
+    for network, side in ((base, "before"), (edited, "after")):
+        for one in asked:
+            said = network.score([Cloze(one.prompt, one.wanted, one.chat), Cloze(one.prompt, one.other, one.chat)])
+            assert np.allclose(np.exp(said.total), getattr(one, side), rtol=1e-3, atol=1e-7)
+    assert any(one.after != one.before for one in asked)
 
 
 def test_an_image_manifest_does_not_fit(folder: Path, tmp_path: Path) -> None:
