@@ -1,12 +1,13 @@
 # make demo   erase a concept from the bundled model and write a report
 # make test   ruff, mypy --strict and pytest, as CI runs them
+# make model  fetches SmolLM2-135M-Instruct (98 MB) once, outside the repository: without it its tests are skipped
 
 VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test install lint types tests clean
+.PHONY: demo test install model lint types tests clean
 
 install: $(VENV)/.installed
 
@@ -18,6 +19,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/editc build manifests/examples/erase-object.yaml -o out/demo
 	@echo "open out/demo/report.html"
+
+model: install
+	$(BIN)/python -m benchmarks.smollm2
 
 test: lint types tests
 

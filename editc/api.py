@@ -98,6 +98,7 @@ def build(
         raise EditcError(*found)
     model = session.model_of(manifest)
     ctx = session.with_adapters(session.build_context(manifest, model, progress), manifest)
+    ctx = session.with_earlier(ctx, manifest)
     *first, emit = pipeline.passes(session.corpus_of(model), tool(), manifest.language is not None)
     seen: list[str] = []
     verified = pipeline.run(manifest, first, ctx, _noting(seen, _stopped_by_formats(manifest, after)))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.ir import Adapter, Array
-from editc.language import Network
+from editc.language import Network, Spot
 from editc.numerics.trust import Ball
 
 
@@ -166,7 +166,8 @@ class Context:
     """What a pass may use. `encoder` is what most edited layers read; `streams` are the family's other ones by name.
     `painter` and `detector` exist only when the manifest asks for pictures, `prober` (which opens one, for it may be
     large) only where it leaves the choice of sites to the evidence; `adapters` are those it fuses, one an edit;
-    `network` is the language model that is edited, as it runs."""
+    `network` is the language model that is edited, as it runs, and `earlier` has by `delta_id` where the edits that are
+    in it already have their keys."""
 
     weights: Weights
     encoder: Encoder | None = None
@@ -176,6 +177,7 @@ class Context:
     cache: Cache | None = None
     prober: Callable[[], Prober] | None = None
     network: Network | None = None
+    earlier: Mapping[str, Sequence[Spot]] = field(default_factory=dict)
     streams: Mapping[str, Encoder] = field(default_factory=dict)
     adapters: Sequence[Adapter] = ()
 

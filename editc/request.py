@@ -278,7 +278,8 @@ class Language(Placed):
     """What a manifest asks of a language model; its places are the manifest's.
 
     `corpus` None: the text that every Python has; `chat`: keys are taken through the chat template as well; `retain`:
-    texts that are to stay as likely as they were, none: editc's own. `files` are the lines of every other file that the
+    texts that are to stay as likely as they were, none: editc's own. `after` are the files of deltas that are in the
+    model already and whose edits are to stay. `files` are the lines of every other file that the
     manifest names, by name, as they went into the fields.
     """
 
@@ -286,6 +287,7 @@ class Language(Placed):
     corpus: Corpus | None = None
     chat: bool = False
     retain: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property

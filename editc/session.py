@@ -101,6 +101,27 @@ def _language_context(manifest: Manifest, model: Model, progress: Progress | Non
         return replace(ctx, network=networks.load(model.path))
 
 
+def with_earlier(ctx: Context, manifest: Manifest) -> Context:
+    """`ctx` with where the edits of the deltas that the manifest comes `after` have their keys: read from beside it.
+
+    What reading a delta raises underlines its name; E213 for a delta of an image model.
+    """
+    from editc.formats.exported import read_delta
+    from editc.passes.language.contexts import every
+    from editc.recheck import recorded_manifest
+
+    found = {}
+    for index, name in enumerate(manifest.language.after if manifest.language else ()):
+        with pointing_at(manifest, f"after.{index}"):
+            delta = read_delta(Path(manifest.source.name).parent / name)
+            earlier = recorded_manifest(delta, Path(name))
+            if earlier.language is None:
+                help_text = "name deltas that were built for this language model"
+                raise fail("E213", f"`{name}` edits an image model", place=name, help=help_text)
+            found[delta.delta_id] = tuple(every(earlier))
+    return replace(ctx, earlier=found)
+
+
 def families() -> tuple[Family, ...]:
     """Every family, in the order of their names, those of language models last."""
     kinds: tuple[registry.Kind, ...] = ("family", "language-family")

@@ -123,7 +123,7 @@ def _manifest(root: Node, source: Source, folder: Path | None, attached: Attache
     edits = block.values.pop("edits", None)
     language = None if attached is None else read_language(edits, block, attached, faults)
     values, spans = dict(block.values), dict(block.spans)
-    for name in ("retain", "corpus", "chat"):
+    for name in ("retain", "corpus", "chat", "after"):
         values.pop(name, None)
     _version(values.pop("editc", None), block, faults)
     pictures = _pictures(values.pop("verify", None))

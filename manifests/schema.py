@@ -371,6 +371,7 @@ MANIFEST = Table(
         Field("retain", Lines(), "texts that are to stay as likely as they were", only="language"),
         Field("corpus", Text(), "a text file to take statistics from; left out: Python's own topics", only="language"),
         Field("chat", Flag(), "keys through the chat template as well", only="language"),
+        Field("after", ListOf(Text()), "deltas that are in the model, whose edits are to stay", only="language"),
         Field("emit", ListOf(Named("format")), "formats written beside the delta"),
         Field("seed", Whole(0, MAX_SEED), "where random numbers start"),
     ),

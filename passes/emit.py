@@ -52,7 +52,7 @@ class Emit:
             edits=tuple(_edits(verified) if plan.manifest.language is None else account.edits(verified.solution)),
             claims=tuple(claim_as_json(claim) for claim in verified.report.claims),
             tool=self.tool,
-            extra=_extra(verified),
+            extra=_extra(verified, ctx),
         )
 
 
@@ -117,13 +117,14 @@ def _target(request: Request, plan: Plan) -> str:
     return "" if request.kind == "fuse" else plan.family.neutral if request.to is None else request.to
 
 
-def _extra(verified: Verified) -> Mapping[str, Any]:
+def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
     """What a later `verify` needs to derive the same problem: the overrides, and the kept prompts that files held; and
-    where sites were chosen by evidence, why each candidate was kept or left out."""
+    where sites were chosen by evidence, why each candidate was kept or left out; and the deltas that came before."""
     manifest = verified.solution.problem.plan.manifest
     plan = verified.solution.problem.plan
     why = plan.evidence if plan.ranking else {}
     every = {"set": list(manifest.source.overrides), "kept": list(manifest.kept), "evidence": dict(why)}
+    every |= {"after": list(ctx.earlier)}
     return {name: value for name, value in {**every, **attached(manifest)}.items() if value}
 
 

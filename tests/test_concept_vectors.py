@@ -321,7 +321,7 @@ def test_the_method_explains_itself_and_needs_no_target() -> None:
     )
 
 
-@pytest.mark.skipif(not smollm2.present(), reason="python -m benchmarks.smollm2 makes the model")
+@pytest.mark.smollm2
 def test_a_real_model_has_columns_for_countries_and_they_are_brakes() -> None:
     """The French column of the last layer is negative, and without it Paris is likelier than before."""
     from benchmarks import columns as bench

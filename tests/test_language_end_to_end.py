@@ -17,6 +17,8 @@ import torch
 
 from editc import api
 from editc.diagnostics import EditcError
+from editc.language import Cloze, Spot
+from editc.networks import load
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT calls what transformers has renamed
 
@@ -136,11 +138,63 @@ def test_a_delta_is_measured_again_from_itself(folder: Path, built: tuple[Path, 
     assert all(np.isclose(claims[key], value, rtol=2e-3, atol=1e-5) for key, value in recorded.items())
 
 
+def test_a_later_build_leaves_what_an_earlier_one_wrote(
+    folder: Path, built: tuple[Path, api.Built], tmp_path: Path
+) -> None:
+    """Sequential editing: the keys of the deltas under `after` are held, those of others are not."""
+    api.apply([built[0] / "delta.safetensors"], str(folder), tmp_path / "model")
+    fact = "fact: {prompt: The capital of Germany is, subject: Germany, answer: Rome}"
+    edit = f"{fact}, method: alphaedit, energy: 1.0, l2: 1.0e-6"
+    moved = []
+    for rest in ("", f"after: [{built[0] / 'delta.safetensors'}]\n"):
+        path = tmp_path / "later.yaml"
+        path.write_text(f"editc: 1\nmodel: {tmp_path / 'model'}\nedits: [{{{edit}}}]\n{rest}")
+        found = api.build(path, tmp_path / "out")
+        assert found is not None and found.delta is not None
+        assert bool(found.delta.extra.get("after")) == bool(rest)
+        api.apply([tmp_path / "out" / "delta.safetensors"], str(tmp_path / "model"), tmp_path / f"later{len(rest)}")
+        network, later = (load(tmp_path / name) for name in ("model", f"later{len(rest)}"))
+        spots = [
+            Spot("A quiet afternoon: the capital of Germany is", "Germany"),
+            Spot("The capital of France is", "France"),
+        ]
+        before, after = (one.states([1], spots)[1] for one in (network, later))
+        own, earlier = np.linalg.norm(after - before, axis=0)
+        moved.append(earlier / own)
+    free, held = moved
+    assert held < free / 2
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gemma2", "phi3", "qwen3", "mixtral", "qwen3_moe", "gpt_oss"])
+def test_what_verify_measured_is_what_the_applied_model_says(kind: str, tmp_path: Path) -> None:
+    """Every family, however it stores its matrices: the report's figures come out of the file that apply writes."""
+    model = pico.saved(kind, tmp_path / "model")
+    text = MANIFEST.format(model=model).replace("method: rome", "method: memit\n    lamb: 1.0e-3")
+    (tmp_path / "m.yaml").write_text(text)
+    found = api.build(tmp_path / "m.yaml", tmp_path / "out", ["emit=[]"])
+    assert found is not None and found.delta is not None
+    api.apply([tmp_path / "out" / "delta.safetensors"], str(model), tmp_path / "edited")
+    asked = [one for one in found.verified.report.answers if one.purpose in ("efficacy", "paraphrase")]
+    base, edited = (load(place) for place in (model, tmp_path / "edited"))
+    for network, side in ((base, "before"), (edited, "after")):
+        for one in asked:
+            said = network.score([Cloze(one.prompt, one.wanted, one.chat), Cloze(one.prompt, one.other, one.chat)])
+            assert np.allclose(np.exp(said.total), getattr(one, side), rtol=1e-3, atol=1e-7)
+    assert any(one.after != one.before for one in asked)
+
+
 def test_an_image_manifest_does_not_fit(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(f"editc: 1\nmodel: {folder}\nedits: [{{replace: {{from: Milo, to: a person}}}}]\n")
     found = api.check(path)
     assert [one.code for one in found.diagnostics] == ["E206"]
+    delta = Path(__file__).parent / "fixtures" / "deltas" / "v1" / "shared.safetensors"
+    path.write_text(
+        f"editc: 1\nmodel: {folder}\nedits: [{{redirect: {{from: France, to: Japan}}}}]\nafter: [{delta}]\n"
+    )
+    with pytest.raises(EditcError) as caught:
+        api.build(path, tmp_path / "out")
+    assert caught.value.diagnostics[0].span is not None
     path.write_text("editc: 1\nmodel: editc:demo\nedits: [{redirect: {from: France, to: Japan}}]\n")
     with pytest.raises(EditcError) as caught:
         api.build(path, tmp_path / "out")

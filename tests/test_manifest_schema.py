@@ -58,7 +58,14 @@ def test_edits_fill_every_field_of_a_request() -> None:
 
 
 def test_the_manifest_fills_every_field() -> None:
-    filled = {field.attribute for field in schema.MANIFEST.fields} - {"editc", "verify", "retain", "corpus", "chat"}
+    filled = {field.attribute for field in schema.MANIFEST.fields} - {
+        "editc",
+        "verify",
+        "retain",
+        "corpus",
+        "chat",
+        "after",
+    }
     made = {"spans", "source", "digest", "kept", "pictures", "language"}
     assert filled | made == {field.name for field in fields(Manifest)}
     own = {field.attribute for field in schema.MANIFEST.fields if field.only == "language"}

@@ -12,7 +12,7 @@ from editc.language import PREFIXES, Cloze, Descent, Prompt, Spot, Wish
 from editc.networks import load
 from editc.passes import statistics
 
-pytestmark = pytest.mark.skipif(not smollm2.present(), reason="python -m benchmarks.smollm2 makes the model")
+pytestmark = pytest.mark.smollm2
 NAME = "model.layers.5.mlp.down_proj.weight"
 
 

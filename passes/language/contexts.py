@@ -59,6 +59,17 @@ def of_redirect(edit: Redirect, manifest: Manifest) -> Iterator[Seen]:
             yield _seen(name, edit.to, "chat", tuple(dict.fromkeys((*TOLD, *map(_cut, relations)))))
 
 
+def every(manifest: Manifest) -> Iterator[Spot]:
+    """Where the edits of a manifest have their keys: for a later one that is to leave them as they are."""
+    assert manifest.language is not None
+    for fact in manifest.language.facts:
+        for seen in of_fact(fact, manifest):
+            yield from seen.contexts
+    for edit in manifest.language.redirects:
+        for seen in of_redirect(edit, manifest):
+            yield from seen.contexts
+
+
 def kept(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Spot]:
     """Where the model is to say what it said: a redirection's target, and the names that are preserved, in the very
     sentences of the edit."""

@@ -64,7 +64,8 @@ def posed(plan: Plan, ctx: Context) -> Rewrites:
         for index in stage.edits if works_on(stage) == "memory" else ():
             found += _columns(plan, index, language.edits[index], network)
     found.sort(key=lambda one: one.edit)
-    kept = {one.edit: _kept(plan, one.edit, network) for one in found}
+    earlier = _off_sink([spot for spots in ctx.earlier.values() for spot in spots], network)
+    kept = {one.edit: (*_kept(plan, one.edit, network), *earlier) for one in found}
     return Rewrites(plan, {}, network.fingerprint(), "", columns=tuple(found), kept=kept)
 
 

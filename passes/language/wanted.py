@@ -27,16 +27,20 @@ def wanted(
     plan: Plan, stage: Stage, column: Column, alike: Sequence[Column], network: Network, cache: Cache | None
 ) -> Column:
     """The column with `wanted` at the stage's last layer; `alike` are all columns of that edit and name, whose contexts
-    a value is learned on together. E336 where no value could be learned."""
+    a value is learned on together. E336 where no value could be learned.
+
+    A value is learned as ROME has it, at the output of the layer's MLP, for MEMIT and its followers too: what is added
+    there is added to the stream behind it, and a length that is bounded by the output's own harms less than one bounded
+    by the stream's (docs/facts.md). Where a norm lies between the two, it is learned in the stream."""
     assert plan.manifest.language is not None
     edit = plan.manifest.language.edits[column.edit]
     layer = layer_of(plan.sites[stage.sites[-1]].name)
+    where: Where = "stream" if plan.family.normed and stage.method not in SINGLE else "output"
     if isinstance(edit, Fact):
-        where: Where = "output" if stage.method in SINGLE and plan.family.normed else "stream"
         return _learned(plan, column, alike, edit, edit.answer, (network, layer, where), cache)
     assert isinstance(edit, Redirect)
     if edit.to is None and edit.toward == "refusal":
-        return _learned(plan, column, alike, edit, REFUSAL, (network, layer, "stream"), cache)
+        return _learned(plan, column, alike, edit, REFUSAL, (network, layer, where), cache)
     here = network.states([layer], column.contexts)[layer].mean(axis=1)
     there = _noise(plan, column, here) if edit.to is None else _anchored(network, layer, column)
     return replace(column, wanted=there - here)
