@@ -43,9 +43,16 @@ def checked(found: Checked) -> Shown:
     sites, title = len(plan.sites), plan.family.title
     share = found.manifest.choice.auto
     matrices = f"{sites} matrices" if share is None else f"of {sites} matrices those that carry {share:.10g}"
+    if share is not None and found.manifest.language is not None:
+        matrices = "the layers that the model itself names"
     text = f"{found.manifest.source.name}: sound. {title}, {matrices}, edits: {', '.join(concepts)}"
     data = {"family": plan.family.name, "sites": [site.name for site in plan.sites], "edits": concepts}
     return Shown(text, data)
+
+
+def _bytes(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    return sum(one.stat().st_size for one in path.rglob("*")) if path.is_dir() else path.stat().st_size
 
 
 def built(made: Built | None) -> Shown:
@@ -54,7 +61,7 @@ def built(made: Built | None) -> Shown:
         return Shown("")
     claims = made.verified.report.claims
     lines = [*_measured(made.verified), ""]
-    lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.files]
+    lines += [f"wrote {path} ({_bytes(path):,} bytes)" for path in made.files]
     if made.delta is None:
         lines.append("no delta was written: a constraint is not met")
     lines += [line for one in made.exports for line in _trials(one)]
@@ -70,7 +77,7 @@ def built(made: Built | None) -> Shown:
 
 def exported(made: Export) -> Shown:
     """What was written, what rounding cost, and which programs read it."""
-    lines = [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.written.files]
+    lines = [f"wrote {path} ({_bytes(path):,} bytes)" for path in made.written.files]
     return Shown("\n".join([*lines, *_trials(made)]), _export(made))
 
 
@@ -220,7 +227,7 @@ def differed(found: Difference, out: Path) -> Shown:
 
 def made_ready(made: Ready) -> Shown:
     """What was written, and what an adapter may set."""
-    lines = [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in made.files]
+    lines = [f"wrote {path} ({_bytes(path):,} bytes)" for path in made.files]
     found = {"status": "done", "files": [str(path) for path in made.files], "inputs": list(made.inputs)}
     return Shown("\n".join([*lines, f"{len(made.inputs)} inputs for an adapter, empty until one is given"]), found)
 

@@ -158,6 +158,7 @@ def _quiet() -> None:
     import transformers
 
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     diffusers.utils.logging.set_verbosity_error()
 
 

@@ -2,7 +2,7 @@
 
 A folder with `model.safetensors.index.json` and shards: for each changed tensor one U8 tensor of its name, the bytes of
 base XOR result as a zstd frame, and in the shard's metadata, under the same name, the checksum of the result. So
-ModelExpress (docs/S3_DELTA_WEIGHT_REFIT.md), slime, miles and SGLang's `/pull_weights` describe it, read in 2026-11; no
+ModelExpress (its S3_DELTA_WEIGHT_REFIT.md), slime, miles and SGLang's `/pull_weights` describe it, read in 2026-11; no
 such engine was run here.
 """
 

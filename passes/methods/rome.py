@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ class ROME:
 
     denominator: `mean` (r-ROME, arXiv 2403.07175) takes the mean key over contexts in both places; `bare`, the original
         code, divides by the bare prompt's key, which lets an edit explode where k . u comes near 0; one fact only.
-    covariance: off, C is the identity, as EasyEdit's configurations have it; what is kept has no say then.
+    covariance: off, C is the identity, as EasyEdit's configurations have it.
     """
 
     works_on: ClassVar[str] = "memory"
@@ -31,7 +31,8 @@ class ROME:
 
     def __call__(self, memory: Memory) -> Edit:
         """A low-rank edit of rank m; raises SingularError (keys depend on one another) and NonFiniteError."""
-        moment = factorise(memory.weighted() if self.covariance else np.eye(len(memory.keys)))
+        known = memory if self.covariance else replace(memory, moment=np.eye(len(memory.keys)))
+        moment = factorise(known.weighted())
         if self.denominator == "bare":
             right = _bare(memory, moment.solve(memory.keys))
             return Edit("low-rank", (memory.residuals,), (right,), Stats(moment.condition, 0.0, 1))
