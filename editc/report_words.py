@@ -82,8 +82,9 @@ def figure(value: Any) -> str:
     if 1e-3 <= abs(number) < 1e6:
         text = f"{number:.3g}" if abs(number) < 1000 else f"{number:.0f}"
         return text.replace("-", "\N{MINUS SIGN}")
-    mantissa, _, power = f"{number:.2g}".partition("e")
-    raised = str(int(power or 0)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    mantissa, _, power = f"{number:.1e}".partition("e")
+    mantissa = mantissa.removesuffix(".0")
+    raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{mantissa}\N{MULTIPLICATION SIGN}10{raised}".replace("-", "\N{MINUS SIGN}")
 
 

@@ -18,7 +18,7 @@ from editc.ir import Problem, Verified
 from editc.report_answers import MOST_OPEN, cases, told
 from editc.report_page import lines, page, verdict
 from editc.report_plots import block_of
-from editc.report_words import TITLES, chance
+from editc.report_words import TITLES, chance, figure
 from editc.request import Ablation, Fact
 from editc.rewrites import Near
 
@@ -339,3 +339,11 @@ def test_a_small_chance_is_not_written_as_none() -> None:
     assert [chance(p) for p in (0.0, 3.4e-9, 2e-4, 0.025, 0.9999, 1.0, "nan")] == [
         "0\u202f%", "3.4×10⁻⁷\u202f%", "0.02\u202f%", "2.5\u202f%", ">99.9\u202f%", "100\u202f%", "nan",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.00086, "8.6×10⁻⁴"), (0.0001, "1×10⁻⁴"), (2.5e-7, "2.5×10⁻⁷"), (0.00123, "0.00123"), (3.21e7 + 0.5, "3.2×10⁷")],
+)
+def test_small_and_large_numbers_have_their_power_of_ten(number: float, text: str) -> None:
+    assert figure(number).replace("\N{NARROW NO-BREAK SPACE}", "") == text
