@@ -69,6 +69,11 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "trace_cosine_mean": ("Trace, mean cosine", "the mean over all columns that moved"),
     "trace_distance": ("Trace, distance", "by how much the column that moved the most did, relative to its length"),
     "trace_distance_mean": ("Trace, mean distance", "the mean over all columns that moved"),
+    "trace_overlap": (
+        "Trace, overlap",
+        "of the 200 words that a column raises most, before and after, shared by both among all; the lowest",
+    ),
+    "trace_overlap_mean": ("Trace, mean overlap", "the mean over the columns that moved the most, at most 20"),
 }
 
 
