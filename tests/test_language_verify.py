@@ -161,12 +161,13 @@ def test_edits_that_interfere_are_both_named() -> None:
     assert len(many) == 4 and many[-1].message.endswith("2 more pairs lie close")
 
 
-def test_the_gap_at_position_0_is_measured_and_told() -> None:
-    columns = (Column(0, "tower", "plain", (), np.zeros(0), sinks=2),)
+@pytest.mark.parametrize(("sinks", "left"), [(1, "1 context was"), (2, "2 contexts were")])
+def test_the_gap_at_position_0_is_measured_and_told(sinks: int, left: str) -> None:
+    columns = (Column(0, "tower", "plain", (), np.zeros(0), sinks=sinks),)
     found = verified(TOWER, GOOD, columns=columns)
     assert value("at_start", found, "tower") == 0.0
     (one,) = (one for one in warnings(found) if one.code == "E522")
-    assert one.notes == ("2 contexts were left out of its key for that",)
+    assert one.notes == (f"{left} left out of its key for that",)
     assert not [one for one in warnings(verified(TOWER, replace(GOOD, kl=(0.4, 0.5)))) if one.code == "E522"]
 
 
