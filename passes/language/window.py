@@ -99,7 +99,8 @@ def converged(depth: Depth) -> int:
 
 def _why_memory(depth: Depth) -> str:
     if not singled(depth):
-        return f"{_nothing(depth)}; {spelt(depth.window)}: about a fifth of the way up, where the field edits"
+        usual = "about a fifth of the way up, where such edits are usual"
+        return f"{_nothing(depth)}; taken instead: {spelt(depth.window)}, {usual}"
     run, taken = carrying(depth), [depth.traced[layer] for layer in depth.window]
     where = "in the middle of" if len(run) >= len(taken) else "around"
     text = (
