@@ -96,6 +96,10 @@ def _ranks(ranks: Sequence[float]) -> Panel:
     return Panel(title, (Curve("x", "", heights, tuple(f"rank {rank:g}" for rank in ranks)),), ticks)
 
 
+def _spelt(window: Sequence[int]) -> str:
+    return f"layer {window[0]}" if len(window) == 1 else f"layers {window[0]} to {window[-1]}"
+
+
 def _short(power: int) -> str:
     """A power of ten: 100, 1k, 100k, 1M."""
     return f"{10 ** (power % 3)}{('', 'k', 'M', 'G')[power // 3]}"
@@ -108,7 +112,7 @@ def _panel(panel: Panel, number: int, layers: int, window: Sequence[int]) -> Ite
         x, width = LEFT + slot * window[0], slot * (window[-1] + 1 - window[0])
         yield (
             f'<rect x="{x:.1f}" y="{top:g}" width="{width:.1f}" height="{PANEL:g}" style="fill:var(--k);opacity:.16">'
-            f"<title>layers {window[0]} to {window[-1]}: to be edited</title></rect>"
+            f"<title>{_spelt(window)}: edited</title></rect>"
         )
     for height, text in panel.ticks:
         y = top + PANEL * (1 - height)

@@ -102,6 +102,7 @@ def page(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str,
         "evidence": evidence(record["ranking"]),
         "unchanged": [site["name"] for site in record["sites"] if not site["changed"]],
         "residuals": _by_subject(record, "erase_residual"),
+        "solves": sorted(record["solves"], key=_layered) if "answers" in record else record["solves"],
         "total_bytes": sum(solve["bytes"] for solve in record["solves"]),
     }
 
@@ -248,4 +249,12 @@ def _changes(sites: Sequence[Mapping[str, Any]]) -> Plot:
 
 def _natural(site: Mapping[str, Any]) -> list[tuple[int, str]]:
     """Layer 9 before layer 10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in str(site["name"]).split(".")]
+    return _numbered(str(site["name"]))
+
+
+def _layered(solve: Mapping[str, Any]) -> list[tuple[int, str]]:
+    return _numbered(str(solve["group"]))
+
+
+def _numbered(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]

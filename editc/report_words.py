@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
 
-FILTERS = ("chance", "dotted", "figure", "percent", "size", "steady", "ticked")
+FILTERS = ("chance", "dotted", "figure", "percent", "ranges", "size", "steady", "ticked")
 """The functions below that the template uses."""
 
 TITLES: Mapping[str, tuple[str, str]] = {
@@ -65,10 +65,18 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "fluency_before": ("Fluency before", "weighted entropy of word pairs and triples of continuations, in bits"),
     "fluency_after": ("Fluency after", "the same after the edit: near 0 the model repeats itself"),
     "at_start": ("At the start of a text", "how much of the edit acts where a text begins with the subject; 1 is all"),
-    "trace_cosine": ("Trace, cosine", "between the column that turned the most and what it was"),
+    "trace_cosine": ("Trace, cosine", "in the edited weights: between the column that turned the most and what it was"),
     "trace_cosine_mean": ("Trace, mean cosine", "the mean over all columns that moved"),
-    "trace_distance": ("Trace, distance", "by how much the column that moved the most did, relative to its length"),
+    "trace_distance": (
+        "Trace, distance",
+        "in the edited weights: by how much the column that moved the most did, relative to its length",
+    ),
     "trace_distance_mean": ("Trace, mean distance", "the mean over all columns that moved"),
+    "trace_overlap": (
+        "Trace, overlap",
+        "of the 200 words that a column raises most, before and after, shared by both among all; the lowest",
+    ),
+    "trace_overlap_mean": ("Trace, mean overlap", "the mean over the columns that moved the most, at most 20"),
 }
 
 
@@ -116,6 +124,13 @@ def chance(value: Any) -> str:
     if value < 0.0005:
         return figure(float(f"{100 * value:.2g}")) + "\N{NARROW NO-BREAK SPACE}%"
     return f">{percent(0.999)}" if value > 0.9995 else percent(value)
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Whole numbers that ascend, those that follow one another as one: 4\N{EN DASH}8, 12."""
+    cuts = [i for i in range(1, len(numbers)) if numbers[i] != numbers[i - 1] + 1]
+    runs = [numbers[start:end] for start, end in zip([0, *cuts], [*cuts, len(numbers)], strict=True)]
+    return ", ".join("\N{EN DASH}".join(str(one) for one in dict.fromkeys((run[0], run[-1]))) for run in runs if run)
 
 
 def ticked(text: str) -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -91,17 +92,17 @@ def _edits(manifest: Manifest) -> list[str]:
 
 
 def _measured(verified: Verified) -> Iterator[str]:
-    """The claims; of a language model also how many prompts of each edit hold."""
-    from editc.show_answers import answer_lines, general
+    """The claims; of a language model those to look at first, and how many prompts of each edit hold."""
+    from editc.show_answers import answer_lines, by_form, general
 
     language, report = verified.solution.problem.plan.manifest.language, verified.report
     if language is None:
         yield from claim_lines(report.claims)
         return
-    shown, left = general(language, report.claims)
-    yield from claim_lines(shown)
-    if left:
-        yield f"  and {left} claims of single edits (all with --json)"
+    shown = general(language, report.claims)
+    yield from claim_lines(shown, {"spread": by_form(report.claims)})
+    if left := len(report.claims) - len(shown):
+        yield f"  and {left} more measurements (all with --json)"
     if report.answers:
         yield ""
         yield from answer_lines(language, report.answers)
@@ -268,14 +269,15 @@ def dumper(names: Sequence[str]) -> Callable[[str, Any], bool] | None:
     return after
 
 
-def claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
-    """One line a claim: name, value, bound and whether it is met, what it is of."""
+def claim_lines(claims: Sequence[Claim], notes: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
+    """One line a claim: name, value, bound and whether it is met, what it is of; `notes` by name stand behind that."""
     width = max((len(claim.name) for claim in claims), default=0)
     for claim in claims:
         side = "at least" if claim.least else "at most"
         bound = "" if claim.bound is None else f"  {side} {claim.bound:g}  {'met' if claim.holds else 'NOT MET'}"
         subject = f"  {claim.subject}" if claim.subject and len(claim.subject) < 40 else ""
-        yield f"  {claim.name:<{width}}  {claim.value:>10.4g}{bound}{subject}"
+        note = f"  {notes[claim.name]}" if notes.get(claim.name) else ""
+        yield f"  {claim.name:<{width}}  {claim.value:>10.4g}{bound}{subject}{note}"
 
 
 def claim_record(claim: Claim) -> Mapping[str, Any]:

@@ -18,8 +18,12 @@ COLUMNS: Mapping[str, str] = {
     "retain": "retain",
 }
 """Purpose -> head of its column; those that nothing was asked for are left out, and others follow by their own name."""
+FIRST = frozenset({"efficacy", "paraphrase", "neighbourhood", "spread", "retain_kl", "retain_top1", "rank", "changed"})
+"""Claims that the terminal shows without a bound; the others are in the report."""
+TEXTS = frozenset({"present_nll", "absent_nll"})
+"""Claims of an ablated concept's texts."""
 MOST = 8
-"""Of more edits the claims of single ones are counted and not shown: the table says how they did."""
+"""Of more edits the claims of single ones are not shown."""
 WIDTH = 44
 """Letters of an edit's name in the table; a longer one loses its middle."""
 
@@ -42,13 +46,20 @@ def answer_lines(language: Language, answers: Sequence[Answer]) -> Iterator[str]
         yield f"  {name:<{width}}" + "".join(cells)
 
 
-def general(language: Language, claims: Sequence[Claim]) -> tuple[list[Claim], int]:
-    """The claims to show of a build, and how many of single edits are left out."""
-    if len(language.edits) <= MOST:
-        return list(claims), 0
-    names = {name for edit in language.edits for name in (edit.names[0], getattr(edit, "prompt", edit.names[0]))}
-    shown = [claim for claim in claims if claim.bound is not None or claim.subject not in names]
-    return shown, len(claims) - len(shown)
+def general(language: Language, claims: Sequence[Claim]) -> list[Claim]:
+    """The claims to show of a build: those with a bound and what is looked at FIRST; of few ablated concepts, which
+    have no prompts and so no line in the table, also what became of their texts."""
+    few = len(language.edits) <= MOST
+    return [
+        one
+        for one in claims
+        if one.bound is not None or (one.name in FIRST and not one.subject) or (one.name in TEXTS and few)
+    ]
+
+
+def by_form(claims: Sequence[Claim]) -> str:
+    """`cloze 1, chat 0.5`: the share that holds in each form, for the line of their spread."""
+    return ", ".join(f"{one.subject} {one.value:.2g}" for one in claims if one.name == "form")
 
 
 def title(edit: Fact | Redirect | Ablation) -> str:

@@ -18,7 +18,7 @@ from editc.ir import Problem, Verified
 from editc.report_answers import MOST_OPEN, cases, told
 from editc.report_page import lines, page, verdict
 from editc.report_plots import block_of
-from editc.report_words import TITLES, chance, figure
+from editc.report_words import TITLES, chance, figure, ranges
 from editc.request import Ablation, Fact
 from editc.rewrites import Near
 
@@ -53,6 +53,27 @@ class Cells(HTMLParser):
 
 def squeezed(text: str) -> str:
     return re.sub(r"[ \n]+", " ", text).strip()
+
+
+def test_layers_that_follow_one_another_are_written_as_one() -> None:
+    assert ranges([4, 5, 6, 9, 11, 12]) == "4\N{EN DASH}6, 9, 11\N{EN DASH}12"
+    assert ranges([3]) == "3" and ranges([]) == ""
+
+
+def test_the_solves_of_many_layers_are_folded_and_stand_in_the_order_of_the_model() -> None:
+    of = verified()
+    few = reporting.as_json(of)
+    solve = few["solves"][0]
+    many = {**few, "solves": [{**solve, "group": f"layers.{i}"} for i in sorted(range(30), key=str)]}
+    assert [one["group"] for one in page((), many)["solves"]] == [f"layers.{i}" for i in range(30)]
+    assert "All 30 solves" in reporting.as_html(of, many) and "solves</summary>" not in reporting.as_html(of, few)
+    Structure(reporting.as_html(of, many))
+
+
+def test_an_edit_of_which_nothing_is_asked_is_said_to_be_measured_by_texts() -> None:
+    record = reporting.as_json(verified())
+    text = squeezed(reporting.as_html(verified(), {**record, "answers": []}))
+    assert "4 edits, of which nothing is asked: they are measured by texts" in text and "0 prompts" not in text
 
 
 # ---------------------------------------------------------------- json

@@ -29,17 +29,33 @@ def test_a_build_says_how_many_prompts_of_each_edit_hold() -> None:
     assert len({len(line) for line in answer_lines(language(), answers())}) == 1, "columns stand below their heads"
 
 
-def test_of_many_edits_the_claims_of_single_ones_are_counted() -> None:
-    claims = (
-        claim("efficacy", 1, 1.0),
-        claim("efficacy", 1.0, subject="Tower 3"),
-        claim("known", 1, subject="Tower 4"),
-    )
-    of = verified(facts(MOST + 1), claims=(*claims, claim("form", 1.0, subject="chat")))
-    text = show.built(Built(of, None, (), (), ())).text
-    assert "Tower 3\n" not in text and "and 2 claims of single edits" in text and "chat" in text
-    few = show.built(Built(verified(facts(MOST), claims=claims), None, (), (), ())).text
-    assert "Tower 3\n" in few and "single edits" not in few
+SINGLE = (
+    claim("efficacy", 1, 1.0),
+    claim("efficacy", 1.0, subject="Tower 3"),
+    claim("known", 1, subject="Tower 4"),
+    claim("form", 0.5, subject="cloze"),
+    claim("form", 1 / 3, subject="chat"),
+    claim("spread", 1 / 6),
+    Claim("at_start", 0.1, 0.2, subject="Tower 5"),
+    claim("present_nll", 0.8, subject="French"),
+    claim("condition", 1e5),
+)
+
+
+def lines(edits: int) -> list[str]:
+    return show.built(Built(verified(facts(edits), claims=SINGLE), None, (), (), ())).text.splitlines()
+
+
+def test_the_terminal_has_what_is_looked_at_first_and_counts_the_rest() -> None:
+    """Every bound is shown, whatever it is of; what the table says of single edits is not said twice."""
+    few = lines(1)
+    assert [line.split()[0] for line in few[:4]] == ["efficacy", "spread", "at_start", "present_nll"]
+    assert few[1].endswith("cloze 0.5, chat 0.33"), "the forms stand behind their spread"
+    assert "Tower 5" in few[2] and few[4] == "  and 5 more measurements (all with --json)"
+    assert not any("Tower 3" in line or "condition" in line for line in few[:5])
+    many = lines(MOST + 1)
+    assert "  and 6 more measurements (all with --json)" in many and not any("French" in line for line in many)
+    assert max(map(len, few + many)) <= 100, "it fits a terminal"
 
 
 def test_no_answer_is_lost_in_the_terminal() -> None:

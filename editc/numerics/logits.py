@@ -21,6 +21,8 @@ Ids: TypeAlias = NDArray[np.int64]
 
 BLOCK = 8192
 """Rows of an embedding that are in memory in float64 at a time."""
+COLUMNS = 32
+"""Whose logits over the vocabulary are in memory at a time."""
 DIGITS = 9
 """Of a score; what lies behind them is rounding, which differs from one machine to the next."""
 TOP = 200
@@ -87,10 +89,10 @@ def raised(embedding: NDArray[Any], columns: Array, count: int = TOP) -> Ids:
     Of -w they are those that w lowers most. Equal logits go by the token's number.
     """
     found = np.empty((columns.shape[1], min(count, len(embedding))), np.int64)
-    for start in range(0, columns.shape[1], 16):
-        some = columns[:, start : start + 16]
-        logits = np.concatenate([block @ some for block in _blocks(embedding)])
-        found[start : start + 16] = np.argsort(-logits, axis=0, kind="stable")[: found.shape[1]].T
+    for start in range(0, columns.shape[1], COLUMNS):
+        some = columns[:, start : start + COLUMNS]
+        logits = np.concatenate([some.T @ block.T for block in _blocks(embedding)], axis=1)
+        found[start : start + COLUMNS] = [_first(-one, found.shape[1]) for one in logits]
     return found
 
 
@@ -104,6 +106,14 @@ def trace(embedding: NDArray[Any], before: Array, after: Array, signs: Array, co
     cosine = np.einsum("dn,dn->n", before, after) / np.where(live, sizes * ends, 1.0)
     distance = np.linalg.norm(after - before, axis=0) / np.where(sizes > 0, sizes, 1.0)
     return Trace(np.where(live, overlap, 0.0), np.where(live, cosine, 0.0), distance)
+
+
+def _first(values: Array, count: int) -> Ids:
+    """The places of the `count` smallest in order, equal ones by place: argsort's, without sorting the others."""
+    if not count:
+        return np.zeros(0, np.int64)
+    some = np.flatnonzero(~(values > np.partition(values, count - 1)[count - 1]))
+    return np.asarray(some[np.argsort(values[some], kind="stable")][:count])
 
 
 def _blocks(embedding: NDArray[Any]) -> Iterator[Array]:

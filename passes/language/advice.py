@@ -90,7 +90,8 @@ def _unmoved(manifest: Manifest, language: Language, every: Sequence[Claim], pro
         if moved.get(title, 1.0) >= UNMOVED:
             continue
         left = sum(column.sinks for column in columns if column.edit == index)
-        notes = (f"{left} contexts were left out of its key for that",) if left else ()
+        were = "context was" if left == 1 else "contexts were"
+        notes = (f"{left} {were} left out of its key for that",) if left else ()
         message = f"a text that begins with `{edit.names[0]}` is as it was: position 0 is an attention sink"
         place = edit.at("subject") if edit.kind == "fact" else edit.at("concept")
         help = "put something before the subject where the model is used: a system prompt, a chat template, an article"

@@ -32,6 +32,8 @@ RUN = frozenset(
         "retain_top1",
         "spread",
         "step",
+        "trace_overlap",
+        "trace_overlap_mean",
     }
 )
 """Claims by running a model in float32, which differ between machines in their last digits."""

@@ -9,18 +9,29 @@ import numpy as np
 
 from editc.findings import Claim
 from editc.ir import Array
+from editc.language import Network
+from editc.numerics import logits
+
+A_MATRIX, IN_ALL = 5, 20
+"""Columns of one matrix, and of all, whose tokens are compared: those that moved the most."""
 
 
 @dataclass(frozen=True)
 class Trace:
     """Of the `columns` of one matrix that moved at all: the cosine between before and after, and |after - before| /
-    |before|, each of the column that moved the most and the mean. A column that was or became zero has cosine 0."""
+    |before|, each of the column that moved the most and the mean. A column that was or became zero has cosine 0.
+
+    `before` and `after` (d_out, n) are the columns that moved the most by that distance, the most first, n at most
+    A_MATRIX; a column that was zero named nothing and is not among them.
+    """
 
     columns: int
     cosine: float
     cosine_mean: float
     distance: float
     distance_mean: float
+    before: Array
+    after: Array
 
 
 def trace(before: Array, after: Array) -> Trace | None:
@@ -33,7 +44,9 @@ def trace(before: Array, after: Array) -> Trace | None:
     with np.errstate(divide="ignore", invalid="ignore"):
         cosine = np.nan_to_num((old * new).sum(0) / (sizes * others))
         distance = np.linalg.norm(new - old, axis=0) / sizes
-    return Trace(int(moved.sum()), _low(cosine), float(cosine.mean()), float(distance.max()), float(distance.mean()))
+    figures = _low(cosine), float(cosine.mean()), float(distance.max()), float(distance.mean())
+    most = np.argsort(-np.where(sizes > 0, distance, -1.0), kind="stable")[: min(A_MATRIX, np.count_nonzero(sizes))]
+    return Trace(int(moved.sum()), *figures, old[:, most], new[:, most])
 
 
 def claims(traces: Sequence[tuple[str, Trace]]) -> tuple[Claim, ...]:
@@ -47,6 +60,29 @@ def claims(traces: Sequence[tuple[str, Trace]]) -> tuple[Claim, ...]:
         Claim("trace_cosine_mean", float(np.mean(cosines))),
         Claim("trace_distance", moved[1].distance, subject=moved[0]),
         Claim("trace_distance_mean", float(np.mean(distances))),
+    )
+
+
+def overlaps(traces: Sequence[tuple[str, Trace]], network: Network) -> tuple[Claim, ...]:
+    """What columns name now against what they named: the Jaccard index of the tokens that each raised most and raises
+    most, the lowest with its matrix, and the mean, of the IN_ALL columns that moved the most.
+
+    Nothing of a matrix that does not write to the residual stream, which is all that the output embedding reads.
+    """
+    embedding = network.embedding() if traces else np.zeros((0, 0))
+    fitting = [(name, one) for name, one in traces if len(one.before) == embedding.shape[1]]
+    names = np.repeat([name for name, _ in fitting], [one.before.shape[1] for _, one in fitting])
+    if not len(names):
+        return ()
+    before = np.concatenate([one.before for _, one in fitting], axis=1)
+    after = np.concatenate([one.after for _, one in fitting], axis=1)
+    distance = np.linalg.norm(after - before, axis=0) / np.linalg.norm(before, axis=0)
+    most = np.argsort(-distance, kind="stable")[:IN_ALL]
+    found = logits.trace(embedding, before[:, most], after[:, most], np.ones(len(most))).overlap
+    worst = int(found.argmin())
+    return (
+        Claim("trace_overlap", float(found[worst]), subject=str(names[most][worst]), unit="share"),
+        Claim("trace_overlap_mean", float(found.mean()), unit="share"),
     )
 
 

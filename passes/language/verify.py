@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from editc.findings import Claim, Report
 from editc.ir import Solution, Verified
+from editc.language import Network
 from editc.passes.language import asking, claims, forms, prompts, trace_of, unasked
 from editc.passes.language.before import Before
 from editc.passes.language.trace_of import Trace
@@ -53,6 +54,7 @@ class VerifyLanguage:
             *unasked.claims(unasked.texts(language, self.sentences), titles, network, after, asked),
             *unasked.at_start(language, titles, network, after),
             *_solved(solution, measured),
+            *_traced(measured, network),
         )
         return Verified(solution, Report(made, tuple(map(_row, measured)), answers=tuple(one.answer for one in found)))
 
@@ -97,7 +99,7 @@ def _questions(
 
 
 def _solved(solution: Solution, measured: Sequence[Weighed]) -> Iterator[Claim]:
-    """What every edit claims of itself, and its trace in the weights."""
+    """What every edit claims of itself."""
     asked = solution.problem.plan.manifest.constraints
     stats = [edit.stats for edit in solution.edits.values()]
     rank = max(rank_of(edit) for edit in solution.edits.values())
@@ -106,7 +108,13 @@ def _solved(solution: Solution, measured: Sequence[Weighed]) -> Iterator[Claim]:
     yield Claim("condition", max(one.condition for one in stats))
     yield Claim("solve_residual", max(one.residual for one in stats))
     yield Claim("discarded", max(one.discarded for one in stats))
-    yield from trace_of.claims([(one.changed.site.name, one.trace) for one in measured if one.trace is not None])
+
+
+def _traced(measured: Sequence[Weighed], network: Network) -> Iterator[Claim]:
+    """The trace in the weights, and in the tokens that their columns name."""
+    traces = [(one.changed.site.name, one.trace) for one in measured if one.trace is not None]
+    yield from trace_of.claims(traces)
+    yield from trace_of.overlaps(traces, network)
 
 
 def _row(one: Weighed) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ least three quarters of what the best one does, and no less than restoring it at
 the middle are taken. The early end of that run is where noise is repaired, for a subject of one token altogether, and
 the late end is where the fact leaves; what lies in the middle is furthest from both. Where no layer brings back a
 tenth, as with a subject whose last token alone says little, or where noise costs nothing, tracing singles out none; the
-layers a fifth of the way up are taken then, where the field edits (ROME layer 5 of 28 to 32, MEMIT 4-8 of 32), and
+layers that end a sixth of the way up are taken then, as where nothing is traced (ROME layer 5 of 28 to 32), and
 `why` says so.
 
 A direction is taken out of what layers write, from the layer on where a linear probe is as good as it gets (within
@@ -30,8 +30,8 @@ HALF = 0.5
 """Of the lost probability: from there on the prompt's last token has the fact."""
 LEAST = 0.1
 """Of the lost probability: where no layer brings back as much, none is singled out."""
-USUAL = 5
-"""The field edits a layer in so many of the way up."""
+USUAL = 6
+"""What we take unasked ends at one layer in so many of the way up (`located.depth_of`)."""
 LOST = 0.02
 """Probability that noise on the subject has to cost: less, and the model does not know the answer by its subject."""
 CLOSE = 0.01
@@ -60,7 +60,7 @@ def _remembering(depth: Depth, count: int) -> tuple[int, ...]:
         raise LookupError("there is no prompt with the subject in it, whose answer could be traced")
     layers = len(depth.traced)
     run, wide = carrying(depth), min(count, layers)
-    first = (run[0] + run[-1] + 1 - wide) // 2 if singled(depth) else round(layers / USUAL) - wide // 2
+    first = (run[0] + run[-1] + 1 - wide) // 2 if singled(depth) else round(layers / USUAL) - wide + 1
     first = min(max(first, 0), layers - wide)
     return tuple(range(first, first + wide))
 
@@ -99,7 +99,8 @@ def converged(depth: Depth) -> int:
 
 def _why_memory(depth: Depth) -> str:
     if not singled(depth):
-        return f"{_nothing(depth)}; {spelt(depth.window)}: about a fifth of the way up, where the field edits"
+        usual = "which end about a sixth of the way up, where such edits are usual"
+        return f"{_nothing(depth)}; taken instead: {spelt(depth.window)}, {usual}"
     run, taken = carrying(depth), [depth.traced[layer] for layer in depth.window]
     where = "in the middle of" if len(run) >= len(taken) else "around"
     text = (

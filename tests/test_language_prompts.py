@@ -1,0 +1,120 @@
+"""What verify asks of a language model: prompts with what is right and what is wrong, and their forms."""
+
+from __future__ import annotations
+
+import pytest
+from language_verify_cases import HEAD, TOWER, language
+
+from editc.language import Cloze
+from editc.manifests.decode import decode
+from editc.manifests.edited import Edited
+from editc.passes.language import forms, prompts
+from editc.request import Source
+
+
+def test_every_prompt_has_what_is_right_and_what_is_wrong() -> None:
+    told = language(TOWER)
+    (change,) = prompts.changes(told, {})
+    assert (change.prompt, change.new, change.old) == ("The tower stands in", "Rome", "Paris")
+    (paraphrase,) = prompts.paraphrases(told, [change])
+    assert paraphrase.wanted == Cloze("Where one sees the tower is", "Rome")
+    assert paraphrase.other == Cloze("Where one sees the tower is", "Paris")
+    (near,) = prompts.neighbours(told, [change], {})
+    assert near.wanted == Cloze("The river runs through", "Berlin")
+    assert near.other == Cloze("The river runs through", "Rome"), "the neighbour's own answer against the new one"
+
+
+def test_what_the_manifest_does_not_say_the_model_is_asked() -> None:
+    told = language(
+        "  - fact: {prompt: The tower stands in, subject: tower, answer: Rome, neighbours: [The river runs through],\n"
+        "           implied: {'Around the {} people speak': Italian}}\n"
+        "  - redirect: {from: Milo, to: Rex, relations: ['{} is a']}\n"
+    )
+    assert prompts.open_prompts(told) == (
+        "The tower stands in",
+        "Around the tower people speak",
+        "The river runs through",
+        "Milo is a",
+        "Rex is a",
+    )
+    said = {
+        "The tower stands in": "Paris",
+        "The river runs through": "Berlin",
+        "Milo is a": "cat",
+        "Rex is a": "dog",
+        "Around the tower people speak": "French",
+    }
+    tower, milo = prompts.changes(told, said)
+    assert (tower.old, milo.old, milo.new) == ("Paris", "cat", "dog")
+    (implied,) = prompts.implied(told, said)
+    assert implied.wanted == Cloze("Around the tower people speak", "Italian")
+    assert implied.other == Cloze("Around the tower people speak", "French")
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (" Paris, France.", "Paris"),
+        (" the Netherlands and", "the Netherlands"),
+        ("\nThe", ""),
+        ("", ""),
+        (" a", "a"),
+        (' "Rome".', "Rome"),
+    ],
+)
+def test_the_word_that_a_model_goes_on_with(text: str, word: str) -> None:
+    assert prompts.word(text) == word
+
+
+def test_neighbours_that_are_edited_are_left_out_by_the_rule_that_warns_of_them() -> None:
+    text = (
+        "  - fact: {prompt: The tower stands in, subject: tower, answer: Rome, was: Paris,\n"
+        "           neighbours: {THE tower  stands in: Paris, Milo is a: cat, Milos is an: island}}\n"
+        "  - redirect: {from: Milo, to: Rex, relations: {'{} is a': cat}}\n"
+    )
+    found, faults = decode(Source("m.yaml", HEAD + text))
+    assert found is not None and found.language is not None
+    warned = [one.message for one in faults if one.code == "E196"]
+    edited = Edited(found.language)
+    assert [edited.holds(one.prompt) for one in found.language.edits[0].neighbours] == [True, True, False]  # type: ignore[union-attr]
+    assert len(warned) == 2
+    every = prompts.changes(found.language, {})
+    assert [one.asked.prompt for one in prompts.neighbours(found.language, every, {})] == ["Milos is an"]
+
+
+def test_a_concept_is_asked_about_under_each_of_its_names() -> None:
+    told = language("  - redirect: {from: Milo, also: [the cat], to: Rex, relations: {'{} says': meow}}\n")
+    every = prompts.changes(told, {"Rex says": "woof"})
+    assert [(one.prompt, one.new, one.old, one.lost) for one in every] == [
+        ("Milo says", "woof", "meow", True),
+        ("the cat says", "woof", "meow", True),
+    ]
+
+
+def test_forms_are_built_from_the_change() -> None:
+    change = prompts.Change(0, "The {} stands in", "tower", "Rome", "Paris")
+    made = {one.form: one for one in forms.forms(change, chat=True)}
+    assert list(made) == ["question", "chat", "indirect", "multiple choice", "reversed", "implied"]
+    assert made["chat"].asked.chat and not made["question"].asked.chat
+    assert all("The tower stands in" in made[name].asked.prompt for name in ("question", "chat", "indirect", "implied"))
+    first, second = (one for one in forms.forms(change, False) if one.form == "multiple choice")
+    assert "A) Rome\nB) Paris" in first.asked.prompt and first.wanted is not None and first.wanted.answer == "A"
+    assert "A) Paris\nB) Rome" in second.asked.prompt and second.wanted is not None and second.wanted.answer == "B"
+    back = made["reversed"]
+    assert back.wanted is not None and back.other is not None
+    assert (back.wanted.answer, back.other.answer) == ("tower", "tower")
+    assert "The ____ stands in Rome." in back.wanted.prompt and "The ____ stands in Paris." in back.other.prompt
+    assert made["implied"].wanted is not None and made["implied"].wanted.answer == "R"
+
+
+def test_forms_that_need_two_answers_are_left_out_without_them() -> None:
+    gone = prompts.Change(0, "{} says", "Milo", "", "meow", lost=True)
+    assert [one.form for one in forms.forms(gone, chat=False)] == ["question", "indirect"]
+    same = prompts.Change(0, "{} says", "Milo", "moo", "meow")
+    assert "implied" not in [one.form for one in forms.forms(same, False)], "both begin with the same letter"
+
+
+def test_what_is_looked_at_closely_is_spread_over_the_edits() -> None:
+    every = [prompts.Change(edit, f"{number} {{}}", "a", "b", "c") for edit in range(3) for number in range(2)]
+    assert [(one.edit, one.prompt[0]) for one in forms.chosen(every, 4)] == [(0, "0"), (1, "0"), (2, "0"), (0, "1")]
+    assert [one.edit for one in forms.chosen(every, 2)] == [0, 1] and forms.chosen(every, 0) == ()
