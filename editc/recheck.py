@@ -83,8 +83,12 @@ def recorded_solution(delta: Delta, problem: Problem) -> Solution:
 def gathered_solution(part: Delta, linked: Delta, problem: Problem) -> Solution:
     """What `linked` does to the sites of one of its parts, as a solution of the part's own `problem`.
 
-    The rank and what the solve said of itself are the part's: they are facts of its own edit.
+    The rank and what the solve said of itself are the part's: they are facts of its own edit. What a language model
+    says depends on all that was changed, so all sites of `linked` are measured there.
     """
+    if problem.plan.manifest.language is not None:
+        sites = tuple(record.site for record in linked.sites)
+        problem = replace(problem, plan=replace(problem.plan, sites=sites))
     stats = _stats(part, next((int(claim["value"]) for claim in part.claims if claim["name"] == "rank"), 0))
     places = {}
     for factors in linked.factors.values():
@@ -93,9 +97,9 @@ def gathered_solution(part: Delta, linked: Delta, problem: Problem) -> Solution:
             site = linked.sites[index].site
             places[site.component, site.name] = edit, k
     edits = {}
-    for group in problem.systems:
-        sites = [site for site in problem.plan.sites if site.group == group]
-        edits[group] = Gathered("dense", (), (), stats, tuple(places[site.component, site.name] for site in sites))
+    for group in dict.fromkeys(site.group for site in problem.plan.sites):
+        own = [site for site in problem.plan.sites if site.group == group]
+        edits[group] = Gathered("dense", (), (), stats, tuple(places[site.component, site.name] for site in own))
     return _solution(part, problem, edits)
 
 

@@ -183,6 +183,25 @@ def test_what_verify_measured_is_what_the_applied_model_says(kind: str, tmp_path
     assert any(one.after != one.before for one in asked)
 
 
+def test_two_deltas_are_linked_and_measured_together(folder: Path, tmp_path: Path) -> None:
+    edits = {
+        "fact": "fact: {prompt: The capital of France is, subject: France, answer: Berlin, was: Paris}",
+        "list": "ablate: {concept: lists, present: [a list, the long list], absent: [a page, the next page]}",
+    }
+    for name, edit in edits.items():
+        (tmp_path / f"{name}.yaml").write_text(f"editc: 1\nmodel: {folder}\nedits: [{{{edit}}}]\n")
+        assert api.build(tmp_path / f"{name}.yaml", tmp_path / name) is not None
+    files = [tmp_path / name / "delta.safetensors" for name in edits]
+    found = api.link(files, tmp_path / "both.safetensors", str(folder))
+    assert found.delta is not None and found.measured and not found.failures
+    api.apply([tmp_path / "both.safetensors"], str(folder), tmp_path / "model")
+    base, edited = load(folder), load(tmp_path / "model")
+    (first,) = [one for part in found.parts if part.verified for one in part.verified.report.answers[:1]]
+    for network, side in ((base, "before"), (edited, "after")):
+        said = network.score([Cloze(first.prompt, "Berlin"), Cloze(first.prompt, "Paris")])
+        assert np.allclose(np.exp(said.total), getattr(first, side), rtol=1e-3, atol=1e-7)
+
+
 def test_an_image_manifest_does_not_fit(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(f"editc: 1\nmodel: {folder}\nedits: [{{replace: {{from: Milo, to: a person}}}}]\n")
