@@ -35,7 +35,7 @@ types: install
 	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p editc
 
 tests: install
-	$(BIN)/python -P -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -P -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 clean:
 	rm -rf build dist out *.egg-info
