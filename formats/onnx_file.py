@@ -28,8 +28,8 @@ TYPES: Mapping[int, str] = {
 _MAX_DEPTH, _MAX_DIMENSIONS, _MAX_TEXT = 16, 32, 1 << 16
 _MAX_NOTE = 256 << 20
 _Use: TypeAlias = tuple[str, int, Range, bool]
-_KEPT = 3
-"""Steps (`Wire.spend`) for a tensor or a use that is kept."""
+_KEPT, _HELD = 3, 9
+"""Steps (`Wire.spend`) for a use and for a tensor that is kept."""
 _SINGLE = (2, 8, 9, 14)
 """Fields of a tensor that must not come twice: its kind, name, bytes, and where they are."""
 
@@ -186,7 +186,7 @@ class _Reader:
             known = f"{known}#{len(self._graph.tensors)}"
         if known in self._graph.tensors:
             raise WireError(f"the tensor '{known[:100]}' is there twice")
-        self._wire.spend(_KEPT)
+        self._wire.spend(_HELD)
         local[name] = known
         self._graph.tensors[known] = held
 
