@@ -62,7 +62,7 @@ def folder() -> Iterator[Path]:
 
 
 def quickest(case: Case, folder: Path, tries: int = 3) -> Ended:
-    """How the case ends; one that took too long is run again, for what a neighbour on the same core costs is not its."""
+    """How the case ends; one that took too long is run again: what a neighbour on the same core costs is not its."""
     ended = run(case, folder)
     while ended.seconds > SECONDS and (tries := tries - 1):
         ended = min(ended, run(case, folder), key=lambda one: one.seconds)
