@@ -70,7 +70,9 @@ class Wire:
             kind = tag & 7
             if kind == BYTES:
                 start, position, value = position, position + value, 0
-            elif kind != VARINT:
+            elif kind == VARINT:
+                self._left -= 1  # the shortest fields, of which a file of a size has the most
+            else:
                 position, value = start + _fixed(kind, start), 0
             if position > end or self._left < 0 or not 8 <= tag < 1 << 32:
                 raise self._wrong(tag >> 3, start, position, end)
