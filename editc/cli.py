@@ -6,6 +6,7 @@ not trusted; 70 a bug in editc.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -260,5 +261,10 @@ def explain(name: str) -> int:
 
 
 def main() -> None:
-    """Run the command line; exits with the codes of this module's docstring."""
-    sys.exit(terminal.guarded(cli, sys.argv[1:]))
+    """Run the command line; exits with the codes of this module's docstring.
+
+    What is left in memory goes with the process: to look through a model and its libraries for garbage at the end takes
+    more than a second."""
+    code = terminal.guarded(cli, sys.argv[1:])
+    gc.freeze()
+    sys.exit(code)

@@ -50,12 +50,12 @@ class Memory:
 
 @dataclass(frozen=True)
 class Writer:
-    """One matrix W (d_out, d_in) that writes to the residual stream, and the stream where it writes: at prompts that
-    carry a concept, `present` (n, d_out), and at prompts that do not, `absent` (n', d_out)."""
+    """One matrix W (d_out, d_in) that writes to the residual stream, and for each concept the stream that it meets: at
+    prompts that carry it, `present` (n, d_out), and at prompts that do not, `absent` (n', d_out)."""
 
     weight: Array
-    present: Array
-    absent: Array
+    present: tuple[Array, ...]
+    absent: tuple[Array, ...]
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,13 @@ class Traced:
 @dataclass(frozen=True)
 class Scored:
     """Of n answers: `total` (n,), the log-probability of all tokens; `first` (n,), that of the first; `top` (n,), true
-    where the first token is the likeliest of all; `tokens` (n,), how many an answer has. Natural logarithms."""
+    where the first token is the likeliest of all; `best` (n,), the number of the token that is; `tokens` (n,), how many
+    an answer has. Natural logarithms."""
 
     total: Array
     first: Array
     top: NDArray[np.bool_]
+    best: NDArray[np.int64]
     tokens: NDArray[np.int64]
 
 
@@ -211,7 +213,8 @@ class Descent:
     """How a value is learned, by Adam: the defaults are EasyEdit's for the Llama family.
 
     steps: at most. rate: of Adam. decay: weight of |delta| / |v0|^2. kl: weight of KL at the essence.
-    clamp: the most that |delta| may be, in |v0|. stop: the loss at which it ends.
+    clamp: the most that |delta| may be, in |v0|. enough: the answer's probability, the geometric mean over contexts, at
+    which it ends: a change that goes on to 0.99 is longer and costs the neighbours.
     """
 
     steps: int = 25
@@ -219,7 +222,7 @@ class Descent:
     decay: float = 1e-3
     kl: float = 0.0625
     clamp: float = 4.0
-    stop: float = 0.05
+    enough: float = 0.95
 
 
 @dataclass(frozen=True)

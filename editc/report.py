@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -72,18 +73,24 @@ def as_text(record: Mapping[str, Any]) -> str:
 
 def as_html(verified: Verified, record: Mapping[str, Any]) -> str:
     """The page for `record` = `as_json(verified, ...)`, with the pictures inside it; it refers to nothing outside."""
+    from editc import report_page
+
+    return str(_template().render(record=record, **report_page.page(verified.report.pictures, record)))
+
+
+@cache
+def _template() -> Any:
+    """The page's template, compiled once: a report is written before the exports and again with what came of them."""
     from importlib.resources import files
 
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    from editc import report_page, report_words
+    from editc import report_words
 
     loader = FunctionLoader(lambda name: files("editc").joinpath(name).read_text(encoding="utf-8"))
     world = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     world.filters |= {name: getattr(report_words, name) for name in report_words.FILTERS}
-    return world.get_template("report.html.j2").render(
-        record=record, **report_page.page(verified.report.pictures, record)
-    )
+    return world.get_template("report.html.j2")
 
 
 def plain(value: Any) -> Any:

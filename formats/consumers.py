@@ -143,7 +143,7 @@ def _ready(model: Model | None, component: str, *libraries: str) -> tuple[dict[s
     absent = [name for name in ("torch", *libraries) if find_spec(name) is None]
     if absent:
         return None, f"not installed: {', '.join(absent)}"
-    _quiet()
+    _quiet(*libraries)
     if model is None:
         return None, "needs the model's configuration: name it with --model"
     path = (model.path / component if model.kind == "pipeline" else model.path) / "config.json"
@@ -153,13 +153,16 @@ def _ready(model: Model | None, component: str, *libraries: str) -> tuple[dict[s
     return found, ""
 
 
-def _quiet() -> None:
-    import diffusers
+def _quiet(*libraries: str) -> None:
+    """Warnings and progress bars held back of the libraries that a trial needs; the others are not even imported."""
     import transformers
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    diffusers.utils.logging.set_verbosity_error()
+    if "diffusers" in libraries:
+        import diffusers
+
+        diffusers.utils.logging.set_verbosity_error()
 
 
 def _hollow(kind: Any, config: Mapping[str, Any]) -> Any:

@@ -72,7 +72,8 @@ class Oracle:
         each = [self._likely(table, one.prompt, one.answer) for one in asked]
         best = [max((p for (part, _), p in table.items() if part in one.prompt), default=0.01) for one in asked]
         top = np.array([p == most and p > 0.01 for p, most in zip(each, best, strict=True)])
-        return Scored(np.log(each), np.log(each), top, np.ones(len(each), np.int64))
+        firsts = np.array([sum(self._first(one.prompt, changed).encode()) for one in asked], np.int64)
+        return Scored(np.log(each), np.log(each), top, firsts, np.ones(len(each), np.int64))
 
     def _likely(self, table: Mapping[tuple[str, str], float], prompt: str, answer: str) -> float:
         return next((p for (part, said), p in table.items() if part in prompt and said == answer), 0.01)

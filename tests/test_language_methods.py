@@ -47,7 +47,7 @@ def writer(seed: int, count: int = 40) -> Writer:
     shift, mean = rng.normal(size=D_OUT), 3 * rng.normal(size=D_OUT)
     absent = mean + rng.normal(size=(count, D_OUT))
     present = mean + shift + rng.normal(size=(count, D_OUT)) + rng.normal(size=(count, 1)) * rng.normal(size=D_OUT)
-    return Writer(rng.normal(size=(D_OUT, D_IN)), present, absent)
+    return Writer(rng.normal(size=(D_OUT, D_IN)), (present,), (absent,))
 
 
 def change(edit: Edit) -> Array:
@@ -183,9 +183,30 @@ def test_an_ablated_matrix_writes_nothing_along_the_directions(method: Any) -> N
     assert np.allclose(change(half), change(edit) / 2)
 
 
+@pytest.mark.parametrize("method", WRITERS, ids=str)
+def test_concepts_are_taken_out_together(method: Any) -> None:
+    """What one after the other would leave: the first direction's part along the second."""
+    one, two = writer(1), writer(5)
+    both = replace(one, present=one.present + two.present, absent=one.absent + two.absent)
+    after = both.weight + change(method(both))
+    if isinstance(method, Ablate) and not method.norms:
+        for alone in (one, two):
+            assert np.abs(method.basis(alone).T @ after).max() < 1e-10
+    if isinstance(method, LEACE):
+        sets = (*both.present, *both.absent)
+        every, wrong = np.vstack(sets), np.linalg.pinv(both.weight)
+        E = -change(method(both)) @ wrong
+        outputs = [(one - every.mean(axis=0)) @ (np.eye(D_OUT) - E).T for one in sets]
+        rest = [np.vstack([o for k, o in enumerate(outputs) if k != i]).mean(axis=0) for i in range(2)]
+        assert all(np.allclose(outputs[i].mean(axis=0), rest[i], atol=1e-8) for i in range(2))
+    same = replace(one, present=one.present * 2, absent=one.absent * 2)
+    if isinstance(method, Ablate) and method.count == 1:
+        assert method(same).stats.rank == method(one).stats.rank
+
+
 def test_projected_leaves_the_mean_of_ordinary_text() -> None:
     given_ = writer(2)
-    mean = given_.absent.mean(axis=0)
+    mean = given_.absent[0].mean(axis=0)
     assert (
         abs(float(Ablate().basis(given_)[:, 0] @ mean))
         < 1e-10
@@ -205,13 +226,13 @@ def test_row_norms_stay_and_the_direction_goes() -> None:
 @few
 def test_after_leace_the_classes_have_one_mean_and_ablation_along_the_means_moves_more(seed: int) -> None:
     given_ = writer(seed)
-    outputs = np.vstack([given_.present, given_.absent])
-    labels = np.repeat([[1.0], [0.0]], len(given_.present), axis=0)
+    outputs = np.vstack([*given_.present, *given_.absent])
+    labels = np.repeat([[1.0], [0.0]], len(given_.present[0]), axis=0)
     eraser = directions.leace(outputs, labels)
     erased = outputs - (outputs - eraser.mean) @ (eraser.left @ eraser.right).T
-    half = len(given_.present)
+    half = len(given_.present[0])
     assert np.allclose(erased[:half].mean(axis=0), erased[half:].mean(axis=0), atol=1e-9)
-    v = directions.difference(given_.present, given_.absent)
+    v = directions.difference(given_.present[0], given_.absent[0])
     orthogonal = outputs - (outputs - eraser.mean) @ (v @ v.T)
     scale = np.linalg.inv(np.cov(outputs.T))
 

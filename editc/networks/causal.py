@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -36,8 +37,6 @@ AT_ONCE = 2048
 """Tokens in a batch at most, padding counted."""
 PADDING = 24
 """Tokens of padding that cost as much as another run would, which reads all weights again."""
-ROWS = 128
-"""Rows whose logits are in memory at a time: a vocabulary of 256,000 makes 250 MB of them in float64."""
 CHUNK = 128
 """Tokens in a run of a corpus."""
 EXPERT = re.compile(r"(?P<layer>layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
@@ -76,11 +75,12 @@ class CausalNetwork:
 
     @cached_property
     def _mark(self) -> str:
-        told = sha256()
-        for name, parameter in sorted(self.parameters.items()):
-            told.update(f"{name} {tuple(parameter.shape)}".encode())
-            told.update(parameter.detach().contiguous().numpy().tobytes())
-        return told.hexdigest()
+        def told(name: str) -> bytes:
+            values = self.parameters[name].detach().contiguous()
+            return sha256(f"{name} {tuple(values.shape)} ".encode() + sha256(values.numpy()).digest()).digest()
+
+        with ThreadPoolExecutor() as threads:
+            return sha256(b"".join(threads.map(told, sorted(self.parameters)))).hexdigest()
 
     def fingerprint(self) -> str:
         """sha256 over the weights as they run."""
@@ -187,107 +187,22 @@ class CausalNetwork:
         return traced(self, known, noise)
 
     def score(self, asked: Sequence[Cloze], changed: Changed = None) -> Scored:
-        """How likely the answers are. Those that follow the same tokens (their own but the last too) share a run."""
-        told = [self.words.cloze(one) for one in asked]
-        runs: dict[tuple[int, ...], list[int]] = {}
-        for i, (ids, _) in enumerate(told):
-            runs.setdefault(ids[:-1], []).append(i)
-        texts = list(runs)
-        total, first, top = np.zeros(len(told)), np.zeros(len(told)), np.zeros(len(told), np.bool_)
-        with self.running(changed):
-            for which, states in self._states(texts):
-                those = [(at, i) for at, k in enumerate(which) for i in runs[texts[k]]]
-                for i, order, likely, best in self._read(states, those, told):
-                    total[i] += likely
-                    if order == 0:
-                        first[i], top[i] = likely, best
-        return Scored(total, first, top, np.array([count for _, count in told], np.int64))
+        """How likely the answers are."""
+        from editc.networks.answers import scored
 
-    def _read(
-        self, states: Any, those: Sequence[tuple[int, int]], told: Sequence[tuple[tuple[int, ...], int]]
-    ) -> Iterator[tuple[int, int, float, bool]]:
-        """Of each answer in `told`, and the row of `states` (n, t, d) that it is read from: its number, and of each of
-        its tokens in order the place, the log-probability, and whether it is the likeliest. ROWS at a time."""
-        wanted: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-        for at, i in those:
-            ids, count = told[i]
-            for order in range(count):
-                row = len(ids) - 1 - count + order
-                wanted.setdefault((at, row), []).append((i, order, ids[row + 1]))
-        places = list(wanted)
-        for start in range(0, len(places), ROWS):
-            some = places[start : start + ROWS]
-            spoken = self.spoken(states[[at for at, _ in some], [row for _, row in some]])
-            best = spoken.argmax(1).tolist()
-            for line, place in enumerate(some):
-                for i, order, token in wanted[place]:
-                    yield i, order, float(spoken[line, token]), best[line] == token
+        return scored(self, asked, changed)
 
     def compare(self, texts: Sequence[Prompt], changed: Mapping[str, Array], last: bool = False) -> Compared:
-        """The base against the model as changed; logits are kept for ROWS tokens at a time."""
-        ids = [self.words.prompt(text).ids for text in texts]
-        found = np.full((4, len(ids)), np.nan)
-        for which in batches(ids):
-            some = [ids[i] for i in which]
-            before = self.run(some)
-            with self.running(changed):
-                after = self.run(some)
-            for at, i in enumerate(which):
-                rows = range(len(ids[i]) - 1, len(ids[i])) if last else range(len(ids[i]))
-                found[:, i] = self._apart(before[at, rows], after[at, rows], ids[i][rows[0] + 1 :])
-        return Compared(*found)
+        """The base against the model as changed."""
+        from editc.networks.answers import compared
 
-    def _apart(self, before: Any, after: Any, follow: Sequence[int]) -> tuple[float, float, float, float]:
-        """KL, agreement and both likelihoods of states (t, d) whose next tokens are `follow`, t - 1 of them or all."""
-        kl = same = first = second = 0.0
-        for start in range(0, len(before), ROWS):
-            old, new = self.spoken(before[start : start + ROWS]), self.spoken(after[start : start + ROWS])
-            kl += float((old.exp() * (old - new)).sum())
-            same += int((old.argmax(1) == new.argmax(1)).sum())
-            nexts = follow[start : start + ROWS]
-            first -= float(old[range(len(nexts)), nexts].sum())
-            second -= float(new[range(len(nexts)), nexts].sum())
-        count, words = len(before), len(follow) or np.nan
-        return kl / count, same / count, first / words, second / words
+        return compared(self, texts, changed, last)
 
     def generate(self, prompts: Sequence[Prompt], tokens: int, changed: Changed = None) -> tuple[str, ...]:
         """What the model goes on with, the likeliest token each time."""
-        ids = [self.words.prompt(prompt).ids for prompt in prompts]
-        found: dict[int, list[int]] = {}
-        with self.running(changed):
-            for which in batches(ids, AT_ONCE):
-                found |= zip(which, self._continued([ids[i] for i in which], tokens), strict=True)
-        return tuple(self.words.tokenizer.decode(found[i], skip_special_tokens=True) for i in range(len(ids)))
+        from editc.networks.answers import continued
 
-    def _continued(self, ids: Sequence[Sequence[int]], tokens: int) -> list[list[int]]:
-        """New tokens stand behind the padding, which nobody sees, and at the positions that follow their own text."""
-        import torch
-        from transformers import DynamicCache
-
-        given, mask = padded(ids)
-        cache = DynamicCache(config=self.model.config)
-        lengths = torch.tensor([len(one) for one in ids])
-        ends, spoken = self._ends, [list[int]() for _ in ids]
-        position = None
-        with torch.inference_mode():
-            for step in range(tokens):
-                told = {"attention_mask": mask, "position_ids": position, "past_key_values": cache, "use_cache": True}
-                states = self.decoder(input_ids=given, **told).last_hidden_state
-                rows = lengths - 1 if step == 0 else 0
-                given = self.logits(states[torch.arange(len(ids)), rows]).argmax(1)[:, None]
-                for line, (token,) in zip(spoken, given.tolist(), strict=True):
-                    line.append(token)
-                if all(ends & set(line) for line in spoken):
-                    break
-                mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-                position = (lengths + step)[:, None]
-        return [until(line, ends) for line in spoken]
-
-    @cached_property
-    def _ends(self) -> set[int]:
-        named = getattr(self.model.generation_config, "eos_token_id", None)
-        every = named if isinstance(named, list) else [named]
-        return {one for one in (*every, self.words.tokenizer.eos_token_id) if one is not None}
+        return continued(self, prompts, tokens, changed)
 
     def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, Moment]:
         """Of what each matrix reads over runs of 128 tokens, spread evenly over the texts, position 0 left out."""
@@ -333,9 +248,17 @@ class CausalNetwork:
         with torch.inference_mode():
             return self.decoder(input_ids=given, attention_mask=mask, use_cache=False).last_hidden_state
 
-    def _states(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Any]]:
+    def batched(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Any]]:
+        """`run` of some at a time, and which."""
         for which in batches(ids):
             yield which, self.run([ids[i] for i in which])
+
+    @cached_property
+    def ends(self) -> set[int]:
+        """The tokens that end a text."""
+        named = getattr(self.model.generation_config, "eos_token_id", None)
+        every = named if isinstance(named, list) else [named]
+        return {one for one in (*every, self.words.tokenizer.eos_token_id) if one is not None}
 
     def norm(self, states: Any) -> Any:
         """The norm that stands before the output embedding."""
@@ -378,8 +301,3 @@ def padded(ids: Sequence[Sequence[int]]) -> tuple[Any, Any]:
     longest = max(map(len, ids))
     given = torch.tensor([[*one, *[0] * (longest - len(one))] for one in ids])
     return given, torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids])
-
-
-def until(tokens: list[int], ends: set[int]) -> list[int]:
-    """The tokens before the first of `ends`."""
-    return tokens[: next((i for i, token in enumerate(tokens) if token in ends), len(tokens))]

@@ -33,7 +33,7 @@ class Rest:
 
 def descend(network: CausalNetwork, wish: Wish, layer: int, where: Where, how: Descent) -> Value:
     """Adam on NLL of the answer over contexts + kl KL(before | now) at the essence + decay |delta|^2 / |v0|^2, never
-    longer than clamp |v0|; the shortest change seen last when the loss comes under `stop`."""
+    longer than clamp |v0|; it ends when the answer is likely `enough`."""
     import torch
 
     texts, rows, answers = _texts(network, wish)
@@ -47,14 +47,13 @@ def descend(network: CausalNetwork, wish: Wish, layer: int, where: Where, how: D
     base, losses = None, list[float]()
     for _ in range(how.steps + 1):
         with torch.enable_grad():
-            states = told(delta)
-            essence = _essence(network, states, texts, rows)
+            likely, essence = _spoken(network, told(delta), rows, texts, answers)
             base = essence.detach() if base is None else base
-            likely = _likely(network, states, rows, texts, answers)
             apart = (base.exp() * (base - essence)).sum()
             loss = -likely.mean() + how.kl * apart + how.decay * (delta @ delta) / size**2
         losses.append(float(loss.detach()))
-        if losses[-1] < how.stop or len(losses) > how.steps:
+        probability = float(likely.detach().mean().exp())
+        if probability >= how.enough or len(losses) > how.steps:
             break
         adam.zero_grad()
         loss.backward()
@@ -62,20 +61,20 @@ def descend(network: CausalNetwork, wish: Wish, layer: int, where: Where, how: D
         with torch.no_grad():
             delta.mul_(min(1.0, how.clamp * float(size) / max(float(delta.norm()), 1e-30)))
     found, v0 = (one.detach().double().numpy() for one in (delta, before))
-    return Value(found, v0, tuple(losses), float(likely.detach().mean().exp()))
+    return Value(found, v0, tuple(losses), probability)
 
 
-def _texts(network: CausalNetwork, wish: Wish) -> tuple[list[tuple[int, ...]], list[int], list[int]]:
-    """Every context with its answer and then the essence, as tokens without the last, whose own next is not asked for;
-    the subject's row in each; and how many tokens each answer has."""
+def _texts(network: CausalNetwork, wish: Wish) -> tuple[list[tuple[int, ...]], list[int], list[tuple[int, ...]]]:
+    """Every context with its answer but the answer's last token, whose own next is not asked for, and then the essence,
+    as tokens; the subject's row in each; and each answer's tokens."""
     kept = [spot for spot in wish.contexts if not network.words.place(spot).sink]
     if not kept:
         raise ValueError("every context begins with its subject, at the attention sink: put it behind some words")
     asked = [network.words.cloze(Cloze(spot.prompt, wish.answer, spot.chat)) for spot in kept]
     essence = _off_the_sink(network, wish.essence)
-    ids = [*(one for one, _ in asked), network.words.prompt(Prompt(essence.prompt, essence.chat)).ids]
+    ids = [*(one[:-1] for one, _ in asked), network.words.prompt(Prompt(essence.prompt, essence.chat)).ids]
     rows = [network.words.place(spot).row for spot in (*kept, essence)]
-    return ids, rows, [count for _, count in asked]
+    return ids, rows, [one[len(one) - count :] for one, count in asked]
 
 
 def _off_the_sink(network: CausalNetwork, essence: Spot) -> Spot:
@@ -139,18 +138,15 @@ def _reader(network: CausalNetwork, rest: Rest, layer: int, where: Where) -> Cal
     return read
 
 
-def _likely(network: CausalNetwork, states: Any, rows: list[int], texts: Any, answers: list[int]) -> Any:
-    """The log-probability (contexts,) of the answer's tokens together."""
+def _spoken(network: CausalNetwork, states: Any, rows: list[int], texts: Any, answers: list[Any]) -> tuple[Any, Any]:
+    """The log-probability (contexts,) of each answer's tokens together, and those (v,) of what follows the essence. One
+    product with the output embedding, which is most of a small model's weights."""
     import torch
 
-    found = []
-    for i, count in enumerate(answers):
-        begin = len(texts[i]) - count - rows[i]
-        spoken = network.logits(states[i, begin - 1 : begin - 1 + count]).log_softmax(-1)
-        found.append(spoken[range(count), texts[i][-count:]].sum())
-    return torch.stack(found)
-
-
-def _essence(network: CausalNetwork, states: Any, texts: Any, rows: list[int]) -> Any:
-    """Log-probabilities (v,) of what follows the essence."""
-    return network.logits(states[-1, len(texts[-1]) - 1 - rows[-1]]).log_softmax(-1)
+    ends = [len(text) - row for text, row in zip(texts, rows, strict=True)]
+    places = [(i, ends[i] - len(answer) + k) for i, answer in enumerate(answers) for k in range(len(answer))]
+    lines, columns = zip(*places, (len(texts) - 1, ends[-1] - 1), strict=True)
+    spoken = network.logits(states[list(lines), list(columns)]).log_softmax(-1)
+    tokens = [token for answer in answers for token in answer]
+    parts = spoken[range(len(tokens)), tokens].split([len(answer) for answer in answers])
+    return torch.stack([part.sum() for part in parts]), spoken[-1]

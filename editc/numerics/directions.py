@@ -5,6 +5,7 @@ Outputs of prompts that carry the concept, X (n, d), and of prompts that do not,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from editc.numerics.ridge import SingularError, finite
 
 Array: TypeAlias = NDArray[np.float64]
+
+SAME = 1e-8
+"""Directions of two concepts that differ by less are one."""
 
 
 def difference(present: Array, absent: Array) -> Array:
@@ -38,6 +42,14 @@ def subspace(present: Array, absent: Array, count: int) -> Array:
     if len(values) < count or values[count - 1] <= np.finfo(float).eps * values[0]:
         raise SingularError(float("inf"))
     return np.ascontiguousarray(left[:, :count])
+
+
+def spanned(bases: Sequence[Array]) -> Array:
+    """An orthonormal basis (d, k) of what bases (d, k_i) span together; one alone is its own."""
+    if len(bases) == 1:
+        return bases[0]
+    left, values, _ = np.linalg.svd(np.hstack(bases), full_matrices=False)
+    return np.ascontiguousarray(left[:, values > SAME * values[0]])
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ Ids: TypeAlias = NDArray[np.int64]
 
 BLOCK = 8192
 """Rows of an embedding that are in memory in float64 at a time."""
-COLUMNS = 32
+COLUMNS = 40
 """Whose logits over the vocabulary are in memory at a time."""
 DIGITS = 9
 """Of a score; what lies behind them is rounding, which differs from one machine to the next."""
@@ -100,7 +100,7 @@ def trace(embedding: NDArray[Any], before: Array, after: Array, signs: Array, co
     """Columns (d, n) before and after; `signs` (n,) say which end of their logits is looked at."""
     sizes, ends = np.linalg.norm(before, axis=0), np.linalg.norm(after, axis=0)
     live = (sizes > 0) & (ends > 0)
-    tops = [raised(embedding, signs * columns, count) for columns in (before, after)]
+    tops = np.split(raised(embedding, np.hstack([signs * before, signs * after]), count), 2)
     shared = np.array([len(np.intersect1d(*pair)) for pair in zip(*tops, strict=True)], np.float64)
     overlap = shared / (2 * tops[0].shape[1] - shared)
     cosine = np.einsum("dn,dn->n", before, after) / np.where(live, sizes * ends, 1.0)

@@ -19,14 +19,14 @@ LOST = 0.25
 OPENING = 6
 """Tokens in which the word that a model goes on with is complete."""
 Pair: TypeAlias = tuple[float, float]
-Figures: TypeAlias = Mapping[Cloze, tuple[float, bool]]
-"""Of every answer its probability, and whether its first token is the likeliest of all."""
+Figures: TypeAlias = Mapping[Cloze, tuple[float, bool, int]]
+"""Of every answer its probability, whether its first token is the likeliest of all, and the number of the likeliest."""
 
 
 @dataclass(frozen=True)
 class Heard:
     """An answer with what its figures do not tell: `known`, the wrong answer was the model's own first choice before
-    the edit; `chosen`, the right one is so after it."""
+    the edit; `chosen`, the right one is so after it, or of a neighbour: the first choice is what it was."""
 
     answer: Answer
     known: bool
@@ -48,33 +48,20 @@ def openings(before: Before, prompts: Sequence[str]) -> Said:
     return {prompt: word(text) for prompt, text in zip(prompts, told, strict=True)}
 
 
-def unchanged(network: Network, questions: Sequence[Question], changed: Mapping[str, Array]) -> Mapping[str, bool]:
-    """Of each neighbour's prompt whether the likeliest next token is what it was."""
-    prompts = tuple(dict.fromkeys(one.asked.prompt for one in questions if one.purpose == "neighbour"))
-    if not prompts:
-        return {}
-    found = network.compare([Prompt(prompt) for prompt in prompts], changed, last=True)
-    return {prompt: bool(same == 1.0) for prompt, same in zip(prompts, found.agreement, strict=True)}
-
-
 def heard(
     base: Before,
     questions: Sequence[Question],
     changed: Mapping[str, Array],
-    steady: Mapping[str, bool] = {},
     tokens: int = 20,
 ) -> tuple[Heard, ...]:
-    """Every question in order, before and after; where it is to be continued, so many tokens each time.
-
-    `steady` is `unchanged` of the neighbours, for those that have no wrong answer.
-    """
+    """Every question in order, before and after; where it is to be continued, so many tokens each time."""
     cloze = tuple(dict.fromkeys(part for one in questions for part in (one.wanted, one.other) if part is not None))
     if not cloze:
         return ()
     before = _figures(cloze, base.score(cloze))
     after = _figures(cloze, base.network.score(cloze, changed))
     words = continued(base, questions, changed, tokens)
-    return _paired([_heard(one, before, after, steady, words.get(one, ("", ""))) for one in questions])
+    return _paired([_heard(one, before, after, words.get(one, ("", ""))) for one in questions])
 
 
 def continued(
@@ -90,8 +77,8 @@ def continued(
 
 
 def _figures(cloze: Sequence[Cloze], found: Scored) -> Figures:
-    told = zip(cloze, np.exp(found.total).tolist(), found.top.tolist(), strict=True)
-    return {one: (likely, top) for one, likely, top in told}
+    told = zip(np.exp(found.total).tolist(), found.top.tolist(), found.best.tolist(), strict=True)
+    return dict(zip(cloze, told, strict=True))
 
 
 def holds(question: Question, before: Pair, after: Pair, chosen: bool) -> bool:
@@ -109,12 +96,12 @@ def _heard(
     one: Question,
     before: Figures,
     after: Figures,
-    steady: Mapping[str, bool],
     said: tuple[str, str],
 ) -> Heard:
     old, new = _pair(one, before), _pair(one, after)
-    chosen = after[one.wanted][1] if one.wanted else False
-    kept = steady.get(one.asked.prompt, chosen) if one.purpose == "neighbour" else chosen
+    kept = after[one.wanted][1] if one.wanted else False
+    if one.purpose == "neighbour":
+        kept = before[one.asked][2] == after[one.asked][2]
     wanted, other = (part.answer if part else "" for part in (one.wanted, one.other))
     answer = Answer(
         one.edit,

@@ -13,7 +13,7 @@ from editc.language import Cloze, Network, Prompt, Scored
 from editc.passes.corpus import remembered
 from editc.ports import Cache
 
-LAYOUT = "said 1"
+LAYOUT = "said 2"
 """Goes into the key of what is cached: to be changed with what is computed."""
 
 
@@ -30,8 +30,8 @@ class Before:
         """How likely the answers are."""
         told = [json.dumps([one.prompt, one.answer, one.chat]) for one in asked]
         found = remembered(told, f"score {LAYOUT}", lambda: _packed(self.network.score(asked)), self.cache, self.mark)
-        numbers = np.asarray(found["tokens"], np.int64)
-        return Scored(np.asarray(found["total"]), np.asarray(found["first"]), np.asarray(found["top"]) > 0, numbers)
+        best, tokens = (np.asarray(found[name], np.int64) for name in ("best", "tokens"))
+        return Scored(found["total"], found["first"], found["top"] > 0, best, tokens)
 
     def generate(self, prompts: Sequence[Prompt], tokens: int) -> tuple[str, ...]:
         """What it goes on with."""
@@ -46,5 +46,5 @@ class Before:
 
 
 def _packed(found: Scored) -> Mapping[str, Array]:
-    names = ("total", "first", "top", "tokens")
+    names = ("total", "first", "top", "best", "tokens")
     return {name: np.asarray(getattr(found, name), np.float64) for name in names}

@@ -173,20 +173,19 @@ def _wanted(columns: Sequence[Column], problem: Rewrites) -> Array:
 
 
 def _written(stage: Stage, method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:
-    """Directions by layer from the model as it runs now; one ablation after the other."""
+    """Directions by layer from the model as the stages before left it, of all concepts at once."""
     language = problem.plan.manifest.language
     assert language is not None
-    for edit in (language.edits[i] for i in stage.edits):
-        assert isinstance(edit, Ablation)
-        layers = sorted({layer_of(site.name) for site in sites})
-        running = dict(state.running)
-        present, absent = (
-            state.network.states(layers, [Spot(text) for text in texts], running)
-            for texts in (edit.present, edit.absent)
-        )
-        for site in sites:
-            layer = layer_of(site.name)
-            state.add(site, method(Writer(state.current(site), present[layer].T, absent[layer].T)))
+    edits = [edit for i in stage.edits if isinstance(edit := language.edits[i], Ablation)]
+    layers, running = sorted({layer_of(site.name) for site in sites}), dict(state.running)
+
+    def streams(texts: Sequence[str]) -> Mapping[int, Array]:
+        return state.network.states(layers, [Spot(text) for text in texts], running)
+
+    present, absent = [streams(one.present) for one in edits], [streams(one.absent) for one in edits]
+    for site in sites:
+        sets = (tuple(one[layer_of(site.name)].T for one in some) for some in (present, absent))
+        state.add(site, method(Writer(state.current(site), *sets)))
 
 
 def _taken(method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:

@@ -46,8 +46,7 @@ class VerifyLanguage:
         every = prompts.changes(language, said)
         closely = forms.chosen(every, self.closely)
         questions = _questions(language, every, closely, said, asking.chats(network))
-        steady = asking.unchanged(network, questions, after)
-        found = asking.heard(before, questions, after, steady, self.tokens)
+        found = asking.heard(before, questions, after, self.tokens)
         titles, asked = prompts.titles(language), manifest.constraints
         made = (
             *claims.claims(found, closely, titles, asked),

@@ -13,11 +13,12 @@ from editc.passes.methods import at_least_zero
 
 @dataclass(frozen=True)
 class Ablate:
-    """D = -scale V V^T W, V the directions in which prompts that carry the concept differ from those that do not.
+    """D = -scale V V^T W, V the directions in which prompts that carry a concept differ from those that do not: an
+    orthonormal basis of all concepts' together, so that none is left by taking out another that is not at right angles.
 
     projected: takes the part along the other prompts' mean out of the direction first. Raw differences of means destroy
         small models, whose residual stream has a few channels of enormous mean.
-    count: how many directions; from 2 on the leading ones of the carriers' states, less the others' mean.
+    count: how many directions a concept; from 2 on the leading ones of the carriers' states, less the others' mean.
     scale: 1 removes the direction, less leaves a part of it.
     norms: every row of W keeps its norm, which makes the edit dense.
     """
@@ -34,7 +35,7 @@ class Ablate:
             raise ValueError(f"`count` is {self.count}: it must be 1 or more")
 
     def __call__(self, writer: Writer) -> Edit:
-        """A low-rank edit of rank `count`, dense with `norms`; raises SingularError (the sets do not differ) and
+        """A low-rank edit of rank `count` a concept, dense with `norms`; raises SingularError (sets do not differ) and
         NonFiniteError."""
         V = self.basis(writer)
         if self.norms:
@@ -43,8 +44,10 @@ class Ablate:
         return Edit("low-rank", (-self.scale * V,), (V.T @ writer.weight,), Stats(1.0, 0.0, V.shape[1]))
 
     def basis(self, writer: Writer) -> Array:
-        """V (d_out, count), orthonormal."""
+        """V (d_out, k), orthonormal, k at most `count` a concept."""
+        return directions.spanned([self._one(*pair) for pair in zip(writer.present, writer.absent, strict=True)])
+
+    def _one(self, present: Array, absent: Array) -> Array:
         if self.count > 1:
-            return directions.subspace(writer.present, writer.absent, self.count)
-        find = directions.projected if self.projected else directions.difference
-        return find(writer.present, writer.absent)
+            return directions.subspace(present, absent, self.count)
+        return (directions.projected if self.projected else directions.difference)(present, absent)

@@ -16,6 +16,7 @@ from editc.passes.methods import at_least_zero
 @dataclass(frozen=True)
 class LEACE:
     """D = -scale E W, E the least oblique projection after which no linear probe tells the two sets of prompts apart.
+    Of several concepts it is one projection for all: a label each, 1 for the prompts that carry it, 0 for all others.
 
     The theorem's x - E (x - mean) has a bias, E mean, which layers without one cannot hold: it is left out, so means
     move along E too. E takes the covariance into account, where `ablate` takes the direction as it is.
@@ -30,10 +31,11 @@ class LEACE:
         at_least_zero(scale=self.scale)
 
     def __call__(self, writer: Writer) -> Edit:
-        """A low-rank edit of rank 1; raises SingularError (no direction tells the sets apart) and NonFiniteError."""
-        outputs = np.vstack([writer.present, writer.absent])
-        labels = np.zeros((len(outputs), 1))
-        labels[: len(writer.present)] = 1
+        """A low-rank edit of rank 1 a concept; raises SingularError (nothing tells the sets apart), NonFiniteError."""
+        outputs = np.vstack([*writer.present, *writer.absent])
+        carriers = np.repeat(np.arange(len(writer.present)), [len(one) for one in writer.present])
+        labels = np.zeros((len(outputs), len(writer.present)))
+        labels[np.arange(len(carriers)), carriers] = 1
         eraser = directions.leace(outputs, labels)
         left, right = -self.scale * eraser.left, eraser.right @ writer.weight
         return Edit("low-rank", (left,), (right,), Stats(1.0, 0.0, len(right)))

@@ -92,7 +92,7 @@ def rocr(case: Mapping[str, Any], given: Tensors) -> Found:
 def ablate(case: Mapping[str, Any], given: Tensors) -> Found:
     mode, W = case["mode"], given["weight"]
     method = Ablate(mode == "projected", case["k"], case["scale"], mode == "rownorm")
-    writer = Writer(W, given["bad"], given["good"])
+    writer = Writer(W, (given["bad"],), (given["good"],))
     basis = method.basis(writer)
     if mode == "subspace":
         yield "subspace_projector", basis @ basis.T

@@ -1,0 +1,145 @@
+"""What a model says: how likely answers are, how far two models are apart, and what each goes on with.
+
+Texts run in batches of about one length; the output embedding, which is most of a small model's weights, is read once
+for many rows of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from editc.ir import Array
+from editc.language import Cloze, Compared, Prompt, Scored
+
+if TYPE_CHECKING:
+    from editc.networks.causal import CausalNetwork
+
+ROWS = 64
+"""Rows whose logits are in memory at a time: a vocabulary of 256,000 makes 130 MB of them in float64."""
+
+
+def scored(network: CausalNetwork, asked: Sequence[Cloze], changed: Mapping[str, Array] | None) -> Scored:
+    """How likely the answers are. Those that follow the same tokens (their own but the last too) share a run."""
+    told = [network.words.cloze(one) for one in asked]
+    runs: dict[tuple[int, ...], list[int]] = {}
+    for i, (ids, _) in enumerate(told):
+        runs.setdefault(ids[:-1], []).append(i)
+    texts = list(runs)
+    total, first, best = np.zeros(len(told)), np.zeros(len(told)), np.zeros(len(told), np.int64)
+    with network.running(changed):
+        for which, states in network.batched(texts):
+            those = [(at, i) for at, k in enumerate(which) for i in runs[texts[k]]]
+            for i, order, likely, likeliest in _read(network, states, those, told):
+                total[i] += likely
+                if order == 0:
+                    first[i], best[i] = likely, likeliest
+    counts = np.array([count for _, count in told], np.int64)
+    firsts = np.array([ids[len(ids) - count] for ids, count in told], np.int64)
+    return Scored(total, first, best == firsts, best, counts)
+
+
+def _read(
+    network: CausalNetwork,
+    states: Any,
+    those: Sequence[tuple[int, int]],
+    told: Sequence[tuple[tuple[int, ...], int]],
+) -> Iterator[tuple[int, int, float, int]]:
+    """Of each answer in `told`, and the row of `states` (n, t, d) that it is read from: its number, and of each of its
+    tokens in order the place, the log-probability, and the likeliest in its place."""
+    wanted: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+    for at, i in those:
+        ids, count = told[i]
+        for order in range(count):
+            row = len(ids) - 1 - count + order
+            wanted.setdefault((at, row), []).append((i, order, ids[row + 1]))
+    places = list(wanted)
+    for start in range(0, len(places), ROWS):
+        some = places[start : start + ROWS]
+        spoken = network.spoken(states[[at for at, _ in some], [row for _, row in some]])
+        best = spoken.argmax(1).tolist()
+        for line, place in enumerate(some):
+            for i, order, token in wanted[place]:
+                yield i, order, float(spoken[line, token]), best[line]
+
+
+def compared(network: CausalNetwork, texts: Sequence[Prompt], changed: Mapping[str, Array], last: bool) -> Compared:
+    """The base against the model as changed, over all tokens of the texts or at their last ones."""
+    from editc.networks.causal import batches
+
+    ids = [network.words.prompt(text).ids for text in texts]
+    found = np.zeros((4, len(ids)))
+    for which in batches(ids):
+        some = [ids[i] for i in which]
+        before = network.run(some)
+        with network.running(changed):
+            after = network.run(some)
+        found[:, which] = _apart(network, before, after, some, last)
+    counts = np.array([1 if last else len(one) for one in ids], np.float64)
+    follow = np.where(counts > 1, counts - 1, np.nan)
+    return Compared(found[0] / counts, found[1] / counts, found[2] / follow, found[3] / follow)
+
+
+def _apart(network: CausalNetwork, before: Any, after: Any, ids: Sequence[Sequence[int]], last: bool) -> Array:
+    """Sums (4, n) over the tokens of each text: KL, agreement, and both negative log-likelihoods."""
+    sums = np.zeros((4, len(ids)))
+    rows = [(at, row) for at, one in enumerate(ids) for row in range(len(one) - 1 if last else 0, len(one))]
+    for start in range(0, len(rows), ROWS):
+        lines, columns = zip(*rows[start : start + ROWS], strict=True)
+        old, new = (network.spoken(states[list(lines), list(columns)]) for states in (before, after))
+        nexts = [ids[at][row + 1] if row + 1 < len(ids[at]) else -1 for at, row in rows[start : start + ROWS]]
+        said = np.array(nexts) >= 0
+        every = range(len(nexts))
+        likely = [np.where(said, -one[every, nexts].numpy(), 0.0) for one in (old, new)]
+        same = old.argmax(1) == new.argmax(1)
+        for total, part in zip(sums, ((old.exp() * (old - new)).sum(1).numpy(), same.numpy(), *likely), strict=True):
+            np.add.at(total, list(lines), part)
+    return sums
+
+
+def continued(
+    network: CausalNetwork, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None
+) -> tuple[str, ...]:
+    """What the model goes on with, the likeliest token each time, up to its end-of-text."""
+    from editc.networks.causal import AT_ONCE, batches
+
+    ids = [network.words.prompt(prompt).ids for prompt in prompts]
+    found: dict[int, list[int]] = {}
+    with network.running(changed):
+        for which in batches(ids, AT_ONCE):
+            found |= zip(which, _spoken(network, [ids[i] for i in which], tokens), strict=True)
+    return tuple(network.words.tokenizer.decode(found[i], skip_special_tokens=True) for i in range(len(ids)))
+
+
+def _spoken(network: CausalNetwork, ids: Sequence[Sequence[int]], tokens: int) -> list[list[int]]:
+    """New tokens stand behind the padding, which nobody sees, and at the positions that follow their own text."""
+    import torch
+    from transformers import DynamicCache
+
+    from editc.networks.causal import padded
+
+    given, mask = padded(ids)
+    cache = DynamicCache(config=network.model.config)
+    lengths = torch.tensor([len(one) for one in ids])
+    ends, spoken = network.ends, [list[int]() for _ in ids]
+    position = None
+    with torch.inference_mode():
+        for step in range(tokens):
+            told = {"attention_mask": mask, "position_ids": position, "past_key_values": cache, "use_cache": True}
+            states = network.decoder(input_ids=given, **told).last_hidden_state
+            rows = lengths - 1 if step == 0 else 0
+            given = network.logits(states[torch.arange(len(ids)), rows]).argmax(1)[:, None]
+            for line, (token,) in zip(spoken, given.tolist(), strict=True):
+                line.append(token)
+            if all(ends & set(line) for line in spoken):
+                break
+            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+            position = (lengths + step)[:, None]
+    return [until(line, ends) for line in spoken]
+
+
+def until(tokens: list[int], ends: set[int]) -> list[int]:
+    """The tokens before the first of `ends`."""
+    return tokens[: next((i for i, token in enumerate(tokens) if token in ends), len(tokens))]
