@@ -287,13 +287,28 @@ class Network(Protocol):
     def score(self, asked: Sequence[Cloze], changed: Mapping[str, Array] | None = None) -> Scored:
         """How likely the answers are."""
 
-    def compare(self, texts: Sequence[Prompt], changed: Mapping[str, Array], last: bool = False) -> Compared:
-        """The base against the model as changed, over all tokens of the texts or at their last ones."""
+    def compare(
+        self,
+        texts: Sequence[Prompt],
+        changed: Mapping[str, Array],
+        last: bool = False,
+        base: Sequence[Array] | None = None,
+    ) -> Compared:
+        """The base against the model as changed, over all tokens of the texts or at their last ones. `base`, what
+        `final` said of the texts, saves half of the work; not with `last`."""
+
+    def final(self, texts: Sequence[Prompt]) -> Sequence[Array]:
+        """The states (t, d) of each text behind the final norm: all that its next tokens hang on."""
 
     def generate(
         self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None = None
     ) -> tuple[str, ...]:
         """What the model goes on with, the likeliest token each time, up to its end-of-text."""
+
+    def generate_both(
+        self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """`generate` of the base and of the model as changed, in little more time than one of them."""
 
     def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, Moment]:
         """Of what each matrix reads over about so many tokens of the texts, position 0 left out."""

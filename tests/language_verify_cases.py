@@ -82,7 +82,13 @@ class Oracle:
         known = {part: pair[changed is not None] for part, pair in self.words.items()}
         return tuple(next((said for part, said in known.items() if part in one.text), " so") for one in given)
 
-    def compare(self, texts: Sequence[Prompt], changed: Any, last: bool = False) -> Compared:
+    def generate_both(self, given: Sequence[Prompt], tokens: int, changed: Any) -> tuple[tuple[str, ...], ...]:
+        return self.generate(given, tokens), self.generate(given, tokens, changed)
+
+    def final(self, texts: Sequence[Prompt]) -> list[Array]:
+        return [np.zeros((1, 2)) for _ in texts]
+
+    def compare(self, texts: Sequence[Prompt], changed: Any, last: bool = False, base: Any = None) -> Compared:
         firsts = [self._first(text.text, None) == self._first(text.text, changed) for text in texts]
         moved = [self.kl[text.text.startswith("It was")] if last else 0.25 for text in texts]
         ones = np.ones(len(texts))

@@ -278,6 +278,22 @@ def test_nothing_is_written_along_an_ablated_direction(folder: Path, tmp_path: P
     assert np.linalg.norm(direction @ after.after) < 1e-6 * np.linalg.norm(direction @ before)
 
 
+def test_two_ablated_concepts_leave_no_part_of_either(folder: Path, tmp_path: Path, ports: Context) -> None:
+    other = LIST.replace("lists", "talk").replace("the long list", "a discussion").replace("[a list", "[the afternoon")
+    edits = [LIST, "    method: ablate", "    projected: false", other, "    method: ablate", "    projected: false"]
+    found = solved(folder, tmp_path, ports, edits, "sites: {layers: [2]}")
+    (after,) = changed(found, ports.weights)
+    assert found.edits[after.site.group].stats.rank == 2
+    for edit in found.problem.plan.manifest.language.edits:  # type: ignore[union-attr]
+        present, absent = (
+            ports.network.states([2], [Spot(text) for text in texts])[2].mean(axis=1)  # type: ignore[union-attr]
+            for texts in (edit.present, edit.absent)  # type: ignore[union-attr]
+        )
+        direction = (present - absent) / np.linalg.norm(present - absent)
+        before = ports.weights.read(after.site.name)
+        assert np.linalg.norm(direction @ after.after) < 1e-6 * np.linalg.norm(direction @ before)
+
+
 def test_row_norms_make_a_layer_dense(folder: Path, tmp_path: Path, ports: Context) -> None:
     found = solved(folder, tmp_path, ports, [LIST, "    method: ablate", "    norms: true"], "sites: {layers: [2]}")
     (after,) = changed(found, ports.weights)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import tiny_language as pico
 import torch
 
 from editc.language import PREFIXES, Cloze, Descent, Network, Prompt, Spot, Wish
-from editc.networks import CausalNetwork, Words, load
+from editc.networks import CausalNetwork, Words, answers, load, products, uncollected
+from editc.networks.products import quick
 from editc.networks.words import joined
 
 SPOTS = (
@@ -98,6 +101,9 @@ def test_answers_do_not_depend_on_the_batch(kind: str, networks: Any) -> None:
         likely = spoken(network, cloze)
         assert scored.total[index] == pytest.approx(sum(likely), abs=1e-4)
         assert scored.first[index] == pytest.approx(likely[0], abs=1e-4) and scored.tokens[index] == len(likely)
+        best = int(alone(network, Prompt(cloze.prompt, cloze.chat))[-1].argmax())
+        ids, count = network.words.cloze(cloze)
+        assert scored.best[index] == best and scored.top[index] == (ids[-count] == best)
         assert network.score([cloze]).total[0] == pytest.approx(scored.total[index], rel=1e-6, abs=1e-5)
 
 
@@ -117,6 +123,22 @@ def test_generation_is_the_likeliest_token_each_time(kind: str, networks: Any) -
         assert text == network.words.tokenizer.decode(kept, skip_special_tokens=True)
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "mixtral"])
+def test_both_go_on_side_by_side_as_each_does_alone(kind: str, networks: Any) -> None:
+    """An expert is no layer of its own: there they go on one after the other."""
+    network = networks(kind)
+    name = "model.layers.1.block_sparse_moe.experts.0.w2.weight" if kind == "mixtral" else writer(kind, 1)
+    changed = {name: np.random.default_rng(0).normal(size=(32, 48)[:: -1 if kind == "gpt2" else 1])}
+    if kind == "mixtral":
+        changed[attention(kind, 1)] = 2 * network.parameters[attention(kind, 1)].double().numpy()
+    else:
+        changed[name] = np.random.default_rng(0).normal(size=network.parameters[name].shape)
+    prompts = [Prompt(spot.prompt, spot.chat) for spot in SPOTS]
+    before, after = network.generate_both(prompts, 5, changed)
+    assert before == network.generate(prompts, 5) and after == network.generate(prompts, 5, changed) != before
+    assert network.generate(prompts, 5) == before, "nothing is left behind"
+
+
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3_text"])
 def test_a_changed_run_is_that_of_an_edited_model_and_leaves_nothing(kind: str, networks: Any) -> None:
     network, name, edited = networks(kind), writer(kind, 1), pico.network(kind)
@@ -133,7 +155,7 @@ def test_a_changed_run_is_that_of_an_edited_model_and_leaves_nothing(kind: str, 
     assert CausalNetwork(network.model, network.words).fingerprint() == mark != edited.fingerprint()
 
 
-def test_a_comparison_is_the_divergence_of_whole_texts(networks: Any) -> None:
+def test_a_comparison_is_the_divergence_of_whole_texts(networks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     network, name, edited = networks("llama"), writer("llama", 1), pico.network("llama")
     W = 2 * network.parameters[name].double().numpy()
     edited.parameters[name].mul_(2)
@@ -148,6 +170,12 @@ def test_a_comparison_is_the_divergence_of_whole_texts(networks: Any) -> None:
         ids = network.words.prompt(text).ids
         likely = -np.mean([float(new[t - 1, ids[t]]) for t in range(1, len(ids))])
         assert found.after[i] == pytest.approx(likely, rel=1e-4)
+    again = network.compare(texts, {name: W}, base=network.final(texts))
+    monkeypatch.setattr(answers, "ROWS", 3)
+    few = network.compare(texts, {name: W})
+    for field in ("divergence", "agreement", "before", "after"):
+        assert np.array_equal(getattr(found, field), getattr(again, field))
+        assert np.allclose(getattr(found, field), getattr(few, field), rtol=1e-5)
     same = network.compare(texts, {})
     assert not same.divergence.any() and (same.agreement == 1).all() and np.array_equal(same.before, same.after)
 
@@ -273,6 +301,51 @@ def test_a_value_starts_where_the_matrix_stands_and_is_clamped(networks: Any) ->
     assert np.allclose(W @ keys.mean(1), found.before, atol=1e-5)
     assert np.linalg.norm(found.delta) <= 0.1 * np.linalg.norm(W @ keys, axis=0).mean() * 1.0001
     assert len(found.losses) == 4
+
+
+def test_a_value_ends_where_its_answer_is_likely_enough() -> None:
+    network = pico.network("llama")
+    contexts = tuple(Spot(f"{prefix}The capital of France is (") for prefix in PREFIXES)
+    wish = Wish(contexts, "a", Spot("France"))
+    whole = network.value(wish, 2, "stream", Descent(steps=12, clamp=100.0, enough=1.0))
+    goal = float(np.exp(-np.mean(whole.losses[:2])))
+    ended = network.value(wish, 2, "stream", Descent(steps=12, clamp=100.0, enough=goal))
+    assert goal <= ended.probability < whole.probability and len(ended.losses) < len(whole.losses) == 13
+    assert ended.losses == whole.losses[: len(ended.losses)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_quick_products_are_those_of_the_model(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, made = pico.network(kind), quick(pico.model(kind))
+    network = CausalNetwork(made, plain.words)
+    assert any("forward" in vars(layer) for layer in made.modules()) == (products._onednn() is not None)
+    assert np.allclose(network.score(CLOZE).total, plain.score(CLOZE).total, rtol=1e-6, atol=1e-5)
+    how = Descent(steps=2, clamp=30.0)
+    found, same = (one.value(WISH, 1, "output", how) for one in (network, plain))
+    assert np.allclose(found.delta, same.delta, rtol=1e-3, atol=1e-4)
+    assert np.allclose(found.losses, same.losses, rtol=1e-5)
+    monkeypatch.setattr(products, "_onednn", lambda: None)
+    assert not any("forward" in vars(layer) for layer in quick(pico.model(kind)).modules())
+
+
+def test_a_weight_that_is_learned_and_another_precision_go_as_before() -> None:
+    layer = quick(torch.nn.Linear(6, 4))
+    layer(torch.ones(2, 6)).sum().backward()
+    assert torch.equal(layer.weight.grad, torch.full((4, 6), 2.0))
+    half = quick(torch.nn.Linear(6, 4).to(torch.bfloat16).requires_grad_(False))
+    assert half(torch.ones(2, 6, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_garbage_is_looked_for_again() -> None:
+    for running in (True, False):
+        (gc.enable if running else gc.disable)()
+        try:
+            with suppress(ValueError), uncollected():
+                assert not gc.isenabled()
+                raise ValueError
+            assert gc.isenabled() == running
+        finally:
+            gc.enable()
 
 
 def test_contexts_at_the_sink_are_left_out_and_none_left_is_said(networks: Any) -> None:

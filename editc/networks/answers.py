@@ -13,6 +13,7 @@ import numpy as np
 
 from editc.ir import Array
 from editc.language import Cloze, Compared, Prompt, Scored
+from editc.networks.hooks import halved
 
 if TYPE_CHECKING:
     from editc.networks.causal import CausalNetwork
@@ -65,7 +66,13 @@ def _read(
                 yield i, order, float(spoken[line, token]), best[line]
 
 
-def compared(network: CausalNetwork, texts: Sequence[Prompt], changed: Mapping[str, Array], last: bool) -> Compared:
+def compared(
+    network: CausalNetwork,
+    texts: Sequence[Prompt],
+    changed: Mapping[str, Array],
+    last: bool,
+    base: Sequence[Array] | None,
+) -> Compared:
     """The base against the model as changed, over all tokens of the texts or at their last ones."""
     from editc.networks.causal import batches
 
@@ -73,44 +80,83 @@ def compared(network: CausalNetwork, texts: Sequence[Prompt], changed: Mapping[s
     found = np.zeros((4, len(ids)))
     for which in batches(ids):
         some = [ids[i] for i in which]
-        before = network.run(some)
+        rows = [(at, row) for at, one in enumerate(some) for row in range(len(one) - 1 if last else 0, len(one))]
+        lines, columns = map(list, zip(*rows, strict=True))
+        before = network.run(some)[lines, columns] if base is None else _stacked([base[i] for i in which])
         with network.running(changed):
-            after = network.run(some)
-        found[:, which] = _apart(network, before, after, some, last)
+            after = network.run(some)[lines, columns]
+        nexts = [some[at][row + 1] if row + 1 < len(some[at]) else -1 for at, row in rows]
+        np.add.at(found.T, [which[at] for at in lines], _apart(network, before, after, nexts))
     counts = np.array([1 if last else len(one) for one in ids], np.float64)
     follow = np.where(counts > 1, counts - 1, np.nan)
     return Compared(found[0] / counts, found[1] / counts, found[2] / follow, found[3] / follow)
 
 
-def _apart(network: CausalNetwork, before: Any, after: Any, ids: Sequence[Sequence[int]], last: bool) -> Array:
-    """Sums (4, n) over the tokens of each text: KL, agreement, and both negative log-likelihoods."""
-    sums = np.zeros((4, len(ids)))
-    rows = [(at, row) for at, one in enumerate(ids) for row in range(len(one) - 1 if last else 0, len(one))]
-    for start in range(0, len(rows), ROWS):
-        lines, columns = zip(*rows[start : start + ROWS], strict=True)
-        old, new = (network.spoken(states[list(lines), list(columns)]) for states in (before, after))
-        nexts = [ids[at][row + 1] if row + 1 < len(ids[at]) else -1 for at, row in rows[start : start + ROWS]]
-        said = np.array(nexts) >= 0
-        every = range(len(nexts))
-        likely = [np.where(said, -one[every, nexts].numpy(), 0.0) for one in (old, new)]
-        same = old.argmax(1) == new.argmax(1)
-        for total, part in zip(sums, ((old.exp() * (old - new)).sum(1).numpy(), same.numpy(), *likely), strict=True):
-            np.add.at(total, list(lines), part)
-    return sums
+def final(network: CausalNetwork, texts: Sequence[Prompt]) -> tuple[Array, ...]:
+    """The states (t, d) of each text behind the final norm, as `compared` takes them."""
+    ids = [network.words.prompt(text).ids for text in texts]
+    found: dict[int, Array] = {}
+    for which, states in network.batched(ids):
+        found |= {i: states[at, : len(ids[i])].double().numpy() for at, i in enumerate(which)}
+    return tuple(found[i] for i in range(len(ids)))
+
+
+def _stacked(states: Sequence[Array]) -> Any:
+    import torch
+
+    return torch.from_numpy(np.concatenate(states)).float()
+
+
+def _apart(network: CausalNetwork, before: Any, after: Any, nexts: Sequence[int]) -> Array:
+    """Of each row of states (n, d) the KL, the agreement and, where a token comes next, both negative log-likelihoods:
+    (n, 4)."""
+    found = np.zeros((len(nexts), 4))
+    for start in range(0, len(nexts), ROWS):
+        part = slice(start, start + ROWS)
+        old, new = network.spoken(before[part]), network.spoken(after[part])
+        tokens = np.array(nexts[part])
+        likely = [-one[range(len(tokens)), tokens].numpy() for one in (old, new)]
+        found[part, 0] = (old.exp() * (old - new)).sum(1).numpy()
+        found[part, 1] = (old.argmax(1) == new.argmax(1)).numpy()
+        found[part, 2:] = np.where(tokens[:, None] < 0, 0.0, np.stack(likely, axis=1))
+    return found
 
 
 def continued(
     network: CausalNetwork, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None
 ) -> tuple[str, ...]:
     """What the model goes on with, the likeliest token each time, up to its end-of-text."""
+    with network.running(changed):
+        return _continued(network, prompts, tokens, 1)[0]
+
+
+def continued_both(
+    network: CausalNetwork, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the base goes on with, and the model as changed: side by side, so that all other weights, which are what a
+    token costs, are read once for both. One after the other where a changed matrix is no layer's."""
+    try:
+        layers = {network.module(name): value for name, value in changed.items()}
+    except LookupError:
+        return continued(network, prompts, tokens, None), continued(network, prompts, tokens, changed)
+    with halved(layers):
+        before, after = _continued(network, prompts, tokens, 2)
+    return before, after
+
+
+def _continued(
+    network: CausalNetwork, prompts: Sequence[Prompt], tokens: int, times: int
+) -> tuple[tuple[str, ...], ...]:
+    """Every batch so many times over, beside itself."""
     from editc.networks.causal import AT_ONCE, batches
 
     ids = [network.words.prompt(prompt).ids for prompt in prompts]
-    found: dict[int, list[int]] = {}
-    with network.running(changed):
-        for which in batches(ids, AT_ONCE):
-            found |= zip(which, _spoken(network, [ids[i] for i in which], tokens), strict=True)
-    return tuple(network.words.tokenizer.decode(found[i], skip_special_tokens=True) for i in range(len(ids)))
+    found: dict[int, list[list[int]]] = {}
+    for which in batches(ids, AT_ONCE):
+        spoken = _spoken(network, [ids[i] for _ in range(times) for i in which], tokens)
+        found |= {i: spoken[at :: len(which)] for at, i in enumerate(which)}
+    decode = network.words.tokenizer.decode
+    return tuple(tuple(decode(found[i][k], skip_special_tokens=True) for i in range(len(ids))) for k in range(times))
 
 
 def _spoken(network: CausalNetwork, ids: Sequence[Sequence[int]], tokens: int) -> list[list[int]]:

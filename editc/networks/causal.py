@@ -192,17 +192,37 @@ class CausalNetwork:
 
         return scored(self, asked, changed)
 
-    def compare(self, texts: Sequence[Prompt], changed: Mapping[str, Array], last: bool = False) -> Compared:
+    def compare(
+        self,
+        texts: Sequence[Prompt],
+        changed: Mapping[str, Array],
+        last: bool = False,
+        base: Sequence[Array] | None = None,
+    ) -> Compared:
         """The base against the model as changed."""
         from editc.networks.answers import compared
 
-        return compared(self, texts, changed, last)
+        return compared(self, texts, changed, last, base)
+
+    def final(self, texts: Sequence[Prompt]) -> tuple[Array, ...]:
+        """The states (t, d) of each text behind the final norm."""
+        from editc.networks.answers import final
+
+        return final(self, texts)
 
     def generate(self, prompts: Sequence[Prompt], tokens: int, changed: Changed = None) -> tuple[str, ...]:
         """What the model goes on with, the likeliest token each time."""
         from editc.networks.answers import continued
 
         return continued(self, prompts, tokens, changed)
+
+    def generate_both(
+        self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What the base goes on with, and the model as changed."""
+        from editc.networks.answers import continued_both
+
+        return continued_both(self, prompts, tokens, changed)
 
     def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, Moment]:
         """Of what each matrix reads over runs of 128 tokens, spread evenly over the texts, position 0 left out."""

@@ -56,6 +56,29 @@ def watched(
 
 
 @contextmanager
+def halved(layers: Mapping[Any, Array]) -> Iterator[None]:
+    """The second half of every batch meets other weights in these layers, the first half their own."""
+    import torch
+
+    def beside(new: Any) -> Callable[..., Any]:
+        def hook(layer: Any, given: Any, out: Any) -> Any:
+            half, own = len(out) // 2, layer.weight.data
+            layer.weight.data = new
+            try:
+                return torch.cat([out[:half], layer.forward(given[0][half:])])
+            finally:
+                layer.weight.data = own
+
+        return hook
+
+    with ExitStack() as stack:
+        for layer, value in layers.items():
+            new = torch.from_numpy(np.ascontiguousarray(value)).to(layer.weight.dtype).reshape(layer.weight.shape)
+            stack.callback(layer.register_forward_hook(beside(new)).remove)
+        yield
+
+
+@contextmanager
 def skipped(layers: list[Any], state: Any) -> Iterator[None]:
     """These layers do nothing, and the last of them gives `state`."""
     before = [layer.forward for layer in layers]

@@ -13,6 +13,7 @@ import numpy as np
 from editc.findings import Claim
 from editc.ir import Array
 from editc.language import PREFIXES, Compared, Network, Prompt, Spot
+from editc.passes.language.before import Before
 from editc.request import Constraints, Language
 
 AT_START, BEHIND = "{} is", PREFIXES[1] + "{} is"
@@ -52,13 +53,13 @@ def texts(language: Language, count: int) -> Texts:
 
 
 def claims(
-    texts: Texts, titles: Sequence[str], network: Network, changed: Mapping[str, Array], asked: Constraints
+    texts: Texts, titles: Sequence[str], before: Before, changed: Mapping[str, Array], asked: Constraints
 ) -> Iterator[Claim]:
     """Of the retained texts the means over texts, each the mean over its tokens; of an ablated concept by how much its
     sentences, and those without it, became less likely."""
     if not texts.every:
         return
-    found = network.compare([Prompt(text) for text in texts.every], changed)
+    found = before.compare([Prompt(text) for text in texts.every], changed)
     of = {text: i for i, text in enumerate(texts.every)}
     if texts.retain:
         yield from _retained(_some(found, [of[text] for text in texts.retain]), asked)

@@ -50,7 +50,7 @@ class VerifyLanguage:
         titles, asked = prompts.titles(language), manifest.constraints
         made = (
             *claims.claims(found, closely, titles, asked),
-            *unasked.claims(unasked.texts(language, self.sentences), titles, network, after, asked),
+            *unasked.claims(unasked.texts(language, self.sentences), titles, before, after, asked),
             *unasked.at_start(language, titles, network, after),
             *_solved(solution, measured),
             *_traced(measured, network),
