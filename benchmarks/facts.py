@@ -1,9 +1,10 @@
 """Facts, concepts and a language in SmolLM2-135M-Instruct edited: `python -m benchmarks.facts [PART ...] [--count N]`.
 
 Parts, all if none is named: `single` (facts one at a time), `batch` (the same at once), `curve` (1 to 60 at once),
-`redirect` (6 concepts), `ablate` (French). Each prints a table and whether the bars of issue 5 are met. `--probe`
-prints which facts the model knows. What is learned stays in editc's cache (`$EDITC_CACHE`), so that a second run is
-quick; `s` is locate, derive and solve, with whatever of that the cache has.
+`redirect` (6 concepts), `ablate` (French), `enough` (how likely an answer is made). Each prints a table, the first five
+also whether the bars of issue 5 are met. `--probe` prints which facts the model knows. What is learned stays in editc's
+cache (`$EDITC_CACHE`), so that a second run is quick; `s` is locate, derive and solve, with whatever of that the cache
+has.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks import facts_concepts, facts_direction, facts_edits, facts_known
+from benchmarks import facts_concepts, facts_direction, facts_edits, facts_enough, facts_known
 from benchmarks.facts_data import RETAIN
 from benchmarks.facts_edits import Changed, Lab, edited, summed, timed
 from benchmarks.facts_measure import Row, averaged, measured
 from editc.request import Fact
 
-PARTS = ("single", "batch", "curve", "redirect", "ablate")
+PARTS = ("single", "batch", "curve", "redirect", "ablate", "enough")
 SIZES = (1, 2, 5, 12, 30, 60)
 TITLE = (
     "| edit | facts | ES | PS | NS | neighbours' argmax | P(new) | retain KL | top-1 | s |\n"
@@ -112,7 +113,7 @@ def misses(rows: Mapping[str, Row]) -> None:
 def run(lab: Lab, parts: Sequence[str], count: int, sizes: Sequence[int], only: str) -> None:
     """The parts that were asked for, one after the other."""
     facts: Sequence[Fact] = ()
-    if {"single", "batch", "curve"} & set(parts):
+    if {"single", "batch", "curve", "enough"} & set(parts):
         facts = facts_known.facts(facts_known.all_known(lab.network))
     if "single" in parts:
         row = single(lab, facts[:count])
@@ -128,6 +129,8 @@ def run(lab: Lab, parts: Sequence[str], count: int, sizes: Sequence[int], only: 
         facts_concepts.run(lab, only)
     if "ablate" in parts:
         facts_direction.run(lab)
+    if "enough" in parts:
+        facts_enough.run(lab, facts, line, TITLE)
 
 
 def main() -> None:
