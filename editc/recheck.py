@@ -59,7 +59,7 @@ def recorded_plan(delta: Delta, manifest: Manifest, model: str) -> Plan:
 def posed_again(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[str], ctx: Context) -> Problem:
     """The delta's own problem on a model; of a language model without what was learned, which its factors hold."""
     from editc.passes.derive import Derive
-    from editc.passes.language.derive import posed
+    from editc.passes.language.posed import posed
 
     plan = recorded_plan(delta, manifest, model)
     return Derive(corpus)(plan, ctx) if manifest.language is None else posed(plan, ctx)

@@ -65,6 +65,10 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "fluency_before": ("Fluency before", "weighted entropy of word pairs and triples of continuations, in bits"),
     "fluency_after": ("Fluency after", "the same after the edit: near 0 the model repeats itself"),
     "at_start": ("At the start of a text", "how much of the edit acts where a text begins with the subject; 1 is all"),
+    "carried": (
+        "Carried by a beginning",
+        "how much of what sets an edited name apart stands at these words of it already",
+    ),
     "trace_cosine": ("Trace, cosine", "in the edited weights: between the column that turned the most and what it was"),
     "trace_cosine_mean": ("Trace, mean cosine", "the mean over all columns that moved"),
     "trace_distance": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import log2
 from typing import Any
@@ -14,7 +15,7 @@ from language_verify_cases import DEAF, GOOD, HEAD, TOWER, Oracle, claims, langu
 from benchmarks import smollm2
 from editc import registry
 from editc.ir import Site
-from editc.language import Cloze, Spot
+from editc.language import Cloze, Prompt, Spot
 from editc.networks.causal import PADDING, batches
 from editc.passes.language import forms, speech, unasked
 from editc.passes.language.verify import VerifyLanguage
@@ -169,6 +170,24 @@ def test_the_gap_at_position_0_is_measured_and_told(sinks: int, left: str) -> No
     (one,) = (one for one in warnings(found) if one.code == "E522")
     assert one.notes == (f"{left} left out of its key for that",)
     assert not [one for one in warnings(verified(TOWER, replace(GOOD, kl=(0.4, 0.5)))) if one.code == "E522"]
+
+
+class Reader(Oracle):
+    """The beginning `Milo` lies near the whole name, and other names far from both."""
+
+    def final(self, texts: Sequence[Prompt]) -> list[Any]:
+        places = (("Milo Cat", 1.0), ("Milo", 0.9), ("", 0.0))
+        return [np.array([[9.0], [next(at for name, at in places if name in one.text)]]) for one in texts]
+
+
+@pytest.mark.parametrize(("also", "left", "told"), [("", 0.4, 1), ("", 0.01, 0), (", also: [Milo]", 0.4, 0)])
+def test_a_name_that_its_first_word_carries_is_told_where_it_was_read_past(also: str, left: float, told: int) -> None:
+    oracle = Reader({("Milo Cat", "meow"): 0.4, ("Milo", "meow"): 0.4}, {("Milo", "meow"): left})
+    found = verified(f"  - redirect: {{from: Milo Cat, to: Rex{also}, relations: {{'{{}} says': meow}}}}\n", oracle)
+    assert [one.value for one in claims("carried", found).values()] == ([] if also else [pytest.approx(0.99)])
+    said = [one for one in warnings(found) if one.code == "E524"]
+    assert len(said) == told and all("`Milo` alone has 99%" in one.message for one in said)
+    assert all("also: [Milo]" in str(one.help) and one.span is not None for one in said)
 
 
 def test_a_bound_without_anything_to_count_is_told() -> None:

@@ -48,7 +48,7 @@ def _product(multiply: Callable[[Any, Any, Any], Any]) -> Any:
     """The same with a gradient for the states; weights are never learned here."""
     import torch
 
-    class Product(torch.autograd.Function):
+    class Product(torch.autograd.Function):  # type: ignore[misc]
         @staticmethod
         def forward(ctx: Any, states: Any, W: Any, bias: Any) -> Any:
             ctx.save_for_backward(W)

@@ -15,6 +15,8 @@ MOST = 4
 """Pairs of edits that are named; of sixty edits hundreds may lie close."""
 UNMOVED = 0.1
 """A share of the edit below which a text that begins with the subject counts as left as it was."""
+CARRIED = 2 / 3
+"""A share of what sets a name apart from which on an edit at its last word alone is likely to be read past."""
 BOUNDS: Mapping[str, str] = {
     "efficacy": "an edit with an answer that is to change: a fact, or a concept with `relations`",
     "paraphrase": "a fact with `paraphrases`",
@@ -37,7 +39,7 @@ HELP: Mapping[str, str] = {
 
 def warnings(verified: Verified) -> Iterator[Diagnostic]:
     """E520 (the model did not know the old answer), E521 (edits that interfere), E522 (a text that begins with the
-    subject is as it was), E523 (a bound that nothing answered)."""
+    subject is as it was), E523 (a bound that nothing answered), E524 (a name that its first words carry)."""
     manifest = verified.solution.problem.plan.manifest
     if manifest.language is None:
         return
@@ -45,6 +47,7 @@ def warnings(verified: Verified) -> Iterator[Diagnostic]:
     yield from _unknown(manifest, manifest.language, every)
     yield from _interfering(manifest, manifest.language, verified.solution.problem)
     yield from _unmoved(manifest, manifest.language, every, verified.solution.problem)
+    yield from _carried(manifest, manifest.language, every)
     yield from _unmeasured(manifest, manifest.constraints, every)
 
 
@@ -96,6 +99,21 @@ def _unmoved(manifest: Manifest, language: Language, every: Sequence[Claim], pro
         place = edit.at("subject") if edit.kind == "fact" else edit.at("concept")
         help = "put something before the subject where the model is used: a system prompt, a chat template, an article"
         yield Diagnostic("E522", message, place, manifest.source, help=help, notes=notes, severity="warning")
+
+
+def _carried(manifest: Manifest, language: Language, every: Sequence[Claim]) -> Iterator[Diagnostic]:
+    """Of concepts whose old answers are not all lost, or were not asked for."""
+    held = {claim.subject: claim.value for claim in every if claim.name == "efficacy" and claim.subject}
+    shares = {claim.subject: claim.value for claim in every if claim.name == "carried"}
+    for title, edit in zip(titles(language), language.edits, strict=True):
+        if held.get(title, 0.0) == 1.0 or edit.kind not in ("redirect", "erase"):
+            continue
+        for part, share in shares.items():
+            name = next((name for name in edit.names if name.startswith(f"{part} ")), None)
+            if name is not None and share >= CARRIED:
+                message = f"`{part}` alone has {share:.0%} of what sets `{name}` apart, and later words read it there"
+                help = f"unless something else that must stay begins with it, edit it too: `also: [{part}]`"
+                yield Diagnostic("E524", message, edit.at("concept"), manifest.source, help=help, severity="warning")
 
 
 def _unmeasured(manifest: Manifest, asked: Constraints, every: Sequence[Claim]) -> Iterator[Diagnostic]:

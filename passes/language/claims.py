@@ -19,6 +19,7 @@ RUN = frozenset(
     {
         "absent_nll",
         "at_start",
+        "carried",
         "efficacy",
         "form",
         "known",

@@ -17,11 +17,13 @@ from editc.language import Naming, Network, Spot
 from editc.numerics import memory as memories
 from editc.numerics.ridge import factorise
 from editc.passes import statistics
-from editc.passes.language import columns, contexts, located
+from editc.passes.language import columns, located
+from editc.passes.language.located import works_on
+from editc.passes.language.posed import posed
 from editc.passes.language.wanted import wanted
 from editc.passes.language.weights import upright
 from editc.ports import Context
-from editc.request import Fact, Language, Redirect
+from editc.request import Language, Redirect
 from editc.rewrites import Column, Near, Rewrites
 
 RIDGE = 0.01
@@ -54,24 +56,6 @@ class DeriveLanguage:
         corpus = sha256("\n\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest() if names else ""
         problem = replace(problem, columns=tuple(asked), namings=namings, moments=moments, corpus=corpus)
         return replace(problem, near=tuple(_near(problem, network)))
-
-
-def posed(plan: Plan, ctx: Context) -> Rewrites:
-    """The problem without what is learned: which contexts each subject has. For a delta that is measured again."""
-    network, language = _network(ctx), _language(plan)
-    found: list[Column] = []
-    for stage in plan.stages:
-        for index in stage.edits if works_on(stage) == "memory" else ():
-            found += _columns(plan, index, language.edits[index], network)
-    found.sort(key=lambda one: one.edit)
-    earlier = _off_sink([spot for spots in ctx.earlier.values() for spot in spots], network)
-    kept = {one.edit: (*_kept(plan, one.edit, network), *earlier) for one in found}
-    return Rewrites(plan, {}, network.fingerprint(), "", columns=tuple(found), kept=kept)
-
-
-def works_on(stage: Stage) -> str:
-    """`memory`, `writer` or `columns`: what the stage's method is given."""
-    return str(registry.resolve("language", stage.method).works_on)
 
 
 def ridged(second: Array) -> Array:
@@ -121,46 +105,6 @@ def chosen(plan: Plan, stage: Stage) -> Any:
     if any(option.name == "seed" for option in registry.options(stage.method)):
         given.setdefault("seed", plan.manifest.seed)
     return registry.construct(stage.method, given)
-
-
-def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Column]:
-    manifest = plan.manifest
-    seen = contexts.of_fact(edit, manifest) if isinstance(edit, Fact) else contexts.of_redirect(edit, manifest)
-    for one in seen:
-        with_places = _placed(one, network, plan, edit)
-        kept = tuple(spot for spot, sink in with_places if not sink)
-        if not kept:
-            message = f"`{one.name}` is at the very beginning of every context, which the model reads as no word"
-            help_ = "give `contexts` with some words before the `{}`"
-            raise EditcError(Diagnostic("E333", message, edit.at("contexts"), manifest.source, help=help_))
-        anchor = _off_sink(one.anchor, network)
-        yield Column(index, one.name, one.form, kept, np.zeros(0), anchor, None, len(with_places) - len(kept))
-
-
-def _placed(one: contexts.Seen, network: Network, plan: Plan, edit: Any) -> list[tuple[Spot, bool]]:
-    try:
-        places = network.places(one.contexts)
-        network.places(one.anchor)
-    except LookupError as error:
-        chat = one.form == "chat" and "template" in str(error)
-        code, span = ("E332", plan.manifest.at("chat")) if chat else ("E334", edit.at())
-        help_ = "leave `chat` out" if chat else "write the subject as it stands in the sentence"
-        raise EditcError(Diagnostic(code, str(error), span, plan.manifest.source, help=help_)) from error
-    return [(spot, place.sink) for spot, place in zip(one.contexts, places, strict=True)]
-
-
-def _kept(plan: Plan, index: int, network: Network) -> tuple[Spot, ...]:
-    edit = _language(plan).edits[index]
-    assert isinstance(edit, (Fact, Redirect))
-    try:
-        return _off_sink(tuple(dict.fromkeys(contexts.kept(edit, plan.manifest))), network)
-    except LookupError as error:
-        span = plan.manifest.preserve.at("concepts")
-        raise EditcError(Diagnostic("E334", str(error), span, plan.manifest.source)) from error
-
-
-def _off_sink(spots: Sequence[Spot], network: Network) -> tuple[Spot, ...]:
-    return tuple(spot for spot, place in zip(spots, network.places(spots), strict=True) if not place.sink)
 
 
 def _wanted(plan: Plan, asked: Sequence[Column], index: int, network: Network, ctx: Context) -> Column:

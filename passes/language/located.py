@@ -165,3 +165,8 @@ def _none(manifest: Manifest, family: Family, roles: Sequence[str], layers: Sequ
     which = f"{layers[0]} to {layers[-1]}" if len(layers) > 1 else str(layers[0])
     message = f"no site is left: of {family.title}, {' and '.join(roles)} in the layers {which}"
     return EditcError(Diagnostic("E203", message, span, manifest.source, help="widen `include` or `layers`"))
+
+
+def works_on(stage: Stage) -> str:
+    """`memory`, `writer` or `columns`: what the stage's method is given."""
+    return str(registry.resolve("language", stage.method).works_on)

@@ -12,8 +12,8 @@ from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Edit, Plan, Problem, Site, Solution, Stage
 from editc.language import Columns, Memory, Network, Spot, Writer
 from editc.numerics import nullspace, ridge
-from editc.passes.language.derive import averaged, chosen, mean_keys, works_on
-from editc.passes.language.located import SINGLE
+from editc.passes.language.derive import averaged, chosen, mean_keys
+from editc.passes.language.located import SINGLE, works_on
 from editc.passes.language.weights import oriented, sites_of, upright
 from editc.passes.measure import stored
 from editc.passes.sites import layer_of

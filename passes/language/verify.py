@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from editc.findings import Claim, Report
 from editc.ir import Solution, Verified
 from editc.language import Network
-from editc.passes.language import asking, claims, forms, prompts, trace_of, unasked
+from editc.passes.language import asking, beginnings, claims, forms, prompts, trace_of, unasked
 from editc.passes.language.before import Before
 from editc.passes.language.trace_of import Trace
 from editc.passes.language.weights import Changed, changed, oriented
@@ -52,6 +52,7 @@ class VerifyLanguage:
             *claims.claims(found, closely, titles, asked),
             *unasked.claims(unasked.texts(language, self.sentences), titles, before, after, asked),
             *unasked.at_start(language, titles, network, after),
+            *beginnings.claims(language, network),
             *_solved(solution, measured),
             *_traced(measured, network),
         )

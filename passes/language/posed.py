@@ -1,0 +1,72 @@
+"""Which keys a manifest asks for: every subject in its contexts, and where the model is to say what it said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from editc.diagnostics import Diagnostic, EditcError
+from editc.ir import Plan
+from editc.language import Network, Spot
+from editc.passes.language import contexts
+from editc.passes.language.located import works_on
+from editc.ports import Context
+from editc.request import Fact, Redirect
+from editc.rewrites import Column, Rewrites
+
+
+def posed(plan: Plan, ctx: Context) -> Rewrites:
+    """The problem without what is learned: which contexts each subject has. For a delta that is measured again."""
+    network, language = ctx.network, plan.manifest.language
+    assert network is not None and language is not None
+    found: list[Column] = []
+    for stage in plan.stages:
+        for index in stage.edits if works_on(stage) == "memory" else ():
+            found += _columns(plan, index, language.edits[index], network)
+    found.sort(key=lambda one: one.edit)
+    earlier = _off_sink([spot for spots in ctx.earlier.values() for spot in spots], network)
+    kept = {one.edit: (*_kept(plan, one.edit, network), *earlier) for one in found}
+    return Rewrites(plan, {}, network.fingerprint(), "", columns=tuple(found), kept=kept)
+
+
+def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Column]:
+    manifest = plan.manifest
+    seen = contexts.of_fact(edit, manifest) if isinstance(edit, Fact) else contexts.of_redirect(edit, manifest)
+    for one in seen:
+        with_places = _placed(one, network, plan, edit)
+        kept = tuple(spot for spot, sink in with_places if not sink)
+        if not kept:
+            message = f"`{one.name}` is at the very beginning of every context, which the model reads as no word"
+            help_ = "give `contexts` with some words before the `{}`"
+            raise EditcError(Diagnostic("E333", message, edit.at("contexts"), manifest.source, help=help_))
+        anchor = _off_sink(one.anchor, network)
+        yield Column(index, one.name, one.form, kept, np.zeros(0), anchor, None, len(with_places) - len(kept))
+
+
+def _placed(one: contexts.Seen, network: Network, plan: Plan, edit: Any) -> list[tuple[Spot, bool]]:
+    try:
+        places = network.places(one.contexts)
+        network.places(one.anchor)
+    except LookupError as error:
+        chat = one.form == "chat" and "template" in str(error)
+        code, span = ("E332", plan.manifest.at("chat")) if chat else ("E334", edit.at())
+        help_ = "leave `chat` out" if chat else "write the subject as it stands in the sentence"
+        raise EditcError(Diagnostic(code, str(error), span, plan.manifest.source, help=help_)) from error
+    return [(spot, place.sink) for spot, place in zip(one.contexts, places, strict=True)]
+
+
+def _kept(plan: Plan, index: int, network: Network) -> tuple[Spot, ...]:
+    assert plan.manifest.language is not None
+    edit = plan.manifest.language.edits[index]
+    assert isinstance(edit, (Fact, Redirect))
+    try:
+        return _off_sink(tuple(dict.fromkeys(contexts.kept(edit, plan.manifest))), network)
+    except LookupError as error:
+        span = plan.manifest.preserve.at("concepts")
+        raise EditcError(Diagnostic("E334", str(error), span, plan.manifest.source)) from error
+
+
+def _off_sink(spots: Sequence[Spot], network: Network) -> tuple[Spot, ...]:
+    return tuple(spot for spot, place in zip(spots, network.places(spots), strict=True) if not place.sink)
