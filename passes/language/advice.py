@@ -103,10 +103,11 @@ def _unmoved(manifest: Manifest, language: Language, every: Sequence[Claim], pro
 
 def _carried(manifest: Manifest, language: Language, every: Sequence[Claim]) -> Iterator[Diagnostic]:
     """Of concepts whose old answers are not all lost, or were not asked for."""
-    held = {claim.subject: claim.value for claim in every if claim.name == "efficacy" and claim.subject}
+    held = {claim.subject: claim.value for claim in every if claim.name == "efficacy"}
+    alone = held.get("", 0.0) if len(language.edits) == 1 else 0.0
     shares = {claim.subject: claim.value for claim in every if claim.name == "carried"}
     for title, edit in zip(titles(language), language.edits, strict=True):
-        if held.get(title, 0.0) == 1.0 or edit.kind not in ("redirect", "erase"):
+        if held.get(title, alone) == 1.0 or edit.kind not in ("redirect", "erase"):
             continue
         for part, share in shares.items():
             name = next((name for name in edit.names if name.startswith(f"{part} ")), None)
