@@ -251,7 +251,7 @@ class Network(Protocol):
         """How many decoder layers."""
 
     def fingerprint(self) -> str:
-        """sha256 over the weights: equal means the same states."""
+        """sha256 over weights, configuration and tokenizer: equal means the same states and words for the same text."""
 
     def tokens(self, text: str) -> tuple[int, ...]:
         """The ids of a text by itself, without what begins or ends one. LookupError for a text that has none."""

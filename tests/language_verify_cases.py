@@ -86,7 +86,7 @@ class Oracle:
         return self.generate(given, tokens), self.generate(given, tokens, changed)
 
     def final(self, texts: Sequence[Prompt]) -> list[Array]:
-        return [np.zeros((1, 2)) for _ in texts]
+        return [np.array([[float(len(one.text))]]) for one in texts]
 
     def compare(self, texts: Sequence[Prompt], changed: Any, last: bool = False, base: Any = None) -> Compared:
         firsts = [self._first(text.text, None) == self._first(text.text, changed) for text in texts]

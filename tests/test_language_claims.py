@@ -15,6 +15,7 @@ from editc.findings import Claim
 from editc.ir import Array, Delta
 from editc.language import Cloze, Prompt
 from editc.passes.emit import claim_as_json, recorded
+from editc.passes.language import before
 from editc.passes.language.before import Before
 from editc.passes.language.claims import GENERATED, RUN
 from editc.passes.verify import failures
@@ -100,7 +101,8 @@ def test_figures_of_a_run_are_recorded_to_few_digits() -> None:
 def test_every_figure_of_a_run_is_known_as_one() -> None:
     solved = {"rank", "changed", "condition", "solve_residual", "discarded"}
     solved |= {"trace_cosine", "trace_cosine_mean", "trace_distance", "trace_distance_mean"}
-    names = {claim.name for claim in verified(TOWER + FRENCH, GOOD).report.claims}
+    cat = "  - redirect: {from: Milo Cat, to: Rex}\n"
+    names = {claim.name for claim in verified(TOWER + FRENCH + cat, GOOD).report.claims}
     assert names - solved == RUN | GENERATED
 
 
@@ -126,6 +128,16 @@ def test_claims_come_out_again_as_far_as_float32_allows(name: str, now: float, a
     assert (not recheck.disagreements(delta, again)) == agrees
 
 
+def test_texts_are_compared_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = Before(GOOD)  # type: ignore[arg-type]
+    texts = [Prompt(text * 3) for text in ("The tower.", "A", "A river.", "Another one.")]
+    whole = base.compare(texts, {})
+    monkeypatch.setattr(before, "AT_ONCE", 20)
+    parts = base.compare(texts, {})
+    assert [[one.text[0] for one in some] for some in before._blocks(texts)] == [["T"], ["A", "A"], ["A"]]
+    assert all(np.array_equal(value, getattr(parts, name)) for name, value in vars(whole).items())
+
+
 def test_what_the_base_said_is_kept() -> None:
     class Kept(dict[str, Mapping[str, Array]]):
         def put(self, key: str, arrays: Mapping[str, Array]) -> None:
@@ -140,10 +152,5 @@ def test_what_the_base_said_is_kept() -> None:
     assert all(np.array_equal(getattr(first, name), getattr(again, name)) for name in vars(first))
     assert again.top.dtype == np.bool_ and again.tokens.dtype == np.int64
     assert base.compare(told, {}).divergence == 0.25 and any(set(one) == {"states", "ends"} for one in cache.values())
-    assert (
-        base.generate_both(told, 5, {})
-        == base.generate_both(told, 5, {})
-        == ((" Paris, of course",), (" Rome, of course",))
-    )
     replace(base, mark="other").score(asked)
     assert len(oracle.asked) == 2, "another model says other things"

@@ -214,6 +214,16 @@ def test_projected_leaves_the_mean_of_ordinary_text() -> None:
     )
 
 
+def test_a_subspace_leaves_the_mean_too_and_is_no_larger_than_what_spans_it() -> None:
+    given_ = writer(2)
+    mean = given_.absent[0].mean(axis=0)
+    assert np.abs(Ablate(count=3).basis(given_).T @ mean).max() < 1e-10
+    assert np.abs(Ablate(count=3, projected=False).basis(given_).T @ mean).max() > 1e-3
+    few = replace(given_, present=(given_.present[0][:2],))
+    with pytest.raises(ValueError, match="`count` is 3, and 2 prompts"):
+        Ablate(count=3)(few)
+
+
 def test_row_norms_stay_and_the_direction_goes() -> None:
     """Before the norms are restored the direction is gone; after it, it is gone from the unit rows' pattern."""
     given_ = writer(3)

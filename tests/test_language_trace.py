@@ -28,6 +28,13 @@ def test_the_trace_is_of_the_columns_that_moved() -> None:
     found = trace_of.trace(before, gone)
     assert found is not None and (found.cosine, found.distance) == (0.0, 1.0)
     assert trace_of.trace(before, before) is None
+    made = gone.copy()
+    made[:, :2] *= 2.0
+    made[0, 0] = 5.0
+    found = trace_of.trace(gone, made)
+    assert found is not None and (found.columns, found.distance, found.distance_mean) == (2, 1.0, 1.0)
+    found = trace_of.trace(np.zeros((3, 3)), made)
+    assert found is not None and (found.distance, found.cosine) == (0.0, 0.0) and not found.before.size
 
 
 @dataclass

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from editc.diagnostics import fail
@@ -17,10 +18,18 @@ from editc.networks.words import Words
 __all__ = ["CausalNetwork", "Words", "load"]
 
 
+OWN: Mapping[str, Any] = MappingProxyType({"local_files_only": True, "trust_remote_code": False})
+"""Nothing is fetched, and no code that lies beside a model is run."""
+ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
+"""Layers to which padding behind a text, and a text begun from kept keys and values, are nothing: a recurrent one reads
+them as words."""
+
+
 def load(folder: Path) -> CausalNetwork:
     """The causal language model in a transformers folder with its tokenizer, in float32 on the CPU.
 
-    Raises E205 where the tokenizer is missing, E206 for a model that makes its logits in a way not known here.
+    Raises E205 where the tokenizer or the model cannot be loaded, E206 for a model that makes its states or logits in a
+    way not known here.
     """
     with uncollected():
         return _loaded(folder)
@@ -32,11 +41,19 @@ def _loaded(folder: Path) -> CausalNetwork:
 
     with quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **OWN)
         except (OSError, ValueError, TypeError) as error:
             help_text = "name the whole folder of the model: config.json, tokenizer.json, *.safetensors"
             raise fail("E205", f"no tokenizer can be loaded: {error}", place=str(folder), help=help_text) from error
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+        try:
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **OWN).eval()
+        except (OSError, ValueError, TypeError, ImportError) as error:
+            help_text = "it needs a config.json of a model that transformers itself knows, beside its *.safetensors"
+            raise fail("E205", f"the model cannot be loaded: {error}", place=str(folder), help=help_text) from error
+    strange = set(getattr(model.config.get_text_config(), "layer_types", None) or ()) - ATTENTION
+    if strange:
+        message = f"this model has layers other than attention ({', '.join(sorted(strange))}), which editc does not run"
+        raise fail("E206", message, place=str(folder))
     network = CausalNetwork(quick(model.requires_grad_(False)), Words(tokenizer))
     if not faithful(network):
         message = "this is a language model that scales its logits, which this version of editc does not edit"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,8 @@ AT_ONCE = 2048
 """Tokens in a batch at most, padding counted."""
 PADDING = 24
 """Tokens of padding that cost as much as another run would, which reads all weights again."""
+UNTOLD = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+"""What a configuration says that no result hangs on: where it lay, what wrote it, how weights are stored."""
 CHUNK = 128
 """Tokens in a run of a corpus."""
 EXPERT = re.compile(r"(?P<layer>layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
@@ -79,11 +82,13 @@ class CausalNetwork:
             values = self.parameters[name].detach().contiguous()
             return sha256(f"{name} {tuple(values.shape)} ".encode() + sha256(values.numpy()).digest()).digest()
 
+        settings = {k: v for k, v in self.model.config.to_dict().items() if k not in UNTOLD}
+        rest = json.dumps([settings, sorted(self.ends)], sort_keys=True, default=str) + self.words.fingerprint()
         with ThreadPoolExecutor() as threads:
-            return sha256(b"".join(threads.map(told, sorted(self.parameters)))).hexdigest()
+            return sha256(b"".join(threads.map(told, sorted(self.parameters))) + rest.encode()).hexdigest()
 
     def fingerprint(self) -> str:
-        """sha256 over the weights as they run."""
+        """sha256 over the weights as they run, the configuration and the tokenizer with its chat template."""
         return self._mark
 
     def own(self, name: str) -> str:
@@ -111,7 +116,9 @@ class CausalNetwork:
                 values[self.own(name)] = value
             else:
                 own = self.own(f"{expert['layer']}.mlp.experts.down_proj")
-                values.setdefault(own, self.parameters[own].double().numpy())[int(expert["number"])] = value
+                if own not in values:
+                    values[own] = self.parameters[own].double().numpy()
+                values[own][int(expert["number"])] = value
         return replaced(self.parameters, values)
 
     def tokens(self, text: str) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from editc.language import Cloze, Place, Prompt, Spot
@@ -13,6 +14,8 @@ SPACELESS = 0x2E80
 """From here on scripts write words without spaces between them."""
 DATE = "26 Jul 2024"
 """For chat templates that say what day it is: Llama 3's own example, so that a build does not depend on the day."""
+TODAY = f"{{%- macro strftime_now(format) -%}}{DATE}{{%- endmacro -%}}"
+"""The same for templates that ask the clock (SmolLM3, gpt-oss): put before one, it hides transformers' own function."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,16 @@ class Words:
             raise LookupError("the tokenizer has no chat template")
         said = [{"role": "user", "content": text}]
         given = {"tokenize": False, "add_generation_prompt": True, "date_string": DATE}
-        return str(self.tokenizer.apply_chat_template(said, **given))
+        template = TODAY + self.tokenizer.get_chat_template()
+        return str(self.tokenizer.apply_chat_template(said, chat_template=template, **given))
+
+    def fingerprint(self) -> str:
+        """sha256 over all that makes tokens of text."""
+        tokenizer = self.tokenizer
+        fast = getattr(tokenizer, "backend_tokenizer", None)
+        told = sorted(tokenizer.get_vocab().items()) if fast is None else fast.to_str()
+        rest = (getattr(tokenizer, "chat_template", None), tokenizer.special_tokens_map, self.head())
+        return sha256(f"{told} {rest}".encode("utf-8", "surrogatepass")).hexdigest()
 
     def place(self, spot: Spot) -> Place:
         """Where the spot is. LookupError when the prompt does not have the subject."""

@@ -35,10 +35,15 @@ def projected(present: Array, absent: Array) -> Array:
     return _unit((direction - mean * (mean.T @ direction))[:, 0])
 
 
-def subspace(present: Array, absent: Array, count: int) -> Array:
-    """The `count` leading directions (d, count), orthonormal, of what `present` has beyond the mean of `absent`."""
+def subspace(present: Array, absent: Array, count: int, projected: bool = False) -> Array:
+    """The `count` leading directions (d, count), orthonormal, of what `present` has beyond the mean of `absent`; when
+    `projected`, none has a part along that mean."""
     finite("the outputs", present, absent)
-    left, values, _ = np.linalg.svd((present - absent.mean(axis=0)).T, full_matrices=False)
+    beyond, mean = present - absent.mean(axis=0), absent.mean(axis=0)
+    if projected:
+        mean = _unit(mean)[:, 0]
+        beyond = beyond - np.outer(beyond @ mean, mean)
+    left, values, _ = np.linalg.svd(beyond.T, full_matrices=False)
     if len(values) < count or values[count - 1] <= np.finfo(float).eps * values[0]:
         raise SingularError(float("inf"))
     return np.ascontiguousarray(left[:, :count])

@@ -72,7 +72,7 @@ def continued(
     prompts = [Prompt(one.asked.prompt, one.asked.chat) for one in those]
     if not prompts:
         return {}
-    both = base.generate_both(prompts, tokens, changed)
+    both = base.network.generate_both(prompts, tokens, changed)
     return dict(zip(those, zip(*both, strict=True), strict=True))
 
 

@@ -19,7 +19,8 @@ A_MATRIX, IN_ALL = 5, 20
 @dataclass(frozen=True)
 class Trace:
     """Of the `columns` of one matrix that moved at all: the cosine between before and after, and |after - before| /
-    |before|, each of the column that moved the most and the mean. A column that was or became zero has cosine 0.
+    |before|, each of the column that moved the most and the mean. A column that was or became zero has cosine 0; one
+    that was has no distance.
 
     `before` and `after` (d_out, n) are the columns that moved the most by that distance, the most first, n at most
     A_MATRIX; a column that was zero named nothing and is not among them.
@@ -41,11 +42,13 @@ def trace(before: Array, after: Array) -> Trace | None:
         return None
     old, new = before[:, moved], after[:, moved]
     sizes, others = np.linalg.norm(old, axis=0), np.linalg.norm(new, axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cosine = np.nan_to_num((old * new).sum(0) / (sizes * others))
-        distance = np.linalg.norm(new - old, axis=0) / sizes
-    figures = _low(cosine), float(cosine.mean()), float(distance.max()), float(distance.mean())
-    most = np.argsort(-np.where(sizes > 0, distance, -1.0), kind="stable")[: min(A_MATRIX, np.count_nonzero(sizes))]
+    live = sizes > 0
+    both = live & (others > 0)
+    cosine = np.divide((old * new).sum(0), sizes * others, out=np.zeros(len(sizes)), where=both)
+    distance = np.divide(np.linalg.norm(new - old, axis=0), sizes, out=np.zeros(len(sizes)), where=live)
+    known = distance[live] if live.any() else distance
+    figures = _low(cosine), float(cosine.mean()), float(known.max()), float(known.mean())
+    most = np.argsort(-np.where(live, distance, -1.0), kind="stable")[: min(A_MATRIX, np.count_nonzero(live))]
     return Trace(int(moved.sum()), *figures, old[:, most], new[:, most])
 
 

@@ -18,7 +18,8 @@ class Ablate:
 
     projected: takes the part along the other prompts' mean out of the direction first. Raw differences of means destroy
         small models, whose residual stream has a few channels of enormous mean.
-    count: how many directions a concept; from 2 on the leading ones of the carriers' states, less the others' mean.
+    count: how many directions a concept, at most as many as prompts carry it; from 2 on the leading ones of the
+        carriers' states, less the others' mean.
     scale: 1 removes the direction, less leaves a part of it.
     norms: every row of W keeps its norm, which makes the edit dense.
     """
@@ -35,8 +36,8 @@ class Ablate:
             raise ValueError(f"`count` is {self.count}: it must be 1 or more")
 
     def __call__(self, writer: Writer) -> Edit:
-        """A low-rank edit of rank `count` a concept, dense with `norms`; raises SingularError (sets do not differ) and
-        NonFiniteError."""
+        """A low-rank edit of rank `count` a concept, dense with `norms`; raises SingularError (sets do not differ),
+        ValueError (`count` is too many) and NonFiniteError."""
         V = self.basis(writer)
         if self.norms:
             change = directions.same_row_norms(writer.weight, V, self.scale)
@@ -48,6 +49,8 @@ class Ablate:
         return directions.spanned([self._one(*pair) for pair in zip(writer.present, writer.absent, strict=True)])
 
     def _one(self, present: Array, absent: Array) -> Array:
+        if self.count > len(present):
+            raise ValueError(f"`count` is {self.count}, and {len(present)} prompts carry the concept")
         if self.count > 1:
-            return directions.subspace(present, absent, self.count)
+            return directions.subspace(present, absent, self.count, self.projected)
         return (directions.projected if self.projected else directions.difference)(present, absent)
