@@ -63,10 +63,11 @@ def clear_last(report: Path, model: Model) -> None:
 
 def described(exports: Iterable[export.Export], out: Path) -> list[Mapping[str, Any]]:
     """What the report says of them: files relative to it, who read them, what rounding cost."""
+    beside = out.absolute()
     return [
         {
             "format": one.format,
-            "files": [path.relative_to(out).as_posix() for path in one.written.files],
+            "files": [path.absolute().relative_to(beside).as_posix() for path in one.written.files],
             "delta_id": one.written.delta.delta_id,
             "rounding": one.written.rounding,
             "consumers": [vars(trial) | {"passed": trial.passed} for trial in one.trials],

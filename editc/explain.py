@@ -13,6 +13,13 @@ KINDS: tuple[registry.Kind, ...] = ("method", "language", "family", "language-fa
 """Kinds of names that are explained, besides codes."""
 
 
+OTHERS = {
+    "image": "  (only with `sites: {roles: [...]}`: unedited, it is a leak)",
+    "language": "  (what `ablate` and `leace` edit; else with `sites: {roles: [...]}`)",
+}
+"""Of roles that are not edited by default, by the kind of model."""
+
+
 def explain(name: str) -> str:
     """Long form help for a diagnostic's code, a method, a family or a format. Raises EditcError (E130) for others."""
     from editc import codes
@@ -59,7 +66,7 @@ def _family_lines(family: Family) -> Iterator[str]:
     """What a family is: sites, what each role's layers see, what leaks, what is not exact."""
     yield from (f"family {family.name}: {family.title}", "", f"component: {family.component}", "sites:")
     for role, pattern in family.patterns.items():
-        chosen = "" if role in family.edited else "  (only with `sites: {roles: [...]}`: unedited, it is a leak)"
+        chosen = "" if role in family.edited else OTHERS[family.models]
         yield f"  {role}: {pattern}{chosen}"
         yield f"     sees {family.groups[family.group_of(role)].sees}"
     yield from (f"  {role}: not editable, {reason}" for role, reason in family.refused.items())

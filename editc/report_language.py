@@ -65,7 +65,7 @@ def _column(column: Column) -> Mapping[str, Any]:
     said = {"name": column.name, "form": column.form, "contexts": len(column.contexts), "sinks": column.sinks}
     if column.value is None:
         return said
-    return said | {"steps": len(column.value.losses), "learned": column.value.probability}
+    return said | {"steps": len(column.value.losses) - 1, "learned": column.value.probability}
 
 
 def _solve(plan: Plan, group: str, edit: Edit) -> Mapping[str, Any]:

@@ -192,7 +192,11 @@ def bounds_are_answered(language: Language, manifest: Manifest, faults: Faults) 
     """Each bound counts something that the edits have."""
     edits = language.edits
     answers = {
-        "efficacy": ("no edit has an answer", "it is for `fact`, `redirect` and `erase`", not _all(edits, Ablation)),
+        "efficacy": (
+            "no edit has an answer",
+            "it is for `fact`, and for `redirect` and `erase` with `relations`",
+            any(isinstance(edit, Fact) or "relations" in edit.spans for edit in edits),
+        ),
         "paraphrase": (
             "no fact has paraphrases",
             "add `paraphrases: [...]` to a fact",

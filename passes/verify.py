@@ -162,7 +162,7 @@ def _broken(claim: Claim, manifest: Manifest) -> Diagnostic:
         f"{what} is {value}, {'below' if claim.least else 'above'} {bound}{worst}",
         claim.span,
         manifest.source,
-        help=(advice.HELP if manifest.language else _HELP).get(claim.name, _HELP.get(claim.name, "")),
+        help=advice.help_with(claim.name, manifest.language) if manifest.language else _HELP.get(claim.name, ""),
     )
 
 

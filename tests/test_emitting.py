@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -174,3 +175,15 @@ def test_a_trial_that_fails_is_the_builds_exit_code(
 def test_every_format_explains_itself(name: str) -> None:
     text = api.explain(name)
     assert registry.resolve("format", name).says in text and registry.resolve("format", name).output in text
+
+
+def test_files_are_told_beside_a_folder_that_was_named_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint's path comes back absolute, the folder as the user wrote it."""
+    monkeypatch.chdir(tmp_path)
+    written = SimpleNamespace(
+        files=[tmp_path / "out" / "model"], delta=SimpleNamespace(delta_id="d"), rounding=0.0, notes=()
+    )
+    one: Any = SimpleNamespace(format="checkpoint", written=written, trials=())
+    assert described([one], Path("out"))[0]["files"] == ["model"] == described([one], tmp_path / "out")[0]["files"]

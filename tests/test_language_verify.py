@@ -10,14 +10,27 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_language as pico
-from language_verify_cases import DEAF, GOOD, HEAD, TOWER, Oracle, claims, language, manifest, solution, value, verified
+from language_verify_cases import (
+    DEAF,
+    FRENCH,
+    GOOD,
+    HEAD,
+    TOWER,
+    Oracle,
+    claims,
+    language,
+    manifest,
+    solution,
+    value,
+    verified,
+)
 
 from benchmarks import smollm2
 from editc import registry
 from editc.ir import Site
-from editc.language import Cloze, Prompt, Spot
+from editc.language import Cloze, Prompt, Spot, Value
 from editc.networks.causal import PADDING, batches
-from editc.passes.language import forms, speech, unasked
+from editc.passes.language import advice, forms, speech, unasked
 from editc.passes.language.verify import VerifyLanguage
 from editc.passes.verify import warnings
 from editc.ports import Context
@@ -188,6 +201,41 @@ def test_a_name_that_its_first_word_carries_is_told_where_it_was_read_past(also:
     said = [one for one in warnings(found) if one.code == "E524"]
     assert len(said) == told and all("`Milo` alone has 99%" in one.message for one in said)
     assert all("also: [Milo]" in str(one.help) and one.span is not None for one in said)
+
+
+def test_an_answer_that_the_model_says_already_is_told_as_that() -> None:
+    oracle = replace(GOOD, words={"tower": (" Rome, of course", " Rome, of course")})
+    text = "  - fact: {prompt: The tower stands in, subject: tower, answer: Rome}\n"
+    said = [one for one in warnings(verified(text, oracle)) if one.code == "E520"]
+    assert [one.message for one in said] == ["the model says `Rome` already, so there is nothing to change"]
+
+
+@pytest.mark.parametrize(("likely", "told"), [(0.4, 1), (0.6, 0)])
+def test_a_value_that_was_not_found_is_told(likely: float, told: int) -> None:
+    learned = Value(np.zeros(2), np.zeros(2), (3.0, 2.0), likely)
+    columns = (Column(0, "tower", "plain", (), np.zeros(0), value=learned),)
+    said = [one for one in warnings(verified(TOWER, GOOD, columns=columns)) if one.code == "E526"]
+    assert len(said) == told and all(
+        "`Rome` follow `tower`: it has a probability of 0.4" in one.message for one in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("edit", "bound", "wrong"),
+    [
+        (FRENCH, "retain_kl: 0.001", "strength"),
+        (FRENCH, "rank: 0", "keys: last"),
+        ("  - redirect: {from: Milo, to: Rex, relations: {'{} says': meow}}\n", "efficacy: 1", "memit"),
+        (TOWER, "retain_kl: 0.001", "`lamb`,"),
+    ],
+)
+def test_the_help_for_a_broken_bound_is_something_that_the_manifest_may_say(edit: str, bound: str, wrong: str) -> None:
+    oracle = replace(DEAF, before={**DEAF.before, ("Milo", "meow"): 0.4}, after={**DEAF.after, ("Milo", "meow"): 0.4})
+    text = edit if bound == "rank: 0" else f"{edit}constraints: {{{bound}}}\n"
+    found = verified(text, oracle)
+    name = bound.partition(":")[0]
+    told = advice.help_with(name, found.solution.problem.plan.manifest.language)  # type: ignore[arg-type]
+    assert told and wrong not in told
 
 
 def test_a_bound_without_anything_to_count_is_told() -> None:

@@ -73,7 +73,11 @@ def test_the_solves_of_many_layers_are_folded_and_stand_in_the_order_of_the_mode
 def test_an_edit_of_which_nothing_is_asked_is_said_to_be_measured_by_texts() -> None:
     record = reporting.as_json(verified())
     text = squeezed(reporting.as_html(verified(), {**record, "answers": []}))
-    assert "4 edits, of which nothing is asked: they are measured by texts" in text and "0 prompts" not in text
+    assert (
+        "4 edits, of which nothing is asked: what is ablated is measured by texts" in text and "0 prompts" not in text
+    )
+    others = {**record, "answers": [], "edits": [one for one in record["edits"] if one["kind"] != "ablate"]}
+    assert "no prompt says whether the concept is gone" in squeezed(reporting.as_html(verified(), others))
 
 
 # ---------------------------------------------------------------- json
@@ -107,7 +111,7 @@ def test_json_has_what_each_kind_of_edit_asked() -> None:
         ("plain", 6, 1),
         ("chat", 6, 0),
     ]
-    assert (tower["columns"][0]["steps"], tower["columns"][0]["learned"]) == (3, 0.97)
+    assert (tower["columns"][0]["steps"], tower["columns"][0]["learned"]) == (2, 0.97)
     assert (japan["was"], japan["columns"][0]["name"]) == (None, "Japan")
     assert (nintendo["kind"], nintendo["to"], nintendo["toward"], nintendo["relations"]) == (
         "redirect",

@@ -22,7 +22,7 @@ from editc.findings import Depth
 from editc.ir import Array
 from editc.language import PREFIXES, Known, Network, Noise, Prompt, Spot, Traced
 from editc.passes.language.probing import Edit, contrast, depth
-from editc.passes.language.window import Kind, why, window
+from editc.passes.language.window import LOST, Kind, why, window
 from editc.ports import Progress
 from editc.request import Ablation, Asked, Fact, Manifest, Redirect
 
@@ -66,7 +66,7 @@ def _traced(manifest: Manifest, edits: Sequence[Edit], network: Network, progres
     clean, noised = (np.concatenate(one) for one in zip(*((t.clean, t.noised) for _, t in asked), strict=True))
     lost = float(np.mean(clean - noised))
     back = (np.concatenate([getattr(t, side) for _, t in asked]) for side in ("subject", "last"))
-    subject, last = (np.mean(one - noised[:, None], axis=0) / max(lost, 1e-12) for one in back)
+    subject, last = (np.mean(one - noised[:, None], axis=0) / max(lost, LOST) for one in back)
     ranks = network.lens(range(network.layers), [one.cloze for one, _ in asked])
     lens = [float(np.median(ranks[layer])) for layer in range(network.layers)]
     return Depth(traced=_figures(subject), moved=_figures(last), total=round(lost, DIGITS), lens=tuple(lens))
