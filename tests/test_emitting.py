@@ -186,4 +186,8 @@ def test_files_are_told_beside_a_folder_that_was_named_from_here(
         files=[tmp_path / "out" / "model"], delta=SimpleNamespace(delta_id="d"), rounding=0.0, notes=()
     )
     one: Any = SimpleNamespace(format="checkpoint", written=written, trials=())
-    assert described([one], Path("out"))[0]["files"] == ["model"] == described([one], tmp_path / "out")[0]["files"]
+    assert (
+        emitting.described([one], Path("out"))[0]["files"]
+        == ["model"]
+        == emitting.described([one], tmp_path / "out")[0]["files"]
+    )
