@@ -312,6 +312,18 @@ def test_edits_that_will_interfere_are_named(folder: Path, tmp_path: Path, ports
     assert alone.near == ()
 
 
+def test_one_key_cannot_hold_two_values(folder: Path, tmp_path: Path, ports: Context) -> None:
+    """The prompts differ behind the subject alone. `memit` weighs the two; `rome` would hang on rounding."""
+    again = FRANCE.replace("The capital of France is", "The capital of France was")
+    other = again.replace("answer: Berlin", "answer: list")
+    assert other != again != FRANCE
+    with pytest.raises(EditcError) as refused:
+        solved(folder, tmp_path, ports, [FRANCE, "    method: rome", other, "    method: rome"])
+    (one,) = refused.value.diagnostics
+    assert one.code == "E401" and one.related and "memit" in one.help
+    solved(folder, tmp_path, ports, [FRANCE, "    method: memit", other, "    method: memit"])
+
+
 def test_noise_depends_on_the_seed_alone(folder: Path, tmp_path: Path, ports: Context) -> None:
     edit = ["- erase: Japan", "    method: rocr"]
     plans = [located(folder, tmp_path / "m.yaml", ports, edit, f"seed: {seed}") for seed in (0, 0, 1)]

@@ -33,6 +33,10 @@ CLOSE = 0.3
 and Italy has 0.27 to 0.59 in layers 3 to 7 (France and Japan the least); other countries suffer when two are edited."""
 
 
+SAME = 1 - 1e-6
+"""From this cosine on two keys are one, read in float32."""
+
+
 @dataclass(frozen=True)
 class DeriveLanguage:
     """Plan -> Rewrites: runs the model on every subject in its contexts, and on ordinary text."""
@@ -41,7 +45,7 @@ class DeriveLanguage:
 
     def __call__(self, plan: Plan, ctx: Context) -> Rewrites:
         """Raises E332 (no chat template), E333 (a subject at the attention sink only), E334 (a
-        subject that is not found), E336 (no value), E343 (no column names a concept), E344."""
+        subject that is not found), E336 (no value), E343 (no column names a concept), E344, E401 (one key twice)."""
         network, language = _network(ctx), _language(plan)
         plan, namings = _named(plan, network, ctx)
         problem = posed(plan, ctx)
@@ -55,7 +59,9 @@ class DeriveLanguage:
         moments = {name: ridged(one.second) for name, one in found.items()}
         corpus = sha256("\n\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest() if names else ""
         problem = replace(problem, columns=tuple(asked), namings=namings, moments=moments, corpus=corpus)
-        return replace(problem, near=tuple(_near(problem, network)))
+        near = tuple(_near(problem, network))
+        _told_apart(problem, near)
+        return replace(problem, near=near)
 
 
 def ridged(second: Array) -> Array:
@@ -132,6 +138,21 @@ def _near(problem: Rewrites, network: Network) -> Iterator[Near]:
             if pair[0] != pair[1] and abs(size) >= max(CLOSE, abs(found[pair].cosine) if pair in found else 0.0):
                 found[pair] = Near(pair, (own[i].name, own[j].name), size)
     yield from sorted(found.values(), key=lambda one: (-abs(one.cosine), one.edits))
+
+
+def _told_apart(problem: Rewrites, near: Sequence[Near]) -> None:
+    """One key cannot hold two values, and how near to none the system is would be left to rounding."""
+    manifest, language = problem.plan.manifest, _language(problem.plan)
+    exact = {index for stage in problem.plan.stages if stage.method in located.SINGLE for index in stage.edits}
+    for one in near:
+        if abs(one.cosine) >= SAME and set(one.edits) <= exact:
+            first, second = (language.edits[index] for index in one.edits)
+            message = f"`{one.names[0]}` has one and the same key in two edits, which cannot hold two values exactly"
+            help_ = "keep one of them, or take `method: memit`, which finds a value between"
+            place = first.at("subject")
+            related = ((place, "the other one"),) if place else ()
+            span, source = second.at("subject"), manifest.source
+            raise EditcError(Diagnostic("E401", message, span, source, help=help_, related=related))
 
 
 def _corpus(language: Language) -> tuple[str, ...]:
