@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ TITLE = (
 METHODS = ("rocr", "transplant")
 NEAR = 12
 """Neighbours of each relation."""
+ALSO: Mapping[str, tuple[str, ...]] = {"Eiffel Tower": ("Eiffel",)}
+"""What E524 says to list as well: shown beside the others, and in no bar."""
 QUARTER = 0.25
 """What P(old) may be of before, on every relation."""
 APART = 0.125
@@ -85,10 +87,10 @@ def pairs(concept: Concept) -> list[tuple[str, str]]:
     return list(zip(concept.kind.relations, concept.answers, strict=True))
 
 
-def redirected(lab: Lab, concept: Concept, method: str) -> Changed:
+def redirected(lab: Lab, concept: Concept, method: str, also: Sequence[str] = ()) -> Changed:
     """The manifest names the concept, its anchor and names of the same kind that are to stay, none of which is a
     neighbour; it names no relation, so that everything that is measured was not seen by the edit."""
-    edit = Redirect(kind="redirect", concept=concept.name, to=concept.anchor)
+    edit = Redirect(kind="redirect", concept=concept.name, to=concept.anchor, also=tuple(also))
     return edited(lab, [edit], method, keep=concept.kind.siblings)
 
 
@@ -154,6 +156,14 @@ def run(lab: Lab, only: str = "") -> None:
                 print(line(name, one, found[-1]), flush=True)
                 spreads.append(f"| {name} | {one.concept.name} | {forms(lab.network, one.concept, changed)} |")
             bars.append(bar(name, found))
+            for one in cases:
+                if also := ALSO.get(one.concept.name):
+                    changed, seconds = timed(
+                        lambda name=name, one=one, also=also: redirected(lab, one.concept, name, also)
+                    )
+                    title = f"{name}, also {', '.join(also)}"
+                    print(line(title, one, outcome(lab.network, one, changed, seconds)), flush=True)
+                    spreads.append(f"| {title} | {one.concept.name} | {forms(lab.network, one.concept, changed)} |")
     print("\n" + "\n".join(bars))
     print("\nP(old) before and after, by form of asking, and the spread of after / before:\n")
     print("| edit | concept | cloze | question | chat | choice | spread |\n|---|---|---|---|---|---|---|")
