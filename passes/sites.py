@@ -11,7 +11,6 @@ from editc.family import Family
 from editc.ir import Site
 from editc.ports import Weights
 
-
 LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.(\d+)\.")
 
 
