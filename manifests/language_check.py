@@ -234,6 +234,17 @@ def rank_suffices(language: Language, manifest: Manifest, faults: Faults) -> Non
         faults.warn("E143", message, manifest.constraints.at("rank"), help=f"allow a rank of {keys} or more")
 
 
+def layers_chosen_once(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """Layers are named, or looked for."""
+    choice = manifest.choice
+    if choice.layers and "auto" in choice.spans:
+        related = [(choice.at("layers"), "named here")]
+        help = "remove one of the two"
+        faults.add(
+            "E198", "`auto` looks for layers, and `layers` names them", choice.at("auto"), help=help, related=related
+        )
+
+
 def _joint(edits: Sequence[Edit]) -> str | None:
     return next((edit.method for edit in edits if edit.method is not None), None)
 
@@ -256,4 +267,5 @@ RULES: tuple[Rule, ...] = (
     bounds_are_answered,
     edits_change,
     rank_suffices,
+    layers_chosen_once,
 )

@@ -140,7 +140,7 @@ def test_an_expert_has_no_key(tmp_path: Path) -> None:
     assert caught.value.diagnostics[0].code == "E212"
 
 
-def test_a_delta_says_of_its_edits_where_they_lead_and_nothing_else(
+def test_a_delta_says_where_its_edits_lead_once(
     folder: Path, tmp_path: Path, ports: Context
 ) -> None:
     """Where a name leads is no option of the method, whose default would say otherwise."""
