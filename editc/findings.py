@@ -17,7 +17,7 @@ Array: TypeAlias = NDArray[np.float64]
 @dataclass(frozen=True)
 class Claim:
     """One measurement, the bound that it answers (None: reported only), and the manifest line of that bound. The bound
-    is a maximum, or with `least` a minimum."""
+    is a maximum, or with `least` a minimum. `of`: of how many prompts a share is, 0 where it is of anything else."""
 
     name: str
     value: float
@@ -26,6 +26,7 @@ class Claim:
     span: Span | None = None
     unit: str = ""
     least: bool = False
+    of: int = 0
 
     @property
     def holds(self) -> bool:

@@ -13,6 +13,7 @@ from editc.diagnostics import Diagnostic, fail
 from editc.findings import Claim
 from editc.formats import delta_json, files
 from editc.formats.checkpoint import Model, open_model
+from editc.formats.diff import has_manifest
 from editc.formats.exported import read_delta
 from editc.formats.link import Arranged, arranged, link
 from editc.formats.link_parts import parts
@@ -117,7 +118,7 @@ def _measured(
 ) -> Part:
     from editc.passes.corpus import mentions
 
-    if not part.manifest.strip():
+    if not has_manifest(part):
         return Part(part, label, None)
     manifest = recorded_manifest(part, Path(label or part.delta_id[:12]))
     ctx = session.build_context(manifest, model, progress)

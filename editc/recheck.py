@@ -12,6 +12,7 @@ import numpy as np
 
 from editc import registry
 from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.findings import Claim
 from editc.formats.delta_check import check_account
 from editc.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
 from editc.manifests.decode import decode
@@ -23,8 +24,8 @@ from editc.request import Manifest, Source
 TOLERANCE = 1e-6
 """Claims are sums in float64 over equal weights: machines may differ in their last digits and no more."""
 RUN_TOLERANCE, SHARE_TOLERANCE, RUN_FLOOR = 0.02, 0.05, 1e-4
-"""Of a claim by running a language model in float32: relative, or of a share absolute, where one prompt or token whose
-answers were about as likely may turn over; nats below the floor are rounding."""
+"""Of a claim by running a language model in float32: relative, or absolute of a share that is not one of prompts but of
+tokens or columns; nats below the floor are rounding."""
 SHARES = frozenset({"attacked", "erased", "kept_loss", "shown_before"})
 """Claims by pictures: painting in float32 differs between machines, so these only answer to their bounds."""
 
@@ -143,29 +144,38 @@ def by_pictures(name: str) -> bool:
     return name in SHARES or name.startswith(("toward", "kept"))
 
 
-def allowed(claim: Mapping[str, Any]) -> float:
+def allowed(claim: Mapping[str, Any], prompts: int = 0) -> float:
     """By how much a recorded claim may differ from what is measured again; inf for those by pictures, and by words that
-    a model goes on with, which only answer to their bounds."""
+    a model goes on with, which only answer to their bounds.
+
+    A share of n `prompts` is a count: where two answers are about as likely, another machine's float32 may turn one
+    prompt over, and the share moves by 1/n, whether n is 1 or 100. Two prompts at once are no rounding. The little more
+    is for the digits to which a share is recorded.
+    """
     name, size = claim["name"], abs(float(claim["value"]))
     if by_pictures(name) or name in GENERATED:
         return float("inf")
-    if name in RUN:
-        return SHARE_TOLERANCE if claim.get("unit") == "share" else RUN_TOLERANCE * size + RUN_FLOOR
-    return TOLERANCE * max(1.0, size)
+    if name not in RUN:
+        return TOLERANCE * max(1.0, size)
+    if claim.get("unit") != "share":
+        return RUN_TOLERANCE * size + RUN_FLOOR
+    return 1 / prompts + RUN_FLOOR if prompts else SHARE_TOLERANCE
 
 
 def disagreements(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
     """E507 for every claim of numbers that does not come out as the delta records it."""
-    measured = {(claim.name, claim.subject): claim.value for claim in verified.report.claims}
+    measured = {(claim.name, claim.subject): claim for claim in verified.report.claims}
     return tuple(_differing(delta, measured))
 
 
-def _differing(delta: Delta, measured: dict[tuple[str, str], float]) -> Iterator[Diagnostic]:
+def _differing(delta: Delta, measured: Mapping[tuple[str, str], Claim]) -> Iterator[Diagnostic]:
     for claim in delta.claims:
-        name, subject, most = claim["name"], claim.get("subject", ""), allowed(claim)
+        name, subject = claim["name"], claim.get("subject", "")
+        again = measured.get((name, subject))
+        most = allowed(claim, again.of if again else 0)
         if isinf(most):
             continue
-        value = measured.get((name, subject))
+        value = again.value if again else None
         if value is None or abs(value - claim["value"]) > most:
             what = f"{name} of `{subject}`" if subject else name
             found = "cannot be measured" if value is None else f"is {value:.9g}"

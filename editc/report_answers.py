@@ -208,9 +208,8 @@ def _own(claims: Sequence[Mapping[str, Any]], edit: Mapping[str, Any]) -> tuple[
 
 
 def _of(edit: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
-    """Claims call an edit by its subject, or by its whole prompt where edits share one."""
-    mine = {edit["concept"], edit.get("prompt", edit["concept"])}
-    return bool(claim["name"] not in APART and claim.get("subject") in mine)
+    """Claims call an edit by its title alone."""
+    return bool(claim["name"] not in APART and claim.get("subject") == edit["title"])
 
 
 def _fails(asked: Sequence[Mapping[str, Any]]) -> bool:

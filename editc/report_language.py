@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from editc.ir import Edit, Plan, Solution, Stage, Verified
+from editc.passes.language.prompts import titles
 from editc.request import Ablation, Fact, Language, Redirect
 from editc.rewrites import Column, Rewrites
 
@@ -14,14 +15,16 @@ from editc.rewrites import Column, Rewrites
 def parts(verified: Verified, language: Language) -> Mapping[str, Any]:
     """The fields of report.json that are not those of an image model's, or are made otherwise.
 
-    `answers` has every prompt, in the order in which verify asked; `near` has the pairs of edits that will interfere,
-    the closest first; a stage's `depth` is None where its layers were not looked for.
+    An edit's `title` is what claims call it; `answers` has every prompt, in the order in which verify asked; `near` has
+    the pairs of edits that will interfere, the closest first; a stage's `depth` is None where its layers were not
+    looked for.
     """
     solution = verified.solution
     plan, problem = solution.problem.plan, solution.problem
     near = problem.near if isinstance(problem, Rewrites) else ()
+    called = titles(language)
     return {
-        "edits": [_edit(solution, index, edit) for index, edit in enumerate(language.edits)],
+        "edits": [_edit(solution, index, edit) | {"title": called[index]} for index, edit in enumerate(language.edits)],
         "solves": [_solve(plan, group, edit) for group, edit in solution.edits.items()],
         "stages": [_stage(plan, stage) for stage in plan.stages],
         "near": [{"edits": pair.edits, "names": pair.names, "cosine": pair.cosine} for pair in near],

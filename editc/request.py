@@ -226,7 +226,7 @@ class Fact(Wording):
 @dataclass(frozen=True, kw_only=True)
 class Redirect(Wording):
     """`redirect` and `erase`: the names of `concept` lead to what `to` leads to, or, where that is None,
-    to noise or to a refusal. `toward` is spelt as `rocr` spells it.
+    to noise or to a refusal. `toward` is `anchor` where a concept is named.
 
     `relations` are templates with one `{}` for the concept, and what the model is no longer to say there (None: what it
     says now); `neighbours` are prompts whose answers must stay.

@@ -9,10 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from editc import cache, registry
+from editc.delta import Delta
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.family import Family
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.lora import read_adapter
+from editc.language import Spot
 from editc.ports import Context, Detector, Painter, Prober, Progress
 from editc.request import Manifest, PictureCheck, Placed, Span
 
@@ -104,22 +106,35 @@ def _language_context(manifest: Manifest, model: Model, progress: Progress | Non
 def with_earlier(ctx: Context, manifest: Manifest) -> Context:
     """`ctx` with where the edits of the deltas that the manifest comes `after` have their keys: read from beside it.
 
-    What reading a delta raises underlines its name; E213 for a delta of an image model.
+    Of a linked delta those of every part. What reading a delta raises underlines its name; E213 for a delta of an image
+    model, and for one that records no manifest.
     """
     from editc.formats.exported import read_delta
-    from editc.passes.language.contexts import every
-    from editc.recheck import recorded_manifest
+    from editc.formats.link_parts import parts
 
     found = {}
     for index, name in enumerate(manifest.language.after if manifest.language else ()):
         with pointing_at(manifest, f"after.{index}"):
             delta = read_delta(Path(manifest.source.name).parent / name)
-            earlier = recorded_manifest(delta, Path(name))
-            if earlier.language is None:
-                help_text = "name deltas that were built for this language model"
-                raise fail("E213", f"`{name}` edits an image model", place=name, help=help_text)
-            found[delta.delta_id] = tuple(every(earlier))
+            found[delta.delta_id] = tuple(spot for part in parts(delta) for spot in _keyed(part, name))
     return replace(ctx, earlier=found)
+
+
+def _keyed(part: Delta, name: str) -> Iterator[Spot]:
+    """Where the edits of one delta have their keys; `name` is that of the file it was read from."""
+    from editc.formats.diff import has_manifest
+    from editc.passes.language.contexts import every
+    from editc.recheck import recorded_manifest
+
+    if not has_manifest(part):
+        message = f"`{name}` records no manifest, so it does not say which keys are to be held"
+        help_text = "name the delta that was built for these edits: one that was made from two checkpoints has no edits"
+        raise fail("E213", message, place=name, help=help_text)
+    earlier = recorded_manifest(part, Path(name))
+    if earlier.language is None:
+        help_text = "name deltas that were built for this language model"
+        raise fail("E213", f"`{name}` edits an image model", place=name, help=help_text)
+    yield from every(earlier)
 
 
 def families() -> tuple[Family, ...]:

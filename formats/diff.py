@@ -92,6 +92,12 @@ def difference(
     return _assembled(base, found, forms, tool, mend, {"form": form, "mend": mend, "tolerance": tolerance or "auto"})
 
 
+def has_manifest(delta: Delta) -> bool:
+    """False for a delta that a diff made, or that records none for another reason; not for a linked one, whose parts
+    have their own."""
+    return bool(delta.manifest.strip()) and not any(edit.get("kind") == KIND for edit in delta.edits)
+
+
 def refuse_to_verify(delta: Delta) -> None:
     """Raises E647 for a delta that a diff made: it has no manifest from which its claims could be measured again."""
     if any(edit.get("kind") == KIND for edit in delta.edits):

@@ -223,13 +223,30 @@ def edits_change(language: Language, manifest: Manifest, faults: Faults) -> None
 
 
 def rank_suffices(language: Language, manifest: Manifest, faults: Faults) -> None:
-    """Each fact and each name of a concept needs a rank of its own."""
+    """Each fact and each name of a concept needs a rank of its own, and with `chat` a second one: it has a key in plain
+    text and one in a chat. A direction has none of either."""
     redirects = () if _joint(language.redirects) == COLUMNS else language.redirects
-    keyed: Sequence[Edit] = (*language.facts, *redirects, *language.ablations)
-    rank, keys = manifest.constraints.rank, sum(len(edit.names) for edit in keyed)
+    named = sum(len(edit.names) for edit in (*language.facts, *redirects))
+    directions = sum(len(edit.names) for edit in language.ablations)
+    rank, keys = manifest.constraints.rank, named * (1 + language.chat) + directions
     if rank is not None and rank < keys:
         message = f"rank {rank} is less than the {keys} facts and names that are edited, and each needs one"
+        if language.chat and named:
+            message = (
+                f"rank {rank} is less than the {keys} that are needed: for each fact and name one, and with `chat` two"
+            )
         faults.warn("E143", message, manifest.constraints.at("rank"), help=f"allow a rank of {keys} or more")
+
+
+def layers_chosen_once(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """Layers are named, or looked for."""
+    choice = manifest.choice
+    if choice.layers and "auto" in choice.spans:
+        related = [(choice.at("layers"), "named here")]
+        help = "remove one of the two"
+        faults.add(
+            "E198", "`auto` looks for layers, and `layers` names them", choice.at("auto"), help=help, related=related
+        )
 
 
 def _joint(edits: Sequence[Edit]) -> str | None:
@@ -254,4 +271,5 @@ RULES: tuple[Rule, ...] = (
     bounds_are_answered,
     edits_change,
     rank_suffices,
+    layers_chosen_once,
 )

@@ -57,11 +57,9 @@ class Rocr:
     """A redirection.
 
     energy: share.
-    toward: what.
     """
 
     energy: float = 0.1
-    toward: Literal["anchor", "noise"] = "anchor"
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,35 @@ def test_texts_are_compared_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
     assert all(np.array_equal(value, getattr(parts, name)) for name, value in vars(whole).items())
 
 
+def test_one_prompt_may_turn_over_and_no_two() -> None:
+    """A share of n prompts moves by 1/n when float32 turns one over, however few or many there are."""
+    for claim in verified(TOWER + FRENCH, GOOD).report.claims:
+        if claim.unit != "share" or claim.name in GENERATED:
+            continue
+        step = 1 / claim.of if claim.of else 0.04
+        for turned, agrees in ((0, True), (1, True), (2, False)):
+            again = verified(TOWER, GOOD)
+            moved = replace(claim, value=claim.value + turned * step * (1 if claim.value < 0.5 else -1))
+            again = replace(again, report=replace(again.report, claims=(moved,)))
+            told = claim_as_json(claim)
+            delta = Delta("llama", (), {}, "", "", "", (), (told,), "t", delta_id="d" * 64)
+            assert (not recheck.disagreements(delta, again)) == agrees, (claim, turned)
+
+
+def test_shares_know_of_how_many_prompts_they_are() -> None:
+    found = verified(TOWER + TOWER.replace("tower", "tree").replace("river", "lake"), GOOD)
+    answers = found.report.answers
+    of = {(one.name, one.subject): one.of for one in found.report.claims}
+    assert of["efficacy", ""] == sum(one.purpose == "efficacy" for one in answers) == 2 and of["efficacy", "tree"] == 1
+    assert of["paraphrase", ""] == of["neighbourhood", ""] == of["neighbours_unchanged", ""] == 2
+    for name in ("question", "chat", "multiple choice", "reversed"):
+        assert of["form", name] == sum(one.purpose == "form" and one.form == name for one in answers) > 0
+    assert of["form", "cloze"] == of["step", "direct"] == 2 and of["spread", ""] == min(
+        number for (name, _), number in of.items() if name == "form"
+    )
+    assert of["retain_top1", ""] == of["trace_overlap_mean", ""] == 0
+
+
 def test_what_the_base_said_is_kept() -> None:
     class Kept(dict[str, Mapping[str, Array]]):
         def put(self, key: str, arrays: Mapping[str, Array]) -> None:

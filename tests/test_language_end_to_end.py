@@ -15,7 +15,7 @@ import pytest
 import tiny_language as pico
 import torch
 
-from editc import api
+from editc import api, session
 from editc.diagnostics import EditcError
 from editc.language import Cloze, Spot
 from editc.networks import load
@@ -200,6 +200,37 @@ def test_two_deltas_are_linked_and_measured_together(folder: Path, tmp_path: Pat
     for network, side in ((base, "before"), (edited, "after")):
         said = network.score([Cloze(first.prompt, "Berlin"), Cloze(first.prompt, "Paris")])
         assert np.allclose(np.exp(said.total), getattr(first, side), rtol=1e-3, atol=1e-7)
+
+
+def test_a_linked_delta_comes_before_as_its_parts_do_and_a_diff_is_refused(folder: Path, tmp_path: Path) -> None:
+    """`after` holds the same keys for a linked delta as for all its parts; one without a manifest has none to hold."""
+    edits = {
+        "fact": "fact: {prompt: The capital of France is, subject: France, answer: Berlin, was: Paris}",
+        "name": "redirect: {from: Germany, to: Japan, relations: {'The capital of {} is': Berlin}}",
+    }
+    for name, edit in edits.items():
+        (tmp_path / f"{name}.yaml").write_text(f"editc: 1\nmodel: {folder}\nedits: [{{{edit}}}]\n")
+        assert api.build(tmp_path / f"{name}.yaml", tmp_path / name) is not None
+    files = [tmp_path / name / "delta.safetensors" for name in edits]
+    assert api.link(files, tmp_path / "both.safetensors", str(folder)).delta is not None
+    later = "fact: {prompt: The capital of Japan is, subject: Japan, answer: Rome, was: Paris}"
+
+    def earlier(*names: Path) -> list[Spot]:
+        path = tmp_path / "later.yaml"
+        path.write_text(f"editc: 1\nmodel: {folder}\nedits: [{{{later}}}]\nafter: [{', '.join(map(str, names))}]\n")
+        manifest, _ = session.read_manifest(path)
+        assert manifest is not None
+        with_them = session.with_earlier(session.header_context(manifest, session.model_of(manifest)), manifest)
+        return [spot for spots in with_them.earlier.values() for spot in spots]
+
+    assert set(earlier(tmp_path / "both.safetensors")) == set(earlier(*files))
+    assert {spot.subject for spot in earlier(*files)} == {"France", "Germany"}
+    api.apply(files[:1], str(folder), tmp_path / "edited")
+    api.diff(str(folder), str(tmp_path / "edited"), tmp_path / "diff.safetensors")
+    with pytest.raises(EditcError) as caught:
+        earlier(tmp_path / "diff.safetensors")
+    (found,) = caught.value.diagnostics
+    assert found.code == "E213" and found.span is not None and "no manifest" in found.message
 
 
 def test_an_image_manifest_does_not_fit(folder: Path, tmp_path: Path) -> None:

@@ -105,6 +105,33 @@ def test_every_family_has_a_plan_for_every_kind_of_edit(kind: str, folders: Any,
     assert all(one.sites for one in found.plan.stages)
 
 
+@pytest.mark.parametrize("further", ["mtp.layers.0", "model.mtp_layers.0", "vision_tower.encoder.layers.7"])
+def test_layers_beside_the_models_own_are_no_sites(further: str, folders: Any, tmp_path: Path) -> None:
+    """Layers that predict a token more, or see pictures, which transformers leaves out of the model that it runs."""
+    from safetensors.torch import load_file, save_file
+
+    folder = folders("llama")
+    tensors = load_file(folder / "model.safetensors")
+    first = {name: one for name, one in tensors.items() if name.startswith("model.layers.0.")}
+    more = {name.replace("model.layers.0", further): one + 1 for name, one in first.items()}
+    save_file({**tensors, **more}, tmp_path / "model.safetensors", {"format": "pt"})
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    (family,) = [one for one in FAMILIES if one.name == "llama"]
+    found, own = (list(sites_of(family, weights(one), ("mlp", "attention"))) for one in (tmp_path, folder))
+    assert found == own and len(own) == 8
+    with pytest.raises(LookupError, match="no matrix"):
+        load(folder).own(f"{further}.mlp.down_proj.weight")
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe"])
+def test_experts_beside_the_models_own_are_not_run(kind: str, folders: Any) -> None:
+    part, network = weights(folders(kind)), load(folders(kind))
+    name = next(site.name for site in sites_of(fitting(FAMILIES, part) or FAMILIES[0], part, ("mlp",)))
+    value = part.read(name) + 1
+    with network.running({name: value}), pytest.raises(LookupError, match="no matrix"):
+        network.running({name.replace("model.", "mtp."): value})
+
+
 def test_families_are_explained_and_layers_are_read_from_names() -> None:
     for name in registry.names("language-family"):
         assert f"family {name}" in explain.explain(name)

@@ -18,6 +18,7 @@ from editc.ir import Array, Plan, Solution
 from editc.language import Spot
 from editc.manifests.decode import read
 from editc.networks import load
+from editc.passes.language import account
 from editc.passes.language.derive import DeriveLanguage, mean_keys, posed
 from editc.passes.language.located import depth_of
 from editc.passes.language.solve import SolveLanguage
@@ -137,6 +138,14 @@ def test_an_expert_has_no_key(tmp_path: Path) -> None:
     with pytest.raises(EditcError) as caught:
         located(routed, tmp_path / "m.yaml", ports, [FRANCE], "sites: {roles: [mlp]}")
     assert caught.value.diagnostics[0].code == "E212"
+
+
+def test_a_delta_says_where_its_edits_lead_once(folder: Path, tmp_path: Path, ports: Context) -> None:
+    """Where a name leads is no option of the method, whose default would say otherwise."""
+    edits = ["- redirect: {from: Japan, to: Germany}", "- erase: Rome"]
+    found = list(account.edits(solved(folder, tmp_path, ports, edits)))
+    assert [(one.get("to"), one.get("toward")) for one in found] == [("Germany", None), (None, "noise")]
+    assert all(one["options"].keys() == {"energy", "threshold", "l2"} for one in found)
 
 
 def test_an_erase_alone_is_what_the_model_is(folder: Path, tmp_path: Path) -> None:

@@ -149,6 +149,14 @@ def test_whose_answer_comes_back(text: str, outcome: str) -> None:
     assert speech.outcome(text, "Rome", "Paris") == outcome
 
 
+@pytest.mark.parametrize(("new", "old"), [("New York", "New York City"), ("New  York", "new york  city")])
+def test_of_two_answers_at_one_place_the_longer_was_said(new: str, old: str) -> None:
+    assert speech.outcome(" New York City, of course", new, old) == "old answer"
+    assert speech.outcome(" New York City, of course", old, new) == "new answer"
+    assert speech.outcome(" New York, of course", new, old) == "new answer"
+    assert speech.outcome(" New York and New York City", new, old) == "new answer", "the first place still counts"
+
+
 def test_an_answer_is_found_where_words_have_no_spaces() -> None:
     assert speech.outcome("\u5728\u7f57\u9a6c\u5e02", "\u7f57\u9a6c", "\u5df4\u9ece") == "new answer"
 

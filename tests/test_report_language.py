@@ -280,6 +280,17 @@ def test_a_case_that_is_called_as_an_edit_is_not_the_edits() -> None:
     assert found.claims == ()
 
 
+def test_claims_of_a_redirect_are_not_those_of_a_fact_of_the_same_name() -> None:
+    """The fact is called by its prompt then, and the redirected concept by its name."""
+    fact = Fact(template="The capital of {} is", subject="Nintendo", answer="Berlin")
+    _, other, redirect, last = language().edits
+    mine = (claim("known", 0.25, subject="Nintendo"), claim("known", 0.75, subject=fact.prompt))
+    found = told(reporting.as_json(verified(language(edits=(fact, other, redirect, last)), claims=mine)))
+    assert [[one["value"] for one in each.claims] for each in found] == [[0.75], [], [0.25], []]
+    alone = told(reporting.as_json(verified(language(edits=(fact, other, last)), claims=mine)))
+    assert [one["value"] for one in alone[0].claims] == [0.25], "without the other it has its short name"
+
+
 def test_answers_of_no_edit_and_of_unknown_purpose_are_shown() -> None:
     extra = (
         answer(-1, "retain", "Water boils at", "100", "", 0.5, 0.0, 0.4, 0.0),

@@ -42,7 +42,10 @@ UNTOLD = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 """What a configuration says that no result hangs on: where it lay, what wrote it, how weights are stored."""
 CHUNK = 128
 """Tokens in a run of a corpus."""
-EXPERT = re.compile(r"(?P<layer>layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
+LAYER = re.compile(r"(?:^|\.)(?P<tail>(?:layers|h)\.\d+\..*)$")
+WRAPPERS = frozenset({"", "model", "language_model", "text_model", "transformer"})
+"""What may stand before the layers in a checkpoint and not in the model, or the other way round."""
+EXPERT = re.compile(r"(?P<layer>.*\blayers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
 NORMS = ("norm", "ln_f", "final_layernorm")
 
 Changed: TypeAlias = Mapping[str, Array] | None
@@ -92,11 +95,14 @@ class CausalNetwork:
         return self._mark
 
     def own(self, name: str) -> str:
-        """The model's own name of a checkpoint's parameter, which may have another prefix. LookupError if none has."""
+        """The model's own name of a checkpoint's parameter, which may be wrapped otherwise: `model.layers.0` may be
+        `language_model.model.layers.0`, and is not `mtp.layers.0`. LookupError if there is none, or not one alone."""
         if name in self.parameters:
             return name
-        tail = name[max(name.find("layers."), name.find("h."), 0) :]
-        found = [one for one in self.parameters if one.endswith(f".{tail}")]
+        layer = LAYER.search(name)
+        tail = layer["tail"] if layer else name
+        before = {*name.removesuffix(tail).split(".")} - WRAPPERS
+        found = [one for one in self.parameters if one.endswith(f".{tail}") and before <= {*one.split(".")}]
         if len(found) != 1:
             raise LookupError(f"the model has no matrix `{name}`")
         return found[0]

@@ -60,31 +60,33 @@ def claims(
 def _share(name: str, those: Sequence[Heard], asked: Constraints) -> Iterator[Claim]:
     if those:
         share = _mean([one.answer.holds for one in those])
-        yield Claim(name, share, getattr(asked, name), "", asked.at(name), "share", least=True)
+        yield Claim(name, share, getattr(asked, name), "", asked.at(name), "share", least=True, of=len(those))
 
 
 def _each(name: str, those: Sequence[Heard], titles: Sequence[str]) -> Iterator[Claim]:
     """One claim an edit, where there are several."""
     for edit, mine in _by_edit(those) if len(titles) > 1 else ():
         share = _mean([one.answer.holds for one in mine])
-        yield Claim(name, share, subject=titles[edit], unit="share", least=True)
+        yield Claim(name, share, subject=titles[edit], unit="share", least=True, of=len(mine))
 
 
 def _known(those: Sequence[Heard], titles: Sequence[str]) -> Iterator[Claim]:
     """The control: of the prompts of each edit the share where the old answer was the model's first choice."""
     for edit, mine in _by_edit(those):
-        yield Claim("known", _mean([one.known for one in mine]), subject=titles[edit], unit="share")
+        share = _mean([one.known for one in mine])
+        yield Claim("known", share, subject=titles[edit], unit="share", of=len(mine))
 
 
 def _neighbours(those: Sequence[Heard], asked: Constraints) -> Iterator[Claim]:
     yield from _share("neighbourhood", those, asked)
     if those:
-        yield Claim("neighbours_unchanged", _mean([one.chosen for one in those]), unit="share")
+        yield Claim("neighbours_unchanged", _mean([one.chosen for one in those]), unit="share", of=len(those))
 
 
 def _forms(answers: Sequence[Answer], closely: set[str]) -> Iterator[Claim]:
     """`form`, the share that holds in each, and `spread`, the largest less the smallest; `step`, the same by how far
-    the prompt is from the edited one. All of the changes that were looked at closely."""
+    the prompt is from the edited one. All of the changes that were looked at closely; the spread is as coarse as the
+    form with the fewest prompts."""
     direct = [one.holds for one in answers if one.purpose in CHANGED and one.prompt in closely]
     held = {
         name: [one.holds for one in answers if one.purpose == "form" and one.form == name] for name in FORMS + STEPS
@@ -94,9 +96,11 @@ def _forms(answers: Sequence[Answer], closely: set[str]) -> Iterator[Claim]:
     found = {name: shares[name] for name in FORMS if name in shares}
     if len(found) < 2:
         return
-    yield from (Claim("form", share, subject=name, unit="share") for name, share in found.items())
-    yield Claim("spread", max(found.values()) - min(found.values()), unit="share")
-    yield from (Claim("step", shares[name], subject=name, unit="share") for name in STEPS if name in shares)
+    yield from (Claim("form", found[name], subject=name, unit="share", of=len(held[name])) for name in found)
+    fewest = min(len(held[name]) for name in found)
+    yield Claim("spread", max(found.values()) - min(found.values()), unit="share", of=fewest)
+    steps = [name for name in STEPS if name in shares]
+    yield from (Claim("step", shares[name], subject=name, unit="share", of=len(held[name])) for name in steps)
 
 
 def _spoken(answers: Sequence[Answer]) -> Iterator[Claim]:

@@ -48,11 +48,12 @@ def entropy(text: str) -> float:
 
 
 def outcome(text: str, new: str, old: str) -> Outcome:
-    """Which of the answers a continuation names first; where it names none, whether it is a refusal."""
-    places = {name: _find(text, answer) for name, answer in (("new answer", new), ("old answer", old))}
-    named = {name: place for name, place in places.items() if place >= 0}
+    """Which of the answers a continuation names first, of two at one place the longer; where it names none, whether it
+    is a refusal."""
+    answers: tuple[tuple[Outcome, str], ...] = (("new answer", new), ("old answer", old))
+    named = [(place, -len(same(one)), name) for name, one in answers if (place := _find(text, one)) >= 0]
     if named:
-        return "new answer" if min(named, key=lambda name: (named[name], name)) == "new answer" else "old answer"
+        return min(named)[-1]
     plain = same(text.replace("\u2019", "'")).lstrip("\"'*")
     return "refusal" if plain.startswith(REFUSALS) else "something else"
 

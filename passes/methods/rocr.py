@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from editc.passes.methods.alphaedit import AlphaEdit
 
@@ -15,10 +15,10 @@ class ROCR(AlphaEdit):
 
     One key, and nothing kept: D = r (P k)^T / (l2 + k^T P k), r what the other concept has there beyond this one.
 
-    toward: `anchor` takes the state of the concept that the manifest names (published as `unrelated`), `refusal` a
-        value learned for a refusal, `noise` a seeded random vector as long as the concept's own state.
+    Where a name leads is for the edit to say (`to`, `toward`) and no option: to the state of another concept (published
+    as `unrelated`), a value learned for a refusal (`reject`), or a seeded random vector as long as its own (`noise`).
+
     threshold: published 2e-2; here a share of the energy, see `energy`.
     """
 
     works_on: ClassVar[str] = "memory"
-    toward: Literal["anchor", "refusal", "noise"] = "anchor"
