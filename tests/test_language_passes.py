@@ -158,6 +158,15 @@ def test_a_subject_at_the_sink_is_left_out_and_counted(folder: Path, tmp_path: P
     assert caught.value.diagnostics[0].code == "E333"
 
 
+def test_a_key_is_at_the_subject_that_is_meant(folder: Path, tmp_path: Path, ports: Context) -> None:
+    edit = "- fact: {prompt: 'In {} the people of France speak', subject: France, answer: list}"
+    plan = located(folder, tmp_path / "m.yaml", ports, [edit], "chat: true")
+    for column in posed(plan, ports).columns:
+        cut = [replace(one, prompt=one.prompt.partition(" the people of")[0], before=None) for one in column.contexts]
+        rows = [[place.row for place in ports.network.places(spots)] for spots in (column.contexts, cut)]  # type: ignore[union-attr]
+        assert rows[0] == rows[1] and len(cut) >= 3
+
+
 def test_chat_makes_a_column_of_its_own_with_the_same_value(folder: Path, tmp_path: Path, ports: Context) -> None:
     plan = located(folder, tmp_path / "m.yaml", ports, [FRANCE], "chat: true")
     plain, chat = DeriveLanguage()(plan, ports).columns

@@ -42,9 +42,9 @@ def of_fact(fact: Fact, manifest: Manifest) -> Iterator[Seen]:
     """The fact's prompt behind seven beginnings, or in the contexts that the manifest gives; with `chat` also as a user
     puts it."""
     given = fact.contexts or manifest.contexts or tuple(f"{prefix}{{}}" for prefix in PREFIXES)
-    yield Seen(fact.subject, "plain", tuple(Spot(put(text, fact.prompt), fact.subject) for text in given))
+    yield _seen(fact.subject, None, "plain", tuple(put(text, fact.template) for text in given))
     if _chats(manifest):
-        yield Seen(fact.subject, "chat", tuple(Spot(put(text, fact.prompt), fact.subject, True) for text in ASKED))
+        yield _seen(fact.subject, None, "chat", tuple(put(text, fact.template) for text in ASKED))
 
 
 def of_redirect(edit: Redirect, manifest: Manifest) -> Iterator[Seen]:
@@ -76,9 +76,9 @@ def kept(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Spot]:
     names = manifest.preserve.concepts
     if isinstance(edit, Fact):
         for name in names:
-            yield Spot(put(edit.template, name), name)
+            yield spot(edit.template, name)
             if _chats(manifest):
-                yield Spot(put(edit.template, name), name, True)
+                yield spot(edit.template, name, True)
         return
     for seen in of_redirect(edit, manifest):
         if seen.name == edit.concept:
@@ -94,12 +94,17 @@ def _renamed(spot: Spot, old: str, new: str) -> Spot:
 
 def essence(subject: str) -> Spot:
     """ROME's: what the subject is must stay as it was."""
-    return Spot(f"{subject} is a", subject)
+    return spot("{} is a", subject)
 
 
 def put(text: str, inside: str) -> str:
     """`inside` at the `{}` of a text."""
     return text.replace("{}", inside)
+
+
+def spot(text: str, name: str, chat: bool = False) -> Spot:
+    """The name at the `{}` of a text, wherever else it stands there."""
+    return Spot(put(text, name), name, chat, text.partition("{}")[0])
 
 
 def _cut(relation: str) -> str:
@@ -108,7 +113,7 @@ def _cut(relation: str) -> str:
 
 def _seen(name: str, to: str | None, form: str, texts: Sequence[str]) -> Seen:
     def spots(one: str) -> tuple[Spot, ...]:
-        return tuple(Spot(put(text, one), one, form == "chat") for text in texts)
+        return tuple(spot(text, one, form == "chat") for text in texts)
 
     return Seen(name, form, spots(name), () if to is None else spots(to))
 
