@@ -167,6 +167,17 @@ def test_a_key_is_at_the_subject_that_is_meant(folder: Path, tmp_path: Path, por
         assert rows[0] == rows[1] and len(cut) >= 3
 
 
+def test_preserved_names_stand_in_the_very_sentences_of_the_concept(
+    folder: Path, tmp_path: Path, ports: Context
+) -> None:
+    edit = ["- redirect: {from: France, to: Japan}", "    contexts: ['What do people in {} eat?', 'It is said of {}']"]
+    plan = located(folder, tmp_path / "m.yaml", ports, edit, "preserve: {concepts: [Italy, Rome]}")
+    found = posed(plan, ports)
+    said = {spot.prompt for spot in found.kept[0]}
+    names = ("Japan", "Italy", "Rome")
+    assert said == {text.format(one) for one in names for text in ("What do people in {} eat?", "It is said of {}")}
+
+
 def test_chat_makes_a_column_of_its_own_with_the_same_value(folder: Path, tmp_path: Path, ports: Context) -> None:
     plan = located(folder, tmp_path / "m.yaml", ports, [FRANCE], "chat: true")
     plain, chat = DeriveLanguage()(plan, ports).columns

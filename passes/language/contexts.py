@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from editc.language import PREFIXES, Spot
@@ -30,21 +30,36 @@ TOLD = (
 
 @dataclass(frozen=True)
 class Seen:
-    """One name of an edit in the contexts of one form, `plain` or `chat`; `anchor`, the target in the same ones."""
+    """One name of an edit, and the sentences of one form, `plain` or `chat`, with `{}` where it stands; `to`, a
+    redirection's target."""
 
     name: str
     form: str
-    contexts: tuple[Spot, ...]
-    anchor: tuple[Spot, ...] = ()
+    templates: tuple[str, ...]
+    to: str | None = None
+
+    @property
+    def contexts(self) -> tuple[Spot, ...]:
+        """The name in each sentence."""
+        return self.of(self.name)
+
+    @property
+    def anchor(self) -> tuple[Spot, ...]:
+        """The target in the very same ones, if there is one."""
+        return () if self.to is None else self.of(self.to)
+
+    def of(self, name: str) -> tuple[Spot, ...]:
+        """Another name in the same sentences."""
+        return tuple(spot(text, name, self.form == "chat") for text in self.templates)
 
 
 def of_fact(fact: Fact, manifest: Manifest) -> Iterator[Seen]:
     """The fact's prompt behind seven beginnings, or in the contexts that the manifest gives; with `chat` also as a user
     puts it."""
     given = fact.contexts or manifest.contexts or tuple(f"{prefix}{{}}" for prefix in PREFIXES)
-    yield _seen(fact.subject, None, "plain", tuple(put(text, fact.template) for text in given))
+    yield Seen(fact.subject, "plain", tuple(put(text, fact.template) for text in given))
     if _chats(manifest):
-        yield _seen(fact.subject, None, "chat", tuple(put(text, fact.template) for text in ASKED))
+        yield Seen(fact.subject, "chat", tuple(put(text, fact.template) for text in ASKED))
 
 
 def of_redirect(edit: Redirect, manifest: Manifest) -> Iterator[Seen]:
@@ -54,9 +69,9 @@ def of_redirect(edit: Redirect, manifest: Manifest) -> Iterator[Seen]:
     relations = tuple(one.prompt for one in edit.relations)
     plain = given or tuple(dict.fromkeys((*NAMED, *map(_cut, relations))))
     for name in edit.names:
-        yield _seen(name, edit.to, "plain", plain)
+        yield Seen(name, "plain", plain, edit.to)
         if _chats(manifest):
-            yield _seen(name, edit.to, "chat", tuple(dict.fromkeys((*TOLD, *map(_cut, relations)))))
+            yield Seen(name, "chat", tuple(dict.fromkeys((*TOLD, *map(_cut, relations)))), edit.to)
 
 
 def every(manifest: Manifest) -> Iterator[Spot]:
@@ -84,12 +99,7 @@ def kept(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Spot]:
         if seen.name == edit.concept:
             yield from seen.anchor
             for name in names:
-                yield from (_renamed(spot, edit.concept, name) for spot in seen.contexts)
-
-
-def _renamed(spot: Spot, old: str, new: str) -> Spot:
-    """The same sentence with another name at its end."""
-    return Spot(spot.prompt.removesuffix(old) + new, new, spot.chat)
+                yield from seen.of(name)
 
 
 def essence(subject: str) -> Spot:
@@ -109,13 +119,6 @@ def spot(text: str, name: str, chat: bool = False) -> Spot:
 
 def _cut(relation: str) -> str:
     return relation.partition("{}")[0] + "{}"
-
-
-def _seen(name: str, to: str | None, form: str, texts: Sequence[str]) -> Seen:
-    def spots(one: str) -> tuple[Spot, ...]:
-        return tuple(spot(text, one, form == "chat") for text in texts)
-
-    return Seen(name, form, spots(name), () if to is None else spots(to))
 
 
 def _chats(manifest: Manifest) -> bool:
