@@ -13,11 +13,11 @@ from editc.language import Naming, Spot, Value
 class Column:
     """One key of a memory: an edit's subject, under one of its `names`, as several contexts show it.
 
-    `contexts`: where the key is read, as the mean over these; none has its subject at position 0, which is an attention
-    sink, and `sinks` says how many were left out for it. Plain text and chat make columns of their own (`form`), for
-    their keys lie far apart. `wanted` (d,): what is to be added at the subject's last token, to the output of the
-    matrix or to the residual stream, at strength 1; empty in a plan that is measured again. `anchor`: the other concept
-    in the same contexts, for a redirection.
+    `contexts`: where the key is read, as the mean over these; none has its subject, or the target of a redirection, at
+    position 0, which is an attention sink, and `sinks` says how many were left out for it. Plain text and chat make
+    columns of their own (`form`), for their keys lie far apart. `wanted` (d,): what is to be added at the subject's
+    last token, to the output of the matrix or to the residual stream, at strength 1; empty in a plan that is measured
+    again. `anchor`: the other concept in the same contexts, for a redirection.
     `value`: how `wanted` was learned, where a gradient did.
     """
 

@@ -178,6 +178,20 @@ def test_preserved_names_stand_in_the_very_sentences_of_the_concept(
     assert said == {text.format(one) for one in names for text in ("What do people in {} eat?", "It is said of {}")}
 
 
+def test_a_name_and_its_target_are_averaged_over_the_same_sentences(
+    folder: Path, tmp_path: Path, ports: Context
+) -> None:
+    """`Japan` has several tokens, so that it ends behind position 0; `T` is there, and no state to lead to."""
+    edit = "- redirect: {from: Japan, to: T}"
+    (column,) = posed(located(folder, tmp_path / "m.yaml", ports, [edit]), ports).columns
+    again = [replace(one, prompt=one.prompt.replace("Japan", "T"), subject="T") for one in column.contexts]
+    assert list(column.anchor) == again and (column.sinks, len(again)) == (1, 5)
+    with pytest.raises(EditcError) as caught:
+        posed(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
+    (fault,) = caught.value.diagnostics
+    assert fault.code == "E333" and fault.message.startswith("`Japan` or `T` is at")
+
+
 def test_chat_makes_a_column_of_its_own_with_the_same_value(folder: Path, tmp_path: Path, ports: Context) -> None:
     plan = located(folder, tmp_path / "m.yaml", ports, [FRANCE], "chat: true")
     plain, chat = DeriveLanguage()(plan, ports).columns

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Plan
-from editc.language import Network, Spot
+from editc.language import Network, Place, Spot
 from editc.passes.language import contexts
 from editc.passes.language.located import works_on
 from editc.ports import Context
@@ -35,26 +36,27 @@ def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Co
     manifest = plan.manifest
     seen = contexts.of_fact(edit, manifest) if isinstance(edit, Fact) else contexts.of_redirect(edit, manifest)
     for one in seen:
-        with_places = _placed(one, network, plan, edit)
-        kept = tuple(spot for spot, sink in with_places if not sink)
-        if not kept:
-            message = f"`{one.name}` is at the very beginning of every context, which the model reads as no word"
+        places = _places(one, network, plan, edit)
+        off = replace(one, templates=tuple(text for text, some in places if not any(place.sink for place in some)))
+        if not off.templates:
+            told = f"`{one.name}`" if all(some[0].sink for _, some in places) else f"`{one.name}` or `{one.to}`"
+            message = f"{told} is at the very beginning of every context, which the model reads as no word"
             help_ = "give `contexts` with some words before the `{}`"
             raise EditcError(Diagnostic("E333", message, edit.at("contexts"), manifest.source, help=help_))
-        anchor = _off_sink(one.anchor, network)
-        yield Column(index, one.name, one.form, kept, np.zeros(0), anchor, None, len(with_places) - len(kept))
+        sinks = len(places) - len(off.templates)
+        yield Column(index, one.name, one.form, off.contexts, np.zeros(0), off.anchor, None, sinks)
 
 
-def _placed(one: contexts.Seen, network: Network, plan: Plan, edit: Any) -> list[tuple[Spot, bool]]:
+def _places(one: contexts.Seen, network: Network, plan: Plan, edit: Any) -> list[tuple[str, tuple[Place, ...]]]:
+    """Each sentence, and where the name is in it, and the target if there is one."""
     try:
-        places = network.places(one.contexts)
-        network.places(one.anchor)
+        found = [network.places(spots) for spots in (one.contexts, one.anchor) if spots]
     except LookupError as error:
         chat = one.form == "chat" and "template" in str(error)
         code, span = ("E332", plan.manifest.at("chat")) if chat else ("E334", edit.at())
         help_ = "leave `chat` out" if chat else "write the subject as it stands in the sentence"
         raise EditcError(Diagnostic(code, str(error), span, plan.manifest.source, help=help_)) from error
-    return [(spot, place.sink) for spot, place in zip(one.contexts, places, strict=True)]
+    return list(zip(one.templates, zip(*found, strict=True), strict=True))
 
 
 def _kept(plan: Plan, index: int, network: Network) -> tuple[Spot, ...]:
