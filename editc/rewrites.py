@@ -43,16 +43,17 @@ class Near:
 @dataclass(frozen=True)
 class Rewrites(Problem):
     """A plan for a language model with what its methods need: `columns` of the edits that write to memories, in the
-    order of the edits; `kept`, by edit where the model is to say what it said: at a redirection's target, and at
-    names that the manifest preserves; `namings`, by site name which of its columns name the concepts of a stage
-    that works on columns, where the plan has no site without one; `moments`, by site name E[k k^T] (d_in, d_in)
+    order of the edits; `kept`, by edit where the model is to say what it said: at a redirection's target, at names
+    that the manifest preserves and where earlier edits wrote, in groups whose mean is one key; `namings`, by site name
+    which of its columns name the concepts of a stage that works on columns, where the plan has no site without one;
+    `moments`, by site name E[k k^T] (d_in, d_in)
     over ordinary text, with its ridge; `near`, pairs of edits that will interfere, the closest first. `encoder` is
     the fingerprint of the model that was run, `corpus` of the text. `systems` is empty: nothing here is a single
     least-squares problem over all layers.
     """
 
     columns: tuple[Column, ...] = ()
-    kept: Mapping[int, tuple[Spot, ...]] = field(default_factory=dict)
+    kept: Mapping[int, tuple[tuple[Spot, ...], ...]] = field(default_factory=dict)
     namings: Mapping[str, Naming] = field(default_factory=dict)
     moments: Mapping[str, Array] = field(default_factory=dict)
     near: tuple[Near, ...] = ()

@@ -15,9 +15,10 @@ from editc import session
 from editc.diagnostics import EditcError
 from editc.formats.checkpoint import open_model
 from editc.ir import Array, Plan, Solution
-from editc.language import Spot
+from editc.language import PREFIXES, Spot
 from editc.manifests.decode import read
 from editc.networks import load
+from editc.passes.language.contexts import spot
 from editc.passes.language.derive import DeriveLanguage, mean_keys, posed
 from editc.passes.language.located import depth_of
 from editc.passes.language.solve import SolveLanguage
@@ -173,7 +174,8 @@ def test_preserved_names_stand_in_the_very_sentences_of_the_concept(
     edit = ["- redirect: {from: France, to: Japan}", "    contexts: ['What do people in {} eat?', 'It is said of {}']"]
     plan = located(folder, tmp_path / "m.yaml", ports, edit, "preserve: {concepts: [Italy, Rome]}")
     found = posed(plan, ports)
-    said = {spot.prompt for spot in found.kept[0]}
+    assert all(len(group) == 1 for group in found.kept[0]), "each sentence is a key"
+    said = {spot.prompt for group in found.kept[0] for spot in group}
     names = ("Japan", "Italy", "Rome")
     assert said == {text.format(one) for one in names for text in ("What do people in {} eat?", "It is said of {}")}
 
@@ -190,6 +192,42 @@ def test_a_name_and_its_target_are_averaged_over_the_same_sentences(
         posed(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
     (fault,) = caught.value.diagnostics
     assert fault.code == "E333" and fault.message.startswith("`Japan` or `T` is at")
+
+
+def test_preserved_names_go_through_the_contexts_of_a_fact(folder: Path, tmp_path: Path, ports: Context) -> None:
+    """Also where the prompt begins with the subject; one key a name and form, as the fact's own."""
+    edit = "- fact: {prompt: France is a list of, subject: France, answer: Berlin}"
+    rest = "chat: true\npreserve: {concepts: [T, Japan]}"
+    found = posed(located(folder, tmp_path / "m.yaml", ports, [edit], rest), ports)
+    own = {one.form: {spot.prompt.replace("France", "{}") for spot in one.contexts} for one in found.columns}
+    names = [(name, form) for name in ("T", "Japan") for form in ("plain", "chat")]
+    for (name, form), group in zip(names, found.kept[0], strict=True):
+        assert {(spot.subject, spot.chat) for spot in group} == {(name, form == "chat")}
+        held = {spot.prompt.replace(name, "{}", 1) if name == "Japan" else "" for spot in group}
+        assert len(group) == 7 - (name == "T") if form == "plain" else 3
+        assert held >= own[form] or name == "T"
+    with pytest.raises(EditcError) as caught:
+        posed(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']\n" + rest), ports)
+    (fault,) = caught.value.diagnostics
+    assert fault.code == "E345" and "`T`" in fault.message and fault.span is not None
+
+
+@pytest.mark.parametrize("prompt", ["{} is a list of", "The capital of {} is"])
+def test_what_a_preserved_name_reads_stays(prompt: str, folder: Path, tmp_path: Path, ports: Context) -> None:
+    edit = [f"- fact: {{prompt: '{prompt}', subject: France, answer: Berlin}}", "    method: alphaedit"]
+    edit += ["    energy: 1.0", "    l2: 1.0e-6"]
+    spots = [spot(f"{one}{prompt}", "Tower") for one in PREFIXES]
+    off = tuple(one for one, place in zip(spots, ports.network.places(spots), strict=True) if not place.sink)  # type: ignore[union-attr]
+    moved = []
+    for rest in ("", "preserve: {concepts: [Tower]}"):
+        found = solved(folder, tmp_path, ports, edit, rest + "\nsites: {layers: [1]}")
+        (after,), (column,) = tuple(changed(found, ports.weights)), columns(found)
+        step = after.after - ports.weights.read(after.site.name)
+        keys = mean_keys(ports.network, after.site, [column, replace(column, contexts=off)], None)  # type: ignore[arg-type]
+        own, other = np.linalg.norm(step @ keys, axis=0)
+        moved.append(other / own)
+    free, held = moved
+    assert held < 1e-3 < free
 
 
 def test_chat_makes_a_column_of_its_own_with_the_same_value(folder: Path, tmp_path: Path, ports: Context) -> None:

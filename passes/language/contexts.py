@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from editc.language import PREFIXES, Spot
 from editc.request import Fact, Manifest, Redirect
@@ -74,32 +74,27 @@ def of_redirect(edit: Redirect, manifest: Manifest) -> Iterator[Seen]:
             yield Seen(name, "chat", tuple(dict.fromkeys((*TOLD, *map(_cut, relations)))), edit.to)
 
 
+def of(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Seen]:
+    """Every name of an edit, in each form."""
+    return of_fact(edit, manifest) if isinstance(edit, Fact) else of_redirect(edit, manifest)
+
+
 def every(manifest: Manifest) -> Iterator[Spot]:
     """Where the edits of a manifest have their keys: for a later one that is to leave them as they are."""
     assert manifest.language is not None
-    for fact in manifest.language.facts:
-        for seen in of_fact(fact, manifest):
-            yield from seen.contexts
-    for edit in manifest.language.redirects:
-        for seen in of_redirect(edit, manifest):
+    edits: tuple[Fact | Redirect, ...] = (*manifest.language.facts, *manifest.language.redirects)
+    for edit in edits:
+        for seen in of(edit, manifest):
             yield from seen.contexts
 
 
-def kept(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Spot]:
+def kept(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Seen]:
     """Where the model is to say what it said: a redirection's target, and the names that are preserved, in the very
     sentences of the edit."""
-    names = manifest.preserve.concepts
-    if isinstance(edit, Fact):
-        for name in names:
-            yield spot(edit.template, name)
-            if _chats(manifest):
-                yield spot(edit.template, name, True)
-        return
-    for seen in of_redirect(edit, manifest):
-        if seen.name == edit.concept:
-            yield from seen.anchor
-            for name in names:
-                yield from seen.of(name)
+    seen = [one for one in of(edit, manifest) if one.name == edit.names[0]]
+    target = edit.to if isinstance(edit, Redirect) else None
+    for name in (*([] if target is None else [target]), *manifest.preserve.concepts):
+        yield from (replace(one, name=name, to=None) for one in seen)
 
 
 def essence(subject: str) -> Spot:

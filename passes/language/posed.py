@@ -28,14 +28,14 @@ def posed(plan: Plan, ctx: Context) -> Rewrites:
             found += _columns(plan, index, language.edits[index], network)
     found.sort(key=lambda one: one.edit)
     earlier = _off_sink([spot for spots in ctx.earlier.values() for spot in spots], network)
-    kept = {one.edit: (*_kept(plan, one.edit, network), *earlier) for one in found}
+    held = tuple((spot,) for spot in earlier)
+    kept = {index: (*_kept(plan, index, network), *held) for index in {one.edit: 0 for one in found}}
     return Rewrites(plan, {}, network.fingerprint(), "", columns=tuple(found), kept=kept)
 
 
 def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Column]:
     manifest = plan.manifest
-    seen = contexts.of_fact(edit, manifest) if isinstance(edit, Fact) else contexts.of_redirect(edit, manifest)
-    for one in seen:
+    for one in contexts.of(edit, manifest):
         places = _places(one, network, plan, edit)
         off = replace(one, templates=tuple(text for text, some in places if not any(place.sink for place in some)))
         if not off.templates:
@@ -59,15 +59,28 @@ def _places(one: contexts.Seen, network: Network, plan: Plan, edit: Any) -> list
     return list(zip(one.templates, zip(*found, strict=True), strict=True))
 
 
-def _kept(plan: Plan, index: int, network: Network) -> tuple[Spot, ...]:
-    assert plan.manifest.language is not None
-    edit = plan.manifest.language.edits[index]
+def _kept(plan: Plan, index: int, network: Network) -> Iterator[tuple[Spot, ...]]:
+    """What is held for an edit, in groups whose mean is one key.
+
+    A fact's own key is the mean over its contexts, and what another name has in common with it is in that name's mean
+    over the same ones: one key a name and form. Seven near-copies would count as seven times all of ordinary text. A
+    redirection meets its name in sentences that differ, and in each the target and other names are held as they are.
+    E345 for a preserved name that is at position 0 in all of them."""
+    manifest = plan.manifest
+    assert manifest.language is not None
+    edit, names = manifest.language.edits[index], manifest.preserve.concepts
     assert isinstance(edit, (Fact, Redirect))
-    try:
-        return _off_sink(tuple(dict.fromkeys(contexts.kept(edit, plan.manifest))), network)
-    except LookupError as error:
-        span = plan.manifest.preserve.at("concepts")
-        raise EditcError(Diagnostic("E334", str(error), span, plan.manifest.source)) from error
+    for one in contexts.kept(edit, manifest):
+        span = manifest.preserve.at(f"concepts.{names.index(one.name)}" if one.name in names else "concepts")
+        try:
+            spots = _off_sink(one.contexts, network)
+        except LookupError as error:
+            raise EditcError(Diagnostic("E334", str(error), span, manifest.source)) from error
+        if not spots:
+            message = f"`{one.name}` cannot be held: it is at the very beginning of every context of `{edit.names[0]}`"
+            help_ = "give `contexts` with some words before the `{}`"
+            raise EditcError(Diagnostic("E345", message, span, manifest.source, help=help_))
+        yield from (spots,) if isinstance(edit, Fact) else ((spot,) for spot in spots)
 
 
 def _off_sink(spots: Sequence[Spot], network: Network) -> tuple[Spot, ...]:
