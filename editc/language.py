@@ -109,6 +109,12 @@ class Spot:
             raise LookupError(f"`{self.subject}` is not in `{self.prompt}`")
         return found
 
+    @property
+    def told(self) -> tuple[str, bool]:
+        """The prompt up to the subject's end, and whether it is chat: all that a state there depends on. LookupError
+        as `begin`."""
+        return (self.prompt[: self.begin + len(self.subject)] if self.subject else self.prompt), self.chat
+
 
 @dataclass(frozen=True)
 class Place:

@@ -46,10 +46,10 @@ class Rewrites(Problem):
     order of the edits; `kept`, by edit where the model is to say what it said: at a redirection's target, at names
     that the manifest preserves and where earlier edits wrote, in groups whose mean is one key; `namings`, by site name
     which of its columns name the concepts of a stage that works on columns, where the plan has no site without one;
-    `moments`, by site name E[k k^T] (d_in, d_in)
-    over ordinary text, with its ridge; `near`, pairs of edits that will interfere, the closest first. `encoder` is
-    the fingerprint of the model that was run, `corpus` of the text. `systems` is empty: nothing here is a single
-    least-squares problem over all layers.
+    `moments`, by site name E[k k^T] (d_in, d_in) over ordinary text, with its ridge; `near`, pairs of edits that will
+    interfere, the closest first; `overwritten`, by edit the ids of earlier deltas that wrote at its own keys, which are
+    not held there. `encoder` is the fingerprint of the model that was run, `corpus` of the text. `systems` is empty:
+    nothing here is a single least-squares problem over all layers.
     """
 
     columns: tuple[Column, ...] = ()
@@ -57,3 +57,4 @@ class Rewrites(Problem):
     namings: Mapping[str, Naming] = field(default_factory=dict)
     moments: Mapping[str, Array] = field(default_factory=dict)
     near: tuple[Near, ...] = ()
+    overwritten: Mapping[int, tuple[str, ...]] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from editc.ir import Array, Plan, Solution
 from editc.language import PREFIXES, Spot
 from editc.manifests.decode import read
 from editc.networks import load
-from editc.passes.language.contexts import spot
+from editc.passes.language.contexts import every, spot
 from editc.passes.language.derive import DeriveLanguage, mean_keys, posed
 from editc.passes.language.located import depth_of
 from editc.passes.language.solve import SolveLanguage
@@ -228,6 +228,28 @@ def test_what_a_preserved_name_reads_stays(prompt: str, folder: Path, tmp_path: 
         moved.append(other / own)
     free, held = moved
     assert held < 1e-3 < free
+
+
+def test_a_key_that_is_to_change_is_not_held_for_an_earlier_delta(folder: Path, tmp_path: Path, ports: Context) -> None:
+    """`The capital of France` is all that a state at `France` depends on, whatever either prompt says behind it."""
+    fact = "- fact: {prompt: The capital of France was never, subject: France, answer: Rome}"
+    first, other = (manifest(folder, tmp_path / "m.yaml", [one]) for one in (fact, TOWER))
+    earlier = {"first": tuple(every(first)), "other": tuple(every(other))}
+    plan = located(
+        folder, tmp_path / "m.yaml", ports, [FRANCE, "    method: alphaedit", "    energy: 1.0", "    l2: 1.0e-6"]
+    )
+    found = posed(plan, replace(ports, earlier=earlier))
+    assert found.overwritten == {0: ("first",)} and posed(plan, ports).overwritten == {}
+    assert list(found.kept[0]) == [(spot,) for spot in earlier["other"]]
+    later = replace(ports, earlier=earlier)
+    told = SolveLanguage()(DeriveLanguage()(plan, later), later)
+    site = told.problem.plan.sites[-1]
+    step = {one.site.name: one.after - ports.weights.read(one.site.name) for one in changed(told, ports.weights)}
+    keys = mean_keys(ports.network, site, columns(told), None)  # type: ignore[arg-type]
+    alone = SolveLanguage()(DeriveLanguage()(plan, ports), ports)
+    free = {one.site.name: one.after - ports.weights.read(one.site.name) for one in changed(alone, ports.weights)}
+    sizes = [np.linalg.norm(one[site.name] @ keys) for one in (step, free)]
+    assert sizes[0] > 0.8 * sizes[1] > 0
 
 
 def test_chat_makes_a_column_of_its_own_with_the_same_value(folder: Path, tmp_path: Path, ports: Context) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,10 +27,11 @@ def posed(plan: Plan, ctx: Context) -> Rewrites:
         for index in stage.edits if works_on(stage) == "memory" else ():
             found += _columns(plan, index, language.edits[index], network)
     found.sort(key=lambda one: one.edit)
-    earlier = _off_sink([spot for spots in ctx.earlier.values() for spot in spots], network)
-    held = tuple((spot,) for spot in earlier)
+    earlier, overwritten = _earlier(found, ctx.earlier)
+    held = tuple((spot,) for spot in _off_sink(earlier, network))
     kept = {index: (*_kept(plan, index, network), *held) for index in {one.edit: 0 for one in found}}
-    return Rewrites(plan, {}, network.fingerprint(), "", columns=tuple(found), kept=kept)
+    mark = network.fingerprint()
+    return Rewrites(plan, {}, mark, "", columns=tuple(found), kept=kept, overwritten=overwritten)
 
 
 def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Column]:
@@ -81,6 +82,24 @@ def _kept(plan: Plan, index: int, network: Network) -> Iterator[tuple[Spot, ...]
             help_ = "give `contexts` with some words before the `{}`"
             raise EditcError(Diagnostic("E345", message, span, manifest.source, help=help_))
         yield from (spots,) if isinstance(edit, Fact) else ((spot,) for spot in spots)
+
+
+def _earlier(
+    columns: Sequence[Column], earlier: Mapping[str, Sequence[Spot]]
+) -> tuple[list[Spot], Mapping[int, tuple[str, ...]]]:
+    """Where earlier deltas wrote and no column has its key, and by edit the deltas that wrote at its own keys. A key
+    depends on the text up to the subject's end alone: one that is to change cannot be held too."""
+    own: dict[int, set[tuple[str, bool]]] = {}
+    for one in columns:
+        own.setdefault(one.edit, set()).update(spot.told for spot in one.contexts)
+    wrote = {delta: {spot.told for spot in spots} for delta, spots in earlier.items()}
+    overwritten = {
+        edit: tuple(delta for delta, theirs in wrote.items() if theirs & keys)
+        for edit, keys in own.items()
+        if any(theirs & keys for theirs in wrote.values())
+    }
+    taken = set[tuple[str, bool]]().union(*own.values())
+    return [spot for spots in earlier.values() for spot in spots if spot.told not in taken], overwritten
 
 
 def _off_sink(spots: Sequence[Spot], network: Network) -> tuple[Spot, ...]:
