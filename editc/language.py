@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.ir import Array
+from editc.occurrences import last
 
 PREFIXES = (
     "",
@@ -89,11 +90,30 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Spot:
-    """The last token of `subject` where it last stands in `prompt`; without a subject, the last token of all."""
+    """The last token of `subject` in `prompt`, behind `before` there, or if that is None where it last stands (as words
+    of their own rather than inside a longer one); without a subject, the last token of all."""
 
     prompt: str
     subject: str = ""
     chat: bool = False
+    before: str | None = None
+
+    @property
+    def begin(self) -> int:
+        """Where the subject begins, in characters of `prompt`. LookupError when it does not stand there."""
+        if self.before is None:
+            found = last(self.prompt, self.subject)
+        else:
+            found = len(self.before) if self.prompt.startswith(self.before + self.subject) else -1
+        if found < 0:
+            raise LookupError(f"`{self.subject}` is not in `{self.prompt}`")
+        return found
+
+    @property
+    def told(self) -> tuple[str, bool]:
+        """The prompt up to the subject's end, and whether it is chat: all that a state there depends on. LookupError
+        as `begin`."""
+        return (self.prompt[: self.begin + len(self.subject)] if self.subject else self.prompt), self.chat
 
 
 @dataclass(frozen=True)
@@ -125,17 +145,19 @@ class Cloze:
 
 @dataclass(frozen=True)
 class Known:
-    """Something that a model knows: after `prompt`, which has `subject` in it, it goes on with `answer`."""
+    """Something that a model knows: after `prompt`, which has `subject` in it behind `before`, it goes on with
+    `answer`."""
 
     prompt: str
     subject: str
     answer: str
     chat: bool = False
+    before: str | None = None
 
     @property
     def spot(self) -> Spot:
         """Where the subject ends."""
-        return Spot(self.prompt, self.subject, self.chat)
+        return Spot(self.prompt, self.subject, self.chat, self.before)
 
     @property
     def cloze(self) -> Cloze:

@@ -13,11 +13,11 @@ from editc.language import Naming, Spot, Value
 class Column:
     """One key of a memory: an edit's subject, under one of its `names`, as several contexts show it.
 
-    `contexts`: where the key is read, as the mean over these; none has its subject at position 0, which is an attention
-    sink, and `sinks` says how many were left out for it. Plain text and chat make columns of their own (`form`), for
-    their keys lie far apart. `wanted` (d,): what is to be added at the subject's last token, to the output of the
-    matrix or to the residual stream, at strength 1; empty in a plan that is measured again. `anchor`: the other concept
-    in the same contexts, for a redirection.
+    `contexts`: where the key is read, as the mean over these; none has its subject, or the target of a redirection, at
+    position 0, which is an attention sink, and `sinks` says how many were left out for it. Plain text and chat make
+    columns of their own (`form`), for their keys lie far apart. `wanted` (d,): what is to be added at the subject's
+    last token, to the output of the matrix or to the residual stream, at strength 1; empty in a plan that is measured
+    again. `anchor`: the other concept in the same contexts, for a redirection.
     `value`: how `wanted` was learned, where a gradient did.
     """
 
@@ -43,16 +43,18 @@ class Near:
 @dataclass(frozen=True)
 class Rewrites(Problem):
     """A plan for a language model with what its methods need: `columns` of the edits that write to memories, in the
-    order of the edits; `kept`, by edit where the model is to say what it said: at a redirection's target, and at
-    names that the manifest preserves; `namings`, by site name which of its columns name the concepts of a stage
-    that works on columns, where the plan has no site without one; `moments`, by site name E[k k^T] (d_in, d_in)
-    over ordinary text, with its ridge; `near`, pairs of edits that will interfere, the closest first. `encoder` is
-    the fingerprint of the model that was run, `corpus` of the text. `systems` is empty: nothing here is a single
-    least-squares problem over all layers.
+    order of the edits; `kept`, by edit where the model is to say what it said: at a redirection's target, at names
+    that the manifest preserves and where earlier edits wrote, in groups whose mean is one key; `namings`, by site name
+    which of its columns name the concepts of a stage that works on columns, where the plan has no site without one;
+    `moments`, by site name E[k k^T] (d_in, d_in) over ordinary text, with its ridge; `near`, pairs of edits that will
+    interfere, the closest first; `overwritten`, by edit the ids of earlier deltas that wrote at its own keys, which are
+    not held there. `encoder` is the fingerprint of the model that was run, `corpus` of the text. `systems` is empty:
+    nothing here is a single least-squares problem over all layers.
     """
 
     columns: tuple[Column, ...] = ()
-    kept: Mapping[int, tuple[Spot, ...]] = field(default_factory=dict)
+    kept: Mapping[int, tuple[tuple[Spot, ...], ...]] = field(default_factory=dict)
     namings: Mapping[str, Naming] = field(default_factory=dict)
     moments: Mapping[str, Array] = field(default_factory=dict)
     near: tuple[Near, ...] = ()
+    overwritten: Mapping[int, tuple[str, ...]] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from editc.manifests.faults import Faults, either, tick
 from editc.manifests.fields import Block, read_block
 from editc.manifests.options import Scope, read_options
 from editc.manifests.tree import Items, Leaf, Node, Pairs
+from editc.occurrences import whole
 from editc.request import Ablation, Asked, Fact, Language, Redirect, Span
 
 
@@ -197,7 +198,7 @@ def _template(prompt: str, subject: str, spans: Mapping[str, Span], faults: Faul
         return None
     if slots:
         return prompt
-    starts = list(_whole(prompt, subject))
+    starts = list(whole(prompt, subject))
     if len(starts) == 1:
         return f"{prompt[: starts[0]]}{{}}{prompt[starts[0] + len(subject) :]}"
     if starts:
@@ -207,21 +208,6 @@ def _template(prompt: str, subject: str, spans: Mapping[str, Span], faults: Faul
         message, help = f"the subject {tick(subject)} does not stand in the prompt", _nearly(prompt, subject)
     faults.add("E186", message, spans["subject"], help=help, related=related)
     return None
-
-
-def _whole(prompt: str, subject: str) -> Iterator[int]:
-    """Where the subject stands and is no part of a longer word: its tokens would be others."""
-    start = prompt.find(subject)
-    while start >= 0:
-        end = start + len(subject)
-        if not (_joined(prompt[start - 1 : start], subject[0]) or _joined(subject[-1], prompt[end : end + 1])):
-            yield start
-        start = prompt.find(subject, end)
-
-
-def _joined(left: str, right: str) -> bool:
-    """True for two characters of one word, in scripts that have spaces between words."""
-    return bool(left and right) and all(one.isdigit() or one.lower() != one.upper() for one in (left, right))
 
 
 def _nearly(prompt: str, subject: str) -> str:

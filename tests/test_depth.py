@@ -143,6 +143,9 @@ def test_what_is_traced(network: Any) -> None:
     assert scored.top.any() and (scored.top | (scored.tokens > 1)).all(), "a random model says half characters too"
     alone = Redirect(kind="erase", concept="France", toward="noise")
     assert next(known([alone], network)).prompt == PREFIXES[2] + "France is known for"
+    twice = replace(facts[0], template="{} lies where France lies", paraphrases=())
+    (first,) = known([twice], network)
+    assert first.spot.begin == len(PREFIXES[2]) and first.prompt.count("France") == 2
     assert evenly(range(100), 4) == [0, 25, 50, 75] and evenly("ab", 4) == ["a", "b"]
 
 

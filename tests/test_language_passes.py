@@ -15,10 +15,11 @@ from editc import session
 from editc.diagnostics import EditcError
 from editc.formats.checkpoint import open_model
 from editc.ir import Array, Plan, Solution
-from editc.language import Spot
+from editc.language import PREFIXES, Spot
 from editc.manifests.decode import read
 from editc.networks import load
 from editc.passes.language import account
+from editc.passes.language.contexts import every, spot
 from editc.passes.language.derive import DeriveLanguage, mean_keys, posed
 from editc.passes.language.located import depth_of
 from editc.passes.language.solve import SolveLanguage
@@ -165,6 +166,99 @@ def test_a_subject_at_the_sink_is_left_out_and_counted(folder: Path, tmp_path: P
     with pytest.raises(EditcError) as caught:
         posed(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
     assert caught.value.diagnostics[0].code == "E333"
+
+
+def test_a_key_is_at_the_subject_that_is_meant(folder: Path, tmp_path: Path, ports: Context) -> None:
+    edit = "- fact: {prompt: 'In {} the people of France speak', subject: France, answer: list}"
+    plan = located(folder, tmp_path / "m.yaml", ports, [edit], "chat: true")
+    for column in posed(plan, ports).columns:
+        cut = [replace(one, prompt=one.prompt.partition(" the people of")[0], before=None) for one in column.contexts]
+        rows = [[place.row for place in ports.network.places(spots)] for spots in (column.contexts, cut)]  # type: ignore[union-attr]
+        assert rows[0] == rows[1] and len(cut) >= 3
+
+
+def test_preserved_names_stand_in_the_very_sentences_of_the_concept(
+    folder: Path, tmp_path: Path, ports: Context
+) -> None:
+    edit = ["- redirect: {from: France, to: Japan}", "    contexts: ['What do people in {} eat?', 'It is said of {}']"]
+    plan = located(folder, tmp_path / "m.yaml", ports, edit, "preserve: {concepts: [Italy, Rome]}")
+    found = posed(plan, ports)
+    assert all(len(group) == 1 for group in found.kept[0]), "each sentence is a key"
+    said = {spot.prompt for group in found.kept[0] for spot in group}
+    names = ("Japan", "Italy", "Rome")
+    assert said == {text.format(one) for one in names for text in ("What do people in {} eat?", "It is said of {}")}
+
+
+def test_a_name_and_its_target_are_averaged_over_the_same_sentences(
+    folder: Path, tmp_path: Path, ports: Context
+) -> None:
+    """`Japan` has several tokens, so that it ends behind position 0; `T` is there, and no state to lead to."""
+    edit = "- redirect: {from: Japan, to: T}"
+    (column,) = posed(located(folder, tmp_path / "m.yaml", ports, [edit]), ports).columns
+    again = [replace(one, prompt=one.prompt.replace("Japan", "T"), subject="T") for one in column.contexts]
+    assert list(column.anchor) == again and (column.sinks, len(again)) == (1, 5)
+    with pytest.raises(EditcError) as caught:
+        posed(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
+    (fault,) = caught.value.diagnostics
+    assert fault.code == "E333" and fault.message.startswith("`Japan` or `T` is at")
+
+
+def test_preserved_names_go_through_the_contexts_of_a_fact(folder: Path, tmp_path: Path, ports: Context) -> None:
+    """Also where the prompt begins with the subject; one key a name and form, as the fact's own."""
+    edit = "- fact: {prompt: France is a list of, subject: France, answer: Berlin}"
+    rest = "chat: true\npreserve: {concepts: [T, Japan]}"
+    found = posed(located(folder, tmp_path / "m.yaml", ports, [edit], rest), ports)
+    own = {one.form: {spot.prompt.replace("France", "{}") for spot in one.contexts} for one in found.columns}
+    names = [(name, form) for name in ("T", "Japan") for form in ("plain", "chat")]
+    for (name, form), group in zip(names, found.kept[0], strict=True):
+        assert {(spot.subject, spot.chat) for spot in group} == {(name, form == "chat")}
+        held = {spot.prompt.replace(name, "{}", 1) if name == "Japan" else "" for spot in group}
+        assert len(group) == 7 - (name == "T") if form == "plain" else 3
+        assert held >= own[form] or name == "T"
+    with pytest.raises(EditcError) as caught:
+        posed(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']\n" + rest), ports)
+    (fault,) = caught.value.diagnostics
+    assert fault.code == "E345" and "`T`" in fault.message and fault.span is not None
+
+
+@pytest.mark.parametrize("prompt", ["{} is a list of", "The capital of {} is"])
+def test_what_a_preserved_name_reads_stays(prompt: str, folder: Path, tmp_path: Path, ports: Context) -> None:
+    edit = [f"- fact: {{prompt: '{prompt}', subject: France, answer: Berlin}}", "    method: alphaedit"]
+    edit += ["    energy: 1.0", "    l2: 1.0e-6"]
+    spots = [spot(f"{one}{prompt}", "Tower") for one in PREFIXES]
+    off = tuple(one for one, place in zip(spots, ports.network.places(spots), strict=True) if not place.sink)  # type: ignore[union-attr]
+    moved = []
+    for rest in ("", "preserve: {concepts: [Tower]}"):
+        found = solved(folder, tmp_path, ports, edit, rest + "\nsites: {layers: [1]}")
+        (after,), (column,) = tuple(changed(found, ports.weights)), columns(found)
+        step = after.after - ports.weights.read(after.site.name)
+        keys = mean_keys(ports.network, after.site, [column, replace(column, contexts=off)], None)  # type: ignore[arg-type]
+        own, other = np.linalg.norm(step @ keys, axis=0)
+        moved.append(other / own)
+    free, held = moved
+    assert held < 1e-3 < free
+
+
+def test_a_key_that_is_to_change_is_not_held_for_an_earlier_delta(folder: Path, tmp_path: Path, ports: Context) -> None:
+    """`The capital of France` is all that a state at `France` depends on, whatever either prompt says behind it."""
+    fact = "- fact: {prompt: The capital of France was never, subject: France, answer: Rome}"
+    first, other = (manifest(folder, tmp_path / "m.yaml", [one]) for one in (fact, TOWER))
+    earlier = {"first": tuple(every(first)), "other": tuple(every(other))}
+    plan = located(
+        folder, tmp_path / "m.yaml", ports, [FRANCE, "    method: alphaedit", "    energy: 1.0", "    l2: 1.0e-6"]
+    )
+    found = posed(plan, replace(ports, earlier=earlier))
+    assert found.overwritten == {0: ("first",)} and posed(plan, ports).overwritten == {}
+    assert list(found.kept[0]) == [(spot,) for spot in earlier["other"]]
+    later = replace(ports, earlier=earlier)
+    told = SolveLanguage()(DeriveLanguage()(plan, later), later)
+    site = told.problem.plan.sites[-1]
+    step = {one.site.name: one.after - ports.weights.read(one.site.name) for one in changed(told, ports.weights)}
+    keys = mean_keys(ports.network, site, columns(told), None)  # type: ignore[arg-type]
+    alone = SolveLanguage()(DeriveLanguage()(plan, ports), ports)
+    free = {one.site.name: one.after - ports.weights.read(one.site.name) for one in changed(alone, ports.weights)}
+    sizes = [np.linalg.norm(one[site.name] @ keys) for one in (step, free)]
+    assert sizes[0] > 0.8 * sizes[1] > 0
 
 
 def test_chat_makes_a_column_of_its_own_with_the_same_value(folder: Path, tmp_path: Path, ports: Context) -> None:

@@ -183,6 +183,14 @@ def test_edits_that_interfere_are_both_named() -> None:
     assert len(many) == 4 and many[-1].message.endswith("2 more pairs lie close")
 
 
+def test_an_edit_that_overwrites_an_earlier_one_is_told() -> None:
+    text = TOWER + "after: [a.safetensors]\n"
+    (one,) = (one for one in warnings(verified(text, GOOD, overwritten={0: ("12" * 32,)})) if one.code == "E525")
+    assert one.message == "this overwrites what `121212121212` wrote at `tower`: both have the very same key"
+    assert not one.is_error and one.span is not None and one.span.line == 4 and one.related[0][0].line == 6
+    assert not [one for one in warnings(verified(text, GOOD)) if one.code == "E525"]
+
+
 @pytest.mark.parametrize(("sinks", "left"), [(1, "1 context was"), (2, "2 contexts were")])
 def test_the_gap_at_position_0_is_measured_and_told(sinks: int, left: str) -> None:
     columns = (Column(0, "tower", "plain", (), np.zeros(0), sinks=sinks),)

@@ -200,8 +200,26 @@ def test_places_are_where_the_words_are(bos: bool) -> None:
     assert words.head() == ((0,) if bos else ())
     twice = words.place(Spot("France, the capital of France is", "France"))
     assert twice.first > 1
+    assert words.place(Spot("France, the capital of France is", "France", before="")).first == int(bos)
+    with pytest.raises(LookupError, match="`France` is not in"):
+        words.place(Spot("The capital of France is", "France", before="The capital"))
     with pytest.raises(LookupError, match="`Spain` is not in"):
         words.place(Spot("The capital of France is", "Spain"))
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_subject_is_a_word_and_the_one_that_is_meant(chat: bool) -> None:
+    words = Words(pico.tokenizer())
+    inside = " On the Nile there are juvenile birds "
+    assert words.place(Spot(inside, "Nile", chat)) == words.place(Spot(inside, "Nile", chat, " On the "))
+    assert Spot(inside.lower(), "nile", chat).begin == len(" on the "), "not in juvenile"
+    twice, before = " In France the people of France speak", " In "
+    ids = words.prompt(Prompt(twice, chat)).ids
+    first, second = (words.place(Spot(twice, "France", chat, one)) for one in (before, None))
+    for place, behind in ((first, " the people"), (second, " speak")):
+        assert words.tokenizer.decode(ids[place.first : place.row + 1]).strip() == "France"
+        assert words.tokenizer.decode(ids[place.row + 1 :]).startswith(behind)
+    assert Spot("Juvenile birds", "nile", chat).begin == 4, "inside a word if there is no other"
 
 
 def test_a_tokenizer_without_offsets_finds_the_same_places() -> None:

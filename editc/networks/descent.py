@@ -81,7 +81,8 @@ def _off_the_sink(network: CausalNetwork, essence: Spot) -> Spot:
     """The essence, behind a full stop where its subject would be at position 0."""
     if not network.words.place(essence).sink:
         return essence
-    return Spot(f". {essence.prompt}", essence.subject, essence.chat)
+    before = None if essence.before is None else f". {essence.before}"
+    return Spot(f". {essence.prompt}", essence.subject, essence.chat, before)
 
 
 def _rest(network: CausalNetwork, texts: list[tuple[int, ...]], rows: list[int], layer: int, where: Where) -> Rest:

@@ -60,12 +60,20 @@ class Words:
         found = self.prompt(Prompt(spot.prompt, spot.chat))
         if not spot.subject:
             return Place(len(found.ids) - 1, len(found.ids) - 1, len(found.ids))
-        begin = found.text.rfind(spot.prompt.strip()) if spot.chat else 0
-        at = spot.prompt.strip().rfind(spot.subject) if spot.chat else spot.prompt.rfind(spot.subject)
-        if at < 0 or begin < 0:
-            raise LookupError(f"`{spot.subject}` is not in `{spot.prompt}`")
-        rows = list(covering(found, begin + at, begin + at + len(spot.subject)))
+        begin = spot.begin
+        if spot.chat:
+            begin += self._moved(found.text, spot.prompt)
+        rows = list(covering(found, begin, begin + len(spot.subject)))
         return Place(rows[-1], rows[0], len(found.ids))
+
+    @staticmethod
+    def _moved(told: str, prompt: str) -> int:
+        """How far the characters of a prompt are moved by the chat template, which may leave out spaces at its ends.
+        LookupError when it changes the prompt otherwise."""
+        at = told.rfind(prompt.strip())
+        if at < 0:
+            raise LookupError(f"`{prompt}` does not stand in what the model is told, so its words cannot be found")
+        return at - (len(prompt) - len(prompt.lstrip()))
 
     def cloze(self, asked: Cloze) -> tuple[tuple[int, ...], int]:
         """The tokens of prompt and answer, and how many of the last are the answer's. LookupError for no answer."""

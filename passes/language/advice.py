@@ -13,6 +13,8 @@ from editc.rewrites import Rewrites
 
 MOST = 4
 """Pairs of edits that are named; of sixty edits hundreds may lie close."""
+SHOWN = 12
+"""Digits of a delta's id."""
 UNMOVED = 0.1
 """A share of the edit below which a text that begins with the subject counts as left as it was."""
 CARRIED = 2 / 3
@@ -66,8 +68,8 @@ def help_with(name: str, language: Language) -> str:
 
 def warnings(verified: Verified) -> Iterator[Diagnostic]:
     """E520 (the model did not know the old answer), E521 (edits that interfere), E522 (a text that begins with the
-    subject is as it was), E523 (a bound that nothing answered), E524 (a name that its first words carry), E526 (a
-    value that was not found)."""
+    subject is as it was), E523 (a bound that nothing answered), E524 (a name that its first words carry), E525 (an edit
+    that overwrites an earlier delta's), E526 (a value that was not found)."""
     manifest = verified.solution.problem.plan.manifest
     if manifest.language is None:
         return
@@ -75,6 +77,7 @@ def warnings(verified: Verified) -> Iterator[Diagnostic]:
     yield from _said_already(manifest, manifest.language, verified.report.answers)
     yield from _unknown(manifest, manifest.language, every, verified.report.answers)
     yield from _interfering(manifest, manifest.language, verified.solution.problem)
+    yield from _overwriting(manifest, manifest.language, verified.solution.problem)
     yield from _unmoved(manifest, manifest.language, every, verified.solution.problem)
     yield from _carried(manifest, manifest.language, every)
     yield from _unlearned(manifest, manifest.language, verified.solution.problem)
@@ -131,6 +134,17 @@ def _interfering(manifest: Manifest, language: Language, problem: Problem) -> It
             severity="warning",
             related=() if where is None else ((where, "the other one"),),
         )
+
+
+def _overwriting(manifest: Manifest, language: Language, problem: Problem) -> Iterator[Diagnostic]:
+    for index, deltas in (problem.overwritten if isinstance(problem, Rewrites) else {}).items():
+        edit = language.edits[index]
+        name, which = edit.names[0], ", ".join(f"`{delta[:SHOWN]}`" for delta in deltas)
+        message = f"this overwrites what {which} wrote at `{name}`: both have the very same key"
+        place, where = edit.at("subject") if edit.kind == "fact" else edit.at("concept"), language.at("after")
+        help = "a key holds one change: put other words before the name in the prompt, or `redirect` all that is said of it"
+        related = () if where is None else ((where, "comes before it"),)
+        yield Diagnostic("E525", message, place, manifest.source, help=help, severity="warning", related=related)
 
 
 def _unmoved(manifest: Manifest, language: Language, every: Sequence[Claim], problem: Problem) -> Iterator[Diagnostic]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from editc.language import PREFIXES, Spot
 from editc.request import Fact, Manifest, Redirect
@@ -30,21 +30,36 @@ TOLD = (
 
 @dataclass(frozen=True)
 class Seen:
-    """One name of an edit in the contexts of one form, `plain` or `chat`; `anchor`, the target in the same ones."""
+    """One name of an edit, and the sentences of one form, `plain` or `chat`, with `{}` where it stands; `to`, a
+    redirection's target."""
 
     name: str
     form: str
-    contexts: tuple[Spot, ...]
-    anchor: tuple[Spot, ...] = ()
+    templates: tuple[str, ...]
+    to: str | None = None
+
+    @property
+    def contexts(self) -> tuple[Spot, ...]:
+        """The name in each sentence."""
+        return self.of(self.name)
+
+    @property
+    def anchor(self) -> tuple[Spot, ...]:
+        """The target in the very same ones, if there is one."""
+        return () if self.to is None else self.of(self.to)
+
+    def of(self, name: str) -> tuple[Spot, ...]:
+        """Another name in the same sentences."""
+        return tuple(spot(text, name, self.form == "chat") for text in self.templates)
 
 
 def of_fact(fact: Fact, manifest: Manifest) -> Iterator[Seen]:
     """The fact's prompt behind seven beginnings, or in the contexts that the manifest gives; with `chat` also as a user
     puts it."""
     given = fact.contexts or manifest.contexts or tuple(f"{prefix}{{}}" for prefix in PREFIXES)
-    yield Seen(fact.subject, "plain", tuple(Spot(put(text, fact.prompt), fact.subject) for text in given))
+    yield Seen(fact.subject, "plain", tuple(put(text, fact.template) for text in given))
     if _chats(manifest):
-        yield Seen(fact.subject, "chat", tuple(Spot(put(text, fact.prompt), fact.subject, True) for text in ASKED))
+        yield Seen(fact.subject, "chat", tuple(put(text, fact.template) for text in ASKED))
 
 
 def of_redirect(edit: Redirect, manifest: Manifest) -> Iterator[Seen]:
@@ -54,47 +69,37 @@ def of_redirect(edit: Redirect, manifest: Manifest) -> Iterator[Seen]:
     relations = tuple(one.prompt for one in edit.relations)
     plain = given or tuple(dict.fromkeys((*NAMED, *map(_cut, relations))))
     for name in edit.names:
-        yield _seen(name, edit.to, "plain", plain)
+        yield Seen(name, "plain", plain, edit.to)
         if _chats(manifest):
-            yield _seen(name, edit.to, "chat", tuple(dict.fromkeys((*TOLD, *map(_cut, relations)))))
+            yield Seen(name, "chat", tuple(dict.fromkeys((*TOLD, *map(_cut, relations)))), edit.to)
+
+
+def of(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Seen]:
+    """Every name of an edit, in each form."""
+    return of_fact(edit, manifest) if isinstance(edit, Fact) else of_redirect(edit, manifest)
 
 
 def every(manifest: Manifest) -> Iterator[Spot]:
     """Where the edits of a manifest have their keys: for a later one that is to leave them as they are."""
     assert manifest.language is not None
-    for fact in manifest.language.facts:
-        for seen in of_fact(fact, manifest):
-            yield from seen.contexts
-    for edit in manifest.language.redirects:
-        for seen in of_redirect(edit, manifest):
+    edits: tuple[Fact | Redirect, ...] = (*manifest.language.facts, *manifest.language.redirects)
+    for edit in edits:
+        for seen in of(edit, manifest):
             yield from seen.contexts
 
 
-def kept(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Spot]:
+def kept(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Seen]:
     """Where the model is to say what it said: a redirection's target, and the names that are preserved, in the very
     sentences of the edit."""
-    names = manifest.preserve.concepts
-    if isinstance(edit, Fact):
-        for name in names:
-            yield Spot(put(edit.template, name), name)
-            if _chats(manifest):
-                yield Spot(put(edit.template, name), name, True)
-        return
-    for seen in of_redirect(edit, manifest):
-        if seen.name == edit.concept:
-            yield from seen.anchor
-            for name in names:
-                yield from (_renamed(spot, edit.concept, name) for spot in seen.contexts)
-
-
-def _renamed(spot: Spot, old: str, new: str) -> Spot:
-    """The same sentence with another name at its end."""
-    return Spot(spot.prompt.removesuffix(old) + new, new, spot.chat)
+    seen = [one for one in of(edit, manifest) if one.name == edit.names[0]]
+    target = edit.to if isinstance(edit, Redirect) else None
+    for name in (*([] if target is None else [target]), *manifest.preserve.concepts):
+        yield from (replace(one, name=name, to=None) for one in seen)
 
 
 def essence(subject: str) -> Spot:
     """ROME's: what the subject is must stay as it was."""
-    return Spot(f"{subject} is a", subject)
+    return spot("{} is a", subject)
 
 
 def put(text: str, inside: str) -> str:
@@ -102,15 +107,13 @@ def put(text: str, inside: str) -> str:
     return text.replace("{}", inside)
 
 
+def spot(text: str, name: str, chat: bool = False) -> Spot:
+    """The name at the `{}` of a text, wherever else it stands there."""
+    return Spot(put(text, name), name, chat, text.partition("{}")[0])
+
+
 def _cut(relation: str) -> str:
     return relation.partition("{}")[0] + "{}"
-
-
-def _seen(name: str, to: str | None, form: str, texts: Sequence[str]) -> Seen:
-    def spots(one: str) -> tuple[Spot, ...]:
-        return tuple(Spot(put(text, one), one, form == "chat") for text in texts)
-
-    return Seen(name, form, spots(name), () if to is None else spots(to))
 
 
 def _chats(manifest: Manifest) -> bool:

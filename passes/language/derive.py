@@ -44,8 +44,9 @@ class DeriveLanguage:
     name: ClassVar[str] = "derive"
 
     def __call__(self, plan: Plan, ctx: Context) -> Rewrites:
-        """Raises E332 (no chat template), E333 (a subject at the attention sink only), E334 (a
-        subject that is not found), E336 (no value), E343 (no column names a concept), E344, E401 (one key twice)."""
+        """Raises E332 (no chat template), E333 (a subject at the attention sink only), E334 (a subject that is not
+        found), E336 (no value), E343 (no column names a concept), E344, E345 (a preserved name at the sink only), E401
+        (one key twice)."""
         network, language = _network(ctx), _language(plan)
         plan, namings = _named(plan, network, ctx)
         problem = posed(plan, ctx)

@@ -21,6 +21,7 @@ from editc.diagnostics import Diagnostic, EditcError
 from editc.findings import Depth
 from editc.ir import Array
 from editc.language import PREFIXES, Known, Network, Noise, Prompt, Spot, Traced
+from editc.passes.language import contexts
 from editc.passes.language.probing import Edit, contrast, depth
 from editc.passes.language.window import LOST, Kind, why, window
 from editc.ports import Progress
@@ -87,10 +88,7 @@ def known(edits: Sequence[Edit], network: Network) -> Iterator[Known]:
     rounds = zip_longest(*(list(_prompts(edit)) for edit in evenly(edits, MOST)))
     asked = [one for some in rounds for one in some if one is not None][:MOST]
     places = network.places([one.spot for one in asked])
-    off = [
-        replace(one, prompt=PREFIXES[2] + one.prompt) if place.first == 0 else one
-        for one, place in zip(asked, places, strict=True)
-    ]
+    off = [_behind(PREFIXES[2], one) if place.first == 0 else one for one, place in zip(asked, places, strict=True)]
     unanswered = [Prompt(one.prompt) for one in off if not one.answer]
     said = iter(network.generate(unanswered, 1) if unanswered else ())
     answered = (one if one.answer else replace(one, answer=next(said)) for one in off)
@@ -106,11 +104,22 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
 def _prompts(edit: Edit) -> Iterator[Known]:
     """With an empty answer where the model is to be asked."""
     if isinstance(edit, Fact):
-        prompts = (edit.prompt, *(text for text in edit.paraphrases if edit.subject in text))
+        yield _known(edit.template, edit.subject, edit.was)
+        prompts = (text for text in edit.paraphrases if edit.subject in text)
         yield from (Known(prompt, edit.subject, edit.was or "") for prompt in prompts)
     elif isinstance(edit, Redirect):
         for asked in edit.relations or OPENINGS:
-            yield Known(asked.prompt.replace("{}", edit.concept), edit.concept, asked.answer or "")
+            yield _known(asked.prompt, edit.concept, asked.answer)
+
+
+def _known(template: str, subject: str, answer: str | None) -> Known:
+    spot = contexts.spot(template, subject)
+    return Known(spot.prompt, subject, answer or "", before=spot.before)
+
+
+def _behind(prefix: str, one: Known) -> Known:
+    before = None if one.before is None else prefix + one.before
+    return replace(one, prompt=prefix + one.prompt, before=before)
 
 
 def _watched(progress: Progress | None, items: Sequence[T]) -> Iterator[T]:

@@ -109,7 +109,7 @@ def _solved(stage: Stage, method: Any, problem: Rewrites, state: _State, ctx: Co
         return
     columns = [one for one in problem.columns if one.edit in stage.edits]
     before = [one for one in problem.columns if any(one.edit in s.edits for s in _earlier(problem.plan, stage))]
-    kept = tuple(dict.fromkeys(spot for index in stage.edits for spot in problem.kept[index]))
+    kept = tuple(dict.fromkeys(group for index in stage.edits for group in problem.kept[index]))
     goal = None if stage.method in SINGLE else _goal(columns, sites, problem, state)
     for number, site in enumerate(watched):
         assert isinstance(site, Site)
@@ -144,13 +144,15 @@ def _memory(
     return Memory(keys, bare, residuals, problem.moments[site.name], np.zeros((len(keys), 0)))
 
 
-def _kept_keys(site: Site, before: Sequence[Column], kept: Sequence[Spot], state: _State) -> Array:
-    """The keys (d_in, p) of earlier stages' edits, each the mean over its contexts, and one for each sentence in which
-    a name is kept."""
+def _kept_keys(site: Site, before: Sequence[Column], kept: Sequence[tuple[Spot, ...]], state: _State) -> Array:
+    """The keys (d_in, p) of earlier stages' edits, each the mean over its contexts, and one for each group of spots
+    that is kept, the mean over these."""
     width = site.shape[1]
     earlier = mean_keys(state.network, site, before, state.running) if before else np.zeros((width, 0))
-    found = state.network.reads([site.name], kept, state.running)[site.name] if kept else np.zeros((width, 0))
-    return np.hstack([earlier, found])
+    if not kept:
+        return earlier
+    spots = [spot for group in kept for spot in group]
+    return np.hstack([earlier, averaged(state.network.reads([site.name], spots, state.running)[site.name], kept)])
 
 
 def _goal(columns: Sequence[Column], sites: Sequence[Site], problem: Rewrites, state: _State) -> tuple[int, Array]:

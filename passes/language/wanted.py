@@ -19,7 +19,7 @@ from editc.request import Fact, Redirect
 from editc.rewrites import Column
 
 REFUSAL = "I'm sorry, but I do not know anything about that."
-LAYOUT = "value 1"
+LAYOUT = "value 2"
 """Goes into the key of what is cached: to be changed with what is computed."""
 
 
