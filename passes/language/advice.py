@@ -96,7 +96,7 @@ def _overwriting(manifest: Manifest, language: Language, problem: Problem) -> It
         name, which = edit.names[0], ", ".join(f"`{delta[:SHOWN]}`" for delta in deltas)
         message = f"this overwrites what {which} wrote at `{name}`: both have the very same key"
         place, where = edit.at("subject") if edit.kind == "fact" else edit.at("concept"), language.at("after")
-        help = "a key holds one change: put other words before the name in the prompt, or `redirect` all that is said of it"
+        help = "a key holds one change: put other words before the name in the prompt, or `redirect` the name"
         related = () if where is None else ((where, "comes before it"),)
         yield Diagnostic("E525", message, place, manifest.source, help=help, severity="warning", related=related)
 
