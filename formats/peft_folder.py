@@ -13,8 +13,9 @@ from typing import Any
 
 from editc import registry
 from editc.delta import Delta
+from editc.diagnostics import fail
 from editc.formats import exported, lowering
-from editc.formats.consumers import peft_model
+from editc.formats.consumers import EXPERT, peft_model
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, make_folder, rename, temporary_beside, write_new
 from editc.formats.outputs import removed_on_failure
@@ -37,6 +38,7 @@ def suits(family: str) -> str:
 def write(job: Job) -> Written:
     """A folder of two files, there whole or not at all. Raises E675 to E678, E683, E632."""
     lowering.only(job.delta, (), "peft")
+    _refuse_experts(job.delta)
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     rank = max(LEAST_RANK, lowering.power_of_two(most))
@@ -54,6 +56,15 @@ def write(job: Job) -> Written:
         rename(temporary, job.out)
     notes = (f"vLLM needs --max-lora-rank {rank}",) if rank > VLLM_RANK else ()
     return Written((job.out / exported.FOLDER_FILE, job.out / CONFIG), delta, lowered.rounding, notes)
+
+
+def _refuse_experts(delta: Delta) -> None:
+    """E677 for the matrix of one expert: the program would pass over the adapter without a word."""
+    experts = [record.site.name for record in delta.sites if EXPERT.match(record.site.name)]
+    if experts:
+        message = f"PEFT has no layer for one expert, and {len(experts)} of {len(delta.sites)} sites are experts'"
+        help_ = "export a `checkpoint`, or `editc apply` the delta; `sites: {roles: [attention]}` leaves experts out"
+        raise fail("E677", message, place=experts[0], help=help_)
 
 
 def module(name: str) -> str:
