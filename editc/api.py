@@ -70,8 +70,10 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     if manifest is None:
         return Checked(found, None, None)
     try:
-        ctx = session.with_adapters(session.header_context(manifest, session.model_of(manifest)), manifest)
+        model = session.model_of(manifest)
+        ctx = session.with_adapters(session.header_context(manifest, model), manifest)
         plan = Locate(session.families())(manifest, ctx)
+        session.require_folder(manifest, model)
         wrong = emitting.refused(manifest, plan.family.name)
         return Checked((*found, *wrong), manifest, None if wrong else plan)
     except EditcError as error:

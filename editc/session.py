@@ -19,6 +19,8 @@ from editc.request import Manifest, PictureCheck, Placed, Span
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
 """What a pipeline calls the part that reads the text, in the order in which one with several is looked at."""
 OWN_CORPUS = "prompts.txt"
+TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
+"""The files that a language model's tokenizer is: all of one of these."""
 
 
 def model_of(manifest: Manifest) -> Model:
@@ -94,11 +96,27 @@ def _language_context(manifest: Manifest, model: Model, progress: Progress | Non
     require_build("torch", "transformers")
     ctx = replace(header_context(manifest, model), cache=cache.open_cache(), progress=progress)
     Locate(families())(manifest, ctx)  # says what is wrong with the manifest before the model is loaded
+    require_folder(manifest, model)
+    with pointing_at(manifest, "model"):
+        return replace(ctx, network=networks.load(model.path))
+
+
+def require_folder(manifest: Manifest, model: Model) -> None:
+    """Raises E205 where a language model is not the folder that a build runs: weights alone, or without a configuration
+    or a tokenizer beside them. Looks for the files and reads none; image models pass."""
+    if manifest.language is None:
+        return
+    help_text = "name the model's whole folder: config.json, the tokenizer's files and *.safetensors"
     with pointing_at(manifest, "model"):
         if model.kind != "folder":
-            help_text = "name the model's folder: config.json, tokenizer.json and *.safetensors"
             raise fail("E205", "a language model runs from its folder, and this is weights alone", help=help_text)
-        return replace(ctx, network=networks.load(model.path))
+        beside = {path.name for path in model.path.iterdir()}
+        if not any(beside.issuperset(names) for names in TOKENIZERS):
+            named = ", ".join(" with ".join(f"`{name}`" for name in names) for names in TOKENIZERS)
+            message = f"the model's folder holds no tokenizer: none of {named} is there"
+            raise fail("E205", message, place=str(model.path), help=help_text)
+        if "config.json" not in beside:
+            raise fail("E205", "the model's folder holds no `config.json`", place=str(model.path), help=help_text)
 
 
 def with_earlier(ctx: Context, manifest: Manifest) -> Context:
