@@ -261,3 +261,18 @@ def test_a_bare_denominator_is_for_one_key() -> None:
         manifest, found = decode(Source("m.yaml", HEAD + text))
         assert manifest is None and [one.code for one in found] == ["E132"]
         assert why in found[0].message and found[0].span is not None and found[0].span.line == 6
+
+
+@pytest.mark.parametrize("method", ["alphaedit", "rocr"])
+def test_energy_is_a_share(method: str) -> None:
+    edit = FACT if method == "alphaedit" else "  - redirect: {from: France, to: Japan}\n"
+    for energy, fine in (
+        ("1.5", False),
+        ("1.0000001", False),
+        ("0", False),
+        ("-0.1", False),
+        ("1", True),
+        ("0.2", True),
+    ):
+        text = f"{HEAD}{edit}    method: {method}\n    energy: {energy}\n"
+        assert codes(text) == ([] if fine else ["E132"]), energy
