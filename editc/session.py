@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from editc import cache, registry
+from editc.delta import Delta
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.family import Family
 from editc.formats.checkpoint import Model, open_model
@@ -21,6 +22,9 @@ COMPONENTS = ("unet", "transformer", "prior", "decoder")
 OWN_CORPUS = "prompts.txt"
 TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
 """The files that a language model's tokenizer is: all of one of these."""
+IN_MODEL = ("result", "either")
+WHY = {"missing": "is not there", "base": "is as it was before the edit"}
+"""What `editc.formats.status` finds of a tensor, where it is not what a delta left."""
 
 
 def model_of(manifest: Manifest) -> Model:
@@ -122,13 +126,14 @@ def require_folder(manifest: Manifest, model: Model) -> None:
 def with_earlier(ctx: Context, manifest: Manifest) -> Context:
     """`ctx` with where the edits of the deltas that the manifest comes `after` have their keys: read from beside it.
 
-    What reading a delta raises underlines its name; E213 for a delta of an image model.
+    What reading a delta raises underlines its name; E213 for a delta of an image model, and for one that is not in this
+    model.
     """
     from editc.formats.exported import read_delta
     from editc.passes.language.contexts import every
     from editc.recheck import recorded_manifest
 
-    found = {}
+    found, deltas = {}, []
     for index, name in enumerate(manifest.language.after if manifest.language else ()):
         with pointing_at(manifest, f"after.{index}"):
             delta = read_delta(Path(manifest.source.name).parent / name)
@@ -137,7 +142,29 @@ def with_earlier(ctx: Context, manifest: Manifest) -> Context:
                 help_text = "name deltas that were built for this language model"
                 raise fail("E213", f"`{name}` edits an image model", place=name, help=help_text)
             found[delta.delta_id] = tuple(every(earlier))
+            deltas.append(delta)
+    _require_applied(manifest, deltas)
     return replace(ctx, earlier=found)
+
+
+def _require_applied(manifest: Manifest, deltas: Sequence[Delta]) -> None:
+    """Raises E213 for a delta under `after` whose edited tensors the model lacks, or holds other bytes in than it left:
+    unless another one under `after` began with just those."""
+    from editc.formats.status import status
+
+    states = {one.delta_id: one for one in status(model_of(manifest), deltas).deltas} if deltas else {}
+    begun = {(one.site.name, digest) for delta in deltas for one in delta.sites for digest in one.base.values()}
+    for index, delta in enumerate(deltas):
+        left = {f"{r.site.component}/{r.site.name}": {(r.site.name, d) for d in r.result.values()} for r in delta.sites}
+        state = states[delta.delta_id]
+        tensors = {} if state.presence == "applied" else state.tensors
+        other = {n: what for n, what in tensors.items() if what not in IN_MODEL and not left.get(n, set()) & begun}
+        if other:
+            first, what = next(iter(other.items()))
+            why = f"{len(other)} of its {len(delta.sites)} tensors are others, `{first}` {WHY.get(what, 'is another')}"
+            help_text = "`editc apply` it first and name the model that this makes, or leave it out of `after`"
+            with pointing_at(manifest, f"after.{index}"):
+                raise fail("E213", f"this delta is not applied to the model: {why}", help=help_text)
 
 
 def families() -> tuple[Family, ...]:
