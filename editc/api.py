@@ -70,9 +70,11 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     if manifest is None:
         return Checked(found, None, None)
     try:
-        ctx = session.with_adapters(session.header_context(manifest, session.model_of(manifest)), manifest)
+        model = session.model_of(manifest)
+        ctx = session.with_adapters(session.header_context(manifest, model), manifest)
         plan = Locate(session.families())(manifest, ctx)
-        wrong = emitting.refused(manifest, plan.family.name)
+        session.require_folder(manifest, model)
+        wrong = emitting.refused(manifest, plan)
         return Checked((*found, *wrong), manifest, None if wrong else plan)
     except EditcError as error:
         return Checked((*found, *error.diagnostics), manifest, None)
@@ -125,12 +127,13 @@ def suggest(
 
 
 def _stopped_by_formats(manifest: Manifest, after: Callable[[str, Any], bool] | None) -> Callable[[str, Any], bool]:
-    """`after`; and E680 as soon as the family is known, where it does not go with a format that is asked for."""
+    """`after`; and E680 or E677 as soon as family and sites are known, where a format that is asked for cannot hold
+    the edit."""
 
     from editc import emitting
 
     def look(name: str, value: Any) -> bool:
-        if name == "locate" and (wrong := emitting.refused(manifest, value.family.name)):
+        if name == "locate" and (wrong := emitting.refused(manifest, value)):
             raise EditcError(*wrong)
         return after is None or after(name, value)
 

@@ -14,20 +14,32 @@ from editc.formats import export, outputs
 from editc.formats.checkpoint import Model
 from editc.formats.exporting import Job
 from editc.formats.files import clear
-from editc.ir import Delta
+from editc.formats.lowering import without_adapter
+from editc.ir import Delta, Plan
 from editc.request import Manifest
 
 ONE_FILE = ".safetensors"
 """The ending of a `checkpoint` export whose model is one file."""
 
 
-def refused(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
-    """E680, each at its place in `emit`, for formats that cannot hold deltas of this family."""
+def refused(manifest: Manifest, plan: Plan) -> tuple[Diagnostic, ...]:
+    """Each at its place in `emit`: E680 for formats that cannot hold deltas of this family, E677 for those that cannot
+    hold this one, as far as it is known before it is solved."""
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
         for index, name in enumerate(manifest.emit)
-        for fault in export.refused([name], family)
+        for fault in export.refused([name], plan.family.name) or _unheld(name, manifest, plan)
     )
+
+
+def _unheld(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
+    form, ablations = export.named(name), manifest.language.ablations if manifest.language else ()
+    help_ = without_adapter(plan.family.name)
+    if form.low_rank and any(edit.options.get("norms") for edit in ablations):
+        message = f"`norms: true` makes the edit dense, and `{name}` is an adapter of low rank, which cannot hold it"
+        yield Diagnostic("E677", message, help=f"{help_}; or leave `norms` out")
+    elif why := form.lost([site.name for site in plan.sites]):
+        yield Diagnostic("E677", why, help=help_)
 
 
 def emitted(

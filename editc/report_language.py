@@ -24,7 +24,9 @@ def parts(verified: Verified, language: Language) -> Mapping[str, Any]:
     near = problem.near if isinstance(problem, Rewrites) else ()
     called = titles(language)
     return {
-        "edits": [_edit(solution, index, edit) | {"title": called[index]} for index, edit in enumerate(language.edits)],
+        "edits": [
+            {**_edit(solution, index, edit), "title": called[index]} for index, edit in enumerate(language.edits)
+        ],
         "solves": [_solve(plan, group, edit) for group, edit in solution.edits.items()],
         "stages": [_stage(plan, stage) for stage in plan.stages],
         "near": [{"edits": pair.edits, "names": pair.names, "cosine": pair.cosine} for pair in near],

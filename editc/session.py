@@ -21,6 +21,11 @@ from editc.request import Manifest, PictureCheck, Placed, Span
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
 """What a pipeline calls the part that reads the text, in the order in which one with several is looked at."""
 OWN_CORPUS = "prompts.txt"
+TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
+"""The files that a language model's tokenizer is: all of one of these."""
+IN_MODEL = ("result", "either")
+WHY = {"missing": "is not there", "base": "is as it was before the edit"}
+"""What `editc.formats.status` finds of a tensor, where it is not what a delta left."""
 
 
 def model_of(manifest: Manifest) -> Model:
@@ -96,27 +101,45 @@ def _language_context(manifest: Manifest, model: Model, progress: Progress | Non
     require_build("torch", "transformers")
     ctx = replace(header_context(manifest, model), cache=cache.open_cache(), progress=progress)
     Locate(families())(manifest, ctx)  # says what is wrong with the manifest before the model is loaded
+    require_folder(manifest, model)
+    with pointing_at(manifest, "model"):
+        return replace(ctx, network=networks.load(model.path))
+
+
+def require_folder(manifest: Manifest, model: Model) -> None:
+    """Raises E205 where a language model is not the folder that a build runs: weights alone, or without a configuration
+    or a tokenizer beside them. Looks for the files and reads none; image models pass."""
+    if manifest.language is None:
+        return
+    help_text = "name the model's whole folder: config.json, the tokenizer's files and *.safetensors"
     with pointing_at(manifest, "model"):
         if model.kind != "folder":
-            help_text = "name the model's folder: config.json, tokenizer.json and *.safetensors"
             raise fail("E205", "a language model runs from its folder, and this is weights alone", help=help_text)
-        return replace(ctx, network=networks.load(model.path))
+        beside = {path.name for path in model.path.iterdir()}
+        if not any(beside.issuperset(names) for names in TOKENIZERS):
+            named = ", ".join(" with ".join(f"`{name}`" for name in names) for names in TOKENIZERS)
+            message = f"the model's folder holds no tokenizer: none of {named} is there"
+            raise fail("E205", message, place=str(model.path), help=help_text)
+        if "config.json" not in beside:
+            raise fail("E205", "the model's folder holds no `config.json`", place=str(model.path), help=help_text)
 
 
 def with_earlier(ctx: Context, manifest: Manifest) -> Context:
     """`ctx` with where the edits of the deltas that the manifest comes `after` have their keys: read from beside it.
 
     Of a linked delta those of every part. What reading a delta raises underlines its name; E213 for a delta of an image
-    model, and for one that records no manifest.
+    model, for one that records no manifest, and for one that is not in this model.
     """
     from editc.formats.exported import read_delta
     from editc.formats.link_parts import parts
 
-    found = {}
+    found, deltas = {}, []
     for index, name in enumerate(manifest.language.after if manifest.language else ()):
         with pointing_at(manifest, f"after.{index}"):
             delta = read_delta(Path(manifest.source.name).parent / name)
             found[delta.delta_id] = tuple(spot for part in parts(delta) for spot in _keyed(part, name))
+            deltas.append(delta)
+    _require_applied(manifest, deltas)
     return replace(ctx, earlier=found)
 
 
@@ -135,6 +158,26 @@ def _keyed(part: Delta, name: str) -> Iterator[Spot]:
         help_text = "name deltas that were built for this language model"
         raise fail("E213", f"`{name}` edits an image model", place=name, help=help_text)
     yield from every(earlier)
+
+
+def _require_applied(manifest: Manifest, deltas: Sequence[Delta]) -> None:
+    """Raises E213 for a delta under `after` whose edited tensors the model lacks, or holds other bytes in than it left:
+    unless another one under `after` began with just those."""
+    from editc.formats.status import status
+
+    states = {one.delta_id: one for one in status(model_of(manifest), deltas).deltas} if deltas else {}
+    begun = {(one.site.name, digest) for delta in deltas for one in delta.sites for digest in one.base.values()}
+    for index, delta in enumerate(deltas):
+        left = {f"{r.site.component}/{r.site.name}": {(r.site.name, d) for d in r.result.values()} for r in delta.sites}
+        state = states[delta.delta_id]
+        tensors = {} if state.presence == "applied" else state.tensors
+        other = {n: what for n, what in tensors.items() if what not in IN_MODEL and not left.get(n, set()) & begun}
+        if other:
+            first, what = next(iter(other.items()))
+            why = f"{len(other)} of its {len(delta.sites)} tensors are others, `{first}` {WHY.get(what, 'is another')}"
+            help_text = "`editc apply` it first and name the model that this makes, or leave it out of `after`"
+            with pointing_at(manifest, f"after.{index}"):
+                raise fail("E213", f"this delta is not applied to the model: {why}", help=help_text)
 
 
 def families() -> tuple[Family, ...]:

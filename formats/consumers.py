@@ -7,6 +7,7 @@ only its configuration is read, so this takes little memory whatever the model's
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -20,6 +21,8 @@ from editc.formats.lowering import pairs
 
 LARGEST = 2 << 30
 """Bytes of an edited component that a trial still loads whole."""
+EXPERT = re.compile(r"(?P<layer>.*layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
+"""One expert's matrix in a file. transformers stacks those of a layer in one tensor, of which PEFT makes no layer."""
 
 
 def diffusers_unet(job: Job, written: Written) -> Trial:
@@ -115,10 +118,21 @@ def _component_held(model: Model, component: str, written: Written) -> Trial:
         return Trial("from_pretrained", skipped="it is larger than 2 GiB")
     consumer, state = _loaded(model, component, config)
     names = [record.site.name for record in written.delta.sites if record.site.component == component]
-    found = {name: state.get(name, state.get(name.partition(".")[2])) for name in names}
+    found = {name: _named(state, name) for name in names}
     held = {name: values.double().numpy() for name, values in found.items() if values is not None}
     errors = [float(np.abs(values - part.read(name)).max()) for name, values in held.items()]
     return Trial(consumer, len(held), len(names), max(errors, default=0.0))
+
+
+def _named(state: Mapping[str, Any], name: str) -> Any:
+    """What a file calls `name` among a loaded model's tensors, an expert's out of its layer's stack; None without."""
+    short = name.partition(".")[2]
+    expert = EXPERT.match(name)
+    if expert is None or name in state or short in state:
+        return state.get(name, state.get(short))
+    own = f"{expert['layer']}.mlp.experts.down_proj"
+    stack = state.get(own, state.get(own.partition(".")[2]))
+    return None if stack is None else stack[int(expert["number"])]
 
 
 def _loaded(model: Model, component: str, config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

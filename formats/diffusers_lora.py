@@ -67,6 +67,7 @@ FORMAT = Format(
     says="a LoRA for transformer models: diffusers, ComfyUI",
     suits=suits,
     write=write,
+    low_rank=True,
     trials=lambda job, written: (diffusers_transformer(job, written),),
     parts=parts,
 )

@@ -7,7 +7,7 @@ checks and applies the file like any delta. `trials` then let the real consumer 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -81,7 +81,9 @@ class Format:
 
     `suits` gives the reason why deltas of a family cannot be exported so, or ''. `parts` is the inverse of `write` for
     files in the safetensors container or in ONNX: the factors by the names that a delta file gives them. `whole` gives
-    the bytes of a file that a delta alone determines, so that a reader can ask for exactly those.
+    the bytes of a file that a delta alone determines, so that a reader can ask for exactly those. `low_rank`: it holds
+    factors only, so that a dense edit is refused. `lost` gives the reason why matrices of these names cannot be
+    exported so, or ''.
     """
 
     name: str
@@ -92,3 +94,5 @@ class Format:
     trials: Callable[[Job, Written], tuple[Trial, ...]] = field(default=lambda job, written: ())
     parts: Reader | None = None
     whole: Callable[[Delta], bytes] | None = None
+    low_rank: bool = False
+    lost: Callable[[Sequence[str]], str] = field(default=lambda names: "")

@@ -142,6 +142,7 @@ FORMAT = Format(
     says="an adapter for llama.cpp and what is built on it",
     suits=suits,
     write=write,
+    low_rank=True,
     trials=lambda job, written: (gguf_reader(job, written),),
     parts=parts,
 )

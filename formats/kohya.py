@@ -102,6 +102,7 @@ FORMAT = Format(
     says="a LoRA for UNets: diffusers, ComfyUI, A1111, sd-scripts",
     suits=suits,
     write=write,
+    low_rank=True,
     trials=lambda job, written: (diffusers_unet(job, written),),
     parts=parts,
 )

@@ -48,10 +48,8 @@ def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetu
     dense = [name for name, factors in delta.factors.items() if factors.form not in ("shared", "low-rank")]
     if dense:
         form = delta.factors[dense[0]].form
-        help_ = "export it as `diff` or as a `checkpoint`: only those can say it"
-        raise fail(
-            "E677", f"group '{dense[0]}' of this delta is {form}, which no low-rank adapter can hold", help=help_
-        )
+        message = f"group '{dense[0]}' of this delta is {form}, which no low-rank adapter can hold"
+        raise fail("E677", message, help=without_adapter(delta.family))
     ready = (
         dtype == "F32"
         and not allow_finetune
@@ -81,6 +79,13 @@ def dense(delta: Delta, model: Model | None, allow_finetune: bool = False) -> Lo
     }
     lowered = _made_from(delta, _records(delta, bases, factors), factors)
     return Lowered(_unclaimed(lowered) if _elsewhere(bases) else lowered)
+
+
+def without_adapter(family: str) -> str:
+    """What to do with an edit of this family that no adapter can hold."""
+    if registry.resolve("format", "diff").suits(family):
+        return "export it as a `checkpoint`, or use the delta itself: `editc apply`"
+    return "export it as `diff` or as a `checkpoint`: only those can say it"
 
 
 def pairs(delta: Delta) -> Iterator[tuple[SiteRecord, Part, Part]]:

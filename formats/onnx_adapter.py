@@ -84,6 +84,7 @@ FORMAT = Format(
     says="an adapter to switch at run time: ONNX Runtime, on a model that was made ready",
     suits=lambda family: "",
     write=write,
+    low_rank=True,
     trials=lambda job, written: (held(job, written),),
     parts=parts,
 )

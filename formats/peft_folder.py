@@ -8,13 +8,14 @@ for all, a power of two from 8 on, and alpha equal to it: a scale of 1. vLLM tak
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from editc import registry
 from editc.delta import Delta
+from editc.diagnostics import fail
 from editc.formats import exported, lowering
-from editc.formats.consumers import peft_model
+from editc.formats.consumers import EXPERT, peft_model
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, make_folder, rename, temporary_beside, write_new
 from editc.formats.outputs import removed_on_failure
@@ -37,6 +38,8 @@ def suits(family: str) -> str:
 def write(job: Job) -> Written:
     """A folder of two files, there whole or not at all. Raises E675 to E678, E683, E632."""
     lowering.only(job.delta, (), "peft")
+    if why := lost([record.site.name for record in job.delta.sites]):
+        raise fail("E677", why, help=lowering.without_adapter(job.delta.family))
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     rank = max(LEAST_RANK, lowering.power_of_two(most))
@@ -54,6 +57,14 @@ def write(job: Job) -> Written:
         rename(temporary, job.out)
     notes = (f"vLLM needs --max-lora-rank {rank}",) if rank > VLLM_RANK else ()
     return Written((job.out / exported.FOLDER_FILE, job.out / CONFIG), delta, lowered.rounding, notes)
+
+
+def lost(names: Sequence[str]) -> str:
+    """Why matrices of these names cannot be exported so, or '': the program would pass over one expert's."""
+    experts = [name for name in names if EXPERT.match(name)]
+    if not experts:
+        return ""
+    return f"PEFT has no layer for one expert, and {len(experts)} of {len(names)} sites are experts'"
 
 
 def module(name: str) -> str:
@@ -91,6 +102,8 @@ FORMAT = Format(
     says="an adapter folder for language models: PEFT, transformers, vLLM",
     suits=suits,
     write=write,
+    low_rank=True,
+    lost=lost,
     trials=lambda job, written: (peft_model(job, written),),
     parts=parts,
 )

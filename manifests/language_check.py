@@ -188,6 +188,22 @@ def options_fit(language: Language, manifest: Manifest, faults: Faults) -> None:
             faults.add("E132", message, edit.at(named), help=f"see `editc explain {method}`")
 
 
+def one_key(language: Language, manifest: Manifest, faults: Faults) -> None:
+    """`denominator: bare` divides by the one key that there is: of a single fact, and not in the chat template too."""
+    bare = next((fact for fact in language.facts if fact.options.get("denominator") == "bare"), None)
+    if bare is None:
+        return
+    help = "take `denominator: mean`" + (", or leave `chat` out" if language.chat else "")
+    why, related = "", [(language.at("chat"), "a second key")]
+    if language.chat:
+        why = "with `chat: true` each fact has two, as plain text and in the chat template"
+    elif len(language.facts) > 1:
+        why, related = f"there are {len(language.facts)} facts", []
+    if why:
+        message = f"`denominator: bare` is for a single key, and {why}"
+        faults.add("E132", message, bare.at("denominator"), help=help, related=related)
+
+
 def bounds_are_answered(language: Language, manifest: Manifest, faults: Faults) -> None:
     """Each bound counts something that the edits have."""
     edits = language.edits
@@ -226,7 +242,8 @@ def rank_suffices(language: Language, manifest: Manifest, faults: Faults) -> Non
     """Each fact and each name of a concept needs a rank of its own, and with `chat` a second one: it has a key in plain
     text and one in a chat. A direction has none of either."""
     redirects = () if _joint(language.redirects) == COLUMNS else language.redirects
-    named = sum(len(edit.names) for edit in (*language.facts, *redirects))
+    keyed: Sequence[Edit] = (*language.facts, *redirects)
+    named = sum(len(edit.names) for edit in keyed)
     directions = sum(len(edit.names) for edit in language.ablations)
     rank, keys = manifest.constraints.rank, named * (1 + language.chat) + directions
     if rank is not None and rank < keys:
@@ -268,6 +285,7 @@ RULES: tuple[Rule, ...] = (
     no_repeats,
     one_method,
     options_fit,
+    one_key,
     bounds_are_answered,
     edits_change,
     rank_suffices,

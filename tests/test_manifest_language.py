@@ -250,3 +250,29 @@ def test_language_is_compared_by_its_corpus_and_not_by_its_text() -> None:
     assert language is not None and language.corpus is not None
     assert replace(language, corpus=replace(language.corpus, text="")) == language
     assert replace(language, corpus=replace(language.corpus, sha256="0")) != language
+
+
+def test_a_bare_denominator_is_for_one_key() -> None:
+    """E132 at the option, with what makes the keys several; `editc check` knows it without the model."""
+    bare = FACT + "    method: rome\n    denominator: bare\n"
+    other = "  - fact: {prompt: The capital of Japan is, subject: Japan, answer: Rome}\n"
+    assert codes(HEAD + bare) == [] == codes(HEAD + bare.replace("bare", "mean") + other + "chat: true\n")
+    for text, why in ((bare + "chat: true\n", "chat: true"), (bare + other, "2 facts")):
+        manifest, found = decode(Source("m.yaml", HEAD + text))
+        assert manifest is None and [one.code for one in found] == ["E132"]
+        assert why in found[0].message and found[0].span is not None and found[0].span.line == 6
+
+
+@pytest.mark.parametrize("method", ["alphaedit", "rocr"])
+def test_energy_is_a_share(method: str) -> None:
+    edit = FACT if method == "alphaedit" else "  - redirect: {from: France, to: Japan}\n"
+    for energy, fine in (
+        ("1.5", False),
+        ("1.0000001", False),
+        ("0", False),
+        ("-0.1", False),
+        ("1", True),
+        ("0.2", True),
+    ):
+        text = f"{HEAD}{edit}    method: {method}\n    energy: {energy}\n"
+        assert codes(text) == ([] if fine else ["E132"]), energy

@@ -44,12 +44,16 @@ def _loaded(folder: Path) -> CausalNetwork:
             tokenizer = AutoTokenizer.from_pretrained(folder, **OWN)
         except (OSError, ValueError, TypeError) as error:
             help_text = "name the whole folder of the model: config.json, tokenizer.json, *.safetensors"
-            raise fail("E205", f"no tokenizer can be loaded: {error}", place=str(folder), help=help_text) from error
+            raise fail(
+                "E205", f"no tokenizer can be loaded: {_line(error)}", place=str(folder), help=help_text
+            ) from error
         try:
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **OWN).eval()
         except (OSError, ValueError, TypeError, ImportError) as error:
             help_text = "it needs a config.json of a model that transformers itself knows, beside its *.safetensors"
-            raise fail("E205", f"the model cannot be loaded: {error}", place=str(folder), help=help_text) from error
+            raise fail(
+                "E205", f"the model cannot be loaded: {_line(error)}", place=str(folder), help=help_text
+            ) from error
     strange = set(getattr(model.config.get_text_config(), "layer_types", None) or ()) - ATTENTION
     if strange:
         message = f"this model has layers other than attention ({', '.join(sorted(strange))}), which editc does not run"
@@ -59,6 +63,11 @@ def _loaded(folder: Path) -> CausalNetwork:
         message = "this is a language model that scales its logits, which this version of editc does not edit"
         raise fail("E206", message, place=str(folder))
     return network
+
+
+def _line(error: Exception) -> str:
+    """The library's message in one line, its first 300 characters."""
+    return " ".join(str(error).split())[:300]
 
 
 @contextmanager

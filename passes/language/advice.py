@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from editc.diagnostics import Diagnostic
-from editc.findings import Claim
+from editc.findings import Answer, Claim
 from editc.ir import Problem, Verified
 from editc.passes.language.prompts import titles
-from editc.request import Constraints, Language, Manifest
+from editc.request import Constraints, Fact, Language, Manifest
 from editc.rewrites import Rewrites
 
 MOST = 4
@@ -27,38 +27,85 @@ BOUNDS: Mapping[str, str] = {
     "retain_top1": "texts under `retain`",
 }
 """What there must be for a bound to be measured."""
-HELP: Mapping[str, str] = {
-    "efficacy": "raise `strength` towards 1; edit layers that still hold the subject (`sites: {layers: auto}`); for "
-    "many edits at once take `method: memit` and more layers",
-    "paraphrase": "give more `contexts`, so that the key is taken in more than one sentence, and `chat: true` for a "
-    "model that is spoken to; edit several layers (`method: memit`)",
-    "neighbourhood": "lower `strength`, take `method: alphaedit`, or edit fewer subjects that lie near to one another",
-    "retain_kl": "lower `strength`, raise the method's `lamb`, or edit fewer layers",
-    "retain_top1": "lower `strength`, raise the method's `lamb`, or edit fewer layers",
+HELP: Mapping[str, Mapping[str, str]] = {
+    "efficacy": {
+        "fact": "raise `strength` towards 1; edit layers that still hold the subject (`sites: {layers: auto}`); for "
+        "many edits at once take `method: memit` and more layers",
+        "concept": "raise `strength` towards 1, or list what else it is called under `also`; edit layers that still "
+        "hold it (`sites: {layers: auto}`)",
+    },
+    "paraphrase": {
+        "fact": "give more `contexts`, so that the key is taken in more than one sentence, and `chat: true` for a "
+        "model that is spoken to; edit several layers (`method: memit`)"
+    },
+    "neighbourhood": {
+        "fact": "lower `strength`, take `method: alphaedit`, or edit fewer subjects that lie near to one another",
+        "concept": "lower `strength`, or name what must stay under `preserve: {concepts: [...]}`",
+    },
+    "retain": {
+        "fact": "lower `strength`, edit fewer facts at once, or take `method: memit` and raise its `lamb`",
+        "concept": "lower `strength`, or edit fewer layers (`sites: {layers: ...}`)",
+        "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that differ in it alone",
+    },
+    "rank": {
+        "fact": "each fact needs a rank of its own, two with `chat: true`: allow them, or edit fewer at once",
+        "concept": "each name needs a rank of its own, two with `chat: true`: allow them, or edit fewer at once",
+        "direction": "each concept needs a rank of `count`: allow it, or ablate fewer at once",
+    },
 }
-"""By the name of the claim."""
+"""By the claim and what is edited."""
+KINDS: Mapping[str, str] = {"fact": "fact", "redirect": "concept", "erase": "concept", "ablate": "direction"}
+UNLEARNED = 0.5
+"""The probability of an answer below which a learned value counts as not found."""
+
+
+def help_with(name: str, language: Language) -> str:
+    """What to do about a broken bound, for the kinds of edits that the manifest has."""
+    said = HELP.get("retain" if name.startswith("retain_") else name, {})
+    kinds = dict.fromkeys(KINDS[edit.kind] for edit in language.edits)
+    return "; or ".join(said[kind] for kind in kinds if kind in said)
 
 
 def warnings(verified: Verified) -> Iterator[Diagnostic]:
     """E520 (the model did not know the old answer), E521 (edits that interfere), E522 (a text that begins with the
     subject is as it was), E523 (a bound that nothing answered), E524 (a name that its first words carry), E525 (an edit
-    that overwrites an earlier delta's)."""
+    that overwrites an earlier delta's), E526 (a value that was not found)."""
     manifest = verified.solution.problem.plan.manifest
     if manifest.language is None:
         return
     every = verified.report.claims
-    yield from _unknown(manifest, manifest.language, every)
+    yield from _said_already(manifest, manifest.language, verified.report.answers)
+    yield from _unknown(manifest, manifest.language, every, verified.report.answers)
     yield from _interfering(manifest, manifest.language, verified.solution.problem)
     yield from _overwriting(manifest, manifest.language, verified.solution.problem)
     yield from _unmoved(manifest, manifest.language, every, verified.solution.problem)
     yield from _carried(manifest, manifest.language, every)
+    yield from _unlearned(manifest, manifest.language, verified.solution.problem)
     yield from _unmeasured(manifest, manifest.constraints, every)
 
 
-def _unknown(manifest: Manifest, language: Language, every: Sequence[Claim]) -> Iterator[Diagnostic]:
+def _said_already(manifest: Manifest, language: Language, answers: Sequence[Answer]) -> Iterator[Diagnostic]:
+    """Facts without `was` to which the model, asked for it, gave the very answer that is wanted."""
+    for index in _settled(language, answers):
+        edit = language.edits[index]
+        assert isinstance(edit, Fact)
+        message = f"the model says `{edit.answer}` already, so there is nothing to change"
+        help = "take the edit out, or give another answer; `was` is what the model says now"
+        yield Diagnostic("E520", message, edit.at("answer"), manifest.source, help=help, severity="warning")
+
+
+def _settled(language: Language, answers: Sequence[Answer]) -> tuple[int, ...]:
+    own = (one for one in answers if one.purpose == "efficacy" and not one.other)
+    return tuple(dict.fromkeys(one.edit for one in own if isinstance(language.edits[one.edit], Fact)))
+
+
+def _unknown(
+    manifest: Manifest, language: Language, every: Sequence[Claim], answers: Sequence[Answer]
+) -> Iterator[Diagnostic]:
     known = {claim.subject: claim.value for claim in every if claim.name == "known"}
-    for title, edit in zip(titles(language), language.edits, strict=True):
-        if known.get(title, 1.0) >= 0.5:
+    settled = _settled(language, answers)
+    for index, (title, edit) in enumerate(zip(titles(language), language.edits, strict=True)):
+        if known.get(title, 1.0) >= 0.5 or index in settled:
             continue
         fact = edit.kind == "fact"
         where = "" if fact else f" in more than {known[title]:.0%} of its relations"
@@ -130,6 +177,21 @@ def _carried(manifest: Manifest, language: Language, every: Sequence[Claim]) -> 
                 message = f"`{part}` alone has {share:.0%} of what sets `{name}` apart, and later words read it there"
                 help = f"unless something else that must stay begins with it, edit it too: `also: [{part}]`"
                 yield Diagnostic("E524", message, edit.at("concept"), manifest.source, help=help, severity="warning")
+
+
+def _unlearned(manifest: Manifest, language: Language, problem: Problem) -> Iterator[Diagnostic]:
+    columns = problem.columns if isinstance(problem, Rewrites) else ()
+    found = {one.edit: one.value.probability for one in columns if one.value is not None}
+    for index, likely in found.items():
+        if likely < UNLEARNED:
+            edit = language.edits[index]
+            answer = f"`{edit.answer}`" if isinstance(edit, Fact) else "the refusal"
+            message = (
+                f"no value was found that makes {answer} follow `{edit.names[0]}`: it has a probability of {likely:.2g}"
+            )
+            help = "edit another layer (`sites: {layers: auto}`), or ask for an answer that the model can say there"
+            place = edit.at("answer") or edit.at("concept")
+            yield Diagnostic("E526", message, place, manifest.source, help=help, severity="warning")
 
 
 def _unmeasured(manifest: Manifest, asked: Constraints, every: Sequence[Claim]) -> Iterator[Diagnostic]:

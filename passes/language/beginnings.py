@@ -44,7 +44,7 @@ def _carried(name: str, names: tuple[str, ...], network: Network) -> list[tuple[
     if not asked:
         return []
     whole, *rest = _states((name, *OTHERS, *asked), network)
-    apart = np.mean([_distance(whole, other) for other in rest[: len(OTHERS)]])
+    apart = float(np.mean([_distance(whole, other) for other in rest[: len(OTHERS)]]))
     shares = [1.0 - _distance(whole, part) / apart for part in rest[len(OTHERS) :]] if apart > 0 else []
     return list(zip(shares, asked, strict=False))
 

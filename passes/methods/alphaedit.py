@@ -19,8 +19,9 @@ class AlphaEdit:
     K_p are the keys that are kept (of earlier edits, say), whose outputs then stay as they are. D moves nothing along
     the other directions at all.
 
-    energy: the quiet directions are the smallest eigenvalues that together hold at most this share of C's trace: a
-        share means the same in every model and layer, as its authors advise where the threshold is asked about.
+    energy: the quiet directions are the smallest eigenvalues that together hold at most this share of C's trace, more
+        than 0 and at most 1: it means the same in every model and layer, as its authors advise where the threshold is
+        asked about.
     threshold: eigenvalues less than this instead (published: 2e-2, absolute; 0 leaves it to `energy`).
     l2: ridge on D (published: 10; 1 in some configurations).
     """
@@ -31,7 +32,9 @@ class AlphaEdit:
     l2: float = 1.0
 
     def __post_init__(self) -> None:
-        at_least_zero(energy=self.energy, threshold=self.threshold, l2=self.l2)
+        at_least_zero(threshold=self.threshold, l2=self.l2)
+        if not 0 < self.energy <= 1:
+            raise ValueError(f"`energy` is {self.energy}: it is a share, more than 0 and at most 1")
 
     def __call__(self, memory: Memory) -> Edit:
         """A low-rank edit of rank m; raises NoRoomError (no direction is quiet), SingularError, NonFiniteError."""

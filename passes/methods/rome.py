@@ -21,7 +21,8 @@ class ROME:
     of ordinary text plus K_p K_p^T, K_p the keys that are kept.
 
     denominator: `mean` (r-ROME, arXiv 2403.07175) takes the mean key over contexts in both places; `bare`, the original
-        code, divides by the bare prompt's key, which lets an edit explode where k . u comes near 0; one fact only.
+        code, divides by the bare prompt's key, which lets an edit explode where k . u comes near 0; one key only: one
+        fact, without `chat`.
     covariance: off, C is the identity, as EasyEdit's configurations have it.
     """
 
@@ -43,9 +44,11 @@ class ROME:
 
 
 def _bare(memory: Memory, through: Array) -> Array:
-    """u^T / (k0 . u) for the one fact that there is."""
+    """u^T / (k0 . u) for the one key that there is."""
     if memory.keys.shape[1] != 1:
-        raise ValueError("`denominator: bare` is for a single fact: with several, take `mean`")
+        raise ValueError(
+            "`denominator: bare` is for a single key: one fact, without `chat: true`; with several, take `mean`"
+        )
     share = float(memory.bare[:, 0] @ through[:, 0])
     if abs(share) <= np.finfo(float).eps * float(np.linalg.norm(memory.bare) * np.linalg.norm(through)):
         raise SingularError(float("inf"))
