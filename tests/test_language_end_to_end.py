@@ -208,27 +208,30 @@ def test_a_linked_delta_comes_before_as_its_parts_do_and_a_diff_is_refused(folde
         "fact": "fact: {prompt: The capital of France is, subject: France, answer: Berlin, was: Paris}",
         "name": "redirect: {from: Germany, to: Japan, relations: {'The capital of {} is': Berlin}}",
     }
-    for name, edit in edits.items():
-        (tmp_path / f"{name}.yaml").write_text(f"editc: 1\nmodel: {folder}\nedits: [{{{edit}}}]\n")
+    for layer, (name, edit) in enumerate(edits.items(), 1):
+        text = f"editc: 1\nmodel: {folder}\nedits: [{{{edit}}}]\nsites: {{layers: [{layer}]}}\n"
+        (tmp_path / f"{name}.yaml").write_text(text)
         assert api.build(tmp_path / f"{name}.yaml", tmp_path / name) is not None
     files = [tmp_path / name / "delta.safetensors" for name in edits]
     assert api.link(files, tmp_path / "both.safetensors", str(folder)).delta is not None
     later = "fact: {prompt: The capital of Japan is, subject: Japan, answer: Rome, was: Paris}"
 
-    def earlier(*names: Path) -> list[Spot]:
+    def earlier(model: Path, *names: Path) -> list[Spot]:
         path = tmp_path / "later.yaml"
-        path.write_text(f"editc: 1\nmodel: {folder}\nedits: [{{{later}}}]\nafter: [{', '.join(map(str, names))}]\n")
+        path.write_text(f"editc: 1\nmodel: {model}\nedits: [{{{later}}}]\nafter: [{', '.join(map(str, names))}]\n")
         manifest, _ = session.read_manifest(path)
         assert manifest is not None
         with_them = session.with_earlier(session.header_context(manifest, session.model_of(manifest)), manifest)
         return [spot for spots in with_them.earlier.values() for spot in spots]
 
-    assert set(earlier(tmp_path / "both.safetensors")) == set(earlier(*files))
-    assert {spot.subject for spot in earlier(*files)} == {"France", "Germany"}
-    api.apply(files[:1], str(folder), tmp_path / "edited")
-    api.diff(str(folder), str(tmp_path / "edited"), tmp_path / "diff.safetensors")
+    linked, edited = tmp_path / "linked", tmp_path / "edited"
+    api.apply([tmp_path / "both.safetensors"], str(folder), linked)
+    api.apply(files, str(folder), edited)
+    assert set(earlier(linked, tmp_path / "both.safetensors")) == set(earlier(edited, *files))
+    assert {spot.subject for spot in earlier(edited, *files)} == {"France", "Germany"}
+    api.diff(str(folder), str(edited), tmp_path / "diff.safetensors")
     with pytest.raises(EditcError) as caught:
-        earlier(tmp_path / "diff.safetensors")
+        earlier(edited, tmp_path / "diff.safetensors")
     (found,) = caught.value.diagnostics
     assert found.code == "E213" and found.span is not None and "no manifest" in found.message
 
