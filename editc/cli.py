@@ -26,6 +26,8 @@ finetune: Callable[[F], F] = click.option(
     "--allow-finetune", is_flag=True, help="Accept other weights of the same shapes and text encoder."
 )
 PATH = click.Path(path_type=Path)
+GARBAGE = 500_000
+"""Objects more than there were before garbage is looked for among the new ones."""
 LOADER = click.Choice(["diffusers", "ComfyUI", "A1111", "PEFT", "vLLM"], case_sensitive=False)
 
 
@@ -263,8 +265,9 @@ def explain(name: str) -> int:
 def main() -> None:
     """Run the command line; exits with the codes of this module's docstring.
 
-    What is left in memory goes with the process: to look through a model and its libraries for garbage at the end takes
-    more than a second."""
+    Garbage is hardly looked for: arrays go when nothing names them, libraries and a model are none, and what is left
+    goes with the process. To look through it all time and again takes one second of ten, at the end another."""
+    gc.set_threshold(GARBAGE)
     code = terminal.guarded(cli, sys.argv[1:])
     gc.freeze()
     sys.exit(code)
