@@ -135,6 +135,30 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Bystander:
+    """Something that the manifest does not name, measured before and after the edit: a concept of an image model, or a
+    question to a language model."""
+
+    name: str
+    """The concept, or the question's prompt."""
+    kind: str
+    """Images: `near` or `far` from what is edited. Language models: why it was asked, e.g. `same last token`."""
+    before: float
+    """Share of the pictures that showed the concept before the edit; of a question 1 (it is the standard)."""
+    after: float
+    """The same after the edit; of a question 1 where the answer stayed, else 0."""
+    of: int
+    """How many pictures were painted on each side; of a question 1."""
+    said: tuple[str, str] = ("", "")
+    """What a language model says before and after; empty for images."""
+
+    @property
+    def loss(self) -> float:
+        """The share lost; negative where it gained."""
+        return self.before - self.after
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything measured: the claims, each site's drift, the pictures where they were asked for, and for each erased
     concept the certificate against every prompt; of a language model every prompt that it was asked."""
@@ -144,3 +168,5 @@ class Report:
     pictures: tuple[Picture, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     answers: tuple[Answer, ...] = ()
+    bystanders: tuple[Bystander, ...] = ()
+    """What nobody named, worst first; empty where none could be measured, which a report calls "not checked"."""
