@@ -14,6 +14,7 @@ import numpy as np
 from editc.ir import Array
 from editc.language import Cloze, Compared, Prompt, Scored
 from editc.networks.hooks import halved
+from editc.networks.past import filled, told
 
 if TYPE_CHECKING:
     from editc.networks.causal import CausalNetwork
@@ -162,19 +163,18 @@ def _continued(
 def _spoken(network: CausalNetwork, ids: Sequence[Sequence[int]], tokens: int) -> list[list[int]]:
     """New tokens stand behind the padding, which nobody sees, and at the positions that follow their own text."""
     import torch
-    from transformers import DynamicCache
 
     from editc.networks.causal import padded
 
     given, mask = padded(ids)
-    cache = DynamicCache(config=network.model.config)
+    past = told(network.decoder, filled())
     lengths = torch.tensor([len(one) for one in ids])
     ends, spoken = network.ends, [list[int]() for _ in ids]
     position = None
     with torch.inference_mode():
         for step in range(tokens):
-            told = {"attention_mask": mask, "position_ids": position, "past_key_values": cache, "use_cache": True}
-            states = network.decoder(input_ids=given, **told).last_hidden_state
+            states = network.decoder(input_ids=given, attention_mask=mask, position_ids=position, **past)
+            states = states.last_hidden_state
             rows = lengths - 1 if step == 0 else 0
             given = network.logits(states[torch.arange(len(ids)), rows]).argmax(1)[:, None]
             for line, (token,) in zip(spoken, given.tolist(), strict=True):

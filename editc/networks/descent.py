@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from editc.language import Cloze, Descent, Prompt, Spot, Value, Where, Wish
 from editc.networks.hooks import skipped, watched
+from editc.networks.past import filled, kept, told
 
 if TYPE_CHECKING:
     from editc.networks.causal import CausalNetwork
@@ -92,18 +93,18 @@ def _rest(network: CausalNetwork, texts: list[tuple[int, ...]], rows: list[int],
     from editc.networks.causal import padded
 
     given, mask = padded(texts)
-    at, seen = torch.tensor(rows), dict[str, Any]()
+    at, seen, cache = torch.tensor(rows), dict[str, Any](), filled()
     spoken = _speaker(network, layer, where)
     hooks = {network.blocks[layer]: lambda states: seen.__setitem__("lower", states)}
     shown = {spoken: lambda states: seen.__setitem__("before", states.detach().clone())}
     with watched(hooks, shown), torch.no_grad():
-        cache = network.decoder(input_ids=given, attention_mask=mask, use_cache=True).past_key_values
+        network.decoder(input_ids=given, attention_mask=mask, **told(network.decoder, cache))
     back = torch.arange(max(rows)) - (max(rows) - at[:, None])
     ahead = at[:, None] + torch.arange(int((mask.sum(1) - at).max()))
     inside = ahead.clamp(max=given.shape[1] - 1)
     valid = torch.cat([back >= 0, ahead < mask.sum(1, keepdim=True)], dim=1).long()
     every = torch.arange(len(texts))
-    past = tuple((_taken(one.keys, back), _taken(one.values, back)) for one in cache.layers)
+    past = tuple((_taken(keys, back), _taken(values, back)) for keys, values in kept(cache))
     lower = seen["lower"][every[:, None], inside]
     return Rest(given.gather(1, inside), ahead, valid, past, lower, seen["before"][every, at])
 
@@ -122,19 +123,16 @@ def _speaker(network: CausalNetwork, layer: int, where: Where) -> Any:
 def _reader(network: CausalNetwork, rest: Rest, layer: int, where: Where) -> Callable[[Any], Any]:
     """delta (d,) -> the states (n, t, d) behind the final norm, with delta added in column 0 of what the layer says."""
     import torch
-    from transformers import DynamicCache
 
     def added(delta: Any) -> Callable[[Any], Any]:
         return lambda states: torch.cat([states[:, :1] + delta, states[:, 1:]], dim=1)
 
     def read(delta: Any) -> Any:
-        cache = (
-            DynamicCache(ddp_cache_data=rest.past, config=network.model.config) if rest.past[0][0].shape[2] else None
-        )
-        told = {"attention_mask": rest.mask, "position_ids": rest.positions, "past_key_values": cache}
+        cache = filled(rest.past) if rest.past[0][0].shape[2] else None
+        given = {"input_ids": rest.ids, "attention_mask": rest.mask, "position_ids": rest.positions}
         outputs = {_speaker(network, layer, where): added(delta)}
         with skipped(list(network.blocks[:layer]), rest.lower), watched(outputs=outputs):
-            return network.decoder(input_ids=rest.ids, use_cache=cache is not None, **told).last_hidden_state
+            return network.decoder(**given, **told(network.decoder, cache)).last_hidden_state
 
     return read
 

@@ -16,6 +16,7 @@ import numpy as np
 from editc.ir import Array
 from editc.language import Known, Noise, Traced
 from editc.networks.hooks import skipped, watched
+from editc.networks.past import filled, kept, told
 
 if TYPE_CHECKING:
     from editc.networks.causal import CausalNetwork
@@ -81,11 +82,10 @@ def _one(network: CausalNetwork, known: Known, noise: Noise, sigma: float) -> tu
 def _run(network: CausalNetwork, ids: Sequence[int], answer: int, first: int, drawn: Array) -> Noised:
     """Row 0 of the batch is clean."""
     import torch
-    from transformers import DynamicCache
 
     added = torch.from_numpy(np.concatenate([np.zeros_like(drawn[:1]), drawn])).float()
     given = torch.tensor([ids])
-    cache, seen = DynamicCache(), dict[int, Any]()
+    cache, seen = filled(), dict[int, Any]()
 
     def noised(states: Any) -> Any:
         states = states.clone()
@@ -98,11 +98,11 @@ def _run(network: CausalNetwork, ids: Sequence[int], answer: int, first: int, dr
     shown = {block: look(layer) for layer, block in enumerate(network.blocks)}
     with watched(outputs={network.model.get_input_embeddings(): noised, **shown}), torch.inference_mode():
         rows = given.expand(len(added), -1)
-        told = {"attention_mask": torch.ones_like(rows), "past_key_values": cache, "use_cache": True}
-        states = network.decoder(input_ids=rows, **told).last_hidden_state
+        mask = torch.ones_like(rows)
+        states = network.decoder(input_ids=rows, attention_mask=mask, **told(network.decoder, cache)).last_hidden_state
     likely = network.spoken(states[:, -1])[:, answer].exp().numpy()
     streams = [seen[layer] for layer in range(network.layers)]
-    past = tuple((one.keys[1:], one.values[1:]) for one in cache.layers)
+    past = tuple((keys[1:], values[1:]) for keys, values in kept(cache))
     clean, others = tuple(one[0] for one in streams), tuple(one[1:] for one in streams)
     return Noised(given, answer, clean, others, past, float(likely[0]), float(likely[1:].mean()))
 
@@ -117,7 +117,6 @@ def _curve(network: CausalNetwork, run: Noised, row: int) -> Array:
 def _restored(network: CausalNetwork, run: Noised, row: int, layers: range) -> Iterator[float]:
     """One batch: the samples of noise for each of the layers after one another."""
     import torch
-    from transformers import DynamicCache
 
     samples, bottom = len(run.states[0]), layers[0]
     times = len(layers)
@@ -133,16 +132,16 @@ def _restored(network: CausalNetwork, run: Noised, row: int, layers: range) -> I
 
     rows = run.ids[:, row:].expand(times * samples, -1)
     past = tuple((_taken(keys, row, times), _taken(values, row, times)) for keys, values in run.past)
-    told = {
+    given = {
+        "input_ids": rows,
         "attention_mask": torch.ones(len(rows), run.ids.shape[1], dtype=torch.long),
         "position_ids": torch.arange(row, run.ids.shape[1])[None],
-        "past_key_values": DynamicCache(ddp_cache_data=past) if row else None,
-        "use_cache": bool(row),
+        **told(network.decoder, filled(past) if row else None),
     }
     lower = restore(bottom)(run.states[bottom][:, row:].repeat(times, 1, 1))
     upper = {network.blocks[layer]: restore(layer) for layer in layers[1:]}
     with skipped(list(network.blocks[: bottom + 1]), lower), watched(outputs=upper), torch.inference_mode():
-        states = network.decoder(input_ids=rows, **told).last_hidden_state
+        states = network.decoder(**given).last_hidden_state
     likely = network.spoken(states[:, -1])[:, run.answer].exp().numpy()
     yield from (float(one.mean()) for one in likely.reshape(times, samples))
 
