@@ -31,6 +31,12 @@ class WorldDetector:
         labels = self.classifier.labels
         return np.asarray(np.all([likely[name] == labels[name].index(label) for name, label in parts], axis=0))
 
+    def concepts(self) -> tuple[str, ...]:
+        """Every object of the world by its first name: what a picture can be a picture of."""
+        from editc.demo.world import NAMES
+
+        return tuple(NAMES["object"])
+
     def _parts(self, concept: str) -> list[tuple[str, str]]:
         """(attribute, label) of each known name in turn, longest first; empty when some word belongs to none."""
         words = concept.split()

@@ -103,6 +103,9 @@ class Detector(Protocol):
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """For each picture (n, h, w, 3): does it show `concept`?"""
 
+    def concepts(self) -> Sequence[str]:
+        """Concepts that this detector can judge, each under one name; empty where it can judge any text."""
+
 
 class Cache(Protocol):
     """Arrays kept from one build to the next, by a key that names all that they were computed from.

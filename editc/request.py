@@ -121,12 +121,18 @@ class Request(Placed):
 
 @dataclass(frozen=True, kw_only=True)
 class Preserve(Placed):
-    """What must stay: concepts go through the same contexts as the edits, prompts stand as they are."""
+    """What must stay, beside what stays by default."""
 
+    corpus: Literal["default", "none"] = "default"
+    """`default`: the prompts of the model's own list, or the everyday ones, are kept as well; `none`: they are not."""
     concepts: tuple[str, ...] = ()
+    """Names that go through the same contexts as the edits."""
     prompts: tuple[str, ...] = ()
+    """Prompts as they stand."""
     files: tuple[str, ...] = ()
+    """Files with one prompt a line, as the manifest names them; their lines are in `Manifest.kept`."""
     weight: float | None = None
+    """How much all that is kept counts against the edits; None: the usual weight of the key rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,11 +161,25 @@ class Constraints(Placed):
     preserve_drift: float | None = None
     unconditional_drift: float | None = None
     rank: int | None = None
+    bystander_loss: float | None = None
+    """The share that a bystander (what nobody named) may lose; None: the default of the kind of model."""
     efficacy: float | None = None
     paraphrase: float | None = None
     neighbourhood: float | None = None
     retain_kl: float | None = None
     retain_top1: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BystanderCheck(Placed):
+    """`verify.images.bystanders`: which concepts that nobody named are painted before and after, and how often."""
+
+    near: int = 8
+    """So many of those that lie nearest to what is edited."""
+    far: int = 4
+    """So many of the others."""
+    pictures: int = 6
+    """Pictures of each, on each side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +193,7 @@ class PictureCheck(Placed):
     erased_at_most: float | None = None
     kept_loss_at_most: float | None = None
     share_gap_at_most: float | None = None
+    bystanders: BystanderCheck = field(default_factory=BystanderCheck)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from editc.manifests.language_check import check_language
 from editc.manifests.overrides import apply_overrides, with_overrides
 from editc.manifests.prompts import AUTO
 from editc.manifests.tree import Builder, Leaf, Node, UnreadableError
-from editc.request import Choice, Constraints, Language, Manifest, PictureCheck, Preserve, Source
+from editc.request import BystanderCheck, Choice, Constraints, Language, Manifest, PictureCheck, Preserve, Source
 
 MAX_BYTES = 1 << 20
 
@@ -166,7 +166,9 @@ def _pictures(verify: Block | None) -> PictureCheck | None:
     images = None if verify is None else verify.values.get("pictures")
     if images is None or not images.spans:
         return None
-    return PictureCheck(**{"detector": "", **images.values}, spans=images.spans)
+    values = dict(images.values)
+    bystanders = _build(BystanderCheck, values.pop("bystanders", None))
+    return PictureCheck(**{"detector": "", **values}, bystanders=bystanders, spans=images.spans)
 
 
 def _version(version: int | None, block: Block, faults: Faults) -> None:

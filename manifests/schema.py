@@ -267,6 +267,12 @@ LANGUAGE_ROLES = ("mlp", "attention")
 PRESERVE = Table(
     "preserve",
     (
+        Field(
+            "corpus",
+            OneOf(("default", "none")),
+            "none: keep nothing but what is named here; left out, the model's own prompts or everyday ones stay too",
+            only="image",
+        ),
         Field("concepts", ListOf(Text()), "what must stay, through the same contexts as the edits"),
         Field("prompts", ListOf(Text(verbatim=True)), "prompts that must stay, as they stand", only="image"),
         Field("files", ListOf(Text()), "files with one prompt a line, relative to the manifest", only="image"),
@@ -317,6 +323,11 @@ CONSTRAINTS = Table(
         ),
         Field("unconditional_drift", _MAXIMUM, "the same for the empty prompt", only="image"),
         Field("rank", Whole(1), "rank of the delta"),
+        Field(
+            "bystander_loss",
+            _SHARE,
+            "how much anything that the manifest does not name may lose: a concept's pictures, a question's answers",
+        ),
         *(
             Field(name, _SHARE, doc, only="language", minimum=True)
             for name, doc in (
@@ -331,6 +342,14 @@ CONSTRAINTS = Table(
         ),
     ),
 )
+BYSTANDERS = Table(
+    "bystanders",
+    (
+        Field("near", Whole(0, 1000), "how many of the concepts nearest to the edit"),
+        Field("far", Whole(0, 1000), "how many of the others"),
+        Field("pictures", Whole(1, 1000), "how many pictures of each, before and after"),
+    ),
+)
 IMAGES = Table(
     "images",
     (
@@ -341,6 +360,7 @@ IMAGES = Table(
         Field("erased_at_most", _SHARE, "share of the pictures of an erased concept that may still show it"),
         Field("kept_loss_at_most", _SHARE, "share of the pictures of a preserved concept that may no longer show it"),
         Field("share_gap_at_most", _SHARE, "how far any share of `shares: measured` may be from the one wanted"),
+        Field("bystanders", Inner(BYSTANDERS), "which concepts that nobody named are painted, and how often"),
     ),
 )
 VERIFY = Table(

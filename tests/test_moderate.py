@@ -119,6 +119,9 @@ class Looker:
     def knows(self, concept: str) -> bool:
         return concept in (*NAMES, "thing", "other")
 
+    def concepts(self) -> tuple[str, ...]:
+        return ()
+
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
         return np.asarray(pictures[:, 0, 0, NAMES.index(concept) if concept in NAMES else 2] > 0)
 

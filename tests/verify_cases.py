@@ -159,6 +159,9 @@ class Eye:
     def knows(self, concept: str) -> bool:
         return concept in self.before
 
+    def concepts(self) -> tuple[str, ...]:
+        return tuple(self.before)
+
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
         share = np.where(pictures[:, 0, 0, 0] > 100, self.before[concept], self.after[concept])
         return np.asarray(pictures[:, 0, 0, 2] < 256 * share)
