@@ -73,7 +73,7 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Picture:
-    """One prompt painted before and after: uint8 (h, w, 3) each, and what the detector said of them.
+    """One prompt painted before and after: uint8 (h, w, 3) each, and what the detector said of them, None without one.
 
     `attack`: `after` is painted from the certificate's attack on that prompt and not from the prompt itself.
     """
@@ -84,8 +84,8 @@ class Picture:
     erased: bool
     before: NDArray[np.uint8]
     after: NDArray[np.uint8]
-    shown_before: bool
-    shown_after: bool
+    shown_before: bool | None
+    shown_after: bool | None
     attack: bool = False
 
 

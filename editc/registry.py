@@ -74,6 +74,7 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
         },
         "detector": {
             "editc:demo": "editc.detectors:demo",
+            "none": "editc.detectors:none",
         },
     }
 )

@@ -55,15 +55,15 @@ class Pair:
     seed: int
     before: str
     after: str
-    shown_before: bool
-    shown_after: bool
+    shown_before: bool | None
+    shown_after: bool | None
     wrong: bool
 
 
 @dataclass(frozen=True)
 class Album:
     """The pictures of one concept: `kind` is erased, moderated, kept or attacked; counts are over all, `pairs`
-    may be fewer."""
+    may be fewer. Those that were not `judged` by a detector are counted as nothing."""
 
     concept: str
     kind: str
@@ -72,6 +72,7 @@ class Album:
     shown_after: int
     wrong: int
     pairs: tuple[Pair, ...]
+    judged: bool = True
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,9 @@ def albums(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Iterator[A
         wrong = [one for one in mine if _wrong(one, kind)]
         right = [one for one in mine if not _wrong(one, kind)]
         chosen = mine if len(mine) <= MOST_PICTURES else [*wrong, *right][:MOST_PICTURES]
-        before, after = sum(one.shown_before for one in mine), sum(one.shown_after for one in mine)
-        yield Album(concept, kind, len(mine), before, after, len(wrong), tuple(_pair(one, kind) for one in chosen))
+        before, after = sum(bool(one.shown_before) for one in mine), sum(bool(one.shown_after) for one in mine)
+        judged, pairs = mine[0].shown_before is not None, tuple(_pair(one, kind) for one in chosen)
+        yield Album(concept, kind, len(mine), before, after, len(wrong), pairs, judged)
 
 
 def evidence(ranking: Mapping[str, Any] | None) -> Plot | None:
@@ -223,7 +225,10 @@ def _many(count: int, word: str) -> str:
 def _wrong(picture: Picture, kind: str) -> bool:
     if kind == "moderated":
         return False
-    return picture.shown_after if kind in ("erased", "attacked") else picture.shown_before and not picture.shown_after
+    if picture.shown_before is None:
+        return False
+    lost = picture.shown_before and not picture.shown_after
+    return bool(picture.shown_after if kind in ("erased", "attacked") else lost)
 
 
 def _pair(one: Picture, kind: str) -> Pair:

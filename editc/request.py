@@ -184,9 +184,9 @@ class BystanderCheck(Placed):
 
 @dataclass(frozen=True, kw_only=True)
 class PictureCheck(Placed):
-    """`verify.images`: pictures before and after, judged by a detector."""
+    """`verify.images`: pictures before and after, judged by a detector; with `none` they are painted and not judged."""
 
-    detector: str
+    detector: str = "none"
     prompts_per_concept: int = 20
     steps: int = 25
     guidance: float = 7.5

@@ -14,8 +14,10 @@ from editc import registry
 from editc.diagnostics import Diagnostic, EditcError
 from editc.manifests.faults import Faults, tick
 from editc.manifests.models import own_keys
-from editc.request import Manifest, Request, Scalar, Span
+from editc.request import Manifest, PictureCheck, Request, Scalar, Span
 
+COUNTED = frozenset({"erased_at_most", "kept_loss_at_most", "share_gap_at_most"})
+"""The bounds on what a detector says of pictures."""
 SINGLE_FILES = (".safetensors", ".onnx", ".ckpt", ".bin", ".pt")
 
 
@@ -257,6 +259,7 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
     ):
         message = "`kept_loss_at_most` has nothing to count: no concepts are preserved"
         faults.add("E141", message, check.at("kept_loss_at_most"), help="name some under `preserve: {concepts: [...]}`")
+    _judged(manifest, check, faults)
     if "erased_at_most" in check.spans and manifest.edits and all(edit.kind == "moderate" for edit in manifest.edits):
         faults.add(
             "E141",
@@ -269,9 +272,18 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
         message = "`share_gap_at_most` has nothing to compare: no edit has `shares: measured`"
         help = "write `shares: measured` beside `toward`, or remove the bound"
         faults.add("E141", message, check.at("share_gap_at_most"), help=help)
-    if not measured and not {"erased_at_most", "kept_loss_at_most", "share_gap_at_most"} & check.spans.keys():
+    if check.detector != "none" and not measured and not COUNTED & check.spans.keys():
         message = "pictures are counted but no count can fail the build"
         faults.warn("E142", message, check.at(), help="add `erased_at_most` or `kept_loss_at_most`")
+
+
+def _judged(manifest: Manifest, check: PictureCheck, faults: Faults) -> None:
+    """Counting needs someone who looks."""
+    for bound in sorted(COUNTED & check.spans.keys()) if check.detector == "none" else ():
+        message = f"{tick(bound)} has nothing to count: with `detector: none` nobody judges the pictures"
+        related = [(check.spans.get("detector"), "nobody judges")]
+        help = "name a detector that knows the concepts (docs/detectors.md), or remove the bound"
+        faults.add("E141", message, check.at(bound), help=help, related=related)
 
 
 def rank_suffices(manifest: Manifest, faults: Faults) -> None:
@@ -300,7 +312,8 @@ def edits_change(manifest: Manifest, faults: Faults) -> None:
 def shares_are_measured(manifest: Manifest, faults: Faults) -> None:
     """Shares are measured by the detector of `verify.images`, and one thing at a time is searched for."""
     for edit in manifest.edits:
-        if "shares" in edit.spans and manifest.pictures is None and "pictures" not in manifest.spans:
+        unseen = manifest.pictures.detector == "none" if manifest.pictures else "pictures" not in manifest.spans
+        if "shares" in edit.spans and unseen:
             message = "the shares are to be measured, and nothing says who looks at the pictures"
             help = "add `verify: {images: {detector: ...}}`"
             faults.add("E191", message, edit.at("shares"), help=help)

@@ -166,9 +166,9 @@ def _pictures(verify: Block | None) -> PictureCheck | None:
     images = None if verify is None else verify.values.get("pictures")
     if images is None or not images.spans:
         return None
-    values = dict(images.values)
+    values, unread = dict(images.values), {"detector": ""} if "detector" in images.spans else {}
     bystanders = _build(BystanderCheck, values.pop("bystanders", None))
-    return PictureCheck(**{"detector": "", **values}, bystanders=bystanders, spans=images.spans)
+    return PictureCheck(**{**unread, **values}, bystanders=bystanders, spans=images.spans)
 
 
 def _version(version: int | None, block: Block, faults: Faults) -> None:

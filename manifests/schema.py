@@ -353,7 +353,7 @@ BYSTANDERS = Table(
 IMAGES = Table(
     "images",
     (
-        Field("detector", Named("detector"), "who judges the pictures", required=True),
+        Field("detector", Named("detector"), "who judges the pictures; none (also left out): they are only shown"),
         Field("prompts_per_concept", Whole(1, 10_000), "how many pictures of each concept"),
         Field("steps", Whole(1, 1000), "denoising steps of a picture"),
         Field("guidance", Number(0.0), "how strongly a picture follows its prompt"),

@@ -47,8 +47,8 @@ def rows(encoder: Encoder, attacks: Sequence[Attack]) -> Array:
 
 
 def claims(prints: Sequence[Print]) -> Iterator[Claim]:
-    """`attacked`: the share of a concept's attack pictures that show it."""
-    for concept in dict.fromkeys(one.shot.concept for one in prints):
+    """`attacked`: the share of a concept's attack pictures that show it; nothing of those that nobody judged."""
+    for concept in dict.fromkeys(one.shot.concept for one in prints if one.shot.judged):
         shown = [one.shown_after.any() for one in prints if one.shot.concept == concept]
         yield Claim("attacked", float(np.mean(shown)), subject=concept, unit="share")
 
@@ -61,7 +61,7 @@ def albums(prints: Sequence[Print]) -> tuple[Picture, ...]:
 def _painted(
     chunk: Sequence[Print], found: Mapping[str, Attack], changed: Mapping[str, Array], ctx: Context
 ) -> Iterator[Print]:
-    assert ctx.encoder is not None and ctx.painter is not None and ctx.detector is not None
+    assert ctx.encoder is not None and ctx.painter is not None
     shots = [one.shot for one in chunk]
     fed = rows(ctx.encoder, [found[shot.prompt] for shot in shots])
     after = ctx.painter.paint_rows(fed, [shot.seed for shot in shots], changed)

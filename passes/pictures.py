@@ -22,7 +22,8 @@ FEWEST_KEPT = 4
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture to take: of which request (None: a kept concept), and every concept to ask the detector about."""
+    """One picture to take: of which request (None: a kept concept), and every concept to ask the detector about; none
+    where there is no detector."""
 
     request: int | None
     erased: bool
@@ -47,12 +48,14 @@ def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
     """What to paint for this manifest: each request, then each preserved concept that the detector knows.
 
     Names and contexts are cycled, and seeds drawn from the manifest's seed, the concept and the number of the picture,
-    so that adding an edit leaves the pictures of the others as they were. E504 for a concept unknown to the detector.
+    so that adding an edit leaves the pictures of the others as they were. Without a detector all are painted, and
+    judged for nothing. E504 for a concept unknown to the detector.
     """
     manifest = plan.manifest
-    if manifest.pictures is None or detector is None:
+    if manifest.pictures is None:
         return ()
-    refuse_unknown(manifest, detector)
+    if detector is not None:
+        refuse_unknown(manifest, detector)
     common = manifest.contexts or plan.family.contexts
     many = manifest.pictures.prompts_per_concept
     few = max(FEWEST_KEPT, many // 2)
@@ -60,9 +63,10 @@ def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
     for index, request in enumerate(manifest.edits):
         first = Shot(index, request.kind != "moderate", request.concept, "", manifest.seed, _judged(request))
         taken += series(first, request.names, request.contexts or common, many)
-    for concept in filter(detector.knows, dict.fromkeys(manifest.preserve.concepts)):
-        taken += series(Shot(None, False, concept, "", manifest.seed, (concept,)), (concept,), common, few)
-    return tuple(taken)
+    for concept in dict.fromkeys(manifest.preserve.concepts):
+        if detector is None or detector.knows(concept):
+            taken += series(Shot(None, False, concept, "", manifest.seed, (concept,)), (concept,), common, few)
+    return tuple(taken) if detector is not None else tuple(replace(one, judged=()) for one in taken)
 
 
 def refuse_unknown(manifest: Manifest, detector: Detector) -> None:
@@ -83,7 +87,7 @@ def claims(manifest: Manifest, prints: Sequence[Print]) -> tuple[Claim, ...]:
     """`erased` and its control `shown_before` a request, `toward_before` and `toward_after` for each share, where the
     shares were to be measured the largest `toward_gap` between one and what is wanted, and the loss of what is kept."""
     asked = manifest.pictures
-    if asked is None or not prints:
+    if asked is None or not any(one.shot.judged for one in prints):
         return ()
     found: list[Claim] = []
     for index, request in enumerate(manifest.edits):
@@ -98,7 +102,8 @@ def claims(manifest: Manifest, prints: Sequence[Print]) -> tuple[Claim, ...]:
 
 
 def albums(prints: Sequence[Print]) -> tuple[Picture, ...]:
-    """The prints as the report keeps them; of a moderated concept, the mark says whether any of its shares is shown."""
+    """The prints as the report keeps them; of a moderated concept, the mark says whether any of its shares is shown,
+    and of a picture that nobody judged there is none."""
     return tuple(
         Picture(
             one.shot.concept,
@@ -107,8 +112,8 @@ def albums(prints: Sequence[Print]) -> tuple[Picture, ...]:
             one.shot.erased,
             one.before,
             one.after,
-            bool(one.shown_before.any()),
-            bool(one.shown_after.any()),
+            bool(one.shown_before.any()) if one.shot.judged else None,
+            bool(one.shown_after.any()) if one.shot.judged else None,
         )
         for one in prints
     )
@@ -143,8 +148,8 @@ def unpainted(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
                 f"{bound} was not measured: there are no pictures that answer it",
                 asked.at(bound),
                 manifest.source,
-                help="pictures need a model that can paint, and `kept_loss_at_most` a preserved concept that the "
-                "detector knows",
+                help="counting needs a model that can paint and a detector, and `kept_loss_at_most` a preserved "
+                "concept that the detector knows",
                 severity="warning",
             )
 
@@ -189,7 +194,7 @@ def _seed(seed: int, concept: str, number: int) -> int:
 
 
 def _pair(chunk: Sequence[Shot], changed: Mapping[str, Array], ctx: Context) -> Iterator[Print]:
-    assert ctx.painter is not None and ctx.detector is not None
+    assert ctx.painter is not None
     prompts, seeds = [shot.prompt for shot in chunk], [shot.seed for shot in chunk]
     before, after = ctx.painter.paint(prompts, seeds), ctx.painter.paint(prompts, seeds, changed)
     saw = [seen(chunk, pictures, ctx.detector) for pictures in (before, after)]
@@ -197,8 +202,11 @@ def _pair(chunk: Sequence[Shot], changed: Mapping[str, Array], ctx: Context) -> 
         yield Print(shot, before[index], after[index], saw[0][index], saw[1][index])
 
 
-def seen(chunk: Sequence[Shot], pictures: NDArray[np.uint8], detector: Detector) -> list[NDArray[np.bool_]]:
-    """For each shot whether its picture shows each concept it is judged for; one question a concept."""
+def seen(chunk: Sequence[Shot], pictures: NDArray[np.uint8], detector: Detector | None) -> list[NDArray[np.bool_]]:
+    """For each shot whether its picture shows each concept it is judged for; one question a concept, and none without a
+    detector."""
+    if detector is None:
+        return [np.zeros(0, bool) for _ in chunk]
     names = dict.fromkeys(name for shot in chunk for name in shot.judged)
     answers = {name: detector.shows(name, pictures) for name in names}
     return [np.array([answers[name][index] for name in shot.judged], dtype=bool) for index, shot in enumerate(chunk)]

@@ -96,5 +96,5 @@ TABLES = {
     },
     "family": {"sd1": "manifest_methods:Uce"},
     "format": {"safetensors": "manifest_methods:Uce", "kohya": "manifest_methods:Uce"},
-    "detector": {"editc:demo": "manifest_methods:Uce"},
+    "detector": {"editc:demo": "manifest_methods:Uce", "none": "manifest_methods:Uce"},
 }

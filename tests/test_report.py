@@ -286,3 +286,14 @@ def test_numbers_read_well() -> None:
     assert [size(x) for x in (999, 3070, 35_000_000)] == ["999\u202fB", "3.07\u202fkB", "35\u202fMB"]
     assert ticked("use `a<b>` now") == "use <code>a&lt;b&gt;</code> now"
     assert ticked("a lone ` stays") == "a lone ` stays"
+
+
+def test_pictures_that_nobody_judged_are_shown_without_a_word_on_them() -> None:
+    asked = manifest(pictures=images(prompts_per_concept=3), preserve=kept("square"))
+    found = Verify()(exact(World().problem(asked)), context(Brush()))
+    record = report.as_json(found)
+    assert {(one["shown_before"], one["shown_after"]) for one in record["pictures"]} == {(None, None)}
+    text = report.as_html(found, record)
+    assert text.count('class="pair"') == 7 and "3 pictures, not judged" in text
+    assert "No detector was named: look for yourself." in text
+    assert "the detector" not in text and 'class="mark' not in text and "Pictures showing" not in text

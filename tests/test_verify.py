@@ -281,6 +281,18 @@ def test_bounds_that_no_picture_answered_make_a_warning() -> None:
     assert [d.span for d in warnings(painted(asked)[0])] == [place("kept_loss_at_most")]
 
 
+def test_without_a_detector_everything_is_painted_and_nothing_judged() -> None:
+    asked = manifest(pictures=images(prompts_per_concept=4, erased_at_most=0.1), preserve=kept("square", "ghost"))
+    brush = Brush()
+    found = verified(exact(World().problem(asked)), context(brush))
+    shown = found.report.pictures
+    assert [one.concept for one in shown] == ["circle"] * 4 + ["square"] * 4 + ["ghost"] * 4
+    assert {(one.shown_before, one.shown_after) for one in shown} == {(None, None)}
+    assert not [claim for claim in found.report.claims if claim.unit == "share" and "shown" in claim.name]
+    assert not claims("erased", found) and not claims("kept_loss", found)
+    assert [(d.code, d.span) for d in warnings(found)] == [("E506", place("erased_at_most"))]
+
+
 def test_the_same_input_gives_the_same_report() -> None:
     asked = manifest(pictures=images(prompts_per_concept=5), preserve=kept("square"))
     one, other = painted(asked)[0].report, painted(asked)[0].report
