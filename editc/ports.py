@@ -168,9 +168,9 @@ Progress: TypeAlias = Callable[[str, Iterable[object]], Iterable[object]]
 class Context:
     """What a pass may use. `encoder` is what most edited layers read; `streams` are the family's other ones by name.
     `painter` exists only when the manifest asks for pictures, `detector` when they are to be judged as well, `prober`
-    (which opens one, for it may be large) only where it leaves the choice of sites to the evidence; `adapters` are those
-    it fuses, one an edit; `network` is the language model that is edited, as it runs, and `earlier` has by `delta_id`
-    where the edits that are in it already have their keys."""
+    (which opens one, for it may be large) only where it leaves the choice of sites to the evidence; `adapters` are
+    those it fuses, one an edit; `network` is the language model that is edited, as it runs, and `earlier` has by the id
+    of a delta where the edits that are in it already have their keys."""
 
     weights: Weights
     encoder: Encoder | None = None
