@@ -221,9 +221,10 @@ def differed(found: Difference, out: Path) -> Shown:
         worst = f", the worst by {max(row.ulps for row in rows):.3g} ulp" if differ else ""
         lines.append(f"  {edit['group']}: {len(rows)} tensors, {edit['form']}{rank}; {exact}{worst}")
     lines += [f"note: component {name} holds pickles only and was not compared" for name in found.unread]
+    lines += [f"note: {note}" for note in found.notes]
     data = {"delta": str(out), "delta_id": found.delta.delta_id, "bytes": size, "equal": found.equal}
     data |= {"edits": [dict(edit) for edit in found.delta.edits], "tensors": [asdict(row) for row in found.rows]}
-    return Shown("\n".join(lines), data | {"unread": list(found.unread)})
+    return Shown("\n".join(lines), data | {"unread": list(found.unread), "notes": list(found.notes)})
 
 
 def made_ready(made: Ready) -> Shown:

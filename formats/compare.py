@@ -2,150 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from editc.delta import Array
-from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.formats import folders
-from editc.formats.checkpoint import Checkpoint, Model, Tensor
-from editc.formats.ranges import read_range
+import numpy as np
+
+from editc.diagnostics import EditcError, fail
+from editc.formats.changed import Changed
+from editc.formats.checkpoint import Model
+from editc.formats.pairing import SHOWN, Paired, paired, unlike
+from editc.formats.sides import side_by_side
 from editc.numerics import dtypes
-from editc.records import matrix_shape
 
 Progress: TypeAlias = Callable[[str, Iterable[Any]], Iterable[Any]]
-_SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Changed:
-    """One tensor that differs: the part it is in, its name there, and where its bytes are before and after."""
-
-    component: str
-    name: str
-    before: Tensor
-    after: Tensor
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The tensor's shape as a matrix."""
-        rows, columns = matrix_shape(self.before.shape)
-        return rows, columns
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the tensor."""
-        return self.before.nbytes
-
-    @property
-    def dtype(self) -> str:
-        """What both are stored in."""
-        return self.before.dtype
-
-    def raw(self) -> tuple[bytes, bytes]:
-        """The stored bytes before and after."""
-        return _read(self.before), _read(self.after)
-
-    def differs(self) -> bool:
-        """True unless the stored bytes are equal."""
-        first, second = self.raw()
-        return first != second
-
-    def values(self) -> tuple[Array, Array]:
-        """Both in float64, as matrices."""
-        first, second = (dtypes.decode(raw, self.dtype, self.shape) for raw in self.raw())
-        return first, second
+STRANGER = 1.2
+"""|W' - W| / |W| of a file of some tensors from which it is of another model: independent weights are 1.2 or more apart
+(docs/fingerprints.md), and an edit that leaves nothing of a matrix is 1."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The tensors that differ, in the order of their components and names; how many are equal; the components that
-    could not be compared because their weights are pickles."""
+    could not be compared because their weights are pickles; what else was not compared, or under another name."""
 
     changed: tuple[Changed, ...]
     equal: int
     unread: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def compare(base: Model, edited: Model, progress: Progress | None = None) -> Comparison:
     """Every tensor of both models. Raises E645 (not the same tensors), E646 (nothing differs), E648 (a tensor differs
-    that no delta can change)."""
-    before, after = _parts(base), _parts(edited)
-    if before.keys() != after.keys():
-        odd = sorted(before.keys() ^ after.keys())
-        raise _unlike(edited, [f"component {name or '(the rest)'}" for name in odd], "are in one of them only")
-    faults = [fault for name in before for fault in _faults(before[name], after[name], edited)]
+    that no delta can change), E611 (a component that only one of them holds as safetensors)."""
+    sides = side_by_side(base, edited)
+    found = {name: paired(name, *two, sides.partial, edited.place) for name, two in sides.parts.items()}
+    faults = [fault for one in found.values() for fault in one.faults]
     if faults:
         raise EditcError(*faults)
-    every = [
-        Changed(part, name, before[part].where(name), after[part].where(name))
-        for part in before
-        for name in before[part].names()
-    ]
+    every = [one for part in found.values() for one in part.every]
     watched = progress("comparing", every) if progress else every
     changed = tuple(one for one in watched if one.differs())
+    notes = (*sides.notes, *(note for part in found.values() for note in part.notes), *_told(found, every))
     if not changed:
-        message = "the two models are equal, byte for byte"
-        raise fail("E646", message, place=edited.place, help="is this the edited one?")
+        message = "the two models are equal, byte for byte" if every else "the two models have no tensor in common"
+        help_text = "is this the edited one, and was the edit saved? Programs that patch while they run leave the files"
+        raise fail("E646", message, place=edited.place, help=help_text, notes=notes)
     _check_editable(changed, edited)
-    return Comparison(changed, len(every) - len(changed), _unread(base))
+    if any(part.lacking for part in found.values()):
+        _refuse_stranger(changed, edited)
+    return Comparison(changed, len(every) - len(changed), sides.unread, notes)
 
 
-def _parts(model: Model) -> Mapping[str, Checkpoint]:
-    """The components by name; an LDM file has the parts that it holds and, under '', the tensors that are in none; the
-    one component of a bare folder or file is '' too, for its name says nothing."""
-    if model.kind == "pipeline":
-        return {name: model.component(name) for name in sorted(model.components.keys() - set(_unread(model)))}
-    ldm, whole = model.ldm_parts(), model.component()
-    taken = {piece.name for part in ldm.values() for piece in part.values()}
-    rest = {name: tensor for name, tensor in whole.tensors.items() if name not in taken}
-    parts = {name: model.component(name) for name in sorted(ldm)}
-    return ({"": Checkpoint("", rest)} if rest else {}) | parts
-
-
-def _unread(model: Model) -> tuple[str, ...]:
-    if model.kind != "pipeline":
-        return ()
-    return tuple(sorted(name for name, path in model.components.items() if not folders.has_safetensors(path)))
-
-
-def _faults(before: Checkpoint, after: Checkpoint, edited: Model) -> Iterator[Diagnostic]:
-    rows = [f"{name}: in BASE only" for name in sorted(before.tensors.keys() - after.tensors.keys())]
-    rows += [f"{name}: in EDITED only" for name in sorted(after.tensors.keys() - before.tensors.keys())]
-    if rows:
-        yield from _unlike(edited, rows, "are in one of them only").diagnostics
-    both = sorted(before.tensors.keys() & after.tensors.keys())
-    shapes = [f"{n}: {before.shape(n)}, {after.shape(n)}" for n in both if before.shape(n) != after.shape(n)]
-    if shapes:
-        yield from _unlike(edited, shapes, "have another shape").diagnostics
-    kinds = [f"{n}: {before.dtype(n)}, {after.dtype(n)}" for n in both if before.dtype(n) != after.dtype(n)]
-    if kinds:
-        help_text = "convert BASE to the dtype of EDITED first (each weight rounded once), and make the delta for that"
-        yield from _unlike(edited, kinds, "are stored in another dtype", help_text).diagnostics
-
-
-def _unlike(edited: Model, rows: Sequence[str], what: str, help_text: str = "") -> EditcError:
-    more = [f"and {len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else []
-    message = f"{len(rows)} tensors or components of the two models {what}, the first is '{rows[0].split(':')[0]}'"
-    usual = "a delta changes the values of tensors that are there; it cannot add, remove or reshape one"
-    return fail("E645", message, place=edited.place, help=help_text or usual, notes=[*rows[:_SHOWN], *more])
+def _told(found: Mapping[str, Paired], every: Sequence[Changed]) -> list[str]:
+    lacking = sum(part.lacking for part in found.values())
+    notes = [f"EDITED lacks {lacking} tensors of BASE, which are taken as unchanged"] if lacking else []
+    kinds = sorted({(one.before.dtype, one.after.dtype) for one in every if one.cast})
+    return notes + [
+        f"BASE is stored as {mine}, EDITED as {theirs}: BASE was rounded to {theirs} to compare; the delta fits both"
+        for mine, theirs in kinds
+    ]
 
 
 def _check_editable(changed: Sequence[Changed], edited: Model) -> None:
-    rows = [f"{one.name}: {one.dtype}" for one in changed if one.dtype not in dtypes.EDITABLE]
-    floats = [one for one in changed if one.dtype in dtypes.EDITABLE]
-    rows += [f"{one.name}: NaN or infinity" for one in floats if not all(map(_finite(one.dtype), one.raw()))]
+    rows = [f"{one.name}: {_why(one)}" for one in changed if not one.is_sound()]
     if rows:
         known = ", ".join(dtypes.EDITABLE)
         message = f"{len(rows)} tensors differ in what no delta can say, the first is '{rows[0].split(':')[0]}'"
         help_text = f"a delta changes finite weights in {known}; look at how EDITED was made"
-        raise fail("E648", message, place=edited.place, help=help_text, notes=rows[:_SHOWN])
+        raise fail("E648", message, place=edited.place, help=help_text, notes=rows[:SHOWN])
 
 
-def _finite(dtype: str) -> Callable[[bytes], bool]:
-    return lambda raw: dtypes.is_finite(raw, dtype)
+def _why(one: Changed) -> str:
+    return "NaN or infinity" if one.dtype in dtypes.EDITABLE else one.dtype
 
 
-def _read(tensor: Tensor) -> bytes:
-    return read_range(tensor.file, tensor.offset, tensor.nbytes)
+def _refuse_stranger(changed: Sequence[Changed], edited: Model) -> None:
+    """E645 for a file of some tensors whose values have nothing to do with BASE's."""
+    matrices = [one for one in changed if min(one.shape) > 1]
+    sizes = np.zeros(2)
+    for one in matrices:
+        before, after = one.values()
+        sizes += [np.sum(np.square(before)), np.sum(np.square(after - before))]
+    if sizes[0] and (far := float(np.sqrt(sizes[1] / sizes[0]))) >= STRANGER:
+        rows = [f"{one.name}: other weights" for one in matrices]
+        help_text = "is this a file of another model? One that holds edited tensors of BASE is nearer to it"
+        what = f"share names and shapes only: their weights are {far:.0%} apart"
+        raise EditcError(unlike(edited.place, rows, what, help_text))

@@ -18,8 +18,9 @@ from editc import registry
 from editc.delta import Array, Delta, Factors, Site, SiteRecord
 from editc.diagnostics import EditcError, fail
 from editc.family import Family
+from editc.formats.changed import Changed
 from editc.formats.checkpoint import Checkpoint, Model
-from editc.formats.compare import Changed, Comparison, Progress, compare
+from editc.formats.compare import Comparison, Progress, compare
 from editc.formats.factored import Found, forms_of
 from editc.formats.ldm_encoder import fingerprint_of
 from editc.numerics import dtypes, planes
@@ -54,13 +55,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """The delta, a row for each tensor that it changes, how many tensors are equal, and components left unread."""
+    """The delta, a row for each tensor that it changes, how many tensors are equal, and components left unread; `raw`:
+    bytes of the tensors that changed; `notes`: what was not compared, or was found under another name."""
 
     delta: Delta
     rows: tuple[Row, ...]
     equal: int
     unread: tuple[str, ...]
     raw: int
+    notes: tuple[str, ...] = ()
 
 
 def difference(
@@ -107,8 +110,11 @@ def refuse_to_verify(delta: Delta) -> None:
 
 
 def _check_form(changed: Sequence[Changed], forms: Sequence[Found], form: str) -> None:
+    if form == "xor" and any(one.cast for one in changed):
+        help_text = "leave --form out, or convert BASE to that dtype first and make the delta for the copy"
+        raise fail("E649", "bits fit one dtype, and EDITED is stored in another than BASE", help=help_text)
     if form in ("shared", "low-rank"):
-        rest = [changed[i].name for f in forms if f.factors.form == "xor" for i in f.factors.sites]
+        rest = [changed[i].name for f in forms if f.factors.form in ("xor", "dense") for i in f.factors.sites]
         if rest:
             message = f"{len(rest)} tensors have no small {form} edit within the tolerance"
             help_text = "leave --form out: these tensors are then stored bit by bit; or allow more with --tolerance"
@@ -127,7 +133,7 @@ def _assembled(
         members = [found.changed[i] for i in one.factors.sites]
         sites = [_site(member, families[member.component]) for member in members]
         factors, mended = _mended(one, members, sites, mend)
-        if options["form"] == "auto" and _is_larger(factors, members):
+        if options["form"] == "auto" and not members[0].cast and _is_larger(factors, members):
             one = replace(one, factors=Factors("xor", one.factors.sites, (), ()), left_over=0.0)
             factors, mended = _mended(one, members, sites, mend)
         name = _group_name(factors, members[0], groups)
@@ -149,7 +155,8 @@ def _assembled(
         tool=tool,
     )
     ordered = tuple(rows[i] for i in range(len(found.changed)))
-    return Difference(delta, ordered, found.equal, found.unread, sum(one.nbytes for one in found.changed))
+    raw = sum(one.nbytes for one in found.changed)
+    return Difference(delta, ordered, found.equal, found.unread, raw, found.notes)
 
 
 def _mended(found: Found, members: Sequence[Changed], sites: Sequence[Site], mend: str) -> tuple[Factors, list[Row]]:
@@ -169,7 +176,7 @@ def _mended(found: Found, members: Sequence[Changed], sites: Sequence[Site], men
 def _record(site: Site, one: Changed, factors: Factors, k: int) -> SiteRecord:
     if factors.form == "xor":
         return bits_record(site, *one.raw())
-    return site_record(site, one.values()[0], factors, k)
+    return site_record(site, one.base(), factors, k)
 
 
 def _is_larger(factors: Factors, members: Sequence[Changed]) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.delta import Array, Factors
-from editc.formats.compare import Changed
+from editc.formats.changed import Changed
 from editc.numerics.recover import SINGLE, TOLERANCE, Pair, Space, least_rank, multiplier, row_space
 
 _Edit: TypeAlias = Callable[[int, Array, int], Array]
@@ -59,7 +59,8 @@ class _Pairs(Sequence[Pair]):
 
 def forms_of(changed: Sequence[Changed], wanted: str, tolerance: float | None) -> Iterator[Found]:
     """The forms of all that changed, each tensor in exactly one of them. A tensor that `shared` or `low-rank` was asked
-    for and that has no such form is `xor`, as with `auto`. No tolerance: `TOLERANCE`, and where that finds nothing
+    for and that has no such form is `xor`, as with `auto`; `dense` where BASE has another dtype, whose bits are others.
+    No tolerance: `TOLERANCE`, and where that finds nothing
     `SINGLE` for weights wider than in half precision."""
     left = set(range(len(changed)))
     tried = {"auto": (_shared, _low_rank), "shared": (_shared,), "low-rank": (_low_rank,)}.get(wanted, ())
@@ -70,11 +71,11 @@ def forms_of(changed: Sequence[Changed], wanted: str, tolerance: float | None) -
                 for found in find(changed, group, limit):
                     left -= set(found.factors.sites)
                     yield found
-    rest = tuple(sorted(left))
-    if rest and wanted == "dense":
-        parts = tuple(_single(pair.moved) for pair in _Pairs([changed[i] for i in rest]))
-        yield Found(Factors("dense", rest, parts, ()), (0,) * len(rest))
-    elif rest:
+    dense = tuple(i for i in sorted(left) if wanted == "dense" or changed[i].cast)
+    if dense:
+        parts = tuple(_single(pair.moved) for pair in _Pairs([changed[i] for i in dense]))
+        yield Found(Factors("dense", dense, parts, ()), (0,) * len(dense))
+    if rest := tuple(sorted(left - set(dense))):
         yield Found(Factors("xor", rest, (), ()), tuple(_seen(changed[i], tolerance or TOLERANCE) for i in rest))
 
 

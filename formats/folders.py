@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from editc.diagnostics import EditcError, fail
@@ -187,12 +188,25 @@ def _nothing(names: Sequence[str], folder: Path) -> EditcError:
 
 def unsafe(name: str, place: Path) -> EditcError:
     """The error for weights that exist only as a pickle."""
-    return fail(
-        "E611",
-        f"the weights are only there as '{name}', a format that can run code when it is opened; editc never opens it",
-        place=str(place),
-        help="convert to safetensors first: load the model in a place you trust and save it with save_pretrained",
+    message = f"the weights are only there as '{name}', a format that can run code when it is opened"
+    command = converter(place if place.is_file() else place / name)
+    help_text = f"convert it, with torch's loader that runs no code: {command}"
+    return fail("E611", f"{message}; editc never opens it", place=str(place), help=help_text)
+
+
+def converter(pickle: Path) -> str:
+    """A command that writes the tensors of a pickle as safetensors beside it."""
+    code = (
+        "import sys, torch, safetensors.torch as s; "
+        "d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); d = d.get('state_dict', d); "
+        "s.save_file({k: v.clone() for k, v in d.items() if torch.is_tensor(v)}, sys.argv[2])"
     )
+    return f'python -c "{code}" {quote(str(pickle))} {quote(str(pickle.with_suffix(".safetensors")))}'
+
+
+def is_shard(name: str) -> bool:
+    """True for the name of one of several weight files of a model."""
+    return _SHARD.search(name) is not None
 
 
 def _ambiguous(reason: str, folder: Path) -> EditcError:

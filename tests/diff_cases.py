@@ -37,6 +37,14 @@ def file(path: Path, values: Values, dtype: str = "F32") -> Path:
     return path
 
 
+def write_model(folder: Path, values: Values, dtype: str = "F32") -> Path:
+    """A whole model's folder, as transformers saves one."""
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    file(folder / "model.safetensors", values, dtype)
+    return folder
+
+
 def stored(path: Path) -> dict[str, tuple[Array, str]]:
     part = open_model(path).component("unet")
     return {name: (part.read(name), part.dtype(name)) for name in part.names() if part.dtype(name)[0] in "FB"}

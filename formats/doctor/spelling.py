@@ -133,7 +133,10 @@ def read_adapter_file(path: Path) -> Adapter:
     adapter = _adapter(path, "delta" if is_delta(path) and kind_of(path) == "safetensors" else "file", header, {})
     if adapter.container == "file" and all(module.kind == "other" for module in adapter):
         message = f"none of the {len(header.entries)} tensors is of an adapter"
-        help_text = "a whole model is read by `editc inspect`"
+        help_text = (
+            "edited tensors, as scripts save them, become a delta by `editc diff BASE FILE -o delta.safetensors`; "
+        )
+        help_text += "a whole model is read by `editc inspect`"
         raise fail("E685", message, place=str(path), help=help_text, notes=tuple(sorted(header.entries)[:3]))
     return adapter
 

@@ -1,0 +1,45 @@
+"""What libraries put before a parameter's name, and how one name is found under another's prefix.
+
+The same parameter is `h.0.mlp.c_proj.weight` in a file of the hub and `transformer.h.0.mlp.c_proj.weight` in one that
+transformers saved; `language_model.model.layers.0` in a file and `model.language_model.layers.0` in the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+WRAPPERS = frozenset(
+    {
+        *("model", "language_model", "text_model", "transformer", "gpt_neox"),
+        *("unet", "text_encoder"),
+        *("base_model", "module", "_orig_mod"),
+    }
+)
+"""Parts of a name that say where in a program its module hangs and not which it is: of transformers' classes, of
+pipelines, and of what wraps a model while it is trained (PEFT, DataParallel, torch.compile)."""
+
+
+def bare(name: str) -> str:
+    """The name without the wrappers before it; at least its last part stays."""
+    parts = name.split(".")
+    first = next((i for i, part in enumerate(parts[:-1]) if part not in WRAPPERS), len(parts) - 1)
+    return ".".join(parts[first:])
+
+
+def renamed(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """Each of `names` -> the one of `others` that is the same parameter: by the same name, else the only one that has
+    the same bare name. Names whose bare name is not theirs alone are matched by the whole name only."""
+    every, known = list(names), set(others)
+    found = {name: name for name in every if name in known}
+    mine, theirs = _alone(every), _alone(known)
+    free = {key: name for key, name in theirs.items() if name not in found}
+    other = (name for name in every if name not in known and mine.get(bare(name)) == name)
+    return found | {name: free[bare(name)] for name in other if bare(name) in free}
+
+
+def _alone(names: Iterable[str]) -> Mapping[str, str]:
+    """Bare name -> name, where one name alone has it."""
+    found: dict[str, str | None] = {}
+    for name in names:
+        found[bare(name)] = None if bare(name) in found else name
+    return {key: name for key, name in found.items() if name is not None}

@@ -1,0 +1,53 @@
+"""Tensors of a file that are no weights of their own: buffers that a library computes, copies of tied embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from editc.formats.checkpoint import Checkpoint, Tensor
+from editc.formats.ranges import read_range
+
+COUNTED = frozenset({"position_ids", "token_type_ids"})
+"""Last parts of the names of integers that count tokens: CLIP, BERT and ViT of older versions of transformers."""
+COMPUTED = frozenset({"inv_freq", "original_inv_freq", "masked_bias", "cos_cached", "sin_cached"})
+"""Last parts of the names of what follows from the configuration: rotary embeddings, the number that a mask holds."""
+MASKS = frozenset({"bias", "mask", "causal_mask"})
+"""Last parts of the names of causal masks (1, 1, n, n) of GPT-2, GPT-J, GPT-NeoX; of another shape they are weights."""
+EMBEDDINGS = frozenset(
+    {
+        *("embed_tokens", "wte", "word_embeddings", "embed_in", "shared", "token_embedding", "tok_embeddings"),
+        *("lm_head", "embed_out", "output"),
+    }
+)
+"""Modules whose weight may be one and the same tensor: a model's input and output embedding, where they are tied."""
+
+
+def is_buffer(name: str, tensor: Tensor) -> bool:
+    """True for a tensor that libraries compute anew when they load a model, whatever the file says."""
+    leaf, shape = name.rpartition(".")[2], tensor.shape
+    if leaf in COUNTED:
+        return tensor.dtype[0] in "IU"
+    return leaf in COMPUTED or (leaf in MASKS and len(shape) == 4 and shape[:2] == (1, 1) and shape[2] == shape[3])
+
+
+def is_embedding(name: str) -> bool:
+    """True for the weight of an input or output embedding, by its name."""
+    parts = name.split(".")
+    return len(parts) > 1 and parts[-1] == "weight" and parts[-2] in EMBEDDINGS
+
+
+def tied_to(part: Checkpoint, name: str) -> str:
+    """The other embedding of the same file that `name` is a copy of, byte for byte; '' where there is none."""
+    return next(_copies(part, name, part.names()), "") if is_embedding(name) else ""
+
+
+def _copies(part: Checkpoint, name: str, names: Iterable[str]) -> Iterator[str]:
+    mine = part.where(name)
+    for other in (one for one in names if one != name and is_embedding(one)):
+        theirs = part.where(other)
+        if (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape) and _read(mine) == _read(theirs):
+            yield other
+
+
+def _read(tensor: Tensor) -> bytes:
+    return read_range(tensor.file, tensor.offset, tensor.nbytes)

@@ -1,0 +1,80 @@
+"""One tensor of two models: where its bytes are before and after, its values in the dtype they are compared in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from editc.delta import Array
+from editc.formats.checkpoint import Tensor
+from editc.formats.ranges import read_range
+from editc.numerics import dtypes
+from editc.records import matrix_shape
+
+CAST = ("F32", "F16", "BF16")
+"""Dtypes between which a model is rounded when a script loads and saves it."""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A tensor that both models have, under BASE's component and name.
+
+    Where EDITED is stored in another dtype, BASE is rounded to that one, each weight once, before they are compared.
+    """
+
+    component: str
+    name: str
+    before: Tensor
+    after: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The tensor's shape as a matrix."""
+        rows, columns = matrix_shape(self.before.shape)
+        return rows, columns
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensor in EDITED."""
+        return self.after.nbytes
+
+    @property
+    def dtype(self) -> str:
+        """What EDITED is stored in."""
+        return self.after.dtype
+
+    @property
+    def cast(self) -> bool:
+        """True where BASE is stored in another dtype."""
+        return self.before.dtype != self.after.dtype
+
+    def raw(self) -> tuple[bytes, bytes]:
+        """The bytes before and after, in EDITED's dtype."""
+        first = _read(self.before)
+        return dtypes.encode(self.base(first), self.dtype) if self.cast else first, _read(self.after)
+
+    def differs(self) -> bool:
+        """True unless the bytes are equal."""
+        first, second = self.raw()
+        return first != second
+
+    def values(self) -> tuple[Array, Array]:
+        """Both in float64, as matrices."""
+        first, second = (dtypes.decode(raw, self.dtype, self.shape) for raw in self.raw())
+        return first, second
+
+    def base(self, raw: bytes | None = None) -> Array:
+        """BASE as it is stored, in float64, as a matrix."""
+        return dtypes.decode(_read(self.before) if raw is None else raw, self.before.dtype, self.shape)
+
+    def is_sound(self) -> bool:
+        """True where a delta can say the change: finite weights of a dtype that can be edited."""
+        return self.dtype in dtypes.EDITABLE and all(map(_finite(self.dtype), self.raw()))
+
+
+def _finite(dtype: str) -> Callable[[bytes], bool]:
+    return lambda raw: dtypes.is_finite(raw, dtype)
+
+
+def _read(tensor: Tensor) -> bytes:
+    return read_range(tensor.file, tensor.offset, tensor.nbytes)

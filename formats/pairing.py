@@ -1,0 +1,146 @@
+"""The tensors of one component in two models, side by side, and what of them is no change of a weight.
+
+Scripts load a model with one version of a library and save it with another: prefixes of names come and go, and so do
+buffers, copies of a tied embedding, and the dtype. None of that is an edit. What is left over on one side is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from editc.diagnostics import Diagnostic, fail
+from editc.formats import buffers
+from editc.formats.changed import CAST, Changed
+from editc.formats.checkpoint import Checkpoint
+from editc.prefixes import renamed
+
+SHOWN = 12
+USUAL = "a delta changes the values of tensors that are there; it cannot add, remove or reshape one"
+_ADAPTERS = (".lora_", ".base_layer.", "lora_down", "lora_up", ".hada_", ".lokr_")
+
+
+@dataclass(frozen=True)
+class Paired:
+    """`every`: the tensors of both, under BASE's names. `notes`: what was left out, or is under another name. `faults`:
+    why there can be no delta. `lacking`: how many tensors of BASE are not in EDITED, and are taken as unchanged."""
+
+    every: tuple[Changed, ...]
+    notes: tuple[str, ...]
+    faults: tuple[Diagnostic, ...]
+    lacking: int
+
+
+def paired(component: str, before: Checkpoint, after: Checkpoint, partial: bool, place: str) -> Paired:
+    """BASE's component and EDITED's. `partial`: EDITED may hold some of the tensors only; else all have to be there."""
+    names = renamed(after.names(), before.names())
+    theirs = {mine: name for name, mine in names.items()}
+    theirs |= _stand_ins(before, after, theirs)
+    taken = set(theirs.values())
+    missing = [n for n in before.names() if n not in theirs and not buffers.is_buffer(n, before.where(n))]
+    fresh = [n for n in after.names() if n not in taken and not buffers.is_buffer(n, after.where(n))]
+    copies = {name: other for name in fresh if (other := buffers.tied_to(after, name))}
+    fresh = [name for name in fresh if name not in copies]
+    every = [Changed(component, mine, before.where(mine), after.where(name)) for mine, name in sorted(theirs.items())]
+    rebuilt = [n for n in before.names() if buffers.is_buffer(n, before.where(n))]
+    lost = [] if partial else [f"{name}: in BASE only" for name in missing]
+    rows = [*lost, *(f"{name}: in EDITED only" for name in fresh)]
+    faults = [] if not rows else [unlike(place, rows, "are in one of them only", advice(fresh))]
+    kept = tuple(one for one in every if one.name not in rebuilt)
+    return Paired(
+        kept,
+        (*_renamed(component, names), *_copied(component, copies), *_left_out(component, before, after)),
+        (*faults, *_faults(kept, place)),
+        len(missing),
+    )
+
+
+def unlike(place: str, rows: Sequence[str], what: str, help_text: str = "") -> Diagnostic:
+    """E645; each row begins with a tensor's name and a colon."""
+    more = [f"and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
+    message = f"{len(rows)} tensors or components of the two models {what}, the first is '{rows[0].split(':')[0]}'"
+    error = fail("E645", message, place=place, help=help_text or USUAL, notes=[*rows[:SHOWN], *more])
+    return error.diagnostics[0]
+
+
+def advice(fresh: Iterable[str]) -> str:
+    """What to do about tensors that are in EDITED only; '' where nothing is known beyond the usual."""
+    names = list(fresh)
+    if any(part in name for name in names for part in _ADAPTERS):
+        return (
+            "EDITED was saved with its adapter beside the weights: merge that first (PEFT: merge_and_unload; "
+            "diffusers: fuse_lora, then unload_lora_weights), save again and compare that"
+        )
+    if any(map(buffers.is_embedding, names)):
+        return (
+            "EDITED has an output embedding of its own, which BASE shares with its input: a delta cannot untie them. "
+            "If nothing was meant to change there, load EDITED with tie_word_embeddings and save it again"
+        )
+    return ""
+
+
+def _stand_ins(before: Checkpoint, after: Checkpoint, theirs: Mapping[str, str]) -> Mapping[str, str]:
+    """Embeddings of BASE that EDITED has under the name of the other one that they are tied to."""
+    found = {}
+    for name in (n for n in before.names() if n not in theirs and buffers.is_embedding(n)):
+        tied = theirs.get(buffers.tied_to(before, name), "")
+        other = [n for n in after.names() if n not in theirs.values() and buffers.is_embedding(n)]
+        fitting = [n for n in other if after.shape(n) == before.shape(name)]
+        if tied or len(fitting) == 1:
+            found[name] = tied or fitting[0]
+    return found
+
+
+def _faults(every: Iterable[Changed], place: str) -> Iterator[Diagnostic]:
+    both = list(every)
+    odd = [one for one in both if one.before.shape != one.after.shape]
+    if odd:
+        shapes = [f"{one.name}: {one.before.shape}, {one.after.shape}" for one in odd]
+        yield unlike(place, shapes, "have another shape", _grown(odd))
+    kinds = [one for one in both if one.cast and not {one.before.dtype, one.after.dtype} <= set(CAST)]
+    if kinds:
+        rows = [f"{one.name}: {one.before.dtype}, {one.after.dtype}" for one in kinds]
+        help_text = "convert BASE to the dtype of EDITED first (each weight rounded once), and make the delta for that"
+        yield unlike(place, rows, "are stored in another dtype", help_text)
+
+
+def _grown(odd: Iterable[Changed]) -> str:
+    if not all(buffers.is_embedding(one.name) and one.before.shape[1:] == one.after.shape[1:] for one in odd):
+        return ""
+    return (
+        "EDITED has another vocabulary, and a delta cannot resize one: resize BASE alike (resize_token_embeddings, "
+        "then save_pretrained) and compare with that"
+    )
+
+
+def _renamed(component: str, names: Mapping[str, str]) -> Iterator[str]:
+    other = [(mine, name) for name, mine in sorted(names.items()) if mine != name]
+    if other:
+        mine, name = other[0]
+        yield f"{_of(component)}{len(other)} tensors have other prefixes in EDITED: '{name}' is taken as '{mine}'"
+
+
+def _copied(component: str, copies: Mapping[str, str]) -> Iterator[str]:
+    for name, other in copies.items():
+        yield f"{_of(component)}'{name}' is in EDITED only, a copy of '{other}', to which it is tied: left out"
+
+
+def _left_out(component: str, before: Checkpoint, after: Checkpoint) -> Iterator[str]:
+    """Buffers in one of them only, or of other values."""
+    names = renamed(after.names(), before.names())
+    found = [n for n in after.names() if buffers.is_buffer(n, after.where(n))]
+    same = {n for n in found if n in names and not _differ(component, before, after, names[n], n)}
+    alone = [n for n in before.names() if n not in names.values() and buffers.is_buffer(n, before.where(n))]
+    odd = [*(n for n in found if n not in same), *alone]
+    if odd:
+        what = f"{len(odd)} buffers that a library computes itself, such as '{odd[0]}'"
+        yield f"{_of(component)}{what}, are left out: they differ, or one of the two has none"
+
+
+def _differ(component: str, before: Checkpoint, after: Checkpoint, mine: str, name: str) -> bool:
+    one = Changed(component, mine, before.where(mine), after.where(name))
+    return one.before.shape != one.after.shape or one.cast or one.differs()
+
+
+def _of(component: str) -> str:
+    return f"{component}: " if component else ""

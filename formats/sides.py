@@ -1,0 +1,125 @@
+"""The components of two models side by side: pipelines, single files, one component, a file of edited tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from editc.diagnostics import EditcError, fail
+from editc.formats import folders
+from editc.formats.checkpoint import Checkpoint, Model
+from editc.formats.pairing import advice, unlike
+from editc.prefixes import renamed
+
+Side = Mapping[str, Checkpoint]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """`parts`: by BASE's name of a component its tensors in BASE and in EDITED. `partial`: EDITED may lack tensors,
+    which are then unchanged: it is one file, and no whole model's. `unread`: components that both hold as pickles."""
+
+    parts: Mapping[str, tuple[Checkpoint, Checkpoint]]
+    partial: bool
+    notes: tuple[str, ...]
+    unread: tuple[str, ...]
+
+
+def side_by_side(base: Model, edited: Model) -> Sides:
+    """Raises E645 where they have no component in common, or EDITED has one that BASE lacks; E611 where one of them
+    holds a component as a pickle only that the other holds as safetensors."""
+    _refuse_shards(base, edited)
+    _refuse_pickles(base, edited)
+    before, after = _components(base), _components(edited)
+    notes: list[str] = []
+    if before.keys() != after.keys() and "" in (*before, *after) and 1 in (len(before), len(after)):
+        before, after = _at_home(before, after, edited)
+        notes += [f"EDITED is compared with the component '{name}' of BASE" for name in before if name]
+    both = {name: (before[name], after[name]) for name in before if name in after}
+    fresh = sorted(after.keys() - before.keys() - {""})
+    if fresh or not both:
+        rows = [f"component {name}: in EDITED only" for name in fresh] or [f"{_first(edited)}: in EDITED only"]
+        raise EditcError(unlike(edited.place, rows, "are in one of them only", _components_help(base, edited, fresh)))
+    notes += [_alone("BASE", name, before[name]) for name in sorted(before.keys() - after.keys())]
+    notes += [_alone("EDITED", name, after[name]) for name in sorted(after.keys() - before.keys())]
+    partial = edited.kind == "file" and not _is_whole(edited.path)
+    return Sides(both, partial, tuple(notes), _unread(base))
+
+
+def _components(model: Model) -> Side:
+    """The components by name; an LDM file has the parts that it holds and, under '', the tensors that are in none; the
+    one component of a bare folder or file is '' too, for its name says nothing."""
+    if model.kind == "pipeline":
+        return {name: model.component(name) for name in sorted(model.components.keys() - set(_unread(model)))}
+    ldm, whole = model.ldm_parts(), model.component()
+    taken = {piece.name for part in ldm.values() for piece in part.values()}
+    rest = {name: tensor for name, tensor in whole.tensors.items() if name not in taken}
+    parts = {name: model.component(name) for name in sorted(ldm)}
+    return ({"": Checkpoint("", rest)} if rest else {}) | parts
+
+
+def _at_home(before: Side, after: Side, edited: Model) -> tuple[Side, Side]:
+    """One component beside a pipeline: that component of the pipeline which knows the most of its names, most of them
+    at least, and no other one as many."""
+    lone, many = (before, after) if len(before) == 1 and "" in before else (after, before)
+    (part,) = lone.values()
+    known = {name: len(renamed(part.names(), one.names())) for name, one in many.items()}
+    best = max(known, key=known.__getitem__)
+    alone = sum(count == known[best] for count in known.values()) == 1
+    if not alone or 2 * known[best] <= len(part.names()):
+        rows = [f"{name}: in EDITED only" for name in part.names()]
+        help_text = advice(part.names()) or "name the part that was edited: `editc diff BASE/unet EDITED`"
+        raise EditcError(unlike(edited.place, rows, "are in one of them only", help_text))
+    if lone is before:
+        return before, {"": many[best]}
+    return {best: many[best]}, {best: part}
+
+
+def _components_help(base: Model, edited: Model, fresh: Sequence[str]) -> str:
+    shared = sorted(base.components.keys() & edited.components.keys())
+    part = next((name for name in ("unet", "transformer", "prior") if name in shared), next(iter(shared), "unet"))
+    return (
+        f"compare the part that was edited: `editc diff {base.path / part} {edited.path / part} -o delta.safetensors`"
+        if fresh
+        else "name the part of BASE that was edited, as `editc diff BASE/unet EDITED`"
+    )
+
+
+def _alone(which: str, name: str, part: Checkpoint) -> str:
+    other = "EDITED" if which == "BASE" else "BASE"
+    if name:
+        return f"component {name} is in {which} only and was not compared: the delta leaves it as it is"
+    count = len(part.names())
+    return f"{count} tensors of {which}'s file are in no component of {other} (its VAE, say) and were not compared"
+
+
+def _first(model: Model) -> str:
+    return next(iter(sorted(model.components)), model.place)
+
+
+def _unread(model: Model) -> tuple[str, ...]:
+    if model.kind != "pipeline":
+        return ()
+    return tuple(sorted(name for name, path in model.components.items() if not folders.has_safetensors(path)))
+
+
+def _refuse_pickles(base: Model, edited: Model) -> None:
+    """A component that only one of them holds as a pickle could hide the edit."""
+    for model, other in ((base, edited), (edited, base)):
+        for name in _unread(model):
+            if name in other.components and name not in _unread(other):
+                folders.choose(model.components[name])
+
+
+def _is_whole(path: Path) -> bool:
+    """True for the weight file of a model's folder: what it lacks, the model lacks."""
+    return path.stem.split(".")[0] in folders.STEMS and (path.parent / "config.json").is_file()
+
+
+def _refuse_shards(*models: Model) -> None:
+    for model in models:
+        if model.kind == "file" and folders.is_shard(model.path.name):
+            help_text = f"name the folder, which holds all of them: {model.path.parent}"
+            message = f"'{model.path.name}' is one of several files of a model"
+            raise fail("E645", message, place=model.place, help=help_text)
