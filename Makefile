@@ -1,20 +1,26 @@
 # make demo   erase a concept from the bundled model and write a report
 # make test   ruff, mypy --strict and pytest, as CI runs them
 # make model  fetches SmolLM2-135M-Instruct (98 MB) once, outside the repository: without it its tests are skipped
+# make lock   writes constraints.txt, the versions that every install here takes: ARGS=--upgrade for the newest of each
+# make test-newest, make test-oldest  pytest with the newest versions there are, and with pyproject.toml's lowest
 
 VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
+SUITE  := -P -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+LOCKER := .venv-lock
+UV     := $(LOCKER)/bin/uv pip compile --quiet
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test install model lint types tests clean
+.PHONY: demo test install model lint types tests lock test-newest test-oldest clean
 
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
-	touch $@
+	@echo "$(VENV): installing what constraints.txt lists; this takes a few minutes"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	@touch $@
 
 demo: install
 	$(BIN)/editc build manifests/examples/erase-object.yaml -o out/demo
@@ -35,7 +41,26 @@ types: install
 	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p editc
 
 tests: install
-	$(BIN)/python -P -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python $(SUITE)
+
+$(LOCKER)/bin/uv: Makefile
+	@echo "$(LOCKER): installing uv"
+	@$(PYTHON) -m venv --clear $(LOCKER)
+	@$(LOCKER)/bin/python -m pip install --quiet uv==0.13.9
+	@touch $@
+
+lock: $(LOCKER)/bin/uv
+	$(UV) --universal --all-extras --annotation-style line --custom-compile-command 'make lock' $(ARGS) \
+	  --output-file constraints.txt pyproject.toml
+
+test-newest: ORDER := highest
+test-oldest: ORDER := lowest-direct
+test-newest test-oldest: test-%: $(LOCKER)/bin/uv
+	@echo ".venv-$*: installing the $* versions; this takes a few minutes"
+	@$(PYTHON) -m venv --clear .venv-$*
+	$(UV) --extra test --resolution $(ORDER) --python .venv-$*/bin/python --output-file .venv-$*/versions.txt pyproject.toml
+	@.venv-$*/bin/python -m pip install --quiet -c .venv-$*/versions.txt -e '.[test]'
+	.venv-$*/bin/python $(SUITE)
 
 clean:
 	rm -rf build dist out *.egg-info

@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from editc import cache, registry
+from editc import cache, extras, registry
 from editc.delta import Delta
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.family import Family
@@ -224,12 +224,10 @@ def corpus_of(model: Model) -> tuple[str, ...]:
 
 def require_build(*needed: str) -> None:
     """Raises E207 when what a build needs is not installed: apply, revert, status and inspect do without."""
-    from importlib.util import find_spec
-
-    missing = [name for name in needed or ("torch", "transformers", "diffusers", "scipy") if find_spec(name) is None]
-    if missing:
-        message = f"a build needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
-        raise fail("E207", message, help="pip install 'editc[build]'")
+    absent = extras.missing(*(needed or ("torch", "transformers", "diffusers", "scipy")))
+    if absent:
+        message = f"a build needs {', '.join(absent)}, which {'is' if len(absent) == 1 else 'are'} not installed"
+        raise fail("E207", message, help=extras.install("build"))
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from editc import registry
+from editc import extras, registry
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats import exported
 from editc.formats.exporting import Format, Job, Trial, Written
@@ -67,15 +67,24 @@ def named(name: str) -> Format:
 
 
 def refused(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
-    """E680 for each format that cannot hold deltas of this family."""
+    """E680 for each format that cannot hold deltas of this family, E669 for each whose packages are not installed."""
     reasons = {name: registry.resolve("format", name).suits(family) for name in names}
     fitting = [name for name in registry.names("format") if not registry.resolve("format", name).suits(family)]
     help_ = f"formats for {family}: {', '.join(fitting)}"
-    return tuple(
+    unsuited = (
         Diagnostic("E680", f"`{name}` does not hold deltas for {family}: {reason}", help=help_)
         for name, reason in reasons.items()
         if reason
     )
+    return (*unsuited, *(fault for name, reason in reasons.items() if not reason for fault in _unwritten(name)))
+
+
+def _unwritten(name: str) -> Iterator[Diagnostic]:
+    form = registry.resolve("format", name)
+    if absent := extras.missing(*form.needs):
+        are = "is" if len(absent) == 1 else "are"
+        message = f"`{name}` is written by {', '.join(absent)}, which {are} not installed"
+        yield Diagnostic("E669", message, help=extras.install(form.extra))
 
 
 def _check_reading(form: Format, written: Written) -> None:

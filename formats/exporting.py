@@ -83,7 +83,7 @@ class Format:
     files in the safetensors container or in ONNX: the factors by the names that a delta file gives them. `whole` gives
     the bytes of a file that a delta alone determines, so that a reader can ask for exactly those. `low_rank`: it holds
     factors only, so that a dense edit is refused. `lost` gives the reason why matrices of these names cannot be
-    exported so, or ''.
+    exported so, or ''. `needs` are the packages that write it, which are installed with the extra `extra`.
     """
 
     name: str
@@ -96,3 +96,5 @@ class Format:
     whole: Callable[[Delta], bytes] | None = None
     low_rank: bool = False
     lost: Callable[[Sequence[str]], str] = field(default=lambda names: "")
+    needs: tuple[str, ...] = ()
+    extra: str = ""

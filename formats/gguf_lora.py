@@ -8,7 +8,6 @@ order (queries and keys of most architectures) are refused, and so are embedding
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +100,6 @@ def _field(reader: Any, name: str) -> Any:
 
 
 def _architecture(model: Model) -> tuple[str, int]:
-    if find_spec("gguf") is None:
-        raise fail("E694", "GGUF is written by the package `gguf`, which is not installed", help=gguf_names.INSTALL)
     if model.kind == "file" and model.path.suffix == ".gguf":
         metadata = model.component().metadata
         return gguf_names.own_architecture(metadata)
@@ -145,4 +142,6 @@ FORMAT = Format(
     low_rank=True,
     trials=lambda job, written: (gguf_reader(job, written),),
     parts=parts,
+    needs=("gguf",),
+    extra="gguf",
 )

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
+from editc import extras
 from editc.diagnostics import EditcError, fail
 
 T = TypeVar("T")
@@ -96,15 +96,14 @@ def nameless(reason: str, place: str = "") -> EditcError:
     return fail("E694", f"the names of llama.cpp are not known for this: {reason}", place=place, help=_HELP)
 
 
-INSTALL = "pip install 'editc[gguf]'"
 _HELP = "only language models whose architecture the `gguf` package knows have such names"
 
 
 @cache
 def _table(architecture: str, blocks: int) -> Any:
-    if find_spec("gguf") is None:
+    if extras.missing("gguf"):
         message = "the names of llama.cpp are in the package `gguf`, which is not installed"
-        raise fail("E694", message, help=INSTALL)
+        raise fail("E694", message, help=extras.install("gguf"))
     from gguf.constants import MODEL_ARCH_NAMES
     from gguf.tensor_mapping import get_tensor_name_map
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,7 @@ _NUMPY = {"F32": "<f4", "F16": "<f2"}
 
 
 def write(job: Job) -> Written:
-    """One .onnx_adapter file. Raises E669 (onnxruntime is needed), E675 to E678 and E632."""
-    if find_spec("onnxruntime") is None:
-        help_ = "pip install 'editc[onnx]'"
-        raise fail("E669", "onnxruntime, which writes this format, is not installed", help=help_)
+    """One .onnx_adapter file. Raises E675 to E678 and E632."""
     if job.dtype not in _NUMPY:
         raise fail("E678", f"ONNX Runtime's adapters hold no {job.dtype}", help="export it in fp32 or fp16")
     from onnxruntime import AdapterFormat, OrtValue
@@ -87,4 +83,6 @@ FORMAT = Format(
     low_rank=True,
     trials=lambda job, written: (held(job, written),),
     parts=parts,
+    needs=("onnxruntime",),
+    extra="onnx",
 )

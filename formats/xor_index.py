@@ -18,7 +18,7 @@ import numpy as np
 
 from editc.delta import Delta
 from editc.diagnostics import EditcError, fail
-from editc.formats import delta_json, exported, files
+from editc.formats import delta_json, exported, files, zstd
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.header import read_header, strict_json
@@ -27,7 +27,6 @@ from editc.formats.plan import plan_apply
 from editc.formats.ranges import read_range
 from editc.formats.rewrite import rewrite
 from editc.formats.safetensors_delta import to_bytes
-from editc.numerics import zstd
 
 INDEX = "model.safetensors.index.json"
 _SHARD = 1 << 30
@@ -208,4 +207,6 @@ FORMAT = Format(
     suits=lambda family: "",
     write=_export,
     trials=_trials,
+    needs=("zstandard",),
+    extra="engines",
 )
