@@ -19,10 +19,12 @@ from editc.delta import Site as Site
 from editc.delta import SiteRecord as SiteRecord
 from editc.family import Family
 from editc.findings import Claim, Depth, Report
+from editc.judging import judge
 from editc.numerics.chain import Shelf
 from editc.numerics.squares import half_gram, mirrored
 from editc.numerics.trust import Ball
 from editc.request import Manifest, Request
+from editc.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -288,3 +290,8 @@ class Verified:
 
     solution: Solution
     report: Report
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the report comes to: works, costs, robust."""
+        return judge(self.report, self.solution.problem.plan.manifest)

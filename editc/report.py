@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -14,9 +14,11 @@ import numpy as np
 
 from editc import diagnostics as diagnosed
 from editc import report_language
+from editc import verdict as verdicts
 from editc.diagnostics import Diagnostic
 from editc.findings import Certificate, Claim, Picture
 from editc.ir import Delta, Edit, Ranking, Solution, Verified
+from editc.judging import unanswered
 from editc.passes import moderate
 from editc.request import Manifest, Request
 
@@ -43,10 +45,10 @@ def as_json(
     solution, report = verified.solution, verified.report
     plan = solution.problem.plan
     found = tuple((*failures(verified), *warnings(verified)) if diagnostics is None else diagnostics)
-    failed = any(not claim.holds for claim in report.claims) or any(one.is_error for one in found)
     record = {
         "report": 1,
-        "status": "failed" if failed else "met",
+        "status": status(verified, found),
+        "verdict": verdicts.as_json(verified.verdict),
         "tool": tool or (delta.tool if delta else ""),
         "delta_id": delta.delta_id if delta else "",
         "model": plan.model,
@@ -60,10 +62,21 @@ def as_json(
         "sites": [{**row, "why": plan.evidence.get(str(row["name"]), "")} for row in report.sites],
         "certificates": [_certificate(one) for one in report.certificates],
         "pictures": [_picture(picture) for picture in report.pictures],
+        "bystanders": [asdict(one) for one in report.bystanders],
         "exports": exports,
         "diagnostics": [diagnosed.as_json(one) for one in found],
     }
     return {name: plain(value) for name, value in record.items()}
+
+
+def status(verified: Verified, found: Iterable[Diagnostic] = ()) -> str:
+    """`failed`: a bound is broken, or the build found an error; `met`: every bound holds; `measured`: there is none, or
+    one that nothing answered, so that nothing was promised."""
+    report, manifest = verified.report, verified.solution.problem.plan.manifest
+    if any(not claim.holds for claim in report.claims) or any(one.is_error for one in found):
+        return "failed"
+    bounded = any(claim.bound is not None for claim in report.claims)
+    return "met" if bounded and not unanswered(report, manifest) else "measured"
 
 
 def as_text(record: Mapping[str, Any]) -> str:

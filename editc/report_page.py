@@ -1,4 +1,4 @@
-"""What the HTML report shows, worked out from report.json: the verdict, bounds with bars, lines with marks, albums."""
+"""What the HTML report shows, worked out from report.json: the headline, bounds with bars, lines with marks, albums."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from typing import Any
 from editc.depth_plot import depth_plot
 from editc.findings import Picture
 from editc.report_answers import cases, counts, own, told
+from editc.report_bystanders import strip
 from editc.report_plots import Plot, data_uri, plot
-from editc.report_words import TITLES, figure, percent
+from editc.report_words import TITLES, count, figure, percent
+from editc.verdict import QUESTIONS
 
+DANGERS = frozenset({"recoverable"})
+"""Claims that say how much of a concept comes back."""
 MOST_PICTURES = 48
 """Pairs shown of one concept; the others are in report.json."""
 
@@ -33,6 +37,8 @@ class Row:
     least: bool = False
     mark: float | None = None
     margin: str = ""
+    danger: bool = False
+    """True where more is worse even within the bound: the bar is red however little of it is used."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +82,11 @@ class Album:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The headline: `state` is met, failed or open (nothing was bounded)."""
+class Headline:
+    """What became of the constraints."""
 
     state: str
+    """`ok`, `bad`, or `plain` where not all was measured."""
     title: str
     broken: tuple[Row, ...] = ()
 
@@ -89,7 +96,9 @@ def page(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str,
     claims = record["claims"]
     drift = next((claim.get("bound") for claim in claims if claim["name"] == "preserve_drift"), None)
     return {
-        "verdict": verdict(record),
+        "headline": headline(record),
+        "verdict": tuple(judgements(record["verdict"])),
+        "strip": strip(record),
         "bounds": [_row(claim) for claim in claims if "bound" in claim],
         "others": [_row(claim) for claim in claims if "bound" not in claim and not own(record, claim)],
         "lines": tuple(lines(record)),
@@ -108,18 +117,25 @@ def page(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str,
     }
 
 
-def verdict(record: Mapping[str, Any]) -> Verdict:
-    """`6 of 6 constraints met`, or how many are not and which."""
+def headline(record: Mapping[str, Any]) -> Headline:
+    """`All 6 constraints met`, or how many are not and which."""
     bounded = [claim for claim in record["claims"] if "bound" in claim]
     broken = [claim for claim in bounded if not claim["holds"]]
     if broken:
-        title = f"{len(broken)} of {_many(len(bounded), 'constraint')} not met"
-        return Verdict("failed", title, tuple(_row(claim) for claim in broken))
+        title = f"{len(broken)} of {count(len(bounded), 'constraint')} not met"
+        return Headline("bad", title, tuple(_row(claim) for claim in broken))
     if record["status"] == "failed":
-        return Verdict("failed", "The build failed")
+        return Headline("bad", "The build failed")
     if not bounded:
-        return Verdict("open", "Measured; no constraint was set")
-    return Verdict("met", "The constraint is met" if len(bounded) == 1 else f"All {len(bounded)} constraints met")
+        return Headline("plain", "Measured; no constraint was set")
+    met = "The constraint is met" if len(bounded) == 1 else f"All {len(bounded)} constraints met"
+    missing = "" if record["status"] == "met" else "; not every bound was measured"
+    return Headline("plain" if missing else "ok", met + missing)
+
+
+def judgements(verdict: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The three lines of the verdict with their questions."""
+    yield from ((question, verdict[question.rstrip("?").lower()]) for question in QUESTIONS)
 
 
 def lines(record: Mapping[str, Any]) -> Iterator[Line]:
@@ -174,8 +190,11 @@ def _row(claim: Mapping[str, Any]) -> Row:
     measured, bound = float(claim["value"]), float(claim["bound"])
     if not claim.get("least"):
         used = _used(measured, bound)
-        mark = 1 / used if used > 1 else None
-        return Row(title, about, subject, value, _value(claim, "bound"), used, claim["holds"], line, False, mark)
+        mark, danger = 1 / used if used > 1 else None, claim["name"] in DANGERS
+        if danger and isfinite(measured):  # the whole bar is the whole concept, and the mark is the bound
+            used, mark = min(max(measured, 0.0), 1.0), bound
+        bound_text = _value(claim, "bound")
+        return Row(title, about, subject, value, bound_text, used, claim["holds"], line, False, mark, "", danger)
     top = max([1.0, bound, *(x for x in (measured,) if isfinite(x))])
     used = max(measured, 0.0) / top if isfinite(measured) else 0.0
     margin = _margin(claim, measured - bound)
@@ -216,10 +235,6 @@ def _worst(claims: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _by_subject(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return {claim.get("subject", ""): claim["value"] for claim in record["claims"] if claim["name"] == name}
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}{'s' * (count != 1)}"
 
 
 def _wrong(picture: Picture, kind: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-FILTERS = ("chance", "dotted", "figure", "percent", "ranges", "size", "steady", "ticked")
+FILTERS = ("chance", "count", "dotted", "figure", "percent", "ranges", "size", "spaced", "steady", "ticked")
 """The functions below that the template uses."""
 
 TITLES: Mapping[str, tuple[str, str]] = {
@@ -143,6 +143,16 @@ def ticked(text: str) -> Markup:
     if len(parts) % 2 == 0:
         return escape(text)
     return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
+
+
+def count(number: int, word: str, many: str = "") -> str:
+    """`1 matrix`, `2 matrices`: a number with its word, which takes an s where `many` does not say otherwise."""
+    return f"{number:,} {word if number == 1 else many or word + 's'}"
+
+
+def spaced(text: str) -> str:
+    """A sentence whose per cent signs stand by their numbers."""
+    return text.replace(" %", "\N{NARROW NO-BREAK SPACE}%")
 
 
 def size(count: int) -> str:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from editc import verdict as verdicts
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -60,13 +62,15 @@ def built(made: Built | None) -> Shown:
     """The claims with their bounds, and where the files are."""
     if made is None:
         return Shown("")
-    claims = made.verified.report.claims
+    claims, found = made.verified.report.claims, made.verified.verdict
     lines = [*_measured(made.verified), ""]
     lines += [f"wrote {path} ({_bytes(path):,} bytes)" for path in made.files]
     if made.delta is None:
         lines.append("no delta was written: a constraint is not met")
     lines += [line for one in made.exports for line in _trials(one)]
+    lines += ["", *verdicts.as_lines(found)]
     data = {
+        "verdict": verdicts.as_json(found),
         "delta": str(made.files[0]) if made.delta else None,
         "delta_id": made.delta.delta_id if made.delta else None,
         "claims": [claim_record(claim) for claim in claims],
@@ -93,11 +97,12 @@ def _edits(manifest: Manifest) -> list[str]:
 
 def _measured(verified: Verified) -> Iterator[str]:
     """The claims; of a language model those to look at first, and how many prompts of each edit hold."""
-    from editc.show_answers import answer_lines, by_form, general
+    from editc.show_answers import answer_lines, by_form, bystander_lines, general
 
     language, report = verified.solution.problem.plan.manifest.language, verified.report
     if language is None:
         yield from claim_lines(report.claims)
+        yield from bystander_lines(report.bystanders)
         return
     shown = general(language, report.claims)
     yield from claim_lines(shown, {"spread": by_form(report.claims)})
@@ -106,6 +111,7 @@ def _measured(verified: Verified) -> Iterator[str]:
     if report.answers:
         yield ""
         yield from answer_lines(language, report.answers)
+    yield from bystander_lines(report.bystanders)
 
 
 def _trials(made: Export) -> Iterator[str]:
@@ -148,11 +154,15 @@ def verified(again: Again) -> Shown:
         return parts_verified(again, head)
     if again.verified is None:
         return Shown(f"{head}: the edit is in it, every tensor bit for bit as recorded", {"tier": "already"}, "already")
-    claims = again.verified.report.claims
-    verdict = "" if again.failures else "\nall claims hold"
+    claims, found = again.verified.report.claims, again.verified.verdict
+    lines = [head, *_measured(again.verified), *(["all claims hold"] if not again.failures else []), ""]
     return Shown(
-        "\n".join([head, *_measured(again.verified)]) + verdict,
-        {"tier": again.tier, "claims": [claim_record(claim) for claim in claims]},
+        "\n".join([*lines, *verdicts.as_lines(found)]),
+        {
+            "verdict": verdicts.as_json(found),
+            "tier": again.tier,
+            "claims": [claim_record(claim) for claim in claims],
+        },
     )
 
 

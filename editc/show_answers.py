@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from editc.findings import Answer, Claim
+    from editc.findings import Answer, Bystander, Claim
     from editc.request import Ablation, Fact, Language, Redirect
 
 COLUMNS: Mapping[str, str] = {
@@ -24,6 +24,8 @@ TEXTS = frozenset({"present_nll", "absent_nll"})
 """Claims of an ablated concept's texts."""
 MOST = 8
 """Of more edits the claims of single ones are not shown."""
+SUFFERED = 5
+"""Bystanders that are shown, of those that lost something."""
 WIDTH = 44
 """Letters of an edit's name in the table; a longer one loses its middle."""
 
@@ -44,6 +46,21 @@ def answer_lines(language: Language, answers: Sequence[Answer]) -> Iterator[str]
     for name, held in rows:
         cells = (f"  {cell:>{max(10, len(head))}}" for cell, head in zip(held, heads, strict=True))
         yield f"  {name:<{width}}" + "".join(cells)
+
+
+def bystander_lines(bystanders: Sequence[Bystander]) -> Iterator[str]:
+    """Those that lost something, worst first, at most SUFFERED: a concept's pictures or what a model says now."""
+    suffered = sorted((one for one in bystanders if one.loss > 0), key=lambda one: -one.loss)
+    if not suffered:
+        return
+    yield ""
+    yield f"  {len(suffered)} of {len(bystanders)} bystanders (what nobody named) lost something:"
+    width = min(max(len(one.name) for one in suffered[:SUFFERED]), 64)
+    for one in suffered[:SUFFERED]:
+        before, after = (" ".join(text.split()) for text in one.said)
+        now = f"{before[:40]} -> {after[:40]}" if before or after else ""
+        counts = now or f"{round(one.before * one.of)} of {one.of} before, {round(one.after * one.of)} after"
+        yield f"  {one.name:<{width}}  {counts}"
 
 
 def general(language: Language, claims: Sequence[Claim]) -> list[Claim]:

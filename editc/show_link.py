@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from editc import verdict as verdicts
 from editc.show import Shown, claim_lines, claim_record
 
 if TYPE_CHECKING:
     from editc.api import Again
     from editc.formats.link_report import Overlap
+    from editc.ir import Verified
     from editc.linking import Linked, Part
 
 
@@ -23,6 +25,7 @@ def linked(found: Linked) -> Shown:
     lines += _overlap_lines(found)
     for number, part in enumerate(found.parts, 1):
         lines += [_part_line(number, part), *_side_by_side(part)]
+        lines += [f"  {line}" for line in verdicts.as_lines(part.verified.verdict)] if part.verified else []
         lines += [f"  note: it preserves `{name}`, which another part erases" for name in part.conflicts]
     if not found.measured:
         lines.append("not measured: name the base with --model to measure what they claim together")
@@ -49,10 +52,15 @@ def parts_verified(again: Again, head: str) -> Shown:
     """Of a linked delta, each part's claims."""
     lines = [head]
     for number, part in enumerate(again.parts, 1):
-        lines += [_part_line(number, part), *(claim_lines(part.verified.report.claims) if part.verified else ())]
+        lines += [_part_line(number, part), *(_part_lines(part.verified) if part.verified else ())]
     if not again.failures:
         lines.append("all claims hold")
     return Shown("\n".join(lines), {"tier": again.tier, "parts": [_part(part) for part in again.parts]})
+
+
+def _part_lines(verified: Verified) -> Iterator[str]:
+    yield from claim_lines(verified.report.claims)
+    yield from (f"  {line}" for line in verdicts.as_lines(verified.verdict))
 
 
 def _overlap_lines(found: Linked) -> Iterator[str]:
@@ -95,4 +103,5 @@ def _part(part: Part) -> Mapping[str, Any]:
     alone = [{} if value is None else {"alone": value} for _, value in part.pairs()]
     claims = [{**claim_record(claim), **more} for (claim, _), more in zip(part.pairs(), alone, strict=True)]
     head = {"delta_id": part.delta.delta_id, "measured": part.verified is not None}
+    head |= {"verdict": verdicts.as_json(part.verified.verdict)} if part.verified else {}
     return head | {"claims": claims, "conflicts": list(part.conflicts)}

@@ -19,7 +19,7 @@ from editc import report
 from editc.findings import Claim, Picture
 from editc.ir import Verified
 from editc.passes.verify import Verify
-from editc.report_page import MOST_PICTURES, albums, lines, page, verdict
+from editc.report_page import MOST_PICTURES, albums, headline, lines, page
 from editc.report_plots import HEIGHT, TOP, block_of, data_uri, plot
 from editc.report_words import figure, percent, size, steady, ticked
 from editc.request import Request, Source
@@ -153,11 +153,11 @@ def test_names_are_text_and_never_markup() -> None:
 
 
 def test_the_headline_says_whether_and_which() -> None:
-    assert verdict(report.as_json(built())).title == "2 of 2 constraints not met"
+    assert headline(report.as_json(built())).title == "2 of 2 constraints not met"
     assert "Erase residual" in html(built()).split("</header>")[0]
     fine = built(strength=1.0, constraints=constraints(erase_residual=0.2, rank=4))
-    assert verdict(report.as_json(fine)).title == "All 2 constraints met"
-    assert verdict(report.as_json(built(constraints=constraints()))).state == "open"
+    assert headline(report.as_json(fine)).title == "All 2 constraints met"
+    assert headline(report.as_json(built(constraints=constraints()))).state == "plain"
 
 
 def test_each_bound_line_is_marked() -> None:

@@ -16,7 +16,7 @@ from editc import report as reporting
 from editc.findings import Answer, Claim
 from editc.ir import Problem, Verified
 from editc.report_answers import MOST_OPEN, cases, told
-from editc.report_page import lines, page, verdict
+from editc.report_page import headline, lines, page
 from editc.report_plots import block_of
 from editc.report_words import TITLES, chance, figure, ranges
 from editc.request import Ablation, Fact
@@ -221,7 +221,7 @@ def test_a_bound_that_is_the_least_is_shown_from_its_other_side() -> None:
 
 def test_a_broken_maximum_is_still_above_its_bound() -> None:
     of = verified(claims=(claim("retain_kl", 0.02, 0.01), claim("efficacy", 1.0, 0.9)))
-    assert [row.title for row in verdict(reporting.as_json(of)).broken] == ["Retain KL"]
+    assert [row.title for row in headline(reporting.as_json(of)).broken] == ["Retain KL"]
     assert "0.02 &gt; 0.01" in html(of)
     assert page((), reporting.as_json(of))["bounds"][0].mark == pytest.approx(0.5)
 

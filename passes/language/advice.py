@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from editc.diagnostics import Diagnostic
 from editc.findings import Answer, Claim
 from editc.ir import Problem, Verified
+from editc.judging.language import CARRIED, UNMOVED
 from editc.passes.language.prompts import titles
 from editc.request import Constraints, Fact, Language, Manifest
 from editc.rewrites import Rewrites
@@ -15,10 +16,6 @@ MOST = 4
 """Pairs of edits that are named; of sixty edits hundreds may lie close."""
 SHOWN = 12
 """Digits of a delta's id."""
-UNMOVED = 0.1
-"""A share of the edit below which a text that begins with the subject counts as left as it was."""
-CARRIED = 2 / 3
-"""A share of what sets a name apart from which on an edit at its last word alone is likely to be read past."""
 BOUNDS: Mapping[str, str] = {
     "efficacy": "an edit with an answer that is to change: a fact, or a concept with `relations`",
     "paraphrase": "a fact with `paraphrases`",

@@ -1,0 +1,85 @@
+"""What a report comes to: the reasons of each line of the verdict, from claims, pictures, answers and bystanders. Pure.
+
+A bound decides where there is one. A share without a bound is green from GOOD on, red below POOR, amber between. What
+was not measured is amber and says so: a report may not be green over something that nobody looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
+
+from editc.findings import Claim, Report
+from editc.judging.bystanders import bystanders
+from editc.judging.images import attacked, erased, kept, moderated, recoverable, unpainted
+from editc.judging.language import ablated, answered, begun, neighbours, paraphrased, unasked, untried
+from editc.request import Constraints, Manifest
+from editc.verdict import QUESTIONS, Reason, Verdict, line_of
+
+WORKS = ("erase_residual", "erased", "toward_fitted", "toward_gap", "efficacy")
+ROBUST = ("recoverable", "paraphrase")
+"""Claims with a bound by the line that they belong to; all others are costs."""
+PICTURES: Mapping[str, str] = {
+    "erased": "erased_at_most",
+    "kept_loss": "kept_loss_at_most",
+    "toward_gap": "share_gap_at_most",
+}
+"""Claim -> its bound under `verify.images`."""
+Rule = Callable[[Report, Manifest], Iterator[Reason]]
+
+
+def judge(report: Report, manifest: Manifest) -> Verdict:
+    """The verdict of a report on the build of a manifest."""
+    return Verdict(*(line_of(question, _reasons(RULES[question], report, manifest)) for question in QUESTIONS))
+
+
+def unanswered(report: Report, manifest: Manifest) -> tuple[str, ...]:
+    """The claims that the manifest bounds and that nothing measured."""
+    measured = {claim.name for claim in report.claims}
+    return tuple(name for name in _asked(manifest) if name not in measured)
+
+
+def _reasons(rules: Sequence[Rule], report: Report, manifest: Manifest) -> Iterator[Reason]:
+    for rule in rules:
+        yield from rule(report, manifest)
+
+
+def _bounds(mine: Callable[[str], bool]) -> Rule:
+    def bounds(report: Report, manifest: Manifest) -> Iterator[Reason]:
+        """Every bound that no other rule speaks of, and every bound that nothing answered."""
+        for claim in report.claims:
+            if claim.bound is not None and mine(claim.name) and claim.name not in SPOKEN_OF:
+                yield _bounded(claim)
+        for name in unanswered(report, manifest):
+            if mine(name):
+                yield Reason("amber", f"{name} was not measured: nothing answers its bound", name)
+
+    return bounds
+
+
+def _bounded(claim: Claim) -> Reason:
+    side = ("at least" if claim.holds else "below") if claim.least else "at most" if claim.holds else "above"
+    subject = f" of {claim.subject}" if claim.name in WORKS and claim.subject else ""
+    told = f"{claim.name}{subject} {claim.value:.3g}, {side} {claim.bound:.3g}"
+    return Reason("plain" if claim.holds else "red", told, claim.name, claim.subject, claim.value)
+
+
+def _asked(manifest: Manifest) -> Iterator[str]:
+    """The claims that the manifest bounds."""
+    bounds = manifest.constraints
+    yield from (
+        one.name for one in fields(Constraints) if one.name != "spans" and getattr(bounds, one.name) is not None
+    )
+    if manifest.pictures is not None:
+        yield from (name for name, bound in PICTURES.items() if getattr(manifest.pictures, bound) is not None)
+
+
+SPOKEN_OF = frozenset(
+    {"erased", "toward_gap", "efficacy", "bystander_loss", "kept_loss", "neighbourhood", "recoverable", "paraphrase"}
+)
+RULES: Mapping[str, tuple[Rule, ...]] = {
+    "Works?": (erased, moderated, answered, ablated, unpainted, unasked, _bounds(lambda name: name in WORKS)),
+    "Costs?": (bystanders, kept, neighbours, _bounds(lambda name: name not in WORKS + ROBUST)),
+    "Robust?": (attacked, recoverable, paraphrased, begun, untried, _bounds(lambda name: name in ROBUST)),
+}
+"""Question -> what is looked at, in the order in which it is told."""

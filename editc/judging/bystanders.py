@@ -1,0 +1,35 @@
+"""Reasons by what nobody named, of either kind of model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from editc.findings import Bystander, Claim, Report
+from editc.judging.shares import claims_named, judge_share, percent
+from editc.request import Manifest
+from editc.verdict import Reason, Share
+
+
+def bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
+    """What nobody named: how much of it is as it was, and what suffered most."""
+    every = report.bystanders
+    shown = sum(round(one.before * one.of) for one in every)
+    if not shown:
+        yield Reason("amber", "bystanders (what nobody named): not checked")
+        return
+    kept = Share(shown - sum(max(0, round(one.loss * one.of)) for one in every), shown)
+    worst = max(every, key=lambda one: one.loss)
+    claims = claims_named(report, "bystander_loss")
+    claim = max(claims, key=lambda one: (not one.holds, one.value), default=Claim("bystander_loss", worst.loss))
+    what = "pictures of bystanders show them" if manifest.language is None else "questions nobody named are answered"
+    told = f"{kept} {what} as before (at least {percent(kept.at_least)}){_worst(worst, claim)}"
+    yield Reason(judge_share(claim, 1 - claim.value), told, claim.name, claim.subject, claim.value, kept, kept.at_least)
+
+
+def _worst(worst: Bystander, claim: Claim) -> str:
+    if worst.loss <= 0:
+        return ""
+    name = f"; worst: {worst.name}"
+    if worst.of > 1:
+        name += f" {round(worst.after * worst.of)} of {worst.of}, {round(worst.before * worst.of)} before"
+    return name + ("" if claim.holds else f"; at most {percent(claim.bound or 0.0)} may be lost")

@@ -1,0 +1,97 @@
+"""Reasons that an image model's report gives: pictures of what was edited, preserved and attacked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from editc.findings import Report
+from editc.judging.shares import (
+    GOOD,
+    POOR,
+    claims_named,
+    count_shown,
+    doubt,
+    judge_share,
+    list_some,
+    percent,
+    pictures_of,
+)
+from editc.request import Manifest
+from editc.verdict import Reason, Share
+
+
+def erased(report: Report, manifest: Manifest) -> Iterator[Reason]:
+    """How many pictures still show each erased concept."""
+    for claim in claims_named(report, "erased"):
+        shots = pictures_of(report, claim.subject)
+        seen, before = count_shown(shots), Share(sum(one.shown_before for one in shots), len(shots))
+        few, weak = seen.at_most > POOR, before.count < POOR * before.of
+        state = doubt(judge_share(claim, 1 - claim.value), few or weak)
+        told = f"{seen} pictures still show {claim.subject} (at most {percent(seen.at_most)}), {before} before"
+        told += ": the model itself hardly shows it" if weak else ": too few to tell" if few else ""
+        yield Reason(state, told, claim.name, claim.subject, claim.value, seen, seen.at_most)
+
+
+def moderated(report: Report, manifest: Manifest) -> Iterator[Reason]:
+    """How far the shares of each moderated concept are from those wanted."""
+    gaps = claims_named(report, "toward_gap")
+    for claim in gaps:
+        told = f"shares of {claim.subject} are {percent(claim.value)} or less from those wanted"
+        yield Reason(judge_share(claim, 1 - claim.value), told, claim.name, claim.subject, claim.value)
+    measured = {claim.subject for claim in gaps}
+    after = claims_named(report, "toward_after")
+    for edit in manifest.edits:
+        mine = [one for one in after if one.subject.startswith(f"{edit.concept}: ")]
+        if mine and edit.kind == "moderate" and edit.concept not in measured:
+            shares = ", ".join(f"{one.subject.split(': ', 1)[1]} {percent(one.value)}" for one in mine)
+            yield Reason("amber", f"pictures of {edit.concept} show {shares}; no shares were asked for", after[0].name)
+
+
+def unpainted(report: Report, manifest: Manifest) -> Iterator[Reason]:
+    """Edits of an image model that no judged picture shows."""
+    judged = {one.subject for one in claims_named(report, "erased")}
+    judged |= {one.subject.split(": ", 1)[0] for one in claims_named(report, "toward_after")}
+    missing = [edit.concept for edit in manifest.edits if edit.concept not in judged]
+    if missing:
+        why = "no detector judged the pictures" if report.pictures else "no pictures were painted"
+        yield Reason("amber", f"{list_some(missing)} not checked: {why}")
+
+
+def kept(report: Report, manifest: Manifest) -> Iterator[Reason]:
+    """The preserved concepts that were painted: all together, and each that lost more than a little."""
+    claims = claims_named(report, "kept_loss")
+    names = dict.fromkeys(claim.subject for claim in claims if claim.subject)
+    for claim in claims:
+        if claim.subject and (claim.value <= 1 - GOOD or len(names) == 1):
+            continue
+        shots = pictures_of(report, *([claim.subject] if claim.subject else names), erased=False)
+        before, after = sum(one.shown_before for one in shots), count_shown(shots)
+        lost = Share(max(before - after.count, 0), before)
+        told = f"{after} pictures show {claim.subject or 'the preserved concepts'}, {before} before"
+        told += f" (at most {percent(lost.at_most)} lost)"
+        state = judge_share(claim, 1 - claim.value)
+        yield Reason(state, told, claim.name, claim.subject, claim.value, lost, lost.at_most)
+
+
+def attacked(report: Report, manifest: Manifest) -> Iterator[Reason]:
+    """Pictures painted from the certificate's embeddings: one that shows the concept is one too many."""
+    claims = claims_named(report, "attacked")
+    for claim in claims:
+        seen = count_shown(pictures_of(report, claim.subject, attack=True))
+        state = "red" if claim.value > 0 else doubt("green", seen.at_most > POOR)
+        told = f"an attack on the embedding brings {claim.subject} back in {seen} pictures"
+        told += "" if claim.value > 0 else f" (at most {percent(seen.at_most)})"
+        yield Reason(state, told, claim.name, claim.subject, claim.value, seen, seen.at_most)
+    names = {claim.subject for claim in claims}
+    missing = [one.concept for one in manifest.edits if one.concept not in names]
+    if missing:
+        yield Reason("amber", f"{list_some(missing)} not checked: no attack was painted")
+
+
+def recoverable(report: Report, manifest: Manifest) -> Iterator[Reason]:
+    """How much of a concept any embedding can bring back."""
+    for claim in claims_named(report, "recoverable"):
+        told = f"{percent(claim.value)} of {claim.subject} is recoverable by the worst embedding"
+        state = judge_share(claim, 1.0) if claim.bound is not None else "amber" if claim.value > POOR else "plain"
+        told += "" if claim.holds else f", more than {percent(claim.bound or 0.0)}"
+        yield Reason(state, told, claim.name, claim.subject, claim.value)

@@ -1,0 +1,56 @@
+"""What all rules share: claims and counts by name, the state of a share, and numbers in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+
+from editc.findings import Answer, Claim, Picture, Report
+from editc.verdict import Share, State
+
+GOOD, POOR = 0.9, 0.5
+"""Shares of what is as it should be, where no bound says what is enough."""
+
+
+def judge_share(claim: Claim | None, good: float) -> State:
+    """By its bound; without one by the share `good` of what is as it should be."""
+    if claim is not None and claim.bound is not None:
+        return "green" if claim.holds else "red"
+    return "green" if good >= GOOD else "amber" if good >= POOR else "red"
+
+
+def doubt(state: State, doubtful: bool) -> State:
+    return "amber" if state == "green" and doubtful else state
+
+
+def claims_named(report: Report, name: str, subject: str | None = None) -> list[Claim]:
+    return [one for one in report.claims if one.name == name and (subject is None or one.subject == subject)]
+
+
+def pictures_of(report: Report, *concepts: str, erased: bool = True, attack: bool = False) -> list[Picture]:
+    return [
+        one
+        for one in report.pictures
+        if one.concept in concepts and one.attack == attack and (one.erased or attack) == erased
+    ]
+
+
+def count_shown(shots: Sequence[Picture]) -> Share:
+    return Share(sum(one.shown_after for one in shots), len(shots))
+
+
+def count_held(answers: Sequence[Answer], *purposes: str) -> Share:
+    mine = [one.holds for one in answers if one.purpose in purposes]
+    return Share(sum(mine), len(mine))
+
+
+def list_some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def percent(share: float) -> str:
+    if not isfinite(share):
+        return str(share)
+    digits = f"{100 * share:.1f}" if 0 < share < 0.1 or 0.9 < share < 1 else f"{100 * share:.0f}"
+    return digits.removesuffix(".0") + " %"

@@ -1,0 +1,246 @@
+"""The verdict: a broken bound is red wherever it stands, what nobody measured is amber, all places say the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from report_language_cases import answer, claim, verified
+from test_report import built, html, picture
+from verify_cases import constraints, erase, images, manifest
+
+from editc import report, show
+from editc.api import Built
+from editc.findings import Bystander, Claim, Report
+from editc.ir import Verified
+from editc.judging import WORKS, judge
+from editc.numerics.binomial import at_least, at_most
+from editc.request import Constraints, Manifest
+from editc.verdict import Judgement, Verdict
+
+FISH = Bystander("fish", "near", 1.0, 0.0, 6)
+TREE = Bystander("tree", "far", 1.0, 1.0, 6)
+ATTACKED = replace(picture(saw=(True, True)), attack=True)
+
+
+def judged(*claims: Claim, asked: Manifest | None = None, **found: Any) -> Verdict:
+    return judge(Report(claims, **found), asked or manifest())
+
+
+def texts(line: Judgement) -> str:
+    return "\n".join(reason.text for reason in line.reasons)
+
+
+def shown(count: int, of: int, **changed: Any) -> tuple[Any, ...]:
+    """Pictures of the erased concept, of which so many show it still."""
+    return tuple(replace(picture(saw=(True, index < count)), **changed) for index in range(of))
+
+
+# ---------------------------------------------------------------- intervals
+
+
+@pytest.mark.parametrize(("count", "of", "limit"), [(0, 20, 0.1391083), (0, 4, 0.5271292), (3, 20, 0.3436638)])
+def test_a_limit_is_the_exact_one_of_clopper_and_pearson(count: int, of: int, limit: float) -> None:
+    assert at_most(count, of) == pytest.approx(limit, abs=1e-7)
+    assert at_least(of - count, of) == pytest.approx(1 - limit, abs=1e-7)
+
+
+def test_a_limit_covers_the_truth_in_nineteen_of_twenty_samples() -> None:
+    for share in (0.03, 0.3, 0.8):
+        for of in (5, 20, 300):
+            seen = np.random.default_rng(of).binomial(of, share, 2000)
+            assert np.mean([share <= at_most(int(count), of) for count in seen]) >= 0.94
+
+
+def test_nothing_counted_limits_nothing() -> None:
+    assert (at_most(0, 0), at_least(0, 0), at_most(7, 7), at_least(0, 7)) == (1.0, 0.0, 1.0, 0.0)
+
+
+# ---------------------------------------------------------------- red where a bound is broken
+
+
+NAMES = tuple(one.name for one in fields(Constraints) if one.name != "spans")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "erased", "kept_loss", "toward_gap", "toward_fitted", "a_new_bound"])
+def test_every_broken_bound_turns_its_own_line_red_and_names_itself(name: str) -> None:
+    least = name in Constraints.MINIMA
+    broken = Claim(
+        name, 0.2 if least else 0.9, 0.5, "circle" if name in WORKS and name != "efficacy" else "", least=least
+    )
+    found = judged(broken, bystanders=(TREE,))
+    assert [line.state == "red" for line in found.lines].count(True) == 1 and found.state == "red"
+    assert any(reason.claim == name and reason.state == "red" for line in found.lines for reason in line.reasons)
+
+
+def test_a_bound_that_nothing_answered_is_amber_and_no_success() -> None:
+    asked = manifest(constraints=constraints(erase_residual=0.2), pictures=images(erased_at_most=0.1))
+    found = judge(Report((Claim("erase_residual", 0.1, 0.2, "circle"),)), asked)
+    assert found.works.state == "amber" and "erased was not measured" in texts(found.works)
+    painted = built(strength=1.0, constraints=constraints(erase_residual=0.2), pictures=None)
+    assert report.status(painted) == "met"
+    plan = painted.solution.problem.plan
+    bounds = Constraints(erase_residual=0.2, recoverable=0.5)
+    wanting = replace(plan, manifest=replace(plan.manifest, constraints=bounds))
+    problem = replace(painted.solution.problem, plan=wanting)
+    assert report.status(replace(painted, solution=replace(painted.solution, problem=problem))) == "measured"
+
+
+def test_a_build_without_a_bound_is_measured_and_not_met() -> None:
+    of = built(constraints=constraints())
+    claims = tuple(replace(claim, bound=None) for claim in of.report.claims)
+    assert report.as_json(replace(of, report=replace(of.report, claims=claims)))["status"] == "measured"
+
+
+# ---------------------------------------------------------------- works
+
+
+def test_works_counts_pictures_with_their_interval() -> None:
+    found = judged(Claim("erased", 0.0, 0.05, "circle"), pictures=shown(0, 20)).works
+    assert found.state == "green" and found.reasons[0].limit == pytest.approx(0.139, abs=1e-3)
+    assert found.says[0] == "0 of 20 pictures still show circle (at most 14 %), 20 of 20 before"
+    assert judged(Claim("erased", 0.2, 0.05, "circle"), pictures=shown(4, 20)).works.state == "red"
+
+
+@pytest.mark.parametrize(("count", "state"), [(0, "green"), (6, "amber"), (15, "red")])
+def test_without_a_bound_the_share_itself_decides(count: int, state: str) -> None:
+    assert judged(Claim("erased", count / 20, None, "circle"), pictures=shown(count, 20)).works.state == state
+
+
+def test_few_pictures_and_a_concept_that_was_not_there_prove_nothing() -> None:
+    assert judged(Claim("erased", 0.0, 0.05, "circle"), pictures=shown(0, 4)).works.state == "amber"
+    gone = judged(Claim("erased", 0.0, 0.05, "circle"), pictures=shown(0, 20, shown_before=False)).works
+    assert gone.state == "amber" and "hardly shows it" in texts(gone)
+
+
+def test_without_pictures_nobody_looked() -> None:
+    found = judged(Claim("erase_residual", 0.1, 0.2, "circle"))
+    assert [line.state for line in found.lines] == ["amber"] * 3
+    assert "circle not checked: no pictures were painted" in texts(found.works)
+    assert "no attack was painted" in texts(found.robust)
+    assert "no detector judged" in texts(judged(pictures=shown(0, 3)).works)
+
+
+# ---------------------------------------------------------------- costs
+
+
+def test_without_bystanders_costs_are_not_checked() -> None:
+    found = judged(Claim("preserve_drift", 0.01, 0.1)).costs
+    assert found.state == "amber" and found.says[0] == "bystanders (what nobody named): not checked"
+    assert judged(bystanders=(Bystander("cube", "near", 0.0, 0.0, 6),)).costs.state == "amber", "none could be seen"
+
+
+def test_bystanders_decide_by_their_bound_and_the_worst_is_named() -> None:
+    fine = judged(Claim("bystander_loss", 0.0, 0.17, "tree"), bystanders=(TREE,)).costs
+    assert fine.state == "green" and fine.says[0].startswith(
+        "6 of 6 pictures of bystanders show them as before (at least 61 %)"
+    )
+    bad = judged(Claim("bystander_loss", 1.0, 0.17, "fish"), bystanders=(FISH, TREE)).costs
+    assert bad.state == "red" and "6 of 12" in bad.says[0] and "worst: fish 0 of 6, 6 before" in bad.says[0]
+
+
+def test_a_preserved_concept_that_is_lost_among_many_is_named() -> None:
+    claims = (Claim("kept_loss", 0.1, 0.25), Claim("kept_loss", 0.0, None, "b"), Claim("kept_loss", 1.0, None, "a"))
+    pictures = [picture(name, erased=False, saw=(True, name != "a")) for name in "a" + "b" * 9]
+    found = judged(*claims, pictures=tuple(pictures), bystanders=(TREE,)).costs
+    assert found.state == "red" and "0 of 1 pictures show a, 1 before" in found.says[0]
+    assert "9 of 10 pictures show the preserved concepts, 10 before" in texts(found)
+
+
+# ---------------------------------------------------------------- robust
+
+
+def test_one_attack_that_brings_the_concept_back_is_red() -> None:
+    back = (ATTACKED, *(replace(ATTACKED, shown_after=False) for _ in range(19)))
+    found = judged(Claim("attacked", 0.05, None, "circle"), pictures=back).robust
+    assert found.state == "red" and found.says[0] == "an attack on the embedding brings circle back in 1 of 20 pictures"
+    none = judged(Claim("attacked", 0.0, None, "circle"), pictures=back[1:]).robust
+    assert none.state == "green" and "(at most 15 %)" in none.says[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "state"), [(0.98, None, "amber"), (0.98, 0.3, "red"), (0.2, 0.3, "green"), (0.2, None, "green")]
+)
+def test_what_is_recoverable_is_held_against_its_bound_or_a_half(value: float, bound: float | None, state: str) -> None:
+    tried = tuple(replace(ATTACKED, shown_after=False) for _ in range(20))
+    claims = Claim("recoverable", value, bound, "circle"), Claim("attacked", 0.0, None, "circle")
+    assert judged(*claims, pictures=tried).robust.state == state
+
+
+# ---------------------------------------------------------------- language models
+
+
+def test_a_language_model_is_judged_by_what_it_answers() -> None:
+    found = verified().verdict
+    assert found.works.says[0].startswith("French") is False
+    assert "3 of 4 edited prompts" in texts(found.works) or "4 of 4 edited prompts" in texts(found.works)
+    assert found.robust.state == "red" and "1 of 2 paraphrases" in texts(found.robust), "its bound is broken"
+    assert "2 of 4 other forms" in texts(found.robust) and "multiple choice" in texts(found.robust)
+    assert "2 of 2 named neighbours keep their answer" in texts(found.costs) and found.costs.state == "amber"
+
+
+def test_questions_nobody_named_are_counted_and_the_worst_told() -> None:
+    tokyo = Bystander("The Tokyo Tower is in", "same last token", 1.0, 0.0, 1, (" Tokyo", " Rome"))
+    stay = Bystander("The Louvre is in", "same relation", 1.0, 1.0, 1, (" Paris", " Paris"))
+    found = verified(bystanders=(tokyo, stay), claims=(Claim("bystander_loss", 0.5, 0.1, unit="share"),)).verdict.costs
+    assert found.state == "red" and found.says[0].startswith("1 of 2 questions nobody named are answered as before")
+    assert "worst: The Tokyo Tower is in" in found.says[0]
+
+
+def test_what_nobody_asked_a_language_model_is_not_checked() -> None:
+    found = verified(answers=(), claims=()).verdict
+    assert found.works.state == "amber" and "not checked: no prompt asks" in texts(found.works)
+    assert found.robust.state == "amber" and "in another form" in texts(found.robust)
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.02, "red"), (0.3, "amber"), (0.9, "green")])
+def test_a_text_that_begins_with_the_subject_is_a_way_around(share: float, state: str) -> None:
+    asked = answer(0, "form", "Where?", "Rome", "Paris", 0.0, 1.0, 1.0, 0.0)
+    every = verified(answers=(asked,) * 20, claims=(claim("at_start", share, subject="Japan"),)).verdict
+    assert next(one.state for one in every.robust.reasons if one.claim == "at_start") == state
+
+
+def test_an_ablation_that_spares_the_concept_does_not_work() -> None:
+    for present, absent, state in ((0.8, 0.06, "green"), (0.8, 0.7, "amber"), (-0.1, 0.0, "red")):
+        claims = claim("present_nll", present, subject="French"), claim("absent_nll", absent, subject="French")
+        reasons = verified(claims=claims).verdict.works.reasons
+        assert next(one.state for one in reasons if one.claim == "present_nll") == state
+
+
+# ---------------------------------------------------------------- every place says the same
+
+
+def every_case() -> list[Verified]:
+    bystanders = replace(built(), report=replace(built().report, bystanders=(TREE, FISH)))
+    return [built(), built(strength=1.0, constraints=constraints(rank=4)), bystanders, verified()]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_json_terminal_and_page_say_the_same(number: int) -> None:
+    of = every_case()[number]
+    record, text, page = report.as_json(of), show.built(Built(of, None, (), (), ())), html(of)
+    assert record["verdict"] == json.loads(json.dumps(report.plain(text.data["verdict"])))
+    assert record == json.loads(report.as_text(record))
+    head = page.split("</header>")[0]
+    for name, line in zip(("works", "costs", "robust"), of.verdict.lines, strict=True):
+        assert record["verdict"][name]["state"] == line.state
+        assert f"{line.question:<8} {line.state:<6} {line.says[0]}" in text.text
+        assert f'<div class="{line.state}"><dt>' in head
+    assert (record["status"] == "failed") <= (record["verdict"]["state"] == "red"), "a failed build is red"
+
+
+def test_the_strip_has_the_worst_first_and_says_when_there_is_none() -> None:
+    of = built()
+    page = html(replace(of, report=replace(of.report, bystanders=(TREE, FISH))))
+    strip = page.split('id="bystanders"')[1].split("<h2")[0]
+    assert strip.index("fish") < strip.index("tree") and "6 of 6 before, 0 after" in strip
+    assert "not checked" in html(of).split('id="bystanders"')[1].split("<h2")[0]
+
+
+def test_a_name_in_the_verdict_is_text() -> None:
+    evil = "<b>`x"
+    of = built(erase(evil), pictures=None)
+    assert "<b>`x" not in html(of) and "&lt;b&gt;`x not checked" in html(of)
