@@ -24,7 +24,7 @@ def erased(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """How many pictures still show each erased concept."""
     for claim in claims_named(report, "erased"):
         shots = pictures_of(report, claim.subject)
-        seen, before = count_shown(shots), Share(sum(one.shown_before for one in shots), len(shots))
+        seen, before = count_shown(shots), Share(sum(bool(one.shown_before) for one in shots), len(shots))
         few, weak = seen.at_most > POOR, before.count < POOR * before.of
         state = doubt(judge_share(claim, 1 - claim.value), few or weak)
         told = f"{seen} pictures still show {claim.subject} (at most {percent(seen.at_most)}), {before} before"
@@ -65,7 +65,7 @@ def kept(report: Report, manifest: Manifest) -> Iterator[Reason]:
         if claim.subject and (claim.value <= 1 - GOOD or len(names) == 1):
             continue
         shots = pictures_of(report, *([claim.subject] if claim.subject else names), erased=False)
-        before, after = sum(one.shown_before for one in shots), count_shown(shots)
+        before, after = sum(bool(one.shown_before) for one in shots), count_shown(shots)
         lost = Share(max(before - after.count, 0), before)
         told = f"{after} pictures show {claim.subject or 'the preserved concepts'}, {before} before"
         told += f" (at most {percent(lost.at_most)} lost)"
@@ -85,7 +85,8 @@ def attacked(report: Report, manifest: Manifest) -> Iterator[Reason]:
     names = {claim.subject for claim in claims}
     missing = [one.concept for one in manifest.edits if one.concept not in names]
     if missing:
-        yield Reason("amber", f"{list_some(missing)} not checked: no attack was painted")
+        why = "no detector judged the attack" if any(one.attack for one in report.pictures) else "no attack was painted"
+        yield Reason("amber", f"{list_some(missing)} not checked: {why}")
 
 
 def recoverable(report: Report, manifest: Manifest) -> Iterator[Reason]:

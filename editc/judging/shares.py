@@ -20,36 +20,40 @@ def judge_share(claim: Claim | None, good: float) -> State:
 
 
 def doubt(state: State, doubtful: bool) -> State:
+    """Amber instead of green, where the count proves little."""
     return "amber" if state == "green" and doubtful else state
 
 
 def claims_named(report: Report, name: str, subject: str | None = None) -> list[Claim]:
+    """The claims of a name, of one subject or of all."""
     return [one for one in report.claims if one.name == name and (subject is None or one.subject == subject)]
 
 
 def pictures_of(report: Report, *concepts: str, erased: bool = True, attack: bool = False) -> list[Picture]:
-    return [
-        one
-        for one in report.pictures
-        if one.concept in concepts and one.attack == attack and (one.erased or attack) == erased
-    ]
+    """The judged pictures of some concepts: of edits, or of what is preserved."""
+    mine = [one for one in report.pictures if one.concept in concepts and one.shown_before is not None]
+    return [one for one in mine if one.attack == attack and (one.erased or attack) == erased]
 
 
 def count_shown(shots: Sequence[Picture]) -> Share:
-    return Share(sum(one.shown_after for one in shots), len(shots))
+    """How many show their concept after the edit."""
+    return Share(sum(bool(one.shown_after) for one in shots), len(shots))
 
 
 def count_held(answers: Sequence[Answer], *purposes: str) -> Share:
+    """How many of the prompts of some purposes count as they should."""
     mine = [one.holds for one in answers if one.purpose in purposes]
     return Share(sum(mine), len(mine))
 
 
 def list_some(names: Sequence[str]) -> str:
+    """The first three names, and how many more there are."""
     shown = ", ".join(names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
 def percent(share: float) -> str:
+    """A share in words, with a decimal where it is near 0 or 1."""
     if not isfinite(share):
         return str(share)
     digits = f"{100 * share:.1f}" if 0 < share < 0.1 or 0.9 < share < 1 else f"{100 * share:.0f}"
