@@ -119,9 +119,20 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Named:
+    """What a manifest names under `preserve`, beside the default list."""
+
+    rows: Array
+    """(d_in, k), condensed as those of `Kept` are; drift is measured over them apart."""
+    listed: tuple[str, ...]
+    """Their prompts."""
+
+
+@dataclass(frozen=True)
 class Kept:
     """Rows that must not move: `moment` (d_in, d_in) is their weighted second moment as the solver sees it,
-    `rows` (d_in, k) the preserved prompts' own, by which drift is measured, `empty` (d_in, t) the empty prompt's.
+    `rows` (d_in, k) those of the default list, by which drift is measured whatever is named and kept (those of what is
+    named where there is no default list), `empty` (d_in, t) the empty prompt's.
 
     `rows` may be condensed: where `count` is above k they stand for that many, with |X rows| the same for every X.
     `keys` (d_in, n) and `weights` (n,) are the columns that `moment` sums, one by one: moment = keys diag(weights)
@@ -135,6 +146,20 @@ class Kept:
     count: int = 0
     keys: Array = field(default_factory=lambda: np.zeros((0, 0)))
     weights: Array = field(default_factory=lambda: np.zeros(0))
+    named: Named | None = None
+    """What the manifest names beside the default list; None where it names nothing."""
+    default: bool = True
+    """True where the rows of the default list are in `moment`; False: they are measured and not kept."""
+
+    @property
+    def held(self) -> Array:
+        """The rows (d_in, k) of every prompt that is kept."""
+        return np.hstack([*([self.rows] if self.default else []), *([self.named.rows] if self.named else [])])
+
+    @property
+    def lists(self) -> tuple[Array, ...]:
+        """The rows (d_in, k) of each list that drift is measured over: the default one, then what is named."""
+        return (self.rows, *([self.named.rows] if self.named else []))
 
 
 @dataclass(frozen=True)

@@ -16,37 +16,27 @@ from editc.request import Manifest
 
 @dataclass(frozen=True)
 class Proposal:
-    """`text` is the manifest as proposed; `files` were written; `alone` when a list of concepts would be all that is
-    kept, so that none is proposed."""
+    """`text` is the manifest as proposed; `files` were written."""
 
     manifest: Manifest
     suggestions: tuple[Suggestion, ...]
     text: str
-    alone: bool
     files: tuple[Path, ...] = ()
 
 
-def keeps_nothing(manifest: Manifest) -> bool:
-    """True when the manifest names nothing to keep: then the model's own prompts are kept, and a list ends that."""
-    return not (manifest.preserve.concepts or manifest.preserve.prompts or manifest.kept)
-
-
-def propose(manifest: Manifest, found: Sequence[Suggestion], kept_file: str | None) -> Proposal:
-    """The manifest amended. `kept_file`, relative to it, will hold what is kept where the manifest names nothing."""
-    alone = keeps_nothing(manifest) and kept_file is None
-    listed = [] if alone else [one for s in found if s.listed for one in s.preserve]
+def propose(manifest: Manifest, found: Sequence[Suggestion]) -> Proposal:
+    """The manifest amended."""
+    listed = [one for s in found if s.listed for one in s.preserve]
     preserve: dict[str, Value] = {}
     edited = {name for s in found for name in (*s.request.names, *(n.name for n in s.names.sure))}
     names = [one.name for one in listed if one.name not in edited]
     if names:
         preserve["concepts"] = list(dict.fromkeys([*manifest.preserve.concepts, *names]))
-        if keeps_nothing(manifest) and kept_file is not None:
-            preserve["files"] = [kept_file]
-    chosen = [_final(s, alone) for s in found if s.request.kind != "moderate"]
+    chosen = [_final(s) for s in found if s.request.kind != "moderate"]
     if chosen and not all(one.usual for one in chosen):
         preserve["weight"] = float(min(one.weight for one in chosen))
     edits = {i: _fields(s) for i, s in enumerate(found) if s.request.kind != "moderate"}
-    return Proposal(manifest, tuple(found), amend(manifest.source.text, Amendment(edits, preserve)), alone)
+    return Proposal(manifest, tuple(found), amend(manifest.source.text, Amendment(edits, preserve)))
 
 
 def warnings(proposal: Proposal) -> tuple[Diagnostic, ...]:
@@ -61,13 +51,13 @@ def warnings(proposal: Proposal) -> tuple[Diagnostic, ...]:
             severity="warning",
         )
         for s in proposal.suggestions
-        if not ((best := _final(s, proposal.alone)).gone and best.safe)
+        if not ((best := _final(s)).gone and best.safe)
     )
 
 
 def as_text(proposal: Proposal) -> str:
     """A short table an edit, then the manifest, or where it was written."""
-    parts = ["\n".join(_lines(one, proposal.alone)) for one in proposal.suggestions]
+    parts = ["\n".join(_lines(one)) for one in proposal.suggestions]
     tail = [f"wrote {path}" for path in proposal.files] or ["", proposal.text.rstrip()]
     return "\n\n".join(parts) + "\n" + "\n".join(tail)
 
@@ -90,9 +80,9 @@ def _fields(s: Suggestion) -> Mapping[str, Value]:
     return fields
 
 
-def _final(s: Suggestion, alone: bool) -> Trial:
+def _final(s: Suggestion) -> Trial:
     """The trial that the manifest as proposed amounts to."""
-    return s.best if alone or s.listed is None else s.listed
+    return s.best if s.listed is None else s.listed
 
 
 def _risk(s: Suggestion, best: Trial) -> str:
@@ -101,7 +91,7 @@ def _risk(s: Suggestion, best: Trial) -> str:
     return f"erasing `{s.request.concept}` moves `{best.moved[0].name}` by {best.worst:.2f}, and {AT_RISK:g} is a risk"
 
 
-def _lines(s: Suggestion, alone: bool) -> Iterator[str]:
+def _lines(s: Suggestion) -> Iterator[str]:
     yield f"{s.request.kind} {s.request.concept}"
     yield f"  other names  {_names(s)}"
     yield f"  made of      {_made(s)}"
@@ -113,7 +103,7 @@ def _lines(s: Suggestion, alone: bool) -> Iterator[str]:
         left = " " if trial.gone else "!"
         figures = f"{trial.likeness:>8.2f}  {trial.weight:>6g}  {trial.own:>6.2f}{left}  {trial.cost:.2f}"
         yield f"             {mark} {name:<18.18}{figures}  {most}"
-    yield f"  preserve     {_preserve(s, alone)}"
+    yield f"  preserve     {_preserve(s)}"
 
 
 def _names(s: Suggestion) -> str:
@@ -136,16 +126,12 @@ def _made(s: Suggestion) -> str:
     return f"{' + '.join(parts)}, {s.made.residual:.0%} left over{sure}"
 
 
-def _preserve(s: Suggestion, alone: bool) -> str:
+def _preserve(s: Suggestion) -> str:
     names = ", ".join(f"{one.name} {one.movement:.2f}" for one in s.preserve) or "nothing moves"
     if s.listed is None:
         return f"{names}\n               listing them lowers no cost: none is proposed"
-    listed = f"listed by name: weight {s.listed.weight:g}, cost {s.listed.cost:.2f} after {s.best.cost:.2f}"
-    if alone:
-        return f"{names}\n               {listed}; a list alone would end the keeping of the model's own prompts:\n" + (
-            "               `--write PATH` writes both"
-        )
-    return f"{names}\n               {listed}"
+    with_them = f"weight {s.listed.weight:g}, cost {s.listed.cost:.2f} with them, {s.best.cost:.2f} without"
+    return f"{names}\n               preserved by name, beside what is kept by default: {with_them}"
 
 
 def _record(s: Suggestion) -> Mapping[str, Any]:

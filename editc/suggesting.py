@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +17,8 @@ def suggest(
 ) -> Proposal:
     """Other names, targets and what to preserve for each edit of a manifest, from its text encoder and the solver.
 
-    `dictionary` has one name a line, to compare with; `write` is a new file for the manifest as proposed, and what is
-    kept goes beside it where the manifest names nothing. Raises EditcError.
+    `dictionary` has one name a line, to compare with; `write` is a new file for the manifest as proposed. Raises
+    EditcError.
     """
     from editc import proposal
     from editc.manifests.dictionary import names_in
@@ -27,9 +26,8 @@ def suggest(
 
     manifest, plan, ctx, corpus = _opened(path, write, progress)
     found = find(plan, ctx, corpus, () if dictionary is None else names_in(dictionary))
-    kept = None if write is None else f"{write.stem}.kept.txt"
-    made = proposal.propose(manifest, found, kept)
-    return made if write is None else _put(made, write, corpus)
+    made = proposal.propose(manifest, found)
+    return made if write is None else _put(made, write)
 
 
 def _opened(
@@ -43,7 +41,7 @@ def _opened(
     from editc.passes.suggest import refuse_fused
 
     if write is not None:
-        free(write, write.with_name(f"{write.stem}.kept.txt"))
+        free(write)
     manifest, found = session.read_manifest(path)
     if manifest is None:
         raise EditcError(*found)
@@ -57,18 +55,11 @@ def _opened(
     return manifest, Locate(session.families())(manifest, ctx), ctx, session.corpus_of(model)
 
 
-def _put(made: Proposal, write: Path, corpus: Sequence[str]) -> Proposal:
-    """Writes the manifest, and the prompts that it keeps where it names them as a file: none that names an edit's."""
+def _put(made: Proposal, write: Path) -> Proposal:
+    """Writes the manifest."""
     from editc.formats.files import guarded, replace_file
-    from editc.passes.corpus import mentions
 
-    kept = write.with_name(f"{write.stem}.kept.txt")
-    files = {write: made.text}
-    if kept.name in made.text:
-        edited = [n for s in made.suggestions for n in (*s.request.names, *(one.name for one in s.names.sure))]
-        files[kept] = "\n".join(p for p in corpus if not any(mentions(p, name) for name in edited)) + "\n"
-    for place, text in files.items():
-        with guarded(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(place, text.encode())
-    return replace(made, files=tuple(files))
+    with guarded(write):
+        write.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(write, made.text.encode())
+    return replace(made, files=(write,))

@@ -258,7 +258,11 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
         and "concepts" not in manifest.preserve.spans
     ):
         message = "`kept_loss_at_most` has nothing to count: no concepts are preserved"
-        faults.add("E141", message, check.at("kept_loss_at_most"), help="name some under `preserve: {concepts: [...]}`")
+        help = (
+            "name some under `preserve: {concepts: [...]}`, which adds them to what is kept by default; or remove the "
+            "bound: concepts that nobody names are counted too, and `bystander_loss` bounds them"
+        )
+        faults.add("E141", message, check.at("kept_loss_at_most"), help=help)
     _judged(manifest, check, faults)
     if "erased_at_most" in check.spans and manifest.edits and all(edit.kind == "moderate" for edit in manifest.edits):
         faults.add(
@@ -273,7 +277,7 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
         help = "write `shares: measured` beside `toward`, or remove the bound"
         faults.add("E141", message, check.at("share_gap_at_most"), help=help)
     if check.detector != "none" and not measured and not COUNTED & check.spans.keys():
-        message = "pictures are counted but no count can fail the build"
+        message = "pictures are counted, but nothing says how many may still show what is edited"
         faults.warn("E142", message, check.at(), help="add `erased_at_most` or `kept_loss_at_most`")
 
 
@@ -284,6 +288,17 @@ def _judged(manifest: Manifest, check: PictureCheck, faults: Faults) -> None:
         related = [(check.spans.get("detector"), "nobody judges")]
         help = "name a detector that knows the concepts (docs/detectors.md), or remove the bound"
         faults.add("E141", message, check.at(bound), help=help, related=related)
+
+
+def default_is_kept(manifest: Manifest, faults: Faults) -> None:
+    """What is kept by default is switched off knowingly."""
+    preserve = manifest.preserve
+    if preserve.corpus == "none":
+        named = preserve.concepts or preserve.prompts or preserve.files
+        what = "only what this manifest names is kept" if named else "nothing is kept but the empty prompt"
+        message = f"`corpus: none`: {what}; every other concept may change"
+        help = "leave `corpus` out: what you name is added to the model's own prompts, or to everyday ones"
+        faults.warn("E145", message, preserve.at("corpus"), help=help)
 
 
 def rank_suffices(manifest: Manifest, faults: Faults) -> None:
@@ -367,6 +382,7 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     auto_has_a_goal,
     evidence_is_there,
     pictures_answer,
+    default_is_kept,
     rank_suffices,
     edits_change,
     shares_are_measured,

@@ -31,16 +31,27 @@ LAYOUT = "tally 2"
 """Goes into the key of what is cached: to be changed with what is computed."""
 
 
-def prompts(manifest: Manifest, contexts: Sequence[str], corpus: Sequence[str]) -> tuple[str, ...]:
-    """Every preserved prompt once: concepts through the contexts, prompts as they stand, files; else the corpus.
+@dataclass(frozen=True)
+class Prompts:
+    """What must stay, every prompt once a list; prompts that name an edited concept are in neither."""
 
-    A prompt that names an edited concept is left out: what is erased is not kept.
-    """
+    default: tuple[str, ...]
+    """The model's own list or the everyday one, whatever the manifest names."""
+    named: tuple[str, ...]
+    """What the manifest preserves: its concepts through the contexts, its prompts, the lines of its files."""
+
+
+def prompts(manifest: Manifest, contexts: Sequence[str], corpus: Sequence[str]) -> Prompts:
+    """Both lists for a manifest; `corpus` is the default one. What is edited is not preserved."""
     preserve = manifest.preserve
     asked = [spoken(context, concept) for concept in preserve.concepts for context in contexts]
     asked += [*preserve.prompts, *manifest.kept]
     edited = [name for request in manifest.edits if request.kind != "moderate" for name in request.names]
-    return tuple(dict.fromkeys(p for p in asked or corpus if not any(mentions(p, name) for name in edited)))
+    return Prompts(_without(corpus, edited), _without(asked, edited))
+
+
+def _without(listed: Sequence[str], edited: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(p for p in listed if not any(mentions(p, name) for name in edited)))
 
 
 def mentions(prompt: str, name: str) -> bool:

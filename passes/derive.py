@@ -36,7 +36,7 @@ MINING_CONTEXTS = 6
 
 @dataclass(frozen=True)
 class Derive:
-    """Plan -> Problem. `prompts` is the corpus to keep where the manifest names nothing to preserve."""
+    """Plan -> Problem. `prompts` is the list that is kept by default."""
 
     prompts: Sequence[str] = ()
     name: ClassVar[str] = "derive"
@@ -61,8 +61,8 @@ class Derive:
         if not streams:
             raise EditcError(_unread(plan, group, sites[0]))
         blocks = tuple(_block(plan, request, streams, ctx.cache) for request in plan.manifest.edits)
-        listed = corpus.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, self.prompts)
-        kept, square = Keeping(plan, streams, listed, ctx.cache).kept(isinstance(chosen(plan)[1], Retaining))
+        prompts = corpus.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, self.prompts)
+        kept, square = Keeping(plan, streams, prompts, ctx.cache).kept(isinstance(chosen(plan)[1], Retaining))
         _check_width(plan, sites, blocks[0].keys.shape[0])
         ridge = ALIGNED_RIDGE * square if rule == "aligned" else PUBLISHED_RIDGE[rule]
         watched = watch(plan, kept, streams, ctx.cache)

@@ -46,7 +46,7 @@ def located(manifest: Manifest, family: Family, ctx: Context) -> Plan:
     return Plan(manifest, family, manifest.model, sites, {site.name: _why(manifest, ctx, site) for site in sites})
 
 
-def kept(plan: Plan, ctx: Context, sites: Sequence[Site], prompts: Sequence[str]) -> tuple[Kept, float]:
+def kept(plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]) -> tuple[Kept, float]:
     """What is kept at the sites of one group and the mean square of its rows' entries; nothing where they read no
     text."""
     width = sites[0].shape[1]
@@ -54,8 +54,8 @@ def kept(plan: Plan, ctx: Context, sites: Sequence[Site], prompts: Sequence[str]
     if not streams:
         nothing = np.zeros((width, 0))
         return Kept(np.zeros((0, 0)), nothing, nothing, ()), 0.0
-    listed = corpus.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, prompts)
-    return Keeping(plan, streams, listed, ctx.cache).kept(False)
+    prompts = corpus.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, default)
+    return Keeping(plan, streams, prompts, ctx.cache).kept(False)
 
 
 def encoder_of(plan: Plan, ctx: Context) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
 import numpy as np
 
-from editc.ir import Array, Kept, Plan
+from editc.ir import Array, Kept, Named, Plan
 from editc.passes import corpus
 from editc.passes.streams import Reader
 from editc.ports import Cache
@@ -25,62 +25,124 @@ MATCHED_SHARE = 2.0
 some 600,000 captions of COCO count as 62, against 30 prompts of a concept."""
 
 
+NAMED_SHARE = 1.0
+"""How much all that a manifest names counts, against all of the default list."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One list of prompts in the sum that is kept."""
+
+    listed: tuple[str, ...]
+    """Its prompts, the empty one last where it is counted too."""
+    which: corpus.Which
+    """Which rows of each prompt are kept."""
+    moment: Array
+    """The sum c c^T over these rows, weighted, (d, d)."""
+    share: float
+    """The weight of one row in it."""
+
+
 @dataclass(frozen=True)
 class Keeping:
-    """What is kept of `listed` prompts, as a group's `readers` read them; `neutral` is the empty prompt."""
+    """What is kept of two lists of prompts, as a group's `readers` read them: the default list, and what is named.
+
+    What is named is added to the default list, which counts as much as it does alone: naming takes nothing away.
+    """
 
     plan: Plan
     readers: Sequence[Reader]
-    listed: tuple[str, ...]
+    prompts: corpus.Prompts
     cache: Cache | None = None
 
     def kept(self, singly: bool) -> tuple[Kept, float]:
         """What is kept, and the mean square of its rows' entries; `singly`: with every row that the moment sums."""
         empty = [reader.encoder.encode([self.plan.family.neutral])[0] for reader in self.readers]
         nothing = corpus.tally_of(empty)
-        found = self._tally(self.listed, "all") if self.listed else nothing
-        weight, moment = self._moment(found, nothing)
-        rows = np.vstack([one.rows for one in empty]).T
-        kept = Kept(weight * moment, found.rows, rows, self.listed, found.count)
-        return (self._with_rows(kept, found) if singly else kept), found.square
+        default, named = (self._tally(listed, "all") if listed else None for listed in self._lists)
+        base, extra = (default, named) if self._adds else (named, None)
+        parts = tuple(self._parts(base or nothing, extra, nothing))
+        measured = default or named or nothing
+        kept = Kept(
+            reduce(add, (part.moment for part in parts)),
+            measured.rows,
+            np.vstack([one.rows for one in empty]).T,
+            (*(self.prompts.default if self._adds else ()), *self.prompts.named),
+            measured.count,
+            named=None if named is None or default is None else Named(named.rows, self.prompts.named),
+            default=self._adds or default is None,
+        )
+        return (self._with_rows(kept, parts) if singly else kept), (base or nothing).square
 
-    def _moment(self, found: corpus.Tally, nothing: corpus.Tally) -> tuple[float, Array]:
-        """The weight, and the moment (d, d) that it is of. Aligned keys take a mean over rows, MACE sums over all rows
-        of the corpus, TRCE takes its mean over prompts; UCE keeps what is named, bare: all its rows and the empty
-        prompt's (span), or its last subject tokens' (last)."""
-        rule, weight = self.plan.manifest.keys, self._weight(found)
-        if rule == "aligned":
-            return weight, (found.total + nothing.total) / (found.count + nothing.count)
-        if rule in ("matched", "eot"):
-            return weight, found.total / (found.prompts if rule == "eot" else 1)
+    @property
+    def _lists(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return self.prompts.default, self.prompts.named
+
+    @property
+    def _adds(self) -> bool:
+        return adds(self.plan.manifest, self.prompts)
+
+    def _parts(self, base: corpus.Tally, extra: corpus.Tally | None, nothing: corpus.Tally) -> Iterator[Part]:
+        """The sums, `base` first. Aligned keys take a mean over rows, MACE sums over all rows of the corpus, TRCE takes
+        its mean over prompts; UCE keeps what is named, bare: all its rows and the empty prompt's (span), or its last
+        subject tokens' (last)."""
+        rule, weight, neutral = self.plan.manifest.keys, self._weight(base), self.plan.family.neutral
+        if rule in ("last", "span"):
+            yield self._bare(weight, nothing)
+            return
+        total = base.total + nothing.total if rule == "aligned" else base.total
+        over = {"aligned": base.count + nothing.count, "eot": base.prompts}.get(rule, 1)
+        listed = self.prompts.default if self._adds else self.prompts.named
+        listed = (*listed, neutral) if rule == "aligned" or not listed else listed
+        yield Part(listed, "all", weight * (total / over), weight / over)
+        if extra is not None:
+            share = NAMED_SHARE * weight / {"aligned": extra.count, "eot": extra.prompts}.get(
+                rule, extra.prompts / base.prompts
+            )
+            yield Part(self.prompts.named, "all", share * extra.total, share)
+
+    def _bare(self, weight: float, nothing: corpus.Tally) -> Part:
         bare, which = _bare(self.plan.manifest)
-        base = nothing.total if rule == "span" else np.zeros_like(nothing.total)
-        return weight, base + self._tally(bare, which).total if bare else base
+        span = self.plan.manifest.keys == "span"
+        base = nothing.total if span else np.zeros_like(nothing.total)
+        moment = weight * (base + self._tally(bare, which).total if bare else base)
+        return Part((*bare, *([self.plan.family.neutral] if span else ())), which, moment, weight)
 
-    def _weight(self, found: corpus.Tally) -> float:
-        manifest = self.plan.manifest
-        if manifest.preserve.weight:
-            return manifest.preserve.weight
-        if manifest.keys == "matched":
-            return MATCHED_SHARE * _edited_prompts(self.plan) / found.prompts
-        return ALIGNED_WEIGHT if manifest.keys == "aligned" else PUBLISHED_WEIGHT[manifest.keys]
+    def _weight(self, base: corpus.Tally) -> float:
+        return self.plan.manifest.preserve.weight or usual_weight(self.plan, base.prompts)
 
     def _tally(self, listed: Sequence[str], which: corpus.Which) -> corpus.Tally:
         """Over all readers; a prompt counts once, however many read it."""
         parts = [corpus.tally(listed, one.encoder, self.cache, which, one.mark) for one in self.readers]
         return replace(reduce(add, parts), prompts=parts[0].prompts)
 
-    def _with_rows(self, kept: Kept, found: corpus.Tally) -> Kept:
+    def _with_rows(self, kept: Kept, parts: Sequence[Part]) -> Kept:
         """`kept` with the rows that its moment sums, one by one; none for `last` where nothing is named."""
-        rule = self.plan.manifest.keys
-        listed, which = _bare(self.plan.manifest) if rule in ("last", "span") else ([*self.listed], "all")
-        if rule in ("aligned", "span") or (rule != "last" and not listed):
-            listed.append(self.plan.family.neutral)
-        if not listed:
-            return replace(kept, keys=np.zeros((len(kept.moment), 0)), weights=np.zeros(0))
-        keys = np.hstack([corpus.single_rows(listed, one.encoder, which) for one in self.readers])
-        over = {"aligned": keys.shape[1], "eot": len(listed)}.get(rule, 1)
-        return replace(kept, keys=keys, weights=np.full(keys.shape[1], self._weight(found) / over))
+        keys, weights = [np.zeros((len(kept.moment), 0))], [np.zeros(0)]
+        for part in parts if any(part.listed for part in parts) else ():
+            found = [corpus.single_rows(part.listed, one.encoder, part.which) for one in self.readers]
+            keys += found
+            weights += [np.full(one.shape[1], part.share) for one in found]
+        return replace(kept, keys=np.hstack(keys), weights=np.concatenate(weights))
+
+
+def adds(manifest: Manifest, prompts: corpus.Prompts) -> bool:
+    """True where the default list is kept, and not only measured: what is named adds to it."""
+    return manifest.preserve.corpus == "default" and bool(prompts.default)
+
+
+def base_prompts(plan: Plan, default: Sequence[str]) -> int:
+    """How many prompts the list has that is kept first: the default one, or where that is not kept what is named."""
+    prompts = corpus.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, default)
+    return max(1, len(prompts.default if adds(plan.manifest, prompts) else prompts.named))
+
+
+def usual_weight(plan: Plan, prompts: int) -> float:
+    """What is kept counts this much where the manifest gives no weight; `prompts` is the length of the list kept."""
+    rule = plan.manifest.keys
+    if rule == "matched":
+        return MATCHED_SHARE * _edited_prompts(plan) / prompts
+    return ALIGNED_WEIGHT if rule == "aligned" else PUBLISHED_WEIGHT[rule]
 
 
 def contexts_of(plan: Plan, request: Request) -> tuple[str, ...]:

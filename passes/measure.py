@@ -23,11 +23,19 @@ class Measured:
     for each request the weighted squares |W'C - WT|^2 and |WC - WT|^2: `errors` (requests, 2)."""
 
     site: Site
-    drift: float
+    default: float
+    """Drift of the default list's prompts."""
+    named: float
+    """Drift of what the manifest preserves; 0 where it names nothing beside the default list."""
     unconditional: float
     change: float
     elements: int
     errors: Array
+
+    @property
+    def drift(self) -> float:
+        """The larger drift of the two lists: neither hides the other."""
+        return max(self.default, self.named)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +71,12 @@ def measure(
         system, sites = solution.problem.systems[group], _sites(solution, group)
         left, right = _shared(edit, system.kept.moment.shape[0])
         outputs = sum(site.shape[0] for site in sites)
+        lists = len(system.kept.lists)
         rows = tuple(measured(one, left, right, outputs) for one in _rows(system))
         watched: Iterable[Any] = progress("verify", sites) if progress else sites
         for index, (site, W) in enumerate(zip(watched, system.weights, strict=True)):
             layer, after = _edited(np.asarray(W), edit, index, site, (left, right))
-            yield _measured(site, layer, after, rows)
+            yield _measured(site, layer, after, rows, lists)
             if watch is not None:
                 watch(group, layer)
 
@@ -96,8 +105,8 @@ def _rounded(W: Array, exact: Array, site: Site) -> Array:
 
 
 def _rows(system: System) -> Iterator[Columns]:
-    """What is measured: the kept rows, the empty prompt's, then each request's, made one after the other."""
-    yield Columns(system.kept.rows)
+    """What is measured: each kept list, the empty prompt's, then each request's, made one after the other."""
+    yield from map(Columns, system.kept.lists)
     yield Columns(system.kept.empty)
     yield from map(missed, system.blocks)
 
@@ -133,12 +142,16 @@ def _factor(factors: Sequence[Array], index: int) -> Array:
     return np.asarray(factors[index if len(factors) > 1 else 0], dtype=np.float32).astype(np.float64)
 
 
-def _measured(site: Site, layer: Layer, after: Array, rows: Sequence[Rows]) -> Measured:
-    (kept, empty, *errors), move = [one.squares(layer) for one in rows], after - layer.W
+def _measured(site: Site, layer: Layer, after: Array, rows: Sequence[Rows], lists: int) -> Measured:
+    """`rows`: first those of so many kept `lists`, the empty prompt's, then those of the requests."""
+    found, move = [one.squares(layer) for one in rows], after - layer.W
+    default, *named, empty = (drift.ratio(*np.sqrt(one).tolist()) for one in found[: lists + 1])
+    errors = found[lists + 1 :]
     return Measured(
         site,
-        drift.ratio(*np.sqrt(kept).tolist()),
-        drift.ratio(*np.sqrt(empty).tolist()),
+        default,
+        max(named, default=0.0),
+        empty,
         drift.ratio(_norm(move), _norm(layer.W)),
         int(np.count_nonzero(move)),
         np.array(errors).reshape(-1, 2),

@@ -186,8 +186,11 @@ def _diagnosed(error: ArithmeticError, manifest: Manifest) -> Diagnostic:
 def _no_room(error: nullspace.NoRoomError, manifest: Manifest) -> Diagnostic:
     named = manifest.preserve.concepts or manifest.preserve.prompts or manifest.kept
     what = "preserve fewer prompts: each holds as many directions as it has rows"
-    if not named:
-        what = "nothing is named under `preserve`, so a whole corpus is held: name the few prompts that must not move"
+    if manifest.preserve.corpus == "default":
+        what = (
+            "the whole default list is held: name the few prompts that must not move, with `corpus: none` beside them, "
+            "and let `verify.images` count what the rest pays"
+        )
     span = manifest.preserve.at() if named else manifest.edits[0].at("method")
     help_ = f"{what}; or hold less of each (`editc explain {manifest.method}` names the options), or use `method: uce`"
     return Diagnostic("E410", str(error), span, manifest.source, help=help_)

@@ -119,9 +119,10 @@ def _figures(found: Sequence[Certificate]) -> Mapping[str, float]:
 
 
 def _drifts(system: System, lefts: Sequence[Array], rights: Sequence[Array]) -> tuple[float, float]:
-    """Of the preserved rows and of the empty prompt's, the worst site each."""
-    kept = system.kept
-    return _worst(system.weights, lefts, rights, kept.rows), _worst(system.weights, lefts, rights, kept.empty)
+    """Of the preserved rows, the worse list, and of the empty prompt's, the worst site each."""
+    kept, weights = system.kept, system.weights
+    preserved = max(_worst(weights, lefts, rights, rows) for rows in kept.lists)
+    return preserved, _worst(weights, lefts, rights, kept.empty)
 
 
 def _size(gram: Array, columns: Array, weights: Array) -> float:

@@ -114,14 +114,14 @@ class Remembering:
 def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequence[str] = ()) -> tuple[Suggestion, ...]:
     """A suggestion for each edit of the plan, each on its own.
 
-    `corpus` is what is kept where the manifest names nothing; the names compared come from what the manifest keeps, or
-    the corpus, or are the `dictionary`. Raises E340 (too few names), E341 (not a shared edit), and what derive and
+    `corpus` is the list that is kept by default; the names compared come from it and from what the manifest names, or
+    are the `dictionary`. Raises E340 (too few names), E341 (not a shared edit), and what derive and
     solve raise.
     """
     if ctx.encoder is None:
         raise ValueError("suggest needs ctx.encoder")
     manifest = plan.manifest
-    texts = [*manifest.preserve.prompts, *manifest.kept] or list(corpus)
+    texts = [*manifest.preserve.prompts, *manifest.kept, *corpus]
     found = list(dictionary) or [*manifest.preserve.concepts, *mine.candidates(texts)]
     if len(found) < FEWEST:
         raise EditcError(_too_few(plan, len(found), bool(dictionary)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Edit, Plan, Problem
 from editc.passes.derive import Derive
-from editc.passes.kept import ALIGNED_WEIGHT, PUBLISHED_WEIGHT
+from editc.passes.kept import base_prompts, usual_weight
 from editc.passes.signals import Signals
 from editc.passes.solve import Solve
 from editc.ports import Context
@@ -113,16 +113,14 @@ class Bench:
         """The same with these concepts preserved as well as what is kept now."""
         manifest = self.plan.manifest
         preserve = replace(manifest.preserve, concepts=tuple(dict.fromkeys([*manifest.preserve.concepts, *names])))
-        given = manifest.preserve.concepts or manifest.preserve.prompts or manifest.kept
-        kept = manifest.kept if given else tuple(self.corpus)
-        return replace(self, plan=replace(self.plan, manifest=replace(manifest, preserve=preserve, kept=kept)))
+        return replace(self, plan=replace(self.plan, manifest=replace(manifest, preserve=preserve)))
 
     @property
     def weight(self) -> float:
-        """What is kept weighs this much: the manifest's own, or the default of its key rule."""
-        manifest = self.plan.manifest
-        usual = ALIGNED_WEIGHT if manifest.keys == "aligned" else PUBLISHED_WEIGHT.get(manifest.keys, 1.0)
-        return manifest.preserve.weight or usual
+        """What is kept weighs this much: the manifest's own weight, or the one that a build of this edit would use."""
+        manifest = replace(self.plan.manifest, edits=(self.request,))
+        plan = replace(self.plan, manifest=manifest)
+        return manifest.preserve.weight or usual_weight(plan, base_prompts(plan, self.corpus))
 
     def _problem(self, request: Request) -> Problem:
         request = replace(request, strength=1.0 if request.strength == "auto" else request.strength)

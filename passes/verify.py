@@ -108,12 +108,16 @@ def _claims(solution: Solution, measured: Sequence[Measured]) -> tuple[Claim, ..
 
 
 def _drifts(solution: Solution, measured: Sequence[Measured]) -> Iterator[Claim]:
-    """Of the worst site, among those that read the text: an adapter may change others too."""
+    """Of the worst site, among those that read the text: an adapter may change others too. `preserve_drift` is the
+    larger one of the default list and of what is named; where there are both, each stands beside it."""
     asked, systems = solution.problem.plan.manifest.constraints, solution.problem.systems
     reading = [one for one in measured if systems[one.site.group].kept.empty.size]
-    for name, of in (("preserve_drift", "drift"), ("unconditional_drift", "unconditional")) if reading else ():
+    figures = {"preserve_drift": "drift", "unconditional_drift": "unconditional"}
+    if any(systems[one.site.group].kept.named for one in reading):
+        figures |= {"default_drift": "default", "named_drift": "named"}
+    for name, of in figures.items() if reading else ():
         worst = max(reading, key=lambda one: getattr(one, of))
-        yield Claim(name, getattr(worst, of), getattr(asked, name), worst.site.name, asked.at(name))
+        yield Claim(name, getattr(worst, of), getattr(asked, name, None), worst.site.name, asked.at(name))
 
 
 def _residuals(solution: Solution, measured: Sequence[Measured]) -> Iterator[Claim]:

@@ -39,7 +39,7 @@ def watch(plan: Plan, kept: Kept, streams: Sequence[Reader], cache: Cache | None
         return None
     seen = sizes(balls, [one for witness in found for one in (witness.keys, witness.targets)])
     if any(np.isinf(ball.radius) for ball in balls):
-        listed = kept.origin[:MEASURED]
+        listed = _sample(kept)
         made = corpus.remembered(
             listed, "sizes", lambda: {"sizes": sizes(balls, _moving(kept, listed, encoder))}, cache, streams[0].mark
         )
@@ -64,6 +64,12 @@ def measured(balls: Sequence[Ball], seen: Array) -> tuple[Ball, ...]:
         replace(ball, radius=float(size), proven=False) if np.isinf(ball.radius) else ball
         for ball, size in zip(balls, seen, strict=True)
     )
+
+
+def _sample(kept: Kept) -> tuple[str, ...]:
+    """Prompts to measure over: of the default list and of what is named the first each."""
+    named = () if kept.named is None else kept.named.listed
+    return tuple(dict.fromkeys((*kept.origin[:MEASURED], *named[:MEASURED])))
 
 
 def _moving(kept: Kept, listed: Sequence[str], encoder: Encoder) -> Iterator[Array]:

@@ -177,10 +177,10 @@ def test_what_is_kept_leaves_out_what_is_edited() -> None:
     asked = manifest(
         ERASE.replace("circle", "Red Circle") + "preserve: {prompts: [a red circle here, a circle, Circles]}\n"
     )
-    assert corpus.prompts(asked, ("a {}",), ()) == ("a circle", "Circles")
+    assert corpus.prompts(asked, ("a {}",), ()) == corpus.Prompts((), ("a circle", "Circles"))
     assert corpus.mentions("A RED-CIRCLE, please", "red circle") and not corpus.mentions("", "x")
     plain = manifest(ERASE)
-    assert corpus.prompts(plain, ("a {}",), ("a circle", "a dog")) == ("a dog",)
+    assert corpus.prompts(plain, ("a {}",), ("a circle", "a dog")) == corpus.Prompts(("a dog",), ())
 
 
 @pytest.mark.parametrize("rule", ["aligned", "last", "span", "matched", "eot"])
@@ -194,6 +194,46 @@ def test_the_moment_of_what_is_kept_is_that_of_its_rows(rule: str, preserve: str
     assert np.allclose((kept.keys * kept.weights) @ kept.keys.T, kept.moment)
     if rule == "last":
         assert kept.keys.shape[1] == (3 if preserve else 0)
+
+
+DEFAULT = ("a dog", "a cat on grass", "two birds")
+RULES = ["aligned", "last", "span", "matched", "eot"]
+
+
+def kept_of(rule: str, preserve: str, default: tuple[str, ...] = DEFAULT) -> Kept:
+    ctx = context()
+    plan = Locate((SD1,))(manifest(f"{ERASE}    keys: {rule}\n{preserve}"), ctx)
+    return Derive(default)(plan, ctx).systems["text"].kept
+
+
+@pytest.mark.parametrize("weight", ["", ", weight: 2"])
+@pytest.mark.parametrize("rule", RULES)
+def test_what_is_named_adds_to_the_default_list_and_takes_nothing_away(rule: str, weight: str) -> None:
+    """The moment grows by a positive semidefinite part, and drift is measured over the same default rows."""
+    plain = kept_of(rule, f"preserve: {{{weight[2:]}}}\n" if weight else "")
+    more = kept_of(rule, f"preserve: {{concepts: [tree, house], prompts: [a red tree]{weight}}}\n")
+    added = np.linalg.eigvalsh(more.moment - plain.moment)
+    assert added.min() > -1e-9 * np.abs(plain.moment).max() - 1e-12 and added.max() > 1e-6
+    assert np.array_equal(more.rows, plain.rows) and plain.named is None
+    assert more.named is not None and more.origin[: len(DEFAULT)] == DEFAULT and "a red tree" in more.origin
+
+
+@pytest.mark.parametrize("rule", ["aligned", "matched", "eot"])
+def test_what_is_named_counts_as_much_as_the_default_list(rule: str) -> None:
+    """A list named that is the default list as well doubles what is kept (but for the empty prompt of aligned keys)."""
+    plain, twice = kept_of(rule, ""), kept_of(rule, f"preserve: {{prompts: [{', '.join(DEFAULT)}]}}\n")
+    empty = kept_of(rule, "", ()).moment if rule == "aligned" else 0.0
+    count = plain.rows.shape[1]
+    assert count and np.trace(twice.moment) > 1.9 * np.trace(plain.moment) - np.trace(np.atleast_2d(empty))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_without_the_default_list_only_what_is_named_is_kept_and_the_default_is_measured(rule: str) -> None:
+    named = "concepts: [tree, house], prompts: [a red tree]"
+    alone, before = kept_of(rule, f"preserve: {{corpus: none, {named}}}\n"), kept_of(rule, f"preserve: {{{named}}}\n", ())
+    assert np.array_equal(alone.moment, before.moment)
+    assert np.array_equal(alone.rows, kept_of(rule, "").rows) and not alone.default and before.default
+    assert alone.named is not None and np.array_equal(alone.held, alone.named.rows)
 
 
 @pytest.mark.parametrize(

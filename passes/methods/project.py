@@ -51,7 +51,7 @@ class Project:
         keys, targets, weights = stacked(system.blocks, 1.0)
         lamb = system.ridge if self.lamb is None else self.lamb
         kept = system.kept
-        held = [kept.rows, kept.keys] if self.hold == "prompts" else [kept.keys]
+        held = [kept.held, kept.keys] if self.hold == "prompts" else [kept.keys]
         room = nullspace.exact(len(keys), self.tolerance, *held)
         free = nullspace.shares(room.basis, ((block.keys, block.weights) for block in system.blocks))
         nullspace.require_room(room.basis.shape[1], len(keys), free)
