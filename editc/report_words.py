@@ -20,6 +20,12 @@ TITLES: Mapping[str, tuple[str, str]] = {
         "how much of the concept any embedding can bring back, found or not; 1 all of it, 0 none",
     ),
     "preserve_drift": ("Preserve drift", "how far the outputs of preserved prompts moved, at the worst matrix"),
+    "default_drift": ("Drift, default list", "the same over what is kept by default, whatever the manifest names"),
+    "named_drift": ("Drift, named", "the same over what the manifest names under `preserve`"),
+    "bystander_loss": (
+        "Bystanders lost",
+        "of a concept that the manifest does not name, the share of its pictures lost: the worst one",
+    ),
     "unconditional_drift": (
         "Unconditional drift",
         "how far the outputs of the empty prompt moved, at the worst matrix",

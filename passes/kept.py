@@ -25,8 +25,9 @@ MATCHED_SHARE = 2.0
 some 600,000 captions of COCO count as 62, against 30 prompts of a concept."""
 
 
-NAMED_SHARE = 1.0
-"""How much all that a manifest names counts, against all of the default list."""
+NAMED_SHARE = 0.3
+"""How much all that a manifest names counts, against all of the default list: what is named hardly moves then, and at 1 the
+edit goes the more into what nobody named (docs/bystanders.md)."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,10 @@ class Keeping:
         listed = (*listed, neutral) if rule == "aligned" or not listed else listed
         yield Part(listed, "all", weight * (total / over), weight / over)
         if extra is not None:
-            share = NAMED_SHARE * weight / {"aligned": extra.count, "eot": extra.prompts}.get(
-                rule, extra.prompts / base.prompts
+            share = (
+                NAMED_SHARE
+                * weight
+                / {"aligned": extra.count, "eot": extra.prompts}.get(rule, extra.prompts / base.prompts)
             )
             yield Part(self.prompts.named, "all", share * extra.total, share)
 

@@ -157,13 +157,14 @@ def test_the_circle_has_its_names_and_a_target_that_is_none_of_them(found: propo
     assert sum(part.share for part in one.ingredients) == pytest.approx(1 - one.made.residual**2)
 
 
-def test_what_is_written_checks_and_keeps_the_corpus(found: proposal.Proposal, folder: Path) -> None:
+def test_what_is_written_checks_and_names_what_it_would_preserve(found: proposal.Proposal, folder: Path) -> None:
     checked = api.check(folder / "out.yaml")
     assert not checked.diagnostics and checked.manifest is not None
     best = found.suggestions[0].best
     assert checked.manifest.edits[0].to == best.to and set(checked.manifest.edits[0].also) == {"disc", "round shape"}
-    if checked.manifest.preserve.concepts:
-        assert len(checked.manifest.kept) > 100, "a short list would be all that is kept"
+    listed = [one.name for one in found.suggestions[0].preserve] if found.suggestions[0].listed else []
+    assert [*checked.manifest.preserve.concepts] == listed and checked.manifest.preserve.corpus == "default"
+    assert found.files == (folder / "out.yaml",)
 
 
 def test_text_and_json_say_the_same(found: proposal.Proposal) -> None:
