@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from editc import registry
-from editc.manifests import schema
+from editc.manifests import image_schema
 from editc.manifests.faults import Faults, either, tick
 from editc.manifests.fields import Block, read_block
 from editc.manifests.language_schema import KINDS
@@ -51,7 +51,7 @@ def _draft(item: Node, faults: Faults) -> _Draft | None:
     kind = kind_of(item, faults)
     if kind is None:
         return None
-    block = read_block(item, schema.EDITS[kind], faults)
+    block = read_block(item, image_schema.EDITS[kind], faults)
     return None if block is None else _Draft(kind, block)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from editc import registry
+from editc.manifests import image_schema, schema
 from editc.manifests import language_schema as tables
-from editc.manifests import schema
 from editc.manifests.attached import Attached
 from editc.manifests.edits import items_of, kind_of
 from editc.manifests.faults import Faults, either, tick
@@ -64,7 +64,7 @@ def is_language(root: Node) -> bool:
     if any(_text(item.get("method")) in registry.TABLES["method"] for item in items):
         return False
     erase = tables.EDITS["erase"]
-    own = [field.name for field in erase.fields if schema.ERASE.field(field.name) is None]
+    own = [field.name for field in erase.fields if image_schema.ERASE.field(field.name) is None]
     return (
         any(name in item for item in items for name in own)
         or any(_text(item.get("method")) in registry.TABLES.get("language", {}) for item in items)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.manifests import schema
+from editc.manifests import image_schema
 from editc.manifests.lines import Lines
 from editc.manifests.schema import Field, Inner, ListOf, Named, Number, OneOf, Table, Text
 
@@ -52,7 +52,7 @@ REDIRECT = Table(
         Field("from", Text(), "the concept", required=True, into="concept"),
         Field("to", Text(), "the concept that is taken for it"),
         _TOWARD,
-        schema.NAMES,
+        image_schema.NAMES,
         _RELATIONS,
         _NEIGHBOURS,
     ),
@@ -80,7 +80,7 @@ EDITS = {
             Field("erase", Text(), "what must go", required=True, into="concept"),
             Field("to", Text(), "the concept that is taken for it; left out: noise"),
             _TOWARD,
-            schema.NAMES,
+            image_schema.NAMES,
             _RELATIONS,
             _NEIGHBOURS,
             _METHOD,
@@ -92,7 +92,7 @@ EDITS = {
         "ablate", (Field("ablate", Inner(ABLATE), "a direction, taken out", required=True), _METHOD, _CONTEXTS)
     ),
 }
-KINDS = {**schema.EDITS, **{kind: table for kind, table in EDITS.items() if kind != "erase"}}
+KINDS = {**image_schema.EDITS, **{kind: table for kind, table in EDITS.items() if kind != "erase"}}
 """Every kind of edit with its table; `erase` is both models'."""
-IMAGE_ONLY = tuple(kind for kind in schema.EDITS if kind not in EDITS)
-LANGUAGE_ONLY = tuple(kind for kind in EDITS if kind not in schema.EDITS)
+IMAGE_ONLY = tuple(kind for kind in image_schema.EDITS if kind not in EDITS)
+LANGUAGE_ONLY = tuple(kind for kind in EDITS if kind not in image_schema.EDITS)

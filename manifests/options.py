@@ -6,14 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from editc import registry
-from editc.manifests import schema
+from editc.manifests import image_schema, schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.scalars import read_scalar
 from editc.manifests.tree import Leaf, Node
 from editc.request import Scalar, Span
 
 Options = Mapping[str, registry.Option]
-_TABLES = {"erase": schema.ERASE, "replace": schema.SUBSTITUTE, "moderate": schema.BALANCE, "fuse": schema.FUSE}
+_TABLES = {
+    "erase": image_schema.ERASE,
+    "replace": image_schema.SUBSTITUTE,
+    "moderate": image_schema.BALANCE,
+    "fuse": image_schema.FUSE,
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Scope:
 _SUBSTITUTE = "to name a substitute write `replace: {from: ..., to: ...}`"
 _SHIFT = "to shift a concept write `moderate: {concept: ..., toward: {...}}`"
 IMAGES = Scope(
-    schema.EDITS,
+    image_schema.EDITS,
     _TABLES,
     lambda kind: () if kind == "fuse" else registry.names("method"),
     {"from": _SUBSTITUTE, "to": _SUBSTITUTE, "concept": _SHIFT, "toward": _SHIFT},

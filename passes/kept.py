@@ -26,7 +26,7 @@ some 600,000 captions of COCO count as 62, against 30 prompts of a concept."""
 
 
 NAMED_SHARE = 0.3
-"""How much all that a manifest names counts, against all of the default list: what is named hardly moves then, and at 1 the
+"""How much all that a manifest names counts, against all of the default list. What is named hardly moves then; at 1 the
 edit goes the more into what nobody named (docs/bystanders.md)."""
 
 

@@ -12,9 +12,10 @@ from typing import get_args
 import pytest
 
 from editc import registry
-from editc.manifests import language_schema, schema
+from editc.manifests import image_schema, language_schema, schema
 from editc.request import (
     Ablation,
+    BystanderCheck,
     Choice,
     Constraints,
     Fact,
@@ -34,14 +35,22 @@ PAIRS = [
     (schema.SITES, Choice),
     (schema.CONSTRAINTS, Constraints),
     (schema.IMAGES, PictureCheck),
-    (schema.TOKENS, TokenWeights),
-    (schema.MEASURED, Measuring),
+    (image_schema.TOKENS, TokenWeights),
+    (image_schema.MEASURED, Measuring),
+    (schema.BYSTANDERS, BystanderCheck),
 ]
 
 
 def tables() -> Iterator[schema.Table]:
-    yield from (schema.MANIFEST, schema.ERASE, schema.REPLACE, schema.MODERATE, schema.SUBSTITUTE, schema.BALANCE)
-    yield schema.FUSE
+    yield from (
+        schema.MANIFEST,
+        image_schema.ERASE,
+        image_schema.REPLACE,
+        image_schema.MODERATE,
+        image_schema.SUBSTITUTE,
+        image_schema.BALANCE,
+    )
+    yield image_schema.FUSE
     yield from (*language_schema.EDITS.values(), *language_schema.INNER.values())
     yield from (schema.VERIFY, *(table for table, _ in PAIRS))
 
@@ -52,7 +61,14 @@ def test_a_block_fills_every_field_of_its_dataclass(table: schema.Table, kind: t
 
 
 def test_edits_fill_every_field_of_a_request() -> None:
-    edits = (schema.ERASE, schema.REPLACE, schema.MODERATE, schema.SUBSTITUTE, schema.BALANCE, schema.FUSE)
+    edits = (
+        image_schema.ERASE,
+        image_schema.REPLACE,
+        image_schema.MODERATE,
+        image_schema.SUBSTITUTE,
+        image_schema.BALANCE,
+        image_schema.FUSE,
+    )
     filled = {field.attribute for table in edits for field in table.fields} - {"replace", "moderate"}
     assert filled | {"spans", "kind", "options"} == {field.name for field in fields(Request)}
 
@@ -93,7 +109,7 @@ def test_a_bound_is_a_minimum_where_the_constraints_say_so() -> None:
 
 
 def test_key_rules_are_those_of_the_request() -> None:
-    keys = schema.ERASE.field("keys")
+    keys = image_schema.ERASE.field("keys")
     assert keys is not None and isinstance(keys.kind, schema.OneOf)
     assert keys.kind.words == get_args(KeyRule)
 
