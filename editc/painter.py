@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from editc import declared
 from editc.encoders import quiet
+from editc.encoders.classes import CLIP_BESIDE
 from editc.ir import Array
+from editc.loaded import library_errors, load_network
 
 BATCH = 32
 
@@ -91,13 +94,22 @@ def replaced(module: Any, changed: Mapping[str, NDArray[np.float64]]) -> Iterato
 
 
 def load(folder: Path, component: str = "unet", steps: int = 25, guidance: float = 7.5) -> PipelinePainter:
-    """The pipeline in `folder`, in float32 on the CPU (float16 on a GPU where there is one), without its own bar."""
+    """The pipeline in `folder`, in float32 on the CPU, without its own bar; each network by `load_network`.
+
+    Raises E205, E224 and E402."""
     import torch
     from diffusers import DiffusionPipeline
 
-    with quiet():
+    given = {"torch_dtype": torch.float32, "low_cpu_mem_usage": False}
+    with quiet(), library_errors("the pipeline cannot be loaded", folder):
+        networks = {part: _network(kind, folder, part) for part, kind in declared.networks(folder).items()}
         pipeline = DiffusionPipeline.from_pretrained(
-            folder, torch_dtype=torch.float32, local_files_only=True, low_cpu_mem_usage=False
+            folder, local_files_only=True, use_safetensors=True, **given, **networks
         )
     pipeline.set_progress_bar_config(disable=True)
     return PipelinePainter(pipeline, component, steps, guidance)
+
+
+def _network(kind: Any, folder: Path, part: str) -> Any:
+    own = {"low_cpu_mem_usage": False} if kind.__module__.startswith("diffusers.models") else {}
+    return load_network(kind, folder / part, f"the model's `{part}`", CLIP_BESIDE, **own).float()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from editc.diagnostics import EditcError, fail
 from editc.encoders import quiet
 from editc.ir import Array
+from editc.loaded import library_errors, load_network
 from editc.ports import Noisy, Told
 
 PIXELS = 8192
@@ -144,15 +145,16 @@ def _opened(folder: Path, component: str) -> NetworkProber:
 
     kind = _config(folder, component)["_class_name"]
     with quiet():
-        scheduler = diffusers.DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-        network = getattr(diffusers, kind).from_pretrained(
-            folder / component, local_files_only=True, low_cpu_mem_usage=False
+        with library_errors("the model's `scheduler` cannot be loaded", folder):
+            scheduler = diffusers.DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+        network = load_network(
+            getattr(diffusers, kind), folder / component, f"the model's `{component}`", low_cpu_mem_usage=False
         )
     side = [side * _scale(folder) for side in _sides(network.config.sample_size)]
     beside = _beside_unet
     if kind == "PixArtTransformer2DModel":
         network.caption_projection, beside = None, _beside_pixart  # the encoder's rows have been through it
-    return NetworkProber(network.double().eval(), scheduler, partial(beside, network, side))
+    return NetworkProber(network.double(), scheduler, partial(beside, network, side))
 
 
 def _beside_unet(network: Any, side: Sequence[int], told: Told) -> Mapping[str, Any]:

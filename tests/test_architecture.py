@@ -20,6 +20,7 @@ LEVELS = (
     ("editc.findings",),
     ("editc.ir", "editc.diagnostics", "editc.verdict", "editc.judging"),
     ("editc.language", "editc.rewrites", "editc.ports", "editc.codes", "editc.registry"),
+    ("editc.loaded", "editc.declared"),
     ("editc.families", "editc.records", "editc.render"),
     ("editc.manifests", "editc.encoders", "editc.dump", "editc.demo"),
     ("editc.painter", "editc.detectors", "editc.prober", "editc.networks"),

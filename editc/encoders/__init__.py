@@ -9,10 +9,12 @@ from typing import Any
 
 from editc.diagnostics import fail
 from editc.encoders.batches import quiet
+from editc.encoders.classes import CLIP_BESIDE, network_of, refuse_other_class
 from editc.encoders.clip import ClipEncoder
 from editc.encoders.joined import Joined, Projected
 from editc.encoders.t5 import T5Encoder
 from editc.family import CLIP_ROWS, Stream
+from editc.loaded import library_errors, load_network
 from editc.ports import Encoder, Weights
 
 __all__ = ["ClipEncoder", "Joined", "Projected", "T5Encoder", "load", "load_streams", "quiet"]
@@ -60,21 +62,32 @@ def _encoder(folder: Path, stream: Stream, mark: str, tokenizer: Any, model: Any
 
 
 def _part(folder: Path, part: str, t5: bool) -> tuple[Any, Any]:
-    """The tokenizer and the model of one encoder, in float32. A CLIP has a projection if its config says so."""
+    """The tokenizer and the model of one encoder, in float32."""
     import transformers
 
+    refuse_other_class(folder, part, t5)
+    kind = transformers.T5TokenizerFast if t5 else transformers.CLIPTokenizerFast
     with quiet():
-        try:
-            config = transformers.AutoConfig.from_pretrained(folder / part, local_files_only=True)
-            projected = "CLIPTextModelWithProjection" in (config.architectures or ())
-            name = "T5EncoderModel" if t5 else "CLIPTextModelWithProjection" if projected else "CLIPTextModel"
-            kind = transformers.T5TokenizerFast if t5 else transformers.CLIPTokenizerFast
+        with library_errors(f"the model's `{_tokenizer(part)}` cannot be loaded", folder):
             tokenizer = kind.from_pretrained(folder / _tokenizer(part), local_files_only=True)
-            model = getattr(transformers, name).from_pretrained(folder / part, local_files_only=True)
-        except (OSError, ValueError, ImportError) as error:
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise fail("E205", f"the model's `{part}` cannot be read: {first[:200]}", place=str(folder)) from error
-    return tokenizer, model.float().eval()
+        network = getattr(transformers, network_of(folder / part, t5))
+        model = load_network(network, folder / part, f"the model's `{part}`", () if t5 else CLIP_BESIDE)
+    _require_fit(folder, part, tokenizer, model)
+    return tokenizer, model.float()
+
+
+def _require_fit(folder: Path, part: str, tokenizer: Any, model: Any) -> None:
+    """Raises E205 where the tokenizer makes tokens, or texts of a length, that the encoder has no embedding for."""
+    rows, last = len(model.get_input_embeddings().weight), max(tokenizer.get_vocab().values(), default=-1)
+    longest, positions = tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)
+    if last >= rows:
+        why = f"makes tokens up to number {last}, and `{part}` has embeddings for {rows}"
+    elif positions is not None and longest > positions:
+        why = f"makes texts of {longest:g} tokens, and `{part}` reads {positions}: `model_max_length` must say so"
+    else:
+        return
+    message = f"the model's tokenizer and text encoder do not fit: `{_tokenizer(part)}` {why}"
+    raise fail("E205", message, place=str(folder), help="use the tokenizer that was saved with this text encoder")
 
 
 def _tokenizer(part: str) -> str:

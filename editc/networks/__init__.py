@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from editc.diagnostics import fail
+from editc.loaded import library_errors, load_network
 from editc.networks.causal import CausalNetwork
 from editc.networks.hooks import watched
 from editc.networks.products import quick
@@ -40,34 +41,22 @@ def _loaded(folder: Path) -> CausalNetwork:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with quiet():
-        try:
+        help_text = "name the whole folder of the model: config.json, tokenizer.json, *.safetensors"
+        with library_errors("no tokenizer can be loaded", folder, help_text):
             tokenizer = AutoTokenizer.from_pretrained(folder, **OWN)
-        except (OSError, ValueError, TypeError) as error:
-            help_text = "name the whole folder of the model: config.json, tokenizer.json, *.safetensors"
-            raise fail(
-                "E205", f"no tokenizer can be loaded: {_line(error)}", place=str(folder), help=help_text
-            ) from error
-        try:
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **OWN).eval()
-        except (OSError, ValueError, TypeError, ImportError) as error:
-            help_text = "it needs a config.json of a model that transformers itself knows, beside its *.safetensors"
-            raise fail(
-                "E205", f"the model cannot be loaded: {_line(error)}", place=str(folder), help=help_text
-            ) from error
+        model = load_network(AutoModelForCausalLM, folder, "the model", dtype=torch.float32, trust_remote_code=False)
     strange = set(getattr(model.config.get_text_config(), "layer_types", None) or ()) - ATTENTION
     if strange:
         message = f"this model has layers other than attention ({', '.join(sorted(strange))}), which editc does not run"
         raise fail("E206", message, place=str(folder))
-    network = CausalNetwork(quick(model.requires_grad_(False)), Words(tokenizer))
-    if not faithful(network):
+    words = Words(tokenizer, len(model.get_input_embeddings().weight))
+    network = CausalNetwork(quick(model.requires_grad_(False)), words)
+    with library_errors("the model cannot be run", folder, "its config.json must be that of its weights"):
+        same = faithful(network)
+    if not same:
         message = "this is a language model that scales its logits, which this version of editc does not edit"
         raise fail("E206", message, place=str(folder))
     return network
-
-
-def _line(error: Exception) -> str:
-    """The library's message in one line, its first 300 characters."""
-    return " ".join(str(error).split())[:300]
 
 
 @contextmanager

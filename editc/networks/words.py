@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from editc.diagnostics import fail
 from editc.language import Cloze, Place, Prompt, Spot
 
 OPENING = "([{\"'`\u2018\u201c\u00ab"
@@ -33,6 +34,8 @@ class Words:
     """A tokenizer, and what editc asks of it."""
 
     tokenizer: Any
+    rows: int | None = None
+    """Tokens that the model has embeddings for; None: not checked."""
 
     def prompt(self, prompt: Prompt) -> Tokens:
         """The prompt as the model is given it: through the chat template, or with what the tokenizer adds to text."""
@@ -116,7 +119,18 @@ class Words:
         return whole[: whole.index(plain[0])] if plain[0] in whole else ()
 
     def tokens(self, text: str, special: bool) -> Tokens:
-        """The text as tokens. LookupError when a tokenizer without offsets does not give the text back."""
+        """The text as tokens. LookupError when a tokenizer without offsets does not give the text back; E205 for a
+        token that the model has no embedding for."""
+        found = self._cut(text, special)
+        if self.rows is not None and max(found.ids, default=0) >= self.rows:
+            last = max(found.ids)
+            message = (
+                f"`{self.tokenizer.convert_ids_to_tokens(last)}` is token {last}, and the model embeds {self.rows}"
+            )
+            raise fail("E205", message, help="use the tokenizer that was saved with this model")
+        return found
+
+    def _cut(self, text: str, special: bool) -> Tokens:
         if getattr(self.tokenizer, "is_fast", False):
             found = self.tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
             starts, ends = zip(*found["offset_mapping"], strict=True) if found["input_ids"] else ((), ())

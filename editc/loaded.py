@@ -1,0 +1,169 @@
+"""Networks as they are loaded: every tensor from the file, of the shape that the network has, and finite.
+
+The model libraries fill what a file lacks with random numbers, drop what they have no use for, and warn. Here both are
+errors. Every network that editc runs is loaded by `load_network`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from editc.diagnostics import EditcError, fail
+
+HARMLESS: tuple[str, ...] = (
+    r"(^|\.)position_ids$",  # positions that the program counts itself
+    r"(^|\.)rotary_emb\.inv_freq$",  # frequencies that the configuration gives
+    r"(^|\.)(attn|attention)\.(bias|masked_bias)$",  # GPT-2's, GPT-J's and GPT-NeoX's causal masks
+    r"^(v_head|mtp)\.",  # a reward head, and heads that guess further tokens
+)
+"""Tensors of a file that its network has no use for and that change none of its outputs, beside those that the library
+declares itself. A name that matches is ignored only where the network has no tensor of that name."""
+WRAPPED: Mapping[str, str] = MappingProxyType(
+    {
+        r"\.base_layer\.|\.lora_[AB]\.|\.lora_(up|down)\.": "the model was saved with an adapter attached: merge it "
+        "(`merge_and_unload()`) or detach it (`unload()`), and save again",
+        r"^_orig_mod\.": "the model was saved as torch.compile wraps it: save the model that was compiled "
+        "(`model._orig_mod`)",
+        r"^module\.": "the model was saved as DataParallel wraps it: save the model inside (`model.module`)",
+    }
+)
+"""Pattern of a name that a file has in excess -> what was saved, and how to save it right."""
+VARIANT = re.compile(
+    r"(?:diffusion_pytorch_model|model)(?:\.(?P<file>\w+))?\.safetensors(?:\.index(?:\.(?P<index>\w+))?\.json)?"
+)
+SHOWN = 4
+"""Names that a message lists of each kind."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How the tensors of a file differ from those of the network that is made from it."""
+
+    missing: tuple[str, ...]
+    """Names that the network has and the file has not."""
+    unexpected: tuple[str, ...]
+    """Names that the file has and the network has not, without harmless ones."""
+    shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    """Name of a tensor -> its shape in the file and in the network, where they differ."""
+
+    @staticmethod
+    def of(
+        missing: Iterable[str], unexpected: Iterable[str], shapes: Iterable[Sequence[Any]], harmless: Sequence[str] = ()
+    ) -> Difference:
+        """Sorted, without what is in HARMLESS or `harmless`."""
+        ignored = re.compile("|".join((*HARMLESS, *harmless)))
+        return Difference(
+            tuple(sorted(missing)),
+            tuple(sorted(name for name in unexpected if ignored.search(name) is None)),
+            {name: (tuple(stored), tuple(wanted)) for name, stored, wanted in sorted(shapes, key=lambda row: row[0])},
+        )
+
+    @property
+    def empty(self) -> bool:
+        """True where file and network have the same tensors."""
+        return not (self.missing or self.unexpected or self.shapes)
+
+
+def load_network(kind: Any, folder: Path, what: str, harmless: Sequence[str] = (), **given: Any) -> Any:
+    """`kind.from_pretrained(folder)`, whole and finite. `what` is what messages call it (`the model's `unet``);
+    `harmless` are patterns of further tensors of the file that are left out on purpose; `given` goes to the library.
+
+    Never opens a pickle, fetches nothing and runs no code from the folder. Raises E205 for a network that cannot be
+    loaded or is not what is in its files, E402 for values that are not finite.
+    """
+    asked = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True, "variant": variant(folder)}
+    with library_errors(f"{what} cannot be loaded", folder):
+        network, info = kind.from_pretrained(folder, **asked, ignore_mismatched_sizes=True, **given)
+    found = Difference.of(info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"], harmless)
+    require_whole(found, what, type(network).__name__, folder)
+    require_finite(network, what, folder)
+    return network.eval()
+
+
+def variant(folder: Path) -> str | None:
+    """`fp16` where a folder has its weights in that variant alone, as `editc.formats.folders` takes them; None where it
+    has plain ones."""
+    found = [VARIANT.fullmatch(path.name) for path in sorted(folder.iterdir())]
+    names = {one["index"] or one["file"] or "" for one in found if one}
+    return None if not names or "" in names else "fp16" if "fp16" in names else min(names)
+
+
+def require_whole(found: Difference, what: str, network: str, folder: Path) -> None:
+    """Raises E205 with the names, where the files are not those of the network."""
+    if not found.empty:
+        message = f"the files of {what} do not make a {network}: {'; '.join(_told(found))}"
+        raise fail("E205", message, place=str(folder), help=_what_to_do(found), notes=_names(found))
+
+
+def require_finite(network: Any, what: str, folder: Path) -> None:
+    """Raises E402 with the names of parameters and buffers that hold NaN or infinity."""
+    import torch
+
+    def finite(values: Any) -> bool:
+        return all(bool(torch.isfinite(one)) for one in torch.aminmax(values))
+
+    state = network.state_dict()
+    refuse_values([n for n, v in state.items() if v.is_floating_point() and v.numel() and not finite(v)], what, folder)
+
+
+def refuse_values(names: Sequence[str], what: str, folder: Path) -> None:
+    """Raises E402 where `names` are there: the tensors that hold NaN or infinity."""
+    if names:
+        message = f"{what} holds NaN or infinity, in {_many(names, '', '')}".rstrip()
+        help_text = "the checkpoint is damaged, or overflowed when it was converted: fetch it again"
+        raise fail("E402", message, place=str(folder), help=help_text, notes=_some(names))
+
+
+@contextmanager
+def library_errors(what: str, folder: Path, help_text: str = "") -> Iterator[None]:
+    """Whatever a model library raises over the files of a folder, as E205 that begins with `what`."""
+    try:
+        yield
+    except EditcError:
+        raise
+    except Exception as error:  # a library may raise anything over a damaged file
+        help_text = help_text or "fetch the folder again, all of its files from the same version"
+        raise fail("E205", f"{what}: {brief(error)}", place=str(folder), help=help_text) from error
+
+
+def brief(error: Exception) -> str:
+    """A library's message in one line, its first 300 characters; the error's kind where it has no message."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _told(found: Difference) -> Iterator[str]:
+    if found.missing:
+        yield f"{_many(found.missing, 'of the network is', 'of the network are')} not in them"
+    if found.unexpected:
+        yield f"{_many(found.unexpected, 'in them is', 'in them are')} none of its own"
+    if found.shapes:
+        yield f"{_many(found.shapes, 'has', 'have')} another shape"
+
+
+def _names(found: Difference) -> Iterator[str]:
+    yield from (f"missing: {row}" for row in _some(found.missing))
+    yield from (f"not its own: {row}" for row in _some(found.unexpected))
+    shapes = [f"{name}: {one} in the file, {other} by config.json" for name, (one, other) in found.shapes.items()]
+    yield from (f"shape of {row}" for row in _some(shapes))
+
+
+def _what_to_do(found: Difference) -> str:
+    for pattern, help_text in WRAPPED.items():
+        if any(re.search(pattern, name) for name in found.unexpected):
+            return help_text
+    return "fetch or save it again; its config.json and its weights must be those of one and the same model"
+
+
+def _some(names: Sequence[str]) -> list[str]:
+    more = len(names) - SHOWN
+    return [*names[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _many(things: Sequence[str] | Mapping[str, Any], one: str, more: str) -> str:
+    return f"1 tensor {one}" if len(things) == 1 else f"{len(things)} tensors {more}"

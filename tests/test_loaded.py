@@ -1,0 +1,210 @@
+"""What is loaded is what is in the file: of every network each tensor, in its shape, finite, of the class we read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_language as pico
+import torch
+from safetensors.torch import load_file, save_file
+
+from editc import declared, encoders, networks, painter, prober
+from editc.demo import MODEL
+from editc.diagnostics import Diagnostic, EditcError
+
+Tensors = dict[str, torch.Tensor]
+FIRST = "encoder.layers.0.mlp.fc1.weight"
+
+
+def changed(file: Path, change: Callable[[Tensors], Tensors]) -> None:
+    found = change(load_file(file))
+    save_file({name: value.contiguous().clone() for name, value in found.items()}, file, {"format": "pt"})
+
+
+def refusal(load: Callable[[], Any]) -> Diagnostic:
+    with pytest.raises(EditcError) as refused:
+        load()
+    (fault,) = refused.value.diagnostics
+    return fault
+
+
+def renamed(old: str, new: str) -> Callable[[Tensors], Tensors]:
+    return lambda found: {name.replace(old, new): value for name, value in found.items()}
+
+
+def without(name: str) -> Callable[[Tensors], Tensors]:
+    return lambda found: {one: value for one, value in found.items() if one != name}
+
+
+def with_value(name: str, value: float) -> Callable[[Tensors], Tensors]:
+    def change(found: Tensors) -> Tensors:
+        found[name].view(-1)[0] = value
+        return found
+
+    return change
+
+
+def cut(name: str) -> Callable[[Tensors], Tensors]:
+    return lambda found: {**found, name: found[name][:-1]}
+
+
+DAMAGE: Mapping[str, tuple[Callable[[str], Callable[[Tensors], Tensors]], str]] = {
+    "dropped": (without, "E205"),
+    "renamed": (lambda name: renamed(name, f"{name}_"), "E205"),
+    "of another shape": (cut, "E205"),
+    "with a NaN": (lambda name: with_value(name, float("nan")), "E402"),
+    "with an infinity": (lambda name: with_value(name, float("-inf")), "E402"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_text_encoder_with_one_tensor(how: str, tmp_path: Path) -> None:
+    shutil.copytree(MODEL, tmp_path / "m")
+    change, code = DAMAGE[how]
+    changed(tmp_path / "m/text_encoder/model.safetensors", change(FIRST))
+    fault = refusal(lambda: encoders.load(tmp_path / "m"))
+    assert fault.code == code and any(FIRST in note for note in fault.notes)
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_language_model_with_one_tensor(how: str, tmp_path: Path) -> None:
+    name, (change, code) = "model.layers.2.mlp.up_proj.weight", DAMAGE[how]
+    changed(pico.saved("llama", tmp_path) / "model.safetensors", change(name))
+    fault = refusal(lambda: networks.load(tmp_path))
+    assert fault.code == code and any(name in note for note in fault.notes)
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_a_pipeline_to_paint_with(part: str, how: str, tmp_path: Path) -> None:
+    shutil.copytree(MODEL, tmp_path / "m")
+    change, code = DAMAGE[how]
+    file = tmp_path / "m" / part / "diffusion_pytorch_model.safetensors"
+    changed(file, change(sorted(load_file(file))[7]))
+    assert refusal(lambda: painter.load(tmp_path / "m")).code == code
+    if part == "unet":
+        assert refusal(prober.load(tmp_path / "m")).code == code
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (renamed(".q_proj.", ".q_proj.base_layer."), "adapter"),
+        (lambda found: {f"_orig_mod.{name}": value for name, value in found.items()}, "torch.compile"),
+        (lambda found: {f"module.{name}": value for name, value in found.items()}, "DataParallel"),
+        (lambda found: {f"text_encoder.{name}": value for name, value in found.items()}, "same model"),
+        (lambda found: {**found, "encoder.layers.4.layer_norm1.bias": torch.ones(128)}, "same model"),
+        (lambda found: {name: value for name, value in found.items() if ".layers.1." not in name}, "same model"),
+    ],
+)
+def test_an_encoder_saved_from_what_wraps_it(change: Callable[[Tensors], Tensors], said: str, tmp_path: Path) -> None:
+    shutil.copytree(MODEL, tmp_path / "m")
+    changed(tmp_path / "m/text_encoder/model.safetensors", change)
+    fault = refusal(lambda: encoders.load(tmp_path / "m"))
+    assert fault.code == "E205" and said in fault.help
+
+
+def test_what_a_network_leaves_out_on_purpose(tmp_path: Path) -> None:
+    """Positions, and the other half of a whole CLIP."""
+    more = {
+        "text_model.embeddings.position_ids": torch.arange(32)[None],
+        "vision_model.embeddings.class_embedding": torch.ones(4),
+        "visual_projection.weight": torch.ones(4, 4),
+        "logit_scale": torch.ones(()),
+    }
+    shutil.copytree(MODEL, tmp_path / "m")
+    changed(tmp_path / "m/text_encoder/model.safetensors", lambda found: {**found, **more})
+    rows = [encoders.load(place).encode(["a circle"])[0].rows for place in (MODEL, tmp_path / "m")]
+    assert (rows[0] == rows[1]).all()
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_a_tied_head_need_not_be_in_the_file(head: bool, tmp_path: Path) -> None:
+    def change(found: Tensors) -> Tensors:
+        return {**found, **({"lm_head.weight": found["transformer.wte.weight"]} if head else {})}
+
+    changed(pico.saved("gpt2", tmp_path) / "model.safetensors", change)
+    assert networks.load(tmp_path).layers == 4
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"model_type": "bert", "architectures": ["BertModel"]}, "BertModel"),
+        ({"model_type": "t5", "architectures": ["T5EncoderModel"]}, "T5EncoderModel"),
+        ({"hidden_size": 64}, "another shape"),
+        ({"num_hidden_layers": 5}, "not in them"),
+        ({"num_hidden_layers": 1}, "none of its own"),
+        ({"num_attention_heads": 3}, "cannot be loaded"),
+        ({"hidden_act": "no such"}, "cannot be loaded"),
+        ({"vocab_size": "many"}, "cannot be loaded"),
+    ],
+)
+def test_a_configuration_of_another_encoder(said: Mapping[str, Any], why: str, tmp_path: Path) -> None:
+    shutil.copytree(MODEL, tmp_path / "m")
+    config = tmp_path / "m/text_encoder/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | said))
+    fault = refusal(lambda: encoders.load(tmp_path / "m"))
+    assert fault.code == "E205" and why in fault.message
+
+
+def test_a_tokenizer_of_another_encoder(tmp_path: Path) -> None:
+    shutil.copytree(MODEL, tmp_path / "m")
+    settings = tmp_path / "m/tokenizer/tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"model_max_length": 77}))
+    fault = refusal(lambda: encoders.load(tmp_path / "m"))
+    assert fault.code == "E205" and "77 tokens" in fault.message and "reads 32" in fault.message
+
+
+def test_a_token_without_an_embedding(tmp_path: Path) -> None:
+    pico.saved("llama", tmp_path)
+    tokenizer = networks.load(tmp_path).words.tokenizer
+    tokenizer.add_tokens(["<late>"])
+    tokenizer.save_pretrained(tmp_path)
+    words = networks.load(tmp_path).words
+    words.tokens("France", False)
+    assert "<late>" in refusal(lambda: words.tokens("<late>", False)).message
+
+
+def test_a_pickle_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(MODEL, tmp_path / "m")
+    for part, name in (("text_encoder", "pytorch_model.bin"), ("vae", "diffusion_pytorch_model.bin")):
+        (file,) = (tmp_path / "m" / part).glob("*.safetensors")
+        torch.save(load_file(file), file.with_name(name))
+        file.unlink()
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was opened"))
+    assert refusal(lambda: encoders.load(tmp_path / "m")).code == "E205"
+    assert refusal(lambda: painter.load(tmp_path / "m")).code == "E205"
+
+
+@pytest.mark.parametrize(
+    ("index", "file"),
+    [
+        ({"unet": ["mine", "UNet2DConditionModel"]}, "unet/mine.py"),
+        ({"_class_name": ["mine", "StableDiffusionPipeline"]}, "mine.py"),
+        ({}, "None.py"),
+        ({"unet": ["subprocess", "Popen"]}, ""),
+    ],
+)
+def test_a_program_beside_the_weights_is_not_run(index: Mapping[str, Any], file: str, tmp_path: Path) -> None:
+    shutil.copytree(MODEL, tmp_path / "m")
+    path = tmp_path / "m" / declared.INDEX
+    path.write_text(json.dumps(json.loads(path.read_text()) | index))
+    if file:
+        (tmp_path / "m" / file).write_text("raise SystemExit('this was run')")
+    fault = refusal(lambda: painter.load(tmp_path / "m"))
+    assert fault.code == "E224" and (file or "subprocess") in fault.message
+
+
+def test_weights_that_are_there_in_one_variant_alone(tmp_path: Path) -> None:
+    shutil.copytree(MODEL, tmp_path / "m")
+    for part in ("text_encoder", "unet", "vae"):
+        (file,) = (tmp_path / "m" / part).glob("*.safetensors")
+        file.rename(file.with_name(file.name.replace(".safetensors", ".fp16.safetensors")))
+    assert encoders.load(tmp_path / "m").encode(["a circle"])
+    assert painter.load(tmp_path / "m", steps=1).paint(["a circle"], [0]).shape == (1, 32, 32, 3)
