@@ -126,7 +126,7 @@ def _measured(
     problem = posed_again(part, manifest, model.place, corpus, ctx)
     asked = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept)
     conflicts = tuple(name for name in erased if any(mentions(p, name) for p in asked))
-    return Part(part, label, measured(gathered_solution(part, linked, problem), ctx), conflicts)
+    return Part(part, label, measured(gathered_solution(part, linked, problem), ctx, erased), conflicts)
 
 
 def _erased(every: Sequence[Delta], but: Delta) -> list[str]:

@@ -26,7 +26,7 @@ TOLERANCE = 1e-6
 RUN_TOLERANCE, SHARE_TOLERANCE, RUN_FLOOR = 0.02, 0.05, 1e-4
 """Of a claim by running a language model in float32: relative, or absolute of a share that is not one of prompts but of
 tokens or columns; nats below the floor are rounding."""
-SHARES = frozenset({"attacked", "erased", "kept_loss", "shown_before"})
+SHARES = frozenset({"attacked", "bystander_loss", "erased", "kept_loss", "shown_before"})
 """Claims by pictures: painting in float32 differs between machines, so these only answer to their bounds."""
 
 
@@ -66,13 +66,13 @@ def posed_again(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[s
     return Derive(corpus)(plan, ctx) if manifest.language is None else posed(plan, ctx)
 
 
-def measured(solution: Solution, ctx: Context) -> Verified:
-    """Every claim of a solution, measured."""
+def measured(solution: Solution, ctx: Context, others: Sequence[str] = ()) -> Verified:
+    """Every claim of a solution, measured; `others` are names that other deltas edit in the same model."""
     from editc.passes.language.verify import VerifyLanguage
     from editc.passes.verify import Verify
 
     spoken = solution.problem.plan.manifest.language is not None
-    return VerifyLanguage()(solution, ctx) if spoken else Verify()(solution, ctx)
+    return VerifyLanguage()(solution, ctx) if spoken else Verify(others=tuple(others))(solution, ctx)
 
 
 def recorded_solution(delta: Delta, problem: Problem) -> Solution:

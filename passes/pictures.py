@@ -76,10 +76,12 @@ def refuse_unknown(manifest: Manifest, detector: Detector) -> None:
         raise EditcError(*unknown)
 
 
-def painted(todo: Sequence[Shot], changed: Mapping[str, Array], ctx: Context, batch: int) -> tuple[Print, ...]:
-    """Every shot before and after the edit, with equal seeds, `batch` at a time."""
+def painted(
+    todo: Sequence[Shot], changed: Mapping[str, Array], ctx: Context, batch: int, told: str = "paint"
+) -> tuple[Print, ...]:
+    """Every shot before and after the edit, with equal seeds, `batch` at a time; `told` is what progress is called."""
     chunks: Iterable[Any] = [todo[start : start + batch] for start in range(0, len(todo), batch)]
-    watched: Iterable[Any] = ctx.progress("paint", chunks) if ctx.progress else chunks
+    watched: Iterable[Any] = ctx.progress(told, chunks) if ctx.progress else chunks
     return tuple(one for chunk in watched for one in _pair(chunk, changed, ctx))
 
 

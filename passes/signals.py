@@ -63,8 +63,8 @@ class Signals:
         """
         if edit.form != "shared":
             raise ValueError("movement is defined for a shared edit")
-        moved = _size((self.rows @ edit.right[0].T) @ edit.left[0].T, gram)
-        whole = _size(self.rows - self.mean, gram)
+        moved = size((self.rows @ edit.right[0].T) @ edit.left[0].T, gram)
+        whole = size(self.rows - self.mean, gram)
         return np.divide(moved, whole, out=np.zeros_like(moved), where=whole > 0)
 
 
@@ -78,6 +78,6 @@ def _after(rows: Array, first: int) -> Array:
     return np.stack([after[0], after.mean(axis=0)])
 
 
-def _size(rows: Array, gram: Array) -> Array:
+def size(rows: Array, gram: Array) -> Array:
     """|W x| over contexts, for rows (n, contexts, 2, d): (n, 2)."""
     return np.asarray(np.sqrt(np.maximum(np.sum((rows @ gram) * rows, axis=(1, 3)), 0.0)))

@@ -12,7 +12,7 @@ from editc.diagnostics import Diagnostic, EditcError
 from editc.findings import Claim, Report
 from editc.ir import Edit, Solution, Verified
 from editc.numerics import drift
-from editc.passes import attacks, certificate, moderate, pictures
+from editc.passes import attacks, bystanders, certificate, moderate, pictures
 from editc.passes.language import advice
 from editc.passes.measure import Measured, Stored, measure
 from editc.ports import Context
@@ -27,9 +27,11 @@ class Verify:
     figures are of outputs `W c`, root mean square, so that none depends on how a weight is scaled.
 
     batch: pictures painted at a time.
+    others: names that others edit, in a link of several deltas: they are no bystanders.
     """
 
     batch: int = 16
+    others: tuple[str, ...] = ()
     name: ClassVar[str] = "verify"
 
     def __call__(self, solution: Solution, ctx: Context) -> Verified:
@@ -44,15 +46,18 @@ class Verify:
         prints = pictures.painted(shots, after, ctx, self.batch)
         found = sums.certificates()
         attacked = attacks.painted(prints, found, after, ctx, self.batch)
+        unnamed = bystanders.measured(bystanders.Choice(solution, ctx, self.others), after, self.batch)
         claims = (
             *_claims(solution, measured),
             *moderate.claims(solution),
             *certificate.claims(manifest, found),
             *pictures.claims(manifest, prints),
+            *bystanders.claims(manifest, unnamed),
             *attacks.claims(attacked),
         )
         albums = (*pictures.albums(prints), *attacks.albums(attacked))
-        return Verified(solution, Report(claims, tuple(_row(one) for one in measured), albums, found))
+        rows = tuple(_row(one) for one in measured)
+        return Verified(solution, Report(claims, rows, albums, found, bystanders=unnamed))
 
 
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:
@@ -70,6 +75,7 @@ def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
     return (
         *pictures.weak(manifest, report),
         *pictures.unpainted(manifest, report),
+        *bystanders.unmeasured(manifest, report),
         *certificate.warnings(manifest, report),
     )
 
@@ -150,11 +156,13 @@ _HELP: Mapping[str, str] = {
     "shares nearer to those it shows now",
     "toward_gap": "raise `pictures` of `shares`: a search over few pictures fits those few; and "
     "`prompts_per_concept`, for few are counted inexactly",
+    "bystander_loss": "choose another `to` (`editc suggest` compares them), preserve `{subject}` by name, or lower "
+    "`strength`; `constraints: {bystander_loss: ...}` allows more",
     "kept_loss": "preserve the concepts that suffered by name, choose a nearer `to`, or lower `strength`",
 }
 
 
-_OF_CONCEPTS = frozenset({"erase_residual", "recoverable", "erased", "toward_fitted", "toward_gap"})
+_OF_CONCEPTS = frozenset({"erase_residual", "recoverable", "erased", "toward_fitted", "toward_gap", "bystander_loss"})
 
 
 def _broken(claim: Claim, manifest: Manifest) -> Diagnostic:
@@ -166,8 +174,12 @@ def _broken(claim: Claim, manifest: Manifest) -> Diagnostic:
         f"{what} is {value}, {'below' if claim.least else 'above'} {bound}{worst}",
         claim.span,
         manifest.source,
-        help=advice.help_with(claim.name, manifest.language) if manifest.language else _HELP.get(claim.name, ""),
+        help=advice.help_with(claim.name, manifest.language) if manifest.language else _help(claim),
     )
+
+
+def _help(claim: Claim) -> str:
+    return _HELP.get(claim.name, "").replace("{subject}", claim.subject)
 
 
 def _told_apart(value: float, bound: float) -> tuple[str, str]:

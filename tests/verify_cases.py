@@ -155,12 +155,14 @@ class Eye:
 
     before: Mapping[str, float]
     after: Mapping[str, float]
+    others: tuple[str, ...] = ()
+    """What it lists beside `circle`, which the manifests here erase: the candidates for bystanders."""
 
     def knows(self, concept: str) -> bool:
         return concept in self.before
 
     def concepts(self) -> tuple[str, ...]:
-        return tuple(self.before)
+        return ("circle", *self.others)
 
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
         share = np.where(pictures[:, 0, 0, 0] > 100, self.before[concept], self.after[concept])

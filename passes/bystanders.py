@@ -1,0 +1,216 @@
+"""Bystanders: concepts that the manifest does not name, painted before and after. What nobody looks at may be lost.
+
+Candidates are what the detector can judge, or everyday things where it can judge any word. Half of the near ones are
+those that the text encoder reads most like what is edited, half those that the edit moves most; the far ones are drawn
+from the rest. Their pictures have seeds that are drawn for this purpose alone. A concept that lost a picture is painted
+again, twice as often, and all its pictures count: a single picture may turn over by chance. What the model itself shows
+in less than half of its pictures cannot be said to be lost, and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain, zip_longest
+
+import numpy as np
+
+from editc.diagnostics import Diagnostic
+from editc.findings import Bystander, Claim, Report
+from editc.ir import Array, Plan, Solution
+from editc.passes import measure, pictures
+from editc.passes.corpus import mentions
+from editc.passes.everyday import THINGS
+from editc.passes.pictures import Print, Shot
+from editc.passes.signals import Signals, size
+from editc.ports import Context, Encoder
+from editc.request import Manifest
+
+LOSS = 1 / 6
+"""The default bound: of the pictures of any bystander at most one in six may be lost."""
+AGAIN = 2
+"""A bystander that lost a picture is painted again so many times as often."""
+PAINTED = 0.5
+"""A concept that the model shows in a smaller share of its pictures cannot be said to be lost."""
+ALIKE = 0.85
+"""A candidate whose signal has this cosine with an edited name's is another name of it and not a bystander: the other
+names of the demo world's objects score 0.94 and more, and no other object above 0.82."""
+CONTEXTS = 4
+"""Contexts in which names are compared."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A concept to paint, and whether it is `near` what is edited or `far` from it."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How bystanders are chosen for one solution."""
+
+    solution: Solution
+    ctx: Context
+    others: Sequence[str] = ()
+    """Names that others edit, beside the manifest: what they lose is not this edit's doing."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the solution."""
+        return self.solution.problem.plan
+
+    def standing(self) -> tuple[Standing, ...]:
+        """The bystanders, near ones first; none without pictures and a detector."""
+        asked, encoder = self.plan.manifest.pictures, self.ctx.encoder
+        if asked is None or self.ctx.detector is None or self.ctx.painter is None:
+            return ()
+        unnamed = self._unnamed()
+        if encoder is None or not unnamed:
+            return tuple(Standing(name, "far") for name in unnamed[: asked.bystanders.near + asked.bystanders.far])
+        signals = self._signals(encoder, unnamed)
+        orders = (self._alike(signals, unnamed), self._moved(signals, unnamed))
+        ranked = list(dict.fromkeys(name for name in chain(*zip_longest(*orders)) if name))
+        near = ranked[: asked.bystanders.near]
+        rest = sorted((name for name in orders[0] if name not in near), key=self._drawn)
+        far = rest[: asked.bystanders.far]
+        return (*(Standing(name, "near") for name in near), *(Standing(name, "far") for name in far))
+
+    def _unnamed(self) -> list[str]:
+        """The candidates that have no word in common with what the manifest names."""
+        detector = self.ctx.detector
+        assert detector is not None
+        known = detector.concepts() or [name for name in THINGS if detector.knows(name)]
+        named = [*named_by(self.plan.manifest), *self.others]
+        return [one for one in dict.fromkeys(known) if not any(mentions(one, n) or mentions(n, one) for n in named)]
+
+    def _signals(self, encoder: Encoder, unnamed: Sequence[str]) -> Signals:
+        names = [*unnamed, *self._edited(), *self._aims()]
+        return Signals.of(encoder, names, spread(self.plan.family.contexts, CONTEXTS))
+
+    def _edited(self) -> list[str]:
+        edits = self.plan.manifest.edits
+        return [*(name for edit in edits for name in edit.names if name != edit.adapter), *self.others]
+
+    def _aims(self) -> list[str]:
+        return [name for edit in self.plan.manifest.edits for name in (edit.to or "", *dict(edit.toward)) if name]
+
+    def _alike(self, signals: Signals, unnamed: Sequence[str]) -> list[str]:
+        """The candidates by how like an edited name or a target they are, without other names of what is edited."""
+        cosines, at = signals.cosines(), {name: index for index, name in enumerate(signals.names)}
+        edited, every = [at[n] for n in self._edited()], [at[n] for n in (*self._edited(), *self._aims())]
+        most = {n: float(cosines[at[n], edited].max(initial=-1.0)) for n in unnamed}
+        left = [name for name in unnamed if most[name] < ALIKE]
+        return sorted(left, key=lambda name: (-float(cosines[at[name], every].max(initial=-1.0)), name))
+
+    def _moved(self, signals: Signals, unnamed: Sequence[str]) -> list[str]:
+        """The candidates by how far the edit moves them, |D x| / |W (x - mean)| over the sites that read the text; none
+        where their input is another one."""
+        change, gram = self._grams(signals.rows.shape[-1])
+        if not change.any():
+            return []
+        moved, whole = size(signals.rows, change), size(signals.rows - signals.mean, gram)
+        far = np.divide(moved, whole, out=np.zeros_like(moved), where=whole > 0).max(axis=1)
+        by_name = dict(zip(signals.names, far.tolist(), strict=True))
+        alike = set(self._alike(signals, unnamed))
+        return sorted((name for name in unnamed if name in alike), key=lambda name: (-by_name[name], name))
+
+    def _grams(self, width: int) -> tuple[Array, Array]:
+        """sum D^T D and sum W^T W (width, width) over the sites, with D = W' - W as it will be stored."""
+        change, gram = np.zeros((width, width)), np.zeros((width, width))
+        for group, edit in self.solution.edits.items():
+            sites = [site for site in self.plan.sites if site.group == group]
+            system = self.solution.problem.systems[group]
+            if not system.kept.empty.size or sites[0].shape[1] != width:
+                continue
+            for index, (site, W) in enumerate(zip(sites, system.weights, strict=True)):
+                D = measure.stored(np.asarray(W), edit, index, site) - W
+                change += D.T @ D
+                gram += W.T @ W
+        return change, gram
+
+    def _drawn(self, name: str) -> bytes:
+        """An order that no name decides."""
+        return sha256(f"{self.plan.manifest.seed}\n{name}".encode()).digest()
+
+
+def named_by(manifest: Manifest) -> Iterator[str]:
+    """Every concept that a manifest names: what it edits, what takes its place, what it preserves by name."""
+    for edit in manifest.edits:
+        yield from (name for name in (*edit.names, edit.to or "", *dict(edit.toward)) if name)
+    yield from manifest.preserve.concepts
+
+
+def measured(choice: Choice, changed: Mapping[str, Array], batch: int) -> tuple[Bystander, ...]:
+    """Every bystander painted before and after, those that lost most first."""
+    standing, asked = choice.standing(), choice.plan.manifest.pictures
+    if not standing or asked is None:
+        return ()
+    count = asked.bystanders.pictures
+    first = _paint(choice, standing, changed, batch, (0, count))
+    doubted = [one for one in standing if _lost(first, one) > 0]
+    again = _paint(choice, doubted, changed, batch, (count, AGAIN * count)) if doubted else ()
+    every = (_bystander(one, [*first, *again]) for one in standing)
+    return tuple(sorted((one for one in every if one.before >= PAINTED), key=lambda one: (-loss(one), one.name)))
+
+
+def claims(manifest: Manifest, found: Sequence[Bystander]) -> Iterator[Claim]:
+    """`bystander_loss`: the share that the worst one lost; no claim where none was measured."""
+    for worst in found[:1]:
+        asked, given = manifest.constraints.bystander_loss, manifest.constraints.spans.get("bystander_loss")
+        place = given or manifest.edits[0].at("to")
+        yield Claim("bystander_loss", loss(worst), LOSS if asked is None else asked, worst.name, place, "share")
+
+
+def unmeasured(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
+    """E506 for a bound on bystanders of the manifest's own that no picture answered."""
+    bounds = manifest.constraints
+    if bounds.bystander_loss is not None and not report.bystanders:
+        yield Diagnostic(
+            "E506",
+            "bystander_loss was not measured: there are no pictures of concepts that nobody named",
+            bounds.at("bystander_loss"),
+            manifest.source,
+            help="name a detector under `verify: {images: ...}`, and leave room for `bystanders` there",
+            severity="warning",
+        )
+
+
+def loss(one: Bystander) -> float:
+    """The share lost as a ratio of two counts: 3 of 18 is one in six, whatever the rounding of the shares."""
+    return round(one.of * one.before - one.of * one.after) / one.of
+
+
+def spread(contexts: Sequence[str], most: int, start: int = 0) -> list[str]:
+    """At most `most` of the contexts, evenly picked, from the one with number `start` on."""
+    step = max(1, len(contexts) // most)
+    return [contexts[(start + step * number) % len(contexts)] for number in range(min(most, len(contexts)))]
+
+
+def _paint(
+    choice: Choice, standing: Sequence[Standing], changed: Mapping[str, Array], batch: int, part: tuple[int, int]
+) -> tuple[Print, ...]:
+    """`part[1]` pictures of each, which are numbers `part[0]` on of its series."""
+    plan, (start, count) = choice.plan, part
+    named = [*named_by(plan.manifest)]
+    fitting = [one for one in plan.family.contexts if not any(mentions(one, name) for name in named)] or ["{}"]
+    contexts = spread(fitting, count, start)
+    shots: list[Shot] = []
+    for one in standing:
+        first = Shot(None, False, one.name, "", plan.manifest.seed, (one.name,))
+        shots += pictures.series(first, (one.name,), contexts, count, f" as a bystander from {start}")
+    return pictures.painted(shots, changed, choice.ctx, batch, "bystanders")
+
+
+def _lost(prints: Sequence[Print], one: Standing) -> int:
+    mine = [p for p in prints if p.shot.concept == one.name]
+    return sum(int(p.shown_before.any()) - int(p.shown_after.any()) for p in mine)
+
+
+def _bystander(one: Standing, prints: Sequence[Print]) -> Bystander:
+    mine = [p for p in prints if p.shot.concept == one.name]
+    before = float(np.mean([p.shown_before.any() for p in mine]))
+    after = float(np.mean([p.shown_after.any() for p in mine]))
+    return Bystander(one.name, one.kind, before, after, len(mine))
