@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -266,8 +267,11 @@ def main() -> None:
     """Run the command line; exits with the codes of this module's docstring.
 
     Garbage is hardly looked for: arrays go when nothing names them, libraries and a model are none, and what is left
-    goes with the process. To look through it all time and again takes one second of ten, at the end another."""
+    goes with the process. To look through it all time and again takes one second of ten, at the end another. What the
+    libraries warn of is for who develops with them, and shown if Python is told so (-W, PYTHONWARNINGS)."""
     gc.set_threshold(GARBAGE)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     code = terminal.guarded(cli, sys.argv[1:])
     gc.freeze()
     sys.exit(code)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import blame
 import pytest
+
+LIBRARIES: Counter[tuple[str, str]] = Counter()
+"""What libraries said of themselves, over the whole run."""
 
 sys.path.append(str(Path(__file__).parents[1]))  # for the benchmarks, which are not installed
 
@@ -23,6 +30,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items if not smollm2.present() else ():
         if item.get_closest_marker("smollm2"):
             item.add_marker(absent)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Any:
+    """A warning of ours fails the test that it is given in; so it does while the tests are collected."""
+    with blame.judged():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Any:
+    with blame.judged():
+        return (yield)
+
+
+def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
+    LIBRARIES[blame.source(warning_message)] += 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if LIBRARIES:
+        terminalreporter.section("what libraries say of themselves")
+        for line in blame.summary(LIBRARIES):
+            terminalreporter.line(line)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -21,7 +21,6 @@ from editc.formats.exporting import Trial
 from editc.formats.plan import plan_apply
 from editc.formats.safetensors_delta import write_delta
 
-pytestmark = pytest.mark.filterwarnings("ignore")
 EDITS = "edits: [{erase: circle, to: square}]\npreserve: {prompts: [a red square]}\ncontexts: ['{}']\n"
 
 

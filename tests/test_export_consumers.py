@@ -22,7 +22,6 @@ from editc.formats.exporting import Job
 from editc.formats.lora import ALPHA, DOWN, UP, module
 
 models = export_cases.models
-pytestmark = pytest.mark.filterwarnings("ignore")
 ADAPTERS = ("diff", "diffusers", "kohya", "peft")
 CASES = [
     (family, name)

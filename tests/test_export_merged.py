@@ -7,7 +7,6 @@ from typing import Any
 
 import export_cases
 import numpy as np
-import pytest
 import torch
 from export_cases import edit, results, whole
 
@@ -19,7 +18,6 @@ from editc.formats.exporting import Job
 from editc.numerics import dtypes
 
 models = export_cases.models
-pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def test_transposed_matrices_go_through_peft(models: Any, tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from editc.formats.exporting import Job, Trial, Written
 from editc.formats.lora import ALPHA, DOWN, UP, module
 
 models = export_cases.models
-pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def test_mixed_ranks_with_alpha_of_each_fail_the_trial(models: Any, tmp_path: Path) -> None:

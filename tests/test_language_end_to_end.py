@@ -20,8 +20,6 @@ from editc.diagnostics import EditcError
 from editc.language import Cloze, Spot
 from editc.networks import load
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT calls what transformers has renamed
-
 MANIFEST = """\
 editc: 1
 model: {model}

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import smollm2
 from editc import api, networks
 
-pytestmark = [pytest.mark.smollm2, pytest.mark.filterwarnings("ignore::FutureWarning")]
+pytestmark = pytest.mark.smollm2
 EXAMPLES = Path(str(files("editc.manifests"))) / "examples" / "language"
 
 

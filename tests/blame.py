@@ -1,0 +1,82 @@
+"""Whose a warning is: a test fails on those that our code causes, and what a library says of itself is counted.
+
+A warning names a line of code, mostly that of a caller of the function that warns. It is ours if that line is ours; or
+if the function names itself and our code called it. Functions of libraries that only pass on what they are given, as
+decorators do and `torch.nn.Module.__call__`, are looked through: what names them is about the call behind them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple, TextIO
+
+ROOT = Path(__file__).parents[1]
+OURS = tuple(f"{ROOT / name}/" for name in ("editc", "passes", "formats", "manifests", "tests", "benchmarks"))
+PASSES_ON = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+"""The flags of a function of `*args, **kwargs`."""
+
+
+class Running(NamedTuple):
+    """A function that is running: its file, the line that it is at, and its code's flags."""
+
+    file: str
+    line: int
+    flags: int
+
+
+def is_ours(stack: Sequence[Running], file: str, line: int, ours: tuple[str, ...] = OURS) -> bool:
+    """Whether our code caused the warning that names `line` of `file`. `stack` begins with the function that warns."""
+    named = next((i for i, one in enumerate(stack) if (one.file, one.line) == (file, line)), None)
+    if named is None:
+        return file.startswith(ours)
+    outward = [one for one in stack[named:] if one.file.startswith(ours) or one.flags & PASSES_ON != PASSES_ON]
+    of_itself = named == 0 and outward[:1] == [stack[0]]
+    return any(one.file.startswith(ours) for one in outward[: 2 if of_itself else 1])
+
+
+def running() -> Iterator[Running]:
+    """The functions that run, from the one that warns on outwards."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame and frame.f_code.co_filename in (__file__, warnings.__file__):
+        frame = frame.f_back
+    while frame:
+        yield Running(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_flags)
+        frame = frame.f_back
+
+
+@contextmanager
+def judged(ours: tuple[str, ...] = OURS) -> Iterator[None]:
+    """Inside, a warning of ours is raised where it is given; others go where they went before."""
+    before = warnings.showwarning
+
+    def show(message: Any, kind: Any, file: str, line: int, to: TextIO | None = None, text: str | None = None) -> None:
+        if is_ours([*running()], file, line, ours):
+            raise message
+        before(message, kind, file, line, to, text)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
+def source(warning: warnings.WarningMessage) -> tuple[str, str]:
+    """The library, and the kind of warning with its first line."""
+    parts = Path(warning.filename).parts
+    at = len(parts) - 1 - parts[::-1].index("site-packages") + 1 if "site-packages" in parts else len(parts) - 1
+    first = (str(warning.message).strip().splitlines() or [""])[0]
+    return Path(parts[at]).stem, f"{warning.category.__name__}: {first[:160]}"
+
+
+def summary(seen: Counter[tuple[str, str]]) -> Iterator[str]:
+    """One line for each library and message, the most frequent first."""
+    for (library, said), times in sorted(seen.items(), key=lambda one: (-one[1], one[0])):
+        yield f"{times:5}  {library}: {said}"
