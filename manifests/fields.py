@@ -29,14 +29,14 @@ def read_block(node: Node, table: schema.Table, faults: Faults) -> Block | None:
     """The block of `table`; unknown keys are handed back, for an edit's may be options of its method."""
     if not isinstance(node, Pairs):
         label = "the manifest" if table.name == "manifest" else tick(table.name)
-        wrong_type(node, label, schema.Inner(table).expects, faults)
+        wrong_type(node, label, schema.Inner(table).expects, faults, help=_as_list(node, table))
         return None
     block, unknown = Block(spans={"": node.span}), []
     for key, value in node.pairs:
         known = table.field(key.text)
         if known is None:
             unknown.append((key, value))
-        else:
+        elif known.required or not (isinstance(value, Leaf) and value.null):
             block.spans[f"{known.attribute}:"] = key.span
             _keep(block, known.attribute, read(value, known.kind, tick(known.name), faults, known.required), value.span)
     _missing(node, table, faults)
@@ -60,6 +60,15 @@ def _keep(block: Block, name: str, value: Any, span: Span) -> None:
         value = value.values
     if value is not None:
         block.values[name] = value
+
+
+def _as_list(node: Node, table: schema.Table) -> str:
+    """How names that stand where the block should are written, if it has a list for them."""
+    lists = [one.name for one in table.fields if isinstance(one.kind, schema.ListOf) and one.kind.names]
+    first = "" if any(one.required for one in table.fields) else next(iter(lists), "")
+    items = node.items if isinstance(node, Items) else (node,)
+    names = [item.text for item in items if isinstance(item, Leaf) and item.text]
+    return f"write {table.name}: {{{first}: [{', '.join(names)}]}}" if first and len(names) == len(items) else ""
 
 
 def _missing(node: Pairs, table: schema.Table, faults: Faults) -> None:
@@ -153,7 +162,7 @@ def _shares(node: Node, label: str, faults: Faults) -> Listed | None:
         return None
     good: dict[str, tuple[float, Span]] = {}
     for key, value in node.pairs:
-        name = read_scalar(key, schema.Text(), f"a concept in {label}", faults)
+        name = read_scalar(key, schema.NAME, f"a concept in {label}", faults)
         share = read_scalar(value, schema.Number(0.0, 1.0), f"the share of {tick(key.text)}", faults)
         if isinstance(name, str) and isinstance(share, float):
             good[name] = (share, key.span)

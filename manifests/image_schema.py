@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from editc.manifests.schema import Field, Inner, ListOf, Named, Number, OneOf, Shares, Table, Text, Whole
+from editc.manifests.schema import (
+    CONTEXT,
+    NAME,
+    Field,
+    Inner,
+    ListOf,
+    Named,
+    Number,
+    OneOf,
+    Shares,
+    Table,
+    Text,
+    Whole,
+)
 
 TOKENS = Table(
     "token_weights",
@@ -28,25 +41,25 @@ COMMON = (
         Number(0.0, 1.5, words=("auto",)),
         "0 is no edit, 1 the whole; auto: the least that meets the constraints",
     ),
-    Field("contexts", ListOf(Text(verbatim=True, slot=True), least=1), "sentences with one {}, for this edit alone"),
+    Field("contexts", ListOf(CONTEXT, least=1), "sentences with one {}, for this edit alone"),
     Field("scale", Number(0.0, above=True), "weight of this edit against the others"),
 )
-NAMES = Field("also", ListOf(Text()), "other names of the same thing")
+NAMES = Field("also", ListOf(NAME), "other names of the same thing")
 
 ERASE = Table(
     "erase",
     (
-        Field("erase", Text(), "what must go", required=True, into="concept"),
+        Field("erase", NAME, "what must go", required=True, into="concept"),
         NAMES,
-        Field("to", Text(), "what takes its place; left out: the family's neutral concept"),
+        Field("to", NAME, "what takes its place; left out: the family's neutral concept"),
         *COMMON,
     ),
 )
 SUBSTITUTE = Table(
     "replace",
     (
-        Field("from", Text(), "what must go", required=True, into="concept"),
-        Field("to", Text(), "what takes its place", required=True),
+        Field("from", NAME, "what must go", required=True, into="concept"),
+        Field("to", NAME, "what takes its place", required=True),
         NAMES,
     ),
 )
@@ -64,7 +77,7 @@ MEASURED = Table(
 BALANCE = Table(
     "moderate",
     (
-        Field("concept", Text(), "what is shifted", required=True),
+        Field("concept", NAME, "what is shifted", required=True),
         Field("toward", Shares(), "towards which concepts, with what share each", required=True),
         Field(
             "shares",
@@ -80,10 +93,10 @@ FUSE = Table(
     "fuse",
     (
         Field("fuse", Text(), "a LoRA file to add, relative to the manifest", required=True, into="adapter"),
-        Field("concept", Text(), "what the file erases; `method: mace` fuses it on this concept's prompts"),
+        Field("concept", NAME, "what the file erases; `method: mace` fuses it on this concept's prompts"),
         Field("method", OneOf(("spm", "mace")), "spm: the sum of the files; mace: each on its own concept's prompts"),
         Field("strength", Number(0.0, 1.5), "its gate: 0 is no edit, 1 the file as it was trained"),
-        Field("contexts", ListOf(Text(verbatim=True, slot=True), least=1), "sentences with one {}, for this concept"),
+        Field("contexts", ListOf(CONTEXT, least=1), "sentences with one {}, for this concept"),
     ),
 )
 EDITS = {"erase": ERASE, "replace": REPLACE, "moderate": MODERATE, "fuse": FUSE}

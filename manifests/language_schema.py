@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from editc.manifests import image_schema
 from editc.manifests.lines import Lines
-from editc.manifests.schema import Field, Inner, ListOf, Named, Number, OneOf, Table, Text
+from editc.manifests.schema import CONTEXT, NAME, Field, Inner, ListOf, Named, Number, OneOf, Table, Text
 
 MEMORIES = ("rome", "emmet", "memit", "alphaedit")
 REDIRECTIONS = ("rocr", "transplant")
@@ -19,10 +19,12 @@ METHODS = {
 TOGETHER = {"fact": "fact", "redirect": "redirect", "erase": "redirect", "ablate": "ablate"}
 """Kind of edit -> the kind that it is solved with: these share a method."""
 
+TEXT, PHRASE = Text(role="text"), Text(role="phrase")
+
 _METHOD = Field("method", Named("language"), "how to solve; its options stand beside it")
 _CONTEXTS = Field(
     "contexts",
-    ListOf(Text(verbatim=True, slot=True), least=1),
+    ListOf(CONTEXT, least=1),
     "texts with one {} that the prompt of a fact, or the name of a concept, is put into, for this edit alone",
 )
 _STRENGTH = Field("strength", Number(0.0, 1.5), "0 is no edit, 1 the whole")
@@ -37,10 +39,10 @@ _TOWARD = Field("toward", OneOf(("noise", "refusal")), "where it leads when no o
 FACT = Table(
     "fact",
     (
-        Field("prompt", Text(), "a text that the answer goes on from; {} in it is the subject", required=True),
-        Field("subject", Text(), "what the fact is about, as the prompt has it", required=True),
-        Field("answer", Text(), "what the model is to say next", required=True),
-        Field("was", Text(), "what it says now; left out, it is asked"),
+        Field("prompt", TEXT, "a text that the answer goes on from; {} in it is the subject", required=True),
+        Field("subject", PHRASE, "what the fact is about, as the prompt has it", required=True),
+        Field("answer", PHRASE, "what the model is to say next", required=True),
+        Field("was", PHRASE, "what it says now; left out, it is asked"),
         Field("paraphrases", Lines(), "other prompts with the same answer"),
         Field("implied", Lines(answers=True), "prompts that need the fact and a further step, and what is right then"),
         _NEIGHBOURS,
@@ -49,8 +51,8 @@ FACT = Table(
 REDIRECT = Table(
     "redirect",
     (
-        Field("from", Text(), "the concept", required=True, into="concept"),
-        Field("to", Text(), "the concept that is taken for it"),
+        Field("from", NAME, "the concept", required=True, into="concept"),
+        Field("to", NAME, "the concept that is taken for it"),
         _TOWARD,
         image_schema.NAMES,
         _RELATIONS,
@@ -60,7 +62,7 @@ REDIRECT = Table(
 ABLATE = Table(
     "ablate",
     (
-        Field("concept", Text(), "what the prompts have in common, in reports", required=True),
+        Field("concept", PHRASE, "what the prompts have in common, in reports", required=True),
         Field("present", Lines(), "prompts that carry it", required=True),
         Field("absent", Lines(), "prompts like them that do not", required=True),
     ),
@@ -77,8 +79,8 @@ EDITS = {
     "erase": Table(
         "erase",
         (
-            Field("erase", Text(), "what must go", required=True, into="concept"),
-            Field("to", Text(), "the concept that is taken for it; left out: noise"),
+            Field("erase", NAME, "what must go", required=True, into="concept"),
+            Field("to", NAME, "the concept that is taken for it; left out: noise"),
             _TOWARD,
             image_schema.NAMES,
             _RELATIONS,

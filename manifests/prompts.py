@@ -30,8 +30,12 @@ def prompts_of(node: Items | Pairs, kind: Lines, label: str, faults: Faults) -> 
         faults.add("E107", f"{label} is an empty list", node.span, help="remove it, or name some prompts")
     good: Prompts = []
     for key, value in pairs:
-        prompt = read_scalar(key, Text(), what, faults)
-        answer = None if value is None else read_scalar(value, Text(), f"the answer to {tick(str(prompt))}", faults)
+        prompt = read_scalar(key, Text(role="text"), what, faults)
+        answer = (
+            None
+            if value is None
+            else read_scalar(value, Text(role="phrase"), f"the answer to {tick(str(prompt))}", faults)
+        )
         if not isinstance(prompt, str) or (value is not None and answer is None):
             continue
         if kind.slot and prompt.count("{}") != 1:

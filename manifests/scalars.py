@@ -11,6 +11,7 @@ from editc import registry
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.tree import Items, Leaf, Node, Pairs
+from editc.manifests.wording import doubts
 from editc.request import Scalar
 
 ScalarKind: TypeAlias = schema.Text | schema.Number | schema.Whole | schema.Flag | schema.OneOf | schema.Named
@@ -28,7 +29,9 @@ def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults, requir
         return None
     if node.empty or (isinstance(kind, schema.Text) and not node.text.strip()):
         help = f"give it {kind.expects}" + ("" if required else ", or remove it")
-        faults.add("E107", f"{label} is empty", node.span, help=help)
+        if node.null and isinstance(kind, schema.Text):
+            help += f', or write "{node.text}" in quotes if the word is meant'
+        faults.add("E107", f"{label} is {'null, which is no value' if node.null else 'empty'}", node.span, help=help)
         return None
     match kind:
         case schema.Text():
@@ -62,7 +65,10 @@ def _text(node: Leaf, kind: schema.Text, label: str, faults: Faults) -> str | No
             "E114", f"a context needs exactly one `{{}}`, this has {found}", node.span, help="such as: a photo of {}"
         )
         return None
-    return text
+    found = [*doubts(text, kind.role, node.plain)]
+    for one in found:
+        faults.add(one.code, f"{label} {one.says}", node.span, help=one.help, severity=one.severity)
+    return None if any(one.severity == "error" for one in found) else text
 
 
 def _number(node: Leaf, kind: schema.Number, label: str, faults: Faults) -> float | str | None:
@@ -127,7 +133,7 @@ def wrong_type(node: Node, label: str, expected: str, faults: Faults, help: str 
     """E105, saying what was expected and what is there."""
     if isinstance(node, Leaf) and node.broken:
         return
-    message, help = f"{label} must be {expected}, not {_seen(node)}", help or _hint(node, expected)
+    message, help = f"{label} must be {expected}, not {_seen(node)}", help or _hint(node, expected, label)
     faults.add("E105", message, node.span, help=help, related=[(node.used, "used here")])
 
 
@@ -143,6 +149,8 @@ def _seen(node: Node) -> str:
             return "a list"
         case Pairs():
             return "a block of keys"
+        case Leaf(null=True):
+            return "null"
         case Leaf(empty=True):
             return "nothing"
         case Leaf(plain=False):
@@ -151,9 +159,11 @@ def _seen(node: Node) -> str:
             return tick(node.text, 40)
 
 
-def _hint(node: Node, expected: str) -> str:
+def _hint(node: Node, expected: str, label: str) -> str:
     if isinstance(node, Items) and len(node.items) == 1 and expected == "a text":
         return "remove the `- ` or the brackets"
+    if isinstance(node, Items) and expected == "a text" and all(isinstance(one, Leaf) for one in node.items):
+        return _one_of([one.text for one in node.items if isinstance(one, Leaf)], label)
     if isinstance(node, Pairs) and expected == "a text":
         return "put a text that contains `: ` in quotes"
     if not isinstance(node, Leaf):
@@ -163,6 +173,13 @@ def _hint(node: Node, expected: str) -> str:
     if expected == schema.Flag().expects and node.text.lower() in ("yes", "no", "on", "off", "true", "false"):
         return f"write `{'true' if node.text.lower() in ('yes', 'on', 'true') else 'false'}`"
     return ""
+
+
+def _one_of(texts: list[str], label: str) -> str:
+    """How several texts are written where there is one."""
+    if label in ("`erase`", "`from`") and texts:
+        return f"write {label[1:-1]}: {texts[0]} and also: [{', '.join(texts[1:])}], or an edit for each"
+    return "give one; what is edited otherwise goes into an edit of its own" if label == "`to`" else "give one"
 
 
 def _number_hint(node: Leaf, whole: bool) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from editc.manifests.lines import Layers, Lines
+from editc.manifests.wording import Role
 from editc.registry import Kind as NameKind
 from editc.registry import OptionType
 
@@ -21,17 +22,23 @@ AUTO_SHARE = 0.95
 
 @dataclass(frozen=True)
 class Text:
-    """A line of text, whatever it looks like: `no`, `null`, `1e3` and `2024-01-01` stay text.
+    """A line of text, whatever it looks like: `no`, `1e3` and `2024-01-01` stay text, and so does "null" in quotes.
 
-    `verbatim` keeps the spaces around it; `contexts` are verbatim and hold exactly one `{}`.
+    `verbatim` keeps the spaces around it; `contexts` are verbatim and hold exactly one `{}`. `role`: what it is to be.
     """
 
     verbatim: bool = False
     slot: bool = False
+    role: Role = ""
 
     @property
     def expects(self) -> str:
         return "a text"
+
+
+NAME = Text(role="name")
+PROMPT = Text(verbatim=True, role="prompt")
+CONTEXT = Text(verbatim=True, slot=True, role="context")
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,11 @@ class ListOf:
 
     item: Text | OneOf | Named
     least: int = 0
+
+    @property
+    def names(self) -> bool:
+        """True for a list of names of concepts."""
+        return isinstance(self.item, Text) and self.item.role == "name"
 
     @property
     def expects(self) -> str:
@@ -189,8 +201,8 @@ PRESERVE = Table(
             "none: keep nothing but what is named here; left out, the model's own prompts or everyday ones stay too",
             only="image",
         ),
-        Field("concepts", ListOf(Text()), "what must stay, through the same contexts as the edits"),
-        Field("prompts", ListOf(Text(verbatim=True)), "prompts that must stay, as they stand", only="image"),
+        Field("concepts", ListOf(NAME), "what must stay, through the same contexts as the edits"),
+        Field("prompts", ListOf(PROMPT), "prompts that must stay, as they stand", only="image"),
         Field("files", ListOf(Text()), "files with one prompt a line, relative to the manifest", only="image"),
         Field("weight", Number(0.0, above=True), "how much keeping counts against editing", only="image"),
     ),
@@ -298,7 +310,7 @@ MANIFEST = Table(
         Field("preserve", Inner(PRESERVE), "what must stay"),
         Field(
             "contexts",
-            ListOf(Text(verbatim=True, slot=True), least=1),
+            ListOf(CONTEXT, least=1),
             "sentences with one {} in which concepts are encoded",
         ),
         Field("sites", Inner(SITES, word="auto", meaning=AUTO_SHARE), "which matrices may change", into="choice"),

@@ -38,8 +38,13 @@ class Leaf:
 
     @property
     def empty(self) -> bool:
-        """True for a value that was left out (`also:` and nothing)."""
-        return self.plain and not self.text
+        """True for a value that was left out (`also:` and nothing), and for YAML's words for none."""
+        return self.plain and (not self.text or self.null)
+
+    @property
+    def null(self) -> bool:
+        """True for `null` and `~`, by which a program says that there is no value."""
+        return self.plain and self.text in ("~", "null", "Null", "NULL")
 
 
 @dataclass(frozen=True)
@@ -246,7 +251,7 @@ def _is_merge(key: Leaf) -> bool:
 
 def _placed(value: Node, key: Span) -> Node:
     """The value; one that was left out stands where its key stands, since it has no characters to underline."""
-    if isinstance(value, Leaf) and value.empty and not value.broken:
+    if isinstance(value, Leaf) and value.empty and not value.null and not value.broken:
         return Leaf("", True, key)
     return value
 

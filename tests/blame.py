@@ -72,7 +72,7 @@ def source(warning: warnings.WarningMessage) -> tuple[str, str]:
     """The library, and the kind of warning with its first line."""
     parts = Path(warning.filename).parts
     at = len(parts) - 1 - parts[::-1].index("site-packages") + 1 if "site-packages" in parts else len(parts) - 1
-    first = (str(warning.message).strip().splitlines() or [""])[0]
+    first = (str(warning.message).strip().splitlines() or [""])[0].rstrip()
     return Path(parts[at]).stem, f"{warning.category.__name__}: {first[:160]}"
 
 

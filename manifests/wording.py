@@ -1,0 +1,143 @@
+"""What a text says that is surely, or most likely, not meant: each rule looks at one text and the role that it has."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from editc.diagnostics import Severity
+from editc.manifests.faults import tick
+
+Role: TypeAlias = Literal["", "name", "phrase", "prompt", "context", "text"]
+"""What a text is: the name of a concept; a few words that a model says; a prompt or a context for pictures; a text for
+a language model, in which brackets and braces mean nothing else; '' for what no model reads, such as a path."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What is wrong with a text: `says` goes on from the name of its field."""
+
+    code: str
+    says: str
+    help: str
+    severity: Severity = "error"
+
+
+_MARKUP = re.compile(
+    r"<(?:lora|lyco|hypernet|embedding):[^>]*>|\bembedding:\S+|[(\[]+(?P<word>[^()\[\]]+?)\s*:\s*[0-3]?\.?\d+[)\]]+"
+)
+_SPECIAL = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|</?(?:s|pad|unk|bos|eos|mask|cls|sep)>|\[/?(?:CLS|SEP|PAD|MASK|UNK|INST|BOS|EOS)\]"
+    r"|<(?:start|end)_?of_?(?:text|turn)>|<(?:extra_id_|unused)\d+>",
+    re.IGNORECASE,
+)
+_SLOT = re.compile(r"\$?\{+\s*(?P<name>[A-Za-z_][\w.]*)?\s*\}+|%(?:\(\w+\))?s(?!\w)|(?<!\w)__\w+?__(?!\w)")
+_QUOTES = "\"'\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"
+_WRAPPED = re.compile(rf"(?P<open>[(\[{{<{_QUOTES}]+)(?P<word>[^()\[\]{{}}<>{_QUOTES}]+)[)\]}}>{_QUOTES}]+[+-]*")
+_SEVERAL = re.compile(r"\s*[;|\u3001\uff0c]\s*|(?<!\d)\s*,\s*|,\s+|\s+(?:/|AND|BREAK)\s+")
+_NOTHING = frozenset({"none", "nil", "undefined", "nan", "n/a", "not set"})
+_JOINERS = "\u200c\u200d"
+_SPACES = "\u00a0\u2007\u202f"
+
+
+def doubts(text: str, role: Role, plain: bool = True) -> Iterator[Doubt]:
+    """The first error, or every warning, in a text of that role; `plain`: it stands without quotes."""
+    found = [doubt for rule in RULES for doubt in rule(text, role, plain)]
+    return iter([one for one in found if one.severity == "error"][:1] or found)
+
+
+def unseen(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+    """Characters that nobody sees, or that look like others: the tokenizer reads them as something else."""
+    if role and (bad := next((one for i, one in enumerate(text) if _invisible(text, i)), "")):
+        what = f"contains {_named(bad)}, which nobody sees and the tokenizer reads"
+        yield Doubt("E199", what, f"type it again: {tick(''.join(one for one in text if one != bad))}")
+    elif role == "name" and (bad := next((one for one in text if one in _SPACES), "")):
+        yield Doubt("E199", f"contains {_named(bad)} where a space is meant", f"write {tick(text.replace(bad, ' '))}")
+    elif role == "name" and any("\uff01" <= one <= "\uff5e" for one in text):
+        known = unicodedata.normalize("NFKC", text)
+        yield Doubt("E199", "is in full-width letters, which are other characters", f"write {tick(known)}")
+    elif role == "name" and (word := next(filter(_mixed, re.findall(r"[^\W\d_]+", text)), "")):
+        help = "type the word again in one script"
+        yield Doubt("E199", f"mixes Latin and Cyrillic letters, which look alike, in {tick(word)}", help)
+
+
+def special(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+    """A special token is no text: a tokenizer makes the mark of it, or nothing."""
+    if role in ("name", "phrase", "prompt", "context") and (found := _SPECIAL.search(text)):
+        says = f"contains {tick(found[0])}, which tokenizers take for a special token and not for text"
+        yield Doubt("E197", says, "write what it is about in plain words")
+
+
+def markup(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+    """The notations of other programs for weights and adapters: here they are characters like any other."""
+    if role in ("name", "prompt", "context") and (found := _MARKUP.search(text)):
+        word = found["word"]
+        help = f"write {tick(text.replace(found[0], word.strip()))}; `scale` weighs an edit" if word else "remove it"
+        says = f"contains {tick(found[0])}: weights and adapters are not read from texts, it is taken as it stands"
+        yield Doubt("E194", says, help)
+
+
+def template(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+    """A slot that nothing fills: only contexts have one, and only `{}`."""
+    found = next((one for one in _SLOT.finditer(text) if role != "context" or one[0] != "{}"), None)
+    if role in ("name", "prompt", "context") and found:
+        says = f"contains {tick(found[0])}, which nothing is put into: it is taken as it stands"
+        help = (
+            "write the words themselves" if role == "context" else "write the words; sentences with {} are `contexts`"
+        )
+        yield Doubt("E117", says, help)
+
+
+def wrapped(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+    """Brackets or quotes around the whole name are part of it."""
+    if role == "name" and (found := _WRAPPED.fullmatch(text)) and not (found["open"] == "<" and text.endswith(">")):
+        says = "has brackets or quotes around it, which are taken as part of the name"
+        yield Doubt("E118", says, f"write {tick(found['word'].strip())}", "warning")
+
+
+def nothing(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+    """A word by which other programs say that there is no value."""
+    if role in ("name", "phrase") and plain and text.casefold() in _NOTHING:
+        help = f'remove it if nothing is meant; write "{text}" in quotes if it is meant'
+        yield Doubt("E119", f"is the text {tick(text)}", help, "warning")
+
+
+def several(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+    """Several names in one text are one name, which no picture and no text has."""
+    parts = [part for part in _SEVERAL.split(text) if part] if role == "name" else []
+    if len(parts) > 1:
+        says = f"is taken as one name, {tick(text)}"
+        each = " and ".join(map(tick, parts[:3]))
+        help = f"if these are several, name {each} each by itself: in a list, or in an edit of its own; `to` takes one"
+        yield Doubt("E193", says, help, "warning")
+
+
+RULES: tuple[Callable[[str, Role, bool], Iterator[Doubt]], ...] = (
+    unseen,
+    special,
+    markup,
+    template,
+    wrapped,
+    nothing,
+    several,
+)
+
+
+def _invisible(text: str, i: int) -> bool:
+    """True for a character of no width; the joiners of emoji and of other scripts are some's spelling."""
+    if text[i] in _JOINERS:
+        return not (0 < i < len(text) - 1) or (text[i - 1].isascii() and text[i + 1].isascii())
+    tag = "\U000e0020" <= text[i] <= "\U000e007f"
+    return unicodedata.category(text[i]) == "Cf" and not tag
+
+
+def _mixed(word: str) -> bool:
+    scripts = {unicodedata.name(one, "").partition(" ")[0] for one in word}
+    return {"LATIN", "CYRILLIC"} <= scripts
+
+
+def _named(character: str) -> str:
+    return f"U+{ord(character):04X} ({unicodedata.name(character, 'a control character').lower()})"
