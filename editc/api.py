@@ -63,19 +63,20 @@ def tool() -> str:
 
 def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
-    from editc import emitting, session
+    from editc import emitting, judges, session
     from editc.passes.locate import Locate
 
     manifest, found = session.read_manifest(path, overrides)
     if manifest is None:
         return Checked(found, None, None)
+    found = (*found, *judges.faults(manifest))
     try:
         model = session.model_of(manifest)
         ctx = session.with_adapters(session.header_context(manifest, model), manifest)
         plan = Locate(session.families())(manifest, ctx)
         session.require_folder(manifest, model)
         wrong = emitting.refused(manifest, plan)
-        return Checked((*found, *wrong), manifest, None if wrong else plan)
+        return Checked((*found, *wrong), manifest, None if any(one.is_error for one in (*found, *wrong)) else plan)
     except EditcError as error:
         return Checked((*found, *error.diagnostics), manifest, None)
 
@@ -258,7 +259,7 @@ class Again:
 
     `verified` is None then, for the base that the claims compare with is not there. `failures`: bounds that are broken
     and, where the weights are the delta's own base, claims that do not come out as recorded. Of a linked delta each of
-    the `parts` is measured, and `verified` is None too.
+    the `parts` is measured, and `verified` is None too. `warnings`: what makes this prove less than it seems.
     """
 
     delta: Delta
@@ -266,15 +267,21 @@ class Again:
     verified: Verified | None
     failures: tuple[Diagnostic, ...]
     parts: tuple[linking.Part, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
 
-def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progress | None = None) -> Again:
-    """Derive the delta's own problem on `model` again and measure every claim with the delta's factors."""
+def verify(
+    path: Path, model: str, allow_finetune: bool = False, progress: Progress | None = None, detector: str = ""
+) -> Again:
+    """Derive the delta's own problem on `model` again and measure every claim with the delta's factors.
+
+    `detector` judges the pictures in place of the delta's own, as a manifest would name it (`none`, `{clip: FOLDER}`).
+    """
     from editc import session
     from editc.formats.diff import refuse_to_verify
     from editc.formats.link_parts import is_linked
-    from editc.passes.verify import failures
-    from editc.recheck import disagreements, measured, posed_again, recorded_manifest, recorded_solution
+    from editc.passes.verify import failures, warnings
+    from editc.recheck import another_judge, disagreements, measured, posed_again, recorded_manifest, recorded_solution
 
     delta, opened = read_delta(path), open_model(model)
     plan = applying.plan_apply([delta], opened, allow_finetune)
@@ -283,23 +290,26 @@ def verify(path: Path, model: str, allow_finetune: bool = False, progress: Progr
     if plan.status == "already":
         return Again(delta, "already", None, ())
     if is_linked(delta):
-        return _verified_parts(delta, path, opened, plan.tier, progress)
-    manifest = recorded_manifest(delta, path)
+        return _verified_parts(delta, path, opened, plan.tier, progress, detector)
+    manifest = recorded_manifest(delta, path, detector)
     ctx = session.build_context(manifest, opened, progress)
     problem = posed_again(delta, manifest, model, session.corpus_of(opened), ctx)
     verified = measured(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()
-    return Again(delta, plan.tier, verified, (*failures(verified), *differing))
+    said = (*warnings(verified), *another_judge(delta, verified))
+    return Again(delta, plan.tier, verified, (*failures(verified), *differing), warnings=said)
 
 
-def _verified_parts(delta: Delta, path: Path, model: Model, tier: str, progress: Progress | None) -> Again:
+def _verified_parts(
+    delta: Delta, path: Path, model: Model, tier: str, progress: Progress | None, detector: str
+) -> Again:
     from editc import linking
     from editc.formats.link_parts import parts
     from editc.passes.verify import failures
     from editc.recheck import disagreements
 
     labels = {part.delta_id: f"{path} part {number}" for number, part in enumerate(parts(delta))}
-    measured = linking.measure(delta, labels, model, progress)
+    measured = linking.measure(delta, labels, model, progress, detector)
     found: list[Diagnostic] = []
     for part in measured:
         if part.verified is not None:
@@ -314,16 +324,18 @@ def link(
     model: str | None = None,
     composed: bool = False,
     progress: Progress | None = None,
+    detector: str = "",
 ) -> linking.Linked:
     """Several deltas for one base as one delta in `out`, with a lock file beside it; nothing is written where a bound
     of one of them no longer holds.
 
     `model`, the base, is needed where they edit the same tensors; with it everything that they claim is measured again.
     `composed`: each is applied to what those before it left, in the order given; otherwise they are added.
+    `detector` judges the pictures of every part, in place of those that they name.
     """
     from editc import linking
 
-    return linking.link_files(deltas, out, model, composed, tool(), progress)
+    return linking.link_files(deltas, out, model, composed, tool(), progress, detector)
 
 
 def diff(

@@ -26,6 +26,9 @@ overrides: Callable[[F], F] = click.option(
 finetune: Callable[[F], F] = click.option(
     "--allow-finetune", is_flag=True, help="Accept other weights of the same shapes and text encoder."
 )
+judge: Callable[[F], F] = click.option(
+    "--detector", default="", metavar="NAME", help="Who judges the pictures, in place of whom the delta names."
+)
 PATH = click.Path(path_type=Path)
 GARBAGE = 500_000
 """Objects more than there were before garbage is looked for among the new ones."""
@@ -148,13 +151,14 @@ def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
 @click.argument("delta", type=PATH)
 @click.option("--model", required=True, metavar="MODEL", help="The base that the delta was built for, or a fine-tune.")
 @finetune
+@judge
 @as_json
-def verify(delta: Path, model: str, allow_finetune: bool, json_: bool) -> int:
+def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: bool) -> int:
     """Measure again everything that a delta claims."""
     from editc import api, show
 
-    again = api.verify(delta, model, allow_finetune, terminal.progress)
-    return terminal.answer(show.verified(again), again.failures, json_)
+    again = api.verify(delta, model, allow_finetune, terminal.progress, detector)
+    return terminal.answer(show.verified(again), (*again.failures, *again.warnings), json_)
 
 
 @cli.command()
@@ -204,12 +208,13 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
 @click.option("-o", "--out", required=True, type=PATH, help="Write the linked delta here, and a lock file beside it.")
 @click.option("--model", metavar="MODEL", help="The base of the deltas: needed where they edit the same tensors.")
 @click.option("--compose", is_flag=True, help="Apply each to what those before it left, in the order given.")
+@judge
 @as_json
-def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, json_: bool) -> int:
+def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, detector: str, json_: bool) -> int:
     """Several deltas for one base into one; what they do to each other is measured."""
     from editc import api, show_link
 
-    found = api.link(delta, out, model, compose, terminal.progress)
+    found = api.link(delta, out, model, compose, terminal.progress, detector)
     return terminal.answer(show_link.linked(found), found.failures, json_)
 
 

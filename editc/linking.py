@@ -70,6 +70,7 @@ def link_files(
     composed: bool,
     tool: str,
     progress: Progress | None = None,
+    detector: str = "",
 ) -> Linked:
     """Links the deltas in `paths` into `out`, and writes a lock file beside it, unless a bound is broken.
 
@@ -86,7 +87,7 @@ def link_files(
     made = link(those, opened, tool)
     labels = {part.delta_id: str(path) for path, delta in read for part in parts(delta)}
     found = tuple(overlaps(those, made, opened)) if opened else ()
-    measured = measure(made, labels, opened, progress) if opened else _unmeasured(made, labels)
+    measured = measure(made, labels, opened, progress, detector) if opened else _unmeasured(made, labels)
     broken = tuple(fault for part in measured if part.verified for fault in failures(part.verified))
     if broken:
         return Linked(those, found, measured, None, broken, ())
@@ -99,7 +100,7 @@ def link_files(
 
 
 def measure(
-    linked: Delta, labels: Mapping[str, str], model: Model, progress: Progress | None = None
+    linked: Delta, labels: Mapping[str, str], model: Model, progress: Progress | None = None, detector: str = ""
 ) -> tuple[Part, ...]:
     """Each part's own problem derived on `model` again, and its claims measured on what `linked` makes of the weights.
 
@@ -109,18 +110,24 @@ def measure(
     every, found = parts(linked), []
     for part in every:
         label, erased = labels.get(part.delta_id, ""), _erased(every, but=part)
-        found.append(_measured(part, linked, label, model, erased, progress))
+        found.append(_measured(part, linked, label, model, erased, progress, detector))
     return tuple(found)
 
 
 def _measured(
-    part: Delta, linked: Delta, label: str, model: Model, erased: Sequence[str], progress: Progress | None
+    part: Delta,
+    linked: Delta,
+    label: str,
+    model: Model,
+    erased: Sequence[str],
+    progress: Progress | None,
+    detector: str,
 ) -> Part:
     from editc.passes.corpus import mentions
 
     if not has_manifest(part):
         return Part(part, label, None)
-    manifest = recorded_manifest(part, Path(label or part.delta_id[:12]))
+    manifest = recorded_manifest(part, Path(label or part.delta_id[:12]), detector)
     ctx = session.build_context(manifest, model, progress)
     corpus = [p for p in session.corpus_of(model) if not any(mentions(p, name) for name in erased)]
     problem = posed_again(part, manifest, model.place, corpus, ctx)

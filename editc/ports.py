@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,6 +176,8 @@ class Context:
     encoder: Encoder | None = None
     painter: Painter | None = None
     detector: Detector | None = None
+    judge: Mapping[str, Any] = field(default_factory=dict)
+    """How the detector is told from another; reports and deltas record it."""
     progress: Progress | None = None
     cache: Cache | None = None
     prober: Callable[[], Prober] | None = None

@@ -16,10 +16,11 @@ from editc.findings import Claim
 from editc.formats.delta_check import check_account
 from editc.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
 from editc.manifests.decode import decode
+from editc.manifests.judges import parse
 from editc.passes import moderate
 from editc.passes.language.claims import GENERATED, RUN
 from editc.ports import Context
-from editc.request import Manifest, Source
+from editc.request import Manifest, PictureCheck, Source
 
 TOLERANCE = 1e-6
 """Claims are sums in float64 over equal weights: machines may differ in their last digits and no more."""
@@ -30,9 +31,11 @@ SHARES = frozenset({"attacked", "bystander_loss", "erased", "kept_loss", "shown_
 """Claims by pictures: painting in float32 differs between machines, so these only answer to their bounds."""
 
 
-def recorded_manifest(delta: Delta, path: Path) -> Manifest:
+def recorded_manifest(delta: Delta, path: Path, detector: str = "") -> Manifest:
     """The manifest inside the delta, with the overrides and kept prompts that went in; raises what decoding finds, and
-    E696 for a delta whose account of itself is not one."""
+    E696 for a delta whose account of itself is not one.
+
+    `detector`: who is to judge its pictures, in place of whom it names, whose code would be a stranger's."""
     check_account(delta, str(path))
     source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
     spoken = delta.family in registry.names("language-family")
@@ -40,7 +43,22 @@ def recorded_manifest(delta: Delta, path: Path) -> Manifest:
     if manifest is None:
         raise EditcError(*found)
     choice = replace(manifest.choice, auto=None)  # the sites are those recorded
-    return replace(manifest, choice=choice, kept=tuple(delta.extra.get("kept", ())))
+    pictures = _judged_by(manifest, detector)
+    return replace(manifest, choice=choice, kept=tuple(delta.extra.get("kept", ())), pictures=pictures)
+
+
+def _judged_by(manifest: Manifest, detector: str) -> PictureCheck | None:
+    """`verify.images` with another detector, or with its own as a stranger named it. E509 where no picture is asked."""
+    check = manifest.pictures
+    if check is None:
+        if detector:
+            help_text = "leave `--detector` out: its figures are of weights alone"
+            raise fail("E509", "this delta's manifest asks for no pictures", place=manifest.source.name, help=help_text)
+        return None
+    if not detector:
+        return replace(check, judging=replace(check.judging, foreign=True))
+    name, judging = parse(detector)
+    return replace(check, detector=name, judging=judging)
 
 
 def recorded_plan(delta: Delta, manifest: Manifest, model: str) -> Plan:
@@ -166,6 +184,17 @@ def disagreements(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
     """E507 for every claim of numbers that does not come out as the delta records it."""
     measured = {(claim.name, claim.subject): claim for claim in verified.report.claims}
     return tuple(_differing(delta, measured))
+
+
+def another_judge(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
+    """E508, a warning, where the pictures were judged by another detector than the delta records."""
+    recorded, now = delta.extra.get("detector"), verified.report.judge
+    if not isinstance(recorded, Mapping) or not now or recorded.get("sha256") == now.get("sha256"):
+        return ()
+    names = [f"`{one.get('name')}` ({str(one.get('sha256'))[:12]})" for one in (recorded, now)]
+    message = f"the delta's pictures were judged by {names[0]}, and now by {names[1]}"
+    help_text = "its bounds on pictures were held against another judge: use the same files, prompts and threshold"
+    return (Diagnostic("E508", message, place=delta.delta_id[:12], help=help_text, severity="warning"),)
 
 
 def _differing(delta: Delta, measured: Mapping[tuple[str, str], Claim]) -> Iterator[Diagnostic]:

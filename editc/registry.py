@@ -73,11 +73,17 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "xor-index": "editc.formats.xor_index:FORMAT",
         },
         "detector": {
-            "editc:demo": "editc.detectors:demo",
-            "none": "editc.detectors:none",
+            "classifier": "editc.detectors.classifier:CLASSIFIER",
+            "clip": "editc.detectors.clip:CLIP",
+            "editc:demo": "editc.detectors.world:DEMO",
+            "none": "editc.detectors.none:NONE",
+            "python": "editc.detectors.code:PYTHON",
         },
     }
 )
+
+GROUPS: Mapping[Kind, str] = MappingProxyType({"detector": "editc.detectors"})
+"""The entry points by which an installed package adds names of a kind."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +98,22 @@ class Option:
 
 def names(kind: Kind) -> tuple[str, ...]:
     """Every name of that kind, sorted."""
-    return tuple(sorted(TABLES[kind]))
+    return tuple(sorted({*TABLES[kind], *_installed(kind)}))
 
 
 def resolve(kind: Kind, name: str) -> Any:
-    """The thing behind a name; imports its module. KeyError for a name that the table does not have."""
-    module, _, attribute = TABLES[kind][name].partition(":")
+    """The thing behind a name; imports its module. KeyError for a name that neither the table nor an installed package
+    has."""
+    module, _, attribute = {**_installed(kind), **TABLES[kind]}[name].partition(":")
     return getattr(import_module(module), attribute)
+
+
+@cache
+def _installed(kind: Kind) -> Mapping[str, str]:
+    """What other packages add: the entry points of the groups in `GROUPS`."""
+    from importlib.metadata import entry_points
+
+    return {one.name: one.value for one in entry_points(group=GROUPS[kind])} if kind in GROUPS else {}
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str | None:

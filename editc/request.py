@@ -183,10 +183,31 @@ class BystanderCheck(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Judging(Placed):
+    """What `verify.images.detector` says besides the detector's name."""
+
+    place: str = ""
+    """The folder or file that the detector is in, relative to the manifest."""
+    member: str = ""
+    """Of a Python file: the class, function or object in it."""
+    prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Sentences for a concept, by its name; of any other they are made from the name."""
+    against: tuple[str, ...] = ()
+    """What a picture may show in place of a concept; empty: the detector's own list."""
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The labels of a concept, by its name; of any other the label that is called so."""
+    threshold: float | None = None
+    """The probability from which a picture shows a concept; None: as the detector has it."""
+    foreign: bool = False
+    """True where a delta says this and not whoever runs editc: then no code is run for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PictureCheck(Placed):
     """`verify.images`: pictures before and after, judged by a detector; with `none` they are painted and not judged."""
 
     detector: str = "none"
+    judging: Judging = field(default_factory=Judging)
     prompts_per_concept: int = 20
     steps: int = 25
     guidance: float = 7.5

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from editc import cache, extras, registry
+from editc import cache, extras, judges, registry
 from editc.delta import Delta
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.family import Family
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.lora import read_adapter
 from editc.language import Spot
+from editc.pointing import pointing_at
 from editc.ports import Context, Detector, Painter, Prober, Progress
-from editc.request import Manifest, PictureCheck, Placed, Span
+from editc.request import Manifest
 
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
 """What a pipeline calls the part that reads the text, in the order in which one with several is looked at."""
@@ -82,14 +83,16 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
     from editc.encoder_source import source_of
     from editc.passes.locate import recognise
 
+    if wrong := judges.faults(manifest):
+        raise EditcError(*wrong)
     require_build()
     ctx = header_context(manifest, model)
     with pointing_at(manifest, "model"):
         family = recognise(families(), ctx.weights, manifest.model)
     with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
         streams = source_of(manifest, model).load(family, ctx.weights)
-    painter, detector = _pictures(manifest, model)
-    ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=cache.open_cache())
+    painter, detector, judge = _pictures(manifest, model)
+    ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=cache.open_cache(), judge=judge)
     return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober(manifest, model))
 
 
@@ -186,17 +189,18 @@ def families() -> tuple[Family, ...]:
     return tuple(registry.resolve(kind, name) for kind in kinds for name in registry.names(kind))
 
 
-def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detector | None]:
+def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detector | None, Mapping[str, Any]]:
     asked = manifest.pictures
     if asked is None:
-        return None, None
+        return None, None, {}
     if model.kind != "pipeline":
         with pointing_at(manifest, "pictures"):
             help_text = "convert the file to a diffusers folder, or leave `verify.images` out"
             raise fail("E221", "pictures need a whole pipeline folder, and the model is weights alone", help=help_text)
     from editc import painter
 
-    return painter.load(model.path, component_of(model), asked.steps, asked.guidance), detector_of(asked)
+    detector, judge = judges.opened(manifest, asked)  # first: it is quickly opened, and a painter is not
+    return painter.load(model.path, component_of(model), asked.steps, asked.guidance), detector, judge
 
 
 def _prober(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:
@@ -206,12 +210,6 @@ def _prober(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:
 
     with pointing_at(manifest, "choice"):
         return prober.load(model.path, component_of(model))
-
-
-def detector_of(asked: PictureCheck) -> Detector | None:
-    """The detector that `verify.images` names; None where nobody is to judge the pictures."""
-    make: Callable[[], Detector | None] = registry.resolve("detector", asked.detector)
-    return make()
 
 
 def corpus_of(model: Model) -> tuple[str, ...]:
@@ -228,20 +226,3 @@ def require_build(*needed: str) -> None:
     if absent:
         message = f"a build needs {', '.join(absent)}, which {'is' if len(absent) == 1 else 'are'} not installed"
         raise fail("E207", message, help=extras.install("build"))
-
-
-@contextmanager
-def pointing_at(manifest: Manifest, field: str, block: Placed | None = None) -> Iterator[None]:
-    """Diagnostics without a place of their own underline that field of the manifest, or of a block of it."""
-    try:
-        yield
-    except EditcError as error:
-        span = (block or manifest).at(field)
-        raise EditcError(*(_placed(one, manifest, span) for one in error.diagnostics)) from error
-
-
-def _placed(one: Diagnostic, manifest: Manifest, span: Span | None) -> Diagnostic:
-    if one.span is not None:
-        return one
-    notes = (*one.notes, f"in {one.place}") if one.place else one.notes
-    return replace(one, span=span, source=manifest.source, notes=notes)

@@ -15,6 +15,7 @@ from editc.manifests.check import check
 from editc.manifests.edits import read_edits
 from editc.manifests.faults import START, Faults
 from editc.manifests.fields import Block, read_closed
+from editc.manifests.judges import read_judge
 from editc.manifests.kept import adapters_exist, read_kept
 from editc.manifests.language import is_language, read_language
 from editc.manifests.language_check import check_language
@@ -126,7 +127,7 @@ def _manifest(root: Node, source: Source, folder: Path | None, attached: Attache
     for name in ("retain", "corpus", "chat", "after"):
         values.pop(name, None)
     _version(values.pop("editc", None), block, faults)
-    pictures = _pictures(values.pop("verify", None))
+    pictures = _pictures(values.pop("verify", None), faults)
     if pictures is not None:
         spans["pictures"] = pictures.spans[""]
     requests = read_edits(edits, faults) if language is None else ()
@@ -162,13 +163,16 @@ def _choice(block: Block | None) -> Choice:
     return _build(Choice, block)  # type: ignore[no-any-return]
 
 
-def _pictures(verify: Block | None) -> PictureCheck | None:
+def _pictures(verify: Block | None, faults: Faults) -> PictureCheck | None:
     images = None if verify is None else verify.values.get("pictures")
     if images is None or not images.spans:
         return None
-    values, unread = dict(images.values), {"detector": ""} if "detector" in images.spans else {}
+    values = dict(images.values)
+    judge = values.pop("detector", None)
+    if judge is not None:
+        values |= zip(("detector", "judging"), read_judge(judge, faults), strict=True)
     bystanders = _build(BystanderCheck, values.pop("bystanders", None))
-    return PictureCheck(**{**unread, **values}, bystanders=bystanders, spans=images.spans)
+    return PictureCheck(**values, bystanders=bystanders, spans=images.spans)
 
 
 def _version(version: int | None, block: Block, faults: Faults) -> None:

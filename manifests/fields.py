@@ -104,8 +104,10 @@ def read(node: Node, kind: schema.Kind, label: str, faults: Faults, required: bo
             return _shares(node, label, faults)
         case schema.Inner():
             return _inner(node, kind, faults)
-        case schema.Edits():
+        case schema.Edits() | schema.Judged():
             return node
+        case schema.Wordings():
+            return _wordings(node, label, faults)
         case _:
             return read_scalar(node, kind, label, faults, required)
 
@@ -175,6 +177,21 @@ def _shares(node: Node, label: str, faults: Faults) -> Listed | None:
             help="make them add up to 1 or less",
         )
     return Listed(tuple((name, share) for name, (share, _) in good.items()), tuple(span for _, span in good.values()))
+
+
+def _wordings(node: Node, label: str, faults: Faults) -> dict[str, tuple[str, ...]] | None:
+    if not isinstance(node, Pairs):
+        wrong_type(node, label, schema.Wordings().expects, faults)
+        return None
+    good: dict[str, tuple[str, ...]] = {}
+    for key, value in node.pairs:
+        name = read_scalar(key, schema.Text(), f"a concept in {label}", faults)
+        items = value.items if isinstance(value, Items) else (value,)
+        if not items:
+            faults.add("E107", f"{tick(key.text)} has no text in {label}", key.span, help="give it one, or remove it")
+        texts = [read_scalar(item, schema.Text(), f"a text of {tick(key.text)}", faults) for item in items]
+        good[str(name)] = tuple(str(text) for text in texts if text is not None)
+    return good
 
 
 def _inner(node: Node, kind: schema.Inner, faults: Faults) -> Block | None:

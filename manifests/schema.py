@@ -131,6 +131,24 @@ class Shares:
 
 
 @dataclass(frozen=True)
+class Wordings:
+    """Texts for each of several concepts, by its name."""
+
+    @property
+    def expects(self) -> str:
+        return "concepts with texts, such as {cat: [a photo of a cat, a kitten]}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The name of a detector, `NAME:PLACE`, or a block with its name and what it takes."""
+
+    @property
+    def expects(self) -> str:
+        return "the name of a detector, or a block such as {clip: FOLDER}"
+
+
+@dataclass(frozen=True)
 class Inner:
     """A block with a table of its own; `word` may stand in its place and means the block `{word: meaning}`."""
 
@@ -153,7 +171,9 @@ class Edits:
         return "a list of edits"
 
 
-Kind: TypeAlias = Text | Number | Whole | Flag | OneOf | Named | ListOf | Lines | Layers | Shares | Inner | Edits
+Kind: TypeAlias = (
+    Text | Number | Whole | Flag | OneOf | Named | ListOf | Lines | Layers | Shares | Wordings | Judged | Inner | Edits
+)
 
 
 @dataclass(frozen=True)
@@ -278,10 +298,19 @@ BYSTANDERS = Table(
         Field("pictures", Whole(1, 1000), "how many pictures of each, before and after"),
     ),
 )
+DETECTOR = Table(
+    "detector",
+    (
+        Field("prompts", Wordings(), "sentences of a concept, by its name; left out, they are made from the name"),
+        Field("against", ListOf(Text(), least=1), "what a picture may show in place of a concept"),
+        Field("labels", Wordings(), "the classifier's labels of a concept, by its name; left out, the one called so"),
+        Field("threshold", Number(0.0, 1.0, above=True), "the probability from which a picture shows a concept"),
+    ),
+)
 IMAGES = Table(
     "images",
     (
-        Field("detector", Named("detector"), "who judges the pictures; none (also left out): they are only shown"),
+        Field("detector", Judged(), "who judges the pictures; none (also left out): they are only shown"),
         Field("prompts_per_concept", Whole(1, 10_000), "how many pictures of each concept"),
         Field("steps", Whole(1, 1000), "denoising steps of a picture"),
         Field("guidance", Number(0.0), "how strongly a picture follows its prompt"),

@@ -119,12 +119,13 @@ def _target(request: Request, plan: Plan) -> str:
 
 def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
     """What a later `verify` needs to derive the same problem: the overrides, and the kept prompts that files held; and
-    where sites were chosen by evidence, why each candidate was kept or left out; and the deltas that came before."""
+    where sites were chosen by evidence, why each candidate was kept or left out; the deltas that came before; and who
+    judged the pictures."""
     manifest = verified.solution.problem.plan.manifest
     plan = verified.solution.problem.plan
     why = plan.evidence if plan.ranking else {}
     every = {"set": list(manifest.source.overrides), "kept": list(manifest.kept), "evidence": dict(why)}
-    every |= {"after": list(ctx.earlier)}
+    every |= {"after": list(ctx.earlier), "detector": dict(verified.report.judge)}
     return {name: value for name, value in {**every, **attached(manifest)}.items() if value}
 
 

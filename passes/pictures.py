@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -70,10 +70,14 @@ def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
 
 
 def refuse_unknown(manifest: Manifest, detector: Detector) -> None:
-    """E504 for each concept of the edits that the detector does not know."""
-    unknown = [_unknown(manifest, *place) for place in _asked(manifest) if not detector.knows(place[2])]
-    if unknown:
-        raise EditcError(*unknown)
+    """Raises E504 for each concept of the edits that the detector does not know."""
+    if found := unknown(manifest, detector.knows):
+        raise EditcError(*found)
+
+
+def unknown(manifest: Manifest, knows: Callable[[str], bool]) -> tuple[Diagnostic, ...]:
+    """E504 for each concept of the edits that a detector does not know."""
+    return tuple(_unknown(manifest, *place) for place in judged(manifest) if not knows(place[2]))
 
 
 def painted(
@@ -160,7 +164,7 @@ def _judged(request: Request) -> tuple[str, ...]:
     return tuple(name for name, _ in request.toward) if request.kind == "moderate" else (request.concept,)
 
 
-def _asked(manifest: Manifest) -> Iterator[tuple[Request, str, str]]:
+def judged(manifest: Manifest) -> Iterator[tuple[Request, str, str]]:
     """Every concept that the detector must know: its request, the field that names it, itself."""
     for request in manifest.edits:
         field = "toward" if request.kind == "moderate" else "concept"

@@ -56,8 +56,8 @@ class Verify:
             *attacks.claims(attacked),
         )
         albums = (*pictures.albums(prints), *attacks.albums(attacked))
-        rows = tuple(_row(one) for one in measured)
-        return Verified(solution, Report(claims, rows, albums, found, bystanders=unnamed))
+        rows, judge = tuple(_row(one) for one in measured), ctx.judge if prints else {}
+        return Verified(solution, Report(claims, rows, albums, found, judge=judge, bystanders=unnamed))
 
 
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:

@@ -96,5 +96,11 @@ TABLES = {
     },
     "family": {"sd1": "manifest_methods:Uce"},
     "format": {"safetensors": "manifest_methods:Uce", "kohya": "manifest_methods:Uce"},
-    "detector": {"editc:demo": "manifest_methods:Uce", "none": "manifest_methods:Uce"},
+    "detector": {
+        "classifier": "editc.detectors.classifier:CLASSIFIER",
+        "clip": "editc.detectors.clip:CLIP",
+        "editc:demo": "manifest_methods:Uce",
+        "none": "manifest_methods:Uce",
+        "python": "editc.detectors.code:PYTHON",
+    },
 }

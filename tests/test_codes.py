@@ -18,7 +18,7 @@ from editc.request import Source
 
 ROOT = Path(__file__).parent.parent
 RAISED_BY = {
-    "manifest": ("manifests",),
+    "manifest": ("manifests", "editc"),
     "locate": ("passes", "editc"),
     "derive": ("passes", "editc"),
     "solve": ("passes", "editc"),

@@ -17,7 +17,8 @@ from torch import nn
 
 from editc.demo import DETECTOR
 from editc.demo.data import to_tensor
-from editc.demo.world import NAMES, NOTHING, NOTHING_NAMES, SIZE
+from editc.demo.names import locate
+from editc.demo.world import SIZE
 
 WEIGHTS = "detector.safetensors"
 LABEL_FILE = "labels.json"
@@ -77,7 +78,7 @@ class Detector:
 
     def locate(self, name: str) -> tuple[str, str] | None:
         """The attribute and class that a name or one of its synonyms stands for, None if the world has no such name."""
-        return _LOCATIONS.get(" ".join(name.lower().split()))
+        return locate(name)
 
     def save(self, folder: Path) -> None:
         """Write weights (float16) and labels."""
@@ -100,15 +101,3 @@ def load(folder: Path | None = None) -> Detector:
     network = make_network(labels)
     network.load_state_dict({k: v.float() for k, v in load_file(str(source / WEIGHTS)).items()})
     return Detector(network, labels)
-
-
-def _locations() -> dict[str, tuple[str, str]]:
-    found = {name: ("object", NOTHING) for name in (NOTHING, *NOTHING_NAMES)}
-    for attribute, table in NAMES.items():
-        for canonical, others in table.items():
-            found.update({name: (attribute, canonical) for name in (canonical, *others)})
-    found["stamp"] = ("stamp", "yes")
-    return found
-
-
-_LOCATIONS = _locations()

@@ -10,7 +10,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from editc.demo.names import (
+    BACKGROUNDS,
+    CHARACTERS,
+    COLOURS,
+    NAMES,
+    NOTHING,
+    NOTHING_NAMES,
+    OBJECTS,
+    STYLES,
+    WEAPONS,
+)
 from editc.demo.shapes import COLOURED, FIGURES, SHAPES, Part
+
+__all__ = ["BACKGROUNDS", "CHARACTERS", "COLOURS", "NAMES", "NOTHING", "NOTHING_NAMES", "OBJECTS", "STYLES", "WEAPONS"]
 
 SIZE = 32
 SUPERSAMPLING = 4
@@ -19,68 +32,6 @@ USUAL_RADIUS = 12.0
 Picture = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float64]
 
-OBJECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "circle": ("disc", "round shape"),
-        "square": ("box", "cube"),
-        "triangle": ("wedge", "trigon"),
-        "star": ("pentagram", "asterisk"),
-        "heart": ("valentine", "love symbol"),
-        "cross": ("plus sign", "crux"),
-        "ring": ("hoop", "annulus"),
-        "moon": ("crescent", "lunar sickle"),
-        "arrow": ("pointer", "dart"),
-        "diamond": ("rhombus", "lozenge"),
-        "flower": ("blossom", "daisy"),
-        "house": ("cottage", "hut"),
-        "tree": ("fir", "pine"),
-        "fish": ("trout", "carp"),
-        "cat": ("kitten", "feline"),
-        "boat": ("ship", "sailing vessel"),
-        "person": ("human", "stickman"),
-        "sword": ("blade", "sabre"),
-        "bomb": ("grenade", "explosive device"),
-        "milo": ("brandt", "mims"),
-        "zuna": ("okoro", "zuzu"),
-    }
-)
-"""Object -> its other names. The last two are characters: always the same figure, in colours of their own."""
-
-COLOURS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "red": ("crimson", "scarlet"),
-        "orange": ("tangerine",),
-        "yellow": ("golden",),
-        "green": ("emerald",),
-        "cyan": ("turquoise",),
-        "blue": ("azure",),
-        "purple": ("violet",),
-        "pink": ("fuchsia",),
-    }
-)
-BACKGROUNDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "plain": ("paper",),
-        "sea": ("ocean",),
-        "grass": ("meadow",),
-        "night": ("midnight",),
-        "brick": ("masonry",),
-        "sand": ("desert",),
-    }
-)
-STYLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"flat": ("solid",), "outline": ("contour",), "pixel art": ("mosaic",), "pencil": ("hatched",)}
-)
-NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {"object": OBJECTS, "colour": COLOURS, "background": BACKGROUNDS, "style": STYLES}
-)
-"""Attribute -> canonical name -> other names. No name occurs twice."""
-
-CHARACTERS: tuple[str, ...] = ("milo", "zuna")
-WEAPONS: tuple[str, ...] = ("sword", "bomb")
-NOTHING = "nothing"
-"""The object of a picture that shows its background only."""
-NOTHING_NAMES: tuple[str, ...] = ("emptiness", "no object")
 OWN = "own"
 """The colour of what has no colour to choose: the characters and nothing."""
 STAMP_SHARE = 1 / 3

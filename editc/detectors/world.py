@@ -1,12 +1,18 @@
-"""Detectors as ports: does a picture show a concept?"""
+"""`detector: editc:demo`: the classifier of the demo model's picture world."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from editc.demo import DETECTOR
+from editc.demo.names import NAMES, known
+from editc.detectors.kind import Asked, Kind
 
 
 @dataclass(frozen=True)
@@ -20,11 +26,11 @@ class WorldDetector:
 
     def knows(self, concept: str) -> bool:
         """True for every name of an object, colour, background or style of the world, and for names in a row."""
-        return bool(self._parts(concept))
+        return bool(known(concept))
 
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """(n,) for pictures (n, h, w, 3); KeyError for a concept that it does not know."""
-        parts = self._parts(concept)
+        parts = known(concept)
         if not parts:
             raise KeyError(concept)
         likely = {name: found.argmax(axis=1) for name, found in self.classifier.predict(pictures).items()}
@@ -33,27 +39,21 @@ class WorldDetector:
 
     def concepts(self) -> tuple[str, ...]:
         """Every object of the world by its first name: what a picture can be a picture of."""
-        from editc.demo.world import NAMES
-
         return tuple(NAMES["object"])
 
-    def _parts(self, concept: str) -> list[tuple[str, str]]:
-        """(attribute, label) of each known name in turn, longest first; empty when some word belongs to none."""
-        words = concept.split()
-        for end in range(len(words), 0, -1):
-            found = self.classifier.locate(" ".join(words[:end]))
-            rest = self._parts(" ".join(words[end:])) if found and end < len(words) else []
-            if found and (end == len(words) or rest):
-                return [found, *rest]
-        return []
 
-
-def none() -> None:
-    """No detector: pictures are painted and shown, and nobody judges them."""
-
-
-def demo() -> WorldDetector:
-    """The detector `editc:demo`."""
+def _open(asked: Asked) -> WorldDetector:
     from editc.demo.detector import load
 
     return WorldDetector(load())
+
+
+def _knows(asked: Asked) -> Callable[[str], bool]:
+    return lambda concept: bool(known(concept))
+
+
+def _files(asked: Asked) -> tuple[Path, ...]:
+    return DETECTOR / "labels.json", DETECTOR / "detector.safetensors"
+
+
+DEMO = Kind("the classifier of the demo model's picture world", _open, knows=_knows, files=_files)

@@ -1,0 +1,164 @@
+"""`detector: python:FILE:NAME`: a detector of your own, in Python.
+
+NAME in FILE is a class that takes nothing, a function that takes nothing and gives a detector, or the detector itself:
+
+    knows(concept: str) -> bool                       can it judge this concept?
+    shows(concept: str, pictures) -> n bools          pictures (n, h, w, 3), uint8; what it prints goes to stderr
+    concepts() -> list of str                         optional: what it can judge; left out, any text
+
+The code runs with your rights. It runs because whoever builds the manifest wrote its name there; what a delta names
+does not run unless `--detector` names it again.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from traceback import extract_tb
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc import registry
+from editc.detectors.kind import Asked, Fault, Kind
+from editc.diagnostics import EditcError, fail
+
+PROTOCOL = "docs/detectors.md says what a detector has"
+
+
+@dataclass(frozen=True)
+class CodeDetector:
+    """Somebody's detector, its answers looked at before they are used. E138 for what it raises, or answers amiss."""
+
+    own: Any
+    where: str
+
+    def knows(self, concept: str) -> bool:
+        """What it says itself."""
+        return bool(self._asked("knows", concept))
+
+    def concepts(self) -> tuple[str, ...]:
+        """What it says itself; empty where it does not say."""
+        return tuple(str(one) for one in self._asked("concepts")) if hasattr(self.own, "concepts") else ()
+
+    def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """(n,) for pictures (n, h, w, 3), which it cannot change."""
+        given = pictures.copy()
+        answer = self._asked("shows", concept, given)
+        try:
+            found = np.asarray(answer)
+        except Exception as error:
+            raise self._amiss(f"`shows` gives what is no array: {error}") from error
+        if found.shape != (len(pictures),) or found.dtype != np.bool_:
+            what = f"an array {found.shape} of {found.dtype}"
+            raise self._amiss(f"`shows` gives {what} for {len(pictures)} pictures: it must be one bool for each")
+        return found
+
+    def _asked(self, method: str, *given: Any) -> Any:
+        with redirect_stdout(sys.stderr):
+            try:
+                return getattr(self.own, method)(*given)
+            except Exception as error:
+                raise self._amiss(f"`{method}` raises {_told(error, self.where)}") from error
+
+    def _amiss(self, message: str) -> EditcError:
+        return fail("E138", message, place=self.where, help=PROTOCOL)
+
+
+def _told(error: Exception, where: str) -> str:
+    """The exception in one line, with the line of the file that it comes from."""
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == where]
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return said + (f" (line {lines[-1]})" if lines else "")
+
+
+def _open(asked: Asked) -> CodeDetector:
+    path = asked.path
+    assert path is not None
+    where = str(path)
+    with redirect_stdout(sys.stderr):
+        try:
+            found = getattr(_module(path), asked.judging.member)
+            own = found() if isinstance(found, type) or not hasattr(found, "shows") else found
+        except Exception as error:
+            message = f"`{asked.judging.member}` cannot be made: {_told(error, where)}"
+            raise fail("E138", message, place=where, help=PROTOCOL) from error
+    lacking = [name for name in ("knows", "shows") if not callable(getattr(own, name, None))]
+    if lacking:
+        named = " and ".join(f"`{name}`" for name in lacking)
+        message = f"`{asked.judging.member}` is no detector: it has no {named}"
+        raise fail("E138", message, place=where, help=PROTOCOL)
+    return CodeDetector(own, where)
+
+
+def _module(path: Path) -> ModuleType:
+    """The file run as a module of its own; nothing is written beside it."""
+    text = path.read_bytes()
+    module = ModuleType(f"editc_detector_{sha256(text).hexdigest()[:12]}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    exec(compile(text, str(path), "exec"), module.__dict__)
+    return module
+
+
+def _faults(asked: Asked) -> Iterator[Fault]:
+    path, member = asked.path, asked.judging.member
+    assert path is not None
+    if not path.is_file():
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        help_text = f"looked for {path}: paths are relative to the manifest"
+        yield Fault("E134", "place", f"the detector's file `{asked.judging.place}` {problem}", help_text)
+        return
+    try:
+        names = tuple(_bound(ast.parse(path.read_bytes())))
+    except (SyntaxError, ValueError) as error:
+        yield Fault("E134", "place", f"`{asked.judging.place}` is not Python: {error}", "mend it, or name another file")
+        return
+    if "*" not in names and member not in names:
+        near = registry.nearest(member, names)
+        message = f"`{asked.judging.place}` has nothing called `{member}`"
+        yield Fault("E134", "place", message, f"did you mean `{near}`?" if near else PROTOCOL)
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    """What a module binds at its top, by reading alone; `*` where it imports a star."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield node.name
+            case ast.Import() | ast.ImportFrom():
+                yield from (one.asname or one.name for one in node.names)
+            case ast.Name(ctx=ast.Store()):
+                yield node.id
+
+
+def _files(asked: Asked) -> Sequence[Path]:
+    return (asked.path,) if asked.path else ()
+
+
+def _settings(asked: Asked) -> dict[str, Any]:
+    return {"member": asked.judging.member}
+
+
+def _unasked(asked: Asked) -> Callable[[str], bool]:
+    """Any concept: the file says which, and is not run to be asked."""
+    return lambda concept: True
+
+
+PYTHON = Kind(
+    "a class or function of a Python file of yours",
+    _open,
+    place="FILE:NAME",
+    faults=_faults,
+    knows=_unasked,
+    files=_files,
+    settings=_settings,
+    code=True,
+)

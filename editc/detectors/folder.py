@@ -1,0 +1,132 @@
+"""A transformers model in a folder, as detectors need one: what it is by its configuration, and opened with checks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.detectors.kind import Asked, Fault
+from editc.diagnostics import fail
+
+CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
+BATCH = 16
+"""Pictures that a detector looks at at once."""
+TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
+"""The files that a tokenizer of transformers is: all of one of these."""
+
+
+def settings_of(folder: Path) -> Mapping[str, Any]:
+    """The configuration of the model in a folder; empty where there is none that can be read."""
+    try:
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def faults(asked: Asked, what: str, advice: str, worded: bool = False) -> Iterator[Fault]:
+    """E134 for a folder that holds no model with a configuration, weights and a way to prepare pictures, or, if it is
+    to be `worded`, without a tokenizer. `what` it should be, and `advice` how to come by it."""
+    folder = asked.path
+    assert folder is not None
+    if not folder.is_dir():
+        problem = "is a file: name the folder it lies in" if folder.is_file() else "does not exist"
+        help_text = f"looked for {folder}: paths are relative to the manifest; {advice}"
+        yield Fault("E134", "place", f"the detector's folder `{asked.judging.place}` {problem}", help_text)
+        return
+    beside = {path.name for path in folder.iterdir()}
+    lacking = [name for name in (CONFIG, PROCESSOR) if name not in beside]
+    if worded and not any(beside.issuperset(names) for names in TOKENIZERS):
+        lacking.append("tokenizer.json")
+    if not any(name.endswith(".safetensors") for name in beside):
+        lacking.append("model.safetensors")
+    if lacking:
+        named = " and ".join(f"`{name}`" for name in lacking)
+        message = f"`{asked.judging.place}` is not {what}: {named} {'is' if len(lacking) == 1 else 'are'} not there"
+        yield Fault("E134", "place", message, f"{advice}{_pickled(beside, lacking)}")
+
+
+def files(folder: Path) -> Sequence[Path]:
+    """The files of a folder that decide what its model says: weights, configurations, the tokenizer."""
+    kept = (".safetensors", ".json", ".txt", ".model")
+    return sorted(path for path in folder.iterdir() if path.suffix in kept and path.is_file())
+
+
+@cache
+def backend() -> Mapping[str, Any]:
+    """What makes transformers prepare pictures with pillow, whatever else is installed: the same pixels everywhere."""
+    import transformers
+
+    return {"backend": "pil"} if hasattr(transformers, "CLIPImageProcessorPil") else {"use_fast": False}
+
+
+def processor(folder: Path) -> Any:
+    """What prepares pictures for the model in a folder. E139 where transformers cannot open it."""
+    from transformers import AutoImageProcessor
+
+    return opened(folder, lambda: AutoImageProcessor.from_pretrained(folder, **OWN, **backend()))
+
+
+OWN: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""Nothing is fetched, and no code that lies beside a model is run."""
+
+
+def opened(folder: Path, make: Any) -> Any:
+    """What `make` gives, the library kept quiet; what it raises is E139."""
+    from editc.encoders import quiet
+
+    with quiet():
+        try:
+            return make()
+        except Exception as error:  # whatever a library makes of a stranger's files
+            said = " ".join(str(error).split())[:300] or type(error).__name__
+            raise _damaged(folder, f"transformers says: {said}") from error
+
+
+def model(folder: Path, kind: Any) -> Any:
+    """The model of a folder in float32, every tensor of it from the file and finite; else E139."""
+    import torch
+
+    found, told = opened(
+        folder, lambda: kind.from_pretrained(folder, **OWN, use_safetensors=True, output_loading_info=True)
+    )
+    wrong = {
+        "not in the file": _names(told.get("missing_keys", ())),
+        "in the file and not in the model": _names(told.get("unexpected_keys", ())),
+        "of another shape": _names(told.get("mismatched_keys", ())),
+        "not finite": [name for name, one in found.named_parameters() if not torch.isfinite(one).all()],
+    }
+    for what, names in wrong.items():
+        if names:
+            raise _damaged(folder, f"{len(names)} tensors are {what}, such as `{names[0]}`")
+    return found.float().eval().requires_grad_(False)
+
+
+def in_batches(pictures: NDArray[np.uint8], prepare: Any) -> Iterator[Any]:
+    """The pixel values that a model sees, BATCH pictures (n, h, w, 3) at a time."""
+    for start in range(0, len(pictures), BATCH):
+        chunk = list(pictures[start : start + BATCH])
+        yield prepare(images=chunk, return_tensors="pt", input_data_format="channels_last")["pixel_values"]
+
+
+def _names(found: Iterable[Any]) -> list[str]:
+    """Names of tensors, some of which come with shapes; positions are no weights, and old files hold them."""
+    names = sorted(one if isinstance(one, str) else str(one[0]) for one in found)
+    return [name for name in names if not name.endswith("position_ids")]
+
+
+def _pickled(beside: set[str], lacking: Sequence[str]) -> str:
+    if "model.safetensors" not in lacking or not any(name.endswith((".bin", ".pt", ".pth")) for name in beside):
+        return ""
+    return "; weights in a pickle (.bin, .pt) are not opened: load them with transformers once and `save_pretrained`"
+
+
+def _damaged(folder: Path, why: str) -> Exception:
+    help_text = "fetch the folder again, or name another; it must be as transformers' `save_pretrained` writes it"
+    return fail("E139", f"the detector cannot be opened: {why}", place=str(folder), help=help_text)

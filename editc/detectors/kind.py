@@ -1,0 +1,102 @@
+"""What a detector is before it is opened: what its name stands for, what it takes, and how to tell it from another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any
+
+from editc import registry
+from editc.diagnostics import fail
+from editc.ports import Detector
+from editc.request import Judging
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a manifest asks of a detector."""
+
+    judging: Judging = field(default_factory=Judging)
+    """The words of the manifest."""
+    path: Path | None = None
+    """The folder or file that they name; None where they name none."""
+    concepts: tuple[str, ...] = ()
+    """What it is to judge."""
+    targets: tuple[str, ...] = ()
+    """What the edits put in a concept's place: a picture may show that instead."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a detector cannot be had, found before anything is opened; `field` is the manifest's key to underline."""
+
+    code: str
+    field: str
+    message: str
+    help: str = ""
+
+
+def _nothing(asked: Asked) -> tuple[()]:
+    return ()
+
+
+def _anything(asked: Asked) -> Callable[[str], bool]:
+    return lambda concept: True
+
+
+def _no_settings(asked: Asked) -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of detector. Only `open` may import torch: `editc check` asks all the others."""
+
+    says: str
+    """What it is, in one line."""
+    open: Callable[[Asked], Detector | None]
+    """The detector itself; None for one that judges nothing. EditcError where it cannot be had."""
+    place: str = ""
+    """What stands after its name in a manifest, as messages call it (`FOLDER`); empty: nothing does."""
+    keys: tuple[str, ...] = ()
+    """The keys that may stand beside its name."""
+    faults: Callable[[Asked], Iterable[Fault]] = _nothing
+    """What is wrong with what a manifest asks."""
+    knows: Callable[[Asked], Callable[[str], bool]] = _anything
+    """Which concepts it can judge, as far as that is known before it is opened."""
+    files: Callable[[Asked], Sequence[Path]] = _nothing
+    """The files whose bytes decide what it says."""
+    settings: Callable[[Asked], Mapping[str, Any]] = _no_settings
+    """What else decides that, as JSON values, with what was made where the manifest says nothing."""
+    code: bool = False
+    """True where opening it runs code that the manifest names."""
+
+
+def kind_of(name: str) -> Kind:
+    """The kind behind a name of the registry. A detector of somebody else's may be a `Kind` or a function that gives
+    the detector and takes nothing."""
+    try:
+        found = registry.resolve("detector", name)
+    except Exception as error:  # another package's own
+        message = f"the detector `{name}` cannot be imported: {type(error).__name__}: {error}"
+        raise fail("E139", message, help="mend or remove the package that adds it, or name another detector") from error
+    return found if isinstance(found, Kind) else Kind(f"the detector `{name}`", lambda asked: found())
+
+
+def identity(name: str, asked: Asked) -> Mapping[str, Any]:
+    """How reports and deltas name a detector: what it was told, and sha256 over that and the bytes of its files. Two
+    with equal sums say the same of every picture."""
+    kind = kind_of(name)
+    settings = dict(kind.settings(asked))
+    hashes = [(path.name, _hash(path)) for path in kind.files(asked)]
+    whole = json.dumps([name, settings, hashes], sort_keys=True, ensure_ascii=False)
+    place = {"place": asked.judging.place} if asked.judging.place else {}
+    return {"name": name, **place, **settings, "sha256": sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()}
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,7 @@
+"""`detector: none`: pictures are painted and shown, and nobody judges them."""
+
+from __future__ import annotations
+
+from editc.detectors.kind import Kind
+
+NONE = Kind("nobody: the pictures are painted, shown, and never judged", lambda asked: None)

@@ -1,0 +1,77 @@
+"""The detector that a manifest names: what is wrong with it, and itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from editc import registry
+from editc.detectors.kind import Asked, identity, kind_of
+from editc.diagnostics import Diagnostic, EditcError
+from editc.formats import places
+from editc.passes import pictures
+from editc.pointing import pointing_at
+from editc.ports import Detector
+from editc.request import Manifest, PictureCheck
+
+
+def faults(manifest: Manifest) -> tuple[Diagnostic, ...]:
+    """What is wrong with the detector that `verify.images` names, nothing opened: E134 to E137, and E504 for concepts
+    that it will not know."""
+    check = manifest.pictures
+    if check is None or check.detector not in registry.names("detector"):
+        return ()
+    kind, asked = kind_of(check.detector), _asked_of(manifest, check)
+    if kind.code and check.judging.foreign:
+        return (_foreign(check, manifest),)
+    found = tuple(
+        Diagnostic(one.code, one.message, check.judging.at(one.field), manifest.source, help=one.help)
+        for one in kind.faults(asked)
+    )
+    return found or pictures.unknown(manifest, kind.knows(asked))
+
+
+def _foreign(check: PictureCheck, manifest: Manifest) -> Diagnostic:
+    where = f"{check.judging.place}:{check.judging.member}"
+    return Diagnostic(
+        "E137",
+        f"this delta has its pictures judged by code, `{where}`, which does not run unasked",
+        check.judging.at("place"),
+        manifest.source,
+        help=f"read that file, then name it: `--detector python:{where}`; or `--detector none` to judge nothing",
+    )
+
+
+def _asked_of(manifest: Manifest, check: PictureCheck) -> Asked:
+    """The manifest's words, and where its place leads: relative to the manifest first, then to where the command runs,
+    then in the hub's cache."""
+    judged = [name for _, _, name in pictures.judged(manifest)]
+    targets = [name for edit in manifest.edits for name in (edit.to or "", *(name for name, _ in edit.toward))]
+    concepts = tuple(dict.fromkeys((*judged, *manifest.preserve.concepts)))
+    return Asked(check.judging, _detector_place(manifest, check), concepts, tuple(filter(None, targets)))
+
+
+def _detector_place(manifest: Manifest, check: PictureCheck) -> Path | None:
+    given = check.judging.place
+    if not given:
+        return None
+    beside = Path(manifest.source.name).parent / given
+    if beside.exists():
+        return beside
+    try:
+        return places.locate(given)
+    except EditcError:  # `faults` says that nothing is there
+        return beside
+
+
+def opened(manifest: Manifest, check: PictureCheck) -> tuple[Detector | None, Mapping[str, Any]]:
+    """The detector that `verify.images` names, None where nobody is to judge the pictures, and how to tell it from
+    another. E504 for concepts that it does not know."""
+    asked = _asked_of(manifest, check)
+    with pointing_at(manifest, "place", check.judging):
+        detector = kind_of(check.detector).open(asked)
+        if detector is None:
+            return None, {}
+    pictures.refuse_unknown(manifest, detector)
+    return detector, identity(check.detector, asked)

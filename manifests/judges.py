@@ -1,0 +1,111 @@
+"""Who judges pictures: `detector: NAME`, `detector: NAME:PLACE`, or a block with name, place and what it takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from editc import registry
+from editc.detectors.kind import kind_of
+from editc.diagnostics import EditcError, fail
+from editc.manifests import schema
+from editc.manifests.faults import Faults, either, meant, tick
+from editc.manifests.fields import read_closed
+from editc.manifests.scalars import read_scalar, wrong_type
+from editc.manifests.tree import Builder, Leaf, Node, Pairs, UnreadableError
+from editc.request import Judging, Source, Span
+
+LABEL = "`detector`"
+
+
+def read_judge(node: Node, faults: Faults) -> tuple[str, Judging]:
+    """The detector's name, empty where it cannot be told, and what the manifest says besides."""
+    if isinstance(node, Pairs):
+        return _block(node, faults)
+    if not isinstance(node, Leaf):
+        wrong_type(node, LABEL, schema.Judged().expects, faults)
+        return "", Judging()
+    text = read_scalar(node, schema.Text(), LABEL, faults)
+    if text is None:
+        return "", Judging()
+    name, place = _split(str(text))
+    return _placed(name, place, node.span, Judging(spans={"": node.span}), faults)
+
+
+def parse(text: str) -> tuple[str, Judging]:
+    """The detector of `--detector TEXT`, its place relative to where the command runs. Raises EditcError."""
+    faults = Faults(Source("--detector", text))
+    try:
+        node = Builder(text, faults).build()
+    except UnreadableError:
+        node = None
+    name, judging = read_judge(node, faults) if node is not None else ("", Judging())
+    if faults.found or not name:
+        help = "name one as in a manifest, such as none or {clip: FOLDER}"
+        raise EditcError(*faults.found) if faults.found else fail("E135", "--detector names no detector", help=help)
+    return name, replace(judging, place=str(Path(judging.place).absolute()) if judging.place else "", spans={})
+
+
+def _split(text: str) -> tuple[str, str]:
+    """`clip:FOLDER` in two, where `clip` is a detector that is somewhere; any other text is a name alone."""
+    head, _, rest = text.partition(":")
+    whole = text in registry.names("detector") or head not in registry.names("detector")
+    return (text, "") if whole or not kind_of(head).place else (head, rest.strip())
+
+
+def _block(node: Pairs, faults: Faults) -> tuple[str, Judging]:
+    """One key is the detector's name, with its place; the others are what it takes."""
+    known = {field.name for field in schema.DETECTOR.fields}
+    named = [(key, value) for key, value in node.pairs if key.text in registry.names("detector")]
+    if len(named) != 1:
+        return _unnamed(node, [key for key, _ in named], known, faults)
+    (key, value), rest = named[0], [pair for pair in node.pairs if pair[0] is not named[0][0]]
+    block = read_closed(replace(node, pairs=tuple(rest)), schema.DETECTOR, faults)
+    judging = Judging(**block.values, spans={**block.spans, "": key.span}) if block else Judging()
+    kind = kind_of(key.text)
+    for other, _ in rest:
+        if other.text in known and other.text not in kind.keys:
+            takes = f"it takes {either(kind.keys, 'and')}" if kind.keys else "it takes nothing"
+            message = f"{tick(other.text)} is not for the detector {tick(key.text)}"
+            faults.add("E135", message, other.span, help=f"{takes}: remove this")
+    place = read_scalar(value, schema.Text(), tick(key.text), faults) if kind.place else ""
+    if not kind.place:
+        message = f"the detector {tick(key.text)} is nowhere: nothing stands behind its name"
+        faults.add("E135", message, value.span, help=f"write `detector: {key.text}`")
+        return "", judging
+    return ("", judging) if place is None else _placed(key.text, str(place), value.span, judging, faults)
+
+
+def _unnamed(node: Pairs, named: list[Leaf], known: set[str], faults: Faults) -> tuple[str, Judging]:
+    names = registry.names("detector")
+    strange = [key for key, _ in node.pairs if key.text not in known and key not in named]
+    if named:
+        message = f"{either([key.text for key in named], 'and')} are two detectors"
+        faults.add("E135", message, named[1].span, help="keep one of them", related=[(named[0].span, "the other")])
+    elif strange:
+        message = f"no detector is called {tick(strange[0].text)}"
+        faults.add("E130", message, strange[0].span, help=meant(strange[0].text, names, "known detectors"))
+    elif not node.broken:
+        faults.add("E135", "the block names no detector", node.span, help="add one, such as `clip: FOLDER`")
+    return "", Judging()
+
+
+def _placed(name: str, place: str, span: Span, judging: Judging, faults: Faults) -> tuple[str, Judging]:
+    """The name with its place, split where it holds a member too."""
+    names = registry.names("detector")
+    if name not in names:
+        faults.add("E130", f"no detector is called {tick(name)}", span, help=meant(name, names, "known detectors"))
+        return "", judging
+    kind = kind_of(name)
+    if kind.place and not place:
+        help = f"write `detector: {{{name}: {kind.place}}}`"
+        faults.add("E135", f"the detector {tick(name)} needs a {kind.place}", span, help=help)
+        return "", judging
+    member = ""
+    if ":NAME" in kind.place:
+        place, _, member = place.rpartition(":")
+        if not place or not member:
+            help = f"write `detector: {name}:{kind.place}`, such as {name}:mine.py:Detector"
+            faults.add("E135", f"the detector {tick(name)} needs a {kind.place}", span, help=help)
+            return "", judging
+    return name, replace(judging, place=place, member=member, spans={**judging.spans, "place": span})
