@@ -63,13 +63,13 @@ def tool() -> str:
 
 def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
-    from editc import emitting, judges, session
+    from editc import detecting, emitting, session
     from editc.passes.locate import Locate
 
     manifest, found = session.read_manifest(path, overrides)
     if manifest is None:
         return Checked(found, None, None)
-    found = (*found, *judges.faults(manifest))
+    found = (*found, *detecting.faults(manifest))
     try:
         model = session.model_of(manifest)
         ctx = session.with_adapters(session.header_context(manifest, model), manifest)
@@ -281,7 +281,14 @@ def verify(
     from editc.formats.diff import refuse_to_verify
     from editc.formats.link_parts import is_linked
     from editc.passes.verify import failures, warnings
-    from editc.recheck import another_judge, disagreements, measured, posed_again, recorded_manifest, recorded_solution
+    from editc.recheck import (
+        another_detector,
+        disagreements,
+        measured,
+        posed_again,
+        recorded_manifest,
+        recorded_solution,
+    )
 
     delta, opened = read_delta(path), open_model(model)
     plan = applying.plan_apply([delta], opened, allow_finetune)
@@ -296,7 +303,7 @@ def verify(
     problem = posed_again(delta, manifest, model, session.corpus_of(opened), ctx)
     verified = measured(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()
-    said = (*warnings(verified), *another_judge(delta, verified))
+    said = (*warnings(verified), *another_detector(delta, verified))
     return Again(delta, plan.tier, verified, (*failures(verified), *differing), warnings=said)
 
 

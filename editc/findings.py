@@ -168,7 +168,7 @@ class Report:
     pictures: tuple[Picture, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     answers: tuple[Answer, ...] = ()
-    judge: Mapping[str, Any] = field(default_factory=dict)
+    detector: Mapping[str, Any] = field(default_factory=dict)
     """Who judged the pictures, as `editc.detectors.kind.identity` tells detectors apart; empty where nobody did."""
     bystanders: tuple[Bystander, ...] = ()
     """What nobody named, worst first; empty where none could be measured, which a report calls "not checked"."""

@@ -176,7 +176,7 @@ class Context:
     encoder: Encoder | None = None
     painter: Painter | None = None
     detector: Detector | None = None
-    judge: Mapping[str, Any] = field(default_factory=dict)
+    judged_by: Mapping[str, Any] = field(default_factory=dict)
     """How the detector is told from another; reports and deltas record it."""
     progress: Progress | None = None
     cache: Cache | None = None

@@ -16,7 +16,7 @@ from editc.findings import Claim
 from editc.formats.delta_check import check_account
 from editc.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
 from editc.manifests.decode import decode
-from editc.manifests.judges import parse
+from editc.manifests.detector import parse
 from editc.passes import moderate
 from editc.passes.language.claims import GENERATED, RUN
 from editc.ports import Context
@@ -56,9 +56,9 @@ def _judged_by(manifest: Manifest, detector: str) -> PictureCheck | None:
             raise fail("E509", "this delta's manifest asks for no pictures", place=manifest.source.name, help=help_text)
         return None
     if not detector:
-        return replace(check, judging=replace(check.judging, foreign=True))
-    name, judging = parse(detector)
-    return replace(check, detector=name, judging=judging)
+        return replace(check, options=replace(check.options, foreign=True))
+    name, options = parse(detector)
+    return replace(check, detector=name, options=options)
 
 
 def recorded_plan(delta: Delta, manifest: Manifest, model: str) -> Plan:
@@ -186,9 +186,9 @@ def disagreements(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
     return tuple(_differing(delta, measured))
 
 
-def another_judge(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
+def another_detector(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
     """E508, a warning, where the pictures were judged by another detector than the delta records."""
-    recorded, now = delta.extra.get("detector"), verified.report.judge
+    recorded, now = delta.extra.get("detector"), verified.report.detector
     if not isinstance(recorded, Mapping) or not now or recorded.get("sha256") == now.get("sha256"):
         return ()
     names = [f"`{one.get('name')}` ({str(one.get('sha256'))[:12]})" for one in (recorded, now)]

@@ -63,7 +63,7 @@ def as_json(
         "certificates": [_certificate(one) for one in report.certificates],
         "pictures": [_picture(picture) for picture in report.pictures],
         "bystanders": [asdict(one) for one in report.bystanders],
-        "detector": dict(report.judge),
+        "detector": dict(report.detector),
         "exports": exports,
         "diagnostics": [diagnosed.as_json(one) for one in found],
     }

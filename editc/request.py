@@ -183,7 +183,7 @@ class BystanderCheck(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judging(Placed):
+class DetectorOptions(Placed):
     """What `verify.images.detector` says besides the detector's name."""
 
     place: str = ""
@@ -207,7 +207,7 @@ class PictureCheck(Placed):
     """`verify.images`: pictures before and after, judged by a detector; with `none` they are painted and not judged."""
 
     detector: str = "none"
-    judging: Judging = field(default_factory=Judging)
+    options: DetectorOptions = field(default_factory=DetectorOptions)
     prompts_per_concept: int = 20
     steps: int = 25
     guidance: float = 7.5

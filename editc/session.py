@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from editc import cache, extras, judges, registry
+from editc import cache, detecting, extras, registry
 from editc.delta import Delta
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.family import Family
@@ -83,7 +83,7 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
     from editc.encoder_source import source_of
     from editc.passes.locate import recognise
 
-    if wrong := judges.faults(manifest):
+    if wrong := detecting.faults(manifest):
         raise EditcError(*wrong)
     require_build()
     ctx = header_context(manifest, model)
@@ -91,8 +91,8 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
         family = recognise(families(), ctx.weights, manifest.model)
     with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
         streams = source_of(manifest, model).load(family, ctx.weights)
-    painter, detector, judge = _pictures(manifest, model)
-    ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=cache.open_cache(), judge=judge)
+    painter, detector, judged_by = _pictures(manifest, model)
+    ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=cache.open_cache(), judged_by=judged_by)
     return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober(manifest, model))
 
 
@@ -199,8 +199,8 @@ def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detecto
             raise fail("E221", "pictures need a whole pipeline folder, and the model is weights alone", help=help_text)
     from editc import painter
 
-    detector, judge = judges.opened(manifest, asked)  # first: it is quickly opened, and a painter is not
-    return painter.load(model.path, component_of(model), asked.steps, asked.guidance), detector, judge
+    detector, judged_by = detecting.opened(manifest, asked)  # first: it is quickly opened, and a painter is not
+    return painter.load(model.path, component_of(model), asked.steps, asked.guidance), detector, judged_by
 
 
 def _prober(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:

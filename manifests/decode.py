@@ -12,10 +12,10 @@ from editc.diagnostics import Diagnostic, EditcError, by_place, fail
 from editc.manifests import schema
 from editc.manifests.attached import Attached
 from editc.manifests.check import check
+from editc.manifests.detector import read_detector
 from editc.manifests.edits import read_edits
 from editc.manifests.faults import START, Faults
 from editc.manifests.fields import Block, read_closed
-from editc.manifests.judges import read_judge
 from editc.manifests.kept import adapters_exist, read_kept
 from editc.manifests.language import is_language, read_language
 from editc.manifests.language_check import check_language
@@ -168,9 +168,9 @@ def _pictures(verify: Block | None, faults: Faults) -> PictureCheck | None:
     if images is None or not images.spans:
         return None
     values = dict(images.values)
-    judge = values.pop("detector", None)
-    if judge is not None:
-        values |= zip(("detector", "judging"), read_judge(judge, faults), strict=True)
+    detector = values.pop("detector", None)
+    if detector is not None:
+        values["detector"], values["options"] = read_detector(detector, faults)
     bystanders = _build(BystanderCheck, values.pop("bystanders", None))
     return PictureCheck(**values, bystanders=bystanders, spans=images.spans)
 

@@ -125,7 +125,7 @@ def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
     plan = verified.solution.problem.plan
     why = plan.evidence if plan.ranking else {}
     every = {"set": list(manifest.source.overrides), "kept": list(manifest.kept), "evidence": dict(why)}
-    every |= {"after": list(ctx.earlier), "detector": dict(verified.report.judge)}
+    every |= {"after": list(ctx.earlier), "detector": dict(verified.report.detector)}
     return {name: value for name, value in {**every, **attached(manifest)}.items() if value}
 
 

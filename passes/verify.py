@@ -56,8 +56,8 @@ class Verify:
             *attacks.claims(attacked),
         )
         albums = (*pictures.albums(prints), *attacks.albums(attacked))
-        rows, judge = tuple(_row(one) for one in measured), ctx.judge if prints else {}
-        return Verified(solution, Report(claims, rows, albums, found, judge=judge, bystanders=unnamed))
+        rows, by = tuple(_row(one) for one in measured), ctx.judged_by if prints else {}
+        return Verified(solution, Report(claims, rows, albums, found, detector=by, bystanders=unnamed))
 
 
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:

@@ -34,7 +34,7 @@ LEVELS = (
     ),
     ("editc.report_answers",),
     ("editc.report_page",),
-    ("editc.cache", "editc.encoder_source", "editc.judges"),
+    ("editc.cache", "editc.encoder_source", "editc.detecting"),
     (
         "editc.explain",
         "editc.session",

@@ -1,4 +1,4 @@
-"""Detectors: what they say is what the libraries compute, what cannot work is refused, and nobody's code runs unasked."""
+"""Detectors: they say what the libraries compute, what cannot work is refused, and nobody's code runs unasked."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_detectors import LABELS, classifier_folder, clip_folder, pictures
 
-from editc import api, judges, registry
+from editc import api, detecting, registry
 from editc.detectors import clip
 from editc.detectors.kind import Asked, identity, kind_of
 from editc.diagnostics import EditcError
 from editc.manifests.decode import decode, read
-from editc.manifests.judges import parse
-from editc.request import Judging, Manifest, Source
+from editc.manifests.detector import parse
+from editc.request import DetectorOptions, Manifest, Source
 
 EYE = """
 import numpy as np
@@ -54,7 +54,7 @@ def a_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(name: str, path: Path, **fields: Any) -> Any:
-    asked = Asked(Judging(place=str(path), **fields), path, targets=("square",))
+    asked = Asked(DetectorOptions(place=str(path), **fields), path, targets=("square",))
     assert not list(kind_of(name).faults(asked))
     return kind_of(name).open(asked)
 
@@ -72,7 +72,7 @@ def wrong(folder: Path, detector: str, **rest: Any) -> list[tuple[str, str]]:
     """Code and message of what is wrong with a detector, by the manifest alone."""
     found, said = read(manifest(folder, detector, **rest))
     assert found is not None, said
-    return [(one.code, one.message) for one in judges.faults(found)]
+    return [(one.code, one.message) for one in detecting.faults(found)]
 
 
 # what a CLIP says
@@ -116,10 +116,10 @@ def test_several_sentences_of_a_name_are_one_vector(a_clip: Path) -> None:
 
 def test_alternatives_are_never_the_concept_itself() -> None:
     assert clip.others("Square", ("square", "star")) == ("star",)
-    asked = Asked(Judging(), targets=("square", "", "a person"))
+    asked = Asked(DetectorOptions(), targets=("square", "", "a person"))
     assert clip.alternatives(asked)[:2] == ("square", "a person")
     assert len(clip.alternatives(asked)) == 1 + len(clip.EVERYDAY)
-    assert clip.alternatives(Asked(Judging(against=("x",)), targets=("square",))) == ("x",)
+    assert clip.alternatives(Asked(DetectorOptions(against=("x",)), targets=("square",))) == ("x",)
 
 
 def test_a_picture_is_judged_alike_alone_and_among_many(a_clip: Path, a_classifier: Path) -> None:
@@ -206,9 +206,8 @@ def test_a_class_a_function_and_an_object_all_are_detectors(tmp_path: Path, capf
 )
 def test_what_is_no_answer_is_refused(tmp_path: Path, body: str, said: str) -> None:
     file = tmp_path / "judge.py"
-    file.write_text(
-        f"class Eye:\n    def knows(self, c):\n        return True\n    def shows(self, concept, pictures):\n        {body}\n"
-    )
+    head = "class Eye:\n    def knows(self, c):\n        return True\n    def shows(self, concept, pictures):\n"
+    file.write_text(f"{head}        {body}\n")
     seen = pictures(2)
     with pytest.raises(EditcError) as caught:
         opened("python", file, member="Eye").shows("circle", seen)
@@ -335,7 +334,7 @@ def test_a_detector_is_told_by_its_files_and_by_what_it_was_told(tmp_path: Path)
     folder = clip_folder(tmp_path / "clip")
 
     def mark(name: str, path: Path, **fields: Any) -> str:
-        return str(identity(name, Asked(Judging(place="x", **fields), path))["sha256"])
+        return str(identity(name, Asked(DetectorOptions(place="x", **fields), path))["sha256"])
 
     first = mark("clip", folder)
     told = [{"threshold": 0.4}, {"against": ("x",)}, {"prompts": {"circle": ("disc",)}}]
@@ -355,8 +354,8 @@ def test_the_detector_of_the_command_line_is_relative_to_where_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    name, judging = parse("python:judge.py:Eye")
-    assert (name, judging.place, judging.member) == ("python", str(tmp_path / "judge.py"), "Eye")
+    name, options = parse("python:judge.py:Eye")
+    assert (name, options.place, options.member) == ("python", str(tmp_path / "judge.py"), "Eye")
     assert parse("none")[0] == "none" and parse("{clip: x, threshold: 0.25}")[1].threshold == 0.25
     for text in ("", "nobody", "clip", "[", "{}"):
         with pytest.raises(EditcError):
@@ -413,5 +412,5 @@ def test_a_build_judged_by_a_clip_and_by_nobody(tmp_path: Path, a_clip: Path) ->
 def test_a_delta_without_pictures_has_nothing_to_judge(tmp_path: Path) -> None:
     source = Source("m.yaml", "editc: 1\nmodel: editc:demo\nedits: [{erase: circle}]\n")
     found, _ = decode(source)
-    assert isinstance(found, Manifest) and judges.faults(found) == ()
+    assert isinstance(found, Manifest) and detecting.faults(found) == ()
     assert tiny_detectors.SIDE == 32

@@ -57,7 +57,7 @@ def tables() -> Iterator[schema.Table]:
 
 @pytest.mark.parametrize(("table", "kind"), PAIRS, ids=lambda value: getattr(value, "name", ""))
 def test_a_block_fills_every_field_of_its_dataclass(table: schema.Table, kind: type) -> None:
-    made = {"spans", "judging"} if kind is PictureCheck else {"spans"}
+    made = {"spans", "options"} if kind is PictureCheck else {"spans"}
     assert {field.attribute for field in table.fields} | made == {field.name for field in fields(kind)}
 
 

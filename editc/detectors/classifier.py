@@ -101,7 +101,7 @@ def labels_of(asked: Asked) -> Labels:
     assert asked.path is not None
     settings = folder.settings_of(asked.path)
     found = settings.get("id2label")
-    given = dict(asked.judging.labels)
+    given = dict(asked.options.labels)
     if not isinstance(found, dict) or not all(str(key).isdigit() for key in found):
         count = settings.get("num_labels", 2)
         return Labels(tuple(f"LABEL_{index}" for index in range(count if isinstance(count, int) else 2)), given)
@@ -122,7 +122,7 @@ def _faults(asked: Asked) -> Iterator[Fault]:
     made = folder.settings_of(asked.path).get("architectures")
     if not any("ImageClassification" in str(one) for one in (made if isinstance(made, list) else ())):
         what = f"a `{made[0]}`" if isinstance(made, list) and made else "no model that its config.json names"
-        message = f"`{asked.judging.place}` is not an image classifier: it is {what}"
+        message = f"`{asked.options.place}` is not an image classifier: it is {what}"
         yield Fault("E134", "place", message, ADVICE)
         return
     labels = labels_of(asked)
@@ -146,7 +146,7 @@ def _open(asked: Asked) -> ClassifierDetector:
     assert path is not None
     model, labels = folder.model(path, AutoModelForImageClassification), labels_of(asked)
     several = getattr(model.config, "problem_type", None) == MULTI
-    return ClassifierDetector(model, folder.processor(path), labels, several, asked.judging.threshold)
+    return ClassifierDetector(model, folder.processor(path), labels, several, asked.options.threshold)
 
 
 def _files(asked: Asked) -> Sequence[Path]:
@@ -154,8 +154,8 @@ def _files(asked: Asked) -> Sequence[Path]:
 
 
 def _settings(asked: Asked) -> Mapping[str, Any]:
-    labels = {name: list(given) for name, given in asked.judging.labels.items()}
-    threshold = {} if asked.judging.threshold is None else {"threshold": asked.judging.threshold}
+    labels = {name: list(given) for name, given in asked.options.labels.items()}
+    threshold = {} if asked.options.threshold is None else {"threshold": asked.options.threshold}
     return {**threshold, **({"labels": labels} if labels else {})}
 
 

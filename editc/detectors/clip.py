@@ -124,7 +124,7 @@ def others(concept: str, against: Sequence[str]) -> tuple[str, ...]:
 
 def alternatives(asked: Asked) -> tuple[str, ...]:
     """Those of the manifest, else the targets of its edits and everyday things."""
-    return asked.judging.against or tuple(dict.fromkeys((*filter(None, asked.targets), *EVERYDAY)))
+    return asked.options.against or tuple(dict.fromkeys((*filter(None, asked.targets), *EVERYDAY)))
 
 
 def _unit(vectors: Array) -> Array:
@@ -139,9 +139,9 @@ def _faults(asked: Asked) -> Iterator[Fault]:
     if not found and kind != "clip":
         halves = {"clip_text_model": "the text half of a CLIP", "clip_vision_model": "the picture half of a CLIP"}
         what = halves.get(str(kind), f"a model of type `{kind}`")
-        yield Fault("E134", "place", f"`{asked.judging.place}` is not a CLIP: it is {what}", ADVICE)
+        yield Fault("E134", "place", f"`{asked.options.place}` is not a CLIP: it is {what}", ADVICE)
     for name in asked.concepts:
-        if asked.judging.against and not others(name, asked.judging.against):
+        if asked.options.against and not others(name, asked.options.against):
             message = f"`against` leaves nothing to compare `{name}` with"
             yield Fault("E135", "against", message, "name something else that a picture may show, or leave it out")
 
@@ -152,8 +152,8 @@ def _open(asked: Asked) -> ClipDetector:
     path = asked.path
     assert path is not None
     tokenizer = folder.opened(path, lambda: AutoTokenizer.from_pretrained(path, **folder.OWN))
-    threshold = THRESHOLD if asked.judging.threshold is None else asked.judging.threshold
-    prompts, against = asked.judging.prompts, alternatives(asked)
+    threshold = THRESHOLD if asked.options.threshold is None else asked.options.threshold
+    prompts, against = asked.options.prompts, alternatives(asked)
     return ClipDetector(folder.model(path, CLIPModel), tokenizer, folder.processor(path), prompts, against, threshold)
 
 
@@ -162,8 +162,8 @@ def _files(asked: Asked) -> Sequence[Path]:
 
 
 def _settings(asked: Asked) -> Mapping[str, Any]:
-    threshold = THRESHOLD if asked.judging.threshold is None else asked.judging.threshold
-    prompts = {name: list(texts) for name, texts in asked.judging.prompts.items()}
+    threshold = THRESHOLD if asked.options.threshold is None else asked.options.threshold
+    prompts = {name: list(texts) for name, texts in asked.options.prompts.items()}
     made = {"sentences": list(SENTENCES), "against": list(alternatives(asked)), "threshold": threshold}
     return {**made, **({"prompts": prompts} if prompts else {})}
 

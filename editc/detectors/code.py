@@ -85,15 +85,15 @@ def _open(asked: Asked) -> CodeDetector:
     where = str(path)
     with redirect_stdout(sys.stderr):
         try:
-            found = getattr(_module(path), asked.judging.member)
+            found = getattr(_module(path), asked.options.member)
             own = found() if isinstance(found, type) or not hasattr(found, "shows") else found
         except Exception as error:
-            message = f"`{asked.judging.member}` cannot be made: {_told(error, where)}"
+            message = f"`{asked.options.member}` cannot be made: {_told(error, where)}"
             raise fail("E138", message, place=where, help=PROTOCOL) from error
     lacking = [name for name in ("knows", "shows") if not callable(getattr(own, name, None))]
     if lacking:
         named = " and ".join(f"`{name}`" for name in lacking)
-        message = f"`{asked.judging.member}` is no detector: it has no {named}"
+        message = f"`{asked.options.member}` is no detector: it has no {named}"
         raise fail("E138", message, place=where, help=PROTOCOL)
     return CodeDetector(own, where)
 
@@ -109,21 +109,21 @@ def _module(path: Path) -> ModuleType:
 
 
 def _faults(asked: Asked) -> Iterator[Fault]:
-    path, member = asked.path, asked.judging.member
+    path, member = asked.path, asked.options.member
     assert path is not None
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "does not exist"
         help_text = f"looked for {path}: paths are relative to the manifest"
-        yield Fault("E134", "place", f"the detector's file `{asked.judging.place}` {problem}", help_text)
+        yield Fault("E134", "place", f"the detector's file `{asked.options.place}` {problem}", help_text)
         return
     try:
         names = tuple(_bound(ast.parse(path.read_bytes())))
     except (SyntaxError, ValueError) as error:
-        yield Fault("E134", "place", f"`{asked.judging.place}` is not Python: {error}", "mend it, or name another file")
+        yield Fault("E134", "place", f"`{asked.options.place}` is not Python: {error}", "mend it, or name another file")
         return
     if "*" not in names and member not in names:
         near = registry.nearest(member, names)
-        message = f"`{asked.judging.place}` has nothing called `{member}`"
+        message = f"`{asked.options.place}` has nothing called `{member}`"
         yield Fault("E134", "place", message, f"did you mean `{near}`?" if near else PROTOCOL)
 
 
@@ -144,7 +144,7 @@ def _files(asked: Asked) -> Sequence[Path]:
 
 
 def _settings(asked: Asked) -> dict[str, Any]:
-    return {"member": asked.judging.member}
+    return {"member": asked.options.member}
 
 
 def _unasked(asked: Asked) -> Callable[[str], bool]:

@@ -38,7 +38,7 @@ def faults(asked: Asked, what: str, advice: str, worded: bool = False) -> Iterat
     if not folder.is_dir():
         problem = "is a file: name the folder it lies in" if folder.is_file() else "does not exist"
         help_text = f"looked for {folder}: paths are relative to the manifest; {advice}"
-        yield Fault("E134", "place", f"the detector's folder `{asked.judging.place}` {problem}", help_text)
+        yield Fault("E134", "place", f"the detector's folder `{asked.options.place}` {problem}", help_text)
         return
     beside = {path.name for path in folder.iterdir()}
     lacking = [name for name in (CONFIG, PROCESSOR) if name not in beside]
@@ -48,7 +48,7 @@ def faults(asked: Asked, what: str, advice: str, worded: bool = False) -> Iterat
         lacking.append("model.safetensors")
     if lacking:
         named = " and ".join(f"`{name}`" for name in lacking)
-        message = f"`{asked.judging.place}` is not {what}: {named} {'is' if len(lacking) == 1 else 'are'} not there"
+        message = f"`{asked.options.place}` is not {what}: {named} {'is' if len(lacking) == 1 else 'are'} not there"
         yield Fault("E134", "place", message, f"{advice}{_pickled(beside, lacking)}")
 
 

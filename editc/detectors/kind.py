@@ -12,14 +12,14 @@ from typing import Any
 from editc import registry
 from editc.diagnostics import fail
 from editc.ports import Detector
-from editc.request import Judging
+from editc.request import DetectorOptions
 
 
 @dataclass(frozen=True)
 class Asked:
     """What a manifest asks of a detector."""
 
-    judging: Judging = field(default_factory=Judging)
+    options: DetectorOptions = field(default_factory=DetectorOptions)
     """The words of the manifest."""
     path: Path | None = None
     """The folder or file that they name; None where they name none."""
@@ -93,7 +93,7 @@ def identity(name: str, asked: Asked) -> Mapping[str, Any]:
     settings = dict(kind.settings(asked))
     hashes = [(path.name, _hash(path)) for path in kind.files(asked)]
     whole = json.dumps([name, settings, hashes], sort_keys=True, ensure_ascii=False)
-    place = {"place": asked.judging.place} if asked.judging.place else {}
+    place = {"place": asked.options.place} if asked.options.place else {}
     return {"name": name, **place, **settings, "sha256": sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()}
 
 

@@ -23,21 +23,21 @@ def faults(manifest: Manifest) -> tuple[Diagnostic, ...]:
     if check is None or check.detector not in registry.names("detector"):
         return ()
     kind, asked = kind_of(check.detector), _asked_of(manifest, check)
-    if kind.code and check.judging.foreign:
+    if kind.code and check.options.foreign:
         return (_foreign(check, manifest),)
     found = tuple(
-        Diagnostic(one.code, one.message, check.judging.at(one.field), manifest.source, help=one.help)
+        Diagnostic(one.code, one.message, check.options.at(one.field), manifest.source, help=one.help)
         for one in kind.faults(asked)
     )
     return found or pictures.unknown(manifest, kind.knows(asked))
 
 
 def _foreign(check: PictureCheck, manifest: Manifest) -> Diagnostic:
-    where = f"{check.judging.place}:{check.judging.member}"
+    where = f"{check.options.place}:{check.options.member}"
     return Diagnostic(
         "E137",
         f"this delta has its pictures judged by code, `{where}`, which does not run unasked",
-        check.judging.at("place"),
+        check.options.at("place"),
         manifest.source,
         help=f"read that file, then name it: `--detector python:{where}`; or `--detector none` to judge nothing",
     )
@@ -49,11 +49,11 @@ def _asked_of(manifest: Manifest, check: PictureCheck) -> Asked:
     judged = [name for _, _, name in pictures.judged(manifest)]
     targets = [name for edit in manifest.edits for name in (edit.to or "", *(name for name, _ in edit.toward))]
     concepts = tuple(dict.fromkeys((*judged, *manifest.preserve.concepts)))
-    return Asked(check.judging, _detector_place(manifest, check), concepts, tuple(filter(None, targets)))
+    return Asked(check.options, _detector_place(manifest, check), concepts, tuple(filter(None, targets)))
 
 
 def _detector_place(manifest: Manifest, check: PictureCheck) -> Path | None:
-    given = check.judging.place
+    given = check.options.place
     if not given:
         return None
     beside = Path(manifest.source.name).parent / given
@@ -69,7 +69,7 @@ def opened(manifest: Manifest, check: PictureCheck) -> tuple[Detector | None, Ma
     """The detector that `verify.images` names, None where nobody is to judge the pictures, and how to tell it from
     another. E504 for concepts that it does not know."""
     asked = _asked_of(manifest, check)
-    with pointing_at(manifest, "place", check.judging):
+    with pointing_at(manifest, "place", check.options):
         detector = kind_of(check.detector).open(asked)
         if detector is None:
             return None, {}

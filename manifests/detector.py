@@ -13,37 +13,37 @@ from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.fields import read_closed
 from editc.manifests.scalars import read_scalar, wrong_type
 from editc.manifests.tree import Builder, Leaf, Node, Pairs, UnreadableError
-from editc.request import Judging, Source, Span
+from editc.request import DetectorOptions, Source, Span
 
 LABEL = "`detector`"
 
 
-def read_judge(node: Node, faults: Faults) -> tuple[str, Judging]:
+def read_detector(node: Node, faults: Faults) -> tuple[str, DetectorOptions]:
     """The detector's name, empty where it cannot be told, and what the manifest says besides."""
     if isinstance(node, Pairs):
         return _block(node, faults)
     if not isinstance(node, Leaf):
         wrong_type(node, LABEL, schema.Judged().expects, faults)
-        return "", Judging()
+        return "", DetectorOptions()
     text = read_scalar(node, schema.Text(), LABEL, faults)
     if text is None:
-        return "", Judging()
+        return "", DetectorOptions()
     name, place = _split(str(text))
-    return _placed(name, place, node.span, Judging(spans={"": node.span}), faults)
+    return _placed(name, place, node.span, DetectorOptions(spans={"": node.span}), faults)
 
 
-def parse(text: str) -> tuple[str, Judging]:
+def parse(text: str) -> tuple[str, DetectorOptions]:
     """The detector of `--detector TEXT`, its place relative to where the command runs. Raises EditcError."""
     faults = Faults(Source("--detector", text))
     try:
         node = Builder(text, faults).build()
     except UnreadableError:
         node = None
-    name, judging = read_judge(node, faults) if node is not None else ("", Judging())
+    name, options = read_detector(node, faults) if node is not None else ("", DetectorOptions())
     if faults.found or not name:
         help = "name one as in a manifest, such as none or {clip: FOLDER}"
         raise EditcError(*faults.found) if faults.found else fail("E135", "--detector names no detector", help=help)
-    return name, replace(judging, place=str(Path(judging.place).absolute()) if judging.place else "", spans={})
+    return name, replace(options, place=str(Path(options.place).absolute()) if options.place else "", spans={})
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -53,7 +53,7 @@ def _split(text: str) -> tuple[str, str]:
     return (text, "") if whole or not kind_of(head).place else (head, rest.strip())
 
 
-def _block(node: Pairs, faults: Faults) -> tuple[str, Judging]:
+def _block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
     """One key is the detector's name, with its place; the others are what it takes."""
     known = {field.name for field in schema.DETECTOR.fields}
     named = [(key, value) for key, value in node.pairs if key.text in registry.names("detector")]
@@ -61,7 +61,7 @@ def _block(node: Pairs, faults: Faults) -> tuple[str, Judging]:
         return _unnamed(node, [key for key, _ in named], known, faults)
     (key, value), rest = named[0], [pair for pair in node.pairs if pair[0] is not named[0][0]]
     block = read_closed(replace(node, pairs=tuple(rest)), schema.DETECTOR, faults)
-    judging = Judging(**block.values, spans={**block.spans, "": key.span}) if block else Judging()
+    options = DetectorOptions(**block.values, spans={**block.spans, "": key.span}) if block else DetectorOptions()
     kind = kind_of(key.text)
     for other, _ in rest:
         if other.text in known and other.text not in kind.keys:
@@ -72,11 +72,11 @@ def _block(node: Pairs, faults: Faults) -> tuple[str, Judging]:
     if not kind.place:
         message = f"the detector {tick(key.text)} is nowhere: nothing stands behind its name"
         faults.add("E135", message, value.span, help=f"write `detector: {key.text}`")
-        return "", judging
-    return ("", judging) if place is None else _placed(key.text, str(place), value.span, judging, faults)
+        return "", options
+    return ("", options) if place is None else _placed(key.text, str(place), value.span, options, faults)
 
 
-def _unnamed(node: Pairs, named: list[Leaf], known: set[str], faults: Faults) -> tuple[str, Judging]:
+def _unnamed(node: Pairs, named: list[Leaf], known: set[str], faults: Faults) -> tuple[str, DetectorOptions]:
     names = registry.names("detector")
     strange = [key for key, _ in node.pairs if key.text not in known and key not in named]
     if named:
@@ -87,25 +87,25 @@ def _unnamed(node: Pairs, named: list[Leaf], known: set[str], faults: Faults) ->
         faults.add("E130", message, strange[0].span, help=meant(strange[0].text, names, "known detectors"))
     elif not node.broken:
         faults.add("E135", "the block names no detector", node.span, help="add one, such as `clip: FOLDER`")
-    return "", Judging()
+    return "", DetectorOptions()
 
 
-def _placed(name: str, place: str, span: Span, judging: Judging, faults: Faults) -> tuple[str, Judging]:
+def _placed(name: str, place: str, span: Span, options: DetectorOptions, faults: Faults) -> tuple[str, DetectorOptions]:
     """The name with its place, split where it holds a member too."""
     names = registry.names("detector")
     if name not in names:
         faults.add("E130", f"no detector is called {tick(name)}", span, help=meant(name, names, "known detectors"))
-        return "", judging
+        return "", options
     kind = kind_of(name)
     if kind.place and not place:
         help = f"write `detector: {{{name}: {kind.place}}}`"
         faults.add("E135", f"the detector {tick(name)} needs a {kind.place}", span, help=help)
-        return "", judging
+        return "", options
     member = ""
     if ":NAME" in kind.place:
         place, _, member = place.rpartition(":")
         if not place or not member:
             help = f"write `detector: {name}:{kind.place}`, such as {name}:mine.py:Detector"
             faults.add("E135", f"the detector {tick(name)} needs a {kind.place}", span, help=help)
-            return "", judging
-    return name, replace(judging, place=place, member=member, spans={**judging.spans, "place": span})
+            return "", options
+    return name, replace(options, place=place, member=member, spans={**options.spans, "place": span})
