@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from editc.detectors.kind import Asked, Fault
 from editc.diagnostics import fail
+from editc.loaded import load_network
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 BATCH = 16
@@ -90,22 +91,11 @@ def opened(folder: Path, make: Any) -> Any:
 
 
 def model(folder: Path, kind: Any) -> Any:
-    """The model of a folder in float32, every tensor of it from the file and finite; else E139."""
-    import torch
+    """The model of a folder in float32. E205 or E402 where it is not what is in its files."""
+    from editc.encoders import quiet
 
-    found, told = opened(
-        folder, lambda: kind.from_pretrained(folder, **OWN, use_safetensors=True, output_loading_info=True)
-    )
-    wrong = {
-        "not in the file": _names(told.get("missing_keys", ())),
-        "in the file and not in the model": _names(told.get("unexpected_keys", ())),
-        "of another shape": _names(told.get("mismatched_keys", ())),
-        "not finite": [name for name, one in found.named_parameters() if not torch.isfinite(one).all()],
-    }
-    for what, names in wrong.items():
-        if names:
-            raise _damaged(folder, f"{len(names)} tensors are {what}, such as `{names[0]}`")
-    return found.float().eval().requires_grad_(False)
+    with quiet():
+        return load_network(kind, folder, "the detector's model").float().requires_grad_(False)
 
 
 def in_batches(pictures: NDArray[np.uint8], prepare: Any) -> Iterator[Any]:
@@ -113,12 +103,6 @@ def in_batches(pictures: NDArray[np.uint8], prepare: Any) -> Iterator[Any]:
     for start in range(0, len(pictures), BATCH):
         chunk = list(pictures[start : start + BATCH])
         yield prepare(images=chunk, return_tensors="pt", input_data_format="channels_last")["pixel_values"]
-
-
-def _names(found: Iterable[Any]) -> list[str]:
-    """Names of tensors, some of which come with shapes; positions are no weights, and old files hold them."""
-    names = sorted(one if isinstance(one, str) else str(one[0]) for one in found)
-    return [name for name in names if not name.endswith("position_ids")]
 
 
 def _pickled(beside: set[str], lacking: Sequence[str]) -> str:
