@@ -67,7 +67,7 @@ class Family:
     `notes` say what an edit of this family is not.
     A family that `models` language has no streams: its matrices read what the model makes of text, layer by layer, and
     a site's group is its layer (`layers.5`). `transposed`: matrices are stored (d_in, d_out). `normed`: what they write
-    is normalised before it reaches the residual stream.
+    is normalised before it reaches the residual stream. `kinds`: what `model_type` in config.json is for such models.
     """
 
     name: str
@@ -88,6 +88,7 @@ class Family:
     models: Literal["pictures", "language"] = "pictures"
     transposed: bool = False
     normed: bool = False
+    kinds: tuple[str, ...] = ()
 
     def group_of(self, role: str) -> str:
         """The group that a role's sites belong to."""

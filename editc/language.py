@@ -272,6 +272,11 @@ class Network(Protocol):
     def layers(self) -> int:
         """How many decoder layers."""
 
+    @property
+    def multiplier(self) -> float | None:
+        """By what a layer multiplies what its MLP says when it adds that to the residual stream: 1 in most models. None
+        where something else lies between, say a norm."""
+
     def fingerprint(self) -> str:
         """sha256 over weights, configuration and tokenizer: equal means the same states and words for the same text."""
 

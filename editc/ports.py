@@ -169,8 +169,8 @@ class Context:
     """What a pass may use. `encoder` is what most edited layers read; `streams` are the family's other ones by name.
     `painter` exists only when the manifest asks for pictures, `detector` when they are to be judged as well, `prober`
     (which opens one, for it may be large) only where it leaves the choice of sites to the evidence; `adapters` are
-    those it fuses, one an edit; `network` is the language model that is edited, as it runs, and `earlier` has by the id
-    of a delta where the edits that are in it already have their keys."""
+    those it fuses, one an edit; `settings` is the config.json of a language model's folder, `network` that model as it
+    runs, and `earlier` has by the id of a delta where the edits that are in it already have their keys."""
 
     weights: Weights
     encoder: Encoder | None = None
@@ -185,6 +185,7 @@ class Context:
     earlier: Mapping[str, Sequence[Spot]] = field(default_factory=dict)
     streams: Mapping[str, Encoder] = field(default_factory=dict)
     adapters: Sequence[Adapter] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def stream(self, name: str) -> Encoder | None:
         """The encoder of a stream; None when the pipeline lacks it."""

@@ -13,8 +13,9 @@ from editc.delta import Delta
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.family import Family
 from editc.formats.checkpoint import Model, open_model
+from editc.formats.fingerprint import settings_of
 from editc.formats.lora import read_adapter
-from editc.language import Spot
+from editc.language import Network, Spot
 from editc.pointing import pointing_at
 from editc.ports import Context, Detector, Painter, Prober, Progress
 from editc.request import Manifest
@@ -46,7 +47,8 @@ def read_manifest(path: Path, overrides: Sequence[str] = ()) -> tuple[Manifest |
     if manifest is None or manifest.language is not None:
         return manifest, found
     try:
-        family = fitting(families(), header_context(manifest, model_of(manifest)).weights)
+        ctx = header_context(manifest, model_of(manifest))
+        family = fitting(families(), ctx.weights, ctx.settings)
     except EditcError:  # the model cannot be read, which whoever opens it next will say
         return manifest, found
     spoken = family is not None and family.models == "language" and {one.kind for one in manifest.edits} == {"erase"}
@@ -61,7 +63,12 @@ def component_of(model: Model) -> str:
 def header_context(manifest: Manifest, model: Model) -> Context:
     """Ports for what needs headers only: no torch."""
     with pointing_at(manifest, "model"):
-        return Context(model.component(component_of(model)))
+        return Context(model.component(component_of(model)), settings=language_settings(model))
+
+
+def language_settings(model: Model) -> Mapping[str, Any]:
+    """The config.json of a language model's folder; {} for a pipeline or a file. Raises E617 for a damaged one."""
+    return settings_of(model.path) if model.kind == "folder" else {}
 
 
 def with_adapters(ctx: Context, manifest: Manifest) -> Context:
@@ -103,10 +110,22 @@ def _language_context(manifest: Manifest, model: Model, progress: Progress | Non
 
     require_build("torch", "transformers")
     ctx = replace(header_context(manifest, model), cache=cache.open_cache(), progress=progress)
-    Locate(families())(manifest, ctx)  # says what is wrong with the manifest before the model is loaded
+    plan = Locate(families())(manifest, ctx)  # says what is wrong with the manifest before the model is loaded
     require_folder(manifest, model)
     with pointing_at(manifest, "model"):
-        return replace(ctx, network=networks.load(model.path))
+        network = networks.load(model.path)
+        _require_form(network, plan.family, manifest.model)
+    return replace(ctx, network=network)
+
+
+def _require_form(network: Network, family: Family, place: str) -> None:
+    """E206 for a model whose layers, as they run, do not pass on what its MLP says as its family has it."""
+    if (network.multiplier is None) != family.normed:
+        what = (
+            "a norm between its MLP and the residual stream" if family.normed else "nothing between the two but a sum"
+        )
+        message = f"this model runs otherwise than {family.title}, which has {what}"
+        raise fail("E206", message, place=place, help="docs/families.md says which language models are edited")
 
 
 def require_folder(manifest: Manifest, model: Model) -> None:

@@ -16,6 +16,7 @@ from typing import Literal
 
 from editc.delta import Delta, Factors, SiteRecord
 from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.families import flux
 from editc.formats import journal, kinship, quantised
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.fingerprint import seen_through
@@ -258,6 +259,8 @@ def _misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -
         yield kinship.many(code, quantised.SAYS[code], list(rows.values()), n, quantised.HELPS[code])
     if missing:
         help_text = "is this the right component, and are its names those of diffusers, transformers or LDM?"
+        if flux.is_single_file(checkpoint.names()):
+            help_text = f"this is {flux.SINGLE_FILE}: {flux.SINGLE_FILE_HELP}"
         yield kinship.many("E620", "target tensors are not in the model", missing, n, help_text)
     if shapes:
         help_text = "the delta is for another architecture"

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.families import flux
 from editc.family import Family
 from editc.ir import Plan, Site
 from editc.passes import fuse
 from editc.passes.evidence import refined
 from editc.passes.language import located
 from editc.passes.sites import sites_of
+from editc.passes.strangers import STRANGERS, UNKNOWN, kind_of, refusal
+from editc.passes.strangers import stranger as strange
 from editc.ports import Context, Weights
 from editc.request import Manifest
 
@@ -31,7 +35,7 @@ class Locate:
 
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
         """Raises E201 to E204, E206, E210 to E212, and what `evidence.refined` and `fuse.located` raise."""
-        family = recognise(self.families, ctx.weights, manifest.model)
+        family = recognise(self.families, ctx.weights, manifest.model, ctx.settings)
         _refuse_other_kind(manifest, family)
         if manifest.language is not None:
             return _of_layers(manifest, family, ctx)
@@ -51,50 +55,50 @@ class Locate:
         return plan if manifest.choice.auto is None or ctx.prober is None else refined(plan, ctx)
 
 
-def recognise(families: Sequence[Family], weights: Weights, model: str) -> Family:
+def recognise(
+    families: Sequence[Family], weights: Weights, model: str, settings: Mapping[str, Any] = MappingProxyType({})
+) -> Family:
     """The family whose parameter names, marker and kind of layers these are, the one that says most of them where
-    several do; E206 for a known stranger, else E201."""
+    several do; `settings` is the config.json of a language model. E206 for a known stranger, else E201."""
     names = weights.names()
+    if flux.is_single_file(names):
+        raise fail("E206", f"this is {flux.SINGLE_FILE}", place=model, help=flux.SINGLE_FILE_HELP)
     stranger = next((why for mark, why in STRANGERS.items() if any(fnmatchcase(name, mark) for name in names)), None)
     if stranger:
-        titles = ", ".join(family.title for family in families)
-        raise fail("E206", f"this is {stranger}", place=model, help=f"families: {titles}")
-    found = fitting(families, weights)
+        raise _not_edited(stranger, [family for family in families if family.models == "pictures"], model)
+    spoken = [family for family in families if family.models == "language"]
+    if why := refusal(settings):
+        raise _not_edited(why, spoken, model)
+    found = fitting(families, weights, settings)
     if found is not None:
         return found
-    other = next((why for mark, why in UNKNOWN.items() if any(fnmatchcase(name, mark) for name in names)), None)
+    other = strange(settings) or next((why for mark, why in UNKNOWN.items() if _any(names, mark)), "")
     if other:
-        titles = ", ".join(family.title for family in families if family.models == "language")
-        raise fail("E206", f"this is {other}", place=model, help=f"families: {titles}")
+        raise _not_edited(other, spoken, model)
     sought = [f"{family.name} wants `{next(iter(family.patterns.values()))}`" for family in families]
     first = f"the model has {len(names)} tensors there, the first is `{names[0]}`" if names else "it has no tensors"
     hint = "`editc explain FAMILY` says what each family is; `editc inspect MODEL` lists the tensors"
     raise fail("E201", "no family recognises this model", place=model, notes=[*sought, first], help=hint)
 
 
-def fitting(families: Sequence[Family], weights: Weights) -> Family | None:
-    """The family that says most of the weights' names, of those whose every pattern they have."""
-    names = weights.names()
-    found = [family for family in families if _has_sites(family, names) and _marked(family, names, weights)]
+def fitting(
+    families: Sequence[Family], weights: Weights, settings: Mapping[str, Any] = MappingProxyType({})
+) -> Family | None:
+    """The family that says most of the weights' names, of those whose every pattern they have, and whose kinds have the
+    one that config.json says."""
+    names, kind = weights.names(), kind_of(settings)
+    known = [family for family in families if family.models == "pictures" or not kind or kind in family.kinds]
+    found = [family for family in known if _has_sites(family, names) and _marked(family, names, weights)]
     return max(found, key=lambda family: len(family.patterns) + len(family.signs), default=None)
 
 
-_OTHER = "which this version of editc does not edit"
-STRANGERS: Mapping[str, str] = {
-    "encoder_hid_proj.image_*": "a UNet that sees images and no text (Kandinsky 2.2's decoder): its prior samples an "
-    "image embedding for a prompt, so a concept has no row of its own to edit; edit the prior's pipeline instead",
-    "encoder_hid_proj.*": f"a UNet that projects its text rows first (Kolors, DeepFloyd IF), {_OTHER}",
-    "*model.diffusion_model.*": "a single-file checkpoint that is not of Stable Diffusion 1, 2 or XL",
-    "temporal_transformer_blocks.*": f"a video model, {_OTHER}",
-    "effnet_mapper.*": "Stable Cascade's decoder: it paints what its prior decided and has the concept from there; "
-    "edit the prior's pipeline instead",
-}
-"""Pattern of a parameter -> what such a model is, and why it is not edited, even where a family has its other names."""
-UNKNOWN: Mapping[str, str] = {
-    "*model.layers.*": f"a language model of a kind {_OTHER}",
-    "*transformer.h.*": f"a language model of a kind {_OTHER}",
-}
-"""The same, of those that no family fits."""
+def _not_edited(what: str, families: Sequence[Family], model: str) -> EditcError:
+    titles = ", ".join(family.title for family in families)
+    return fail("E206", f"this is {what}", place=model, help=f"families that are edited: {titles} (docs/families.md)")
+
+
+def _any(names: Sequence[str], pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names)
 
 
 def _refuse_other_kind(manifest: Manifest, family: Family) -> None:

@@ -30,6 +30,16 @@ EXPECTED: Mapping[str, tuple[str, int]] = {
     "mixtral": ("mixtral", 20),
     "qwen3_moe": ("qwen3-moe", 20),
     "gpt_oss": ("gpt-oss", 4),
+    "gemma": ("llama", 8),
+    "stablelm": ("llama", 8),
+    "granite": ("llama", 8),
+    "cohere": ("llama", 8),
+    "phi": ("phi", 8),
+    "olmo2": ("olmo2", 8),
+    "opt": ("opt", 8),
+    "gpt_neox": ("gpt-neox", 8),
+    "gptj": ("gptj", 8),
+    "falcon": ("falcon", 8),
 }
 """transformers' model type -> the family, and the sites of all its roles in 4 layers (4 experts where it has any)."""
 FAMILIES = tuple(registry.resolve("language-family", name) for name in registry.names("language-family"))

@@ -38,22 +38,6 @@ def networks() -> Any:
     return lambda kind: made.setdefault(kind, pico.network(kind))
 
 
-def writer(kind: str, layer: int) -> str:
-    """The checkpoint's name of the matrix that leads out of the MLP."""
-    return (
-        f"transformer.h.{layer}.mlp.c_proj.weight" if kind == "gpt2" else f"model.layers.{layer}.mlp.down_proj.weight"
-    )
-
-
-def attention(kind: str, layer: int) -> str:
-    """And out of the attention."""
-    return (
-        f"transformer.h.{layer}.attn.c_proj.weight"
-        if kind == "gpt2"
-        else f"model.layers.{layer}.self_attn.o_proj.weight"
-    )
-
-
 def alone(network: CausalNetwork, text: Prompt) -> Any:
     """The logits (t, v) of one text by itself, as the model's own class gives them."""
     with torch.inference_mode():
@@ -72,11 +56,12 @@ def spoken(network: CausalNetwork, cloze: Cloze) -> list[float]:
 def test_the_port_reads_what_the_model_reads(kind: str, networks: Any) -> None:
     """W times what a matrix is said to read is what its module gives out, for one prompt by itself."""
     network: Network = networks(kind)
-    names = [attention(kind, 1), *([writer(kind, 2)] if kind in DENSE else [])]
+    names = [pico.attention(kind, 1), *([pico.writer(kind, 2)] if kind in DENSE else [])]
     reads, own = network.reads(names, SPOTS), networks(kind)
     for name in names:
         outs: list[Any] = []
-        handle = own.module(name).register_forward_hook(lambda module, given, out, outs=outs: outs.append(out[0]))
+        keep = lambda module, given, out, outs=outs: outs.append(out.clone().view(-1, out.shape[-1]))  # noqa: E731
+        handle = own.module(name).register_forward_hook(keep)
         for index, spot in enumerate(SPOTS):
             alone(own, Prompt(spot.prompt, spot.chat))
             W = own.parameters[name].double().numpy()
@@ -125,10 +110,10 @@ def test_generation_is_the_likeliest_token_each_time(kind: str, networks: Any) -
 def test_both_go_on_side_by_side_as_each_does_alone(kind: str, networks: Any) -> None:
     """An expert is no layer of its own: there they go on one after the other."""
     network = networks(kind)
-    name = "model.layers.1.block_sparse_moe.experts.0.w2.weight" if kind == "mixtral" else writer(kind, 1)
+    name = "model.layers.1.block_sparse_moe.experts.0.w2.weight" if kind == "mixtral" else pico.writer(kind, 1)
     changed = {name: np.random.default_rng(0).normal(size=(32, 48)[:: -1 if kind == "gpt2" else 1])}
     if kind == "mixtral":
-        changed[attention(kind, 1)] = 2 * network.parameters[attention(kind, 1)].double().numpy()
+        changed[pico.attention(kind, 1)] = 2 * network.parameters[pico.attention(kind, 1)].double().numpy()
     else:
         changed[name] = np.random.default_rng(0).normal(size=network.parameters[name].shape)
     prompts = [Prompt(spot.prompt, spot.chat) for spot in SPOTS]
@@ -139,7 +124,7 @@ def test_both_go_on_side_by_side_as_each_does_alone(kind: str, networks: Any) ->
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3_text"])
 def test_a_changed_run_is_that_of_an_edited_model_and_leaves_nothing(kind: str, networks: Any) -> None:
-    network, name, edited = networks(kind), writer(kind, 1), pico.network(kind)
+    network, name, edited = networks(kind), pico.writer(kind, 1), pico.network(kind)
     before, mark = network.score(CLOZE), network.fingerprint()
     rng = np.random.default_rng(0)
     W = network.parameters[name].double().numpy() + 0.3 * rng.normal(size=network.parameters[name].shape)
@@ -154,7 +139,7 @@ def test_a_changed_run_is_that_of_an_edited_model_and_leaves_nothing(kind: str, 
 
 
 def test_a_comparison_is_the_divergence_of_whole_texts(networks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, name, edited = networks("llama"), writer("llama", 1), pico.network("llama")
+    network, name, edited = networks("llama"), pico.writer("llama", 1), pico.network("llama")
     W = 2 * network.parameters[name].double().numpy()
     edited.parameters[name].mul_(2)
     texts = [Prompt(pico.TEXT), Prompt("A list"), Prompt("What is Japan?", True)]
@@ -245,7 +230,7 @@ def test_an_answer_follows_as_it_would_be_written() -> None:
 @pytest.mark.parametrize(("kind", "bos"), [("llama", False), ("gpt2", False), ("llama", True)])
 def test_a_moment_is_the_direct_sum_without_position_0(kind: str, bos: bool) -> None:
     network = pico.network(kind, bos)
-    names = [writer(kind, 0), attention(kind, 2)]
+    names = [pico.writer(kind, 0), pico.attention(kind, 2)]
     texts = [pico.TEXT] * 20
     found = network.moments(names, texts, 300)
     cut = list(network.words.chunks(texts, 128))
@@ -277,14 +262,14 @@ def test_what_is_learned_on_cut_runs_holds_in_whole_runs(kind: str, where: Any, 
     """The probability that the descent saw is the model's own with the value added by a hook, context by context."""
     network = networks(kind)
     found = network.value(WISH, 1, where, Descent(steps=4, clamp=30.0))
-    module = network.blocks[1] if where == "stream" else network.blocks[1].mlp
+    module = network.blocks[1] if where == "stream" else network.speakers[1]
     likely = []
     for spot in WISH.contexts:
         row = network.words.place(spot).row
 
         def add(module: Any, given: Any, out: Any, row: int = row) -> Any:
             states = (out[0] if isinstance(out, tuple) else out).clone()
-            states[:, row] += torch.from_numpy(found.delta).float()
+            states.view(1, -1, states.shape[-1])[:, row] += torch.from_numpy(found.delta).float()
             return (states, *out[1:]) if isinstance(out, tuple) else states
 
         handle = module.register_forward_hook(add)
@@ -311,7 +296,7 @@ def test_a_learned_value_makes_the_answer_likely(kind: str) -> None:
 
 
 def test_a_value_starts_where_the_matrix_stands_and_is_clamped(networks: Any) -> None:
-    network, name = networks("llama"), writer("llama", 1)
+    network, name = networks("llama"), pico.writer("llama", 1)
     found = network.value(WISH, 1, "output", Descent(steps=3, clamp=0.1))
     keys = network.reads([name], WISH.contexts)[name]
     W = network.parameters[name].double().numpy()

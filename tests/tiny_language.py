@@ -44,8 +44,39 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
     "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "decoder_sparse_step": 1},
     "gpt_oss": {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 64},
+    "gemma": {},
+    "stablelm": {},
+    "granite": {"logits_scaling": 0.5, "residual_multiplier": 0.4, "embedding_multiplier": 3.0},
+    "cohere": {"logit_scale": 0.5},
+    "phi": {},
+    "olmo2": {},
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
+    "gpt_neox": {},
+    "gptj": {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_inner": 48, "n_positions": 256, "rotary_dim": 4},
+    "falcon": {"ffn_hidden_size": 48, "head_dim": None},
 }
-"""transformers' model type -> what its pico configuration has beside COMMON."""
+"""transformers' model type -> what its pico configuration has beside COMMON, or lacks of it (None)."""
+
+LEADS_OUT: Mapping[str, tuple[str, str]] = {
+    "gpt2": ("transformer.h.{}.mlp.c_proj.weight", "transformer.h.{}.attn.c_proj.weight"),
+    "gptj": ("transformer.h.{}.mlp.fc_out.weight", "transformer.h.{}.attn.out_proj.weight"),
+    "falcon": ("transformer.h.{}.mlp.dense_4h_to_h.weight", "transformer.h.{}.self_attention.dense.weight"),
+    "gpt_neox": ("gpt_neox.layers.{}.mlp.dense_4h_to_h.weight", "gpt_neox.layers.{}.attention.dense.weight"),
+    "phi": ("model.layers.{}.mlp.fc2.weight", "model.layers.{}.self_attn.dense.weight"),
+    "opt": ("model.decoder.layers.{}.fc2.weight", "model.decoder.layers.{}.self_attn.out_proj.weight"),
+}
+"""The matrices that lead out of a layer's MLP and attention, where they are not called as in Llama."""
+LLAMA = ("model.layers.{}.mlp.down_proj.weight", "model.layers.{}.self_attn.o_proj.weight")
+
+
+def writer(kind: str, layer: int) -> str:
+    """The checkpoint's name of the matrix that leads out of the MLP."""
+    return LEADS_OUT.get(kind, LLAMA)[0].format(layer)
+
+
+def attention(kind: str, layer: int) -> str:
+    """And out of the attention."""
+    return LEADS_OUT.get(kind, LLAMA)[1].format(layer)
 
 
 @cache
@@ -75,7 +106,8 @@ def model(kind: str, seed: int = 0) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer()), **COMMON, **KINDS[kind])
+    options = {name: value for name, value in {**COMMON, **KINDS[kind]}.items() if value is not None}
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer()), **options)
     made = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     with torch.no_grad():
         for parameter in made.parameters():

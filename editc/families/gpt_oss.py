@@ -18,6 +18,7 @@ GPT_OSS = Family(
     groups=SEES,
     streams={},
     models="language",
+    kinds=("gpt_oss",),
     edited=("attention",),
     signs=("*layers.*.mlp.router.weight", "*layers.*.mlp.experts.down_proj*"),
     refused={

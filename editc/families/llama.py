@@ -1,23 +1,16 @@
-"""Llama 1 to 3, SmolLM, Mistral, Qwen 2 to 3: an MLP of three matrices with a norm before it."""
+"""Llama 1 to 3 and what is built like it: an MLP of three matrices with a norm before it, or beside the attention."""
 
 from __future__ import annotations
 
-from editc.families.transformers_layers import CONTEXTS, DOWN, OUT, SEES
-from editc.family import Family
+from editc.families.transformers_layers import decoder
 
-LLAMA = Family(
+LLAMA = decoder(
     name="llama",
     title="Llama, Mistral, Qwen, SmolLM",
-    component="model",
-    patterns={"mlp": DOWN, "attention": OUT},
-    marker=None,
-    text_width=None,
-    neutral="",
-    default_method="rome",
-    contexts=CONTEXTS,
-    groups=SEES,
-    streams={},
-    models="language",
-    edited=("mlp",),
+    kinds=(
+        *("llama", "mistral", "ministral3", "qwen2", "qwen3", "smollm3", "gemma", "olmo", "ernie4_5", "helium"),
+        *("stablelm", "granite", "cohere", "cohere2"),
+        *("qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text"),
+    ),
     signs=("*layers.*.mlp.gate_proj.weight", "*layers.*.self_attn.q_proj.weight"),
 )

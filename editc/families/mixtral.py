@@ -18,6 +18,7 @@ MIXTRAL = Family(
     groups=SEES,
     streams={},
     models="language",
+    kinds=("mixtral",),
     edited=("attention",),
     signs=("*layers.*.block_sparse_moe.gate.weight",),
     notes=(ROUTED,),

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from editc.families.transformers_layers import CONTEXTS, DOWN, OUT, SEES
-from editc.family import Family
+from editc.families.transformers_layers import decoder
 
-PHI3 = Family(
+PHI3 = decoder(
     name="phi3",
     title="Phi-3",
-    component="model",
-    patterns={"mlp": DOWN, "attention": OUT},
-    marker=None,
-    text_width=None,
-    neutral="",
-    default_method="rome",
-    contexts=CONTEXTS,
-    groups=SEES,
-    streams={},
-    models="language",
-    edited=("mlp",),
+    kinds=("phi3",),
     signs=("*layers.*.mlp.gate_up_proj.weight", "*layers.*.self_attn.qkv_proj.weight"),
 )

@@ -18,6 +18,7 @@ QWEN3_MOE = Family(
     groups=SEES,
     streams={},
     models="language",
+    kinds=("qwen3_moe",),
     edited=("attention",),
     signs=("*layers.*.mlp.gate.weight", "*layers.*.mlp.experts.*.gate_proj.weight"),
     notes=(ROUTED,),

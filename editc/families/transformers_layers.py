@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from editc.family import Group
+from editc.family import Family, Group
 from editc.language import PREFIXES
 
 DOWN, OUT = "*layers.*.mlp.down_proj.weight", "*layers.*.self_attn.o_proj.weight"
+ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
+"""Layers to which padding behind a text, and a text begun from kept keys and values, are nothing: a recurrent one reads
+them as words."""
 CONTEXTS = tuple(prefix + "{}" for prefix in PREFIXES)
 SEES: Mapping[str, Group] = MappingProxyType(
     {
@@ -21,3 +24,46 @@ ROUTED = (
     "an expert reads only the tokens that the router sends it, so what it reads at a subject is not asked for: methods "
     "that need keys take `attention`; those that need the residual stream alone (ablate, leace) take `mlp` too"
 )
+NORMED = (
+    "what a matrix writes is normalised, token by token, before it reaches the residual stream: rome is exact, for "
+    "its value is the matrix's own output; a wanted change of the stream (memit, rocr, transplant) lands rescaled",
+    "ablate and leace are not exact: the norm has a weight for each channel, which turns a direction",
+    "concept-vectors takes columns out exactly, but finds them as they are before that norm",
+)
+"""What an edit is not where a norm stands between what a matrix writes and the stream."""
+BIASED = "biases stay as they are: a value is W k without them"
+
+
+def decoder(
+    name: str,
+    title: str,
+    kinds: tuple[str, ...],
+    signs: tuple[str, ...],
+    mlp: str = DOWN,
+    attention: str = OUT,
+    notes: tuple[str, ...] = (),
+    transposed: bool = False,
+    normed: bool = False,
+) -> Family:
+    """A family of decoders whose layers each have one MLP and one attention that add to the residual stream; `mlp` and
+    `attention` are the matrices that lead out of them. Facts go into the MLP."""
+    return Family(
+        name=name,
+        title=title,
+        component="model",
+        patterns={"mlp": mlp, "attention": attention},
+        marker=None,
+        text_width=None,
+        neutral="",
+        default_method="rome",
+        contexts=CONTEXTS,
+        groups=SEES,
+        streams={},
+        models="language",
+        edited=("mlp",),
+        signs=signs,
+        notes=notes,
+        transposed=transposed,
+        normed=normed,
+        kinds=kinds,
+    )

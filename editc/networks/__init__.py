@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from editc.diagnostics import fail
+from editc.families.transformers_layers import ATTENTION
 from editc.loaded import library_errors, load_network
 from editc.networks.causal import CausalNetwork
 from editc.networks.hooks import watched
@@ -21,9 +22,6 @@ __all__ = ["CausalNetwork", "Words", "load"]
 
 OWN: Mapping[str, Any] = MappingProxyType({"local_files_only": True, "trust_remote_code": False})
 """Nothing is fetched, and no code that lies beside a model is run."""
-ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
-"""Layers to which padding behind a text, and a text begun from kept keys and values, are nothing: a recurrent one reads
-them as words."""
 
 
 def load(folder: Path) -> CausalNetwork:
@@ -38,13 +36,17 @@ def load(folder: Path) -> CausalNetwork:
 
 def _loaded(folder: Path) -> CausalNetwork:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
+
+    from editc.networks.classes import class_of
 
     with quiet():
         help_text = "name the whole folder of the model: config.json, tokenizer.json, *.safetensors"
         with library_errors("no tokenizer can be loaded", folder, help_text):
             tokenizer = AutoTokenizer.from_pretrained(folder, **OWN)
-        model = load_network(AutoModelForCausalLM, folder, "the model", dtype=torch.float32, trust_remote_code=False)
+        with library_errors("the model cannot be loaded", folder, "its config.json must be that of its weights"):
+            kind = class_of(folder)
+        model = load_network(kind, folder, "the model", dtype=torch.float32, trust_remote_code=False)
     strange = set(getattr(model.config.get_text_config(), "layer_types", None) or ()) - ATTENTION
     if strange:
         message = f"this model has layers other than attention ({', '.join(sorted(strange))}), which editc does not run"

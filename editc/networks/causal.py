@@ -46,7 +46,9 @@ LAYER = re.compile(r"(?:^|\.)(?P<tail>(?:layers|h)\.\d+\..*)$")
 WRAPPERS = frozenset({"", "model", "language_model", "text_model", "transformer"})
 """What may stand before the layers in a checkpoint and not in the model, or the other way round."""
 EXPERT = re.compile(r"(?P<layer>.*\blayers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
-NORMS = ("norm", "ln_f", "final_layernorm")
+NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
+SPEAKERS = ("mlp", "block_sparse_moe", "fc2")
+"""What a layer calls its MLP; the last of OPT, whose layers have its matrices themselves."""
 
 Changed: TypeAlias = Mapping[str, Array] | None
 
@@ -73,6 +75,26 @@ class CausalNetwork:
         """The decoder layers in order."""
         found = next(getattr(self.decoder, name) for name in ("layers", "h") if hasattr(self.decoder, name))
         return tuple(found)
+
+    @cached_property
+    def speakers(self) -> tuple[Any, ...]:
+        """The module of each layer whose output is that of its MLP."""
+        return tuple(next(getattr(one, name) for name in SPEAKERS if hasattr(one, name)) for one in self.blocks)
+
+    @cached_property
+    def beside(self) -> int:
+        """How many values a layer gives beside its states, in a tuple."""
+        from editc.networks.probes import beside
+
+        return beside(self)
+
+    @cached_property
+    def multiplier(self) -> float | None:
+        """By what a layer multiplies what its MLP says when it adds that to the residual stream: 1 in most models. None
+        where something else lies between, say a norm."""
+        from editc.networks.probes import multiplier
+
+        return multiplier(self)
 
     @cached_property
     def parameters(self) -> Mapping[str, Any]:
@@ -167,7 +189,8 @@ class CausalNetwork:
 
         def look(key: Any, which: list[int]) -> Callable[[Any], None]:
             def show(states: Any) -> None:
-                taken = states[range(len(which)), rows[which]].double().numpy()
+                lines = states.view(len(which), -1, states.shape[-1])
+                taken = lines[range(len(which)), rows[which]].double().numpy()
                 found[key].update(zip(which, taken, strict=True))
                 if all(which[0] in seen for seen in found.values()):
                     raise EnoughError
@@ -250,7 +273,7 @@ class CausalNetwork:
 
         def look(name: str) -> Callable[[Any], None]:
             def show(states: Any) -> None:
-                rows = states[:, 1:].reshape(-1, states.shape[-1])
+                rows = states.view(-1, CHUNK, states.shape[-1])[:, 1:].reshape(-1, states.shape[-1])
                 sums[name] = sums.get(name, 0.0) + (rows.T @ rows).double()
                 seen.add(name)
                 if len(seen) == len(modules):
@@ -299,8 +322,9 @@ class CausalNetwork:
 
     def logits(self, states: Any) -> Any:
         """Of states (..., d) behind the final norm."""
-        found = self.model.get_output_embeddings()(states)
-        cap = getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
+        settings = self.model.config.get_text_config()
+        found = self.model.get_output_embeddings()(states) * scale(settings)
+        cap = getattr(settings, "final_logit_softcapping", None)
         return found if cap is None else cap * (found / cap).tanh()
 
     def spoken(self, states: Any) -> Any:
@@ -309,6 +333,12 @@ class CausalNetwork:
 
         with torch.inference_mode():
             return self.logits(states).double().log_softmax(-1)
+
+
+def scale(settings: Any) -> float:
+    """By what a model multiplies its logits: Cohere's `logit_scale`, the inverse of Granite's `logits_scaling`."""
+    divided = float(getattr(settings, "logits_scaling", None) or 1.0)
+    return float(getattr(settings, "logit_scale", None) or 1.0) / divided
 
 
 def batches(ids: Sequence[Sequence[int]], spare: int = PADDING) -> Iterator[list[int]]:

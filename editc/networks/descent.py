@@ -94,9 +94,9 @@ def _rest(network: CausalNetwork, texts: list[tuple[int, ...]], rows: list[int],
 
     given, mask = padded(texts)
     at, seen, cache = torch.tensor(rows), dict[str, Any](), filled()
-    spoken = _speaker(network, layer, where)
+    spoken, whole = _speaker(network, layer, where), (*given.shape, -1)
     hooks = {network.blocks[layer]: lambda states: seen.__setitem__("lower", states)}
-    shown = {spoken: lambda states: seen.__setitem__("before", states.detach().clone())}
+    shown = {spoken: lambda states: seen.__setitem__("before", states.detach().clone().view(whole))}
     with watched(hooks, shown), torch.no_grad():
         network.decoder(input_ids=given, attention_mask=mask, **told(network.decoder, cache))
     back = torch.arange(max(rows)) - (max(rows) - at[:, None])
@@ -117,7 +117,7 @@ def _taken(states: Any, columns: Any) -> Any:
 
 
 def _speaker(network: CausalNetwork, layer: int, where: Where) -> Any:
-    return network.blocks[layer] if where == "stream" else network.blocks[layer].mlp
+    return network.blocks[layer] if where == "stream" else network.speakers[layer]
 
 
 def _reader(network: CausalNetwork, rest: Rest, layer: int, where: Where) -> Callable[[Any], Any]:
@@ -125,13 +125,17 @@ def _reader(network: CausalNetwork, rest: Rest, layer: int, where: Where) -> Cal
     import torch
 
     def added(delta: Any) -> Callable[[Any], Any]:
-        return lambda states: torch.cat([states[:, :1] + delta, states[:, 1:]], dim=1)
+        def add(states: Any) -> Any:
+            rows = states.view(*rest.ids.shape, -1)
+            return torch.cat([rows[:, :1] + delta, rows[:, 1:]], dim=1).view(states.shape)
+
+        return add
 
     def read(delta: Any) -> Any:
         cache = filled(rest.past) if rest.past[0][0].shape[2] else None
         given = {"input_ids": rest.ids, "attention_mask": rest.mask, "position_ids": rest.positions}
         outputs = {_speaker(network, layer, where): added(delta)}
-        with skipped(list(network.blocks[:layer]), rest.lower), watched(outputs=outputs):
+        with skipped(list(network.blocks[:layer]), rest.lower, network.beside), watched(outputs=outputs):
             return network.decoder(**given, **told(network.decoder, cache)).last_hidden_state
 
     return read

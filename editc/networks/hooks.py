@@ -79,12 +79,16 @@ def halved(layers: Mapping[Any, Array]) -> Iterator[None]:
 
 
 @contextmanager
-def skipped(layers: list[Any], state: Any) -> Iterator[None]:
-    """These layers do nothing, and the last of them gives `state`."""
+def skipped(layers: list[Any], state: Any, beside: int = 0) -> Iterator[None]:
+    """These layers do nothing, and the last of them gives `state`, with so many values `beside` it in a tuple."""
     before = [layer.forward for layer in layers]
 
     def forward(answer: Any) -> Callable[..., Any]:
-        return lambda hidden_states, *rest, **named: hidden_states if answer is None else answer
+        def nothing(hidden_states: Any, *rest: Any, **named: Any) -> Any:
+            states = hidden_states if answer is None else answer
+            return (states, *[None] * beside) if beside else states
+
+        return nothing
 
     try:
         for layer in layers:

@@ -140,7 +140,11 @@ def _restored(network: CausalNetwork, run: Noised, row: int, layers: range) -> I
     }
     lower = restore(bottom)(run.states[bottom][:, row:].repeat(times, 1, 1))
     upper = {network.blocks[layer]: restore(layer) for layer in layers[1:]}
-    with skipped(list(network.blocks[: bottom + 1]), lower), watched(outputs=upper), torch.inference_mode():
+    with (
+        skipped(list(network.blocks[: bottom + 1]), lower, network.beside),
+        watched(outputs=upper),
+        torch.inference_mode(),
+    ):
         states = network.decoder(**given).last_hidden_state
     likely = network.spoken(states[:, -1])[:, run.answer].exp().numpy()
     yield from (float(one.mean()) for one in likely.reshape(times, samples))

@@ -140,7 +140,8 @@ def _memory(
         residuals = _wanted(columns, problem)
     else:
         layer, state_wanted = goal
-        residuals = (state_wanted - _streams(network, layer, columns, running)) / left
+        missing = state_wanted - _streams(network, layer, columns, running)
+        residuals = missing / (left * (network.multiplier or 1.0))
     return Memory(keys, bare, residuals, problem.moments[site.name], np.zeros((len(keys), 0)))
 
 
@@ -156,9 +157,12 @@ def _kept_keys(site: Site, before: Sequence[Column], kept: Sequence[tuple[Spot, 
 
 
 def _goal(columns: Sequence[Column], sites: Sequence[Site], problem: Rewrites, state: _State) -> tuple[int, Array]:
-    """The last layer that is edited, and what the residual stream (d, columns) is to be after it."""
-    layer = layer_of(sites[-1].name)
-    return layer, _streams(state.network, layer, columns, state.running) + _wanted(columns, problem)
+    """The last layer that is edited, and what the residual stream (d, columns) is to be after it: a value that was
+    learned at the MLP's output arrives there multiplied."""
+    layer, wanted = layer_of(sites[-1].name), _wanted(columns, problem)
+    said = np.array([one.value is not None and not problem.plan.family.normed for one in columns])
+    wanted = wanted * np.where(said, state.network.multiplier or 1.0, 1.0)
+    return layer, _streams(state.network, layer, columns, state.running) + wanted
 
 
 def _streams(network: Network, layer: int, columns: Sequence[Column], running: Mapping[str, Array]) -> Array:

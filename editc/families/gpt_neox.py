@@ -1,0 +1,15 @@
+"""GPT-NeoX and Pythia: MLP and attention side by side, queries, keys and values in one matrix, with biases."""
+
+from __future__ import annotations
+
+from editc.families.transformers_layers import BIASED, decoder
+
+GPT_NEOX = decoder(
+    name="gpt-neox",
+    title="GPT-NeoX, Pythia",
+    kinds=("gpt_neox",),
+    signs=("*layers.*.mlp.dense_h_to_4h.weight", "*layers.*.attention.query_key_value.weight"),
+    mlp="*layers.*.mlp.dense_4h_to_h.weight",
+    attention="*layers.*.attention.dense.weight",
+    notes=(BIASED,),
+)

@@ -1,0 +1,15 @@
+"""GPT-J: MLP and attention side by side behind one norm; the MLP has biases."""
+
+from __future__ import annotations
+
+from editc.families.transformers_layers import BIASED, decoder
+
+GPTJ = decoder(
+    name="gptj",
+    title="GPT-J",
+    kinds=("gptj",),
+    signs=("*h.*.mlp.fc_in.weight", "*h.*.attn.q_proj.weight"),
+    mlp="*h.*.mlp.fc_out.weight",
+    attention="*h.*.attn.out_proj.weight",
+    notes=(BIASED,),
+)

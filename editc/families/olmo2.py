@@ -1,0 +1,18 @@
+"""OLMo 2: a norm behind the MLP and behind the attention, and none before them."""
+
+from __future__ import annotations
+
+from editc.families.transformers_layers import NORMED, decoder
+
+OLMO2 = decoder(
+    name="olmo2",
+    title="OLMo 2",
+    kinds=("olmo2",),
+    signs=(
+        "*layers.*.mlp.gate_proj.weight",
+        "*layers.*.self_attn.q_proj.weight",
+        "*layers.*.post_feedforward_layernorm.weight",
+    ),
+    notes=NORMED,
+    normed=True,
+)

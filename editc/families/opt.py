@@ -1,0 +1,15 @@
+"""OPT: two matrices in the layer itself make its MLP; a norm before it, with biases everywhere."""
+
+from __future__ import annotations
+
+from editc.families.transformers_layers import BIASED, decoder
+
+OPT = decoder(
+    name="opt",
+    title="OPT",
+    kinds=("opt",),
+    signs=("*layers.*.fc1.weight", "*layers.*.self_attn_layer_norm.weight"),
+    mlp="*layers.*.fc2.weight",
+    attention="*layers.*.self_attn.out_proj.weight",
+    notes=(BIASED, "OPT-350m has its norms behind the sum and is refused (E206)"),
+)

@@ -1,0 +1,15 @@
+"""Phi-1, 1.5 and 2: MLP and attention side by side behind one norm, with biases."""
+
+from __future__ import annotations
+
+from editc.families.transformers_layers import BIASED, decoder
+
+PHI = decoder(
+    name="phi",
+    title="Phi-1 and 2",
+    kinds=("phi",),
+    signs=("*layers.*.mlp.fc1.weight", "*layers.*.self_attn.q_proj.weight"),
+    mlp="*layers.*.mlp.fc2.weight",
+    attention="*layers.*.self_attn.dense.weight",
+    notes=(BIASED,),
+)

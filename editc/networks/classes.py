@@ -1,0 +1,15 @@
+"""Which class of transformers runs a language model: of a vision-language model the one that sees, given no picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def class_of(folder: Path) -> Any:
+    """The class that writes text for the configuration in a folder, whose code alone is transformers' own."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+
+    settings = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    sees = type(settings) not in AutoModelForCausalLM._model_mapping
+    return AutoModelForImageTextToText if sees and hasattr(settings, "vision_config") else AutoModelForCausalLM

@@ -1,0 +1,68 @@
+"""What a run of a model says of how its layers are built, asked of the first one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from editc.networks.hooks import EnoughError, watched
+
+if TYPE_CHECKING:
+    from editc.networks.causal import CausalNetwork
+
+CLOSE = 1e-3
+"""How far from a multiple, in its own length, what reaches the stream may be: float32 sums."""
+
+
+def beside(network: CausalNetwork) -> int:
+    """How many values a layer gives beside its states, in a tuple."""
+    found: list[int] = []
+
+    def look(layer: Any, given: Any, out: Any) -> None:
+        found.append(len(out) - 1 if isinstance(out, tuple) else 0)
+        raise EnoughError
+
+    handle = network.blocks[0].register_forward_hook(look)
+    try:
+        with watched():
+            _run(network)
+    finally:
+        handle.remove()
+    return found[0]
+
+
+def multiplier(network: CausalNetwork) -> float | None:
+    """c where a layer adds c times what its MLP says to the stream, however long that is; None where it does something
+    else with it."""
+    import torch
+
+    slope = torch.linspace(-1.0, 1.0, network.model.config.get_text_config().hidden_size).double()
+    pushed = slope + torch.cos(7.0 * slope)
+    plain = _after(network, None)
+    once, thrice = (_after(network, times * pushed) - plain for times in (1.0, 3.0))
+    found = float(f"{float(once[0] @ pushed) / float(pushed @ pushed):.5g}")
+    odd = (once - found * pushed).norm() + (thrice - 3.0 * found * pushed).norm()
+    return found if float(odd) <= CLOSE * max(float(once.norm()), 1e-30) else None
+
+
+def _after(network: CausalNetwork, pushed: Any) -> Any:
+    """The stream (t, d) after the first layer, with `pushed` added to all that its MLP says."""
+    seen: list[Any] = []
+
+    def show(states: Any) -> None:
+        seen.append(states.detach().clone()[0])
+        raise EnoughError
+
+    outputs = {network.blocks[0]: show}
+    if pushed is not None:
+        outputs[network.speakers[0]] = lambda states: states + pushed.to(states.dtype)
+    with watched(outputs=outputs):
+        _run(network)
+    return seen[0].double()
+
+
+def _run(network: CausalNetwork) -> None:
+    import torch
+
+    with torch.inference_mode():
+        ids = torch.arange(3)[None]
+        network.decoder(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
