@@ -71,4 +71,6 @@ def _family_lines(family: Family) -> Iterator[str]:
         yield f"     sees {family.groups[family.group_of(role)].sees}"
     yield from (f"  {role}: not editable, {reason}" for role, reason in family.refused.items())
     yield from (f"note: {note}" for note in family.notes)
+    if family.kinds:
+        yield f"`model_type` in config.json: {', '.join(family.kinds)}"
     yield from (f"neutral concept: {family.neutral!r}", f"default method: {family.default_method}")

@@ -144,7 +144,8 @@ def test_experts_beside_the_models_own_are_not_run(kind: str, folders: Any) -> N
 
 def test_families_are_explained_and_layers_are_read_from_names() -> None:
     for name in registry.names("language-family"):
-        assert f"family {name}" in explain.explain(name)
+        told, family = explain.explain(name), registry.resolve("language-family", name)
+        assert f"family {name}" in told and family.kinds and all(kind in told for kind in family.kinds)
     assert layer_of("h.11.mlp.c_proj.weight") == 11
     assert layer_of("language_model.model.layers.3.mlp.experts.7.down_proj.weight") == 3
     with pytest.raises(ValueError, match="no layer"):

@@ -8,9 +8,9 @@ LLAMA = decoder(
     name="llama",
     title="Llama, Mistral, Qwen, SmolLM",
     kinds=(
-        *("llama", "mistral", "ministral3", "qwen2", "qwen3", "smollm3", "gemma", "olmo", "ernie4_5", "helium"),
+        *("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "olmo", "ernie4_5", "helium"),
         *("stablelm", "granite", "cohere", "cohere2"),
-        *("qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text"),
+        *("qwen2_vl_text", "qwen2_5_vl_text"),
     ),
     signs=("*layers.*.mlp.gate_proj.weight", "*layers.*.self_attn.q_proj.weight"),
 )
