@@ -1,7 +1,9 @@
 """The verbs of editc as functions: values in, values out, EditcError for what the user must mend, no printing.
 
-built = build(Path("manifest.yaml"), Path("out"))
-apply([Path("out/delta.safetensors")], "stabilityai/stable-diffusion-2-1", out=Path("patched"))
+built = build("manifest.yaml", "out")
+apply("out/delta.safetensors", "stabilityai/stable-diffusion-2-1", out="patched")
+
+Paths are text or `Path`; where deltas are asked for, one or several, each a file or the folder of its build.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ from editc.diagnostics import Diagnostic, EditcError
 from editc.formats import apply as applying
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.exported import read_delta
+from editc.formats.placing import check_file, check_folder, check_parent, make_parent
 from editc.formats.safetensors_delta import write_delta
+from editc.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike, Paths, delta_at, deltas_at
 
 if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
     from editc import linking
     from editc.delta import Delta
+    from editc.findings import Claim
     from editc.formats.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
@@ -29,8 +34,7 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from editc.ports import Progress
     from editc.proposal import Proposal
     from editc.request import Manifest
-
-DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
+    from editc.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,25 @@ class Built:
     files: tuple[Path, ...]
     exports: tuple[Export, ...] = ()
 
+    def __repr__(self) -> str:
+        """Short: where the files are, and the verdict in three words."""
+        where = str(self.files[0].parent) if self.files else "nowhere"
+        return f"<Built in {where}: {self.verdict.short}{'' if self.delta else '; no delta, a constraint is not met'}>"
+
+    def _repr_html_(self) -> str:
+        """The verdict, for notebooks."""
+        return self.verdict._repr_html_()
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the report comes to: works, costs, robust."""
+        return self.verified.verdict
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Every measurement of the report."""
+        return self.verified.claims
+
 
 def tool() -> str:
     """This program and its version, as deltas name it."""
@@ -61,12 +84,12 @@ def tool() -> str:
     return f"editc {version('editc')}"
 
 
-def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
+def check(path: PathLike, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
     from editc import detecting, emitting, session
     from editc.passes.locate import Locate
 
-    manifest, found = session.read_manifest(path, overrides)
+    manifest, found = session.read_manifest(Path(path), overrides)
     if manifest is None:
         return Checked(found, None, None)
     found = (*found, *detecting.faults(manifest))
@@ -82,8 +105,8 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
 
 
 def build(
-    path: Path,
-    out: Path,
+    path: PathLike,
+    out: PathLike,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
     after: Callable[[str, Any], bool] | None = None,
@@ -91,14 +114,17 @@ def build(
     """Compile a manifest into `out`: delta, report.json and report.html; without a delta if a constraint is broken.
 
     `after(pass, value)` sees what each pass made and stops the build by returning False (then None is returned and
-    nothing is written). Raises EditcError.
+    nothing is written). A delta of an earlier build is replaced by a good one only: a failed build puts it into the
+    folder `last-good`. Raises EditcError, E697 before any work.
     """
     from editc import pipeline, session
     from editc.passes.verify import failures, warnings
 
-    manifest, found = session.read_manifest(path, overrides)
+    out = Path(out)
+    manifest, found = session.read_manifest(Path(path), overrides)
     if manifest is None:
         raise EditcError(*found)
+    check_folder(out)
     model = session.model_of(manifest)
     ctx = session.with_adapters(session.build_context(manifest, model, progress), manifest)
     ctx = session.with_earlier(ctx, manifest)
@@ -115,7 +141,10 @@ def build(
 
 
 def suggest(
-    path: Path, dictionary: Path | None = None, write: Path | None = None, progress: Progress | None = None
+    path: PathLike,
+    dictionary: PathLike | None = None,
+    write: PathLike | None = None,
+    progress: Progress | None = None,
 ) -> Proposal:
     """Other names, targets and what to preserve for each edit of a manifest, from its text encoder and the solver.
 
@@ -124,7 +153,10 @@ def suggest(
     """
     from editc.suggesting import suggest
 
-    return suggest(path, dictionary, write, progress)
+    names, new = (None if one is None else Path(one) for one in (dictionary, write))
+    if new is not None:
+        check_file(new)
+    return suggest(Path(path), names, new, progress)
 
 
 def _stopped_by_formats(manifest: Manifest, after: Callable[[str, Any], bool] | None) -> Callable[[str, Any], bool]:
@@ -160,12 +192,11 @@ def _written(built: Built, out: Path) -> Built:
     model = session.model_of(manifest)
     with guarded(out):
         out.mkdir(parents=True, exist_ok=True)
-        emitting.clear_last(out / REPORT, model)
-    delta = built.delta
-    if delta is None:
-        (out / DELTA).unlink(missing_ok=True)
-    else:
-        delta = write_delta(delta, out / DELTA)
+        if built.delta is not None:
+            emitting.clear_last(out / REPORT, model)
+        elif (out / DELTA).exists():
+            emitting.set_aside(out, LAST_GOOD, (DELTA, REPORT, PAGE), model)
+    delta = None if built.delta is None else write_delta(built.delta, out / DELTA)
     names = ([DELTA] if delta else []) + [REPORT, PAGE]
     built = replace(built, delta=delta, files=tuple(out / name for name in names))
     _report(built, out)
@@ -190,44 +221,47 @@ def _report(built: Built, out: Path) -> None:
 
 
 def export(
-    path: Path,
+    path: PathLike,
     name: str,
-    out: Path,
-    model: str | None = None,
+    out: PathLike,
+    model: PathLike | None = None,
     dtype: str = "fp32",
     allow_finetune: bool = False,
     tried: bool = True,
 ) -> Export:
     """Write a delta in another program's spelling, and let that program read it. `dtype` (fp32, fp16, bf16) is that of
-    the factors in the file. Raises EditcError (E130, E675 to E681)."""
+    the factors in the file. Raises EditcError (E130, E675 to E681, E697)."""
     from editc.formats import export as exporter
     from editc.formats.exporting import DTYPES, Job
 
-    opened = None if model is None else open_model(model)
-    return exporter.export(Job(read_delta(path), opened, out, DTYPES[dtype], allow_finetune), name, tried)
+    exporter.named(name)
+    out = Path(out)
+    check_parent(out)
+    opened = None if model is None else open_model(str(model))
+    return exporter.export(Job(read_delta(delta_at(path)), opened, out, DTYPES[dtype], allow_finetune), name, tried)
 
 
-def make_lora_ready(model: str, out: Path, sites: Path) -> Ready:
+def make_lora_ready(model: PathLike, out: PathLike, sites: PathLike) -> Ready:
     """Write an ONNX model with an empty adapter path at each site of the delta `sites`. Raises EditcError (E668)."""
     from editc.formats import onnx_surgery
     from editc.formats.lowering import unedited
 
-    plan = unedited(read_delta(sites), open_model(model), True)
-    return onnx_surgery.make_lora_ready(plan, out.absolute())
+    plan = unedited(read_delta(delta_at(sites)), open_model(str(model)), True)
+    return onnx_surgery.make_lora_ready(plan, Path(out).absolute())
 
 
 def plan_apply(
-    deltas: Sequence[Path], model: str, allow_finetune: bool = False, requantize: bool = False
+    deltas: Paths, model: PathLike, allow_finetune: bool = False, requantize: bool = False
 ) -> applying.ApplyPlan:
     """What `apply` would do, by reading and hashing alone."""
-    opened = open_model(model)
-    return applying.plan_apply([read_delta(path) for path in deltas], opened, allow_finetune, requantize=requantize)
+    opened, read = open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)]
+    return applying.plan_apply(read, opened, allow_finetune, requantize=requantize)
 
 
 def apply(
-    deltas: Sequence[Path],
-    model: str,
-    out: Path | None = None,
+    deltas: Paths,
+    model: PathLike,
+    out: PathLike | None = None,
     in_place: bool = False,
     allow_finetune: bool = False,
     link: bool = False,
@@ -238,28 +272,29 @@ def apply(
     `link`: large files of the copy that do not change are hard links to the model's.
     """
     plan = plan_apply(deltas, model, allow_finetune, requantize)
-    return plan, applying.apply(plan, out, in_place, link)
+    return plan, applying.apply(plan, None if out is None else Path(out), in_place, link)
 
 
-def revert(model: str) -> applying.Reverted:
+def revert(model: PathLike) -> applying.Reverted:
     """Undo the last in-place apply, bit for bit."""
-    return applying.revert(open_model(model))
+    return applying.revert(open_model(str(model)))
 
 
-def status(model: str, deltas: Sequence[Path] = ()) -> Status:
+def status(model: PathLike, deltas: Paths = ()) -> Status:
     """Which deltas are in this model, by hashes."""
     from editc.formats.status import status as find_status
 
-    return find_status(open_model(model), [read_delta(path) for path in deltas])
+    return find_status(open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)])
 
 
 @dataclass(frozen=True)
 class Again:
     """A delta measured anew. `tier` is how the model matched; `already`: the edit is in it, bit for bit as recorded.
 
-    `verified` is None then, for the base that the claims compare with is not there. `failures`: bounds that are broken
-    and, where the weights are the delta's own base, claims that do not come out as recorded. Of a linked delta each of
-    the `parts` is measured, and `verified` is None too. `warnings`: what makes this prove less than it seems.
+    `verified` is None then, for the base that the claims compare with is not there, and `failures` has E512. Else
+    `failures` are bounds that are broken and, where the weights are the delta's own base, claims that do not come out
+    as recorded. Of a linked delta each of the `parts` is measured, and `verified` is None too. `warnings`: what makes
+    this prove less than it seems.
     """
 
     delta: Delta
@@ -271,7 +306,11 @@ class Again:
 
 
 def verify(
-    path: Path, model: str, allow_finetune: bool = False, progress: Progress | None = None, detector: str = ""
+    path: PathLike,
+    model: PathLike,
+    allow_finetune: bool = False,
+    progress: Progress | None = None,
+    detector: str = "",
 ) -> Again:
     """Derive the delta's own problem on `model` again and measure every claim with the delta's factors.
 
@@ -290,21 +329,28 @@ def verify(
         recorded_solution,
     )
 
-    delta, opened = read_delta(path), open_model(model)
+    path = delta_at(path)
+    delta, opened = read_delta(path), open_model(str(model))
     plan = applying.plan_apply([delta], opened, allow_finetune)
-    if plan.status != "already":
-        refuse_to_verify(delta)
     if plan.status == "already":
-        return Again(delta, "already", None, ())
+        return Again(delta, "already", None, (_unmeasured(plan),))
+    refuse_to_verify(delta)
     if is_linked(delta):
         return _verified_parts(delta, path, opened, plan.tier, progress, detector)
     manifest = recorded_manifest(delta, path, detector)
     ctx = session.build_context(manifest, opened, progress)
-    problem = posed_again(delta, manifest, model, session.corpus_of(opened), ctx)
+    problem = posed_again(delta, manifest, opened.place, session.corpus_of(opened), ctx)
     verified = measured(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()
     said = (*warnings(verified), *another_detector(delta, verified))
     return Again(delta, plan.tier, verified, (*failures(verified), *differing), warnings=said)
+
+
+def _unmeasured(plan: applying.ApplyPlan) -> Diagnostic:
+    total = len(plan.targets)
+    message = f"nothing was measured: the model contains this edit already ({total} of {total} tensors, bit for bit)"
+    help_text = "give the unedited base to measure the claims again; `editc status` tells which edits a model has"
+    return Diagnostic("E512", message, place=plan.model.place, help=help_text)
 
 
 def _verified_parts(
@@ -326,9 +372,9 @@ def _verified_parts(
 
 
 def link(
-    deltas: Sequence[Path],
-    out: Path,
-    model: str | None = None,
+    deltas: Paths,
+    out: PathLike,
+    model: PathLike | None = None,
     composed: bool = False,
     progress: Progress | None = None,
     detector: str = "",
@@ -342,13 +388,15 @@ def link(
     """
     from editc import linking
 
-    return linking.link_files(deltas, out, model, composed, tool(), progress, detector)
+    check_file(Path(out))
+    base = None if model is None else str(model)
+    return linking.link_files(deltas_at(deltas), Path(out), base, composed, tool(), progress, detector)
 
 
 def diff(
-    base: str,
-    edited: str,
-    out: Path,
+    base: PathLike,
+    edited: PathLike,
+    out: PathLike,
     form: str = "auto",
     mend: str = "ulp",
     tolerance: float | None = None,
@@ -357,25 +405,28 @@ def diff(
     """A delta from two checkpoints, written to `out`: what was changed, its rank and form. Raises EditcError."""
     from editc.formats.diff import difference
 
-    found = difference(open_model(base), open_model(edited), tool(), form, mend, tolerance, progress)
+    out = Path(out)
+    check_file(out)
+    found = difference(open_model(str(base)), open_model(str(edited)), tool(), form, mend, tolerance, progress)
+    make_parent(out)
     return replace(found, delta=write_delta(found.delta, out))
 
 
-def inspect(place: str) -> Mapping[str, Any]:
+def inspect(place: PathLike) -> Mapping[str, Any]:
     """What is in this delta, or this model."""
     from editc.formats import inspect as inspecting
 
-    return inspecting.inspect(place)
+    return inspecting.inspect(str(delta_at(place)))
 
 
-def doctor(path: Path, model: str | None = None, loaders: Sequence[str] = ()) -> Examination:
+def doctor(path: PathLike, model: PathLike | None = None, loaders: Sequence[str] = ()) -> Examination:
     """What diffusers, ComfyUI, A1111, PEFT and vLLM will each do with an adapter file; `loaders` are those that count.
 
     Its modules are looked up in `model` (headers only), or in the model that their names imply. Raises EditcError.
     """
     from editc.formats.doctor.examine import examine
 
-    return examine(path, None if model is None else open_model(model), loaders)
+    return examine(Path(path), None if model is None else open_model(str(model)), loaders)
 
 
 def explain(name: str) -> str:

@@ -1,7 +1,7 @@
 """The command line: options in, one verb of `editc.api` called, results to stdout and talk to stderr. No logic.
 
 Exit codes: 0 done (or already so); 1 it ran and the answer is no; 2 the request is wrong; 3 an input is unreadable or
-not trusted; 70 a bug in editc.
+not trusted; 70 a bug in editc; 130 stopped by Ctrl-C, with nothing half-written.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def cli() -> None:
 @overrides
 @as_json
 def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
-    """All mistakes of a manifest at once, with line and column; reads no weights."""
+    """Find the mistakes of a manifest, by line; reads no weights."""
     from editc import api, show
 
     found = api.check(manifest, set_)
@@ -68,7 +68,7 @@ def build(
     print_after: tuple[str, ...],
     json_: bool,
 ) -> int:
-    """Compile a manifest: solve the edit, verify it, write the delta and the report."""
+    """Compile a manifest: solve, verify, write delta and report."""
     from editc import api, show
 
     where = manifest.with_suffix(".out") if out is None else out
@@ -85,7 +85,7 @@ def build(
 @click.option("--write", type=PATH, metavar="PATH", help="Write the manifest as proposed to a new file.")
 @as_json
 def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: bool) -> int:
-    """Propose other names, a target and what to preserve for each edit, with reasons; paints nothing."""
+    """Propose names, targets and what to preserve, with reasons."""
     from editc import api, proposal, show
 
     found = api.suggest(manifest, dictionary, write, terminal.progress)
@@ -97,7 +97,7 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
 @click.option(
     "--to", "model", required=True, metavar="MODEL", help="Folder, .safetensors or .onnx file, hub id or editc:demo."
 )
-@click.option("--out", type=PATH, help="Write the edited model here.")
+@click.option("-o", "--out", type=PATH, help="Write the edited model here.")
 @click.option("--in-place", is_flag=True, help="Edit the model itself, with an undo journal beside it.")
 @click.option("--link", is_flag=True, help="With --out: hard links for large files that do not change.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
@@ -141,7 +141,7 @@ def revert(model: str, json_: bool) -> int:
 @click.option("--delta", multiple=True, type=PATH, help="Ask about this delta too.")
 @as_json
 def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
-    """Which deltas are in this checkpoint, decided by tensor hashes."""
+    """Tell which deltas are in a model, by tensor hashes."""
     from editc import api, show
 
     return terminal.answer(show.status(api.status(model, delta)), (), json_)
@@ -179,7 +179,7 @@ def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: 
 def export(
     delta: Path, name: str, out: Path, model: str | None, dtype: str, no_test: bool, allow_finetune: bool, json_: bool
 ) -> int:
-    """Write a delta as another program reads it, and prove that it does."""
+    """Write a delta as another program reads it, and prove it."""
     from editc import api, show
 
     made = api.export(delta, name, out, model, dtype, allow_finetune, not no_test)
@@ -211,7 +211,7 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
 @judge
 @as_json
 def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, detector: str, json_: bool) -> int:
-    """Several deltas for one base into one; what they do to each other is measured."""
+    """Put several deltas into one, and measure them together."""
     from editc import api, show_link
 
     found = api.link(delta, out, model, compose, terminal.progress, detector)
@@ -227,7 +227,7 @@ def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, d
 @click.option("--tolerance", type=float, help="Roundings that the factors may leave to be mended [default: 4, or 64].")
 @as_json
 def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: float | None, json_: bool) -> int:
-    """A delta from two checkpoints: finds what changed, and its rank and form."""
+    """Make a delta from two checkpoints: what changed, rank, form."""
     from editc import api, show
 
     found = api.diff(base, edited, out, form, mend, tolerance, terminal.progress)
@@ -250,7 +250,7 @@ def inspect(path: str, json_: bool) -> int:
 @click.option("--for", "for_", multiple=True, type=LOADER, help="This loader decides the exit code [default: all].")
 @as_json
 def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) -> int:
-    """What diffusers, ComfyUI, A1111, PEFT and vLLM will each do with an adapter file."""
+    """Say what each loader will do with an adapter file."""
     from editc import api, show
     from editc.formats.doctor.examine import failing
 
@@ -260,12 +260,14 @@ def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) ->
 
 @cli.command()
 @click.argument("name")
-def explain(name: str) -> int:
-    """Long form help for a code (E501), a method (uce), a family (sd1) or a format (kohya)."""
-    from editc import api
+@as_json
+def explain(name: str, json_: bool) -> int:
+    """Explain a code, a measurement, a method, a family, a format.
 
-    click.echo(api.explain(name), nl=False)
-    return 0
+    For example E501, recoverable, uce, sd1 or kohya."""
+    from editc import api, show
+
+    return terminal.answer(show.explained(name, api.explain(name)), (), json_)
 
 
 def main() -> None:

@@ -75,3 +75,9 @@ class Delta:
     version: int = 1
     delta_id: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Short: a delta holds arrays and its whole manifest."""
+        names = ", ".join(str(edit.get("concept") or edit.get("group") or "?") for edit in self.edits[:3])
+        more = ", ..." if len(self.edits) > 3 else ""
+        return f"<Delta {self.delta_id[:12] or 'unwritten'} for {self.family}: {names}{more}; {len(self.sites)} sites>"

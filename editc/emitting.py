@@ -73,6 +73,18 @@ def clear_last(report: Path, model: Model) -> None:
                 clear(path)
 
 
+def set_aside(out: Path, name: str, files: Iterable[str], model: Model) -> None:
+    """Moves the files of the build before, and its exports, from `out` into the folder of that name inside it."""
+    own = [one for one in sorted(_listed(out / "report.json")) if not model.path.resolve().is_relative_to(out / one)]
+    made = [path for one in own for path in (out / one, outputs.state_of(out / one))]
+    aside = out / name
+    clear(aside)
+    aside.mkdir()
+    for path in (*(out / one for one in files), *made):
+        if path.exists():
+            path.rename(aside / path.name)
+
+
 def described(exports: Iterable[export.Export], out: Path) -> list[Mapping[str, Any]]:
     """What the report says of them: files relative to it, who read them, what rounding cost."""
     beside = out.absolute()

@@ -1,11 +1,11 @@
-"""Long form help: a diagnostic's code, a method with its equations and options, a family with its sites, a format."""
+"""Long form help: a diagnostic's code, a measurement, a method with its equations and options, a family, a format."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from editc import registry
+from editc import registry, terms
 from editc.diagnostics import fail
 from editc.family import Family
 
@@ -21,7 +21,8 @@ OTHERS = {
 
 
 def explain(name: str) -> str:
-    """Long form help for a diagnostic's code, a method, a family or a format. Raises EditcError (E130) for others."""
+    """Long form help for a diagnostic's code, a method, a family, a format, or a word that a build prints. Raises
+    EditcError (E130) for others."""
     from editc import codes
 
     if codes.lookup(name) is not None:
@@ -29,9 +30,12 @@ def explain(name: str) -> str:
     for kind in KINDS:
         if name.lower() in registry.names(kind):
             return _described(kind, name.lower())
-    known = [name for kind in KINDS for name in registry.names(kind)] + [*codes.catalogue()]
+    if name.lower() in terms.every():
+        return terms.explain(name.lower())
+    known = [name for kind in KINDS for name in registry.names(kind)] + [*codes.catalogue(), *terms.every()]
     near = registry.nearest(name, tuple(known))
-    help_ = f"did you mean `{near}`?" if near else "name a code (E501), a method (uce), a family (sd1), a format (diff)"
+    words = "a code (E501), a measurement (recoverable), a method (uce), a family (sd1), a format (diff)"
+    help_ = f"did you mean `{near}`?" if near else f"name {words}"
     raise fail("E130", f"there is nothing named `{name}` to explain", help=help_)
 
 

@@ -81,6 +81,10 @@ class Plan:
     ranking: Ranking | None = None
     stages: tuple[Stage, ...] = ()
 
+    def __repr__(self) -> str:
+        """Short: a plan holds its manifest and family."""
+        return f"<Plan for {self.model} ({self.family.name}): {len(self.sites)} sites>"
+
 
 @dataclass(frozen=True)
 class Adapted:
@@ -222,6 +226,10 @@ class Problem:
     corpus: str
     leaks: tuple[Claim, ...] = ()
 
+    def __repr__(self) -> str:
+        """Short: a problem holds the weights."""
+        return f"<{type(self).__name__} of {self.plan!r}>"
+
 
 @dataclass(frozen=True)
 class Stats:
@@ -308,6 +316,10 @@ class Solution:
     strengths: tuple[float, ...]
     balances: tuple[Balance, ...] = ()
 
+    def __repr__(self) -> str:
+        """Short: a solution holds the factors."""
+        return f"<Solution of {self.problem.plan!r} in {len(self.edits)} groups>"
+
 
 @dataclass(frozen=True)
 class Verified:
@@ -315,6 +327,19 @@ class Verified:
 
     solution: Solution
     report: Report
+
+    def __repr__(self) -> str:
+        """Short: what was found, in three words."""
+        return f"<Verified {self.solution.problem.plan.manifest.source.name}: {self.verdict.short}>"
+
+    def _repr_html_(self) -> str:
+        """The verdict, for notebooks."""
+        return self.verdict._repr_html_()
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Every measurement of the report."""
+        return self.report.claims
 
     @property
     def verdict(self) -> Verdict:

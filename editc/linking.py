@@ -18,6 +18,7 @@ from editc.formats.exported import read_delta
 from editc.formats.link import Arranged, arranged, link
 from editc.formats.link_parts import parts
 from editc.formats.link_report import Overlap, overlaps
+from editc.formats.placing import make_parent
 from editc.formats.safetensors_delta import write_delta
 from editc.ir import Delta, Verified
 from editc.ports import Progress
@@ -91,6 +92,7 @@ def link_files(
     broken = tuple(fault for part in measured if part.verified for fault in failures(part.verified))
     if broken:
         return Linked(those, found, measured, None, broken, ())
+    make_parent(out)
     made = write_delta(replace(made, claims=tuple(_claims(those, measured))), out)
     lock = out.with_suffix(LOCK)
     by_id = {delta.delta_id: path for path, delta in read}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup, escape
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 FILTERS = ("chance", "count", "dotted", "figure", "percent", "ranges", "size", "spaced", "steady", "ticked")
 """The functions below that the template uses."""
@@ -115,6 +116,8 @@ def steady(value: Any) -> str:
 
 def dotted(name: str) -> Markup:
     """A parameter name, escaped, that may break after its dots."""
+    from markupsafe import Markup, escape
+
     return Markup(".<wbr>").join(escape(part) for part in name.split("."))
 
 
@@ -145,6 +148,8 @@ def ranges(numbers: Sequence[int]) -> str:
 
 def ticked(text: str) -> Markup:
     """A message of a diagnostic, escaped, with what stands in backticks as code."""
+    from markupsafe import Markup, escape
+
     parts = [escape(part) for part in text.split("`")]
     if len(parts) % 2 == 0:
         return escape(text)

@@ -368,6 +368,11 @@ class Manifest(Placed):
     encoder: str | None = None
     language: Language | None = None
 
+    def __repr__(self) -> str:
+        """Short: a manifest holds its whole text."""
+        count = len(self.language.edits) if self.language else len(self.edits)
+        return f"<Manifest {self.source.name} for {self.model}: {count} edit{'s' * (count != 1)}>"
+
     @property
     def method(self) -> str | None:
         """The method that the edits name (they are solved together, so they name at most one); None: the family's."""

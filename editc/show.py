@@ -153,7 +153,7 @@ def verified(again: Again) -> Shown:
 
         return parts_verified(again, head)
     if again.verified is None:
-        return Shown(f"{head}: the edit is in it, every tensor bit for bit as recorded", {"tier": "already"}, "already")
+        return Shown(f"{head}: nothing to measure", {"tier": "already"}, "already")
     claims, found = again.verified.report.claims, again.verified.verdict
     lines = [head, *_measured(again.verified), *(["all claims hold"] if not again.failures else []), ""]
     return Shown(
@@ -183,7 +183,10 @@ def applied(plan: ApplyPlan, done: Applied) -> Shown:
     from editc.formats.inspect import describe_applied
 
     if done.status == "already":
-        return Shown(f"{done.path}: already applied, nothing written", describe_applied(plan, done), "already")
+        what = "already applied, nothing written"
+        if done.path != plan.model.path:
+            what = "a copy of the model, in which all of it was applied already"
+        return Shown(f"{done.path}: {what}", describe_applied(plan, done), "already")
     text = f"{done.path}: edited {len(done.results)} tensors ({plan.tier}), {done.bytes_written:,} bytes"
     notes = list(plan.notes)
     if done.linked:
@@ -242,6 +245,11 @@ def made_ready(made: Ready) -> Shown:
     lines = [f"wrote {path} ({_bytes(path):,} bytes)" for path in made.files]
     found = {"status": "done", "files": [str(path) for path in made.files], "inputs": list(made.inputs)}
     return Shown("\n".join([*lines, f"{len(made.inputs)} inputs for an adapter, empty until one is given"]), found)
+
+
+def explained(name: str, text: str) -> Shown:
+    """Long form help."""
+    return Shown(text.rstrip("\n"), {"name": name, "text": text})
 
 
 def inspected(data: Mapping[str, Any]) -> Shown:

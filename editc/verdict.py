@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Literal, TypeAlias
 
 from editc.numerics.binomial import at_least, at_most
@@ -15,6 +16,7 @@ State: TypeAlias = Literal["red", "amber", "green", "plain"]
 STATES: tuple[State, ...] = ("red", "amber", "green", "plain")
 """Worst first; `plain` is a figure that decides nothing."""
 QUESTIONS = ("Works?", "Costs?", "Robust?")
+COLOURS: Mapping[State, str] = {"red": "#b3261e", "amber": "#8a5a00", "green": "#17734a"}
 MOST = 4
 """Reasons that a line shows; the others are in report.json."""
 
@@ -97,8 +99,22 @@ class Verdict:
         """The worst of the three."""
         return STATES[min(STATES.index(line.state) for line in self.lines)]
 
+    @property
+    def short(self) -> str:
+        """`works green, costs amber, robust red`."""
+        return ", ".join(f"{line.question.rstrip('?').lower()} {line.state}" for line in self.lines)
+
     def __str__(self) -> str:
         return "\n".join(as_lines(self))
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{line.question}</th><td style='color:{COLOURS[line.state]}'>{line.state}"
+            f"</td><td style='text-align:left'>{'<br>'.join(map(escape, line.says))}</td></tr>"
+            for line in self.lines
+        )
+        return f"<table>{rows}</table>"
 
 
 def line_of(question: str, reasons: Iterable[Reason]) -> Judgement:

@@ -25,7 +25,8 @@ __all__ = ["Applied", "ApplyPlan", "Reverted", "Target", "apply", "plan_apply", 
 
 @dataclass(frozen=True)
 class Applied:
-    """What an apply did: `already` when there was nothing to do, and then nothing was written, not even `out`.
+    """What an apply did: `already` when every delta was in the model; in place nothing is written then, and a copy is
+    one of the model as it is.
 
     `results` maps (component, tensor) to the sha256 of what was written; `linked` are the files inside
     `path` that are the model's own under a second name.
@@ -59,7 +60,7 @@ def apply(plan: ApplyPlan, out: Path | None = None, in_place: bool = False, link
         raise fail("E629", "say where the result goes: either an output path or in place, and not both")
     if in_place and link:
         raise fail("E629", "links are for a copy; in place nothing is copied", help="leave out --link")
-    if plan.status == "already" and not plan.interrupted:
+    if plan.status == "already" and not plan.interrupted and out is None:
         return Applied("already", plan.model.path, {}, 0)
     return _apply_in_place(plan) if out is None else _apply_to(plan, out.absolute(), link)
 
@@ -87,7 +88,7 @@ def revert(model: Model) -> Reverted:
 
 
 def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> Applied:
-    outputs.check_free(plan, out)
+    outputs.make_place(plan, out)
     single = plan.model.kind == "file"
     copy = files.temporary_beside(out)
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
@@ -104,7 +105,8 @@ def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> Applied:
             files.rename(copy, out)
         if single:
             files.rename(state, outputs.state_of(out))
-    return Applied("done", out, _results(ranges), plan.bytes_to_write, tuple(path.relative_to(copy) for path in linked))
+    status: Literal["done", "already"] = "done" if plan.status == "ready" else "already"
+    return Applied(status, out, _results(ranges), plan.bytes_to_write, tuple(path.relative_to(copy) for path in linked))
 
 
 def _holes(plan: ApplyPlan) -> Mapping[Path, Sequence[tuple[int, int]]]:

@@ -65,6 +65,10 @@ class Difference:
     raw: int
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Short: there is a row for every tensor."""
+        return f"<Difference: {len(self.rows)} of {len(self.rows) + self.equal} tensors differ; {self.delta!r}>"
+
 
 def difference(
     base: Model,

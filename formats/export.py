@@ -11,6 +11,7 @@ from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats import exported
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.outputs import removed_on_failure
+from editc.formats.placing import make_parent
 from editc.formats.safetensors_delta import sealed
 
 UNTOUCHED = "do not ship the file for that program; the delta itself is not touched by this"
@@ -38,6 +39,7 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
         raise EditcError(*refusals)
     if job.out.exists():
         raise fail("E679", "something is there already", place=str(job.out), help="remove it, or choose another path")
+    make_parent(job.out)
     with removed_on_failure(job.out):
         written = form.write(job)
         written = replace(written, delta=sealed(written.delta))

@@ -79,12 +79,15 @@ def begin(history: History, deltas: Sequence[Mapping[str, Any]], steps: Iterable
 
 
 def record_copy(folder: Path, earlier: History, deltas: Sequence[Mapping[str, Any]], ranges: Sequence[Range]) -> None:
-    """The entries of a copy: those of its source without their undo bytes, and one for what was applied now."""
+    """The entries of a copy: those of its source without their undo bytes, and one for what was applied now, if
+    anything was."""
     files.make_folder(folder)
     stack = entries(earlier)
     for number, old in enumerate(stack, 1):
         kept = Entry(folder / f"{number:04d}-{_short(old.deltas)}", "out", old.deltas, {}, old.ranges, True)
         _write_closed(kept)
+    if not deltas:
+        return
     name = f"{len(stack) + 1:04d}-{_short(deltas)}"
     _write_closed(Entry(folder / name, "out", tuple(deltas), {}, tuple(ranges), True))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from editc.delta import Array, SiteRecord
-from editc.diagnostics import Diagnostic, EditcError
+from editc.diagnostics import Diagnostic
 from editc.numerics import dtypes, sketch
 from editc.records import stored_shape
 
@@ -33,7 +33,7 @@ def together(found: Sequence[tuple[SiteRecord, float]]) -> float:
     return sketch.together((far, sketch.norm(record.sketch)) for record, far in found)
 
 
-def refusal(found: Sequence[tuple[str, float]], far: float, total: int, allowed: bool, place: str) -> EditcError:
+def refusal(found: Sequence[tuple[str, float]], far: float, total: int, allowed: bool, place: str) -> Diagnostic:
     """The error for the tensors in `found` (name, distance) of `total`: E622 where a fine-tune was not `allowed`, and
     E695 where it was and they are none. `far` is the distance of all together."""
     near = far <= FARTHEST and all(distance <= FARTHEST for _, distance in found)
@@ -49,7 +49,7 @@ def refusal(found: Sequence[tuple[str, float]], far: float, total: int, allowed:
     rows = [f"{name}: {said(distance)}" for name, distance in found]
     fault = many("E695" if allowed else "E622", what, rows, total, help_text)
     notes = (f"all edited tensors together are {said(far)} away from the base", *fault.notes)
-    return EditcError(replace(fault, place=place, notes=notes))
+    return replace(fault, place=place, notes=notes)
 
 
 def said(distance: float) -> str:

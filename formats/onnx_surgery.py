@@ -60,7 +60,7 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
     if graph is None:
         help_ = "give one .onnx file; `editc export` writes adapters for the others"
         raise fail("E668", "only an ONNX file can be made ready this way", place=plan.model.place, help=help_)
-    outputs.check_free(plan, out)
+    outputs.make_place(plan, out)
     beside = () if out.parent.resolve() == plan.model.path.parent.resolve() else outputs.beside(plan.model, out)
     temporary = files.temporary_beside(out)
     created = (temporary, *(part.final for part in beside))

@@ -14,6 +14,7 @@ from editc.formats import files, journal
 from editc.formats.checkpoint import Model
 from editc.formats.onnx_data import companions
 from editc.formats.places import demo_model, in_hub_cache
+from editc.formats.placing import check_parent, make_parent
 from editc.formats.plan import ApplyPlan
 
 
@@ -23,8 +24,6 @@ def check_free(plan: ApplyPlan, out: Path) -> None:
         help_text = "run `editc revert` on it, or finish the edit with --in-place"
         message = "an in-place apply of this model was interrupted; a copy would hold half of it"
         raise fail("E633", message, place=plan.model.place, help=help_text)
-    if not out.parent.is_dir():
-        raise _not_free(out, f"the folder '{out.parent}' does not exist", "make it first")
     if out.is_symlink() or (out.exists() and (out.is_file() or any(out.iterdir()))):
         raise _not_free(out, "something is there already", "remove it, or choose another path")
     if plan.model.kind == "file" and (out.is_dir() or state_of(out).exists()):
@@ -36,6 +35,13 @@ def check_free(plan: ApplyPlan, out: Path) -> None:
         raise _not_free(out, "it lies in a hub cache, which only its own tools may write", "choose a path outside")
     if plan.model.kind != "file" and out.resolve().is_relative_to(plan.model.path):
         raise _not_free(out, "it lies inside the model itself", "choose a path beside the model")
+
+
+def make_place(plan: ApplyPlan, out: Path) -> None:
+    """Makes the folder in which a copy of the model is to appear; raises what `check_free` raises, and E697."""
+    check_free(plan, out)
+    check_parent(out)
+    make_parent(out)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from editc.delta import Delta, Factors, SiteRecord
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.families import flux
 from editc.formats import journal, kinship, quantised
+from editc.formats.carried import carried, explained
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.fingerprint import seen_through
 from editc.formats.journal_record import Entry
@@ -68,6 +69,11 @@ class ApplyPlan:
     notes: tuple[str, ...]
     interrupted: bool
 
+    def __repr__(self) -> str:
+        """Short: a plan has a row for every tensor."""
+        pending = sum(target.pending for target in self.targets)
+        return f"<ApplyPlan for {self.model.place}: {self.status}, {pending} of {len(self.targets)} tensors to write>"
+
     @property
     def status(self) -> Literal["ready", "already"]:
         """`already` when no tensor is left to write."""
@@ -113,7 +119,7 @@ def plan_apply(
     if faults:
         raise EditcError(*faults)
     targets = [t for delta in deltas for t in _targets(delta, opened, history, allow_finetune)]
-    _raise_refused(targets, model, allow_finetune)
+    _raise_refused(targets, model, allow_finetune, history)
     losses = {target.record.site.name: target.loss for target in targets if target.loss is not None}
     quantised.check_survival(losses, model.place)
     notes = [note for checkpoint in opened.values() for note in checkpoint.notes]
@@ -288,7 +294,9 @@ def _known_results(history: journal.History, delta: Delta) -> Mapping[tuple[str,
     return found
 
 
-def _raise_refused(targets: Sequence[Target], model: Model, allow_finetune: bool) -> None:
+def _raise_refused(
+    targets: Sequence[Target], model: Model, allow_finetune: bool, history: journal.History
+) -> None:
     bits = [t.record.site.name for t in targets if t.state == "refused" and t.factors.form == "xor"]
     if bits:
         help_text = "apply it to the very base that it was made from, or make a delta with `editc diff --form dense`"
@@ -296,7 +304,9 @@ def _raise_refused(targets: Sequence[Target], model: Model, allow_finetune: bool
         raise EditcError(replace(kinship.many("E606", what, bits, len(targets), help_text), place=model.place))
     refused = [(target.record.site.name, target.distance) for target in targets if target.state == "refused"]
     if refused:
-        raise kinship.refusal(refused, _together(targets), len(targets), allow_finetune, model.place)
+        held = ((t.record.site.component, t.record.site.name, t.base) for t in targets if t.state == "refused")
+        fault = kinship.refusal(refused, _together(targets), len(targets), allow_finetune, model.place)
+        raise EditcError(explained(fault, carried(held, history)))
     if targets and all(target.state == "unchanged" for target in targets):
         help_text = "look at the manifest's edits and strength"
         raise fail("E625", "the delta changes nothing in this model", place=model.place, help=help_text)

@@ -5,6 +5,7 @@ A key is a path of keys and item numbers, `edits.0.strength`; a value is YAML, `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from editc.manifests.faults import Faults, tick
 from editc.manifests.tree import MAX_DEPTH, Builder, Items, Leaf, Node, Origin, Pairs, UnreadableError
 from editc.request import Source, Span
 
+_INDEX = re.compile(r"\[(\d+)\]")
 _PREFIX = len("--set ")
 
 
@@ -35,6 +37,11 @@ def _apply(root: Node | None, override: str, line: int, faults: Faults) -> Node 
     if not equals or any(not leaf.text for leaf in path) or len(override.splitlines()) > 1 or len(path) > MAX_DEPTH:
         whole = Span(line + 1, _PREFIX + 1, max(1, len(override)))
         faults.add("E116", f"{tick(override)} is not KEY=VALUE", whole, help="such as: --set constraints.rank=8")
+        return root
+    if found := _INDEX.search(key):
+        dotted = _INDEX.sub(r".\1", key)
+        place = Span(line + 1, _PREFIX + 1 + found.start(), len(found[0]))
+        faults.add("E116", f"{tick(key)}: an item of a list is named by its number alone", place, help=f"say `{dotted}`")
         return root
     text = "".join(text.splitlines())  # at most one line break, at the end: YAML would see an empty line after it
     value = _value(text, Origin(line, _PREFIX + len(key) + 1), path[-1].span, faults)

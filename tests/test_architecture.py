@@ -21,7 +21,7 @@ LEVELS = (
     ("editc.ir", "editc.diagnostics", "editc.verdict", "editc.judging"),
     ("editc.language", "editc.rewrites", "editc.ports", "editc.codes", "editc.registry", "editc.pointing"),
     ("editc.loaded", "editc.declared", "editc.detectors.kind"),
-    ("editc.families", "editc.records", "editc.render"),
+    ("editc.families", "editc.records", "editc.render", "editc.paths"),
     ("editc.manifests", "editc.encoders", "editc.dump", "editc.demo"),
     ("editc.painter", "editc.detectors", "editc.prober", "editc.networks"),
     ("editc.passes", "editc.formats"),
@@ -36,6 +36,7 @@ LEVELS = (
     ("editc.report_page",),
     ("editc.cache", "editc.encoder_source", "editc.detecting"),
     (
+        "editc.terms",
         "editc.explain",
         "editc.session",
         "editc.emitting",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import manifest_methods
@@ -32,6 +33,7 @@ def sources(folder: str) -> Iterator[Path]:
     return (path for path in (ROOT / folder).rglob("*.py") if "demo" not in path.parts)
 
 
+@cache
 def raised(*folders: str) -> dict[str, Path]:
     """Every string `E123` in the code of these folders, docstrings aside."""
     found: dict[str, Path] = {}
@@ -104,6 +106,13 @@ def test_the_exit_code_is_that_of_the_worst_error() -> None:
     assert exit_code([no, usage, warning]) == 2
     assert exit_code([usage, unreadable, no]) == 3
     assert exit_code([unreadable, Diagnostic("E999", "no such code")]) == BUG
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.code)
+def test_a_warning_says_that_it_does_not_change_the_exit_code(entry: Code) -> None:
+    warns = re.match(r"(A w|W)arning\b", entry.what) is not None
+    assert (entry.exit == 0) == warns
+    assert ("does not change the exit code" in explain(entry.code).splitlines()[2]) == warns
 
 
 WELL = (

@@ -27,7 +27,7 @@ def test_where_a_copy_may_not_go(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "empty")
     before = tree(tmp_path)
-    for out in ("full", "full/x", "none/out", "m/out", "link", "m"):
+    for out in ("full", "full/x", "m/out", "link", "m"):
         with refused("E630"):
             apply(plan, out=tmp_path / out)
     for out in ("full", "full/x", "empty", "copy.bin"):
@@ -38,6 +38,10 @@ def test_where_a_copy_may_not_go(tmp_path: Path) -> None:
     with refused("E629"):
         apply(plan, out=tmp_path / "out", in_place=True)
     assert tree(tmp_path) == before
+    with refused("E697"):
+        apply(plan, out=tmp_path / "full" / "x" / "out")
+    apply(plan, out=tmp_path / "none" / "yet" / "out")
+    assert status(open_model(tmp_path / "none" / "yet" / "out")).applied, "folders above it are made"
     apply(plan, out=tmp_path / "empty")
     assert status(open_model(tmp_path / "empty")).applied
 

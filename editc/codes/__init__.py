@@ -1,7 +1,8 @@
 """The catalogue of diagnostics: what each code says, why, an example and what to do, read from the `.md` files beside.
 
 An entry begins with `## E102: unknown key`, then `exit: 2`, then the four sections below. The exit code of a run is the
-largest of its errors: 1 it ran and the answer is no; 2 the request is wrong; 3 an input is unreadable; 70 a bug.
+largest of its errors: 1 it ran and the answer is no; 2 the request is wrong; 3 an input is unreadable; 70 a bug. A
+warning has `exit: 0`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from importlib.resources import files
 from editc.diagnostics import Diagnostic
 
 BUG = 70
-EXITS = (1, 2, 3, BUG)
+EXITS = (0, 1, 2, 3, BUG)
 SECTIONS = {"What it says": "what", "Why": "why", "Example": "example", "What to do": "todo"}
 
 
@@ -62,7 +63,8 @@ def explain(code: str) -> str:
     """The whole entry as text for a terminal. Raises KeyError for a code that does not exist."""
     entry = catalogue()[code.strip().upper()]
     title = f"{entry.code}: {entry.title}"
-    parts = [f"{title}\n{'=' * len(title)}\nexit code {entry.exit}"]
+    said = f"exit code {entry.exit}" if entry.exit else "a warning: it does not change the exit code"
+    parts = [f"{title}\n{'=' * len(title)}\n{said}"]
     parts += [f"{name}\n{'-' * len(name)}\n{getattr(entry, field)}" for name, field in SECTIONS.items()]
     return "\n\n".join(parts) + "\n"
 
@@ -74,13 +76,13 @@ def exit_code(diagnostics: Iterable[Diagnostic]) -> int:
 
 def _exit(code: str) -> int:
     entry = lookup(code)
-    return BUG if entry is None else entry.exit
+    return BUG if entry is None else entry.exit or BUG
 
 
 def _entry(part: str, stage: str) -> Code:
     head = re.match(r"## (E\d{3}): (.+)\nexit: (\d+)\n", part)
     if head is None or int(head[3]) not in EXITS:
-        raise ValueError(f"{stage}.md: an entry begins with `## E123: title` and `exit: 1|2|3|70`, not {part[:60]!r}")
+        raise ValueError(f"{stage}.md: an entry begins with `## E123: title` and `exit: 0|1|2|3|70`, not {part[:60]!r}")
     bodies = re.split(r"^### (.+)\n", part[head.end() :], flags=re.MULTILINE)
     sections = {name.strip(): body.strip() for name, body in zip(bodies[1::2], bodies[2::2], strict=True)}
     if list(sections) != list(SECTIONS) or not all(sections.values()):

@@ -28,6 +28,10 @@ class Examination:
     verdicts: tuple[Verdict, ...]
     meant_for: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        """Short: an adapter holds every module."""
+        return f"<Examination: {', '.join(f'{one.loader} {one.outcome}' for one in self.verdicts)}>"
+
     @property
     def sound(self) -> bool:
         """True if every loader that the file is meant for applies all of it, at the scale that the file means."""

@@ -1,0 +1,39 @@
+"""Paths as the verbs of `editc.api` take them: text or `Path`, one or several, a delta or the folder of its build."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from editc.diagnostics import fail
+
+PathLike: TypeAlias = str | os.PathLike[str]
+Paths: TypeAlias = PathLike | Iterable[PathLike]
+DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
+"""What a build leaves in its folder."""
+LAST_GOOD = "last-good"
+"""The folder inside it for the delta of an earlier build, where a later one failed."""
+
+
+def as_paths(given: Paths) -> tuple[Path, ...]:
+    """One path or several; a text is one path and not its letters."""
+    return (Path(given),) if isinstance(given, str | os.PathLike) else tuple(Path(one) for one in given)
+
+
+def delta_at(place: PathLike) -> Path:
+    """The delta itself where the folder of its build is given. Raises E699 where that build wrote none."""
+    path = Path(place)
+    if not (path / REPORT).is_file():
+        return path
+    if (path / DELTA).is_file():
+        return path / DELTA
+    good = path / LAST_GOOD / DELTA
+    help_text = f"the last good one is {good}" if good.is_file() else "report.html says which constraint is not met"
+    raise fail("E699", "the build in this folder failed and left no delta", place=str(path), help=help_text)
+
+
+def deltas_at(given: Paths) -> tuple[Path, ...]:
+    """`delta_at` of one or several."""
+    return tuple(delta_at(one) for one in as_paths(given))

@@ -1,0 +1,42 @@
+"""Deltas that a model carries as far as its journal tells, where another one finds neither its base nor its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from editc.diagnostics import Diagnostic
+from editc.formats import journal
+
+SHORT = 12
+"""Digits of a delta's id."""
+
+
+def carried(found: Iterable[tuple[str, str, str]], history: journal.History) -> tuple[Mapping[str, Any], ...]:
+    """The recorded deltas whose results stand in tensors, given as (component, name, sha256 of what it holds)."""
+    held = set(found)
+    known: dict[str, Mapping[str, Any]] = {}
+    for entry in journal.entries(history):
+        written = {part.delta for part in entry.ranges if (part.component, part.name, part.result) in held}
+        known |= {one["delta_id"]: one for one in entry.deltas if one["delta_id"] in written}
+    return tuple(known.values())
+
+
+def explained(fault: Diagnostic, deltas: Iterable[Mapping[str, Any]]) -> Diagnostic:
+    """The refusal of a model's weights as what it is: another delta is in them, and both are not to be added so."""
+    named = " and ".join(f"{_edits(one)} (delta {one['delta_id'][:SHORT]})" for one in deltas)
+    if not named:
+        return fault
+    help_text = (
+        "apply to the unedited base what `editc link` makes of both deltas, or build both edits in one manifest, which "
+        "is exact; `editc revert` takes the last one out"
+    )
+    return replace(fault, message=f"this model already carries {named}: {fault.message}", help=help_text)
+
+
+def _edits(delta: Mapping[str, Any]) -> str:
+    edits = delta.get("edits")
+    names = [str(one.get("concept") or one.get("group") or "?") for one in edits or () if isinstance(one, Mapping)]
+    shown = ", ".join(f"`{name}`" for name in names[:3]) or "an edit"
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
