@@ -197,7 +197,9 @@ def onnx() -> None:
 @click.option("--sites", type=PATH, required=True, metavar="DELTA", help="The delta whose sites get a place.")
 @as_json
 def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
-    """Give an ONNX model empty adapter paths, which an .onnx_adapter fills at run time."""
+    """Give an ONNX model paths for an adapter.
+
+    They are empty until an .onnx_adapter fills them at run time."""
     from editc import api, show
 
     return terminal.answer(show.made_ready(api.make_lora_ready(model, out, sites)), (), json_)

@@ -22,22 +22,23 @@ PAGES: Mapping[str, str] = {
     "erase_residual": "docs/erasure.md",
 }
 WORDS: Mapping[str, str] = {
-    "aligned": "A key rule, and the default: concept and target are put into the same sentences, and every row of the one "
-    "is sent to its counterpart in the other.",
-    "last": "A key rule: only the row of the concept's last token is edited. As published for UCE (2025).",
-    "span": "A key rule: every row from the concept's last token on is edited. As published for UCE (2023).",
-    "matched": "A key rule: as `aligned`, where concept and target have equally many tokens after padding of the shorter.",
-    "eot": "A key rule: only the row that ends the text is edited.",
+    "aligned": "A key rule, and the default: concept and target are put into the same sentences, and every row of the "
+    "one is sent to its counterpart in the other.",
+    "last": "A key rule: only the row of the bare name's last token is edited. As published for UCE (2025).",
+    "span": "A key rule: every row of the bare name from its last token on is edited. As published for UCE (2023).",
+    "matched": "A key rule: in every sentence all rows but the concept's own are edited. As published for MACE.",
+    "eot": "A key rule: the first and last rows of every sentence, and the concept's own, each by its weight in "
+    "`token_weights`. As published for TRCE.",
     "row": "What a text encoder gives for one token of a prompt: a vector that the edited matrices read.",
-    "key": "An input that an edit changes the output of: a row of the text encoder, or a state inside a language model.",
+    "key": "An input whose output an edit changes: a row of the text encoder, or a state inside a language model.",
     "site": "One matrix that is edited, or could be.",
     "drift": "How far outputs that should stay have moved, relative to their size: 0 is not at all.",
     "residual": "How much of what should change is left, relative to what was to change: 1 is no edit, 0 a whole one.",
     "certificate": "A bound on every attack by text embeddings: `recoverable`, and the embeddings that reach it.",
     "bystanders": "Concepts or questions that the manifest does not name. They are measured before and after the edit; "
     "`bystander_loss` bounds what the worst may lose.",
-    "verdict": "Three lines at the top of a report: Works? Costs? Robust? Each is green, amber (not checked, or too few) "
-    "or red.",
+    "verdict": "Three lines at the top of a report: Works? Costs? Robust? Each is green, red, or amber: not "
+    "checked, or too few.",
     "works": "The first line of the verdict: is what was edited gone, or answered as asked?",
     "costs": "The second line of the verdict: what else did the edit change?",
     "robust": "The third line of the verdict: can what was edited be brought back?",

@@ -294,9 +294,7 @@ def _known_results(history: journal.History, delta: Delta) -> Mapping[tuple[str,
     return found
 
 
-def _raise_refused(
-    targets: Sequence[Target], model: Model, allow_finetune: bool, history: journal.History
-) -> None:
+def _raise_refused(targets: Sequence[Target], model: Model, allow_finetune: bool, history: journal.History) -> None:
     bits = [t.record.site.name for t in targets if t.state == "refused" and t.factors.form == "xor"]
     if bits:
         help_text = "apply it to the very base that it was made from, or make a delta with `editc diff --form dense`"

@@ -41,7 +41,9 @@ def _apply(root: Node | None, override: str, line: int, faults: Faults) -> Node 
     if found := _INDEX.search(key):
         dotted = _INDEX.sub(r".\1", key)
         place = Span(line + 1, _PREFIX + 1 + found.start(), len(found[0]))
-        faults.add("E116", f"{tick(key)}: an item of a list is named by its number alone", place, help=f"say `{dotted}`")
+        faults.add(
+            "E116", f"{tick(key)}: an item of a list is named by its number alone", place, help=f"say `{dotted}`"
+        )
         return root
     text = "".join(text.splitlines())  # at most one line break, at the end: YAML would see an empty line after it
     value = _value(text, Origin(line, _PREFIX + len(key) + 1), path[-1].span, faults)

@@ -1,0 +1,80 @@
+"""What the command line says: every word that a build prints is explained, and a summary is whole."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from editc import registry, terms
+from editc.cli import cli
+from editc.explain import explain
+from editc.manifests.decode import decode
+from editc.report_words import TITLES
+from editc.request import Source
+
+ROOT = Path(__file__).parents[1]
+
+
+def claimed() -> set[str]:
+    """The name of every claim that a pass makes."""
+    calls = (
+        node
+        for path in (ROOT / "passes").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Claim" and node.args
+    )
+    return {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
+
+
+def test_every_measurement_that_a_build_prints_is_explained() -> None:
+    assert len(claimed()) > 20 and not claimed() - set(TITLES)
+    for name in claimed():
+        assert explain(name).startswith(f"measurement {name}: ")
+
+
+@pytest.mark.parametrize("name", terms.every())
+def test_every_word_says_something(name: str) -> None:
+    assert len(explain(name.upper()).split()) > 8
+
+
+def test_a_bound_is_named_where_it_stands() -> None:
+    assert "constraints.recoverable (maximum)" in explain("recoverable")
+    assert "constraints.efficacy (minimum)" in explain("efficacy")
+    assert "verify.images.erased_at_most (maximum)" in explain("erased")
+    assert "no bound answers it" in explain("condition")
+
+
+def test_no_word_hides_a_method_a_family_or_a_format() -> None:
+    kinds = ("method", "language", "family", "language-family", "format")
+    names = {name for kind in kinds for name in registry.names(kind)}  # type: ignore[arg-type]
+    assert not names & set(terms.every())
+
+
+def test_explain_has_json() -> None:
+    found = json.loads(CliRunner().invoke(cli, ["explain", "--json", "recoverable"]).stdout)
+    assert found == {"status": "done", "name": "recoverable", "text": explain("recoverable")}
+
+
+def test_every_command_takes_json() -> None:
+    for name, command in cli.commands.items():
+        every = command.commands.values() if isinstance(command, click.Group) else [command]
+        assert all("--json" in option.opts for one in every for option in one.params if option.name == "json_"), name
+        assert all(any(option.name == "json_" for option in one.params) for one in every), name
+
+
+@pytest.mark.parametrize("group", [cli, cli.commands["onnx"]], ids=["editc", "onnx"])
+def test_a_summary_is_not_cut(group: click.Command) -> None:
+    said = CliRunner().invoke(group, ["--help"], terminal_width=80).output
+    assert "Commands:" in said and "..." not in said.split("Commands:")[1]
+
+
+def test_an_item_of_a_list_is_named_by_its_number() -> None:
+    for key, dotted in (("edits[0].to", "edits.0.to"), ("edits[12]", "edits.12"), ("a[1][2].b", "a.1.2.b")):
+        source = Source("m.yaml", "editc: 1\nmodel: editc:demo\nedits: [{erase: circle}]\n", (f"{key}=star",))
+        (fault,) = [one for one in decode(source)[1] if one.code == "E116"]
+        assert fault.help == f"say `{dotted}`"
