@@ -34,7 +34,7 @@ def __getattr__(name: str) -> Any:
 
         return version("editc")
     if name in VERBS:
-        from editc import api
+        from importlib import import_module
 
-        return getattr(api, name)
+        return getattr(import_module("editc.api"), name)
     raise AttributeError(f"module 'editc' has no attribute '{name}'")

@@ -49,6 +49,7 @@ LEVELS = (
         "editc.suggesting",
         "editc.linking",
     ),
+    ("editc.results",),
     ("editc.api",),
     ("editc.show", "editc.show_answers", "editc.show_link", "editc.terminal"),
     ("editc.cli",),

@@ -141,7 +141,7 @@ def test_the_page_is_well_formed_and_refers_to_nothing_outside() -> None:
 
 
 def test_names_are_text_and_never_markup() -> None:
-    eye = Eye({EVIL: 1.0, "square": 1.0}, {EVIL: 0.0, "square": 1.0})
+    eye = Eye({EVIL: 1.0, "square": 1.0, "circle": 1.0}, {EVIL: 0.0, "square": 1.0, "circle": 1.0})
     source = Source(EVIL, f"# {EVIL}\n" + "x: y\n" * 12)
     asked = manifest(erase(EVIL, also=(EVIL,)), pictures=images(prompts_per_concept=2), preserve=kept("square"))
     problem = World().problem(replace(asked, source=source, model=EVIL))

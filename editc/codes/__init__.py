@@ -1,8 +1,8 @@
 """The catalogue of diagnostics: what each code says, why, an example and what to do, read from the `.md` files beside.
 
 An entry begins with `## E102: unknown key`, then `exit: 2`, then the four sections below. The exit code of a run is the
-largest of its errors: 1 it ran and the answer is no; 2 the request is wrong; 3 an input is unreadable; 70 a bug. A
-warning has `exit: 0`.
+largest of its errors: 1 it ran and the answer is no; 2 the request is wrong; 3 an input is unreadable; 70 a bug. An
+entry that says "Warning." or "A warning" first is no error, and its exit code is 0 whatever stands there.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from editc.diagnostics import Diagnostic
 
 BUG = 70
 EXITS = (0, 1, 2, 3, BUG)
+_WARNING = re.compile(r"(A w|W)arning\b")
 SECTIONS = {"What it says": "what", "Why": "why", "Example": "example", "What to do": "todo"}
 
 
@@ -87,4 +88,5 @@ def _entry(part: str, stage: str) -> Code:
     sections = {name.strip(): body.strip() for name, body in zip(bodies[1::2], bodies[2::2], strict=True)}
     if list(sections) != list(SECTIONS) or not all(sections.values()):
         raise ValueError(f"{stage}.md: {head[1]} has not the sections {', '.join(SECTIONS)}")
-    return Code(head[1], head[2], int(head[3]), **{SECTIONS[n]: body for n, body in sections.items()}, stage=stage)
+    exit_ = 0 if _WARNING.match(sections["What it says"]) else int(head[3])
+    return Code(head[1], head[2], exit_, **{SECTIONS[n]: body for n, body in sections.items()}, stage=stage)
