@@ -163,7 +163,7 @@ def _written(built: Built, out: Path) -> Built:
     if delta is None or not manifest.emit:
         return built
     exports, faults = emitting.emitted(manifest, delta, model, out)
-    files = (*built.files, *(file for one in exports for file in one.written.files))
+    files = (*built.files, *(file for one in exports if not one.failures for file in one.written.files))
     built = replace(built, files=files, exports=exports, failures=(*built.failures, *faults))
     _report(built, out)
     return built

@@ -82,7 +82,9 @@ def built(made: Built | None) -> Shown:
 
 def exported(made: Export) -> Shown:
     """What was written, what rounding cost, and which programs read it."""
-    lines = [f"wrote {path} ({_bytes(path):,} bytes)" for path in made.written.files]
+    lines = [
+        f"removed {path}" if made.failures else f"wrote {path} ({_bytes(path):,} bytes)" for path in made.written.files
+    ]
     return Shown("\n".join([*lines, *_trials(made)]), _export(made))
 
 

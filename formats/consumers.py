@@ -18,6 +18,7 @@ from editc.delta import Array, Delta
 from editc.formats.checkpoint import Model
 from editc.formats.exporting import Job, Trial, Written
 from editc.formats.lowering import pairs
+from editc.formats.model_names import spelled_by_program
 
 LARGEST = 2 << 30
 """Bytes of an edited component that a trial still loads whole."""
@@ -69,7 +70,10 @@ def peft_model(job: Job, written: Written) -> Trial:
     with torch.device("meta"):
         hollow = transformers.AutoModelForCausalLM.from_config(settings).to_empty(device="cpu")
     model = peft.PeftModel.from_pretrained(hollow, str(written.files[0].parent))
-    held = {name.removeprefix("base_model.model."): change for name, change in adapters(model).items()}
+    named = spelled_by_program([record.site.name for record in written.delta.sites], job.model)
+    ours = {theirs: name for name, theirs in named.items()}
+    changes = {name.removeprefix("base_model.model."): change for name, change in adapters(model).items()}
+    held = {ours.get(name, name): change for name, change in changes.items()}
     return compared(f"PEFT {peft.__version__}", written.delta, held)
 
 

@@ -10,16 +10,17 @@ from editc import extras, registry
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.formats import exported
 from editc.formats.exporting import Format, Job, Trial, Written
-from editc.formats.outputs import removed_on_failure
+from editc.formats.outputs import remove, removed_on_failure
 from editc.formats.placing import make_parent
 from editc.formats.safetensors_delta import sealed
 
-UNTOUCHED = "do not ship the file for that program; the delta itself is not touched by this"
+UNTOUCHED = "the file was removed and the delta is as it was; `--as checkpoint` is read by everything"
 
 
 @dataclass(frozen=True)
 class Export:
-    """An export that was written and tried. `failures` are consumers that did not read it whole."""
+    """An export that was written and tried. `failures` are consumers that did not read it whole; its files are then
+    removed again."""
 
     format: str
     written: Written
@@ -30,8 +31,8 @@ class Export:
 def export(job: Job, name: str, tried: bool = True) -> Export:
     """Writes `job` in the format `name`, reads it back, and has its consumers read it where they are installed.
 
-    A program that stops with an error is a failure like one that reads another change. Raises E675 to E681, E683 and
-    what writing raises; then nothing is left at `job.out`.
+    A program that stops with an error is a failure like one that reads another change. Nothing is left at `job.out`
+    after a failure. Raises E675 to E681, E683 and what writing raises; then nothing is left there either.
     """
     form = named(name)
     refusals = refused([name], job.delta.family)
@@ -44,8 +45,13 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
         written = form.write(job)
         written = replace(written, delta=sealed(written.delta))
         _check_reading(form, written)
-    if not tried:
-        return Export(name, written, (), ())
+        made = _tried(form, job, written) if tried else Export(name, written, (), ())
+    if made.failures:
+        remove(job.out)
+    return made
+
+
+def _tried(form: Format, job: Job, written: Written) -> Export:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the other programs' own affairs
@@ -53,8 +59,8 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
     except EditcError:
         raise
     except Exception as error:  # whatever a foreign program raises on reading the file is its verdict
-        return Export(name, written, (), (_stopped(name, error),))
-    return Export(name, written, trials, tuple(_failed(name, trial) for trial in trials if not trial.passed))
+        return Export(form.name, written, (), (_stopped(form.name, error),))
+    return Export(form.name, written, trials, tuple(_failed(form.name, trial) for trial in trials if not trial.passed))
 
 
 def named(name: str) -> Format:

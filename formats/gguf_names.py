@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from editc import extras
 from editc.diagnostics import EditcError, fail
+from editc.formats.program_names import plain_name
 
 T = TypeVar("T")
 
@@ -75,13 +76,14 @@ def reordered(architecture: str, name: str) -> bool:
 def translated(architecture: str, blocks: int, name: str) -> str:
     """llama.cpp's name of a parameter of transformers (`model.layers.1.mlp.down_proj.weight`), or ''."""
     table = _table(architecture, blocks)
-    return (table.get_name(name, try_suffixes=(".weight", ".bias")) or "") if table else ""
+    return (table.get_name(plain_name(name), try_suffixes=(".weight", ".bias")) or "") if table else ""
 
 
 def architecture(config: Path) -> tuple[str, int]:
     """llama.cpp's word for the architecture of a config.json, and the number of blocks. Raises E694."""
     try:
         value: Any = json.loads(config.read_text(encoding="utf-8"))
+        value = value.get("text_config", value) if isinstance(value, dict) else {}
         kind, blocks = value["model_type"], value["num_hidden_layers" if "num_hidden_layers" in value else "n_layer"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise nameless("there is no config.json with model_type and num_hidden_layers", str(config)) from error

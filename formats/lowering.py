@@ -18,6 +18,7 @@ from editc import registry
 from editc.delta import Array, Delta, Factors, SiteRecord
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Model
+from editc.formats.model_names import respelled
 from editc.formats.plan import ApplyPlan, Target, plan_apply
 from editc.formats.ranges import read_range
 from editc.numerics import dtypes
@@ -133,7 +134,9 @@ def windows(delta: Delta, model: Model | None) -> dict[str, list[int]]:
             message = f"whether '{strangers[0]}' is a convolution is not known without the model"
             raise fail("E676", message, help="name it with --model; nothing of it is changed")
         return {}
-    shapes = {r.site.name: model.component(r.site.component).shape(r.site.name) for r in delta.sites}
+    names = [record.site.name for record in delta.sites]
+    parts = {r.site.component: respelled(model.component(r.site.component), names) for r in delta.sites}
+    shapes = {r.site.name: parts[r.site.component].shape(r.site.name) for r in delta.sites}
     return {name: [*shape[1:]] for name, shape in shapes.items() if len(shape) == 4}
 
 

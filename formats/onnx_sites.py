@@ -16,6 +16,7 @@ from editc.delta import SiteRecord
 from editc.diagnostics import Diagnostic, EditcError
 from editc.formats import onnx_data
 from editc.formats.checkpoint import Checkpoint, Tensor
+from editc.formats.model_names import respelled
 from editc.formats.onnx_file import Graph, Use, provenance
 from editc.formats.protobuf import Range
 from editc.numerics import dtypes
@@ -36,14 +37,14 @@ class _Fault:
 def located(
     checkpoint: Checkpoint, records: Sequence[SiteRecord], raw: Callable[[str], bytes] | None = None
 ) -> Checkpoint:
-    """`checkpoint` with the sites of `records` under their own names; itself unless it is an ONNX model. A site that
-    is nowhere is left out, which `plan_apply` refuses. `raw` gives a tensor's bytes where those on the disk are not
-    the ones to go by.
+    """`checkpoint` with the sites of `records` under their own names. Outside ONNX only the levels before a name can
+    differ (`program_names.respelled`). A site that is nowhere is left out, which `plan_apply` refuses. `raw` gives a
+    tensor's bytes where those on the disk are not the ones to go by.
 
     Raises E663 (its numbers are not stored as bytes), E664 (not one tensor), E665 (which way round is not known).
     """
     if checkpoint.graph is None:
-        return checkpoint
+        return respelled(checkpoint, [record.site.name for record in records])
     search = _Search(checkpoint, checkpoint.graph, records, raw or checkpoint.raw)
     found = {record.site.name: search.find(record) for record in records}
     placed = {name: _turned(checkpoint, one) for name, one in found.items() if isinstance(one, tuple)}

@@ -99,12 +99,17 @@ def removed_on_failure(*paths: Path) -> Iterator[None]:
         yield
     except BaseException:
         for path in paths:
-            with suppress(OSError):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+            remove(path)
         raise
+
+
+def remove(path: Path) -> None:
+    """Take away a file or a folder that was written, as far as the system lets it."""
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _not_free(out: Path, reason: str, help_text: str) -> EditcError:

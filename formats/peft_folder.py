@@ -18,6 +18,7 @@ from editc.formats import exported, lowering
 from editc.formats.consumers import EXPERT, peft_model
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, make_folder, rename, temporary_beside, write_new
+from editc.formats.model_names import spelled_by_program
 from editc.formats.outputs import removed_on_failure
 
 PREFIX = "base_model.model."
@@ -44,16 +45,20 @@ def write(job: Job) -> Written:
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     rank = max(LEAST_RANK, lowering.power_of_two(most))
     delta = lowering.padded(lowered.delta, lambda _: rank)
+    names = spelled_by_program([record.site.name for record in delta.sites], job.model)
     tensors = {}
     for record, left, right in lowering.pairs(delta):
-        tensors[module(record.site.name) + UP] = exported.stored(left, job.dtype)
-        tensors[module(record.site.name) + DOWN] = exported.stored(right, job.dtype)
-    data = exported.container(tensors, {"format": "pt", "editc": exported.note("peft", delta, {})})
+        tensors[module(names[record.site.name]) + UP] = exported.stored(left, job.dtype)
+        tensors[module(names[record.site.name]) + DOWN] = exported.stored(right, job.dtype)
+    renamed = {name: new for name, new in names.items() if new != name}
+    note = exported.note("peft", delta, {"names": renamed} if renamed else {})
+    data = exported.container(tensors, {"format": "pt", "editc": note})
     temporary = temporary_beside(job.out)
     with guarded(job.out), removed_on_failure(temporary):
         make_folder(temporary)
         write_new(temporary / exported.FOLDER_FILE, [data])
-        write_new(temporary / CONFIG, [config(delta, rank, "" if job.model is None else job.model.place)])
+        place = "" if job.model is None else job.model.place
+        write_new(temporary / CONFIG, [config(delta, list(names.values()), rank, place)])
         rename(temporary, job.out)
     notes = (f"vLLM needs --max-lora-rank {rank}",) if rank > VLLM_RANK else ()
     return Written((job.out / exported.FOLDER_FILE, job.out / CONFIG), delta, lowered.rounding, notes)
@@ -68,12 +73,12 @@ def lost(names: Sequence[str]) -> str:
 
 
 def module(name: str) -> str:
-    """PEFT's name of a parameter's module."""
+    """PEFT's name of the module of a parameter, which is named as the program names it."""
     return PREFIX + name.removesuffix(".weight")
 
 
-def config(delta: Delta, rank: int, base: str) -> bytes:
-    """adapter_config.json."""
+def config(delta: Delta, names: Sequence[str], rank: int, base: str) -> bytes:
+    """adapter_config.json; `names` are the program's names of the edited parameters."""
     value = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -83,7 +88,7 @@ def config(delta: Delta, rank: int, base: str) -> bytes:
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": any(record.site.transposed for record in delta.sites),
-        "target_modules": sorted(record.site.name.removesuffix(".weight") for record in delta.sites),
+        "target_modules": sorted(name.removesuffix(".weight") for name in names),
         "inference_mode": True,
     }
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
@@ -93,7 +98,13 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
     """The factors of the delta in such a folder: the inverse of `write`."""
     if len(tensors) != 2 * len(description["sites"]):
         raise ValueError("there are tensors that belong to no site")
-    return exported.low_rank_parts(description, lambda name: (tensors[module(name) + UP], tensors[module(name) + DOWN]))
+    names = options.get("names", {})
+
+    def pair(name: str) -> tuple[Any, Any]:
+        there = module(names.get(name, name))
+        return tensors[there + UP], tensors[there + DOWN]
+
+    return exported.low_rank_parts(description, pair)
 
 
 FORMAT = Format(

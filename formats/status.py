@@ -11,6 +11,7 @@ from editc.diagnostics import EditcError
 from editc.formats import journal, onnx_data
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.journal_record import Entry, Range
+from editc.formats.model_names import respelled
 from editc.formats.onnx_file import Graph
 from editc.formats.onnx_sites import located
 from editc.formats.plan import match
@@ -54,7 +55,8 @@ def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
     """
     history = journal.history_of(model)
     stack = journal.entries(history)
-    now = _Hashes(model, [record for delta in deltas for record in delta.sites])
+    recorded = [(part.component, part.name) for entry in stack for part in entry.ranges]
+    now = _Hashes(model, [record for delta in deltas for record in delta.sites], recorded)
     peeled: dict[tuple[str, str], str] = {}
     states: list[DeltaState] = []
     for entry in reversed(stack):
@@ -73,9 +75,9 @@ def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
 class _Hashes:
     """The tensors' sha256, each read once."""
 
-    def __init__(self, model: Model, records: Sequence[SiteRecord]) -> None:
+    def __init__(self, model: Model, records: Sequence[SiteRecord], recorded: Sequence[tuple[str, str]]) -> None:
         self._model = model
-        self._records = records
+        self._records, self._recorded = records, recorded
         self._root = journal.history_of(model).root
         self._opened: dict[str, Checkpoint | None] = {}
         self._known: dict[tuple[str, str], str] = {}
@@ -84,7 +86,9 @@ class _Hashes:
         if name not in self._opened:
             try:
                 records = [record for record in self._records if record.site.component == name]
-                self._opened[name] = located(self._model.component(name), records)
+                opened = located(self._model.component(name), records)
+                written = [tensor for component, tensor in self._recorded if component == name]
+                self._opened[name] = opened if opened.graph else respelled(opened, written)
             except EditcError as error:
                 if error.diagnostics[0].code != "E615":
                     raise

@@ -40,6 +40,29 @@ def gpt2(folder: Path) -> Path:
     return folder
 
 
+def gpt2_hub(folder: Path) -> Path:
+    """The same as the hub has it: the bare model's names, without `transformer.` and without a head."""
+    from safetensors.numpy import load_file, save_file
+
+    file = gpt2(folder) / "model.safetensors"
+    held = {name.removeprefix("transformer."): w for name, w in load_file(file).items() if "lm_head" not in name}
+    save_file(held, file, {"format": "pt"})
+    return folder
+
+
+def gemma3(folder: Path) -> Path:
+    """A Gemma 3 that sees images: `language_model.model.` in the file, `model.language_model.` in the program."""
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    torch.manual_seed(0)
+    text = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 64, "head_dim": 8}
+    text |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+    image = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = Gemma3Config(text_config=text, vision_config=image | {"image_size": 28, "patch_size": 14})
+    Gemma3ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
 def sd1(folder: Path) -> Path:
     """A whole Stable Diffusion pipeline, UNet in float32, that can paint."""
     from diffusers import AutoencoderKL, DDIMScheduler
@@ -73,11 +96,15 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     **{name: _family(name) for name in tiny_families.FAMILIES},
     "llama": llama,
     "gpt2": gpt2,
+    "gpt2-hub": gpt2_hub,
+    "gemma3": gemma3,
 }
 """How to make a model of each family; language models are none of editc's own families."""
 TEXTS: Mapping[str, Sequence[str]] = {
     "llama": ("*.mlp.down_proj.weight", "*.self_attn.v_proj.weight"),
     "gpt2": ("*.mlp.c_fc.weight", "*.attn.c_attn.weight", "*.mlp.c_proj.weight"),
+    "gpt2-hub": ("*.mlp.c_fc.weight", "*.attn.c_attn.weight", "*.mlp.c_proj.weight"),
+    "gemma3": ("language_model.*.mlp.down_proj.weight", "language_model.*.self_attn.v_proj.weight"),
 }
 """What is edited of a language model."""
 
@@ -95,7 +122,7 @@ def sites(model: Model, family: str) -> list[Site]:
     patterns = {role: found.patterns[role] for role in found.edited} if found else dict(enumerate(TEXTS[family]))
     weights = model.component(component)
     return [
-        site(model, component, name, str(role), transposed=family == "gpt2")
+        site(model, component, name, str(role), transposed=family.startswith("gpt2"))
         for name in weights.names()
         for role, pattern in patterns.items()
         if fnmatchcase(name, pattern)

@@ -154,7 +154,7 @@ def test_a_format_of_another_family_is_underlined_before_any_work(tmp_path: Path
 def test_a_trial_that_fails_is_the_builds_exit_code(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit 1, the delta and both files stay, and the report says which program did not read which file."""
+    """Exit 1, the delta and the file that is read stay, and the report says which program did not read the other."""
     from editc import terminal
 
     form = replace(registry.resolve("format", "kohya"), trials=lambda job, written: (Trial("it", 3, 4, 0.5),))
@@ -164,7 +164,8 @@ def test_a_trial_that_fails_is_the_builds_exit_code(
     code = terminal.guarded(cli, ["build", str(path), "-o", str(tmp_path / "out"), "--json"])
     shown = json.loads(capsys.readouterr().out)
     assert code == 1 and shown["status"] == "failed" and [one["code"] for one in shown["diagnostics"]] == ["E682"]
-    assert (tmp_path / "out" / "delta.safetensors").exists() and (tmp_path / "out" / "delta.kohya.safetensors").exists()
+    kept = {path.name for path in (tmp_path / "out").glob("delta*")}
+    assert kept == {"delta.safetensors", "delta.diff.safetensors"}
     exports = {one["format"]: one["consumers"][0]["passed"] for one in report(tmp_path)["exports"]}
     assert exports == {"kohya": False, "diff": True} and report(tmp_path)["status"] == "failed"
     assert "not whole" in (tmp_path / "out" / "report.html").read_text()

@@ -66,6 +66,7 @@ def test_a_wrong_file_is_an_error(models: Any, tmp_path: Path, monkeypatch: pyte
         spoiled(monkeypatch, "kohya", after(change))
         made = export(Job(delta, model, tmp_path / str(number)), "kohya")
         assert [one.code for one in made.failures] == ["E684" if what == "other" else "E682"], what
+        assert not (tmp_path / str(number)).exists()
 
 
 def stranger(tensors: dict[str, Any], like: str) -> dict[str, Any]:

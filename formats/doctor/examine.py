@@ -65,10 +65,14 @@ def meant_for(adapter: Adapter, known: Known) -> tuple[str, ...]:
 
 
 def failing(found: Examination) -> tuple[Diagnostic, ...]:
-    """E688 where a loader that counts does not take all of the file; nothing where all do."""
+    """E688 where a loader that counts does not take all of the file, E639 where of none is known that it does not and
+    of some not whether it does; nothing where all take it."""
     if found.sound:
         return ()
-    bad = [v for v in found.verdicts if v.loader in found.meant_for and v.outcome != "applies"]
+    counted = [verdict for verdict in found.verdicts if verdict.loader in found.meant_for]
+    bad = [verdict for verdict in counted if verdict.outcome not in ("applies", "not judged")]
+    if counted and not bad:
+        return (_open(found, [verdict for verdict in counted if verdict.outcome == "not judged"]),)
     message = f"not every loader takes all of the adapter: {', '.join(v.loader for v in bad)}"
     help_text = next((verdict.advice for verdict in bad if verdict.advice), f"write it in {_TAKE}")
     if found.adapter.container == "delta":
@@ -76,6 +80,12 @@ def failing(found: Examination) -> tuple[Diagnostic, ...]:
     elif found.adapter.container == "gguf":
         message, help_text = "this is a GGUF file, which none of these loads", "llama.cpp does; it is not judged here"
     return (Diagnostic("E688", message, place=str(found.adapter.path), help=help_text),)
+
+
+def _open(found: Examination, untold: Sequence[Verdict]) -> Diagnostic:
+    message = f"it is not known what becomes of the adapter in {', '.join(verdict.loader for verdict in untold)}"
+    help_text = untold[0].advice or "name the model with --model, or try the file in the program itself"
+    return Diagnostic("E639", message, place=str(found.adapter.path), help=help_text, notes=(untold[0].reason,))
 
 
 def headline(verdict: Verdict) -> str:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
 from editc.diagnostics import fail
 from editc.formats import folders, ldm_names
 from editc.formats.checkpoint import Model
+from editc.formats.doctor.language import Language, Shape, language_in, language_of
 from editc.formats.doctor.spelling import Adapter
 
 Kind = Literal["sd", "sdxl", "flux", "sd3", "language", "unknown"]
-Shape = tuple[int, ...] | None
 
 TITLES: Mapping[Kind, str] = {
     "sd": "Stable Diffusion 1 or 2",
@@ -99,6 +99,8 @@ class Known:
     modules: Mapping[str, Shape]
     originals: Mapping[str, tuple[str, ...]]
     why: str
+    language: Language = field(default_factory=Language)
+    """What is known of a language model beside its matrices."""
 
     @property
     def is_unet(self) -> bool:
@@ -125,8 +127,7 @@ def implied(adapter: Adapter) -> Known:
         known = standard(best)
         return Known(best, known.modules, known.originals, f"assumed from the names of the modules{fit}")
     if adapter.config.get("task_type") == "CAUSAL_LM" or any(_LAYERED.search(module.name) for module in adapter):
-        own: dict[str, Shape] = {module.name.removeprefix("base_model.model."): None for module in adapter}
-        return Known("language", own, {}, "assumed to have every module that the adapter names")
+        return _spoken_of(language_in(adapter))
     return Known("unknown", {}, {}, "no name is of a model that the doctor knows; name the model with --model")
 
 
@@ -156,6 +157,8 @@ def given(model: Model) -> Known:
     if model.kind != "pipeline" and not ldm:
         bare = {name.partition(".")[2]: shape for name, shape in found.items()}
         home = _home(bare)
+        if not home and any(_LAYERED.search(name) for name in bare):
+            return _spoken_of(language_of(model))
         found = {f"{home}.{name}" if home else name: shape for name, shape in bare.items()}
     found = {_full(name): shape for name, shape in found.items()}
     kind = _kind(found)
@@ -165,6 +168,10 @@ def given(model: Model) -> Known:
             "E689", "the model is of no kind whose adapters the doctor can judge", place=model.place, help=help_text
         )
     return Known(kind, found, _originals(kind, found), f"the modules of {model.place}")
+
+
+def _spoken_of(language: Language) -> Known:
+    return Known("language", language.modules, {}, language.why, language)
 
 
 _IMAGE: tuple[Kind, ...] = ("sd", "sdxl", "flux", "sd3")
@@ -183,7 +190,7 @@ def _kind(modules: Iterable[str]) -> Kind:
         return "flux"
     if "transformer.pos_embed.proj" in names and "transformer.context_embedder" in names:
         return "sd3"
-    return "language" if any(_LAYERED.search(name) for name in names) else "unknown"
+    return "unknown"
 
 
 def _home(names: Iterable[str]) -> str:

@@ -6,10 +6,14 @@ Every rule that says `run` is in the tests.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from editc.formats.doctor.language import PREFIX
 from editc.formats.doctor.models import Known, Shape
-from editc.formats.doctor.spelling import CONFIG, Adapter, Module
+from editc.formats.doctor.peft_config import saved_by, saved_names, targeted, unjudged
+from editc.formats.doctor.spelling import CONFIG, MAGNITUDES, Adapter, Module
 from editc.formats.doctor.verdict import (
     Row,
     Rule,
@@ -21,9 +25,12 @@ from editc.formats.doctor.verdict import (
     idle,
     lost,
     refused,
+    untold,
 )
+from editc.formats.program_names import moved
 
-LOADER, PREFIX = "PEFT", "base_model.model."
+LOADER = "PEFT"
+EXPERTS = ("gate", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj", "experts", "router")
 _SAVE, _TUNERS = "peft 0.21.2 utils/save_and_load.py", "peft 0.21.2 tuners/tuners_utils.py: inject_adapter"
 
 APPLIES = Rule("peft-applies", "the config targets every module of the file, at alpha over rank", _SAVE, "run")
@@ -38,10 +45,26 @@ UNTARGETED = Rule("peft-untargeted", "the config does not target it: left out, w
 UNPREFIXED = Rule(
     "peft-unprefixed", f"the name does not begin with {PREFIX}: left out, with a warning only", _SAVE, "run"
 )
-UNREAD = Rule("peft-unread", "PEFT takes lora_A and lora_B alone: left out, without a message", _SAVE, "run")
-SAVED = Rule("peft-modules-to-save", "modules_to_save are named that the file does not hold", _SAVE, "run")
+UNREAD = Rule("peft-unread", "no tensor of PEFT's LoRA is called so: left out, without a message", _SAVE, "run")
+NAMED = Rule(
+    "peft-named", "the adapter's name in the names is not `default`: left out, with a warning only", _SAVE, "run"
+)
+EXTRA = Rule("peft-extra", "a tensor beside the two matrices that this config does not have: left out", _SAVE, "run")
+LACKS = Rule(
+    "peft-lacks", "the config says DoRA and the file has no magnitudes, which PEFT then takes anew", _SAVE, "read"
+)
+WRAPPED = Rule("peft-wrapped", "a weight under the name of a module that the adapter wraps: left out", _SAVE, "run")
+OWN = Rule("peft-own", "a weight of the model's own is loaded in place of the base's", _SAVE, "run")
+SAVED = Rule("peft-saved", "a trained copy of a module of modules_to_save is loaded and used", _SAVE, "run")
+MISSING = Rule("peft-modules-to-save", "modules_to_save are named that the file does not hold", _SAVE, "run")
+UNSEEN = Rule(
+    "peft-unseen", "whether the model has what the config or the file names is not known without it", _SAVE, "read"
+)
+CONVERTED = Rule(
+    "peft-converted", "PEFT converts the names of this kind of model, and this one is not its own", _SAVE, "read"
+)
 UNKNOWN = Rule("peft-unknown", "the model has no such module: left out, without a message", _TUNERS, "run")
-RULES = (APPLIES, FOLDER, TYPE, OTHER, RANK, ZERO, SHAPE, NO_MATCH, UNTARGETED, UNPREFIXED, UNREAD, SAVED, UNKNOWN)
+RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))
 
 _EXPORT = "export as peft (`editc export --as peft`)"
 ADVICE = {
@@ -53,9 +76,14 @@ ADVICE = {
     NO_MATCH.name: "write full module names into target_modules",
     UNTARGETED.name: "write full module names into target_modules",
     UNPREFIXED.name: f"put {PREFIX} before the names",
-    UNREAD.name: _EXPORT,
-    SAVED.name: "set modules_to_save to null",
+    UNREAD.name: "save it anew with PEFT's own `save_pretrained`",
+    NAMED.name: "save it anew with PEFT's own `save_pretrained`, which leaves the name out",
+    EXTRA.name: "set use_dora or lora_bias in the config as they were in training",
+    LACKS.name: "fetch the file again, or set use_dora to false",
+    WRAPPED.name: "take the module out of target_modules, or call the weight `base_layer.weight`",
+    MISSING.name: "set modules_to_save to null",
     UNKNOWN.name: "the adapter is for another kind of model",
+    UNSEEN.name: "name the model with --model",
 }
 
 
@@ -68,47 +96,65 @@ def judge(adapter: Adapter, known: Known) -> Verdict:
         return refused(LOADER, TYPE, "KeyError: 'peft_type'", ADVICE[TYPE.name])
     if config["peft_type"] != "LORA":
         return idle(LOADER, OTHER.says)
-    rows = [_row(adapter, module, known) for module in adapter]
-    stop = _stopped(adapter, rows)
+    if any(rank == 0 for rank in (config.get("r"), *(config.get("rank_pattern") or {}).values())):
+        error = "ValueError: `r` should be a positive integer value but the value passed is 0"
+        return refused(LOADER, ZERO, error, ADVICE[ZERO.name])
+    why = unjudged(config) or known.language.unnamed or _strange(adapter, known)
+    if known.kind == "unknown" or why:
+        return idle(LOADER, why or known.why)
+    rows = _judged(adapter, known)
+    stop = _stopped(adapter, known, rows)
     if stop is not None:
         return refused(LOADER, stop[0], stop[1], ADVICE[stop[0].name], rows)
     return concluded(LOADER, rows, ADVICE)
 
 
-def targeted(config: Any, module: str) -> bool:
-    """Whether the config names a module: a regular expression over the whole name, or names and ends of names."""
-    wanted, excluded = config.get("target_modules"), config.get("exclude_modules")
-    if excluded and _names(excluded, module):
-        return False
-    if wanted == "all-linear":
-        return True
-    layers = config.get("layers_to_transform")
-    if layers is not None:
-        number = re.search(r"\.(\d+)\.", module)
-        chosen = layers if isinstance(layers, list) else [layers]
-        if number is None or int(number[1]) not in chosen:
-            return False
-    return bool(wanted) and _names(wanted, module)
+def _judged(adapter: Adapter, known: Known) -> list[Row]:
+    rows = [_row(adapter, module, known) for module in adapter]
+    seen = known.language.parameters or known.kind != "language" or any(row.fate == "applied" for row in rows)
+    return rows if seen else [replace(r, fate="unknown", rule=UNSEEN) if r.rule is UNTARGETED else r for r in rows]
 
 
-def _names(wanted: Any, module: str) -> bool:
-    if isinstance(wanted, str):
-        try:
-            return re.fullmatch(wanted, module) is not None
-        except re.error:
-            return False
-    return any(module == name or module.endswith(f".{name}") for name in wanted)
+def _strange(adapter: Adapter, known: Known) -> str:
+    """Why this model's part in it is not known: stacked experts, or a target that is more than one matrix."""
+    program, config = known.language.program, adapter.config
+    if program is not None and program.stacked and (_experts(config) or any(map(_expert, adapter))):
+        return "it names experts or what chooses them, which transformers stacks and PEFT converts"
+    inner = {parent for name in known.language.parameters for parent in _upward(name)} - known.modules.keys()
+    if known.language.parameters and any(targeted(config, name) for name in inner):
+        return "target_modules names more than matrices and embeddings"
+    return ""
+
+
+def _experts(config: Mapping[str, Any]) -> bool:
+    wanted = config.get("target_modules")
+    return isinstance(wanted, str) or any(name.rpartition(".")[2] in EXPERTS for name in wanted or ())
+
+
+def _expert(module: Module) -> bool:
+    return re.search(r"\.(experts|gate|router)(\.|$)", module.name) is not None
+
+
+def _upward(name: str) -> Iterator[str]:
+    """The modules that a parameter lies in, from the inmost on."""
+    while name := name.rpartition(".")[0]:
+        yield name
 
 
 def _row(adapter: Adapter, module: Module, known: Known) -> Row:
+    converted = known.language.program is not None and bool(known.language.program.moves)
     if not module.name.startswith(PREFIX):
-        return lost(module, UNPREFIXED)
-    name = module.name.removeprefix(PREFIX)
-    home = name if known.kind == "language" else f"unet.{name}" if known.is_unet else f"transformer.{name}"
-    if module.style != "peft":
-        return lost(module, UNREAD)
+        return untold(module, CONVERTED) if converted else lost(module, UNPREFIXED)
+    home = _home(module.name.removeprefix(PREFIX), known)
+    name = home if known.kind == "language" else home.partition(".")[2]
+    if module.tensors.keys() <= {".weight", ".bias"}:
+        return _plain(adapter, module, known, home)
     if home not in known.modules:
         return lost(module, UNKNOWN)
+    if not module.style or module.style not in ("peft", "named", "embedding"):
+        return lost(module, UNREAD)
+    if module.style == "named" and module.adapter_name != "default":
+        return lost(module, NAMED)
     if not targeted(adapter.config, name):
         return Row(module.name, "lost", UNTARGETED, home)
     if config_rank(adapter.config, name) != module.rank:
@@ -116,38 +162,71 @@ def _row(adapter: Adapter, module: Module, known: Known) -> Row:
     if not any(fits(module, shape, strict=True) for shape in _shapes(adapter, known.modules[home])):
         return Row(module.name, "wrong", SHAPE, home)
     scale = config_scale(adapter.config, name)
+    extra = _extra(adapter, module, known, home)
+    if extra is not None:
+        return Row(module.name, "unknown" if extra is LACKS else "wrong", extra, home, scale, scale)
     return Row(module.name, "applied", APPLIES, home, scale, scale)
 
 
+def _home(name: str, known: Known) -> str:
+    """The program's name of a module: its own, or what PEFT makes of one that the model's files still have."""
+    if known.kind != "language":
+        return f"unet.{name}" if known.is_unet else f"transformer.{name}"
+    program = known.language.program
+    if name in known.modules or program is None:
+        return name
+    return moved(f"{name}.weight", program).removesuffix(".weight")
+
+
+def _extra(adapter: Adapter, module: Module, known: Known, home: str) -> Rule | None:
+    """The rule of a tensor that the module has beside its two matrices; None where all of them are loaded."""
+    ends = module.tensors.keys() - {*module.ends, ".base_layer.weight"}
+    dora = bool(adapter.config.get("use_dora"))
+    if dora != bool(ends & set(MAGNITUDES)):
+        return LACKS if dora else EXTRA
+    ends -= {*MAGNITUDES[1:]}
+    if adapter.config.get("lora_bias"):
+        ends -= {".lora_B.bias"}
+    if f"{home}.bias" in known.language.parameters or not known.language.parameters:
+        ends -= {".base_layer.bias"}
+    return EXTRA if ends else None
+
+
+def _plain(adapter: Adapter, module: Module, known: Known, home: str) -> Row:
+    """A weight of the model's own, which PEFT loads in place of the base's, or as a trained copy."""
+    if not known.language.parameters and home not in known.modules:
+        return untold(module, UNSEEN)
+    held = {end: known.language.parameters.get(home + end) for end in module.tensors}
+    if known.language.parameters and not all(home + end in known.language.parameters for end in module.tensors):
+        return lost(module, UNKNOWN)
+    if targeted(adapter.config, home):
+        return Row(module.name, "lost", WRAPPED, home)
+    if any(shape is not None and module.tensors[end].shape != shape for end, shape in held.items()):
+        return Row(module.name, "wrong", SHAPE, home)
+    return Row(module.name, "applied", SAVED if saved_by(adapter.config, home) else OWN, home)
+
+
 def _shapes(adapter: Adapter, shape: Shape) -> tuple[Shape, ...]:
-    """A weight's shape; with fan_in_fan_out also turned, for GPT-2's layers store (d_in, d_out)."""
+    """A weight's shape, and turned: GPT-2's layers store (d_in, d_out), with or without `fan_in_fan_out`."""
     turned = shape is not None and len(shape) == 2 and adapter.config.get("fan_in_fan_out")
     return (shape, shape[::-1]) if turned and shape else (shape,)
 
 
-def _stopped(adapter: Adapter, rows: list[Row]) -> tuple[Rule, str] | None:
+def _stopped(adapter: Adapter, known: Known, rows: list[Row]) -> tuple[Rule, str] | None:
     rules = {row.rule for row in rows}
-    if any(rank == 0 for rank in (adapter.config.get("r"), *(adapter.config.get("rank_pattern") or {}).values())):
-        return ZERO, "ValueError: `r` should be a positive integer value but the value passed is 0"
-    saved = adapter.config.get("modules_to_save") or []
-    wanted_too = [saved] if isinstance(saved, str) else saved
-    missing = [name for name in wanted_too if not _holds(adapter, name)]
+    missing = [name for name in saved_names(adapter.config) if not _holds(adapter, name)]
     if missing:
-        return SAVED, f"KeyError: '{PREFIX}{missing[0]}.weight'"
+        return MISSING, f"KeyError: '{PREFIX}{missing[0]}.weight'"
     for rule in (RANK, SHAPE):
         if rule in rules:
             return rule, "RuntimeError: size mismatch"
-    wanted = adapter.config.get("target_modules")
-    if rules == {UNTARGETED} and isinstance(wanted, list) and not _plausible(wanted, rows):
-        return NO_MATCH, "NoMatchingPeftModuleError: Target modules not found in the base model"
+    if known.language.parameters or known.kind != "language":
+        parts = [name if known.kind == "language" else name.partition(".")[2] for name in known.modules]
+        if any(targeted(adapter.config, name) for name in parts):
+            return None
+        error = "ValueError" if isinstance(adapter.config.get("target_modules"), str) else "NoMatchingPeftModuleError"
+        return NO_MATCH, f"{error}: Target modules not found in the base model"
     return None
-
-
-def _plausible(wanted: list[str], rows: list[Row]) -> bool:
-    """Whether a target is the name of some matrix of a language model that the file merely leaves unchanged."""
-    common = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "fc1", "fc2", "lm_head"}
-    seen = {row.target.rpartition(".")[2] for row in rows}
-    return any(name.rpartition(".")[2] in common | seen for name in wanted)
 
 
 def _holds(adapter: Adapter, name: str) -> bool:

@@ -25,12 +25,16 @@ METADATA = "lora_adapter_metadata"
 PAIRS = {
     "kohya": (".lora_down.weight", ".lora_up.weight"),
     "peft": (".lora_A.weight", ".lora_B.weight"),
-    "named": (".lora_A.default.weight", ".lora_B.default.weight"),
     "layer": (".lora_linear_layer.down.weight", ".lora_linear_layer.up.weight"),
     "dotted": (".lora.down.weight", ".lora.up.weight"),
     "processor": ("_lora.down.weight", "_lora.up.weight"),
+    "embedding": (".lora_embedding_A", ".lora_embedding_B"),
 }
-"""Style -> how it ends the down and the up matrix."""
+"""Style -> how it ends the down and the up matrix. A seventh style, `named`, has an adapter's name in the endings."""
+
+_NAMED = re.compile(r"\.lora_([AB])\.([^.]+)\.weight$")
+PLAIN = (".base_layer.weight", ".base_layer.bias", ".weight", ".bias")
+"""Endings of a model's own weights, which PEFT saves beside an adapter's: trained heads, embeddings, biases."""
 
 DENSE, SET, MAGNITUDES = (
     ".diff",
@@ -46,7 +50,7 @@ ALGEBRAS = {
 _OTHERS = (".alpha", DENSE, SET, ".diff_b", ".w_norm", ".b_norm", ".lora_mid.weight", ".lora_B.bias", ".reshape_weight")
 ENDINGS = tuple(
     sorted(
-        [*(end for pair in PAIRS.values() for end in pair), *MAGNITUDES, *_OTHERS]
+        [*(end for pair in PAIRS.values() for end in pair), *MAGNITUDES, *_OTHERS, *PLAIN]
         + [end for algebra in ALGEBRAS.values() for end in algebra],
         key=len,
         reverse=True,
@@ -69,15 +73,32 @@ class Module:
 
     @property
     def style(self) -> str:
-        """Which of PAIRS its two matrices follow; '' for every other kind of module."""
-        return next((s for s, pair in PAIRS.items() if all(end in self.tensors for end in pair)), "")
+        """Which of PAIRS its two matrices follow, or `named`; '' for every other kind of module."""
+        found = next((s for s, pair in PAIRS.items() if all(end in self.tensors for end in pair)), "")
+        return found or ("named" if self.adapter_name else "")
+
+    @property
+    def adapter_name(self) -> str:
+        """The name that stands in the endings of both matrices (`.lora_A.default.weight`), or ''."""
+        sides: dict[str, set[str]] = {"A": set(), "B": set()}
+        for match in map(_NAMED.search, self.tensors):
+            if match is not None:
+                sides[match[1]].add(match[2])
+        return min(sides["A"] & sides["B"], default="")
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The endings of the down and the up matrix; two empty ones where it has no such pair."""
+        if self.style == "named":
+            return f".lora_A.{self.adapter_name}.weight", f".lora_B.{self.adapter_name}.weight"
+        return PAIRS.get(self.style, ("", ""))
 
     @property
     def kind(self) -> str:
         """lora, dora, half (one matrix of two), dense, set, loha, lokr, glora, oft, or other."""
         if self.style:
             return "dora" if any(end in self.tensors for end in MAGNITUDES) else "lora"
-        if any(end in self.tensors for pair in PAIRS.values() for end in pair):
+        if any(end in self.tensors for pair in PAIRS.values() for end in pair) or any(map(_NAMED.search, self.tensors)):
             return "half"
         algebras = [name for name, ends in ALGEBRAS.items() if any(end in self.tensors for end in ends)]
         plain = [name for name, end in (("dense", DENSE), ("set", SET)) if end in self.tensors]
@@ -86,20 +107,17 @@ class Module:
     @property
     def down(self) -> tuple[int, ...]:
         """Shape of the down matrix, (r, d_in) or (r, channels, h, w); () without one."""
-        return self._shape(0)
+        return self.tensors[self.ends[0]].shape if self.style else ()
 
     @property
     def up(self) -> tuple[int, ...]:
         """Shape of the up matrix, (d_out, r) or (d_out, r, 1, 1); () without one."""
-        return self._shape(1)
+        return self.tensors[self.ends[1]].shape if self.style else ()
 
     @property
     def rank(self) -> int:
         """Rows of the down matrix; 0 without one."""
         return self.down[0] if self.down else 0
-
-    def _shape(self, side: int) -> tuple[int, ...]:
-        return self.tensors[PAIRS[self.style][side]].shape if self.style else ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +161,8 @@ def read_adapter_file(path: Path) -> Adapter:
 
 def split(name: str) -> tuple[str, str]:
     """Module and ending of a tensor's name; the ending is '' where none is known."""
-    end = next((end for end in ENDINGS if name.endswith(end)), "")
+    named = _NAMED.search(name)
+    end = named[0] if named else next((end for end in ENDINGS if name.endswith(end)), "")
     return (name.removesuffix(end), end)
 
 

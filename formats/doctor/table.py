@@ -32,7 +32,8 @@ def as_text(found: Examination, width: int) -> str:
 
 
 def _loader(verdict: Verdict, width: int, counts: bool) -> Iterator[str]:
-    mark = ("ok" if verdict.outcome == "applies" else "NO") if counts else "--"
+    marks = {"applies": "ok", "not judged": "??"}
+    mark = marks.get(verdict.outcome, "NO") if counts else "--"
     yield from _paragraph(headline(verdict), width, f"{mark} {verdict.loader}")
     if verdict.outcome != "applies":
         yield from _paragraph(verdict.reason, width)

@@ -16,7 +16,7 @@ NAMED = 5
 """Modules left out for which the nearest name is looked for: a comparison with every name of a model is slow."""
 
 Outcome = Literal["applies", "partly", "nothing", "refused", "not judged"]
-Fate = Literal["applied", "wrong", "lost"]
+Fate = Literal["applied", "wrong", "lost", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,11 @@ def idle(loader: str, reason: str) -> Verdict:
 
 
 def concluded(loader: str, rows: Sequence[Row], advice: Mapping[str, str], fallback: str = "") -> Verdict:
-    """The verdict that the rows add up to; the reason is the rule behind most of the rows that are not applied."""
+    """The verdict that the rows add up to; the reason is the rule behind most of the rows that are not applied. A file
+    with one module whose fate is not known is not judged."""
+    open_ = [row.rule for row in rows if row.fate == "unknown"]
+    if open_:
+        return Verdict(loader, "not judged", open_[0].says, advice.get(open_[0].name, fallback), rules=(open_[0],))
     fates = Counter(row.fate for row in rows)
     rules = tuple(dict.fromkeys(row.rule for row in rows))
     if fates["applied"] == len(rows) and rows:
@@ -93,6 +97,11 @@ def scaled(module: Module, target: str, scale: float, meant: float, right: Rule,
     """A matched module, at a scale that is the one meant or not."""
     good = isclose(scale, meant, rel_tol=1e-6)
     return Row(module.name, "applied" if good else "wrong", right if good else wrong, target, scale, meant)
+
+
+def untold(module: Module, rule: Rule) -> Row:
+    """A module of which the doctor cannot say what the loader does."""
+    return Row(module.name, "unknown", rule)
 
 
 def lost(module: Module, rule: Rule) -> Row:
@@ -149,6 +158,8 @@ def fits(module: Module, shape: Shape, strict: bool) -> bool:
     if shape is None or not module.style:
         return True
     rank = module.rank
+    if module.style == "embedding":
+        return module.down == (rank, shape[0]) and module.up == (shape[1], rank)
     if strict:
         ones = (1,) * (len(shape) - 2)
         return module.down == (rank, *shape[1:]) and module.up == (shape[0], rank, *ones)

@@ -53,6 +53,8 @@ def judge(adapter: Adapter, known: Known) -> Verdict:
     """What a vLLM server with LoRA enabled does with the adapter."""
     if known.kind != "language" and adapter.container not in ("delta", "gguf"):
         return idle(LOADER, "for language models; this is for an image model" if known.kind != "unknown" else known.why)
+    if known.language.unnamed:
+        return idle(LOADER, known.language.unnamed)
     if adapter.container != "folder":
         return refused(LOADER, FOLDER, f"FileNotFoundError: {CONFIG}", ADVICE[FOLDER.name])
     stops = list(_stops(adapter, known))

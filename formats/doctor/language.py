@@ -1,0 +1,81 @@
+"""The modules of a language model by the names of the program that loads it: of a folder, or of a known layout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from editc.formats.checkpoint import Model
+from editc.formats.doctor.spelling import Adapter
+from editc.formats.model_names import program_of
+from editc.formats.program_names import Program, program_names
+
+Shape = tuple[int, ...] | None
+PREFIX = "base_model.model."
+"""What PEFT puts before the names of every model."""
+
+EMBEDDING = re.compile(r"(^|\.)(embed_tokens|embed_positions|embed_in|wte|wpe|word_embeddings|embeddings)$")
+"""Modules whose weight is a table of rows, not a matrix that multiplies."""
+
+_BLOCK = r"(transformer\.h|gpt_neox\.layers|model\.(language_model\.|decoder\.)?layers)\.\d+\."
+_LEAF = (
+    r"(self_attn\.(q_proj|k_proj|v_proj|o_proj|out_proj|qkv_proj|dense)|mlp\.(gate|up|down|gate_up)_proj|(mlp\.)?fc[12]"
+    r"|attn\.(c_attn|c_proj|q_proj|k_proj|v_proj|out_proj)|mlp\.(c_fc|c_proj|fc_in|fc_out)"
+    r"|(self_)?attention\.(query_key_value|dense)|mlp\.dense_(h_to_4h|4h_to_h))"
+)
+_OUTER = r"lm_head|embed_out|(model\.(language_model\.|decoder\.)?|transformer\.|gpt_neox\.)?\w*(embed|wte|wpe)\w*"
+LAYOUT = re.compile(rf"{_BLOCK}{_LEAF}|{_OUTER}")
+"""Modules of the language models of transformers, as it names them once they are loaded."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """What is known of a language model."""
+
+    modules: Mapping[str, Shape] = field(default_factory=dict)
+    """The program's name of every matrix -> the shape of its weight, None where only names are known."""
+    parameters: Mapping[str, Shape] = field(default_factory=dict)
+    """The program's name of every parameter -> its shape; empty where only the modules of an adapter are known."""
+    program: Program | None = None
+    why: str = ""
+    """Where this is known from."""
+    unnamed: str = ""
+    """Why the program's names are not known, or ''."""
+
+
+def language_of(model: Model) -> Language:
+    """The modules of a language model's folder or file, headers only."""
+    held = {name: tensor.shape for name, tensor in model.component().tensors.items()}
+    program, why = program_of(model, held), f"the modules of {model.place}"
+    if program is None:
+        unnamed = f"how programs name the modules of {model.place} is not known here"
+        return Language(_matrices(held), held, None, why, unnamed)
+    stacked = re.compile(program.stacked) if program.stacked else None
+    names = program_names(list(held), program)
+    parameters: dict[str, Shape] = {
+        new: held[old] for old, new in names.items() if not (stacked and stacked.search(new))
+    }
+    modules = _matrices(parameters)
+    tables = [name for name in modules if EMBEDDING.search(name) and not name.endswith(("wpe", "embed_positions"))]
+    head = modules[tables[0]] if len(tables) == 1 else None
+    modules.setdefault("lm_head", head)
+    return Language(modules, parameters | {"lm_head.weight": modules["lm_head"]}, program, why)
+
+
+def language_in(adapter: Adapter) -> Language:
+    """What an adapter's own names say: the model has what it names, if that is a layout that is known."""
+    names = {module.name.removeprefix(PREFIX) for module in adapter}
+    strange = sorted(name for name in names if not LAYOUT.fullmatch(name))
+    why = "assumed to have every module that the adapter names"
+    if not strange:
+        return Language(dict.fromkeys(names), {}, None, why)
+    base = adapter.config.get("base_model_name_or_path")
+    named = f", which the config calls {base}" if isinstance(base, str) and base else ""
+    unnamed = f"'{strange[0]}' is of no layout that the doctor knows; name the model with --model{named}"
+    return Language(dict.fromkeys(names), {}, None, why, unnamed)
+
+
+def _matrices(parameters: Mapping[str, Shape]) -> dict[str, Shape]:
+    kept = {name: shape for name, shape in parameters.items() if shape is None or len(shape) in (2, 4)}
+    return {name.removesuffix(".weight"): shape for name, shape in kept.items() if name.endswith(".weight")}

@@ -1,0 +1,70 @@
+"""A model's tensors under the names of the program that loads it, and under those of another version's file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from editc.formats.checkpoint import Checkpoint, Model
+from editc.formats.program_names import PROGRAMS, Program, core_name, program_names, told_by_names
+
+
+def program_of(model: Model, names: Iterable[str]) -> Program | None:
+    """How the program names the tensors of a language model; None where that is not known.
+
+    The model's config.json decides. Without one, the names of the file do where they leave no doubt.
+    """
+    kind = model_type(model)
+    return PROGRAMS.get(kind) if kind else told_by_names(names)
+
+
+def model_type(model: Model) -> str:
+    """The `model_type` in the config.json beside the weights, or ''."""
+    found = configuration(model.path if model.path.is_dir() else model.path.parent).get("model_type")
+    return found if isinstance(found, str) else ""
+
+
+def configuration(folder: Path) -> Mapping[str, object]:
+    """The folder's config.json; {} where there is none that can be read."""
+    try:
+        value = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def spelled_by_program(names: Sequence[str], model: Model | None) -> dict[str, str]:
+    """File name -> the program's name of some tensors, by the model where there is one, else by the names alone; the
+    name itself where neither says."""
+    held = [] if model is None else model.component().names()
+    program = told_by_names([*names, *_rest_of_gpt2(names)]) if model is None else program_of(model, held)
+    if program is None:
+        return dict(zip(names, names, strict=True))
+    known = program_names([*held, *names], program)
+    return {name: known[name] for name in names}
+
+
+def respelled(checkpoint: Checkpoint, wanted: Iterable[str]) -> Checkpoint:
+    """The checkpoint with tensors under the `wanted` names where it has them under another version's levels.
+
+    Only a name that one tensor alone can mean is changed; the others stay missing.
+    """
+    missing = [name for name in wanted if name not in checkpoint.tensors]
+    if not missing:
+        return checkpoint
+    cores: dict[str, list[str]] = {}
+    for name in checkpoint.tensors:
+        cores.setdefault(core_name(name), []).append(name)
+    found = {cores[core][0]: name for name in missing if len(cores.get(core := core_name(name), ())) == 1}
+    if not found:
+        return checkpoint
+    return replace(checkpoint, tensors={found.get(name, name): held for name, held in checkpoint.tensors.items()})
+
+
+def _rest_of_gpt2(names: Sequence[str]) -> tuple[str, ...]:
+    """What a file that has these names of GPT-2's layers has beside them."""
+    bare = all(re.match(r"h\.\d+\.(attn|mlp)\.c_", name) for name in names)
+    return ("wte", "ln_f") if bare else ()

@@ -1,0 +1,110 @@
+"""What a program calls a tensor of a language model, from the name in the file, and one file's names under another's.
+
+A file need not have the program's own names. GPT-2's folders on the hub hold the bare model (`h.0...`), which
+transformers loads into `transformer.h.0...`; a Gemma 3 that sees images is stored as `language_model.model.layers...`
+and loaded as `model.language_model.layers...`. Adapters are matched by the program's names, so exports and the doctor
+ask here. The tables say what transformers 5.24 does; a model type that they do not name is not guessed at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+HEADS = ("lm_head", "embed_out", "score", "classifier")
+"""What may stand beside the body of a model, at the top of its names."""
+BODIES = ("transformer", "model", "language_model", "text_model", "gpt_neox", "backbone")
+"""Levels at the beginning of a name that versions and classes put before it, take away, or have in another order."""
+
+Move = tuple[str, str]
+"""A pattern of a name in a file, and what the program has in its place."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """How one kind of model is named once it is loaded."""
+
+    body: str
+    """What stands before every name but a head's; put there where a file of the bare model lacks it."""
+    moves: tuple[Move, ...] = ()
+    """Renamings on the way from the file to the program, each tried in turn."""
+    stacked: str = ""
+    """A pattern of matrices that are no module in the program, which stacks them or holds them as a parameter."""
+
+
+_IMAGES: tuple[Move, ...] = (
+    (r"^language_model\.lm_head\.", "lm_head."),
+    (r"^language_model\.model\.", "model.language_model."),
+    (r"^(language_model|vision_tower|multi_modal_projector|image_newline)(?=\.|$)", r"model.\1"),
+)
+_QWEN_IMAGES: tuple[Move, ...] = (
+    (r"^visual\.", "model.visual."),
+    (r"^model\.(?!language_model\.|visual\.)", "model.language_model."),
+)
+_EXPERTS = r"\.mlp\.(experts\.|gate\.|router\.|shared_expert_gate\.)"
+_GROUPS: tuple[tuple[Program, str], ...] = (
+    (Program("transformer"), "bloom codegen falcon gpt2 gpt_bigcode gpt_neo gptj mpt"),
+    (Program("backbone"), "falcon_mamba mamba mamba2"),
+    (Program("gpt_neox", ((r"^embed_out\.", "lm_head."),)), "gpt_neox"),
+    (
+        Program("model"),
+        "apertus arcee cohere cohere2 cwm diffllama ernie4_5 exaone4 gemma gemma2 gemma3_text glm glm4 granite "
+        "helium llama minicpm3 ministral3 mistral olmo olmo2 olmo3 opt persimmon phi phi3 qwen2 "
+        "qwen3 seed_oss smollm3 stablelm starcoder2 vaultgemma xglm",
+    ),
+    (Program("model", stacked=_EXPERTS), "gpt_oss olmoe qwen2_moe qwen3_moe"),
+    (Program("model", ((r"\.block_sparse_moe\.", ".mlp."),), _EXPERTS), "mixtral"),
+    (
+        Program("model", _IMAGES),
+        "gemma3 internvl llava llava_next llava_next_video llava_onevision mistral3 paligemma vipllava",
+    ),
+    (Program("model", _QWEN_IMAGES), "qwen2_vl qwen2_5_vl"),
+)
+PROGRAMS: Mapping[str, Program] = {kind: program for program, kinds in _GROUPS for kind in kinds.split()}
+"""By the `model_type` of config.json."""
+
+
+def told_by_names(names: Iterable[str]) -> Program | None:
+    """The program of a file whose names alone say it: GPT-2's bare names, and a body with a head and nothing else."""
+    tops = {name.partition(".")[0] for name in names} - {*HEADS}
+    if {"h", "wte", "ln_f"} <= tops:
+        return PROGRAMS["gpt2"]
+    if "language_model" in tops and tops <= {"language_model", "vision_tower", "multi_modal_projector"}:
+        return PROGRAMS["llava"]
+    return Program(tops.pop()) if tops in ({"model"}, {"transformer"}, {"gpt_neox"}, {"backbone"}) else None
+
+
+def program_names(names: Sequence[str], program: Program) -> dict[str, str]:
+    """File name -> the program's name, for all tensors of a language model."""
+    found = {name: moved(name, program) for name in names}
+    bare = not any(name.startswith(f"{program.body}.") for name in found.values())
+    return {name: _bodied(new, program) if bare else new for name, new in found.items()}
+
+
+def plain_name(name: str) -> str:
+    """A name of a language part as a model of text alone has it: `model.language_model.layers.0...` and
+    `language_model.model.layers.0...` are `model.layers.0...`."""
+    core = core_name(name)
+    head = name[: len(name) - len(core)]
+    return f"model.{core}" if "language_model." in head and core.partition(".")[0] not in HEADS else name
+
+
+def core_name(name: str) -> str:
+    """A name without the levels that differ between versions, classes and files: `layers.0...`, `h.0...`."""
+    head, dot, rest = name.partition(".")
+    while dot and head in BODIES:
+        name = rest
+        head, dot, rest = name.partition(".")
+    return name
+
+
+def moved(name: str, program: Program) -> str:
+    """A name after the renamings between file and program, whatever its body."""
+    for pattern, new in program.moves:
+        name = re.sub(pattern, new, name)
+    return name
+
+
+def _bodied(name: str, program: Program) -> str:
+    return name if name.partition(".")[0] in HEADS else f"{program.body}.{name}"
