@@ -1,15 +1,19 @@
 """The tables of docs/doctor.md: `python -m benchmarks.doctor` prints them, `--write` puts them into the page.
 
-What `editc doctor` says of every fixture in tests/fixtures/adapters, and every rule that it has. Nothing is loaded
-here: tests/test_doctor_loaders.py compares the same files with the real diffusers and PEFT.
+What `editc doctor` says of every fixture in tests/fixtures/adapters, and every rule that it has. Nothing is loaded for
+these: tests/test_doctor_loaders.py compares the same files with the real diffusers and PEFT. `--matrix` makes adapters
+with the libraries' own save functions, loads every one with them, and sets the verdict beside what came of it
+(minutes); it exits with 1 where one is refuted.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks import doctor_matrix
 from editc.formats.doctor import a1111, comfyui, peft, rules_diffusers, vllm
 from editc.formats.doctor.examine import LOADERS, examine, headline
 from editc.formats.doctor.verdict import Verdict
@@ -17,6 +21,7 @@ from editc.formats.doctor.verdict import Verdict
 ROOT = Path(__file__).parents[1]
 ADAPTERS, PAGE = ROOT / "tests" / "fixtures" / "adapters", ROOT / "docs" / "doctor.md"
 FROM = "<!-- python -m benchmarks.doctor --write -->"
+MATRIX = "<!-- python -m benchmarks.doctor --matrix --write -->"
 TO = "<!-- end -->"
 RULES = {
     "diffusers": rules_diffusers.RULES,
@@ -73,12 +78,22 @@ def main() -> None:
     """Print the tables, or write them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="put them into docs/doctor.md")
-    if not parser.parse_args().write:
-        print(page())
-        return
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(FROM)
+    parser.add_argument("--matrix", action="store_true", help="the matrix of families and spellings instead")
+    asked = parser.parse_args()
+    found = list(doctor_matrix.cells()) if asked.matrix else []
+    text = doctor_matrix.page(found) if asked.matrix else page()
+    if asked.write:
+        put(MATRIX if asked.matrix else FROM, text)
+    else:
+        print(text)
+    sys.exit(any(cell.contradictions for _, cell in found))
+
+
+def put(mark: str, text: str) -> None:
+    """Write a text into the page, between its mark and the next end."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(mark)
     after = rest.partition(TO)[2]
-    PAGE.write_text(f"{before}{FROM}\n\n{page()}\n\n{TO}{after}", encoding="utf-8")
+    PAGE.write_text(f"{before}{mark}\n\n{text.strip()}\n\n{TO}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

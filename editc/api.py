@@ -56,6 +56,7 @@ def check(path: PathLike, overrides: Sequence[str] = ()) -> Checked:
     try:
         model = session.model_of(manifest)
         ctx = session.with_adapters(session.header_context(manifest, model), manifest)
+        found = (*found, *session.unfused(ctx, manifest))
         plan = Locate(session.families())(manifest, ctx)
         session.require_folder(manifest, model)
         wrong = emitting.refused(manifest, plan)
@@ -87,6 +88,7 @@ def build(
     check_folder(out)
     model = session.model_of(manifest)
     ctx = session.with_adapters(session.build_context(manifest, model, progress), manifest)
+    found = (*found, *session.unfused(ctx, manifest))
     ctx = session.with_earlier(ctx, manifest)
     *first, emit = pipeline.passes(session.corpus_of(model), tool(), manifest.language is not None)
     seen: list[str] = []

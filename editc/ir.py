@@ -101,6 +101,8 @@ class Adapter:
 
     modules: Mapping[str, Adapted]
     fingerprint: str
+    left_out: tuple[str, ...] = ()
+    """Modules of the file that are a text encoder's, and so no part of the edit."""
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,24 @@ def with_adapters(ctx: Context, manifest: Manifest) -> Context:
     return replace(ctx, adapters=tuple(found))
 
 
+def unfused(ctx: Context, manifest: Manifest) -> tuple[Diagnostic, ...]:
+    """E657, a warning, for each adapter that has a part for a text encoder, which the edit leaves out."""
+    edits = [edit for edit in manifest.edits if edit.adapter]
+    return tuple(
+        Diagnostic(
+            "E657",
+            f"{len(adapter.left_out)} modules of the adapter are a text encoder's and are left out of the edit",
+            edit.at("adapter"),
+            manifest.source,
+            severity="warning",
+            help="the UNet's part is fused whole; for the other part keep the file beside the edited model",
+            notes=adapter.left_out[:3],
+        )
+        for edit, adapter in zip(edits, ctx.adapters, strict=True)
+        if adapter.left_out
+    )
+
+
 def build_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
     """Every port that a build needs; E205 and E220 to E223 without what they need, E207 without torch and the model
     libraries, E230 where evidence is asked for and the model cannot give it."""

@@ -16,7 +16,7 @@ from editc.delta import Delta
 from editc.formats import diffusers_lora, exported, lowering
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.files import guarded, replace_file
-from editc.formats.lora import module as kohyas
+from editc.formats.lora_names import module as kohyas
 from editc.formats.plan import Target, plan_apply
 from editc.numerics import dtypes
 from editc.records import patched_site, stored_shape

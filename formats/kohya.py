@@ -1,8 +1,8 @@
 """LoRA files of UNets in kohya's spelling, which diffusers, ComfyUI, A1111 and sd-scripts read alike.
 
 `lora_unet_<module>.lora_down.weight` (r, d_in), `.lora_up.weight` (d_out, r) and `.alpha`, `<module>` being diffusers'
-name with `_` for `.` (`formats.lora.module` has two exceptions). A loader multiplies up by alpha / r. Ranks that are
-powers of two, one alpha of 1 in the whole file and up multiplied by r are exact in every loader: diffusers 0.42 gives
+name with `_` for `.` (`formats.lora_names.module` has two exceptions). A loader multiplies up by alpha / r. Ranks that
+are powers of two, one alpha of 1 in the whole file and up multiplied by r are exact in every loader: diffusers 0.42 gives
 modules of other ranks 1/r of their change where alpha is each one's rank, without a word.
 """
 
@@ -19,7 +19,8 @@ from editc.formats import exported, lowering
 from editc.formats.consumers import diffusers_unet
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, replace_file
-from editc.formats.lora import ALPHA, DOWN, UP, module
+from editc.formats.lora import ALPHA, DOWN, UP
+from editc.formats.lora_names import module
 from editc.numerics import dtypes
 
 FAMILIES = ("sd1", "sd2", "sdxl")

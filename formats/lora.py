@@ -1,12 +1,13 @@
-"""Adapters in kohya's spelling, as SPM writes them: `lora_unet_<module>.lora_down.weight`, `.lora_up.weight`, `.alpha`.
+"""Adapters of UNets and transformers in every spelling that `editc doctor` knows: what they make of each parameter.
 
-A module's name has `_` for every `.`. It is looked up among the checkpoint's own parameters, never guessed at, and
+A module's name is looked up among the checkpoint's own parameters (`formats.lora_names`), never guessed at, and
 everything in a file counts: what cannot be read or has no place in the model is an error that names it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,20 +15,24 @@ import numpy as np
 
 from editc.diagnostics import EditcError, fail
 from editc.formats.checkpoint import Checkpoint, open_component
+from editc.formats.doctor.spelling import PAIRS, Module, numbers, split, stated_in
+from editc.formats.doctor.verdict import config_scale
+from editc.formats.header import Entry
+from editc.formats.lora_names import TEXTS, meanings, plain
 from editc.ir import Adapted, Adapter, Array
 from editc.ports import Weights
 from editc.records import matrix_shape
 
-PREFIX = "lora_unet_"
-DOWN, UP, ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
-TRAINED = {"add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2"}
-"""Modules of SDXL that kohya's trainer names otherwise; diffusers (0.42) loses them under its own names."""
+UP, DOWN, ALPHA = ".lora_up.weight", ".lora_down.weight", ".alpha"
+"""kohya's endings."""
+READ = {ALPHA, *(end for pair in PAIRS.values() for end in pair)}
+"""Endings of what can be fused, in every spelling."""
 SHOWN = 8
 
 
 def read_adapter(path: Path, weights: Weights) -> Adapter:
     """The adapter in a file, for the model whose parameters are `weights`: convolutions as matrices (see
-    `records.matrix_shape`). No `.alpha` means alpha = rank.
+    `records.matrix_shape`). Without an alpha or a config in the metadata the scale is 1.
 
     Raises E610, E612 (not a file of tensors), E616 (a quantised one), E670 (other spelling), E671 (a module that the
     model lacks, or has twice), E672 (a pair that is not whole), E673 (shapes), E674 (a value that is no number).
@@ -35,66 +40,82 @@ def read_adapter(path: Path, weights: Weights) -> Adapter:
     if not path.is_file():
         raise fail("E610", "the adapter is not a file", place=str(path))
     file = open_component("adapter", path)
-    modules = _modules(file.names(), path)
-    names = _resolved(modules, weights, path)
-    found = {names[module]: _adapted(file, module, weights.shape(names[module]), path) for module in modules}
-    return Adapter(found, sha256(path.read_bytes()).hexdigest())
+    modules, texts = _modules(file, path)
+    named = _resolved(modules, weights, path)
+    found = dict(one for name in modules for one in _adapted(file, modules[name], named[name], weights, path))
+    return Adapter(found, sha256(path.read_bytes()).hexdigest(), texts)
 
 
-def module(name: str) -> str:
-    """kohya's name of a UNet's parameter."""
-    plain = name.removesuffix(".weight")
-    return PREFIX + TRAINED.get(plain, plain).replace(".", "_")
-
-
-def _modules(names: Sequence[str], path: Path) -> list[str]:
-    """The modules that the file changes, sorted; every name in it is of one of the three kinds and in a whole pair."""
-    split = {name: _split(name) for name in names}
-    strangers = [name for name, parts in split.items() if parts is None]
-    if strangers or not split:
-        help_ = f"fuse files whose tensors are {PREFIX}<module>{DOWN}, {UP} and {ALPHA}; convert other spellings first"
-        what = "tensors of another kind than this reads" if strangers else "no tensors"
-        raise _listing("E670", f"the adapter has {what}", strangers, path, help_)
-    kinds: dict[str, set[str]] = {}
-    for parts in split.values():
-        if parts is not None:
-            kinds.setdefault(parts[0], set()).add(parts[1])
-    halves = sorted(module for module, kind in kinds.items() if not {DOWN, UP} <= kind)
+def _modules(file: Checkpoint, path: Path) -> tuple[dict[str, Module], tuple[str, ...]]:
+    """The modules that the file changes, sorted by name, and those of a text encoder, which are left out."""
+    found: dict[str, dict[str, Entry]] = {}
+    for name in file.names():
+        module, end = split(name)
+        found.setdefault(module, {})[end] = Entry(file.dtype(name), file.shape(name), 0, 0)
+    texts = tuple(name for name in found if name.startswith(TEXTS))
+    mine = {name: Module(name, ends) for name, ends in sorted(found.items()) if name not in texts}
+    strangers = [
+        name + end for name, module in mine.items() for end in module.tensors if end not in (*READ, *module.ends)
+    ]
+    if strangers or not mine:
+        help_ = f"a file to fuse has a down and an up matrix for each module ({', '.join(sorted(PAIRS))})"
+        what = "tensors of another kind than this reads" if strangers else "no tensors for this model"
+        raise _listing("E670", f"the adapter has {what}", strangers or texts, path, help_)
+    halves = [name for name, module in mine.items() if not module.style]
     if halves:
         raise _listing("E672", "modules lack their up or their down matrix", halves, path, "fetch the file again")
-    return sorted(kinds)
+    return mine, texts
 
 
-def _split(name: str) -> tuple[str, str] | None:
-    end = next((end for end in (DOWN, UP, ALPHA) if name.endswith(end)), None)
-    return None if end is None or not name.startswith(PREFIX) else (name.removesuffix(end), end)
-
-
-def _resolved(modules: Sequence[str], weights: Weights, path: Path) -> Mapping[str, str]:
-    """Module -> the one parameter of that name."""
-    known: dict[str, list[str]] = {}
-    for name in weights.names():
-        if name.endswith(".weight") and len(weights.shape(name)) in (2, 4):
-            for spelling in sorted({PREFIX + name.removesuffix(".weight").replace(".", "_"), module(name)}):
-                known.setdefault(spelling, []).append(name)
-    lost = [module for module in modules if module not in known]
+def _resolved(modules: Iterable[str], weights: Weights, path: Path) -> Mapping[str, tuple[str, ...]]:
+    """Module -> the one parameter of that name, or those that are one in the original code."""
+    known = meanings(weights)
+    spelled = {name: name if name in known else plain(name) for name in modules}
+    lost = [name for name, found in spelled.items() if found not in known]
     if lost:
-        help_ = "is the adapter for this kind of model, and are its names those of diffusers?"
-        raise _listing("E671", f"{len(lost)} of {len(modules)} modules are not in the model", lost, path, help_)
-    double = [f"{module}: {' or '.join(known[module])}" for module in modules if len(known[module]) > 1]
+        help_ = "is the adapter for this kind of model? `editc doctor FILE` says which kind its names are of"
+        raise _listing("E671", f"{len(lost)} of {len(spelled)} modules are not in the model", lost, path, help_)
+    double = [
+        f"{name}: {' or '.join(' + '.join(one) for one in known[found])}"
+        for name, found in spelled.items()
+        if len(known[found]) > 1
+    ]
     if double:
         raise _listing("E671", "modules have more than one meaning in the model", double, path, "rename its modules")
-    return {module: known[module][0] for module in modules}
+    named = {name: known[found][0] for name, found in spelled.items()}
+    counts = Counter(parameter for parts in named.values() for parameter in parts)
+    twice = [parameter for parameter, count in counts.items() if count > 1]
+    if twice:
+        raise _listing("E671", "two modules of the file are the same matrix", twice, path, "leave one of them out")
+    return named
 
 
-def _adapted(file: Checkpoint, module: str, shape: tuple[int, ...], path: Path) -> Adapted:
-    up, down = file.shape(module + UP), file.shape(module + DOWN)
-    _check_shapes(module, up, down, shape, path)
-    rank = down[0]
-    alpha = _alpha(file, module, path) if module + ALPHA in file.tensors else float(rank)
-    left, right = (file.read(module + end).reshape(matrix_shape(of)) for end, of in ((UP, up), (DOWN, down)))
-    _check_finite(module, (left, right), path)
-    return Adapted(left, right, alpha / rank)
+def _adapted(
+    file: Checkpoint, module: Module, meant: Sequence[str], weights: Weights, path: Path
+) -> Iterator[tuple[str, Adapted]]:
+    """What a module makes of each parameter that it stands for: of several each takes its own rows of the up matrix."""
+    shapes = [weights.shape(name) for name in meant]
+    whole = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+    _check_shapes(module.name, module.up, module.down, whole, path)
+    down, up = (file.read(module.name + end) for end in module.ends)
+    left, right = up.reshape(matrix_shape(module.up)), down.reshape(matrix_shape(module.down))
+    _check_finite(module.name, (left, right), path)
+    scale, start = _scale(file, module, meant[0], path), 0
+    for name, shape in zip(meant, shapes, strict=True):
+        yield name, Adapted(left[start : start + shape[0]], right, scale)
+        start += shape[0]
+
+
+def _scale(file: Checkpoint, module: Module, parameter: str, path: Path) -> float:
+    """Alpha over rank: by the module's own alpha, else by what diffusers stated in the metadata, else 1."""
+    if ALPHA in module.tensors:
+        return _alpha(file, module.name, path) / module.rank
+    stated = stated_in(file.metadata) or {}
+    for part in ("unet.", "transformer."):
+        own = {name.removeprefix(part): value for name, value in stated.items() if name.startswith(part)}
+        if own:
+            return config_scale(own, parameter.removesuffix(".weight"))
+    return 1.0
 
 
 def _check_shapes(module: str, up: tuple[int, ...], down: tuple[int, ...], of: tuple[int, ...], path: Path) -> None:
@@ -109,7 +130,8 @@ def _check_shapes(module: str, up: tuple[int, ...], down: tuple[int, ...], of: t
 
 
 def _alpha(file: Checkpoint, module: str, path: Path) -> float:
-    value = file.read(module + ALPHA)
+    entry = file.where(module + ALPHA)
+    value = numbers(file.raw(module + ALPHA), entry.dtype, entry.shape)
     if value.size != 1 or not np.isfinite(value).all():
         message = f"{module}{ALPHA} is not one finite number"
         raise fail("E674", message, place=str(path), help="fetch the file again")

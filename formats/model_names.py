@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from editc.formats.checkpoint import Checkpoint, Model
-from editc.formats.program_names import PROGRAMS, Program, core_name, program_names, told_by_names
+from editc.formats.program_names import PROGRAMS, Program, program_names, told_by_names
+from editc.prefixes import renamed
 
 
 def program_of(model: Model, names: Iterable[str]) -> Program | None:
@@ -53,12 +54,7 @@ def respelled(checkpoint: Checkpoint, wanted: Iterable[str]) -> Checkpoint:
     Only a name that one tensor alone can mean is changed; the others stay missing.
     """
     missing = [name for name in wanted if name not in checkpoint.tensors]
-    if not missing:
-        return checkpoint
-    cores: dict[str, list[str]] = {}
-    for name in checkpoint.tensors:
-        cores.setdefault(core_name(name), []).append(name)
-    found = {cores[core][0]: name for name in missing if len(cores.get(core := core_name(name), ())) == 1}
+    found = {old: new for new, old in renamed(missing, checkpoint.tensors).items()} if missing else {}
     if not found:
         return checkpoint
     return replace(checkpoint, tensors={found.get(name, name): held for name, held in checkpoint.tensors.items()})

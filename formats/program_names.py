@@ -12,11 +12,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from editc.prefixes import bare
+
 HEADS = ("lm_head", "embed_out", "score", "classifier")
 """What may stand beside the body of a model, at the top of its names."""
-BODIES = ("transformer", "model", "language_model", "text_model", "gpt_neox", "backbone")
-"""Levels at the beginning of a name that versions and classes put before it, take away, or have in another order."""
-
 Move = tuple[str, str]
 """A pattern of a name in a file, and what the program has in its place."""
 
@@ -78,25 +77,16 @@ def told_by_names(names: Iterable[str]) -> Program | None:
 def program_names(names: Sequence[str], program: Program) -> dict[str, str]:
     """File name -> the program's name, for all tensors of a language model."""
     found = {name: moved(name, program) for name in names}
-    bare = not any(name.startswith(f"{program.body}.") for name in found.values())
-    return {name: _bodied(new, program) if bare else new for name, new in found.items()}
+    bodiless = not any(name.startswith(f"{program.body}.") for name in found.values())
+    return {name: _bodied(new, program) if bodiless else new for name, new in found.items()}
 
 
 def plain_name(name: str) -> str:
     """A name of a language part as a model of text alone has it: `model.language_model.layers.0...` and
     `language_model.model.layers.0...` are `model.layers.0...`."""
-    core = core_name(name)
+    core = bare(name)
     head = name[: len(name) - len(core)]
     return f"model.{core}" if "language_model." in head and core.partition(".")[0] not in HEADS else name
-
-
-def core_name(name: str) -> str:
-    """A name without the levels that differ between versions, classes and files: `layers.0...`, `h.0...`."""
-    head, dot, rest = name.partition(".")
-    while dot and head in BODIES:
-        name = rest
-        head, dot, rest = name.partition(".")
-    return name
 
 
 def moved(name: str, program: Program) -> str:

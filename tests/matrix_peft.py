@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import consumer_models
 import numpy as np
 import torch
-from loaders import quiet
+from loaders import Cell, quiet
 from safetensors.torch import load_file, save_file
 
 from editc.formats.checkpoint import open_model
@@ -42,7 +41,7 @@ TARGETS: Mapping[str, tuple[str, str]] = {
     "opt": ("q_proj", "fc2"),
     "gpt_neox": ("query_key_value", "dense_4h_to_h"),
     "falcon": ("query_key_value", "dense_4h_to_h"),
-    "mamba": ("in_proj", "out_proj"),
+    "mamba": ("in_proj", "x_proj"),
     "qwen3_moe": ("q_proj", "o_proj"),
     "lfm2": ("q_proj", "w2"),
 }
@@ -54,19 +53,6 @@ EMBEDDINGS = {
     "mamba": "embeddings",
 }
 FAMILIES = (*MADE, *KINDS)
-FEW = ("llama", "gpt2-hub", "gemma3")
-"""Those of the suite; `python -m benchmarks.doctor` has all."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One adapter, what the doctor says of it and what PEFT did."""
-
-    family: str
-    spelling: str
-    outcome: str
-    measured: str
-    contradictions: tuple[str, ...]
 
 
 @cache
@@ -204,6 +190,9 @@ CHANGES: Mapping[str, tuple[str, Callable[[Tensors, dict[str, Any], Path], Tenso
 }
 """Spelling -> one of OPTIONS and what is changed of the files that PEFT wrote."""
 SPELLINGS = (*OPTIONS, *CHANGES)
+_SOME = ("plain", "LoRA on the head", "all biases", "full names", "the file's names", "without base_model.model.")
+FEW = (*(("llama", spelling) for spelling in SPELLINGS), *((f, s) for f in ("gpt2-hub", "gemma3") for s in _SOME))
+"""The cells of the suite; `python -m benchmarks.doctor` has all."""
 
 
 def saved(family: str, spelling: str, home: Path) -> Path | None:
@@ -260,7 +249,7 @@ def cell(family: str, spelling: str, home: Path) -> Cell | None:
     wrong = tuple(contradicted(verdict, found, model, error))
     measured = error or f"{sum(fate == 'applied' for fate in fates(found, model).values())} taken"
     shutil.rmtree(adapter)
-    return Cell(family, spelling, verdict.outcome, measured, wrong)
+    return Cell(family, spelling, verdict.outcome, measured, wrong, tuple(r.name for r in verdict.rules))
 
 
 def contradicted(verdict: Verdict, found: Examination, model: Any, error: str) -> Iterator[str]:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matrix_peft
 import numpy as np
 import pytest
-import torch
 from adapter_cases import ADAPTERS, CASES, FK, FQ, STATED, TEXT_SETS, Tensors, kohya, old, pair, text, unet, write
-from loaders import Measured, through_diffusers, through_peft
+from loaders import Measured, agree, encoders, judged, part, through_diffusers, through_peft, verdict
 
-from editc.formats.checkpoint import open_model
 from editc.formats.doctor import diffusers, peft, rules_diffusers
-from editc.formats.doctor.examine import Examination, examine
+from editc.formats.doctor.examine import examine
 from editc.formats.doctor.models import flat
-from editc.formats.doctor.verdict import Rule, Verdict
+from editc.formats.doctor.verdict import Rule
 
 FILES = {
     "sd1": [
@@ -36,40 +35,6 @@ FILES = {
 KINDS = {"sd1": "sd", "sdxl": "sdxl", "flux": "flux", "sd3": "sd3"}
 
 
-def part(kind: str) -> dict[str, Any]:
-    """A fresh pico UNet or transformer."""
-    from diffusers import FluxTransformer2DModel, UNet2DConditionModel
-
-    torch.manual_seed(0)
-    if kind in ("sd1", "sdxl"):
-        config = json.loads((ADAPTERS / {"sd1": "sd15", "sdxl": "sdxl"}[kind] / "config.json").read_text())
-        return {"unet": UNet2DConditionModel.from_config(config)}
-    if kind == "sd3":
-        import tiny_families
-
-        return {"transformer": tiny_families.sd3().transformer}
-    made = FluxTransformer2DModel(
-        in_channels=16,
-        num_layers=2,
-        num_single_layers=2,
-        attention_head_dim=8,
-        num_attention_heads=2,
-        joint_attention_dim=32,
-        pooled_projection_dim=16,
-        axes_dims_rope=(2, 2, 4),
-        guidance_embeds=True,
-    )
-    return {"transformer": made}
-
-
-def encoders(kind: str) -> dict[str, Any]:
-    """The CLIPs of a pipeline of that kind; FLUX's second encoder is a T5, which no adapter here has."""
-    from tiny_families import clip
-
-    first = {"text_encoder": clip(16, kind == "sd3", 1)}
-    return first | ({"text_encoder_2": clip(24, True, 2)} if kind in ("sdxl", "sd3") else {})
-
-
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     """Each pico model on disk, as a pipeline's folder."""
@@ -79,56 +44,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
         for name, model in (part(kind) | encoders(kind)).items():
             model.save_pretrained(home / name)
     return made
-
-
-def judged(path: Path, folder: Path) -> Examination:
-    return examine(path, open_model(folder))
-
-
-def verdict(found: Examination, loader: str) -> Verdict:
-    return next(one for one in found.verdicts if one.loader == loader)
-
-
-def agree(said: Verdict, measured: Measured, found: Examination) -> None:
-    """The doctor and the library say the same, of the whole file and of each module."""
-    if measured.error:
-        assert said.outcome == "refused", (said.outcome, measured.error)
-        assert said.error.split(":")[0] == measured.error.split(":")[0]
-        return
-    assert said.outcome != "refused", said.error
-    expected = predicted(said, found)
-    assert {home.replace("text_model.", "") for home in expected} == {
-        n.replace("text_model.", "") for n in measured.deltas
-    }
-    got = {name.replace("text_model.", ""): delta for name, delta in measured.deltas.items()}
-    for home, delta in expected.items():
-        np.testing.assert_allclose(got[home.replace("text_model.", "")], delta, rtol=1e-4, atol=1e-5, err_msg=home)
-
-
-def predicted(said: Verdict, found: Examination) -> dict[str, np.ndarray[Any, Any]]:
-    """Target -> scale times up times down, for every module that the doctor says is loaded; fused ones cut by rows."""
-    from safetensors.numpy import load_file
-
-    file = found.adapter.path
-    tensors = load_file(file / "adapter_model.safetensors" if file.is_dir() else file)
-    modules = {module.name: module for module in found.adapter}
-    deltas = {}
-    for row in said.rows:
-        if row.fate == "lost":
-            continue
-        module = modules[row.module]
-        down, up = (tensors[row.module + end].astype(float) for end in ends(module.style))
-        assert row.scale is not None
-        delta = row.scale * np.tensordot(up.reshape(up.shape[0], -1), down, 1)
-        targets = row.target.split(" + ")
-        deltas |= dict(zip(targets, np.split(delta, len(targets)), strict=True))
-    return {name: delta for name, delta in deltas.items() if np.any(delta)}
-
-
-def ends(style: str) -> tuple[str, str]:
-    from editc.formats.doctor.spelling import PAIRS
-
-    return PAIRS[style]
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in FILES.items() for name in names])
@@ -295,11 +210,28 @@ def test_a_file_alone_is_none_for_peft(tmp_path: Path) -> None:
     assert measured.error.startswith(verdict(examine(tmp_path / "adapter.safetensors"), "PEFT").error.split("'")[0])
 
 
-def test_every_rule_that_says_run_was_run(folders: Mapping[str, Path], llama_folder: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="session")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Sequence[matrix_peft.Cell]:
+    """A part of the matrix of `python -m benchmarks.doctor`."""
+    home = tmp_path_factory.mktemp("matrix")
+    return [cell for family, spelling in matrix_peft.FEW if (cell := matrix_peft.cell(family, spelling, home))]
+
+
+def test_peft_never_refutes_the_doctor(cells: Sequence[matrix_peft.Cell]) -> None:
+    """Adapters that PEFT saved, loaded by PEFT: what the doctor judges is so, and most of it is judged."""
+    assert [(cell.family, cell.spelling, cell.contradictions) for cell in cells if cell.contradictions] == []
+    judged_ = [cell for cell in cells if cell.outcome != "not judged"]
+    assert len(judged_) > 40 and len(judged_) > 0.75 * len(cells)
+
+
+def test_every_rule_that_says_run_was_run(
+    folders: Mapping[str, Path], llama_folder: Path, tmp_path: Path, cells: Sequence[matrix_peft.Cell]
+) -> None:
     """The files above meet every rule of diffusers and PEFT that claims to have been run."""
-    met = set(rules_met(folders, llama_folder, tmp_path))
-    claimed = {rule for rule in (*rules_diffusers.RULES, *peft.RULES) if rule.how == "run"}
-    assert {rule.name for rule in claimed - met} == set()
+    met = {rule.name for rule in rules_met(folders, llama_folder, tmp_path)}
+    met |= {name for cell in cells for name in cell.rules}
+    claimed = {rule.name for rule in (*rules_diffusers.RULES, *peft.RULES) if rule.how == "run"}
+    assert claimed - met == set()
 
 
 def rules_met(folders: Mapping[str, Path], llama_folder: Path, tmp_path: Path) -> Iterator[Rule]:

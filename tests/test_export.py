@@ -16,7 +16,8 @@ from editc.formats.checkpoint import Model, open_model
 from editc.formats.export import export, refused
 from editc.formats.exporting import Job
 from editc.formats.kohya import suits
-from editc.formats.lora import ALPHA, DOWN, UP, module
+from editc.formats.lora import ALPHA, DOWN, UP
+from editc.formats.lora_names import module
 from editc.formats.safetensors_delta import sealed
 from editc.ir import Delta, Form
 from editc.numerics import dtypes

@@ -19,7 +19,8 @@ from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import open_model
 from editc.formats.export import export
 from editc.formats.exporting import Job
-from editc.formats.lora import ALPHA, DOWN, UP, module
+from editc.formats.lora import ALPHA, DOWN, UP
+from editc.formats.lora_names import module
 
 models = export_cases.models
 ADAPTERS = ("diff", "diffusers", "kohya", "peft")

@@ -17,7 +17,8 @@ from editc.formats import consumers, lowering
 from editc.formats import export as export_
 from editc.formats.export import export
 from editc.formats.exporting import Job, Trial, Written
-from editc.formats.lora import ALPHA, DOWN, UP, module
+from editc.formats.lora import ALPHA, DOWN, UP
+from editc.formats.lora_names import module
 
 models = export_cases.models
 

@@ -117,7 +117,7 @@ KEY = "lora_unet_" + TEXT.replace(".", "_")
 @pytest.mark.parametrize(
     ("code", "spoil", "named"),
     [
-        ("E670", lambda t: t | {"lora_te_text_model_x.lora_up.weight": torch.ones(2)}, "lora_te_text_model_x"),
+        ("E670", lambda t: {f"lora_te_text_model_x.{k.partition('.')[2]}": v for k, v in t.items()}, "lora_te_text"),
         ("E670", lambda t: t | {f"{KEY}.dora_scale": torch.ones(2)}, "dora_scale"),
         ("E670", lambda t: {}, "no tensors"),
         ("E671", lambda t: t | {k.replace("_to_k", "_to_z"): v for k, v in t.items()}, "attn2_to_z"),

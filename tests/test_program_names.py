@@ -18,7 +18,7 @@ from editc.formats.checkpoint import Model, open_model
 from editc.formats.export import export
 from editc.formats.exporting import Job
 from editc.formats.model_names import spelled_by_program
-from editc.formats.program_names import PROGRAMS, core_name, plain_name, program_names
+from editc.formats.program_names import PROGRAMS, plain_name, program_names
 from editc.formats.status import status
 
 models = export_cases.models
@@ -63,11 +63,7 @@ def test_the_table_is_what_transformers_does(kind: str) -> None:
         assert set(program_names(bare, program).values()) <= own
 
 
-def test_levels_before_a_name_do_not_count() -> None:
-    assert core_name("model.language_model.layers.0.mlp.down_proj.weight") == "layers.0.mlp.down_proj.weight"
-    assert core_name("language_model.model.layers.0.mlp.down_proj.weight") == "layers.0.mlp.down_proj.weight"
-    assert core_name("transformer.h.0.attn.c_attn.weight") == core_name("h.0.attn.c_attn.weight")
-    assert core_name("transformer_blocks.0.attn.to_k.weight") == "transformer_blocks.0.attn.to_k.weight"
+def test_a_language_part_has_the_names_of_a_model_of_text_alone() -> None:
     assert plain_name("language_model.model.layers.0.a.weight") == "model.layers.0.a.weight"
     assert plain_name("h.0.a.weight") == "h.0.a.weight" and plain_name("model.layers.0.a") == "model.layers.0.a"
     assert plain_name("vision_tower.layers.0.a") == "vision_tower.layers.0.a"

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from editc.formats.doctor.models import LEAVES, Known, flat
+from editc.formats.doctor.models import LEAVES, PROJECTION, Known, flat
 from editc.formats.doctor.spelling import MAGNITUDES, Adapter, Module
 from editc.formats.doctor.verdict import Row, Rule, Verdict, concluded, fits, idle, lost, meant, refused, scaled
 
 LOADER = "ComfyUI"
-_FIXTURES = "facts/ecosystem.md A, golden/formats/README.md, ComfyUI a125cd84 run [V]"
+_FIXTURES = "ComfyUI a125cd84, run on tests/fixtures/adapters"
 _KEYS = "comfy/lora.py: model_lora_keys_unet"
 
 APPLIES = Rule("comfyui-applies", "every name is one that ComfyUI looks for", f"{_KEYS}; {_FIXTURES}", "measured")
@@ -93,6 +93,8 @@ def _spelled(known: Known, component: str, name: str) -> tuple[str, ...]:
     if component == "transformer":
         more = (f"base_model.model.{name}",) if known.kind == "sd3" else ()
         return (f"transformer.{name}", f"lora_transformer_{flat(name)}", f"lycoris_{flat(name)}", *more)
+    if name == PROJECTION and component.startswith("text_encoder"):
+        return ("lora_te2_text_projection" if component.endswith("_2") else "lora_te1_text_projection",)
     if component == "text_encoder" and name.endswith(LEAVES):
         return (f"lora_te_{flat(name)}", f"lora_te1_{flat(name)}", f"text_encoder.{name}")
     if component == "text_encoder_2" and name.endswith(LEAVES):

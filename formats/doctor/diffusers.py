@@ -18,6 +18,7 @@ from editc.formats.doctor.rules_diffusers import (
     ALPHA,
     APPLIES,
     BARE,
+    COMPILED,
     DORA,
     DROPPED,
     GGUF,
@@ -25,6 +26,8 @@ from editc.formats.doctor.rules_diffusers import (
     LDM_MIXED,
     LEFTOVER,
     LORA_IN_NAME,
+    LYCORIS,
+    NAMED,
     NO_MATCH,
     RANK_STATED,
     SHAPE,
@@ -32,7 +35,7 @@ from editc.formats.doctor.rules_diffusers import (
     Stop,
     stated_for,
 )
-from editc.formats.doctor.spelling import Adapter, Module, split
+from editc.formats.doctor.spelling import ALGEBRAS, Adapter, Module, split
 from editc.formats.doctor.verdict import (
     Row,
     Verdict,
@@ -49,6 +52,9 @@ from editc.formats.doctor.verdict import (
 
 LOADER = "diffusers"
 KOHYA = ("lora_te_", "lora_unet_", "lora_te1_", "lora_te2_")
+FIRST = "default_0"
+"""What diffusers calls the first adapter that it loads."""
+_ALGEBRAIC = {end for ends in ALGEBRAS.values() for end in ends}
 _SGM, _OWN = ("input_blocks", "middle_block", "output_blocks"), ("down_blocks", "mid_block", "up_blocks")
 _SAME = {"time_embed.0", "time_embed.2", "input_blocks.0.0", "out.2", "label_emb.0.0", "label_emb.0.2"}
 """LDM names that the converter maps for SD 1 as well, where it does not count blocks."""
@@ -125,6 +131,9 @@ def _checked(
     component: str,
 ) -> Iterator[Row]:
     """The rows of one component, in the order of PEFT's own checks: targets, then shapes, then what is left."""
+    if mine and any(COMPILED in module.name for module in mine) and not any(table.values()):
+        yield from (lost(module, NAMED) for module in mine)
+        return
     if mine and not any(table.values()):
         raise Stop(NO_MATCH, "NoMatchingPeftModuleError: Target modules {...} not found in the base model.")
     stated = stated_for(adapter, component) if mine else None
@@ -138,6 +147,9 @@ def _checked(
             continue
         if not fits(module, known.modules[target], strict=True):
             raise Stop(SHAPE, f"RuntimeError: size mismatch for {target}")
+        if module.style == "named" and module.adapter_name != FIRST:
+            yield lost(module, NAMED)
+            continue
         name = target.partition(".")[2]
         if stated is not None and config_rank(stated, name) != module.rank:
             raise Stop(RANK_STATED, f"RuntimeError: size mismatch for {target}")
@@ -172,12 +184,15 @@ def _plain(name: str, known: Known) -> str | None:
 
 def _converted(mine: Sequence[Module], module: Module) -> bool:
     """Old spellings are converted only if the first tensor is of one."""
-    return module.style == "peft" or (module.style in ("dotted", "processor") and mine[0].style != "peft")
+    new = ("peft", "named")
+    return module.style in new or (module.style in ("dotted", "processor") and mine[0].style not in new)
 
 
 def _named_lora(names: Sequence[str]) -> None:
-    if not all("lora" in name for name in names):
-        raise Stop(LORA_IN_NAME, "ValueError: Invalid LoRA checkpoint. Make sure all LoRA param names contain `'lora'`")
+    bad = [name for name in names if "lora" not in name]
+    if bad:
+        rule = LYCORIS if any(split(name)[1] in _ALGEBRAIC for name in bad) else LORA_IN_NAME
+        raise Stop(rule, "ValueError: Invalid LoRA checkpoint. Make sure all LoRA param names contain `'lora'`")
 
 
 def _whole(module: Module) -> None:

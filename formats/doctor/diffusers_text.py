@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from editc.formats.doctor.models import LEAVES, Known, flat
+from editc.formats.doctor.models import LEAVES, PROJECTION, Known, flat
 from editc.formats.doctor.rules_diffusers import (
     ALPHA,
     APPLIES,
@@ -43,13 +44,17 @@ def _encoder(adapter: Adapter, known: Known, component: str, mine: Sequence[Modu
     if not (old or layered or attended):
         raise Stop(TEXT_TYPE, _UNTOLD)
     placed = {m.name: table.get(m.name) for m in mine}
-    skipped = {m.name for m in mine if m.style == "kohya" and leaves[m.name].endswith("_proj") and not old}
+    attention = {m.name for m in mine if leaves[m.name].endswith("_proj") or _projects(m)}
+    skipped = {m.name for m in mine if m.style == "kohya" and m.name in attention and not old}
     leveled = component == "text_encoder_2" or known.kind == "sd3"
     if leveled and peft and not any(".text_model." in m.name for m in mine):
         raise Stop(TEXT_LEVEL, "IndexError: list index out of range")
     if not any(placed[m.name] and m.name not in skipped for m in mine):
         raise Stop(UNKNOWN, "IndexError: list index out of range")
     ranks = {m.name: m.rank for m in mine}
+    common = Counter(m.rank for m in mine if not _projects(m)).most_common(1)
+    if common and any(_projects(m) and placed[m.name] and m.rank != common[0][0] for m in mine):
+        raise Stop(SHAPE, "RuntimeError: size mismatch for text_projection")
     alphas = {m.name: m.alpha for m in mine if m.alpha is not None}
     found = scales(ranks, alphas, lambda name: not leaves[name].endswith("_proj"))
     for module in mine:
@@ -73,14 +78,25 @@ def _targets(known: Known, component: str) -> Mapping[str, str]:
     table: dict[str, str] = {}
     for module in known.modules:
         head, _, name = module.partition(".")
+        if head == component and name == PROJECTION:
+            for prefix in ("lora_te2_",) if component.endswith("_2") else ("lora_te_", "lora_te1_"):
+                table[prefix + PROJECTION] = module
+            table[module] = module
         if head != component or not name.endswith(LEAVES):
             continue
         table[module] = module
         for prefix in ("lora_te2_",) if component.endswith("_2") else ("lora_te_", "lora_te1_"):
             table[prefix + flat(name)] = module
         if component == "text_encoder" and known.kind != "sd3":
-            table[f"{component}.{name.removeprefix('text_model.')}"] = module
+            short = name.removeprefix("text_model.")
+            table |= dict.fromkeys(
+                (f"{component}.{short}", f"lora_te_{flat(short)}", f"lora_te1_{flat(short)}"), module
+            )
     return table
+
+
+def _projects(module: Module) -> bool:
+    return module.name.endswith(PROJECTION)
 
 
 def _leaf(name: str) -> str:

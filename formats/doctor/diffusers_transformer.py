@@ -10,14 +10,17 @@ from editc.formats.doctor.rules_diffusers import (
     ALIEN,
     APPLIES,
     BARE,
+    COMPILED,
     DROPPED,
     FLUX_BASE,
+    FLUX_FLAT,
     FLUX_KOHYA,
     FLUX_MIXTURE,
     FLUX_SINGLE,
     HALF,
     LORA_IN_NAME,
     LOST_ALPHA,
+    NAMED,
     NO_MATCH,
     RANK_STATED,
     SHAPE,
@@ -26,8 +29,9 @@ from editc.formats.doctor.rules_diffusers import (
     stated_for,
 )
 from editc.formats.doctor.spelling import Adapter, Module
-from editc.formats.doctor.verdict import Row, config_rank, config_scale, fits, lost, meant, scaled
+from editc.formats.doctor.verdict import Row, config_rank, config_scale, fits, lost, meant, scaled, untold
 
+FIRST = "default_0"
 TEXTS = ("text_encoder.", "text_encoder_2.")
 FLUX_ROWS = 3 * 3072 + 12288
 """Rows of `single_blocks.*.linear1` that the converter can split."""
@@ -53,6 +57,8 @@ def _kohya(adapter: Adapter, known: Known) -> Iterator[Row]:
     half = next((m for m in adapter if ".lora_down.weight" in m.tensors and ".lora_up.weight" not in m.tensors), None)
     if half is not None:
         raise Stop(HALF, f"KeyError: '{half.name}.lora_up.weight'")
+    if any(module.name.startswith("transformer_") for module in adapter):
+        return iter([untold(module, FLUX_FLAT) for module in adapter])
     if any(module.name.startswith("lora_transformer_") for module in adapter):
         return _onetrainer(adapter, known)
     return _fused(adapter, known)
@@ -95,9 +101,15 @@ def _onetrainer(adapter: Adapter, known: Known) -> Iterator[Row]:
 
 def _prefixed(adapter: Adapter, known: Known) -> Iterator[Row]:
     mine = [module for module in adapter if module.name.startswith("transformer.")]
-    if mine and not any(module.name in known.modules for module in mine):
+    half = next((m for m in mine if m.kind == "half" and ".lora_A.weight" in m.tensors), None)
+    if half is not None and known.kind == "flux":
+        raise Stop(HALF, f"KeyError: '{half.name.partition('.')[2]}.lora_B.weight'")
+    if mine and all(COMPILED in module.name for module in mine):
+        yield from (lost(module, NAMED) for module in mine)
+    elif mine and not any(module.name in known.modules for module in mine):
         raise Stop(NO_MATCH, "NoMatchingPeftModuleError: Target modules {...} not found in the base model.")
-    yield from _found(adapter, known, mine)
+    else:
+        yield from _found(adapter, known, mine)
     texts = [module for module in adapter if module.name.startswith(TEXTS)]
     yield from text_rows(adapter, known, texts, folded)
     yield from (lost(module, BARE) for module in adapter if not module.name.startswith(("transformer.", *TEXTS)))
@@ -107,6 +119,8 @@ def _found(adapter: Adapter, known: Known, mine: Sequence[Module]) -> Iterator[R
     for module in mine:
         if module.name not in known.modules or not module.style:
             yield lost(module, UNKNOWN)
+        elif module.style == "named" and module.adapter_name != FIRST:
+            yield lost(module, NAMED)
         elif not fits(module, known.modules[module.name], strict=True):
             raise Stop(SHAPE, f"RuntimeError: size mismatch for {module.name}")
         else:

@@ -31,7 +31,10 @@ TITLES: Mapping[Kind, str] = {
 }
 LEAVES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
 """The matrices of a CLIP layer."""
+PROJECTION = "text_projection"
+"""The matrix behind a CLIP, of those classes that have one."""
 
+_CLIPS = ("text_encoder", "text_encoder_2")
 _ATTENTION = tuple(f"{a}.{m}" for a in ("attn1", "attn2") for m in ("to_q", "to_k", "to_v", "to_out.0"))
 _FEED = ("ff.net.0.proj", "ff.net.2")
 _FLUX = {
@@ -121,7 +124,7 @@ def implied(adapter: Adapter) -> Known:
     names = [_loose(module.name) for module in adapter]
     scores = {kind: sum(name in _spoken(kind) for name in names) for kind in _IMAGE}
     best = max(scores, key=lambda kind: scores[kind])
-    if scores[best]:
+    if scores[best] and not _strange(adapter, best):
         others = [TITLES[kind] for kind in scores if kind != best and scores[kind] == scores[best]]
         fit = f"; they fit {' and '.join(others)} too" if others else ""
         known = standard(best)
@@ -129,6 +132,12 @@ def implied(adapter: Adapter) -> Known:
     if adapter.config.get("task_type") == "CAUSAL_LM" or any(_LAYERED.search(module.name) for module in adapter):
         return _spoken_of(language_in(adapter))
     return Known("unknown", {}, {}, "no name is of a model that the doctor knows; name the model with --model")
+
+
+def _strange(adapter: Adapter, kind: Kind) -> bool:
+    """Whether a transformer's adapter names a module that this kind lacks: many kinds have some names in common."""
+    names = [module.name for module in adapter if module.name.startswith("transformer.")]
+    return kind in ("flux", "sd3") and any(_loose(name) not in _spoken(kind) for name in names)
 
 
 @cache
@@ -140,8 +149,9 @@ def standard(kind: Kind) -> Known:
         table, repeats = (_FLUX, {"double": 19, "single": 38}) if kind == "flux" else (_SD3, {"joint": 24})
         names = [f"transformer.{part}" for _, parts in _expanded(table, repeats) for part in parts]
     layers = {"sd": (24, 0), "sdxl": (12, 32), "flux": (12, 0), "sd3": (12, 32)}[kind]
-    for component, count in zip(("text_encoder", "text_encoder_2"), layers, strict=True):
+    for component, count in zip(_CLIPS, layers, strict=True):
         names += [f"{component}.text_model.encoder.layers.{i}.{leaf}" for i in range(count) for leaf in LEAVES]
+    names += {"sdxl": ["text_encoder_2." + PROJECTION], "sd3": [f"{e}.{PROJECTION}" for e in _CLIPS]}.get(kind, [])
     return Known(kind, dict.fromkeys(names), _originals(kind, names), "")
 
 
@@ -168,6 +178,17 @@ def given(model: Model) -> Known:
             "E689", "the model is of no kind whose adapters the doctor can judge", place=model.place, help=help_text
         )
     return Known(kind, found, _originals(kind, found), f"the modules of {model.place}")
+
+
+def of_component(shapes: Mapping[str, Shape]) -> Known | None:
+    """The modules of one UNet or transformer under its own names (`down_blocks...`); None for any other component."""
+    home = _home(shapes)
+    found = {f"{home}.{name}": shape for name, shape in shapes.items()}
+    kind = _kind(found)
+    try:
+        return None if kind == "unknown" else Known(kind, found, _originals(kind, found), "")
+    except ValueError:  # the names are not a whole UNet's, so that its blocks have no LDM numbers
+        return None
 
 
 def _spoken_of(language: Language) -> Known:

@@ -12,7 +12,7 @@ from typing import Any
 
 from editc.formats.doctor.language import PREFIX
 from editc.formats.doctor.models import Known, Shape
-from editc.formats.doctor.peft_config import saved_by, saved_names, targeted, unjudged
+from editc.formats.doctor.peft_config import ALL, saved_by, saved_names, targeted, unjudged
 from editc.formats.doctor.spelling import CONFIG, MAGNITUDES, Adapter, Module
 from editc.formats.doctor.verdict import (
     Row,
@@ -38,7 +38,7 @@ FOLDER = Rule("peft-folder", f"PEFT loads a folder with {CONFIG}, not a file", "
 TYPE = Rule("peft-type", "the config has no peft_type", "peft 0.21.2 config.py: _get_peft_type", "run")
 OTHER = Rule("peft-other", "a PEFT adapter of another kind than LoRA, which the doctor does not judge", _SAVE, "read")
 RANK = Rule("peft-rank", "the rank in the config is not the matrices'", f"{_SAVE}: set_peft_model_state_dict", "run")
-ZERO = Rule("peft-rank-0", "PEFT refuses rank 0", "peft 0.21.2 tuners/lora/layer.py; facts/ecosystem.md C [V]", "run")
+ZERO = Rule("peft-rank-0", "PEFT refuses rank 0", "peft 0.21.2 tuners/lora/layer.py: update_layer", "run")
 SHAPE = Rule("peft-shape", "a matrix does not fit the model's", f"{_SAVE}: set_peft_model_state_dict", "run")
 NO_MATCH = Rule("peft-no-match", "target_modules matches no module of the model", _TUNERS, "run")
 UNTARGETED = Rule("peft-untargeted", "the config does not target it: left out, without a message", _TUNERS, "run")
@@ -118,17 +118,20 @@ def _judged(adapter: Adapter, known: Known) -> list[Row]:
 def _strange(adapter: Adapter, known: Known) -> str:
     """Why this model's part in it is not known: stacked experts, or a target that is more than one matrix."""
     program, config = known.language.program, adapter.config
-    if program is not None and program.stacked and (_experts(config) or any(map(_expert, adapter))):
+    if program is not None and program.stacked and (_experts(config, known) or any(map(_expert, adapter))):
         return "it names experts or what chooses them, which transformers stacks and PEFT converts"
     inner = {parent for name in known.language.parameters for parent in _upward(name)} - known.modules.keys()
-    if known.language.parameters and any(targeted(config, name) for name in inner):
+    if str(config.get("target_modules")).lower() != ALL and any(targeted(config, name) for name in inner):
         return "target_modules names more than matrices and embeddings"
     return ""
 
 
-def _experts(config: Mapping[str, Any]) -> bool:
+def _experts(config: Mapping[str, Any], known: Known) -> bool:
+    """Whether a target may be an expert: a pattern, a name that experts have, or one that no other module has."""
     wanted = config.get("target_modules")
-    return isinstance(wanted, str) or any(name.rpartition(".")[2] in EXPERTS for name in wanted or ())
+    if isinstance(wanted, str) or any(name.rpartition(".")[2] in EXPERTS for name in wanted or ()):
+        return True
+    return not any(targeted(config, name) for name in known.modules)
 
 
 def _expert(module: Module) -> bool:
@@ -142,10 +145,12 @@ def _upward(name: str) -> Iterator[str]:
 
 
 def _row(adapter: Adapter, module: Module, known: Known) -> Row:
-    converted = known.language.program is not None and bool(known.language.program.moves)
     if not module.name.startswith(PREFIX):
-        return untold(module, CONVERTED) if converted else lost(module, UNPREFIXED)
-    home = _home(module.name.removeprefix(PREFIX), known)
+        return untold(module, CONVERTED) if _converted(known) else lost(module, UNPREFIXED)
+    spelled = module.name.removeprefix(PREFIX)
+    home = _home(spelled, known)
+    if known.kind == "language" and home != spelled and not spelled.startswith("language_model."):
+        return untold(module, CONVERTED)
     name = home if known.kind == "language" else home.partition(".")[2]
     if module.tensors.keys() <= {".weight", ".bias"}:
         return _plain(adapter, module, known, home)
@@ -166,6 +171,11 @@ def _row(adapter: Adapter, module: Module, known: Known) -> Row:
     if extra is not None:
         return Row(module.name, "unknown" if extra is LACKS else "wrong", extra, home, scale, scale)
     return Row(module.name, "applied", APPLIES, home, scale, scale)
+
+
+def _converted(known: Known) -> bool:
+    program = known.language.program
+    return program is not None and bool(program.moves or program.stacked)
 
 
 def _home(name: str, known: Known) -> str:

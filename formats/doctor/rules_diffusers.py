@@ -35,12 +35,25 @@ DROPPED = _run(
 ALPHA = _run(
     "alpha-pattern",
     "modules differ in alpha: diffusers takes the commonest alpha for all attention matrices, whatever their own",
-    f"{_PEFT_KWARGS}; facts/ecosystem.md 0.3 [V]",
+    _PEFT_KWARGS,
 )
+COMPILED = "_orig_mod."
+"""What torch.compile puts before the names of a model that it wraps."""
 LORA_IN_NAME = _run(
     "lora-in-name",
     "a tensor's name has no 'lora' in it (an `.alpha`, `.diff` or `.set_weight` beside PEFT names), so all are refused",
     f"{_PIPELINE}: load_lora_weights",
+)
+LYCORIS = _run(
+    "lycoris",
+    "the file is a LoHa, LoKr, GLoRA or OFT, which diffusers does not read for this kind of pipeline",
+    f"{_PIPELINE}: load_lora_weights",
+)
+NAMED = _run(
+    "named",
+    "the names hold an adapter's name other than `default_0`, or torch.compile's `_orig_mod.`: the layers are made and "
+    "never filled, so that painting fails",
+    "diffusers 0.42.1 loaders/peft.py: load_lora_adapter",
 )
 LEFTOVER = _run(
     "leftover",
@@ -86,6 +99,12 @@ TEXT_LEVEL = _run(
     "diffusers 0.42.1 loaders/lora_base.py: _load_lora_into_text_encoder, transformers 5.23",
 )
 FLUX_KOHYA = _run("flux-kohya", "kohya's fused FLUX names are split; any other name stops it", f"{_CONVERT}: flux")
+FLUX_FLAT = Rule(
+    "diffusers-flux-flat",
+    "names that begin with `transformer_`, as diffusers' own converter to kohya's writes them, and reads only in part",
+    f"{_CONVERT}: flux",
+    "read",
+)
 FLUX_SINGLE = _run(
     "flux-linear1",
     "`single_blocks.*.linear1` is split as 3072, 3072, 3072 and 12288 rows, FLUX.1's own width, and no other",
@@ -104,7 +123,7 @@ FLUX_BASE = _run(
     "names with `base_model` are taken for a full Kontext adapter, which this is not",
     f"{_CONVERT}: _convert_fal_kontext_lora_to_diffusers",
 )
-GGUF = Rule("diffusers-gguf", "GGUF adapters are llama.cpp's", "facts/ecosystem.md A", "read")
+GGUF = Rule("diffusers-gguf", "GGUF adapters are llama.cpp's", "llama.cpp: --lora", "read")
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))
 
 _KOHYA = "export as kohya (`editc export --as kohya`)"
@@ -112,6 +131,8 @@ ADVICE = {
     ALPHA.name: "give every module the same alpha: pad ranks to powers of two, alpha 1, rank into the up matrices",
     DROPPED.name: "merge the adapter into its base and export the difference as plain LoRA",
     LORA_IN_NAME.name: f"write the alpha into the up matrices and leave `.alpha` out, or {_KOHYA}",
+    LYCORIS.name: "use ComfyUI or A1111, or merge it into its base with LyCORIS, which trained it",
+    NAMED.name: "take the adapter's name and `_orig_mod.` out of the names",
     LEFTOVER.name: f"write low rank only: {_KOHYA}",
     HALF.name: "fetch the file again",
     NO_MATCH.name: "the adapter is for another kind of model, or in LDM names, which diffusers reads for SDXL only",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from editc.diagnostics import EditcError, fail
 from editc.formats.exported import is_delta, kind_of
@@ -56,6 +57,9 @@ ENDINGS = tuple(
         reverse=True,
     )
 )
+
+WHOLE = {"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1", "U8": "<u1"}
+"""Integers that an alpha may be stored in: diffusers' own converter to kohya's names writes int64."""
 
 _REPEATS, _NESTED = re.compile(r"(?<!\\)[*+{]"), re.compile(r"\)[*+{]")
 """Repetitions in a pattern: more than a few, or of a group, can take for ever to match."""
@@ -218,25 +222,31 @@ def _adapter(path: Path, container: Container, header: Header, config: Mapping[s
         found.setdefault(module, {})[end] = header.entries[name]
     file = path / WEIGHTS if path.is_dir() else path
     modules = tuple(Module(name, ends, _alpha(file, name, ends)) for name, ends in found.items())
-    return Adapter(path, container, modules, names, config, _stated(header))
+    return Adapter(path, container, modules, names, config, stated_in(header.metadata))
 
 
 def _alpha(file: Path, module: str, ends: Mapping[str, Entry]) -> float | None:
     entry = ends.get(".alpha")
     if entry is None:
         return None
-    value = np.zeros(0)
-    if entry.dtype in dtypes.EDITABLE:
-        value = dtypes.decode(read_range(file, entry.start, entry.end - entry.start), entry.dtype, entry.shape)
+    value = numbers(read_range(file, entry.start, entry.end - entry.start), entry.dtype, entry.shape)
     if value.size != 1 or not np.isfinite(value).all():
         message = f"{module}.alpha ({entry.dtype} {list(entry.shape)}) is not one finite number"
         raise fail("E687", message, place=str(file), help="fetch the file again, or write it anew")
     return float(value.reshape(()))
 
 
-def _stated(header: Header) -> Mapping[str, Any] | None:
+def numbers(raw: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """A tensor in float64, of floats or of whole numbers; empty for any other dtype."""
+    if dtype in dtypes.EDITABLE:
+        return dtypes.decode(raw, dtype, shape)
+    return np.frombuffer(raw, WHOLE[dtype]).astype(np.float64) if dtype in WHOLE else np.zeros(0)
+
+
+def stated_in(metadata: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """What diffusers wrote about an adapter into its file; None where it did not."""
     try:
-        stated = strict_json(header.metadata[METADATA])
+        stated = strict_json(metadata[METADATA])
     except (KeyError, ValueError):
         return None
     return stated if isinstance(stated, dict) else None

@@ -19,9 +19,7 @@ FOLDER = Rule("vllm-folder", f"vLLM loads a folder with {CONFIG}, not a file", _
 FIELDS = Rule(
     "vllm-fields", "the config lacks r, lora_alpha or target_modules", "vllm/lora/peft_helper.py: from_dict", "read"
 )
-RANK = Rule(
-    "vllm-rank", "the rank is above max_lora_rank, 16 unless the server is told more", f"{_HELPER}; facts A [R]", "read"
-)
+RANK = Rule("vllm-rank", "the rank is above max_lora_rank, 16 unless the server is told more", _HELPER, "read")
 SAVED = Rule("vllm-modules-to-save", "vLLM takes no modules_to_save", f"{_HELPER}; vllm #9280", "read")
 DORA = Rule("vllm-dora", "vLLM has no DoRA", _HELPER, "read")
 BIAS = Rule("vllm-bias", "vLLM takes no bias", _HELPER, "read")
