@@ -67,6 +67,14 @@ FK = "transformer.transformer_blocks.0.attn.to_k"
 CASES: Mapping[str, tuple[str, Callable[[], Tensors]]] = {
     "dora, kohya": ("sd1", lambda: {**old(), kohya(K) + ".dora_scale": ones(16, 1)}),
     "dora, peft": ("sd1", lambda: {**unet(), f"unet.{K}.lora_magnitude_vector": ones(16)}),
+    "an adapter's name": ("sd1", lambda: {n.replace(".weight", ".style.weight"): v for n, v in unet().items()}),
+    "diffusers' own first name": (
+        "sd1",
+        lambda: {n.replace(".weight", ".default_0.weight"): v for n, v in unet().items()},
+    ),
+    "compiled": ("sd1", lambda: {n.replace("unet.", "unet._orig_mod."): v for n, v in unet().items()}),
+    "flux, compiled": ("flux", lambda: pair(FK.replace("transformer.", "transformer._orig_mod.", 1), (16, 16))),
+    "lokr": ("sd1", lambda: {f"unet.{K}.lokr_w1": ones(4, 4), f"unet.{K}.lokr_w2": ones(4, 6)}),
     "no module of the model": ("sd1", lambda: pair("unet.foo", (16, 24))),
     "one module of two": ("sd1", lambda: {**unet(), **pair("unet.foo", (16, 24))}),
     "too wide": ("sd1", lambda: pair(f"unet.{K}", (16, 25))),

@@ -152,6 +152,14 @@ def _file_names(tensors: Tensors, config: dict[str, Any], folder: Path) -> Tenso
     return found
 
 
+def _in_place(tensors: Tensors, config: dict[str, Any], folder: Path) -> Tensors:
+    """A module's own weight under its own name, where its pair was: the name is the wrapped layer's no more."""
+    module = sorted(tensors)[0].partition(".lora_")[0]
+    kept = {name: value for name, value in tensors.items() if not name.startswith(module + ".")}
+    shape = fresh(folder).get_submodule(module.removeprefix("base_model.model.")).weight.shape
+    return kept | {f"{module}.weight": torch.randn(shape)}
+
+
 def _no_magnitudes(tensors: Tensors, config: dict[str, Any], folder: Path) -> Tensors:
     config["use_dora"] = False
     return tensors
@@ -174,6 +182,7 @@ CHANGES: Mapping[str, tuple[str, Callable[[Tensors, dict[str, Any], Path], Tenso
     "dora, not in the config": ("dora", _no_magnitudes),
     "dora, not in the file": ("plain", _config(use_dora=True)),
     "bias, not in the config": ("LoRA with a bias", _config(lora_bias=False)),
+    "a weight in a pair's place": ("plain", _in_place),
     "another rank": ("plain", _config(r=8)),
     "targets nothing": ("plain", _config(target_modules=["nothing"])),
     "targets one of two": ("plain", _config(target_modules=["o_proj", "q_proj", "c_attn", "fc1", "in_proj"])),
