@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from editc.formats.gguf_names import Aliased
 from editc.formats.header import Header, read_header
 from editc.formats.ranges import read_range
 from editc.numerics import dtypes
+from editc.prefixes import renamed
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ class Checkpoint:
     def where(self, name: str) -> Tensor:
         """File, offset, dtype and shape of a tensor."""
         if name not in self.tensors:
-            raise fail("E619", f"there is no tensor '{name}' in component '{self.name}'", place=name)
+            other = renamed([name], self.tensors).get(name) or next(iter(get_close_matches(name, self.tensors, 1)), "")
+            help_text = f"the nearest name there is '{other}'" if other else ""
+            message = f"there is no tensor '{name}' in component '{self.name}'"
+            raise fail("E619", message, place=name, help=help_text)
         return self.tensors[name]
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -159,7 +164,7 @@ def open_model(place: str | Path) -> Model:
         return Model(str(place), path, "folder", {path.name: path})
     if not any(folders.readable(part) for part in parts.values()):
         folders.choose(next(iter(parts.values()), path))  # says why: pickles only, or nothing at all
-        raise fail("E611", "the folder holds no safetensors weights", place=str(place))
+        raise folders.empty(path)
     return Model(str(place), path, "pipeline", parts)
 
 
@@ -231,7 +236,7 @@ def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_
     try:
         return ldm_file.parts(whole.tensors)
     except ValueError as error:
-        help_text = "convert the file to a diffusers folder with the program that made it"
+        help_text = "convert it to a diffusers folder: StableDiffusionPipeline.from_single_file, then save_pretrained"
         message = f"the tensors have LDM names, but not those of a Stable Diffusion UNet: {error}"
         raise fail("E660", message, place=str(place), help=help_text) from error
 

@@ -183,7 +183,13 @@ def _nothing(names: Sequence[str], folder: Path) -> EditcError:
     if quantised:
         help_text = f"name the file itself: {folder / quantised[0]}"
         return fail("E611", "the folder holds no safetensors weights but GGUF", place=str(folder), help=help_text)
-    return fail("E611", "the folder holds no safetensors weights", place=str(folder))
+    return empty(folder)
+
+
+def empty(folder: Path) -> EditcError:
+    """The error for a folder without any weights."""
+    help_text = "name the folder that has them: a pipeline has model_index.json and a folder for each of its components"
+    return fail("E611", "the folder holds no safetensors weights", place=str(folder), help=help_text)
 
 
 def unsafe(name: str, place: Path) -> EditcError:

@@ -98,7 +98,10 @@ def nameless(reason: str, place: str = "") -> EditcError:
     return fail("E694", f"the names of llama.cpp are not known for this: {reason}", place=place, help=_HELP)
 
 
-_HELP = "only language models whose architecture the `gguf` package knows have such names"
+_HELP = (
+    "give --model the folder of a language model that llama.cpp has, with its config.json; for any other matrix export "
+    "as `peft` or `checkpoint`, and convert the result with llama.cpp's own scripts"
+)
 
 
 @cache

@@ -78,7 +78,7 @@ def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict
 def _check_range(up: Any, left: Any, rank: int, name: str, dtype: str) -> None:
     """Multiplied by a power of two a factor keeps its bits, unless it leaves the dtype's range."""
     if not np.array_equal(dtypes.rounded(up.astype(np.float64), dtype).reshape(left.shape) / rank, left):
-        help_ = "export it in float32 or in bf16"
+        help_ = "export it with `--dtype fp32` or `--dtype bf16`"
         raise fail("E678", f"the factor of '{name}' times its rank is too large for {dtype}", help=help_)
 
 

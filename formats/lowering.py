@@ -188,7 +188,7 @@ def _pair(base: Array, target: Target) -> tuple[Array, Array]:
 def _rounded(pair: tuple[Array, Array], dtype: str) -> Pair:
     left, right = (dtypes.rounded(part, dtype).astype(np.float32) for part in pair)
     if not all(np.isfinite(part).all() for part in (left, right)):
-        raise fail("E678", f"a factor is too large for {dtype}", help="export it in float32 or in bf16")
+        raise fail("E678", f"a factor is too large for {dtype}", help="export it with `--dtype fp32` or `--dtype bf16`")
     return left, right
 
 

@@ -26,7 +26,11 @@ _NUMPY = {"F32": "<f4", "F16": "<f2"}
 def write(job: Job) -> Written:
     """One .onnx_adapter file. Raises E675 to E678 and E632."""
     if job.dtype not in _NUMPY:
-        raise fail("E678", f"ONNX Runtime's adapters hold no {job.dtype}", help="export it in fp32 or fp16")
+        raise fail(
+            "E678",
+            f"ONNX Runtime's adapters hold no {job.dtype}",
+            help="export it with `--dtype fp32` or `--dtype fp16`",
+        )
     from onnxruntime import AdapterFormat, OrtValue
 
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)

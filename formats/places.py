@@ -100,6 +100,6 @@ def _existing(path: Path, place: str) -> Path:
             "E610",
             f"there is no model at '{place}'",
             place=place,
-            help="give a model's folder, a .safetensors or .onnx file, a hub id in the local cache, or editc:demo",
+            help="give a model's folder, a .safetensors, .onnx or .gguf file, a hub id in the cache, or editc:demo",
         )
     return path

@@ -77,7 +77,7 @@ def recognise(
         raise _not_edited(other, spoken, model)
     sought = [f"{family.name} wants `{next(iter(family.patterns.values()))}`" for family in families]
     first = f"the model has {len(names)} tensors there, the first is `{names[0]}`" if names else "it has no tensors"
-    hint = "`editc explain FAMILY` says what each family is; `editc inspect MODEL` lists the tensors"
+    hint = "`editc explain FAMILY` says what each family is; `editc inspect MODEL` what parts it has"
     raise fail("E201", "no family recognises this model", place=model, notes=[*sought, first], help=hint)
 
 

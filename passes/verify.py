@@ -148,8 +148,7 @@ _HELP: Mapping[str, str] = {
     "`keys: span`; what is only moved elsewhere, another embedding finds there",
     "preserve_drift": "choose a `to` of the same kind as the concept, preserve more prompts near it or give `preserve` "
     "more weight; `strength: auto` looks for a value that meets every bound",
-    "unconditional_drift": 'add the empty prompt "" to `preserve.prompts`, and name a `to`: the empty target moves it '
-    "most",
+    "unconditional_drift": "give `preserve` more `weight`, which the empty prompt has too, or choose another `to`",
     "rank": "edit fewer names at once, or use `keys: last`, which has one key a context; then raise the bound",
     "erased": "name what the pictures still show in `also`, or use `method: rece` with more `epochs`",
     "toward_fitted": "allow more `rounds`, give contexts or words in which the model can show what is wanted, or want "

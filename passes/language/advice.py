@@ -108,8 +108,17 @@ def _unknown(
         where = "" if fact else f" in more than {known[title]:.0%} of its relations"
         message = f"the model did not say what `{title}` is to lose{where} before the edit, so the edit proves little"
         place = edit.at("was" if "was" in edit.spans else "template") if fact else edit.at("relations")
-        help = "ask the model first and edit what it knows; without `was`, or an answer beside a relation, it is asked"
+        help = _asked(fact, "was" in edit.spans)
         yield Diagnostic("E520", message, place, manifest.source, help=help, severity="warning")
+
+
+def _asked(fact: bool, told: bool) -> str:
+    """What to do about an old answer that the model did not give."""
+    if not fact:
+        return "leave the answers beside the relations out: the model is asked then, and the report has what it says"
+    if told:
+        return "leave `was` out: the model is asked then, and the report has what it says"
+    return "word the prompt as ordinary text would, so that the model has an answer to it; the report has what it says"
 
 
 def _interfering(manifest: Manifest, language: Language, problem: Problem) -> Iterator[Diagnostic]:

@@ -129,7 +129,7 @@ def _fitting(site: Site, W: Array, width: int) -> Array:
     if len(W) == width:
         return W
     message = f"`{site.name}` writes {len(W)} numbers, and the output embedding reads {width}"
-    raise fail("E344", message, place=site.name, help="name the matrices that write to the residual stream: `roles`")
+    raise fail("E344", message, place=site.name, help="leave `sites: {roles: ...}` out, or take another method: `rocr`")
 
 
 def _ranked(scores: Sequence[Array]) -> Sequence[Naming]:

@@ -52,7 +52,7 @@ def explored(
     try:
         chosen = replace(found, window=window(found, count, kind))
     except LookupError as error:
-        raise EditcError(_undecided(manifest, edits, kind, str(error))) from error
+        raise EditcError(_undecided(manifest, edits, kind, str(error), network.layers)) from error
     return replace(chosen, why=why(chosen, kind))
 
 
@@ -131,13 +131,15 @@ def _figures(values: Array) -> tuple[float, ...]:
     return tuple(round(float(value), DIGITS) for value in values)
 
 
-def _undecided(manifest: Manifest, edits: Sequence[Edit], kind: Kind, reason: str) -> Diagnostic:
+def _undecided(manifest: Manifest, edits: Sequence[Edit], kind: Kind, reason: str, layers: int) -> Diagnostic:
     choice, names = manifest.choice, ", ".join(f"`{edit.names[0]}`" for edit in edits[:3])
     span = choice.at("auto") or choice.at("layers") or edits[0].at()
     more = " and others" if len(edits) > 3 else ""
     message = f"no layers can be chosen for {names}{more}: {reason}"
     if kind == "memory":
-        help_ = "name them, `sites: {layers: 4-8}`, or give prompts that have the subject in them"
+        usual = f"{layers // 8}-{layers // 3}"
+        help_ = f"name them, `sites: {{layers: {usual}}}`, or give prompts that have the subject in them"
         return Diagnostic("E242", message, span, manifest.source, help=help_)
-    help_ = "name them, `sites: {layers: 8-28}`, or give more prompts under `present` and `absent`"
+    usual = f"{layers // 4}-{layers - 1}"
+    help_ = f"name them, `sites: {{layers: {usual}}}`, or give more prompts under `present` and `absent`"
     return Diagnostic("E243", message, span, manifest.source, help=help_)
