@@ -196,18 +196,22 @@ def unsafe(name: str, place: Path) -> EditcError:
     """The error for weights that exist only as a pickle."""
     message = f"the weights are only there as '{name}', a format that can run code when it is opened"
     command = converter(place if place.is_file() else place / name)
-    help_text = f"convert it, with torch's loader that runs no code: {command}"
+    help_text = f"convert to safetensors, with torch's loader that runs no code: {command}"
+    if is_shard(name):
+        help_text = "convert to safetensors: load the model in a place you trust and save it with save_pretrained"
     return fail("E611", f"{message}; editc never opens it", place=str(place), help=help_text)
 
 
 def converter(pickle: Path) -> str:
-    """A command that writes the tensors of a pickle as safetensors beside it."""
+    """A command that writes the tensors of a pickle as safetensors beside it, under the name that loaders look for."""
+    name = pickle.name.replace("pytorch_model", "model") if pickle.name.startswith("pytorch_model") else pickle.name
+    out = pickle.with_name(name).with_suffix(".safetensors")
     code = (
         "import sys, torch, safetensors.torch as s; "
         "d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); d = d.get('state_dict', d); "
-        "s.save_file({k: v.clone() for k, v in d.items() if torch.is_tensor(v)}, sys.argv[2])"
+        "s.save_file({k: v.clone() for k, v in d.items() if torch.is_tensor(v)}, sys.argv[2], {'format': 'pt'})"
     )
-    return f'python -c "{code}" {quote(str(pickle))} {quote(str(pickle.with_suffix(".safetensors")))}'
+    return f'python -c "{code}" {quote(str(pickle))} {quote(str(out))}'
 
 
 def is_shard(name: str) -> bool:

@@ -210,7 +210,9 @@ def test_the_converter_that_is_named_works(tmp_path: Path, monkeypatch: pytest.M
     from safetensors.torch import load_file
 
     one = torch.randn(3, 4)
-    for name, value in {"a.pt": {"w": one, "tied": one}, "b.ckpt": {"state_dict": {"w": one}, "epoch": 3}}.items():
+    values = {"w": one, "tied": one}
+    every = {"a.pt": values, "b.ckpt": {"state_dict": values, "epoch": 3}, "pytorch_model.bin": values}
+    for name, value in every.items():
         torch.save(value, tmp_path / name)
         with refused("E611") as error:
             open_model(tmp_path / name)
@@ -218,4 +220,9 @@ def test_the_converter_that_is_named_works(tmp_path: Path, monkeypatch: pytest.M
         assert command in error.diagnostics[0].help and command.count('"') == 2
         monkeypatch.setattr(sys, "argv", ["-c", *command.rpartition('" ')[2].split()])
         exec(command.split('"')[1], {})
-        assert torch.equal(load_file(tmp_path / f"{name[0]}.safetensors")["w"], one)
+        made = tmp_path / name.replace("pytorch_", "")
+        assert torch.equal(load_file(made.with_suffix(".safetensors"))["w"], one)
+    with refused("E611") as error:
+        (tmp_path / "pytorch_model-00001-of-00002.bin").touch()
+        open_model(tmp_path / "pytorch_model-00001-of-00002.bin")
+    assert "save_pretrained" in error.diagnostics[0].help
