@@ -14,21 +14,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple, TextIO
 
 ROOT = Path(__file__).parents[1]
 OURS = tuple(f"{ROOT / name}/" for name in ("editc", "passes", "formats", "manifests", "tests", "benchmarks"))
-PASSES_ON = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
-"""The flags of a function of `*args, **kwargs`."""
+_ANY = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
 
 class Running(NamedTuple):
-    """A function that is running: its file, the line that it is at, and its code's flags."""
+    """A function that is running: its file, the line that it is at, and whether it only passes on what it is given."""
 
     file: str
     line: int
-    flags: int
+    passes_on: bool = False
 
 
 def is_ours(stack: Sequence[Running], file: str, line: int, ours: tuple[str, ...] = OURS) -> bool:
@@ -36,7 +35,7 @@ def is_ours(stack: Sequence[Running], file: str, line: int, ours: tuple[str, ...
     named = next((i for i, one in enumerate(stack) if (one.file, one.line) == (file, line)), None)
     if named is None:
         return file.startswith(ours)
-    outward = [one for one in stack[named:] if one.file.startswith(ours) or one.flags & PASSES_ON != PASSES_ON]
+    outward = [one for one in stack[named:] if one.file.startswith(ours) or not one.passes_on]
     of_itself = named == 0 and outward[:1] == [stack[0]]
     return any(one.file.startswith(ours) for one in outward[: 2 if of_itself else 1])
 
@@ -47,8 +46,14 @@ def running() -> Iterator[Running]:
     while frame and frame.f_code.co_filename in (__file__, warnings.__file__):
         frame = frame.f_back
     while frame:
-        yield Running(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_flags)
+        yield Running(frame.f_code.co_filename, frame.f_lineno, _passes_on(frame.f_code))
         frame = frame.f_back
+
+
+def _passes_on(code: CodeType) -> bool:
+    """True for a function of `*args, **kwargs` and no argument of its own but `self`."""
+    own = code.co_argcount + code.co_kwonlyargcount
+    return code.co_flags & _ANY == _ANY and (own == 0 or (own == 1 and code.co_varnames[0] in ("self", "cls")))
 
 
 @contextmanager

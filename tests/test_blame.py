@@ -50,6 +50,14 @@ def calls_deeply():
 
 def calls_its_own_model():
     Model()(old=1)
+
+class Tokenizer:
+    def __init__(self, *given, **named):
+        says_it_here(3)
+
+    @classmethod
+    def load(cls, path, *given, **named):
+        return cls(*given, **named)
 """
 
 
@@ -92,8 +100,15 @@ def test_what_a_library_does_to_itself_is_not_ours(library: SimpleNamespace, see
     library.calls_deeply()
     library.calls_its_own_model()
     library.Model()(1, inner=library.calls_what_is_gone)
+    library.Tokenizer.load("path")  # which takes a path, and so does more than to pass on
     kinds = [(one.category, Path(one.filename).parent.name) for one in seen]
-    assert [kind for kind, _ in kinds] == [DeprecationWarning, UserWarning, FutureWarning, DeprecationWarning]
+    assert [kind for kind, _ in kinds] == [
+        DeprecationWarning,
+        UserWarning,
+        FutureWarning,
+        DeprecationWarning,
+        UserWarning,
+    ]
     assert {place for _, place in kinds} == {"library"}
 
 
