@@ -20,6 +20,7 @@ from editc.formats.exported import read_delta
 from editc.formats.placing import check_file, check_folder, check_parent, make_parent
 from editc.formats.safetensors_delta import write_delta
 from editc.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike, Paths, delta_at, deltas_at
+from editc.ports import Progress, announce
 from editc.results import Again as Again
 from editc.results import Built as Built
 from editc.results import Checked as Checked
@@ -32,7 +33,6 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from editc.formats.export import Export
     from editc.formats.onnx_surgery import Ready
     from editc.formats.status import Status
-    from editc.ports import Progress
     from editc.proposal import Proposal
     from editc.request import Manifest
 
@@ -81,6 +81,7 @@ def build(
     from editc import pipeline, session
     from editc.passes.verify import failures, warnings
 
+    announce(progress, "reading the manifest")
     out = Path(out)
     manifest, found = session.read_manifest(Path(path), overrides)
     if manifest is None:
@@ -96,9 +97,11 @@ def build(
     if seen[-1] != "verify":
         return None
     broken = failures(verified)
+    announce(progress, "emit")
     delta = None if broken else emit(verified, ctx)
     if delta is not None and after is not None and not after(emit.name, delta):
         return None
+    announce(progress, "writing the report" if broken else "writing and trying what was made")
     return _written(Built(verified, delta, broken, (*found, *warnings(verified)), ()), out)
 
 
@@ -283,7 +286,9 @@ def verify(
         return _verified_parts(delta, path, opened, plan.tier, progress, detector)
     manifest = recorded_manifest(delta, path, detector)
     ctx = session.build_context(manifest, opened, progress)
+    announce(progress, "derive")
     problem = posed_again(delta, manifest, opened.place, session.corpus_of(opened), ctx)
+    announce(progress, "verify")
     verified = measured(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()
     said = (*warnings(verified), *another_detector(delta, verified))

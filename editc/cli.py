@@ -7,6 +7,7 @@ not trusted; 70 a bug in editc; 130 stopped by Ctrl-C, with nothing half-written
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -37,7 +38,8 @@ LOADER = click.Choice(["diffusers", "ComfyUI", "A1111", "PEFT", "vLLM"], case_se
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="editc", message="%(package)s %(version)s")
-def cli() -> None:
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+def cli(quiet: bool) -> None:
     """A compiler for model editing: a YAML manifest in, a small, exact, portable weight delta out."""
 
 
@@ -49,7 +51,7 @@ def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
     """Find the mistakes of a manifest, by line; reads no weights."""
     from editc import api, show
 
-    found = api.check(manifest, set_)
+    found = terminal.worked(api.check, manifest, set_)
     return terminal.answer(show.checked(found), found.diagnostics, json_)
 
 
@@ -73,8 +75,8 @@ def build(
 
     where = manifest.with_suffix(".out") if out is None else out
     extra = [f"emit=[{', '.join(emit)}]"] if emit else []
-    after = show.dumper(print_after)
-    built = api.build(manifest, where, [*set_, *extra], terminal.progress, after)
+    after = show.dumper(print_after, terminal.say)
+    built = terminal.worked(api.build, manifest, where, [*set_, *extra], after=after)
     found = (*built.failures, *built.warnings) if built else ()
     return terminal.answer(show.built(built), found, json_)
 
@@ -88,7 +90,7 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
     """Propose names, targets and what to preserve, with reasons."""
     from editc import api, proposal, show
 
-    found = api.suggest(manifest, dictionary, write, terminal.progress)
+    found = terminal.worked(api.suggest, manifest, dictionary, write)
     return terminal.answer(show.suggested(found), proposal.warnings(found), json_)
 
 
@@ -119,10 +121,11 @@ def apply(
     from editc import api, show
 
     if dry_run:
-        return terminal.answer(show.planned(api.plan_apply(delta, model, allow_finetune, requantize)), (), json_)
+        plan = terminal.worked(api.plan_apply, delta, model, allow_finetune, requantize)
+        return terminal.answer(show.planned(plan), (), json_)
     if in_place == (out is not None):
         raise click.UsageError("say where the result goes: either --out PATH or --in-place")
-    done = api.apply(delta, model, out, in_place, allow_finetune, link, requantize)
+    done = terminal.worked(api.apply, delta, model, out, in_place, allow_finetune, link, requantize)
     return terminal.answer(show.applied(*done), (), json_)
 
 
@@ -133,7 +136,7 @@ def revert(model: str, json_: bool) -> int:
     """Undo the last in-place apply, bit for bit."""
     from editc import api, show
 
-    return terminal.answer(show.reverted(api.revert(model)), (), json_)
+    return terminal.answer(show.reverted(terminal.worked(api.revert, model)), (), json_)
 
 
 @cli.command()
@@ -144,7 +147,7 @@ def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
     """Tell which deltas are in a model, by tensor hashes."""
     from editc import api, show
 
-    return terminal.answer(show.status(api.status(model, delta)), (), json_)
+    return terminal.answer(show.status(terminal.worked(api.status, model, delta)), (), json_)
 
 
 @cli.command()
@@ -157,7 +160,7 @@ def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: 
     """Measure again everything that a delta claims."""
     from editc import api, show
 
-    again = api.verify(delta, model, allow_finetune, terminal.progress, detector)
+    again = terminal.worked(api.verify, delta, model, allow_finetune, detector=detector)
     return terminal.answer(show.verified(again), (*again.failures, *again.warnings), json_)
 
 
@@ -182,7 +185,7 @@ def export(
     """Write a delta as another program reads it, and prove it."""
     from editc import api, show
 
-    made = api.export(delta, name, out, model, dtype, allow_finetune, not no_test)
+    made = terminal.worked(api.export, delta, name, out, model, dtype, allow_finetune, not no_test)
     return terminal.answer(show.exported(made), made.failures, json_)
 
 
@@ -202,7 +205,7 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
     They are empty until an .onnx_adapter fills them at run time."""
     from editc import api, show
 
-    return terminal.answer(show.made_ready(api.make_lora_ready(model, out, sites)), (), json_)
+    return terminal.answer(show.made_ready(terminal.worked(api.make_lora_ready, model, out, sites)), (), json_)
 
 
 @cli.command()
@@ -216,7 +219,7 @@ def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, d
     """Put several deltas into one, and measure them together."""
     from editc import api, show_link
 
-    found = api.link(delta, out, model, compose, terminal.progress, detector)
+    found = terminal.worked(api.link, delta, out, model, compose, detector=detector)
     return terminal.answer(show_link.linked(found), found.failures, json_)
 
 
@@ -232,7 +235,7 @@ def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: flo
     """Make a delta from two checkpoints: what changed, rank, form."""
     from editc import api, show
 
-    found = api.diff(base, edited, out, form, mend, tolerance, terminal.progress)
+    found = terminal.worked(api.diff, base, edited, out, form, mend, tolerance)
     return terminal.answer(show.differed(found, out), (), json_)
 
 
@@ -243,7 +246,7 @@ def inspect(path: str, json_: bool) -> int:
     """What is in this delta, or this model."""
     from editc import api, show
 
-    return terminal.answer(show.inspected(api.inspect(path)), (), json_)
+    return terminal.answer(show.inspected(terminal.worked(api.inspect, path)), (), json_)
 
 
 @cli.command()
@@ -256,7 +259,7 @@ def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) ->
     from editc import api, show
     from editc.formats.doctor.examine import failing
 
-    found = api.doctor(file, model, for_)
+    found = terminal.worked(api.doctor, file, model, for_)
     return terminal.answer(show.examined(found), failing(found), json_)
 
 
@@ -277,9 +280,9 @@ def main() -> None:
 
     Garbage is hardly looked for: arrays go when nothing names them, libraries and a model are none, and what is left
     goes with the process. To look through it all time and again takes one second of ten, at the end another. What the
-    libraries warn of is for who develops with them, and shown if Python is told so (-W, PYTHONWARNINGS)."""
+    libraries warn of is for who develops with them, and shown if Python is told so (-W, PYTHONWARNINGS, EDITC_DEBUG)."""
     gc.set_threshold(GARBAGE)
-    if not sys.warnoptions:
+    if not sys.warnoptions and not os.environ.get("EDITC_DEBUG"):
         warnings.simplefilter("ignore")
     code = terminal.guarded(cli, sys.argv[1:])
     gc.freeze()

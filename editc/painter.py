@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from editc import declared
+from editc.diagnostics import fail
 from editc.encoders import quiet
 from editc.encoders.classes import CLIP_BESIDE
 from editc.ir import Array
 from editc.loaded import library_errors, load_network
+from editc.ports import Progress
 
 BATCH = 32
+"""Pictures painted at once, at most."""
+PIXELS: Mapping[str, int] = MappingProxyType({"cpu": 2 * 512 * 512, "cuda": 8 * 512 * 512})
+"""Pixels painted at once, at most, by device; one picture is painted whatever its size."""
+DEVICE = "EDITC_DEVICE"
+"""The variable that names a device of torch; left out, a GPU where torch sees one, else the CPU."""
 
 
 @dataclass(frozen=True)
 class PipelinePainter:
-    """Paints with `pipeline` in `steps` steps at `guidance`; the noise of a picture depends on its seed alone."""
+    """Paints with `pipeline` in `steps` steps at `guidance`; the noise of a picture depends on its seed alone, and is
+    drawn on the CPU whatever paints."""
 
     pipeline: Any
     component: str
     steps: int
     guidance: float
+    batch: int = BATCH
+    """Pictures painted at once."""
+    progress: Progress | None = None
+    """Who is told of each step."""
 
     def paint(
         self, prompts: Sequence[str], seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
@@ -46,8 +61,8 @@ class PipelinePainter:
         """Pictures (n, h, w, 3) from rows (n, t, d) instead of prompts; guided away from the empty prompt as ever."""
         import torch
 
-        kind = next(self.pipeline.text_encoder.parameters()).dtype
-        embeds = torch.from_numpy(np.ascontiguousarray(rows)).to(kind)
+        known = next(self.pipeline.text_encoder.parameters())
+        embeds = torch.from_numpy(np.ascontiguousarray(rows)).to(known.device, known.dtype)
         return self._painted(lambda part: {"prompt_embeds": embeds[part]}, seeds, changed)
 
     def _painted(
@@ -57,7 +72,7 @@ class PipelinePainter:
         changed: Mapping[str, NDArray[np.float64]] | None,
     ) -> NDArray[np.uint8]:
         with replaced(getattr(self.pipeline, self.component), changed or {}):
-            parts = [slice(start, start + BATCH) for start in range(0, len(seeds), BATCH)]
+            parts = [slice(start, start + self.batch) for start in range(0, len(seeds), self.batch)]
             return np.concatenate([self._batch(told(part), seeds[part]) for part in parts])
 
     def _batch(self, told: Mapping[str, Any], seeds: Sequence[int]) -> NDArray[np.uint8]:
@@ -71,8 +86,22 @@ class PipelinePainter:
                 guidance_scale=self.guidance,
                 generator=generators,
                 output_type="np",
+                **self._watched(),
             ).images
         return np.asarray(np.rint(images * 255.0).astype(np.uint8))
+
+    def _watched(self) -> Mapping[str, Any]:
+        """What makes the pipeline tell of its steps, where it can."""
+        if self.progress is None or "callback_on_step_end" not in signature(self.pipeline.__call__).parameters:
+            return {}
+        steps = iter(self.progress("step", range(self.steps)))
+
+        def done(pipeline: Any, step: int, timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
+            next(steps, None)
+            return given
+
+        next(steps, None)
+        return {"callback_on_step_end": done}
 
 
 @contextmanager
@@ -93,13 +122,49 @@ def replaced(module: Any, changed: Mapping[str, NDArray[np.float64]]) -> Iterato
                 parameters[name].copy_(value)
 
 
-def load(folder: Path, component: str = "unet", steps: int = 25, guidance: float = 7.5) -> PipelinePainter:
-    """The pipeline in `folder`, in float32 on the CPU, without its own bar; each network by `load_network`.
+def device() -> str:
+    """Where pictures are painted: what EDITC_DEVICE names, else a GPU where torch sees one, else the CPU. E225 for a
+    device that torch does not have here."""
+    import torch
 
-    Raises E205, E224 and E402."""
+    asked = os.environ.get(DEVICE, "")
+    if not asked:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=asked)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        said = " ".join(str(error).split())[:200]
+        help_text = "name one that torch has here (cpu, cuda, cuda:1), or leave the variable out"
+        raise fail("E225", f"torch cannot use the device `{asked}`: {said}", place=DEVICE, help=help_text) from error
+    return asked
+
+
+def precision(where: str, component: str) -> str:
+    """The dtype to paint in: float32 on the CPU, half of it elsewhere; transformers leave the range of float16."""
+    if where.startswith("cpu"):
+        return "float32"
+    return "bfloat16" if component == "transformer" else "float16"
+
+
+def at_once(pipeline: Any, component: str, where: str) -> int:
+    """How many pictures a device paints at once, by their size."""
+    size = getattr(getattr(pipeline, component).config, "sample_size", None)
+    size = size or getattr(pipeline, "default_sample_size", None) or 64
+    sides = [side * int(getattr(pipeline, "vae_scale_factor", 8)) for side in np.atleast_1d(size).tolist()]
+    return max(1, min(BATCH, PIXELS.get(where.partition(":")[0], PIXELS["cpu"]) // (sides[0] * sides[-1])))
+
+
+def load(
+    folder: Path, component: str = "unet", steps: int = 25, guidance: float = 7.5, progress: Progress | None = None
+) -> PipelinePainter:
+    """The pipeline in `folder`, in float32 on the CPU or in half precision on a GPU, without its own bar; each network
+    by `load_network`.
+
+    Raises E205, E224, E225 and E402."""
     import torch
     from diffusers import DiffusionPipeline
 
+    where = device()
     given = {"torch_dtype": torch.float32, "low_cpu_mem_usage": False}
     with quiet(), library_errors("the pipeline cannot be loaded", folder):
         networks = {part: _network(kind, folder, part) for part, kind in declared.networks(folder).items()}
@@ -107,7 +172,9 @@ def load(folder: Path, component: str = "unet", steps: int = 25, guidance: float
             folder, local_files_only=True, use_safetensors=True, **given, **networks
         )
     pipeline.set_progress_bar_config(disable=True)
-    return PipelinePainter(pipeline, component, steps, guidance)
+    if not where.startswith("cpu"):
+        pipeline.to(where, getattr(torch, precision(where, component)))
+    return PipelinePainter(pipeline, component, steps, guidance, at_once(pipeline, component, where), progress)
 
 
 def _network(kind: Any, folder: Path, part: str) -> Any:

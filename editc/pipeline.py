@@ -13,7 +13,7 @@ from editc.passes.language.verify import VerifyLanguage
 from editc.passes.locate import Locate
 from editc.passes.solve import Solve
 from editc.passes.verify import Verify
-from editc.ports import Context
+from editc.ports import Context, announce
 from editc.session import families
 
 
@@ -40,6 +40,7 @@ def passes(corpus: Sequence[str], tool: str, language: bool = False) -> tuple[Pa
 def run(unit: Any, steps: Sequence[Pass], ctx: Context, after: Callable[[str, Any], bool] | None = None) -> Any:
     """The last pass's value; `after(name, value)` sees each one and stops the run by returning False."""
     for step in steps:
+        announce(ctx.progress, step.name)
         unit = step(unit, ctx)
         if after is not None and not after(step.name, unit):
             break

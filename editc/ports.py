@@ -162,6 +162,14 @@ class Prober(Protocol):
 
 
 Progress: TypeAlias = Callable[[str, Iterable[object]], Iterable[object]]
+"""Takes what is done and what it is done to, one after the other, and gives that back; told of nothing to do it to, it
+says what is done from now on."""
+
+
+def announce(progress: Progress | None, phase: str) -> None:
+    """Says what begins now and cannot be counted."""
+    if progress is not None:
+        progress(phase, ())
 
 
 @dataclass(frozen=True)

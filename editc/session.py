@@ -17,7 +17,7 @@ from editc.formats.fingerprint import settings_of
 from editc.formats.lora import read_adapter
 from editc.language import Network, Spot
 from editc.pointing import pointing_at
-from editc.ports import Context, Detector, Painter, Prober, Progress
+from editc.ports import Context, Detector, Painter, Prober, Progress, announce
 from editc.request import Manifest
 
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
@@ -111,12 +111,14 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
     if wrong := detecting.faults(manifest):
         raise EditcError(*wrong)
     require_build()
+    announce(progress, "loading libraries and the text encoder")
     ctx = header_context(manifest, model)
     with pointing_at(manifest, "model"):
         family = recognise(families(), ctx.weights, manifest.model)
     with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
         streams = source_of(manifest, model).load(family, ctx.weights)
-    painter, detector, judged_by = _pictures(manifest, model)
+    announce(progress, "opening the model")
+    painter, detector, judged_by = _pictures(manifest, model, progress)
     ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=cache.open_cache(), judged_by=judged_by)
     return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober(manifest, model))
 
@@ -130,6 +132,7 @@ def _language_context(manifest: Manifest, model: Model, progress: Progress | Non
     ctx = replace(header_context(manifest, model), cache=cache.open_cache(), progress=progress)
     plan = Locate(families())(manifest, ctx)  # says what is wrong with the manifest before the model is loaded
     require_folder(manifest, model)
+    announce(progress, "loading libraries and the model")
     with pointing_at(manifest, "model"):
         network = networks.load(model.path)
         _require_form(network, plan.family, manifest.model)
@@ -226,7 +229,9 @@ def families() -> tuple[Family, ...]:
     return tuple(registry.resolve(kind, name) for kind in kinds for name in registry.names(kind))
 
 
-def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detector | None, Mapping[str, Any]]:
+def _pictures(
+    manifest: Manifest, model: Model, progress: Progress | None
+) -> tuple[Painter | None, Detector | None, Mapping[str, Any]]:
     asked = manifest.pictures
     if asked is None:
         return None, None, {}
@@ -237,7 +242,11 @@ def _pictures(manifest: Manifest, model: Model) -> tuple[Painter | None, Detecto
     from editc import painter
 
     detector, judged_by = detecting.opened(manifest, asked)  # first: it is quickly opened, and a painter is not
-    return painter.load(model.path, component_of(model), asked.steps, asked.guidance), detector, judged_by
+    return (
+        painter.load(model.path, component_of(model), asked.steps, asked.guidance, progress),
+        detector,
+        judged_by,
+    )
 
 
 def _prober(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:

@@ -269,8 +269,8 @@ def examined(found: Examination) -> Shown:
     return Shown(as_text(found, get_terminal_size((100, 24)).columns), describe(found))
 
 
-def dumper(names: Sequence[str]) -> Callable[[str, Any], bool] | None:
-    """Prints what flows after each pass named and stops after the last; E130 for a pass that does not exist."""
+def dumper(names: Sequence[str], say: Callable[[str], None]) -> Callable[[str, Any], bool] | None:
+    """Says what flows after each pass named and stops after the last; E130 for a pass that does not exist."""
     if not names:
         return None
     from editc.diagnostics import fail
@@ -284,7 +284,7 @@ def dumper(names: Sequence[str]) -> Callable[[str, Any], bool] | None:
 
     def after(name: str, value: Any) -> bool:
         if name in names:
-            print(f"after {name}:\n{dump(value)}", end="")
+            say(f"after {name}:\n{dump(value)}")
         return name != last
 
     return after

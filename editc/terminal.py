@@ -1,32 +1,40 @@
-"""The edge to the terminal: answers, diagnostics, exit codes, and progress bars that only slow work shows."""
+"""The edge to the terminal: verbs with their progress, answers, diagnostics, exit codes."""
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from inspect import signature
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from editc.diagnostics import Diagnostic
+    from editc.progress import Watch
     from editc.show import Shown
 
-_COLLECT = 50_000
-"""Objects after which Python looks for garbage; at its own 700, that is a tenth of the time to start."""
-SLOW = 1.0
-"""Seconds after which a loop shows how far it is."""
+T = TypeVar("T")
+_running: list[tuple[TextIO, Watch | None]] = []
+"""The true stdout and the progress of the verb that runs; there is one or none."""
 
 
 def guarded(command: click.Command, arguments: Sequence[str]) -> int:
-    """Run a command and turn whatever stops it into its exit code."""
+    """Run a command and turn whatever stops it into its exit code; with EDITC_DEBUG=1 what libraries said is last."""
+    try:
+        return _coded(command, arguments)
+    finally:
+        if os.environ.get("EDITC_DEBUG"):
+            from editc import foreign
+
+            click.echo(foreign.told(everything=True), nl=False, err=True)
+
+
+def _coded(command: click.Command, arguments: Sequence[str]) -> int:
     wants_json = "--json" in arguments
-    gc.set_threshold(_COLLECT)
     try:
         return int(command.main(list(arguments), prog_name="editc", standalone_mode=False) or 0)
     except click.exceptions.Abort:
@@ -57,19 +65,33 @@ def answer(shown: Shown, diagnostics: Sequence[Diagnostic], as_json: bool) -> in
     return code
 
 
-def progress(label: str, items: Iterable[Any]) -> Iterator[Any]:
-    """The items, with a bar on stderr once a second has passed; none where stderr is no terminal."""
-    every = list(items)
-    begun = time.monotonic()
-    with ExitStack() as stack:
-        bar = None
-        for index, item in enumerate(every):
-            yield item
-            if bar is None and time.monotonic() - begun > SLOW and sys.stderr.isatty():
-                bar = stack.enter_context(click.progressbar(length=len(every), label=f"{label:<8}", file=sys.stderr))
-                bar.update(index)
-            if bar is not None:
-                bar.update(1)
+def worked(verb: Callable[..., T], *given: Any, **named: Any) -> T:
+    """What a verb of `editc.api` gives. Meanwhile its progress is shown, unless --json or --quiet ask for none, and
+    what libraries print is kept back. A verb that takes `progress` says by it what it does."""
+    from editc import foreign, progress
+
+    context = click.get_current_context(silent=True)
+    hushed = context is not None and (context.params.get("json_") or context.find_root().params.get("quiet"))
+    with foreign.kept_back() as (out, err):
+        found = None if hushed else progress.watch(context.info_name if context else verb.__name__, err)
+        with found.running() if found else nullcontext():
+            _running.append((out, found))
+            try:
+                return verb(*given, **named, **({"progress": found} if _tells(verb) else {}))
+            finally:
+                _running.pop()
+
+
+def say(text: str) -> None:
+    """Prints a part of the answer, before the verb is done as well."""
+    out, found = _running[-1] if _running else (sys.stdout, None)
+    if found is not None:
+        found.clear()
+    click.echo(_plain(text), file=out, nl=False)
+
+
+def _tells(verb: Callable[..., Any]) -> bool:
+    return "progress" in signature(verb).parameters
 
 
 def _plain(text: str) -> str:
@@ -104,7 +126,10 @@ def _stopped(error: Exception, wants_json: bool) -> int:
     if not isinstance(error, EditcError):
         import traceback
 
+        from editc import foreign
+
         traceback.print_exception(error)
+        click.echo(foreign.told(), nl=False, err=True)
         click.echo("\nthis is a bug in editc: please report it with the lines above", err=True)
         if wants_json:
             click.echo(json.dumps({"status": "bug", "message": f"{type(error).__name__}: {error}"}))

@@ -1,0 +1,148 @@
+"""What a verb is doing, while it does it: on a terminal one line that is drawn anew, elsewhere a line now and then.
+
+Passes say what they work through by the port `Progress`; whatever cannot be counted is named by `ports.announce`. The
+line is drawn by a thread, so that it goes on while a library computes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from shutil import get_terminal_size
+from threading import Event, RLock, Thread
+from typing import Any, TextIO
+
+SOON = 0.5
+"""Seconds after which a verb shows what it is doing."""
+OFTEN = 0.25
+"""Seconds from one drawing of the line to the next."""
+SELDOM = 30.0
+"""Seconds from one line to the next where they are no terminal's."""
+WIDTH = 24
+"""Characters of a bar."""
+WHEEL = "|/-\\"
+
+
+@dataclass
+class Loop:
+    """One loop that is under way: what it works through, since when, how far it is, and when it came so far."""
+
+    label: str
+    total: int
+    since: float
+    done: int = 0
+    last: float = 0.0
+
+    def shown(self, now: float) -> str:
+        """`paint [####----] 3 of 8, 0:20 left`."""
+        full = WIDTH * self.done // self.total
+        each = (self.last - self.since) / self.done if self.done else 0.0
+        left = each * (self.total - self.done) - (now - self.last)
+        rest = f", {clock(left)} left" if self.done and left >= 1 else ""
+        return f"{self.label} [{'#' * full}{'-' * (WIDTH - full)}] {self.done} of {self.total}{rest}"
+
+
+@dataclass
+class Watch:
+    """The progress of one verb, told to `stream`. `every` is how often, in seconds."""
+
+    verb: str
+    stream: TextIO
+    drawn: bool
+    every: float
+    now: Callable[[], float] = time.monotonic
+    loops: list[Loop] = field(default_factory=list)
+    phase: str = ""
+    lock: Any = field(default_factory=RLock)
+    begun: float = 0.0
+    turns: int = 0
+    visible: bool = False
+
+    def __post_init__(self) -> None:
+        self.begun = self.now()
+
+    def __call__(self, label: str, items: Iterable[Any]) -> Iterable[Any]:
+        """The items, counted as they are taken; with none, `label` is what is done from now on."""
+        every = list(items)
+        if not every:
+            self.phase = label
+            return every
+        return self._counted(label, every)
+
+    def _counted(self, label: str, every: list[Any]) -> Iterator[Any]:
+        loop = Loop(label, len(every), self.now())
+        self.loops.append(loop)
+        try:
+            for item in every:
+                yield item
+                loop.done, loop.last = loop.done + 1, self.now()
+        finally:
+            self.loops.remove(loop)
+
+    def line(self) -> str:
+        """What is being done now: the loops from the outermost in, else the phase; and since when."""
+        now = self.now()
+        first, *rest = tuple(self.loops) or (None,)
+        doing = self.phase if first is None else first.shown(now)
+        within = "".join(f", {one.label} {one.done} of {one.total}" for one in rest if one is not None)
+        return f"{self.verb} {clock(now - self.begun)}  {doing}{within}".rstrip()
+
+    def tell(self) -> None:
+        """Draws the line anew, or writes one more where there is no terminal."""
+        with self.lock:
+            if not self.drawn:
+                self.stream.write(f"{self.line()}\n")
+            else:
+                self.turns += 1
+                width = max(20, get_terminal_size().columns - 1)
+                self.stream.write(f"\r\x1b[2K{f'{WHEEL[self.turns % len(WHEEL)]} {self.line()}'[:width]}")
+            self.visible = self.drawn
+            self.stream.flush()
+
+    def clear(self) -> None:
+        """Takes the line away."""
+        with self.lock:
+            if self.visible:
+                self.stream.write("\r\x1b[2K")
+                self.stream.flush()
+            self.visible = False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Meanwhile a thread tells what is being done."""
+        over = Event()
+        thread = Thread(target=self._run, args=(over,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self.clear()
+
+    def _run(self, over: Event) -> None:
+        wait = SOON if self.drawn else self.every
+        while not over.wait(wait):
+            try:
+                self.tell()
+            except (OSError, ValueError):  # nobody reads it any more
+                return
+            wait = self.every
+
+
+def watch(verb: str, stream: TextIO) -> Watch | None:
+    """The progress of a verb on that stream; None where EDITC_PROGRESS=none asks for none."""
+    if os.environ.get("EDITC_PROGRESS", "").lower() in ("none", "0", "off"):
+        return None
+    drawn = stream.isatty() and os.environ.get("TERM") != "dumb"
+    return Watch(verb, stream, drawn, OFTEN if drawn else SELDOM)
+
+
+def clock(seconds: float) -> str:
+    """`0:07`, `12:30`, `1:02:03`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
