@@ -20,7 +20,6 @@ from editc.formats.exported import read_delta
 from editc.formats.placing import check_file, check_folder, check_parent, make_parent
 from editc.formats.safetensors_delta import write_delta
 from editc.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike, Paths, delta_at, deltas_at
-from editc.ports import Progress, announce
 from editc.results import Again as Again
 from editc.results import Built as Built
 from editc.results import Checked as Checked
@@ -33,6 +32,7 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from editc.formats.export import Export
     from editc.formats.onnx_surgery import Ready
     from editc.formats.status import Status
+    from editc.ports import Progress
     from editc.proposal import Proposal
     from editc.request import Manifest
 
@@ -80,6 +80,7 @@ def build(
     """
     from editc import pipeline, session
     from editc.passes.verify import failures, warnings
+    from editc.ports import announce
 
     announce(progress, "reading the manifest")
     out = Path(out)
@@ -267,6 +268,7 @@ def verify(
     from editc.formats.diff import refuse_to_verify
     from editc.formats.link_parts import is_linked
     from editc.passes.verify import failures, warnings
+    from editc.ports import announce
     from editc.recheck import (
         another_detector,
         disagreements,

@@ -280,7 +280,7 @@ def main() -> None:
 
     Garbage is hardly looked for: arrays go when nothing names them, libraries and a model are none, and what is left
     goes with the process. To look through it all time and again takes one second of ten, at the end another. What the
-    libraries warn of is for who develops with them, and shown if Python is told so (-W, PYTHONWARNINGS, EDITC_DEBUG)."""
+    libraries warn of is for who develops with them: shown if Python is told so (-W, PYTHONWARNINGS), or EDITC_DEBUG."""
     gc.set_threshold(GARBAGE)
     if not sys.warnoptions and not os.environ.get("EDITC_DEBUG"):
         warnings.simplefilter("ignore")
