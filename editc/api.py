@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from editc.diagnostics import Diagnostic, EditcError
 from editc.formats import apply as applying
 from editc.formats.checkpoint import Model, open_model
-from editc.formats.exported import read_delta
+from editc.formats.exported import check_delta_file, read_delta
 from editc.formats.placing import check_file, check_folder, check_parent, make_parent
 from editc.formats.safetensors_delta import write_delta
 from editc.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike, Paths, delta_at, deltas_at
@@ -339,7 +339,7 @@ def link(
     """
     from editc import linking
 
-    check_file(Path(out))
+    check_delta_file(Path(out))
     base = None if model is None else str(model)
     return linking.link_files(deltas_at(deltas), Path(out), base, composed, tool(), progress, detector)
 
@@ -357,7 +357,7 @@ def diff(
     from editc.formats.diff import difference
 
     out = Path(out)
-    check_file(out)
+    check_delta_file(out)
     found = difference(open_model(str(base)), open_model(str(edited)), tool(), form, mend, tolerance, progress)
     make_parent(out)
     return replace(found, delta=write_delta(found.delta, out))

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from editc.formats import exported, lowering
+from editc.formats import exported, lowering, suited
 from editc.formats.consumers import diffusers_transformer
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, replace_file
 
-FAMILIES = ("flux", "sd3")
+FAMILIES = suited.FAMILIES["diffusers"]
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
 

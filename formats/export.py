@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from editc import extras, registry
 from editc.diagnostics import Diagnostic, EditcError, fail
@@ -13,6 +14,7 @@ from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.outputs import remove, removed_on_failure
 from editc.formats.placing import make_parent
 from editc.formats.safetensors_delta import sealed
+from editc.formats.suited import suiting
 
 UNTOUCHED = "the file was removed and the delta is as it was; `--as checkpoint` is read by everything"
 
@@ -38,6 +40,7 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
     refusals = refused([name], job.delta.family)
     if refusals:
         raise EditcError(*refusals)
+    exported.check_ending(job.out, Path(form.output).suffix, name)
     if job.out.exists():
         raise fail("E679", "something is there already", place=str(job.out), help="remove it, or choose another path")
     make_parent(job.out)
@@ -77,8 +80,7 @@ def named(name: str) -> Format:
 def refused(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
     """E680 for each format that cannot hold deltas of this family, E669 for each whose packages are not installed."""
     reasons = {name: registry.resolve("format", name).suits(family) for name in names}
-    fitting = [name for name in registry.names("format") if not registry.resolve("format", name).suits(family)]
-    help_ = f"formats for {family}: {', '.join(fitting)}"
+    help_ = f"formats for {family}: {', '.join(suiting(family))}"
     unsuited = (
         Diagnostic("E680", f"`{name}` does not hold deltas for {family}: {reason}", help=help_)
         for name, reason in reasons.items()

@@ -24,6 +24,7 @@ from editc.formats import delta_json, folders, onnx_file, safetensors_delta
 from editc.formats.adapter_header import SUFFIX
 from editc.formats.gguf_header import any_header
 from editc.formats.header import Header, strict_json
+from editc.formats.placing import check_file
 from editc.formats.ranges import read_range
 from editc.numerics import dtypes
 
@@ -36,6 +37,8 @@ FOLDER_FILE = "adapter_model.safetensors"
 """In a folder that PEFT made or reads, the file that holds the tensors."""
 COMPANION = "editc.delta"
 """In a folder of another format, the delta itself; not named as weights are, so that no loader takes it for some."""
+TOLD = {folders.ONNX, SUFFIX, ".gguf"}
+"""Endings that say what a file is; all others are read as safetensors."""
 _START = '{"as":'
 """What a note begins with and a delta's own description, whose keys are sorted too, does not."""
 _KEYS = {"format", "version", "as", "options", "delta"}
@@ -111,6 +114,23 @@ def low_rank_parts(
             found[safetensors_delta.part_name(group, "left", k)] = left
             found[safetensors_delta.part_name(group, "right", k)] = right
     return found
+
+
+def check_ending(out: Path, wanted: str, name: str) -> None:
+    """Raises E658 where `out` has not the ending by which a file is told, or has that of another container.
+
+    `wanted` is the ending that the format `name` has by itself; '' for a folder.
+    """
+    if out.suffix != wanted and wanted and TOLD & {out.suffix, wanted}:
+        other = out.suffix or "none"
+        message = f"the ending of a file of {name} is {wanted}, by which programs tell it, and this one is {other}"
+        raise fail("E658", message, place=str(out), help=f"write -o {out.with_suffix(wanted)}")
+
+
+def check_delta_file(out: Path) -> None:
+    """Raises E697 or E658 unless a delta can be written at `out` and is found again there."""
+    check_file(out)
+    check_ending(out, ".safetensors", "delta")
 
 
 def is_delta(path: Path) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from editc.delta import Delta
 from editc.diagnostics import fail
-from editc.formats import exported, lowering
+from editc.formats import exported, lowering, suited
 from editc.formats.consumers import diffusers_unet
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, replace_file
@@ -23,7 +23,7 @@ from editc.formats.lora import ALPHA, DOWN, UP
 from editc.formats.lora_names import module
 from editc.numerics import dtypes
 
-FAMILIES = ("sd1", "sd2", "sdxl")
+FAMILIES = suited.FAMILIES["kohya"]
 COMPONENTS = ("unet",)
 BASES = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
 

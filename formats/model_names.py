@@ -40,6 +40,8 @@ def configuration(folder: Path) -> Mapping[str, object]:
 def spelled_by_program(names: Sequence[str], model: Model | None) -> dict[str, str]:
     """File name -> the program's name of some tensors, by the model where there is one, else by the names alone; the
     name itself where neither says."""
+    if model is not None and model.kind == "pipeline":
+        return dict(zip(names, names, strict=True))
     held = [] if model is None else model.component().names()
     program = told_by_names([*names, *_rest_of_gpt2(names)]) if model is None else program_of(model, held)
     if program is None:

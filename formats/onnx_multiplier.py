@@ -13,7 +13,7 @@ from editc import registry
 from editc.delta import Delta
 from editc.diagnostics import EditcError, fail
 from editc.family import Family
-from editc.formats import exported, onnx_write
+from editc.formats import exported, onnx_write, suited
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.files import guarded, replace_file
 from editc.formats.onnx_consumers import multiplier_in_onnxruntime
@@ -23,7 +23,7 @@ from editc.formats.safetensors_delta import part_name
 
 NAME = "onnx-multiplier"
 ROWS, EDITED = "rows", "edited"
-FAMILIES = ("sd1", "sd2", "sdxl")
+FAMILIES = suited.FAMILIES["onnx-multiplier"]
 """Where nothing but the sites' own layers reads the rows."""
 
 

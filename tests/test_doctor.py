@@ -10,19 +10,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import consumer_models
 import numpy as np
 import pytest
 from adapter_cases import ADAPTERS, K, Tensors, kohya, old, ones, pair, some, unet, write
+from safetensors.numpy import load_file
 
-from editc import terminal
+from editc import registry, terminal
 from editc.cli import LOADER, cli
 from editc.diagnostics import EditcError
+from editc.formats import export
+from editc.formats.checkpoint import open_model
 from editc.formats.doctor import a1111, comfyui, peft, rules_diffusers, vllm
+from editc.formats.doctor.advice import export_as
 from editc.formats.doctor.examine import LOADERS, describe, examine, headline, scale_text
 from editc.formats.doctor.models import Known, flat, implied, standard
 from editc.formats.doctor.spelling import ENDINGS, read_adapter_file, split
 from editc.formats.doctor.table import as_text
 from editc.formats.doctor.verdict import Verdict, nearest
+from editc.formats.safetensors_delta import write_delta
+from editc.formats.suited import BEST, best_for, suiting
 
 MODULES = (rules_diffusers, comfyui, a1111, peft, vllm)
 DELTA = Path(__file__).parent / "fixtures" / "deltas" / "v1" / "shared.safetensors"
@@ -193,6 +200,57 @@ def test_a_delta_is_for_no_loader_and_its_export_is_named() -> None:
     assert not found.sound and found.meant_for == ()
     assert {one.outcome for one in found.verdicts} <= {"refused", "nothing"}
     assert all("editc export" in one.advice for one in found.verdicts)
+
+
+@pytest.mark.parametrize("family", [*registry.names("family"), *registry.names("language-family"), "pico"])
+def test_the_export_that_is_advised_takes_the_family(family: str) -> None:
+    """For every family: the format exists, holds its deltas, and is the one that other programs read."""
+    form = best_for(family)
+    assert not export.refused([form], family) and f"--as {form}" in export_as(family)
+    assert form in BEST and form in suiting(family)
+    adapters = {"sd1": "kohya", "sd2": "kohya", "sdxl": "kohya", "flux": "diffusers", "sd3": "diffusers"}
+    others = {"pixart": "diff", "cascade": "checkpoint", "kandinsky22": "checkpoint"}
+    assert form == (adapters | others).get(family, "peft")
+
+
+def test_no_advice_sends_an_adapter_that_others_made_to_export() -> None:
+    """`editc export` takes deltas: an adapter is first made one."""
+    for module in MODULES:
+        for advice in module.ADVICE.values():
+            assert "editc export" not in advice or "editc build" in advice or "editc diff" in advice, advice
+
+
+def test_an_export_of_editc_is_judged_by_what_it_says_of_itself(tmp_path: Path) -> None:
+    """The demo's own modules are few, and the names would fit SDXL as well."""
+    from editc import api
+
+    model = open_model("editc:demo")
+    sites = [s for s in consumer_models.sites(model, "sd1") if "down_blocks.1" in s.name]
+    made = consumer_models.delta(model, "sd1", sites, "low-rank")
+    write_delta(made, tmp_path / "delta.safetensors")
+    api.export(tmp_path / "delta.safetensors", "kohya", tmp_path / "k.safetensors", "editc:demo", tried=False)
+    found = examine(tmp_path / "k.safetensors")
+    assert found.sound and found.known.kind == "sd" and "editc for sd1" in found.known.why
+
+
+def test_what_is_not_known_is_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither ok nor NO: names of no layout, a model of no known kind, settings that no rule covers."""
+    strange = Path(shutil.copytree(ADAPTERS / "llama" / "peft_llama", tmp_path / "strange"))
+    tensors = load_file(strange / "adapter_model.safetensors")
+    write(
+        strange / "adapter_model.safetensors",
+        {n.replace("model.model.", "model.trunk."): v for n, v in tensors.items()},
+    )
+    assert {verdict(strange, loader).outcome for loader in ("PEFT", "vLLM")} == {"not judged"}
+    assert run(str(strange)) == 1
+    told = capsys.readouterr()
+    assert "E639" in told.err and "?? PEFT" in told.out and "NO" not in told.out and "--model" in told.err
+    bare = Path(shutil.copytree(ADAPTERS / "llama" / "peft_llama", tmp_path / "bare"))
+    write(bare / "adapter_model.safetensors", {n.replace("model.model.", "model."): v for n, v in tensors.items()})
+    assert verdict(bare, "PEFT").outcome == "not judged"
+    names = ("transformer.transformer_blocks.0.attn.to_k", "transformer.transformer_blocks.0.img_mlp.net.2")
+    other = made(tmp_path, {k: v for name in names for k, v in pair(name, (16, 16)).items()})
+    assert examine(other).known.kind == "unknown" and verdict(other, "diffusers").outcome == "not judged"
 
 
 def test_gguf_is_recognised() -> None:

@@ -10,6 +10,8 @@ import pytest
 import tiny_files as tiny
 from safetensors.numpy import load_file, save_file
 
+from editc import api
+from editc.diagnostics import EditcError
 from editc.formats import exported, lowering
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import Model, open_model
@@ -177,3 +179,22 @@ def test_a_version_holds_its_delta(model: Model, tmp_path: Path) -> None:
     assert exported.is_delta(tmp_path / "v")
     assert exported.read_delta(tmp_path / "v").delta_id == made.written.delta.delta_id
     assert exported.kind_of(tmp_path / "v") == "safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "ending", "wanted"),
+    [
+        ("onnx-graph", ".out", ".onnx"),
+        ("onnx-adapter", "", ".onnx_adapter"),
+        ("safetensors", ".gguf", ".safetensors"),
+        ("safetensors", ".onnx", ".safetensors"),
+    ],
+)
+def test_an_ending_that_says_another_kind_of_file_is_refused_before_the_work(
+    name: str, ending: str, wanted: str, tmp_path: Path
+) -> None:
+    delta = Path(__file__).parent / "fixtures" / "deltas" / "v1" / "shared.safetensors"
+    with pytest.raises(EditcError) as caught:
+        api.export(delta, name, tmp_path / f"made{ending}")
+    (told,) = caught.value.diagnostics
+    assert told.code == "E658" and f"made{wanted}" in told.help and not list(tmp_path.iterdir())

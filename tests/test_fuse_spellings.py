@@ -16,6 +16,7 @@ from loaders import part
 from editc import api
 from editc.diagnostics import EditcError
 from editc.formats.checkpoint import Checkpoint, open_component, open_model
+from editc.formats.doctor.examine import examine
 from editc.formats.ldm_names import to_ldm
 from editc.formats.lora import read_adapter
 from editc.ir import Adapter
@@ -137,3 +138,18 @@ def test_a_text_encoders_part_is_left_out_with_a_warning(tmp_path: Path) -> None
 def test_two_names_of_one_matrix_are_refused(unet: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(EditcError, match="same matrix"):
         read(styled("lora_unet_", "kohya") | styled("unet.", "peft"), unet, tmp_path)
+
+
+def test_the_doctors_remedy_works(tmp_path: Path) -> None:
+    """An adapter in names that only diffusers reads: fused, built and exported it is read by all three."""
+    model = tiny.pipeline_folder(tmp_path / "base")
+    weights = open_model(model).component("unet")
+    name = next(name for name in weights.names() if name.endswith("attn2.to_k.weight"))
+    path = write(tmp_path / "one.safetensors", pair(f"unet.{name.removesuffix('.weight')}", weights.shape(name)))
+    said = {one.loader: one for one in examine(path, open_model(model)).verdicts}
+    assert "editc build" in said["ComfyUI"].advice and "--as kohya" in said["A1111"].advice
+    (tmp_path / "m.yaml").write_text(f"editc: 1\nmodel: {model}\nedits: [{{fuse: one.safetensors}}]\n")
+    built = api.build(tmp_path / "m.yaml", tmp_path / "out")
+    assert built is not None and built.delta is not None
+    api.export(tmp_path / "out" / "delta.safetensors", "kohya", tmp_path / "k.safetensors", str(model), tried=False)
+    assert examine(tmp_path / "k.safetensors", open_model(model)).sound

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from editc.formats.doctor.advice import MERGE, convert
 from editc.formats.doctor.models import LEAVES, Known, flat
 from editc.formats.doctor.spelling import Adapter, Module
 from editc.formats.doctor.verdict import Row, Rule, Verdict, concluded, fits, idle, lost, meant, refused, scaled
@@ -39,10 +40,9 @@ SHAPE = Rule(
 )
 RULES = (APPLIES, DOTTED, UNKNOWN, ENDING, DORA, TYPES, SHAPE)
 
-_KOHYA = "export as kohya (`editc export --as kohya`)"
 ADVICE = {
-    DOTTED.name: _KOHYA,
-    UNKNOWN.name: "the adapter is for another kind of model, or spelled otherwise: " + _KOHYA,
+    DOTTED.name: convert("kohya"),
+    UNKNOWN.name: "the adapter is for another kind of model, or in names that A1111 does not know",
     SHAPE.name: "the adapter is for a model of another size",
 }
 
@@ -58,7 +58,7 @@ def judge(adapter: Adapter, known: Known) -> Verdict:
     stuck = [row for row in rows if row.rule is ENDING]
     if stuck:
         error = "AssertionError: Could not find a module type (...) that would accept those keys"
-        return refused(LOADER, ENDING, error, "write low rank or `.diff`; " + _KOHYA, rows)
+        return refused(LOADER, ENDING, error, MERGE, rows)
     return concluded(LOADER, rows, ADVICE)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from editc.formats.doctor.advice import convert
 from editc.formats.doctor.models import LEAVES, PROJECTION, Known, flat
 from editc.formats.doctor.spelling import MAGNITUDES, Adapter, Module
 from editc.formats.doctor.verdict import Row, Rule, Verdict, concluded, fits, idle, lost, meant, refused, scaled
@@ -51,9 +52,8 @@ GGUF = Rule(
 )
 RULES = (APPLIES, UNET_NAMES, UNKNOWN, SCALE, MAGNITUDE, DORA, DENSE, ALGEBRA, SHAPE, GGUF)
 
-_KOHYA = "export as kohya (`editc export --as kohya`): names that diffusers, ComfyUI and A1111 all read"
 ADVICE = {
-    UNET_NAMES.name: _KOHYA,
+    UNET_NAMES.name: convert("kohya"),
     UNKNOWN.name: "compare the names with the model's; a UNet wants kohya's, FLUX and SD3 `transformer.*.lora_A/B`",
     SCALE.name: "write the scale into the up matrices, or `.alpha` tensors in kohya's spelling",
     MAGNITUDE.name: "rename the vectors to `.dora_scale`, or merge the adapter and export the difference as LoRA",

@@ -10,13 +10,13 @@ from typing import Any
 from editc.diagnostics import Diagnostic
 from editc.formats.checkpoint import Model
 from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
+from editc.formats.doctor.advice import AGAIN, convert, export_as
 from editc.formats.doctor.models import TITLES, Known, given, implied
 from editc.formats.doctor.spelling import Adapter, read_adapter_file
 from editc.formats.doctor.verdict import Fate, Verdict, with_nearest
 from editc.formats.safetensors_delta import read_delta
 
 LOADERS = {judged.LOADER: judged.judge for judged in (diffusers, comfyui, a1111, peft, vllm)}
-_TAKE = "the one spelling that all of its loaders read: kohya for UNets, diffusers for FLUX and SD3, peft for language"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def failing(found: Examination) -> tuple[Diagnostic, ...]:
     if counted and not bad:
         return (_open(found, [verdict for verdict in counted if verdict.outcome == "not judged"]),)
     message = f"not every loader takes all of the adapter: {', '.join(v.loader for v in bad)}"
-    help_text = next((verdict.advice for verdict in bad if verdict.advice), f"write it in {_TAKE}")
+    help_text = next((verdict.advice for verdict in bad if verdict.advice), _spelled(found.known))
     if found.adapter.container == "delta":
         message, help_text = "this is an editc delta, which no other program loads", _export(found.adapter)
     elif found.adapter.container == "gguf":
@@ -163,7 +163,12 @@ def _wrong(verdict: Verdict) -> str:
     return f"at {least:g} of the scale" if least == most else f"at {least:g} to {most:g} of the scale"
 
 
+def _spelled(known: Known) -> str:
+    """The way into the spelling that all loaders of its kind read."""
+    form = {"sd": "kohya", "sdxl": "kohya", "flux": "diffusers", "sd3": "diffusers"}.get(known.kind)
+    return convert(form) if form else AGAIN
+
+
 def _export(adapter: Adapter) -> str:
-    """The export of a delta for the family that it names; kohya where that is not known."""
-    form = {"flux": "diffusers", "sd3": "diffusers", "pixart": "diffusers", "llm": "peft"}
-    return f"export it: `editc export --as {form.get(read_delta(adapter.path).family, 'kohya')}`"
+    """The export of a delta for the family that it names."""
+    return export_as(read_delta(adapter.path).family)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from editc.diagnostics import fail
 from editc.formats import folders, ldm_names
@@ -29,6 +29,8 @@ TITLES: Mapping[Kind, str] = {
     "language": "a language model",
     "unknown": "a model that the doctor does not know",
 }
+KINDS: Mapping[str, Kind] = {"sd1": "sd", "sd2": "sd", "sdxl": "sdxl", "flux": "flux", "sd3": "sd3"}
+"""editc's families -> the kind of model that they are."""
 LEAVES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
 """The matrices of a CLIP layer."""
 PROJECTION = "text_projection"
@@ -121,6 +123,8 @@ class Known:
 
 def implied(adapter: Adapter) -> Known:
     """The model that most of an adapter's names are of; `why` says so, and what else they would fit."""
+    if adapter.described is not None:
+        return _exported(adapter, adapter.described)
     names = [_loose(module.name) for module in adapter]
     scores = {kind: sum(name in _spoken(kind) for name in names) for kind in _IMAGE}
     best = max(scores, key=lambda kind: scores[kind])
@@ -132,6 +136,18 @@ def implied(adapter: Adapter) -> Known:
     if adapter.config.get("task_type") == "CAUSAL_LM" or any(_LAYERED.search(module.name) for module in adapter):
         return _spoken_of(language_in(adapter))
     return Known("unknown", {}, {}, "no name is of a model that the doctor knows; name the model with --model")
+
+
+def _exported(adapter: Adapter, about: Mapping[str, Any]) -> Known:
+    """The model that an export of editc is for: the published kind of its family, with the sites that it edits."""
+    family, why = about["family"], f"an export of editc for {about['family']}"
+    kind = KINDS.get(family)
+    if kind is None:
+        own: dict[str, Shape] = {module.name.removeprefix("base_model.model."): None for module in adapter}
+        return Known("language", own, {}, why) if adapter.container == "folder" else Known("unknown", {}, {}, why)
+    known = standard(kind)
+    sites = {f"{s['component']}.{s['name'].removesuffix('.weight')}": None for s in about["sites"]}
+    return Known(kind, {**known.modules, **sites}, known.originals, why)
 
 
 def _strange(adapter: Adapter, kind: Kind) -> bool:

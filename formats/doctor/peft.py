@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from editc.formats.doctor.advice import AGAIN
 from editc.formats.doctor.language import PREFIX
 from editc.formats.doctor.models import Known, Shape
 from editc.formats.doctor.peft_config import ALL, saved_by, saved_names, targeted, unjudged
-from editc.formats.doctor.spelling import CONFIG, MAGNITUDES, Adapter, Module
+from editc.formats.doctor.spelling import CONFIG, MAGNITUDES, WEIGHTS, Adapter, Module
 from editc.formats.doctor.verdict import (
     Row,
     Rule,
@@ -66,9 +67,8 @@ CONVERTED = Rule(
 UNKNOWN = Rule("peft-unknown", "the model has no such module: left out, without a message", _TUNERS, "run")
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))
 
-_EXPORT = "export as peft (`editc export --as peft`)"
 ADVICE = {
-    FOLDER.name: f"use the loader of its spelling, or {_EXPORT}",
+    FOLDER.name: f"use the loader of its spelling; PEFT wants it in a folder, as {WEIGHTS} beside its {CONFIG}",
     TYPE.name: 'write "peft_type": "LORA" into the config',
     RANK.name: "write r, or a rank_pattern, as the matrices are",
     ZERO.name: "leave out modules without a change",
@@ -76,8 +76,8 @@ ADVICE = {
     NO_MATCH.name: "write full module names into target_modules",
     UNTARGETED.name: "write full module names into target_modules",
     UNPREFIXED.name: f"put {PREFIX} before the names",
-    UNREAD.name: "save it anew with PEFT's own `save_pretrained`",
-    NAMED.name: "save it anew with PEFT's own `save_pretrained`, which leaves the name out",
+    UNREAD.name: AGAIN,
+    NAMED.name: AGAIN,
     EXTRA.name: "set use_dora or lora_bias in the config as they were in training",
     LACKS.name: "fetch the file again, or set use_dora to false",
     WRAPPED.name: "take the module out of target_modules, or call the weight `base_layer.weight`",

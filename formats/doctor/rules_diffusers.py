@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from editc.formats.doctor.advice import MERGE, convert
 from editc.formats.doctor.spelling import Adapter
 from editc.formats.doctor.verdict import Rule
 
@@ -126,18 +127,17 @@ FLUX_BASE = _run(
 GGUF = Rule("diffusers-gguf", "GGUF adapters are llama.cpp's", "llama.cpp: --lora", "read")
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))
 
-_KOHYA = "export as kohya (`editc export --as kohya`)"
 ADVICE = {
     ALPHA.name: "give every module the same alpha: pad ranks to powers of two, alpha 1, rank into the up matrices",
-    DROPPED.name: "merge the adapter into its base and export the difference as plain LoRA",
-    LORA_IN_NAME.name: f"write the alpha into the up matrices and leave `.alpha` out, or {_KOHYA}",
-    LYCORIS.name: "use ComfyUI or A1111, or merge it into its base with LyCORIS, which trained it",
+    DROPPED.name: MERGE,
+    LORA_IN_NAME.name: f"write the alpha into the up matrices and leave `.alpha` out, or {convert('kohya')}",
+    LYCORIS.name: "use ComfyUI or A1111, or " + MERGE,
     NAMED.name: "take the adapter's name and `_orig_mod.` out of the names",
-    LEFTOVER.name: f"write low rank only: {_KOHYA}",
+    LEFTOVER.name: MERGE,
     HALF.name: "fetch the file again",
     NO_MATCH.name: "the adapter is for another kind of model, or in LDM names, which diffusers reads for SDXL only",
     SHAPE.name: "the adapter is for a model of another size",
-    BARE.name: "put `unet.` or `transformer.` before the names, or export as kohya (UNets) or diffusers (FLUX, SD3)",
+    BARE.name: "put `unet.` or `transformer.` before the names",
     UNKNOWN.name: "compare the names with the model's",
     LDM_MIXED.name: "write one file in diffusers names",
     ALIEN.name: "remove one of them",
@@ -146,9 +146,9 @@ ADVICE = {
     TEXT_TYPE.name: "write the text encoder's part as `lora_linear_layer` names, which always load",
     TEXT_MIXED.name: "write the text encoder's part as `lora_linear_layer` names, which always load",
     TEXT_LEVEL.name: "keep `text_model.` in the names",
-    FLUX_KOHYA.name: "write `transformer.*.lora_A/B` (`editc export --as diffusers`)",
-    FLUX_SINGLE.name: "write `transformer.*.lora_A/B` (`editc export --as diffusers`)",
-    FLUX_MIXTURE.name: "write `transformer.*.lora_A/B` (`editc export --as diffusers`)",
+    FLUX_KOHYA.name: convert("diffusers"),
+    FLUX_SINGLE.name: convert("diffusers"),
+    FLUX_MIXTURE.name: convert("diffusers"),
     LOST_ALPHA.name: "write the scale into the up matrices, or the names as lora_A and lora_B",
     FLUX_BASE.name: "put `transformer.` in place of `base_model.model.`",
     GGUF.name: "merge it with llama.cpp's tools",

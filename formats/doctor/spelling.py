@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.diagnostics import EditcError, fail
-from editc.formats.exported import is_delta, kind_of
+from editc.formats.exported import is_delta, kind_of, parsed_note
 from editc.formats.header import Entry, Header, read_header, strict_json
 from editc.formats.ranges import read_range
+from editc.formats.safetensors_delta import KEY
 from editc.numerics import dtypes
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -137,6 +138,8 @@ class Adapter:
     names: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     stated: Mapping[str, Any] | None = None
+    described: Mapping[str, Any] | None = None
+    """What an export of editc says of the delta that it holds: `family`, `sites` and more; None for other files."""
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.modules)
@@ -222,7 +225,8 @@ def _adapter(path: Path, container: Container, header: Header, config: Mapping[s
         found.setdefault(module, {})[end] = header.entries[name]
     file = path / WEIGHTS if path.is_dir() else path
     modules = tuple(Module(name, ends, _alpha(file, name, ends)) for name, ends in found.items())
-    return Adapter(path, container, modules, names, config, stated_in(header.metadata))
+    stated, about = stated_in(header.metadata), described_in(header.metadata, str(path))
+    return Adapter(path, container, modules, names, config, stated, about)
 
 
 def _alpha(file: Path, module: str, ends: Mapping[str, Entry]) -> float | None:
@@ -241,6 +245,14 @@ def numbers(raw: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[np.float6
     if dtype in dtypes.EDITABLE:
         return dtypes.decode(raw, dtype, shape)
     return np.frombuffer(raw, WHOLE[dtype]).astype(np.float64) if dtype in WHOLE else np.zeros(0)
+
+
+def described_in(metadata: Mapping[str, str], place: str) -> Mapping[str, Any] | None:
+    """The description of the delta that an export of editc carries; None in any other file, or a damaged one."""
+    try:
+        return parsed_note(metadata[KEY], place).description
+    except (KeyError, EditcError):
+        return None
 
 
 def stated_in(metadata: Mapping[str, str]) -> Mapping[str, Any] | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from editc.formats.doctor.advice import AGAIN
 from editc.formats.doctor.models import Known
-from editc.formats.doctor.spelling import CONFIG, Adapter, Module
+from editc.formats.doctor.spelling import CONFIG, WEIGHTS, Adapter, Module
 from editc.formats.doctor.verdict import Row, Rule, Verdict, concluded, config_scale, fits, idle, lost, refused, scaled
 
 LOADER, MAX_RANK = "vLLM", 16
@@ -35,12 +36,12 @@ SHAPE = Rule("vllm-shape", "a matrix does not fit the model's", "vllm/lora/layer
 RULES = (APPLIES, FOLDER, FIELDS, RANK, SAVED, DORA, BIAS, NAMES, PATTERN, UNKNOWN, SHAPE)
 
 ADVICE = {
-    FOLDER.name: "export as peft (`editc export --as peft`)",
+    FOLDER.name: f"put it into a folder, as {WEIGHTS} beside its {CONFIG}",
     FIELDS.name: "write them into the config",
     SAVED.name: "set modules_to_save to null, and merge what it holds into the base",
     DORA.name: "merge the adapter, or train without DoRA",
     BIAS.name: 'set bias to "none"',
-    NAMES.name: "export as peft (`editc export --as peft`)",
+    NAMES.name: AGAIN,
     PATTERN.name: "give every module one rank and one alpha: pad with zeros",
     UNKNOWN.name: "the adapter is for another model",
     SHAPE.name: "the adapter is for a model of another size",
