@@ -66,9 +66,11 @@ def peft_model(job: Job, written: Written) -> Trial:
     import torch
     import transformers
 
+    from editc.networks.classes import class_for
+
     settings = transformers.AutoConfig.for_model(**config)
     with torch.device("meta"):
-        hollow = transformers.AutoModelForCausalLM.from_config(settings).to_empty(device="cpu")
+        hollow = class_for(settings).from_config(settings).to_empty(device="cpu")
     model = peft.PeftModel.from_pretrained(hollow, str(written.files[0].parent))
     named = spelled_by_program([record.site.name for record in written.delta.sites], job.model)
     ours = {theirs: name for name, theirs in named.items()}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from editc.delta import Array, SiteRecord
+from editc.delta import Array, Delta, SiteRecord
 from editc.diagnostics import Diagnostic
 from editc.numerics import dtypes, sketch
 from editc.records import stored_shape
@@ -33,12 +33,21 @@ def together(found: Sequence[tuple[SiteRecord, float]]) -> float:
     return sketch.together((far, sketch.norm(record.sketch)) for record, far in found)
 
 
-def refusal(found: Sequence[tuple[str, float]], far: float, total: int, allowed: bool, place: str) -> Diagnostic:
+def again(deltas: Iterable[Delta]) -> str:
+    """How deltas are had for another model: those that `editc diff` made have no manifest to build."""
+    if any(edit.get("kind") == "diff" for delta in deltas for edit in delta.edits):
+        return "make the edit on this model with the program that made it, and `editc diff` the two"
+    return "build the manifest against this model"
+
+
+def refusal(
+    found: Sequence[tuple[str, float]], far: float, total: int, allowed: bool, place: str, remedy: str
+) -> Diagnostic:
     """The error for the tensors in `found` (name, distance) of `total`: E622 where a fine-tune was not `allowed`, and
-    E695 where it was and they are none. `far` is the distance of all together."""
+    E695 where it was and they are none. `far` is the distance of all together, `remedy` what else can be done."""
     near = far <= FARTHEST and all(distance <= FARTHEST for _, distance in found)
     what = "target tensors hold other weights than the delta was made for, neither its base nor its result"
-    help_text = "these weights were trained apart from the delta's base; build the manifest against this model"
+    help_text = f"these weights were trained apart from the delta's base; {remedy}"
     if allowed:
         what = f"target tensors are too far from the delta's base to be a fine-tune of it: the limit is {FARTHEST:.0%}"
     elif near:

@@ -119,7 +119,7 @@ def plan_apply(
     if faults:
         raise EditcError(*faults)
     targets = [t for delta in deltas for t in _targets(delta, opened, history, allow_finetune)]
-    _raise_refused(targets, model, allow_finetune, history)
+    _raise_refused(targets, model, allow_finetune, history, kinship.again(deltas))
     losses = {target.record.site.name: target.loss for target in targets if target.loss is not None}
     quantised.check_survival(losses, model.place)
     notes = [note for checkpoint in opened.values() for note in checkpoint.notes]
@@ -269,7 +269,7 @@ def _misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -
             help_text = f"this is {flux.SINGLE_FILE}: {flux.SINGLE_FILE_HELP}"
         yield kinship.many("E620", "target tensors are not in the model", missing, n, help_text)
     if shapes:
-        help_text = "the delta is for another architecture"
+        help_text = f"the delta is for another architecture: {kinship.again([delta])}"
         yield kinship.many("E621", "target tensors have another shape", shapes, n, help_text)
     if kinds:
         help_text = "edit the weights before they are quantised, then quantise the result"
@@ -294,7 +294,9 @@ def _known_results(history: journal.History, delta: Delta) -> Mapping[tuple[str,
     return found
 
 
-def _raise_refused(targets: Sequence[Target], model: Model, allow_finetune: bool, history: journal.History) -> None:
+def _raise_refused(
+    targets: Sequence[Target], model: Model, allow_finetune: bool, history: journal.History, remedy: str
+) -> None:
     bits = [t.record.site.name for t in targets if t.state == "refused" and t.factors.form == "xor"]
     if bits:
         help_text = "apply it to the very base that it was made from, or make a delta with `editc diff --form dense`"
@@ -303,7 +305,7 @@ def _raise_refused(targets: Sequence[Target], model: Model, allow_finetune: bool
     refused = [(target.record.site.name, target.distance) for target in targets if target.state == "refused"]
     if refused:
         held = ((t.record.site.component, t.record.site.name, t.base) for t in targets if t.state == "refused")
-        fault = kinship.refusal(refused, _together(targets), len(targets), allow_finetune, model.place)
+        fault = kinship.refusal(refused, _together(targets), len(targets), allow_finetune, model.place, remedy)
         raise EditcError(explained(fault, carried(held, history)))
     if targets and all(target.state == "unchanged" for target in targets):
         help_text = "look at the manifest's edits and strength"
@@ -322,7 +324,7 @@ def _relative_notes(delta: Delta, encoder: str, model: Model, far: float) -> Ite
             "E623",
             "the model's text encoder, or the projection of its rows, is not the one that the delta's keys come from",
             place=model.place,
-            help="the edit would act on the wrong directions; build the manifest against this model",
+            help=f"the edit would act on the wrong directions; {kinship.again([delta])}",
             notes=[f"delta: {delta.encoder}", f"model: {encoder}"],
         )
     yield (

@@ -226,3 +226,16 @@ def test_the_converter_that_is_named_works(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / "pytorch_model-00001-of-00002.bin").touch()
         open_model(tmp_path / "pytorch_model-00001-of-00002.bin")
     assert "save_pretrained" in error.diagnostics[0].help
+
+
+def test_a_diff_for_another_model_is_made_again_and_not_built(tmp_path: Path) -> None:
+    """It has no manifest that could be built."""
+    values = weights(6, LANGUAGE)
+    base = file(tmp_path / "b.safetensors", values)
+    edited = file(tmp_path / "e.safetensors", changed(values, *LAYERS))
+    other, made = file(tmp_path / "o.safetensors", weights(7, LANGUAGE)), compared(base, edited)
+    wide = file(tmp_path / "w.safetensors", {n: np.ones((3, 5)) for n in LANGUAGE})
+    for model, code in ((other, "E622"), (wide, "E621")):
+        with refused(code) as error:
+            plan_apply([made.delta], open_model(model))
+        assert "editc diff" in error.diagnostics[0].help and "manifest" not in error.diagnostics[0].help

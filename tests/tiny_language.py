@@ -126,3 +126,35 @@ def saved(kind: str, folder: Path) -> Path:
     tokenizer().save_pretrained(folder)
     assert json.loads((folder / "config.json").read_text())["model_type"] == kind
     return folder
+
+
+VISION: Mapping[str, Mapping[str, Any]] = {
+    "llava": {
+        "text_config": {"model_type": "llama"},
+        "vision_config": {"model_type": "clip_vision_model", "num_hidden_layers": 1, "image_size": 28},
+    },
+    "qwen2_5_vl": {
+        "text_config": {"rope_scaling": {"type": "mrope", "rope_type": "default", "mrope_section": [1, 1, 2]}},
+        "vision_config": {"depth": 1, "num_heads": 2, "out_hidden_size": 32, "fullatt_block_indexes": [0]},
+    },
+}
+"""Vision-language models: what their pico configurations have beside COMMON, in the part that reads and that sees."""
+
+
+def seeing(kind: str, folder: Path) -> Path:
+    """A vision-language model with its tokenizer as a transformers folder, under the names that its files have."""
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    torch.manual_seed(0)
+    text = {"vocab_size": len(tokenizer()), **COMMON, **VISION[kind]["text_config"]}
+    if kind != "llava":
+        text.pop("head_dim")
+    seen = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "patch_size": 14}
+    config = AutoConfig.for_model(kind, text_config=text, vision_config={**seen, **VISION[kind]["vision_config"]})
+    made = AutoModelForImageTextToText.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.15)
+    made.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder

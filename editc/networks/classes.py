@@ -8,8 +8,14 @@ from typing import Any
 
 def class_of(folder: Path) -> Any:
     """The class that writes text for the configuration in a folder, whose code alone is transformers' own."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers import AutoConfig
 
-    settings = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return class_for(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+
+
+def class_for(settings: Any) -> Any:
+    """The same for a configuration."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
     sees = type(settings) not in AutoModelForCausalLM._model_mapping
     return AutoModelForImageTextToText if sees and hasattr(settings, "vision_config") else AutoModelForCausalLM
