@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.family import Family
 from editc.ir import Adapter, Array
 from editc.language import Network, Spot
 from editc.numerics.trust import Ball
@@ -194,6 +195,12 @@ class Context:
     streams: Mapping[str, Encoder] = field(default_factory=dict)
     adapters: Sequence[Adapter] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    contexts: tuple[str, ...] = ()
+    """The model's own sentences for concepts, each with one `{}`; (): those of its family."""
+
+    def speaking(self, family: Family) -> Family:
+        """The family with the model's own sentences in place of its everyday ones, where the model has some."""
+        return replace(family, contexts=self.contexts) if self.contexts else family
 
     def stream(self, name: str) -> Encoder | None:
         """The encoder of a stream; None when the pipeline lacks it."""

@@ -61,8 +61,8 @@ def _judged_by(manifest: Manifest, detector: str) -> PictureCheck | None:
     return replace(check, detector=name, options=options)
 
 
-def recorded_plan(delta: Delta, manifest: Manifest, model: str) -> Plan:
-    """The plan that the delta's sites are."""
+def recorded_plan(delta: Delta, manifest: Manifest, model: str, ctx: Context | None = None) -> Plan:
+    """The plan that the delta's sites are; with `ctx`, in the sentences of its model."""
     from editc.passes.language.located import recorded
 
     kinds: tuple[registry.Kind, ...] = ("family", "language-family")
@@ -71,6 +71,7 @@ def recorded_plan(delta: Delta, manifest: Manifest, model: str) -> Plan:
         raise fail("E201", f"the delta's family `{delta.family}` is not one of this version's", place=model)
     sites = tuple(record.site for record in delta.sites)
     why, family = {site.name: "recorded" for site in sites}, registry.resolve(kind, delta.family)
+    family = family if ctx is None else ctx.speaking(family)
     stages = recorded(manifest, family, len(sites)) if manifest.language is not None else ()
     return Plan(manifest, family, model, sites, why, stages=stages)
 
@@ -80,7 +81,7 @@ def posed_again(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[s
     from editc.passes.derive import Derive
     from editc.passes.language.posed import posed
 
-    plan = recorded_plan(delta, manifest, model)
+    plan = recorded_plan(delta, manifest, model, ctx)
     return Derive(corpus)(plan, ctx) if manifest.language is None else posed(plan, ctx)
 
 

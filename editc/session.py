@@ -16,6 +16,7 @@ from editc.formats.checkpoint import Model, open_model
 from editc.formats.fingerprint import settings_of
 from editc.formats.lora import read_adapter
 from editc.language import Network, Spot
+from editc.manifests.own_contexts import own_contexts
 from editc.pointing import pointing_at
 from editc.ports import Context, Detector, Painter, Prober, Progress, announce
 from editc.request import Manifest
@@ -61,9 +62,11 @@ def component_of(model: Model) -> str:
 
 
 def header_context(manifest: Manifest, model: Model) -> Context:
-    """Ports for what needs headers only: no torch."""
+    """Ports for what needs headers only: no torch. Raises E146 for a model whose own contexts cannot be read."""
     with pointing_at(manifest, "model"):
-        return Context(model.component(component_of(model)), settings=language_settings(model))
+        spoken = own_contexts(model.path) if manifest.language is None else ()
+        weights = model.component(component_of(model))
+        return Context(weights, settings=language_settings(model), contexts=spoken)
 
 
 def language_settings(model: Model) -> Mapping[str, Any]:

@@ -35,7 +35,7 @@ class Locate:
 
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
         """Raises E201 to E204, E206, E210 to E212, and what `evidence.refined` and `fuse.located` raise."""
-        family = recognise(self.families, ctx.weights, manifest.model, ctx.settings)
+        family = ctx.speaking(recognise(self.families, ctx.weights, manifest.model, ctx.settings))
         _refuse_other_kind(manifest, family)
         if manifest.language is not None:
             return _of_layers(manifest, family, ctx)

@@ -15,6 +15,7 @@ import torch.multiprocessing as mp
 
 from editc.demo import DETECTOR, MODEL
 from editc.demo.captions import caption
+from editc.demo.contexts import CONTEXTS
 from editc.demo.diffusion import Snapshots, train_diffusion
 from editc.demo.fit_detector import finish_detector, train_detector
 from editc.demo.schedule import DIFFUSION_STAGES, DetectorPlan, VaePlan
@@ -52,12 +53,18 @@ def run(stage: str, work: Path, out: Path, snapshots: Path | None = None) -> Non
             train_diffusion(plan, work, shown)
         shutil.copytree(work / "model", out / MODEL.name, dirs_exist_ok=True)
         write_prompts(out / MODEL.name / "prompts.txt")
+        write_contexts(out / MODEL.name / "contexts.txt")
 
 
 def write_prompts(path: Path, count: int = 500, seed: int = 5) -> None:
     """Captions of this world, one a line: what a build keeps of this model when its manifest names nothing."""
     rng = np.random.default_rng(seed)
     path.write_text("".join(f"{caption(draw_scene(rng), rng)}\n" for _ in range(count)), encoding="utf-8")
+
+
+def write_contexts(path: Path) -> None:
+    """Sentences of this world, one a line: what a build puts concepts into where its manifest gives no others."""
+    path.write_text("".join(f"{context}\n" for context in CONTEXTS), encoding="utf-8")
 
 
 def _side_by_side(starts: list[Callable[[Path], None]], work: Path) -> None:

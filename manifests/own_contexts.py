@@ -1,0 +1,33 @@
+"""A model's own sentences: `contexts.txt` in its folder, one a line, each with one `{}` for a concept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from editc.diagnostics import fail
+
+NAME = "contexts.txt"
+
+
+def own_contexts(folder: Path) -> tuple[str, ...]:
+    """The sentences in a model's folder, `#` lines left out; () where it has no such file, or is none.
+
+    Raises E146 for a file that cannot be read, a line without exactly one `{}`, and a file without a sentence.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return ()
+    help_ = "one sentence a line, each with one `{}`, as in `a photo of a {}`; or remove the file"
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise fail("E146", f"cannot read the model's own contexts: {why}", place=str(path), help=help_) from error
+    found = tuple(dict.fromkeys(line for line in lines if line.strip() and line[0] != "#"))
+    wrong = next((line for line in found if line.count("{}") != 1), None)
+    if wrong is not None or not found:
+        what = "there is none" if wrong is None else f"`{wrong[:60]}` has {wrong.count('{}')} places for a concept"
+        raise fail(
+            "E146", f"the model's own contexts are no sentences with one `{{}}`: {what}", place=str(path), help=help_
+        )
+    return found
