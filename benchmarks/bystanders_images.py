@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc import painter, pipeline, session
+from editc import detecting, painter, pipeline, session
 from editc.demo import GUIDANCE
 from editc.demo.world import OBJECTS
 from editc.diagnostics import EditcError
@@ -135,7 +135,7 @@ def open_lab(steps: int, each: int, round_: int) -> Lab:
     canvas = Canvas(painter.load(model.path, "unet", steps, GUIDANCE))
     images, _ = decode(Source("manifest", HEAD + "  - erase: circle\n" + TAIL))
     assert images is not None and images.pictures is not None
-    ctx = replace(ctx, painter=canvas, detector=session.detector_of(images.pictures))
+    ctx = replace(ctx, painter=canvas, detector=detecting.opened(images, images.pictures)[0])
     return Lab(ctx, session.corpus_of(model), each, round_)
 
 

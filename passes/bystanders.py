@@ -38,6 +38,8 @@ ALIKE = 0.85
 names of the demo world's objects score 0.94 and more, and no other object above 0.82."""
 CONTEXTS = 4
 """Contexts in which names are compared."""
+MOST = 300
+"""Candidates that are looked at, evenly picked from what a detector lists: each is encoded in every one of these."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Choice:
         """The candidates that have no word in common with what the manifest names."""
         detector = self.ctx.detector
         assert detector is not None
-        known = detector.concepts() or [name for name in THINGS if detector.knows(name)]
+        listed = detector.concepts() or [name for name in THINGS if detector.knows(name)]
+        known = spread(listed, MOST)
         named = [*named_by(self.plan.manifest), *self.others]
         return [one for one in dict.fromkeys(known) if not any(mentions(one, n) or mentions(n, one) for n in named)]
 

@@ -51,8 +51,9 @@ class SPEED:
     threshold: eigenvalues below it are free (published for rows of CLIP-L, whose mean square is about 1).
     retain_scale: ridge towards the old weights (published: 1; 0.05 for many concepts).
     lamb: softness of the invariance keys; at 0 they do not move at all (published: 0; 0.5 for whole prompts).
-    filter: retain only the rows that the edit would otherwise move more than the average, layer by layer; of the noisy
-        copies likewise.
+    filter: retain only the rows that the edit would otherwise move more than the average, layer by layer; left out, it
+        does so where copies are drawn, as the published code does, which retains every row with `aug_num: 0`. Of the
+        noisy copies those that move more than their average are taken, whatever this says.
     seed: of the noise; left out, the manifest's.
     """
 
@@ -61,7 +62,7 @@ class SPEED:
     threshold: float = 0.1
     retain_scale: float = 1.0
     lamb: float = 0.0
-    filter: bool = True
+    filter: bool | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -79,7 +80,7 @@ class SPEED:
         problem = _Problem(self, system.blocks, keys, weights / weights.sum(), invariant)
         retained = _Retained.all_of(system.kept, len(keys))
         left, aim = nullspace.factored(keys, targets, problem.weights)
-        if not self.filter and not self.aug_num:
+        if not self._filters and not self.aug_num:
             alone = problem.solved(retained.mean(), aim)
             return Edit("shared", (left,), (alone.right,), _stats([alone], len(keys)))
         judge, found, lefts = problem.judge(aim), [], []
@@ -89,9 +90,13 @@ class SPEED:
             found.append(problem.solved(mean, aim))
         return Edit("low-rank", tuple(lefts), tuple(one.right for one in found), _stats(found, len(keys)))
 
+    @property
+    def _filters(self) -> bool:
+        return self.aug_num > 0 if self.filter is None else self.filter
+
     def _mean(self, retained: _Retained, W: Array, edit: tuple[Array, Array], draw: Callable[..., Array]) -> Array:
         """The mean r r^T (d_in, d_in) of the rows and noisy copies that a layer retains."""
-        chosen = retained.filtered(*edit) if self.filter else retained
+        chosen = retained.filtered(*edit) if self._filters else retained
         if not self.aug_num or not chosen.weights.size:
             return chosen.mean()
         v = directed(W)
