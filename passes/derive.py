@@ -104,7 +104,7 @@ class SiteWeights(Sequence[Array]):
     def __getitem__(self, index: int) -> Array:  # type: ignore[override]
         site = self.sites[index]
         W = self.source.read(site.name)
-        return W if site.transposed else W.reshape(site.shape)
+        return np.ascontiguousarray(W.T) if site.transposed else W.reshape(site.shape)
 
 
 def _block(plan: Plan, request: Request, streams: Sequence[Reader], cache: Cache | None) -> Block:

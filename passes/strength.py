@@ -77,12 +77,12 @@ def tune(system: System, solve: Callable[[System], Edit], manifest: Manifest) ->
 
 
 def effect(system: System, edit: Edit, certified: bool = False) -> Effect:
-    """Residuals over all sites at once and drifts by site, in float64, for a shared or a low-rank edit.
+    """Residuals over all sites at once and drifts by site, in float64, for an edit of any form.
 
     `certified` adds how far each watched concept is recoverable.
     """
-    if edit.form == "dense":
-        raise ValueError("strength: auto needs a shared or a low-rank edit")
+    if edit.form == "dense":  # a pair whose right side is the identity
+        edit = replace(edit, form="low-rank", right=(np.eye(len(system.kept.moment)),))
     if edit.form == "low-rank":
         return _layered_effect(system, edit, certified)
     gram, left, right = system.total_gram(), edit.left[0], edit.right[0]

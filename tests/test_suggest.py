@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +11,27 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_locate_derive import context, manifest
 
 from editc import api, proposal, show
 from editc.cli import cli
 from editc.diagnostics import EditcError
+from editc.families.sd1 import SD1
 from editc.ir import Array, Edit, Stats
 from editc.manifests.amend import Amendment, amend
 from editc.manifests.decode import decode
 from editc.numerics.ridge import NonFiniteError
 from editc.numerics.sparse import decompose
+from editc.passes.derive import Derive
+from editc.passes.locate import Locate
 from editc.passes.mine import Neighbour
 from editc.passes.signals import Signals
 from editc.passes.suggest import other_names
+from editc.passes.trial import Bench
 from editc.request import Source
 from editc.terminal import guarded
 
+SIGNALS = Signals((), np.zeros((0, 1, 2, 1)), np.zeros((1, 2, 1)))
 PLAIN = "editc: 1\nmodel: editc:demo\nedits:\n  - erase: circle\n"
 DICTIONARY = (
     "# shapes\ncircle\ndisc\nround shape\nsquare\nbox\ntriangle\nstar\nheart\nring\nmoon\nhouse\ntree\ncat\nboat\nred\n"
@@ -232,3 +239,20 @@ def test_the_command_answers_in_json(folder: Path, capsys: pytest.CaptureFixture
     code = guarded(cli, ["suggest", str(folder / "m.yaml"), "--dictionary", str(folder / "names.txt"), "--json"])
     assert code == 0 and json.loads(capsys.readouterr().out)["status"] == "done"
     assert guarded(cli, ["suggest", str(folder / "none.yaml")]) == 3
+
+
+@pytest.mark.parametrize("rule", ["aligned", "last", "span", "matched", "eot"])
+@pytest.mark.parametrize(
+    "named", ["", "preserve: {concepts: [star]}\n", "preserve: {corpus: none, concepts: [star]}\n"]
+)
+def test_the_weight_of_a_trial_is_that_which_a_build_uses(rule: str, named: str) -> None:
+    """Written into the manifest, it changes nothing: what suggest proposes is a multiple of a weight that is used."""
+    default = ("a dog", "a cat on grass", "two birds")
+    kept = []
+    ctx, text = context(), f"edits: [{{erase: circle, to: square, keys: {rule}}}]\ncontexts: ['{{}}', 'a {{}}']\n"
+    plan = Locate((SD1,))(manifest(text + named), ctx)
+    weight = Bench(plan, plan.manifest.edits[0], ctx, default, SIGNALS, (), np.zeros((0, 0))).weight
+    for preserve in (plan.manifest.preserve, replace(plan.manifest.preserve, weight=weight)):
+        asked = replace(plan, manifest=replace(plan.manifest, preserve=preserve))
+        kept.append(Derive(default)(asked, ctx).systems["text"].kept.moment)
+    assert np.allclose(kept[0], kept[1], rtol=1e-12)
