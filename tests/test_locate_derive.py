@@ -240,13 +240,13 @@ def test_without_the_default_list_only_what_is_named_is_kept_and_the_default_is_
 
 @pytest.mark.parametrize(
     ("before", "name", "code"),
-    [("one two three four five six seven eight nine ten eleven", "circle", "E302"), ("a", "\u2060", "E301")],
+    [("one two three four five six seven eight nine ten eleven", "circle", "E302"), ("a", "unheard", "E301")],
     ids=["longer than the encoder reads", "no token"],
 )
 def test_names_without_rows_are_refused(before: str, name: str, code: str) -> None:
     class Blind(WordEncoder):
         def _one(self, prompt: str) -> Encoded:
-            return super()._one(prompt.replace("\u2060", " "))
+            return super()._one(prompt.replace("unheard", " "))
 
     ctx = Context(context().weights, Blind())
     asked = manifest(f'edits:\n  - erase: "{name}"\n    to: square\ncontexts: ["{before} {{}}"]\n')
