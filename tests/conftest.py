@@ -58,8 +58,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests leave the user's cache alone."""
+    """Tests leave the user's cache alone, and nobody watches their progress."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDITC_PROGRESS", "none")
         patch.setenv("EDITC_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 

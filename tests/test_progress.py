@@ -84,11 +84,12 @@ def test_on_a_terminal_the_line_is_drawn_over_and_taken_away() -> None:
     assert re.fullmatch(r"\r\x1b\[2K. build 0:00\r\x1b\[2K", out.getvalue())
 
 
-def test_elsewhere_it_is_a_line_now_and_then() -> None:
+def test_elsewhere_it_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     found, _, out = standing(drawn=False)
     found.tell()
     found.clear()
     assert out.getvalue() == "build 0:00\n"
+    monkeypatch.delenv("EDITC_PROGRESS")
     quiet = watch("build", io.StringIO())
     assert quiet is not None and not quiet.drawn and quiet.every >= 10
 
