@@ -40,6 +40,7 @@ def kept_back() -> Iterator[tuple[TextIO, TextIO]]:
         yield true[0], true[1]
     finally:
         _flush(sink, *true)
+        _flush_c()
         sys.stdout, sys.stderr = streams
         for number, copy in saved:
             os.dup2(copy, number)
@@ -75,6 +76,14 @@ def _flush(*streams: Any) -> None:
     for stream in streams:
         with suppress(OSError, ValueError):
             stream.flush()
+
+
+def _flush_c() -> None:
+    """What libraries in C have printed and not written yet: at the end of the process it would come out after all."""
+    with suppress(Exception):  # where there is no such library, nothing waits in it
+        import ctypes
+
+        ctypes.CDLL(None).fflush(None)
 
 
 def _lines(sink: Sink) -> list[str]:
