@@ -9,7 +9,7 @@ from editc import registry, terms
 from editc.diagnostics import fail
 from editc.family import Family
 
-KINDS: tuple[registry.Kind, ...] = ("method", "language", "family", "language-family", "format")
+KINDS: tuple[registry.Kind, ...] = ("method", "language", "family", "language-family", "format", "detector")
 """Kinds of names that are explained, besides codes."""
 
 
@@ -50,7 +50,26 @@ def _described(kind: Any, name: str) -> str:
         return "\n".join([f"method {name}", "", doc, "", "options and defaults:", *options, ""])
     if kind == "format":
         return "\n".join([*_format_lines(name), ""])
+    if kind == "detector":
+        return "\n".join([*_detector_lines(name), ""])
     return "\n".join([*_family_lines(thing), "contexts:", *(f"  {context}" for context in thing.contexts), ""])
+
+
+def _detector_lines(name: str) -> Iterator[str]:
+    """What a detector is, how a manifest names it, and what may stand beside its name."""
+    from importlib import import_module
+    from inspect import cleandoc
+
+    from editc.detectors.kind import kind_of
+
+    kind, module = kind_of(name), registry.TABLES["detector"].get(name, "").partition(":")[0]
+    yield from (f"detector {name}: {kind.says}", "")
+    if module:
+        yield from (cleandoc(import_module(module).__doc__ or ""), "")
+    place = f"{name}:{kind.place}" if kind.place else name
+    yield f"verify: {{images: {{detector: {place}}}}}"
+    if kind.keys:
+        yield f"beside it, in {{{name}: {kind.place}, ...}}: {', '.join(kind.keys)}"
 
 
 def _format_lines(name: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ from editc.formats.link_report import Overlap, overlaps
 from editc.formats.placing import make_parent
 from editc.formats.safetensors_delta import write_delta
 from editc.ir import Delta, Verified
-from editc.ports import Progress
+from editc.ports import Progress, announce
 from editc.recheck import by_pictures, gathered_solution, measured, posed_again, recorded_manifest
 
 LOCK = ".lock.json"
@@ -132,6 +132,7 @@ def _measured(
     manifest = recorded_manifest(part, Path(label or part.delta_id[:12]), detector)
     ctx = session.build_context(manifest, model, progress)
     corpus = [p for p in session.corpus_of(model) if not any(mentions(p, name) for name in erased)]
+    announce(progress, "deriving and measuring again")
     problem = posed_again(part, manifest, model.place, corpus, ctx)
     asked = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept)
     conflicts = tuple(name for name in erased if any(mentions(p, name) for p in asked))

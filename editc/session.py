@@ -120,7 +120,8 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
         family = recognise(families(), ctx.weights, manifest.model)
     with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
         streams = source_of(manifest, model).load(family, ctx.weights)
-    announce(progress, "opening the model")
+    if manifest.pictures is not None:
+        announce(progress, "opening the model")
     painter, detector, judged_by = _pictures(manifest, model, progress)
     ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=cache.open_cache(), judged_by=judged_by)
     return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober(manifest, model))

@@ -23,8 +23,10 @@ def suggest(
     from editc import proposal
     from editc.manifests.dictionary import names_in
     from editc.passes.suggest import suggest as find
+    from editc.ports import announce
 
     manifest, plan, ctx, corpus = _opened(path, write, progress)
+    announce(progress, "comparing names and trying targets")
     found = find(plan, ctx, corpus, () if dictionary is None else names_in(dictionary))
     made = proposal.propose(manifest, found)
     return made if write is None else _put(made, write)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -132,7 +133,8 @@ def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequenc
     edited |= {one.name.casefold() for _, names in mined for one in (*names.sure, *names.doubtful)}
     pool = list(dictionary) or [name for name in found if " " not in name]
     gram, suggestions = _gram(plan, ctx), []
-    for request, (near, names) in zip(manifest.edits, mined, strict=True):
+    pairs: Iterable[Any] = list(zip(manifest.edits, mined, strict=True))
+    for request, (near, names) in ctx.progress("suggest", pairs) if ctx.progress else pairs:
         kept = _kept(plan, near, edited, pool)
         signals = Signals.of(ctx.encoder, _every(plan, request, kept, pool), _contexts(plan, request))
         apart = _apart(signals, kept)
