@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from editc.delta import Array
 from editc.formats.checkpoint import Tensor
 from editc.formats.ranges import read_range
@@ -26,10 +28,17 @@ class Changed:
     name: str
     before: Tensor
     after: Tensor
+    flipped: bool = False
+    """True for a matrix that the program stores as (d_in, d_out)."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """The tensor's shape as a matrix."""
+        """The tensor's shape as a matrix, (d_out, d_in)."""
+        rows, columns = self._stored
+        return (columns, rows) if self.flipped else (rows, columns)
+
+    @property
+    def _stored(self) -> tuple[int, int]:
         rows, columns = matrix_shape(self.before.shape)
         return rows, columns
 
@@ -59,13 +68,13 @@ class Changed:
         return first != second
 
     def values(self) -> tuple[Array, Array]:
-        """Both in float64, as matrices."""
-        first, second = (dtypes.decode(raw, self.dtype, self.shape) for raw in self.raw())
-        return first, second
+        """Both in float64, as matrices (d_out, d_in)."""
+        first, second = (dtypes.decode(raw, self.dtype, self._stored) for raw in self.raw())
+        return (np.ascontiguousarray(first.T), np.ascontiguousarray(second.T)) if self.flipped else (first, second)
 
     def base(self, raw: bytes | None = None) -> Array:
-        """BASE as it is stored, in float64, as a matrix."""
-        return dtypes.decode(_read(self.before) if raw is None else raw, self.before.dtype, self.shape)
+        """BASE as it is stored, in float64."""
+        return dtypes.decode(_read(self.before) if raw is None else raw, self.before.dtype, self._stored)
 
     def is_sound(self) -> bool:
         """True where a delta can say the change: finite weights of a dtype that can be edited."""

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
-from editc import registry
 from editc.delta import Array, Delta, Factors, Site, SiteRecord
 from editc.diagnostics import EditcError, fail
 from editc.family import Family
 from editc.formats.changed import Changed
-from editc.formats.checkpoint import Checkpoint, Model
+from editc.formats.checkpoint import Model
 from editc.formats.compare import Comparison, Progress, compare
 from editc.formats.factored import Found, forms_of
+from editc.formats.kinds import family_of, role_of
 from editc.formats.ldm_encoder import fingerprint_of
 from editc.numerics import dtypes, planes
 from editc.numerics.recover import TOLERANCE, ulp
@@ -94,9 +93,12 @@ def difference(
         known = f"forms: {', '.join(FORMS)}; mend: {', '.join(MENDS)}; a tolerance is {TOLERANCE:g} roundings or more"
         raise fail("E609", message, help=known)
     found = compare(base, after, progress)
+    families = {part: family_of(base, part) for part in {one.component for one in found.changed}}
+    found = replace(found, changed=tuple(_oriented(one, families[one.component]) for one in found.changed))
     forms = list(forms_of(found.changed, form, tolerance))
     _check_form(found.changed, forms, form)
-    return _assembled(base, found, forms, tool, mend, {"form": form, "mend": mend, "tolerance": tolerance or "auto"})
+    options = {"form": form, "mend": mend, "tolerance": tolerance or "auto"}
+    return _assembled(base, found, forms, families, tool, options)
 
 
 def has_manifest(delta: Delta) -> bool:
@@ -126,9 +128,14 @@ def _check_form(changed: Sequence[Changed], forms: Sequence[Found], form: str) -
 
 
 def _assembled(
-    base: Model, found: Comparison, forms: Sequence[Found], tool: str, mend: str, options: Mapping[str, Any]
+    base: Model,
+    found: Comparison,
+    forms: Sequence[Found],
+    families: Mapping[str, Family | None],
+    tool: str,
+    options: Mapping[str, Any],
 ) -> Difference:
-    families = {part: _family(base, part) for part in {one.component for one in found.changed}}
+    mend = options["mend"]
     records: dict[int, SiteRecord] = {}
     rows: dict[int, Row] = {}
     groups: dict[str, Factors] = {}
@@ -266,29 +273,13 @@ def _group_name(factors: Factors, first: Changed, taken: Mapping[str, Factors]) 
 
 
 def _site(one: Changed, family: Family | None) -> Site:
-    patterns = family.patterns if family else {}
-    role = next((role for role, pattern in patterns.items() if fnmatchcase(one.name, pattern)), "")
     component = one.component or (family.component if family else "")
-    return Site(component, one.name, one.shape, one.dtype, role)
+    return Site(component, one.name, one.shape, one.dtype, role_of(one.name, family), transposed=one.flipped)
 
 
-def _family(base: Model, component: str) -> Family | None:
-    """The family of that component's tensors, as locate would find it; None for any other model."""
-    part = base.component(component)
-    every = [registry.resolve("family", name) for name in registry.names("family")]
-    fitting = [family for family in every if component in ("", family.component) and _fits(family, part)]
-    return max(fitting, key=lambda family: len(family.patterns) + len(family.signs), default=None)
-
-
-def _fits(family: Family, part: Checkpoint) -> bool:
-    names = part.names()
-    needed = (*family.patterns.values(), *family.signs)
-    if not all(any(fnmatchcase(name, pattern) for name in names) for pattern in needed):
-        return False
-    if family.marker is None:
-        return True
-    first = next((name for name in names if fnmatchcase(name, family.marker[0])), None)
-    return first is not None and len(part.shape(first)) == family.marker[1]
+def _oriented(one: Changed, family: Family | None) -> Changed:
+    """The tensor, marked where its family stores such a matrix as (d_in, d_out)."""
+    return replace(one, flipped=bool(family and family.transposed and role_of(one.name, family)))
 
 
 def _encoder(base: Model) -> str:

@@ -151,3 +151,27 @@ def test_flux_in_one_file_is_refused_with_a_way(prefix: str, tmp_path: Path) -> 
     path.write_text(f"editc: 1\nmodel: {tmp_path}/flux.safetensors\nedits: [{{erase: circle, to: square}}]\n")
     (found,) = api.check(path).diagnostics
     assert found.code == "E206" and "FLUX" in found.message and "from_single_file" in found.help
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "opt"])
+def test_a_diff_of_a_language_model_is_of_its_family(kind: str, tmp_path: Path) -> None:
+    """Matrices stored (d_in, d_out) are known as such: the delta applies bit for bit and PEFT adds what it says."""
+    from safetensors.torch import load_file, save_file
+
+    folder = pico.saved(kind, tmp_path / "model")
+    edited = copytree(folder, tmp_path / "edited")
+    tensors, rng = load_file(edited / "model.safetensors"), torch.Generator().manual_seed(1)
+    names = [pico.writer(kind, 1), pico.attention(kind, 2)]
+    for name in names:
+        rows, columns = (torch.randn(size, generator=rng) for size in tensors[name].shape)
+        tensors[name] = tensors[name] + 0.02 * torch.outer(rows, columns)
+    save_file(tensors, edited / "model.safetensors", {"format": "pt"})
+    made = api.diff(str(folder), str(edited), tmp_path / "d.safetensors", mend="exact")
+    assert made.delta.family == kind and [site.site.role for site in made.delta.sites] == ["mlp", "attention"]
+    assert all(site.site.transposed == (kind == "gpt2") for site in made.delta.sites)
+    assert {row.rank for row in made.rows} == {1}
+    _, applied = api.apply([tmp_path / "d.safetensors"], str(folder), tmp_path / "again")
+    again = load_file(tmp_path / "again" / "model.safetensors")
+    assert applied and all(torch.equal(again[name], tensors[name]) for name in tensors)
+    trials = api.export(tmp_path / "d.safetensors", "peft", tmp_path / "peft", str(folder)).trials
+    assert trials and all(trial.passed and trial.matched == 2 for trial in trials)

@@ -1,0 +1,46 @@
+"""Which family a model on disk is of, by the names of its tensors and the kind that its config.json says."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from editc import registry
+from editc.family import Family
+from editc.formats.checkpoint import Checkpoint, Model
+from editc.formats.fingerprint import settings_of
+
+
+def family_of(base: Model, component: str) -> Family | None:
+    """The family of that component's tensors, as locate would find it; None for any other model. A language model is
+    known by its config.json, without which nothing says how its matrices are stored."""
+    part = base.component(component)
+    every = [registry.resolve("family", name) for name in registry.names("family")]
+    fitting = [family for family in every if component in ("", family.component) and _fits(family, part)]
+    if not fitting and base.kind == "folder":
+        fitting = [family for family in _spoken(base) if _fits(family, part)]
+    return max(fitting, key=lambda family: len(family.patterns) + len(family.signs), default=None)
+
+
+def role_of(name: str, family: Family | None) -> str:
+    """The role of a tensor in its family; '' where it has none."""
+    patterns = family.patterns if family else {}
+    return next((role for role, pattern in patterns.items() if fnmatchcase(name, pattern)), "")
+
+
+def _spoken(base: Model) -> list[Family]:
+    settings = settings_of(base.path)
+    inner = settings.get("text_config")
+    kind = inner.get("model_type") if isinstance(inner, dict) else settings.get("model_type")
+    every = [registry.resolve("language-family", name) for name in registry.names("language-family")]
+    return [family for family in every if kind in family.kinds]
+
+
+def _fits(family: Family, part: Checkpoint) -> bool:
+    names = part.names()
+    needed = (*family.patterns.values(), *family.signs)
+    if not all(any(fnmatchcase(name, pattern) for name in names) for pattern in needed):
+        return False
+    if family.marker is None:
+        return True
+    first = next((name for name in names if fnmatchcase(name, family.marker[0])), None)
+    return first is not None and len(part.shape(first)) == family.marker[1]
