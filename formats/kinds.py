@@ -16,7 +16,7 @@ def family_of(base: Model, component: str) -> Family | None:
     part = base.component(component)
     every = [registry.resolve("family", name) for name in registry.names("family")]
     fitting = [family for family in every if component in ("", family.component) and _fits(family, part)]
-    if not fitting and base.kind == "folder":
+    if not fitting and base.kind != "pipeline":
         fitting = [family for family in _spoken(base) if _fits(family, part)]
     return max(fitting, key=lambda family: len(family.patterns) + len(family.signs), default=None)
 
@@ -28,7 +28,7 @@ def role_of(name: str, family: Family | None) -> str:
 
 
 def _spoken(base: Model) -> list[Family]:
-    settings = settings_of(base.path)
+    settings = settings_of(base.path if base.kind == "folder" else base.path.parent)
     inner = settings.get("text_config")
     kind = inner.get("model_type") if isinstance(inner, dict) else settings.get("model_type")
     every = [registry.resolve("language-family", name) for name in registry.names("language-family")]

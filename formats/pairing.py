@@ -13,11 +13,12 @@ from editc.diagnostics import Diagnostic, fail
 from editc.formats import buffers
 from editc.formats.changed import CAST, Changed
 from editc.formats.checkpoint import Checkpoint
+from editc.numerics import dtypes
 from editc.prefixes import renamed
 
 SHOWN = 12
 USUAL = "a delta changes the values of tensors that are there; it cannot add, remove or reshape one"
-_ADAPTERS = (".lora_", ".base_layer.", "lora_down", "lora_up", ".hada_", ".lokr_")
+_ADAPTERS = (".lora_", ".base_layer.", "lora_down", "lora_up", ".hada_", ".lokr_", ".diff", ".alpha")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def advice(fresh: Iterable[str]) -> str:
     names = list(fresh)
     if any(part in name for name in names for part in _ADAPTERS):
         return (
-            "EDITED was saved with its adapter beside the weights: merge that first (PEFT: merge_and_unload; "
+            "EDITED holds an adapter, alone or beside the weights: merge it into them first (PEFT: merge_and_unload; "
             "diffusers: fuse_lora, then unload_lora_weights), save again and compare that"
         )
     if any(map(buffers.is_embedding, names)):
@@ -100,8 +101,13 @@ def _faults(every: Iterable[Changed], place: str) -> Iterator[Diagnostic]:
     kinds = [one for one in both if one.cast and not {one.before.dtype, one.after.dtype} <= set(CAST)]
     if kinds:
         rows = [f"{one.name}: {one.before.dtype}, {one.after.dtype}" for one in kinds]
-        help_text = "convert BASE to the dtype of EDITED first (each weight rounded once), and make the delta for that"
-        yield unlike(place, rows, "are stored in another dtype", help_text)
+        yield unlike(place, rows, "are stored in another dtype", _converted(kinds))
+
+
+def _converted(kinds: Iterable[Changed]) -> str:
+    if all(one.after.dtype in dtypes.EDITABLE for one in kinds):
+        return "convert BASE to the dtype of EDITED first (each weight rounded once), and make the delta for that"
+    return "EDITED was quantised: compare it as it was before, and quantise what the delta makes"
 
 
 def _grown(odd: Iterable[Changed]) -> str:

@@ -68,8 +68,10 @@ def _at_home(before: Side, after: Side, edited: Model) -> tuple[Side, Side]:
     best = max(known, key=known.__getitem__)
     alone = sum(count == known[best] for count in known.values()) == 1
     if not alone or 2 * known[best] <= len(part.names()):
+        strange = "its names are of no component of BASE: give its tensors the names that BASE has"
+        several = "name the part that was edited, as `editc diff BASE/unet EDITED`"
+        help_text = advice(part.names()) or (several if known[best] else strange)
         rows = [f"{name}: in EDITED only" for name in part.names()]
-        help_text = advice(part.names()) or "name the part that was edited: `editc diff BASE/unet EDITED`"
         raise EditcError(unlike(edited.place, rows, "are in one of them only", help_text))
     if lone is before:
         return before, {"": many[best]}

@@ -77,6 +77,9 @@ def test_a_file_that_is_no_part_of_the_model_is_refused(tmp_path: Path) -> None:
             compared(base, place)
     pipeline = write_pipeline(tmp_path / "pipeline")
     with refused("E645") as error:
+        compared(pipeline, file(tmp_path / "ema.safetensors", {f"ema.{n}": W for n, W in values.items()}))
+    assert "names that BASE has" in error.diagnostics[0].help
+    with refused("E645") as error:
         compared(pipeline, file(tmp_path / "lora.safetensors", {"x.lora_A.weight": np.ones((3, 4))}))
     assert "adapter" in error.diagnostics[0].help
 
