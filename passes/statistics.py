@@ -13,8 +13,8 @@ from editc.ports import Cache
 SHORTEST = 200
 """Characters that a paragraph has at least."""
 SHARE = 5.0
-"""Tokens for each coordinate of what a matrix reads; facts/llm-editing: from 3.3 on no figure moves, with a ridge from
-1.3."""
+"""Tokens for each coordinate of what a matrix reads. Measured: from 3.3 tokens on no figure of an edit moves, and
+with a ridge from 1.3."""
 SPARE = 12
 """Characters of the corpus for each token asked for: what a tokenizer makes of text is a third of that, and a large
 file need not be read to its end token by token."""
