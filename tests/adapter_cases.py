@@ -74,6 +74,8 @@ CASES: Mapping[str, tuple[str, Callable[[], Tensors]]] = {
     ),
     "compiled": ("sd1", lambda: {n.replace("unet.", "unet._orig_mod."): v for n, v in unet().items()}),
     "flux, compiled": ("flux", lambda: pair(FK.replace("transformer.", "transformer._orig_mod.", 1), (16, 16))),
+    "kohya's endings": ("sd1", lambda: unet(style="kohya")),
+    "kohya's endings on some": ("sd1", lambda: {**unet(), **unet(Q, style="kohya")}),
     "lokr": ("sd1", lambda: {f"unet.{K}.lokr_w1": ones(4, 4), f"unet.{K}.lokr_w2": ones(4, 6)}),
     "no module of the model": ("sd1", lambda: pair("unet.foo", (16, 24))),
     "one module of two": ("sd1", lambda: {**unet(), **pair("unet.foo", (16, 24))}),

@@ -21,6 +21,7 @@ from editc.formats.doctor.rules_diffusers import (
     COMPILED,
     DORA,
     DROPPED,
+    ENDINGS,
     GGUF,
     HALF,
     LDM_MIXED,
@@ -97,6 +98,8 @@ def _unet_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
     _named_lora(names)
     mine = [module for module in adapter if module.name.startswith("unet.")]
     texts = [module for module in adapter if module.name.startswith(("text_encoder.", "text_encoder_2."))]
+    if mine and all(module.style == "kohya" for module in mine):
+        raise Stop(ENDINGS, "IndexError: list index out of range")
     table = {m.name: _plain(m.name, known) if _converted(mine, m) else None for m in mine}
     yield from _checked(adapter, known, mine, table, {}, "unet")
     yield from text_rows(adapter, known, texts, scales)

@@ -56,6 +56,11 @@ NAMED = _run(
     "never filled, so that painting fails",
     "diffusers 0.42.1 loaders/peft.py: load_lora_adapter",
 )
+ENDINGS = _run(
+    "endings",
+    "the names are diffusers' and the endings kohya's (`unet.*.lora_down.weight`): no rank is found",
+    "diffusers 0.42.1 utils/peft_utils.py: get_peft_kwargs",
+)
 LEFTOVER = _run(
     "leftover",
     "kohya's names are converted only as down, up and alpha: any other tensor stops it",
@@ -131,8 +136,9 @@ ADVICE = {
     ALPHA.name: "give every module the same alpha: pad ranks to powers of two, alpha 1, rank into the up matrices",
     DROPPED.name: MERGE,
     LORA_IN_NAME.name: f"write the alpha into the up matrices and leave `.alpha` out, or {convert('kohya')}",
-    LYCORIS.name: "use ComfyUI or A1111, or " + MERGE,
+    LYCORIS.name: MERGE,
     NAMED.name: "take the adapter's name and `_orig_mod.` out of the names",
+    ENDINGS.name: "write `.lora_A.weight` and `.lora_B.weight` for them",
     LEFTOVER.name: MERGE,
     HALF.name: "fetch the file again",
     NO_MATCH.name: "the adapter is for another kind of model, or in LDM names, which diffusers reads for SDXL only",

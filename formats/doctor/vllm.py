@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from editc.formats.doctor.advice import AGAIN
 from editc.formats.doctor.models import Known
-from editc.formats.doctor.spelling import CONFIG, WEIGHTS, Adapter, Module
+from editc.formats.doctor.spelling import CONFIG, MAGNITUDES, WEIGHTS, Adapter, Module
 from editc.formats.doctor.verdict import Row, Rule, Verdict, concluded, config_scale, fits, idle, lost, refused, scaled
 
 LOADER, MAX_RANK = "vLLM", 16
@@ -33,7 +33,13 @@ PATTERN = Rule(
 )
 UNKNOWN = Rule("vllm-unknown", "the model has no such module", f"{_MODEL}, check_unexpected_modules", "read")
 SHAPE = Rule("vllm-shape", "a matrix does not fit the model's", "vllm/lora/layers", "read")
-RULES = (APPLIES, FOLDER, FIELDS, RANK, SAVED, DORA, BIAS, NAMES, PATTERN, UNKNOWN, SHAPE)
+OTHER = Rule(
+    "vllm-other",
+    "vLLM has names, layers or tensors of its own for this kind of model or adapter, which no rule here covers",
+    _MODEL,
+    "read",
+)
+RULES = (OTHER, APPLIES, FOLDER, FIELDS, RANK, SAVED, DORA, BIAS, NAMES, PATTERN, UNKNOWN, SHAPE)
 
 ADVICE = {
     FOLDER.name: f"put it into a folder, as {WEIGHTS} beside its {CONFIG}",
@@ -52,8 +58,12 @@ def judge(adapter: Adapter, known: Known) -> Verdict:
     """What a vLLM server with LoRA enabled does with the adapter."""
     if known.kind != "language" and adapter.container not in ("delta", "gguf"):
         return idle(LOADER, "for language models; this is for an image model" if known.kind != "unknown" else known.why)
+    program = known.language.program
     if known.language.unnamed:
         return idle(LOADER, known.language.unnamed)
+    own = program is not None and bool(program.moves or program.stacked)
+    if own or adapter.config.get("fan_in_fan_out") or any(map(_more, adapter)):
+        return idle(LOADER, OTHER.says)
     if adapter.container != "folder":
         return refused(LOADER, FOLDER, f"FileNotFoundError: {CONFIG}", ADVICE[FOLDER.name])
     stops = list(_stops(adapter, known))
@@ -96,6 +106,12 @@ def _row(adapter: Adapter, module: Module, known: Known) -> Row:
     plain = {key: value for key, value in adapter.config.items() if not key.endswith("_pattern")}
     scale = config_scale(plain, name)
     return scaled(module, name, scale, config_scale(adapter.config, name), APPLIES, PATTERN)
+
+
+def _more(module: Module) -> bool:
+    """Whether a module has more than a matrix's pair: a bias, a base layer, an embedding."""
+    extra = module.tensors.keys() - {*module.ends, *MAGNITUDES}
+    return module.style == "embedding" or (bool(module.style) and bool(extra))
 
 
 def _name(module: Module) -> str:
