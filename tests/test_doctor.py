@@ -23,7 +23,7 @@ from editc.formats import export
 from editc.formats.checkpoint import open_model
 from editc.formats.doctor import a1111, comfyui, peft, rules_diffusers, vllm
 from editc.formats.doctor.advice import export_as
-from editc.formats.doctor.examine import LOADERS, describe, examine, headline, scale_text
+from editc.formats.doctor.examine import LOADERS, describe, examine, failing, headline, scale_text
 from editc.formats.doctor.models import Known, flat, implied, standard
 from editc.formats.doctor.spelling import ENDINGS, read_adapter_file, split
 from editc.formats.doctor.table import as_text
@@ -411,3 +411,17 @@ def test_an_export_is_judged_as_the_adapter_that_it_is(tmp_path: Path) -> None:
     export(Job(delta, model, tmp_path / "k.safetensors"), "kohya", tried=False)
     found = examine(tmp_path / "k.safetensors")
     assert found.adapter.container == "file" and len(found.adapter.modules) == len(delta.sites)
+
+
+def test_a_loader_that_is_not_judged_is_neither_for_nor_against(tmp_path: Path) -> None:
+    """An adapter of GPT-2: PEFT takes it, of vLLM it is not known; asked for vLLM alone there is no verdict."""
+    model = open_model(consumer_models.gpt2(tmp_path / "gpt2"))
+    made = consumer_models.delta(model, "gpt2", consumer_models.sites(model, "gpt2"), "low-rank")
+    write_delta(made, tmp_path / "delta.safetensors")
+    from editc import api
+
+    api.export(tmp_path / "delta.safetensors", "peft", tmp_path / "peft", str(tmp_path / "gpt2"), tried=False)
+    found = examine(tmp_path / "peft", model)
+    assert found.sound and {one.loader: one.outcome for one in found.verdicts}["vLLM"] == "not judged"
+    alone = examine(tmp_path / "peft", model, ("vLLM",))
+    assert not alone.sound and failing(alone)[0].code == "E639"

@@ -34,9 +34,10 @@ class Examination:
 
     @property
     def sound(self) -> bool:
-        """True if every loader that the file is meant for applies all of it, at the scale that the file means."""
-        counted = [verdict for verdict in self.verdicts if verdict.loader in self.meant_for]
-        return bool(counted) and all(verdict.outcome == "applies" for verdict in counted)
+        """True if every loader that the file is meant for, and of which it is known what it does, applies all of it at
+        the scale that the file means; and if of one at least it is known."""
+        outcomes = {verdict.outcome for verdict in self.verdicts if verdict.loader in self.meant_for}
+        return "applies" in outcomes and outcomes <= {"applies", "not judged"}
 
 
 def examine(path: Path, model: Model | None = None, loaders: Sequence[str] = ()) -> Examination:
@@ -65,8 +66,8 @@ def meant_for(adapter: Adapter, known: Known) -> tuple[str, ...]:
 
 
 def failing(found: Examination) -> tuple[Diagnostic, ...]:
-    """E688 where a loader that counts does not take all of the file, E639 where of none is known that it does not and
-    of some not whether it does; nothing where all take it."""
+    """E688 where a loader that counts does not take all of the file, E639 where of none of them is known what it does;
+    nothing where all that are judged take it."""
     if found.sound:
         return ()
     counted = [verdict for verdict in found.verdicts if verdict.loader in found.meant_for]
