@@ -96,7 +96,8 @@ def test_the_probability_is_that_of_transformers_own_zero_shot_pipeline(a_clip: 
 
 def test_several_sentences_of_a_name_are_one_vector(a_clip: Path) -> None:
     """The normalised mean of normalised embeddings, by the model's own forward."""
-    from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+    from transformers import AutoTokenizer, CLIPModel
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
     model, tokenizer = CLIPModel.from_pretrained(a_clip).eval(), AutoTokenizer.from_pretrained(a_clip)
     seen, names = pictures(3, seed=1), ("circle", "square", *clip.EVERYDAY)
@@ -288,7 +289,7 @@ def test_check_says_it_without_torch(tmp_path: Path, a_classifier: Path) -> None
     path = manifest(tmp_path, "{classifier: vit, labels: {circle: nonsense}}")
     program = f"import sys; from editc import api; from pathlib import Path\nfound = api.check(Path({str(path)!r}))\n"
     program += "print([one.code for one in found.diagnostics], found.plan, {'torch', 'PIL'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['E136'] None set()"
 
 

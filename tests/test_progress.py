@@ -125,7 +125,7 @@ def test_what_is_printed_meanwhile_is_kept_back(capfd: pytest.CaptureFixture[str
 
 def run(program: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     given = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT / "tests"), **env}
-    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=given)
+    return subprocess.run([sys.executable, "-P", "-c", program, *arguments], capture_output=True, text=True, env=given)
 
 
 NOISY = """
@@ -181,7 +181,7 @@ def watched(*arguments: str, **env: str) -> tuple[int, list[tuple[float, bytes]]
     given = {**os.environ, "HF_HUB_OFFLINE": "1", "TERM": "xterm", "COLUMNS": "120", "EDITC_PROGRESS": "auto", **env}
     child, terminal_ = pty.fork()
     if child == 0:  # pragma: no cover
-        os.execve(sys.executable, [sys.executable, "-m", "editc", *arguments], given)
+        os.execve(sys.executable, [sys.executable, "-P", "-m", "editc", *arguments], given)
     begun, seen = time.monotonic(), []
     while True:
         try:

@@ -3,7 +3,7 @@
 NAME in FILE is a class that takes nothing, a function that takes nothing and gives a detector, or the detector itself:
 
     knows(concept: str) -> bool                       can it judge this concept?
-    shows(concept: str, pictures) -> n bools          pictures (n, h, w, 3), uint8; what it prints goes to stderr
+    shows(concept: str, pictures) -> n bools          pictures (n, h, w, 3), uint8
     concepts() -> list of str                         optional: what it can judge; left out, any text
 
 The code runs with your rights. It runs because whoever builds the manifest wrote its name there; what a delta names

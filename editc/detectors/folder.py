@@ -69,7 +69,9 @@ def backend() -> Mapping[str, Any]:
 
 def processor(folder: Path) -> Any:
     """What prepares pictures for the model in a folder. E139 where transformers cannot open it."""
-    from transformers import AutoImageProcessor
+    from transformers.models.auto.image_processing_auto import (
+        AutoImageProcessor,
+    )  # its short name may ask for torchvision
 
     return opened(folder, lambda: AutoImageProcessor.from_pretrained(folder, **OWN, **backend()))
 
