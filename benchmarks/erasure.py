@@ -35,7 +35,7 @@ class Form:
     tolerance: float = SHORT
 
 
-NAMED = "preserve: {{concepts: [{rest}]}}\n"
+NAMED = "preserve: {{corpus: none, concepts: [{rest}]}}\n"
 FORMS: Mapping[str, Form] = {
     "uce, aligned (default)": Form("    to: {to}\n"),
     "uce 2025, published": Form("    keys: last\n", FULL),
@@ -56,7 +56,7 @@ FORMS: Mapping[str, Form] = {
     "realera, aligned": Form("    to: {to}\n    method: realera\n"),
     "project, last": Form("    to: {to}\n    method: project\n    keys: last\n    hold: keys\n" + NAMED, FULL),
     "project, aligned": Form(
-        "    to: {to}\n    method: project\n    tolerance: 0.01\npreserve: {{prompts: [a triangle, a tree]}}\n"
+        "    to: {to}\n    method: project\n    tolerance: 0.01\npreserve: {{corpus: none, prompts: [a triangle, a tree]}}\n"
     ),
     "guard, aligned": Form("    to: {to}\n    method: guard\n"),
 }

@@ -114,8 +114,8 @@ def suggest(
 ) -> Proposal:
     """Other names, targets and what to preserve for each edit of a manifest, from its text encoder and the solver.
 
-    `dictionary` has one name a line, to compare with; `write` is a new file for the manifest as proposed, and what is
-    kept goes beside it where the manifest names nothing. Raises EditcError.
+    `dictionary` has one name a line, to compare with; `write` is a new file for the manifest as proposed. Raises
+    EditcError.
     """
     from editc.suggesting import suggest
 

@@ -106,8 +106,9 @@ def measure(
 ) -> tuple[Part, ...]:
     """Each part's own problem derived on `model` again, and its claims measured on what `linked` makes of the weights.
 
-    A part without a manifest (a difference of two checkpoints) claims nothing that could be measured. Where a manifest
-    names nothing to preserve, the prompts that name what another part erases are not kept, as in one build of both.
+    A part without a manifest (a difference of two checkpoints) claims nothing that could be measured. Prompts
+    of the default list that name what another part erases are not kept, as in one build of both, and what another part
+    edits is no bystander.
     """
     every, found = parts(linked), []
     for part in every:

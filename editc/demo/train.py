@@ -57,7 +57,7 @@ def run(stage: str, work: Path, out: Path, snapshots: Path | None = None) -> Non
 
 
 def write_prompts(path: Path, count: int = 500, seed: int = 5) -> None:
-    """Captions of this world, one a line: what a build keeps of this model when its manifest names nothing."""
+    """Captions of this world, one a line: what a build keeps of this model by default."""
     rng = np.random.default_rng(seed)
     path.write_text("".join(f"{caption(draw_scene(rng), rng)}\n" for _ in range(count)), encoding="utf-8")
 

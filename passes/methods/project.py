@@ -30,7 +30,7 @@ class Project:
     most m. On file the rounding of the weights to their dtype moves every output a little, kept or not.
 
     It can hold few prompts: each has as many rows as the encoder has tokens, and together they soon span everything
-    (E410). Name the few that must not move at all; `uce` keeps many a little.
+    (E410). Name the few that must not move at all, with `corpus: none`; `uce` keeps many a little.
 
     lamb: ridge towards the old weights; left out, what suits the key rule, as in UCE.
     tolerance: singular values of the preserved rows at most this times the largest count as none; the default is some
