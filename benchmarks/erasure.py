@@ -56,7 +56,8 @@ FORMS: Mapping[str, Form] = {
     "realera, aligned": Form("    to: {to}\n    method: realera\n"),
     "project, last": Form("    to: {to}\n    method: project\n    keys: last\n    hold: keys\n" + NAMED, FULL),
     "project, aligned": Form(
-        "    to: {to}\n    method: project\n    tolerance: 0.01\npreserve: {{corpus: none, prompts: [a triangle, a tree]}}\n"
+        "    to: {to}\n    method: project\n    tolerance: 0.01\n"
+        "preserve: {{corpus: none, prompts: [a triangle, a tree]}}\n"
     ),
     "guard, aligned": Form("    to: {to}\n    method: guard\n"),
 }

@@ -142,7 +142,8 @@ class Bystander:
     name: str
     """The concept, or the question's prompt."""
     kind: str
-    """Images: `near` or `far` from what is edited. Language models: why it was asked, e.g. `same last token`."""
+    """Images: `near` or `far` from what is edited, or `kept`: preserved by name, under the same bound. Language models:
+    why it was asked, e.g. `same last token`."""
     before: float
     """Share of the pictures that showed the concept before the edit; of a question 1 (it is the standard)."""
     after: float

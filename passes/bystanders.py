@@ -5,6 +5,9 @@ those that the text encoder reads most like what is edited, half those that the 
 from the rest. Their pictures have seeds that are drawn for this purpose alone. A concept that lost a picture is painted
 again, twice as often, and all its pictures count: a single picture may turn over by chance. What the model itself shows
 in less than half of its pictures cannot be said to be lost, and is left out.
+
+Concepts that are preserved by name stand under the same bound: naming one must not make its loss easier. Their pictures
+are those that verify paints of them anyway.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ MOST = 300
 
 @dataclass(frozen=True)
 class Standing:
-    """A concept to paint, and whether it is `near` what is edited or `far` from it."""
+    """A concept to paint, and whether it is `near` what is edited or `far` from it, or is `kept`, by name."""
 
     name: str
     kind: str
@@ -146,13 +149,18 @@ def named_by(manifest: Manifest) -> Iterator[str]:
     yield from manifest.preserve.concepts
 
 
-def measured(choice: Choice, changed: Mapping[str, Array], batch: int) -> tuple[Bystander, ...]:
-    """Every bystander painted before and after, those that lost most first."""
+def measured(
+    choice: Choice, changed: Mapping[str, Array], batch: int, prints: Sequence[Print] = ()
+) -> tuple[Bystander, ...]:
+    """Every bystander painted before and after, and what is kept by name as it stands in `prints`; those that lost most
+    first."""
     standing, asked = choice.standing(), choice.plan.manifest.pictures
-    if not standing or asked is None:
+    kept = [one for one in prints if one.shot.request is None and one.shot.judged]
+    if asked is None or not (standing or kept):
         return ()
     count = asked.bystanders.pictures
-    first = _paint(choice, standing, changed, batch, (0, count))
+    first = (*_paint(choice, standing, changed, batch, (0, count)), *kept)
+    standing = (*standing, *(Standing(name, "kept") for name in dict.fromkeys(one.shot.concept for one in kept)))
     doubted = [one for one in standing if _lost(first, one) > 0]
     again = _paint(choice, doubted, changed, batch, (count, AGAIN * count)) if doubted else ()
     every = (_bystander(one, [*first, *again]) for one in standing)
@@ -197,14 +205,21 @@ def _paint(
 ) -> tuple[Print, ...]:
     """`part[1]` pictures of each, which are numbers `part[0]` on of its series."""
     plan, (start, count) = choice.plan, part
-    named = [*named_by(plan.manifest)]
-    fitting = [one for one in plan.family.contexts if not any(mentions(one, name) for name in named)] or ["{}"]
-    contexts = spread(fitting, count, start)
     shots: list[Shot] = []
     for one in standing:
         first = Shot(None, False, one.name, "", plan.manifest.seed, (one.name,))
+        contexts = spread(_contexts(plan, one), count, start)
         shots += pictures.series(first, (one.name,), contexts, count, f" as a bystander from {start}")
     return pictures.painted(shots, changed, choice.ctx, batch, "bystanders")
+
+
+def _contexts(plan: Plan, one: Standing) -> Sequence[str]:
+    """What is kept by name stands in the manifest's sentences; the others in those of the model that name nothing of
+    the manifest."""
+    if one.kind == "kept":
+        return plan.manifest.contexts or plan.family.contexts
+    named = [*named_by(plan.manifest)]
+    return [one for one in plan.family.contexts if not any(mentions(one, name) for name in named)] or ["{}"]
 
 
 def _lost(prints: Sequence[Print], one: Standing) -> int:

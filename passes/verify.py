@@ -46,7 +46,7 @@ class Verify:
         prints = pictures.painted(shots, after, ctx, self.batch)
         found = sums.certificates()
         attacked = attacks.painted(prints, found, after, ctx, self.batch)
-        unnamed = bystanders.measured(bystanders.Choice(solution, ctx, self.others), after, self.batch)
+        unnamed = bystanders.measured(bystanders.Choice(solution, ctx, self.others), after, self.batch, prints)
         claims = (
             *_claims(solution, measured),
             *moderate.claims(solution),
@@ -157,6 +157,8 @@ _HELP: Mapping[str, str] = {
     "`prompts_per_concept`, for few are counted inexactly",
     "bystander_loss": "choose another `to` (`editc suggest` compares them), preserve `{subject}` by name, or lower "
     "`strength`; `constraints: {bystander_loss: ...}` allows more",
+    "kept_already": "choose another `to` (`editc suggest` compares them), raise `preserve.weight`, or lower "
+    "`strength`; `constraints: {bystander_loss: ...}` allows more",
     "kept_loss": "preserve the concepts that suffered by name, choose a nearer `to`, or lower `strength`",
 }
 
@@ -173,11 +175,13 @@ def _broken(claim: Claim, manifest: Manifest) -> Diagnostic:
         f"{what} is {value}, {'below' if claim.least else 'above'} {bound}{worst}",
         claim.span,
         manifest.source,
-        help=advice.help_with(claim.name, manifest.language) if manifest.language else _help(claim),
+        help=advice.help_with(claim.name, manifest.language) if manifest.language else _help(claim, manifest),
     )
 
 
-def _help(claim: Claim) -> str:
+def _help(claim: Claim, manifest: Manifest) -> str:
+    if claim.name == "bystander_loss" and claim.subject in manifest.preserve.concepts:
+        return _HELP["kept_already"]
     return _HELP.get(claim.name, "").replace("{subject}", claim.subject)
 
 

@@ -93,7 +93,18 @@ def test_what_lost_a_picture_is_painted_twice_more_with_other_seeds() -> None:
 
 def test_what_is_named_is_no_bystander_and_neither_is_another_name_of_what_is_edited() -> None:
     found = verified({}, preserve=kept("tree", "cat"), encoder=Encoder())
-    assert {one.name for one in found.report.bystanders} == {"square", "house", "boat"}
+    assert {one.name for one in found.report.bystanders if one.kind != "kept"} == {"square", "house", "boat"}
+
+
+def test_to_preserve_a_concept_by_name_does_not_take_it_out_of_the_bound() -> None:
+    brush = Brush()
+    found = verified({"tree": 0.0}, preserve=kept("tree", "cat"), brush=brush)
+    by_name = {one.name: one for one in found.report.bystanders}
+    assert (by_name["tree"].kind, by_name["cat"].kind, by_name["house"].kind) == ("kept", "kept", "far")
+    assert by_name["cat"].of == 4 and by_name["tree"].of == 16, "four are painted of each anyway, twelve more in doubt"
+    (broken,) = failures(found)
+    assert "`tree`" in broken.message and "by name" not in broken.help
+    assert not failures(verified({}, preserve=kept("tree", "cat")))
 
 
 def test_names_that_other_deltas_edit_are_no_bystanders() -> None:
