@@ -24,7 +24,7 @@ from editc.report_plots import HEIGHT, TOP, block_of, data_uri, plot
 from editc.report_words import figure, percent, size, steady, ticked
 from editc.request import Request, Source
 
-EYE = Eye({"circle": 1.0, "square": 1.0}, {"circle": 0.25, "square": 0.5})
+EYE = Eye({"circle": 1.0, "square": 1.0}, {"circle": 0.25, "square": 1.0})
 BOUNDS = {"erase_residual": 0.2, "preserve_drift": 0.1}
 EVIL = "<script>alert('1')</script>\"'><img src=x onerror=y>"
 
@@ -153,17 +153,17 @@ def test_names_are_text_and_never_markup() -> None:
 
 
 def test_the_headline_says_whether_and_which() -> None:
-    assert headline(report.as_json(built())).title == "2 of 2 constraints not met"
+    assert headline(report.as_json(built())).title == "2 of 3 constraints not met", "bystanders have a bound by default"
     assert "Erase residual" in html(built()).split("</header>")[0]
     fine = built(strength=1.0, constraints=constraints(erase_residual=0.2, rank=4))
-    assert headline(report.as_json(fine)).title == "All 2 constraints met"
-    assert headline(report.as_json(built(constraints=constraints()))).state == "plain"
+    assert headline(report.as_json(fine)).title == "All 3 constraints met"
+    assert headline(report.as_json(built(constraints=constraints(), preserve=kept()))).state == "plain"
 
 
 def test_each_bound_line_is_marked() -> None:
     of = built(strength=1.0, constraints=constraints(erase_residual=0.2, preserve_drift=0.1))
     marks = {line.index: (line.state, line.note) for line in lines(report.as_json(of)) if line.state}
-    assert set(marks) == {place("erase_residual").line, place("preserve_drift").line}
+    assert set(marks) == {place("erase_residual").line, place("preserve_drift").line, place("erase").line}
     assert marks[place("erase_residual").line][0] == "ok"
     assert marks[place("preserve_drift").line][0] == "failed"
 
