@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from editc.plurals import count as count
+
 if TYPE_CHECKING:
     from markupsafe import Markup
 
@@ -154,11 +156,6 @@ def ticked(text: str) -> Markup:
     if len(parts) % 2 == 0:
         return escape(text)
     return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
-
-
-def count(number: int, word: str, many: str = "") -> str:
-    """`1 matrix`, `2 matrices`: a number with its word, which takes an s where `many` does not say otherwise."""
-    return f"{number:,} {word if number == 1 else many or word + 's'}"
 
 
 def spaced(text: str) -> str:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from editc import verdict as verdicts
+from editc.plurals import count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,18 @@ class Shown:
     text: str
     data: Mapping[str, Any] = field(default_factory=dict)
     status: str = "done"
+    marks: Mapping[str, str] = field(default_factory=dict)
+    """Pattern -> colour on a terminal of what its first group matches."""
+
+
+MEASURED: Mapping[str, str] = {
+    r"(?m)^ +\S.*  (NOT MET)(?:  |$)": "red",
+    r"(?m)^ +\S.* [\d.e+-]+  (met)(?:  |$)": "green",
+    **{rf"(?m)^ *\w+\? +({state})\b": colour for state, colour in verdicts.ANSI.items()},
+}
+"""Results of claims, and the states of a verdict."""
+LOADERS: Mapping[str, str] = {r"(?m)^(ok) ": "green", r"(?m)^(NO) ": "red"}
+"""What a loader does with an adapter."""
 
 
 def checked(found: Checked) -> Shown:
@@ -45,7 +58,7 @@ def checked(found: Checked) -> Shown:
     concepts = _edits(found.manifest)
     sites, title = len(plan.sites), plan.family.title
     share = found.manifest.choice.auto
-    matrices = f"{sites} matrices" if share is None else f"of {sites} matrices those that carry {share:.10g}"
+    matrices = count(sites, "matrix") if share is None else f"of {sites} matrices those that carry {share:.10g}"
     if share is not None and found.manifest.language is not None:
         matrices = "the layers that the model itself names"
     text = f"{found.manifest.source.name}: sound. {title}, {matrices}, edits: {', '.join(concepts)}"
@@ -77,7 +90,7 @@ def built(made: Built | None) -> Shown:
         "files": [str(path) for path in made.files],
         "exports": [_export(one) for one in made.exports],
     }
-    return Shown("\n".join(lines), data)
+    return Shown("\n".join(lines), data, marks=MEASURED)
 
 
 def exported(made: Export) -> Shown:
@@ -165,6 +178,7 @@ def verified(again: Again) -> Shown:
             "tier": again.tier,
             "claims": [claim_record(claim) for claim in claims],
         },
+        marks=MEASURED,
     )
 
 
@@ -176,7 +190,7 @@ def planned(plan: ApplyPlan) -> Shown:
     pending = sum(target.pending for target in plan.targets)
     text = f"{plan.model.path}: already applied, nothing to write"
     if plan.status == "ready":
-        text = f"{plan.model.path}: would edit {pending} tensors ({plan.tier}), {plan.bytes_to_write:,} bytes"
+        text = f"{plan.model.path}: would edit {count(pending, 'tensor')} ({plan.tier}), {plan.bytes_to_write:,} bytes"
     return Shown("\n".join([text, *(f"note: {note}" for note in plan.notes)]), data, plan.status)
 
 
@@ -189,10 +203,11 @@ def applied(plan: ApplyPlan, done: Applied) -> Shown:
         if done.path != plan.model.path:
             what = "a copy of the model, in which all of it was applied already"
         return Shown(f"{done.path}: {what}", describe_applied(plan, done), "already")
-    text = f"{done.path}: edited {len(done.results)} tensors ({plan.tier}), {done.bytes_written:,} bytes"
+    text = f"{done.path}: edited {count(len(done.results), 'tensor')} ({plan.tier}), {done.bytes_written:,} bytes"
     notes = list(plan.notes)
     if done.linked:
-        notes.append(f"{len(done.linked)} files are hard links to the model's own: what writes to one changes both")
+        links = count(len(done.linked), "file")
+        notes.append(f"{links} shared with the model by hard links: what writes to one changes both")
     return Shown("\n".join([text, *(f"note: {note}" for note in notes)]), describe_applied(plan, done))
 
 
@@ -200,7 +215,10 @@ def reverted(done: Reverted) -> Shown:
     """What a revert put back."""
     from editc.formats.inspect import describe_reverted
 
-    return Shown(f"{done.path}: {done.tensors} tensors are as they were before the last apply", describe_reverted(done))
+    undone = f"reverted {count(done.tensors, 'tensor')}; the files are as they were before the last apply"
+    if not done.tensors:
+        undone = "removed what a killed run had left; no tensor had been changed"
+    return Shown(f"{done.path}: {undone}", describe_reverted(done))
 
 
 def status(found: Status) -> Shown:
@@ -234,7 +252,7 @@ def differed(found: Difference, out: Path) -> Shown:
         rank = f", rank {edit['rank']}" if edit["rank"] else ""
         exact = "bit for bit" if not differ else f"{differ:,} of {entries:,} weights differ"
         worst = f", the worst by {max(row.ulps for row in rows):.3g} ulp" if differ else ""
-        lines.append(f"  {edit['group']}: {len(rows)} tensors, {edit['form']}{rank}; {exact}{worst}")
+        lines.append(f"  {edit['group']}: {count(len(rows), 'tensor')}, {edit['form']}{rank}; {exact}{worst}")
     lines += [f"note: component {name} holds pickles only and was not compared" for name in found.unread]
     lines += [f"note: {note}" for note in found.notes]
     data = {"delta": str(out), "delta_id": found.delta.delta_id, "bytes": size, "equal": found.equal}
@@ -246,7 +264,9 @@ def made_ready(made: Ready) -> Shown:
     """What was written, and what an adapter may set."""
     lines = [f"wrote {path} ({_bytes(path):,} bytes)" for path in made.files]
     found = {"status": "done", "files": [str(path) for path in made.files], "inputs": list(made.inputs)}
-    return Shown("\n".join([*lines, f"{len(made.inputs)} inputs for an adapter, empty until one is given"]), found)
+    return Shown(
+        "\n".join([*lines, f"{count(len(made.inputs), 'input')} for an adapter, empty until one is given"]), found
+    )
 
 
 def explained(name: str, text: str) -> Shown:
@@ -266,7 +286,7 @@ def examined(found: Examination) -> Shown:
     from editc.formats.doctor.examine import describe
     from editc.formats.doctor.table import as_text
 
-    return Shown(as_text(found, get_terminal_size((100, 24)).columns), describe(found))
+    return Shown(as_text(found, get_terminal_size((100, 24)).columns), describe(found), marks=LOADERS)
 
 
 def dumper(names: Sequence[str], say: Callable[[str], None]) -> Callable[[str, Any], bool] | None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from editc import verdict as verdicts
-from editc.show import Shown, claim_lines, claim_record
+from editc.plurals import count
+from editc.show import MEASURED, Shown, claim_lines, claim_record
 
 if TYPE_CHECKING:
     from editc.api import Again
@@ -21,7 +22,8 @@ def linked(found: Linked) -> Shown:
 
     those, shared = found.those, found.those.overlap
     how = "composed in this order" if those.composed else "added"
-    lines = [f"{len(those.deltas)} deltas {how}: {len(those.sites)} tensors, {len(shared)} edited by more than one"]
+    size = f"{count(len(those.deltas), 'delta')} {how}: {count(len(those.sites), 'tensor')}"
+    lines = [f"{size}, {len(shared)} edited by more than one"]
     lines += _overlap_lines(found)
     for number, part in enumerate(found.parts, 1):
         lines += [_part_line(number, part), *_side_by_side(part)]
@@ -45,7 +47,7 @@ def linked(found: Linked) -> Shown:
         "measured": found.measured,
         "files": [str(path) for path in found.files],
     }
-    return Shown("\n".join(lines), data)
+    return Shown("\n".join(lines), data, marks=MEASURED)
 
 
 def parts_verified(again: Again, head: str) -> Shown:
@@ -55,7 +57,7 @@ def parts_verified(again: Again, head: str) -> Shown:
         lines += [_part_line(number, part), *(_part_lines(part.verified) if part.verified else ())]
     if not again.failures:
         lines.append("all claims hold")
-    return Shown("\n".join(lines), {"tier": again.tier, "parts": [_part(part) for part in again.parts]})
+    return Shown("\n".join(lines), {"tier": again.tier, "parts": [_part(part) for part in again.parts]}, marks=MEASURED)
 
 
 def _part_lines(verified: Verified) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -59,7 +60,8 @@ def answer(shown: Shown, diagnostics: Sequence[Diagnostic], as_json: bool) -> in
         click.echo(json.dumps({"status": "failed" if code else shown.status, **shown.data, **found}, indent=2))
         return code
     if shown.text:
-        click.echo(_plain(shown.text))
+        colour = wants_colour(sys.stdout)
+        click.echo(_marked(_plain(shown.text), shown.marks) if colour else _plain(shown.text), color=colour)
     if diagnostics:
         _talk(diagnostics)
     return code
@@ -92,6 +94,21 @@ def say(text: str) -> None:
 
 def _tells(verb: Callable[..., Any]) -> bool:
     return "progress" in signature(verb).parameters
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Colours on a terminal; NO_COLOR forbids them, and FORCE_COLOR asks for them anywhere."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
+def _marked(text: str, marks: Mapping[str, str]) -> str:
+    """The text with the first group of every match of a pattern in its colour."""
+    found = [(*m.span(1), colour) for pattern, colour in marks.items() for m in re.finditer(pattern, text)]
+    for start, end, colour in sorted(found, reverse=True):
+        text = text[:start] + click.style(text[start:end], fg=colour) + text[end:]
+    return text
 
 
 def _plain(text: str) -> str:
@@ -145,5 +162,5 @@ def _stopped(error: Exception, wants_json: bool) -> int:
 def _talk(diagnostics: Sequence[Diagnostic]) -> None:
     from editc.render import render
 
-    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    colour = wants_colour(sys.stderr)
     click.echo(render(diagnostics, colour=colour), nl=False, err=True, color=colour)

@@ -17,6 +17,7 @@ STATES: tuple[State, ...] = ("red", "amber", "green", "plain")
 """Worst first; `plain` is a figure that decides nothing."""
 QUESTIONS = ("Works?", "Costs?", "Robust?")
 COLOURS: Mapping[State, str] = {"red": "#b3261e", "amber": "#8a5a00", "green": "#17734a"}
+ANSI: Mapping[State, str] = {"red": "red", "amber": "yellow", "green": "green"}
 MOST = 4
 """Reasons that a line shows; the others are in report.json."""
 

@@ -20,6 +20,7 @@ from editc.formats.link_check import check
 from editc.formats.link_parts import joined, parts
 from editc.numerics import dtypes, terms
 from editc.numerics.terms import Term
+from editc.plurals import count
 from editc.records import site_record
 
 Place = tuple[str, str]
@@ -171,7 +172,7 @@ def _model_needed(those: Arranged) -> Exception:
     more = [f"and {len(rows) - 8} more"] if len(rows) > 8 else []
     return fail(
         "E652",
-        f"{len(rows)} tensors are edited by more than one of these deltas, and only their base tells the result",
+        f"more than one of these deltas edits {count(len(rows), 'tensor')}, and only their base tells the result",
         help="name the base with --model: the result is computed and hashed from it, and measured again",
         notes=[*rows[:8], *more],
     )

@@ -23,6 +23,7 @@ from editc.formats.plan import ApplyPlan, Target, plan_apply
 from editc.formats.ranges import read_range
 from editc.numerics import dtypes
 from editc.numerics.arithmetic import product
+from editc.plurals import count
 from editc.records import edited, site_record, stored_shape
 
 SOLVED = ("condition", "solve_residual", "discarded", "rank")
@@ -173,7 +174,7 @@ def _matrix(target: Target) -> Array:
 def _check_unedited(plan: ApplyPlan) -> None:
     held = [target.record.site.name for target in plan.targets if target.state == "already"]
     if held:
-        message = f"{len(held)} tensors of the model hold the edit already, the first is '{held[0]}'"
+        message = f"the model holds the edit already in {count(len(held), 'tensor')}, the first is '{held[0]}'"
         raise fail("E675", message, place=plan.model.place, help="name the model as it was before the edit")
 
 

@@ -26,6 +26,7 @@ from editc.formats.ldm_encoder import fingerprint_of
 from editc.formats.onnx_sites import located
 from editc.formats.ranges import digests, pieces, read_range
 from editc.numerics import dtypes
+from editc.plurals import count
 from editc.records import matrix_shape, stored_shape
 
 State = Literal["already", "unchanged", "exact", "cast", "relative", "requantised", "refused"]
@@ -195,7 +196,7 @@ def _check_disjoint(deltas: Sequence[Delta]) -> None:
     if shared:
         raise fail(
             "E624",
-            f"{len(shared)} tensors are edited by more than one of these deltas, the first is '{shared[0]}'",
+            f"more than one of these deltas edits {count(len(shared), 'tensor')}, the first is '{shared[0]}'",
             help="build their manifests together into one delta, which is exact; or add these with `editc link`, which "
             "measures what they do to each other",
             notes=shared[:_SHOWN],

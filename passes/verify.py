@@ -15,6 +15,7 @@ from editc.numerics import drift
 from editc.passes import attacks, bystanders, certificate, moderate, pictures
 from editc.passes.language import advice
 from editc.passes.measure import Measured, Stored, measure
+from editc.plurals import count
 from editc.ports import Context
 from editc.request import Manifest, Placed
 
@@ -200,7 +201,7 @@ def nothing(first: Placed, manifest: Manifest, sites: int, differs: str) -> Edit
     return EditcError(
         Diagnostic(
             "E502",
-            f"the edit changes nothing: no stored element of {sites} matrices differs",
+            f"the edit changes nothing: no stored element of {count(sites, 'matrix')} differs",
             first.at("strength"),
             manifest.source,
             help=f"see that `strength` is above 0 and that {differs}; in a half precision file a change below half a "

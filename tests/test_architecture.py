@@ -16,7 +16,15 @@ from imported import imported
 ROOT = Path(__file__).parents[1]
 FOLDERS = {"passes": "editc.passes", "formats": "editc.formats", "manifests": "editc.manifests", "editc": "editc"}
 LEVELS = (
-    ("editc.numerics", "editc.occurrences", "editc.foreign", "editc.progress", "editc.prefixes", "editc.extras"),
+    (
+        "editc.numerics",
+        "editc.occurrences",
+        "editc.plurals",
+        "editc.foreign",
+        "editc.progress",
+        "editc.prefixes",
+        "editc.extras",
+    ),
     ("editc.request", "editc.family", "editc.delta"),
     ("editc.findings",),
     ("editc.ir", "editc.diagnostics", "editc.verdict", "editc.judging"),

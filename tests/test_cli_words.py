@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from editc import registry, terms
+from editc import registry, show, terms
 from editc.cli import cli
 from editc.explain import explain
+from editc.findings import Claim
 from editc.manifests.decode import decode
+from editc.plurals import count
 from editc.report_words import TITLES
 from editc.request import Source
+from editc.terminal import answer, wants_colour
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,6 +76,48 @@ def test_every_command_takes_json() -> None:
 def test_a_summary_is_not_cut(group: click.Command) -> None:
     said = CliRunner().invoke(group, ["--help"], terminal_width=80).output
     assert "Commands:" in said and "..." not in said.split("Commands:")[1]
+
+
+@pytest.mark.parametrize(
+    ("env", "terminal", "coloured"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"FORCE_COLOR": "1"}, False, True),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False),
+        ({"NO_COLOR": "", "FORCE_COLOR": ""}, True, True),
+    ],
+)
+def test_colours_are_for_terminals_and_who_asks(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], terminal: bool, coloured: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert wants_colour(SimpleNamespace(isatty=lambda: terminal)) is coloured  # type: ignore[arg-type]
+
+
+def test_results_and_states_are_coloured_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    claims = Claim("rank", 9, 4), Claim("erase_residual", 0.1, 0.2, "we met, NOT MET")
+    text = "\n".join(
+        [*show.claim_lines(claims), "", "Works?   green  red roses", "Costs?   amber  x", "Robust?  red    y"]
+    )
+    answer(show.Shown(text, marks=show.MEASURED), (), False)
+    said = capsys.readouterr().out
+    for word, code in (("NOT MET", 31), ("met", 32), ("green", 32), ("amber", 33), ("red", 31)):
+        assert said.count(f"\x1b[{code}m{word}\x1b[0m") == 1, word
+    assert re.sub(r"\x1b\[\d+m", "", said) == text + "\n"
+
+
+def test_a_number_has_its_word() -> None:
+    assert [count(n, "matrix") for n in (0, 1, 2)] == ["0 matrices", "1 matrix", "2 matrices"]
+    assert count(1, "target tensor") == "1 target tensor" and count(1234, "target tensor") == "1,234 target tensors"
 
 
 def test_an_item_of_a_list_is_named_by_its_number() -> None:

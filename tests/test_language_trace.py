@@ -131,5 +131,5 @@ def test_an_edit_that_changes_nothing_is_no_edit() -> None:
     with pytest.raises(EditcError) as caught:
         verified(TOWER.replace("was: Paris", "was: Paris"), GOOD, scale=0.0)
     (one,) = caught.value.diagnostics
-    assert one.code == "E502" and one.message.startswith("the edit changes nothing: no stored element of 1 matrices")
+    assert one.code == "E502" and one.message.startswith("the edit changes nothing: no stored element of 1 matrix ")
     assert one.span is not None and one.span.line == 4
