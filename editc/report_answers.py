@@ -16,6 +16,8 @@ APART: Mapping[str, str] = {
 """Claims whose subject is no edit but a case, with the title of their table."""
 TELLING_NOTHING = frozenset({"", "plain", "cloze", "paraphrase"})
 """Forms that the purpose says already."""
+UNLIKELY = 0.1
+"""The probability of an answer below which "holds" is not all that there is to say."""
 MOST_OPEN = 8
 """So many edits are unfolded; of more, those on which something failed."""
 
@@ -71,6 +73,12 @@ class Asked:
     other: Chance | None
     said: tuple[str, str] | None
     holds: bool
+
+    @property
+    def unlikely(self) -> bool:
+        """True where it holds and is still hardly ever said: the new answer is likelier than the old, and unlikely."""
+        after = self.wanted.after if self.wanted else 1.0
+        return self.holds and not isinstance(after, str) and after < UNLIKELY
 
 
 @dataclass(frozen=True)
@@ -181,7 +189,7 @@ def _asked(one: Mapping[str, Any]) -> Asked:
         for index, text in enumerate(_texts(one))
     )
     before, after = (text.strip() for text in one["said"])
-    tags = tuple(filter(None, (_form(one),)))
+    tags = tuple(filter(None, (_form(one), "both orders must hold" * (one["form"] == "multiple choice"))))
     return Asked(one["prompt"], tags, wanted, other, (before, after) if before or after else None, one["holds"])
 
 

@@ -47,6 +47,7 @@ def strip(record: Mapping[str, Any]) -> Strip:
     every = sorted(_standers(record, questions), key=lambda one: one.after - one.before)
     changed = sum(one.state != "ok" for one in every)
     most = max(OPEN, min(changed, 4 * OPEN)) if questions else OPEN
+    most = len(every) if len(every) <= most + 4 else most
     return Strip(tuple(every[:most]), tuple(every[most:]), changed, questions)
 
 

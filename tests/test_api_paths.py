@@ -20,6 +20,7 @@ from tiny_files import contents, delta_for, pipeline, refused, write_pipeline
 import editc
 from editc import api, paths, session
 from editc.cli import cli
+from editc.formats import export as exporting
 from editc.formats.checkpoint import open_model
 from editc.formats.placing import check_file, check_folder
 from editc.formats.safetensors_delta import write_delta
@@ -155,6 +156,17 @@ def test_a_copy_of_what_has_the_edit_already_is_written(base: Path) -> None:
         cli, ["apply", str(base / "d.safetensors"), "--to", str(base / "one"), "-o", str(base / "three")]
     )
     assert "a copy of the model, in which all of it was applied already" in said.output
+
+
+def test_an_export_that_is_told_by_its_ending_must_have_it(base: Path) -> None:
+    """Reading `g.out` as safetensors would say that the delta is damaged, and nothing is."""
+    for name, ending in (("onnx-graph", ".onnx"), ("onnx-adapter", ".onnx_adapter"), ("gguf-lora", ".gguf")):
+        form = exporting.named(name)
+        with refused("E697") as error:
+            exporting._check_ending(form, base / "g.out")
+        assert error.diagnostics[0].help == f"name it g.out{ending}"
+        exporting._check_ending(form, base / f"g{ending}")
+    exporting._check_ending(exporting.named("kohya"), base / "k")
 
 
 def test_a_second_delta_over_a_first_is_told_as_that(base: Path) -> None:

@@ -96,13 +96,6 @@ def test_a_second_build_replaces_what_the_first_listed_and_nothing_else(model: P
     assert not made.failures and [one["format"] for one in report(tmp_path)["exports"]] == ["diff"]
 
 
-def test_a_broken_bound_leaves_no_export_of_an_earlier_build(model: Path, tmp_path: Path) -> None:
-    build(tmp_path, model, "[kohya]")
-    made = build(tmp_path, model, "[kohya]", "constraints: {erase_residual: 1.0e-9}\n")
-    assert made.delta is None and not made.exports
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.json", "report.html"}
-
-
 def test_what_stands_there_and_was_not_emitted_stays(model: Path, tmp_path: Path) -> None:
     """A user's own `model` folder beside the manifest is no export: E679, and the other formats are written."""
     own = tiny.pipeline_folder(tmp_path / "out" / "model", dtype=torch.float32)
@@ -191,3 +184,18 @@ def test_files_are_told_beside_a_folder_that_was_named_from_here(
         == ["model"]
         == emitting.described([one], tmp_path / "out")[0]["files"]
     )
+
+
+def test_a_failed_build_loses_nothing_good(model: Path, tmp_path: Path) -> None:
+    """The delta, its reports and exports are moved aside; a second failure leaves them there; a good build is new."""
+    made = build(tmp_path, model, "[kohya]")
+    assert made.delta is not None
+    good = {path.name: path.read_bytes() for path in made.files}
+    for _ in range(2):
+        failed = build(tmp_path, model, "[kohya]", "constraints: {erase_residual: 1.0e-9}\n")
+        assert failed.delta is None and not failed.exports and [one.code for one in failed.failures] == ["E501"]
+        aside = tmp_path / "out" / "last-good"
+        assert {path.name: path.read_bytes() for path in aside.iterdir()} == good
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last-good", "report.html", "report.json"]
+        assert report(tmp_path)["status"] == "failed"
+    assert build(tmp_path, model, "[kohya]").delta.delta_id == made.delta.delta_id
