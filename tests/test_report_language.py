@@ -88,6 +88,15 @@ def test_the_same_build_gives_the_same_bytes_and_they_are_plain_json() -> None:
     assert json.loads(text) == reporting.as_json(one), "as_json returns plain values only"
 
 
+def test_what_is_likelier_than_nothing_is_not_green() -> None:
+    """1.3 % against 0.029 % holds, and nobody would call it an answer."""
+    asked = answer(0, "efficacy", "The Eiffel Tower is in", "Rome", "Paris", 1e-5, 0.6, 0.013, 0.00029)
+    text = html(verified(answers=(asked,)))
+    assert "✓ unlikely" in text and "✓ holds" not in text
+    likely = replace(asked, after=(0.6, 0.00029))
+    assert "✓ holds" in html(verified(answers=(likely,)))
+
+
 def test_json_has_every_answer_as_it_was_found() -> None:
     record = reporting.as_json(verified())
     assert len(record["answers"]) == len(answers()) > 10
@@ -188,7 +197,9 @@ def test_every_answer_is_a_row_and_every_number_in_it_is_the_records() -> None:
             for i, side in enumerate(("wanted", "other"))
         ]
         tag = one["form"] if one["form"] in ("question", "chat", "multiple choice") else ""
-        result = "✓ holds" if one["holds"] else "✕ fails"
+        tag += "both orders must hold" if one["form"] == "multiple choice" else ""
+        unlikely = one["holds"] and one["wanted"] and one["after"][0] < 0.1
+        result = "✓ unlikely" if unlikely else "✓ holds" if one["holds"] else "✕ fails"
         expected.append([squeezed(one["prompt"]) + tag, *sides, result])
         if any(one["said"]):
             expected.append(["", *(f"{a}{b}" for a, b in zip(("Said before", "Says now"), one["said"], strict=True))])
