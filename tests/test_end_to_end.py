@@ -24,6 +24,8 @@ from editc.passes.measure import Stored
 EXAMPLES = sorted((Path(__file__).parents[1] / "manifests" / "examples").glob("*.yaml"))
 QUICK = "editc: 1\nmodel: editc:demo\nedits:\n  - erase: circle\n    to: square\n"
 RANK_10 = "constraints:\n  rank: 10\n"
+FEW = [f"verify.images.{one}" for one in ("steps=8", "bystanders.near=3", "bystanders.far=1", "bystanders.pictures=4")]
+"""An example as it is shipped paints 144 pictures of bystanders, which `python -m benchmarks.bystanders` does."""
 TIGHT = {"erase_residual": 0.6, "preserve_drift": 0.6, "unconditional_drift": 0.6, "rank": 0.5}
 """An example's bound is at most its measurement divided by this: a slack bound proves nothing."""
 
@@ -55,9 +57,10 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> api.Built:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_each_example_builds_and_meets_constraints_that_are_not_slack(path: Path, tmp_path: Path) -> None:
-    built = api.build(path, tmp_path / "out")
+    built = api.build(path, tmp_path / "out", FEW)
     assert built is not None
     assert not built.failures, [one.message for one in built.failures]
+    assert len([one for one in built.verified.report.bystanders if one.kind != "kept"]) == 4
     emitted = {file.name for one in built.exports for file in one.written.files}
     assert {file.name for file in built.files} == {"delta.safetensors", "report.json", "report.html"} | emitted
     bounded = [claim for claim in built.verified.report.claims if claim.bound is not None]
