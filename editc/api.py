@@ -47,6 +47,7 @@ def tool() -> str:
 def check(path: PathLike, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
     from editc import detecting, emitting, session
+    from editc.loadable import require_loadable
     from editc.passes.locate import Locate
 
     manifest, found = session.read_manifest(Path(path), overrides)
@@ -59,6 +60,8 @@ def check(path: PathLike, overrides: Sequence[str] = ()) -> Checked:
         found = (*found, *session.unfused(ctx, manifest))
         plan = Locate(session.families())(manifest, ctx)
         session.require_folder(manifest, model)
+        with session.pointing_at(manifest, "model"):
+            require_loadable(manifest, model, plan.family)
         wrong = emitting.refused(manifest, plan)
         return Checked((*found, *wrong), manifest, None if any(one.is_error for one in (*found, *wrong)) else plan)
     except EditcError as error:
@@ -103,7 +106,7 @@ def build(
     if delta is not None and after is not None and not after(emit.name, delta):
         return None
     announce(progress, "writing the report" if broken else "writing and trying what was made")
-    return _written(Built(verified, delta, broken, (*found, *warnings(verified)), ()), out)
+    return _written(Built(verified, delta, broken, (*found, *ctx.notes, *warnings(verified)), ()), out)
 
 
 def suggest(

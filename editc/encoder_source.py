@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from editc import encoders
@@ -11,8 +11,10 @@ from editc.diagnostics import EditcError, fail
 from editc.family import Family
 from editc.formats import ldm_encoder, places
 from editc.formats.checkpoint import Model, open_model
-from editc.formats.fingerprint import encoder_fingerprint, pipeline_of, seen_through
+from editc.formats.encoder_marks import weight_mark, weight_marks
+from editc.formats.fingerprint import encoder_account, encoder_fingerprint, pipeline_of, sealed, seen_through
 from editc.formats.ldm_encoder import Assembled
+from editc.loaded import library_errors, require_finite
 from editc.ports import Encoder, Weights
 from editc.request import Manifest
 
@@ -36,6 +38,8 @@ class Source:
     folder: Path
     mark: str
     inside: Assembled | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Text encoder -> sha256 of its weights alone, as `editc.formats.encoder_marks` makes it."""
 
     def load(self, family: Family, weights: Weights) -> Mapping[str, Encoder]:
         """The encoder of every stream of the family; `weights` are the edited component's. Raises E205 and E223."""
@@ -59,10 +63,11 @@ def source_of(manifest: Manifest, model: Model) -> Source:
         return _in_file(model, folder, inside)
     if model.kind != "pipeline":
         _require(model, folder)
-    mark = encoder_fingerprint(open_model(folder))
+    account = encoder_account(pipeline_of(open_model(folder)))
+    mark = sealed(account)
     if given is not None and model.kind == "pipeline":
         _same(encoder_fingerprint(model), mark, given)
-    return Source(folder, mark)
+    return Source(folder, mark, None, weight_marks(account))
 
 
 def loaded(found: Assembled, mark: str) -> encoders.ClipEncoder:
@@ -80,7 +85,9 @@ def loaded(found: Assembled, mark: str) -> encoders.ClipEncoder:
         except RuntimeError as error:
             message = f"the text encoder in the file cannot be put together: {str(error).splitlines()[-1].strip()}"
             raise fail("E223", message, help="name a whole diffusers pipeline as the model") from error
-        tokenizer = CLIPTokenizerFast.from_pretrained(found.words, local_files_only=True)
+        with library_errors("the tokenizer beside the file cannot be loaded", found.words):
+            tokenizer = CLIPTokenizerFast.from_pretrained(found.words, local_files_only=True)
+    require_finite(model, "the text encoder in the file", found.words)
     tokenizer.model_max_length = found.settings["max_position_embeddings"]
     if found.pad is not None:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(found.pad)
@@ -106,7 +113,7 @@ def _in_file(model: Model, folder: Path, inside: tuple[str, ...]) -> Source:
     if found is None:
         lacking = "a tokenizer" if len(inside) == 1 else "tokenizers and encoders as folders"
         raise _none(f"the file holds its text encoder, but '{folder}' has not {lacking} to go with it", model.path)
-    return Source(folder, found.fingerprint(), found)
+    return Source(folder, found.fingerprint(), found, {"text_encoder": weight_mark(found.weights)})
 
 
 def _require(model: Model, folder: Path) -> None:

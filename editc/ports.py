@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.diagnostics import Diagnostic
 from editc.family import Family
 from editc.ir import Adapter, Array
 from editc.language import Network, Spot
@@ -197,6 +198,10 @@ class Context:
     settings: Mapping[str, Any] = field(default_factory=dict)
     contexts: tuple[str, ...] = ()
     """The model's own sentences for concepts, each with one `{}`; (): those of its family."""
+    encoder_parts: Mapping[str, str] = field(default_factory=dict)
+    """Text encoder of the model's folder -> sha256 of its weights, which the delta records."""
+    notes: tuple[Diagnostic, ...] = ()
+    """Warnings of what could not be checked before the build."""
 
     def speaking(self, family: Family) -> Family:
         """The family with the model's own sentences in place of its everyday ones, where the model has some."""

@@ -109,7 +109,9 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
     if manifest.language is not None:
         return _language_context(manifest, model, progress)
     from editc.encoder_source import source_of
+    from editc.loadable import require_loadable
     from editc.passes.locate import recognise
+    from editc.unloaded import require_sound
 
     if wrong := detecting.faults(manifest):
         raise EditcError(*wrong)
@@ -119,17 +121,22 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
     with pointing_at(manifest, "model"):
         family = recognise(families(), ctx.weights, manifest.model)
     with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
-        streams = source_of(manifest, model).load(family, ctx.weights)
+        require_loadable(manifest, model, family)
+        notes = tuple(require_sound(model, component_of(model), cache.open_cache()))
+        source = source_of(manifest, model)
+        streams = source.load(family, ctx.weights)
     if manifest.pictures is not None:
         announce(progress, "opening the model")
     painter, detector, judged_by = _pictures(manifest, model, progress)
     ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=cache.open_cache(), judged_by=judged_by)
+    ctx = replace(ctx, encoder_parts=source.parts, notes=notes)
     return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober(manifest, model))
 
 
 def _language_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
     """The ports for a language model, which runs as a whole from its folder."""
     from editc import networks
+    from editc.loadable import require_loadable
     from editc.passes.locate import Locate
 
     require_build("torch", "transformers")
@@ -138,6 +145,7 @@ def _language_context(manifest: Manifest, model: Model, progress: Progress | Non
     require_folder(manifest, model)
     announce(progress, "loading libraries and the model")
     with pointing_at(manifest, "model"):
+        require_loadable(manifest, model, plan.family)
         network = networks.load(model.path)
         _require_form(network, plan.family, manifest.model)
     return replace(ctx, network=network)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,13 +14,15 @@ from numpy.typing import NDArray
 
 from editc.diagnostics import fail
 from editc.formats.checkpoint import Checkpoint, Model, open_component, open_model
-from editc.formats.folders import has_safetensors, subfolders
+from editc.formats.folders import has_weights, subfolders
 from editc.formats.header import read_small, strict_json
 from editc.numerics import dtypes
 
 _MEANINGFUL = ("hidden_act", "num_attention_heads", "layer_norm_eps")
 """Settings that change an encoder's output without changing any tensor; the rest of config.json is bookkeeping."""
 
+EMBEDDINGS = ("token_embedding.weight", "shared.weight", "embed_tokens.weight")
+"""Ends of the names of token embeddings, a row a token: of CLIP and of T5."""
 _MAX_WORDS = 64_000_000
 """Bytes of a tokenizer's file at most; the largest in use have some 35 MB."""
 PROJECTION = "caption_projection."
@@ -43,22 +46,42 @@ def fingerprint(checkpoint: Checkpoint, edited: Iterable[str] = ()) -> str:
     """
     table = [[name, checkpoint.dtype(name), list(checkpoint.shape(name))] for name in checkpoint.names()]
     hashes = {name: dtypes.sha256(checkpoint.raw(name)) for name in sorted(set(edited))}
-    return _digest(["editc-component-1", table, hashes])
+    return digest(["editc-component-1", table, hashes])
 
 
-def encoder_fingerprint(model: Model | Path | str) -> str:
+def encoder_fingerprint(model: Model | Path | str, rows: Mapping[str, int] | None = None) -> str:
     """sha256 over the weights of every `text_encoder*` and the vocabulary of every `tokenizer*` of a pipeline folder,
     or of the pipeline that a component's folder or file lies in.
 
     Weights are hashed as float16 values, whatever they are stored in: a half-precision copy of an encoder counts as
     the same encoder (its embeddings differ by some 1e-3), any other difference counts. Buffers of integers and
     settings that do not change the embeddings are left out, for library versions differ in them. '' when there is no
-    text encoder.
+    text encoder. `rows`: encoder -> how many of its embeddings count, where not all do.
+
+    Raises E611 where an encoder is there in pickles alone.
     """
-    parts = subfolders(pipeline_of(model if isinstance(model, Model) else open_model(model)))
-    encoders = {p.name: _weights(p) for p in parts if p.name.startswith("text_encoder") and has_safetensors(p)}
-    words = {p.name: _vocabulary(p) for p in parts if p.name.startswith("tokenizer")}
-    return _digest(["editc-encoder-1", encoders, words]) if encoders else ""
+    return sealed(encoder_account(pipeline_of(model if isinstance(model, Model) else open_model(model)), rows or {}))
+
+
+def encoder_account(folder: Path, rows: Mapping[str, int] = MappingProxyType({})) -> tuple[Any, Any]:
+    """All that `encoder_fingerprint` is made of: encoder -> tensors and settings, tokenizer -> vocabulary."""
+    parts = encoder_parts(folder)
+    encoders = {
+        name: described(open_component(name, part), settings_of(part), rows.get(name))
+        for name, part in parts.items()
+        if name.startswith("text_encoder") and has_weights(part)
+    }
+    return encoders, {name: vocabulary(part) for name, part in parts.items() if name.startswith("tokenizer")}
+
+
+def sealed(account: tuple[Any, Any]) -> str:
+    """The fingerprint of an account; '' without a text encoder."""
+    return digest(["editc-encoder-1", *account]) if account[0] else ""
+
+
+def encoder_parts(folder: Path) -> Mapping[str, Path]:
+    """The folders `text_encoder*` and `tokenizer*` of a pipeline."""
+    return {p.name: p for p in subfolders(folder) if p.name.startswith(("text_encoder", "tokenizer"))}
 
 
 def seen_through(mark: str, component: Readable) -> str:
@@ -69,14 +92,14 @@ def seen_through(mark: str, component: Readable) -> str:
         return mark
     with np.errstate(over="ignore", under="ignore"):
         parts = [[name, dtypes.sha256(component.read(name).astype("<f2").tobytes())] for name in names]
-    return _digest(["editc-projected-1", mark, parts])
+    return digest(["editc-projected-1", mark, parts])
 
 
 def assembled(weights: Checkpoint, settings: Mapping[str, Any], words: Path) -> str:
     """`encoder_fingerprint` of the pipeline folder whose one text encoder has these weights and settings, and whose
     tokenizer is the folder `words`."""
-    encoder = _described(weights, settings)
-    return _digest(["editc-encoder-1", {"text_encoder": encoder}, {"tokenizer": _vocabulary(words)}])
+    encoder = described(weights, settings)
+    return digest(["editc-encoder-1", {"text_encoder": encoder}, {"tokenizer": vocabulary(words)}])
 
 
 def same_weights(weights: Checkpoint, folder: Path) -> bool:
@@ -97,39 +120,39 @@ def pipeline_of(model: Model) -> Path:
     return folder.parent if (folder.parent / "model_index.json").is_file() else folder
 
 
-def _weights(folder: Path) -> Any:
-    checkpoint = open_component(folder.name, folder)
-    return _described(checkpoint, settings_of(folder))
-
-
 def settings_of(folder: Path) -> Mapping[str, Any]:
     """A component folder's config.json; {} without one. Raises E617 for a damaged one."""
     return _settings(folder / "config.json")
 
 
-def _described(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Any:
-    """An encoder's tensors by name, and its settings. Versions of transformers differ in whether names begin with
-    `text_model.`, which therefore does not count."""
-    rows = sorted(
-        [name.removeprefix("text_model."), list(checkpoint.shape(name)), _half_digest(checkpoint, name)]
-        for name in checkpoint.names()
-        if checkpoint.dtype(name) in dtypes.EDITABLE
-    )
+def described(checkpoint: Checkpoint, config: Mapping[str, Any], words: int | None = None) -> Any:
+    """An encoder's tensors by name, and its settings; of its token embeddings the first `words` rows. Versions of
+    transformers differ in whether names begin with `text_model.`, which therefore does not count."""
+    rows = []
+    for name in checkpoint.names():
+        if checkpoint.dtype(name) in dtypes.EDITABLE:
+            shape = list(checkpoint.shape(name))
+            shape[:1] = [min(shape[0], words)] if words and name.endswith(EMBEDDINGS) else shape[:1]
+            rows.append([name.removeprefix("text_model."), shape, _half_digest(checkpoint, name, shape)])
+    rows.sort()
     inner = config.get("text_config", config)
     return [rows, {key: inner.get(key) for key in _MEANINGFUL}]
 
 
-def _half_digest(checkpoint: Checkpoint, name: str) -> str:
+def _half_digest(checkpoint: Checkpoint, name: str, shape: Sequence[int] | None = None) -> str:
+    """sha256 of a tensor as float16; of its first rows, where `shape` is less than its own."""
     raw, dtype = checkpoint.raw(name), checkpoint.dtype(name)
+    shape = checkpoint.shape(name) if shape is None else shape
+    raw = raw[: dtypes.nbytes(dtype, tuple(shape))]
     if dtype == "F32":  # straight to half: the same rounding as by way of float64, in a third of the time
         with np.errstate(over="ignore", under="ignore"):
             raw = np.frombuffer(raw, "<f4").astype("<f2").tobytes()
     elif dtype != "F16":
-        raw = dtypes.encode(dtypes.decode(raw, dtype, checkpoint.shape(name)), "F16")
+        raw = dtypes.encode(dtypes.decode(raw, dtype, tuple(shape)), "F16")
     return dtypes.sha256(raw)
 
 
-def _vocabulary(folder: Path) -> Any:
+def vocabulary(folder: Path) -> Any:
     """What maps text to ids, however this version of the library wrote it down."""
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         lines = _text(folder / "merges.txt").splitlines()
@@ -168,6 +191,7 @@ def _bytes(path: Path) -> bytes:
         raise fail("E617", f"this is no vocabulary or config: {error}", place=str(path)) from error
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """sha256 of a JSON value."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()

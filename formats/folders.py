@@ -10,6 +10,7 @@ from shlex import quote
 from typing import Any
 
 from editc.diagnostics import EditcError, fail
+from editc.formats import stand_ins
 from editc.formats.header import read_small, strict_json
 
 STEMS = ("diffusion_pytorch_model", "model")
@@ -158,7 +159,8 @@ def beside(pipeline: Path) -> tuple[str, ...]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in _children(folder) if path.is_file()]
+    """The files of a folder; links to nothing too, which whoever reads them will say."""
+    return [path for path in _children(folder) if path.is_file() or stand_ins.dead(path)]
 
 
 def _children(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from editc.diagnostics import EditcError, fail
-from editc.formats import adapter_header
+from editc.formats import adapter_header, stand_ins
 from editc.formats.header import Entry, Header, read_header
 
 MAGIC = b"GGUF"
@@ -47,8 +47,9 @@ _LENGTH = struct.Struct("<Q")
 def read_gguf(path: Path) -> Header:
     """The tensors and the metadata of a GGUF file; arrays (vocabularies) are passed over, numbers become text.
 
-    Raises E610 (cannot be opened) and E692 (malformed).
+    Raises E610 (cannot be opened), E618 (a Git LFS pointer) and E692 (malformed).
     """
+    stand_ins.refuse(path)
     try:
         if path.exists() and not path.is_file():
             raise fail("E610", "this is not a regular file", place=str(path), help="give a file")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from editc.diagnostics import EditcError, fail
+from editc.formats import stand_ins
 from editc.numerics.dtypes import BITS, nbytes
 
 MAX_HEADER = 6_000_000
@@ -52,8 +53,9 @@ def read_header(path: Path) -> Header:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """A regular file, open for reading, and its size. Raises E610 for everything else: opening a pipe would wait for
-    ever, and a device has no end."""
+    """A regular file, open for reading, and its size. Raises E610 for everything else (opening a pipe would wait for
+    ever, and a device has no end) and E618 for a Git LFS pointer."""
+    stand_ins.refuse(path)
     try:
         with os.fdopen(_regular(path), "rb") as file:
             yield file, os.fstat(file.fileno()).st_size

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from editc.diagnostics import fail
+from editc.formats import stand_ins
 from editc.formats.header import uncollected
 from editc.formats.protobuf import BYTES, VARINT, Field, Range, Wire, WireError
 from editc.numerics import dtypes
@@ -73,7 +74,8 @@ class Graph:
 
 
 def read_graph(path: Path) -> Graph:
-    """The graph in the file at `path`. Raises E610 (cannot be opened) and E661 (malformed)."""
+    """The graph in the file at `path`. Raises E610 (cannot be opened), E618 (Git LFS pointer) and E661 (malformed)."""
+    stand_ins.refuse(path)
     with read_strictly(path), path.open("rb") as file, uncollected():
         wire = Wire(file, os.fstat(file.fileno()).st_size)
         return _Reader(wire, Graph(path)).model()

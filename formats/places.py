@@ -11,6 +11,7 @@ from pathlib import Path
 
 import editc.diagnostics
 from editc.diagnostics import fail
+from editc.formats import stand_ins
 
 DEMO = "editc:demo"
 
@@ -96,6 +97,7 @@ def _commit(folder: Path, revision: str, kept: list[str]) -> str | None:
 
 def _existing(path: Path, place: str) -> Path:
     if not path.exists():
+        stand_ins.refuse(path)
         raise fail(
             "E610",
             f"there is no model at '{place}'",

@@ -17,12 +17,10 @@ from typing import Literal
 from editc.delta import Delta, Factors, SiteRecord
 from editc.diagnostics import Diagnostic, EditcError, fail
 from editc.families import flux
-from editc.formats import journal, kinship, quantised
+from editc.formats import encoder_marks, journal, kinship, quantised
 from editc.formats.carried import carried, explained
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
-from editc.formats.fingerprint import seen_through
 from editc.formats.journal_record import Entry
-from editc.formats.ldm_encoder import fingerprint_of
 from editc.formats.onnx_sites import located
 from editc.formats.ranges import digests, pieces, read_range
 from editc.numerics import dtypes
@@ -127,11 +125,9 @@ def plan_apply(
     relative = {target.delta_id for target in targets if target.state in ("relative", "requantised")}
     for delta in deltas:
         if delta.delta_id in relative:
-            mark = _encoder_of(model, encoder)
-            for checkpoint in opened.values():
-                mark = seen_through(mark, checkpoint)
+            compared = list(encoder_marks.compared(delta, model, opened.values(), encoder))
             own = [target for target in targets if target.delta_id == delta.delta_id]
-            notes += _relative_notes(delta, mark, model, _together(own))
+            notes += _relative_notes(delta, compared, _together(own))
     notes += quantised.notes(losses)
     return ApplyPlan(model, tuple(deltas), tuple(targets), tuple(notes), journal.interrupted(history) is not None)
 
@@ -313,26 +309,11 @@ def _raise_refused(
         raise fail("E625", "the delta changes nothing in this model", place=model.place, help=help_text)
 
 
-def _encoder_of(model: Model, encoder: Callable[[], str] | str | None) -> str:
-    if encoder is None:
-        return fingerprint_of(model)
-    return encoder if isinstance(encoder, str) else encoder()
-
-
-def _relative_notes(delta: Delta, encoder: str, model: Model, far: float) -> Iterator[str]:
-    if delta.encoder and encoder and encoder != delta.encoder:
-        raise fail(
-            "E623",
-            "the model's text encoder, or the projection of its rows, is not the one that the delta's keys come from",
-            place=model.place,
-            help=f"the edit would act on the wrong directions; {kinship.again([delta])}",
-            notes=[f"delta: {delta.encoder}", f"model: {encoder}"],
-        )
+def _relative_notes(delta: Delta, compared: Iterable[str], far: float) -> Iterator[str]:
     yield (
         f"the weights are not those that the delta was made for, but {kinship.said(far)} away; "
         "its report does not hold for them, verify again"
     )
-    if delta.encoder and not encoder:
-        yield "no text encoder is beside these weights, so it could not be compared with the delta's"
+    yield from compared
     if any(factors.form != "shared" for factors in delta.factors.values()):
         yield "part of this delta was solved for the base's own weights and is added as it stands"

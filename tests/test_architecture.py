@@ -43,7 +43,7 @@ LEVELS = (
     ),
     ("editc.report_answers",),
     ("editc.report_page",),
-    ("editc.cache", "editc.encoder_source", "editc.detecting"),
+    ("editc.cache", "editc.encoder_source", "editc.detecting", "editc.loadable", "editc.unloaded"),
     (
         "editc.terms",
         "editc.explain",

@@ -64,8 +64,9 @@ def test_a_revision_that_is_not_here_is_named_with_those_that_are(cache: Path) -
 def test_a_snapshot_whose_blobs_are_gone_is_unreadable_not_empty(cache: Path) -> None:
     for blob in (cache / "models--org--pico" / "blobs").iterdir():
         blob.unlink()
-    with refused("E611"):
-        open_model("org/pico")
+    with refused("E610") as error:
+        open_model("org/pico").component("unet")
+    assert "is a link to" in error.diagnostics[0].message and "blobs" in error.diagnostics[0].message
 
 
 def test_the_cache_is_read_and_copied_and_never_written(cache: Path, tmp_path: Path) -> None:

@@ -17,7 +17,18 @@ from editc.family import CLIP_ROWS, Stream
 from editc.loaded import library_errors, load_network
 from editc.ports import Encoder, Weights
 
-__all__ = ["ClipEncoder", "Joined", "Projected", "T5Encoder", "load", "load_streams", "quiet"]
+__all__ = [
+    "ClipEncoder",
+    "Joined",
+    "Projected",
+    "T5Encoder",
+    "load",
+    "load_streams",
+    "present",
+    "quiet",
+    "require_parts",
+    "tokenizer_of",
+]
 
 
 def load(folder: Path, mark: str = "") -> Encoder:
@@ -33,21 +44,39 @@ def load_streams(
     `weights` are those of the edited component, for streams that go through a projection. E205 when `text` is not
     among them, or a part cannot be read.
     """
+    require_parts(folder, streams["text"])
     loaded: dict[str, tuple[Any, Any]] = {}
     found = {name: _stream(folder, stream, mark, weights, loaded) for name, stream in streams.items()}
-    if found.get("text") is None:
-        raise _missing(folder, streams["text"])
     return {name: encoder for name, encoder in found.items() if encoder is not None}
+
+
+def present(folder: Path, stream: Stream) -> list[str]:
+    """The encoders of a stream that a pipeline has, each with its tokenizer."""
+    return [part for part in stream.parts if (folder / part).is_dir() and (folder / tokenizer_of(part)).is_dir()]
+
+
+def require_parts(folder: Path, stream: Stream) -> None:
+    """Raises E205 where a pipeline has none of the encoders of a stream."""
+    if not present(folder, stream):
+        parts = [name for part in stream.parts for name in (part, tokenizer_of(part))]
+        lacking = next((part for part in parts if not (folder / part).is_dir()), parts[0])
+        help_text = "a build derives its keys with the text encoder: name a whole diffusers pipeline folder"
+        raise fail("E205", f"the model has no `{lacking}`", place=str(folder), help=help_text)
+
+
+def tokenizer_of(part: str) -> str:
+    """The tokenizer's folder beside an encoder's."""
+    return part.replace("text_encoder", "tokenizer")
 
 
 def _stream(
     folder: Path, stream: Stream, mark: str, weights: Weights | None, loaded: dict[str, tuple[Any, Any]]
 ) -> Encoder | None:
-    present = [part for part in stream.parts if (folder / part).is_dir() and (folder / _tokenizer(part)).is_dir()]
-    for part in present:
+    parts = present(folder, stream)
+    for part in parts:
         if part not in loaded:
             loaded[part] = _part(folder, part, stream.take == "t5")
-    encoders = tuple(_encoder(folder, stream, mark, *loaded[part]) for part in present)
+    encoders = tuple(_encoder(folder, stream, mark, *loaded[part]) for part in parts)
     if not encoders:
         return None
     one = encoders[0] if len(encoders) == 1 else Joined(encoders)
@@ -68,8 +97,8 @@ def _part(folder: Path, part: str, t5: bool) -> tuple[Any, Any]:
     refuse_other_class(folder, part, t5)
     kind = transformers.T5TokenizerFast if t5 else transformers.CLIPTokenizerFast
     with quiet():
-        with library_errors(f"the model's `{_tokenizer(part)}` cannot be loaded", folder):
-            tokenizer = kind.from_pretrained(folder / _tokenizer(part), local_files_only=True)
+        with library_errors(f"the model's `{tokenizer_of(part)}` cannot be loaded", folder):
+            tokenizer = kind.from_pretrained(folder / tokenizer_of(part), local_files_only=True)
         network = getattr(transformers, network_of(folder / part, t5))
         model = load_network(network, folder / part, f"the model's `{part}`", () if t5 else CLIP_BESIDE)
     _require_fit(folder, part, tokenizer, model)
@@ -86,12 +115,8 @@ def _require_fit(folder: Path, part: str, tokenizer: Any, model: Any) -> None:
         why = f"makes texts of {longest:g} tokens, and `{part}` reads {positions}: `model_max_length` must say so"
     else:
         return
-    message = f"the model's tokenizer and text encoder do not fit: `{_tokenizer(part)}` {why}"
+    message = f"the model's tokenizer and text encoder do not fit: `{tokenizer_of(part)}` {why}"
     raise fail("E205", message, place=str(folder), help="use the tokenizer that was saved with this text encoder")
-
-
-def _tokenizer(part: str) -> str:
-    return part.replace("text_encoder", "tokenizer")
 
 
 def _pipeline(folder: Path) -> str:
@@ -101,14 +126,3 @@ def _pipeline(folder: Path) -> str:
     except (OSError, ValueError):
         return ""
     return str(named.get("_class_name", "")) if isinstance(named, dict) else ""
-
-
-def _missing(folder: Path, stream: Stream) -> Exception:
-    parts = [name for part in stream.parts for name in (part, _tokenizer(part))]
-    lacking = next((part for part in parts if not (folder / part).is_dir()), parts[0])
-    return fail(
-        "E205",
-        f"the model has no `{lacking}`",
-        place=str(folder),
-        help="a build derives its keys with the text encoder: name a whole diffusers pipeline folder",
-    )

@@ -1,0 +1,82 @@
+"""What a build will load beside the weights that it edits, looked through without a model library.
+
+So `check` says in a moment what a build would say later: pickles, Git LFS pointers, dead links, headers and JSON that
+are damaged, a text encoder of another class.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from editc import declared, encoders
+from editc.diagnostics import fail
+from editc.encoders.classes import refuse_other_class
+from editc.family import Family
+from editc.formats import stand_ins
+from editc.formats.checkpoint import Model, open_component
+from editc.formats.header import read_small
+from editc.request import Manifest
+
+MOST = 64_000_000
+"""Bytes of a JSON file at most; the largest tokenizers have some 35 MB."""
+ADAPTER = "adapter_config.json"
+
+
+def require_loadable(manifest: Manifest, model: Model, family: Family) -> None:
+    """Raises E205, E224, E610 to E613, E617 and E618 for a model that a build could not load. Of a file, and of a model
+    with an `encoder` of its own, whoever opens that encoder says the same."""
+    if manifest.language is not None:
+        _language(model.path)
+    elif model.kind == "pipeline" and manifest.encoder is None:
+        _pipeline(model.path, family, manifest.pictures is not None)
+
+
+def _language(folder: Path) -> None:
+    """A language model's folder, whose weights were opened before."""
+    stand_ins.refuse_any(folder)
+    if (folder / ADAPTER).is_file():
+        message = f"the folder holds an adapter beside the model (`{ADAPTER}`), which transformers would load with it"
+        help_text = "merge the adapter into the model (`merge_and_unload()`), or move its files elsewhere"
+        raise fail("E205", message, place=str(folder), help=help_text)
+    _require_json(folder)
+
+
+def _pipeline(folder: Path, family: Family, painted: bool) -> None:
+    encoders.require_parts(folder, family.streams["text"])
+    for part, t5 in dict(_text_parts(folder, family)).items():
+        for place in (folder / part, folder / encoders.tokenizer_of(part)):
+            stand_ins.refuse_any(place)
+            _require_json(place)
+        if not (folder / part / "config.json").is_file():
+            message = f"the model's `{part}` has no `config.json`, which says how its weights are read"
+            raise fail("E205", message, place=str(folder / part), help="fetch the folder again, all of its files")
+        refuse_other_class(folder, part, t5)
+        open_component(part, folder / part)
+    if painted:
+        declared.refuse_own_code(folder)
+
+
+def _text_parts(folder: Path, family: Family) -> Iterator[tuple[str, bool]]:
+    """The text encoders that are there with their tokenizers, and whether each is to be a T5."""
+    for stream in family.streams.values():
+        for part in encoders.present(folder, stream):
+            yield part, stream.take == "t5"
+
+
+def _require_json(folder: Path) -> None:
+    """Raises E617 for a JSON file of a folder that is damaged, or a configuration that is no object."""
+    for path in sorted(folder.glob("*.json")):
+        found = _read(path)
+        if path.name.endswith("config.json") and not isinstance(found, dict):
+            raise fail("E617", "this is not a configuration: an object in braces is missing", place=str(path))
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(read_small(path, MOST).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        help_text = "fetch the file again"
+        raise fail("E617", f"this is not valid JSON: {str(error)[:200]}", place=str(path), help=help_text) from error

@@ -1,0 +1,130 @@
+"""Whether a model's text encoder is the one that a delta's keys come from: E623, or a note of what was not compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from editc import registry
+from editc.delta import Delta
+from editc.diagnostics import EditcError, fail
+from editc.formats.checkpoint import Checkpoint, Model, open_component
+from editc.formats.fingerprint import (
+    EMBEDDINGS,
+    described,
+    digest,
+    encoder_fingerprint,
+    encoder_parts,
+    pipeline_of,
+    seen_through,
+    vocabulary,
+)
+from editc.formats.folders import has_weights
+from editc.formats.kinship import again
+from editc.formats.ldm_encoder import fingerprint_of, inner_parts
+
+PARTS = "encoder_parts"
+"""The key of a delta's `extra` under which it has `weight_marks` of its base."""
+WORDS_LEFT = (
+    "no tokenizer is beside the file: of its text encoder the weights were compared with those of the delta's base, "
+    "and the vocabulary was not"
+)
+Known: TypeAlias = Callable[[], str] | str | None
+
+
+def compared(delta: Delta, model: Model, opened: Iterable[Checkpoint], known: Known = None) -> Iterator[str]:
+    """Notes on what could not be compared, and why. Raises E623 for another encoder. `opened` are the edited
+    components, which may project an encoder's rows; `known` is the model's fingerprint where the caller has it."""
+    if delta.family in registry.names("language-family"):  # it reads its own words
+        return
+    if not delta.encoder:
+        yield "the delta does not say which text encoder its keys come from, so the model's was not compared with it"
+        return
+    components = list(opened)
+    mark, why = _mark(model, known)
+    if _same(delta, mark, components):
+        return
+    if mark and _same(delta, without_added_tokens(model), components):
+        yield "the text encoder has added tokens; those of the delta's base are as they were"
+        return
+    inside = None if mark else _inside(delta, model)
+    if mark or inside is False:
+        raise _other(delta, mark, model)
+    yield WORDS_LEFT if inside else why
+
+
+def weight_marks(account: tuple[Any, Any]) -> Mapping[str, str]:
+    """Text encoder -> sha256 of its weights alone, from a pipeline's `encoder_account`."""
+    return {name: _weight_mark(rows) for name, (rows, _) in account[0].items()}
+
+
+def weight_mark(checkpoint: Checkpoint) -> str:
+    """The same of one encoder, of a folder or in an LDM file."""
+    return _weight_mark(described(checkpoint, {})[0])
+
+
+def _weight_mark(rows: Iterable[Any]) -> str:
+    """Without the projection, which an LDM file has in another form."""
+    return digest(["editc-encoder-weights-1", [row for row in rows if not row[0].startswith("text_projection")]])
+
+
+def without_added_tokens(model: Model) -> str:
+    """The fingerprint over the embeddings of the vocabulary alone, without those of tokens that were added to it: that
+    of the encoder before a textual inversion. '' where there are none of these."""
+    parts = encoder_parts(pipeline_of(model))
+    counts = {name.replace("tokenizer", "text_encoder"): _words(p) for name, p in parts.items() if "tokenizer" in name}
+    added = [n for n, p in parts.items() if has_weights(p) and 0 < counts.get(n, 0) < _embeddings(open_component(n, p))]
+    return encoder_fingerprint(model, {name: counts[name] for name in added}) if added else ""
+
+
+def _mark(model: Model, known: Known) -> tuple[str, str]:
+    """The model's fingerprint, or '' and a note on why it cannot be known."""
+    if known is not None:
+        mark = known if isinstance(known, str) else known()
+        return mark, "" if mark else "no text encoder is beside these weights, so it was not compared with the delta's"
+    try:
+        mark = fingerprint_of(model)
+    except EditcError as error:
+        why = "; ".join(one.message for one in error.diagnostics)
+        return "", f"the model's text encoder was not compared with the delta's: {why}"
+    if mark:
+        return mark, ""
+    if inner_parts(model):
+        where = "the file holds its text encoder, but the delta does not record the weights of its base's"
+        return "", f"{where} and no tokenizer is beside it: it was not compared with the delta's"
+    return "", "no text encoder is beside these weights, so it was not compared with the delta's"
+
+
+def _same(delta: Delta, mark: str, components: Iterable[Checkpoint]) -> bool:
+    for one in components:
+        mark = seen_through(mark, one)
+    return bool(mark) and mark == delta.encoder
+
+
+def _inside(delta: Delta, model: Model) -> bool | None:
+    """True if every encoder in an LDM file has the weights of the delta's base; None where that cannot be said."""
+    marks, parts = delta.extra.get(PARTS), inner_parts(model)
+    if not isinstance(marks, dict) or not parts or not marks.keys() >= set(parts):
+        return None
+    return all(weight_mark(model.component(part)) == marks[part] for part in parts)
+
+
+def _other(delta: Delta, mark: str, model: Model) -> EditcError:
+    return fail(
+        "E623",
+        "the model's text encoder, or the projection of its rows, is not the one that the delta's keys come from",
+        place=model.place,
+        help=f"the edit would act on the wrong directions; {again([delta])}",
+        notes=[f"delta: {delta.encoder}", f"model: {mark}" if mark else "model: other weights, in the file itself"],
+    )
+
+
+def _words(folder: Path) -> int:
+    """How many words a tokenizer has before any were added; 0 where its vocabulary does not lie open."""
+    known = vocabulary(folder)
+    return len(known[0] or ()) if isinstance(known, list) else 0
+
+
+def _embeddings(checkpoint: Checkpoint) -> int:
+    return max((checkpoint.shape(name)[0] for name in checkpoint.names() if name.endswith(EMBEDDINGS)), default=0)

@@ -1,0 +1,45 @@
+"""Whether the values of a checkpoint are finite, read a few megabytes at a time and never decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from editc.formats.checkpoint import Checkpoint, Tensor
+from editc.formats.ranges import ahead, pieces
+
+STEP = 8 << 20
+"""Bytes that are looked at together."""
+LIMITS: Mapping[str, tuple[str, int]] = MappingProxyType(
+    {
+        "F64": ("8", 0x7FF0_0000_0000_0000),
+        "F32": ("4", 0x7F80_0000),
+        "F16": ("2", 0x7C00),
+        "BF16": ("2", 0x7F80),
+        "F8_E5M2": ("1", 0x7C),
+        "F8_E4M3": ("1", 0x7F),
+    }
+)
+"""dtype -> its bytes, and its smallest positive bit pattern that is infinity or NaN; all above it are NaN."""
+
+
+def not_finite(checkpoint: Checkpoint) -> list[str]:
+    """The names of tensors that hold NaN or infinity, sorted; those of integers and packed numbers hold none."""
+    names = [name for name in checkpoint.names() if checkpoint.dtype(name) in LIMITS]
+    found = ahead(_is_finite, [checkpoint.where(name) for name in names])
+    return [name for name, finite in zip(names, found, strict=True) if not finite]
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """By comparing bit patterns as integers: of positive numbers they grow with the number, and a sign bit makes them
+    the largest unsigned ones."""
+    size, limit = LIMITS[tensor.dtype]
+    sign = 1 << (8 * int(size) - 1)
+    for raw in pieces(tensor.file, tensor.offset, tensor.nbytes, STEP):
+        if raw and (
+            np.frombuffer(raw, f"<i{size}").max() >= limit or np.frombuffer(raw, f"<u{size}").max() >= sign + limit
+        ):
+            return False
+    return True

@@ -1,0 +1,49 @@
+"""Files that stand in for others which are not here: Git LFS pointers, and links whose target is gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from editc.diagnostics import fail
+
+LFS = b"version https://git-lfs.github.com/spec/"
+MOST = 1024
+"""Bytes that a pointer has at most."""
+
+
+def refuse(path: Path) -> None:
+    """Raises E618 for a Git LFS pointer and E610 for a link to nothing; any other file passes, and one that cannot be
+    read, which whoever reads it will say."""
+    if dead(path):
+        message = f"the file is a link to '{path.readlink()}', which is not there"
+        help_text = "fetch the model again: a link of a hub cache leads to a file in its `blobs`, and that is gone"
+        raise fail("E610", message, place=str(path), help=help_text)
+    if is_pointer(path):
+        message = "this is a Git LFS pointer, a few lines that stand for the file: the file itself was not fetched"
+        raise fail("E618", message, place=str(path), help=f"run `git lfs pull` in '{path.parent}'")
+
+
+def refuse_any(folder: Path) -> None:
+    """`refuse` of every file in a folder, hidden ones left out."""
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith(".") and not path.is_dir():
+            refuse(path)
+
+
+def is_pointer(path: Path) -> bool:
+    """True for a Git LFS pointer: a small file that begins as they all do."""
+    try:
+        if not path.is_file() or path.stat().st_size > MOST:
+            return False
+        with path.open("rb") as file:
+            return file.read(len(LFS)) == LFS
+    except (OSError, ValueError):
+        return False
+
+
+def dead(path: Path) -> bool:
+    """True for a link whose target is not there."""
+    try:
+        return path.is_symlink() and not path.exists()
+    except OSError:
+        return False

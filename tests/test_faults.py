@@ -1,0 +1,77 @@
+"""One damaged tensor is enough: a few of each part of a pipeline and of a language model (all: `benchmarks.faults`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from benchmarks import faults
+from editc.cache import Disk
+from editc.diagnostics import EditcError
+from editc.formats.checkpoint import open_component, open_model
+from editc.formats.finite import LIMITS, not_finite
+from editc.unloaded import require_sound
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
+    return {part: (path, file) for path, part, file in faults.cases(tmp_path_factory.mktemp("faults"))}
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "unet", "vae", "language model"])
+def test_a_build_is_refused(part: str, listed: dict[str, tuple[Path, Path]]) -> None:
+    manifest, file = listed[part]
+    found = list(faults.outcomes(manifest, part, file, every=70))
+    assert {one.fault for one in found} == set(faults.FAULTS)
+    assert not [one for one in found if not one.right]
+
+
+@pytest.mark.parametrize("part", ["unet", "language model"])
+def test_and_is_not_without_damage(part: str, listed: dict[str, tuple[Path, Path]]) -> None:
+    assert faults.built_with(listed[part][0]) == (0, "")
+
+
+def test_values_that_are_not_finite_are_found_in_every_dtype(tmp_path: Path) -> None:
+    wrong = [np.nan, np.inf, -np.inf, -np.nan]
+    right = [np.finfo(np.float32).max, -np.finfo(np.float32).max, np.finfo(np.float32).tiny, -0.0, 0.0]
+    tensors = {f"bad{i}": np.array([1.0, value], np.float32) for i, value in enumerate(wrong)}
+    tensors |= {"half": np.array([np.nan], np.float16), "double": np.array([-np.inf])}
+    tensors |= {"fine": np.array(right, np.float32), "fine16": np.array([65504, -65504], np.float16)}
+    save_file({**tensors, "count": np.array([-1]), "none": np.zeros(0, np.float32)}, tmp_path / "model.safetensors")
+    found = not_finite(open_component("x", tmp_path))
+    assert found == ["bad0", "bad1", "bad2", "bad3", "double", "half"] and set(LIMITS) >= {"BF16", "F8_E5M2"}
+
+
+def test_values_are_looked_through_once_until_the_file_changes(
+    listed: dict[str, tuple[Path, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, cache, seen = listed["unet"][1], Disk(tmp_path), []
+    model = open_model(file.parents[1])
+    monkeypatch.setattr("editc.unloaded.not_finite", lambda checkpoint: seen.append(checkpoint.name) or [])
+    for _ in range(2):
+        assert not list(require_sound(model, "unet", cache))
+    assert seen == ["unet", "vae"]
+    file.write_bytes(file.read_bytes())
+    assert not list(require_sound(model, "unet", cache)) and seen == ["unet", "vae", "unet"]
+
+
+def test_weights_that_nothing_describes_are_said_to_be_so(listed: dict[str, tuple[Path, Path]]) -> None:
+    (note,) = require_sound(open_model(listed["unet"][1]), "unet", None)
+    assert note.code == "E226" and not note.is_error
+
+
+def test_a_configuration_that_makes_no_network(listed: dict[str, tuple[Path, Path]]) -> None:
+    config = listed["unet"][1].with_name("config.json")
+    text = config.read_text()
+    try:
+        for wrong in ('"down_block_types": ["NoBlock", "DownBlock2D"]', '"block_out_channels": "wide"'):
+            name = wrong.split(":")[0]
+            lines = [line for line in text.replace("\n  ]", "]").replace("\n    ", "").splitlines() if name not in line]
+            config.write_text("\n".join(lines).replace("{", f"{{{wrong},", 1))
+            with pytest.raises(EditcError, match="E205"):
+                list(require_sound(open_model(config.parents[1]), "unet", None))
+    finally:
+        config.write_text(text)
