@@ -151,7 +151,8 @@ def at_once(pipeline: Any, component: str, where: str) -> int:
     size = getattr(getattr(pipeline, component).config, "sample_size", None)
     size = size or getattr(pipeline, "default_sample_size", None) or 64
     sides = [side * int(getattr(pipeline, "vae_scale_factor", 8)) for side in np.atleast_1d(size).tolist()]
-    return max(1, min(BATCH, PIXELS.get(where.partition(":")[0], PIXELS["cpu"]) // (sides[0] * sides[-1])))
+    most: int = PIXELS.get(where.partition(":")[0], PIXELS["cpu"]) // (sides[0] * sides[-1])
+    return max(1, min(BATCH, most))
 
 
 def load(

@@ -134,7 +134,8 @@ def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequenc
     pool = list(dictionary) or [name for name in found if " " not in name]
     gram, suggestions = _gram(plan, ctx), []
     pairs: Iterable[Any] = list(zip(manifest.edits, mined, strict=True))
-    for request, (near, names) in ctx.progress("suggest", pairs) if ctx.progress else pairs:
+    watched: Iterable[Any] = ctx.progress("suggest", pairs) if ctx.progress else pairs
+    for request, (near, names) in watched:
         kept = _kept(plan, near, edited, pool)
         signals = Signals.of(ctx.encoder, _every(plan, request, kept, pool), _contexts(plan, request))
         apart = _apart(signals, kept)
