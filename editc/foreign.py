@@ -36,7 +36,7 @@ def kept_back() -> Iterator[tuple[TextIO, TextIO]]:
     try:
         for number, _ in saved:
             os.dup2(sink.fileno(), number)
-        sys.stdout = sys.stderr = sink  # type: ignore[assignment]
+        sys.stdout = sys.stderr = sink
         yield true[0], true[1]
     finally:
         _flush(sink, *true)
@@ -99,7 +99,7 @@ class Sink(TextIOBase):
 
     def __init__(self) -> None:
         self.number, path = mkstemp(prefix="editc-")
-        self.read = 0
+        self.taken = 0
         with suppress(OSError):  # some systems keep a file that is open
             Path(path).unlink()
 
@@ -124,9 +124,9 @@ class Sink(TextIOBase):
     def fresh(self) -> str:
         """What was written since this was asked last."""
         size = os.fstat(self.number).st_size
-        os.lseek(self.number, self.read, os.SEEK_SET)
-        data = os.read(self.number, size - self.read)
-        self.read = os.lseek(self.number, 0, os.SEEK_END)
+        os.lseek(self.number, self.taken, os.SEEK_SET)
+        data = os.read(self.number, size - self.taken)
+        self.taken = os.lseek(self.number, 0, os.SEEK_END)
         return data.decode("utf-8", "replace")
 
 
