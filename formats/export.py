@@ -43,7 +43,6 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
     exported.check_ending(job.out, Path(form.output).suffix, name)
     if job.out.exists():
         raise fail("E679", "something is there already", place=str(job.out), help="remove it, or choose another path")
-    _check_ending(form, job.out)
     make_parent(job.out)
     with removed_on_failure(job.out):
         written = form.write(job)
@@ -65,17 +64,6 @@ def _tried(form: Format, job: Job, written: Written) -> Export:
     except Exception as error:  # whatever a foreign program raises on reading the file is its verdict
         return Export(form.name, written, (), (_stopped(form.name, error),))
     return Export(form.name, written, trials, tuple(_failed(form.name, trial) for trial in trials if not trial.passed))
-
-
-def _check_ending(form: Format, out: Path) -> None:
-    """Raises E697 where the format's readers, editc among them, tell it by an ending that `out` has not."""
-    ending = Path(form.output).suffix
-    if ending in ("", ".safetensors") or out.suffix == ending:
-        return
-    message = f"`{form.name}` is told by its ending {ending}"
-    raise fail(
-        "E697", f"the result cannot be written there: {message}", place=str(out), help=f"name it {out.name}{ending}"
-    )
 
 
 def named(name: str) -> Format:

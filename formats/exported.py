@@ -117,18 +117,22 @@ def low_rank_parts(
 
 
 def check_ending(out: Path, wanted: str, name: str) -> None:
-    """Raises E658 where `out` has not the ending by which a file is told, or has that of another container.
+    """Raises E697 where `out` has not the ending by which readers, editc among them, tell a format, or has that of
+    another container.
 
     `wanted` is the ending that the format `name` has by itself; '' for a folder.
     """
-    if out.suffix != wanted and wanted and TOLD & {out.suffix, wanted}:
-        other = out.suffix or "none"
-        message = f"the ending of a file of {name} is {wanted}, by which programs tell it, and this one is {other}"
-        raise fail("E658", message, place=str(out), help=f"write -o {out.with_suffix(wanted)}")
+    if out.suffix == wanted or not wanted or not TOLD & {out.suffix, wanted}:
+        return
+    message, help_ = f"`{name}` is told by its ending {wanted}", f"name it {out.name}{wanted}"
+    if wanted not in TOLD:
+        message = f"{out.suffix} is the ending of another kind of file than `{name}`"
+        help_ = f"name it {out.stem}{wanted}"
+    raise fail("E697", f"the result cannot be written there: {message}", place=str(out), help=help_)
 
 
 def check_delta_file(out: Path) -> None:
-    """Raises E697 or E658 unless a delta can be written at `out` and is found again there."""
+    """Raises E697 unless a delta can be written at `out` and is found again there."""
     check_file(out)
     check_ending(out, ".safetensors", "delta")
 

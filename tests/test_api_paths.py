@@ -22,6 +22,7 @@ from editc import api, paths, session
 from editc.cli import cli
 from editc.formats import export as exporting
 from editc.formats.checkpoint import open_model
+from editc.formats.exported import check_ending
 from editc.formats.placing import check_file, check_folder
 from editc.formats.safetensors_delta import write_delta
 from editc.paths import delta_at
@@ -163,10 +164,10 @@ def test_an_export_that_is_told_by_its_ending_must_have_it(base: Path) -> None:
     for name, ending in (("onnx-graph", ".onnx"), ("onnx-adapter", ".onnx_adapter"), ("gguf-lora", ".gguf")):
         form = exporting.named(name)
         with refused("E697") as error:
-            exporting._check_ending(form, base / "g.out")
+            check_ending(base / "g.out", Path(form.output).suffix, name)
         assert error.diagnostics[0].help == f"name it g.out{ending}"
-        exporting._check_ending(form, base / f"g{ending}")
-    exporting._check_ending(exporting.named("kohya"), base / "k")
+        check_ending(base / f"g{ending}", Path(form.output).suffix, name)
+    check_ending(base / "k", ".safetensors", "kohya")
 
 
 def test_a_second_delta_over_a_first_is_told_as_that(base: Path) -> None:

@@ -197,4 +197,4 @@ def test_an_ending_that_says_another_kind_of_file_is_refused_before_the_work(
     with pytest.raises(EditcError) as caught:
         api.export(delta, name, tmp_path / f"made{ending}")
     (told,) = caught.value.diagnostics
-    assert told.code == "E658" and f"made{wanted}" in told.help and not list(tmp_path.iterdir())
+    assert told.code == "E697" and wanted in told.help and not list(tmp_path.iterdir())
