@@ -16,7 +16,7 @@ from typing import Literal
 
 from editc.delta import Delta, Factors, SiteRecord
 from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.families import flux
+from editc.families.single_files import single_file
 from editc.formats import encoder_marks, journal, kinship, quantised
 from editc.formats.carried import carried, explained
 from editc.formats.checkpoint import Checkpoint, Model, Tensor
@@ -262,8 +262,8 @@ def _misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -
         yield kinship.many(code, quantised.SAYS[code], list(rows.values()), n, quantised.HELPS[code])
     if missing:
         help_text = "is this the right component, and are its names those of diffusers, transformers or LDM?"
-        if flux.is_single_file(checkpoint.names()):
-            help_text = f"this is {flux.SINGLE_FILE}: {flux.SINGLE_FILE_HELP}"
+        if single := single_file(checkpoint.names()):
+            help_text = f"this is {single.title}: {single.help}"
         yield kinship.many("E620", "target tensors are not in the model", missing, n, help_text)
     if shapes:
         help_text = f"the delta is for another architecture: {kinship.again([delta])}"

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.families import flux
+from editc.families.single_files import single_file
 from editc.family import Family
 from editc.ir import Plan, Site
 from editc.passes import fuse
@@ -61,8 +61,8 @@ def recognise(
     """The family whose parameter names, marker and kind of layers these are, the one that says most of them where
     several do; `settings` is the config.json of a language model. E206 for a known stranger, else E201."""
     names = weights.names()
-    if flux.is_single_file(names):
-        raise fail("E206", f"this is {flux.SINGLE_FILE}", place=model, help=flux.SINGLE_FILE_HELP)
+    if single := single_file(names):
+        raise fail("E206", f"this is {single.title}", place=model, help=single.help)
     stranger = next((why for mark, why in STRANGERS.items() if any(fnmatchcase(name, mark) for name in names)), None)
     if stranger:
         raise _not_edited(stranger, [family for family in families if family.models == "pictures"], model)

@@ -75,7 +75,7 @@ def stranger(settings: Mapping[str, Any]) -> str:
     if "auto_map" in settings:
         return f"a model of kind `{kind[:60]}` that needs code of its own, which editc does not run"
     if first and not first.endswith(_WRITES) and not _sees(settings):
-        return f"a `{first[:60]}`, which does not write text word by word: {OTHER}"
+        return f"a `{first[:60]}`, which does not write text word by word, and editc edits models that do"
     return f"a language model of kind `{kind[:60]}`, {OTHER}"
 
 

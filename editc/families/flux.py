@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from editc.families.contexts import CONTEXTS
 from editc.family import Family, Group, Stream
 
@@ -12,12 +10,6 @@ JOINT = (
     "the text enters by `entry`"
 )
 BIAS = "the projections have a bias, which stays as it is and out of the targets: W c moves to W c*, then b is added"
-SINGLE_FILE = "FLUX in one file, under Black Forest Labs' names (`txt_in` is diffusers' `context_embedder`)"
-SINGLE_FILE_HELP = (
-    "edit the diffusers folder (black-forest-labs/FLUX.1-dev, say) and load what `editc export --as diffusers` makes "
-    "of the delta beside this file, in ComfyUI or diffusers; or convert the file to a folder: "
-    "FluxTransformer2DModel.from_single_file, then save_pretrained"
-)
 
 FLUX = Family(
     name="flux",
@@ -46,9 +38,3 @@ FLUX = Family(
         "keys are T5's rows at 512 tokens, the pipeline's default; at another max_sequence_length they differ a little",
     ),
 )
-
-
-def is_single_file(names: Iterable[str]) -> bool:
-    """True for FLUX as one file has it: Black Forest Labs' names, bare or with ComfyUI's prefix."""
-    inner = [name.removeprefix("model.diffusion_model.") for name in names]
-    return all(any(name.startswith(head) for name in inner) for head in ("double_blocks.", "txt_in.", "img_in."))

@@ -1,0 +1,48 @@
+"""Transformers that paint, as one file has them under the names of those who trained them: not edited, with a way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+PREFIX = "model.diffusion_model."
+"""What ComfyUI and Stability put before the names of such a file."""
+
+
+@dataclass(frozen=True)
+class SingleFile:
+    """`heads` are beginnings of names that such a file has; `loader` is diffusers' class that converts it."""
+
+    title: str
+    heads: tuple[str, ...]
+    loader: str
+
+    @property
+    def help(self) -> str:
+        """What works for such a file."""
+        return (
+            "edit the diffusers folder of the same model and load what `editc export --as diffusers` makes of the "
+            "delta beside this file, in ComfyUI or diffusers; or convert the file to a folder: "
+            f"{self.loader}.from_single_file, then save_pretrained"
+        )
+
+
+KNOWN = (
+    SingleFile(
+        "FLUX in one file, under Black Forest Labs' names (`txt_in` is diffusers' `context_embedder`)",
+        ("double_blocks.", "txt_in.", "img_in."),
+        "FluxTransformer2DModel",
+    ),
+    SingleFile(
+        "Stable Diffusion 3 in one file, under Stability's names",
+        ("joint_blocks.", "context_embedder.", "y_embedder."),
+        "SD3Transformer2DModel",
+    ),
+)
+
+
+def single_file(names: Iterable[str]) -> SingleFile | None:
+    """What a file with these names is, bare or with the prefix; None for anything else."""
+    inner = [name.removeprefix(PREFIX) for name in names]
+    found = (one for one in KNOWN if all(any(name.startswith(head) for name in inner) for head in one.heads))
+    return next(found, None)
