@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from verify_cases import Brush, Eye, World, constraints, context, erase, exact, 
 
 from editc.diagnostics import EditcError
 from editc.findings import Claim
-from editc.ir import Array, Verified
+from editc.ir import Array, Named, Verified
 from editc.numerics.subspace import condensed
 from editc.passes.verify import Verify, failures, warnings
 from editc.request import Request, Span
@@ -301,3 +302,25 @@ def test_the_same_input_gives_the_same_report() -> None:
     for first, second in zip(one.pictures, other.pictures, strict=True):
         assert (first.prompt, first.seed, first.erased) == (second.prompt, second.seed, second.erased)
         np.testing.assert_array_equal(first.after, second.after)
+
+
+# ---------------------------------------------------------------- two lists
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_the_drift_is_the_larger_one_of_the_default_list_and_of_what_is_named(scale: float) -> None:
+    """To name what hardly moves makes the bound no easier; both figures are claimed."""
+    world = World()
+    problem = world.problem(manifest())
+    (group,) = problem.systems
+    system = problem.systems[group]
+    alone = value("preserve_drift", verified(exact(problem)))
+    edited = system.blocks[0].keys
+    still = np.linalg.svd(edited)[0][:, edited.shape[1] :]  # what the edit does not move: orthogonal to its keys
+    rows = still[:, :2] + scale * edited[:, :1]
+    both = replace(system, kept=replace(system.kept, named=Named(rows, ("a", "b"))))
+    found = verified(exact(replace(problem, systems={group: both})))
+    assert value("default_drift", found) == pytest.approx(alone)
+    named = value("named_drift", found)
+    assert value("preserve_drift", found) == max(named, value("default_drift", found))
+    assert (named < alone) == (scale == 0.01)
