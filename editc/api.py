@@ -46,26 +46,9 @@ def tool() -> str:
 
 def check(path: PathLike, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
-    from editc import detecting, emitting, session
-    from editc.loadable import require_loadable
-    from editc.passes.locate import Locate
+    from editc import checking
 
-    manifest, found = session.read_manifest(Path(path), overrides)
-    if manifest is None:
-        return Checked(found, None, None)
-    found = (*found, *detecting.faults(manifest))
-    try:
-        model = session.model_of(manifest)
-        ctx = session.with_adapters(session.header_context(manifest, model), manifest)
-        found = (*found, *session.unfused(ctx, manifest))
-        plan = Locate(session.families())(manifest, ctx)
-        session.require_folder(manifest, model)
-        with session.pointing_at(manifest, "model"):
-            require_loadable(manifest, model, plan.family)
-        wrong = emitting.refused(manifest, plan)
-        return Checked((*found, *wrong), manifest, None if any(one.is_error for one in (*found, *wrong)) else plan)
-    except EditcError as error:
-        return Checked((*found, *error.diagnostics), manifest, None)
+    return checking.checked(Path(path), overrides)
 
 
 def build(

@@ -32,6 +32,15 @@ def refused(manifest: Manifest, plan: Plan) -> tuple[Diagnostic, ...]:
     )
 
 
+def unsuited(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
+    """E680 and E669 for the formats in `emit`, each at its place, which is all that can be said without the sites."""
+    return tuple(
+        replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
+        for index, name in enumerate(manifest.emit)
+        for fault in export.refused([name], family)
+    )
+
+
 def _unheld(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
     form, ablations = export.named(name), manifest.language.ablations if manifest.language else ()
     help_ = without_adapter(plan.family.name)

@@ -70,6 +70,18 @@ def source_of(manifest: Manifest, model: Model) -> Source:
     return Source(folder, mark, None, weight_marks(account))
 
 
+def require(manifest: Manifest, model: Model) -> None:
+    """Raises E220 where `source_of` finds no encoder to go with the weights: looks for the files and hashes none."""
+    given = _given(manifest)
+    folder = pipeline_of(model) if given is None else given
+    inside = ldm_encoder.inner_parts(model)
+    if inside:
+        if not any((folder / part).is_dir() for part in inside):
+            _with_words(model, folder, inside)
+    elif model.kind != "pipeline":
+        _require(model, folder)
+
+
 def loaded(found: Assembled, mark: str) -> encoders.ClipEncoder:
     """The CLIP with these weights (in transformers' names) and settings; E223 if they do not fit together."""
     import torch
@@ -109,11 +121,17 @@ def _in_file(model: Model, folder: Path, inside: tuple[str, ...]) -> Source:
     if len(inside) > 1 and any((folder / part).is_dir() for part in inside):
         message = f"the text encoders in '{folder}' are not those in the model's file"
         raise fail("E222", message, place=str(model.path), help="name the folder of the model that the file is made of")
+    found = _with_words(model, folder, inside)
+    return Source(folder, found.fingerprint(), found, {"text_encoder": weight_mark(found.weights)})
+
+
+def _with_words(model: Model, folder: Path, inside: tuple[str, ...]) -> Assembled:
+    """The encoder inside the file with a tokenizer; E220 without one."""
     found = ldm_encoder.assemble(model, folder)
     if found is None:
         lacking = "a tokenizer" if len(inside) == 1 else "tokenizers and encoders as folders"
         raise _none(f"the file holds its text encoder, but '{folder}' has not {lacking} to go with it", model.path)
-    return Source(folder, found.fingerprint(), found, {"text_encoder": weight_mark(found.weights)})
+    return found
 
 
 def _require(model: Model, folder: Path) -> None:

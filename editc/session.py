@@ -39,13 +39,19 @@ def model_of(manifest: Manifest) -> Model:
 
 
 def read_manifest(path: Path, overrides: Sequence[str] = ()) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
-    """The manifest in a file, or None, and what was found. One of `erase` alone does not say what kind of model it is
-    for: the model does, whose header is read then."""
-    from editc.manifests.decode import read
+    """The manifest in a file, or None where it has an error, and what was found."""
+    manifest, found = read_draft(path, overrides)
+    return (None if any(one.is_error for one in found) else manifest), found
+
+
+def read_draft(path: Path, overrides: Sequence[str] = ()) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+    """What could be read of the manifest in a file, and what was found. One of `erase` alone does not say what kind of
+    model it is for: the model does, whose header is read then."""
+    from editc.manifests.decode import read_draft as read
     from editc.passes.locate import fitting
 
     manifest, found = read(path, overrides)
-    if manifest is None or manifest.language is not None:
+    if manifest is None or not manifest.model or manifest.language is not None:
         return manifest, found
     try:
         ctx = header_context(manifest, model_of(manifest))

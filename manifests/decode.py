@@ -39,6 +39,17 @@ def decode(
     language model, which a manifest of `erase` alone does not say. `recorded` is the `extra` of a delta, with the files
     of a language model's manifest.
     """
+    manifest, found = draft(source, folder, language, recorded)
+    return (None if any(one.is_error for one in found) else manifest), found
+
+
+def draft(
+    source: Source,
+    folder: Path | None = None,
+    language: bool = False,
+    recorded: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+    """As `decode`, and with errors what could be read of the manifest; None where nothing could."""
     faults = Faults(source)
     manifest = None
     root = _tree(source, faults)
@@ -47,16 +58,23 @@ def decode(
         manifest = _manifest(root, source, folder, attached, faults)
         spoken = manifest.language
         faults.found.extend(check(manifest) if spoken is None else check_language(manifest, spoken))
-    found = by_place(faults.found)
-    return (None if any(one.is_error for one in found) else manifest), found
+    return manifest, by_place(faults.found)
+
+
+def read_draft(
+    path: Path | str, overrides: Iterable[str] = (), language: bool = False
+) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+    """`draft` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
+    source = apply_overrides(Source(str(path), _text(Path(path))), overrides)
+    return draft(source, Path(path).parent, language)
 
 
 def read(
     path: Path | str, overrides: Iterable[str] = (), language: bool = False
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     """`decode` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
-    source = apply_overrides(Source(str(path), _text(Path(path))), overrides)
-    return decode(source, Path(path).parent, language)
+    manifest, found = read_draft(path, overrides, language)
+    return (None if any(one.is_error for one in found) else manifest), found
 
 
 def load(path: Path | str, overrides: Iterable[str] = ()) -> Manifest:

@@ -10,7 +10,7 @@ from editc.ports import Encoded, Encoder
 
 
 class UnspokenError(Exception):
-    """A name leaves no token in its prompt; `cut` when the prompt is too long for the encoder."""
+    """A name leaves no token in its prompt, or not all of them; `cut` when the prompt is too long for the encoder."""
 
     def __init__(self, name: str, encoded: Encoded) -> None:
         super().__init__(name)
@@ -47,7 +47,7 @@ class Book:
         begin = context.index("{}")
         places = enumerate(zip(encoded.start, encoded.end, strict=True))
         rows = [row for row, (start, end) in places if start >= 0 and end > begin and start < begin + len(name)]
-        if not rows:
+        if not rows or (encoded.full and max(encoded.end) < begin + len(name.rstrip())):
             raise UnspokenError(name, encoded)
         return encoded, Phrase(rows[0], rows[-1] + 1)
 

@@ -59,6 +59,7 @@ LEVELS = (
         "editc.linking",
     ),
     ("editc.results",),
+    ("editc.checking",),
     ("editc.api",),
     ("editc.show", "editc.show_answers", "editc.show_link", "editc.terminal"),
     ("editc.cli",),

@@ -240,8 +240,12 @@ def test_without_the_default_list_only_what_is_named_is_kept_and_the_default_is_
 
 @pytest.mark.parametrize(
     ("before", "name", "code"),
-    [("one two three four five six seven eight nine ten eleven", "circle", "E302"), ("a", "unheard", "E301")],
-    ids=["longer than the encoder reads", "no token"],
+    [
+        ("one two three four five six seven eight nine ten eleven", "circle", "E302"),
+        ("one two three four five six seven eight nine", "circle of old grey stone", "E302"),
+        ("a", "unheard", "E301"),
+    ],
+    ids=["longer than the encoder reads", "its end is", "no token"],
 )
 def test_names_without_rows_are_refused(before: str, name: str, code: str) -> None:
     class Blind(WordEncoder):
