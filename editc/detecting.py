@@ -25,8 +25,9 @@ def faults(manifest: Manifest) -> tuple[Diagnostic, ...]:
     kind, asked = kind_of(check.detector), _asked_of(manifest, check)
     if kind.code and check.options.foreign:
         return (_foreign(check, manifest),)
+    here = f"; or say where it is here: `--detector '{{{check.detector}: {kind.place}}}'`" * check.options.foreign
     found = tuple(
-        Diagnostic(one.code, one.message, check.options.at(one.field), manifest.source, help=one.help)
+        Diagnostic(one.code, one.message, check.options.at(one.field), manifest.source, help=one.help + here)
         for one in kind.faults(asked)
     )
     return found or pictures.unknown(manifest, kind.knows(asked))

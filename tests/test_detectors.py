@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -417,6 +418,15 @@ def test_a_build_judged_by_a_clip_and_by_nobody(tmp_path: Path, a_clip: Path) ->
     assert built.delta.extra["detector"]["against"][0] == "square"
     again = api.verify(tmp_path / "out" / "delta.safetensors", "editc:demo", detector="none")
     assert [one.code for one in again.warnings] == ["E506"] and not again.failures
+
+
+def test_a_delta_s_detector_that_is_not_here_can_be_named_where_it_is(tmp_path: Path) -> None:
+    found, _ = read(manifest(tmp_path, "{clip: gone}"))
+    assert found is not None and found.pictures is not None
+    assert "--detector" not in detecting.faults(found)[0].help
+    pictures_ = replace(found.pictures, options=replace(found.pictures.options, foreign=True))
+    (fault,) = detecting.faults(replace(found, pictures=pictures_))
+    assert fault.code == "E134" and fault.help.endswith("`--detector '{clip: FOLDER}'`")
 
 
 def test_a_delta_without_pictures_has_nothing_to_judge(tmp_path: Path) -> None:
