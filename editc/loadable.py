@@ -16,7 +16,7 @@ from editc.diagnostics import fail
 from editc.encoders.classes import refuse_other_class
 from editc.family import Family
 from editc.formats import stand_ins
-from editc.formats.checkpoint import Model, open_component
+from editc.formats.checkpoint import Checkpoint, Model, open_component
 from editc.formats.header import read_small
 from editc.request import Manifest
 
@@ -26,10 +26,11 @@ ADAPTER = "adapter_config.json"
 
 
 def require_loadable(manifest: Manifest, model: Model, family: Family) -> None:
-    """Raises E205, E224, E610 to E613, E617 and E618 for a model that a build could not load. Of a file, and of a model
-    with an `encoder` of its own, whoever opens that encoder says the same."""
+    """Raises E205, E224, E610 to E613 and E616 to E618 for a model that a build could not load. Of a file, and of a
+    model with an `encoder` of its own, whoever opens that encoder says the same."""
     if manifest.language is not None:
         _language(model.path)
+        _require_floats(model.component())
     elif model.kind == "pipeline" and manifest.encoder is None:
         _pipeline(model.path, family, manifest.pictures is not None)
 
@@ -54,9 +55,20 @@ def _pipeline(folder: Path, family: Family, painted: bool) -> None:
             message = f"the model's `{part}` has no `config.json`, which says how its weights are read"
             raise fail("E205", message, place=str(folder / part), help="fetch the folder again, all of its files")
         refuse_other_class(folder, part, t5)
-        open_component(part, folder / part)
+        _require_floats(open_component(part, folder / part))
     if painted:
         declared.refuse_own_code(folder)
+
+
+def _require_floats(checkpoint: Checkpoint) -> None:
+    """Raises E616 for weights stored as integers: the libraries take the integers for the weights' values."""
+    found = [name for name in checkpoint.names() if name.endswith(".weight") and checkpoint.dtype(name)[:1] in "IU"]
+    if found:
+        message = (
+            f"tensor '{found[0]}' is stored as {checkpoint.dtype(found[0])}, and {len(found)} weights are integers"
+        )
+        help_text = "name the model in F32, F16 or BF16; quantise it after the edit"
+        raise fail("E616", message, place=str(checkpoint.where(found[0]).file), help=help_text)
 
 
 def _text_parts(folder: Path, family: Family) -> Iterator[tuple[str, bool]]:

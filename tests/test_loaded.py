@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ import tiny_language as pico
 import torch
 from safetensors.torch import load_file, save_file
 
-from editc import declared, encoders, networks, painter, prober
+from editc import api, declared, encoders, networks, painter, prober
 from editc.demo import MODEL
 from editc.diagnostics import Diagnostic, EditcError
 
@@ -208,3 +209,45 @@ def test_weights_that_are_there_in_one_variant_alone(tmp_path: Path) -> None:
         file.rename(file.with_name(file.name.replace(".safetensors", ".fp16.safetensors")))
     assert encoders.load(tmp_path / "m").encode(["a circle"])
     assert painter.load(tmp_path / "m", steps=1).paint(["a circle"], [0]).shape == (1, 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{% for m in messages %}{{ m", "{{ raise_exception('system first') }}", "{{ nobody.here }}", "{{ messages + 1 }}"],
+)
+def test_a_chat_template_that_fails(template: str) -> None:
+    tokenizer = copy.deepcopy(pico.tokenizer())
+    tokenizer.chat_template = template
+    fault = refusal(lambda: networks.Words(tokenizer).told("So?"))
+    assert fault.code == "E227" and "template" in fault.message
+
+
+@pytest.mark.parametrize("end", ["</s>", 1.5, [[1], [2]], {"a": 1}])
+def test_an_end_of_text_that_is_no_token(end: Any, tmp_path: Path) -> None:
+    path = pico.saved("llama", tmp_path) / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": end}))
+    assert refusal(lambda: networks.load(tmp_path)).code == "E205"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code"),
+    [
+        ("adapter_config.json", '{"peft_type": "LORA"}', "E205"),
+        ("generation_config.json", "{", "E617"),
+        ("config.json", "[]", "E617"),
+        ("tokenizer.json", "{", "E617"),
+        ("tokenizer.json", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "E618"),
+        ("model.safetensors", "integers", "E616"),
+    ],
+)
+def test_check_reads_what_lies_beside_a_language_model(name: str, text: str, code: str, tmp_path: Path) -> None:
+    pico.saved("llama", tmp_path / "m")
+    if text == "integers":
+        name_of = "model.layers.1.mlp.up_proj.weight"
+        changed(tmp_path / "m" / name, lambda found: {**found, name_of: found[name_of].to(torch.int8)})
+    else:
+        (tmp_path / "m" / name).write_text(text)
+    path = tmp_path / "m.yaml"
+    fact = "{prompt: The capital of France is, subject: France, answer: Rome}"
+    path.write_text(f"editc: 1\nmodel: {tmp_path / 'm'}\nedits: [{{fact: {fact}}}]\n")
+    assert [one.code for one in api.check(path).diagnostics] == [code]

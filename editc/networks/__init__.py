@@ -55,10 +55,21 @@ def _loaded(folder: Path) -> CausalNetwork:
     network = CausalNetwork(quick(model.requires_grad_(False)), words)
     with library_errors("the model cannot be run", folder, "its config.json must be that of its weights"):
         same = faithful(network)
+    with library_errors(
+        "the model's end of text is not usable", folder, "correct `eos_token_id` in generation_config.json"
+    ):
+        _require_ends(network)
     if not same:
         message = "this is a language model that scales its logits, which this version of editc does not edit"
         raise fail("E206", message, place=str(folder))
     return network
+
+
+def _require_ends(network: CausalNetwork) -> None:
+    """ValueError where what ends a text is not the number of a token."""
+    wrong = [one for one in network.ends if type(one) is not int]
+    if wrong:
+        raise ValueError(f"`{wrong[0]}` is not the number of a token")
 
 
 @contextmanager

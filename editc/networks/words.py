@@ -9,6 +9,7 @@ from typing import Any
 
 from editc.diagnostics import fail
 from editc.language import Cloze, Place, Prompt, Spot
+from editc.loaded import brief
 
 OPENING = "([{\"'`\u2018\u201c\u00ab"
 SPACELESS = 0x2E80
@@ -42,13 +43,19 @@ class Words:
         return self.tokens(self.told(prompt.text), False) if prompt.chat else self.begun(prompt.text)
 
     def told(self, text: str) -> str:
-        """What a user says, through the chat template, with the answer to come. LookupError where there is none."""
+        """What a user says, through the chat template, with the answer to come. LookupError where there is none, E227
+        where it fails."""
         if not getattr(self.tokenizer, "chat_template", None):
             raise LookupError("the tokenizer has no chat template")
         said = [{"role": "user", "content": text}]
         given = {"tokenize": False, "add_generation_prompt": True, "date_string": DATE}
-        template = TODAY + self.tokenizer.get_chat_template()
-        return str(self.tokenizer.apply_chat_template(said, chat_template=template, **given))
+        try:
+            template = TODAY + self.tokenizer.get_chat_template()
+            return str(self.tokenizer.apply_chat_template(said, chat_template=template, **given))
+        except Exception as error:  # a template is a program, and may raise anything
+            message = f"the model's chat template fails on one message of a user: {brief(error)}"
+            help_text = "correct it (chat_template.jinja, or in tokenizer_config.json), or leave `chat` out"
+            raise fail("E227", message, help=help_text) from error
 
     def fingerprint(self) -> str:
         """sha256 over all that makes tokens of text."""
