@@ -68,8 +68,27 @@ def either(words: Iterable[str], last: str = "or") -> str:
     return ticked[0] if len(ticked) == 1 else f"{', '.join(ticked[:-1])} {last} {ticked[-1]}"
 
 
+ELSEWHERE = {
+    "ground_truth": "was",
+    "target_true": "was",
+    "target_new": "answer",
+    "rephrase_prompt": "paraphrases",
+    "rephrase_prompts": "paraphrases",
+    "paraphrase_prompts": "paraphrases",
+    "locality": "neighbours",
+    "locality_inputs": "neighbours",
+    "neighborhood_prompts": "neighbours",
+    "portability": "implied",
+    "portability_inputs": "implied",
+}
+"""What EasyEdit, ROME and CounterFact call a fact's fields."""
+
+
 def meant(name: str, known: Iterable[str], what: str = "known") -> str:
     """Help for a wrong name: the near one, else all of them."""
     known = tuple(known)
+    ours = ELSEWHERE.get(name)
+    if ours in known:
+        return f"what other programs call {tick(name)} is {tick(ours)} here"
     near = nearest(name, known)
     return f"did you mean {tick(near)}?" if near else f"{what}: {', '.join(tick(one) for one in known)}"

@@ -225,6 +225,11 @@ def test_an_answer_follows_as_it_would_be_written() -> None:
     assert joined("The capital is", "Paris") == "The capital is Paris" and joined("It is ", "Paris") == "It is Paris"
     assert joined('He said "', "no") == 'He said "no' and joined("Paris", ", France") == "Paris, France"
     assert joined("\u9996\u90fd\u662f", "\u5df4\u9ece") == "\u9996\u90fd\u662f\u5df4\u9ece"
+    assert (
+        joined("\u0e40\u0e21\u0e37\u0e2d\u0e07", "\u0e01\u0e23\u0e38\u0e07")
+        == "\u0e40\u0e21\u0e37\u0e2d\u0e07\u0e01\u0e23\u0e38\u0e07"
+    ), "Thai"
+    assert joined("\uc218\ub3c4\ub294", "\uc11c\uc6b8") == "\uc218\ub3c4\ub294 \uc11c\uc6b8", "Korean has spaces"
 
 
 @pytest.mark.parametrize(("kind", "bos"), [("llama", False), ("gpt2", False), ("llama", True)])

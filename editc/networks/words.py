@@ -12,8 +12,11 @@ from editc.language import Cloze, Place, Prompt, Spot
 from editc.loaded import brief
 
 OPENING = "([{\"'`\u2018\u201c\u00ab"
-SPACELESS = 0x2E80
-"""From here on scripts write words without spaces between them."""
+SPACELESS = ((0x0E00, 0x109F), (0x1780, 0x17FF), (0x2E80, 0xABFF), (0xF900, 0xFAFF), (0xFE30, 0x3FFFF))
+"""Scripts that write words without spaces between them: Thai, Lao, Tibetan, Burmese, Khmer, Chinese, Japanese. Korean
+does not: its syllables lie between."""
+JAMO = ((0x3130, 0x318F), (0xA960, 0xA97F), (0xFFA0, 0xFFDC))
+"""Korean letters that lie among them."""
 DATE = "26 Jul 2024"
 """For chat templates that say what day it is: Llama 3's own example, so that a build does not depend on the day."""
 TODAY = f"{{%- macro strftime_now(format) -%}}{DATE}{{%- endmacro -%}}"
@@ -165,6 +168,13 @@ def joined(prompt: str, answer: str) -> str:
     """Prompt and answer with one space between them where a writer would put one."""
     if not prompt or not answer or prompt[-1].isspace() or prompt[-1] in OPENING or not answer[0].isalnum():
         return prompt + answer
-    if ord(prompt[-1]) >= SPACELESS or ord(answer[0]) >= SPACELESS:
-        return prompt + answer
-    return f"{prompt} {answer}"
+    return prompt + answer if spaceless(prompt[-1]) or spaceless(answer[0]) else f"{prompt} {answer}"
+
+
+def spaceless(letter: str) -> bool:
+    """True for a letter of a script that puts no spaces between words."""
+    return _within(ord(letter), SPACELESS) and not _within(ord(letter), JAMO)
+
+
+def _within(code: int, ranges: Sequence[tuple[int, int]]) -> bool:
+    return any(first <= code <= last for first, last in ranges)
