@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import exp
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -188,6 +189,21 @@ class Traced:
 
 
 @dataclass(frozen=True)
+class Spoken:
+    """What a model goes on with, the likeliest token each time: the whole `text`, the text of each token in `pieces`,
+    and in `likely` the log-probability of each token, natural logarithms."""
+
+    text: str
+    pieces: tuple[str, ...]
+    likely: tuple[float, ...]
+
+    def likelihood(self, beginning: str) -> float:
+        """The probability of the first tokens together that have `beginning` in them; of all where it is nowhere."""
+        ends = (end for end in range(1, len(self.pieces) + 1) if beginning in "".join(self.pieces[:end]))
+        return exp(sum(self.likely[: next(ends, len(self.pieces))]))
+
+
+@dataclass(frozen=True)
 class Scored:
     """Of n answers: `total` (n,), the log-probability of all tokens; `first` (n,), that of the first; `top` (n,), true
     where the first token is the likeliest of all; `best` (n,), the number of the token that is; `tokens` (n,), how many
@@ -331,6 +347,11 @@ class Network(Protocol):
         self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None = None
     ) -> tuple[str, ...]:
         """What the model goes on with, the likeliest token each time, up to its end-of-text."""
+
+    def speak(
+        self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None = None
+    ) -> tuple[Spoken, ...]:
+        """The same token by token, with how likely each was."""
 
     def generate_both(
         self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array]

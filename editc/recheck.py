@@ -21,6 +21,7 @@ from editc.passes import moderate
 from editc.passes.language.claims import GENERATED, RUN
 from editc.ports import Context
 from editc.request import Manifest, PictureCheck, Source
+from editc.rewrites import Rewrites
 
 TOLERANCE = 1e-6
 """Claims are sums in float64 over equal weights: machines may differ in their last digits and no more."""
@@ -108,7 +109,10 @@ def gathered_solution(part: Delta, linked: Delta, problem: Problem) -> Solution:
     """
     if problem.plan.manifest.language is not None:
         sites = tuple(record.site for record in linked.sites)
-        problem = replace(problem, plan=replace(problem.plan, sites=sites))
+        assert isinstance(problem, Rewrites)
+        mine = {edit["concept"] for edit in part.edits}
+        others = tuple(edit["concept"] for edit in linked.edits if edit["concept"] not in mine)
+        problem = replace(problem, plan=replace(problem.plan, sites=sites), others=others)
     stats = _stats(part, next((int(claim["value"]) for claim in part.claims if claim["name"] == "rank"), 0))
     places = {}
     for factors in linked.factors.values():

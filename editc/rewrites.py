@@ -54,7 +54,12 @@ class Rewrites(Problem):
 
     columns: tuple[Column, ...] = ()
     kept: Mapping[int, tuple[tuple[Spot, ...], ...]] = field(default_factory=dict)
+    spared: Mapping[int, tuple[tuple[Spot, ...], ...]] = field(default_factory=dict)
+    """By edit the names that nobody named and that are held all the same, in groups as `kept`; those whose key is the
+    edit's own are passed over."""
     namings: Mapping[str, Naming] = field(default_factory=dict)
     moments: Mapping[str, Array] = field(default_factory=dict)
     near: tuple[Near, ...] = ()
     overwritten: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    """Names that other deltas edit in the same weights, of a delta that is linked with them."""

@@ -64,7 +64,7 @@ class Verify:
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:
     """One E501 for every broken bound, each underlining its own bound in the manifest; empty when all hold."""
     manifest = verified.solution.problem.plan.manifest
-    return tuple(_broken(claim, manifest) for claim in verified.report.claims if not claim.holds)
+    return tuple(_broken(claim, manifest, verified.report) for claim in verified.report.claims if not claim.holds)
 
 
 def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
@@ -167,7 +167,7 @@ _HELP: Mapping[str, str] = {
 _OF_CONCEPTS = frozenset({"erase_residual", "recoverable", "erased", "toward_fitted", "toward_gap", "bystander_loss"})
 
 
-def _broken(claim: Claim, manifest: Manifest) -> Diagnostic:
+def _broken(claim: Claim, manifest: Manifest, report: Report) -> Diagnostic:
     what = f"{claim.name} of `{claim.subject}`" if claim.name in _OF_CONCEPTS else claim.name
     worst = f" (worst site: {claim.subject})" if claim.name.endswith("_drift") else ""
     value, bound = _told_apart(claim.value, float(claim.bound or 0))
@@ -177,6 +177,7 @@ def _broken(claim: Claim, manifest: Manifest) -> Diagnostic:
         claim.span,
         manifest.source,
         help=advice.help_with(claim.name, manifest.language) if manifest.language else _help(claim, manifest),
+        notes=advice.moved(report) if claim.name == "bystander_loss" and manifest.language else (),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import log
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from editc import registry
 from editc.findings import Claim
 from editc.ir import Array, Edit, Plan, Site, Solution, Stats, Verified
-from editc.language import Cloze, Compared, Place, Prompt, Scored, Spot
+from editc.language import Cloze, Compared, Place, Prompt, Scored, Spoken, Spot
 from editc.manifests.decode import decode
 from editc.passes.language.verify import VerifyLanguage
 from editc.ports import Context
@@ -81,6 +82,11 @@ class Oracle:
     def generate(self, given: Sequence[Prompt], tokens: int, changed: Any = None) -> tuple[str, ...]:
         known = {part: pair[changed is not None] for part, pair in self.words.items()}
         return tuple(next((said for part, said in known.items() if part in one.text), " so") for one in given)
+
+    def speak(self, given: Sequence[Prompt], tokens: int, changed: Any = None) -> tuple[Spoken, ...]:
+        told = zip(given, self.generate(given, tokens, changed), strict=True)
+        likely = [(said, 0.9 if any(part in one.text for part in self.words) else 0.01) for one, said in told]
+        return tuple(Spoken(said, (said,), (log(chance),)) for said, chance in likely)
 
     def generate_both(self, given: Sequence[Prompt], tokens: int, changed: Any) -> tuple[tuple[str, ...], ...]:
         return self.generate(given, tokens), self.generate(given, tokens, changed)

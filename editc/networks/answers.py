@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from editc.ir import Array
-from editc.language import Cloze, Compared, Prompt, Scored
+from editc.language import Cloze, Compared, Prompt, Scored, Spoken
 from editc.networks.hooks import halved
 from editc.networks.past import filled, told
 
@@ -127,6 +127,13 @@ def continued(
     network: CausalNetwork, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None
 ) -> tuple[str, ...]:
     """What the model goes on with, the likeliest token each time, up to its end-of-text."""
+    return tuple(one.text for one in spoken(network, prompts, tokens, changed))
+
+
+def spoken(
+    network: CausalNetwork, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None
+) -> tuple[Spoken, ...]:
+    """The same token by token, with how likely each was."""
     with network.running(changed):
         return _continued(network, prompts, tokens, 1)[0]
 
@@ -142,25 +149,32 @@ def continued_both(
         return continued(network, prompts, tokens, None), continued(network, prompts, tokens, changed)
     with halved(layers):
         before, after = _continued(network, prompts, tokens, 2)
-    return before, after
+    return tuple(one.text for one in before), tuple(one.text for one in after)
 
 
 def _continued(
     network: CausalNetwork, prompts: Sequence[Prompt], tokens: int, times: int
-) -> tuple[tuple[str, ...], ...]:
+) -> tuple[tuple[Spoken, ...], ...]:
     """Every batch so many times over, beside itself."""
     from editc.networks.causal import AT_ONCE, batches
 
     ids = [network.words.prompt(prompt).ids for prompt in prompts]
-    found: dict[int, list[list[int]]] = {}
+    found: dict[int, list[Spoken]] = {}
     for which in batches(ids, AT_ONCE):
-        spoken = _spoken(network, [ids[i] for _ in range(times) for i in which], tokens)
-        found |= {i: spoken[at :: len(which)] for at, i in enumerate(which)}
+        told = [_told(network, *one) for one in _spoken(network, [ids[i] for _ in range(times) for i in which], tokens)]
+        found |= {i: told[at :: len(which)] for at, i in enumerate(which)}
+    return tuple(tuple(found[i][k] for i in range(len(ids))) for k in range(times))
+
+
+def _told(network: CausalNetwork, ids: list[int], likely: list[float]) -> Spoken:
     decode = network.words.tokenizer.decode
-    return tuple(tuple(decode(found[i][k], skip_special_tokens=True) for i in range(len(ids))) for k in range(times))
+    pieces = tuple(decode([one], skip_special_tokens=True) for one in ids)
+    return Spoken(decode(ids, skip_special_tokens=True), pieces, tuple(likely))
 
 
-def _spoken(network: CausalNetwork, ids: Sequence[Sequence[int]], tokens: int) -> list[list[int]]:
+def _spoken(
+    network: CausalNetwork, ids: Sequence[Sequence[int]], tokens: int
+) -> Iterator[tuple[list[int], list[float]]]:
     """New tokens stand behind the padding, which nobody sees, and at the positions that follow their own text."""
     import torch
 
@@ -169,21 +183,24 @@ def _spoken(network: CausalNetwork, ids: Sequence[Sequence[int]], tokens: int) -
     given, mask = padded(ids)
     past = told(network.decoder, filled())
     lengths = torch.tensor([len(one) for one in ids])
-    ends, spoken = network.ends, [list[int]() for _ in ids]
+    ends, every, likely = network.ends, list[Any](), list[Any]()
     position = None
     with torch.inference_mode():
         for step in range(tokens):
             states = network.decoder(input_ids=given, attention_mask=mask, position_ids=position, **past)
             states = states.last_hidden_state
             rows = lengths - 1 if step == 0 else 0
-            given = network.logits(states[torch.arange(len(ids)), rows]).argmax(1)[:, None]
-            for line, (token,) in zip(spoken, given.tolist(), strict=True):
-                line.append(token)
-            if all(ends & set(line) for line in spoken):
+            most, best = network.logits(states[torch.arange(len(ids)), rows]).log_softmax(1).max(1)
+            every.append(best)
+            likely.append(most)
+            given = best[:, None]
+            if step + 1 == tokens or all(ends & set(line) for line in torch.stack(every, 1).tolist()):
                 break
             mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
             position = (lengths + step)[:, None]
-    return [until(line, ends) for line in spoken]
+    for line, chances in zip(torch.stack(every, 1).tolist(), torch.stack(likely, 1).tolist(), strict=True):
+        count = len(until(line, ends))
+        yield line[:count], chances[:count]
 
 
 def until(tokens: list[int], ends: set[int]) -> list[int]:

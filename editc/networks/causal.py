@@ -25,6 +25,7 @@ from editc.language import (
     Place,
     Prompt,
     Scored,
+    Spoken,
     Spot,
     Traced,
     Value,
@@ -251,6 +252,12 @@ class CausalNetwork:
         from editc.networks.answers import continued
 
         return continued(self, prompts, tokens, changed)
+
+    def speak(self, prompts: Sequence[Prompt], tokens: int, changed: Changed = None) -> tuple[Spoken, ...]:
+        """The same token by token, with how likely each was."""
+        from editc.networks.answers import spoken
+
+        return spoken(self, prompts, tokens, changed)
 
     def generate_both(
         self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from editc.diagnostics import Diagnostic
-from editc.findings import Answer, Claim
+from editc.findings import Answer, Claim, Report
 from editc.ir import Problem, Verified
 from editc.judging.language import CARRIED, UNMOVED
 from editc.passes.language.prompts import titles
@@ -14,6 +14,8 @@ from editc.rewrites import Rewrites
 
 MOST = 4
 """Pairs of edits that are named; of sixty edits hundreds may lie close."""
+MOVED, LINE = 8, 40
+"""Bystanders that an error names, and characters of what was said to each."""
 SHOWN = 12
 """Digits of a delta's id."""
 BOUNDS: Mapping[str, str] = {
@@ -39,6 +41,12 @@ HELP: Mapping[str, Mapping[str, str]] = {
         "fact": "lower `strength`, take `method: alphaedit`, or edit fewer subjects that lie near to one another",
         "concept": "lower `strength`, or name what must stay under `preserve: {concepts: [...]}`",
     },
+    "bystander_loss": {
+        "fact": "name what moved, or more of its kind, under `preserve: {concepts: [...]}`; leave `chat` out, edit "
+        "fewer facts at once, or lower `strength`; `method: memit` spreads the edit over layers",
+        "concept": "name what moved, or more of its kind, under `preserve: {concepts: [...]}`; or lower `strength`",
+        "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that differ in it alone",
+    },
     "retain": {
         "fact": "lower `strength`, edit fewer facts at once, or take `method: memit` and raise its `lamb`",
         "concept": "lower `strength`, or edit fewer layers (`sites: {layers: ...}`)",
@@ -61,6 +69,22 @@ def help_with(name: str, language: Language) -> str:
     said = HELP.get("retain" if name.startswith("retain_") else name, {})
     kinds = dict.fromkeys(KINDS[edit.kind] for edit in language.edits)
     return "; or ".join(said[kind] for kind in kinds if kind in said)
+
+
+def moved(report: Report) -> tuple[str, ...]:
+    """Notes on what nobody named and the edit moved, the first of them."""
+    those = [one for one in report.bystanders if one.loss > 0]
+    notes = [
+        f"{one.kind}: `{one.name}` `{_short(one.said[0])}` is now `{_short(one.said[1])}`" for one in those[:MOVED]
+    ]
+    more = len(those) - len(notes)
+    return (*notes, *([f"and {more} more, in the report"] if more else []))
+
+
+def _short(text: str) -> str:
+    """What a model said, on one line and not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= LINE else f"{line[:LINE]}..."
 
 
 def warnings(verified: Verified) -> Iterator[Diagnostic]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from editc.ir import Array
-from editc.language import Cloze, Compared, Network, Prompt, Scored
+from editc.language import Cloze, Compared, Network, Prompt, Scored, Spoken
 from editc.passes.corpus import remembered
 from editc.ports import Cache
 
@@ -54,13 +55,26 @@ class Before:
 
     def generate(self, prompts: Sequence[Prompt], tokens: int) -> tuple[str, ...]:
         """What it goes on with."""
+        return tuple(self._told(f"generate {tokens}", prompts, lambda: self.network.generate(prompts, tokens)))
+
+    def speak(self, prompts: Sequence[Prompt], tokens: int) -> tuple[Spoken, ...]:
+        """The same token by token, with how likely each was."""
+
+        def spoken() -> Sequence[Any]:
+            return [[one.text, one.pieces, one.likely] for one in self.network.speak(prompts, tokens)]
+
+        found = self._told(f"speak {tokens}", prompts, spoken)
+        return tuple(Spoken(text, tuple(pieces), tuple(likely)) for text, pieces, likely in found)
+
+    def _told(self, what: str, prompts: Sequence[Prompt], tell: Callable[[], Sequence[Any]]) -> Sequence[Any]:
+        """What is said of prompts, as JSON in the cache."""
 
         def said() -> Mapping[str, Array]:
-            text = json.dumps(self.network.generate(prompts, tokens)).encode()
-            return {"text": np.frombuffer(text, np.uint8).astype(np.float64)}
+            return {"text": np.frombuffer(json.dumps(tell()).encode(), np.uint8).astype(np.float64)}
 
-        found = remembered(_told(prompts), f"generate {tokens} {LAYOUT}", said, self.cache, self.mark)
-        return tuple(json.loads(np.asarray(found["text"]).astype(np.uint8).tobytes()))
+        found = remembered(_told(prompts), f"{what} {LAYOUT}", said, self.cache, self.mark)
+        told: Sequence[Any] = json.loads(np.asarray(found["text"]).astype(np.uint8).tobytes())
+        return told
 
 
 def _blocks(texts: Sequence[Prompt]) -> Iterator[list[Prompt]]:

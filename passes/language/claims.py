@@ -38,7 +38,7 @@ RUN = frozenset(
     }
 )
 """Claims by running a model in float32, which differ between machines in their last digits."""
-GENERATED = frozenset({"fluency_after", "fluency_before", "said"})
+GENERATED = frozenset({"bystander_loss", "fluency_after", "fluency_before", "said"})
 """Claims by words that a model goes on with: where two tokens are about as likely, another machine says other words."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Plan
 from editc.language import Network, Place, Spot
-from editc.passes.language import contexts
+from editc.passes.language import contexts, spared
 from editc.passes.language.located import works_on
 from editc.ports import Context
 from editc.request import Fact, Redirect
@@ -30,8 +30,12 @@ def posed(plan: Plan, ctx: Context) -> Rewrites:
     earlier, overwritten = _earlier(found, ctx.earlier)
     held = tuple((spot,) for spot in _off_sink(earlier, network))
     kept = {index: (*_kept(plan, index, network), *held) for index in {one.edit: 0 for one in found}}
+    sparing = [
+        index for stage in plan.stages if stage.method in spared.METHODS for index in stage.edits if index in kept
+    ]
+    around = {index: tuple(spared.groups(plan.manifest, index, network)) for index in sparing}
     mark = network.fingerprint()
-    return Rewrites(plan, {}, mark, "", columns=tuple(found), kept=kept, overwritten=overwritten)
+    return Rewrites(plan, {}, mark, "", columns=tuple(found), kept=kept, spared=around, overwritten=overwritten)
 
 
 def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Column]:

@@ -12,6 +12,7 @@ from editc.diagnostics import Diagnostic, EditcError
 from editc.ir import Array, Edit, Plan, Problem, Site, Solution, Stage
 from editc.language import Columns, Memory, Network, Spot, Writer
 from editc.numerics import nullspace, ridge
+from editc.numerics.memory import interference
 from editc.passes.language.derive import averaged, chosen, mean_keys
 from editc.passes.language.located import SINGLE, works_on
 from editc.passes.language.weights import oriented, sites_of, upright
@@ -20,6 +21,9 @@ from editc.passes.sites import layer_of
 from editc.ports import Context, Weights
 from editc.request import Ablation
 from editc.rewrites import Column, Rewrites
+
+ALIKE = 0.9
+"""Cosine under C^-1 from which on a name that is held unasked has an edit's own key."""
 
 
 @dataclass
@@ -110,11 +114,13 @@ def _solved(stage: Stage, method: Any, problem: Rewrites, state: _State, ctx: Co
     columns = [one for one in problem.columns if one.edit in stage.edits]
     before = [one for one in problem.columns if any(one.edit in s.edits for s in _earlier(problem.plan, stage))]
     kept = tuple(dict.fromkeys(group for index in stage.edits for group in problem.kept[index]))
+    around = tuple(dict.fromkeys(group for index in stage.edits for group in problem.spared.get(index, ())))
     goal = None if stage.method in SINGLE else _goal(columns, sites, problem, state)
     for number, site in enumerate(watched):
         assert isinstance(site, Site)
         memory = _memory(site, columns, problem, state, goal, len(sites) - number)
-        state.add(site, method(replace(memory, kept=_kept_keys(site, before, kept, state))))
+        held = [_kept_keys(site, before, kept, state), _spared_keys(site, memory, around, state)]
+        state.add(site, method(replace(memory, kept=np.hstack(held))))
 
 
 def _earlier(plan: Plan, stage: Stage) -> Iterator[Stage]:
@@ -154,6 +160,18 @@ def _kept_keys(site: Site, before: Sequence[Column], kept: Sequence[tuple[Spot, 
         return earlier
     spots = [spot for group in kept for spot in group]
     return np.hstack([earlier, averaged(state.network.reads([site.name], spots, state.running)[site.name], kept)])
+
+
+def _spared_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]], state: _State) -> Array:
+    """The keys (d_in, p) of names that are held unasked, without those that the model cannot tell from an edit's own:
+    of these one would undo the other."""
+    if not groups:
+        return np.zeros((site.shape[1], 0))
+    spots = [spot for group in groups for spot in group]
+    found = averaged(state.network.reads([site.name], spots, state.running)[site.name], groups)
+    count = memory.keys.shape[1]
+    close = interference(np.hstack([memory.keys, found]), ridge.factorise(memory.moment))[:count, count:]
+    return found[:, np.abs(close).max(axis=0) < ALIKE]
 
 
 def _goal(columns: Sequence[Column], sites: Sequence[Site], problem: Rewrites, state: _State) -> tuple[int, Array]:

@@ -34,6 +34,10 @@ REFUSALS = (
     "unfortunately",
 )
 """What a refusal begins with, apostrophes straightened."""
+CIRCLE = re.compile(r"(.{1,60}?)\1{2,}", re.DOTALL)
+"""Something that is said at least three times in a row."""
+ROUND = 12
+"""Characters, letters or digits, that a circle has at least in all: "ha ha ha" is none, nor is a number or a rule."""
 OUTCOMES = ("new answer", "old answer", "refusal", "something else")
 Outcome: TypeAlias = Literal["new answer", "old answer", "refusal", "something else"]
 
@@ -47,6 +51,12 @@ def entropy(text: str) -> float:
     return sum(weight * _entropy(_grams(words, n)) for n, weight in WEIGHTS.items()) / len(WEIGHTS)
 
 
+def circling(text: str) -> bool:
+    """True for words that go round in circles: something said three times in a row or more, at some length."""
+    plain = f" {same(text)}"
+    return any(_letters(one[0]) >= ROUND for one in CIRCLE.finditer(plain))
+
+
 def outcome(text: str, new: str, old: str) -> Outcome:
     """Which of the answers a continuation names first, of two at one place the longer; where it names none, whether it
     is a refusal."""
@@ -56,6 +66,10 @@ def outcome(text: str, new: str, old: str) -> Outcome:
         return min(named)[-1]
     plain = same(text.replace("\u2019", "'")).lstrip("\"'*")
     return "refusal" if plain.startswith(REFUSALS) else "something else"
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalpha, text))
 
 
 def _find(text: str, answer: str) -> int:

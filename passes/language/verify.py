@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from editc.findings import Claim, Report
 from editc.ir import Solution, Verified
 from editc.language import Network
-from editc.passes.language import asking, beginnings, claims, forms, prompts, trace_of, unasked
+from editc.passes.language import asking, beginnings, bystanders, claims, forms, prompts, trace_of, unasked
 from editc.passes.language.before import Before
 from editc.passes.language.trace_of import Trace
 from editc.passes.language.weights import Changed, changed, oriented
@@ -17,6 +17,7 @@ from editc.passes.sites import layer_of
 from editc.passes.verify import nothing, rank_of
 from editc.ports import Context
 from editc.request import Language
+from editc.rewrites import Rewrites
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,19 @@ class VerifyLanguage:
         questions = _questions(language, every, closely, said, asking.chats(network))
         found = asking.heard(before, questions, after, self.tokens)
         titles, asked = prompts.titles(language), manifest.constraints
+        others = solution.problem.others if isinstance(solution.problem, Rewrites) else ()
+        around = bystanders.watched(language, manifest.seed, every, before, after, others)
         made = (
             *claims.claims(found, closely, titles, asked),
+            *bystanders.claims(around, language, asked),
             *unasked.claims(unasked.texts(language, self.sentences), titles, before, after, asked),
             *unasked.at_start(language, titles, network, after),
             *beginnings.claims(language, network),
             *_solved(solution, measured),
             *_traced(measured, network),
         )
-        return Verified(solution, Report(made, tuple(map(_row, measured)), answers=tuple(one.answer for one in found)))
+        answers, moved = tuple(one.answer for one in found), bystanders.findings(around)
+        return Verified(solution, Report(made, tuple(map(_row, measured)), answers=answers, bystanders=moved))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,113 @@
+"""What nobody named, after a language model was edited: `python -m benchmarks.bystanders language [NAME ...]`.
+
+Every language example is built on SmolLM2-135M-Instruct as it is shipped. Of each that builds the model is asked,
+before and after, other questions: names and sentences that editc's list does not have (FRESH), and those of editc's
+list with another seed, without the names that the build held. Of those that the unedited model is sure of nine in ten
+must be answered as before.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from shutil import copytree
+
+from benchmarks import smollm2
+from editc import api
+from editc.formats.checkpoint import open_model
+from editc.ir import Verified
+from editc.language import Network, Prompt
+from editc.manifests.check import same
+from editc.networks import load
+from editc.passes.language.bystanders import SURE, WORD
+from editc.passes.language.candidates import OWN, Around, candidates
+from editc.passes.language.prompts import word
+from editc.passes.language.spared import names
+from editc.passes.language.weights import changed
+
+SEED = 4711
+"""Of the questions made by editc itself: builds use the manifest's, 0 in every example."""
+KEPT = 0.9
+"""Share of the answers that must stay."""
+FRESH = (
+    *(f"The {name} is located in the city of" for name in ("Tokyo Skytree Tower", "Fernsehturm Tower", "Messeturm")),
+    *(
+        f"{name} is located in the city of"
+        for name in ("Shinjuku Tower", "Warsaw Tower", "Moscow Tower", "Delhi Tower")
+    ),
+    *(f"Travellers find {name} in the city of" for name in ("the Alexander Column", "the Spanish Steps", "Harrods")),
+    *(f"{name} lies on the continent of" for name in ("Portugal", "Zambia", "Laos", "Bolivia", "Latvia", "Malaysia")),
+    *(f"The capital city of {name} is called" for name in ("Slovakia", "Croatia", "Estonia", "Uruguay", "Kuwait")),
+    *(f"In {name} most people speak" for name in ("Austria", "Brazil", "Mexico", "Egypt", "Quebec", "Taiwan")),
+    *(f"The car maker {name} comes from" for name in ("Skoda", "Lamborghini", "Mazda", "Subaru", "Audi", "Kia")),
+    *(f"The composer of {name} was" for name in ("The Magic Flute", "Swan Lake", "The Four Seasons", "Fidelio")),
+    *(f"The hero of {name} is" for name in ("Robinson Crusoe", "Pinocchio", "Treasure Island", "Peter Pan")),
+    *(
+        f"The opposite of {name} is"
+        for name in ("hot", "big", "old", "light", "up", "early", "rich", "happy", "strong")
+    ),
+    *(f"The colour of {name} is" for name in ("grass", "snow", "blood", "a lemon", "the sky", "coal", "milk", "gold")),
+    *(f"A young {name} is called a" for name in ("dog", "cat", "cow", "horse", "sheep", "bear", "swan", "goat")),
+    *(f"The day after {name} is" for name in ("Monday", "Tuesday", "Thursday", "Friday", "Saturday", "Sunday")),
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Builds the examples, of those that are named or all, and prints a table; 1 if one built and broke the bar."""
+    place = Path(str(files("editc.manifests"))) / "examples" / "language"
+    chosen = list(arguments) or sorted(path.stem for path in place.glob("*.yaml"))
+    network = load(smollm2.made())
+    print("| example | builds | made by the build: kept | fresh: kept | moved |\n|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        examples = copytree(place, Path(folder) / "examples")
+        (examples / "smollm2").symlink_to(smollm2.folder())
+        broken = [name for name in chosen if not _row(name, examples, Path(folder) / name, network)]
+    print(f"\nbroken: {', '.join(broken) or 'none'}")
+    return 1 if broken else 0
+
+
+def _row(name: str, examples: Path, out: Path, network: Network) -> bool:
+    """Prints one example's row; False where it was built and its fresh questions moved more than they may."""
+    found = api.build(examples / f"{name}.yaml", out)
+    assert found is not None
+    report = found.verified.report
+    own = sum(one.after for one in report.bystanders)
+    lost, asked = _asked(found.verified, network)
+    share = 1 - len(lost) / max(asked, 1)
+    good = bool(found.failures) or share >= KEPT
+    told = "fails" if found.failures else "yes"
+    kept = f"{own:.0f} of {len(report.bystanders)} | {asked - len(lost)} of {asked}"
+    print(f"| {name} | {told} | {kept} | {'; '.join(lost) or 'nothing'} |", flush=True)
+    return good
+
+
+def _asked(verified: Verified, network: Network) -> tuple[list[str], int]:
+    """The fresh questions whose answers moved, and of how many that the unedited model is sure of."""
+    solution = verified.solution
+    language = solution.problem.plan.manifest.language
+    assert language is not None
+    manifest = solution.problem.plan.manifest
+    held = {same(name) for i, edit in enumerate(language.edits) if edit.kind != "ablate" for name in names(manifest, i)}
+    every = dict.fromkeys(_fresh(Around(language, SEED)))
+    prompts = [text for text in every if not any(f" {name} " in f" {same(text)} " for name in held)]
+    before = network.speak([Prompt(text) for text in prompts], WORD)
+    told = [(text, word(one.text), one.likelihood(word(one.text))) for text, one in zip(prompts, before, strict=True)]
+    sure = [(text, answer) for text, answer, likely in told if any(map(str.isalnum, answer)) and likely >= SURE]
+    weights = open_model(smollm2.folder()).component("model")
+    edited = {one.site.name: one.after for one in changed(solution, weights)}
+    after = network.generate([Prompt(text) for text, _ in sure], WORD, edited)
+    moved = [text for (text, old), new in zip(sure, after, strict=True) if same(word(new)) != same(old)]
+    return moved, len(sure)
+
+
+def _fresh(around: Around) -> Iterator[str]:
+    yield from (text for text in FRESH if not around.touches(text))
+    for index in range(len(around.language.edits)):
+        yield from (one.prompt for one in candidates(around, index) if one.kind not in OWN)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

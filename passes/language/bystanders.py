@@ -1,0 +1,183 @@
+"""Bystanders of a language model's edits: questions that nobody named, chosen by what the unedited model is sure of,
+and whether its answers stayed. The standard is what it says itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from editc.findings import Bystander, Claim
+from editc.ir import Array
+from editc.language import Prompt
+from editc.manifests.check import same
+from editc.passes.language import candidates as made
+from editc.passes.language.before import Before
+from editc.passes.language.candidates import Around, Candidate, candidates
+from editc.passes.language.prompts import Change, titles, word
+from editc.passes.language.speech import circling
+from editc.request import Constraints, Fact, Language
+
+LOSS = 0.1
+"""The share of bystanders whose answer may change, where the manifest gives no bound."""
+SURE = 0.2
+"""The probability from which on a word is the model's answer: below it another word is nearly as likely, and its change
+would tell nothing."""
+AROUND = "around {}"
+"""What a claim about everything but the edited name itself is called."""
+WORD, LONG = 6, 24
+"""Tokens in which a word is complete, and in which a model that goes round in circles is seen to."""
+EACH, MOST = 48, 192
+"""Bystanders of one edit, and of a manifest."""
+EDITS = 16
+"""Edits that have bystanders, at even steps of those of a manifest."""
+QUOTA = {
+    made.LAST: 14,
+    made.RELATION: 14,
+    made.FACTS: 10,
+    made.TARGET: 6,
+    made.TONGUE: 6,
+    made.START: 4,
+    made.LOOP: 8,
+}
+"""How many of each kind are taken first; the rest of EACH is filled up in the order in which they were made."""
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A bystander and what the unedited model says to it: `answer` its first word, `said` all of it."""
+
+    candidate: Candidate
+    answer: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A bystander that was asked again: `kept`, the answer stayed, or the model goes round in circles no more than it
+    did."""
+
+    candidate: Candidate
+    said: tuple[str, str]
+    kept: bool
+
+    @property
+    def finding(self) -> Bystander:
+        """As the report has it."""
+        one = self.candidate
+        return Bystander(one.prompt, one.kind, 1.0, float(self.kept), 1, self.said)
+
+
+def watched(
+    language: Language,
+    seed: int,
+    changes: Sequence[Change],
+    before: Before,
+    changed: Mapping[str, Array],
+    others: Sequence[str] = (),
+) -> tuple[Watched, ...]:
+    """The bystanders of every edit in the order in which they were made; none where the model is sure of nothing."""
+    around = Around(language, seed, tuple(others))
+    numbers = _evenly(len(language.edits), EDITS)
+    asked = tuple(dict.fromkeys(one for index in numbers for one in candidates(around, index)))
+    known = _known(asked, before, Answers(language, changes))
+    chosen = _chosen(known, min(EACH, MOST // max(len(numbers), 1)))
+    return tuple(_again(chosen, before, changed))
+
+
+def claims(found: Sequence[Watched], language: Language, asked: Constraints) -> Iterator[Claim]:
+    """`bystander_loss`: the share whose answer changed, of each edit twice: of what it asks about the edited name
+    itself, and of what lies around it. Each answers to the bound: what is wrecked in one is not made good by others."""
+    bound = LOSS if asked.bystander_loss is None else asked.bystander_loss
+    for index, (title, edit) in enumerate(zip(titles(language), language.edits, strict=True)):
+        span = asked.at("bystander_loss") or edit.at()
+        mine = [one for one in found if one.candidate.edit == index]
+        own = [one for one in mine if one.candidate.kind in made.OWN]
+        around = [one for one in mine if one.candidate.kind not in made.OWN]
+        for subject, those in ((title, own), (AROUND.format(title), around)):
+            if those:
+                share = sum(not one.kept for one in those) / len(those)
+                yield Claim("bystander_loss", share, bound, subject, span, "share", of=len(those))
+
+
+def findings(found: Sequence[Watched]) -> tuple[Bystander, ...]:
+    """What the report lists, worst first."""
+    return tuple(one.finding for one in sorted(found, key=lambda one: one.kept))
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    some = min(count, most)
+    return [i * count // some for i in range(some)]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Which answers a bystander may not have: they would tell nothing, or follow the edit."""
+
+    language: Language
+    changes: Sequence[Change]
+
+    @cached_property
+    def taken(self) -> tuple[frozenset[str], ...]:
+        """By edit: of a concept its names, which such a question asks for backwards; of a fact the new answer, for what
+        has it already cannot be led to it."""
+        found = [{same(name) for name in edit.names} for edit in self.language.edits]
+        for one in self.changes:
+            if isinstance(self.language.edits[one.edit], Fact):
+                found[one.edit] |= {same(one.new), same(word(one.new))}
+        return tuple(frozenset(some - {""}) for some in found)
+
+    @cached_property
+    def old(self) -> tuple[frozenset[str], ...]:
+        """By edit of a fact the old answer: where the subject has it, the fact was asked for in other words."""
+        found = [set[str]() for _ in self.language.edits]
+        for one in self.changes:
+            found[one.edit] |= {same(one.old), same(word(one.old))}
+        return tuple(frozenset(some - {""}) for some in found)
+
+    def fit(self, one: Candidate, said: str) -> bool:
+        """True for an answer in words that a bystander may have."""
+        answer = same(word(said))
+        told = f" {answer} "
+        barred = self.taken[one.edit] | (self.old[one.edit] if one.kind in made.OWN else frozenset())
+        return any(map(str.isalnum, answer)) and not any(f" {name} " in told for name in barred)
+
+
+def _known(asked: Sequence[Candidate], before: Before, answers: Answers) -> tuple[Witness, ...]:
+    """Those that the unedited model has an answer to, and those where it does not go round in circles."""
+    plain, going = ([one for one in asked if one.loops == loops] for loops in (False, True))
+    spoken = before.speak([Prompt(one.prompt) for one in plain], WORD) if plain else ()
+    found = [
+        Witness(one, word(said.text), said.text)
+        for one, said in zip(plain, spoken, strict=True)
+        if answers.fit(one, said.text) and said.likelihood(word(said.text)) >= SURE
+    ]
+    told = before.generate([Prompt(one.prompt) for one in going], LONG) if going else ()
+    found += [Witness(one, "", said) for one, said in zip(going, told, strict=True) if said and not circling(said)]
+    return tuple(found)
+
+
+def _chosen(known: Sequence[Witness], most: int) -> tuple[Witness, ...]:
+    """At most so many of each edit: of each kind its quota, and then whatever comes next."""
+    found: list[Witness] = []
+    for index in dict.fromkeys(one.candidate.edit for one in known):
+        mine = [one for one in known if one.candidate.edit == index]
+        taken: dict[str, int] = {}
+        first, rest = list[Witness](), list[Witness]()
+        for one in mine:
+            kind = one.candidate.kind
+            taken[kind] = taken.get(kind, 0) + 1
+            (first if taken[kind] <= QUOTA.get(kind, 0) * most // EACH else rest).append(one)
+        found += [*first, *rest][:most]
+    return tuple(found)
+
+
+def _again(chosen: Sequence[Witness], before: Before, changed: Mapping[str, Array]) -> Iterator[Watched]:
+    """Each asked of the model as changed."""
+    for loops, tokens in ((False, WORD), (True, LONG)):
+        those = [one for one in chosen if one.candidate.loops == loops]
+        prompts = [Prompt(one.candidate.prompt) for one in those]
+        told = before.network.generate(prompts, tokens, changed) if prompts else ()
+        for one, text in zip(those, told, strict=True):
+            kept = not circling(text) if loops else same(word(text)) == same(one.answer)
+            yield Watched(one.candidate, (one.said, text), kept)
