@@ -86,7 +86,7 @@ def test_built_twice_in_two_processes_gives_the_same_bytes(tmp_path: Path) -> No
     assert editc("build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / "one")).returncode == 0
     assert files(tmp_path / "one") == first
     blocked = editc("build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / "file"))
-    assert blocked.returncode == 3 and "E632" in blocked.stderr
+    assert blocked.returncode == 2 and "E697" in blocked.stderr
 
 
 def test_diffusers_loads_what_apply_wrote_equal_to_the_edit_in_memory(quick: api.Built, tmp_path: Path) -> None:
