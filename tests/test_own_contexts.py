@@ -25,11 +25,11 @@ def planned(folder: Path, model: object) -> tuple[str, ...]:
 
 
 def copied(folder: Path) -> Path:
-    """The demo model's edited part, without sentences of its own."""
-    (folder / "unet").mkdir(parents=True)
-    for one in (MODEL / "unet").iterdir():
-        (folder / "unet" / one.name).symlink_to(one)
-    (folder / "model_index.json").symlink_to(MODEL / "model_index.json")
+    """The demo model, without sentences of its own."""
+    folder.mkdir()
+    for one in MODEL.iterdir():
+        if one.name != "contexts.txt":
+            (folder / one.name).symlink_to(one)
     return folder
 
 
