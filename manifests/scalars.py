@@ -65,10 +65,10 @@ def _text(node: Leaf, kind: schema.Text, label: str, faults: Faults) -> str | No
             "E114", f"a context needs exactly one `{{}}`, this has {found}", node.span, help="such as: a photo of {}"
         )
         return None
-    found = [*doubts(text, kind.role, node.plain)]
-    for one in found:
+    doubtful = [*doubts(text, kind.role, node.plain)]
+    for one in doubtful:
         faults.add(one.code, f"{label} {one.says}", node.span, help=one.help, severity=one.severity)
-    return None if any(one.severity == "error" for one in found) else text
+    return None if any(one.severity == "error" for one in doubtful) else text
 
 
 def _number(node: Leaf, kind: schema.Number, label: str, faults: Faults) -> float | str | None:

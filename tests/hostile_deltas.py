@@ -226,7 +226,7 @@ def adapters() -> Iterator[Case]:
         "alpha infinite": {f"{module}.alpha": f32((1,), np.inf)},
         "alpha a vector": {f"{module}.alpha": f32((3,), 1)},
         "alpha empty": {f"{module}.alpha": f32((0,), 1)},
-        "alpha of integers": {f"{module}.alpha": ("I64", (), bytes(8))},
+        "alpha of truths": {f"{module}.alpha": ("BOOL", (), b"\1")},
         "rank 0": {f"{module}.lora_up.weight": f32((4, 0), 1), f"{module}.lora_down.weight": f32((0, 6), 1)},
         "ranks that differ": {f"{module}.lora_up.weight": f32((4, 3), 1)},
         "a point": {f"{module}.lora_down.weight": f32((), 1)},

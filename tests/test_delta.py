@@ -160,8 +160,8 @@ def test_the_fixtures_are_what_this_code_would_make_today(tmp_path: Path) -> Non
 
 
 def test_every_code_of_this_stage_is_explained() -> None:
-    root = Path(delta_json.__file__).parent
-    raised = {code for path in root.rglob("*.py") for code in re.findall(r'"(E6\d\d)"', path.read_text())}
+    sources = [path for root in (Path(delta_json.__file__).parent, EDITC) for path in root.rglob("*.py")]
+    raised = {code for path in sources for code in re.findall(r'"(E6\d\d)"', path.read_text())}
     page = (EDITC / "codes" / "formats.md").read_text()
     assert re.findall(r"^## (E\d+):", page, re.M) == sorted(raised)
 

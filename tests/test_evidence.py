@@ -136,15 +136,17 @@ def test_every_edit_is_weighed_against_its_own_whole(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "code"),
-    [(lambda name, W: 0 * W, "E231"), (lambda name, W: W * float("nan"), "E232")],
+    ("change", "code", "line"),
+    [(lambda name, W: 0 * W, "E231", 5), (lambda name, W: W * float("nan"), "E402", 2)],
     ids=["no text reaches the picture", "NaN"],
 )
-def test_models_that_cannot_be_ranked(change: Callable[..., Any], code: str, model: Path, tmp_path: Path) -> None:
+def test_models_that_cannot_be_ranked(
+    change: Callable[..., Any], code: str, line: int, model: Path, tmp_path: Path
+) -> None:
     with pytest.raises(EditcError) as error:
         located(copy_with(model, tmp_path / "model", change))
     (one,) = error.value.diagnostics
-    assert one.code == code and one.span is not None and one.span.line == 5
+    assert one.code == code and one.span is not None and one.span.line == line
 
 
 @pytest.mark.parametrize("lost", ["scheduler/scheduler_config.json", "unet/config.json"])

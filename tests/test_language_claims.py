@@ -73,11 +73,12 @@ def test_the_page_tells_minima_from_maxima() -> None:
 
 
 def _record(*made: Mapping[str, Any]) -> dict[str, Any]:
-    empty: dict[str, Any] = {name: [] for name in ("sites", "edits", "solves", "pictures", "diagnostics")}
+    empty: dict[str, Any] = {name: [] for name in ("sites", "edits", "solves", "pictures", "diagnostics", "bystanders")}
     return {
         **empty,
         "claims": list(made),
         "status": "failed",
+        "verdict": {name: {"state": "red", "reasons": []} for name in ("works", "costs", "robust")},
         "ranking": None,
         "manifest": {"lines": ["x"], "overrides": 0},
     }

@@ -37,6 +37,7 @@ edits:
       relations: {{"The capital of {{}} is": Berlin}}
     method: rocr
   - ablate: {{concept: lists, present: [a list, the long list], absent: [a page, the next page]}}
+constraints: {{bystander_loss: 1}}   # a random model is sure of nothing that means anything
 retain: [A quiet afternoon and a long discussion.]
 emit: [peft, gguf-lora, checkpoint]
 """

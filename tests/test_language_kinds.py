@@ -30,6 +30,7 @@ edits:
     method: {method}
     {option}
 sites: {{layers: [{layers}]}}
+constraints: {{bystander_loss: 1}}   # a random model is sure of nothing that means anything
 """
 
 

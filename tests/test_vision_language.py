@@ -26,6 +26,7 @@ def test_the_language_part_is_edited_the_whole_way(kind: str, tmp_path: Path) ->
     (tmp_path / "m.yaml").write_text(
         f"editc: 1\nmodel: {folder}\nedits:\n  - fact: {{prompt: {ASKED}, subject: France, answer: Rome}}\n"
         "sites: {layers: [1]}\n"
+        "constraints: {bystander_loss: 1}\n"  # a random model is sure of nothing that means anything
     )
     found = api.check(tmp_path / "m.yaml")
     assert found.plan is not None and {site.group for site in found.plan.sites} == {"layers.1"}

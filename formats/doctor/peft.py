@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from editc.formats.doctor.advice import AGAIN
-from editc.formats.doctor.language import PREFIX
-from editc.formats.doctor.models import Known, Shape
+from editc.formats.doctor.language import PREFIX, Shape
+from editc.formats.doctor.models import Known
 from editc.formats.doctor.peft_config import ALL, saved_by, saved_names, targeted, unjudged
 from editc.formats.doctor.spelling import CONFIG, MAGNITUDES, WEIGHTS, Adapter, Module
 from editc.formats.doctor.verdict import (

@@ -9,7 +9,8 @@ from difflib import get_close_matches
 from math import isclose
 from typing import Any, Literal
 
-from editc.formats.doctor.models import Known, Shape, flat
+from editc.formats.doctor.language import Shape
+from editc.formats.doctor.models import Known, flat
 from editc.formats.doctor.spelling import Adapter, Module
 
 NAMED = 5
