@@ -124,7 +124,7 @@ def _component_held(model: Model, component: str, written: Written) -> Trial:
         return Trial("from_pretrained", skipped="it is larger than 2 GiB")
     consumer, state = _loaded(model, component, config)
     names = [record.site.name for record in written.delta.sites if record.site.component == component]
-    found = {name: _named(state, name) for name in names}
+    found = {name: _named(state, theirs) for name, theirs in spelled_by_program(names, model).items()}
     held = {name: values.double().numpy() for name, values in found.items() if values is not None}
     errors = [float(np.abs(values - part.read(name)).max()) for name, values in held.items()]
     return Trial(consumer, len(held), len(names), max(errors, default=0.0))
