@@ -13,8 +13,9 @@ from editc.language import Prompt, Spoken
 from editc.manifests.check import same
 from editc.passes.language import bystanders, known, spared
 from editc.passes.language import candidates as made
+from editc.passes.language.bystanders import going_on
 from editc.passes.language.candidates import Around, candidates
-from editc.passes.language.speech import circling
+from editc.passes.language.speech import circling, readable
 from editc.passes.verify import failures
 
 EIFFEL = (
@@ -172,3 +173,12 @@ def test_words_are_told_with_how_likely_they_are() -> None:
     spoken = Spoken(" New York", (" New", " York"), (-1.0, -0.5))
     assert spoken.likelihood("New") == pytest.approx(np.exp(-1.0))
     assert spoken.likelihood("New York") == spoken.likelihood("x") == pytest.approx(np.exp(-1.5))
+
+
+def test_what_is_no_text_is_no_answer() -> None:
+    """A model of random weights says bytes; what it says of them after an edit tells nothing."""
+    assert readable(" Rome, Italy.\nIt is") and readable("東京です") and readable("東京\ufffd"), (
+        "the end may cut a character"
+    )
+    assert not readable("J\x7f\x08WN") and not readable("\ufffdn capital")
+    assert going_on("Paris is the capital of France") and not going_on("la la la la la la") and not going_on("g\ufffdg")

@@ -15,7 +15,7 @@ from editc.passes.language import candidates as made
 from editc.passes.language.before import Before
 from editc.passes.language.candidates import Around, Candidate, candidates
 from editc.passes.language.prompts import Change, titles, word
-from editc.passes.language.speech import circling
+from editc.passes.language.speech import circling, readable
 from editc.request import Constraints, Fact, Language
 
 LOSS = 0.1
@@ -140,11 +140,16 @@ class Answers:
         answer = same(word(said))
         told = f" {answer} "
         barred = self.taken[one.edit] | (self.old[one.edit] if one.kind in made.OWN else frozenset())
-        return any(map(str.isalnum, answer)) and not any(f" {name} " in told for name in barred)
+        return any(map(str.isalnum, answer)) and readable(said) and not any(f" {name} " in told for name in barred)
+
+
+def going_on(said: str) -> bool:
+    """True where a continuation is text, and does not go round in circles."""
+    return bool(said) and readable(said) and not circling(said)
 
 
 def _known(asked: Sequence[Candidate], before: Before, answers: Answers) -> tuple[Witness, ...]:
-    """Those that the unedited model has an answer to, and those where it does not go round in circles."""
+    """Those that the unedited model has an answer to, and those where it goes on in text and not in circles."""
     plain, going = ([one for one in asked if one.loops == loops] for loops in (False, True))
     spoken = before.speak([Prompt(one.prompt) for one in plain], WORD) if plain else ()
     found = [
@@ -153,7 +158,7 @@ def _known(asked: Sequence[Candidate], before: Before, answers: Answers) -> tupl
         if answers.fit(one, said.text) and said.likelihood(word(said.text)) >= SURE
     ]
     told = before.generate([Prompt(one.prompt) for one in going], LONG) if going else ()
-    found += [Witness(one, "", said) for one, said in zip(going, told, strict=True) if said and not circling(said)]
+    found += [Witness(one, "", said) for one, said in zip(going, told, strict=True) if going_on(said)]
     return tuple(found)
 
 

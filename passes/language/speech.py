@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from math import log2
 from typing import Literal, TypeAlias
+from unicodedata import category
 
 from editc.manifests.check import same
 
@@ -38,6 +39,8 @@ CIRCLE = re.compile(r"(.{1,60}?)\1{2,}", re.DOTALL)
 """Something that is said at least three times in a row."""
 ROUND = 12
 """Characters, letters or digits, that a circle has at least in all: "ha ha ha" is none, nor is a number or a rule."""
+CUT = "\ufffd"
+"""What decoding writes for bytes that stand for no character."""
 OUTCOMES = ("new answer", "old answer", "refusal", "something else")
 Outcome: TypeAlias = Literal["new answer", "old answer", "refusal", "something else"]
 
@@ -55,6 +58,11 @@ def circling(text: str) -> bool:
     """True for words that go round in circles: something said three times in a row or more, at some length."""
     plain = f" {same(text)}"
     return any(_letters(one[0]) >= ROUND for one in CIRCLE.finditer(plain))
+
+
+def readable(text: str) -> bool:
+    """True for text: no control characters, and no bytes that stand for no character but those that the end cut off."""
+    return all(category(one) != "Cc" or one.isspace() for one in text) and CUT not in text.rstrip(CUT)
 
 
 def outcome(text: str, new: str, old: str) -> Outcome:
