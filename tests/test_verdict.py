@@ -18,7 +18,7 @@ from editc.findings import Bystander, Claim, Report
 from editc.ir import Verified
 from editc.judging import WORKS, judge
 from editc.numerics.binomial import at_least, at_most
-from editc.request import Constraints, Manifest
+from editc.request import Constraints, Language, Manifest
 from editc.verdict import Judgement, Verdict
 
 FISH = Bystander("fish", "near", 1.0, 0.0, 6)
@@ -140,7 +140,22 @@ def test_bystanders_decide_by_their_bound_and_the_worst_is_named() -> None:
         "6 of 6 pictures of bystanders show them as before (at least 61 %)"
     )
     bad = judged(Claim("bystander_loss", 1.0, 0.17, "fish"), bystanders=(FISH, TREE)).costs
-    assert bad.state == "red" and "6 of 12" in bad.says[0] and "worst: fish 0 of 6, 6 before" in bad.says[0]
+    assert bad.state == "red" and "6 of 12" in bad.says[0]
+    assert bad.says[0].endswith("worst: fish 0 of 6, 6 before, at most 1 may be lost")
+
+
+def test_a_broken_bound_of_questions_stands_beside_the_count_that_broke_it() -> None:
+    """Few of all may have changed, and yet too many of those that one edit answers for."""
+    questions = [Bystander(f"q{i}", "same last token", 1.0, float(i >= 4), 1) for i in range(48)]
+    claims = Claim("bystander_loss", 1 / 3, 0.1, "around tower", of=12), Claim("bystander_loss", 0.0, 0.1, "b", of=36)
+    language = replace(manifest(), language=Language(edits=()))
+    found = judged(*claims, bystanders=tuple(questions), asked=language).costs
+    assert found.state == "red" and found.says[0].startswith("44 of 48 questions nobody named")
+    assert found.says[0].endswith("; worst: around tower, 4 of 12 changed, at most 1 may")
+    strict = replace(claims[0], value=1 / 12, bound=0.0)
+    assert (
+        judged(strict, bystanders=tuple(questions), asked=language).costs.says[0].endswith("1 of 12 changed, none may")
+    )
 
 
 def test_a_preserved_concept_that_is_lost_among_many_is_named() -> None:

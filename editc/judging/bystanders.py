@@ -27,9 +27,18 @@ def bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def _worst(worst: Bystander, claim: Claim) -> str:
+    """What suffered most, with the bound that it broke: both numbers are of the same few pictures or questions."""
     if worst.loss <= 0:
         return ""
+    if claim.of and not claim.holds:
+        changed = round(claim.value * claim.of)
+        return f"; worst: {claim.subject}, {changed} of {claim.of} changed, {_allowed(claim, claim.of)} may"
     name = f"; worst: {worst.name}"
     if worst.of > 1:
         name += f" {round(worst.after * worst.of)} of {worst.of}, {round(worst.before * worst.of)} before"
-    return name + ("" if claim.holds else f"; at most {percent(claim.bound or 0.0)} may be lost")
+    return name + ("" if claim.holds else f", {_allowed(claim, worst.of)} may be lost")
+
+
+def _allowed(claim: Claim, of: int) -> str:
+    most = sum((count + 1) / of <= (claim.bound or 0.0) for count in range(of))
+    return f"at most {most}" if most else "none"
