@@ -181,4 +181,5 @@ def test_what_is_no_text_is_no_answer() -> None:
         "the end may cut a character"
     )
     assert not readable("J\x7f\x08WN") and not readable("\ufffdn capital")
+    assert not readable("is is is " + 9 * "\ufffd"), "the end cuts no more than one character"
     assert going_on("Paris is the capital of France") and not going_on("la la la la la la") and not going_on("g\ufffdg")

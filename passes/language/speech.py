@@ -41,6 +41,8 @@ ROUND = 12
 """Characters, letters or digits, that a circle has at least in all: "ha ha ha" is none, nor is a number or a rule."""
 CUT = "\ufffd"
 """What decoding writes for bytes that stand for no character."""
+ENDS = re.compile(f"{CUT}{{1,3}}$")
+"""What a cut leaves of a character at the end of a text, whose last byte at least is not there."""
 OUTCOMES = ("new answer", "old answer", "refusal", "something else")
 Outcome: TypeAlias = Literal["new answer", "old answer", "refusal", "something else"]
 
@@ -62,7 +64,7 @@ def circling(text: str) -> bool:
 
 def readable(text: str) -> bool:
     """True for text: no control characters, and no bytes that stand for no character but those that the end cut off."""
-    return all(category(one) != "Cc" or one.isspace() for one in text) and CUT not in text.rstrip(CUT)
+    return all(category(one) != "Cc" or one.isspace() for one in text) and CUT not in ENDS.sub("", text)
 
 
 def outcome(text: str, new: str, old: str) -> Outcome:
