@@ -9,6 +9,7 @@ from pathlib import Path
 from editc import encoders
 from editc.diagnostics import EditcError, fail
 from editc.family import Family
+from editc.foreign import quiet
 from editc.formats import ldm_encoder, places
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.encoder_marks import weight_mark, weight_marks
@@ -87,7 +88,7 @@ def loaded(found: Assembled, mark: str) -> encoders.ClipEncoder:
     import torch
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
-    with encoders.quiet():
+    with quiet():
         model = CLIPTextModel(CLIPTextConfig(**{name: found.settings[name] for name in _SETTINGS}))
         outer = "" if any(name.startswith("text_model.") for name in model.state_dict()) else "text_model."
         weights = found.weights

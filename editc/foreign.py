@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from importlib import import_module
 from io import FileIO, TextIOBase
 from pathlib import Path
 from tempfile import mkstemp
@@ -20,6 +22,19 @@ KEPT: list[str] = []
 """Every line that was kept back so far."""
 MOST = 50
 """Lines that a bug shows of them."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """The warnings, logs and bars of the libraries that load models held back; what they raise is not. diffusers takes
+    long to import, and is quiet where nobody did."""
+    for name in ("transformers", *({"diffusers"} & sys.modules.keys())):
+        logging = import_module(f"{name}.utils.logging")
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from editc import declared
 from editc.diagnostics import fail
-from editc.encoders import quiet
 from editc.encoders.classes import CLIP_BESIDE
+from editc.foreign import quiet
 from editc.ir import Array
 from editc.loaded import library_errors, load_network
 from editc.ports import Progress

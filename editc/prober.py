@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.diagnostics import EditcError, fail
-from editc.encoders import quiet
+from editc.foreign import quiet
 from editc.ir import Array
 from editc.loaded import library_errors, load_network
 from editc.ports import Noisy, Told

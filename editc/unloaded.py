@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from editc.diagnostics import Diagnostic
-from editc.encoders import quiet
+from editc.foreign import quiet
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.fingerprint import settings_of
 from editc.formats.finite import not_finite

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +14,10 @@ import numpy as np
 import torch
 from adapter_cases import ADAPTERS
 
+from editc.foreign import quiet
 from editc.formats.checkpoint import open_model
 from editc.formats.doctor.examine import Examination, examine
-from editc.formats.doctor.verdict import Verdict
+from editc.formats.doctor.verdict import LoaderVerdict
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,10 @@ class Cell:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def muted() -> Iterator[None]:
     """No talk of the libraries: their warnings are not errors here, for what they do is what is measured."""
-    from diffusers.utils import logging as ours
-    from transformers.utils import logging as theirs
-
-    before = ours.get_verbosity(), theirs.get_verbosity()
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-        warnings.simplefilter("ignore")
-        ours.set_verbosity(60)
-        theirs.set_verbosity(60)
-        try:
-            yield
-        finally:
-            ours.set_verbosity(before[0])
-            theirs.set_verbosity(before[1])
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 def through_diffusers(kind: str, path: Path, parts: Mapping[str, Any]) -> Measured:
@@ -76,7 +65,7 @@ def through_diffusers(kind: str, path: Path, parts: Mapping[str, Any]) -> Measur
     empty = {"text_encoder": None, "text_encoder_2": None, "text_encoder_3": None, "unet": None, "transformer": None}
     body = {"hf_device_map": None, "components": {}, **empty, **parts}
     pipeline = type("Pipeline", (mixins[kind],), body)()
-    with quiet():
+    with muted():
         try:
             pipeline.load_lora_weights(str(path))
         except Exception as error:
@@ -88,7 +77,7 @@ def through_peft(folder: Path, model: Any) -> Measured:
     """`PeftModel.from_pretrained` of an adapter folder."""
     from peft import PeftModel
 
-    with quiet():
+    with muted():
         try:
             loaded = PeftModel.from_pretrained(model, str(folder))
         except Exception as error:
@@ -147,11 +136,11 @@ def judged(path: Path, folder: Path) -> Examination:
     return examine(path, open_model(folder))
 
 
-def verdict(found: Examination, loader: str) -> Verdict:
+def verdict(found: Examination, loader: str) -> LoaderVerdict:
     return next(one for one in found.verdicts if one.loader == loader)
 
 
-def agree(said: Verdict, measured: Measured, found: Examination) -> None:
+def agree(said: LoaderVerdict, measured: Measured, found: Examination) -> None:
     """The doctor and the library say the same, of the whole file and of each module."""
     if measured.error:
         assert said.outcome == "refused", (said.outcome, measured.error)
@@ -167,7 +156,7 @@ def agree(said: Verdict, measured: Measured, found: Examination) -> None:
         np.testing.assert_allclose(got[home.replace("text_model.", "")], delta, rtol=1e-4, atol=1e-5, err_msg=home)
 
 
-def predicted(said: Verdict, found: Examination) -> dict[str, np.ndarray[Any, Any]]:
+def predicted(said: LoaderVerdict, found: Examination) -> dict[str, np.ndarray[Any, Any]]:
     """Target -> scale times up times down, for every module that the doctor says is loaded; fused ones cut by rows."""
     from safetensors.numpy import load_file
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from adapter_cases import pair
-from loaders import Cell, agree, encoders, judged, part, quiet, through_diffusers, verdict
+from loaders import Cell, agree, encoders, judged, muted, part, through_diffusers, verdict
 from safetensors.torch import load_file, save_file
 
 Tensors = dict[str, Any]
@@ -177,7 +177,7 @@ def cell(kind: str, spelling: str, home: Path) -> Cell | None:
     """One cell of the matrix; None where the library makes no such file."""
     out = home / "adapters" / kind / str(sorted(SPELLINGS).index(spelling))
     try:
-        with quiet():
+        with muted():
             path = SPELLINGS[spelling](kind, out)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError):
         return None

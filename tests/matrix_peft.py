@@ -12,12 +12,12 @@ from typing import Any
 import consumer_models
 import numpy as np
 import torch
-from loaders import Cell, quiet
+from loaders import Cell, muted
 from safetensors.torch import load_file, save_file
 
 from editc.formats.checkpoint import open_model
 from editc.formats.doctor.examine import Examination, examine
-from editc.formats.doctor.verdict import Row, Verdict
+from editc.formats.doctor.verdict import LoaderVerdict, Row
 
 Tensors = dict[str, Any]
 SIZES: Mapping[str, Any] = {"vocab_size": 64, "num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4}
@@ -217,7 +217,7 @@ def saved(family: str, spelling: str, home: Path) -> Path | None:
         settings["target_modules"] = [name for name, _ in fresh(folder).named_modules() if name.endswith(ends)]
     fan = {"fan_in_fan_out": True} if family.startswith("gpt2") else {}
     try:
-        with quiet():
+        with muted():
             model = get_peft_model(fresh(folder), LoraConfig(**{"init_lora_weights": False, **settings, **fan}))
             torch.manual_seed(1)
             with torch.no_grad():
@@ -239,7 +239,7 @@ def loaded(adapter: Path, folder: Path) -> tuple[Any, str]:
     """The model with the adapter as PEFT loads it, or the error's kind."""
     from peft import PeftModel
 
-    with quiet():
+    with muted():
         try:
             return PeftModel.from_pretrained(fresh(folder), str(adapter)), ""
         except Exception as error:
@@ -261,7 +261,7 @@ def cell(family: str, spelling: str, home: Path) -> Cell | None:
     return Cell(family, spelling, verdict.outcome, measured, wrong, tuple(r.name for r in verdict.rules))
 
 
-def contradicted(verdict: Verdict, found: Examination, model: Any, error: str) -> Iterator[str]:
+def contradicted(verdict: LoaderVerdict, found: Examination, model: Any, error: str) -> Iterator[str]:
     """Where the doctor says one thing and PEFT did another; nothing where it does not judge."""
     if verdict.outcome == "not judged":
         return

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from editc.detectors.kind import Asked, Fault
 from editc.diagnostics import fail
+from editc.foreign import quiet
 from editc.loaded import load_network
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
@@ -82,8 +83,6 @@ OWN: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 def opened(folder: Path, make: Any) -> Any:
     """What `make` gives, the library kept quiet; what it raises is E139."""
-    from editc.encoders import quiet
-
     with quiet():
         try:
             return make()
@@ -94,8 +93,6 @@ def opened(folder: Path, make: Any) -> Any:
 
 def model(folder: Path, kind: Any) -> Any:
     """The model of a folder in float32. E205 or E402 where it is not what is in its files."""
-    from editc.encoders import quiet
-
     with quiet():
         return load_network(kind, folder, "the detector's model").float().requires_grad_(False)
 

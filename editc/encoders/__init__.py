@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from editc.diagnostics import fail
-from editc.encoders.batches import quiet
 from editc.encoders.classes import CLIP_BESIDE, network_of, refuse_other_class
 from editc.encoders.clip import ClipEncoder
 from editc.encoders.joined import Joined, Projected
 from editc.encoders.t5 import T5Encoder
 from editc.family import CLIP_ROWS, Stream
+from editc.foreign import quiet
 from editc.loaded import library_errors, load_network
 from editc.ports import Encoder, Weights
 
@@ -25,7 +25,6 @@ __all__ = [
     "load",
     "load_streams",
     "present",
-    "quiet",
     "require_parts",
     "tokenizer_of",
 ]

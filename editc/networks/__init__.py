@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from editc.diagnostics import fail
 from editc.families.transformers_layers import ATTENTION
+from editc.foreign import quiet
 from editc.loaded import library_errors, load_network
 from editc.networks.causal import CausalNetwork
 from editc.networks.hooks import watched
@@ -85,18 +85,6 @@ def uncollected() -> Iterator[None]:
     finally:
         if running:
             gc.enable()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """The library's own warnings and progress bars held back; errors are not. diffusers is not needed for this."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def faithful(network: CausalNetwork) -> bool:
