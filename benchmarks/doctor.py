@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import doctor_matrix
 from editc.formats.doctor import a1111, comfyui, peft, rules_diffusers, vllm
 from editc.formats.doctor.examine import LOADERS, examine, headline
-from editc.formats.doctor.verdict import Verdict
+from editc.formats.doctor.verdict import LoaderVerdict
 
 ROOT = Path(__file__).parents[1]
 ADAPTERS, PAGE = ROOT / "tests" / "fixtures" / "adapters", ROOT / "docs" / "doctor.md"
@@ -59,7 +59,7 @@ def rules() -> Iterator[str]:
             yield f"| {loader} | {name} | {_plain(rule.says)} | {rule.how} | {_plain(rule.source)} |"
 
 
-def _cell(verdict: Verdict, counts: bool) -> str:
+def _cell(verdict: LoaderVerdict, counts: bool) -> str:
     text = _plain(headline(verdict).split("(")[0].strip() if verdict.outcome == "refused" else headline(verdict))
     short = text if len(text) < 60 else text[:57] + "..."
     return f"**{short}**" if counts and verdict.outcome != "applies" else short

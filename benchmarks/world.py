@@ -17,7 +17,7 @@ ATTRIBUTES = ("object", "colour", "background", "style")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Agreement:
     """For each attribute, how often the pictures show what their captions say; `objects` the same object by object."""
 
     rates: Mapping[str, float]
@@ -54,7 +54,7 @@ def seen(detector: Detector, pictures: NDArray[np.uint8]) -> Mapping[str, list[s
     return {name: [detector.labels[name][int(i)] for i in found] for name, found in likeliest.items()}
 
 
-def judge(detector: Detector, captions: Sequence[Caption], pictures: NDArray[np.uint8]) -> Verdict:
+def judge(detector: Detector, captions: Sequence[Caption], pictures: NDArray[np.uint8]) -> Agreement:
     """How often the pictures show what their captions say."""
     found = seen(detector, pictures)
     rates = {}
@@ -67,4 +67,4 @@ def judge(detector: Detector, captions: Sequence[Caption], pictures: NDArray[np.
         )
         for what in dict.fromkeys(one.says["object"] for one in captions)
     }
-    return Verdict(rates, objects)
+    return Agreement(rates, objects)

@@ -23,6 +23,7 @@ from editc.judging import judge
 from editc.numerics.chain import Shelf
 from editc.numerics.squares import half_gram, mirrored
 from editc.numerics.trust import Ball
+from editc.plurals import count
 from editc.request import Manifest, Request
 from editc.verdict import Verdict
 
@@ -83,7 +84,7 @@ class Plan:
 
     def __repr__(self) -> str:
         """Short: a plan holds its manifest and family."""
-        return f"<Plan for {self.model} ({self.family.name}): {len(self.sites)} sites>"
+        return f"<Plan for {self.model} ({self.family.name}): {count(len(self.sites), 'site')}>"
 
 
 @dataclass(frozen=True)

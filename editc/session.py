@@ -17,6 +17,7 @@ from editc.formats.fingerprint import settings_of
 from editc.formats.lora import read_adapter
 from editc.language import Network, Spot
 from editc.manifests.own_contexts import own_contexts
+from editc.plurals import count
 from editc.pointing import pointing_at
 from editc.ports import Context, Detector, Painter, Prober, Progress, announce
 from editc.request import Manifest
@@ -97,7 +98,7 @@ def unfused(ctx: Context, manifest: Manifest) -> tuple[Diagnostic, ...]:
     return tuple(
         Diagnostic(
             "E657",
-            f"{len(adapter.left_out)} modules of the adapter are a text encoder's and are left out of the edit",
+            f"the edit leaves out a text encoder's part of the adapter, {count(len(adapter.left_out), 'module')}",
             edit.at("adapter"),
             manifest.source,
             severity="warning",

@@ -14,6 +14,7 @@ from editc.formats.checkpoint import Model
 from editc.formats.pairing import SHOWN, Paired, paired, unlike
 from editc.formats.sides import side_by_side
 from editc.numerics import dtypes
+from editc.plurals import count
 
 Progress: TypeAlias = Callable[[str, Iterable[Any]], Iterable[Any]]
 STRANGER = 1.2
@@ -56,7 +57,7 @@ def compare(base: Model, edited: Model, progress: Progress | None = None) -> Com
 
 def _told(found: Mapping[str, Paired], every: Sequence[Changed]) -> list[str]:
     lacking = sum(part.lacking for part in found.values())
-    notes = [f"EDITED lacks {lacking} tensors of BASE, which are taken as unchanged"] if lacking else []
+    notes = [f"EDITED lacks {count(lacking, 'tensor')} of BASE, taken as unchanged"] if lacking else []
     kinds = sorted({(one.before.dtype, one.after.dtype) for one in every if one.cast})
     return notes + [
         f"BASE is stored as {mine}, EDITED as {theirs}: BASE was rounded to {theirs} to compare; the delta fits both"
@@ -68,7 +69,9 @@ def _check_editable(changed: Sequence[Changed], edited: Model) -> None:
     rows = [f"{one.name}: {_why(one)}" for one in changed if not one.is_sound()]
     if rows:
         known = ", ".join(dtypes.EDITABLE)
-        message = f"{len(rows)} tensors differ in what no delta can say, the first is '{rows[0].split(':')[0]}'"
+        message = (
+            f"no delta can say what became of {count(len(rows), 'tensor')}, the first is '{rows[0].split(':')[0]}'"
+        )
         help_text = f"a delta changes finite weights in {known}; look at how EDITED was made"
         raise fail("E648", message, place=edited.place, help=help_text, notes=rows[:SHOWN])
 
@@ -87,5 +90,6 @@ def _refuse_stranger(changed: Sequence[Changed], edited: Model) -> None:
     if sizes[0] and (far := float(np.sqrt(sizes[1] / sizes[0]))) >= STRANGER:
         rows = [f"{one.name}: other weights" for one in matrices]
         help_text = "is this a file of another model? One that holds edited tensors of BASE is nearer to it"
-        what = f"share names and shapes only: their weights are {far:.0%} apart"
+        apart = f"names and shapes only: their weights are {far:.0%} apart"
+        what = (f"shares {apart}", f"share {apart}")
         raise EditcError(unlike(edited.place, rows, what, help_text))

@@ -24,6 +24,7 @@ from editc.formats.kinds import family_of, role_of
 from editc.formats.ldm_encoder import fingerprint_of
 from editc.numerics import dtypes, planes
 from editc.numerics.recover import TOLERANCE, ulp
+from editc.plurals import count
 from editc.records import bits_record, edited, site_record
 
 FORMS = ("auto", "shared", "low-rank", "dense", "xor")
@@ -122,7 +123,7 @@ def _check_form(changed: Sequence[Changed], forms: Sequence[Found], form: str) -
     if form in ("shared", "low-rank"):
         rest = [changed[i].name for f in forms if f.factors.form in ("xor", "dense") for i in f.factors.sites]
         if rest:
-            message = f"{len(rest)} tensors have no small {form} edit within the tolerance"
+            message = f"there is no small {form} edit of {count(len(rest), 'tensor')} within the tolerance"
             help_text = "leave --form out: these tensors are then stored bit by bit; or allow more with --tolerance"
             raise fail("E649", f"{message}, the first is '{rest[0]}'", help=help_text, notes=rest[:12])
 

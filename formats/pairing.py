@@ -14,9 +14,14 @@ from editc.formats import buffers
 from editc.formats.changed import CAST, Changed
 from editc.formats.checkpoint import Checkpoint
 from editc.numerics import dtypes
+from editc.plurals import count
 from editc.prefixes import renamed
 
 SHOWN = 12
+ALONE = ("is in one of them only", "are in one of them only")
+RESHAPED = ("has another shape", "have another shape")
+CONVERTED = ("is stored in another dtype", "are stored in another dtype")
+"""What can be wrong with one tensor, and with several."""
 USUAL = "a delta changes the values of tensors that are there; it cannot add, remove or reshape one"
 _ADAPTERS = (".lora_", ".base_layer.", "lora_down", "lora_up", ".hada_", ".lokr_", ".diff", ".alpha")
 
@@ -46,7 +51,7 @@ def paired(component: str, before: Checkpoint, after: Checkpoint, partial: bool,
     rebuilt = [n for n in before.names() if buffers.is_buffer(n, before.where(n))]
     lost = [] if partial else [f"{name}: in BASE only" for name in missing]
     rows = [*lost, *(f"{name}: in EDITED only" for name in fresh)]
-    faults = [] if not rows else [unlike(place, rows, "are in one of them only", advice(fresh))]
+    faults = [] if not rows else [unlike(place, rows, ALONE, advice(fresh))]
     kept = tuple(one for one in every if one.name not in rebuilt)
     return Paired(
         kept,
@@ -56,10 +61,12 @@ def paired(component: str, before: Checkpoint, after: Checkpoint, partial: bool,
     )
 
 
-def unlike(place: str, rows: Sequence[str], what: str, help_text: str = "") -> Diagnostic:
-    """E645; each row begins with a tensor's name and a colon."""
+def unlike(place: str, rows: Sequence[str], what: tuple[str, str], help_text: str = "") -> Diagnostic:
+    """E645; each row begins with a tensor's name and a colon. `what` is said of one, and of several."""
     more = [f"and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
-    message = f"{len(rows)} tensors or components of the two models {what}, the first is '{rows[0].split(':')[0]}'"
+    kind = "component" if all(row.startswith("component ") for row in rows) else "tensor"
+    told = f"{count(len(rows), kind)} of the two models {what[len(rows) > 1]}"
+    message = f"{told}, the first is '{rows[0].split(':')[0].removeprefix('component ')}'"
     error = fail("E645", message, place=place, help=help_text or USUAL, notes=[*rows[:SHOWN], *more])
     return error.diagnostics[0]
 
@@ -97,11 +104,11 @@ def _faults(every: Iterable[Changed], place: str) -> Iterator[Diagnostic]:
     odd = [one for one in both if one.before.shape != one.after.shape]
     if odd:
         shapes = [f"{one.name}: {one.before.shape}, {one.after.shape}" for one in odd]
-        yield unlike(place, shapes, "have another shape", _grown(odd))
+        yield unlike(place, shapes, RESHAPED, _grown(odd))
     kinds = [one for one in both if one.cast and not {one.before.dtype, one.after.dtype} <= set(CAST)]
     if kinds:
         rows = [f"{one.name}: {one.before.dtype}, {one.after.dtype}" for one in kinds]
-        yield unlike(place, rows, "are stored in another dtype", _converted(kinds))
+        yield unlike(place, rows, CONVERTED, _converted(kinds))
 
 
 def _converted(kinds: Iterable[Changed]) -> str:
@@ -123,7 +130,8 @@ def _renamed(component: str, names: Mapping[str, str]) -> Iterator[str]:
     other = [(mine, name) for name, mine in sorted(names.items()) if mine != name]
     if other:
         mine, name = other[0]
-        yield f"{_of(component)}{len(other)} tensors have other prefixes in EDITED: '{name}' is taken as '{mine}'"
+        told = f"{count(len(other), 'tensor')}: '{name}' is taken as '{mine}'"
+        yield f"{_of(component)}other prefixes in EDITED for {told}"
 
 
 def _copied(component: str, copies: Mapping[str, str]) -> Iterator[str]:
@@ -139,8 +147,8 @@ def _left_out(component: str, before: Checkpoint, after: Checkpoint) -> Iterator
     alone = [n for n in before.names() if n not in names.values() and buffers.is_buffer(n, before.where(n))]
     odd = [*(n for n in found if n not in same), *alone]
     if odd:
-        what = f"{len(odd)} buffers that a library computes itself, such as '{odd[0]}'"
-        yield f"{_of(component)}{what}, are left out: they differ, or one of the two has none"
+        why = "of other values or in one of the two only, for libraries compute them themselves"
+        yield f"{_of(component)}left out {count(len(odd), 'buffer')} ('{odd[0]}'), {why}"
 
 
 def _differ(component: str, before: Checkpoint, after: Checkpoint, mine: str, name: str) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 from editc.diagnostics import EditcError, fail
 from editc.formats import folders
 from editc.formats.checkpoint import Checkpoint, Model
-from editc.formats.pairing import advice, unlike
+from editc.formats.pairing import ALONE, advice, unlike
+from editc.plurals import count
 from editc.prefixes import renamed
 
 Side = Mapping[str, Checkpoint]
@@ -39,8 +40,10 @@ def side_by_side(base: Model, edited: Model) -> Sides:
     both = {name: (before[name], after[name]) for name in before if name in after}
     fresh = sorted(after.keys() - before.keys() - {""})
     if fresh or not both:
-        rows = [f"component {name}: in EDITED only" for name in fresh] or [f"{_first(edited)}: in EDITED only"]
-        raise EditcError(unlike(edited.place, rows, "are in one of them only", _components_help(base, edited, fresh)))
+        rows = [f"component {name}: in EDITED only" for name in fresh] or [
+            f"component {_first(edited)}: in EDITED only"
+        ]
+        raise EditcError(unlike(edited.place, rows, ALONE, _components_help(base, edited, fresh)))
     notes += [_alone("BASE", name, before[name]) for name in sorted(before.keys() - after.keys())]
     notes += [_alone("EDITED", name, after[name]) for name in sorted(after.keys() - before.keys())]
     partial = edited.kind == "file" and not _is_whole(edited.path)
@@ -66,13 +69,13 @@ def _at_home(before: Side, after: Side, edited: Model) -> tuple[Side, Side]:
     (part,) = lone.values()
     known = {name: len(renamed(part.names(), one.names())) for name, one in many.items()}
     best = max(known, key=known.__getitem__)
-    alone = sum(count == known[best] for count in known.values()) == 1
+    alone = sum(number == known[best] for number in known.values()) == 1
     if not alone or 2 * known[best] <= len(part.names()):
         strange = "its names are of no component of BASE: give its tensors the names that BASE has"
         several = "name the part that was edited, as `editc diff BASE/unet EDITED`"
         help_text = advice(part.names()) or (several if known[best] else strange)
         rows = [f"{name}: in EDITED only" for name in part.names()]
-        raise EditcError(unlike(edited.place, rows, "are in one of them only", help_text))
+        raise EditcError(unlike(edited.place, rows, ALONE, help_text))
     if lone is before:
         return before, {"": many[best]}
     return {best: many[best]}, {best: part}
@@ -92,8 +95,8 @@ def _alone(which: str, name: str, part: Checkpoint) -> str:
     other = "EDITED" if which == "BASE" else "BASE"
     if name:
         return f"component {name} is in {which} only and was not compared: the delta leaves it as it is"
-    count = len(part.names())
-    return f"{count} tensors of {which}'s file are in no component of {other} (its VAE, say) and were not compared"
+    rest = count(len(part.names()), "tensor")
+    return f"not compared: {rest} of {which}'s file, in no component of {other} (its VAE, say)"
 
 
 def _first(model: Model) -> str:

@@ -18,6 +18,7 @@ from editc.passes.language import located
 from editc.passes.sites import sites_of
 from editc.passes.strangers import STRANGERS, UNKNOWN, kind_of, refusal
 from editc.passes.strangers import stranger as strange
+from editc.plurals import count
 from editc.ports import Context, Weights
 from editc.request import Manifest
 
@@ -76,7 +77,8 @@ def recognise(
     if other:
         raise _not_edited(other, spoken, model)
     sought = [f"{family.name} wants `{next(iter(family.patterns.values()))}`" for family in families]
-    first = f"the model has {len(names)} tensors there, the first is `{names[0]}`" if names else "it has no tensors"
+    there = f"the model has {count(len(names), 'tensor')} there"
+    first = f"{there}, the first is `{names[0]}`" if names else "it has no tensors"
     hint = "`editc explain FAMILY` says what each family is; `editc inspect MODEL` what parts it has"
     raise fail("E201", "no family recognises this model", place=model, notes=[*sought, first], help=hint)
 

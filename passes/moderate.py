@@ -26,6 +26,7 @@ from editc.passes import pictures
 from editc.passes.columns import pulled
 from editc.passes.measure import Stored
 from editc.passes.pictures import Shot
+from editc.plurals import count
 from editc.ports import Context
 from editc.request import Manifest, Measuring, Request
 
@@ -210,7 +211,8 @@ def _pointless(one: Balance, manifest: Manifest) -> Diagnostic:
     tried = len(one.rounds) - 1
     message = f"no pull brings pictures of `{request.concept}` nearer to the wanted shares: {shown} without an edit"
     notes = tuple(_told(number, each) for number, each in enumerate(one.rounds) if number)
-    why = f"stopped after {tried} edits: " + ("no more rounds" if one.stopped == "rounds" else "none was better")
+    end = "no more rounds" if one.stopped == "rounds" else "none was better"
+    why = f"stopped after {count(tried, 'edit')}: {end}"
     help_ = "name in `toward` what the model does paint and the detector does recognise, or give other `contexts`"
     return Diagnostic("E441", message, request.at("toward"), manifest.source, help=help_, notes=(why, *notes))
 

@@ -27,7 +27,7 @@ from editc.formats.doctor.examine import LOADERS, describe, examine, failing, he
 from editc.formats.doctor.models import Known, flat, implied, standard
 from editc.formats.doctor.spelling import ENDINGS, read_adapter_file, split
 from editc.formats.doctor.table import as_text
-from editc.formats.doctor.verdict import Verdict, nearest
+from editc.formats.doctor.verdict import LoaderVerdict, nearest
 from editc.formats.safetensors_delta import write_delta
 from editc.formats.suited import BEST, best_for, suiting
 
@@ -54,7 +54,7 @@ MEASURED = {
 """File -> modules that ComfyUI a125cd84 patched, of how many; it was run on these very files."""
 
 
-def verdict(path: Path, loader: str) -> Verdict:
+def verdict(path: Path, loader: str) -> LoaderVerdict:
     return next(one for one in examine(path).verdicts if one.loader == loader)
 
 

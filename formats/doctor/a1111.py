@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from editc.formats.doctor.advice import MERGE, convert
 from editc.formats.doctor.models import LEAVES, Known, flat
 from editc.formats.doctor.spelling import Adapter, Module
-from editc.formats.doctor.verdict import Row, Rule, Verdict, concluded, fits, idle, lost, meant, refused, scaled
+from editc.formats.doctor.verdict import LoaderVerdict, Row, Rule, concluded, fits, idle, lost, meant, refused, scaled
 
 LOADER = "A1111"
 _FILE = "extensions-builtin/Lora/networks.py: load_network"
@@ -47,7 +47,7 @@ ADVICE = {
 }
 
 
-def judge(adapter: Adapter, known: Known) -> Verdict:
+def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     """What A1111 does with the adapter when it is named in a prompt."""
     if not known.is_unet and not (known.kind == "unknown" and adapter.container == "delta"):
         return idle(LOADER, "for SD 1, SD 2 and SDXL" if known.kind != "unknown" else known.why)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from editc.formats.doctor.advice import convert
 from editc.formats.doctor.models import LEAVES, PROJECTION, Known, flat
 from editc.formats.doctor.spelling import MAGNITUDES, Adapter, Module
-from editc.formats.doctor.verdict import Row, Rule, Verdict, concluded, fits, idle, lost, meant, refused, scaled
+from editc.formats.doctor.verdict import LoaderVerdict, Row, Rule, concluded, fits, idle, lost, meant, refused, scaled
 
 LOADER = "ComfyUI"
 _FIXTURES = "ComfyUI a125cd84, run on tests/fixtures/adapters"
@@ -61,7 +61,7 @@ ADVICE = {
 }
 
 
-def judge(adapter: Adapter, known: Known) -> Verdict:
+def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     """What ComfyUI's LoRA loader does with the adapter."""
     if adapter.container == "gguf":
         return refused(LOADER, GGUF, "not a safetensors file", "merge it with llama.cpp's tools")

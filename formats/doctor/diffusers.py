@@ -38,8 +38,8 @@ from editc.formats.doctor.rules_diffusers import (
 )
 from editc.formats.doctor.spelling import ALGEBRAS, Adapter, Module, split
 from editc.formats.doctor.verdict import (
+    LoaderVerdict,
     Row,
-    Verdict,
     concluded,
     config_rank,
     config_scale,
@@ -61,7 +61,7 @@ _SAME = {"time_embed.0", "time_embed.2", "input_blocks.0.0", "out.2", "label_emb
 """LDM names that the converter maps for SD 1 as well, where it does not count blocks."""
 
 
-def judge(adapter: Adapter, known: Known) -> Verdict:
+def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     """What a diffusers pipeline's `load_lora_weights` does with the adapter."""
     if adapter.container == "gguf":
         return refused(LOADER, GGUF, "not a safetensors file", ADVICE[GGUF.name])

@@ -13,7 +13,7 @@ from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
 from editc.formats.doctor.advice import AGAIN, convert, export_as
 from editc.formats.doctor.models import TITLES, Known, given, implied
 from editc.formats.doctor.spelling import Adapter, read_adapter_file
-from editc.formats.doctor.verdict import Fate, Verdict, with_nearest
+from editc.formats.doctor.verdict import Fate, LoaderVerdict, with_nearest
 from editc.formats.safetensors_delta import read_delta
 
 LOADERS = {judged.LOADER: judged.judge for judged in (diffusers, comfyui, a1111, peft, vllm)}
@@ -25,7 +25,7 @@ class Examination:
 
     adapter: Adapter
     known: Known
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[LoaderVerdict, ...]
     meant_for: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -83,13 +83,13 @@ def failing(found: Examination) -> tuple[Diagnostic, ...]:
     return (Diagnostic("E688", message, place=str(found.adapter.path), help=help_text),)
 
 
-def _open(found: Examination, untold: Sequence[Verdict]) -> Diagnostic:
+def _open(found: Examination, untold: Sequence[LoaderVerdict]) -> Diagnostic:
     message = f"it is not known what becomes of the adapter in {', '.join(verdict.loader for verdict in untold)}"
     help_text = untold[0].advice or "name the model with --model, or try the file in the program itself"
     return Diagnostic("E639", message, place=str(found.adapter.path), help=help_text, notes=(untold[0].reason,))
 
 
-def headline(verdict: Verdict) -> str:
+def headline(verdict: LoaderVerdict) -> str:
     """The verdict in a few words."""
     total, good = len(verdict.rows), verdict.count("applied")
     if verdict.outcome == "applies":
@@ -103,7 +103,7 @@ def headline(verdict: Verdict) -> str:
     return f"refused: {verdict.error}" if verdict.outcome == "refused" else "not judged"
 
 
-def scale_text(verdict: Verdict) -> str:
+def scale_text(verdict: LoaderVerdict) -> str:
     """The scales of the modules that are matched: one, or from the least to the greatest."""
     scales = sorted({round(row.scale, 9) for row in verdict.rows if row.scale is not None})
     if not scales:
@@ -135,7 +135,7 @@ def describe(found: Examination) -> dict[str, Any]:
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _verdict(verdict: LoaderVerdict) -> dict[str, Any]:
     rows = [{**asdict(row), "rule": row.rule.name} for row in verdict.rows]
     return {
         "loader": verdict.loader,
@@ -156,7 +156,7 @@ def _tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
     return {end: {"dtype": entry.dtype, "shape": list(entry.shape)} for end, entry in tensors.items()}
 
 
-def _wrong(verdict: Verdict) -> str:
+def _wrong(verdict: LoaderVerdict) -> str:
     ratios = [row.scale / row.meant for row in verdict.rows if row.fate == "wrong" and row.scale and row.meant]
     if not ratios:
         return "changed"

@@ -16,9 +16,9 @@ from editc.formats.doctor.models import Known
 from editc.formats.doctor.peft_config import ALL, saved_by, saved_names, targeted, unjudged
 from editc.formats.doctor.spelling import CONFIG, MAGNITUDES, WEIGHTS, Adapter, Module
 from editc.formats.doctor.verdict import (
+    LoaderVerdict,
     Row,
     Rule,
-    Verdict,
     concluded,
     config_rank,
     config_scale,
@@ -87,7 +87,7 @@ ADVICE = {
 }
 
 
-def judge(adapter: Adapter, known: Known) -> Verdict:
+def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     """What `PeftModel.from_pretrained` does with the adapter, on a model that has these modules."""
     if adapter.container != "folder":
         return refused(LOADER, FOLDER, f"ValueError: Can't find '{CONFIG}'", ADVICE[FOLDER.name])

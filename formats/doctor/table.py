@@ -7,7 +7,8 @@ from textwrap import wrap
 
 from editc.formats.doctor.examine import Examination, headline
 from editc.formats.doctor.models import TITLES
-from editc.formats.doctor.verdict import Verdict
+from editc.formats.doctor.verdict import LoaderVerdict
+from editc.plurals import count
 
 SHOWN = 3
 """Modules that are named where a loader leaves some out."""
@@ -18,8 +19,8 @@ _INDENT = 13
 def as_text(found: Examination, width: int) -> str:
     """The table, at most `width` columns wide (names and error texts of the loaders are not cut)."""
     kinds = sorted({module.kind for module in found.adapter})
-    count = len(found.adapter.modules)
-    what = f"{count} modules ({', '.join(kinds)}) for {TITLES[found.known.kind]}, {found.known.why}"
+    modules = count(len(found.adapter.modules), "module")
+    what = f"{modules} ({', '.join(kinds)}) for {TITLES[found.known.kind]}, {found.known.why}"
     if found.adapter.container == "delta":
         what = "an editc delta, which no other program loads"
     elif found.adapter.container == "gguf":
@@ -31,7 +32,7 @@ def as_text(found: Examination, width: int) -> str:
     return "\n".join([*lines, "", *body])
 
 
-def _loader(verdict: Verdict, width: int, counts: bool) -> Iterator[str]:
+def _loader(verdict: LoaderVerdict, width: int, counts: bool) -> Iterator[str]:
     marks = {"applies": "ok", "not judged": "??"}
     mark = marks.get(verdict.outcome, "NO") if counts else "--"
     yield from _paragraph(headline(verdict), width, f"{mark} {verdict.loader}")
@@ -43,7 +44,7 @@ def _loader(verdict: Verdict, width: int, counts: bool) -> Iterator[str]:
         yield from _left_out(verdict, width)
 
 
-def _left_out(verdict: Verdict, width: int) -> Iterator[str]:
+def _left_out(verdict: LoaderVerdict, width: int) -> Iterator[str]:
     lost = [row for row in verdict.rows if row.fate == "lost"]
     for row in lost[:SHOWN]:
         near = f" (nearest: {row.near})" if row.near else ""

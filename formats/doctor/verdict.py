@@ -50,7 +50,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LoaderVerdict:
     """What one loader does. `error` is what it raises; `meant`: the file's kind is one that this loader is for."""
 
     loader: str
@@ -66,32 +66,34 @@ class Verdict:
         return sum(row.fate == fate for row in self.rows)
 
 
-def refused(loader: str, rule: Rule, error: str, advice: str, rows: Sequence[Row] = ()) -> Verdict:
+def refused(loader: str, rule: Rule, error: str, advice: str, rows: Sequence[Row] = ()) -> LoaderVerdict:
     """The loader stops with `error`; nothing is loaded."""
-    return Verdict(loader, "refused", rule.says, advice, error, tuple(rows), (rule,))
+    return LoaderVerdict(loader, "refused", rule.says, advice, error, tuple(rows), (rule,))
 
 
-def idle(loader: str, reason: str) -> Verdict:
+def idle(loader: str, reason: str) -> LoaderVerdict:
     """The loader is not for this kind of model, or the doctor cannot say."""
-    return Verdict(loader, "not judged", reason)
+    return LoaderVerdict(loader, "not judged", reason)
 
 
-def concluded(loader: str, rows: Sequence[Row], advice: Mapping[str, str], fallback: str = "") -> Verdict:
+def concluded(loader: str, rows: Sequence[Row], advice: Mapping[str, str], fallback: str = "") -> LoaderVerdict:
     """The verdict that the rows add up to; the reason is the rule behind most of the rows that are not applied. A file
     with one module whose fate is not known is not judged."""
     open_ = [row.rule for row in rows if row.fate == "unknown"]
     if open_:
-        return Verdict(loader, "not judged", open_[0].says, advice.get(open_[0].name, fallback), rules=(open_[0],))
+        return LoaderVerdict(
+            loader, "not judged", open_[0].says, advice.get(open_[0].name, fallback), rules=(open_[0],)
+        )
     fates = Counter(row.fate for row in rows)
     rules = tuple(dict.fromkeys(row.rule for row in rows))
     if fates["applied"] == len(rows) and rows:
-        return Verdict(loader, "applies", rules[0].says, rows=tuple(rows), rules=rules)
+        return LoaderVerdict(loader, "applies", rules[0].says, rows=tuple(rows), rules=rules)
     worst = Counter(row.rule for row in rows if row.fate != "applied").most_common(1)
     reason = worst[0][0] if worst else None
     said = reason.says if reason else "the file has no module"
     help_text = advice.get(reason.name, fallback) if reason else fallback
     outcome: Outcome = "partly" if fates["applied"] or fates["wrong"] else "nothing"
-    return Verdict(loader, outcome, said, help_text, rows=tuple(rows), rules=rules)
+    return LoaderVerdict(loader, outcome, said, help_text, rows=tuple(rows), rules=rules)
 
 
 def scaled(module: Module, target: str, scale: float, meant: float, right: Rule, wrong: Rule) -> Row:
@@ -110,11 +112,11 @@ def lost(module: Module, rule: Rule) -> Row:
     return Row(module.name, "lost", rule)
 
 
-def with_nearest(verdicts: Sequence[Verdict], known: Known) -> tuple[Verdict, ...]:
+def with_nearest(verdicts: Sequence[LoaderVerdict], known: Known) -> tuple[LoaderVerdict, ...]:
     """The verdicts with the nearest module of the model beside the first NAMED that a loader leaves out of many."""
     near: dict[str, str] = {}
 
-    def named(verdict: Verdict) -> Verdict:
+    def named(verdict: LoaderVerdict) -> LoaderVerdict:
         left = [row.module for row in verdict.rows if row.fate == "lost" and not row.target][:NAMED]
         near.update({name: nearest(name, known) for name in left if name not in near})
         rows = (replace(row, near=near[row.module]) if row.module in left else row for row in verdict.rows)

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from editc.formats.doctor.advice import AGAIN
 from editc.formats.doctor.models import Known
 from editc.formats.doctor.spelling import CONFIG, MAGNITUDES, WEIGHTS, Adapter, Module
-from editc.formats.doctor.verdict import Row, Rule, Verdict, concluded, config_scale, fits, idle, lost, refused, scaled
+from editc.formats.doctor.verdict import (
+    LoaderVerdict,
+    Row,
+    Rule,
+    concluded,
+    config_scale,
+    fits,
+    idle,
+    lost,
+    refused,
+    scaled,
+)
 
 LOADER, MAX_RANK = "vLLM", 16
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -54,7 +65,7 @@ ADVICE = {
 }
 
 
-def judge(adapter: Adapter, known: Known) -> Verdict:
+def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     """What a vLLM server with LoRA enabled does with the adapter."""
     if known.kind != "language" and adapter.container not in ("delta", "gguf"):
         return idle(LOADER, "for language models; this is for an image model" if known.kind != "unknown" else known.why)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from editc import registry
+from editc import plurals, registry
 from editc.diagnostics import Diagnostic, EditcError
 from editc.family import Family
 from editc.findings import Depth
@@ -132,10 +132,10 @@ def _wanted(manifest: Manifest, site: Site) -> bool:
     )
 
 
-def _refuse_layers(manifest: Manifest, count: int) -> None:
-    beyond = [layer for layer in manifest.choice.layers if layer >= count]
+def _refuse_layers(manifest: Manifest, layers: int) -> None:
+    beyond = [layer for layer in manifest.choice.layers if layer >= layers]
     if beyond:
-        message = f"the model has {count} layers, 0 to {count - 1}, and no layer {beyond[0]}"
+        message = f"the model has {plurals.count(layers, 'layer')}, 0 to {layers - 1}, and no layer {beyond[0]}"
         span = manifest.choice.at("layers")
         help_ = "leave `layers` out for the usual ones"
         raise EditcError(Diagnostic("E211", message, span, manifest.source, help=help_))
