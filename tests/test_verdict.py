@@ -144,6 +144,13 @@ def test_bystanders_decide_by_their_bound_and_the_worst_is_named() -> None:
     assert bad.says[0].endswith("worst: fish 0 of 6, 6 before, at most 1 may be lost")
 
 
+def test_a_few_bystanders_that_stayed_prove_little() -> None:
+    one = Bystander("q", "same last token", 1.0, 1.0, 1)
+    for count, state in ((1, "amber"), (4, "amber"), (5, "green")):
+        found = judged(Claim("bystander_loss", 0.0, 0.1, "b", of=count), bystanders=(one,) * count).costs
+        assert found.state == state and ("too few to tell" in found.says[0]) == (state == "amber")
+
+
 def test_a_broken_bound_of_questions_stands_beside_the_count_that_broke_it() -> None:
     """Few of all may have changed, and yet too many of those that one edit answers for."""
     questions = [Bystander(f"q{i}", "same last token", 1.0, float(i >= 4), 1) for i in range(48)]

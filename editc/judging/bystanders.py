@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from editc.findings import Bystander, Claim, Report
-from editc.judging.shares import claims_named, judge_share, percent
+from editc.judging.shares import POOR, claims_named, doubt, judge_share, percent
 from editc.request import Manifest
 from editc.verdict import Reason, Share
 
@@ -22,8 +22,18 @@ def bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
     claims = claims_named(report, "bystander_loss")
     claim = max(claims, key=lambda one: (not one.holds, one.value), default=Claim("bystander_loss", worst.loss))
     what = "pictures of bystanders show them" if manifest.language is None else "questions nobody named are answered"
+    few = kept.count == kept.of and kept.at_least < POOR
     told = f"{kept} {what} as before (at least {percent(kept.at_least)}){_worst(worst, claim)}"
-    yield Reason(judge_share(claim, 1 - claim.value), told, claim.name, claim.subject, claim.value, kept, kept.at_least)
+    told += ": too few to tell" if few else ""
+    yield Reason(
+        doubt(judge_share(claim, 1 - claim.value), few),
+        told,
+        claim.name,
+        claim.subject,
+        claim.value,
+        kept,
+        kept.at_least,
+    )
 
 
 def _worst(worst: Bystander, claim: Claim) -> str:
