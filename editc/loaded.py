@@ -24,16 +24,17 @@ HARMLESS: tuple[str, ...] = (
 )
 """Tensors of a file that its network has no use for and that change none of its outputs, beside those that the library
 declares itself. A name that matches is ignored only where the network has no tensor of that name."""
-WRAPPED: Mapping[str, str] = MappingProxyType(
+WRAPPED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        r"\.base_layer\.|\.lora_[AB]\.|\.lora_(up|down)\.": "the model was saved with an adapter attached: merge it "
-        "(`merge_and_unload()`) or detach it (`unload()`), and save again",
-        r"^_orig_mod\.": "the model was saved as torch.compile wraps it: save the model that was compiled "
-        "(`model._orig_mod`)",
-        r"^module\.": "the model was saved as DataParallel wraps it: save the model inside (`model.module`)",
+        r"\.base_layer\.|\.lora_[AB]\.|\.lora_(up|down)\.": (
+            "with an adapter attached",
+            "merge the adapter first (`merge_and_unload()`) or detach it (`unload()`), and save again",
+        ),
+        r"^_orig_mod\.": ("as torch.compile wraps it", "save the model that was compiled (`model._orig_mod`)"),
+        r"^module\.": ("as DataParallel wraps it", "save the model inside (`model.module`)"),
     }
 )
-"""Pattern of a name that a file has in excess -> what was saved, and how to save it right."""
+"""Pattern of a name that a model's own names do not have -> how the model was saved, and how to save it right."""
 VARIANT = re.compile(
     r"(?:diffusion_pytorch_model|model)(?:\.(?P<file>\w+))?\.safetensors(?:\.index(?:\.(?P<index>\w+))?\.json)?"
 )
@@ -137,6 +138,11 @@ def brief(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
+def wrapping(names: Sequence[str]) -> tuple[str, str] | None:
+    """How a model with these names was saved, where that is not by itself, and how to save it right."""
+    return next((told for mark, told in WRAPPED.items() if any(re.search(mark, name) for name in names)), None)
+
+
 def _told(found: Difference) -> Iterator[str]:
     if found.missing:
         yield f"{_many(found.missing, 'of the network is', 'of the network are')} not in them"
@@ -147,16 +153,16 @@ def _told(found: Difference) -> Iterator[str]:
 
 
 def _names(found: Difference) -> Iterator[str]:
-    yield from (f"missing: {row}" for row in _some(found.missing))
-    yield from (f"not its own: {row}" for row in _some(found.unexpected))
-    shapes = [f"{name}: {one} in the file, {other} by config.json" for name, (one, other) in found.shapes.items()]
-    yield from (f"shape of {row}" for row in _some(shapes))
+    yield from _some([f"missing: {name}" for name in found.missing])
+    yield from _some([f"not its own: {name}" for name in found.unexpected])
+    yield from _some(
+        [f"shape of {name}: {one} in the file, {other} by config.json" for name, (one, other) in found.shapes.items()]
+    )
 
 
 def _what_to_do(found: Difference) -> str:
-    for pattern, help_text in WRAPPED.items():
-        if any(re.search(pattern, name) for name in found.unexpected):
-            return help_text
+    if around := wrapping(found.unexpected):
+        return f"the model was saved {around[0]}: {around[1]}"
     return "fetch or save it again; its config.json and its weights must be those of one and the same model"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from editc.diagnostics import EditcError, fail
 from editc.formats.checkpoint import Checkpoint, open_component
+from editc.formats.doctor.advice import MERGE
 from editc.formats.doctor.spelling import PAIRS, Module, numbers, split, stated_in
 from editc.formats.doctor.verdict import config_scale
 from editc.formats.header import Entry
@@ -54,17 +55,23 @@ def _modules(file: Checkpoint, path: Path) -> tuple[dict[str, Module], tuple[str
         found.setdefault(module, {})[end] = Entry(file.dtype(name), file.shape(name), 0, 0)
     texts = tuple(name for name in found if name.startswith(TEXTS))
     mine = {name: Module(name, ends) for name, ends in sorted(found.items()) if name not in texts}
-    strangers = [
-        name + end for name, module in mine.items() for end in module.tensors if end not in (*READ, *module.ends)
-    ]
-    if strangers or not mine:
-        help_ = f"a file to fuse has a down and an up matrix for each module ({', '.join(sorted(PAIRS))})"
-        what = "tensors of another kind than this reads" if strangers else "no tensors for this model"
-        raise _listing("E670", f"the adapter has {what}", strangers or texts, path, help_)
+    strangers = [name + end for name, module in mine.items() for end in module.tensors if not _read(module, end)]
+    if strangers:
+        help_ = f"a down and an up matrix for each module is what `fuse` adds; of what has more {MERGE}"
+        raise _listing("E670", "the adapter has tensors of another kind than this reads", strangers, path, help_)
+    if not mine:
+        help_ = "`fuse` edits the UNet or the transformer; " + (
+            "this file is for a text encoder alone: load it beside the model" if texts else "this file is empty"
+        )
+        raise _listing("E670", "the adapter has no tensors for this model", texts, path, help_)
     halves = [name for name, module in mine.items() if not module.style]
     if halves:
         raise _listing("E672", "modules lack their up or their down matrix", halves, path, "fetch the file again")
     return mine, texts
+
+
+def _read(module: Module, end: str) -> bool:
+    return end in READ or bool(module.style and end in module.ends)
 
 
 def _resolved(modules: Iterable[str], weights: Weights, path: Path) -> Mapping[str, tuple[str, ...]]:

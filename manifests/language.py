@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -215,6 +216,9 @@ def _nearly(prompt: str, subject: str) -> str:
     found = prompt[start : start + len(subject)]
     if start >= 0 and found.casefold() == subject.casefold() and found != subject:
         return f"the prompt has {tick(found)}: capitals count"
+    one, other = (unicodedata.normalize("NFC", text) for text in (subject, prompt))
+    if start < 0 and one in other:
+        return "the two have an accent in two ways, as one character and as two: copy the subject from the prompt"
     if start >= 0:
         return "it is part of a longer word there: name the whole word"
     return "write the subject as the prompt has it, or `{}` in the prompt"

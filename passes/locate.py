@@ -16,7 +16,7 @@ from editc.passes import fuse
 from editc.passes.evidence import refined
 from editc.passes.language import located
 from editc.passes.sites import sites_of
-from editc.passes.strangers import STRANGERS, UNKNOWN, kind_of, refusal
+from editc.passes.strangers import STRANGERS, UNKNOWN, kind_of, refusal, wrapped
 from editc.passes.strangers import stranger as strange
 from editc.plurals import count
 from editc.ports import Context, Weights
@@ -73,6 +73,8 @@ def recognise(
     found = fitting(families, weights, settings)
     if found is not None:
         return found
+    if around := wrapped(names):
+        raise fail("E206", f"this is {around[0]}", place=model, help=around[1])
     other = strange(settings) or next((why for mark, why in UNKNOWN.items() if _any(names, mark)), "")
     if other:
         raise _not_edited(other, spoken, model)

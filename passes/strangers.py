@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from editc.families.transformers_layers import ATTENTION
+from editc.loaded import wrapping
 
 OTHER = "which this version of editc does not edit"
 STRANGERS: Mapping[str, str] = MappingProxyType(
@@ -37,6 +39,9 @@ RECURRENT = frozenset(
     }
 )
 """Kinds of models with layers that are no attention."""
+_ADAPTER = re.compile(r"\.(lora_(A|B|up|down|mid|linear_layer|embedding_A|embedding_B)|lora\.(up|down)|hada_w|lokr_w)")
+_BESIDE = re.compile(r"\.(alpha|dora_scale|diff|diff_b)$|lora_magnitude_vector")
+"""Names of an adapter's matrices, and of what stands beside them."""
 _WRITES = ("ForCausalLM", "LMHeadModel", "LMHead")
 
 
@@ -64,6 +69,15 @@ def refusal(settings: Mapping[str, Any]) -> str:
     if kind == "falcon" and text.get("alibi") is True:
         return f"a Falcon with ALiBi in place of rotary positions (Falcon-RW), {OTHER}"
     return ""
+
+
+def wrapped(names: Sequence[str]) -> tuple[str, str] | None:
+    """What a file is whose tensors have the names of an adapter, alone or around a model, and what to do."""
+    inside = [name for name in names if _ADAPTER.search(name)]
+    if inside and all(name in inside or _BESIDE.search(name) for name in names):
+        return "an adapter and no model", "name its base under `model`; `fuse: FILE` edits an image model by an adapter"
+    around = wrapping(names)
+    return around and (f"a model that was saved {around[0]}", around[1])
 
 
 def stranger(settings: Mapping[str, Any]) -> str:

@@ -291,6 +291,15 @@ def test_faults_have_codes(fault: str, tmp_path: Path) -> None:
     assert [one.code for one in stopped.value.diagnostics] == [fault]
 
 
+def test_a_folder_with_a_pickle_says_how_to_convert_it(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.bin").write_bytes(b"")
+    with pytest.raises(EditcError) as stopped:
+        examine(tmp_path)
+    (found,) = stopped.value.diagnostics
+    assert found.code == "E686" and "torch.load" in found.help and "adapter_model.safetensors" in found.help
+
+
 def run(*arguments: str) -> int:
     return terminal.guarded(cli, ["doctor", *arguments])
 

@@ -119,6 +119,8 @@ KEY = "lora_unet_" + TEXT.replace(".", "_")
     [
         ("E670", lambda t: {f"lora_te_text_model_x.{k.partition('.')[2]}": v for k, v in t.items()}, "lora_te_text"),
         ("E670", lambda t: t | {f"{KEY}.dora_scale": torch.ones(2)}, "dora_scale"),
+        ("E670", lambda t: t | {"bundle_emb.tok.string_to_param.*": torch.ones(2, 2)}, "bundle_emb.tok"),
+        ("E670", lambda t: t | {f"{KEY}.something_new": torch.ones(2, 2)}, "something_new"),
         ("E670", lambda t: {}, "no tensors"),
         ("E671", lambda t: t | {k.replace("_to_k", "_to_z"): v for k, v in t.items()}, "attn2_to_z"),
         ("E672", lambda t: {k: v for k, v in t.items() if not k.endswith("up.weight")}, KEY),
@@ -131,6 +133,13 @@ KEY = "lora_unet_" + TEXT.replace(".", "_")
 def test_what_is_wrong_in_a_file_is_named(code: str, spoil: Any, named: str, model: Path, tmp_path: Path) -> None:
     found = read(spoil(spm(model, 1, (TEXT,))), model, tmp_path)
     assert found.code == code and named in " ".join((found.message, *found.notes))
+
+
+def test_what_cannot_be_fused_comes_with_a_way(model: Path, tmp_path: Path) -> None:
+    plain = spm(model, 1, (TEXT,))
+    assert "editc diff BASE MERGED" in read(plain | {f"{KEY}.dora_scale": torch.ones(2)}, model, tmp_path).help
+    texts = {f"lora_te_text_model_x.{name.partition('.')[2]}": value for name, value in plain.items()}
+    assert "text encoder alone" in read(texts, model, tmp_path).help
 
 
 def test_a_module_with_two_meanings_is_refused(tmp_path: Path) -> None:

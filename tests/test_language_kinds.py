@@ -15,6 +15,7 @@ import torch
 
 from editc import api
 from editc.diagnostics import EditcError
+from editc.families.single_files import single_file
 from editc.language import Cloze
 from editc.networks import load
 from editc.rewrites import Rewrites
@@ -143,6 +144,7 @@ def test_a_model_that_runs_otherwise_than_its_family_is_refused(tmp_path: Path) 
     assert multiplier(network) is None
 
 
+PREFIXED = ("model.diffusion_model.context_embedder.weight",)
 SINGLE = {
     "FLUX": ("double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight", "txt_in.weight", "img_in.weight"),
     "Stable Diffusion 3": (
@@ -151,6 +153,15 @@ SINGLE = {
         "y_embedder.mlp.0.weight",
     ),
 }
+
+
+def test_a_single_file_is_known_by_what_it_alone_has() -> None:
+    """A file of few tensors is enough; HunyuanVideo has blocks of FLUX's names, and rows that something else reads."""
+    assert single_file(["double_blocks.0.img_attn.qkv.weight", "txt_in.weight"])
+    assert single_file(["model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight", *PREFIXED, "vae.x.weight"])
+    assert not single_file(
+        ["double_blocks.0.img_attn_qkv.weight", "txt_in.t_embedder.mlp.0.weight", "img_in.proj.weight"]
+    )
 
 
 @pytest.mark.parametrize("title", SINGLE)

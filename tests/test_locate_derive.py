@@ -19,7 +19,7 @@ from editc.numerics.trust import Ball
 from editc.passes import corpus, keys
 from editc.passes.derive import Derive
 from editc.passes.kept import NAMED_SHARE
-from editc.passes.locate import Locate
+from editc.passes.locate import Locate, recognise
 from editc.passes.phrases import Book, last_subject, spoken
 from editc.passes.solve import Solve
 from editc.ports import Context, Encoded
@@ -137,6 +137,43 @@ def test_choices_that_cannot_be(sites: str, kind: str, code: str) -> None:
 def test_strangers_are_named(name: str, code: str) -> None:
     with pytest.raises(EditcError, match=code):
         Locate((SD1, SD2))(manifest(ERASE), Context(FakeWeights({name: (2, 2)})))
+
+
+ATTN, MLP = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k", "model.layers.0.mlp.down_proj"
+
+
+@pytest.mark.parametrize(
+    ("names", "said", "way"),
+    [
+        (
+            (f"{ATTN}.base_layer.weight", f"{ATTN}.lora_A.default.weight"),
+            "an adapter attached",
+            "merge the adapter first",
+        ),
+        (
+            (f"{MLP}.base_layer.weight", f"{MLP}.lora_A.default.weight"),
+            "an adapter attached",
+            "merge the adapter first",
+        ),
+        (
+            (f"{MLP}.base_layer.weight", f"{MLP}.base_layer.weight.absmax"),
+            "an adapter attached",
+            "merge the adapter first",
+        ),
+        (("module.conv_in.weight", "module.conv_out.weight"), "DataParallel", "model.module"),
+        ((f"base_model.model.{MLP}.lora_A.weight", f"base_model.model.{MLP}.lora_B.weight"), "no model", "its base"),
+        (("lora_unet_x.lora_up.weight", "lora_unet_x.lora_down.weight", "lora_unet_x.alpha"), "no model", "its base"),
+        ((f"unet.{ATTN}.lora.up.weight", f"unet.{ATTN}.lora.down.weight"), "no model", "its base"),
+        (("lora_unet_x.hada_w1_a", "lora_unet_x.dora_scale"), "no model", "its base"),
+    ],
+)
+def test_an_adapter_is_no_model_and_is_merged_first(names: Sequence[str], said: str, way: str) -> None:
+    weights = FakeWeights({name: (2, 2) for name in names})
+    for settings in ({}, {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}):
+        with pytest.raises(EditcError) as error:
+            recognise((SD1, SD2), weights, "m", settings)
+        (found,) = error.value.diagnostics
+        assert found.code == "E206" and said in found.message and way in found.help
 
 
 @given(st.integers(3, 30), st.integers(0, 28), st.integers(1, 4), st.integers(0, 4))

@@ -202,6 +202,13 @@ def test_a_part_of_a_word_is_no_subject(prompt: str, subject: str) -> None:
     assert codes(f'{HEAD}  - fact: {{prompt: "{prompt}", subject: "{subject}", answer: x}}\n') == ["E186"]
 
 
+def test_a_subject_with_its_accent_in_another_way_is_told_so() -> None:
+    """Both look the same on a screen, so "as the prompt has it" would tell nothing."""
+    text = f'{HEAD}  - fact: {{prompt: "Beyonce\u0301 is", subject: "Beyonc\u00e9", answer: x}}\n'
+    (found,) = decode(Source("m.yaml", text))[1]
+    assert found.code == "E186" and "copy the subject from the prompt" in found.help
+
+
 @pytest.mark.parametrize(
     ("written", "layers"),
     [("4-6", (4, 5, 6)), ("5", (5,)), ("[9, 4-6, 5]", (4, 5, 6, 9)), ("4 - 5", (4, 5)), ("[0]", (0,)), ("7-7", (7,))],

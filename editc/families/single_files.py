@@ -30,12 +30,12 @@ class SingleFile:
 KNOWN = (
     SingleFile(
         "FLUX in one file, under Black Forest Labs' names (`txt_in` is diffusers' `context_embedder`)",
-        ("double_blocks.", "txt_in.", "img_in."),
+        ("double_blocks.", "txt_in.weight"),
         "FluxTransformer2DModel",
     ),
     SingleFile(
         "Stable Diffusion 3 in one file, under Stability's names",
-        ("joint_blocks.", "context_embedder.", "y_embedder."),
+        ("joint_blocks.", "context_embedder.weight"),
         "SD3Transformer2DModel",
     ),
 )

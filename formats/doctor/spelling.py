@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from editc.diagnostics import EditcError, fail
 from editc.formats.exported import is_delta, kind_of, parsed_note
+from editc.formats.folders import converter
 from editc.formats.header import Entry, Header, read_header, strict_json
 from editc.formats.ranges import read_range
 from editc.formats.safetensors_delta import KEY
 from editc.numerics import dtypes
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 METADATA = "lora_adapter_metadata"
 PAIRS = {
     "kohya": (".lora_down.weight", ".lora_up.weight"),
@@ -177,6 +178,8 @@ def _folder(path: Path) -> Adapter:
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
             help_text = f"a PEFT adapter is a folder with {CONFIG} and {WEIGHTS}"
+            if name == WEIGHTS and (path / PICKLE).is_file():
+                help_text = f"convert {PICKLE}, with torch's loader that runs no code: {converter(path / PICKLE)}"
             raise fail("E686", f"the folder has no {name}", place=str(path), help=help_text)
     try:
         config = strict_json((path / CONFIG).read_bytes().decode("utf-8"))
