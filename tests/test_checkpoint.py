@@ -70,13 +70,15 @@ def test_the_plain_file_is_preferred_and_what_is_left_is_said(tmp_path: Path) ->
     folder.mkdir()
     write_component(folder, unet())
     (folder / "diffusion_pytorch_model.fp16.safetensors").write_bytes(pack(unet("F16")))
+    (folder / "diffusion_pytorch_model.non_ema.safetensors").write_bytes(pack(unet("BF16")))
     (folder / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
     weights = open_component("unet", folder)
     assert weights.dtype(KEYS[0]) == "F32"
-    assert "fp16" in weights.notes[0] and ".bin" in weights.notes[0]
+    assert all(one in weights.notes[0] for one in (".fp16.", ".non_ema.", ".bin"))
     (folder / "diffusion_pytorch_model.safetensors").unlink()
     assert open_component("unet", folder).dtype(KEYS[0]) == "F16"
     (folder / "diffusion_pytorch_model.fp16.safetensors").unlink()
+    (folder / "diffusion_pytorch_model.non_ema.safetensors").unlink()
     with refused("E611") as error:
         open_component("unet", folder)
     assert "convert to safetensors" in error.diagnostics[0].help

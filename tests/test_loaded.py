@@ -154,6 +154,19 @@ def test_a_configuration_of_another_encoder(said: Mapping[str, Any], why: str, t
     assert fault.code == "E205" and why in fault.message
 
 
+def test_an_encoder_of_more_positions_needs_the_config_that_says_so(tmp_path: Path) -> None:
+    """LongCLIP: 248 positions in the place of 77, in the folder of the pipeline that it came into."""
+    shutil.copytree(MODEL, tmp_path / "m")
+    place, config = "embeddings.position_embedding.weight", tmp_path / "m/text_encoder/config.json"
+    file = tmp_path / "m/text_encoder/model.safetensors"
+    changed(file, lambda found: {n: torch.cat([v, v]) if n.endswith(place) else v for n, v in found.items()})
+    fault = refusal(lambda: encoders.load(tmp_path / "m"))
+    assert fault.code == "E205" and "another shape" in fault.message and place in fault.notes[0]
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 64}))
+    rows = [encoders.load(folder).encode(["a circle"])[0].rows for folder in (MODEL, tmp_path / "m")]
+    assert (rows[0] == rows[1]).all()
+
+
 def test_a_tokenizer_of_another_encoder(tmp_path: Path) -> None:
     shutil.copytree(MODEL, tmp_path / "m")
     settings = tmp_path / "m/tokenizer/tokenizer_config.json"
