@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from editc import api
 from editc.codes import BUG, exit_code
@@ -77,7 +77,7 @@ FAULTS: Mapping[str, Callable[[Tensors, str], Tensors]] = {
 def outcomes(manifest: Path, part: str, file: Path, every: int = 1) -> Iterator[Outcome]:
     """Builds with each `every`-th tensor of a weight file damaged in each way; the file is as it was afterwards."""
     sound = file.read_bytes()
-    found = load_file(file)
+    found = load(sound)
     try:
         for name in sorted(found)[::every]:
             for fault, change in FAULTS.items():

@@ -65,7 +65,8 @@ def held(job: Job, written: Written) -> Trial:
     """ONNX Runtime's own reader: the parameters of every site, bit for bit."""
     import onnxruntime
 
-    found = onnxruntime.AdapterFormat.read_adapter(str(written.files[0])).get_parameters()
+    adapter = onnxruntime.AdapterFormat.read_adapter(str(written.files[0]))  # the parameters lie in its memory
+    found = adapter.get_parameters()
     worst, matched = 0.0, 0
     sites = list(lowering.pairs(written.delta))
     for record, left, right in sites:

@@ -2,8 +2,8 @@
 
 An input has the name, shape and dtype of the tensor in the model as torch has it; the output is `<name>.edited`. The
 graph is MatMul and Add with Cast around them, W + (W U) V for a shared edit, W + L R, W + D: in float64, rounded once
-at the end, as editc does it (`onnx_half` for half precision). A runtime's order of summation is its own, which almost
-never shows after that rounding.
+at the end, as editc does it (`onnx_half` for half precision). Of a transposed site Einsum takes the first product. A
+runtime's order of summation is its own, which almost never shows after that rounding.
 """
 
 from __future__ import annotations
@@ -79,11 +79,9 @@ def _site(site: Site, name: str, form: str, left: str, right: str) -> Iterator[b
     W, change = f"{name}.double", left
     yield node("Cast", [name], W, to=TYPES["F64"])
     if form == "shared":
-        upright = W
-        if site.transposed:
-            yield node("Transpose", [W], f"{name}.turned", perm=[1, 0])
-            upright = f"{name}.turned"
-        yield node("MatMul", [upright, left], f"{name}.left")
+        # not Transpose and MatMul: ONNX Runtime 1.24 and older fuse those into a kernel that they lack in float64
+        turned = node("Einsum", [W, left], f"{name}.left", equation="ij,ik->jk")
+        yield turned if site.transposed else node("MatMul", [W, left], f"{name}.left")
         left = f"{name}.left"
     if form != "dense":
         yield node("MatMul", [left, right], f"{name}.change")

@@ -13,7 +13,7 @@ from editc.formats.protobuf import data, number
 
 IR_VERSION, OPSET = 8, 17
 TYPES: Mapping[str, int] = {"F32": 1, "F16": 10, "F64": 11, "BF16": 16}
-_INTS, _INT = 7, 2
+_INTS, _INT, _STRING = 7, 2, 3
 """AttributeProto.AttributeType."""
 
 
@@ -26,7 +26,7 @@ class Value:
     shape: Sequence[int | str]
 
 
-def node(op: str, inputs: Sequence[str], output: str, **attributes: int | Sequence[int]) -> bytes:
+def node(op: str, inputs: Sequence[str], output: str, **attributes: int | str | Sequence[int]) -> bytes:
     """A NodeProto with one output, which is its name too."""
     ends = b"".join(data(1, one) for one in inputs) + data(2, output)
     said = b"".join(data(5, _attribute(name, value)) for name, value in attributes.items())
@@ -50,9 +50,11 @@ def model(
     return head + b"".join(data(14, data(1, key) + data(2, text)) for key, text in metadata.items())
 
 
-def _attribute(name: str, value: int | Sequence[int]) -> bytes:
+def _attribute(name: str, value: int | str | Sequence[int]) -> bytes:
     if isinstance(value, int):
         return data(1, name) + number(3, value) + number(20, _INT)
+    if isinstance(value, str):
+        return data(1, name) + data(4, value) + number(20, _STRING)
     return data(1, name) + b"".join(number(8, one) for one in value) + number(20, _INTS)
 
 
