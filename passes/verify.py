@@ -176,8 +176,10 @@ def _broken(claim: Claim, manifest: Manifest, report: Report) -> Diagnostic:
         f"{what} is {value}, {'below' if claim.least else 'above'} {bound}{worst}",
         claim.span,
         manifest.source,
-        help=advice.help_with(claim.name, manifest.language) if manifest.language else _help(claim, manifest),
-        notes=advice.moved(report) if claim.name == "bystander_loss" and manifest.language else (),
+        help=advice.help_with(claim.name, manifest.language, claim.subject)
+        if manifest.language
+        else _help(claim, manifest),
+        notes=advice.moved(report, claim.subject) if claim.name == "bystander_loss" and manifest.language else (),
     )
 
 

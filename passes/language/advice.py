@@ -8,6 +8,8 @@ from editc.diagnostics import Diagnostic
 from editc.findings import Answer, Claim, Report
 from editc.ir import Problem, Verified
 from editc.judging.language import CARRIED, UNMOVED
+from editc.passes.language.bystanders import AROUND
+from editc.passes.language.candidates import OWN
 from editc.passes.language.prompts import titles
 from editc.request import Constraints, Fact, Language, Manifest
 from editc.rewrites import Rewrites
@@ -47,6 +49,13 @@ HELP: Mapping[str, Mapping[str, str]] = {
         "concept": "name what moved, or more of its kind, under `preserve: {concepts: [...]}`; or lower `strength`",
         "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that differ in it alone",
     },
+    "own_loss": {
+        "fact": "what else the model says of it goes with the edit: lower `strength`, or leave `chat` out; if you can "
+        "do without what moved, `constraints: {bystander_loss: ...}` allows more",
+        "concept": "what else is said of it goes round in circles: lower `strength`, take another `to`, or edit fewer "
+        "layers (`sites: {layers: ...}`)",
+        "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that differ in it alone",
+    },
     "retain": {
         "fact": "lower `strength`, edit fewer facts at once, or take `method: memit` and raise its `lamb`",
         "concept": "lower `strength`, or edit fewer layers (`sites: {layers: ...}`)",
@@ -58,22 +67,27 @@ HELP: Mapping[str, Mapping[str, str]] = {
         "direction": "each concept needs a rank of `count`: allow it, or ablate fewer at once",
     },
 }
-"""By the claim and what is edited."""
+"""By the claim and what is edited; `own_loss` is `bystander_loss` of an edit's own name."""
 KINDS: Mapping[str, str] = {"fact": "fact", "redirect": "concept", "erase": "concept", "ablate": "direction"}
 UNLEARNED = 0.5
 """The probability of an answer below which a learned value counts as not found."""
 
 
-def help_with(name: str, language: Language) -> str:
-    """What to do about a broken bound, for the kinds of edits that the manifest has."""
-    said = HELP.get("retain" if name.startswith("retain_") else name, {})
+def help_with(name: str, language: Language, subject: str = "") -> str:
+    """What to do about a broken bound, for the kinds of edits that the manifest has; `subject` is what the claim is
+    of, an edit's own name perhaps."""
+    own = name == "bystander_loss" and subject in titles(language)
+    said = HELP.get("own_loss" if own else "retain" if name.startswith("retain_") else name, {})
     kinds = dict.fromkeys(KINDS[edit.kind] for edit in language.edits)
     return "; or ".join(said[kind] for kind in kinds if kind in said)
 
 
-def moved(report: Report) -> tuple[str, ...]:
-    """Notes on what nobody named and the edit moved, the first of them."""
+def moved(report: Report, subject: str) -> tuple[str, ...]:
+    """Notes on what nobody named and the edit moved, the first of them: those that the broken claim counts before
+    others, as far as their words tell."""
+    own, name = not subject.startswith(AROUND.format("")), subject.removeprefix(AROUND.format(""))
     those = [one for one in report.bystanders if one.loss > 0]
+    those.sort(key=lambda one: ((one.kind in OWN) != own, own and name not in one.name))
     notes = [
         f"{one.kind}: `{one.name}` `{_short(one.said[0])}` is now `{_short(one.said[1])}`" for one in those[:MOVED]
     ]
