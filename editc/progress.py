@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from shutil import get_terminal_size
 from threading import Event, RLock, Thread
@@ -69,18 +69,27 @@ class Watch:
         every = list(items)
         if not every:
             self.phase = label
+            self._turn()
             return every
         return self._counted(label, every)
 
     def _counted(self, label: str, every: list[Any]) -> Iterator[Any]:
         loop = Loop(label, len(every), self.now())
         self.loops.append(loop)
+        if len(self.loops) == 1:
+            self._turn()
         try:
             for item in every:
                 yield item
                 loop.done, loop.last = loop.done + 1, self.now()
         finally:
             self.loops.remove(loop)
+
+    def _turn(self) -> None:
+        """Draws the line anew where one stands: what is done within a moment is seen too."""
+        if self.visible:
+            with suppress(OSError, ValueError):  # nobody reads it any more
+                self.tell()
 
     def line(self) -> str:
         """What is being done now: the loops from the outermost in, else the phase; and since when."""
