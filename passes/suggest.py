@@ -214,9 +214,10 @@ def other_names(near: Sequence[Neighbour]) -> Names:
 
 
 def _spoken(request: Request, names: Names) -> Request:
-    """The request with the sure names listed; `moderate` takes none."""
+    """The request with the sure names listed; `moderate` takes none, and its pulls are its shares, for nothing is
+    painted here that could be counted."""
     if request.kind == "moderate":
-        return request
+        return replace(request, shares=None)
     return replace(request, also=(*request.also, *(one.name for one in names.sure)))
 
 

@@ -227,8 +227,11 @@ def test_edits_of_one_manifest_take_nothing_from_each_other(folder: Path) -> Non
     assert checked.manifest.edits[1].also == ("box",) and checked.manifest.edits[2].to == "cat"
 
 
-def test_moderate_is_looked_at_as_it_stands(folder: Path) -> None:
-    text = PLAIN.replace("erase: circle", "moderate: {concept: circle, toward: {square: 0.5}}")
+@pytest.mark.parametrize("measured", ["", ", shares: measured"])
+def test_moderate_is_looked_at_as_it_stands(measured: str, folder: Path) -> None:
+    """Shares that a build would paint and count are taken as pulls: suggest paints nothing."""
+    text = PLAIN.replace("erase: circle", f"moderate: {{concept: circle, toward: {{square: 0.5}}{measured}}}")
+    text += "verify: {images: {detector: editc:demo}}\n" * bool(measured)
     (folder / "moderate.yaml").write_text(text)
     made = api.suggest(folder / "moderate.yaml", folder / "names.txt")
     assert [trial.to for trial in made.suggestions[0].trials] == [None]

@@ -50,5 +50,6 @@ def _worst(worst: Bystander, claim: Claim) -> str:
 
 
 def _allowed(claim: Claim, of: int) -> str:
+    """How many of so many the bound lets change, in words."""
     most = sum((count + 1) / of <= (claim.bound or 0.0) for count in range(of))
     return f"at most {most}" if most else "none"
