@@ -18,17 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc import detecting, painter, pipeline, session
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, Verified
+from editc.core.manifest import Manifest, Source
+from editc.core.ports import Context, Painter
 from editc.demo import GUIDANCE
 from editc.demo.world import OBJECTS
-from editc.diagnostics import EditcError
-from editc.ir import Array, Verified
 from editc.manifests.decode import decode, load
 from editc.passes.bystanders import AGAIN, LOSS, named_by, spread
 from editc.passes.corpus import mentions
 from editc.passes.measure import Stored
 from editc.passes.verify import failures
-from editc.ports import Context, Painter
-from editc.request import Manifest, Source
 
 EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples"
 HEAD = "editc: 1\nmodel: editc:demo\nedits:\n"

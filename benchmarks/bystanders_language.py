@@ -17,9 +17,9 @@ from shutil import copytree
 
 from benchmarks import smollm2
 from editc import api
+from editc.core.ir import Verified
+from editc.core.network import Network, Prompt
 from editc.formats.checkpoint import open_model
-from editc.ir import Verified
-from editc.language import Network, Prompt
 from editc.manifests.check import same
 from editc.networks import load
 from editc.passes.language.bystanders import SURE, WORD

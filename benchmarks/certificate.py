@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from benchmarks import world
 from benchmarks.objects import CONFIGURATIONS, HEAD, TARGETS, Lab, edited, open_lab
-from editc.findings import Attack, Certificate
-from editc.ir import Array, Solution
+from editc.core.ir import Array, Solution
+from editc.core.measurements import Attack, Certificate
 from editc.numerics import adversary
 from editc.passes import attacks
 from editc.passes.certificate import REGULAR, Sums, certify

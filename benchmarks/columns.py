@@ -17,8 +17,8 @@ from time import process_time
 import numpy as np
 
 from benchmarks import smollm2
-from editc.ir import Array, Site
-from editc.language import Cloze, Columns, Naming, Network, Prompt
+from editc.core.ir import Array, Site
+from editc.core.network import Cloze, Columns, Naming, Network, Prompt
 from editc.networks import load
 from editc.networks.causal import CausalNetwork
 from editc.passes.language import columns

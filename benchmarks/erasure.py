@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks import certificate, world
 from benchmarks.objects import HEAD, TARGETS, Lab, Row, edited, measure, open_lab
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Solution
 from editc.demo.world import CHARACTERS, OBJECTS, WEAPONS
-from editc.diagnostics import EditcError
-from editc.ir import Solution
 from editc.passes.certificate import certify
 
 FULL = 1e-9

@@ -10,9 +10,9 @@ import numpy as np
 from benchmarks.facts_data import CONCEPTS, RELATIONS, RETAIN, Concept, Relation
 from benchmarks.facts_edits import Changed, Lab, edited, timed
 from benchmarks.facts_known import known, knows
-from editc.ir import Array
-from editc.language import Cloze, Network, Prompt
-from editc.request import Redirect
+from editc.core.ir import Array
+from editc.core.manifest import Redirect
+from editc.core.network import Cloze, Network, Prompt
 
 TITLE = (
     "| edit | concept | to | relations | P(old) after / before, worst | mean | P(anchor's answer) | the anchor's own | "

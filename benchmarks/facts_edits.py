@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from benchmarks import smollm2
 from editc import session
 from editc.cache import open_cache
+from editc.core.ir import Array, Solution
+from editc.core.manifest import Ablation, Choice, Fact, Language, Manifest, Preserve, Redirect, Source
+from editc.core.ports import Context
 from editc.formats.checkpoint import open_model
-from editc.ir import Array, Solution
 from editc.networks import CausalNetwork, load
 from editc.passes.language.derive import DeriveLanguage
 from editc.passes.language.solve import SolveLanguage
 from editc.passes.language.weights import changed
 from editc.passes.locate import Locate
-from editc.ports import Context
-from editc.request import Ablation, Choice, Fact, Language, Manifest, Preserve, Redirect, Source
 
 Changed = Mapping[str, Array]
 

@@ -8,8 +8,8 @@ from itertools import zip_longest
 from math import log
 
 from benchmarks.facts_data import RELATIONS, Relation
-from editc.language import Cloze, Network
-from editc.request import Asked, Fact
+from editc.core.manifest import Asked, Fact
+from editc.core.network import Cloze, Network
 
 EACH = 5
 """Facts of a relation that may be edited; the rest are neighbours."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editc.ir import Array
-from editc.language import Cloze, Network, Prompt
-from editc.request import Fact
+from editc.core.ir import Array
+from editc.core.manifest import Fact
+from editc.core.network import Cloze, Network, Prompt
 
 Changed = Mapping[str, Array]
 

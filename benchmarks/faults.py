@@ -18,7 +18,7 @@ from safetensors.torch import load, save_file
 
 from editc import api
 from editc.codes import BUG, exit_code
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
 
 Tensors = dict[str, torch.Tensor]
 IMAGE = "editc: 1\nmodel: {model}\nedits: [{{erase: circle, to: square}}]\npreserve: {{prompts: [a red square]}}\n"

@@ -20,6 +20,7 @@ from torch.nn import functional
 from benchmarks import world
 from benchmarks.objects import HEAD, Lab, open_lab
 from editc import api
+from editc.core.diagnostics import EditcError
 from editc.demo import MODEL
 from editc.demo.captions import caption
 from editc.demo.data import make_pictures, to_tensor
@@ -27,7 +28,6 @@ from editc.demo.networks import load_pipeline
 from editc.demo.tokens import LENGTH
 from editc.demo.vae import encode
 from editc.demo.world import OBJECTS
-from editc.diagnostics import EditcError
 from editc.formats.checkpoint import open_model
 
 

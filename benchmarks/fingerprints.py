@@ -19,17 +19,17 @@ import numpy as np
 import torch
 
 from benchmarks.finetune import walk
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, Delta, Factors, Site
+from editc.core.site_bytes import patched_site, site_record
 from editc.demo import MODEL
-from editc.diagnostics import EditcError
 from editc.formats import kinship
 from editc.formats.checkpoint import open_model
 from editc.formats.exported import container
 from editc.formats.fingerprint import encoder_fingerprint
 from editc.formats.plan import plan_apply
 from editc.formats.safetensors_delta import sealed
-from editc.ir import Array, Delta, Factors, Site
 from editc.numerics import dtypes
-from editc.records import patched_site, site_record
 
 FILE = Path("unet") / "diffusion_pytorch_model.safetensors"
 RATES = {3e-3: (10, 40), 1e-5: (40,), 2e-4: (10, 40), 1e-3: (10, 40)}

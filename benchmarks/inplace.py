@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 
+from editc.core.ir import Delta, Factors, Site
+from editc.core.site_bytes import site_record
 from editc.formats.checkpoint import open_model
 from editc.formats.safetensors_delta import write_delta
-from editc.ir import Delta, Factors, Site
-from editc.records import site_record
 
 SIZE = 2_000_000_000
 RANK = 8

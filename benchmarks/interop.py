@@ -19,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from editc import registry
-from editc.diagnostics import EditcError
+from editc.core import registry
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Delta
+from editc.core.site_bytes import patched_site, stored_shape
 from editc.formats.checkpoint import Model
 from editc.formats.export import Export, export
 from editc.formats.exporting import Job
 from editc.formats.plan import plan_apply
-from editc.ir import Delta
 from editc.numerics import dtypes
-from editc.records import patched_site, stored_shape
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "interop.md"

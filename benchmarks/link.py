@@ -14,10 +14,10 @@ from typing import TypeAlias
 import numpy as np
 
 from editc import api, session
+from editc.core.ir import Array, Delta, Verified
 from editc.formats.checkpoint import open_model
 from editc.formats.link_parts import parts
 from editc.formats.safetensors_delta import read_delta
-from editc.ir import Array, Delta, Verified
 from editc.manifests.decode import read
 from editc.passes.derive import Derive
 from editc.passes.locate import Locate

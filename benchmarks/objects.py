@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 from benchmarks import world
 from editc import painter, pipeline, session
+from editc.core.ir import Array, Solution
+from editc.core.manifest import Source
+from editc.core.ports import Context
 from editc.demo import GUIDANCE, STEPS
 from editc.demo.captions import Caption
 from editc.demo.detector import Detector
 from editc.demo.detector import load as load_detector
 from editc.demo.world import OBJECTS
-from editc.ir import Array, Solution
 from editc.manifests.decode import decode
 from editc.passes.strength import Effect, effect
-from editc.ports import Context
-from editc.request import Source
 
 HEAD = "editc: 1\nmodel: {model}\nedits:\n  - erase: {concept}\n"
 DEFAULT = "editc, default settings"

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from editc.core.ir import Delta, Factors, Form, Site, SiteRecord
+from editc.core.site_bytes import patched_site, site_record
 from editc.demo import MODEL
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.safetensors_delta import sealed
-from editc.ir import Delta, Factors, Form, Site, SiteRecord
 from editc.numerics import dtypes
-from editc.records import patched_site, site_record
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 EXPORTS = ("dynamo", "dynamo, external data", "legacy")

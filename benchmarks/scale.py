@@ -26,13 +26,15 @@ from typing import Any
 
 import numpy as np
 
-from editc import registry
+from editc.core import registry
+from editc.core.family import Family
+from editc.core.ir import Plan, Site
+from editc.core.manifest import Manifest, Source
+from editc.core.ports import Context, Encoded
 from editc.encoders.t5 import standing
 from editc.families.contexts import CONTEXTS
-from editc.family import Family
 from editc.formats.checkpoint import open_model
 from editc.formats.safetensors_delta import write_delta
-from editc.ir import Plan, Site
 from editc.manifests.decode import decode
 from editc.numerics import dtypes
 from editc.numerics.trust import Ball, unbounded
@@ -41,8 +43,6 @@ from editc.passes.emit import Emit
 from editc.passes.locate import Locate
 from editc.passes.solve import Solve
 from editc.passes.verify import Verify
-from editc.ports import Context, Encoded
-from editc.request import Manifest, Source
 
 SHARD = 10_000_000_000
 LARGEST_COPY = 10_000_000_000

@@ -15,11 +15,11 @@ import numpy as np
 from benchmarks import world
 from benchmarks.objects import HEAD, Lab, edited, open_lab
 from editc import painter, pipeline, prober
+from editc.core.ir import Array, Plan
+from editc.core.manifest import Source
 from editc.demo import GUIDANCE, MODEL
-from editc.ir import Array, Plan
 from editc.manifests.decode import decode
 from editc.passes.evidence import Evidence, gathered, grown, spared
-from editc.request import Source
 
 SHARES = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from benchmarks import objects
 from editc import pipeline, proposal
+from editc.core.ir import Plan
+from editc.core.manifest import Source
 from editc.demo.world import OBJECTS
-from editc.ir import Plan
 from editc.manifests.decode import decode
 from editc.passes import mine
 from editc.passes.suggest import CONTEXTS, MINED, Remembering, Suggestion, few, other_names, suggest
-from editc.request import Source
 
 
 def planned(lab: objects.Lab, text: str) -> Plan:

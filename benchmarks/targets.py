@@ -16,12 +16,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmarks.objects import HEAD, Lab, open_lab
+from editc.core.ir import Array, Solution
+from editc.core.ports import Encoder
 from editc.demo.world import CHARACTERS, OBJECTS, WEAPONS
 from editc.families.contexts import CONTEXTS
-from editc.ir import Array, Solution
 from editc.passes.phrases import last_subject, spoken
 from editc.passes.strength import effect
-from editc.ports import Encoder
 
 TARGETS = tuple(name for name in OBJECTS if name not in (*WEAPONS, *CHARACTERS))
 """Nothing is sent to what somebody else may want erased."""

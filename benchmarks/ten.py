@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks import targets, world
 from benchmarks.objects import HEAD, Lab, open_lab
+from editc.core.ir import Array, Solution
 from editc.families.contexts import CONTEXTS
-from editc.ir import Array, Solution
 
 TITLE = (
     "| way | shown | most | other objects | least | colour | background | style |\n|---|---|---|---|---|---|---|---|"

@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc.diagnostics import Diagnostic, EditcError
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.writable import check_file, check_folder, check_parent, make_parent
 from editc.formats import apply as applying
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.exported import check_delta_file, read_delta
-from editc.formats.placing import check_file, check_folder, check_parent, make_parent
 from editc.formats.safetensors_delta import write_delta
 from editc.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike, Paths, delta_at, deltas_at
 from editc.results import Again as Again
@@ -26,15 +26,15 @@ from editc.results import Checked as Checked
 
 if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
     from editc import linking
-    from editc.delta import Delta
+    from editc.core.delta import Delta
+    from editc.core.manifest import Manifest
+    from editc.core.ports import Progress
     from editc.formats.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
     from editc.formats.onnx_surgery import Ready
     from editc.formats.status import Status
-    from editc.ports import Progress
     from editc.proposal import Proposal
-    from editc.request import Manifest
 
 
 def tool() -> str:
@@ -65,8 +65,8 @@ def build(
     folder `last-good`. Raises EditcError, E697 before any work.
     """
     from editc import pipeline, session
+    from editc.core.ports import announce
     from editc.passes.verify import failures, warnings
-    from editc.ports import announce
 
     announce(progress, "reading the manifest")
     out = Path(out)
@@ -138,7 +138,7 @@ def _noting(seen: list[str], after: Callable[[str, Any], bool] | None) -> Callab
 
 def _written(built: Built, out: Path) -> Built:
     from editc import emitting, session
-    from editc.formats.files import guarded
+    from editc.core.disk import guarded
 
     manifest = built.verified.solution.problem.plan.manifest
     model = session.model_of(manifest)
@@ -163,7 +163,7 @@ def _written(built: Built, out: Path) -> Built:
 
 def _report(built: Built, out: Path) -> None:
     from editc import emitting, report
-    from editc.formats.files import replace_file
+    from editc.core.disk import replace_file
 
     found = (*built.failures, *built.warnings)
     exports = emitting.described(built.exports, out)
@@ -251,10 +251,10 @@ def verify(
     `detector` judges the pictures in place of the delta's own, as a manifest would name it (`none`, `{clip: FOLDER}`).
     """
     from editc import session
+    from editc.core.ports import announce
     from editc.formats.diff import refuse_to_verify
     from editc.formats.link_parts import is_linked
     from editc.passes.verify import failures, warnings
-    from editc.ports import announce
     from editc.recheck import (
         another_detector,
         disagreements,

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.diagnostics import EditcError
-from editc.formats.files import replace_file
-from editc.ir import Array
+from editc.core.diagnostics import EditcError
+from editc.core.disk import replace_file
+from editc.core.ir import Array
 
 LIMIT = 2 << 30
 """Bytes that the folder may hold; beyond, the entries not used for longest go. SDXL: 350 MB a corpus, 23 MB a name."""

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from editc import detecting, emitting, encoder_source, session
-from editc.diagnostics import Diagnostic, EditcError, by_place
-from editc.family import Family
+from editc.core.diagnostics import Diagnostic, EditcError, by_place
+from editc.core.family import Family
+from editc.core.manifest import Manifest
+from editc.core.pointing import pointing_at
+from editc.core.ports import Context
 from editc.formats.checkpoint import Model
 from editc.loadable import require_loadable
 from editc.passes.locate import Locate, recognise
-from editc.pointing import pointing_at
-from editc.ports import Context
-from editc.request import Manifest
 from editc.results import Checked
 
 STRANGE = frozenset({"E201", "E206"})

@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from editc import registry
-from editc.diagnostics import Diagnostic, EditcError
+from editc.core import registry
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.disk import clear
+from editc.core.ir import Delta, Plan
+from editc.core.manifest import Manifest
 from editc.formats import export, outputs
 from editc.formats.checkpoint import Model
 from editc.formats.exporting import Job
-from editc.formats.files import clear
 from editc.formats.lowering import without_adapter
-from editc.ir import Delta, Plan
-from editc.request import Manifest
 
 ONE_FILE = ".safetensors"
 """The ending of a `checkpoint` export whose model is one file."""

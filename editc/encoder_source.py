@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from editc import encoders
-from editc.diagnostics import EditcError, fail
-from editc.family import Family
-from editc.foreign import quiet
+from editc.core.diagnostics import EditcError, fail
+from editc.core.family import Family
+from editc.core.manifest import Manifest
+from editc.core.ports import Encoder, Weights
 from editc.formats import ldm_encoder, places
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.encoder_marks import weight_mark, weight_marks
 from editc.formats.fingerprint import encoder_account, encoder_fingerprint, pipeline_of, sealed, seen_through
 from editc.formats.ldm_encoder import Assembled
-from editc.loaded import library_errors, require_finite
-from editc.ports import Encoder, Weights
-from editc.request import Manifest
+from editc.libraries.foreign import quiet
+from editc.libraries.loading import library_errors, require_finite
 
 _SETTINGS = (
     "hidden_size",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from editc import registry, terms
-from editc.diagnostics import fail
-from editc.family import Family
+from editc import terms
+from editc.core import registry
+from editc.core.diagnostics import fail
+from editc.core.family import Family
 
 KINDS: tuple[registry.Kind, ...] = ("method", "language", "family", "language-family", "format", "detector")
 """Kinds of names that are explained, besides codes."""

@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from editc import session
-from editc.diagnostics import Diagnostic, fail
-from editc.findings import Claim
-from editc.formats import delta_json, files
+from editc.core import disk
+from editc.core.diagnostics import Diagnostic, fail
+from editc.core.ir import Delta, Verified
+from editc.core.measurements import Claim
+from editc.core.ports import Progress, announce
+from editc.core.writable import make_parent
+from editc.formats import delta_json
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.diff import has_manifest
 from editc.formats.exported import read_delta
 from editc.formats.link import Arranged, arranged, link
 from editc.formats.link_parts import parts
 from editc.formats.link_report import Overlap, overlaps
-from editc.formats.placing import make_parent
 from editc.formats.safetensors_delta import write_delta
-from editc.ir import Delta, Verified
-from editc.ports import Progress, announce
 from editc.recheck import by_pictures, gathered_solution, measured, posed_again, recorded_manifest
 
 LOCK = ".lock.json"
@@ -56,7 +57,7 @@ class Linked:
     parts: tuple[Part, ...]
     delta: Delta | None
     failures: tuple[Diagnostic, ...]
-    files: tuple[Path, ...]
+    disk: tuple[Path, ...]
 
     @property
     def measured(self) -> bool:
@@ -96,8 +97,8 @@ def link_files(
     made = write_delta(replace(made, claims=tuple(_claims(those, measured))), out)
     lock = out.with_suffix(LOCK)
     by_id = {delta.delta_id: path for path, delta in read}
-    with files.guarded(lock):
-        files.replace_file(lock, _lock(those, by_id, out, made, tool).encode())
+    with disk.guarded(lock):
+        disk.replace_file(lock, _lock(those, by_id, out, made, tool).encode())
     return Linked(those, found, measured, made, (), (out, lock))
 
 

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from editc import declared, encoders
-from editc.diagnostics import fail
+from editc import encoders
+from editc.core.diagnostics import fail
+from editc.core.family import Family
+from editc.core.manifest import Manifest
 from editc.encoders.classes import refuse_other_class
-from editc.family import Family
 from editc.formats import stand_ins
 from editc.formats.checkpoint import Checkpoint, Model, open_component
 from editc.formats.header import read_small
-from editc.request import Manifest
+from editc.libraries import pipeline_index
 
 MOST = 64_000_000
 """Bytes of a JSON file at most; the largest tokenizers have some 35 MB."""
@@ -57,7 +58,7 @@ def _pipeline(folder: Path, family: Family, painted: bool) -> None:
         refuse_other_class(folder, part, t5)
         _require_floats(open_component(part, folder / part))
     if painted:
-        declared.refuse_own_code(folder)
+        pipeline_index.refuse_own_code(folder)
 
 
 def _require_floats(checkpoint: Checkpoint) -> None:

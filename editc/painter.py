@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc import declared
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
+from editc.core.ir import Array
+from editc.core.ports import Progress
 from editc.encoders.classes import CLIP_BESIDE
-from editc.foreign import quiet
-from editc.ir import Array
-from editc.loaded import library_errors, load_network
-from editc.ports import Progress
+from editc.libraries import pipeline_index
+from editc.libraries.foreign import quiet
+from editc.libraries.loading import library_errors, load_network
 
 BATCH = 32
 """Pictures painted at once, at most."""
@@ -168,7 +168,7 @@ def load(
     where = device()
     given = {"torch_dtype": torch.float32, "low_cpu_mem_usage": False}
     with quiet(), library_errors("the pipeline cannot be loaded", folder):
-        networks = {part: _network(kind, folder, part) for part, kind in declared.networks(folder).items()}
+        networks = {part: _network(kind, folder, part) for part, kind in pipeline_index.networks(folder).items()}
         pipeline = DiffusionPipeline.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, **given, **networks
         )

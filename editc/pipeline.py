@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
+from editc.core.ports import Context, announce
 from editc.passes.derive import Derive
 from editc.passes.emit import Emit
 from editc.passes.language.derive import DeriveLanguage
@@ -13,7 +14,6 @@ from editc.passes.language.verify import VerifyLanguage
 from editc.passes.locate import Locate
 from editc.passes.solve import Solve
 from editc.passes.verify import Verify
-from editc.ports import Context, announce
 from editc.session import families
 
 

@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.diagnostics import EditcError, fail
-from editc.foreign import quiet
-from editc.ir import Array
-from editc.loaded import library_errors, load_network
-from editc.ports import Noisy, Told
+from editc.core.diagnostics import EditcError, fail
+from editc.core.ir import Array
+from editc.core.ports import Noisy, Told
+from editc.libraries.foreign import quiet
+from editc.libraries.loading import library_errors, load_network
 
 PIXELS = 8192
 """Latent pixels at a time: all of the demo model's pictures, two of Stable Diffusion's."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from editc.diagnostics import Diagnostic
+from editc.core.diagnostics import Diagnostic
+from editc.core.manifest import Manifest
 from editc.manifests.amend import Amendment, Value, amend
 from editc.passes.suggest import Suggestion
 from editc.passes.trial import AT_RISK, GONE, Trial
-from editc.request import Manifest
 
 
 @dataclass(frozen=True)

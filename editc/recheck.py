@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from editc import registry
-from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.findings import Claim
+from editc.core import registry
+from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
+from editc.core.ir_language import Rewrites
+from editc.core.manifest import Manifest, PictureCheck, Source
+from editc.core.measurements import Claim
+from editc.core.ports import Context
 from editc.formats.delta_check import check_account
-from editc.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
 from editc.manifests.decode import decode
 from editc.manifests.detector import parse
 from editc.passes import moderate
 from editc.passes.language.claims import GENERATED, RUN
-from editc.ports import Context
-from editc.request import Manifest, PictureCheck, Source
-from editc.rewrites import Rewrites
 
 TOLERANCE = 1e-6
 """Claims are sums in float64 over equal weights: machines may differ in their last digits and no more."""

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from editc import diagnostics as diagnosed
 from editc import report_language
-from editc import verdict as verdicts
-from editc.diagnostics import Diagnostic
-from editc.findings import Certificate, Claim, Picture
-from editc.ir import Delta, Edit, Ranking, Solution, Verified
+from editc.core import diagnostics as diagnosed
+from editc.core import verdict as verdicts
+from editc.core.diagnostics import Diagnostic
+from editc.core.ir import Delta, Edit, Ranking, Solution, Verified
+from editc.core.manifest import Manifest, Request
+from editc.core.measurements import Certificate, Claim, Picture
 from editc.judging import unanswered
 from editc.passes import moderate
-from editc.request import Manifest, Request
 
 DIGITS = 9
 """Significant digits of a figure in report.json: more would differ between machines by the order of a sum."""

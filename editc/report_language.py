@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from editc.ir import Edit, Plan, Solution, Stage, Verified
+from editc.core.ir import Edit, Plan, Solution, Stage, Verified
+from editc.core.ir_language import Column, Rewrites
+from editc.core.manifest import Ablation, Fact, Language, Redirect
 from editc.passes.language.prompts import titles
-from editc.request import Ablation, Fact, Language, Redirect
-from editc.rewrites import Column, Rewrites
 
 
 def parts(verified: Verified, language: Language) -> Mapping[str, Any]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from editc.core.measurements import Picture
+from editc.core.verdict import QUESTIONS
 from editc.depth_plot import depth_plot
-from editc.findings import Picture
 from editc.report_answers import cases, counts, own, told
 from editc.report_bystanders import strip
 from editc.report_plots import Plot, data_uri, plot
 from editc.report_words import TITLES, count, figure, percent
-from editc.verdict import QUESTIONS
 
 DANGERS = frozenset({"recoverable"})
 """Claims that say how much of a concept comes back."""

@@ -9,13 +9,13 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from pathlib import Path
 
     from editc import linking
-    from editc.delta import Delta
-    from editc.diagnostics import Diagnostic
-    from editc.findings import Claim
+    from editc.core.delta import Delta
+    from editc.core.diagnostics import Diagnostic
+    from editc.core.ir import Plan, Verified
+    from editc.core.manifest import Manifest
+    from editc.core.measurements import Claim
+    from editc.core.verdict import Verdict
     from editc.formats.export import Export
-    from editc.ir import Plan, Verified
-    from editc.request import Manifest
-    from editc.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,21 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from editc import cache, detecting, extras, registry
-from editc.delta import Delta
-from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.family import Family
+from editc import cache, detecting
+from editc.core import registry
+from editc.core.delta import Delta
+from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.family import Family
+from editc.core.manifest import Manifest
+from editc.core.network import Network, Spot
+from editc.core.pointing import pointing_at
+from editc.core.ports import Context, Detector, Painter, Prober, Progress, announce
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.fingerprint import settings_of
 from editc.formats.lora import read_adapter
-from editc.language import Network, Spot
+from editc.libraries import extras
 from editc.manifests.own_contexts import own_contexts
 from editc.plurals import count
-from editc.pointing import pointing_at
-from editc.ports import Context, Detector, Painter, Prober, Progress, announce
-from editc.request import Manifest
 
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
 """What a pipeline calls the part that reads the text, in the order in which one with several is looked at."""

@@ -7,23 +7,23 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from editc import verdict as verdicts
+from editc.core import verdict as verdicts
 from editc.plurals import count
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from editc.api import Again, Built, Checked
-    from editc.findings import Claim
+    from editc.core.ir import Verified
+    from editc.core.manifest import Manifest
+    from editc.core.measurements import Claim
     from editc.formats.apply import Applied, ApplyPlan, Reverted
     from editc.formats.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
     from editc.formats.onnx_surgery import Ready
     from editc.formats.status import Status
-    from editc.ir import Verified
     from editc.proposal import Proposal
-    from editc.request import Manifest
 
 FLOAT32 = 1e-6
 """What rounding to float32 costs is below this and not worth a word."""
@@ -293,7 +293,7 @@ def dumper(names: Sequence[str], say: Callable[[str], None]) -> Callable[[str, A
     """Says what flows after each pass named and stops after the last; E130 for a pass that does not exist."""
     if not names:
         return None
-    from editc.diagnostics import fail
+    from editc.core.diagnostics import fail
     from editc.dump import dump
     from editc.pipeline import NAMES
 

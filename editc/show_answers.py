@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from editc.findings import Answer, Bystander, Claim
-    from editc.request import Ablation, Fact, Language, Redirect
+    from editc.core.manifest import Ablation, Fact, Language, Redirect
+    from editc.core.measurements import Answer, Bystander, Claim
 
 COLUMNS: Mapping[str, str] = {
     "efficacy": "prompt",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from editc import verdict as verdicts
+from editc.core import verdict as verdicts
 from editc.plurals import count
 from editc.show import MEASURED, Shown, claim_lines, claim_record
 
 if TYPE_CHECKING:
     from editc.api import Again
+    from editc.core.ir import Verified
     from editc.formats.link_report import Overlap
-    from editc.ir import Verified
     from editc.linking import Linked, Part
 
 

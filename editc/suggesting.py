@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from editc.diagnostics import EditcError, fail
-from editc.ir import Plan
-from editc.ports import Context, Progress
+from editc.core.diagnostics import EditcError, fail
+from editc.core.ir import Plan
+from editc.core.manifest import Manifest
+from editc.core.ports import Context, Progress
 from editc.proposal import Proposal
-from editc.request import Manifest
 
 
 def suggest(
@@ -21,9 +21,9 @@ def suggest(
     EditcError.
     """
     from editc import proposal
+    from editc.core.ports import announce
     from editc.manifests.dictionary import names_in
     from editc.passes.suggest import suggest as find
-    from editc.ports import announce
 
     manifest, plan, ctx, corpus = _opened(path, write, progress)
     announce(progress, "comparing names and trying targets")
@@ -59,7 +59,7 @@ def _opened(
 
 def _put(made: Proposal, write: Path) -> Proposal:
     """Writes the manifest."""
-    from editc.formats.files import guarded, replace_file
+    from editc.core.disk import guarded, replace_file
 
     with guarded(write):
         write.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from editc.diagnostics import Diagnostic
+    from editc.core.diagnostics import Diagnostic
     from editc.progress import Watch
     from editc.show import Shown
 
@@ -29,7 +29,7 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
         return _coded(command, arguments)
     finally:
         if os.environ.get("EDITC_DEBUG"):
-            from editc import foreign
+            from editc.libraries import foreign
 
             click.echo(foreign.told(everything=True), nl=False, err=True)
 
@@ -52,7 +52,7 @@ def _coded(command: click.Command, arguments: Sequence[str]) -> int:
 
 def answer(shown: Shown, diagnostics: Sequence[Diagnostic], as_json: bool) -> int:
     """Print a result to stdout and its diagnostics to stderr; the exit code."""
-    from editc.diagnostics import as_json as record
+    from editc.core.diagnostics import as_json as record
 
     code = _exit_code(diagnostics) if diagnostics else 0
     if as_json:
@@ -70,7 +70,8 @@ def answer(shown: Shown, diagnostics: Sequence[Diagnostic], as_json: bool) -> in
 def worked(verb: Callable[..., T], *given: Any, **named: Any) -> T:
     """What a verb of `editc.api` gives. Meanwhile its progress is shown, unless --json or --quiet ask for none, and
     what libraries print is kept back. A verb that takes `progress` says by it what it does."""
-    from editc import foreign, progress
+    from editc import progress
+    from editc.libraries import foreign
 
     context = click.get_current_context(silent=True)
     hushed = context is not None and (context.params.get("json_") or context.find_root().params.get("quiet"))
@@ -137,13 +138,13 @@ def _usage(error: click.ClickException, wants_json: bool) -> int:
 
 def _stopped(error: Exception, wants_json: bool) -> int:
     from editc.codes import BUG, exit_code
-    from editc.diagnostics import EditcError
-    from editc.diagnostics import as_json as record
+    from editc.core.diagnostics import EditcError
+    from editc.core.diagnostics import as_json as record
 
     if not isinstance(error, EditcError):
         import traceback
 
-        from editc import foreign
+        from editc.libraries import foreign
 
         traceback.print_exception(error)
         click.echo(foreign.told(), nl=False, err=True)

@@ -63,7 +63,7 @@ def explain(name: str) -> str:
 def _bound(name: str) -> Iterator[str]:
     from dataclasses import fields
 
-    from editc.request import Constraints
+    from editc.core.manifest import Constraints
 
     asked = {one.name for one in fields(Constraints)}
     if name in BOUNDS or name in asked:

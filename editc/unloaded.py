@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic
-from editc.foreign import quiet
+from editc.core.diagnostics import Diagnostic
+from editc.core.ports import Cache
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.fingerprint import settings_of
 from editc.formats.finite import not_finite
-from editc.loaded import Difference, library_errors, refuse_values, require_whole
-from editc.ports import Cache
+from editc.libraries.foreign import quiet
+from editc.libraries.loading import Difference, library_errors, refuse_values, require_whole
 
 
 def require_sound(model: Model, edited: str, cache: Cache | None) -> Iterator[Diagnostic]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
 from editc.formats import delta_json
 from editc.formats.header import MAX_HEADER, Entry, Header, opened
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from editc.diagnostics import EditcError, fail
-from editc.formats import copies, files, journal, outputs
+from editc.core import disk
+from editc.core.diagnostics import EditcError, fail
+from editc.formats import copies, journal, outputs
 from editc.formats.checkpoint import Model
 from editc.formats.journal_record import Entry, Range
 from editc.formats.plan import ApplyPlan, Target, plan_apply
@@ -71,7 +72,7 @@ def revert(model: Model) -> Reverted:
     Also ends a run that was killed at any moment. Raises E632, E634 (nothing to undo), E635, E636, E637.
     """
     history = journal.history_of(model)
-    with files.locked(history.anchor), files.guarded(model.path):
+    with disk.locked(history.anchor), disk.guarded(model.path):
         swept = journal.sweep(history)
         stack = journal.entries(history)
         if not stack or stack[-1].mode == "out":
@@ -90,21 +91,21 @@ def revert(model: Model) -> Reverted:
 def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> Applied:
     outputs.make_place(plan, out)
     single = plan.model.kind == "file"
-    copy = files.temporary_beside(out)
+    copy = disk.temporary_beside(out)
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
     beside = outputs.beside(plan.model, out)
-    with files.guarded(out), outputs.removed_on_failure(copy, state, *(part.temporary for part in beside)):
+    with disk.guarded(out), outputs.removed_on_failure(copy, state, *(part.temporary for part in beside)):
         more = [(part.source, part.temporary) for part in beside]
         with copies.copying(plan.model.path, copy, _holes(plan), link, more) as linked:
             ranges = _write_copy(plan, copy, out.name if single else "", beside)
         journal.record_copy(state, journal.history_of(plan.model), _summaries(plan), ranges)
-        files.sync_folder(copy.parent if single else copy)
+        disk.sync_folder(copy.parent if single else copy)
         with outputs.removed_on_failure(*(part.final for part in beside)):
             for part in beside:
-                files.rename(part.temporary, part.final)
-            files.rename(copy, out)
+                disk.rename(part.temporary, part.final)
+            disk.rename(copy, out)
         if single:
-            files.rename(state, outputs.state_of(out))
+            disk.rename(state, outputs.state_of(out))
     status: Literal["done", "already"] = "done" if plan.status == "ready" else "already"
     return Applied(status, out, _results(ranges), plan.bytes_to_write, tuple(path.relative_to(copy) for path in linked))
 
@@ -129,7 +130,7 @@ def _write_copy(plan: ApplyPlan, copy: Path, name: str, beside: Sequence[outputs
         own = name or file.relative_to(copy).as_posix()
         if part is not None:
             file, own = part.temporary, part.name
-        files.write_at(file, target.tensor.offset + piece.start, piece.new)
+        disk.write_at(file, target.tensor.offset + piece.start, piece.new)
         if piece.result:
             ranges.append(_range(target, piece.result, own, 0))
     _check_moved(plan, ranges)
@@ -139,7 +140,7 @@ def _write_copy(plan: ApplyPlan, copy: Path, name: str, beside: Sequence[outputs
 def _apply_in_place(plan: ApplyPlan) -> Applied:
     history = journal.history_of(plan.model)
     outputs.check_private(plan)
-    with files.locked(history.anchor), files.guarded(plan.model.path):
+    with disk.locked(history.anchor), disk.guarded(plan.model.path):
         journal.sweep(history)
         _roll_back(history)
         if plan.status == "already":
@@ -180,9 +181,9 @@ def _steps(plan: ApplyPlan, history: journal.History, held: Held) -> Iterator[by
 def _write_ranges(plan: ApplyPlan, entry: Entry, history: journal.History, held: Held) -> None:
     for piece in held.again(_pending(plan)):
         part = entry.ranges[piece.index]
-        files.write_at(history.root / part.file, part.offset + piece.start, piece.new)
+        disk.write_at(history.root / part.file, part.offset + piece.start, piece.new)
     for file in entry.files:
-        files.sync_file(history.root / file)
+        disk.sync_file(history.root / file)
 
 
 def _roll_back(history: journal.History) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from editc.diagnostics import Diagnostic
+from editc.core.diagnostics import Diagnostic
 from editc.formats import journal
 
 SHORT = 12

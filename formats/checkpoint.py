@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from editc.delta import Array
-from editc.diagnostics import EditcError, fail
+from editc.core.delta import Array
+from editc.core.diagnostics import EditcError, fail
 from editc.formats import folders, ldm_file, onnx_data, onnx_file, places
 from editc.formats.gguf_header import read_gguf
 from editc.formats.gguf_names import Aliased

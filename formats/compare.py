@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from editc.diagnostics import EditcError, fail
+from editc.core.diagnostics import EditcError, fail
 from editc.formats.changed import Changed
 from editc.formats.checkpoint import Model
 from editc.formats.pairing import SHOWN, Paired, paired, unlike

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.delta import Array, Delta
+from editc.core.delta import Array, Delta
 from editc.formats.checkpoint import Model
 from editc.formats.exporting import Job, Trial, Written
 from editc.formats.lowering import pairs

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from editc.diagnostics import fail
-from editc.formats import files, journal
+from editc.core import disk
+from editc.core.diagnostics import fail
+from editc.formats import journal
 
 LARGE = 1 << 20
 """From this size on a file is linked, where links are asked for: what people open in an editor is smaller."""
@@ -39,7 +40,7 @@ def copying(
     copied = [(old, new) for old, new in pairs if new not in linked]
     jobs = [(old, new, *gap) for old, new in copied for gap in _begun(old, new, holes.get(old, ()))]
     with ThreadPoolExecutor(1, "copy") as copier:
-        running = [copier.submit(files.copy_range, *job) for job in jobs]
+        running = [copier.submit(disk.copy_range, *job) for job in jobs]
         try:
             yield linked
             for job in running:
@@ -47,9 +48,9 @@ def copying(
         finally:
             copier.shutdown(cancel_futures=True)
     for _, new in copied:
-        files.sync_file(new)
+        disk.sync_file(new)
     for folder in folders:
-        files.sync_folder(folder)
+        disk.sync_folder(folder)
 
 
 def _files(source: Path, target: Path, folders: list[Path], above: tuple[Path, ...]) -> Iterator[tuple[Path, Path]]:
@@ -57,7 +58,7 @@ def _files(source: Path, target: Path, folders: list[Path], above: tuple[Path, .
     if source.is_file():
         yield source, target
         return
-    files.make_folder(target)
+    disk.make_folder(target)
     folders.append(target)
     for child in sorted(source.iterdir()):
         if child.is_dir() and child.name != journal.FOLDER:
@@ -71,7 +72,7 @@ def _files(source: Path, target: Path, folders: list[Path], above: tuple[Path, .
 
 def _begun(old: Path, new: Path, holes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Makes the new file; what of it is still to be copied: nothing of a reflink."""
-    if files.new_like(old, new):
+    if disk.new_like(old, new):
         return
     start = 0
     for offset, size in (*sorted(holes), (old.stat().st_size, 0)):
@@ -84,7 +85,7 @@ def _begun(old: Path, new: Path, holes: Sequence[tuple[int, int]]) -> Iterator[t
 
 def _link(old: Path, new: Path) -> None:
     try:
-        files.link_file(old.resolve(), new)
+        disk.link_file(old.resolve(), new)
     except OSError as error:
         message = f"'{old.name}' cannot be linked there: {error.strerror}"
         help_text = "links need one file system that has them; leave out --link to copy"

@@ -10,8 +10,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.delta import Delta, Factors, Site, SiteRecord
-from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.core.delta import Delta, Factors, Site, SiteRecord
+from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.numerics.dtypes import BITS, EDITABLE
 from editc.numerics.planes import plausible
 from editc.numerics.sketch import DIGITS

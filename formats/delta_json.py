@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from editc.delta import Delta, Factors, Form, Site, SiteRecord
-from editc.diagnostics import EditcError, fail
+from editc.core.delta import Delta, Factors, Form, Site, SiteRecord
+from editc.core.diagnostics import EditcError, fail
 
 FORMAT = "editc-delta"
 VERSION = 1

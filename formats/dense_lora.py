@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from editc import registry
-from editc.delta import Delta
+from editc.core import registry
+from editc.core.delta import Delta
+from editc.core.disk import guarded, replace_file
+from editc.core.site_bytes import patched_site, stored_shape
 from editc.formats import diffusers_lora, exported, lowering
 from editc.formats.exporting import Format, Job, Trial, Written
-from editc.formats.files import guarded, replace_file
 from editc.formats.lora_names import module as kohyas
 from editc.formats.plan import Target, plan_apply
 from editc.numerics import dtypes
-from editc.records import patched_site, stored_shape
 
 END = ".diff"
 COMPONENTS = ("unet", "transformer")

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from editc.delta import Array, Delta, Factors, Site, SiteRecord
-from editc.diagnostics import EditcError, fail
-from editc.family import Family
+from editc.core.delta import Array, Delta, Factors, Site, SiteRecord
+from editc.core.diagnostics import EditcError, fail
+from editc.core.family import Family
+from editc.core.site_bytes import bits_record, edited, site_record
 from editc.formats.changed import Changed
 from editc.formats.checkpoint import Model
 from editc.formats.compare import Comparison, Progress, compare
@@ -25,7 +26,6 @@ from editc.formats.ldm_encoder import fingerprint_of
 from editc.numerics import dtypes, planes
 from editc.numerics.recover import TOLERANCE, ulp
 from editc.plurals import count
-from editc.records import bits_record, edited, site_record
 
 FORMS = ("auto", "shared", "low-rank", "dense", "xor")
 MENDS = ("exact", "ulp", "none")

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from editc.core.disk import guarded, replace_file
 from editc.formats import exported, lowering, suited
 from editc.formats.consumers import diffusers_transformer
 from editc.formats.exporting import Format, Job, Written
-from editc.formats.files import guarded, replace_file
 
 FAMILIES = suited.FAMILIES["diffusers"]
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"

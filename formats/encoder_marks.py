@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from editc import registry
-from editc.delta import Delta
-from editc.diagnostics import EditcError, fail
+from editc.core import registry
+from editc.core.delta import Delta
+from editc.core.diagnostics import EditcError, fail
 from editc.formats.checkpoint import Checkpoint, Model, open_component
 from editc.formats.fingerprint import (
     EMBEDDINGS,

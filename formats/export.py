@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from editc import extras, registry
-from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.core import registry
+from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.writable import make_parent
 from editc.formats import exported
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.outputs import remove, removed_on_failure
-from editc.formats.placing import make_parent
 from editc.formats.safetensors_delta import sealed
 from editc.formats.suited import suiting
+from editc.libraries import extras
 
 UNTOUCHED = "the file was removed and the delta is as it was; `--as checkpoint` is read by everything"
 

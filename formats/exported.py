@@ -17,14 +17,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc import registry
-from editc.delta import Delta
-from editc.diagnostics import EditcError, fail
+from editc.core import registry
+from editc.core.delta import Delta
+from editc.core.diagnostics import EditcError, fail
+from editc.core.writable import check_file
 from editc.formats import delta_json, folders, onnx_file, safetensors_delta
 from editc.formats.adapter_header import SUFFIX
 from editc.formats.gguf_header import any_header
 from editc.formats.header import Header, strict_json
-from editc.formats.placing import check_file
 from editc.formats.ranges import read_range
 from editc.numerics import dtypes
 
@@ -35,7 +35,7 @@ FORMAT = "editc-export"
 VERSION = 1
 FOLDER_FILE = "adapter_model.safetensors"
 """In a folder that PEFT made or reads, the file that holds the tensors."""
-COMPANION = "editc.delta"
+COMPANION = "editc.core.delta"
 """In a folder of another format, the delta itself; not named as weights are, so that no loader takes it for some."""
 TOLD = {folders.ONNX, SUFFIX, ".gguf"}
 """Endings that say what a file is; all others are read as safetensors."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
-from editc.delta import Delta
+from editc.core.delta import Delta
 from editc.formats.checkpoint import Model
 
 Dtype: TypeAlias = Literal["F32", "F16", "BF16"]

@@ -13,7 +13,7 @@ from typing import TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.delta import Array, Factors
+from editc.core.delta import Array, Factors
 from editc.formats.changed import Changed
 from editc.numerics.recover import SINGLE, TOLERANCE, Pair, Space, least_rank, multiplier, row_space
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
 from editc.formats.checkpoint import Checkpoint, Model, open_component, open_model
 from editc.formats.folders import has_weights, subfolders
 from editc.formats.header import read_small, strict_json

@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from editc.diagnostics import EditcError, fail
+from editc.core.diagnostics import EditcError, fail
 from editc.formats import stand_ins
 from editc.formats.header import read_small, strict_json
 

@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path
 from types import MappingProxyType
 
-from editc.diagnostics import EditcError, fail
+from editc.core.diagnostics import EditcError, fail
 from editc.formats import adapter_header, stand_ins
 from editc.formats.header import Entry, Header, read_header
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from editc.delta import Delta
-from editc.diagnostics import fail
+from editc.core.delta import Delta
+from editc.core.diagnostics import fail
+from editc.core.disk import guarded, rename, temporary_beside
 from editc.formats import exported, gguf_names, lowering, peft_folder
 from editc.formats.checkpoint import Model
 from editc.formats.consumers import compared
 from editc.formats.exporting import Format, Job, Trial, Written
-from editc.formats.files import guarded, rename, temporary_beside
 from editc.formats.outputs import removed_on_failure
 from editc.numerics import dtypes
 

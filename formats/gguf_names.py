@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from editc import extras
-from editc.diagnostics import EditcError, fail
+from editc.core.diagnostics import EditcError, fail
 from editc.formats.program_names import plain_name
+from editc.libraries import extras
 
 T = TypeVar("T")
 

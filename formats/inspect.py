@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from editc.delta import Delta, Factors
+from editc.core.delta import Delta, Factors
 from editc.formats import folders
 from editc.formats.adapter_header import SUFFIX
 from editc.formats.apply import Applied, Reverted

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from editc.diagnostics import EditcError, fail
-from editc.formats import files
+from editc.core import disk
+from editc.core.diagnostics import EditcError, fail
 from editc.formats.checkpoint import Model
 from editc.formats.gguf_header import any_header
 from editc.formats.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
@@ -64,24 +64,24 @@ def begin(history: History, deltas: Sequence[Mapping[str, Any]], steps: Iterable
     """A complete entry on the disk, before any weight is touched; `steps` give the present bytes of each range in as
     many pieces as they like, and then the range."""
     if not history.folder.is_dir():
-        files.make_folder(history.folder)
+        disk.make_folder(history.folder)
     name = _next_name(history, deltas)
     building = history.folder / f".new-{name}"
-    files.make_folder(building)
+    disk.make_folder(building)
     ranges: list[Range] = []
-    files.write_new(building / UNDO, _noting(steps, ranges))
+    disk.write_new(building / UNDO, _noting(steps, ranges))
     marks = {file: _mark(history.root / file) for file in sorted({part.file for part in ranges})}
     entry = Entry(history.folder / name, "in-place", tuple(deltas), marks, tuple(ranges), False)
-    files.write_new(building / RECORD, [to_text(entry)])
-    files.sync_folder(building)
-    files.rename(building, entry.folder)
+    disk.write_new(building / RECORD, [to_text(entry)])
+    disk.sync_folder(building)
+    disk.rename(building, entry.folder)
     return entry
 
 
 def record_copy(folder: Path, earlier: History, deltas: Sequence[Mapping[str, Any]], ranges: Sequence[Range]) -> None:
     """The entries of a copy: those of its source without their undo bytes, and one for what was applied now, if
     anything was."""
-    files.make_folder(folder)
+    disk.make_folder(folder)
     stack = entries(earlier)
     for number, old in enumerate(stack, 1):
         kept = Entry(folder / f"{number:04d}-{_short(old.deltas)}", "out", old.deltas, {}, old.ranges, True)
@@ -94,31 +94,31 @@ def record_copy(folder: Path, earlier: History, deltas: Sequence[Mapping[str, An
 
 def finish(entry: Entry) -> None:
     """Says that every write of the entry arrived."""
-    files.write_new(entry.folder / DONE, [])
-    files.sync_folder(entry.folder)
+    disk.write_new(entry.folder / DONE, [])
+    disk.sync_folder(entry.folder)
 
 
 def restore(entry: Entry, history: History) -> None:
     """Puts the stored bytes back and checks them; may be broken off and begun again at any point."""
     for part in entry.ranges:
         check_old(entry, part)
-    files.remove_file(entry.folder / DONE)
+    disk.remove_file(entry.folder / DONE)
     for part in entry.ranges:
         file = history.root / part.file
         if not _is_restored(file, part):
             for start, raw in _stored(entry, part):
-                files.write_at(file, part.offset + start, raw)
+                disk.write_at(file, part.offset + start, raw)
             if not _is_restored(file, part):
                 raise broken(f"'{part.name}' could not be restored", entry.folder)
     for file_name, mark in entry.files.items():
-        files.set_modified(history.root / file_name, mark.modified)
-        files.sync_file(history.root / file_name)
+        disk.set_modified(history.root / file_name, mark.modified)
+        disk.sync_file(history.root / file_name)
 
 
 def forget(entry: Entry, history: History) -> None:
     """Removes an entry whose bytes are restored, and the history's folder when it was the only one."""
     dead = history.folder / f".dead-{entry.folder.name}"
-    files.rename(entry.folder, dead)
+    disk.rename(entry.folder, dead)
     sweep(history)
 
 
@@ -128,8 +128,8 @@ def sweep(history: History) -> bool:
         return False
     left = sorted(path for path in history.folder.iterdir() if path.name.startswith((".new-", ".dead-")))
     for path in left:
-        files.remove_tree(path)
-    files.remove_if_empty(history.folder)
+        disk.remove_tree(path)
+    disk.remove_if_empty(history.folder)
     return bool(left) or not history.folder.is_dir()
 
 
@@ -202,6 +202,6 @@ def _short(deltas: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _write_closed(entry: Entry) -> None:
-    files.make_folder(entry.folder)
-    files.write_new(entry.folder / RECORD, [to_text(entry)])
+    disk.make_folder(entry.folder)
+    disk.write_new(entry.folder / RECORD, [to_text(entry)])
     finish(entry)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from editc.diagnostics import EditcError, fail
+from editc.core.diagnostics import EditcError, fail
 from editc.formats.header import read_small, strict_json
 
 FOLDER = ".editc"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from editc import registry
-from editc.family import Family
+from editc.core import registry
+from editc.core.family import Family
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.fingerprint import settings_of
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from editc.delta import Delta
-from editc.diagnostics import fail
+from editc.core.delta import Delta
+from editc.core.diagnostics import fail
+from editc.core.disk import guarded, replace_file
 from editc.formats import exported, lowering, suited
 from editc.formats.consumers import diffusers_unet
 from editc.formats.exporting import Format, Job, Written
-from editc.formats.files import guarded, replace_file
 from editc.formats.lora import ALPHA, DOWN, UP
 from editc.formats.lora_names import module
 from editc.numerics import dtypes

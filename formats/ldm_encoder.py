@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from editc.diagnostics import EditcError, fail
+from editc.core.diagnostics import EditcError, fail
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.fingerprint import assembled, encoder_fingerprint, pipeline_of, same_weights, settings_of
 from editc.formats.folders import has_safetensors

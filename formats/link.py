@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.delta import Array, Delta, Factors, Form, Site, SiteRecord
-from editc.diagnostics import fail
+from editc.core.delta import Array, Delta, Factors, Form, Site, SiteRecord
+from editc.core.diagnostics import fail
+from editc.core.site_bytes import site_record
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.link_check import check
 from editc.formats.link_parts import joined, parts
 from editc.numerics import dtypes, terms
 from editc.numerics.terms import Term
 from editc.plurals import count
-from editc.records import site_record
 
 Place = tuple[str, str]
 """Component and tensor name."""

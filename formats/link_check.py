@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from editc.delta import Delta, SiteRecord
-from editc.diagnostics import EditcError, fail
+from editc.core.delta import Delta, SiteRecord
+from editc.core.diagnostics import EditcError, fail
 from editc.formats.link_parts import parts
 
 ADDED = frozenset({"shared", "low-rank", "dense"})

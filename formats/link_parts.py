@@ -13,8 +13,8 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from editc.delta import Delta, SiteRecord
-from editc.diagnostics import fail
+from editc.core.delta import Delta, SiteRecord
+from editc.core.diagnostics import fail
 
 KEY = "linked"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.delta import Delta
+from editc.core.delta import Delta
 from editc.formats.checkpoint import Model
 from editc.formats.link import Arranged, Touch, weight
 from editc.numerics import terms

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from editc.core.ports import Weights
 from editc.formats.doctor.models import flat, of_component
-from editc.ports import Weights
 
 PREFIX = "lora_unet_"
 TRAINED = {"add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2"}

@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc import registry
-from editc.delta import Array, Delta, Factors, SiteRecord
-from editc.diagnostics import fail
+from editc.core import registry
+from editc.core.delta import Array, Delta, Factors, SiteRecord
+from editc.core.diagnostics import fail
+from editc.core.site_bytes import edited, site_record, stored_shape
 from editc.formats.checkpoint import Model
 from editc.formats.model_names import respelled
 from editc.formats.plan import ApplyPlan, Target, plan_apply
@@ -24,7 +25,6 @@ from editc.formats.ranges import read_range
 from editc.numerics import dtypes
 from editc.numerics.arithmetic import product
 from editc.plurals import count
-from editc.records import edited, site_record, stored_shape
 
 SOLVED = ("condition", "solve_residual", "discarded", "rank")
 """Claims about the solve, which no rounding and no other base makes untrue."""

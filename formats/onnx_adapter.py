@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
+from editc.core.disk import guarded, replace_file
 from editc.formats import adapter_header, exported, lowering
 from editc.formats.exporting import Format, Job, Trial, Written
-from editc.formats.files import guarded, replace_file
 from editc.formats.onnx_surgery import names
 
 NAME = "onnx-adapter"

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from editc.delta import Array, Delta, Factors, Site
+from editc.core.delta import Array, Delta, Factors, Site
+from editc.core.site_bytes import patched_as_stored, stored_shape
 from editc.formats.exporting import Trial, Written
 from editc.numerics import dtypes
-from editc.records import patched_as_stored, stored_shape
 
 LARGEST = 1 << 30
 """Bytes of weights that a trial makes up at most."""

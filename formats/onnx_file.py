@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
 
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
 from editc.formats import stand_ins
 from editc.formats.header import uncollected
 from editc.formats.protobuf import BYTES, VARINT, Field, Range, Wire, WireError

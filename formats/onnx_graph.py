@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from editc.delta import Delta, Site
+from editc.core.delta import Delta, Site
+from editc.core.disk import guarded, replace_file
+from editc.core.site_bytes import stored_shape
 from editc.formats import exported, onnx_half, onnx_write
 from editc.formats.exporting import Format, Job, Written
-from editc.formats.files import guarded, replace_file
 from editc.formats.onnx_consumers import graph_in_onnxruntime
 from editc.formats.onnx_write import TYPES, Value, node
 from editc.formats.safetensors_delta import part_name
-from editc.records import stored_shape
 
 NAME = "onnx-graph"
 EDITED = ".edited"

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from editc import registry
-from editc.delta import Delta
-from editc.diagnostics import EditcError, fail
-from editc.family import Family
+from editc.core import registry
+from editc.core.delta import Delta
+from editc.core.diagnostics import EditcError, fail
+from editc.core.disk import guarded, replace_file
+from editc.core.family import Family
 from editc.formats import exported, onnx_write, suited
 from editc.formats.exporting import Format, Job, Written
-from editc.formats.files import guarded, replace_file
 from editc.formats.onnx_consumers import multiplier_in_onnxruntime
 from editc.formats.onnx_graph import named, parts
 from editc.formats.onnx_write import Value, node

@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from editc.delta import SiteRecord
-from editc.diagnostics import Diagnostic, EditcError
+from editc.core.delta import SiteRecord
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.formats import onnx_data
 from editc.formats.checkpoint import Checkpoint, Tensor
 from editc.formats.model_names import respelled
 from editc.formats.onnx_file import Graph, Use, provenance
 from editc.formats.protobuf import Range
 from editc.numerics import dtypes
-from editc.records import matrix_shape, stored_shape
 
 Candidate: TypeAlias = tuple[str, bool]
 """A tensor of the graph, and whether it is the transpose of the site's."""

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from editc.delta import Site
-from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.formats import files, onnx_data, outputs
+from editc.core import disk
+from editc.core.delta import Site
+from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.formats import onnx_data, outputs
 from editc.formats.onnx_file import Graph, Use, read_strictly
 from editc.formats.onnx_write import TYPES, Value, node, value_info
 from editc.formats.plan import ApplyPlan, Target
@@ -30,7 +31,7 @@ _SHOWN = 12
 class Ready:
     """What was written, and the names of the new inputs."""
 
-    files: tuple[Path, ...]
+    disk: tuple[Path, ...]
     inputs: tuple[str, ...]
 
 
@@ -62,13 +63,13 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
         raise fail("E668", "only an ONNX file can be made ready this way", place=plan.model.place, help=help_)
     outputs.make_place(plan, out)
     beside = () if out.parent.resolve() == plan.model.path.parent.resolve() else outputs.beside(plan.model, out)
-    temporary = files.temporary_beside(out)
+    temporary = disk.temporary_beside(out)
     created = (temporary, *(part.final for part in beside))
-    with files.guarded(out), outputs.removed_on_failure(*created):
-        files.write_new(temporary, _rewritten(plan, graph))
+    with disk.guarded(out), outputs.removed_on_failure(*created):
+        disk.write_new(temporary, _rewritten(plan, graph))
         for part in beside:
-            files.copy_file(part.source, part.final)
-        files.rename(temporary, out)
+            disk.copy_file(part.source, part.final)
+        disk.rename(temporary, out)
     inputs = tuple(name for target in plan.targets for name in names(target.record.site.name))
     return Ready((out, *(part.final for part in beside)), inputs)
 

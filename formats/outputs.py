@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from editc.diagnostics import EditcError, fail
-from editc.formats import files, journal
+from editc.core import disk
+from editc.core.diagnostics import EditcError, fail
+from editc.core.writable import check_parent, make_parent
+from editc.formats import journal
 from editc.formats.checkpoint import Model
 from editc.formats.onnx_data import companions
 from editc.formats.places import demo_model, in_hub_cache
-from editc.formats.placing import check_parent, make_parent
 from editc.formats.plan import ApplyPlan
 
 
@@ -61,7 +62,7 @@ def beside(model: Model, out: Path) -> tuple[Beside, ...]:
     """
     graph = model.component().graph if model.kind == "file" else None
     found = companions(graph) if graph is not None else {}
-    parts = [Beside(source, name, files.temporary_beside(out), out.parent / name) for name, source in found.items()]
+    parts = [Beside(source, name, disk.temporary_beside(out), out.parent / name) for name, source in found.items()]
     for part in parts:
         if part.final.exists() or part.final.is_symlink() or not part.final.parent.is_dir():
             message = f"the copy needs the name '{part.name}' beside it, for the model's external data"

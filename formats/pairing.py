@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from editc.diagnostics import Diagnostic, fail
+from editc.core.diagnostics import Diagnostic, fail
 from editc.formats import buffers
 from editc.formats.changed import CAST, Changed
 from editc.formats.checkpoint import Checkpoint

@@ -11,13 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from editc import registry
-from editc.delta import Delta
-from editc.diagnostics import fail
+from editc.core import registry
+from editc.core.delta import Delta
+from editc.core.diagnostics import fail
+from editc.core.disk import guarded, make_folder, rename, temporary_beside, write_new
 from editc.formats import exported, lowering
 from editc.formats.consumers import EXPERT, peft_model
 from editc.formats.exporting import Format, Job, Written
-from editc.formats.files import guarded, make_folder, rename, temporary_beside, write_new
 from editc.formats.model_names import spelled_by_program
 from editc.formats.outputs import removed_on_failure
 

@@ -9,8 +9,8 @@ import os
 import re
 from pathlib import Path
 
-import editc.diagnostics
-from editc.diagnostics import fail
+import editc.core.diagnostics
+from editc.core.diagnostics import fail
 from editc.formats import stand_ins
 
 DEMO = "editc:demo"
@@ -43,7 +43,7 @@ def locate(place: str) -> Path:
 
 def demo_model() -> Path:
     """The bundled pipeline folder."""
-    return Path(editc.diagnostics.__file__).resolve().parent / "demo" / "model"
+    return Path(editc.core.diagnostics.__file__).resolve().parent / "demo" / "model"
 
 
 def hub_cache() -> Path:

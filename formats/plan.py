@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from editc.delta import Delta, Factors, SiteRecord
-from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.core.delta import Delta, Factors, SiteRecord
+from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.families.single_files import single_file
 from editc.formats import encoder_marks, journal, kinship, quantised
 from editc.formats.carried import carried, explained
@@ -25,7 +26,6 @@ from editc.formats.onnx_sites import located
 from editc.formats.ranges import digests, pieces, read_range
 from editc.numerics import dtypes
 from editc.plurals import count
-from editc.records import matrix_shape, stored_shape
 
 State = Literal["already", "unchanged", "exact", "cast", "relative", "requantised", "refused"]
 Tier = Literal["exact", "cast", "relative", "requantised"]

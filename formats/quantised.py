@@ -14,14 +14,14 @@ from math import prod, sqrt
 
 import numpy as np
 
-from editc.delta import Array, Delta, Factors, Site
-from editc.diagnostics import fail
+from editc.core.delta import Array, Delta, Factors, Site
+from editc.core.diagnostics import fail
+from editc.core.site_bytes import edited as edited_exactly
+from editc.core.site_bytes import patched_as_stored, stored_shape
 from editc.formats.checkpoint import Checkpoint, Tensor
 from editc.formats.header import strict_json
 from editc.formats.ranges import read_range
 from editc.numerics import blocks, dtypes
-from editc.records import edited as edited_exactly
-from editc.records import patched_as_stored, stored_shape
 
 LEAST_SURVIVAL = 0.5
 """Of an edit, at least this share must be left after requantising (docs/quantised.md has the measured table)."""

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
 from editc.formats.header import opened
 
 A = TypeVar("A")

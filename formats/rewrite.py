@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TypeAlias
 
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
+from editc.core.site_bytes import edited
 from editc.formats import quantised
 from editc.formats.plan import Target
 from editc.formats.ranges import PIECE, ahead, pieces
 from editc.numerics import dtypes
-from editc.records import edited
 
 HELD = 96 << 20
 """Bytes of results that are kept in memory until the journal is on the disk; what is beyond is computed again."""

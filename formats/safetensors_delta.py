@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.delta import Delta, Factors
-from editc.diagnostics import EditcError, fail
+from editc.core.delta import Delta, Factors
+from editc.core.diagnostics import EditcError, fail
+from editc.core.disk import guarded, replace_file
 from editc.formats import delta_check, delta_json
-from editc.formats.files import guarded, replace_file
 from editc.formats.gguf_header import any_header
 from editc.formats.header import Header, opened, parse_header, read_header, strict_json
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from editc.diagnostics import EditcError, fail
+from editc.core.diagnostics import EditcError, fail
 from editc.formats import folders
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.pairing import ALONE, advice, unlike

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from editc.delta import Delta, SiteRecord
-from editc.diagnostics import EditcError
+from editc.core.delta import Delta, SiteRecord
+from editc.core.diagnostics import EditcError
+from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.formats import journal, onnx_data
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.journal_record import Entry, Range
@@ -17,7 +18,6 @@ from editc.formats.onnx_sites import located
 from editc.formats.plan import match
 from editc.formats.ranges import read_range
 from editc.numerics import dtypes
-from editc.records import matrix_shape, stored_shape
 
 Presence = Literal["applied", "partly", "not applied", "unknown"]
 Found = Literal["result", "base", "neither", "either", "missing"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from editc import registry
+from editc.core import registry
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "kohya": ("sd1", "sd2", "sdxl"),

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from editc.delta import Delta
-from editc.diagnostics import EditcError, fail
-from editc.formats import delta_json, exported, files, zstd
+from editc.core import disk
+from editc.core.delta import Delta
+from editc.core.diagnostics import EditcError, fail
+from editc.formats import delta_json, exported, zstd
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.header import read_header, strict_json
@@ -55,11 +56,11 @@ def write(delta: Delta, model: Model, out: Path, version: str = "000001", base: 
     )
     metadata = {"version": version, "base_version": base, "delta_encoding": "xor", "compression_format": "zstd"}
     metadata |= {"checksum_format": "adler32", "editc_delta_id": delta.delta_id}
-    part = files.temporary_beside(out)
-    with files.guarded(out), removed_on_failure(part, part):
-        files.make_folder(part)
+    part = disk.temporary_beside(out)
+    with disk.guarded(out), removed_on_failure(part, part):
+        disk.make_folder(part)
         table = _put_all(changes, part, metadata)
-        files.rename(part, out)
+        disk.rename(part, out)
     return (out / INDEX, *sorted(out / name for name in set(table.values())))
 
 
@@ -114,9 +115,9 @@ def _put_all(changes: Iterator[tuple[str, bytes, str]], folder: Path, metadata: 
     shards = list(_written(changes, folder))
     table = {name: _shard_name(i, len(shards)) for i, shard in enumerate(shards) for name in shard}
     for i in range(len(shards)):
-        files.rename(folder / f"{i}.part", folder / _shard_name(i, len(shards)))
+        disk.rename(folder / f"{i}.part", folder / _shard_name(i, len(shards)))
     index = json.dumps({"metadata": metadata, "weight_map": table}, indent=2, sort_keys=True) + "\n"
-    files.replace_file(folder / INDEX, index.encode())
+    disk.replace_file(folder / INDEX, index.encode())
     return table
 
 
@@ -142,7 +143,7 @@ def _put(held: list[tuple[str, bytes, str]], path: Path) -> tuple[str, ...]:
         offset += len(frame)
     text = delta_json.dumps(document).encode("ascii")
     text += b" " * (-len(text) % 8)
-    files.write_new(path, (len(text).to_bytes(8, "little") + text, *(frame for _, frame, _ in held)))
+    disk.write_new(path, (len(text).to_bytes(8, "little") + text, *(frame for _, frame, _ in held)))
     return tuple(name for name, _, _ in held)
 
 
@@ -187,8 +188,8 @@ def _export(job: Job) -> Written:
         help_text = "name it with --model; nothing of it is changed"
         raise fail("E676", "this export needs the weights that the delta was built for", help=help_text)
     made = write(job.delta, job.model, job.out)
-    with files.guarded(job.out):
-        files.replace_file(job.out / exported.COMPANION, to_bytes(job.delta))
+    with disk.guarded(job.out):
+        disk.replace_file(job.out / exported.COMPANION, to_bytes(job.delta))
     return Written((*made, job.out / exported.COMPANION), job.delta)
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import yaml
 
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
 
 Value: TypeAlias = str | float | Sequence[str]
 

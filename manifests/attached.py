@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from editc.core.manifest import Asked, Corpus, Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.fields import Block
 from editc.manifests.kept import lines_in, text_in
 from editc.manifests.lines import InFile, Lines
-from editc.request import Asked, Corpus, Span
 
 
 @dataclass(frozen=True)

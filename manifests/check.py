@@ -10,11 +10,11 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 
-from editc import registry
-from editc.diagnostics import Diagnostic, EditcError
+from editc.core import registry
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.manifest import Manifest, PictureCheck, Request, Scalar, Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.models import own_keys
-from editc.request import Manifest, PictureCheck, Request, Scalar, Span
 
 COUNTED = frozenset({"erased_at_most", "kept_loss_at_most", "share_gap_at_most"})
 """The bounds on what a detector says of pictures."""

@@ -8,7 +8,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from editc.diagnostics import Diagnostic, EditcError, by_place, fail
+from editc.core.diagnostics import Diagnostic, EditcError, by_place, fail
+from editc.core.manifest import (
+    BystanderCheck,
+    Choice,
+    Constraints,
+    Language,
+    Manifest,
+    PictureCheck,
+    Preserve,
+    Source,
+)
 from editc.manifests import schema
 from editc.manifests.attached import Attached
 from editc.manifests.check import check
@@ -22,7 +32,6 @@ from editc.manifests.language_check import check_language
 from editc.manifests.overrides import apply_overrides, with_overrides
 from editc.manifests.prompts import AUTO
 from editc.manifests.tree import Builder, Leaf, Node, UnreadableError
-from editc.request import BystanderCheck, Choice, Constraints, Language, Manifest, PictureCheck, Preserve, Source
 
 MAX_BYTES = 1 << 20
 

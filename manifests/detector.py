@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from editc import registry
+from editc.core import registry
+from editc.core.diagnostics import EditcError, fail
+from editc.core.manifest import DetectorOptions, Source, Span
 from editc.detectors.kind import kind_of
-from editc.diagnostics import EditcError, fail
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.fields import read_closed
 from editc.manifests.scalars import read_scalar, wrong_type
 from editc.manifests.tree import Builder, Leaf, Node, Pairs, UnreadableError
-from editc.request import DetectorOptions, Source, Span
 
 LABEL = "`detector`"
 

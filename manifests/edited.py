@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from editc.core.manifest import Ablation, Fact, Language, Redirect, Span
 from editc.manifests.check import same
-from editc.request import Ablation, Fact, Language, Redirect, Span
 
 
 def places(edit: Fact | Redirect | Ablation) -> Iterator[tuple[str, Span | None]]:

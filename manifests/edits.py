@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from editc import registry
+from editc.core import registry
+from editc.core.manifest import Measuring, Request, TokenWeights
 from editc.manifests import image_schema
 from editc.manifests.faults import Faults, either, tick
 from editc.manifests.fields import Block, read_block
@@ -12,7 +13,6 @@ from editc.manifests.language_schema import KINDS
 from editc.manifests.options import read_options
 from editc.manifests.scalars import wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-from editc.request import Measuring, Request, TokenWeights
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from editc.diagnostics import Diagnostic, Severity
-from editc.registry import nearest
-from editc.request import Source, Span
+from editc.core.diagnostics import Diagnostic, Severity
+from editc.core.manifest import Source, Span
+from editc.core.registry import nearest
 
 START = Span(1, 1)
 

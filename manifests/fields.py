@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from editc.core.manifest import Span
 from editc.manifests import schema
 from editc.manifests.faults import Faults, meant, tick
 from editc.manifests.lines import InFile, Layers, Lines
 from editc.manifests.prompts import layers_of, prompts_of
 from editc.manifests.scalars import read_scalar, wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-from editc.request import Span
 
 
 @dataclass(frozen=True)

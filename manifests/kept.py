@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from editc.core.manifest import Preserve, Request
 from editc.manifests.faults import Faults, tick
-from editc.request import Preserve, Request
 
 MAX_BYTES = 1 << 24
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from editc import registry
+from editc.core import registry
+from editc.core.manifest import Ablation, Asked, Fact, Language, Redirect, Span
 from editc.manifests import image_schema, schema
 from editc.manifests import language_schema as tables
 from editc.manifests.attached import Attached
@@ -17,7 +18,6 @@ from editc.manifests.fields import Block, read_block
 from editc.manifests.options import Scope, read_options
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.occurrences import whole
-from editc.request import Ablation, Asked, Fact, Language, Redirect, Span
 
 
 def methods_of(kind: str) -> tuple[str, ...]:

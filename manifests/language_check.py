@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from editc import registry
-from editc.diagnostics import Diagnostic, EditcError
+from editc.core import registry
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.manifest import Ablation, Asked, Fact, Language, Manifest, Redirect, Scalar, Span
 from editc.manifests.check import same
 from editc.manifests.edited import Edited, places
 from editc.manifests.faults import Faults, tick
 from editc.manifests.language_schema import COLUMNS
 from editc.manifests.models import own_keys
-from editc.request import Ablation, Asked, Fact, Language, Manifest, Redirect, Scalar, Span
 
 Rule = Callable[[Language, Manifest, Faults], None]
 Edit = Fact | Redirect | Ablation

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from editc.core.manifest import Manifest
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, tick
-from editc.request import Manifest
 
 
 def own_keys(manifest: Manifest, faults: Faults) -> None:

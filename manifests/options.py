@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from editc import registry
+from editc.core import registry
+from editc.core.manifest import Scalar, Span
 from editc.manifests import image_schema, schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.scalars import read_scalar
 from editc.manifests.tree import Leaf, Node
-from editc.request import Scalar, Span
 
 Options = Mapping[str, registry.Option]
 _TABLES = {

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from editc.core.manifest import Source, Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.tree import MAX_DEPTH, Builder, Items, Leaf, Node, Origin, Pairs, UnreadableError
-from editc.request import Source, Span
 
 _INDEX = re.compile(r"\[(\d+)\]")
 _PREFIX = len("--set ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
 
 NAME = "contexts.txt"
 

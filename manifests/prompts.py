@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from editc.core.manifest import Asked, Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.lines import Layers, Lines
 from editc.manifests.scalars import read_scalar, wrong_type
 from editc.manifests.schema import Text
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-from editc.request import Asked, Span
 
 MOST_LAYERS = 10_000
 AUTO = "auto"

@@ -7,12 +7,12 @@ import re
 import unicodedata
 from typing import TypeAlias
 
-from editc import registry
+from editc.core import registry
+from editc.core.manifest import Scalar
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.manifests.wording import doubts
-from editc.request import Scalar
 
 ScalarKind: TypeAlias = schema.Text | schema.Number | schema.Whole | schema.Flag | schema.OneOf | schema.Named
 

@@ -1,7 +1,7 @@
 """The declared shape of a manifest, version 1, as data: one table a block, one `Field` a key.
 
 Decoding, the messages about wrong values and the reference page all read these tables. `Field.into` names the attribute
-of the dataclass in `editc.request`, where it differs from the key.
+of the dataclass in `editc.core.manifest`, where it differs from the key.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from editc.core.registry import Kind as NameKind
+from editc.core.registry import OptionType
 from editc.manifests.lines import Layers, Lines
 from editc.manifests.wording import Role
-from editc.registry import Kind as NameKind
-from editc.registry import OptionType
 
 VERSION = 1
 MAX_SEED = 2**32 - 1

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import yaml
 
+from editc.core.manifest import Span
 from editc.manifests.faults import START, Faults
-from editc.request import Span
 
 Place = Callable[[int, int], Span]
 

@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 import yaml
 
+from editc.core.manifest import Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.syntax import report_syntax
-from editc.request import Span
 
 MAX_DEPTH = 64
 MAX_NODES = 50_000

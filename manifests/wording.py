@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from editc.diagnostics import Severity
+from editc.core.diagnostics import Severity
 from editc.manifests.faults import tick
 
 Role: TypeAlias = Literal["", "name", "phrase", "prompt", "context", "text"]

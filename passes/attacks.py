@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from editc.findings import Attack, Certificate, Claim, Picture
-from editc.ir import Array
+from editc.core.ir import Array
+from editc.core.measurements import Attack, Certificate, Claim, Picture
+from editc.core.ports import Context, Encoder
 from editc.passes import pictures
 from editc.passes.pictures import Print
-from editc.ports import Context, Encoder
 
 
 def painted(

@@ -19,16 +19,16 @@ from itertools import chain, zip_longest
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic
-from editc.findings import Bystander, Claim, Report
-from editc.ir import Array, Plan, Solution
+from editc.core.diagnostics import Diagnostic
+from editc.core.ir import Array, Plan, Solution
+from editc.core.manifest import Manifest
+from editc.core.measurements import Bystander, Claim, Report
+from editc.core.ports import Context, Encoder
 from editc.passes import measure, pictures
 from editc.passes.corpus import mentions
 from editc.passes.everyday import THINGS
 from editc.passes.pictures import Print, Shot
 from editc.passes.signals import Signals, size
-from editc.ports import Context, Encoder
-from editc.request import Manifest
 
 LOSS = 1 / 6
 """The default bound: of the pictures of any bystander at most one in six may be lost."""

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic
-from editc.findings import Attack, Certificate, Claim, Report
-from editc.ir import Array, Edit, Solution, System, Witness
+from editc.core.diagnostics import Diagnostic
+from editc.core.ir import Array, Edit, Solution, System, Witness
+from editc.core.manifest import Manifest
+from editc.core.measurements import Attack, Certificate, Claim, Report
 from editc.numerics import adversary, trust
 from editc.numerics.squares import mirrored
 from editc.passes.layers import Layer
-from editc.request import Manifest
 
 REGULAR = 0.1
 """r of RECE's derived embedding, as published."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from editc.family import Family
-from editc.ir import Array
+from editc.core.family import Family
+from editc.core.ir import Array
+from editc.core.manifest import KeyRule, Request
+from editc.core.ports import Encoded
 from editc.passes import keys
 from editc.passes.phrases import Book, last_subject, places, spoken
-from editc.ports import Encoded
-from editc.request import KeyRule, Request
 
 IN_CONTEXTS: frozenset[KeyRule] = frozenset({"aligned", "matched", "eot"})
 """The rules that put a concept into sentences; the others take it bare."""

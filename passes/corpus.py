@@ -11,11 +11,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from editc.ir import Array
+from editc.core.ir import Array
+from editc.core.manifest import Manifest
+from editc.core.ports import Cache, Encoded, Encoder
 from editc.numerics.subspace import condensed
 from editc.passes.phrases import last_subject, spoken
-from editc.ports import Cache, Encoded, Encoder
-from editc.request import Manifest
 
 Which: TypeAlias = Literal["all", "last"]
 PIECE = 16

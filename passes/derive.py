@@ -8,8 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, Block, Plan, Problem, Site, System
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Array, Block, Plan, Problem, Site, System
+from editc.core.manifest import KeyRule, Request
+from editc.core.ports import Cache, Context, Encoder, Weights
 from editc.passes import corpus, fuse, leaks, mine, recall
 from editc.passes.columns import by_name, columns
 from editc.passes.kept import Keeping, contexts_of
@@ -18,8 +20,6 @@ from editc.passes.phrases import UnspokenError
 from editc.passes.solve import chosen
 from editc.passes.streams import Reader, readers
 from editc.passes.witness import watch
-from editc.ports import Cache, Context, Encoder, Weights
-from editc.request import KeyRule, Request
 
 ALIGNED_RIDGE = 0.01
 """lambda for aligned keys, in mean squares of a kept row's entries: their weights and moment are means over rows.

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from editc.findings import Claim
-from editc.ir import Delta, Edit, Factors, Plan, SiteRecord, Verified
+from editc.core.ir import Delta, Edit, Factors, Plan, SiteRecord, Verified
+from editc.core.manifest import Manifest, Request
+from editc.core.measurements import Claim
+from editc.core.ports import Context
+from editc.core.site_bytes import site_record
 from editc.passes import moderate
 from editc.passes.language import account
 from editc.passes.language.claims import GENERATED, RUN
-from editc.ports import Context
-from editc.records import site_record
-from editc.request import Manifest, Request
 
 DIGITS = 7
 """Significant digits of a recorded claim. Sums in float64 depend on the number of threads in their last ones; seven are

@@ -16,14 +16,14 @@ from functools import cache
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, Plan, Ranking, Weighed
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Array, Plan, Ranking, Weighed
+from editc.core.manifest import Request
+from editc.core.ports import Context, Encoder, Noisy, Prober, Told
 from editc.passes import keys
 from editc.passes.columns import aims, needed
 from editc.passes.derive import unspoken
 from editc.passes.phrases import Book, UnspokenError
-from editc.ports import Context, Encoder, Noisy, Prober, Told
-from editc.request import Request
 
 PROMPTS = 4
 """Prompts of a concept, each with noise of its own; docs/sites.md says how far the ranking depends on them."""

@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.family import Family
-from editc.ir import Adapted, Array, Edit, Kept, Plan, Problem, Site, Solution, Stats
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.family import Family
+from editc.core.ir import Adapted, Array, Edit, Kept, Plan, Problem, Site, Solution, Stats
+from editc.core.manifest import Manifest, Request
+from editc.core.ports import Context
+from editc.core.site_bytes import matrix_shape
 from editc.numerics import fusion
 from editc.passes import corpus
 from editc.passes.kept import Keeping, contexts_of
 from editc.passes.phrases import spoken
 from editc.passes.streams import Reader, readers
-from editc.ports import Context
-from editc.records import matrix_shape
-from editc.request import Manifest, Request
 
 ROLE = "adapter"
 """The role, and the beginning of the group, of a site whose input is not the text."""

@@ -9,11 +9,11 @@ from operator import add
 
 import numpy as np
 
-from editc.ir import Array, Kept, Named, Plan
+from editc.core.ir import Array, Kept, Named, Plan
+from editc.core.manifest import KeyRule, Manifest, Request
+from editc.core.ports import Cache
 from editc.passes import corpus
 from editc.passes.streams import Reader
-from editc.ports import Cache
-from editc.request import KeyRule, Manifest, Request
 
 ALIGNED_WEIGHT = 3.0
 """Of what is kept against what is edited, both being means over rows. At 1 an object erased from the demo model takes

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.ir import Array
-from editc.request import TokenWeights
+from editc.core.ir import Array
+from editc.core.manifest import TokenWeights
 
 Rows: TypeAlias = NDArray[np.int64]
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from editc.ir import Array, Block
+from editc.core.ir import Array, Block
 from editc.numerics.squares import contracted, half_gram
 from editc.numerics.subspace import condensed
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from editc.findings import Claim
-from editc.ir import Array, Block, Plan, Site
+from editc.core.ir import Array, Block, Plan, Site
+from editc.core.manifest import Request
+from editc.core.measurements import Claim
+from editc.core.ports import Context
 from editc.numerics.drift import ratio
 from editc.passes.sites import sites_of
 from editc.passes.streams import Reader, readers
-from editc.ports import Context
-from editc.request import Request
 
 Make = Callable[[Request, Sequence[Reader]], Block]
 

@@ -8,10 +8,12 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from editc.diagnostics import Diagnostic, EditcError, fail
+from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.family import Family
+from editc.core.ir import Plan, Site
+from editc.core.manifest import Manifest
+from editc.core.ports import Context, Weights
 from editc.families.single_files import single_file
-from editc.family import Family
-from editc.ir import Plan, Site
 from editc.passes import fuse
 from editc.passes.evidence import refined
 from editc.passes.language import located
@@ -19,8 +21,6 @@ from editc.passes.sites import sites_of
 from editc.passes.strangers import STRANGERS, UNKNOWN, kind_of, refusal, wrapped
 from editc.passes.strangers import stranger as strange
 from editc.plurals import count
-from editc.ports import Context, Weights
-from editc.request import Manifest
 
 EDITED_DTYPES = ("F64", "F32", "F16", "BF16")
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from editc.diagnostics import EditcError, fail
-from editc.ir import Array, Edit, Site, Solution, System
+from editc.core.diagnostics import EditcError, fail
+from editc.core.ir import Array, Edit, Site, Solution, System
+from editc.core.ports import Progress
 from editc.numerics import drift
 from editc.numerics.arithmetic import patched
 from editc.numerics.dtypes import rounded
 from editc.passes.layers import Columns, Layer, Rows, measured, missed
-from editc.ports import Progress
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from editc.ir import Array
+from editc.core.ir import Array
+from editc.core.manifest import Manifest, Request
+from editc.core.ports import Encoder
 from editc.passes.corpus import mentions
 from editc.passes.phrases import last_subject, spoken
-from editc.ports import Encoder
-from editc.request import Manifest, Request
 
 SLACK = 0.05
 """A phrase must beat each of its own words by this much, or it says no more than the word: `purple disc` by `disc`."""

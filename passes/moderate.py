@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.findings import Claim
-from editc.ir import Array, Balance, Block, Edit, Problem, Round, Solution, System
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Array, Balance, Block, Edit, Problem, Round, Solution, System
+from editc.core.manifest import Manifest, Measuring, Request
+from editc.core.measurements import Claim
+from editc.core.ports import Context
 from editc.passes import pictures
 from editc.passes.columns import pulled
 from editc.passes.measure import Stored
 from editc.passes.pictures import Shot
 from editc.plurals import count
-from editc.ports import Context
-from editc.request import Manifest, Measuring, Request
 
 PURPOSE = "\nmoderate"
 """What sets the seeds of the search apart from those of verify: no concept holds a line break."""

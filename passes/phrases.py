@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from editc.core.ports import Encoded, Encoder
 from editc.passes.keys import Phrase
-from editc.ports import Encoded, Encoder
 
 
 class UnspokenError(Exception):

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.findings import Claim, Picture, Report
-from editc.ir import Array, Plan
-from editc.ports import Context, Detector
-from editc.request import Manifest, PictureCheck, Request
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Array, Plan
+from editc.core.manifest import Manifest, PictureCheck, Request
+from editc.core.measurements import Claim, Picture, Report
+from editc.core.ports import Context, Detector
 
 FEWEST_KEPT = 4
 """A kept concept is painted at least so often: fewer pictures cannot tell a loss from chance."""

@@ -12,11 +12,11 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from editc.ir import Array
+from editc.core.ir import Array
+from editc.core.ports import Cache, Encoded
 from editc.passes import corpus
 from editc.passes.phrases import Book
 from editc.passes.streams import Reader
-from editc.ports import Cache, Encoded
 
 LAYOUT = "sentences 1"
 """Goes into the key of what is cached: to be changed with what is computed."""

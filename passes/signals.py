@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editc.ir import Array, Edit
+from editc.core.ir import Array, Edit
+from editc.core.ports import Encoder
 from editc.passes.phrases import last_subject, spoken
-from editc.ports import Encoder
 
 BATCH = 256
 SAME = 0.9

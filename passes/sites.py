@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from editc.family import Family
-from editc.ir import Site
-from editc.ports import Weights
+from editc.core.family import Family
+from editc.core.ir import Site
+from editc.core.ports import Weights
 
 LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.(\d+)\.")
 

@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from editc import registry
-from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, Edit, Plan, Problem, Solution, System
+from editc.core import registry
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Array, Edit, Plan, Problem, Solution, System
+from editc.core.manifest import Manifest
+from editc.core.ports import Cache, Context
 from editc.numerics import chain, nullspace, ridge, subspace
 from editc.passes import fuse, moderate
 from editc.passes.methods import Method
 from editc.passes.strength import tune
-from editc.ports import Cache, Context
-from editc.request import Manifest
 
 RANK_TOLERANCE = 0.1
 """Share of the edit, in the problem's own metric, that a lower rank may lose: see `numerics.subspace.reduce`."""

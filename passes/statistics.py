@@ -7,8 +7,8 @@ from hashlib import sha256
 
 import numpy as np
 
-from editc.language import Moment, Network, Spot
-from editc.ports import Cache
+from editc.core.network import Moment, Network, Spot
+from editc.core.ports import Cache
 
 SHORTEST = 200
 """Characters that a paragraph has at least."""

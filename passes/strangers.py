@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from editc.families.transformers_layers import ATTENTION
-from editc.loaded import wrapping
+from editc.libraries.loading import wrapping
 
 OTHER = "which this version of editc does not edit"
 STRANGERS: Mapping[str, str] = MappingProxyType(

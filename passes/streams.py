@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from editc.family import Family
+from editc.core.family import Family
+from editc.core.ports import Context, Encoded, Encoder
 from editc.numerics.trust import Ball
-from editc.ports import Context, Encoded, Encoder
 
 
 @dataclass(frozen=True)

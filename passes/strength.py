@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.findings import Certificate
-from editc.ir import Array, Edit, System
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Array, Edit, System
+from editc.core.manifest import Constraints, Manifest
+from editc.core.measurements import Certificate
 from editc.numerics.drift import ratio
 from editc.passes.certificate import certify, shared_sums
-from editc.request import Constraints, Manifest
 
 STEPS = 1024
 """Strengths are found to 1/1024."""

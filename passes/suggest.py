@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, Plan
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Array, Plan
+from editc.core.manifest import Manifest, Request
+from editc.core.ports import Context, Encoded, Encoder
 from editc.numerics.sparse import Decomposition, decompose
 from editc.numerics.trust import Ball
 from editc.passes import mine
@@ -22,8 +24,6 @@ from editc.passes.derive import SiteWeights
 from editc.passes.mine import Neighbour
 from editc.passes.signals import SAME, Signals
 from editc.passes.trial import Bench, Moved, Trial
-from editc.ports import Context, Encoded, Encoder
-from editc.request import Manifest, Request
 
 CONTEXTS = 4
 """Contexts that names are compared in, of the edit's own, evenly picked: more change no score by more than 0.02."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, Edit, Plan, Problem
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Array, Edit, Plan, Problem
+from editc.core.manifest import Constraints, Request
+from editc.core.ports import Context
 from editc.passes.derive import Derive
 from editc.passes.kept import base_prompts, usual_weight
 from editc.passes.signals import Signals
 from editc.passes.solve import Solve
-from editc.ports import Context
-from editc.request import Constraints, Request
 
 GONE = 0.5
 """A concept that moves so far, in parts of what sets it apart, is gone from pictures (docs/suggest.md)."""

@@ -8,16 +8,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.findings import Claim, Report
-from editc.ir import Edit, Solution, Verified
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Edit, Solution, Verified
+from editc.core.manifest import Manifest, Placed
+from editc.core.measurements import Claim, Report
+from editc.core.ports import Context
 from editc.numerics import drift
 from editc.passes import attacks, bystanders, certificate, moderate, pictures
 from editc.passes.language import advice
 from editc.passes.measure import Measured, Stored, measure
 from editc.plurals import count
-from editc.ports import Context
-from editc.request import Manifest, Placed
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from editc.ir import Array, Kept, Plan, Watch, Witness
+from editc.core.ir import Array, Kept, Plan, Watch, Witness
+from editc.core.manifest import Request
+from editc.core.ports import Cache, Encoded, Encoder
 from editc.numerics.trust import Ball
 from editc.passes import corpus, keys, recall
 from editc.passes.columns import aims, by_name
 from editc.passes.phrases import UnspokenError, last_subject
 from editc.passes.streams import Reader
-from editc.ports import Cache, Encoded, Encoder
-from editc.request import Request
 
 ALIKE = 1e-3
 """Rows that the target changes by less than this share of their length are not the concept's: in a causal encoder those

@@ -15,10 +15,10 @@ import tiny_families
 import tiny_files
 import torch
 
-from editc import registry
+from editc.core import registry
+from editc.core.ir import Delta, Factors, Site
+from editc.core.site_bytes import matrix_shape, site_record
 from editc.formats.checkpoint import Model, open_model
-from editc.ir import Delta, Factors, Site
-from editc.records import matrix_shape, site_record
 
 
 def llama(folder: Path) -> Path:

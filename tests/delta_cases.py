@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_files import KEYS, delta_for, pipeline
 
-from editc.ir import Delta
+from editc.core.ir import Delta
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from editc import session
-from editc.ir import Array, Plan
+from editc.core.ir import Array, Plan
+from editc.core.manifest import Source
+from editc.core.ports import Told
 from editc.manifests.decode import decode
 from editc.passes.locate import Locate
-from editc.ports import Told
-from editc.request import Source
 
 ERASE = "edits:\n  - erase: circle\n    to: square\n"
 

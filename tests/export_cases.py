@@ -7,11 +7,11 @@ from typing import Any
 import consumer_models as pico
 import pytest
 
+from editc.core.ir import Delta
+from editc.core.site_bytes import patched_site, stored_shape
 from editc.formats.apply import plan_apply
 from editc.formats.checkpoint import Model
 from editc.formats.export import Export
-from editc.ir import Delta
-from editc.records import patched_site, stored_shape
 
 
 @pytest.fixture(scope="module")

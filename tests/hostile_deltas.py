@@ -13,12 +13,12 @@ from hostile_bytes import damages, header_lies, sparse, tensor_header
 from hostile_run import Build, Case
 from tiny_files import KEYS, delta_for, frame, pack, random_tensor
 
+from editc.core.ir import Delta
 from editc.formats import delta_check, exported
 from editc.formats.checkpoint import open_model
 from editc.formats.export import export
 from editc.formats.exporting import Job
 from editc.formats.safetensors_delta import sealed, to_bytes
-from editc.ir import Delta
 
 KINDS = ("kohya", "diffusers", "diff", "peft")
 FAMILY = {"kohya": "sd1", "diffusers": "flux", "diff": "sd1", "peft": "llama"}

@@ -16,11 +16,11 @@ from hostile_bytes import canonical, sparse
 from hostile_run import Build, Case
 from tiny_files import KEYS, write_pipeline
 
+from editc.core.ir import Delta
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import open_model
 from editc.formats.folders import MAX_INDEX
 from editc.formats.header import MAX_HEADER
-from editc.ir import Delta
 
 WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
 

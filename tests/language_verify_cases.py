@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from editc import registry
-from editc.findings import Claim
-from editc.ir import Array, Edit, Plan, Site, Solution, Stats, Verified
-from editc.language import Cloze, Compared, Place, Prompt, Scored, Spoken, Spot
+from editc.core import registry
+from editc.core.ir import Array, Edit, Plan, Site, Solution, Stats, Verified
+from editc.core.ir_language import Rewrites
+from editc.core.manifest import Manifest, Source
+from editc.core.measurements import Claim
+from editc.core.network import Cloze, Compared, Place, Prompt, Scored, Spoken, Spot
+from editc.core.ports import Context
 from editc.manifests.decode import decode
 from editc.passes.language.verify import VerifyLanguage
-from editc.ports import Context
-from editc.request import Manifest, Source
-from editc.rewrites import Rewrites
 
 HEAD = "editc: 1\nmodel: m\nedits:\n"
 TOWER = (

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tiny_files import noise, pack, sealed
 
+from editc.core.ir import Delta, Factors, Form, Site
+from editc.core.site_bytes import site_record
 from editc.formats.checkpoint import Model, open_model
-from editc.ir import Delta, Factors, Form, Site
 from editc.numerics import dtypes
-from editc.records import site_record
 
 WIDTH, INNER, LAYERS, HEADS = 64, 128, 2, 4
 PARTS = {

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from adapter_cases import ADAPTERS
 
-from editc.foreign import quiet
 from editc.formats.checkpoint import open_model
 from editc.formats.doctor.examine import Examination, examine
 from editc.formats.doctor.verdict import LoaderVerdict
+from editc.libraries.foreign import quiet
 
 
 @dataclass(frozen=True)

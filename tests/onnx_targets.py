@@ -8,8 +8,8 @@ import onnx_files as of
 import pytest
 import tiny_files as tiny
 
+from editc.core.ir import Delta
 from editc.formats.checkpoint import Model, open_model
-from editc.ir import Delta
 
 K0, V0 = tiny.KEYS[:2]
 

@@ -8,9 +8,9 @@ from typing import Any
 import llama_files as llama
 import numpy as np
 
+from editc.core.ir import Delta
 from editc.formats import quantised
 from editc.formats.checkpoint import Model, open_model
-from editc.ir import Delta
 from editc.numerics import blocks, dtypes
 
 BLOCKS = tuple(blocks.KINDS)

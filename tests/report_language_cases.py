@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from editc.core.ir import Edit, Plan, Site, Solution, Stage, Stats, Verified
+from editc.core.ir_language import Column, Near, Rewrites
+from editc.core.manifest import Ablation, Asked, Constraints, Fact, Language, Manifest, Redirect, Source, Span
+from editc.core.measurements import Answer, Claim, Depth, Report
+from editc.core.network import Spot, Value
 from editc.families.llama import LLAMA
-from editc.findings import Answer, Claim, Depth, Report
-from editc.ir import Edit, Plan, Site, Solution, Stage, Stats, Verified
-from editc.language import Spot, Value
-from editc.request import Ablation, Asked, Constraints, Fact, Language, Manifest, Redirect, Source, Span
-from editc.rewrites import Column, Near, Rewrites
 
 TEXT = """editc: 1
 model: ./smollm2

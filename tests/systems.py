@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.ir import Array, Block, Edit, Kept, System
-from editc.request import Request
+from editc.core.ir import Array, Block, Edit, Kept, System
+from editc.core.manifest import Request
 
 WIDTH = 24
 SHAPES = (16, 32, 24, 40)

@@ -20,10 +20,10 @@ from tiny_files import contents, delta_for, pipeline, refused, write_pipeline
 import editc
 from editc import api, paths, session
 from editc.cli import cli
+from editc.core.writable import check_file, check_folder
 from editc.formats import export as exporting
 from editc.formats.checkpoint import open_model
 from editc.formats.exported import check_ending
-from editc.formats.placing import check_file, check_folder
 from editc.formats.safetensors_delta import write_delta
 from editc.paths import delta_at
 

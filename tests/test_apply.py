@@ -25,16 +25,17 @@ from tiny_files import (
     write_pipeline,
 )
 
-from editc.diagnostics import EditcError
-from editc.formats import files, rewrite
+from editc.core import disk
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Delta, Form, Site
+from editc.core.site_bytes import edited
+from editc.formats import rewrite
 from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.inspect import describe_applied, describe_plan, describe_status
 from editc.formats.plan import ApplyPlan
 from editc.formats.status import status
-from editc.ir import Delta, Form, Site
 from editc.numerics import dtypes
-from editc.records import edited
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
 DTYPES = ("F32", "F16", "BF16")
@@ -197,7 +198,7 @@ def test_a_model_that_changes_after_the_plan_is_refused(tmp_path: Path) -> None:
     model = pipeline(tmp_path / "m")
     plan = plan_apply([delta_for(model)], model)
     tensor = model.component("unet").where(KEYS[3])
-    files.write_at(tensor.file, tensor.offset, b"\1\2\3\4")
+    disk.write_at(tensor.file, tensor.offset, b"\1\2\3\4")
     before = tree(tmp_path)
     with refused("E628"):
         apply(plan, out=tmp_path / "out")
@@ -249,7 +250,7 @@ def test_a_mixture_of_base_and_result_is_finished(tmp_path: Path) -> None:
     wanted = expected(delta, model)
     for name in KEYS[:2]:
         tensor = model.component("unet").where(name)
-        files.write_at(tensor.file, tensor.offset, wanted[name])
+        disk.write_at(tensor.file, tensor.offset, wanted[name])
     plan = plan_apply([delta], model)
     assert [target.state for target in plan.targets] == ["already", "already", "exact", "exact"]
     assert status(model, [delta]).deltas[0].presence == "partly"
@@ -329,10 +330,10 @@ def test_some_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fo
     model = pipeline(tmp_path / "m")
     plan: ApplyPlan = plan_apply([delta_for(model, form)], model)
     wanted, before, sizes = expected(plan.deltas[0], model), tree(tmp_path), []
-    real = files.write_at
+    real = disk.write_at
     monkeypatch.setattr(rewrite, "PIECE", 7)
     monkeypatch.setattr(rewrite, "HELD", held)
-    monkeypatch.setattr(files, "write_at", lambda f, o, data: (sizes.append(len(data)), real(f, o, data)))
+    monkeypatch.setattr(disk, "write_at", lambda f, o, data: (sizes.append(len(data)), real(f, o, data)))
     for way in ({"in_place": True}, {"out": tmp_path / "out"}):
         apply(plan, **way)  # type: ignore[arg-type]
         written = open_model(way.get("out", tmp_path / "m")).component("unet")  # type: ignore[arg-type]

@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from verify_cases import Brush, Eye, World, context, erase, exact, images, kept, manifest
 
-from editc.findings import Bystander
-from editc.ir import Array, Verified
+from editc.core.ir import Array, Verified
+from editc.core.manifest import BystanderCheck, Constraints, Preserve
+from editc.core.measurements import Bystander
+from editc.core.ports import Encoded
 from editc.passes.bystanders import Choice, claims, loss, spread
 from editc.passes.everyday import THINGS
 from editc.passes.verify import Verify, failures, warnings
-from editc.ports import Encoded
-from editc.request import BystanderCheck, Constraints, Preserve
 
 OTHERS = ("square", "tree", "house", "cat", "disc", "boat")
 WIDTH = 8

@@ -9,7 +9,7 @@ import pytest
 import tiny_language as pico
 from language_verify_cases import FRENCH, HEAD, Oracle, claims, language, manifest, verified
 
-from editc.language import Prompt, Spoken
+from editc.core.network import Prompt, Spoken
 from editc.manifests.check import same
 from editc.passes.language import bystanders, known, spared
 from editc.passes.language import candidates as made

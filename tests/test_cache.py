@@ -16,13 +16,13 @@ from test_locate_derive import ERASE, WIDTH, WordEncoder, context, manifest
 
 from editc import api
 from editc.cache import Disk, open_cache
+from editc.core.ir import Array, System
+from editc.core.ports import Encoded
 from editc.families.sd1 import SD1
-from editc.ir import Array, System
 from editc.numerics.trust import Ball
 from editc.passes import corpus
 from editc.passes.derive import Derive
 from editc.passes.locate import Locate
-from editc.ports import Encoded
 
 WORDS = ["an", "old", "red", "house", "stands", "near", "the", "quiet", "sea", "while", "one", "dog", "runs", "over"]
 PROMPTS = tuple(" ".join([*WORDS[i % 11 : i % 11 + 2 + i % 3], str(i)]) for i in range(150))

@@ -15,9 +15,11 @@ import verify_cases as cases
 from numpy.typing import NDArray
 
 from editc import report, report_words
-from editc.diagnostics import EditcError
-from editc.findings import Attack, Certificate, Report
-from editc.ir import Array, Block, Edit, Kept, Stats, System, Verified, Watch, Witness
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, Block, Edit, Kept, Stats, System, Verified, Watch, Witness
+from editc.core.manifest import Constraints, Manifest, PictureCheck, Request, Source, Span
+from editc.core.measurements import Attack, Certificate, Report
+from editc.core.ports import Context, Encoded
 from editc.numerics.trust import Ball
 from editc.passes.attacks import rows as fed
 from editc.passes.certificate import Sums, certify, shared_sums, warnings
@@ -27,8 +29,6 @@ from editc.passes.methods.uce import UCE
 from editc.passes.strength import MARGIN, STEPS, effect, tune
 from editc.passes.verify import Verify, failures
 from editc.passes.witness import measured, sizes
-from editc.ports import Context, Encoded
-from editc.request import Constraints, Manifest, PictureCheck, Request, Source, Span
 
 UNIT = Ball(np.ones(systems.WIDTH), np.zeros(systems.WIDTH), float(np.sqrt(systems.WIDTH)), True, True)
 """Where `systems.rows` lie: layer-normalised, no gains."""

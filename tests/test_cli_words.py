@@ -12,14 +12,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from editc import registry, show, terms
+from editc import show, terms
 from editc.cli import cli
+from editc.core import registry
+from editc.core.manifest import Source
+from editc.core.measurements import Claim
 from editc.explain import explain
-from editc.findings import Claim
 from editc.manifests.decode import decode
 from editc.plurals import count
 from editc.report_words import TITLES
-from editc.request import Source
 from editc.terminal import answer, wants_colour
 
 ROOT = Path(__file__).parents[1]

@@ -11,11 +11,11 @@ from pathlib import Path
 import manifest_methods
 import pytest
 
-from editc import registry
 from editc.codes import BUG, Code, catalogue, exit_code, explain, lookup, parse
-from editc.diagnostics import Diagnostic
+from editc.core import registry
+from editc.core.diagnostics import Diagnostic
+from editc.core.manifest import Source
 from editc.manifests.decode import decode
-from editc.request import Source
 
 ROOT = Path(__file__).parent.parent
 RAISED_BY = {

@@ -14,17 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import smollm2
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, Edit, Site
+from editc.core.manifest import Redirect, Source
+from editc.core.network import Columns, Naming, Network
 from editc.explain import explain
-from editc.ir import Array, Edit, Site
-from editc.language import Columns, Naming, Network
 from editc.manifests.decode import decode
 from editc.networks import load
 from editc.numerics import logits
 from editc.numerics.ridge import NonFiniteError
 from editc.passes.language import columns as probe
 from editc.passes.methods.concept_vectors import ConceptVectors
-from editc.request import Redirect, Source
 
 V, D, F = 300, 12, 40
 SEEDS = st.integers(0, 10_000)
@@ -325,7 +325,7 @@ def test_the_method_explains_itself_and_needs_no_target() -> None:
 def test_a_real_model_has_columns_for_countries_and_they_are_brakes() -> None:
     """The French column of the last layer is negative, and without it Paris is likelier than before."""
     from benchmarks import columns as bench
-    from editc.language import Cloze
+    from editc.core.network import Cloze
 
     lab = bench.Lab(load(smollm2.folder()))
     last = lab.sites[-1:]

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from tiny_files import KEYS, contents, delta_for, delta_of, factors_for, pack, pipeline, refused, tree
 
-from editc.formats import copies, files
+from editc.core import disk
+from editc.core.ir import Site
+from editc.formats import copies
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import status
-from editc.ir import Site
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -60,8 +61,8 @@ def test_in_place_opens_only_the_shards_with_targets(tmp_path: Path, monkeypatch
     others = [path for path in (tmp_path / "m" / "unet").glob("*.safetensors") if path != touched]
     before, inode = {path: facts(path) for path in others}, touched.stat().st_ino
     written: set[str] = set()
-    real = files.write_at
-    monkeypatch.setattr(files, "write_at", lambda f, o, d: (written.add(f.name), real(f, o, d)))
+    real = disk.write_at
+    monkeypatch.setattr(disk, "write_at", lambda f, o, d: (written.add(f.name), real(f, o, d)))
     for path in others:
         path.chmod(0o444)
     apply(plan_apply([delta], model), in_place=True)
@@ -76,8 +77,8 @@ def test_a_shard_that_is_finished_is_skipped(tmp_path: Path, monkeypatch: pytest
     apply(plan_apply([whole], model), out=tmp_path / "done")
     first.write_bytes((tmp_path / "done" / "unet" / first.name).read_bytes())
     before, written = facts(first), set[str]()
-    real = files.write_at
-    monkeypatch.setattr(files, "write_at", lambda f, o, d: (written.add(f.name), real(f, o, d)))
+    real = disk.write_at
+    monkeypatch.setattr(disk, "write_at", lambda f, o, d: (written.add(f.name), real(f, o, d)))
     apply(plan_apply([whole], model), in_place=True)
     assert facts(first) == before and first.name not in written and written
     assert contents(tmp_path / "m") == contents(tmp_path / "done")
@@ -114,7 +115,7 @@ def test_links_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def crossing(*where: object) -> None:
         raise OSError(18, os.strerror(18))
 
-    monkeypatch.setattr(files, "link_file", crossing)
+    monkeypatch.setattr(disk, "link_file", crossing)
     with refused("E638"):
         apply(plan, out=tmp_path / "out", link=True)
     with refused("E629"):
@@ -132,6 +133,6 @@ def test_a_copy_without_the_kernels_help(tmp_path: Path, monkeypatch: pytest.Mon
     one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
     assert one == two
     source = shard_of(model, KEYS[0])
-    files.new_like(source, tmp_path / "short")
+    disk.new_like(source, tmp_path / "short")
     with pytest.raises(OSError, match="shorter"):
-        files.copy_range(source, tmp_path / "short", 0, source.stat().st_size + 1)
+        disk.copy_range(source, tmp_path / "short", 0, source.stat().st_size + 1)

@@ -18,19 +18,19 @@ import pytest
 from delta_cases import f32, same
 from tiny_files import KEYS, contents, delta_for, factors_for, pipeline, write_pipeline
 
-import editc.diagnostics
+import editc.core.diagnostics
+from editc.core.ir import Delta, Factors, Form, Site
+from editc.core.site_bytes import RECORDED, patched_as_stored, site_record
 from editc.formats import delta_json
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import open_model
 from editc.formats.inspect import inspect
 from editc.formats.safetensors_delta import KEY, read_delta, to_bytes, write_delta
-from editc.ir import Delta, Factors, Form, Site
 from editc.numerics import dtypes
-from editc.records import RECORDED, patched_as_stored, site_record
 
 delta = delta_cases.delta
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense", "xor")
-EDITC = Path(editc.diagnostics.__file__).parent
+EDITC = Path(editc.core.diagnostics.__file__).parent
 FIXTURES = Path(__file__).parent / "fixtures" / "deltas" / "v1"
 
 

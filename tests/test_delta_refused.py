@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_files import frame, pack, refused, sealed, write_pipeline
 
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Delta
 from editc.formats import delta_json
 from editc.formats.safetensors_delta import KEY, from_bytes, is_delta, read_delta, to_bytes
-from editc.ir import Delta
 
 delta = delta_cases.delta
 

@@ -18,13 +18,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_detectors import LABELS, classifier_folder, clip_folder, pictures
 
-from editc import api, detecting, registry
+from editc import api, detecting
+from editc.core import registry
+from editc.core.diagnostics import EditcError
+from editc.core.manifest import DetectorOptions, Manifest, Source
 from editc.detectors import clip
 from editc.detectors.kind import Asked, identity, kind_of
-from editc.diagnostics import EditcError
 from editc.manifests.decode import decode, read
 from editc.manifests.detector import parse
-from editc.request import DetectorOptions, Manifest, Source
 
 EYE = """
 import numpy as np

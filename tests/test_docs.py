@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from editc import registry
+from editc.core import registry
 
 ROOT = Path(__file__).parents[1]
 PAGES = tuple(sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "formats").glob("*.md"))))

@@ -16,9 +16,10 @@ import pytest
 from adapter_cases import ADAPTERS, K, Tensors, kohya, old, ones, pair, some, unet, write
 from safetensors.numpy import load_file
 
-from editc import registry, terminal
+from editc import terminal
 from editc.cli import LOADER, cli
-from editc.diagnostics import EditcError
+from editc.core import registry
+from editc.core.diagnostics import EditcError
 from editc.formats import export
 from editc.formats.checkpoint import open_model
 from editc.formats.doctor import a1111, comfyui, peft, rules_diffusers, vllm

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_files import factors_for
 
-from editc.ir import Site
+from editc.core.ir import Site
+from editc.core.site_bytes import patched_site
 from editc.numerics import dtypes
 from editc.numerics.arithmetic import product
-from editc.records import patched_site
 
 _FORMATS = {"BF16": (8, -133), "F16": (11, -24), "F32": (24, -149)}
 """Bits of the significand, and the exponent of the smallest positive number."""

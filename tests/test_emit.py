@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from editc import api
-from editc.findings import Claim
+from editc.core.measurements import Claim
 from editc.passes.emit import DIGITS, ROUNDING, recorded
 from editc.recheck import TOLERANCE
 

@@ -13,8 +13,9 @@ import tiny
 import tiny_families
 import torch
 
-from editc import api, emitting, registry
+from editc import api, emitting
 from editc.cli import cli
+from editc.core import registry
 from editc.formats import export as export_
 from editc.formats import exported
 from editc.formats.exporting import Trial

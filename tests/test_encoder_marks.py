@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny_files import delta_for, pipeline, refused, sealed
 
 from editc import api
-from editc.delta import Delta
+from editc.core.delta import Delta
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.encoder_marks import PARTS, weight_mark
 from editc.formats.plan import plan_apply

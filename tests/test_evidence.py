@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from editc import api, report
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
 from editc.dump import dump
 from editc.passes.evidence import grown, spared
 

@@ -11,7 +11,8 @@ import tiny_files as tiny
 from safetensors.numpy import load_file, save_file
 
 from editc import api
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Delta, Form
 from editc.formats import exported, lowering
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import Model, open_model
@@ -21,7 +22,6 @@ from editc.formats.kohya import suits
 from editc.formats.lora import ALPHA, DOWN, UP
 from editc.formats.lora_names import module
 from editc.formats.safetensors_delta import sealed
-from editc.ir import Delta, Form
 from editc.numerics import dtypes
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank")
@@ -164,8 +164,8 @@ def test_refusals(model: Model, tmp_path: Path) -> None:
 
 
 def _result(model: Model, target: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    from editc.core.site_bytes import patched_site
     from editc.formats.plan import Target
-    from editc.records import patched_site
 
     assert isinstance(target, Target)
     site = target.record.site

@@ -13,7 +13,8 @@ import tiny_files as tiny
 from export_cases import edit, results, whole
 from safetensors.numpy import load_file
 
-from editc import api, registry
+from editc import api
+from editc.core import registry
 from editc.formats import exported, lowering
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import open_model

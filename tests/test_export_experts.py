@@ -10,7 +10,7 @@ import tiny_files as tiny
 import tiny_language as pico
 
 from editc import api
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
 from editc.formats.checkpoint import open_model
 from editc.formats.consumers import from_pretrained
 from editc.formats.exporting import Written

@@ -12,7 +12,7 @@ import tiny_files as tiny
 from export_cases import edit
 from safetensors.numpy import load_file, save_file
 
-from editc import registry
+from editc.core import registry
 from editc.formats import consumers, lowering
 from editc.formats import export as export_
 from editc.formats.export import export
@@ -78,11 +78,11 @@ def stranger(tensors: dict[str, Any], like: str) -> dict[str, Any]:
 
 def test_nothing_is_left_where_writing_fails(models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk in the middle, of a file and of a folder; and an export that does not read back."""
-    from editc.formats import files
+    from editc.core import disk
 
     model = models("llama")
     delta = edit(model, "llama", "low-rank")
-    kept = files.write_new
+    kept = disk.write_new
 
     def full(path: Path, chunks: Any) -> None:
         kept(path, chunks)

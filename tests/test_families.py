@@ -13,13 +13,14 @@ import pytest
 import tiny_families as pico
 import torch
 
-from editc import api, painter, registry, session
-from editc.diagnostics import EditcError
+from editc import api, painter, session
+from editc.core import registry
+from editc.core.diagnostics import EditcError
+from editc.core.ports import Encoded
 from editc.encoders import Joined, load_streams
 from editc.encoders.t5 import lowered, standing
 from editc.formats.checkpoint import open_model
 from editc.passes.measure import Stored
-from editc.ports import Encoded
 
 PROMPTS = ["", "a red circle on grass", "Circle", "a photo of a blue square, a star and a heart in pixel art style"]
 NAMES = tuple(pico.FAMILIES)

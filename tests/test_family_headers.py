@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from editc import session
-from editc.diagnostics import EditcError
-from editc.ir import Array
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array
+from editc.core.manifest import Source
+from editc.core.ports import Context
 from editc.manifests.decode import decode
 from editc.passes.locate import Locate, recognise, sites_of
-from editc.ports import Context
-from editc.request import Source
 
 SD_BLOCKS = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",), ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
 XL_BLOCKS = (

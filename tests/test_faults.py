@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from benchmarks import faults
 from editc.cache import Disk
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
 from editc.formats.checkpoint import open_component, open_model
 from editc.formats.finite import LIMITS, not_finite
 from editc.unloaded import require_sound

@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from editc import api
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array
 from editc.formats.checkpoint import Checkpoint, open_component, open_model
 from editc.formats.lora import read_adapter
-from editc.ir import Array
 from editc.numerics import fusion, ridge
 
 FIXTURES = Path(__file__).parent / "fixtures" / "adapters"

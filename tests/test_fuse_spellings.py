@@ -14,12 +14,12 @@ from adapter_cases import FL, FQ, STYLES, K, Tensors, kohya, ones, pair, write
 from loaders import part
 
 from editc import api
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Adapter
 from editc.formats.checkpoint import Checkpoint, open_component, open_model
 from editc.formats.doctor.examine import examine
 from editc.formats.ldm_names import to_ldm
 from editc.formats.lora import read_adapter
-from editc.ir import Adapter
 
 SHAPE = (16, 24)
 

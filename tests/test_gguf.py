@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_files import refused, sealed
 
-from editc import extras
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Form
 from editc.formats import exported, gguf_header, gguf_names
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import open_model
@@ -26,7 +26,7 @@ from editc.formats.export import export
 from editc.formats.export import refused as unsuited
 from editc.formats.exporting import Job
 from editc.formats.inspect import inspect
-from editc.ir import Form
+from editc.libraries import extras
 from editc.numerics import dtypes
 
 

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from systems import WIDTH, system
 
 from editc import encoders
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, Block, Kept, System
+from editc.core.manifest import Request, Source
+from editc.core.ports import Encoder
 from editc.demo import MODEL
-from editc.diagnostics import EditcError
 from editc.families.sd1 import SD1
-from editc.ir import Array, Block, Kept, System
 from editc.manifests.decode import decode
 from editc.numerics import ridge
 from editc.passes import corpus
@@ -25,8 +27,6 @@ from editc.passes.methods.guard import Guard
 from editc.passes.methods.uce import UCE
 from editc.passes.phrases import Book
 from editc.passes.solve import Solve
-from editc.ports import Encoder
-from editc.request import Request, Source
 
 FITTED = SD1.contexts[::2]
 COLOURS = ("tangerine", "violet", "golden", "azure", "crimson", "emerald", "fuchsia", "scarlet")

@@ -14,8 +14,8 @@ from test_cache import PROMPTS, Counting, Memory
 from test_locate_derive import context, manifest
 
 from editc import api
+from editc.core.ir import Array, System
 from editc.families.sd1 import SD1
-from editc.ir import Array, System
 from editc.numerics import chain, ridge
 from editc.numerics.chain import Chain, Part
 from editc.passes import corpus

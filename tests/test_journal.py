@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from tiny_files import KEYS, delta_for, pipeline, refused, tree, write_pipeline
 
-from editc.formats import files, journal
+from editc.core import disk
+from editc.formats import journal
 from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import open_model
 from editc.formats.safetensors_delta import write_delta
@@ -59,7 +60,7 @@ def crashing(patch: pytest.MonkeyPatch, moment: int, half: bool) -> list[str]:
         return step
 
     for name in STEPS:
-        patch.setattr(files, name, wrap(name, getattr(files, name)))
+        patch.setattr(disk, name, wrap(name, getattr(disk, name)))
     return made
 
 
@@ -174,7 +175,7 @@ def test_the_old_bytes_are_on_the_disk_before_the_first_new_one(
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     model = pipeline(tmp_path / "m")
     plan, before = plan_apply([delta_for(model)], model), tree(tmp_path)
-    with files.locked(tmp_path / "m"):
+    with disk.locked(tmp_path / "m"):
         with refused("E637"):
             apply(plan, in_place=True)
         with refused("E637"):
@@ -229,12 +230,12 @@ def test_status_goes_by_hashes_and_not_by_the_journal(tmp_path: Path) -> None:
     apply(plan_apply([delta], model), in_place=True)
     assert presence() == "applied"
     for name in KEYS[:1]:
-        files.write_at(weights.where(name).file, weights.where(name).offset, base[name])
+        disk.write_at(weights.where(name).file, weights.where(name).offset, base[name])
     assert presence() == "partly"
     for name in KEYS:
-        files.write_at(weights.where(name).file, weights.where(name).offset, base[name])
+        disk.write_at(weights.where(name).file, weights.where(name).offset, base[name])
     assert presence() == "not applied"
-    files.write_at(weights.where(KEYS[0]).file, weights.where(KEYS[0]).offset, b"\1\2\3")
+    disk.write_at(weights.where(KEYS[0]).file, weights.where(KEYS[0]).offset, b"\1\2\3")
     assert presence() == "unknown"
     assert status(pipeline(tmp_path / "other", seed=5), [delta]).deltas[0].presence == "unknown"
 
@@ -243,7 +244,7 @@ def test_revert_does_not_undo_what_came_after(tmp_path: Path) -> None:
     model = pipeline(tmp_path / "m")
     apply(plan_apply([delta_for(model)], model), in_place=True)
     tensor = model.component("unet").where(KEYS[0])
-    files.write_at(tensor.file, tensor.offset, b"\1\2\3")
+    disk.write_at(tensor.file, tensor.offset, b"\1\2\3")
     before = tree(tmp_path)
     with refused("E636"):
         revert(model)

@@ -9,7 +9,7 @@ import pytest
 import tiny_language as pico
 
 from editc import api
-from editc.diagnostics import Diagnostic, EditcError
+from editc.core.diagnostics import Diagnostic, EditcError
 
 ABLATE = "ablate: {concept: lists, present: [a list, the long list], absent: [a page, the next page]}"
 OTHER = "ablate: {concept: places, present: [the city, a city of Rome], absent: [a page, the next page]}"

@@ -11,9 +11,9 @@ import pytest
 from language_verify_cases import DEAF, FRENCH, GOOD, TOWER, verified
 
 from editc import recheck, report
-from editc.findings import Claim
-from editc.ir import Array, Delta
-from editc.language import Cloze, Prompt
+from editc.core.ir import Array, Delta
+from editc.core.measurements import Claim
+from editc.core.network import Cloze, Prompt
 from editc.passes.emit import claim_as_json, recorded
 from editc.passes.language import before
 from editc.passes.language.before import Before

@@ -15,8 +15,8 @@ import torch
 from imported import imported
 
 from editc import api, session
-from editc.diagnostics import EditcError
-from editc.language import Cloze, Spot
+from editc.core.diagnostics import EditcError
+from editc.core.network import Cloze, Spot
 from editc.networks import load
 
 MANIFEST = """\

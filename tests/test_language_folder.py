@@ -10,7 +10,7 @@ import tiny_language as pico
 from imported import imported
 
 from editc import api
-from editc.diagnostics import Diagnostic, EditcError
+from editc.core.diagnostics import Diagnostic, EditcError
 
 MANIFEST = """\
 editc: 1

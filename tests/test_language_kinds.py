@@ -14,11 +14,11 @@ import tiny_language as pico
 import torch
 
 from editc import api
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir_language import Rewrites
+from editc.core.network import Cloze
 from editc.families.single_files import single_file
-from editc.language import Cloze
 from editc.networks import load
-from editc.rewrites import Rewrites
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT calls what transformers has renamed
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editc.ir import Array, Edit
-from editc.language import Memory, Writer
+from editc.core.ir import Array, Edit
+from editc.core.network import Memory, Writer
 from editc.numerics import directions
 from editc.numerics import memory as memories
 from editc.numerics.nullspace import NoRoomError

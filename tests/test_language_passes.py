@@ -12,10 +12,12 @@ import pytest
 import tiny_language as pico
 
 from editc import session
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, Plan, Solution
+from editc.core.ir_language import Rewrites
+from editc.core.network import PREFIXES, Spot
+from editc.core.ports import Context
 from editc.formats.checkpoint import open_model
-from editc.ir import Array, Plan, Solution
-from editc.language import PREFIXES, Spot
 from editc.manifests.decode import read
 from editc.networks import load
 from editc.passes.language import account
@@ -26,8 +28,6 @@ from editc.passes.language.solve import SolveLanguage
 from editc.passes.language.weights import changed
 from editc.passes.locate import Locate
 from editc.passes.sites import layer_of
-from editc.ports import Context
-from editc.rewrites import Rewrites
 
 FRANCE = "- fact: {prompt: The capital of France is, subject: France, answer: Berlin}"
 TOWER = "- fact: {prompt: A tower in the city of Rome is, subject: Rome, answer: list}"

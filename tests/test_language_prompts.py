@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from language_verify_cases import HEAD, TOWER, language
 
-from editc.language import Cloze
+from editc.core.manifest import Source
+from editc.core.network import Cloze
 from editc.manifests.decode import decode
 from editc.manifests.edited import Edited
 from editc.passes.language import forms, prompts
-from editc.request import Source
 
 
 def test_every_prompt_has_what_is_right_and_what_is_wrong() -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from language_verify_cases import EMBEDDING, GOOD, NAME, TOWER, W, value, verified
 
-from editc.diagnostics import EditcError
-from editc.findings import Claim
-from editc.ir import Array
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array
+from editc.core.measurements import Claim
 from editc.passes.language import trace_of
 
 

@@ -26,15 +26,15 @@ from language_verify_cases import (
 )
 
 from benchmarks import smollm2
-from editc import registry
-from editc.ir import Site
-from editc.language import Cloze, Prompt, Spot, Value
+from editc.core import registry
+from editc.core.ir import Site
+from editc.core.ir_language import Column, Near
+from editc.core.network import Cloze, Prompt, Spot, Value
+from editc.core.ports import Context
 from editc.networks.causal import PADDING, batches
 from editc.passes.language import advice, forms, speech, unasked
 from editc.passes.language.verify import VerifyLanguage
 from editc.passes.verify import warnings
-from editc.ports import Context
-from editc.rewrites import Column, Near
 
 # ---------------------------------------------------------------- what it comes to
 

@@ -17,6 +17,8 @@ from safetensors.torch import load_file, save_file
 from tiny_files import delta_for, quick_disk, refused
 
 from editc import api, encoders
+from editc.core.ir import Delta
+from editc.core.manifest import Manifest, Source
 from editc.encoder_source import loaded, source_of
 from editc.formats import inspect as inspecting
 from editc.formats import ldm_encoder
@@ -26,9 +28,7 @@ from editc.formats.fingerprint import encoder_fingerprint
 from editc.formats.header import read_header
 from editc.formats.plan import ApplyPlan
 from editc.formats.status import status
-from editc.ir import Delta
 from editc.manifests.decode import decode
-from editc.request import Manifest, Source
 
 __all__ = ["quick_disk"]
 

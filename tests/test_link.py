@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_files import KEYS, delta_for, delta_of, factors_for, noise, pipeline, quick_disk, refused, sealed
 
+from editc.core.ir import Delta, Factors, Form, Site
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.inspect import describe_delta
@@ -24,7 +25,6 @@ from editc.formats.link import Arranged, arranged, link
 from editc.formats.link_parts import parts
 from editc.formats.link_report import as_json, overlaps
 from editc.formats.safetensors_delta import from_bytes, to_bytes
-from editc.ir import Delta, Factors, Form, Site
 from editc.linking import link_files
 from editc.numerics import dtypes
 

@@ -14,7 +14,7 @@ import pytest
 import tiny
 
 from editc import api, show, show_link
-from editc.findings import Claim
+from editc.core.measurements import Claim
 from editc.formats.checkpoint import open_model
 from editc.formats.link_parts import parts
 from editc.formats.safetensors_delta import read_delta, write_delta

@@ -14,9 +14,10 @@ import tiny_language as pico
 import torch
 from safetensors.torch import load_file, save_file
 
-from editc import api, declared, encoders, networks, painter, prober
+from editc import api, encoders, networks, painter, prober
+from editc.core.diagnostics import Diagnostic, EditcError
 from editc.demo import MODEL
-from editc.diagnostics import Diagnostic, EditcError
+from editc.libraries import pipeline_index
 
 Tensors = dict[str, torch.Tensor]
 FIRST = "encoder.layers.0.mlp.fc1.weight"
@@ -207,7 +208,7 @@ def test_a_pickle_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 )
 def test_a_program_beside_the_weights_is_not_run(index: Mapping[str, Any], file: str, tmp_path: Path) -> None:
     shutil.copytree(MODEL, tmp_path / "m")
-    path = tmp_path / "m" / declared.INDEX
+    path = tmp_path / "m" / pipeline_index.INDEX
     path.write_text(json.dumps(json.loads(path.read_text()) | index))
     if file:
         (tmp_path / "m" / file).write_text("raise SystemExit('this was run')")

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, Block, Kept
+from editc.core.manifest import Manifest, Source
+from editc.core.ports import Context, Encoded
 from editc.families.sd1 import SD1
 from editc.families.sd2 import SD2
-from editc.ir import Array, Block, Kept
 from editc.manifests.decode import decode
 from editc.numerics.trust import Ball
 from editc.passes import corpus, keys
@@ -22,8 +24,6 @@ from editc.passes.kept import NAMED_SHARE
 from editc.passes.locate import Locate, recognise
 from editc.passes.phrases import Book, last_subject, spoken
 from editc.passes.solve import Solve
-from editc.ports import Context, Encoded
-from editc.request import Manifest, Source
 
 K = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
 V = K.replace("to_k", "to_v")

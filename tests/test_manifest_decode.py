@@ -8,11 +8,11 @@ from pathlib import Path
 import manifest_methods
 import pytest
 
-from editc import registry
-from editc.diagnostics import EditcError, fail
+from editc.core import registry
+from editc.core.diagnostics import EditcError, fail
+from editc.core.manifest import Choice, Constraints, Manifest, Placed, Preserve, Source
 from editc.manifests.decode import decode, digest, load, read
 from editc.manifests.overrides import apply_overrides
-from editc.request import Choice, Constraints, Manifest, Placed, Preserve, Source
 
 HEAD = "editc: 1\nmodel: editc:demo\n"
 LEAST = HEAD + "edits:\n  - erase: circle\n"

@@ -12,11 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from editc.codes import exit_code
-from editc.diagnostics import as_json
+from editc.core.diagnostics import as_json
+from editc.core.manifest import Source
 from editc.manifests.decode import decode
 from editc.manifests.overrides import apply_overrides
 from editc.render import render
-from editc.request import Source
 
 VOCABULARY = """
 editc model edits erase also to from replace moderate concept toward method keys strength scale epochs lamb preserve

@@ -11,11 +11,22 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from editc import api, registry
+from editc import api
+from editc.core import registry
+from editc.core.manifest import (
+    Ablation,
+    Asked,
+    Constraints,
+    Fact,
+    Language,
+    Manifest,
+    Placed,
+    Redirect,
+    Source,
+)
 from editc.manifests.decode import decode, digest, load, read
 from editc.manifests.overrides import apply_overrides
 from editc.passes.emit import attached
-from editc.request import Ablation, Asked, Constraints, Fact, Language, Manifest, Placed, Redirect, Source
 
 EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples" / "language"
 CASES = Path(__file__).parent / "cases" / "manifest"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import manifest_methods
 import pytest
 
-from editc import registry
-from editc.registry import Option
+from editc.core import registry
+from editc.core.registry import Option
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in registry.TABLES for name in registry.names(kind)])

@@ -11,9 +11,8 @@ from typing import get_args
 
 import pytest
 
-from editc import registry
-from editc.manifests import image_schema, language_schema, schema
-from editc.request import (
+from editc.core import registry
+from editc.core.manifest import (
     Ablation,
     BystanderCheck,
     Choice,
@@ -29,6 +28,7 @@ from editc.request import (
     Request,
     TokenWeights,
 )
+from editc.manifests import image_schema, language_schema, schema
 
 PAIRS = [
     (schema.PRESERVE, Preserve),

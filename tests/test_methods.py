@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems import changes, system
 
-from editc import registry
-from editc.ir import System
+from editc.core import registry
+from editc.core.ir import System
 from editc.numerics import adversary
 from editc.numerics.ridge import NonFiniteError, SingularError
 from editc.passes.methods.rece import RECE

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from editc import encoders
+from editc.core.ports import Encoder
 from editc.demo import MODEL
 from editc.demo.world import OBJECTS
 from editc.passes.mine import ALIKE, candidates, neighbours
-from editc.ports import Encoder
 
 CONTEXTS = ("a {}", "a photo of a {}", "a red {} on grass")
 CORPUS = tuple(line for line in (MODEL / "prompts.txt").read_text().splitlines() if line)

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from verify_cases import FAMILY, NoWeights
 
-from editc.diagnostics import EditcError
-from editc.ir import Array, Block, Kept, Plan, Problem, Site, Solution, System
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, Block, Kept, Plan, Problem, Site, Solution, System
+from editc.core.manifest import Manifest, Source
+from editc.core.ports import Context
 from editc.manifests.decode import decode
 from editc.passes import moderate, pictures
 from editc.passes.moderate import PATIENCE, search
 from editc.passes.solve import Solve
 from editc.passes.verify import Verify, failures
-from editc.ports import Context
-from editc.request import Manifest, Source
 
 WIDTH = 8
 NAMES = ("red", "blue")

@@ -10,7 +10,7 @@ import pytest
 import tiny_language as pico
 import torch
 
-from editc.language import PREFIXES, Cloze, Descent, Network, Prompt, Spot, Wish
+from editc.core.network import PREFIXES, Cloze, Descent, Network, Prompt, Spot, Wish
 from editc.networks import CausalNetwork, Words, answers, load, products
 from editc.networks.products import quick
 from editc.networks.words import joined

@@ -13,7 +13,7 @@ import pytest
 import tiny_language as pico
 import torch
 
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
 from editc.networks import CausalNetwork, Words, load, uncollected
 from editc.networks.products import quick
 

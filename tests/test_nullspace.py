@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from systems import WIDTH, changes, rows, system
 
 from editc import api
-from editc.diagnostics import EditcError
-from editc.ir import Array, Edit, Kept, System
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, Edit, Kept, System
 from editc.numerics import nullspace
 from editc.passes.methods.project import Project
 from editc.passes.methods.speed import SPEED, centres, directed, invariance

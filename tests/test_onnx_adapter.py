@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Delta, Form
 from editc.formats import adapter_header, exported
 from editc.formats.apply import plan_apply
 from editc.formats.checkpoint import Model
@@ -25,7 +26,6 @@ from editc.formats.export import export
 from editc.formats.exporting import Dtype, Job
 from editc.formats.inspect import inspect
 from editc.formats.onnx_surgery import names
-from editc.ir import Delta, Form
 
 K0 = tiny.KEYS[0]
 

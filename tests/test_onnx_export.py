@@ -10,7 +10,9 @@ import onnx
 import pytest
 import tiny_files as tiny
 
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Delta, Form, Site
+from editc.core.site_bytes import site_record
 from editc.formats import exported, onnx_graph
 from editc.formats.apply import plan_apply
 from editc.formats.checkpoint import Model
@@ -18,8 +20,6 @@ from editc.formats.export import export
 from editc.formats.exporting import Job, Written
 from editc.formats.inspect import inspect
 from editc.formats.onnx_consumers import graph_in_onnxruntime, multiplier_in_onnxruntime
-from editc.ir import Delta, Form, Site
-from editc.records import site_record
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from editc.core.ir import Array
 from editc.formats import onnx_half, onnx_write
 from editc.formats.exporting import Written
 from editc.formats.onnx_consumers import run_in_onnxruntime
 from editc.formats.onnx_write import TYPES, Value, node
-from editc.ir import Array
 from editc.numerics import dtypes
 
 HALVES = tuple(onnx_half.SPACINGS)

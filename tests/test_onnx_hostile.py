@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx_targets import build, one
 
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Delta
 from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.onnx_file import read_graph
-from editc.ir import Delta
 
 base = onnx_targets.base
 delta = onnx_targets.delta

@@ -19,13 +19,13 @@ import tiny_files
 import torch
 
 from editc import api
+from editc.core.ir import Delta, Site
+from editc.core.site_bytes import site_record
 from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.export import export
 from editc.formats.exporting import Job
 from editc.formats.safetensors_delta import write_delta
-from editc.ir import Delta, Site
-from editc.records import site_record
 
 LIMIT = 1e-5
 KINDS = ("dynamo", "external", "legacy")

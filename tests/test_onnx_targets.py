@@ -13,11 +13,11 @@ import test_onnx_hostile
 import tiny_files as tiny
 from onnx_targets import K0, V0, build, one
 
+from editc.core.ir import Delta, Site
+from editc.core.site_bytes import site_record
 from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import Model, open_model
-from editc.ir import Delta, Site
 from editc.numerics import dtypes
-from editc.records import site_record
 
 base = onnx_targets.base
 delta = onnx_targets.delta

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from tiny_files import delta_for, pipeline, refused, tree, write_pipeline
 
-from editc.diagnostics import EditcError
-from editc.formats import files, outputs
+from editc.core import disk
+from editc.core.diagnostics import EditcError
+from editc.formats import outputs
 from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import open_model
 from editc.formats.status import status
@@ -113,7 +114,7 @@ def test_what_the_system_refuses_leaves_nothing_behind(
     model = pipeline(tmp_path / "m", shards=2)
     plan = plan_apply([delta_for(model)], model)
     before = tree(tmp_path)
-    real, calls = getattr(files, step), []
+    real, calls = getattr(disk, step), []
 
     def broken(*arguments: Any) -> None:
         calls.append(arguments)
@@ -124,7 +125,7 @@ def test_what_the_system_refuses_leaves_nothing_behind(
     for way in ({"out": tmp_path / "out"}, {"in_place": True}):
         calls.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(files, step, broken)
+            patch.setattr(disk, step, broken)
             try:
                 apply(plan, **way)  # type: ignore[arg-type]
             except EditcError as error:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from editc import api
+from editc.core.diagnostics import EditcError
 from editc.demo import MODEL
 from editc.demo.contexts import CONTEXTS
-from editc.diagnostics import EditcError
 from editc.families.contexts import CONTEXTS as EVERYDAY
 from editc.families.sd1 import SD1
 from editc.manifests.own_contexts import own_contexts

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from editc import painter
+from editc.core.diagnostics import EditcError
 from editc.demo import MODEL
-from editc.diagnostics import EditcError
 
 PROMPTS, SEEDS = ["a circle", "a square", "a star"], [1, 2, 3]
 KEY = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"

@@ -16,12 +16,12 @@ import torch
 from evidence_models import ERASE, copy_with, draw, located, told
 
 from editc import prober, session
-from editc.diagnostics import EditcError
-from editc.ir import Array
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array
+from editc.core.manifest import Source
+from editc.core.ports import Noisy, Told
 from editc.manifests.decode import decode
-from editc.ports import Noisy, Told
 from editc.prober import NetworkProber, _as_noise
-from editc.request import Source
 
 model = evidence_models.model
 

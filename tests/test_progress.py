@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from editc import cli, foreign, terminal
+from editc import cli, terminal
+from editc.libraries import foreign
 from editc.progress import Watch, clock, watch
 
 ROOT = Path(__file__).parents[1]

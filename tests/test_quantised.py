@@ -13,12 +13,12 @@ import pytest
 from quantised_models import BLOCKS, EIGHT, change, quantised_model, values
 from tiny_files import refused, tree
 
+from editc.core.ir import Form
 from editc.formats import quantised
 from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import open_model
 from editc.formats.inspect import describe_applied, describe_plan
 from editc.formats.status import status
-from editc.ir import Form
 
 FORMS: tuple[Form, ...] = ("low-rank", "shared", "dense")
 

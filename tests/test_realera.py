@@ -12,17 +12,17 @@ from systems import changes, system
 from test_locate_derive import context, manifest
 
 from editc import encoders
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, Block, Edit, System
+from editc.core.manifest import Manifest
 from editc.demo import MODEL
-from editc.diagnostics import EditcError
 from editc.families.sd1 import SD1
-from editc.ir import Array, Block, Edit, System
 from editc.passes.derive import Derive
 from editc.passes.locate import Locate
 from editc.passes.methods.realera import RealEra
 from editc.passes.methods.uce import UCE
 from editc.passes.mine import with_neighbours
 from editc.passes.solve import chosen
-from editc.request import Manifest
 
 SEEDS = st.integers(0, 10_000)
 few = settings(max_examples=12, deadline=None)

@@ -13,10 +13,11 @@ from systems import changes, system
 from test_locate_derive import ERASE, LENGTH, WordEncoder, context, manifest
 
 from editc import encoders
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, System
+from editc.core.manifest import TokenWeights
 from editc.demo import MODEL
-from editc.diagnostics import EditcError
 from editc.families.sd1 import SD1
-from editc.ir import Array, System
 from editc.passes import keys
 from editc.passes.columns import columns, needed
 from editc.passes.derive import Derive
@@ -25,7 +26,6 @@ from editc.passes.methods.mace import MACE
 from editc.passes.methods.trce import TRCE
 from editc.passes.methods.uce import UCE
 from editc.passes.phrases import Book
-from editc.request import TokenWeights
 
 CORPUS = ("a dog on grass", "two cats", "an old house by the sea at night")
 CONTEXTS = 'contexts: ["{}", "a photo of {} here", "{} at sea"]\n'

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editc.ir import Factors, Site
+from editc.core.ir import Factors, Site
+from editc.core.site_bytes import edited, patched_as_stored
 from editc.numerics import dtypes, rounded
 from editc.numerics.arithmetic import patched
-from editc.records import edited, patched_as_stored
 
 DTYPES = ("F32", "F16", "BF16")
 FORMS = ("shared", "low-rank", "dense")
@@ -125,5 +125,5 @@ def test_rows_and_columns_in_pieces(form, dtype, monkeypatch: pytest.MonkeyPatch
     raw = dtypes.encode(W.T, dtype)
     expected = dtypes.encode(patched_as_stored(dtypes.decode(raw, dtype, (21, 37)), True, factors, 0), dtype)
     for elements in (1, 100, 1 << 20):
-        monkeypatch.setattr("editc.records._ELEMENTS", elements)
+        monkeypatch.setattr("editc.core.site_bytes._ELEMENTS", elements)
         assert edited(raw, dtype, turned, factors, 0) == expected

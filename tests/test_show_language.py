@@ -10,10 +10,10 @@ from report_language_cases import answer, answers, claim, facts, language, rewri
 
 from editc import show
 from editc.api import Built
+from editc.core.manifest import Redirect
+from editc.core.measurements import Claim
 from editc.dump import dump
-from editc.findings import Claim
 from editc.passes.language import account
-from editc.request import Redirect
 from editc.show_answers import MOST, answer_lines, headline, is_language, recorded, title
 
 

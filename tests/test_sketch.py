@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from tiny_files import KEYS, delta_for, noise, pipeline, refused, sealed, tree
 
+from editc.core.ir import Site
+from editc.core.site_bytes import site_record
 from editc.formats.apply import apply, plan_apply
 from editc.formats.inspect import describe_plan
 from editc.formats.kinship import FARTHEST
-from editc.ir import Site
 from editc.numerics.sketch import BLOCK, DIGITS, SUMS, distance, norm, sketch, together
-from editc.records import site_record
 
 
 def change(kind: str, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import smollm2
-from editc.language import PREFIXES, Cloze, Descent, Prompt, Spot, Wish
+from editc.core.network import PREFIXES, Cloze, Descent, Prompt, Spot, Wish
 from editc.networks import load
 from editc.passes import statistics
 

@@ -12,7 +12,7 @@ import pytest
 import tiny_language as pico
 
 from editc.cache import Disk
-from editc.language import Moment
+from editc.core.network import Moment
 from editc.passes import statistics
 
 NAMES = [f"model.layers.{layer}.mlp.down_proj.weight" for layer in (0, 2)]

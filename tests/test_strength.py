@@ -10,13 +10,13 @@ import pytest
 import systems
 from systems import changes
 
-from editc import registry
 from editc.cli import cli
-from editc.ir import Array, Edit, Site, System
+from editc.core import registry
+from editc.core.ir import Array, Edit, Site, System
+from editc.core.manifest import Constraints, Manifest, Request, Source
 from editc.passes.derive import SiteWeights
 from editc.passes.methods.uce import UCE
 from editc.passes.strength import effect, tune
-from editc.request import Constraints, Manifest, Request, Source
 from editc.terminal import guarded
 
 

@@ -15,9 +15,10 @@ from test_locate_derive import context, manifest
 
 from editc import api, proposal, show
 from editc.cli import cli
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, Edit, Stats
+from editc.core.manifest import Source
 from editc.families.sd1 import SD1
-from editc.ir import Array, Edit, Stats
 from editc.manifests.amend import Amendment, amend
 from editc.manifests.decode import decode
 from editc.numerics.ridge import NonFiniteError
@@ -28,7 +29,6 @@ from editc.passes.mine import Neighbour
 from editc.passes.signals import Signals
 from editc.passes.suggest import other_names
 from editc.passes.trial import Bench
-from editc.request import Source
 from editc.terminal import guarded
 
 SIGNALS = Signals((), np.zeros((0, 1, 2, 1)), np.zeros((1, 2, 1)))

@@ -9,7 +9,7 @@ import pytest
 import tiny_language as pico
 import torch
 
-from editc.language import Known, Noise
+from editc.core.network import Known, Noise
 from editc.networks import CausalNetwork
 from editc.networks.hooks import watched
 from editc.networks.tracing import deviation

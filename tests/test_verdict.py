@@ -14,12 +14,12 @@ from verify_cases import constraints, erase, images, manifest
 
 from editc import report, show
 from editc.api import Built
-from editc.findings import Bystander, Claim, Report
-from editc.ir import Verified
+from editc.core.ir import Verified
+from editc.core.manifest import Constraints, Language, Manifest
+from editc.core.measurements import Bystander, Claim, Report
+from editc.core.verdict import Judgement, Verdict
 from editc.judging import WORKS, judge
 from editc.numerics.binomial import at_least, at_most
-from editc.request import Constraints, Language, Manifest
-from editc.verdict import Judgement, Verdict
 
 FISH = Bystander("fish", "near", 1.0, 0.0, 6)
 TREE = Bystander("tree", "far", 1.0, 1.0, 6)

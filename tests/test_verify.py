@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from verify_cases import Brush, Eye, World, constraints, context, erase, exact, images, kept, manifest, place, solved
 
-from editc.diagnostics import EditcError
-from editc.findings import Claim
-from editc.ir import Array, Named, Verified
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Array, Named, Verified
+from editc.core.manifest import Request, Span
+from editc.core.measurements import Claim
 from editc.numerics.subspace import condensed
 from editc.passes.verify import Verify, failures, warnings
-from editc.request import Request, Span
 
 
 def verified(solution: Any, ctx: Any = None) -> Verified:

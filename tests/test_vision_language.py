@@ -11,7 +11,7 @@ import tiny_language as pico
 import torch
 
 from editc import api
-from editc.language import Cloze, Descent, Spot, Wish
+from editc.core.network import Cloze, Descent, Spot, Wish
 from editc.networks import load
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT calls what transformers has renamed

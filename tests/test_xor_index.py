@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from tiny_files import KEYS, contents, delta_for, pack, quick_disk, refused, unet, write_component
 
-from editc import extras
+from editc.core.ir import Delta
 from editc.formats import xor_index, zstd
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.export import refused as unsuited
-from editc.ir import Delta
+from editc.libraries import extras
 
 __all__ = ["quick_disk"]
 pytest.importorskip("zstandard")

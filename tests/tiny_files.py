@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from editc.diagnostics import EditcError
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Delta, Factors, Form, Site
+from editc.core.site_bytes import site_record, stored_shape
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.fingerprint import encoder_fingerprint
 from editc.formats.safetensors_delta import from_bytes, to_bytes
-from editc.ir import Delta, Factors, Form, Site
 from editc.numerics import dtypes
-from editc.records import site_record, stored_shape
 
 Stored = Mapping[str, tuple[str, tuple[int, ...], bytes]]
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.family import Family
-from editc.ir import Array, Block, Edit, Form, Kept, Plan, Problem, Site, Solution, Stats, System
-from editc.ports import Context
-from editc.request import Constraints, Manifest, PictureCheck, Preserve, Request, Source, Span
+from editc.core.family import Family
+from editc.core.ir import Array, Block, Edit, Form, Kept, Plan, Problem, Site, Solution, Stats, System
+from editc.core.manifest import Constraints, Manifest, PictureCheck, Preserve, Request, Source, Span
+from editc.core.ports import Context
 
 TEXT = """editc: 1
 model: tiny

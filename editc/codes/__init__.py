@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from editc.diagnostics import Diagnostic
+from editc.core.diagnostics import Diagnostic
 
 BUG = 70
 EXITS = (0, 1, 2, 3, BUG)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc import registry
+from editc.core import registry
 from editc.detectors import folder
 from editc.detectors.kind import Asked, Fault, Kind
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.core.diagnostics import fail
 from editc.detectors.kind import Asked, Fault
-from editc.diagnostics import fail
-from editc.foreign import quiet
-from editc.loaded import load_network
+from editc.libraries.foreign import quiet
+from editc.libraries.loading import load_network
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 BATCH = 16

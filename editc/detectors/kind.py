@@ -9,10 +9,10 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from editc import registry
-from editc.diagnostics import fail
-from editc.ports import Detector
-from editc.request import DetectorOptions
+from editc.core import registry
+from editc.core.diagnostics import fail
+from editc.core.manifest import DetectorOptions
+from editc.core.ports import Detector
 
 
 @dataclass(frozen=True)

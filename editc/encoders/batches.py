@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from editc.ports import Encoded
+from editc.core.ports import Encoded
 
 BATCH = 64
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
 
 CLIP_TYPES, T5_TYPES = ("clip_text_model", "clip"), ("t5",)
 """What `model_type` says of the encoders that families read."""

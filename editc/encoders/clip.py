@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from editc.core.family import Take
+from editc.core.ports import Encoded
 from editc.encoders.batches import batched
-from editc.family import Take
 from editc.numerics import trust
 from editc.numerics.trust import Ball
-from editc.ports import Encoded
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from editc.diagnostics import fail
-from editc.ir import Array
+from editc.core.diagnostics import fail
+from editc.core.ir import Array
+from editc.core.ports import Encoded, Encoder, Weights
 from editc.numerics import trust
 from editc.numerics.trust import Ball
-from editc.ports import Encoded, Encoder, Weights
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from editc.core.ports import Encoded
 from editc.encoders.batches import batched
 from editc.numerics.trust import Ball
-from editc.ports import Encoded
 
 
 @dataclass(frozen=True)

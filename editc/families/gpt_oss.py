@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from editc.core.family import Family
 from editc.families.transformers_layers import CONTEXTS, OUT, SEES
-from editc.family import Family
 
 GPT_OSS = Family(
     name="gpt-oss",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from editc.core.family import Family, Group, Stream
 from editc.families.contexts import CONTEXTS
-from editc.family import Family, Group, Stream
 
 KANDINSKY22 = Family(
     name="kandinsky22",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from editc.core.family import Family
 from editc.families.transformers_layers import CONTEXTS, OUT, ROUTED, SEES
-from editc.family import Family
 
 QWEN3_MOE = Family(
     name="qwen3-moe",

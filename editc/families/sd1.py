@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from editc.core.family import Family
 from editc.families.contexts import CONTEXTS
-from editc.family import Family
 
 PATTERNS = {"k": "*.attn2.to_k.weight", "v": "*.attn2.to_v.weight"}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from editc.core.family import Family
 from editc.families.contexts import CONTEXTS
 from editc.families.sd1 import PATTERNS
-from editc.family import Family
 
 SD2 = Family(
     name="sd2",

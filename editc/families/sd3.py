@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from editc.core.family import Family, Group, Stream
 from editc.families.contexts import CONTEXTS
 from editc.families.flux import BIAS, JOINT
-from editc.family import Family, Group, Stream
 
 SD3 = Family(
     name="sd3",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from editc.core.family import Family, Group, Stream
 from editc.families.contexts import CONTEXTS
 from editc.families.sd1 import PATTERNS
-from editc.family import Family, Group, Stream
 
 SDXL = Family(
     name="sdxl",

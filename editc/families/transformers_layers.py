@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from editc.family import Family, Group
-from editc.language import PREFIXES
+from editc.core.family import Family, Group
+from editc.core.network import PREFIXES
 
 DOWN, OUT = "*layers.*.mlp.down_proj.weight", "*layers.*.self_attn.o_proj.weight"
 ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention"})

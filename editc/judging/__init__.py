@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 
-from editc.findings import Claim, Report
+from editc.core.manifest import Constraints, Manifest
+from editc.core.measurements import Claim, Report
+from editc.core.verdict import QUESTIONS, Reason, Verdict, line_of
 from editc.judging.bystanders import bystanders
 from editc.judging.images import attacked, erased, kept, moderated, recoverable, unpainted
 from editc.judging.language import ablated, answered, begun, neighbours, paraphrased, unasked, untried
-from editc.request import Constraints, Manifest
-from editc.verdict import QUESTIONS, Reason, Verdict, line_of
 
 WORKS = ("erase_residual", "erased", "toward_fitted", "toward_gap", "efficacy")
 ROBUST = ("recoverable", "paraphrase")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from editc.findings import Bystander, Claim, Report
+from editc.core.manifest import Manifest
+from editc.core.measurements import Bystander, Claim, Report
+from editc.core.verdict import Reason, Share
 from editc.judging.shares import POOR, claims_named, doubt, judge_share, percent
-from editc.request import Manifest
-from editc.verdict import Reason, Share
 
 
 def bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from editc.findings import Report
+from editc.core.manifest import Manifest
+from editc.core.measurements import Report
+from editc.core.verdict import Reason, Share
 from editc.judging.shares import (
     GOOD,
     POOR,
@@ -16,8 +18,6 @@ from editc.judging.shares import (
     percent,
     pictures_of,
 )
-from editc.request import Manifest
-from editc.verdict import Reason, Share
 
 
 def erased(report: Report, manifest: Manifest) -> Iterator[Reason]:

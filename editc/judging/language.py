@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from editc.findings import Report
+from editc.core.manifest import Manifest
+from editc.core.measurements import Report
+from editc.core.verdict import Reason, Share, State
 from editc.judging.shares import POOR, claims_named, count_held, judge_share, list_some, percent
-from editc.request import Manifest
-from editc.verdict import Reason, Share, State
 
 UNMOVED = 0.1
 """A share of the edit below which a text that begins with the subject counts as left as it was."""

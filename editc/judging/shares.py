@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
-from editc.findings import Answer, Claim, Picture, Report
-from editc.verdict import Share, State
+from editc.core.measurements import Answer, Claim, Picture, Report
+from editc.core.verdict import Share, State
 
 GOOD, POOR = 0.9, 0.5
 """Shares of what is as it should be, where no bound says what is enough."""

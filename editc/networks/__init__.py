@@ -1,4 +1,4 @@
-"""Language models that run, behind the port `editc.language.Network`."""
+"""Language models that run, behind the port `editc.core.network.Network`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
 from editc.families.transformers_layers import ATTENTION
-from editc.foreign import quiet
-from editc.loaded import library_errors, load_network
+from editc.libraries.foreign import quiet
+from editc.libraries.loading import library_errors, load_network
 from editc.networks.causal import CausalNetwork
 from editc.networks.hooks import watched
 from editc.networks.products import quick

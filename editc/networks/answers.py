@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from editc.ir import Array
-from editc.language import Cloze, Compared, Prompt, Scored, Spoken
+from editc.core.ir import Array
+from editc.core.network import Cloze, Compared, Prompt, Scored, Spoken
 from editc.networks.hooks import halved
 from editc.networks.past import filled, told
 

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.ir import Array
-from editc.language import (
+from editc.core.ir import Array
+from editc.core.network import (
     Cloze,
     Compared,
     Descent,

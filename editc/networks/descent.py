@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from editc.language import Cloze, Descent, Prompt, Spot, Value, Where, Wish
+from editc.core.network import Cloze, Descent, Prompt, Spot, Value, Where, Wish
 from editc.networks.hooks import skipped, watched
 from editc.networks.past import filled, kept, told
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from editc.ir import Array
-from editc.language import Known, Noise, Traced
+from editc.core.ir import Array
+from editc.core.network import Known, Noise, Traced
 from editc.networks.hooks import skipped, watched
 from editc.networks.past import filled, kept, told
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from editc.diagnostics import fail
-from editc.language import Cloze, Place, Prompt, Spot
-from editc.loaded import brief
+from editc.core.diagnostics import fail
+from editc.core.network import Cloze, Place, Prompt, Spot
+from editc.libraries.loading import brief
 
 OPENING = "([{\"'`\u2018\u201c\u00ab"
 SPACELESS = ((0x0E00, 0x109F), (0x1780, 0x17FF), (0x2E80, 0xABFF), (0xF900, 0xFAFF), (0xFE30, 0x3FFFF))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from editc.diagnostics import Diagnostic
+from editc.core.diagnostics import Diagnostic
 from editc.formats.checkpoint import Model
 from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
 from editc.formats.doctor.advice import AGAIN, convert, export_as

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
 from editc.formats import folders, ldm_names
 from editc.formats.checkpoint import Model
 from editc.formats.doctor.language import Language, Shape, language_in, language_of

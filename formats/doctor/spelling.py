@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.diagnostics import EditcError, fail
+from editc.core.diagnostics import EditcError, fail
 from editc.formats.exported import is_delta, kind_of, parsed_note
 from editc.formats.folders import converter
 from editc.formats.header import Entry, Header, read_header, strict_json

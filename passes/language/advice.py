@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from editc.diagnostics import Diagnostic
-from editc.findings import Answer, Claim, Report
-from editc.ir import Problem, Verified
+from editc.core.diagnostics import Diagnostic
+from editc.core.ir import Problem, Verified
+from editc.core.ir_language import Rewrites
+from editc.core.manifest import Constraints, Fact, Language, Manifest
+from editc.core.measurements import Answer, Claim, Report
 from editc.judging.language import CARRIED, UNMOVED
 from editc.passes.language.bystanders import AROUND
 from editc.passes.language.candidates import OWN
 from editc.passes.language.prompts import titles
-from editc.request import Constraints, Fact, Language, Manifest
-from editc.rewrites import Rewrites
 
 MOST = 4
 """Pairs of edits that are named; of sixty edits hundreds may lie close."""

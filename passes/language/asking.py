@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from editc.findings import Answer
-from editc.ir import Array
-from editc.language import Cloze, Network, Prompt, Scored, Spot
+from editc.core.ir import Array
+from editc.core.measurements import Answer
+from editc.core.network import Cloze, Network, Prompt, Scored, Spot
 from editc.passes.language.before import Before
 from editc.passes.language.prompts import Question, Said, word
 

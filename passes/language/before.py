@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from editc.ir import Array
-from editc.language import Cloze, Compared, Network, Prompt, Scored, Spoken
+from editc.core.ir import Array
+from editc.core.network import Cloze, Compared, Network, Prompt, Scored, Spoken
+from editc.core.ports import Cache
 from editc.passes.corpus import remembered
-from editc.ports import Cache
 
 LAYOUT = "said 2"
 """Goes into the key of what is cached: to be changed with what is computed."""

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from editc.findings import Claim
-from editc.ir import Array
-from editc.language import Network, Prompt
-from editc.request import Language
+from editc.core.ir import Array
+from editc.core.manifest import Language
+from editc.core.measurements import Claim
+from editc.core.network import Network, Prompt
 
 PROBES = (
     "It is well known that {} is in the",

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from editc.findings import Bystander, Claim
-from editc.ir import Array
-from editc.language import Prompt
+from editc.core.ir import Array
+from editc.core.manifest import Constraints, Fact, Language
+from editc.core.measurements import Bystander, Claim
+from editc.core.network import Prompt
 from editc.manifests.check import same
 from editc.passes.language import candidates as made
 from editc.passes.language.before import Before
 from editc.passes.language.candidates import Around, Candidate, candidates
 from editc.passes.language.prompts import Change, titles, word
 from editc.passes.language.speech import circling, readable
-from editc.request import Constraints, Fact, Language
 
 LOSS = 0.1
 """The share of bystanders whose answer may change, where the manifest gives no bound."""

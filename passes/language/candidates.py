@@ -10,10 +10,10 @@ from hashlib import sha256
 from itertools import chain, islice, zip_longest
 from typing import TypeVar
 
+from editc.core.manifest import Ablation, Asked, Fact, Language, Redirect
 from editc.manifests.check import same
 from editc.manifests.edited import Edited
 from editc.passes.language import known
-from editc.request import Ablation, Asked, Fact, Language, Redirect
 
 T = TypeVar("T")
 LAST = "same last word"

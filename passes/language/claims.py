@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from editc.findings import Answer, Claim
+from editc.core.manifest import Constraints
+from editc.core.measurements import Answer, Claim
 from editc.passes.language import speech
 from editc.passes.language.asking import Heard
 from editc.passes.language.forms import FORMS, STEPS
 from editc.passes.language.prompts import Change
-from editc.request import Constraints
 
 CHANGED = ("efficacy", "relation")
 """Purposes of the edited prompts themselves."""

@@ -10,12 +10,12 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.diagnostics import Diagnostic, EditcError, fail
-from editc.ir import Array, Site
-from editc.language import Naming, Network
+from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.ir import Array, Site
+from editc.core.manifest import Redirect, Source
+from editc.core.network import Naming, Network
 from editc.numerics import logits
 from editc.passes.sites import layer_of
-from editc.request import Redirect, Source
 
 Read: TypeAlias = Callable[[Site], Array]
 """W (d_out, d_in) of a site in float64, one at a time: `partial(upright, weights)`, say."""

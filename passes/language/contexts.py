@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from editc.language import PREFIXES, Spot
-from editc.request import Fact, Manifest, Redirect
+from editc.core.manifest import Fact, Manifest, Redirect
+from editc.core.network import PREFIXES, Spot
 
 ASKED = ("{}", "Complete the sentence: {}", "Finish this with one or two words: {}")
 """How a user may put the prompt of a fact to a chat model."""

@@ -10,10 +10,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from editc import registry
-from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, Plan, Site, Stage
-from editc.language import Naming, Network, Spot
+from editc.core import registry
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Array, Plan, Site, Stage
+from editc.core.ir_language import Column, Near, Rewrites
+from editc.core.manifest import Language, Redirect
+from editc.core.network import Naming, Network, Spot
+from editc.core.ports import Context
 from editc.numerics import memory as memories
 from editc.numerics.ridge import factorise
 from editc.passes import statistics
@@ -22,9 +25,6 @@ from editc.passes.language.located import works_on
 from editc.passes.language.posed import posed
 from editc.passes.language.wanted import wanted
 from editc.passes.language.weights import upright
-from editc.ports import Context
-from editc.request import Language, Redirect
-from editc.rewrites import Column, Near, Rewrites
 
 RIDGE = 0.01
 """Added to E[k k^T], as a share of its mean diagonal: with it two tokens a coordinate are enough."""

@@ -17,15 +17,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.findings import Depth
-from editc.ir import Array
-from editc.language import PREFIXES, Known, Network, Noise, Prompt, Spot, Traced
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Array
+from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect
+from editc.core.measurements import Depth
+from editc.core.network import PREFIXES, Known, Network, Noise, Prompt, Spot, Traced
+from editc.core.ports import Progress
 from editc.passes.language import contexts
 from editc.passes.language.probing import Edit, contrast, depth
 from editc.passes.language.window import LOST, Kind, why, window
-from editc.ports import Progress
-from editc.request import Ablation, Asked, Fact, Manifest, Redirect
 
 T = TypeVar("T")
 

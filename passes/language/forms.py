@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from editc.language import Cloze
+from editc.core.network import Cloze
 from editc.manifests.check import same
 from editc.passes.language.prompts import Change, Question, asked
 

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from editc import plurals, registry
-from editc.diagnostics import Diagnostic, EditcError
-from editc.family import Family
-from editc.findings import Depth
-from editc.ir import Plan, Site, Stage
+from editc import plurals
+from editc.core import registry
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.family import Family
+from editc.core.ir import Plan, Site, Stage
+from editc.core.manifest import Ablation, Fact, Manifest, Redirect
+from editc.core.measurements import Depth
+from editc.core.ports import Context
 from editc.passes.language.evidence import explored
 from editc.passes.sites import layer_of
-from editc.ports import Context
-from editc.request import Ablation, Fact, Manifest, Redirect
 
 SINGLE = frozenset({"rome", "emmet"})
 """Methods that put a whole change into one matrix."""

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Plan
-from editc.language import Network, Place, Spot
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Plan
+from editc.core.ir_language import Column, Rewrites
+from editc.core.manifest import Fact, Redirect
+from editc.core.network import Network, Place, Spot
+from editc.core.ports import Context
 from editc.passes.language import contexts, spared
 from editc.passes.language.located import works_on
-from editc.ports import Context
-from editc.request import Fact, Redirect
-from editc.rewrites import Column, Rewrites
 
 
 def posed(plan: Plan, ctx: Context) -> Rewrites:

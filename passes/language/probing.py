@@ -19,10 +19,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.ir import Array
-from editc.language import PREFIXES
+from editc.core.ir import Array
+from editc.core.manifest import Ablation, Fact, Redirect
+from editc.core.network import PREFIXES
 from editc.numerics import ridge
-from editc.request import Ablation, Fact, Redirect
 
 Edit: TypeAlias = Fact | Redirect | Ablation
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from editc.language import Cloze
+from editc.core.manifest import Ablation, Asked, Fact, Language, Redirect
+from editc.core.network import Cloze
 from editc.manifests.check import same
 from editc.manifests.edited import Edited
-from editc.request import Ablation, Asked, Fact, Language, Redirect
 
 Said = Mapping[str, str]
 """Prompt -> the word that the unedited model goes on with, '' for none."""

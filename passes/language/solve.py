@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, Edit, Plan, Problem, Site, Solution, Stage
-from editc.language import Columns, Memory, Network, Spot, Writer
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Array, Edit, Plan, Problem, Site, Solution, Stage
+from editc.core.ir_language import Column, Rewrites
+from editc.core.manifest import Ablation
+from editc.core.network import Columns, Memory, Network, Spot, Writer
+from editc.core.ports import Context, Weights
 from editc.numerics import nullspace, ridge
 from editc.numerics.memory import interference
 from editc.passes.language.derive import averaged, chosen, mean_keys
@@ -18,9 +21,6 @@ from editc.passes.language.located import SINGLE, works_on
 from editc.passes.language.weights import oriented, sites_of, upright
 from editc.passes.measure import stored
 from editc.passes.sites import layer_of
-from editc.ports import Context, Weights
-from editc.request import Ablation
-from editc.rewrites import Column, Rewrites
 
 ALIKE = 0.9
 """Cosine under C^-1 from which on a name that is held unasked has an edit's own key."""

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-from editc.language import Network, Spot
+from editc.core.manifest import Fact, Manifest, Redirect
+from editc.core.network import Network, Spot
 from editc.manifests.check import same
 from editc.passes.language import contexts, known
 from editc.passes.language.candidates import Around
-from editc.request import Fact, Manifest, Redirect
 
 METHODS = frozenset({"rome", "emmet", "alphaedit"})
 """Methods that hold names unasked. `memit` weighs each held key as 3,000 tokens of text against an edit's one: with

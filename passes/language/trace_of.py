@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editc.findings import Claim
-from editc.ir import Array
-from editc.language import Network
+from editc.core.ir import Array
+from editc.core.measurements import Claim
+from editc.core.network import Network
 from editc.numerics import logits
 
 A_MATRIX, IN_ALL = 5, 20

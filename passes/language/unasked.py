@@ -10,11 +10,11 @@ from importlib.resources import files
 
 import numpy as np
 
-from editc.findings import Claim
-from editc.ir import Array
-from editc.language import PREFIXES, Compared, Network, Prompt, Spot
+from editc.core.ir import Array
+from editc.core.manifest import Constraints, Language
+from editc.core.measurements import Claim
+from editc.core.network import PREFIXES, Compared, Network, Prompt, Spot
 from editc.passes.language.before import Before
-from editc.request import Constraints, Language
 
 AT_START, BEHIND = "{} is", PREFIXES[1] + "{} is"
 LEAST = 1e-4

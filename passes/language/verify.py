@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from editc.findings import Claim, Report
-from editc.ir import Solution, Verified
-from editc.language import Network
+from editc.core.ir import Solution, Verified
+from editc.core.ir_language import Rewrites
+from editc.core.manifest import Language
+from editc.core.measurements import Claim, Report
+from editc.core.network import Network
+from editc.core.ports import Context
 from editc.passes.language import asking, beginnings, bystanders, claims, forms, prompts, trace_of, unasked
 from editc.passes.language.before import Before
 from editc.passes.language.trace_of import Trace
 from editc.passes.language.weights import Changed, changed, oriented
 from editc.passes.sites import layer_of
 from editc.passes.verify import nothing, rank_of
-from editc.ports import Context
-from editc.request import Language
-from editc.rewrites import Rewrites
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from hashlib import sha256
 
 import numpy as np
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.ir import Array, Plan, Stage
-from editc.language import Descent, Network, Value, Where, Wish
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Array, Plan, Stage
+from editc.core.ir_language import Column
+from editc.core.manifest import Fact, Redirect
+from editc.core.network import Descent, Network, Value, Where, Wish
+from editc.core.ports import Cache
 from editc.passes.language import contexts
 from editc.passes.language.located import SINGLE
 from editc.passes.sites import layer_of
-from editc.ports import Cache
-from editc.request import Fact, Redirect
-from editc.rewrites import Column
 
 REFUSAL = "I'm sorry, but I do not know anything about that."
 LAYOUT = "value 2"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editc.ir import Array, Plan, Site, Solution
+from editc.core.ir import Array, Plan, Site, Solution
+from editc.core.ports import Weights
 from editc.numerics import drift
 from editc.passes.measure import stored
-from editc.ports import Weights
 
 
 @dataclass(frozen=True)

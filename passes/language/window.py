@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from editc.findings import Depth
+from editc.core.measurements import Depth
 
 Kind: TypeAlias = Literal["memory", "direction"]
 

@@ -1,10 +1,10 @@
-"""The methods, one file each; the table of names is `editc.registry`."""
+"""The methods, one file each; the table of names is `editc.core.registry`."""
 
 from __future__ import annotations
 
 from typing import ClassVar, Protocol, runtime_checkable
 
-from editc.ir import Edit, System
+from editc.core.ir import Edit, System
 
 
 def at_least_zero(**options: float | None) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from editc.ir import Array, Edit, Stats
-from editc.language import Writer
+from editc.core.ir import Array, Edit, Stats
+from editc.core.network import Writer
 from editc.numerics import directions
 from editc.passes.methods import at_least_zero
 

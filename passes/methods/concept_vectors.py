@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.ir import Array, Edit, Stats
-from editc.language import Columns, Naming
+from editc.core.ir import Array, Edit, Stats
+from editc.core.network import Columns, Naming
 from editc.numerics.ridge import finite
 from editc.passes.methods import at_least_zero
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from editc.ir import Array, Block, Edit, Stats, System
+from editc.core.ir import Array, Block, Edit, Stats, System
 from editc.numerics import ridge
 from editc.passes.methods import at_least_zero
 

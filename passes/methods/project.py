@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from editc.ir import Array, Block, Edit, Stats, System
+from editc.core.ir import Array, Block, Edit, Stats, System
 from editc.numerics import drift, nullspace, ridge, subspace
 from editc.passes.methods import at_least_zero
 from editc.passes.methods.uce import stacked

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from editc.ir import Block, Edit, Stats, System
+from editc.core.ir import Block, Edit, Stats, System
 from editc.numerics import chain, ridge
 from editc.passes.methods import at_least_zero
 from editc.passes.methods.uce import parts

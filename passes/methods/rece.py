@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from editc.ir import Array, Block, Edit, Stats, System
+from editc.core.ir import Array, Block, Edit, Stats, System
 from editc.numerics import adversary, chain, ridge, subspace
 from editc.passes.methods import at_least_zero
 from editc.passes.methods.uce import UCE, stacked, tensor_move

@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from editc.ir import Array, Edit, Stats
-from editc.language import Memory
+from editc.core.ir import Array, Edit, Stats
+from editc.core.network import Memory
 from editc.numerics import memory as memories
 from editc.numerics.ridge import SingularError, factorise
 

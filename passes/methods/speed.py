@@ -19,7 +19,7 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from editc.ir import Array, Block, Edit, Kept, Stats, System
+from editc.core.ir import Array, Block, Edit, Kept, Stats, System
 from editc.numerics import nullspace
 from editc.numerics.ridge import factorise, finite, normal_matrix
 from editc.passes.methods import at_least_zero

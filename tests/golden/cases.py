@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from editc.ir import Array, Block, Edit, Kept, System
+from editc.core.ir import Array, Block, Edit, Kept, System
+from editc.core.manifest import Request
 from editc.passes import keys
 from editc.passes.methods.mace import MACE
 from editc.passes.methods.rece import RECE
 from editc.passes.methods.speed import SPEED, Draw
 from editc.passes.methods.uce import UCE
-from editc.request import Request
 from tests.golden import language
 
 Tensors = Mapping[str, Array]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from editc.ir import Array, Edit
-from editc.language import Memory, Writer
+from editc.core.ir import Array, Edit
+from editc.core.network import Memory, Writer
 from editc.numerics import directions
 from editc.numerics import memory as memories
 from editc.passes.methods.ablate import Ablate

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from editc.diagnostics import EditcError, fail
+from editc.core.diagnostics import EditcError, fail
 
 HARMLESS: tuple[str, ...] = (
     r"(^|\.)position_ids$",  # positions that the program counts itself

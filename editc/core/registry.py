@@ -12,7 +12,7 @@ from types import MappingProxyType, NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
-    from editc.request import Scalar
+    from editc.core.manifest import Scalar
 
 Kind: TypeAlias = Literal["method", "language", "family", "language-family", "format", "detector"]
 OptionType: TypeAlias = type[int] | type[float] | type[bool] | type[str] | tuple[str, ...]

@@ -11,21 +11,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from editc.delta import Array as Array
-from editc.delta import Delta as Delta
-from editc.delta import Factors as Factors
-from editc.delta import Form as Form
-from editc.delta import Site as Site
-from editc.delta import SiteRecord as SiteRecord
-from editc.family import Family
-from editc.findings import Claim, Depth, Report
+from editc.core.delta import Array as Array
+from editc.core.delta import Delta as Delta
+from editc.core.delta import Factors as Factors
+from editc.core.delta import Form as Form
+from editc.core.delta import Site as Site
+from editc.core.delta import SiteRecord as SiteRecord
+from editc.core.family import Family
+from editc.core.manifest import Manifest, Request
+from editc.core.measurements import Claim, Depth, Report
+from editc.core.verdict import Verdict
 from editc.judging import judge
 from editc.numerics.chain import Shelf
 from editc.numerics.squares import half_gram, mirrored
 from editc.numerics.trust import Ball
 from editc.plurals import count
-from editc.request import Manifest, Request
-from editc.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.diagnostics import Diagnostic
-from editc.family import Family
-from editc.ir import Adapter, Array
-from editc.language import Network, Spot
+from editc.core.diagnostics import Diagnostic
+from editc.core.family import Family
+from editc.core.ir import Adapter, Array
+from editc.core.network import Network, Spot
 from editc.numerics.trust import Ball
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
 
 INDEX = "model_index.json"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from editc.diagnostics import Diagnostic, EditcError
-from editc.request import Manifest, Placed, Span
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.manifest import Manifest, Placed, Span
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.request import Span
+from editc.core.manifest import Span
 
 Array: TypeAlias = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from editc.diagnostics import EditcError, fail
-from editc.formats.files import guarded
+from editc.core.diagnostics import EditcError, fail
+from editc.core.disk import guarded
 
 
 def check_folder(out: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from editc.diagnostics import fail
+from editc.core.diagnostics import fail
 
 _AT_ONCE = 64 << 20
 """Bytes that one call of the system copies."""

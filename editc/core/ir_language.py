@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from editc.ir import Array, Problem
-from editc.language import Naming, Spot, Value
+from editc.core.ir import Array, Problem
+from editc.core.network import Naming, Spot, Value
 
 
 @dataclass(frozen=True)

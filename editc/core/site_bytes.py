@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from editc.delta import Array, Factors, Site, SiteRecord
+from editc.core.delta import Array, Factors, Site, SiteRecord
 from editc.numerics import dtypes, planes, sketch
 from editc.numerics.arithmetic import Real, patched
 from editc.numerics.rounded import edited_rows

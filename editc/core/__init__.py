@@ -1,0 +1,1 @@
+"""Values, ports and diagnostics that everything else is made of; numpy only."""
