@@ -29,7 +29,7 @@ from editc.formats.exported import container
 from editc.formats.fingerprint import encoder_fingerprint
 from editc.formats.plan import plan_apply
 from editc.formats.safetensors_delta import sealed
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 FILE = Path("unet") / "diffusion_pytorch_model.safetensors"
 RATES = {3e-3: (10, 40), 1e-5: (40,), 2e-4: (10, 40), 1e-3: (10, 40)}

@@ -27,7 +27,7 @@ from editc.formats.checkpoint import Model
 from editc.formats.export import Export, export
 from editc.formats.exporting import Job
 from editc.formats.plan import plan_apply
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "interop.md"

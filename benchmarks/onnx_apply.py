@@ -24,7 +24,7 @@ from editc.demo import MODEL
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.safetensors_delta import sealed
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 EXPORTS = ("dynamo", "dynamo, external data", "legacy")

@@ -23,7 +23,7 @@ from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import Checkpoint, Tensor, open_model
 from editc.formats.quantised import Loss, decoded, requantised
 from editc.formats.safetensors_delta import sealed
-from editc.numerics import blocks, dtypes
+from editc.numerics.bits import blocks, dtypes
 
 KINDS = ("Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "F8_E4M3", "F8_E5M2")
 SIZES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)

@@ -36,7 +36,7 @@ from editc.families.contexts import CONTEXTS
 from editc.formats.checkpoint import open_model
 from editc.formats.safetensors_delta import write_delta
 from editc.manifests.decode import decode
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 from editc.numerics.trust import Ball, unbounded
 from editc.passes.derive import Derive
 from editc.passes.emit import Emit

@@ -11,7 +11,7 @@ from editc.core.delta import Array
 from editc.core.site_bytes import matrix_shape
 from editc.formats.checkpoint import Tensor
 from editc.formats.ranges import read_range
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 CAST = ("F32", "F16", "BF16")
 """Dtypes between which a model is rounded when a script loads and saves it."""

@@ -15,7 +15,7 @@ from editc.formats.gguf_header import read_gguf
 from editc.formats.gguf_names import Aliased
 from editc.formats.header import Header, read_header
 from editc.formats.ranges import read_range
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 from editc.prefixes import renamed
 
 

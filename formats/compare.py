@@ -13,7 +13,7 @@ from editc.formats.changed import Changed
 from editc.formats.checkpoint import Model
 from editc.formats.pairing import SHOWN, Paired, paired, unlike
 from editc.formats.sides import side_by_side
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 from editc.plurals import count
 
 Progress: TypeAlias = Callable[[str, Iterable[Any]], Iterable[Any]]

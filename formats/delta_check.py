@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Delta, Factors, Site, SiteRecord
 from editc.core.diagnostics import Diagnostic, EditcError, fail
-from editc.numerics.dtypes import BITS, EDITABLE
-from editc.numerics.planes import plausible
-from editc.numerics.sketch import DIGITS
+from editc.numerics.bits.dtypes import BITS, EDITABLE
+from editc.numerics.bits.planes import plausible
+from editc.numerics.bits.sketch import DIGITS
 
 _FACTOR_COUNTS = {
     "shared": "one left and one right",

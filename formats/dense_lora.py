@@ -19,7 +19,7 @@ from editc.formats import diffusers_lora, exported, lowering
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.lora_names import module as kohyas
 from editc.formats.plan import Target, plan_apply
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 END = ".diff"
 COMPONENTS = ("unet", "transformer")

@@ -23,7 +23,7 @@ from editc.formats.compare import Comparison, Progress, compare
 from editc.formats.factored import Found, forms_of
 from editc.formats.kinds import family_of, role_of
 from editc.formats.ldm_encoder import fingerprint_of
-from editc.numerics import dtypes, planes
+from editc.numerics.bits import dtypes, planes
 from editc.numerics.recover import TOLERANCE, ulp
 from editc.plurals import count
 

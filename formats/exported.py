@@ -26,7 +26,7 @@ from editc.formats.adapter_header import SUFFIX
 from editc.formats.gguf_header import any_header
 from editc.formats.header import Header, strict_json
 from editc.formats.ranges import read_range
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 Stored: TypeAlias = tuple[str, tuple[int, ...], bytes]

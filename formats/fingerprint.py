@@ -16,7 +16,7 @@ from editc.core.diagnostics import fail
 from editc.formats.checkpoint import Checkpoint, Model, open_component, open_model
 from editc.formats.folders import has_weights, subfolders
 from editc.formats.header import read_small, strict_json
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 _MEANINGFUL = ("hidden_act", "num_attention_heads", "layer_norm_eps")
 """Settings that change an encoder's output without changing any tensor; the rest of config.json is bookkeeping."""

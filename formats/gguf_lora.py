@@ -21,7 +21,7 @@ from editc.formats.checkpoint import Model
 from editc.formats.consumers import compared
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.outputs import removed_on_failure
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 DOWN, UP = ".lora_a", ".lora_b"
 ALPHA = "adapter.lora.alpha"

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from editc.core.diagnostics import EditcError, fail
 from editc.formats import stand_ins
-from editc.numerics.dtypes import BITS, nbytes
+from editc.numerics.bits.dtypes import BITS, nbytes
 
 MAX_HEADER = 6_000_000
 """Bytes of JSON at most, which is room for some 40,000 tensors. A byte of JSON can become 27 of memory, so the limit of

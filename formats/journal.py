@@ -20,7 +20,7 @@ from editc.formats.gguf_header import any_header
 from editc.formats.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
 from editc.formats.onnx_file import read_graph, structure_digest
 from editc.formats.ranges import digest, pieces, read_range
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 FOLDER = ".editc"
 

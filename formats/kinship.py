@@ -9,7 +9,7 @@ from dataclasses import replace
 from editc.core.delta import Array, Delta, SiteRecord
 from editc.core.diagnostics import Diagnostic
 from editc.core.site_bytes import stored_shape
-from editc.numerics import dtypes, sketch
+from editc.numerics.bits import dtypes, sketch
 
 FARTHEST = 0.5
 """|W - W0| / |W0| up to which weights count as a fine-tune of W0, for each tensor and for all together.

@@ -21,7 +21,7 @@ from editc.formats.consumers import diffusers_unet
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.lora import ALPHA, DOWN, UP
 from editc.formats.lora_names import module
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 FAMILIES = suited.FAMILIES["kohya"]
 COMPONENTS = ("unet",)

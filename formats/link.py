@@ -19,7 +19,8 @@ from editc.core.site_bytes import site_record
 from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.link_check import check
 from editc.formats.link_parts import joined, parts
-from editc.numerics import dtypes, terms
+from editc.numerics import terms
+from editc.numerics.bits import dtypes
 from editc.numerics.terms import Term
 from editc.plurals import count
 

@@ -22,8 +22,8 @@ from editc.formats.checkpoint import Model
 from editc.formats.model_names import respelled
 from editc.formats.plan import ApplyPlan, Target, plan_apply
 from editc.formats.ranges import read_range
-from editc.numerics import dtypes
-from editc.numerics.arithmetic import product
+from editc.numerics.bits import dtypes
+from editc.numerics.bits.arithmetic import product
 from editc.plurals import count
 
 SOLVED = ("condition", "solve_residual", "discarded", "rank")

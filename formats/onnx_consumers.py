@@ -14,7 +14,7 @@ import numpy as np
 from editc.core.delta import Array, Delta, Factors, Site
 from editc.core.site_bytes import patched_as_stored, stored_shape
 from editc.formats.exporting import Trial, Written
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 LARGEST = 1 << 30
 """Bytes of weights that a trial makes up at most."""

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.onnx_file import Graph, Held
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 
 @dataclass(frozen=True)

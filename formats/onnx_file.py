@@ -18,7 +18,7 @@ from editc.core.diagnostics import fail
 from editc.formats import stand_ins
 from editc.formats.header import uncollected
 from editc.formats.protobuf import BYTES, VARINT, Field, Range, Wire, WireError
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 TYPES: Mapping[int, str] = {
     **{1: "F32", 2: "U8", 3: "I8", 4: "U16", 5: "I16", 6: "I32", 7: "I64", 9: "BOOL", 10: "F16", 11: "F64"},

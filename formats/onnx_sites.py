@@ -20,7 +20,7 @@ from editc.formats.checkpoint import Checkpoint, Tensor
 from editc.formats.model_names import respelled
 from editc.formats.onnx_file import Graph, Use, provenance
 from editc.formats.protobuf import Range
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 Candidate: TypeAlias = tuple[str, bool]
 """A tensor of the graph, and whether it is the transpose of the site's."""

@@ -13,7 +13,7 @@ from editc.core.diagnostics import Diagnostic, fail
 from editc.formats import buffers
 from editc.formats.changed import CAST, Changed
 from editc.formats.checkpoint import Checkpoint
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 from editc.plurals import count
 from editc.prefixes import renamed
 

@@ -24,7 +24,7 @@ from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.journal_record import Entry
 from editc.formats.onnx_sites import located
 from editc.formats.ranges import digests, pieces, read_range
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 from editc.plurals import count
 
 State = Literal["already", "unchanged", "exact", "cast", "relative", "requantised", "refused"]

@@ -21,7 +21,7 @@ from editc.core.site_bytes import patched_as_stored, stored_shape
 from editc.formats.checkpoint import Checkpoint, Tensor
 from editc.formats.header import strict_json
 from editc.formats.ranges import read_range
-from editc.numerics import blocks, dtypes
+from editc.numerics.bits import blocks, dtypes
 
 LEAST_SURVIVAL = 0.5
 """Of an edit, at least this share must be left after requantising (docs/quantised.md has the measured table)."""

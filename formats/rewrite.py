@@ -13,7 +13,7 @@ from editc.core.site_bytes import edited
 from editc.formats import quantised
 from editc.formats.plan import Target
 from editc.formats.ranges import PIECE, ahead, pieces
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 HELD = 96 << 20
 """Bytes of results that are kept in memory until the journal is on the disk; what is beyond is computed again."""

@@ -17,7 +17,7 @@ from editc.formats.onnx_file import Graph
 from editc.formats.onnx_sites import located
 from editc.formats.plan import match
 from editc.formats.ranges import read_range
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 Presence = Literal["applied", "partly", "not applied", "unknown"]
 Found = Literal["result", "base", "neither", "either", "missing"]

@@ -86,7 +86,7 @@ def read(folder: Path, weights: Checkpoint) -> Iterator[tuple[str, bytes]]:
 def check(folder: Path, delta: Delta, model: Model) -> int:
     """The self test: reads the version over the base and compares every result with the hash in the delta (where it
     has one for that dtype). Returns the number of tensors; raises E608."""
-    from editc.numerics.dtypes import sha256
+    from editc.numerics.bits.dtypes import sha256
 
     weights = model.component(delta.sites[0].site.component)
     known = {record.site.name: record.result.get(weights.dtype(record.site.name)) for record in delta.sites}

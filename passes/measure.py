@@ -12,8 +12,8 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.ir import Array, Edit, Site, Solution, System
 from editc.core.ports import Progress
 from editc.numerics import drift
-from editc.numerics.arithmetic import patched
-from editc.numerics.dtypes import rounded
+from editc.numerics.bits.arithmetic import patched
+from editc.numerics.bits.dtypes import rounded
 from editc.passes.layers import Columns, Layer, Rows, measured, missed
 
 

@@ -15,7 +15,7 @@ from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import open_model
 from editc.formats.diff import Difference, difference
 from editc.formats.safetensors_delta import read_delta, write_delta
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 from editc.numerics.recover import ulp
 
 Array = NDArray[np.float64]

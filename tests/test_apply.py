@@ -35,7 +35,7 @@ from editc.formats.checkpoint import Model, open_model
 from editc.formats.inspect import describe_applied, describe_plan, describe_status
 from editc.formats.plan import ApplyPlan
 from editc.formats.status import status
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
 DTYPES = ("F32", "F16", "BF16")

@@ -26,7 +26,7 @@ from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import open_model
 from editc.formats.inspect import inspect
 from editc.formats.safetensors_delta import KEY, read_delta, to_bytes, write_delta
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 delta = delta_cases.delta
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense", "xor")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiny_files import KEYS, quick_disk, refused
 
 from editc.formats.safetensors_delta import to_bytes
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 __all__ = ["quick_disk"]
 GOLDEN = Path(__file__).parent / "golden"

@@ -17,7 +17,7 @@ from editc.formats.diff import difference
 from editc.formats.inspect import inspect
 from editc.formats.safetensors_delta import from_bytes, to_bytes
 from editc.formats.status import status
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 from editc.numerics.recover import ulp
 
 __all__ = ["quick_disk"]

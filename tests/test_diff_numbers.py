@@ -15,7 +15,7 @@ from tiny_files import KEYS, contents, delta_for, pipeline, quick_disk, refused
 
 from editc.formats.apply import apply, plan_apply
 from editc.formats.safetensors_delta import from_bytes, to_bytes
-from editc.numerics import dtypes, planes
+from editc.numerics.bits import dtypes, planes
 from editc.numerics.recover import least_rank, ulp
 
 __all__ = ["quick_disk"]

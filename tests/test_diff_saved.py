@@ -17,7 +17,7 @@ from editc.formats.checkpoint import open_model
 from editc.formats.diff import Difference, difference
 from editc.formats.folders import converter
 from editc.formats.safetensors_delta import from_bytes, to_bytes
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 from editc.numerics.recover import ulp
 from editc.prefixes import bare, renamed
 

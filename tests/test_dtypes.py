@@ -13,8 +13,8 @@ from tiny_files import factors_for
 
 from editc.core.ir import Site
 from editc.core.site_bytes import patched_site
-from editc.numerics import dtypes
-from editc.numerics.arithmetic import product
+from editc.numerics.bits import dtypes
+from editc.numerics.bits.arithmetic import product
 
 _FORMATS = {"BF16": (8, -133), "F16": (11, -24), "F32": (24, -149)}
 """Bits of the significand, and the exponent of the smallest positive number."""

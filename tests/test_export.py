@@ -22,7 +22,7 @@ from editc.formats.kohya import suits
 from editc.formats.lora import ALPHA, DOWN, UP
 from editc.formats.lora_names import module
 from editc.formats.safetensors_delta import sealed
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank")
 

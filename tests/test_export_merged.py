@@ -15,7 +15,7 @@ from editc.formats.checkpoint import Model
 from editc.formats.doctor.examine import examine
 from editc.formats.export import export
 from editc.formats.exporting import Job
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 models = export_cases.models
 

@@ -27,7 +27,7 @@ from editc.formats.export import refused as unsuited
 from editc.formats.exporting import Job
 from editc.formats.inspect import inspect
 from editc.libraries import extras
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 
 def converted(path: Path) -> Path:

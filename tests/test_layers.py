@@ -12,7 +12,7 @@ import systems
 from editc.core import site_bytes
 from editc.core.ir import Array, Edit, Factors, Plan, Problem, Site, Solution, Stats, System, Watch
 from editc.encoders.t5 import standing
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 from editc.numerics.squares import contracted, gram, half_gram, mirrored
 from editc.numerics.trust import unbounded
 from editc.passes import layers

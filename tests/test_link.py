@@ -26,7 +26,7 @@ from editc.formats.link_parts import parts
 from editc.formats.link_report import as_json, overlaps
 from editc.formats.safetensors_delta import from_bytes, to_bytes
 from editc.linking import link_files
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
 NAMES = st.lists(st.sampled_from(KEYS), min_size=1, max_size=len(KEYS), unique=True)

@@ -18,7 +18,7 @@ from editc.formats.checkpoint import Model, open_model
 from editc.formats.inspect import describe_model
 from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import status
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 base = onnx_targets.base
 delta = onnx_targets.delta

@@ -13,7 +13,7 @@ from editc.formats import onnx_half, onnx_write
 from editc.formats.exporting import Written
 from editc.formats.onnx_consumers import run_in_onnxruntime
 from editc.formats.onnx_write import TYPES, Value, node
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 HALVES = tuple(onnx_half.SPACINGS)
 

@@ -17,7 +17,7 @@ from editc.core.ir import Delta, Site
 from editc.core.site_bytes import site_record
 from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import Model, open_model
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 base = onnx_targets.base
 delta = onnx_targets.delta

@@ -7,7 +7,7 @@ import pytest
 from quantised_models import BLOCKS, EIGHT
 from tiny_files import noise
 
-from editc.numerics import blocks, dtypes
+from editc.numerics.bits import blocks, dtypes
 
 
 @pytest.mark.parametrize("kind", BLOCKS)

@@ -13,7 +13,7 @@ from tiny_files import pack, refused
 
 from editc.formats.apply import plan_apply
 from editc.formats.checkpoint import open_model
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 
 @pytest.mark.parametrize("rows", [False, True])

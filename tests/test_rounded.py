@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from editc.core.ir import Factors, Site
 from editc.core.site_bytes import edited, patched_as_stored
-from editc.numerics import dtypes, rounded
-from editc.numerics.arithmetic import patched
+from editc.numerics.bits import dtypes, rounded
+from editc.numerics.bits.arithmetic import patched
 
 DTYPES = ("F32", "F16", "BF16")
 FORMS = ("shared", "low-rank", "dense")

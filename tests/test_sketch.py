@@ -17,7 +17,7 @@ from editc.core.site_bytes import site_record
 from editc.formats.apply import apply, plan_apply
 from editc.formats.inspect import describe_plan
 from editc.formats.kinship import FARTHEST
-from editc.numerics.sketch import BLOCK, DIGITS, SUMS, distance, norm, sketch, together
+from editc.numerics.bits.sketch import BLOCK, DIGITS, SUMS, distance, norm, sketch, together
 
 
 def change(kind: str, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:

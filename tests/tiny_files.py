@@ -22,7 +22,7 @@ from editc.core.site_bytes import site_record, stored_shape
 from editc.formats.checkpoint import Model, open_model
 from editc.formats.fingerprint import encoder_fingerprint
 from editc.formats.safetensors_delta import from_bytes, to_bytes
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 Stored = Mapping[str, tuple[str, tuple[int, ...], bytes]]
 

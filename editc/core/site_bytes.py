@@ -8,9 +8,9 @@ from math import prod
 import numpy as np
 
 from editc.core.delta import Array, Factors, Site, SiteRecord
-from editc.numerics import dtypes, planes, sketch
-from editc.numerics.arithmetic import Real, patched
-from editc.numerics.rounded import edited_rows
+from editc.numerics.bits import dtypes, planes, sketch
+from editc.numerics.bits.arithmetic import Real, patched
+from editc.numerics.bits.rounded import edited_rows
 
 RECORDED = ("F32", "F16", "BF16")
 """The dtypes in which models are published. A site stored as F64 is recorded in F64 too."""

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.numerics.arithmetic import product
+from editc.numerics.bits.arithmetic import product
 
 Array: TypeAlias = NDArray[np.float64]
 

@@ -21,7 +21,7 @@ from editc.formats.folders import converter
 from editc.formats.header import Entry, Header, read_header, strict_json
 from editc.formats.ranges import read_range
 from editc.formats.safetensors_delta import KEY
-from editc.numerics import dtypes
+from editc.numerics.bits import dtypes
 
 CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 METADATA = "lora_adapter_metadata"

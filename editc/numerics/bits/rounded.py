@@ -17,8 +17,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.numerics import dtypes
-from editc.numerics.arithmetic import patched
+from editc.numerics.bits import dtypes
+from editc.numerics.bits.arithmetic import patched
 
 Array: TypeAlias = NDArray[np.float64]
 Real: TypeAlias = NDArray[np.floating]

@@ -1,0 +1,1 @@
+"""Stored numbers: dtypes, planes of bits, quantised blocks, rounding, sketches."""
