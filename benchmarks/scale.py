@@ -32,7 +32,7 @@ from editc.core.ir import Plan, Site
 from editc.core.manifest import Manifest, Source
 from editc.core.ports import Context, Encoded
 from editc.encoders.t5 import standing
-from editc.families.contexts import CONTEXTS
+from editc.families.images.contexts import CONTEXTS
 from editc.formats.checkpoint import open_model
 from editc.formats.safetensors_delta import write_delta
 from editc.manifests.decode import decode

@@ -19,7 +19,7 @@ from benchmarks.objects import HEAD, Lab, open_lab
 from editc.core.ir import Array, Solution
 from editc.core.ports import Encoder
 from editc.demo.world import CHARACTERS, OBJECTS, WEAPONS
-from editc.families.contexts import CONTEXTS
+from editc.families.images.contexts import CONTEXTS
 from editc.passes.phrases import last_subject, spoken
 from editc.passes.strength import effect
 

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks import targets, world
 from benchmarks.objects import HEAD, Lab, open_lab
 from editc.core.ir import Array, Solution
-from editc.families.contexts import CONTEXTS
+from editc.families.images.contexts import CONTEXTS
 
 TITLE = (
     "| way | shown | most | other objects | least | colour | background | style |\n|---|---|---|---|---|---|---|---|"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from editc.families.transformers_layers import ATTENTION
+from editc.families.language.transformers_layers import ATTENTION
 from editc.libraries.loading import wrapping
 
 OTHER = "which this version of editc does not edit"

@@ -12,7 +12,7 @@ from editc.core.ir_language import Column, Near, Rewrites
 from editc.core.manifest import Ablation, Asked, Constraints, Fact, Language, Manifest, Redirect, Source, Span
 from editc.core.measurements import Answer, Claim, Depth, Report
 from editc.core.network import Spot, Value
-from editc.families.llama import LLAMA
+from editc.families.language.llama import LLAMA
 
 TEXT = """editc: 1
 model: ./smollm2

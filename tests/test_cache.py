@@ -18,7 +18,7 @@ from editc import api
 from editc.cache import Disk, open_cache
 from editc.core.ir import Array, System
 from editc.core.ports import Encoded
-from editc.families.sd1 import SD1
+from editc.families.images.sd1 import SD1
 from editc.numerics.trust import Ball
 from editc.passes import corpus
 from editc.passes.derive import Derive

@@ -223,7 +223,7 @@ SENTENCES = "contexts: ['{}', 'a {} here']\n"
 
 
 def watch_of(text: str) -> Watch | None:
-    from editc.families.sd1 import SD1
+    from editc.families.images.sd1 import SD1
     from editc.passes.derive import Derive
     from editc.passes.locate import Locate
 

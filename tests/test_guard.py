@@ -18,7 +18,7 @@ from editc.core.ir import Array, Block, Kept, System
 from editc.core.manifest import Request, Source
 from editc.core.ports import Encoder
 from editc.demo import MODEL
-from editc.families.sd1 import SD1
+from editc.families.images.sd1 import SD1
 from editc.manifests.decode import decode
 from editc.numerics import ridge
 from editc.passes import corpus

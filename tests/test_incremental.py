@@ -15,7 +15,7 @@ from test_locate_derive import context, manifest
 
 from editc import api
 from editc.core.ir import Array, System
-from editc.families.sd1 import SD1
+from editc.families.images.sd1 import SD1
 from editc.numerics import chain, ridge
 from editc.numerics.chain import Chain, Part
 from editc.passes import corpus

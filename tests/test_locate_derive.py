@@ -14,8 +14,8 @@ from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Kept
 from editc.core.manifest import Manifest, Source
 from editc.core.ports import Context, Encoded
-from editc.families.sd1 import SD1
-from editc.families.sd2 import SD2
+from editc.families.images.sd1 import SD1
+from editc.families.images.sd2 import SD2
 from editc.manifests.decode import decode
 from editc.numerics.trust import Ball
 from editc.passes import corpus, keys

@@ -10,8 +10,8 @@ from editc import api
 from editc.core.diagnostics import EditcError
 from editc.demo import MODEL
 from editc.demo.contexts import CONTEXTS
-from editc.families.contexts import CONTEXTS as EVERYDAY
-from editc.families.sd1 import SD1
+from editc.families.images.contexts import CONTEXTS as EVERYDAY
+from editc.families.images.sd1 import SD1
 from editc.manifests.own_contexts import own_contexts
 
 MANIFEST = "editc: 1\nmodel: {}\nedits: [{{erase: circle, to: square}}]\n"

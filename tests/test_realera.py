@@ -16,7 +16,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Edit, System
 from editc.core.manifest import Manifest
 from editc.demo import MODEL
-from editc.families.sd1 import SD1
+from editc.families.images.sd1 import SD1
 from editc.passes.derive import Derive
 from editc.passes.locate import Locate
 from editc.passes.methods.realera import RealEra

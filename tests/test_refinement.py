@@ -17,7 +17,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, System
 from editc.core.manifest import TokenWeights
 from editc.demo import MODEL
-from editc.families.sd1 import SD1
+from editc.families.images.sd1 import SD1
 from editc.passes import keys
 from editc.passes.columns import columns, needed
 from editc.passes.derive import Derive

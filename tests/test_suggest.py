@@ -18,7 +18,7 @@ from editc.cli import cli
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Edit, Stats
 from editc.core.manifest import Source
-from editc.families.sd1 import SD1
+from editc.families.images.sd1 import SD1
 from editc.manifests.amend import Amendment, amend
 from editc.manifests.decode import decode
 from editc.numerics.ridge import NonFiniteError

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from editc.core.diagnostics import fail
-from editc.families.transformers_layers import ATTENTION
+from editc.families.language.transformers_layers import ATTENTION
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
 from editc.networks.causal import CausalNetwork

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from editc.core.family import Family, Group, Stream
-from editc.families.contexts import CONTEXTS
+from editc.families.images.contexts import CONTEXTS
 
 JOINT = (
     "joint attention reads states that differ from layer to layer and from picture to picture, so no key is shared; "

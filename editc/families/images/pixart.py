@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from editc.core.family import Family, Group, Stream
-from editc.families.contexts import CONTEXTS
+from editc.families.images.contexts import CONTEXTS
 
 PIXART = Family(
     name="pixart",

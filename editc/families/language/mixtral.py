@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from editc.core.family import Family
-from editc.families.transformers_layers import CONTEXTS, OUT, ROUTED, SEES
+from editc.families.language.transformers_layers import CONTEXTS, OUT, ROUTED, SEES
 
 MIXTRAL = Family(
     name="mixtral",

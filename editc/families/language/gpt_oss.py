@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from editc.core.family import Family
-from editc.families.transformers_layers import CONTEXTS, OUT, SEES
+from editc.families.language.transformers_layers import CONTEXTS, OUT, SEES
 
 GPT_OSS = Family(
     name="gpt-oss",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from editc.core.family import Family
-from editc.families.contexts import CONTEXTS
+from editc.families.images.contexts import CONTEXTS
 
 PATTERNS = {"k": "*.attn2.to_k.weight", "v": "*.attn2.to_v.weight"}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from editc.core.family import Family, Group, Stream
-from editc.families.contexts import CONTEXTS
-from editc.families.sd1 import PATTERNS
+from editc.families.images.contexts import CONTEXTS
+from editc.families.images.sd1 import PATTERNS
 
 SDXL = Family(
     name="sdxl",

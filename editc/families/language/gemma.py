@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.families.transformers_layers import NORMED, decoder
+from editc.families.language.transformers_layers import NORMED, decoder
 
 GEMMA = decoder(
     name="gemma",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from editc.core.family import Family, Group, Stream
-from editc.families.contexts import CONTEXTS
-from editc.families.flux import BIAS, JOINT
+from editc.families.images.contexts import CONTEXTS
+from editc.families.images.flux import BIAS, JOINT
 
 SD3 = Family(
     name="sd3",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.families.transformers_layers import decoder
+from editc.families.language.transformers_layers import decoder
 
 PHI3 = decoder(
     name="phi3",
