@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc import detecting, painter, pipeline, session
+from editc import detecting, pipeline, session
+from editc.backends import painter
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Verified
 from editc.core.manifest import Manifest, Source

@@ -17,10 +17,10 @@ from time import process_time
 import numpy as np
 
 from benchmarks import smollm2
+from editc.backends.networks import load
+from editc.backends.networks.causal import CausalNetwork
 from editc.core.ir import Array, Site
 from editc.core.network import Cloze, Columns, Naming, Network, Prompt
-from editc.networks import load
-from editc.networks.causal import CausalNetwork
 from editc.passes.language import columns
 from editc.passes.methods.concept_vectors import ConceptVectors
 

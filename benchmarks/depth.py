@@ -12,12 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import smollm2
+from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import Ablation, Asked, Fact, Language, Manifest, Redirect, Source
 from editc.core.measurements import Depth
 from editc.core.network import Network
 from editc.depth_plot import depth_plot
-from editc.networks import load
 from editc.passes.language.evidence import explored
 from editc.passes.language.probing import Edit
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 from benchmarks import smollm2
 from editc import session
-from editc.cache import open_cache
+from editc.backends.cache import open_cache
+from editc.backends.networks import CausalNetwork, load
 from editc.core.ir import Array, Solution
 from editc.core.manifest import Ablation, Choice, Fact, Language, Manifest, Preserve, Redirect, Source
 from editc.core.ports import Context
 from editc.formats.checkpoint import open_model
-from editc.networks import CausalNetwork, load
 from editc.passes.language.derive import DeriveLanguage
 from editc.passes.language.solve import SolveLanguage
 from editc.passes.language.weights import changed

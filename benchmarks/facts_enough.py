@@ -13,9 +13,9 @@ from benchmarks.facts_data import RETAIN
 from benchmarks.facts_edits import Lab, edited, timed
 from benchmarks.facts_known import chosen
 from benchmarks.facts_measure import Row, averaged, measured
+from editc.backends.networks import CausalNetwork
 from editc.core.manifest import Fact
 from editc.core.network import Descent, Value, Where, Wish
-from editc.networks import CausalNetwork
 
 FIRST, LAST = 12, 36
 ENDS = (1.0, 0.98, 0.95, 0.9)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import world
-from editc import painter, pipeline, session
+from editc import pipeline, session
+from editc.backends import painter
 from editc.core.ir import Array, Solution
 from editc.core.manifest import Source
 from editc.core.ports import Context

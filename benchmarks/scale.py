@@ -26,12 +26,12 @@ from typing import Any
 
 import numpy as np
 
+from editc.backends.encoders.t5 import standing
 from editc.core import registry
 from editc.core.family import Family
 from editc.core.ir import Plan, Site
 from editc.core.manifest import Manifest, Source
 from editc.core.ports import Context, Encoded
-from editc.encoders.t5 import standing
 from editc.families.images.contexts import CONTEXTS
 from editc.formats.checkpoint import open_model
 from editc.formats.safetensors_delta import write_delta

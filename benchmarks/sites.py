@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks import world
 from benchmarks.objects import HEAD, Lab, edited, open_lab
-from editc import painter, pipeline, prober
+from editc import pipeline
+from editc.backends import denoiser, painter
 from editc.core.ir import Array, Plan
 from editc.core.manifest import Source
 from editc.demo import GUIDANCE, MODEL
@@ -38,7 +39,7 @@ def plan_of(lab: Lab, text: str, seed: int = 0) -> Plan:
 
 def evidence(lab: Lab, plan: Plan) -> Evidence:
     """What `sites: auto` measures, of all sites."""
-    return gathered(plan, replace(lab.ctx, prober=prober.load(MODEL)))
+    return gathered(plan, replace(lab.ctx, prober=denoiser.load(MODEL)))
 
 
 def choices(plan: Plan, found: Evidence) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from editc.backends.detectors.kind import Asked, identity, kind_of
 from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest, PictureCheck
 from editc.core.pointing import pointing_at
 from editc.core.ports import Detector
-from editc.detectors.kind import Asked, identity, kind_of
 from editc.formats import places
 from editc.passes import pictures
 

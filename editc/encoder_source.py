@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from editc import encoders
+from editc.backends import encoders
 from editc.core.diagnostics import EditcError, fail
 from editc.core.family import Family
 from editc.core.manifest import Manifest

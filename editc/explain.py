@@ -61,7 +61,7 @@ def _detector_lines(name: str) -> Iterator[str]:
     from importlib import import_module
     from inspect import cleandoc
 
-    from editc.detectors.kind import kind_of
+    from editc.backends.detectors.kind import kind_of
 
     kind, module = kind_of(name), registry.TABLES["detector"].get(name, "").partition(":")[0]
     yield from (f"detector {name}: {kind.says}", "")

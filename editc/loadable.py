@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from editc import encoders
+from editc.backends import encoders
+from editc.backends.encoders.classes import refuse_other_class
 from editc.core.diagnostics import fail
 from editc.core.family import Family
 from editc.core.manifest import Manifest
-from editc.encoders.classes import refuse_other_class
 from editc.formats import stand_ins
 from editc.formats.checkpoint import Checkpoint, Model, open_component
 from editc.formats.header import read_small

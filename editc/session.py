@@ -8,7 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from editc import cache, detecting
+from editc import detecting
+from editc.backends import cache
 from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, EditcError, fail
@@ -144,7 +145,7 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
 
 def _language_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
     """The ports for a language model, which runs as a whole from its folder."""
-    from editc import networks
+    from editc.backends import networks
     from editc.loadable import require_loadable
     from editc.passes.locate import Locate
 
@@ -260,7 +261,7 @@ def _pictures(
         with pointing_at(manifest, "pictures"):
             help_text = "convert the file to a diffusers folder, or leave `verify.images` out"
             raise fail("E221", "pictures need a whole pipeline folder, and the model is weights alone", help=help_text)
-    from editc import painter
+    from editc.backends import painter
 
     detector, judged_by = detecting.opened(manifest, asked)  # first: it is quickly opened, and a painter is not
     return (
@@ -273,10 +274,10 @@ def _pictures(
 def _prober(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:
     if manifest.choice.auto is None:
         return None
-    from editc import prober
+    from editc.backends import denoiser
 
     with pointing_at(manifest, "choice"):
-        return prober.load(model.path, component_of(model))
+        return denoiser.load(model.path, component_of(model))
 
 
 def corpus_of(model: Model) -> tuple[str, ...]:

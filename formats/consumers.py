@@ -66,7 +66,7 @@ def peft_model(job: Job, written: Written) -> Trial:
     import torch
     import transformers
 
-    from editc.networks.classes import class_for
+    from editc.backends.networks.classes import class_for
 
     settings = transformers.AutoConfig.for_model(**config)
     with torch.device("meta"):

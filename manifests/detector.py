@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from editc.backends.detectors.kind import kind_of
 from editc.core import registry
 from editc.core.diagnostics import EditcError, fail
 from editc.core.manifest import DetectorOptions, Source, Span
-from editc.detectors.kind import kind_of
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.fields import read_closed

@@ -97,10 +97,10 @@ TABLES = {
     "family": {"sd1": "manifest_methods:Uce"},
     "format": {"safetensors": "manifest_methods:Uce", "kohya": "manifest_methods:Uce"},
     "detector": {
-        "classifier": "editc.detectors.classifier:CLASSIFIER",
-        "clip": "editc.detectors.clip:CLIP",
+        "classifier": "editc.backends.detectors.classifier:CLASSIFIER",
+        "clip": "editc.backends.detectors.clip:CLIP",
         "editc:demo": "manifest_methods:Uce",
         "none": "manifest_methods:Uce",
-        "python": "editc.detectors.code:PYTHON",
+        "python": "editc.backends.detectors.code:PYTHON",
     },
 }

@@ -36,10 +36,10 @@ LEVELS = (
         "editc.core.registry",
         "editc.core.pointing",
     ),
-    ("editc.libraries.loading", "editc.libraries.pipeline_index", "editc.detectors.kind"),
+    ("editc.libraries.loading", "editc.libraries.pipeline_index", "editc.backends.detectors.kind"),
     ("editc.families", "editc.core.site_bytes", "editc.render", "editc.paths"),
-    ("editc.manifests", "editc.encoders", "editc.dump", "editc.demo"),
-    ("editc.painter", "editc.detectors", "editc.prober", "editc.networks"),
+    ("editc.manifests", "editc.backends.encoders", "editc.dump", "editc.demo"),
+    ("editc.backends.painter", "editc.backends.detectors", "editc.backends.denoiser", "editc.backends.networks"),
     ("editc.passes", "editc.formats"),
     (
         "editc.report_plots",
@@ -50,7 +50,7 @@ LEVELS = (
     ),
     ("editc.report_answers",),
     ("editc.report_page",),
-    ("editc.cache", "editc.encoder_source", "editc.detecting", "editc.loadable", "editc.unloaded"),
+    ("editc.backends.cache", "editc.encoder_source", "editc.detecting", "editc.loadable", "editc.unloaded"),
     (
         "editc.terms",
         "editc.explain",

@@ -15,7 +15,7 @@ import pytest
 from test_locate_derive import ERASE, WIDTH, WordEncoder, context, manifest
 
 from editc import api
-from editc.cache import Disk, open_cache
+from editc.backends.cache import Disk, open_cache
 from editc.core.ir import Array, System
 from editc.core.ports import Encoded
 from editc.families.images.sd1 import SD1

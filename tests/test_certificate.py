@@ -315,7 +315,7 @@ def test_pictures_of_the_attack_have_the_edited_weights_and_the_seeds_of_the_pro
 
 
 def test_the_demo_models_rows_lie_in_its_ball_and_paint_what_the_prompts_paint() -> None:
-    from editc import encoders, painter
+    from editc.backends import encoders, painter
     from editc.demo import GUIDANCE, MODEL
     from editc.numerics.trust import joined
 

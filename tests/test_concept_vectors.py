@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import smollm2
+from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Edit, Site
 from editc.core.manifest import Redirect, Source
 from editc.core.network import Columns, Naming, Network
 from editc.explain import explain
 from editc.manifests.decode import decode
-from editc.networks import load
 from editc.numerics import logits
 from editc.numerics.ridge import NonFiniteError
 from editc.passes.language import columns as probe

@@ -13,12 +13,12 @@ import tiny_language as pico
 
 from benchmarks import smollm2
 from benchmarks.depth import CAPITALS, FRANCE, FRENCH, asked
+from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import Ablation, Asked, Redirect
 from editc.core.measurements import Depth
 from editc.core.network import PREFIXES
 from editc.depth_plot import depth_plot
-from editc.networks import load
 from editc.passes.language.evidence import evenly, explored, known
 from editc.passes.language.probing import accuracy, contrast
 from editc.passes.language.window import carrying, why, window

@@ -19,11 +19,11 @@ from safetensors.torch import load_file, save_file
 from tiny_detectors import LABELS, classifier_folder, clip_folder, pictures
 
 from editc import api, detecting
+from editc.backends.detectors import clip
+from editc.backends.detectors.kind import Asked, identity, kind_of
 from editc.core import registry
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import DetectorOptions, Manifest, Source
-from editc.detectors import clip
-from editc.detectors.kind import Asked, identity, kind_of
 from editc.manifests.decode import decode, read
 from editc.manifests.detector import parse
 

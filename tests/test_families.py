@@ -13,12 +13,13 @@ import pytest
 import tiny_families as pico
 import torch
 
-from editc import api, painter, session
+from editc import api, session
+from editc.backends import painter
+from editc.backends.encoders import Joined, load_streams
+from editc.backends.encoders.t5 import lowered, standing
 from editc.core import registry
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Encoded
-from editc.encoders import Joined, load_streams
-from editc.encoders.t5 import lowered, standing
 from editc.formats.checkpoint import open_model
 from editc.passes.measure import Stored
 

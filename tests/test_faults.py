@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from benchmarks import faults
-from editc.cache import Disk
+from editc.backends.cache import Disk
 from editc.core.diagnostics import EditcError
 from editc.formats.checkpoint import open_component, open_model
 from editc.formats.finite import LIMITS, not_finite

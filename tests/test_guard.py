@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems import WIDTH, system
 
-from editc import encoders
+from editc.backends import encoders
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Kept, System
 from editc.core.manifest import Request, Source

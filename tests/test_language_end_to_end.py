@@ -15,9 +15,9 @@ import torch
 from imported import imported
 
 from editc import api, session
+from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.network import Cloze, Spot
-from editc.networks import load
 
 MANIFEST = """\
 editc: 1

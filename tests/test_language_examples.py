@@ -11,7 +11,8 @@ from shutil import copytree
 import pytest
 
 from benchmarks import smollm2
-from editc import api, networks
+from editc import api
+from editc.backends import networks
 
 pytestmark = pytest.mark.smollm2
 EXAMPLES = Path(str(files("editc.manifests"))) / "examples" / "language"

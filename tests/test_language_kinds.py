@@ -14,11 +14,11 @@ import tiny_language as pico
 import torch
 
 from editc import api
+from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.ir_language import Rewrites
 from editc.core.network import Cloze
 from editc.families.single_files import single_file
-from editc.networks import load
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT calls what transformers has renamed
 
@@ -137,7 +137,7 @@ def test_what_is_not_edited_is_refused_in_words_by_check_and_build(kind: str, na
 
 def test_a_model_that_runs_otherwise_than_its_family_is_refused(tmp_path: Path) -> None:
     """Names and config say Llama, but the layers' outputs go through a norm: the run tells."""
-    from editc.networks.probes import multiplier
+    from editc.backends.networks.probes import multiplier
 
     network = pico.network("llama")
     network.blocks[0].register_forward_hook(lambda module, given, out: network.norm(out))

@@ -12,6 +12,7 @@ import pytest
 import tiny_language as pico
 
 from editc import session
+from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Plan, Solution
 from editc.core.ir_language import Rewrites
@@ -19,7 +20,6 @@ from editc.core.network import PREFIXES, Spot
 from editc.core.ports import Context
 from editc.formats.checkpoint import open_model
 from editc.manifests.decode import read
-from editc.networks import load
 from editc.passes.language import account
 from editc.passes.language.contexts import every, spot
 from editc.passes.language.derive import DeriveLanguage, mean_keys, posed

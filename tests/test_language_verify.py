@@ -26,12 +26,12 @@ from language_verify_cases import (
 )
 
 from benchmarks import smollm2
+from editc.backends.networks.causal import PADDING, batches
 from editc.core import registry
 from editc.core.ir import Site
 from editc.core.ir_language import Column, Near
 from editc.core.network import Cloze, Prompt, Spot, Value
 from editc.core.ports import Context
-from editc.networks.causal import PADDING, batches
 from editc.passes.language import advice, forms, speech, unasked
 from editc.passes.language.verify import VerifyLanguage
 from editc.passes.verify import warnings
@@ -292,8 +292,8 @@ def test_a_batch_is_not_mostly_padding() -> None:
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_a_pico_model_whose_answer_is_swapped(kind: str, tmp_path: Any) -> None:
+    from editc.backends.networks import load
     from editc.formats.checkpoint import open_model
-    from editc.networks import load
     from editc.passes.sites import sites_of
 
     folder = pico.saved(kind, tmp_path / kind)
@@ -325,8 +325,8 @@ def test_a_pico_model_whose_answer_is_swapped(kind: str, tmp_path: Any) -> None:
 @pytest.mark.smollm2
 def test_smollm2_forgets_where_the_tower_stands() -> None:
     """A crude edit without a gradient: the value of "Colosseum" at the key of "Eiffel Tower"."""
+    from editc.backends.networks import load
     from editc.formats.checkpoint import open_model
-    from editc.networks import load
 
     network, part = load(smollm2.folder()), open_model(smollm2.folder()).component("model")
     name = "model.layers.5.mlp.down_proj.weight"

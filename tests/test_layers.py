@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import systems
 
+from editc.backends.encoders.t5 import standing
 from editc.core import site_bytes
 from editc.core.ir import Array, Edit, Factors, Plan, Problem, Site, Solution, Stats, System, Watch
-from editc.encoders.t5 import standing
 from editc.numerics.bits import dtypes
 from editc.numerics.squares import contracted, gram, half_gram, mirrored
 from editc.numerics.trust import unbounded

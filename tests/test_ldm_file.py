@@ -16,7 +16,8 @@ from ldm_files import PICO_SD1, PICO_SDXL, open_clip, pico_folder, single_file, 
 from safetensors.torch import load_file, save_file
 from tiny_files import delta_for, quick_disk, refused
 
-from editc import api, encoders
+from editc import api
+from editc.backends import encoders
 from editc.core.ir import Delta
 from editc.core.manifest import Manifest, Source
 from editc.encoder_source import loaded, source_of

@@ -14,7 +14,8 @@ import tiny_language as pico
 import torch
 from safetensors.torch import load_file, save_file
 
-from editc import api, encoders, networks, painter, prober
+from editc import api
+from editc.backends import denoiser, encoders, networks, painter
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.demo import MODEL
 from editc.libraries import pipeline_index
@@ -90,7 +91,7 @@ def test_a_pipeline_to_paint_with(part: str, how: str, tmp_path: Path) -> None:
     changed(file, change(sorted(load_file(file))[7]))
     assert refusal(lambda: painter.load(tmp_path / "m")).code == code
     if part == "unet":
-        assert refusal(prober.load(tmp_path / "m")).code == code
+        assert refusal(denoiser.load(tmp_path / "m")).code == code
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from editc import encoders
+from editc.backends import encoders
 from editc.core.ports import Encoder
 from editc.demo import MODEL
 from editc.demo.world import OBJECTS

@@ -10,10 +10,10 @@ import pytest
 import tiny_language as pico
 import torch
 
+from editc.backends.networks import CausalNetwork, Words, answers, load, products
+from editc.backends.networks.products import quick
+from editc.backends.networks.words import joined
 from editc.core.network import PREFIXES, Cloze, Descent, Network, Prompt, Spot, Wish
-from editc.networks import CausalNetwork, Words, answers, load, products
-from editc.networks.products import quick
-from editc.networks.words import joined
 
 SPOTS = (
     Spot("The capital of France is", "France"),

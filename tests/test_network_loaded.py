@@ -13,9 +13,9 @@ import pytest
 import tiny_language as pico
 import torch
 
+from editc.backends.networks import CausalNetwork, Words, load, uncollected
+from editc.backends.networks.products import quick
 from editc.core.diagnostics import EditcError
-from editc.networks import CausalNetwork, Words, load, uncollected
-from editc.networks.products import quick
 
 
 def test_a_weight_that_is_learned_and_another_precision_go_as_before() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from editc import painter
+from editc.backends import painter
 from editc.core.diagnostics import EditcError
 from editc.demo import MODEL
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from editc.networks.past import filled, kept, told
+from editc.backends.networks.past import filled, kept, told
 
 
 class Newer:

@@ -15,13 +15,14 @@ import tiny_families
 import torch
 from evidence_models import ERASE, copy_with, draw, located, told
 
-from editc import prober, session
+from editc import session
+from editc.backends import denoiser
+from editc.backends.denoiser import NetworkProber, _as_noise
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array
 from editc.core.manifest import Source
 from editc.core.ports import Noisy, Told
 from editc.manifests.decode import decode
-from editc.prober import NetworkProber, _as_noise
 
 model = evidence_models.model
 
@@ -31,7 +32,7 @@ model = evidence_models.model
 
 @pytest.fixture(scope="module")
 def asked(model: Path) -> NetworkProber:
-    return prober.load(model)()
+    return denoiser.load(model)()
 
 
 def test_all_sites_ablated_is_the_other_prompt(asked: NetworkProber, model: Path) -> None:
@@ -49,7 +50,7 @@ def test_all_sites_ablated_is_the_other_prompt(asked: NetworkProber, model: Path
 def test_batches_and_threads_make_no_difference(asked: NetworkProber, monkeypatch: pytest.MonkeyPatch) -> None:
     noisy, rows = Noisy(draw(0, 5, 4, 8, 8), np.array([1, 200, 400, 600, 800])), told(1, 5)
     whole = asked.predict(noisy, rows)
-    monkeypatch.setattr(prober, "PIXELS", 2 * 64)
+    monkeypatch.setattr(denoiser, "PIXELS", 2 * 64)
     before = torch.get_num_threads()
     torch.set_num_threads(3 - min(before, 2))
     try:
@@ -126,7 +127,7 @@ def test_the_network_is_told_what_its_own_pipeline_tells_it(family: str, wider: 
     from diffusers import DiffusionPipeline
 
     folder, latents = wider(family), draw(0, 2, 4, 8, 8)
-    found = prober.load(folder, WIDER[family])()
+    found = denoiser.load(folder, WIDER[family])()
     answer = found.predict(Noisy(latents, np.array([400, 400])), of_prompts(folder, [SHOWN, OTHER]))
     pipeline = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
     for index, prompt in enumerate((SHOWN, OTHER)):
@@ -147,7 +148,11 @@ def test_all_sites_ablated_is_the_other_text_whatever_the_pooled_embedding(
     """The K and V sites together read every row, and nothing but rows: the pooled embedding stays the prompt's own
     until its site is ablated too."""
     folder, noisy = wider(family), Noisy(draw(0, 1, 4, 8, 8), np.array([400]))
-    found, first, other = prober.load(folder, WIDER[family])(), of_prompts(folder, [SHOWN]), of_prompts(folder, [OTHER])
+    found, first, other = (
+        denoiser.load(folder, WIDER[family])(),
+        of_prompts(folder, [SHOWN]),
+        of_prompts(folder, [OTHER]),
+    )
     count = max(*first.counts, *other.counts)
     first, other = (
         Told(np.pad(one.rows, ((0, 0), (0, count - one.rows.shape[1]), (0, 0))), np.array([count]), one.pooled)
@@ -208,5 +213,5 @@ def test_other_networks_are_refused_and_the_sentence_says_which(
     for beside in ("scheduler", "text_encoder_2"):
         (tmp_path / beside).symlink_to(wider(family) / beside)
     with pytest.raises(EditcError, match=why) as error:
-        prober.load(tmp_path, part)
+        denoiser.load(tmp_path, part)
     assert error.value.diagnostics[0].code == "E230"

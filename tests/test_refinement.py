@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from systems import changes, system
 from test_locate_derive import ERASE, LENGTH, WordEncoder, context, manifest
 
-from editc import encoders
+from editc.backends import encoders
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, System
 from editc.core.manifest import TokenWeights

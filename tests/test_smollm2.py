@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import smollm2
+from editc.backends.networks import load
 from editc.core.network import PREFIXES, Cloze, Descent, Prompt, Spot, Wish
-from editc.networks import load
 from editc.passes import statistics
 
 pytestmark = pytest.mark.smollm2

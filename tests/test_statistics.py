@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_language as pico
 
-from editc.cache import Disk
+from editc.backends.cache import Disk
 from editc.core.network import Moment
 from editc.passes import statistics
 

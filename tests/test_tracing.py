@@ -9,10 +9,10 @@ import pytest
 import tiny_language as pico
 import torch
 
+from editc.backends.networks import CausalNetwork
+from editc.backends.networks.hooks import watched
+from editc.backends.networks.tracing import deviation
 from editc.core.network import Known, Noise
-from editc.networks import CausalNetwork
-from editc.networks.hooks import watched
-from editc.networks.tracing import deviation
 
 KNOWN = (
     Known("The capital of France is", "France", "Paris"),

@@ -11,8 +11,8 @@ import tiny_language as pico
 import torch
 
 from editc import api
+from editc.backends.networks import load
 from editc.core.network import Cloze, Descent, Spot, Wish
-from editc.networks import load
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT calls what transformers has renamed
 ASKED = "The capital of France is"

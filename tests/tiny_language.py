@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from editc.networks import CausalNetwork, Words
+from editc.backends.networks import CausalNetwork, Words
 
 TEXT = (
     "The capital of France is Paris. The capital of Germany is Berlin. The Eiffel Tower is located in the city "

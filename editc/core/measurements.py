@@ -170,6 +170,6 @@ class Report:
     certificates: tuple[Certificate, ...] = ()
     answers: tuple[Answer, ...] = ()
     detector: Mapping[str, Any] = field(default_factory=dict)
-    """Who judged the pictures, as `editc.detectors.kind.identity` tells detectors apart; empty where nobody did."""
+    """Who judged the pictures, as `backends.detectors.kind.identity` tells detectors apart; empty where nobody did."""
     bystanders: tuple[Bystander, ...] = ()
     """What nobody named, worst first; empty where none could be measured, which a report calls "not checked"."""

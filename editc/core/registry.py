@@ -79,11 +79,11 @@ TABLES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
             "xor-index": "editc.formats.xor_index:FORMAT",
         },
         "detector": {
-            "classifier": "editc.detectors.classifier:CLASSIFIER",
-            "clip": "editc.detectors.clip:CLIP",
-            "editc:demo": "editc.detectors.world:DEMO",
-            "none": "editc.detectors.none:NONE",
-            "python": "editc.detectors.code:PYTHON",
+            "classifier": "editc.backends.detectors.classifier:CLASSIFIER",
+            "clip": "editc.backends.detectors.clip:CLIP",
+            "editc:demo": "editc.backends.detectors.world:DEMO",
+            "none": "editc.backends.detectors.none:NONE",
+            "python": "editc.backends.detectors.code:PYTHON",
         },
     }
 )

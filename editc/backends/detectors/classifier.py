@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.backends.detectors import folder
+from editc.backends.detectors.kind import Asked, Fault, Kind
 from editc.core import registry
-from editc.detectors import folder
-from editc.detectors.kind import Asked, Fault, Kind
 
 MULTI = "multi_label_classification"
 THRESHOLD = 0.5

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from editc.backends.networks.causal import CausalNetwork
+from editc.backends.networks.hooks import watched
+from editc.backends.networks.products import quick
+from editc.backends.networks.words import Words
 from editc.core.diagnostics import fail
 from editc.families.language.transformers_layers import ATTENTION
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
-from editc.networks.causal import CausalNetwork
-from editc.networks.hooks import watched
-from editc.networks.products import quick
-from editc.networks.words import Words
 
 __all__ = ["CausalNetwork", "Words", "load"]
 
@@ -38,7 +38,7 @@ def _loaded(folder: Path) -> CausalNetwork:
     import torch
     from transformers import AutoTokenizer
 
-    from editc.networks.classes import class_of
+    from editc.backends.networks.classes import class_of
 
     with quiet():
         help_text = "name the whole folder of the model: config.json, tokenizer.json, *.safetensors"

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.backends.detectors.kind import Asked, Kind
 from editc.demo import DETECTOR
 from editc.demo.names import NAMES, known
-from editc.detectors.kind import Asked, Kind
 
 
 @dataclass(frozen=True)

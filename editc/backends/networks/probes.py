@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from editc.networks.hooks import EnoughError, watched
+from editc.backends.networks.hooks import EnoughError, watched
 
 if TYPE_CHECKING:
-    from editc.networks.causal import CausalNetwork
+    from editc.backends.networks.causal import CausalNetwork
 
 CLOSE = 1e-3
 """How far from a multiple, in its own length, what reaches the stream may be: float32 sums."""

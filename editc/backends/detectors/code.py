@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.backends.detectors.kind import Asked, Fault, Kind
 from editc.core import registry
 from editc.core.diagnostics import EditcError, fail
-from editc.detectors.kind import Asked, Fault, Kind
 
 PROTOCOL = "docs/detectors.md says what a detector has"
 

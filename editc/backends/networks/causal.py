@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.backends.networks.hooks import EnoughError, replaced, watched
+from editc.backends.networks.words import Words
 from editc.core.ir import Array
 from editc.core.network import (
     Cloze,
@@ -32,8 +34,6 @@ from editc.core.network import (
     Where,
     Wish,
 )
-from editc.networks.hooks import EnoughError, replaced, watched
-from editc.networks.words import Words
 
 AT_ONCE = 2048
 """Tokens in a batch at most, padding counted."""
@@ -85,7 +85,7 @@ class CausalNetwork:
     @cached_property
     def beside(self) -> int:
         """How many values a layer gives beside its states, in a tuple."""
-        from editc.networks.probes import beside
+        from editc.backends.networks.probes import beside
 
         return beside(self)
 
@@ -93,7 +93,7 @@ class CausalNetwork:
     def multiplier(self) -> float | None:
         """By what a layer multiplies what its MLP says when it adds that to the residual stream: 1 in most models. None
         where something else lies between, say a norm."""
-        from editc.networks.probes import multiplier
+        from editc.backends.networks.probes import multiplier
 
         return multiplier(self)
 
@@ -160,7 +160,7 @@ class CausalNetwork:
 
     def embedding(self) -> NDArray[np.float32]:
         """What each token's logit reads of the residual stream, (v, d)."""
-        from editc.networks.vocabulary import readers
+        from editc.backends.networks.vocabulary import readers
 
         weight = self.model.get_output_embeddings().weight.detach()
         return readers(weight[: len(self.words.tokenizer)], self.norm)
@@ -219,13 +219,13 @@ class CausalNetwork:
 
     def trace(self, known: Sequence[Known], noise: Noise) -> Traced:
         """Causal tracing of each."""
-        from editc.networks.tracing import traced
+        from editc.backends.networks.tracing import traced
 
         return traced(self, known, noise)
 
     def score(self, asked: Sequence[Cloze], changed: Changed = None) -> Scored:
         """How likely the answers are."""
-        from editc.networks.answers import scored
+        from editc.backends.networks.answers import scored
 
         return scored(self, asked, changed)
 
@@ -237,25 +237,25 @@ class CausalNetwork:
         base: Sequence[Array] | None = None,
     ) -> Compared:
         """The base against the model as changed."""
-        from editc.networks.answers import compared
+        from editc.backends.networks.answers import compared
 
         return compared(self, texts, changed, last, base)
 
     def final(self, texts: Sequence[Prompt]) -> tuple[Array, ...]:
         """The states (t, d) of each text behind the final norm."""
-        from editc.networks.answers import final
+        from editc.backends.networks.answers import final
 
         return final(self, texts)
 
     def generate(self, prompts: Sequence[Prompt], tokens: int, changed: Changed = None) -> tuple[str, ...]:
         """What the model goes on with, the likeliest token each time."""
-        from editc.networks.answers import continued
+        from editc.backends.networks.answers import continued
 
         return continued(self, prompts, tokens, changed)
 
     def speak(self, prompts: Sequence[Prompt], tokens: int, changed: Changed = None) -> tuple[Spoken, ...]:
         """The same token by token, with how likely each was."""
-        from editc.networks.answers import spoken
+        from editc.backends.networks.answers import spoken
 
         return spoken(self, prompts, tokens, changed)
 
@@ -263,7 +263,7 @@ class CausalNetwork:
         self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array]
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the base goes on with, and the model as changed."""
-        from editc.networks.answers import continued_both
+        from editc.backends.networks.answers import continued_both
 
         return continued_both(self, prompts, tokens, changed)
 
@@ -298,7 +298,7 @@ class CausalNetwork:
 
     def value(self, wish: Wish, layer: int, where: Where, how: Descent, changed: Changed = None) -> Value:
         """Learns what to add at the subject's last token."""
-        from editc.networks.descent import descend
+        from editc.backends.networks.descent import descend
 
         with self.running(changed):
             return descend(self, wish, layer, where, how)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.detectors import folder
-from editc.detectors.kind import Asked, Fault, Kind
+from editc.backends.detectors import folder
+from editc.backends.detectors.kind import Asked, Fault, Kind
 
 Array = NDArray[np.float64]
 SENTENCES = ("{}", "a picture of {}", "a photo of {}", "a painting of {}")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.backends.detectors.kind import Asked, Fault
 from editc.core.diagnostics import fail
-from editc.detectors.kind import Asked, Fault
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import load_network
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from editc.backends.encoders.batches import batched
 from editc.core.family import Take
 from editc.core.ports import Encoded
-from editc.encoders.batches import batched
 from editc.numerics import trust
 from editc.numerics.trust import Ball
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from editc.backends.encoders.classes import CLIP_BESIDE, network_of, refuse_other_class
+from editc.backends.encoders.clip import ClipEncoder
+from editc.backends.encoders.joined import Joined, Projected
+from editc.backends.encoders.t5 import T5Encoder
 from editc.core.diagnostics import fail
 from editc.core.family import CLIP_ROWS, Stream
 from editc.core.ports import Encoder, Weights
-from editc.encoders.classes import CLIP_BESIDE, network_of, refuse_other_class
-from editc.encoders.clip import ClipEncoder
-from editc.encoders.joined import Joined, Projected
-from editc.encoders.t5 import T5Encoder
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
 

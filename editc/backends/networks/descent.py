@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from editc.backends.networks.hooks import skipped, watched
+from editc.backends.networks.past import filled, kept, told
 from editc.core.network import Cloze, Descent, Prompt, Spot, Value, Where, Wish
-from editc.networks.hooks import skipped, watched
-from editc.networks.past import filled, kept, told
 
 if TYPE_CHECKING:
-    from editc.networks.causal import CausalNetwork
+    from editc.backends.networks.causal import CausalNetwork
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _rest(network: CausalNetwork, texts: list[tuple[int, ...]], rows: list[int],
     """One run of the whole texts, padded on the right, cut at the subjects and lined up there."""
     import torch
 
-    from editc.networks.causal import padded
+    from editc.backends.networks.causal import padded
 
     given, mask = padded(texts)
     at, seen, cache = torch.tensor(rows), dict[str, Any](), filled()

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from editc.backends.networks.hooks import skipped, watched
+from editc.backends.networks.past import filled, kept, told
 from editc.core.ir import Array
 from editc.core.network import Known, Noise, Traced
-from editc.networks.hooks import skipped, watched
-from editc.networks.past import filled, kept, told
 
 if TYPE_CHECKING:
-    from editc.networks.causal import CausalNetwork
+    from editc.backends.networks.causal import CausalNetwork
 
 TOGETHER = 6
 """Layers whose restorations are one batch: it begins at the lowest of them, below which nothing is run twice."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from editc.backends.networks.hooks import halved
+from editc.backends.networks.past import filled, told
 from editc.core.ir import Array
 from editc.core.network import Cloze, Compared, Prompt, Scored, Spoken
-from editc.networks.hooks import halved
-from editc.networks.past import filled, told
 
 if TYPE_CHECKING:
-    from editc.networks.causal import CausalNetwork
+    from editc.backends.networks.causal import CausalNetwork
 
 ROWS = 64
 """Rows whose logits are in memory at a time: a vocabulary of 256,000 makes 130 MB of them in float64."""
@@ -75,7 +75,7 @@ def compared(
     base: Sequence[Array] | None,
 ) -> Compared:
     """The base against the model as changed, over all tokens of the texts or at their last ones."""
-    from editc.networks.causal import batches
+    from editc.backends.networks.causal import batches
 
     ids = [network.words.prompt(text).ids for text in texts]
     found = np.zeros((4, len(ids)))
@@ -156,7 +156,7 @@ def _continued(
     network: CausalNetwork, prompts: Sequence[Prompt], tokens: int, times: int
 ) -> tuple[tuple[Spoken, ...], ...]:
     """Every batch so many times over, beside itself."""
-    from editc.networks.causal import AT_ONCE, batches
+    from editc.backends.networks.causal import AT_ONCE, batches
 
     ids = [network.words.prompt(prompt).ids for prompt in prompts]
     found: dict[int, list[Spoken]] = {}
@@ -178,7 +178,7 @@ def _spoken(
     """New tokens stand behind the padding, which nobody sees, and at the positions that follow their own text."""
     import torch
 
-    from editc.networks.causal import padded
+    from editc.backends.networks.causal import padded
 
     given, mask = padded(ids)
     past = told(network.decoder, filled())

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.backends.encoders.classes import CLIP_BESIDE
 from editc.core.diagnostics import fail
 from editc.core.ir import Array
 from editc.core.ports import Progress
-from editc.encoders.classes import CLIP_BESIDE
 from editc.libraries import pipeline_index
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from editc.backends.encoders.batches import batched
 from editc.core.ports import Encoded
-from editc.encoders.batches import batched
 from editc.numerics.trust import Ball
 
 
