@@ -16,9 +16,9 @@ from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
 from editc.formats import copies, journal, outputs
 from editc.formats.checkpoint import Model
+from editc.formats.containers.ranges import digest
 from editc.formats.journal_record import Entry, Range
 from editc.formats.plan import ApplyPlan, Target, plan_apply
-from editc.formats.ranges import digest
 from editc.formats.rewrite import Held, rewrite
 
 __all__ = ["Applied", "ApplyPlan", "Reverted", "Target", "apply", "plan_apply", "revert"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from editc.formats.checkpoint import Checkpoint, Tensor
-from editc.formats.ranges import read_range
+from editc.formats.containers.ranges import read_range
 
 COUNTED = frozenset({"position_ids", "token_type_ids"})
 """Last parts of the names of integers that count tokens: CLIP, BERT and ViT of older versions of transformers."""

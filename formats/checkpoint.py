@@ -10,11 +10,12 @@ from typing import Literal
 
 from editc.core.delta import Array
 from editc.core.diagnostics import EditcError, fail
-from editc.formats import folders, ldm_file, onnx_data, onnx_file, places
-from editc.formats.gguf_header import read_gguf
+from editc.formats import folders, ldm_file, places
+from editc.formats.containers import onnx, onnx_external
+from editc.formats.containers.gguf import read_gguf
+from editc.formats.containers.ranges import read_range
+from editc.formats.containers.safetensors import Header, read_header
 from editc.formats.gguf_names import Aliased
-from editc.formats.header import Header, read_header
-from editc.formats.ranges import read_range
 from editc.numerics.bits import dtypes
 from editc.prefixes import renamed
 
@@ -58,7 +59,7 @@ class Checkpoint:
     metadata: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     bytes_read: int = 0
-    graph: onnx_file.Graph | None = None
+    graph: onnx.Graph | None = None
 
     def names(self) -> Sequence[str]:
         """Tensor names, sorted."""
@@ -222,10 +223,10 @@ def scale_names(name: str) -> tuple[str, ...]:
 
 def _open_graph(name: str, path: Path) -> Checkpoint:
     """The tensors of an ONNX file, by its own names. Raises E661, E662."""
-    graph = onnx_file.read_graph(path)
+    graph = onnx.read_graph(path)
     found = {
         tensor: Tensor(place.file, place.offset, place.nbytes, graph.tensors[tensor].dtype, graph.tensors[tensor].shape)
-        for tensor, place in onnx_data.places(graph).items()
+        for tensor, place in onnx_external.places(graph).items()
     }
     return Checkpoint(name, found, graph=graph)
 

@@ -21,11 +21,12 @@ from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.core.writable import check_file
-from editc.formats import delta_json, folders, onnx_file, safetensors_delta
-from editc.formats.adapter_header import SUFFIX
-from editc.formats.gguf_header import any_header
-from editc.formats.header import Header, strict_json
-from editc.formats.ranges import read_range
+from editc.formats import delta_json, folders, safetensors_delta
+from editc.formats.containers import onnx
+from editc.formats.containers.gguf import any_header
+from editc.formats.containers.onnx_adapter import SUFFIX
+from editc.formats.containers.ranges import read_range
+from editc.formats.containers.safetensors import Header, strict_json
 from editc.numerics.bits import dtypes
 
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
@@ -141,7 +142,7 @@ def is_delta(path: Path) -> bool:
     """True for a delta file, and for a file or folder in another spelling that says which delta it is."""
     if _is_graph(path):
         with suppress(EditcError):
-            return bool(onnx_file.note(onnx_file.read_graph(path), safetensors_delta.KEY))
+            return bool(onnx.note(onnx.read_graph(path), safetensors_delta.KEY))
         return False
     return safetensors_delta.is_delta(carrier(path))
 
@@ -149,7 +150,7 @@ def is_delta(path: Path) -> bool:
 def kind_of(path: Path) -> str:
     """The format of a delta file: `safetensors` for editc's own."""
     if _is_graph(path):
-        return parsed_note(onnx_file.note(onnx_file.read_graph(path), safetensors_delta.KEY), str(path)).kind
+        return parsed_note(onnx.note(onnx.read_graph(path), safetensors_delta.KEY), str(path)).kind
     text = any_header(carrier(path)).metadata.get(safetensors_delta.KEY, "")
     return parsed_note(text, str(path)).kind if text.startswith(_START) else "safetensors"
 
@@ -177,8 +178,8 @@ def read_delta(place: Path | str) -> Delta:
 def _read_graph(path: Path) -> Delta:
     """The delta in an ONNX file that editc wrote. Every byte of it follows from the delta, its nodes too, and must be
     as it was written."""
-    graph = onnx_file.read_graph(path)
-    text = onnx_file.note(graph, safetensors_delta.KEY)
+    graph = onnx.read_graph(path)
+    text = onnx.note(graph, safetensors_delta.KEY)
     if not text:
         help_ = "give a delta, or an export of one; is this the model itself?"
         raise fail("E603", "this ONNX file holds no delta", place=str(path), help=help_)

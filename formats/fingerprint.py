@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from editc.core.diagnostics import fail
 from editc.formats.checkpoint import Checkpoint, Model, open_component, open_model
+from editc.formats.containers.safetensors import read_small, strict_json
 from editc.formats.folders import has_weights, subfolders
-from editc.formats.header import read_small, strict_json
 from editc.numerics.bits import dtypes
 
 _MEANINGFUL = ("hidden_act", "num_attention_heads", "layer_norm_eps")

@@ -10,8 +10,8 @@ from shlex import quote
 from typing import Any
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats import stand_ins
-from editc.formats.header import read_small, strict_json
+from editc.formats.containers import stand_ins
+from editc.formats.containers.safetensors import read_small, strict_json
 
 STEMS = ("diffusion_pytorch_model", "model")
 MAX_INDEX = 9_000_000

@@ -9,14 +9,14 @@ from typing import Any
 
 from editc.core.delta import Delta, Factors
 from editc.formats import folders
-from editc.formats.adapter_header import SUFFIX
 from editc.formats.apply import Applied, Reverted
 from editc.formats.checkpoint import Checkpoint, Model, open_model
+from editc.formats.containers.gguf import any_header
+from editc.formats.containers.onnx import read_graph
+from editc.formats.containers.onnx_adapter import SUFFIX
 from editc.formats.delta_json import COMPATIBILITY
 from editc.formats.exported import carrier, is_delta, kind_of, read_delta
-from editc.formats.gguf_header import any_header
 from editc.formats.link_parts import is_linked, parts
-from editc.formats.onnx_file import read_graph
 from editc.formats.plan import ApplyPlan
 from editc.formats.quantised import Loss
 from editc.formats.status import Status

@@ -15,7 +15,8 @@ import numpy as np
 
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, replace_file
-from editc.formats import adapter_header, exported, lowering
+from editc.formats import exported, lowering
+from editc.formats.containers import onnx_adapter
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.onnx_surgery import names
 
@@ -45,7 +46,7 @@ def write(job: Job) -> Written:
     with guarded(job.out), tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "adapter"
         made.export_adapter(str(plain))
-        replace_file(job.out, adapter_header.described(plain.read_bytes(), exported.note(NAME, lowered.delta, {})))
+        replace_file(job.out, onnx_adapter.described(plain.read_bytes(), exported.note(NAME, lowered.delta, {})))
     return Written((job.out,), lowered.delta, lowered.rounding)
 
 

@@ -14,10 +14,11 @@ from typing import Any
 from editc.core.delta import Delta, Site
 from editc.core.disk import guarded, replace_file
 from editc.core.site_bytes import stored_shape
-from editc.formats import exported, onnx_half, onnx_write
+from editc.formats import exported, onnx_half
+from editc.formats.containers import onnx_write
+from editc.formats.containers.onnx_write import TYPES, Value, node
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.onnx_consumers import graph_in_onnxruntime
-from editc.formats.onnx_write import TYPES, Value, node
 from editc.formats.safetensors_delta import part_name
 
 NAME = "onnx-graph"

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.formats.onnx_write import TYPES, node
+from editc.formats.containers.onnx_write import TYPES, node
 
 SPACINGS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"F16": (2.0**-10, 2.0**-24), "BF16": (2.0**-7, 2.0**-133)}

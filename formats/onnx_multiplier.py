@@ -14,11 +14,12 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.core.disk import guarded, replace_file
 from editc.core.family import Family
-from editc.formats import exported, onnx_write, suited
+from editc.formats import exported, suited
+from editc.formats.containers import onnx_write
+from editc.formats.containers.onnx_write import Value, node
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.onnx_consumers import multiplier_in_onnxruntime
 from editc.formats.onnx_graph import named, parts
-from editc.formats.onnx_write import Value, node
 from editc.formats.safetensors_delta import part_name
 
 NAME = "onnx-multiplier"

@@ -15,11 +15,11 @@ from typing import TypeAlias
 from editc.core.delta import SiteRecord
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.site_bytes import matrix_shape, stored_shape
-from editc.formats import onnx_data
 from editc.formats.checkpoint import Checkpoint, Tensor
+from editc.formats.containers import onnx_external
+from editc.formats.containers.onnx import Graph, Use, provenance
+from editc.formats.containers.protobuf import Range
 from editc.formats.model_names import respelled
-from editc.formats.onnx_file import Graph, Use, provenance
-from editc.formats.protobuf import Range
 from editc.numerics.bits import dtypes
 
 Candidate: TypeAlias = tuple[str, bool]
@@ -201,8 +201,8 @@ def _shared(checkpoint: Checkpoint, found: Mapping[str, str]) -> Iterator[_Fault
     for name, group in sites.items():
         if len(group) > 1:
             yield _Fault("E664", group[0], f"and {', '.join(group[1:6])} are one tensor of the graph, '{name}'")
-    places = {n: onnx_data.Place(t.file, t.offset, t.nbytes) for n, t in checkpoint.tensors.items()}
-    for name, other in onnx_data.overlapping(places, list(sites)):
+    places = {n: onnx_external.Place(t.file, t.offset, t.nbytes) for n, t in checkpoint.tensors.items()}
+    for name, other in onnx_external.overlapping(places, list(sites)):
         yield _Fault("E664", sites[name][0], f"'{name}' has bytes in common with '{other}'")
 
 

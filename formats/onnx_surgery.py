@@ -17,12 +17,13 @@ from pathlib import Path
 from editc.core import disk
 from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError, fail
-from editc.formats import onnx_data, outputs
-from editc.formats.onnx_file import Graph, Use, read_strictly
-from editc.formats.onnx_write import TYPES, Value, node, value_info
+from editc.formats import outputs
+from editc.formats.containers import onnx_external
+from editc.formats.containers.onnx import Graph, Use, read_strictly
+from editc.formats.containers.onnx_write import TYPES, Value, node, value_info
+from editc.formats.containers.protobuf import BYTES, FIXED32, Range, Wire, data, header, number
+from editc.formats.containers.ranges import read_range
 from editc.formats.plan import ApplyPlan, Target
-from editc.formats.protobuf import BYTES, FIXED32, Range, Wire, data, header, number
-from editc.formats.ranges import read_range
 
 _SHOWN = 12
 
@@ -113,7 +114,7 @@ def _copied(path: Path, span: Range) -> Iterator[bytes]:
 
 def _branches(wire: Wire, plan: ApplyPlan, graph: Graph, place: Range) -> dict[Range, bytes]:
     """By the place of a node what replaces it. Raises E668 for every target that has no fitting node."""
-    known = {(p.file, p.offset): name for name, p in onnx_data.places(graph).items()}
+    known = {(p.file, p.offset): name for name, p in onnx_external.places(graph).items()}
     main = {part.span for part in wire.fields(place) if part.number == 1}
     made: dict[Range, bytes] = {}
     faults = []

@@ -14,7 +14,7 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.writable import check_parent, make_parent
 from editc.formats import journal
 from editc.formats.checkpoint import Model
-from editc.formats.onnx_data import companions
+from editc.formats.containers.onnx_external import companions
 from editc.formats.places import demo_model, in_hub_cache
 from editc.formats.plan import ApplyPlan
 

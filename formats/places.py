@@ -11,7 +11,7 @@ from pathlib import Path
 
 import editc.core.diagnostics
 from editc.core.diagnostics import fail
-from editc.formats import stand_ins
+from editc.formats.containers import stand_ins
 
 DEMO = "editc:demo"
 

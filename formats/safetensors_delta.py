@@ -19,8 +19,8 @@ from editc.core.delta import Delta, Factors
 from editc.core.diagnostics import EditcError, fail
 from editc.core.disk import guarded, replace_file
 from editc.formats import delta_check, delta_json
-from editc.formats.gguf_header import any_header
-from editc.formats.header import Header, opened, parse_header, read_header, strict_json
+from editc.formats.containers.gguf import any_header
+from editc.formats.containers.safetensors import Header, opened, parse_header, read_header, strict_json
 
 KEY = "editc"
 """The one metadata key: a header with several has another order in every process of the safetensors library."""

@@ -9,14 +9,15 @@ from typing import Any, Literal
 from editc.core.delta import Delta, SiteRecord
 from editc.core.diagnostics import EditcError
 from editc.core.site_bytes import matrix_shape, stored_shape
-from editc.formats import journal, onnx_data
+from editc.formats import journal
 from editc.formats.checkpoint import Checkpoint, Model
+from editc.formats.containers import onnx_external
+from editc.formats.containers.onnx import Graph
+from editc.formats.containers.ranges import read_range
 from editc.formats.journal_record import Entry, Range
 from editc.formats.model_names import respelled
-from editc.formats.onnx_file import Graph
 from editc.formats.onnx_sites import located
 from editc.formats.plan import match
-from editc.formats.ranges import read_range
 from editc.numerics.bits import dtypes
 
 Presence = Literal["applied", "partly", "not applied", "unknown"]
@@ -107,7 +108,7 @@ class _Hashes:
 
     def _in_graph(self, part: Range, graph: Graph) -> str:
         """A recorded tensor of an ONNX model, which may have no name but its place."""
-        for place in onnx_data.places(graph).values():
+        for place in onnx_external.places(graph).values():
             if (place.file, place.offset, place.nbytes) == (self._root / part.file, part.offset, part.nbytes):
                 return dtypes.sha256(read_range(place.file, place.offset, place.nbytes))
         return ""

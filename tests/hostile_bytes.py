@@ -11,7 +11,7 @@ import numpy as np
 from tiny_files import frame
 
 from editc.formats import exported
-from editc.formats.header import MAX_HEADER
+from editc.formats.containers.safetensors import MAX_HEADER
 
 
 def damages(data: bytes) -> dict[str, bytes]:

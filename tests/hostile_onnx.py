@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_files as of
 
-from editc.formats.protobuf import MAX_STEPS, data, number
+from editc.formats.containers.protobuf import MAX_STEPS, data, number
 
 TINY = MAX_STEPS + 10
 """More fields than steps."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tiny_files as tiny
 
-from editc.formats.protobuf import data, number
+from editc.formats.containers.protobuf import data, number
 from editc.numerics.bits import dtypes
 
 TYPES = {"F32": 1, "U8": 2, "I8": 3, "I64": 7, "F16": 10, "F64": 11, "BF16": 16}

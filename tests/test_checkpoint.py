@@ -24,8 +24,8 @@ from tiny_files import (
 
 from editc.formats import places
 from editc.formats.checkpoint import open_component, open_model
+from editc.formats.containers.safetensors import MAX_HEADER, read_header
 from editc.formats.fingerprint import encoder_fingerprint, fingerprint
-from editc.formats.header import MAX_HEADER, read_header
 
 
 def test_a_pipeline_is_read_lazily(tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from tiny_files import refused, sealed
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Form
-from editc.formats import exported, gguf_header, gguf_names
+from editc.formats import exported, gguf_names
 from editc.formats.apply import apply, plan_apply
 from editc.formats.checkpoint import open_model
+from editc.formats.containers import gguf
 from editc.formats.export import export
 from editc.formats.export import refused as unsuited
 from editc.formats.exporting import Job
@@ -71,7 +72,7 @@ BODY = bytes(96 + 12)
 
 def test_a_file_written_by_hand(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(file([string("general.name", "café")], TWO, BODY))
-    header = gguf_header.read_gguf(tmp_path / "m.gguf")
+    header = gguf.read_gguf(tmp_path / "m.gguf")
     assert header.metadata == {"general.name": "café"}
     a, b = header.entries["a"], header.entries["b"]
     assert (a.dtype, a.shape, a.end - a.start) == ("Q8_0", (2, 32), 68)
@@ -165,7 +166,7 @@ def test_a_changed_byte_is_an_error_or_another_file(at: int, value: int) -> None
     path = Path(__import__("tempfile").mkdtemp()) / "m.gguf"
     path.write_bytes(whole)
     try:
-        entries = gguf_header.read_gguf(path).entries
+        entries = gguf.read_gguf(path).entries
     except EditcError as error:
         assert error.diagnostics[0].code == "E692"
     else:
@@ -178,14 +179,14 @@ def test_a_changed_byte_is_an_error_or_another_file(at: int, value: int) -> None
 def test_types_are_those_of_the_library() -> None:
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
-    assert {kind.value: (kind.name, *GGML_QUANT_SIZES[kind]) for kind in GGMLQuantizationType} == gguf_header.TYPES
+    assert {kind.value: (kind.name, *GGML_QUANT_SIZES[kind]) for kind in GGMLQuantizationType} == gguf.TYPES
 
 
 def test_layout_is_that_of_the_librarys_reader(tmp_path: Path) -> None:
     from gguf import GGUFReader
 
     model = llama.gguf(tmp_path / "m.gguf", "Q5_1")
-    ours = gguf_header.read_gguf(model.path).entries
+    ours = gguf.read_gguf(model.path).entries
     theirs = {t.name: t for t in GGUFReader(model.path).tensors}
     assert ours.keys() == theirs.keys()
     for name, entry in ours.items():

@@ -25,8 +25,8 @@ from editc.formats import inspect as inspecting
 from editc.formats import ldm_encoder
 from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import open_model
+from editc.formats.containers.safetensors import read_header
 from editc.formats.fingerprint import encoder_fingerprint
-from editc.formats.header import read_header
 from editc.formats.plan import ApplyPlan
 from editc.formats.status import status
 from editc.manifests.decode import decode

@@ -19,9 +19,10 @@ from onnx import helper
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Form
-from editc.formats import adapter_header, exported
+from editc.formats import exported
 from editc.formats.apply import plan_apply
 from editc.formats.checkpoint import Model
+from editc.formats.containers import onnx_adapter
 from editc.formats.export import export
 from editc.formats.exporting import Dtype, Job
 from editc.formats.inspect import inspect
@@ -121,7 +122,7 @@ def test_the_header_has_what_the_library_reads(tmp_path: Path) -> None:
         "caf\u00e9": np.full((), 2.5, np.float32),
     }
     path = plain(tmp_path / "a.onnx_adapter", parts)
-    header, data = adapter_header.read_adapter(path), path.read_bytes()
+    header, data = onnx_adapter.read_adapter(path), path.read_bytes()
     assert header.entries.keys() == parts.keys() and not header.metadata
     for name, entry in header.entries.items():
         assert data[entry.start : entry.end] == parts[name].tobytes() and entry.shape == parts[name].shape
@@ -176,12 +177,12 @@ def lies(sound: bytes) -> dict[str, bytes]:
     return far | {
         "another magic": adapter[:4] + b"TROT" + sound[8:],
         "a table without fields": adapter[:root] + struct.pack("<i", root - 4) + sound[root + 4 :],
-        "one parameter often": adapter_header.described(often, said.decode()),
-        "many parameters": adapter_header.described(root_table + b"\xff" * 4 + slots, said.decode()),
+        "one parameter often": onnx_adapter.described(often, said.decode()),
+        "many parameters": onnx_adapter.described(root_table + b"\xff" * 4 + slots, said.decode()),
         "a long description": sound[:-16] + struct.pack("<Q", 1 << 63) + sound[-8:],
         "all description": sound[:-16] + struct.pack("<Q", len(sound) - 16) + sound[-8:],
-        "no UTF-8": adapter_header.described(adapter, "")[:-16] + b"\xff" + struct.pack("<Q", 1) + sound[-8:],
-        "another text": adapter_header.described(adapter, "{}"),
+        "no UTF-8": onnx_adapter.described(adapter, "")[:-16] + b"\xff" + struct.pack("<Q", 1) + sound[-8:],
+        "another text": onnx_adapter.described(adapter, "{}"),
         "no adapter": sound[-16 - length :],
         "empty": b"",
     }

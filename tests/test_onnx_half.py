@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from editc.core.ir import Array
-from editc.formats import onnx_half, onnx_write
+from editc.formats import onnx_half
+from editc.formats.containers import onnx_write
+from editc.formats.containers.onnx_write import TYPES, Value, node
 from editc.formats.exporting import Written
 from editc.formats.onnx_consumers import run_in_onnxruntime
-from editc.formats.onnx_write import TYPES, Value, node
 from editc.numerics.bits import dtypes
 
 HALVES = tuple(onnx_half.SPACINGS)

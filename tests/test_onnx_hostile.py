@@ -19,7 +19,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta
 from editc.formats.apply import apply, plan_apply, revert
 from editc.formats.checkpoint import Model, open_model
-from editc.formats.onnx_file import read_graph
+from editc.formats.containers.onnx import read_graph
 
 base = onnx_targets.base
 delta = onnx_targets.delta

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.diagnostics import EditcError, fail
+from editc.formats.containers.ranges import read_range
+from editc.formats.containers.safetensors import Entry, Header, read_header, strict_json
 from editc.formats.exported import is_delta, kind_of, parsed_note
 from editc.formats.folders import converter
-from editc.formats.header import Entry, Header, read_header, strict_json
-from editc.formats.ranges import read_range
 from editc.formats.safetensors_delta import KEY
 from editc.numerics.bits import dtypes
 

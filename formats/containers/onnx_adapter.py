@@ -16,7 +16,7 @@ from pathlib import Path
 
 from editc.core.diagnostics import EditcError
 from editc.formats import delta_json
-from editc.formats.header import MAX_HEADER, Entry, Header, opened
+from editc.formats.containers.safetensors import MAX_HEADER, Entry, Header, opened
 
 SUFFIX = ".onnx_adapter"
 MAGIC, END = b"TORT", b"editc/v1"

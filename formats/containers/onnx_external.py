@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.onnx_file import Graph, Held
+from editc.formats.containers.onnx import Graph, Held
 from editc.numerics.bits import dtypes
 
 

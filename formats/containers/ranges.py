@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from editc.core.diagnostics import fail
-from editc.formats.header import opened
+from editc.formats.containers.safetensors import opened
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats import adapter_header, stand_ins
-from editc.formats.header import Entry, Header, read_header
+from editc.formats.containers import onnx_adapter, stand_ins
+from editc.formats.containers.safetensors import Entry, Header, read_header
 
 MAGIC = b"GGUF"
 TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
@@ -66,7 +66,7 @@ def read_gguf(path: Path) -> Header:
 def any_header(path: Path) -> Header:
     """The header of a weight or adapter file: GGUF, ONNX Runtime's or safetensors by its ending. Raises E601, E610,
     E612, E692."""
-    readers = {".gguf": read_gguf, adapter_header.SUFFIX: adapter_header.read_adapter}
+    readers = {".gguf": read_gguf, onnx_adapter.SUFFIX: onnx_adapter.read_adapter}
     return readers.get(path.suffix, read_header)(path)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.formats.protobuf import data, number
+from editc.formats.containers.protobuf import data, number
 
 IR_VERSION, OPSET = 8, 17
 TYPES: Mapping[str, int] = {"F32": 1, "F16": 10, "F64": 11, "BF16": 16}

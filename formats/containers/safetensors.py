@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats import stand_ins
+from editc.formats.containers import stand_ins
 from editc.numerics.bits.dtypes import BITS, nbytes
 
 MAX_HEADER = 6_000_000

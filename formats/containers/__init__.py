@@ -1,0 +1,1 @@
+"""Files as they are on disk: safetensors, GGUF, ONNX, protobuf; read by their headers."""
