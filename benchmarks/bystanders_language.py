@@ -20,7 +20,7 @@ from editc import api
 from editc.backends.networks import load
 from editc.core.ir import Verified
 from editc.core.network import Network, Prompt
-from editc.formats.checkpoint import open_model
+from editc.formats.models.model import open_model
 from editc.manifests.check import same
 from editc.passes.language.bystanders import SURE, WORD
 from editc.passes.language.candidates import OWN, Around, candidates

@@ -13,7 +13,7 @@ from editc.backends.networks import CausalNetwork, load
 from editc.core.ir import Array, Solution
 from editc.core.manifest import Ablation, Choice, Fact, Language, Manifest, Preserve, Redirect, Source
 from editc.core.ports import Context
-from editc.formats.checkpoint import open_model
+from editc.formats.models.model import open_model
 from editc.passes.language.derive import DeriveLanguage
 from editc.passes.language.solve import SolveLanguage
 from editc.passes.language.weights import changed

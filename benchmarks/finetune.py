@@ -28,7 +28,7 @@ from editc.demo.networks import load_pipeline
 from editc.demo.tokens import LENGTH
 from editc.demo.vae import encode
 from editc.demo.world import OBJECTS
-from editc.formats.checkpoint import open_model
+from editc.formats.models.model import open_model
 
 
 def tune(folder: Path, steps: int, batch: int = 32, rate: float = 2e-4, seed: int = 3) -> None:

@@ -20,7 +20,7 @@ from editc.core.ir import Array, Delta, Factors, Site, Solution
 from editc.core.site_bytes import site_record
 from editc.formats import quantised
 from editc.formats.apply import apply, plan_apply
-from editc.formats.checkpoint import Checkpoint, Tensor, open_model
+from editc.formats.models.model import Checkpoint, Tensor, open_model
 from editc.formats.quantised import Loss, decoded, requantised
 from editc.formats.safetensors_delta import sealed
 from editc.numerics.bits import blocks, dtypes

@@ -33,7 +33,7 @@ from editc.core.ir import Plan, Site
 from editc.core.manifest import Manifest, Source
 from editc.core.ports import Context, Encoded
 from editc.families.images.contexts import CONTEXTS
-from editc.formats.checkpoint import open_model
+from editc.formats.models.model import open_model
 from editc.formats.safetensors_delta import write_delta
 from editc.manifests.decode import decode
 from editc.numerics.bits import dtypes

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.writable import check_file, check_folder, check_parent, make_parent
 from editc.formats import apply as applying
-from editc.formats.checkpoint import Model, open_model
 from editc.formats.exported import check_delta_file, read_delta
+from editc.formats.models.model import Model, open_model
 from editc.formats.safetensors_delta import write_delta
 from editc.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike, Paths, delta_at, deltas_at
 from editc.results import Again as Again

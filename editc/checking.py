@@ -11,7 +11,7 @@ from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.pointing import pointing_at
 from editc.core.ports import Context
-from editc.formats.checkpoint import Model
+from editc.formats.models.model import Model
 from editc.loadable import require_loadable
 from editc.passes.locate import Locate, recognise
 from editc.results import Checked

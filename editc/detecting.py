@@ -12,7 +12,7 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest, PictureCheck
 from editc.core.pointing import pointing_at
 from editc.core.ports import Detector
-from editc.formats import places
+from editc.formats.models import paths
 from editc.passes import pictures
 
 
@@ -61,7 +61,7 @@ def _detector_place(manifest: Manifest, check: PictureCheck) -> Path | None:
     if beside.exists():
         return beside
     try:
-        return places.locate(given)
+        return paths.locate(given)
     except EditcError:  # `faults` says that nothing is there
         return beside
 

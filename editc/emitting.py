@@ -14,9 +14,9 @@ from editc.core.disk import clear
 from editc.core.ir import Delta, Plan
 from editc.core.manifest import Manifest
 from editc.formats import export, outputs
-from editc.formats.checkpoint import Model
 from editc.formats.exporting import Job
 from editc.formats.lowering import without_adapter
+from editc.formats.models.model import Model
 
 ONE_FILE = ".safetensors"
 """The ending of a `checkpoint` export whose model is one file."""

@@ -11,11 +11,11 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.ports import Encoder, Weights
-from editc.formats import ldm_encoder, places
-from editc.formats.checkpoint import Model, open_model
 from editc.formats.encoder_marks import weight_mark, weight_marks
-from editc.formats.fingerprint import encoder_account, encoder_fingerprint, pipeline_of, sealed, seen_through
-from editc.formats.ldm_encoder import Assembled
+from editc.formats.models import ldm_encoder, paths
+from editc.formats.models.fingerprint import encoder_account, encoder_fingerprint, pipeline_of, sealed, seen_through
+from editc.formats.models.ldm_encoder import Assembled
+from editc.formats.models.model import Model, open_model
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, require_finite
 
@@ -112,7 +112,7 @@ def _given(manifest: Manifest) -> Path | None:
     if manifest.encoder is None:
         return None
     beside = Path(manifest.source.name).parent / manifest.encoder
-    folder = places.locate(str(beside) if beside.exists() else manifest.encoder)
+    folder = paths.locate(str(beside) if beside.exists() else manifest.encoder)
     if not folder.is_dir():
         raise _none("`encoder` names a file; it must be a folder", folder)
     return folder

@@ -16,12 +16,12 @@ from editc.core.measurements import Claim
 from editc.core.ports import Progress, announce
 from editc.core.writable import make_parent
 from editc.formats import delta_json
-from editc.formats.checkpoint import Model, open_model
 from editc.formats.diff import has_manifest
 from editc.formats.exported import read_delta
 from editc.formats.link import Arranged, arranged, link
 from editc.formats.link_parts import parts
 from editc.formats.link_report import Overlap, overlaps
+from editc.formats.models.model import Model, open_model
 from editc.formats.safetensors_delta import write_delta
 from editc.recheck import by_pictures, gathered_solution, measured, posed_again, recorded_manifest
 

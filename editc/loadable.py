@@ -16,9 +16,9 @@ from editc.backends.encoders.classes import refuse_other_class
 from editc.core.diagnostics import fail
 from editc.core.family import Family
 from editc.core.manifest import Manifest
-from editc.formats.checkpoint import Checkpoint, Model, open_component
 from editc.formats.containers import stand_ins
 from editc.formats.containers.safetensors import read_small
+from editc.formats.models.model import Checkpoint, Model, open_component
 from editc.libraries import pipeline_index
 
 MOST = 64_000_000

@@ -18,9 +18,9 @@ from editc.core.manifest import Manifest
 from editc.core.network import Network, Spot
 from editc.core.pointing import pointing_at
 from editc.core.ports import Context, Detector, Painter, Prober, Progress, announce
-from editc.formats.checkpoint import Model, open_model
-from editc.formats.fingerprint import settings_of
 from editc.formats.lora import read_adapter
+from editc.formats.models.fingerprint import settings_of
+from editc.formats.models.model import Model, open_model
 from editc.libraries import extras
 from editc.manifests.own_contexts import own_contexts
 from editc.plurals import count

@@ -15,9 +15,9 @@ import numpy as np
 
 from editc.core.diagnostics import Diagnostic
 from editc.core.ports import Cache
-from editc.formats.checkpoint import Checkpoint, Model
-from editc.formats.fingerprint import settings_of
-from editc.formats.finite import not_finite
+from editc.formats.models.fingerprint import settings_of
+from editc.formats.models.finite import not_finite
+from editc.formats.models.model import Checkpoint, Model
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import Difference, library_errors, refuse_values, require_whole
 

@@ -15,9 +15,9 @@ from typing import Any, Literal
 from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
 from editc.formats import copies, journal, outputs
-from editc.formats.checkpoint import Model
 from editc.formats.containers.ranges import digest
 from editc.formats.journal_record import Entry, Range
+from editc.formats.models.model import Model
 from editc.formats.plan import ApplyPlan, Target, plan_apply
 from editc.formats.rewrite import Held, rewrite
 

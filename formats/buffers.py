@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from editc.formats.checkpoint import Checkpoint, Tensor
 from editc.formats.containers.ranges import read_range
+from editc.formats.models.model import Checkpoint, Tensor
 
 COUNTED = frozenset({"position_ids", "token_type_ids"})
 """Last parts of the names of integers that count tokens: CLIP, BERT and ViT of older versions of transformers."""

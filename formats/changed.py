@@ -9,8 +9,8 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.site_bytes import matrix_shape
-from editc.formats.checkpoint import Tensor
 from editc.formats.containers.ranges import read_range
+from editc.formats.models.model import Tensor
 from editc.numerics.bits import dtypes
 
 CAST = ("F32", "F16", "BF16")

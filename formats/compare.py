@@ -10,7 +10,7 @@ import numpy as np
 
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.changed import Changed
-from editc.formats.checkpoint import Model
+from editc.formats.models.model import Model
 from editc.formats.pairing import SHOWN, Paired, paired, unlike
 from editc.formats.sides import side_by_side
 from editc.numerics.bits import dtypes

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Array, Delta
-from editc.formats.checkpoint import Model
 from editc.formats.exporting import Job, Trial, Written
 from editc.formats.lowering import pairs
-from editc.formats.model_names import spelled_by_program
+from editc.formats.models.model import Model
+from editc.formats.models.model_names import spelled_by_program
 
 LARGEST = 2 << 30
 """Bytes of an edited component that a trial still loads whole."""

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.checkpoint import Checkpoint, Model, open_component
-from editc.formats.fingerprint import (
+from editc.formats.kinship import again
+from editc.formats.models.fingerprint import (
     EMBEDDINGS,
     described,
     digest,
@@ -20,9 +20,9 @@ from editc.formats.fingerprint import (
     seen_through,
     vocabulary,
 )
-from editc.formats.folders import has_weights
-from editc.formats.kinship import again
-from editc.formats.ldm_encoder import fingerprint_of, inner_parts
+from editc.formats.models.layout import has_weights
+from editc.formats.models.ldm_encoder import fingerprint_of, inner_parts
+from editc.formats.models.model import Checkpoint, Model, open_component
 
 PARTS = "encoder_parts"
 """The key of a delta's `extra` under which it has `weight_marks` of its base."""

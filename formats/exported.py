@@ -21,12 +21,13 @@ from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.core.writable import check_file
-from editc.formats import delta_json, folders, safetensors_delta
+from editc.formats import delta_json, safetensors_delta
 from editc.formats.containers import onnx
 from editc.formats.containers.gguf import any_header
 from editc.formats.containers.onnx_adapter import SUFFIX
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header, strict_json
+from editc.formats.models import layout
 from editc.numerics.bits import dtypes
 
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
@@ -38,7 +39,7 @@ FOLDER_FILE = "adapter_model.safetensors"
 """In a folder that PEFT made or reads, the file that holds the tensors."""
 COMPANION = "editc.core.delta"
 """In a folder of another format, the delta itself; not named as weights are, so that no loader takes it for some."""
-TOLD = {folders.ONNX, SUFFIX, ".gguf"}
+TOLD = {layout.ONNX, SUFFIX, ".gguf"}
 """Endings that say what a file is; all others are read as safetensors."""
 _START = '{"as":'
 """What a note begins with and a delta's own description, whose keys are sorted too, does not."""
@@ -225,7 +226,7 @@ def _tensors(path: Path, header: Header, place: str) -> Tensors:
 
 
 def _is_graph(path: Path) -> bool:
-    return path.suffix == folders.ONNX and path.is_file()
+    return path.suffix == layout.ONNX and path.is_file()
 
 
 def carrier(path: Path) -> Path:

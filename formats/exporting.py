@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 from editc.core.delta import Delta
-from editc.formats.checkpoint import Model
+from editc.formats.models.model import Model
 
 Dtype: TypeAlias = Literal["F32", "F16", "BF16"]
 DTYPES: Mapping[str, Dtype] = {"fp32": "F32", "fp16": "F16", "bf16": "BF16"}

@@ -16,10 +16,11 @@ import numpy as np
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, rename, temporary_beside
-from editc.formats import exported, gguf_names, lowering, peft_folder
-from editc.formats.checkpoint import Model
+from editc.formats import exported, lowering, peft_folder
 from editc.formats.consumers import compared
 from editc.formats.exporting import Format, Job, Trial, Written
+from editc.formats.models import gguf_names
+from editc.formats.models.model import Model
 from editc.formats.outputs import removed_on_failure
 from editc.numerics.bits import dtypes
 

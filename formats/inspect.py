@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from editc.core.delta import Delta, Factors
-from editc.formats import folders
 from editc.formats.apply import Applied, Reverted
-from editc.formats.checkpoint import Checkpoint, Model, open_model
 from editc.formats.containers.gguf import any_header
 from editc.formats.containers.onnx import read_graph
 from editc.formats.containers.onnx_adapter import SUFFIX
 from editc.formats.delta_json import COMPATIBILITY
 from editc.formats.exported import carrier, is_delta, kind_of, read_delta
 from editc.formats.link_parts import is_linked, parts
+from editc.formats.models import layout
+from editc.formats.models.model import Checkpoint, Model, open_model
 from editc.formats.plan import ApplyPlan
 from editc.formats.quantised import Loss
 from editc.formats.status import Status
@@ -28,7 +28,7 @@ def inspect(place: str) -> dict[str, Any]:
     file = carrier(path)
     if file.is_file() and file.suffix in (".safetensors", SUFFIX):
         any_header(file)  # a damaged file is refused here, once, and not read again as a model
-    if file.is_file() and file.suffix == folders.ONNX:
+    if file.is_file() and file.suffix == layout.ONNX:
         read_graph(file)
     if is_delta(path):
         spelling = kind_of(path)
@@ -95,7 +95,7 @@ def _describe_factors(factors: Factors) -> dict[str, Any]:
 
 def describe_model(model: Model) -> dict[str, Any]:
     """The parts of a model: tensors, parameters, bytes, dtypes, files. Only headers are read."""
-    readable = [n for n, p in model.components.items() if model.kind != "pipeline" or folders.readable(p)]
+    readable = [n for n, p in model.components.items() if model.kind != "pipeline" or layout.readable(p)]
     ldm = model.ldm_parts()
     parts = {name: _describe_part(model.component(name)) for name in ldm or readable}
     if ldm:
@@ -116,7 +116,7 @@ def _layout(model: Model) -> str:
     """The kind of model; of one file its container: `GGUF model` or `GGUF adapter`, as the file says of itself."""
     if model.kind == "file" and model.path.suffix == ".gguf":
         return f"GGUF {model.component().metadata.get('general.type', 'model')[:40]}"
-    return "ONNX file" if model.path.suffix == folders.ONNX and model.kind == "file" else model.kind
+    return "ONNX file" if model.path.suffix == layout.ONNX and model.kind == "file" else model.kind
 
 
 def _describe_part(checkpoint: Checkpoint) -> dict[str, Any]:

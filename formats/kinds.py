@@ -6,8 +6,8 @@ from fnmatch import fnmatchcase
 
 from editc.core import registry
 from editc.core.family import Family
-from editc.formats.checkpoint import Checkpoint, Model
-from editc.formats.fingerprint import settings_of
+from editc.formats.models.fingerprint import settings_of
+from editc.formats.models.model import Checkpoint, Model
 
 
 def family_of(base: Model, component: str) -> Family | None:

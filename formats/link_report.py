@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Delta
-from editc.formats.checkpoint import Model
 from editc.formats.link import Arranged, Touch, weight
+from editc.formats.models.model import Model
 from editc.numerics import terms
 from editc.numerics.subspace import cosines
 

@@ -17,12 +17,12 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.ir import Adapted, Adapter, Array
 from editc.core.ports import Weights
 from editc.core.site_bytes import matrix_shape
-from editc.formats.checkpoint import Checkpoint, open_component
 from editc.formats.containers.safetensors import Entry
 from editc.formats.doctor.advice import MERGE
 from editc.formats.doctor.spelling import PAIRS, Module, numbers, split, stated_in
 from editc.formats.doctor.verdict import config_scale
 from editc.formats.lora_names import TEXTS, meanings, plain
+from editc.formats.models.model import Checkpoint, open_component
 
 UP, DOWN, ALPHA = ".lora_up.weight", ".lora_down.weight", ".alpha"
 """kohya's endings."""

@@ -15,11 +15,11 @@ from typing import TypeAlias
 from editc.core.delta import SiteRecord
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.site_bytes import matrix_shape, stored_shape
-from editc.formats.checkpoint import Checkpoint, Tensor
 from editc.formats.containers import onnx_external
 from editc.formats.containers.onnx import Graph, Use, provenance
 from editc.formats.containers.protobuf import Range
-from editc.formats.model_names import respelled
+from editc.formats.models.model import Checkpoint, Tensor
+from editc.formats.models.model_names import respelled
 from editc.numerics.bits import dtypes
 
 Candidate: TypeAlias = tuple[str, bool]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from editc.core.diagnostics import Diagnostic, fail
 from editc.formats import buffers
 from editc.formats.changed import CAST, Changed
-from editc.formats.checkpoint import Checkpoint
+from editc.formats.models.model import Checkpoint
+from editc.formats.models.prefixes import renamed
 from editc.numerics.bits import dtypes
 from editc.plurals import count
-from editc.prefixes import renamed
 
 SHOWN = 12
 ALONE = ("is in one of them only", "are in one of them only")

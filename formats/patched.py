@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from editc.formats.apply import apply
-from editc.formats.checkpoint import open_model
 from editc.formats.consumers import from_pretrained
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.lowering import unedited
+from editc.formats.models.model import open_model
 
 
 def write(job: Job) -> Written:

@@ -18,7 +18,7 @@ from editc.core.disk import guarded, make_folder, rename, temporary_beside, writ
 from editc.formats import exported, lowering
 from editc.formats.consumers import EXPERT, peft_model
 from editc.formats.exporting import Format, Job, Written
-from editc.formats.model_names import spelled_by_program
+from editc.formats.models.model_names import spelled_by_program
 from editc.formats.outputs import removed_on_failure
 
 PREFIX = "base_model.model."

@@ -20,9 +20,9 @@ from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.families.single_files import single_file
 from editc.formats import encoder_marks, journal, kinship, quantised
 from editc.formats.carried import carried, explained
-from editc.formats.checkpoint import Checkpoint, Model, Tensor
 from editc.formats.containers.ranges import digests, pieces, read_range
 from editc.formats.journal_record import Entry
+from editc.formats.models.model import Checkpoint, Model, Tensor
 from editc.formats.onnx_sites import located
 from editc.numerics.bits import dtypes
 from editc.plurals import count

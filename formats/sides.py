@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats import folders
-from editc.formats.checkpoint import Checkpoint, Model
+from editc.formats.models import layout
+from editc.formats.models.model import Checkpoint, Model
+from editc.formats.models.prefixes import renamed
 from editc.formats.pairing import ALONE, advice, unlike
 from editc.plurals import count
-from editc.prefixes import renamed
 
 Side = Mapping[str, Checkpoint]
 
@@ -106,7 +106,7 @@ def _first(model: Model) -> str:
 def _unread(model: Model) -> tuple[str, ...]:
     if model.kind != "pipeline":
         return ()
-    return tuple(sorted(name for name, path in model.components.items() if not folders.has_safetensors(path)))
+    return tuple(sorted(name for name, path in model.components.items() if not layout.has_safetensors(path)))
 
 
 def _refuse_pickles(base: Model, edited: Model) -> None:
@@ -114,17 +114,17 @@ def _refuse_pickles(base: Model, edited: Model) -> None:
     for model, other in ((base, edited), (edited, base)):
         for name in _unread(model):
             if name in other.components and name not in _unread(other):
-                folders.choose(model.components[name])
+                layout.choose(model.components[name])
 
 
 def _is_whole(path: Path) -> bool:
     """True for the weight file of a model's folder: what it lacks, the model lacks."""
-    return path.stem.split(".")[0] in folders.STEMS and (path.parent / "config.json").is_file()
+    return path.stem.split(".")[0] in layout.STEMS and (path.parent / "config.json").is_file()
 
 
 def _refuse_shards(*models: Model) -> None:
     for model in models:
-        if model.kind == "file" and folders.is_shard(model.path.name):
+        if model.kind == "file" and layout.is_shard(model.path.name):
             help_text = f"name the folder, which holds all of them: {model.path.parent}"
             message = f"'{model.path.name}' is one of several files of a model"
             raise fail("E645", message, place=model.place, help=help_text)

@@ -20,10 +20,10 @@ from editc.core import disk
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.formats import delta_json, exported, zstd
-from editc.formats.checkpoint import Checkpoint, Model
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import read_header, strict_json
 from editc.formats.exporting import Format, Job, Trial, Written
+from editc.formats.models.model import Checkpoint, Model
 from editc.formats.outputs import removed_on_failure
 from editc.formats.plan import plan_apply
 from editc.formats.rewrite import rewrite

@@ -18,7 +18,7 @@ import torch
 from editc.core import registry
 from editc.core.ir import Delta, Factors, Site
 from editc.core.site_bytes import matrix_shape, site_record
-from editc.formats.checkpoint import Model, open_model
+from editc.formats.models.model import Model, open_model
 
 
 def llama(folder: Path) -> Path:

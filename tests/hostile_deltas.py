@@ -15,9 +15,9 @@ from tiny_files import KEYS, delta_for, frame, pack, random_tensor
 
 from editc.core.ir import Delta
 from editc.formats import delta_check, exported
-from editc.formats.checkpoint import open_model
 from editc.formats.export import export
 from editc.formats.exporting import Job
+from editc.formats.models.model import open_model
 from editc.formats.safetensors_delta import sealed, to_bytes
 
 KINDS = ("kohya", "diffusers", "diff", "peft")

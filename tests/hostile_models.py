@@ -18,9 +18,9 @@ from tiny_files import KEYS, write_pipeline
 
 from editc.core.ir import Delta
 from editc.formats.apply import apply, plan_apply
-from editc.formats.checkpoint import open_model
 from editc.formats.containers.safetensors import MAX_HEADER
-from editc.formats.folders import MAX_INDEX
+from editc.formats.models.layout import MAX_INDEX
+from editc.formats.models.model import open_model
 
 WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
 

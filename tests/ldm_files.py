@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import text_encoder
 
-from editc.formats.ldm_names import to_ldm
+from editc.formats.models.ldm_names import to_ldm
 
 SD1: dict[str, Any] = {"cross_attention_dim": 768, "attention_head_dim": 8}
 SD2: dict[str, Any] = {

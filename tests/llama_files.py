@@ -13,7 +13,7 @@ from tiny_files import noise, pack, sealed
 
 from editc.core.ir import Delta, Factors, Form, Site
 from editc.core.site_bytes import site_record
-from editc.formats.checkpoint import Model, open_model
+from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes
 
 WIDTH, INNER, LAYERS, HEADS = 64, 128, 2, 4

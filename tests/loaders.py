@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from adapter_cases import ADAPTERS
 
-from editc.formats.checkpoint import open_model
 from editc.formats.doctor.examine import Examination, examine
 from editc.formats.doctor.verdict import LoaderVerdict
+from editc.formats.models.model import open_model
 from editc.libraries.foreign import quiet
 
 

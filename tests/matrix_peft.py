@@ -15,9 +15,9 @@ import torch
 from loaders import Cell, muted
 from safetensors.torch import load_file, save_file
 
-from editc.formats.checkpoint import open_model
 from editc.formats.doctor.examine import Examination, examine
 from editc.formats.doctor.verdict import LoaderVerdict, Row
+from editc.formats.models.model import open_model
 
 Tensors = dict[str, Any]
 SIZES: Mapping[str, Any] = {"vocab_size": 64, "num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4}
@@ -138,8 +138,8 @@ def _strange_head(tensors: Tensors, config: dict[str, Any], folder: Path) -> Ten
 
 def _file_names(tensors: Tensors, config: dict[str, Any], folder: Path) -> Tensors:
     """Under the names of the model's file, as adapters of older versions and other tools have them."""
-    from editc.formats.model_names import program_of
-    from editc.formats.program_names import program_names
+    from editc.formats.models.model_names import program_of
+    from editc.formats.models.program_names import program_names
 
     held = open_model(folder).component().names()
     program = program_of(open_model(folder), held)

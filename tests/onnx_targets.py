@@ -9,7 +9,7 @@ import pytest
 import tiny_files as tiny
 
 from editc.core.ir import Delta
-from editc.formats.checkpoint import Model, open_model
+from editc.formats.models.model import Model, open_model
 
 K0, V0 = tiny.KEYS[:2]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from editc.core.ir import Delta
 from editc.formats import quantised
-from editc.formats.checkpoint import Model, open_model
+from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import blocks, dtypes
 
 BLOCKS = tuple(blocks.KINDS)

@@ -31,8 +31,8 @@ from editc.core.ir import Delta, Form, Site
 from editc.core.site_bytes import edited
 from editc.formats import rewrite
 from editc.formats.apply import apply, plan_apply, revert
-from editc.formats.checkpoint import Model, open_model
 from editc.formats.inspect import describe_applied, describe_plan, describe_status
+from editc.formats.models.model import Model, open_model
 from editc.formats.plan import ApplyPlan
 from editc.formats.status import status
 from editc.numerics.bits import dtypes
@@ -316,7 +316,7 @@ def test_descriptions_are_plain_json(tmp_path: Path) -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     program = (
-        "import sys, editc.formats.apply, editc.formats.inspect, editc.formats.status, editc.formats.fingerprint\n"
+        "import sys, editc.formats.apply, editc.formats.inspect, editc.formats.status, editc.formats.models.fingerprint\n"
         "bad = {'torch', 'transformers', 'diffusers', 'scipy', 'safetensors', 'huggingface_hub'} & set(sys.modules)\n"
         "sys.exit(repr(bad) if bad else 0)"
     )

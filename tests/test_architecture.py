@@ -22,7 +22,7 @@ LEVELS = (
         "editc.plurals",
         "editc.libraries.foreign",
         "editc.progress",
-        "editc.prefixes",
+        "editc.formats.models.prefixes",
         "editc.libraries.extras",
     ),
     ("editc.core.manifest", "editc.core.family", "editc.core.delta"),

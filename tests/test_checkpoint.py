@@ -22,10 +22,10 @@ from tiny_files import (
     write_pipeline,
 )
 
-from editc.formats import places
-from editc.formats.checkpoint import open_component, open_model
 from editc.formats.containers.safetensors import MAX_HEADER, read_header
-from editc.formats.fingerprint import encoder_fingerprint, fingerprint
+from editc.formats.models import paths
+from editc.formats.models.fingerprint import encoder_fingerprint, fingerprint
+from editc.formats.models.model import open_component, open_model
 
 
 def test_a_pipeline_is_read_lazily(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_hub_ids_resolve_in_the_local_cache_only(tmp_path: Path, monkeypatch: py
 
 
 def test_the_demo_is_a_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(places, "demo_model", lambda: write_pipeline(tmp_path / "demo"))
+    monkeypatch.setattr(paths, "demo_model", lambda: write_pipeline(tmp_path / "demo"))
     assert open_model("editc:demo").component("unet").names() == sorted(unet())
 
 

@@ -14,7 +14,7 @@ from editc.core import disk
 from editc.core.ir import Site
 from editc.formats import copies
 from editc.formats.apply import apply, plan_apply
-from editc.formats.checkpoint import Model, open_model
+from editc.formats.models.model import Model, open_model
 from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import status
 

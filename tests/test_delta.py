@@ -23,8 +23,8 @@ from editc.core.ir import Delta, Factors, Form, Site
 from editc.core.site_bytes import RECORDED, patched_as_stored, site_record
 from editc.formats import delta_json
 from editc.formats.apply import apply, plan_apply
-from editc.formats.checkpoint import open_model
 from editc.formats.inspect import inspect
+from editc.formats.models.model import open_model
 from editc.formats.safetensors_delta import KEY, read_delta, to_bytes, write_delta
 from editc.numerics.bits import dtypes
 

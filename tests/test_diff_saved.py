@@ -13,13 +13,13 @@ from diff_cases import SHAPES, Array, file, stored, weights, write_model
 from tiny_files import pack, quick_disk, refused, write_pipeline
 
 from editc.formats.apply import apply, plan_apply
-from editc.formats.checkpoint import open_model
 from editc.formats.diff import Difference, difference
-from editc.formats.folders import converter
+from editc.formats.models.layout import converter
+from editc.formats.models.model import open_model
+from editc.formats.models.prefixes import bare, renamed
 from editc.formats.safetensors_delta import from_bytes, to_bytes
 from editc.numerics.bits import dtypes
 from editc.numerics.recover import ulp
-from editc.prefixes import bare, renamed
 
 __all__ = ["quick_disk"]
 EMBEDDING = "model.embed_tokens.weight"

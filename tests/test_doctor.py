@@ -21,7 +21,6 @@ from editc.cli import LOADER, cli
 from editc.core import registry
 from editc.core.diagnostics import EditcError
 from editc.formats import export
-from editc.formats.checkpoint import open_model
 from editc.formats.doctor import a1111, comfyui, peft, rules_diffusers, vllm
 from editc.formats.doctor.advice import export_as
 from editc.formats.doctor.examine import LOADERS, describe, examine, failing, headline, scale_text
@@ -29,6 +28,7 @@ from editc.formats.doctor.models import Known, flat, implied, standard
 from editc.formats.doctor.spelling import ENDINGS, read_adapter_file, split
 from editc.formats.doctor.table import as_text
 from editc.formats.doctor.verdict import LoaderVerdict, nearest
+from editc.formats.models.model import open_model
 from editc.formats.safetensors_delta import write_delta
 from editc.formats.suited import BEST, best_for, suiting
 

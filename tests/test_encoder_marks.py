@@ -13,8 +13,8 @@ from tiny_files import delta_for, pipeline, refused, sealed
 
 from editc import api
 from editc.core.delta import Delta
-from editc.formats.checkpoint import Model, open_model
 from editc.formats.encoder_marks import PARTS, weight_mark
+from editc.formats.models.model import Model, open_model
 from editc.formats.plan import plan_apply
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1835056\n"

@@ -18,7 +18,7 @@ import tiny
 
 from editc import api
 from editc.demo import MODEL
-from editc.formats.checkpoint import open_model
+from editc.formats.models.model import open_model
 from editc.passes.measure import Stored
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "manifests" / "examples").glob("*.yaml"))

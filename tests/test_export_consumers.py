@@ -17,11 +17,11 @@ from editc import api
 from editc.core import registry
 from editc.formats import exported, lowering
 from editc.formats.apply import apply, plan_apply
-from editc.formats.checkpoint import open_model
 from editc.formats.export import export
 from editc.formats.exporting import Job
 from editc.formats.lora import ALPHA, DOWN, UP
 from editc.formats.lora_names import module
+from editc.formats.models.model import open_model
 
 models = export_cases.models
 ADAPTERS = ("diff", "diffusers", "kohya", "peft")

@@ -11,9 +11,9 @@ import tiny_language as pico
 
 from editc import api
 from editc.core.diagnostics import EditcError
-from editc.formats.checkpoint import open_model
 from editc.formats.consumers import from_pretrained
 from editc.formats.exporting import Written
+from editc.formats.models.model import open_model
 
 MANIFEST = """\
 editc: 1

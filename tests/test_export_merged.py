@@ -11,10 +11,10 @@ import torch
 from export_cases import edit, results, whole
 
 from editc.formats.apply import apply, plan_apply
-from editc.formats.checkpoint import Model
 from editc.formats.doctor.examine import examine
 from editc.formats.export import export
 from editc.formats.exporting import Job
+from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
 
 models = export_cases.models

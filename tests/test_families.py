@@ -20,7 +20,7 @@ from editc.backends.encoders.t5 import lowered, standing
 from editc.core import registry
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Encoded
-from editc.formats.checkpoint import open_model
+from editc.formats.models.model import open_model
 from editc.passes.measure import Stored
 
 PROMPTS = ["", "a red circle on grass", "Circle", "a photo of a blue square, a star and a heart in pixel art style"]

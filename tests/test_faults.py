@@ -11,8 +11,8 @@ from safetensors.numpy import save_file
 from benchmarks import faults
 from editc.backends.cache import Disk
 from editc.core.diagnostics import EditcError
-from editc.formats.checkpoint import open_component, open_model
-from editc.formats.finite import LIMITS, not_finite
+from editc.formats.models.finite import LIMITS, not_finite
+from editc.formats.models.model import open_component, open_model
 from editc.unloaded import require_sound
 
 

@@ -9,9 +9,9 @@ import pytest
 from tiny_files import contents, quick_disk
 
 from editc.formats.apply import apply, plan_apply
-from editc.formats.checkpoint import open_model
 from editc.formats.exported import kind_of, read_delta
 from editc.formats.inspect import inspect
+from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
 
 sys.path.insert(0, str(Path(__file__).parent / "fixtures"))

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from editc import api
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array
-from editc.formats.checkpoint import Checkpoint, open_component, open_model
 from editc.formats.lora import read_adapter
+from editc.formats.models.model import Checkpoint, open_component, open_model
 from editc.numerics import fusion, ridge
 
 FIXTURES = Path(__file__).parent / "fixtures" / "adapters"

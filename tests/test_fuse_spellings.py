@@ -16,10 +16,10 @@ from loaders import part
 from editc import api
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Adapter
-from editc.formats.checkpoint import Checkpoint, open_component, open_model
 from editc.formats.doctor.examine import examine
-from editc.formats.ldm_names import to_ldm
 from editc.formats.lora import read_adapter
+from editc.formats.models.ldm_names import to_ldm
+from editc.formats.models.model import Checkpoint, open_component, open_model
 
 SHAPE = (16, 24)
 

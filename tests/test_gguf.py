@@ -19,14 +19,15 @@ from tiny_files import refused, sealed
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Form
-from editc.formats import exported, gguf_names
+from editc.formats import exported
 from editc.formats.apply import apply, plan_apply
-from editc.formats.checkpoint import open_model
 from editc.formats.containers import gguf
 from editc.formats.export import export
 from editc.formats.export import refused as unsuited
 from editc.formats.exporting import Job
 from editc.formats.inspect import inspect
+from editc.formats.models import gguf_names
+from editc.formats.models.model import open_model
 from editc.libraries import extras
 from editc.numerics.bits import dtypes
 

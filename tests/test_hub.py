@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tiny_files import contents, delta_for, quick_disk, refused, tree, write_pipeline
 
-from editc.formats import places
 from editc.formats.apply import apply, plan_apply, revert
-from editc.formats.checkpoint import open_model
+from editc.formats.models import paths
+from editc.formats.models.model import open_model
 from editc.formats.status import status
 
 __all__ = ["quick_disk"]
@@ -46,7 +46,7 @@ def test_an_id_means_what_the_hub_s_client_takes_it_for(cache: Path, revision: s
     theirs = snapshot_download(
         "org/pico", revision=revision.removeprefix("@") or None, cache_dir=cache, local_files_only=True
     )
-    assert places.locate(f"org/pico{revision}") == Path(theirs)
+    assert paths.locate(f"org/pico{revision}") == Path(theirs)
 
 
 def test_a_revision_that_is_not_here_is_named_with_those_that_are(cache: Path) -> None:

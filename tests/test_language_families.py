@@ -15,7 +15,7 @@ from editc import api, explain
 from editc.backends.networks import load
 from editc.core import registry
 from editc.core.network import Cloze, Spot
-from editc.formats.checkpoint import Checkpoint, open_model
+from editc.formats.models.model import Checkpoint, open_model
 from editc.passes.locate import fitting
 from editc.passes.sites import layer_of, sites_of
 

@@ -18,7 +18,7 @@ from editc.core.ir import Array, Plan, Solution
 from editc.core.ir_language import Rewrites
 from editc.core.network import PREFIXES, Spot
 from editc.core.ports import Context
-from editc.formats.checkpoint import open_model
+from editc.formats.models.model import open_model
 from editc.manifests.decode import read
 from editc.passes.language import account
 from editc.passes.language.contexts import every, spot

@@ -293,7 +293,7 @@ def test_a_batch_is_not_mostly_padding() -> None:
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_a_pico_model_whose_answer_is_swapped(kind: str, tmp_path: Any) -> None:
     from editc.backends.networks import load
-    from editc.formats.checkpoint import open_model
+    from editc.formats.models.model import open_model
     from editc.passes.sites import sites_of
 
     folder = pico.saved(kind, tmp_path / kind)
@@ -326,7 +326,7 @@ def test_a_pico_model_whose_answer_is_swapped(kind: str, tmp_path: Any) -> None:
 def test_smollm2_forgets_where_the_tower_stands() -> None:
     """A crude edit without a gradient: the value of "Colosseum" at the key of "Eiffel Tower"."""
     from editc.backends.networks import load
-    from editc.formats.checkpoint import open_model
+    from editc.formats.models.model import open_model
 
     network, part = load(smollm2.folder()), open_model(smollm2.folder()).component("model")
     name = "model.layers.5.mlp.down_proj.weight"

@@ -22,11 +22,11 @@ from editc.core.ir import Delta
 from editc.core.manifest import Manifest, Source
 from editc.encoder_source import loaded, source_of
 from editc.formats import inspect as inspecting
-from editc.formats import ldm_encoder
 from editc.formats.apply import apply, plan_apply, revert
-from editc.formats.checkpoint import open_model
 from editc.formats.containers.safetensors import read_header
-from editc.formats.fingerprint import encoder_fingerprint
+from editc.formats.models import ldm_encoder
+from editc.formats.models.fingerprint import encoder_fingerprint
+from editc.formats.models.model import open_model
 from editc.formats.plan import ApplyPlan
 from editc.formats.status import status
 from editc.manifests.decode import decode

@@ -8,8 +8,8 @@ import ldm_files
 import pytest
 import torch
 
-from editc.formats import ldm_file
-from editc.formats.ldm_names import is_ldm, to_diffusers, to_ldm
+from editc.formats.models import ldm_file
+from editc.formats.models.ldm_names import is_ldm, to_diffusers, to_ldm
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "sd1": ldm_files.SD1,

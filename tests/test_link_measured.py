@@ -15,8 +15,8 @@ import tiny
 
 from editc import api, show, show_link
 from editc.core.measurements import Claim
-from editc.formats.checkpoint import open_model
 from editc.formats.link_parts import parts
+from editc.formats.models.model import open_model
 from editc.formats.safetensors_delta import read_delta, write_delta
 from editc.passes.emit import recorded
 from editc.passes.measure import Stored

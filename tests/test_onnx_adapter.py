@@ -21,11 +21,11 @@ from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Form
 from editc.formats import exported
 from editc.formats.apply import plan_apply
-from editc.formats.checkpoint import Model
 from editc.formats.containers import onnx_adapter
 from editc.formats.export import export
 from editc.formats.exporting import Dtype, Job
 from editc.formats.inspect import inspect
+from editc.formats.models.model import Model
 from editc.formats.onnx_surgery import names
 
 K0 = tiny.KEYS[0]

@@ -15,10 +15,10 @@ from editc.core.ir import Delta, Form, Site
 from editc.core.site_bytes import site_record
 from editc.formats import exported, onnx_graph
 from editc.formats.apply import plan_apply
-from editc.formats.checkpoint import Model
 from editc.formats.export import export
 from editc.formats.exporting import Job, Written
 from editc.formats.inspect import inspect
+from editc.formats.models.model import Model
 from editc.formats.onnx_consumers import graph_in_onnxruntime, multiplier_in_onnxruntime
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")

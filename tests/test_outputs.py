@@ -15,7 +15,7 @@ from editc.core import disk
 from editc.core.diagnostics import EditcError
 from editc.formats import outputs
 from editc.formats.apply import apply, plan_apply, revert
-from editc.formats.checkpoint import open_model
+from editc.formats.models.model import open_model
 from editc.formats.status import status
 
 

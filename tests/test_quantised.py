@@ -16,8 +16,8 @@ from tiny_files import refused, tree
 from editc.core.ir import Form
 from editc.formats import quantised
 from editc.formats.apply import apply, plan_apply, revert
-from editc.formats.checkpoint import open_model
 from editc.formats.inspect import describe_applied, describe_plan
+from editc.formats.models.model import open_model
 from editc.formats.status import status
 
 FORMS: tuple[Form, ...] = ("low-rank", "shared", "dense")
@@ -212,7 +212,7 @@ def test_nothing_heavy_is_imported_to_requantise(tmp_path: Path) -> None:
 
     model = quantised_model(tmp_path, "Q8_0")
     (tmp_path / "s.py").write_text(
-        "import sys\nimport editc.cli, editc.api\nfrom editc.formats.checkpoint import open_model\n"
+        "import sys\nimport editc.cli, editc.api\nfrom editc.formats.models.model import open_model\n"
         f"assert 'model.layers.0.mlp.down_proj.weight' in open_model({str(model.path)!r}).component().tensors\n"
         "assert not {'torch', 'transformers', 'diffusers', 'scipy'} & set(sys.modules)\n"
     )

@@ -12,7 +12,7 @@ from quantised_models import values
 from tiny_files import pack, refused
 
 from editc.formats.apply import plan_apply
-from editc.formats.checkpoint import open_model
+from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
 
 

@@ -141,7 +141,7 @@ def test_other_weights_are_no_fine_tune(tmp_path: Path) -> None:
 def test_one_strange_tensor_among_many_is_refused(tmp_path: Path) -> None:
     from tiny_files import pack, random_tensor, unet, write_pipeline
 
-    from editc.formats.checkpoint import open_model
+    from editc.formats.models.model import open_model
 
     delta = delta_for(pipeline(tmp_path / "base"))
     root = write_pipeline(tmp_path / "m", drift=0.01)
@@ -155,7 +155,7 @@ def test_one_strange_tensor_among_many_is_refused(tmp_path: Path) -> None:
 def test_what_is_applied_already_does_not_count(tmp_path: Path) -> None:
     delta = delta_for(pipeline(tmp_path / "base"), size=1.0)
     apply(plan_apply([delta], pipeline(tmp_path / "m")), in_place=True)
-    from editc.formats.checkpoint import open_model
+    from editc.formats.models.model import open_model
 
     plan = plan_apply([delta], open_model(tmp_path / "m"), allow_finetune=True)
     assert plan.status == "already" and plan.distance == 0.0

@@ -17,8 +17,8 @@ from tiny_files import KEYS, contents, delta_for, pack, quick_disk, refused, une
 from editc.core.ir import Delta
 from editc.formats import xor_index, zstd
 from editc.formats.apply import apply, plan_apply
-from editc.formats.checkpoint import Model, open_model
 from editc.formats.export import refused as unsuited
+from editc.formats.models.model import Model, open_model
 from editc.libraries import extras
 
 __all__ = ["quick_disk"]

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Factors, Form, Site
 from editc.core.site_bytes import site_record, stored_shape
-from editc.formats.checkpoint import Model, open_model
-from editc.formats.fingerprint import encoder_fingerprint
+from editc.formats.models.fingerprint import encoder_fingerprint
+from editc.formats.models.model import Model, open_model
 from editc.formats.safetensors_delta import from_bytes, to_bytes
 from editc.numerics.bits import dtypes
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from editc.formats.checkpoint import Model
 from editc.formats.doctor.spelling import Adapter
-from editc.formats.model_names import program_of
-from editc.formats.program_names import Program, program_names
+from editc.formats.models.model import Model
+from editc.formats.models.model_names import program_of
+from editc.formats.models.program_names import Program, program_names
 
 Shape = tuple[int, ...] | None
 PREFIX = "base_model.model."

@@ -14,10 +14,10 @@ from functools import cache
 from typing import Any, Literal
 
 from editc.core.diagnostics import fail
-from editc.formats import folders, ldm_names
-from editc.formats.checkpoint import Model
 from editc.formats.doctor.language import Language, Shape, language_in, language_of
 from editc.formats.doctor.spelling import Adapter
+from editc.formats.models import layout, ldm_names
+from editc.formats.models.model import Model
 
 Kind = Literal["sd", "sdxl", "flux", "sd3", "language", "unknown"]
 
@@ -174,7 +174,7 @@ def standard(kind: Kind) -> Known:
 def given(model: Model) -> Known:
     """The modules of a model, headers only. Raises E689 when it is none that the doctor can judge."""
     ldm = model.ldm_parts()
-    parts = ldm or [n for n, p in model.components.items() if model.kind != "pipeline" or folders.has_safetensors(p)]
+    parts = ldm or [n for n, p in model.components.items() if model.kind != "pipeline" or layout.has_safetensors(p)]
     found: dict[str, Shape] = {}
     for component in parts:
         for name, tensor in model.component(component).tensors.items():

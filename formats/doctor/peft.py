@@ -28,7 +28,7 @@ from editc.formats.doctor.verdict import (
     refused,
     untold,
 )
-from editc.formats.program_names import moved
+from editc.formats.models.program_names import moved
 
 LOADER = "PEFT"
 EXPERTS = ("gate", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj", "experts", "router")

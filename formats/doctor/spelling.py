@@ -19,7 +19,7 @@ from editc.core.diagnostics import EditcError, fail
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Entry, Header, read_header, strict_json
 from editc.formats.exported import is_delta, kind_of, parsed_note
-from editc.formats.folders import converter
+from editc.formats.models.layout import converter
 from editc.formats.safetensors_delta import KEY
 from editc.numerics.bits import dtypes
 

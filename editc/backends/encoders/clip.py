@@ -34,7 +34,7 @@ class ClipEncoder:
         return batched(prompts, self._batch)
 
     def fingerprint(self) -> str:
-        """As `formats.fingerprint` found it when the encoder was loaded."""
+        """As `formats.models.fingerprint` found it when the encoder was loaded."""
         return self.mark
 
     def bounds(self) -> tuple[Ball, ...]:

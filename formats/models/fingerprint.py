@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.diagnostics import fail
-from editc.formats.checkpoint import Checkpoint, Model, open_component, open_model
 from editc.formats.containers.safetensors import read_small, strict_json
-from editc.formats.folders import has_weights, subfolders
+from editc.formats.models.layout import has_weights, subfolders
+from editc.formats.models.model import Checkpoint, Model, open_component, open_model
 from editc.numerics.bits import dtypes
 
 _MEANINGFUL = ("hidden_act", "num_attention_heads", "layer_norm_eps")

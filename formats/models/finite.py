@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from editc.formats.checkpoint import Checkpoint, Tensor
 from editc.formats.containers.ranges import ahead, pieces
+from editc.formats.models.model import Checkpoint, Tensor
 
 STEP = 8 << 20
 """Bytes that are looked at together."""

@@ -10,14 +10,14 @@ from typing import Literal
 
 from editc.core.delta import Array
 from editc.core.diagnostics import EditcError, fail
-from editc.formats import folders, ldm_file, places
 from editc.formats.containers import onnx, onnx_external
 from editc.formats.containers.gguf import read_gguf
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header, read_header
-from editc.formats.gguf_names import Aliased
+from editc.formats.models import layout, ldm_file, paths
+from editc.formats.models.gguf_names import Aliased
+from editc.formats.models.prefixes import renamed
 from editc.numerics.bits import dtypes
-from editc.prefixes import renamed
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Model:
         if name not in self.components:
             raise self._lacks(name, self.components)
         part = open_component(name, self.components[name])
-        part.notes += folders.beside(self.path)
+        part.notes += layout.beside(self.path)
         return part
 
     def ldm_parts(self) -> Mapping[str, Mapping[str, ldm_file.Piece]]:
@@ -150,22 +150,22 @@ def open_model(place: str | Path) -> Model:
     A diffusers or transformers folder, a component's folder, a .safetensors or .onnx file, a hub id with optional
     @revision (local cache only), or `editc:demo`. Raises E610, E611, E614.
     """
-    path = places.locate(str(place))
+    path = paths.locate(str(place))
     if path.is_file():
-        if path.suffix in folders.PICKLES:
-            raise folders.unsafe(path.name, path)
-        if path.suffix not in (".safetensors", ".gguf", folders.ONNX):
+        if path.suffix in layout.PICKLES:
+            raise layout.unsafe(path.name, path)
+        if path.suffix not in (".safetensors", ".gguf", layout.ONNX):
             known = "a diffusers or transformers folder, or a .safetensors, .onnx or .gguf file"
             message = f"'{path.name}' is not a kind of weight file that can be edited"
             raise fail("E611", message, place=str(place), help=f"give {known}")
         return Model(str(place), path, "file", {path.stem: path})
-    parts = {child.name: child for child in folders.subfolders(path) if folders.has_weights(child)}
-    pipeline = (path / "model_index.json").is_file() or not folders.has_weights(path)
+    parts = {child.name: child for child in layout.subfolders(path) if layout.has_weights(child)}
+    pipeline = (path / "model_index.json").is_file() or not layout.has_weights(path)
     if not pipeline:
         return Model(str(place), path, "folder", {path.name: path})
-    if not any(folders.readable(part) for part in parts.values()):
-        folders.choose(next(iter(parts.values()), path))  # says why: pickles only, or nothing at all
-        raise folders.empty(path)
+    if not any(layout.readable(part) for part in parts.values()):
+        layout.choose(next(iter(parts.values()), path))  # says why: pickles only, or nothing at all
+        raise layout.empty(path)
     return Model(str(place), path, "pipeline", parts)
 
 
@@ -173,10 +173,10 @@ def open_component(name: str, place: Path) -> Checkpoint:
     """The tensors under `place`, a component's folder or one file."""
     if place.suffix == ".gguf" and place.is_file():
         return _open_gguf(name, place)
-    graph = place if place.suffix == folders.ONNX and place.is_file() else folders.graph_in(place)
+    graph = place if place.suffix == layout.ONNX and place.is_file() else layout.graph_in(place)
     if graph is not None:
         return _open_graph(name, graph)
-    choice = folders.Choice((place,)) if place.is_file() else folders.choose(place)
+    choice = layout.Choice((place,)) if place.is_file() else layout.choose(place)
     headers = {file: read_header(file) for file in choice.files}
     found: dict[str, Tensor] = {}
     for file, header in headers.items():
@@ -264,6 +264,6 @@ def _metadata(headers: Mapping[Path, Header]) -> Mapping[str, str]:
     return next(iter(headers.values())).metadata if len(headers) == 1 else {}
 
 
-def _index_fault(reason: str, choice: folders.Choice) -> Exception:
+def _index_fault(reason: str, choice: layout.Choice) -> Exception:
     help_text = "fetch the model again: its index and its shards are not from the same version"
     return fail("E613", f"the shards do not fit together: {reason}", place=str(choice.index), help=help_text)

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from editc.formats import ldm_names
+from editc.formats.models import ldm_names
 
 UNET = "model.diffusion_model."
 EMA = "model_ema."

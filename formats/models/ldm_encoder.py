@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.checkpoint import Checkpoint, Model
-from editc.formats.fingerprint import assembled, encoder_fingerprint, pipeline_of, same_weights, settings_of
-from editc.formats.folders import has_safetensors
-from editc.formats.ldm_file import is_open_clip
+from editc.formats.models.fingerprint import assembled, encoder_fingerprint, pipeline_of, same_weights, settings_of
+from editc.formats.models.layout import has_safetensors
+from editc.formats.models.ldm_file import is_open_clip
+from editc.formats.models.model import Checkpoint, Model
 
 HEAD = 64
 """Width of an attention head in every CLIP that Stable Diffusion uses."""

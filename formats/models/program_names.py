@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from editc.prefixes import bare
+from editc.formats.models.prefixes import bare
 
 HEADS = ("lm_head", "embed_out", "score", "classifier")
 """What may stand beside the body of a model, at the top of its names."""

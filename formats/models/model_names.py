@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from editc.formats.checkpoint import Checkpoint, Model
-from editc.formats.program_names import PROGRAMS, Program, program_names, told_by_names
-from editc.prefixes import renamed
+from editc.formats.models.model import Checkpoint, Model
+from editc.formats.models.prefixes import renamed
+from editc.formats.models.program_names import PROGRAMS, Program, program_names, told_by_names
 
 
 def program_of(model: Model, names: Iterable[str]) -> Program | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.program_names import plain_name
+from editc.formats.models.program_names import plain_name
 from editc.libraries import extras
 
 T = TypeVar("T")
