@@ -19,9 +19,9 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from editc.formats.apply import apply, plan_apply
+from editc.formats.delta.container import read_delta, write_delta
 from editc.formats.diff import difference
 from editc.formats.models.model import open_model
-from editc.formats.safetensors_delta import read_delta, write_delta
 from editc.numerics.recover import ulp
 
 HEAD = ("case", "mend", "tensors", "form", "rank", "weights that differ", "most ulps", "bytes", "of", "seconds")

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from editc import api
 from editc.core.ir import Delta
+from editc.formats.delta.container import to_bytes
 from editc.formats.export import export
 from editc.formats.exported import read_delta
 from editc.formats.exporting import DTYPES, Job
 from editc.formats.models.model import Model, open_model
-from editc.formats.safetensors_delta import to_bytes
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "exports.md"

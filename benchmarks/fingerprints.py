@@ -24,11 +24,11 @@ from editc.core.ir import Array, Delta, Factors, Site
 from editc.core.site_bytes import patched_site, site_record
 from editc.demo import MODEL
 from editc.formats import kinship
+from editc.formats.delta.container import sealed
 from editc.formats.exported import container
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
 from editc.formats.plan import plan_apply
-from editc.formats.safetensors_delta import sealed
 from editc.numerics.bits import dtypes
 
 FILE = Path("unet") / "diffusion_pytorch_model.safetensors"

@@ -28,8 +28,8 @@ import numpy as np
 
 from editc.core.ir import Delta, Factors, Site
 from editc.core.site_bytes import site_record
+from editc.formats.delta.container import write_delta
 from editc.formats.models.model import open_model
-from editc.formats.safetensors_delta import write_delta
 
 SIZE = 2_000_000_000
 RANK = 8

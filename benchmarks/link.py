@@ -15,9 +15,9 @@ import numpy as np
 
 from editc import api, session
 from editc.core.ir import Array, Delta, Verified
-from editc.formats.link_parts import parts
+from editc.formats.delta.container import read_delta
+from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model
-from editc.formats.safetensors_delta import read_delta
 from editc.manifests.decode import read
 from editc.passes.derive import Derive
 from editc.passes.locate import Locate

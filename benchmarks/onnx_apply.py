@@ -22,8 +22,8 @@ from editc.core.ir import Delta, Factors, Form, Site, SiteRecord
 from editc.core.site_bytes import patched_site, site_record
 from editc.demo import MODEL
 from editc.formats.apply import apply, plan_apply
+from editc.formats.delta.container import sealed
 from editc.formats.models.model import Model, open_model
-from editc.formats.safetensors_delta import sealed
 from editc.numerics.bits import dtypes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

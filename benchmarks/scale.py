@@ -33,8 +33,8 @@ from editc.core.ir import Plan, Site
 from editc.core.manifest import Manifest, Source
 from editc.core.ports import Context, Encoded
 from editc.families.images.contexts import CONTEXTS
+from editc.formats.delta.container import write_delta
 from editc.formats.models.model import open_model
-from editc.formats.safetensors_delta import write_delta
 from editc.manifests.decode import decode
 from editc.numerics.bits import dtypes
 from editc.numerics.trust import Ball, unbounded

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.writable import check_file, check_folder, check_parent, make_parent
 from editc.formats import apply as applying
+from editc.formats.delta.container import write_delta
 from editc.formats.exported import check_delta_file, read_delta
 from editc.formats.models.model import Model, open_model
-from editc.formats.safetensors_delta import write_delta
 from editc.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike, Paths, delta_at, deltas_at
 from editc.results import Again as Again
 from editc.results import Built as Built
@@ -252,8 +252,8 @@ def verify(
     """
     from editc import session
     from editc.core.ports import announce
+    from editc.formats.delta.parts import is_linked
     from editc.formats.diff import refuse_to_verify
-    from editc.formats.link_parts import is_linked
     from editc.passes.verify import failures, warnings
     from editc.recheck import (
         another_detector,
@@ -294,7 +294,7 @@ def _verified_parts(
     delta: Delta, path: Path, model: Model, tier: str, progress: Progress | None, detector: str
 ) -> Again:
     from editc import linking
-    from editc.formats.link_parts import parts
+    from editc.formats.delta.parts import parts
     from editc.passes.verify import failures
     from editc.recheck import disagreements
 

@@ -15,14 +15,14 @@ from editc.core.ir import Delta, Verified
 from editc.core.measurements import Claim
 from editc.core.ports import Progress, announce
 from editc.core.writable import make_parent
-from editc.formats import delta_json
+from editc.formats.delta import description
+from editc.formats.delta.container import write_delta
+from editc.formats.delta.parts import parts
 from editc.formats.diff import has_manifest
 from editc.formats.exported import read_delta
 from editc.formats.link import Arranged, arranged, link
-from editc.formats.link_parts import parts
 from editc.formats.link_report import Overlap, overlaps
 from editc.formats.models.model import Model, open_model
-from editc.formats.safetensors_delta import write_delta
 from editc.recheck import by_pictures, gathered_solution, measured, posed_again, recorded_manifest
 
 LOCK = ".lock.json"
@@ -175,7 +175,7 @@ def _lock(those: Arranged, paths: Mapping[str, Path], out: Path, made: Delta, to
     inputs = [_file(paths[delta.delta_id], delta) for delta in those.deltas]
     order = "composed" if those.composed else "added"
     record = {"format": "editc-link", "version": 1, "inputs": inputs, "order": order, "result": _file(out, made)}
-    return delta_json.dumps(record | {"tool": tool}) + "\n"
+    return description.dumps(record | {"tool": tool}) + "\n"
 
 
 def _file(path: Path, delta: Delta) -> Mapping[str, str]:

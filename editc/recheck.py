@@ -17,7 +17,7 @@ from editc.core.ir_language import Rewrites
 from editc.core.manifest import Manifest, PictureCheck, Source
 from editc.core.measurements import Claim
 from editc.core.ports import Context
-from editc.formats.delta_check import check_account
+from editc.formats.delta.check import check_account
 from editc.manifests.decode import decode
 from editc.manifests.detector import parse
 from editc.passes import moderate

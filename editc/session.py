@@ -195,8 +195,8 @@ def with_earlier(ctx: Context, manifest: Manifest) -> Context:
     Of a linked delta those of every part. What reading a delta raises underlines its name; E213 for a delta of an image
     model, for one that records no manifest, and for one that is not in this model.
     """
+    from editc.formats.delta.parts import parts
     from editc.formats.exported import read_delta
-    from editc.formats.link_parts import parts
 
     found, deltas = {}, []
     for index, name in enumerate(manifest.language.after if manifest.language else ()):

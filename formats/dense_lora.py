@@ -58,7 +58,7 @@ def write(job: Job) -> Written:
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
     """The factors of the delta in such a file: the inverse of `write`."""
-    from editc.formats.safetensors_delta import part_name
+    from editc.formats.delta.container import part_name
 
     if len(tensors) != len(description["sites"]):
         raise ValueError("there are tensors that belong to no site")

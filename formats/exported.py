@@ -21,12 +21,13 @@ from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.core.writable import check_file
-from editc.formats import delta_json, safetensors_delta
 from editc.formats.containers import onnx
 from editc.formats.containers.gguf import any_header
 from editc.formats.containers.onnx_adapter import SUFFIX
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header, strict_json
+from editc.formats.delta import container as safetensors_delta
+from editc.formats.delta import description as delta_json
 from editc.formats.models import layout
 from editc.numerics.bits import dtypes
 

@@ -12,9 +12,9 @@ from editc.formats.apply import Applied, Reverted
 from editc.formats.containers.gguf import any_header
 from editc.formats.containers.onnx import read_graph
 from editc.formats.containers.onnx_adapter import SUFFIX
-from editc.formats.delta_json import COMPATIBILITY
+from editc.formats.delta.description import COMPATIBILITY
+from editc.formats.delta.parts import is_linked, parts
 from editc.formats.exported import carrier, is_delta, kind_of, read_delta
-from editc.formats.link_parts import is_linked, parts
 from editc.formats.models import layout
 from editc.formats.models.model import Checkpoint, Model, open_model
 from editc.formats.plan import ApplyPlan

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from editc.core.delta import Delta, SiteRecord
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.link_parts import parts
+from editc.formats.delta.parts import parts
 
 ADDED = frozenset({"shared", "low-rank", "dense"})
 """Forms that are sums with the base; of two that are not, or of one and a sum, the later one counts."""

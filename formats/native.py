@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from editc.formats.delta.container import write_delta
 from editc.formats.exporting import Format, Job, Written
-from editc.formats.safetensors_delta import write_delta
 
 
 def write(job: Job) -> Written:

@@ -17,9 +17,9 @@ from editc.core.site_bytes import stored_shape
 from editc.formats import exported, onnx_half
 from editc.formats.containers import onnx_write
 from editc.formats.containers.onnx_write import TYPES, Value, node
+from editc.formats.delta.container import part_name
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.onnx_consumers import graph_in_onnxruntime
-from editc.formats.safetensors_delta import part_name
 
 NAME = "onnx-graph"
 EDITED = ".edited"

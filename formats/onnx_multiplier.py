@@ -17,10 +17,10 @@ from editc.core.family import Family
 from editc.formats import exported, suited
 from editc.formats.containers import onnx_write
 from editc.formats.containers.onnx_write import Value, node
+from editc.formats.delta.container import part_name
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.onnx_consumers import multiplier_in_onnxruntime
 from editc.formats.onnx_graph import named, parts
-from editc.formats.safetensors_delta import part_name
 
 NAME = "onnx-multiplier"
 ROWS, EDITED = "rows", "edited"

@@ -19,15 +19,16 @@ import numpy as np
 from editc.core import disk
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.formats import delta_json, exported, zstd
+from editc.formats import exported, zstd
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import read_header, strict_json
+from editc.formats.delta import description
+from editc.formats.delta.container import to_bytes
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.models.model import Checkpoint, Model
 from editc.formats.outputs import removed_on_failure
 from editc.formats.plan import plan_apply
 from editc.formats.rewrite import rewrite
-from editc.formats.safetensors_delta import to_bytes
 
 INDEX = "model.safetensors.index.json"
 _SHARD = 1 << 30
@@ -141,7 +142,7 @@ def _put(held: list[tuple[str, bytes, str]], path: Path) -> tuple[str, ...]:
     for name, frame, _ in held:
         document[name] = {"dtype": "U8", "shape": [len(frame)], "data_offsets": [offset, offset + len(frame)]}
         offset += len(frame)
-    text = delta_json.dumps(document).encode("ascii")
+    text = description.dumps(document).encode("ascii")
     text += b" " * (-len(text) % 8)
     disk.write_new(path, (len(text).to_bytes(8, "little") + text, *(frame for _, frame, _ in held)))
     return tuple(name for name, _, _ in held)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tiny_files import pack
 
 from editc.formats.apply import apply, plan_apply
+from editc.formats.delta.container import read_delta, write_delta
 from editc.formats.diff import Difference, difference
 from editc.formats.models.model import open_model
-from editc.formats.safetensors_delta import read_delta, write_delta
 from editc.numerics.bits import dtypes
 from editc.numerics.recover import ulp
 

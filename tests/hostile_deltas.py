@@ -14,11 +14,12 @@ from hostile_run import Build, Case
 from tiny_files import KEYS, delta_for, frame, pack, random_tensor
 
 from editc.core.ir import Delta
-from editc.formats import delta_check, exported
+from editc.formats import exported
+from editc.formats.delta import check
+from editc.formats.delta.container import sealed, to_bytes
 from editc.formats.export import export
 from editc.formats.exporting import Job
 from editc.formats.models.model import open_model
-from editc.formats.safetensors_delta import sealed, to_bytes
 
 KINDS = ("kohya", "diffusers", "diff", "peft")
 FAMILY = {"kohya": "sd1", "diffusers": "flux", "diff": "sd1", "peft": "llama"}
@@ -65,12 +66,12 @@ def as_delta(reader: str, data: bytes, command: str) -> Build:
 
 def resigned(delta: Delta, place: Path) -> Path:
     """The delta with a `delta_id` that is right, whether the delta makes sense or not: what an attacker would do."""
-    kept = delta_check.check
-    delta_check.check = lambda delta, place: None  # type: ignore[assignment]
+    kept = check.check
+    check.check = lambda delta, place: None  # type: ignore[assignment]
     try:
         place.write_bytes(to_bytes(delta))
     finally:
-        delta_check.check = kept  # type: ignore[assignment]
+        check.check = kept  # type: ignore[assignment]
     return place
 
 

@@ -14,7 +14,7 @@ from hostile_deltas import KINDS, adapters, as_delta, forged, good, places, writ
 from hostile_models import WEIGHTS, as_weights, graphs, indexes, journal_files, journals
 from hostile_run import Case, Ended, run, stage
 
-from editc.formats.safetensors_delta import to_bytes
+from editc.formats.delta.container import to_bytes
 
 
 def corpus() -> Iterator[Case]:

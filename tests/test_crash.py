@@ -14,8 +14,8 @@ from editc.core import disk
 from editc.core.ir import Site
 from editc.formats import copies
 from editc.formats.apply import apply, plan_apply
+from editc.formats.delta.container import write_delta
 from editc.formats.models.model import Model, open_model
-from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import status
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

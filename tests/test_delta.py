@@ -21,11 +21,11 @@ from tiny_files import KEYS, contents, delta_for, factors_for, pipeline, write_p
 import editc.core.diagnostics
 from editc.core.ir import Delta, Factors, Form, Site
 from editc.core.site_bytes import RECORDED, patched_as_stored, site_record
-from editc.formats import delta_json
 from editc.formats.apply import apply, plan_apply
+from editc.formats.delta import description
+from editc.formats.delta.container import KEY, read_delta, to_bytes, write_delta
 from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
-from editc.formats.safetensors_delta import KEY, read_delta, to_bytes, write_delta
 from editc.numerics.bits import dtypes
 
 delta = delta_cases.delta
@@ -58,7 +58,7 @@ def test_other_programs_can_read_the_tensors(tmp_path: Path) -> None:
         described = json.loads(file.metadata()[KEY])
         np.testing.assert_array_equal(file.get_tensor("group/text/left.0"), made.factors["text"].left[0])
     assert described["version"] == 1
-    assert json.dumps(described, sort_keys=True, separators=(",", ":")) == delta_json.dumps(described)
+    assert json.dumps(described, sort_keys=True, separators=(",", ":")) == description.dumps(described)
 
 
 def test_the_bytes_are_the_same_in_another_process(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_the_fixtures_are_what_this_code_would_make_today(tmp_path: Path) -> Non
 
 
 def test_every_code_of_this_stage_is_explained() -> None:
-    sources = [path for root in (Path(delta_json.__file__).parent, EDITC) for path in root.rglob("*.py")]
+    sources = [path for root in (Path(description.__file__).parent, EDITC) for path in root.rglob("*.py")]
     raised = {code for path in sources for code in re.findall(r'"(E6\d\d)"', path.read_text())}
     page = (EDITC / "codes" / "formats.md").read_text()
     assert re.findall(r"^## (E\d+):", page, re.M) == sorted(raised)

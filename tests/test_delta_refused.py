@@ -18,8 +18,8 @@ from tiny_files import frame, pack, refused, sealed, write_pipeline
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta
-from editc.formats import delta_json
-from editc.formats.safetensors_delta import KEY, from_bytes, is_delta, read_delta, to_bytes
+from editc.formats.delta import description
+from editc.formats.delta.container import KEY, from_bytes, is_delta, read_delta, to_bytes
 
 delta = delta_cases.delta
 
@@ -52,8 +52,8 @@ def rewritten(data: bytes, change: Callable[[dict[str, Any], dict[str, Any]], ob
     header = json.loads(data[8 : 8 + length])
     described = json.loads(header["__metadata__"][KEY])
     change(header, described)
-    header["__metadata__"][KEY] = delta_json.dumps(described)
-    return frame(delta_json.dumps(header).encode(), data[8 + length :])
+    header["__metadata__"][KEY] = description.dumps(described)
+    return frame(description.dumps(header).encode(), data[8 + length :])
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_nonsense_is_neither_written_nor_read(delta: Delta, name: str, monkeypat
         to_bytes(nonsense)
     if name not in ("float64 factors", "factors of bytes", "bits that are no bytes"):
         with monkeypatch.context() as forger:
-            forger.setattr("editc.formats.delta_check.check", lambda delta, place: None)
+            forger.setattr("editc.formats.delta.check.check", lambda delta, place: None)
             forged = to_bytes(nonsense)
         with refused("E604"):
             from_bytes(forged)

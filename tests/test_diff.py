@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_files import KEYS, quick_disk, refused
 
-from editc.formats.safetensors_delta import to_bytes
+from editc.formats.delta.container import to_bytes
 from editc.numerics.bits import dtypes
 
 __all__ = ["quick_disk"]

@@ -12,10 +12,10 @@ from tiny_files import KEYS, contents, pack, quick_disk, refused, unet, write_co
 
 from editc import api, show
 from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.delta.container import from_bytes, to_bytes
 from editc.formats.diff import difference
 from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
-from editc.formats.safetensors_delta import from_bytes, to_bytes
 from editc.formats.status import status
 from editc.numerics.bits import dtypes
 from editc.numerics.recover import ulp

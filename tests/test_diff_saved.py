@@ -13,11 +13,11 @@ from diff_cases import SHAPES, Array, file, stored, weights, write_model
 from tiny_files import pack, quick_disk, refused, write_pipeline
 
 from editc.formats.apply import apply, plan_apply
+from editc.formats.delta.container import from_bytes, to_bytes
 from editc.formats.diff import Difference, difference
 from editc.formats.models.layout import converter
 from editc.formats.models.model import open_model
 from editc.formats.models.prefixes import bare, renamed
-from editc.formats.safetensors_delta import from_bytes, to_bytes
 from editc.numerics.bits import dtypes
 from editc.numerics.recover import ulp
 

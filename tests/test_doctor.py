@@ -21,6 +21,7 @@ from editc.cli import LOADER, cli
 from editc.core import registry
 from editc.core.diagnostics import EditcError
 from editc.formats import export
+from editc.formats.delta.container import write_delta
 from editc.formats.doctor import a1111, comfyui, peft, rules_diffusers, vllm
 from editc.formats.doctor.advice import export_as
 from editc.formats.doctor.examine import LOADERS, describe, examine, failing, headline, scale_text
@@ -29,7 +30,6 @@ from editc.formats.doctor.spelling import ENDINGS, read_adapter_file, split
 from editc.formats.doctor.table import as_text
 from editc.formats.doctor.verdict import LoaderVerdict, nearest
 from editc.formats.models.model import open_model
-from editc.formats.safetensors_delta import write_delta
 from editc.formats.suited import BEST, best_for, suiting
 
 MODULES = (rules_diffusers, comfyui, a1111, peft, vllm)
@@ -412,9 +412,9 @@ def test_an_export_is_judged_as_the_adapter_that_it_is(tmp_path: Path) -> None:
 
     import tiny_files
 
+    from editc.formats.delta.container import sealed
     from editc.formats.export import export
     from editc.formats.exporting import Job
-    from editc.formats.safetensors_delta import sealed
 
     model = tiny_files.pipeline(tmp_path / "model")
     delta = sealed(replace(tiny_files.delta_for(model, "shared"), family="sd1"))

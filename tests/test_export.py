@@ -15,13 +15,13 @@ from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Form
 from editc.formats import exported, lowering
 from editc.formats.apply import apply, plan_apply
+from editc.formats.delta.container import sealed
 from editc.formats.export import export, refused
 from editc.formats.exporting import Job
 from editc.formats.kohya import suits
 from editc.formats.lora import ALPHA, DOWN, UP
 from editc.formats.lora_names import module
 from editc.formats.models.model import Model, open_model
-from editc.formats.safetensors_delta import sealed
 from editc.numerics.bits import dtypes
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank")

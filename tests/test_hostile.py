@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_files import quick_disk
 
-from editc.formats.safetensors_delta import to_bytes
+from editc.formats.delta.container import to_bytes
 
 __all__ = ["quick_disk"]
 

@@ -18,8 +18,8 @@ from tiny_files import KEYS, delta_for, pipeline, refused, tree, write_pipeline
 from editc.core import disk
 from editc.formats import journal
 from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.delta.container import write_delta
 from editc.formats.models.model import open_model
-from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import status
 
 STEPS = (
@@ -133,7 +133,7 @@ def test_kill_minus_nine(tmp_path: Path) -> None:
     program = (
         "import sys, time; from editc.formats import files\n"
         "from editc.formats.apply import apply, plan_apply; from editc.formats.models.model import open_model\n"
-        "from editc.formats.safetensors_delta import read_delta\n"
+        "from editc.formats.delta.container import read_delta\n"
         "real = files.write_at\n"
         "def slow(*a):\n    real(*a); print('wrote', flush=True); time.sleep(0.2)\n"
         "files.write_at = slow\n"

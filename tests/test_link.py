@@ -19,12 +19,12 @@ from tiny_files import KEYS, delta_for, delta_of, factors_for, noise, pipeline, 
 
 from editc.core.ir import Delta, Factors, Form, Site
 from editc.formats.apply import apply, plan_apply
+from editc.formats.delta.container import from_bytes, to_bytes
+from editc.formats.delta.parts import parts
 from editc.formats.inspect import describe_delta
 from editc.formats.link import Arranged, arranged, link
-from editc.formats.link_parts import parts
 from editc.formats.link_report import as_json, overlaps
 from editc.formats.models.model import Model, open_model
-from editc.formats.safetensors_delta import from_bytes, to_bytes
 from editc.linking import link_files
 from editc.numerics.bits import dtypes
 

@@ -15,9 +15,9 @@ import tiny
 
 from editc import api, show, show_link
 from editc.core.measurements import Claim
-from editc.formats.link_parts import parts
+from editc.formats.delta.container import read_delta, write_delta
+from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model
-from editc.formats.safetensors_delta import read_delta, write_delta
 from editc.passes.emit import recorded
 from editc.passes.measure import Stored
 from editc.recheck import gathered_solution, recorded_solution

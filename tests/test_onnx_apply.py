@@ -14,9 +14,9 @@ import tiny_files as tiny
 
 from editc.core.ir import Delta, Form
 from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.delta.container import write_delta
 from editc.formats.inspect import describe_model
 from editc.formats.models.model import Model, open_model
-from editc.formats.safetensors_delta import write_delta
 from editc.formats.status import status
 from editc.numerics.bits import dtypes
 

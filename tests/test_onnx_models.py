@@ -22,10 +22,10 @@ from editc import api
 from editc.core.ir import Delta, Site
 from editc.core.site_bytes import site_record
 from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.delta.container import write_delta
 from editc.formats.export import export
 from editc.formats.exporting import Job
 from editc.formats.models.model import Model, open_model
-from editc.formats.safetensors_delta import write_delta
 
 LIMIT = 1e-5
 KINDS = ("dynamo", "external", "legacy")

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Factors, Form, Site
 from editc.core.site_bytes import site_record, stored_shape
+from editc.formats.delta.container import from_bytes, to_bytes
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import Model, open_model
-from editc.formats.safetensors_delta import from_bytes, to_bytes
 from editc.numerics.bits import dtypes
 
 Stored = Mapping[str, tuple[str, tuple[int, ...], bytes]]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from editc.core.diagnostics import Diagnostic
+from editc.formats.delta.container import read_delta
 from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
 from editc.formats.doctor.advice import AGAIN, convert, export_as
 from editc.formats.doctor.models import TITLES, Known, given, implied
 from editc.formats.doctor.spelling import Adapter, read_adapter_file
 from editc.formats.doctor.verdict import Fate, LoaderVerdict, with_nearest
 from editc.formats.models.model import Model
-from editc.formats.safetensors_delta import read_delta
 
 LOADERS = {judged.LOADER: judged.judge for judged in (diffusers, comfyui, a1111, peft, vllm)}
 

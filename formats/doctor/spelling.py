@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Entry, Header, read_header, strict_json
+from editc.formats.delta.container import KEY
 from editc.formats.exported import is_delta, kind_of, parsed_note
 from editc.formats.models.layout import converter
-from editc.formats.safetensors_delta import KEY
 from editc.numerics.bits import dtypes
 
 CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from editc.core.delta import Delta, Factors
 from editc.core.diagnostics import EditcError, fail
 from editc.core.disk import guarded, replace_file
-from editc.formats import delta_check, delta_json
 from editc.formats.containers.gguf import any_header
 from editc.formats.containers.safetensors import Header, opened, parse_header, read_header, strict_json
+from editc.formats.delta import check
+from editc.formats.delta import description as delta_json
 
 KEY = "editc"
 """The one metadata key: a header with several has another order in every process of the safetensors library."""
@@ -75,7 +76,7 @@ def misread(error: EditcError, place: str) -> EditcError:
 
 def to_bytes(delta: Delta) -> bytes:
     """The file's bytes: a function of the delta's content alone (its `delta_id` is computed, not taken)."""
-    delta_check.check(delta, "")
+    check.check(delta, "")
     if delta.version != delta_json.VERSION:
         raise fail("E605", f"format version {delta.version} cannot be written, only {delta_json.VERSION}")
     parts = dict(_named(delta.factors))
@@ -92,7 +93,7 @@ def from_bytes(data: bytes, place: str = "") -> Delta:
     parts = {name: _part(data, header, name, place) for name in header.entries}
     delta = _assemble(value, parts, place)
     _check_bytes(delta, parts, data, header, place)
-    delta_check.check(delta, place)
+    check.check(delta, place)
     return delta
 
 

@@ -1,0 +1,1 @@
+"""The delta as a file: container, description, checks, and the parts of a linked one."""
