@@ -18,7 +18,7 @@ from time import perf_counter
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import read_delta, write_delta
 from editc.formats.diff import difference
 from editc.formats.models.model import open_model

@@ -23,12 +23,12 @@ from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Delta, Factors, Site
 from editc.core.site_bytes import patched_site, site_record
 from editc.demo import MODEL
-from editc.formats import kinship
+from editc.formats.apply import finetune
+from editc.formats.apply.plan import plan_apply
 from editc.formats.delta.container import sealed
 from editc.formats.exported import container
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
-from editc.formats.plan import plan_apply
 from editc.numerics.bits import dtypes
 
 FILE = Path("unet") / "diffusion_pytorch_model.safetensors"
@@ -136,8 +136,8 @@ def judged(delta: Delta, W: Weights, dtype: str, found: Weights, folder: Path) -
     true = {n: float(np.linalg.norm(stored[n] - W[n]) / np.linalg.norm(W[n])) for n in W}
     size = np.linalg.norm(np.concatenate([w.ravel() for w in W.values()]))
     whole = float(np.sqrt(sum(np.sum((stored[n] - W[n]) ** 2) for n in W)) / size)
-    raws = [(r, kinship.distance(r, dtypes.encode(found[r.site.name], dtype), dtype)) for r in delta.sites]
-    estimate, worst = kinship.together(raws), max(far for _, far in raws)
+    raws = [(r, finetune.distance(r, dtypes.encode(found[r.site.name], dtype), dtype)) for r in delta.sites]
+    estimate, worst = finetune.together(raws), max(far for _, far in raws)
     try:
         plan = plan_apply([delta], open_model(place), allow_finetune=True)
         tier: str = "already" if plan.status == "already" else plan.tier

@@ -23,10 +23,10 @@ from editc.core import registry
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta
 from editc.core.site_bytes import patched_site, stored_shape
+from editc.formats.apply.plan import plan_apply
 from editc.formats.export import Export, export
 from editc.formats.exporting import Job
 from editc.formats.models.model import Model
-from editc.formats.plan import plan_apply
 from editc.numerics.bits import dtypes
 
 ROOT = Path(__file__).parents[1]

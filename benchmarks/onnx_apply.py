@@ -21,7 +21,7 @@ import numpy as np
 from editc.core.ir import Delta, Factors, Form, Site, SiteRecord
 from editc.core.site_bytes import patched_site, site_record
 from editc.demo import MODEL
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import sealed
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes

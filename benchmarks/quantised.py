@@ -18,11 +18,11 @@ import numpy as np
 
 from editc.core.ir import Array, Delta, Factors, Site, Solution
 from editc.core.site_bytes import site_record
-from editc.formats import quantised
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply import quantised
+from editc.formats.apply.apply import apply, plan_apply
+from editc.formats.apply.quantised import Loss, decoded, requantised
 from editc.formats.delta.container import sealed
 from editc.formats.models.model import Checkpoint, Tensor, open_model
-from editc.formats.quantised import Loss, decoded, requantised
 from editc.numerics.bits import blocks, dtypes
 
 KINDS = ("Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "F8_E4M3", "F8_E5M2")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.writable import check_file, check_folder, check_parent, make_parent
-from editc.formats import apply as applying
+from editc.formats.apply import apply as applying
 from editc.formats.delta.container import write_delta
 from editc.formats.exported import check_delta_file, read_delta
 from editc.formats.models.model import Model, open_model
@@ -29,11 +29,11 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from editc.core.delta import Delta
     from editc.core.manifest import Manifest
     from editc.core.ports import Progress
+    from editc.formats.apply.status import Status
     from editc.formats.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
     from editc.formats.onnx_surgery import Ready
-    from editc.formats.status import Status
     from editc.proposal import Proposal
 
 
@@ -234,7 +234,7 @@ def revert(model: PathLike) -> applying.Reverted:
 
 def status(model: PathLike, deltas: Paths = ()) -> Status:
     """Which deltas are in this model, by hashes."""
-    from editc.formats.status import status as find_status
+    from editc.formats.apply.status import status as find_status
 
     return find_status(open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)])
 

@@ -13,7 +13,8 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.disk import clear
 from editc.core.ir import Delta, Plan
 from editc.core.manifest import Manifest
-from editc.formats import export, outputs
+from editc.formats import export
+from editc.formats.apply import destination
 from editc.formats.exporting import Job
 from editc.formats.lowering import without_adapter
 from editc.formats.models.model import Model
@@ -78,14 +79,14 @@ def clear_last(report: Path, model: Model) -> None:
     folder = report.parent
     for name in sorted(_listed(report)):
         if not model.path.resolve().is_relative_to((folder / name).resolve()):
-            for path in (folder / name, outputs.state_of(folder / name)):
+            for path in (folder / name, destination.state_of(folder / name)):
                 clear(path)
 
 
 def set_aside(out: Path, name: str, files: Iterable[str], model: Model) -> None:
     """Moves the files of the build before, and its exports, from `out` into the folder of that name inside it."""
     own = [one for one in sorted(_listed(out / "report.json")) if not model.path.resolve().is_relative_to(out / one)]
-    made = [path for one in own for path in (out / one, outputs.state_of(out / one))]
+    made = [path for one in own for path in (out / one, destination.state_of(out / one))]
     aside = out / name
     clear(aside)
     aside.mkdir()

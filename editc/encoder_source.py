@@ -11,7 +11,7 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.ports import Encoder, Weights
-from editc.formats.encoder_marks import weight_mark, weight_marks
+from editc.formats.apply.encoder_marks import weight_mark, weight_marks
 from editc.formats.models import ldm_encoder, paths
 from editc.formats.models.fingerprint import encoder_account, encoder_fingerprint, pipeline_of, sealed, seen_through
 from editc.formats.models.ldm_encoder import Assembled
@@ -40,7 +40,7 @@ class Source:
     mark: str
     inside: Assembled | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
-    """Text encoder -> sha256 of its weights alone, as `editc.formats.encoder_marks` makes it."""
+    """Text encoder -> sha256 of its weights alone, as `editc.formats.apply.encoder_marks` makes it."""
 
     def load(self, family: Family, weights: Weights) -> Mapping[str, Encoder]:
         """The encoder of every stream of the family; `weights` are the edited component's. Raises E205 and E223."""

@@ -32,7 +32,7 @@ TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.
 """The files that a language model's tokenizer is: all of one of these."""
 IN_MODEL = ("result", "either")
 WHY = {"missing": "is not there", "base": "is as it was before the edit"}
-"""What `editc.formats.status` finds of a tensor, where it is not what a delta left."""
+"""What `editc.formats.apply.status` finds of a tensor, where it is not what a delta left."""
 
 
 def model_of(manifest: Manifest) -> Model:
@@ -228,7 +228,7 @@ def _keyed(part: Delta, name: str) -> Iterator[Spot]:
 def _require_applied(manifest: Manifest, deltas: Sequence[Delta]) -> None:
     """Raises E213 for a delta under `after` whose edited tensors the model lacks, or holds other bytes in than it left:
     unless another one under `after` began with just those."""
-    from editc.formats.status import status
+    from editc.formats.apply.status import status
 
     states = {one.delta_id: one for one in status(model_of(manifest), deltas).deltas} if deltas else {}
     begun = {(one.site.name, digest) for delta in deltas for one in delta.sites for digest in one.base.values()}

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from editc.core.ir import Verified
     from editc.core.manifest import Manifest
     from editc.core.measurements import Claim
-    from editc.formats.apply import Applied, ApplyPlan, Reverted
+    from editc.formats.apply.apply import Applied, ApplyPlan, Reverted
+    from editc.formats.apply.status import Status
     from editc.formats.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
     from editc.formats.onnx_surgery import Ready
-    from editc.formats.status import Status
     from editc.proposal import Proposal
 
 FLOAT32 = 1e-6

@@ -16,9 +16,9 @@ from editc.core.delta import Delta
 from editc.core.disk import guarded, replace_file
 from editc.core.site_bytes import patched_site, stored_shape
 from editc.formats import diffusers_lora, exported, lowering
+from editc.formats.apply.plan import Target, plan_apply
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.lora_names import module as kohyas
-from editc.formats.plan import Target, plan_apply
 from editc.numerics.bits import dtypes
 
 END = ".diff"

@@ -11,9 +11,9 @@ from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.writable import make_parent
 from editc.formats import exported
+from editc.formats.apply.destination import remove, removed_on_failure
 from editc.formats.delta.container import sealed
 from editc.formats.exporting import Format, Job, Trial, Written
-from editc.formats.outputs import remove, removed_on_failure
 from editc.formats.suited import suiting
 from editc.libraries import extras
 

@@ -17,11 +17,11 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, rename, temporary_beside
 from editc.formats import exported, lowering, peft_folder
+from editc.formats.apply.destination import removed_on_failure
 from editc.formats.consumers import compared
 from editc.formats.exporting import Format, Job, Trial, Written
 from editc.formats.models import gguf_names
 from editc.formats.models.model import Model
-from editc.formats.outputs import removed_on_failure
 from editc.numerics.bits import dtypes
 
 DOWN, UP = ".lora_a", ".lora_b"

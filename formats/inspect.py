@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from editc.core.delta import Delta, Factors
-from editc.formats.apply import Applied, Reverted
+from editc.formats.apply.apply import Applied, Reverted
+from editc.formats.apply.plan import ApplyPlan
+from editc.formats.apply.quantised import Loss
+from editc.formats.apply.status import Status
 from editc.formats.containers.gguf import any_header
 from editc.formats.containers.onnx import read_graph
 from editc.formats.containers.onnx_adapter import SUFFIX
@@ -17,9 +20,6 @@ from editc.formats.delta.parts import is_linked, parts
 from editc.formats.exported import carrier, is_delta, kind_of, read_delta
 from editc.formats.models import layout
 from editc.formats.models.model import Checkpoint, Model, open_model
-from editc.formats.plan import ApplyPlan
-from editc.formats.quantised import Loss
-from editc.formats.status import Status
 
 
 def inspect(place: str) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from editc.core import registry
 from editc.core.delta import Array, Delta, Factors, SiteRecord
 from editc.core.diagnostics import fail
 from editc.core.site_bytes import edited, site_record, stored_shape
+from editc.formats.apply.plan import ApplyPlan, Target, plan_apply
 from editc.formats.containers.ranges import read_range
 from editc.formats.models.model import Model
 from editc.formats.models.model_names import respelled
-from editc.formats.plan import ApplyPlan, Target, plan_apply
 from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import product
 from editc.plurals import count

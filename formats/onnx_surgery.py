@@ -17,13 +17,13 @@ from pathlib import Path
 from editc.core import disk
 from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError, fail
-from editc.formats import outputs
+from editc.formats.apply import destination
+from editc.formats.apply.plan import ApplyPlan, Target
 from editc.formats.containers import onnx_external
 from editc.formats.containers.onnx import Graph, Use, read_strictly
 from editc.formats.containers.onnx_write import TYPES, Value, node, value_info
 from editc.formats.containers.protobuf import BYTES, FIXED32, Range, Wire, data, header, number
 from editc.formats.containers.ranges import read_range
-from editc.formats.plan import ApplyPlan, Target
 
 _SHOWN = 12
 
@@ -41,7 +41,7 @@ class _Node:
     """A NodeProto: the pieces that a branch needs, and its other fields as they are."""
 
     inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
+    destination: list[str] = field(default_factory=list)
     numbers: dict[str, float] = field(default_factory=dict)
     rest: bytes = b""
 
@@ -62,11 +62,11 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
     if graph is None:
         help_ = "give one .onnx file; `editc export` writes adapters for the others"
         raise fail("E668", "only an ONNX file can be made ready this way", place=plan.model.place, help=help_)
-    outputs.make_place(plan, out)
-    beside = () if out.parent.resolve() == plan.model.path.parent.resolve() else outputs.beside(plan.model, out)
+    destination.make_place(plan, out)
+    beside = () if out.parent.resolve() == plan.model.path.parent.resolve() else destination.beside(plan.model, out)
     temporary = disk.temporary_beside(out)
     created = (temporary, *(part.final for part in beside))
-    with disk.guarded(out), outputs.removed_on_failure(*created):
+    with disk.guarded(out), destination.removed_on_failure(*created):
         disk.write_new(temporary, _rewritten(plan, graph))
         for part in beside:
             disk.copy_file(part.source, part.final)

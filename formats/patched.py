@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from editc.formats.apply import apply
+from editc.formats.apply.apply import apply
 from editc.formats.consumers import from_pretrained
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.lowering import unedited

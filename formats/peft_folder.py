@@ -16,10 +16,10 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, make_folder, rename, temporary_beside, write_new
 from editc.formats import exported, lowering
+from editc.formats.apply.destination import removed_on_failure
 from editc.formats.consumers import EXPERT, peft_model
 from editc.formats.exporting import Format, Job, Written
 from editc.formats.models.model_names import spelled_by_program
-from editc.formats.outputs import removed_on_failure
 
 PREFIX = "base_model.model."
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"

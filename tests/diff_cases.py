@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tiny_files import pack
 
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import read_delta, write_delta
 from editc.formats.diff import Difference, difference
 from editc.formats.models.model import open_model

@@ -9,7 +9,7 @@ import llama_files as llama
 import numpy as np
 
 from editc.core.ir import Delta
-from editc.formats import quantised
+from editc.formats.apply import quantised
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import blocks, dtypes
 

@@ -29,12 +29,12 @@ from editc.core import disk
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Form, Site
 from editc.core.site_bytes import edited
-from editc.formats import rewrite
-from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.apply import edited_bytes
+from editc.formats.apply.apply import apply, plan_apply, revert
+from editc.formats.apply.plan import ApplyPlan
+from editc.formats.apply.status import status
 from editc.formats.inspect import describe_applied, describe_plan, describe_status
 from editc.formats.models.model import Model, open_model
-from editc.formats.plan import ApplyPlan
-from editc.formats.status import status
 from editc.numerics.bits import dtypes
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
@@ -316,7 +316,7 @@ def test_descriptions_are_plain_json(tmp_path: Path) -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     program = (
-        "import sys, editc.formats.apply, editc.formats.inspect, editc.formats.status, editc.formats.models.fingerprint\n"
+        "import sys, editc.formats.apply.apply, editc.formats.inspect, editc.formats.apply.status, editc.formats.models.fingerprint\n"
         "bad = {'torch', 'transformers', 'diffusers', 'scipy', 'safetensors', 'huggingface_hub'} & set(sys.modules)\n"
         "sys.exit(repr(bad) if bad else 0)"
     )
@@ -331,8 +331,8 @@ def test_some_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fo
     plan: ApplyPlan = plan_apply([delta_for(model, form)], model)
     wanted, before, sizes = expected(plan.deltas[0], model), tree(tmp_path), []
     real = disk.write_at
-    monkeypatch.setattr(rewrite, "PIECE", 7)
-    monkeypatch.setattr(rewrite, "HELD", held)
+    monkeypatch.setattr(edited_bytes, "PIECE", 7)
+    monkeypatch.setattr(edited_bytes, "HELD", held)
     monkeypatch.setattr(disk, "write_at", lambda f, o, data: (sizes.append(len(data)), real(f, o, data)))
     for way in ({"in_place": True}, {"out": tmp_path / "out"}):
         apply(plan, **way)  # type: ignore[arg-type]

@@ -12,11 +12,11 @@ from tiny_files import KEYS, contents, delta_for, delta_of, factors_for, pack, p
 
 from editc.core import disk
 from editc.core.ir import Site
-from editc.formats import copies
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply import copy
+from editc.formats.apply.apply import apply, plan_apply
+from editc.formats.apply.status import status
 from editc.formats.delta.container import write_delta
 from editc.formats.models.model import Model, open_model
-from editc.formats.status import status
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -88,7 +88,7 @@ def test_a_shard_that_is_finished_is_skipped(tmp_path: Path, monkeypatch: pytest
 def test_links_only_where_asked_and_never_of_what_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: bool
 ) -> None:
-    monkeypatch.setattr(copies, "LARGE", 200)
+    monkeypatch.setattr(copy, "LARGE", 200)
     model = pipeline(tmp_path / "m", shards=4)
     delta, before = delta_for(model, names=KEYS[:1]), tree(tmp_path / "m")
     done = apply(plan_apply([delta], model), out=tmp_path / "out", link=link)
@@ -108,7 +108,7 @@ def test_links_only_where_asked_and_never_of_what_changes(
 
 
 def test_links_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "LARGE", 200)
+    monkeypatch.setattr(copy, "LARGE", 200)
     model = pipeline(tmp_path / "m", shards=4)
     plan, before = plan_apply([delta_for(model, names=KEYS[:1])], model), tree(tmp_path)
 

@@ -21,7 +21,7 @@ from tiny_files import KEYS, contents, delta_for, factors_for, pipeline, write_p
 import editc.core.diagnostics
 from editc.core.ir import Delta, Factors, Form, Site
 from editc.core.site_bytes import RECORDED, patched_as_stored, site_record
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta import description
 from editc.formats.delta.container import KEY, read_delta, to_bytes, write_delta
 from editc.formats.inspect import inspect

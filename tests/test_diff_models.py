@@ -11,12 +11,12 @@ from diff_cases import SHAPES, checked, file, forms, found, stored, weights, wri
 from tiny_files import KEYS, contents, pack, quick_disk, refused, unet, write_component, write_pipeline
 
 from editc import api, show
-from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.apply.apply import apply, plan_apply, revert
+from editc.formats.apply.status import status
 from editc.formats.delta.container import from_bytes, to_bytes
 from editc.formats.diff import difference
 from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
-from editc.formats.status import status
 from editc.numerics.bits import dtypes
 from editc.numerics.recover import ulp
 

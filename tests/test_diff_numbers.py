@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_files import KEYS, contents, delta_for, pipeline, quick_disk, refused
 
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import from_bytes, to_bytes
 from editc.numerics.bits import dtypes, planes
 from editc.numerics.recover import least_rank, ulp

@@ -12,7 +12,7 @@ import pytest
 from diff_cases import SHAPES, Array, file, stored, weights, write_model
 from tiny_files import pack, quick_disk, refused, write_pipeline
 
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import from_bytes, to_bytes
 from editc.formats.diff import Difference, difference
 from editc.formats.models.layout import converter

@@ -18,9 +18,9 @@ from editc.cli import cli
 from editc.core import registry
 from editc.formats import export as export_
 from editc.formats import exported
+from editc.formats.apply.plan import plan_apply
 from editc.formats.delta.container import write_delta
 from editc.formats.exporting import Trial
-from editc.formats.plan import plan_apply
 
 EDITS = "edits: [{erase: circle, to: square}]\npreserve: {prompts: [a red square]}\ncontexts: ['{}']\n"
 

@@ -13,9 +13,9 @@ from tiny_files import delta_for, pipeline, refused, sealed
 
 from editc import api
 from editc.core.delta import Delta
-from editc.formats.encoder_marks import PARTS, weight_mark
+from editc.formats.apply.encoder_marks import PARTS, weight_mark
+from editc.formats.apply.plan import plan_apply
 from editc.formats.models.model import Model, open_model
-from editc.formats.plan import plan_apply
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1835056\n"
 

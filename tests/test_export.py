@@ -14,7 +14,7 @@ from editc import api
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Form
 from editc.formats import exported, lowering
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import sealed
 from editc.formats.export import export, refused
 from editc.formats.exporting import Job
@@ -165,7 +165,7 @@ def test_refusals(model: Model, tmp_path: Path) -> None:
 
 def _result(model: Model, target: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     from editc.core.site_bytes import patched_site
-    from editc.formats.plan import Target
+    from editc.formats.apply.plan import Target
 
     assert isinstance(target, Target)
     site = target.record.site

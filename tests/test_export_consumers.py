@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from editc import api
 from editc.core import registry
 from editc.formats import exported, lowering
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.export import export
 from editc.formats.exporting import Job
 from editc.formats.lora import ALPHA, DOWN, UP

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from export_cases import edit, results, whole
 
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.doctor.examine import examine
 from editc.formats.export import export
 from editc.formats.exporting import Job

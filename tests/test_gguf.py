@@ -20,7 +20,7 @@ from tiny_files import refused, sealed
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Form
 from editc.formats import exported
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.containers import gguf
 from editc.formats.export import export
 from editc.formats.export import refused as unsuited

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tiny_files import contents, delta_for, quick_disk, refused, tree, write_pipeline
 
-from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.apply.apply import apply, plan_apply, revert
+from editc.formats.apply.status import status
 from editc.formats.models import paths
 from editc.formats.models.model import open_model
-from editc.formats.status import status
 
 __all__ = ["quick_disk"]
 

@@ -16,11 +16,11 @@ import pytest
 from tiny_files import KEYS, delta_for, pipeline, refused, tree, write_pipeline
 
 from editc.core import disk
-from editc.formats import journal
-from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.apply import journal
+from editc.formats.apply.apply import apply, plan_apply, revert
+from editc.formats.apply.status import status
 from editc.formats.delta.container import write_delta
 from editc.formats.models.model import open_model
-from editc.formats.status import status
 
 STEPS = (
     "write_new",
@@ -132,7 +132,7 @@ def test_kill_minus_nine(tmp_path: Path) -> None:
     before = tree(root)
     program = (
         "import sys, time; from editc.formats import files\n"
-        "from editc.formats.apply import apply, plan_apply; from editc.formats.models.model import open_model\n"
+        "from editc.formats.apply.apply import apply, plan_apply; from editc.formats.models.model import open_model\n"
         "from editc.formats.delta.container import read_delta\n"
         "real = files.write_at\n"
         "def slow(*a):\n    real(*a); print('wrote', flush=True); time.sleep(0.2)\n"

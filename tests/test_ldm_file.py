@@ -22,13 +22,13 @@ from editc.core.ir import Delta
 from editc.core.manifest import Manifest, Source
 from editc.encoder_source import loaded, source_of
 from editc.formats import inspect as inspecting
-from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.apply.apply import apply, plan_apply, revert
+from editc.formats.apply.plan import ApplyPlan
+from editc.formats.apply.status import status
 from editc.formats.containers.safetensors import read_header
 from editc.formats.models import ldm_encoder
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
-from editc.formats.plan import ApplyPlan
-from editc.formats.status import status
 from editc.manifests.decode import decode
 
 __all__ = ["quick_disk"]

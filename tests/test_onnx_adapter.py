@@ -20,7 +20,7 @@ from onnx import helper
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Form
 from editc.formats import exported
-from editc.formats.apply import plan_apply
+from editc.formats.apply.apply import plan_apply
 from editc.formats.containers import onnx_adapter
 from editc.formats.export import export
 from editc.formats.exporting import Dtype, Job

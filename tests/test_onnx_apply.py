@@ -13,11 +13,11 @@ import pytest
 import tiny_files as tiny
 
 from editc.core.ir import Delta, Form
-from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.apply.apply import apply, plan_apply, revert
+from editc.formats.apply.status import status
 from editc.formats.delta.container import write_delta
 from editc.formats.inspect import describe_model
 from editc.formats.models.model import Model, open_model
-from editc.formats.status import status
 from editc.numerics.bits import dtypes
 
 base = onnx_targets.base

@@ -14,7 +14,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Form, Site
 from editc.core.site_bytes import site_record
 from editc.formats import exported, onnx_graph
-from editc.formats.apply import plan_apply
+from editc.formats.apply.apply import plan_apply
 from editc.formats.export import export
 from editc.formats.exporting import Job, Written
 from editc.formats.inspect import inspect

@@ -17,7 +17,7 @@ from onnx_targets import build, one
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta
-from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.containers.onnx import read_graph
 from editc.formats.models.model import Model, open_model
 

@@ -21,7 +21,7 @@ import torch
 from editc import api
 from editc.core.ir import Delta, Site
 from editc.core.site_bytes import site_record
-from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.delta.container import write_delta
 from editc.formats.export import export
 from editc.formats.exporting import Job

@@ -13,10 +13,10 @@ from tiny_files import delta_for, pipeline, refused, tree, write_pipeline
 
 from editc.core import disk
 from editc.core.diagnostics import EditcError
-from editc.formats import outputs
-from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.apply import destination
+from editc.formats.apply.apply import apply, plan_apply, revert
+from editc.formats.apply.status import status
 from editc.formats.models.model import open_model
-from editc.formats.status import status
 
 
 def test_where_a_copy_may_not_go(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_shared_files_are_not_edited_in_place(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     expect_refusal()
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "elsewhere"))
-    monkeypatch.setattr(outputs, "demo_model", lambda: root)
+    monkeypatch.setattr(destination, "demo_model", lambda: root)
     expect_refusal()
     monkeypatch.undo()
     for folder in ("blobs", "plain"):

@@ -13,13 +13,13 @@ import torch
 from export_cases import edit, whole
 
 from editc.formats import exported
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
+from editc.formats.apply.status import status
 from editc.formats.export import export
 from editc.formats.exporting import Job
 from editc.formats.models.model import Model, open_model
 from editc.formats.models.model_names import spelled_by_program
 from editc.formats.models.program_names import PROGRAMS, plain_name, program_names
-from editc.formats.status import status
 
 models = export_cases.models
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -14,11 +14,11 @@ from quantised_models import BLOCKS, EIGHT, change, quantised_model, values
 from tiny_files import refused, tree
 
 from editc.core.ir import Form
-from editc.formats import quantised
-from editc.formats.apply import apply, plan_apply, revert
+from editc.formats.apply import quantised
+from editc.formats.apply.apply import apply, plan_apply, revert
+from editc.formats.apply.status import status
 from editc.formats.inspect import describe_applied, describe_plan
 from editc.formats.models.model import open_model
-from editc.formats.status import status
 
 FORMS: tuple[Form, ...] = ("low-rank", "shared", "dense")
 

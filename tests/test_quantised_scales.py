@@ -11,7 +11,7 @@ import pytest
 from quantised_models import values
 from tiny_files import pack, refused
 
-from editc.formats.apply import plan_apply
+from editc.formats.apply.apply import plan_apply
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
 

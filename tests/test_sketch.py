@@ -14,9 +14,9 @@ from tiny_files import KEYS, delta_for, noise, pipeline, refused, sealed, tree
 
 from editc.core.ir import Site
 from editc.core.site_bytes import site_record
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
+from editc.formats.apply.finetune import FARTHEST
 from editc.formats.inspect import describe_plan
-from editc.formats.kinship import FARTHEST
 from editc.numerics.bits.sketch import BLOCK, DIGITS, SUMS, distance, norm, sketch, together
 
 

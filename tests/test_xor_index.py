@@ -16,7 +16,7 @@ from tiny_files import KEYS, contents, delta_for, pack, quick_disk, refused, une
 
 from editc.core.ir import Delta
 from editc.formats import xor_index, zstd
-from editc.formats.apply import apply, plan_apply
+from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.export import refused as unsuited
 from editc.formats.models.model import Model, open_model
 from editc.libraries import extras

@@ -15,10 +15,10 @@ from typing import Any
 
 from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
+from editc.formats.apply.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
 from editc.formats.containers.gguf import any_header
 from editc.formats.containers.onnx import read_graph, structure_digest
 from editc.formats.containers.ranges import digest, pieces, read_range
-from editc.formats.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
 

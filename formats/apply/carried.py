@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from editc.core.diagnostics import Diagnostic
-from editc.formats import journal
+from editc.formats.apply import journal
 
 SHORT = 12
 """Digits of a delta's id."""

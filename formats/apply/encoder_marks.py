@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.kinship import again
+from editc.formats.apply.finetune import again
 from editc.formats.models.fingerprint import (
     EMBEDDINGS,
     described,

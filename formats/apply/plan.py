@@ -18,12 +18,12 @@ from editc.core.delta import Delta, Factors, SiteRecord
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.families.single_files import single_file
-from editc.formats import encoder_marks, journal, kinship, quantised
-from editc.formats.carried import carried, explained
+from editc.formats.apply import encoder_marks, finetune, journal, quantised
+from editc.formats.apply.carried import carried, explained
+from editc.formats.apply.journal_record import Entry
+from editc.formats.apply.onnx_sites import located
 from editc.formats.containers.ranges import digests, pieces, read_range
-from editc.formats.journal_record import Entry
 from editc.formats.models.model import Checkpoint, Model, Tensor
-from editc.formats.onnx_sites import located
 from editc.numerics.bits import dtypes
 from editc.plurals import count
 
@@ -118,7 +118,7 @@ def plan_apply(
     if faults:
         raise EditcError(*faults)
     targets = [t for delta in deltas for t in _targets(delta, opened, history, allow_finetune)]
-    _raise_refused(targets, model, allow_finetune, history, kinship.again(deltas))
+    _raise_refused(targets, model, allow_finetune, history, finetune.again(deltas))
     losses = {target.record.site.name: target.loss for target in targets if target.loss is not None}
     quantised.check_survival(losses, model.place)
     notes = [note for checkpoint in opened.values() for note in checkpoint.notes]
@@ -223,9 +223,9 @@ def _targets(
             made, loss = quantised.requantised(read_range(*place), tensor, record.site, factors, k)
             result = dtypes.sha256(made)
         far = _distance(record, tensor, place) if state in ("refused", "requantised") and factors.form != "xor" else 0.0
-        if state == "requantised" and far > kinship.FARTHEST:
+        if state == "requantised" and far > finetune.FARTHEST:
             state, loss = "refused", None
-        if state == "refused" and allow_finetune and factors.form != "xor" and far <= kinship.FARTHEST:
+        if state == "refused" and allow_finetune and factors.form != "xor" and far <= finetune.FARTHEST:
             state = "relative"
         yield Target(record, factors, k, delta.delta_id, tensor, state, now, result, far, loss)
 
@@ -233,12 +233,12 @@ def _targets(
 def _distance(record: SiteRecord, tensor: Tensor, place: tuple[Path, int, int]) -> float:
     raw = read_range(*place)
     if quantised.requantisable(tensor.dtype):
-        return kinship.apart(record, quantised.decoded(raw, tensor))
-    return kinship.distance(record, tensor.upright(raw), tensor.dtype)
+        return finetune.apart(record, quantised.decoded(raw, tensor))
+    return finetune.distance(record, tensor.upright(raw), tensor.dtype)
 
 
 def _together(targets: Sequence[Target]) -> float:
-    return kinship.together([(target.record, target.distance) for target in targets if target.state != "already"])
+    return finetune.together([(target.record, target.distance) for target in targets if target.state != "already"])
 
 
 def _misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Iterator[Diagnostic]:
@@ -259,18 +259,18 @@ def _misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -
             kinds.append(f"{site.name}: {checkpoint.dtype(site.name)}")
     n = len(delta.sites)
     for code, rows in packed.items():
-        yield kinship.many(code, quantised.SAYS[code], list(rows.values()), n, quantised.HELPS[code])
+        yield finetune.many(code, quantised.SAYS[code], list(rows.values()), n, quantised.HELPS[code])
     if missing:
         help_text = "is this the right component, and are its names those of diffusers, transformers or LDM?"
         if single := single_file(checkpoint.names()):
             help_text = f"this is {single.title}: {single.help}"
-        yield kinship.many("E620", "target tensors are not in the model", missing, n, help_text)
+        yield finetune.many("E620", "target tensors are not in the model", missing, n, help_text)
     if shapes:
-        help_text = f"the delta is for another architecture: {kinship.again([delta])}"
-        yield kinship.many("E621", "target tensors have another shape", shapes, n, help_text)
+        help_text = f"the delta is for another architecture: {finetune.again([delta])}"
+        yield finetune.many("E621", "target tensors have another shape", shapes, n, help_text)
     if kinds:
         help_text = "edit the weights before they are quantised, then quantise the result"
-        yield kinship.many("E616", "target tensors have a dtype that cannot be edited", kinds, n, help_text)
+        yield finetune.many("E616", "target tensors have a dtype that cannot be edited", kinds, n, help_text)
 
 
 def _present(tensor: Tensor, stored: Entry | None, history: journal.History) -> tuple[Path, int, int]:
@@ -298,11 +298,11 @@ def _raise_refused(
     if bits:
         help_text = "apply it to the very base that it was made from, or make a delta with `editc diff --form dense`"
         what = "target tensors are changed bit by bit, and the model holds other bytes than those the delta is for"
-        raise EditcError(replace(kinship.many("E606", what, bits, len(targets), help_text), place=model.place))
+        raise EditcError(replace(finetune.many("E606", what, bits, len(targets), help_text), place=model.place))
     refused = [(target.record.site.name, target.distance) for target in targets if target.state == "refused"]
     if refused:
         held = ((t.record.site.component, t.record.site.name, t.base) for t in targets if t.state == "refused")
-        fault = kinship.refusal(refused, _together(targets), len(targets), allow_finetune, model.place, remedy)
+        fault = finetune.refusal(refused, _together(targets), len(targets), allow_finetune, model.place, remedy)
         raise EditcError(explained(fault, carried(held, history)))
     if targets and all(target.state == "unchanged" for target in targets):
         help_text = "look at the manifest's edits and strength"
@@ -311,7 +311,7 @@ def _raise_refused(
 
 def _relative_notes(delta: Delta, compared: Iterable[str], far: float) -> Iterator[str]:
     yield (
-        f"the weights are not those that the delta was made for, but {kinship.said(far)} away; "
+        f"the weights are not those that the delta was made for, but {finetune.said(far)} away; "
         "its report does not hold for them, verify again"
     )
     yield from compared

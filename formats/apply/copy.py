@@ -9,7 +9,7 @@ from pathlib import Path
 
 from editc.core import disk
 from editc.core.diagnostics import fail
-from editc.formats import journal
+from editc.formats.apply import journal
 
 LARGE = 1 << 20
 """From this size on a file is linked, where links are asked for: what people open in an editor is smaller."""

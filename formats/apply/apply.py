@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
-from editc.formats import copies, journal, outputs
+from editc.formats.apply import copy as copies
+from editc.formats.apply import destination, journal
+from editc.formats.apply.edited_bytes import Held, rewrite
+from editc.formats.apply.journal_record import Entry, Range
+from editc.formats.apply.plan import ApplyPlan, Target, plan_apply
 from editc.formats.containers.ranges import digest
-from editc.formats.journal_record import Entry, Range
 from editc.formats.models.model import Model
-from editc.formats.plan import ApplyPlan, Target, plan_apply
-from editc.formats.rewrite import Held, rewrite
 
 __all__ = ["Applied", "ApplyPlan", "Reverted", "Target", "apply", "plan_apply", "revert"]
 
@@ -89,23 +90,23 @@ def revert(model: Model) -> Reverted:
 
 
 def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> Applied:
-    outputs.make_place(plan, out)
+    destination.make_place(plan, out)
     single = plan.model.kind == "file"
     copy = disk.temporary_beside(out)
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
-    beside = outputs.beside(plan.model, out)
-    with disk.guarded(out), outputs.removed_on_failure(copy, state, *(part.temporary for part in beside)):
+    beside = destination.beside(plan.model, out)
+    with disk.guarded(out), destination.removed_on_failure(copy, state, *(part.temporary for part in beside)):
         more = [(part.source, part.temporary) for part in beside]
         with copies.copying(plan.model.path, copy, _holes(plan), link, more) as linked:
             ranges = _write_copy(plan, copy, out.name if single else "", beside)
         journal.record_copy(state, journal.history_of(plan.model), _summaries(plan), ranges)
         disk.sync_folder(copy.parent if single else copy)
-        with outputs.removed_on_failure(*(part.final for part in beside)):
+        with destination.removed_on_failure(*(part.final for part in beside)):
             for part in beside:
                 disk.rename(part.temporary, part.final)
             disk.rename(copy, out)
         if single:
-            disk.rename(state, outputs.state_of(out))
+            disk.rename(state, destination.state_of(out))
     status: Literal["done", "already"] = "done" if plan.status == "ready" else "already"
     return Applied(status, out, _results(ranges), plan.bytes_to_write, tuple(path.relative_to(copy) for path in linked))
 
@@ -118,7 +119,7 @@ def _holes(plan: ApplyPlan) -> Mapping[Path, Sequence[tuple[int, int]]]:
     return found
 
 
-def _write_copy(plan: ApplyPlan, copy: Path, name: str, beside: Sequence[outputs.Beside]) -> Sequence[Range]:
+def _write_copy(plan: ApplyPlan, copy: Path, name: str, beside: Sequence[destination.Beside]) -> Sequence[Range]:
     """Writes the edited tensors to their places, and returns what is where; `name` is the file's own when the model is
     one file, which may have parts in files `beside` it."""
     ranges, pending = [], _pending(plan)
@@ -139,7 +140,7 @@ def _write_copy(plan: ApplyPlan, copy: Path, name: str, beside: Sequence[outputs
 
 def _apply_in_place(plan: ApplyPlan) -> Applied:
     history = journal.history_of(plan.model)
-    outputs.check_private(plan)
+    destination.check_private(plan)
     with disk.locked(history.anchor), disk.guarded(plan.model.path):
         journal.sweep(history)
         _roll_back(history)

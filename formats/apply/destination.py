@@ -12,11 +12,11 @@ from pathlib import Path
 from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
 from editc.core.writable import check_parent, make_parent
-from editc.formats import journal
+from editc.formats.apply import journal
+from editc.formats.apply.plan import ApplyPlan
 from editc.formats.containers.onnx_external import companions
 from editc.formats.models.model import Model
 from editc.formats.models.paths import demo_model, in_hub_cache
-from editc.formats.plan import ApplyPlan
 
 
 def check_free(plan: ApplyPlan, out: Path) -> None:

@@ -9,15 +9,15 @@ from typing import Any, Literal
 from editc.core.delta import Delta, SiteRecord
 from editc.core.diagnostics import EditcError
 from editc.core.site_bytes import matrix_shape, stored_shape
-from editc.formats import journal
+from editc.formats.apply import journal
+from editc.formats.apply.journal_record import Entry, Range
+from editc.formats.apply.onnx_sites import located
+from editc.formats.apply.plan import match
 from editc.formats.containers import onnx_external
 from editc.formats.containers.onnx import Graph
 from editc.formats.containers.ranges import read_range
-from editc.formats.journal_record import Entry, Range
 from editc.formats.models.model import Checkpoint, Model
 from editc.formats.models.model_names import respelled
-from editc.formats.onnx_sites import located
-from editc.formats.plan import match
 from editc.numerics.bits import dtypes
 
 Presence = Literal["applied", "partly", "not applied", "unknown"]

@@ -1,0 +1,1 @@
+"""Applying, reverting and finding deltas in a model."""
