@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import read_delta, write_delta
-from editc.formats.diff import difference
+from editc.formats.diff.diff import difference
 from editc.formats.models.model import open_model
 from editc.numerics.recover import ulp
 

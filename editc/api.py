@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from editc.core.manifest import Manifest
     from editc.core.ports import Progress
     from editc.formats.apply.status import Status
-    from editc.formats.diff import Difference
+    from editc.formats.diff.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
     from editc.formats.onnx_surgery import Ready
@@ -253,7 +253,7 @@ def verify(
     from editc import session
     from editc.core.ports import announce
     from editc.formats.delta.parts import is_linked
-    from editc.formats.diff import refuse_to_verify
+    from editc.formats.diff.diff import refuse_to_verify
     from editc.passes.verify import failures, warnings
     from editc.recheck import (
         another_detector,
@@ -340,7 +340,7 @@ def diff(
     progress: Progress | None = None,
 ) -> Difference:
     """A delta from two checkpoints, written to `out`: what was changed, its rank and form. Raises EditcError."""
-    from editc.formats.diff import difference
+    from editc.formats.diff.diff import difference
 
     out = Path(out)
     check_delta_file(out)

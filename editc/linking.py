@@ -18,10 +18,10 @@ from editc.core.writable import make_parent
 from editc.formats.delta import description
 from editc.formats.delta.container import write_delta
 from editc.formats.delta.parts import parts
-from editc.formats.diff import has_manifest
+from editc.formats.diff.diff import has_manifest
 from editc.formats.exported import read_delta
-from editc.formats.link import Arranged, arranged, link
-from editc.formats.link_report import Overlap, overlaps
+from editc.formats.link.link import Arranged, arranged, link
+from editc.formats.link.overlap import Overlap, overlaps
 from editc.formats.models.model import Model, open_model
 from editc.recheck import by_pictures, gathered_solution, measured, posed_again, recorded_manifest
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from editc.core.measurements import Claim
     from editc.formats.apply.apply import Applied, ApplyPlan, Reverted
     from editc.formats.apply.status import Status
-    from editc.formats.diff import Difference
+    from editc.formats.diff.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.export import Export
     from editc.formats.onnx_surgery import Ready

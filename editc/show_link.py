@@ -12,13 +12,13 @@ from editc.show import MEASURED, Shown, claim_lines, claim_record
 if TYPE_CHECKING:
     from editc.api import Again
     from editc.core.ir import Verified
-    from editc.formats.link_report import Overlap
+    from editc.formats.link.overlap import Overlap
     from editc.linking import Linked, Part
 
 
 def linked(found: Linked) -> Shown:
     """What went in, how the edits lie to each other, and what each claims now beside what it claimed alone."""
-    from editc.formats.link_report import as_json
+    from editc.formats.link.overlap import as_json
 
     those, shared = found.those, found.those.overlap
     how = "composed in this order" if those.composed else "added"

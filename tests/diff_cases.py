@@ -13,7 +13,7 @@ from tiny_files import pack
 
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import read_delta, write_delta
-from editc.formats.diff import Difference, difference
+from editc.formats.diff.diff import Difference, difference
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
 from editc.numerics.recover import ulp

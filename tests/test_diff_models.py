@@ -14,7 +14,7 @@ from editc import api, show
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.apply.status import status
 from editc.formats.delta.container import from_bytes, to_bytes
-from editc.formats.diff import difference
+from editc.formats.diff.diff import difference
 from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes

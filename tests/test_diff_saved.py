@@ -14,7 +14,7 @@ from tiny_files import pack, quick_disk, refused, write_pipeline
 
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import from_bytes, to_bytes
-from editc.formats.diff import Difference, difference
+from editc.formats.diff.diff import Difference, difference
 from editc.formats.models.layout import converter
 from editc.formats.models.model import open_model
 from editc.formats.models.prefixes import bare, renamed

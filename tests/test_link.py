@@ -22,8 +22,8 @@ from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import from_bytes, to_bytes
 from editc.formats.delta.parts import parts
 from editc.formats.inspect import describe_delta
-from editc.formats.link import Arranged, arranged, link
-from editc.formats.link_report import as_json, overlaps
+from editc.formats.link.link import Arranged, arranged, link
+from editc.formats.link.overlap import as_json, overlaps
 from editc.formats.models.model import Model, open_model
 from editc.linking import link_files
 from editc.numerics.bits import dtypes

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.changed import Changed
+from editc.formats.diff.changed import Changed
+from editc.formats.diff.pairing import SHOWN, Paired, paired, unlike
+from editc.formats.diff.sides import side_by_side
 from editc.formats.models.model import Model
-from editc.formats.pairing import SHOWN, Paired, paired, unlike
-from editc.formats.sides import side_by_side
 from editc.numerics.bits import dtypes
 from editc.plurals import count
 

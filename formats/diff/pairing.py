@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from editc.core.diagnostics import Diagnostic, fail
-from editc.formats import buffers
-from editc.formats.changed import CAST, Changed
+from editc.formats.diff import buffers
+from editc.formats.diff.changed import CAST, Changed
 from editc.formats.models.model import Checkpoint
 from editc.formats.models.prefixes import renamed
 from editc.numerics.bits import dtypes

@@ -17,10 +17,10 @@ from editc.core.delta import Array, Delta, Factors, Site, SiteRecord
 from editc.core.diagnostics import EditcError, fail
 from editc.core.family import Family
 from editc.core.site_bytes import bits_record, edited, site_record
-from editc.formats.changed import Changed
-from editc.formats.compare import Comparison, Progress, compare
-from editc.formats.factored import Found, forms_of
-from editc.formats.kinds import family_of, role_of
+from editc.formats.diff.changed import Changed
+from editc.formats.diff.compare import Comparison, Progress, compare
+from editc.formats.diff.forms import Found, forms_of
+from editc.formats.diff.kinds import family_of, role_of
 from editc.formats.models.ldm_encoder import fingerprint_of
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes, planes

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array, Factors
-from editc.formats.changed import Changed
+from editc.formats.diff.changed import Changed
 from editc.numerics.recover import SINGLE, TOLERANCE, Pair, Space, least_rank, multiplier, row_space
 
 _Edit: TypeAlias = Callable[[int, Array, int], Array]

@@ -17,7 +17,7 @@ from editc.core.delta import Array, Delta, Factors, Form, Site, SiteRecord
 from editc.core.diagnostics import fail
 from editc.core.site_bytes import site_record
 from editc.formats.delta.parts import joined, parts
-from editc.formats.link_check import check
+from editc.formats.link.check import check
 from editc.formats.models.model import Checkpoint, Model
 from editc.numerics import terms
 from editc.numerics.bits import dtypes

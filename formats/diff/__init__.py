@@ -1,0 +1,1 @@
+"""A delta from two checkpoints."""

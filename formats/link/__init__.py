@@ -1,0 +1,1 @@
+"""Several deltas as one, and what they do to each other."""
