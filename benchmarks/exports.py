@@ -15,9 +15,9 @@ from pathlib import Path
 from editc import api
 from editc.core.ir import Delta
 from editc.formats.delta.container import to_bytes
-from editc.formats.export import export
-from editc.formats.exported import read_delta
-from editc.formats.exporting import DTYPES, Job
+from editc.formats.exports.format import DTYPES, Job
+from editc.formats.exports.read import read_delta
+from editc.formats.exports.write import export
 from editc.formats.models.model import Model, open_model
 
 ROOT = Path(__file__).parents[1]

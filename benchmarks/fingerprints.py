@@ -26,7 +26,7 @@ from editc.demo import MODEL
 from editc.formats.apply import finetune
 from editc.formats.apply.plan import plan_apply
 from editc.formats.delta.container import sealed
-from editc.formats.exported import container
+from editc.formats.exports.read import container
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes

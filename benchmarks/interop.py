@@ -24,8 +24,8 @@ from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta
 from editc.core.site_bytes import patched_site, stored_shape
 from editc.formats.apply.plan import plan_apply
-from editc.formats.export import Export, export
-from editc.formats.exporting import Job
+from editc.formats.exports.format import Job
+from editc.formats.exports.write import Export, export
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
 

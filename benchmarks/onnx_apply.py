@@ -154,9 +154,9 @@ def arithmetic(folder: Path) -> Iterator[str]:
     """What ONNX Runtime makes of an `onnx-graph` at the sizes of SD 1.5: the largest difference from editc's results,
     in units in the last place of the largest weight, the share of weights that differ, and the same for float32 in
     numpy."""
-    from editc.formats.exporting import Written
-    from editc.formats.onnx_consumers import run_in_onnxruntime
-    from editc.formats.onnx_graph import EDITED, whole
+    from editc.formats.exports.format import Written
+    from editc.formats.exports.onnx.graph import EDITED, whole
+    from editc.formats.exports.onnx.trials import run_in_onnxruntime
 
     yield "| form | rank | shape | differ from editc | largest, ulp | numpy float32: differ | largest, ulp |"
     yield "|---" * 7 + "|"

@@ -17,7 +17,7 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.writable import check_file, check_folder, check_parent, make_parent
 from editc.formats.apply import apply as applying
 from editc.formats.delta.container import write_delta
-from editc.formats.exported import check_delta_file, read_delta
+from editc.formats.exports.read import check_delta_file, read_delta
 from editc.formats.models.model import Model, open_model
 from editc.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike, Paths, delta_at, deltas_at
 from editc.results import Again as Again
@@ -32,8 +32,8 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from editc.formats.apply.status import Status
     from editc.formats.diff.diff import Difference
     from editc.formats.doctor.examine import Examination
-    from editc.formats.export import Export
-    from editc.formats.onnx_surgery import Ready
+    from editc.formats.exports.onnx.surgery import Ready
+    from editc.formats.exports.write import Export
     from editc.proposal import Proposal
 
 
@@ -183,8 +183,8 @@ def export(
 ) -> Export:
     """Write a delta in another program's spelling, and let that program read it. `dtype` (fp32, fp16, bf16) is that of
     the factors in the file. Raises EditcError (E130, E675 to E681, E697)."""
-    from editc.formats import export as exporter
-    from editc.formats.exporting import DTYPES, Job
+    from editc.formats.exports import write as exporter
+    from editc.formats.exports.format import DTYPES, Job
 
     exporter.named(name)
     out = Path(out)
@@ -195,11 +195,11 @@ def export(
 
 def make_lora_ready(model: PathLike, out: PathLike, sites: PathLike) -> Ready:
     """Write an ONNX model with an empty adapter path at each site of the delta `sites`. Raises EditcError (E668)."""
-    from editc.formats import onnx_surgery
-    from editc.formats.lowering import unedited
+    from editc.formats.exports.lowering import unedited
+    from editc.formats.exports.onnx import surgery
 
     plan = unedited(read_delta(delta_at(sites)), open_model(str(model)), True)
-    return onnx_surgery.make_lora_ready(plan, Path(out).absolute())
+    return surgery.make_lora_ready(plan, Path(out).absolute())
 
 
 def plan_apply(

@@ -13,10 +13,10 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.disk import clear
 from editc.core.ir import Delta, Plan
 from editc.core.manifest import Manifest
-from editc.formats import export
 from editc.formats.apply import destination
-from editc.formats.exporting import Job
-from editc.formats.lowering import without_adapter
+from editc.formats.exports import write
+from editc.formats.exports.format import Job
+from editc.formats.exports.lowering import without_adapter
 from editc.formats.models.model import Model
 
 ONE_FILE = ".safetensors"
@@ -29,7 +29,7 @@ def refused(manifest: Manifest, plan: Plan) -> tuple[Diagnostic, ...]:
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
         for index, name in enumerate(manifest.emit)
-        for fault in export.refused([name], plan.family.name) or _unheld(name, manifest, plan)
+        for fault in write.refused([name], plan.family.name) or _unheld(name, manifest, plan)
     )
 
 
@@ -38,12 +38,12 @@ def unsuited(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
         for index, name in enumerate(manifest.emit)
-        for fault in export.refused([name], family)
+        for fault in write.refused([name], family)
     )
 
 
 def _unheld(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
-    form, ablations = export.named(name), manifest.language.ablations if manifest.language else ()
+    form, ablations = write.named(name), manifest.language.ablations if manifest.language else ()
     help_ = without_adapter(plan.family.name)
     if form.low_rank and any(edit.options.get("norms") for edit in ablations):
         message = f"`norms: true` makes the edit dense, and `{name}` is an adapter of low rank, which cannot hold it"
@@ -54,15 +54,15 @@ def _unheld(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
 
 def emitted(
     manifest: Manifest, delta: Delta, model: Model, out: Path
-) -> tuple[tuple[export.Export, ...], tuple[Diagnostic, ...]]:
+) -> tuple[tuple[write.Export, ...], tuple[Diagnostic, ...]]:
     """Each format of `emit` beside the delta, and what stands against them: a format that fails stops no other."""
-    made: list[export.Export] = []
+    made: list[write.Export] = []
     faults: list[Diagnostic] = []
-    for name, file in export.outputs(manifest.emit).items():
+    for name, file in write.outputs(manifest.emit).items():
         if name == "safetensors":
             continue
         try:
-            one = export.export(Job(delta, model, out / file), name)
+            one = write.export(Job(delta, model, out / file), name)
         except EditcError as error:
             faults += error.diagnostics
         else:
@@ -95,7 +95,7 @@ def set_aside(out: Path, name: str, files: Iterable[str], model: Model) -> None:
             path.rename(aside / path.name)
 
 
-def described(exports: Iterable[export.Export], out: Path) -> list[Mapping[str, Any]]:
+def described(exports: Iterable[write.Export], out: Path) -> list[Mapping[str, Any]]:
     """What the report says of them: files relative to it, who read them, what rounding cost."""
     beside = out.absolute()
     return [
@@ -117,6 +117,6 @@ def _listed(report: Path) -> Iterator[str]:
         files = [Path(file) for one in record.get("exports", ()) for file in one["files"]]
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return
-    known = set(export.outputs([name for name in registry.names("format") if name != "safetensors"]).values())
+    known = set(write.outputs([name for name in registry.names("format") if name != "safetensors"]).values())
     known |= {name + ONE_FILE for name in known}
     yield from {file.parts[0] for file in files if file.parts and file.parts[0] in known}

@@ -19,7 +19,7 @@ from editc.formats.delta import description
 from editc.formats.delta.container import write_delta
 from editc.formats.delta.parts import parts
 from editc.formats.diff.diff import has_manifest
-from editc.formats.exported import read_delta
+from editc.formats.exports.read import read_delta
 from editc.formats.link.link import Arranged, arranged, link
 from editc.formats.link.overlap import Overlap, overlaps
 from editc.formats.models.model import Model, open_model

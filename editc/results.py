@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from editc.core.manifest import Manifest
     from editc.core.measurements import Claim
     from editc.core.verdict import Verdict
-    from editc.formats.export import Export
+    from editc.formats.exports.write import Export
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from editc.core.manifest import Manifest
 from editc.core.network import Network, Spot
 from editc.core.pointing import pointing_at
 from editc.core.ports import Context, Detector, Painter, Prober, Progress, announce
-from editc.formats.lora import read_adapter
+from editc.formats.exports.adapter import read_adapter
 from editc.formats.models.fingerprint import settings_of
 from editc.formats.models.model import Model, open_model
 from editc.libraries import extras
@@ -196,7 +196,7 @@ def with_earlier(ctx: Context, manifest: Manifest) -> Context:
     model, for one that records no manifest, and for one that is not in this model.
     """
     from editc.formats.delta.parts import parts
-    from editc.formats.exported import read_delta
+    from editc.formats.exports.read import read_delta
 
     found, deltas = {}, []
     for index, name in enumerate(manifest.language.after if manifest.language else ()):

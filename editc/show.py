@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from editc.formats.apply.status import Status
     from editc.formats.diff.diff import Difference
     from editc.formats.doctor.examine import Examination
-    from editc.formats.export import Export
-    from editc.formats.onnx_surgery import Ready
+    from editc.formats.exports.onnx.surgery import Ready
+    from editc.formats.exports.write import Export
     from editc.proposal import Proposal
 
 FLOAT32 = 1e-6

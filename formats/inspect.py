@@ -17,7 +17,7 @@ from editc.formats.containers.onnx import read_graph
 from editc.formats.containers.onnx_adapter import SUFFIX
 from editc.formats.delta.description import COMPATIBILITY
 from editc.formats.delta.parts import is_linked, parts
-from editc.formats.exported import carrier, is_delta, kind_of, read_delta
+from editc.formats.exports.read import carrier, is_delta, kind_of, read_delta
 from editc.formats.models import layout
 from editc.formats.models.model import Checkpoint, Model, open_model
 

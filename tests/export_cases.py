@@ -10,7 +10,7 @@ import pytest
 from editc.core.ir import Delta
 from editc.core.site_bytes import patched_site, stored_shape
 from editc.formats.apply.apply import plan_apply
-from editc.formats.export import Export
+from editc.formats.exports.write import Export
 from editc.formats.models.model import Model
 
 

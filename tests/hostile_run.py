@@ -17,7 +17,7 @@ from tiny_files import write_pipeline
 
 from editc import terminal
 from editc.cli import cli
-from editc.formats.lora import read_adapter
+from editc.formats.exports.adapter import read_adapter
 from editc.formats.models.model import open_model
 
 Build = Callable[[Path], Sequence[str]]

@@ -21,9 +21,9 @@ import editc
 from editc import api, paths, session
 from editc.cli import cli
 from editc.core.writable import check_file, check_folder
-from editc.formats import export as exporting
 from editc.formats.delta.container import write_delta
-from editc.formats.exported import check_ending
+from editc.formats.exports import write as exporting
+from editc.formats.exports.read import check_ending
 from editc.formats.models.model import open_model
 from editc.paths import delta_at
 

@@ -20,7 +20,6 @@ from editc import terminal
 from editc.cli import LOADER, cli
 from editc.core import registry
 from editc.core.diagnostics import EditcError
-from editc.formats import export
 from editc.formats.delta.container import write_delta
 from editc.formats.doctor import a1111, comfyui, peft, rules_diffusers, vllm
 from editc.formats.doctor.advice import export_as
@@ -29,8 +28,9 @@ from editc.formats.doctor.models import Known, flat, implied, standard
 from editc.formats.doctor.spelling import ENDINGS, read_adapter_file, split
 from editc.formats.doctor.table import as_text
 from editc.formats.doctor.verdict import LoaderVerdict, nearest
+from editc.formats.exports import write as export
+from editc.formats.exports.suited import BEST, best_for, suiting
 from editc.formats.models.model import open_model
-from editc.formats.suited import BEST, best_for, suiting
 
 MODULES = (rules_diffusers, comfyui, a1111, peft, vllm)
 DELTA = Path(__file__).parent / "fixtures" / "deltas" / "v1" / "shared.safetensors"
@@ -413,8 +413,8 @@ def test_an_export_is_judged_as_the_adapter_that_it_is(tmp_path: Path) -> None:
     import tiny_files
 
     from editc.formats.delta.container import sealed
-    from editc.formats.export import export
-    from editc.formats.exporting import Job
+    from editc.formats.exports.format import Job
+    from editc.formats.exports.write import export
 
     model = tiny_files.pipeline(tmp_path / "model")
     delta = sealed(replace(tiny_files.delta_for(model, "shared"), family="sd1"))

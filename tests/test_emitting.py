@@ -16,11 +16,11 @@ import torch
 from editc import api, emitting
 from editc.cli import cli
 from editc.core import registry
-from editc.formats import export as export_
-from editc.formats import exported
 from editc.formats.apply.plan import plan_apply
 from editc.formats.delta.container import write_delta
-from editc.formats.exporting import Trial
+from editc.formats.exports import read
+from editc.formats.exports import write as export_
+from editc.formats.exports.format import Trial
 
 EDITS = "edits: [{erase: circle, to: square}]\npreserve: {prompts: [a red square]}\ncontexts: ['{}']\n"
 
@@ -59,7 +59,7 @@ def test_formats_lie_beside_the_delta_and_in_the_reports(model: Path, tmp_path: 
     page = (tmp_path / "out" / "report.html").read_text()
     assert 'id="exports"' in page and "delta.kohya.safetensors" in page and "diffusers" in page
     for name in ("kohya", "diff"):
-        back = exported.read_delta(tmp_path / "out" / f"delta.{name}.safetensors")
+        back = read.read_delta(tmp_path / "out" / f"delta.{name}.safetensors")
         assert back.extra["from"] == made.delta.delta_id
         assert plan_apply([back], api.open_model(str(model))).tier == "exact"
     assert api.status(str(tmp_path / "out" / "model"), made.files[:1]).deltas[0].presence == "applied"

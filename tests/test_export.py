@@ -13,14 +13,14 @@ from safetensors.numpy import load_file, save_file
 from editc import api
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Form
-from editc.formats import exported, lowering
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import sealed
-from editc.formats.export import export, refused
-from editc.formats.exporting import Job
-from editc.formats.kohya import suits
-from editc.formats.lora import ALPHA, DOWN, UP
-from editc.formats.lora_names import module
+from editc.formats.exports import lowering, read
+from editc.formats.exports.adapter import ALPHA, DOWN, UP
+from editc.formats.exports.adapter_names import module
+from editc.formats.exports.format import Job
+from editc.formats.exports.kohya import suits
+from editc.formats.exports.write import export, refused
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes
 
@@ -81,7 +81,7 @@ def test_powers_of_two(rank: int, wanted: int) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_kohya_is_read_back_to_the_bit(model: Model, tmp_path: Path, form: Form, dtype: str) -> None:
     made = export(Job(edit(model, form), model, tmp_path / "k.safetensors", dtype), "kohya", tried=False)  # type: ignore[arg-type]
-    back = exported.read_delta(tmp_path / "k.safetensors")
+    back = read.read_delta(tmp_path / "k.safetensors")
     assert back.delta_id == made.written.delta.delta_id
     limit = {"F32": 1e-7, "F16": 1e-3, "BF16": 8e-3}[dtype]
     assert made.written.rounding <= limit and (made.written.rounding > limit / 100 or dtype == "F32")
@@ -105,7 +105,7 @@ def test_kohya_holds_the_change_as_a_loader_computes_it(model: Model, tmp_path: 
 
 def test_an_export_applies_like_a_delta(model: Model, tmp_path: Path) -> None:
     export(Job(edit(model, "shared"), model, tmp_path / "k.safetensors"), "kohya", tried=False)
-    delta = exported.read_delta(tmp_path / "k.safetensors")
+    delta = read.read_delta(tmp_path / "k.safetensors")
     done = apply(plan_apply([delta], model), tmp_path / "out")
     assert done.status == "done"
     assert plan_apply([delta], open_model(tmp_path / "out")).status == "already"
@@ -126,7 +126,7 @@ def test_every_changed_byte_of_an_export_is_refused_or_harmless(model: Model, tm
     for at in range(8, len(data), max(1, len(data) // 300)):
         path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         try:
-            found = exported.read_delta(path).delta_id
+            found = read.read_delta(path).delta_id
         except Exception as error:
             assert type(error).__name__ == "EditcError", (at, error)
         else:
@@ -142,7 +142,7 @@ def test_a_tensor_too_many_is_refused(model: Model, tmp_path: Path) -> None:
         known = file.metadata()
     save_file({**load_file(path), "lora_unet_more.alpha": np.ones((), np.float32)}, path, known)
     with tiny.refused("E601"):
-        exported.read_delta(path)
+        read.read_delta(path)
 
 
 def test_refusals(model: Model, tmp_path: Path) -> None:
@@ -176,9 +176,9 @@ def _result(model: Model, target: object) -> np.ndarray[tuple[int, ...], np.dtyp
 def test_a_version_holds_its_delta(model: Model, tmp_path: Path) -> None:
     made = export(Job(edit(model, "shared"), model, tmp_path / "v"), "xor-index")
     assert all(trial.passed and trial.matched for trial in made.trials)
-    assert exported.is_delta(tmp_path / "v")
-    assert exported.read_delta(tmp_path / "v").delta_id == made.written.delta.delta_id
-    assert exported.kind_of(tmp_path / "v") == "safetensors"
+    assert read.is_delta(tmp_path / "v")
+    assert read.read_delta(tmp_path / "v").delta_id == made.written.delta.delta_id
+    assert read.kind_of(tmp_path / "v") == "safetensors"
 
 
 @pytest.mark.parametrize(

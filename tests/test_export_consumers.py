@@ -15,12 +15,12 @@ from safetensors.numpy import load_file
 
 from editc import api
 from editc.core import registry
-from editc.formats import exported, lowering
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.export import export
-from editc.formats.exporting import Job
-from editc.formats.lora import ALPHA, DOWN, UP
-from editc.formats.lora_names import module
+from editc.formats.exports import lowering, read
+from editc.formats.exports.adapter import ALPHA, DOWN, UP
+from editc.formats.exports.adapter_names import module
+from editc.formats.exports.format import Job
+from editc.formats.exports.write import export
 from editc.formats.models.model import open_model
 
 models = export_cases.models
@@ -43,7 +43,7 @@ def test_every_format_is_read_whole(family: str, name: str, models: Any, tmp_pat
     if name == "checkpoint":
         assert plan_apply([delta], open_model(tmp_path / "export")).status == "already"
         return
-    back = exported.read_delta(tmp_path / "export")
+    back = read.read_delta(tmp_path / "export")
     assert back.delta_id == made.written.delta.delta_id and back.extra["from"] == delta.delta_id
     assert plan_apply([back], model).tier == "exact"
     wanted = results(model, delta)
@@ -58,7 +58,7 @@ def test_applying_the_export_is_applying_the_lowered_delta(family: str, name: st
     """The same bytes on the disk, and the exported file is then known to be in the model."""
     model = models(family)
     made = export(Job(edit(model, family), model, tmp_path / "export"), name, tried=False)
-    apply(plan_apply([exported.read_delta(tmp_path / "export")], model), tmp_path / "one")
+    apply(plan_apply([read.read_delta(tmp_path / "export")], model), tmp_path / "one")
     apply(plan_apply([made.written.delta], model), tmp_path / "two")
     assert tiny.contents(tmp_path / "one") == tiny.contents(tmp_path / "two")
     assert api.status(str(tmp_path / "one"), [tmp_path / "export"]).deltas[0].presence == "applied"
@@ -117,7 +117,7 @@ def test_every_module_of_a_unet_can_be_said(family: str, name: str, models: Any,
     delta = pico.delta(model, family, pico.every_site(model), "low-rank", (1, 2, 3, 4, 5))
     made = export(Job(delta, model, tmp_path / "export"), name)
     whole(made, len(delta.sites))
-    assert exported.read_delta(tmp_path / "export").delta_id == made.written.delta.delta_id
+    assert read.read_delta(tmp_path / "export").delta_id == made.written.delta.delta_id
     unet, file = model.component("unet"), load_file(tmp_path / "export")
     windows = {unet.shape(record.site.name)[2:] for record in delta.sites}
     assert windows == {(), (3, 3), (1, 1)} if family == "sd1" else (3, 3) in windows
@@ -139,7 +139,7 @@ def test_every_module_of_a_transformer_can_be_said(family: str, models: Any, tmp
     delta = pico.delta(model, family, pico.every_site(model, "transformer"), "low-rank", (1, 2, 3, 4, 5))
     made = export(Job(delta, model, tmp_path / "export"), "diffusers")
     whole(made, len(delta.sites))
-    assert exported.read_delta(tmp_path / "export").delta_id == made.written.delta.delta_id
+    assert read.read_delta(tmp_path / "export").delta_id == made.written.delta.delta_id
     with tiny.refused("E676"):
         export(Job(delta, None, tmp_path / "other"), "diffusers")
 
@@ -181,7 +181,7 @@ def test_what_a_delta_has_in_bits_is_in_a_dense_export(form: str, models: Any, t
     apply(plan_apply([first], model), tmp_path / "edited")
     found = api.diff(str(model.path), str(tmp_path / "edited"), tmp_path / "d", form=form, mend="exact")
     assert found is not None
-    delta = pico.changed(exported.read_delta(tmp_path / "d"), family="sd2")
+    delta = pico.changed(read.read_delta(tmp_path / "d"), family="sd2")
     assert form == "low-rank" or all(factors.form == "xor" for factors in delta.factors.values())
     made = export(Job(delta, model, tmp_path / "diff"), "diff")
     whole(made, len(delta.sites))

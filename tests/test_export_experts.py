@@ -11,8 +11,8 @@ import tiny_language as pico
 
 from editc import api
 from editc.core.diagnostics import EditcError
-from editc.formats.consumers import from_pretrained
-from editc.formats.exporting import Written
+from editc.formats.exports.format import Written
+from editc.formats.exports.trials import from_pretrained
 from editc.formats.models.model import open_model
 
 MANIFEST = """\

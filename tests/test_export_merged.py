@@ -12,8 +12,8 @@ from export_cases import edit, results, whole
 
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.doctor.examine import examine
-from editc.formats.export import export
-from editc.formats.exporting import Job
+from editc.formats.exports.format import Job
+from editc.formats.exports.write import export
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
 

@@ -13,12 +13,12 @@ from export_cases import edit
 from safetensors.numpy import load_file, save_file
 
 from editc.core import registry
-from editc.formats import consumers, lowering
-from editc.formats import export as export_
-from editc.formats.export import export
-from editc.formats.exporting import Job, Trial, Written
-from editc.formats.lora import ALPHA, DOWN, UP
-from editc.formats.lora_names import module
+from editc.formats.exports import lowering, trials
+from editc.formats.exports import write as export_
+from editc.formats.exports.adapter import ALPHA, DOWN, UP
+from editc.formats.exports.adapter_names import module
+from editc.formats.exports.format import Job, Trial, Written
+from editc.formats.exports.write import export
 
 models = export_cases.models
 
@@ -33,7 +33,7 @@ def test_mixed_ranks_with_alpha_of_each_fail_the_trial(models: Any, tmp_path: Pa
         key = module(record.site.name)
         tensors |= {key + UP: left, key + DOWN: right.copy(), key + ALPHA: np.array(len(right), np.float32)}
     save_file(tensors, path)
-    trial = consumers.diffusers_unet(Job(delta, model, path), Written((path,), delta))
+    trial = trials.diffusers_unet(Job(delta, model, path), Written((path,), delta))
     assert not trial.passed and trial.matched == trial.total and trial.error > 1e-3
 
 
@@ -53,7 +53,7 @@ def test_a_wrong_file_is_an_error(models: Any, tmp_path: Path, monkeypatch: pyte
     def after(change: Any) -> Any:
         def trial(job: Job, written: Written) -> tuple[Trial, ...]:
             save_file(change(load_file(written.files[0])), written.files[0])
-            return (consumers.diffusers_unet(job, written),)
+            return (trials.diffusers_unet(job, written),)
 
         return trial
 
@@ -97,7 +97,7 @@ def test_nothing_is_left_where_writing_fails(models: Any, tmp_path: Path, monkey
         export(Job(delta, model, tmp_path / "export"), "safetensors")
     assert not list(tmp_path.iterdir())
     monkeypatch.undo()
-    monkeypatch.setattr("editc.formats.exported.read_delta", lambda place: edit(model, "llama", "dense"))
+    monkeypatch.setattr("editc.formats.exports.read.read_delta", lambda place: edit(model, "llama", "dense"))
     with tiny.refused("E681"):
         export(Job(delta, model, tmp_path / "export"), "peft")
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ import pytest
 from tiny_files import contents, quick_disk
 
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.exported import kind_of, read_delta
+from editc.formats.exports.read import kind_of, read_delta
 from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes

@@ -19,12 +19,12 @@ from tiny_files import refused, sealed
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Form
-from editc.formats import exported
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.containers import gguf
-from editc.formats.export import export
-from editc.formats.export import refused as unsuited
-from editc.formats.exporting import Job
+from editc.formats.exports import read
+from editc.formats.exports.format import Job
+from editc.formats.exports.write import export
+from editc.formats.exports.write import refused as unsuited
 from editc.formats.inspect import inspect
 from editc.formats.models import gguf_names
 from editc.formats.models.model import open_model
@@ -127,14 +127,14 @@ def test_hostile_files(tmp_path: Path, name: str) -> None:
         open_model(tmp_path / "m.gguf").component()
     assert time.perf_counter() - started < 1
     with refused("E692"):
-        exported.read_delta(tmp_path / "m.gguf")
+        read.read_delta(tmp_path / "m.gguf")
     with refused("E692"):
         inspect(str(tmp_path / "m.gguf"))
 
 
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.gguf")
-    for step in (open_model, exported.read_delta):
+    for step in (open_model, read.read_delta):
         with pytest.raises(EditcError):
             step(tmp_path / "pipe.gguf")
 
@@ -276,7 +276,7 @@ def test_layout_is_that_of_a_converted_adapter(tmp_path: Path) -> None:
     other = converted(tmp_path / "converted.gguf")
     assert inspect(str(other))["layout"] == "GGUF adapter"
     with refused("E603"):
-        exported.read_delta(other)
+        read.read_delta(other)
     export(Job(llama.delta(), llama.folder(tmp_path / "f"), tmp_path / "l.gguf"), "gguf-lora")
     theirs, ours = GGUFReader(other), GGUFReader(tmp_path / "l.gguf")
     assert ours.fields.keys() - theirs.fields.keys() == {"editc"} and theirs.fields.keys() <= ours.fields.keys()
@@ -298,7 +298,7 @@ def test_adapters_are_read_back_to_the_bit(tmp_path: Path, form: Form, dtype: An
     made = export(Job(llama.delta(form), model, tmp_path / "l.gguf", dtype), "gguf-lora")
     (trial,) = made.trials
     assert trial.passed and (trial.matched, trial.total, trial.error) == (2, 2, 0.0) and not trial.skipped
-    back = exported.read_delta(tmp_path / "l.gguf")
+    back = read.read_delta(tmp_path / "l.gguf")
     assert back.delta_id == made.written.delta.delta_id
     assert plan_apply([back], model).tier == "exact"
 
@@ -306,7 +306,7 @@ def test_adapters_are_read_back_to_the_bit(tmp_path: Path, form: Form, dtype: An
 def test_an_adapter_edits_the_gguf_that_it_is_for(tmp_path: Path) -> None:
     base = llama.gguf(tmp_path / "m.gguf", "F32")
     export(Job(llama.delta("shared"), base, tmp_path / "l.gguf"), "gguf-lora")
-    back = exported.read_delta(tmp_path / "l.gguf")
+    back = read.read_delta(tmp_path / "l.gguf")
     apply(plan_apply([back], base), tmp_path / "out.gguf")
     W = llama.weights()[llama.DOWN[1]]
     (factors,) = back.factors.values()
@@ -333,12 +333,12 @@ def test_same_bytes_every_time_and_no_changed_byte_is_taken(tmp_path: Path) -> N
         export(Job(llama.delta(), model, tmp_path / name), "gguf-lora", tried=False)
     data = (tmp_path / "a.gguf").read_bytes()
     assert data == (tmp_path / "b.gguf").read_bytes()
-    known = exported.read_delta(tmp_path / "a.gguf").delta_id
+    known = read.read_delta(tmp_path / "a.gguf").delta_id
     passed = 0
     for at in range(0, len(data), max(1, len(data) // 200)):
         (tmp_path / "b.gguf").write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         try:
-            assert exported.read_delta(tmp_path / "b.gguf").delta_id == known
+            assert read.read_delta(tmp_path / "b.gguf").delta_id == known
             passed += 1
         except EditcError:
             pass
@@ -352,7 +352,7 @@ def test_another_alpha_is_another_strength(tmp_path: Path) -> None:
     assert struct.unpack_from("<f", data, at) == (2.0,)
     (tmp_path / "l.gguf").write_bytes(data[:at] + struct.pack("<f", 4.0) + data[at + 4 :])
     with refused("E601"):
-        exported.read_delta(tmp_path / "l.gguf")
+        read.read_delta(tmp_path / "l.gguf")
 
 
 def no_config(folder: Path) -> None:

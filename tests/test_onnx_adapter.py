@@ -19,14 +19,14 @@ from onnx import helper
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Form
-from editc.formats import exported
 from editc.formats.apply.apply import plan_apply
 from editc.formats.containers import onnx_adapter
-from editc.formats.export import export
-from editc.formats.exporting import Dtype, Job
+from editc.formats.exports import read as exported
+from editc.formats.exports.format import Dtype, Job
+from editc.formats.exports.onnx.surgery import names
+from editc.formats.exports.write import export
 from editc.formats.inspect import inspect
 from editc.formats.models.model import Model
-from editc.formats.onnx_surgery import names
 
 K0 = tiny.KEYS[0]
 

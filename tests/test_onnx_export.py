@@ -13,13 +13,14 @@ import tiny_files as tiny
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Form, Site
 from editc.core.site_bytes import site_record
-from editc.formats import exported, onnx_graph
 from editc.formats.apply.apply import plan_apply
-from editc.formats.export import export
-from editc.formats.exporting import Job, Written
+from editc.formats.exports import read
+from editc.formats.exports.format import Job, Written
+from editc.formats.exports.onnx import graph
+from editc.formats.exports.onnx.trials import graph_in_onnxruntime, multiplier_in_onnxruntime
+from editc.formats.exports.write import export
 from editc.formats.inspect import inspect
 from editc.formats.models.model import Model
-from editc.formats.onnx_consumers import graph_in_onnxruntime, multiplier_in_onnxruntime
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
 
@@ -44,15 +45,15 @@ def test_the_runtime_applies_the_delta_and_the_file_is_the_delta(tmp_path: Path,
     assert trial.error <= trial.bound <= {"F32": 3e-5, "F64": 3e-14, "F16": 3e-2, "BF16": 0.3}[dtype]
     assert trial.error == 0 or dtype == "F64"
     onnx.checker.check_model(onnx.load(path), full_check=True)
-    assert exported.is_delta(path) and exported.kind_of(path) == "onnx-graph"
-    assert exported.read_delta(path).delta_id == delta.delta_id
+    assert read.is_delta(path) and read.kind_of(path) == "onnx-graph"
+    assert read.read_delta(path).delta_id == delta.delta_id
     assert inspect(str(path))["format"] == "onnx-graph"
-    assert onnx_graph.whole(delta) == path.read_bytes()
+    assert graph.whole(delta) == path.read_bytes()
 
 
 def test_a_delta_in_onnx_is_applied_like_any(model: Model, tmp_path: Path) -> None:
     export(Job(edit(model), None, tmp_path / "d.onnx"), "onnx-graph", tried=False)
-    assert plan_apply([exported.read_delta(tmp_path / "d.onnx")], model).tier == "exact"
+    assert plan_apply([read.read_delta(tmp_path / "d.onnx")], model).tier == "exact"
 
 
 def test_transposed_sites_are_patched_as_they_are_stored(model: Model, tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_no_byte_of_the_graph_may_differ(model: Model, tmp_path: Path, old: byte
     export(Job(edit(model), None, path), "onnx-graph", tried=False)
     path.write_bytes(path.read_bytes().replace(old, new, 1))
     with tiny.refused("E601"):
-        exported.read_delta(path)
+        read.read_delta(path)
 
 
 def test_every_changed_byte_is_refused(model: Model, tmp_path: Path) -> None:
@@ -90,21 +91,21 @@ def test_every_changed_byte_is_refused(model: Model, tmp_path: Path) -> None:
     for at in range(0, len(data), 41):
         path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         with pytest.raises(EditcError) as error:
-            exported.read_delta(path)
+            read.read_delta(path)
         assert error.value.diagnostics[0].code[:2] == "E6", at
     for end in range(0, len(data), 211):
         path.write_bytes(data[:end])
         with pytest.raises(EditcError):
-            exported.read_delta(path)
+            read.read_delta(path)
 
 
 def test_a_model_is_no_delta(tmp_path: Path) -> None:
     import onnx_files as of
 
     path = of.pico(tmp_path / "model.onnx")
-    assert not exported.is_delta(path)
+    assert not read.is_delta(path)
     with tiny.refused("E603"):
-        exported.read_delta(path)
+        read.read_delta(path)
 
 
 def test_edited_rows_do_what_edited_weights_do(model: Model, tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_edited_rows_do_what_edited_weights_do(model: Model, tmp_path: Path) -> 
     delta = edit(model)
     made = export(Job(delta, model, tmp_path / "m.onnx"), "onnx-multiplier")
     assert not made.failures and made.trials[0].error <= made.trials[0].bound
-    assert exported.read_delta(tmp_path / "m.onnx").delta_id == delta.delta_id
+    assert read.read_delta(tmp_path / "m.onnx").delta_id == delta.delta_id
     onnx.checker.check_model(onnx.load(tmp_path / "m.onnx"), full_check=True)
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     rows = np.random.default_rng(0).normal(size=(3, 5, tiny.WIDTH)).astype(np.float32)

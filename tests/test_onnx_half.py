@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from editc.core.ir import Array
-from editc.formats import onnx_half
 from editc.formats.containers import onnx_write
 from editc.formats.containers.onnx_write import TYPES, Value, node
-from editc.formats.exporting import Written
-from editc.formats.onnx_consumers import run_in_onnxruntime
+from editc.formats.exports.format import Written
+from editc.formats.exports.onnx import half
+from editc.formats.exports.onnx.trials import run_in_onnxruntime
 from editc.numerics.bits import dtypes
 
-HALVES = tuple(onnx_half.SPACINGS)
+HALVES = tuple(half.SPACINGS)
 
 
 def halves(dtype: str) -> Array:
@@ -50,7 +50,7 @@ def computed(folder: Path, nodes: Any, tensors: dict[str, Any], dtype: str, valu
 def test_halves_are_rounded_once(tmp_path: Path, dtype: str) -> None:
     """To the bit, the sign of zero too, from the least subnormal past the largest half."""
     values = hard(dtype)
-    found = computed(tmp_path, onnx_half.cast("x", "y", dtype), onnx_half.constants(dtype), dtype, values)
+    found = computed(tmp_path, half.cast("x", "y", dtype), half.constants(dtype), dtype, values)
     assert found.tobytes() == dtypes.rounded(values, dtype).tobytes()
     assert np.isinf(found).any() and (np.signbit(found) & (found == 0)).any()
 
@@ -58,11 +58,11 @@ def test_halves_are_rounded_once(tmp_path: Path, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", HALVES)
 def test_what_the_cast_gets_is_a_half_already(tmp_path: Path, dtype: str) -> None:
     """So a runtime with any cast of its own comes to the same."""
-    *nodes, _ = onnx_half.cast("x", "y", dtype)
+    *nodes, _ = half.cast("x", "y", dtype)
     nodes.append(node("Identity", ["x.half"], "y"))
     values = hard(dtype)
     wanted = dtypes.rounded(values, dtype)
-    wide = computed(tmp_path, nodes, onnx_half.constants(dtype), "F64", values)
+    wide = computed(tmp_path, nodes, half.constants(dtype), "F64", values)
     most = halves(dtype)[-1]
     assert np.array_equal(np.where(np.isinf(wanted), np.copysign(most, values), wanted), np.clip(wide, -most, most))
 
@@ -77,4 +77,4 @@ def test_control_the_runtimes_cast_alone_rounds_twice(tmp_path: Path, dtype: str
 
 @pytest.mark.parametrize("dtype", ["F32", "F64"])
 def test_other_dtypes_need_the_cast_alone(dtype: str) -> None:
-    assert len(list(onnx_half.cast("x", "y", dtype))) == 1 and not onnx_half.constants(dtype)
+    assert len(list(half.cast("x", "y", dtype))) == 1 and not half.constants(dtype)

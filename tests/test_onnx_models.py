@@ -23,8 +23,8 @@ from editc.core.ir import Delta, Site
 from editc.core.site_bytes import site_record
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.delta.container import write_delta
-from editc.formats.export import export
-from editc.formats.exporting import Job
+from editc.formats.exports.format import Job
+from editc.formats.exports.write import export
 from editc.formats.models.model import Model, open_model
 
 LIMIT = 1e-5

@@ -12,11 +12,11 @@ import pytest
 import torch
 from export_cases import edit, whole
 
-from editc.formats import exported
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.apply.status import status
-from editc.formats.export import export
-from editc.formats.exporting import Job
+from editc.formats.exports import read
+from editc.formats.exports.format import Job
+from editc.formats.exports.write import export
 from editc.formats.models.model import Model, open_model
 from editc.formats.models.model_names import spelled_by_program
 from editc.formats.models.program_names import PROGRAMS, plain_name, program_names
@@ -104,11 +104,11 @@ def test_peft_is_given_the_programs_names(family: str, named: bool, models: Any,
     config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
     head = "model.language_model.layers." if family == "gemma3" else "transformer.h."
     assert all(name.startswith(head) for name in config["target_modules"])
-    assert plan_apply([exported.read_delta(tmp_path / "peft")], model).tier == "exact"
+    assert plan_apply([read.read_delta(tmp_path / "peft")], model).tier == "exact"
 
 
 def test_llama_cpp_is_given_the_language_part_of_a_model_that_sees_images(models: Any, tmp_path: Path) -> None:
     model: Model = models("gemma3")
     delta = edit(model, "gemma3", "low-rank")
     whole(export(Job(delta, model, tmp_path / "lora.gguf"), "gguf-lora"), len(delta.sites))
-    assert plan_apply([exported.read_delta(tmp_path / "lora.gguf")], model).tier == "exact"
+    assert plan_apply([read.read_delta(tmp_path / "lora.gguf")], model).tier == "exact"

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from tiny_files import KEYS, contents, delta_for, pack, quick_disk, refused, unet, write_component
 
 from editc.core.ir import Delta
-from editc.formats import xor_index, zstd
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.export import refused as unsuited
+from editc.formats.exports import xor_index, zstd
+from editc.formats.exports.write import refused as unsuited
 from editc.formats.models.model import Model, open_model
 from editc.libraries import extras
 

@@ -6,7 +6,7 @@ doctor knows, and what is no low-rank change by `diff`, once the program that tr
 
 from __future__ import annotations
 
-from editc.formats.suited import best_for
+from editc.formats.exports.suited import best_for
 
 MERGE = (
     "merge it into a copy of its base with the program that trained it; `editc diff BASE MERGED -o delta.safetensors` "

@@ -19,7 +19,7 @@ from editc.core.diagnostics import EditcError, fail
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Entry, Header, read_header, strict_json
 from editc.formats.delta.container import KEY
-from editc.formats.exported import is_delta, kind_of, parsed_note
+from editc.formats.exports.read import is_delta, kind_of, parsed_note
 from editc.formats.models.layout import converter
 from editc.numerics.bits import dtypes
 

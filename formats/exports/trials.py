@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Array, Delta
-from editc.formats.exporting import Job, Trial, Written
-from editc.formats.lowering import pairs
+from editc.formats.exports.format import Job, Trial, Written
+from editc.formats.exports.lowering import pairs
 from editc.formats.models.model import Model
 from editc.formats.models.model_names import spelled_by_program
 

@@ -14,13 +14,13 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.core.disk import guarded, replace_file
 from editc.core.family import Family
-from editc.formats import exported, suited
 from editc.formats.containers import onnx_write
 from editc.formats.containers.onnx_write import Value, node
 from editc.formats.delta.container import part_name
-from editc.formats.exporting import Format, Job, Written
-from editc.formats.onnx_consumers import multiplier_in_onnxruntime
-from editc.formats.onnx_graph import named, parts
+from editc.formats.exports import read, suited
+from editc.formats.exports.format import Format, Job, Written
+from editc.formats.exports.onnx.graph import named, parts
+from editc.formats.exports.onnx.trials import multiplier_in_onnxruntime
 
 NAME = "onnx-multiplier"
 ROWS, EDITED = "rows", "edited"
@@ -57,7 +57,7 @@ def whole(delta: Delta) -> bytes:
     ]
     shape = ("batch", "n", width)
     values = [Value(ROWS, "F32", shape)], [Value(EDITED, "F32", shape)]
-    return onnx_write.model(nodes, named(delta), *values, {"editc": exported.note(NAME, delta, {})})
+    return onnx_write.model(nodes, named(delta), *values, {"editc": read.note(NAME, delta, {})})
 
 
 def _check_form(delta: Delta) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from editc.formats.delta.container import write_delta
-from editc.formats.exporting import Format, Job, Written
+from editc.formats.exports.format import Format, Job, Written
 
 
 def write(job: Job) -> Written:

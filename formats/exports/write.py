@@ -10,11 +10,11 @@ from pathlib import Path
 from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.writable import make_parent
-from editc.formats import exported
 from editc.formats.apply.destination import remove, removed_on_failure
 from editc.formats.delta.container import sealed
-from editc.formats.exporting import Format, Job, Trial, Written
-from editc.formats.suited import suiting
+from editc.formats.exports import read
+from editc.formats.exports.format import Format, Job, Trial, Written
+from editc.formats.exports.suited import suiting
 from editc.libraries import extras
 
 UNTOUCHED = "the file was removed and the delta is as it was; `--as checkpoint` is read by everything"
@@ -41,7 +41,7 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
     refusals = refused([name], job.delta.family)
     if refusals:
         raise EditcError(*refusals)
-    exported.check_ending(job.out, Path(form.output).suffix, name)
+    read.check_ending(job.out, Path(form.output).suffix, name)
     if job.out.exists():
         raise fail("E679", "something is there already", place=str(job.out), help="remove it, or choose another path")
     make_parent(job.out)
@@ -102,7 +102,7 @@ def _check_reading(form: Format, written: Written) -> None:
     """Raises E681 unless editc reads back, from what was written, the delta that was meant."""
     if form.parts is None:
         return
-    found = exported.read_delta(written.files[0]).delta_id
+    found = read.read_delta(written.files[0]).delta_id
     if found != written.delta.delta_id:
         message = f"the {form.name} file does not read back as what was written"
         raise fail("E681", message, place=str(written.files[0]), help="do not use it; this is a fault of editc")

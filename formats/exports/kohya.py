@@ -1,7 +1,7 @@
 """LoRA files of UNets in kohya's spelling, which diffusers, ComfyUI, A1111 and sd-scripts read alike.
 
 `lora_unet_<module>.lora_down.weight` (r, d_in), `.lora_up.weight` (d_out, r) and `.alpha`, `<module>` being diffusers'
-name with `_` for `.` (`formats.lora_names.module` has two exceptions). A loader multiplies up by alpha / r. Exact in
+name with `_` for `.` (`formats.exports.adapter_names.module` has two exceptions). A loader multiplies up by alpha / r. Exact in
 every loader are ranks that are powers of two, one alpha of 1 in the whole file and up multiplied by r: diffusers 0.42
 gives modules of other ranks 1/r of their change where alpha is each one's rank, without a word.
 """
@@ -16,11 +16,11 @@ import numpy as np
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, replace_file
-from editc.formats import exported, lowering, suited
-from editc.formats.consumers import diffusers_unet
-from editc.formats.exporting import Format, Job, Written
-from editc.formats.lora import ALPHA, DOWN, UP
-from editc.formats.lora_names import module
+from editc.formats.exports import lowering, read, suited
+from editc.formats.exports.adapter import ALPHA, DOWN, UP
+from editc.formats.exports.adapter_names import module
+from editc.formats.exports.format import Format, Job, Written
+from editc.formats.exports.trials import diffusers_unet
 from editc.numerics.bits import dtypes
 
 FAMILIES = suited.FAMILIES["kohya"]
@@ -39,7 +39,7 @@ def write(job: Job) -> Written:
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     delta = lowering.padded(lowered.delta, lowering.power_of_two)
     found = lowering.windows(delta, job.model)
-    data = exported.container(_tensors(delta, found, job.dtype), _metadata(delta, found))
+    data = read.container(_tensors(delta, found, job.dtype), _metadata(delta, found))
     with guarded(job.out):
         replace_file(job.out, data)
     return Written((job.out,), delta, lowered.rounding)
@@ -57,10 +57,10 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
         raise ValueError("there are tensors that belong to no site")
     if any(float(tensors[module(site["name"]) + ALPHA]) != 1.0 for site in description["sites"]):
         raise ValueError("an alpha is not 1")
-    return exported.low_rank_parts(description, pair)
+    return read.low_rank_parts(description, pair)
 
 
-def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict[str, exported.Stored]:
+def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict[str, read.Stored]:
     found = {}
     for record, left, right in lowering.pairs(delta):
         name, window = record.site.name, windows.get(record.site.name)
@@ -69,9 +69,9 @@ def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict
         if window:
             up, down = up.reshape(*up.shape, 1, 1), down.reshape(rank, *window)
         _check_range(up, left, rank, name, dtype)
-        found[module(name) + UP] = exported.stored(up, dtype)
-        found[module(name) + DOWN] = exported.stored(down, dtype)
-        found[module(name) + ALPHA] = exported.stored(np.ones(()), dtype)
+        found[module(name) + UP] = read.stored(up, dtype)
+        found[module(name) + DOWN] = read.stored(down, dtype)
+        found[module(name) + ALPHA] = read.stored(np.ones(()), dtype)
     return found
 
 
@@ -94,7 +94,7 @@ def _metadata(delta: Delta, windows: Mapping[str, list[int]]) -> dict[str, str]:
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.title": ", ".join(str(edit.get("concept", "")) for edit in delta.edits)[:200] + " (editc)",
     }
-    return about | {"editc": exported.note("kohya", delta, {"windows": windows} if windows else {})}
+    return about | {"editc": read.note("kohya", delta, {"windows": windows} if windows else {})}
 
 
 FORMAT = Format(

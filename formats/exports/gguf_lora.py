@@ -16,10 +16,10 @@ import numpy as np
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, rename, temporary_beside
-from editc.formats import exported, lowering, peft_folder
 from editc.formats.apply.destination import removed_on_failure
-from editc.formats.consumers import compared
-from editc.formats.exporting import Format, Job, Trial, Written
+from editc.formats.exports import lowering, peft, read
+from editc.formats.exports.format import Format, Job, Trial, Written
+from editc.formats.exports.trials import compared
 from editc.formats.models import gguf_names
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
@@ -31,7 +31,7 @@ EMBEDDINGS = ("token_embd.", "output.")
 
 def suits(family: str) -> str:
     """Why a delta of this family cannot be exported so, or ''."""
-    return "these adapters are for the language models of llama.cpp" if peft_folder.suits(family) else ""
+    return "these adapters are for the language models of llama.cpp" if peft.suits(family) else ""
 
 
 def write(job: Job) -> Written:
@@ -44,7 +44,7 @@ def write(job: Job) -> Written:
     rank = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     delta = lowering.padded(lowered.delta, lambda _: rank)
     names = {r.site.name: their_name(architecture, blocks, r.site.name) for r in delta.sites}
-    note = exported.note("gguf-lora", delta, {"names": names})
+    note = read.note("gguf-lora", delta, {"names": names})
     temporary = temporary_beside(job.out)
     with guarded(job.out), removed_on_failure(temporary):
         _write(temporary, architecture, rank, note, _tensors(delta, names, job.dtype))
@@ -76,7 +76,7 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
 
     if len(tensors) != 2 * len(description["sites"]) + 1:
         raise ValueError("there are tensors that belong to no site")
-    return exported.low_rank_parts(description, pair)
+    return read.low_rank_parts(description, pair)
 
 
 def gguf_reader(job: Job, written: Written) -> Trial:
@@ -86,7 +86,7 @@ def gguf_reader(job: Job, written: Written) -> Trial:
     reader = gguf.GGUFReader(written.files[0])
     alpha = float(_field(reader, ALPHA))
     found = {t.name: gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float64) for t in reader.tensors}
-    names = exported.parsed_note(_field(reader, "editc"), str(job.out)).options["names"]
+    names = read.parsed_note(_field(reader, "editc"), str(job.out)).options["names"]
     ours = {theirs: name for name, theirs in names.items()}
     held = {
         ours.get(name.removesuffix(UP), name): alpha / up.shape[1] * (up @ found[name.removesuffix(UP) + DOWN])

@@ -15,10 +15,10 @@ import numpy as np
 
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, replace_file
-from editc.formats import exported, lowering
 from editc.formats.containers import onnx_adapter
-from editc.formats.exporting import Format, Job, Trial, Written
-from editc.formats.onnx_surgery import names
+from editc.formats.exports import lowering, read
+from editc.formats.exports.format import Format, Job, Trial, Written
+from editc.formats.exports.onnx.surgery import names
 
 NAME = "onnx-adapter"
 _NUMPY = {"F32": "<f4", "F16": "<f2"}
@@ -46,7 +46,7 @@ def write(job: Job) -> Written:
     with guarded(job.out), tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "adapter"
         made.export_adapter(str(plain))
-        replace_file(job.out, onnx_adapter.described(plain.read_bytes(), exported.note(NAME, lowered.delta, {})))
+        replace_file(job.out, onnx_adapter.described(plain.read_bytes(), read.note(NAME, lowered.delta, {})))
     return Written((job.out,), lowered.delta, lowered.rounding)
 
 
@@ -59,7 +59,7 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
 
     if len(tensors) != 2 * len(description["sites"]):
         raise ValueError("there are parameters that belong to no site")
-    return exported.low_rank_parts(description, pair)
+    return read.low_rank_parts(description, pair)
 
 
 def held(job: Job, written: Written) -> Trial:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from editc.formats.apply.apply import apply
-from editc.formats.consumers import from_pretrained
-from editc.formats.exporting import Format, Job, Written
-from editc.formats.lowering import unedited
+from editc.formats.exports.format import Format, Job, Written
+from editc.formats.exports.lowering import unedited
+from editc.formats.exports.trials import from_pretrained
 from editc.formats.models.model import open_model
 
 

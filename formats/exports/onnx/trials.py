@@ -13,7 +13,7 @@ import numpy as np
 
 from editc.core.delta import Array, Delta, Factors, Site
 from editc.core.site_bytes import patched_as_stored, stored_shape
-from editc.formats.exporting import Trial, Written
+from editc.formats.exports.format import Trial, Written
 from editc.numerics.bits import dtypes
 
 LARGEST = 1 << 30
@@ -25,7 +25,7 @@ _NUMPY = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 
 def graph_in_onnxruntime(written: Written) -> Trial:
     """An `onnx-graph` file, run on random weights."""
-    from editc.formats.onnx_graph import EDITED, input_name
+    from editc.formats.exports.onnx.graph import EDITED, input_name
 
     delta = written.delta
     why = _unready(sum(8 * record.site.shape[0] * record.site.shape[1] for record in delta.sites))
@@ -52,7 +52,7 @@ def graph_in_onnxruntime(written: Written) -> Trial:
 
 def multiplier_in_onnxruntime(written: Written) -> Trial:
     """An `onnx-multiplier` file, run on random rows: I + U V times each."""
-    from editc.formats.onnx_multiplier import EDITED, ROWS
+    from editc.formats.exports.onnx.multiplier import EDITED, ROWS
 
     (factors,) = written.delta.factors.values()
     U, V = (part.astype(np.float64) for part in (factors.left[0], factors.right[0]))

@@ -1,6 +1,6 @@
 """Adapters of UNets and transformers in every spelling that `editc doctor` knows: what they make of each parameter.
 
-A module's name is looked up among the checkpoint's own parameters (`formats.lora_names`), never guessed at, and
+A module's name is looked up among the checkpoint's own parameters (`formats.exports.adapter_names`), never guessed at, and
 everything in a file counts: what cannot be read or has no place in the model is an error that names it.
 """
 
@@ -21,7 +21,7 @@ from editc.formats.containers.safetensors import Entry
 from editc.formats.doctor.advice import MERGE
 from editc.formats.doctor.spelling import PAIRS, Module, numbers, split, stated_in
 from editc.formats.doctor.verdict import config_scale
-from editc.formats.lora_names import TEXTS, meanings, plain
+from editc.formats.exports.adapter_names import TEXTS, meanings, plain
 from editc.formats.models.model import Checkpoint, open_component
 
 UP, DOWN, ALPHA = ".lora_up.weight", ".lora_down.weight", ".alpha"

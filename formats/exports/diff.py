@@ -15,10 +15,10 @@ from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.disk import guarded, replace_file
 from editc.core.site_bytes import patched_site, stored_shape
-from editc.formats import diffusers_lora, exported, lowering
 from editc.formats.apply.plan import Target, plan_apply
-from editc.formats.exporting import Format, Job, Trial, Written
-from editc.formats.lora_names import module as kohyas
+from editc.formats.exports import diffusers, lowering, read
+from editc.formats.exports.adapter_names import module as kohyas
+from editc.formats.exports.format import Format, Job, Trial, Written
 from editc.numerics.bits import dtypes
 
 END = ".diff"
@@ -34,7 +34,7 @@ def suits(family: str) -> str:
 
 def module(component: str, name: str) -> str:
     """The name that ComfyUI knows a parameter by."""
-    return kohyas(name) if component == "unet" else diffusers_lora.module(name)
+    return kohyas(name) if component == "unet" else diffusers.module(name)
 
 
 def write(job: Job) -> Written:
@@ -46,10 +46,10 @@ def write(job: Job) -> Written:
     tensors = {}
     for record, change in _changes(delta):
         shape = (record.site.shape[0], *windows[record.site.name]) if record.site.name in windows else change.shape
-        tensors[module(record.site.component, record.site.name) + END] = exported.stored(change.reshape(shape), "F32")
-    metadata = {"ss_network_module": "lycoris.kohya", "editc": exported.note("diff", delta, {})}
+        tensors[module(record.site.component, record.site.name) + END] = read.stored(change.reshape(shape), "F32")
+    metadata = {"ss_network_module": "lycoris.kohya", "editc": read.note("diff", delta, {})}
     with guarded(job.out):
-        replace_file(job.out, exported.container(tensors, metadata))
+        replace_file(job.out, read.container(tensors, metadata))
     notes = ["diffusers refuses this file (ValueError); give it the low-rank form or the checkpoint"]
     if job.dtype != "F32":
         notes.append("differences stay in float32 whatever dtype is asked for")

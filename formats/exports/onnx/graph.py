@@ -14,12 +14,13 @@ from typing import Any
 from editc.core.delta import Delta, Site
 from editc.core.disk import guarded, replace_file
 from editc.core.site_bytes import stored_shape
-from editc.formats import exported, onnx_half
 from editc.formats.containers import onnx_write
 from editc.formats.containers.onnx_write import TYPES, Value, node
 from editc.formats.delta.container import part_name
-from editc.formats.exporting import Format, Job, Written
-from editc.formats.onnx_consumers import graph_in_onnxruntime
+from editc.formats.exports import read
+from editc.formats.exports.format import Format, Job, Written
+from editc.formats.exports.onnx import half
+from editc.formats.exports.onnx.trials import graph_in_onnxruntime
 
 NAME = "onnx-graph"
 EDITED = ".edited"
@@ -40,8 +41,8 @@ def whole(delta: Delta) -> bytes:
     outputs = [Value(one.name + EDITED, one.dtype, one.shape) for one in inputs]
     tensors = named(delta)
     for dtype in sorted({site.dtype for site in sites}):
-        tensors |= onnx_half.constants(dtype)
-    return onnx_write.model(_nodes(delta), tensors, inputs, outputs, {"editc": exported.note(NAME, delta, {})})
+        tensors |= half.constants(dtype)
+    return onnx_write.model(_nodes(delta), tensors, inputs, outputs, {"editc": read.note(NAME, delta, {})})
 
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -91,7 +92,7 @@ def _site(site: Site, name: str, form: str, left: str, right: str) -> Iterator[b
         yield node("Transpose", [change], f"{name}.turned_back", perm=[1, 0])
         change = f"{name}.turned_back"
     yield node("Add", [W, change], f"{name}.sum")
-    yield from onnx_half.cast(f"{name}.sum", name + EDITED, site.dtype)
+    yield from half.cast(f"{name}.sum", name + EDITED, site.dtype)
 
 
 FORMAT = Format(

@@ -15,10 +15,10 @@ from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, make_folder, rename, temporary_beside, write_new
-from editc.formats import exported, lowering
 from editc.formats.apply.destination import removed_on_failure
-from editc.formats.consumers import EXPERT, peft_model
-from editc.formats.exporting import Format, Job, Written
+from editc.formats.exports import lowering, read
+from editc.formats.exports.format import Format, Job, Written
+from editc.formats.exports.trials import EXPERT, peft_model
 from editc.formats.models.model_names import spelled_by_program
 
 PREFIX = "base_model.model."
@@ -48,20 +48,20 @@ def write(job: Job) -> Written:
     names = spelled_by_program([record.site.name for record in delta.sites], job.model)
     tensors = {}
     for record, left, right in lowering.pairs(delta):
-        tensors[module(names[record.site.name]) + UP] = exported.stored(left, job.dtype)
-        tensors[module(names[record.site.name]) + DOWN] = exported.stored(right, job.dtype)
+        tensors[module(names[record.site.name]) + UP] = read.stored(left, job.dtype)
+        tensors[module(names[record.site.name]) + DOWN] = read.stored(right, job.dtype)
     renamed = {name: new for name, new in names.items() if new != name}
-    note = exported.note("peft", delta, {"names": renamed} if renamed else {})
-    data = exported.container(tensors, {"format": "pt", "editc": note})
+    note = read.note("peft", delta, {"names": renamed} if renamed else {})
+    data = read.container(tensors, {"format": "pt", "editc": note})
     temporary = temporary_beside(job.out)
     with guarded(job.out), removed_on_failure(temporary):
         make_folder(temporary)
-        write_new(temporary / exported.FOLDER_FILE, [data])
+        write_new(temporary / read.FOLDER_FILE, [data])
         place = "" if job.model is None else job.model.place
         write_new(temporary / CONFIG, [config(delta, list(names.values()), rank, place)])
         rename(temporary, job.out)
     notes = (f"vLLM needs --max-lora-rank {rank}",) if rank > VLLM_RANK else ()
-    return Written((job.out / exported.FOLDER_FILE, job.out / CONFIG), delta, lowered.rounding, notes)
+    return Written((job.out / read.FOLDER_FILE, job.out / CONFIG), delta, lowered.rounding, notes)
 
 
 def lost(names: Sequence[str]) -> str:
@@ -104,7 +104,7 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
         there = module(names.get(name, name))
         return tensors[there + UP], tensors[there + DOWN]
 
-    return exported.low_rank_parts(description, pair)
+    return read.low_rank_parts(description, pair)
 
 
 FORMAT = Format(

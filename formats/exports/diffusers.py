@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from editc.core.disk import guarded, replace_file
-from editc.formats import exported, lowering, suited
-from editc.formats.consumers import diffusers_transformer
-from editc.formats.exporting import Format, Job, Written
+from editc.formats.exports import lowering, read, suited
+from editc.formats.exports.format import Format, Job, Written
+from editc.formats.exports.trials import diffusers_transformer
 
 FAMILIES = suited.FAMILIES["diffusers"]
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
@@ -41,9 +41,9 @@ def write(job: Job) -> Written:
         up, down = left, right
         if name in found:
             up, down = left.reshape(*left.shape, 1, 1), right.reshape(rank, *found[name])
-        tensors[module(name) + UP] = exported.stored(up, job.dtype)
-        tensors[module(name) + DOWN] = exported.stored(down, job.dtype)
-    data = exported.container(tensors, {"format": "pt", "editc": exported.note("diffusers", delta, {})})
+        tensors[module(name) + UP] = read.stored(up, job.dtype)
+        tensors[module(name) + DOWN] = read.stored(down, job.dtype)
+    data = read.container(tensors, {"format": "pt", "editc": read.note("diffusers", delta, {})})
     with guarded(job.out):
         replace_file(job.out, data)
     return Written((job.out,), delta, lowered.rounding)
@@ -58,7 +58,7 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
         up, down = tensors[module(name) + UP], tensors[module(name) + DOWN]
         return up.reshape(len(up), -1), down.reshape(len(down), -1)
 
-    return exported.low_rank_parts(description, pair)
+    return read.low_rank_parts(description, pair)
 
 
 FORMAT = Format(

@@ -19,7 +19,6 @@ import numpy as np
 from editc.core import disk
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.formats import exported, zstd
 from editc.formats.apply.destination import removed_on_failure
 from editc.formats.apply.edited_bytes import rewrite
 from editc.formats.apply.plan import plan_apply
@@ -27,7 +26,9 @@ from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import read_header, strict_json
 from editc.formats.delta import description
 from editc.formats.delta.container import to_bytes
-from editc.formats.exporting import Format, Job, Trial, Written
+from editc.formats.exports import read as exported
+from editc.formats.exports import zstd
+from editc.formats.exports.format import Format, Job, Trial, Written
 from editc.formats.models.model import Checkpoint, Model
 
 INDEX = "model.safetensors.index.json"

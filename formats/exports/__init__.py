@@ -1,0 +1,1 @@
+"""A delta in the spelling of another program, one format a file."""
