@@ -11,7 +11,7 @@ from typing import Any
 from editc.core.manifest import Asked, Corpus, Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.fields import Block
-from editc.manifests.kept import lines_in, text_in
+from editc.manifests.files import lines_in, text_in
 from editc.manifests.lines import InFile, Lines
 
 

@@ -26,9 +26,9 @@ from editc.manifests.detector import read_detector
 from editc.manifests.edits import read_edits
 from editc.manifests.faults import START, Faults
 from editc.manifests.fields import Block, read_closed
-from editc.manifests.kept import adapters_exist, read_kept
-from editc.manifests.language import is_language, read_language
-from editc.manifests.language_check import check_language
+from editc.manifests.files import adapters_exist, read_kept
+from editc.manifests.language.check import check_language
+from editc.manifests.language.decode import is_language, read_language
 from editc.manifests.overrides import apply_overrides, with_overrides
 from editc.manifests.prompts import AUTO
 from editc.manifests.tree import Builder, Leaf, Node, UnreadableError

@@ -9,7 +9,7 @@ from editc.core.manifest import Measuring, Request, TokenWeights
 from editc.manifests import image_schema
 from editc.manifests.faults import Faults, either, tick
 from editc.manifests.fields import Block, read_block
-from editc.manifests.language_schema import KINDS
+from editc.manifests.language.schema import KINDS
 from editc.manifests.options import read_options
 from editc.manifests.scalars import wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs

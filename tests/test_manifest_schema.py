@@ -28,7 +28,8 @@ from editc.core.manifest import (
     Request,
     TokenWeights,
 )
-from editc.manifests import image_schema, language_schema, schema
+from editc.manifests import image_schema, schema
+from editc.manifests.language import schema as language_schema
 
 PAIRS = [
     (schema.PRESERVE, Preserve),

@@ -10,7 +10,7 @@ from editc.core.manifest import Ablation, Asked, Fact, Language, Manifest, Redir
 from editc.manifests.check import same
 from editc.manifests.edited import Edited, places
 from editc.manifests.faults import Faults, tick
-from editc.manifests.language_schema import COLUMNS
+from editc.manifests.language.schema import COLUMNS
 from editc.manifests.models import own_keys
 
 Rule = Callable[[Language, Manifest, Faults], None]

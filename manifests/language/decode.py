@@ -10,11 +10,11 @@ from typing import Any
 from editc.core import registry
 from editc.core.manifest import Ablation, Asked, Fact, Language, Redirect, Span
 from editc.manifests import image_schema, schema
-from editc.manifests import language_schema as tables
 from editc.manifests.attached import Attached
 from editc.manifests.edits import items_of, kind_of
 from editc.manifests.faults import Faults, either, tick
 from editc.manifests.fields import Block, read_block
+from editc.manifests.language import schema as tables
 from editc.manifests.options import Scope, read_options
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.occurrences import whole

@@ -1,0 +1,1 @@
+"""What manifests for language models have of their own."""
