@@ -26,10 +26,10 @@ from editc.core.ports import Context, Painter
 from editc.demo import GUIDANCE
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode, load
-from editc.passes.bystanders import AGAIN, LOSS, named_by, spread
-from editc.passes.corpus import mentions
-from editc.passes.measure import Stored
-from editc.passes.verify import failures
+from editc.passes.images.keys.preserved_rows import mentions
+from editc.passes.images.measure.measure import Stored
+from editc.passes.images.verify.bystanders import AGAIN, LOSS, named_by, spread
+from editc.passes.images.verify.verify import failures
 
 EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples"
 HEAD = "editc: 1\nmodel: editc:demo\nedits:\n"

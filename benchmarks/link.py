@@ -19,10 +19,10 @@ from editc.formats.delta.container import read_delta
 from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model
 from editc.manifests.decode import read
-from editc.passes.derive import Derive
+from editc.passes.images.keys.derive import Derive
+from editc.passes.images.measure.measure import stored
+from editc.passes.images.verify.verify import Verify
 from editc.passes.locate import Locate
-from editc.passes.measure import stored
-from editc.passes.verify import Verify
 from editc.recheck import gathered_solution, recorded_plan
 
 HEAD = "editc: 1\nmodel: editc:demo\nedits:\n"

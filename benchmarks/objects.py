@@ -27,7 +27,7 @@ from editc.demo.detector import Detector
 from editc.demo.detector import load as load_detector
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode
-from editc.passes.strength import Effect, effect
+from editc.passes.images.solve.strength import Effect, effect
 
 HEAD = "editc: 1\nmodel: {model}\nedits:\n  - erase: {concept}\n"
 DEFAULT = "editc, default settings"

@@ -38,11 +38,11 @@ from editc.formats.models.model import open_model
 from editc.manifests.decode import decode
 from editc.numerics.bits import dtypes
 from editc.numerics.trust import Ball, unbounded
-from editc.passes.derive import Derive
 from editc.passes.emit import Emit
+from editc.passes.images.keys.derive import Derive
+from editc.passes.images.solve.solve import Solve
+from editc.passes.images.verify.verify import Verify
 from editc.passes.locate import Locate
-from editc.passes.solve import Solve
-from editc.passes.verify import Verify
 
 SHARD = 10_000_000_000
 LARGEST_COPY = 10_000_000_000

@@ -20,7 +20,7 @@ from editc.core.ir import Array, Plan
 from editc.core.manifest import Source
 from editc.demo import GUIDANCE, MODEL
 from editc.manifests.decode import decode
-from editc.passes.evidence import Evidence, gathered, grown, spared
+from editc.passes.images.locate.ranked_sites import Evidence, gathered, grown, spared
 
 SHARES = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 

@@ -17,8 +17,8 @@ from editc.core.ir import Plan
 from editc.core.manifest import Source
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode
-from editc.passes import mine
-from editc.passes.suggest import CONTEXTS, MINED, Remembering, Suggestion, few, other_names, suggest
+from editc.passes.images.keys import mined_names
+from editc.passes.images.suggest.suggest import CONTEXTS, MINED, Remembering, Suggestion, few, other_names, suggest
 
 
 def planned(lab: objects.Lab, text: str) -> Plan:
@@ -35,10 +35,10 @@ def names(lab: objects.Lab) -> Iterator[str]:
     assert lab.ctx.encoder is not None
     encoder = Remembering(lab.ctx.encoder)
     yield "| object | found | gap | wrong | missing |\n|---|---|---|---|---|"
-    words, hits, wrong_ones, missed = mine.candidates(lab.corpus), 0, 0, 0
+    words, hits, wrong_ones, missed = mined_names.candidates(lab.corpus), 0, 0, 0
     for what, others in OBJECTS.items():
         plan = planned(lab, objects.HEAD.format(model=lab.model, concept=what))
-        near = mine.neighbours(encoder, what, words, few(plan.family.contexts, CONTEXTS), MINED)
+        near = mined_names.neighbours(encoder, what, words, few(plan.family.contexts, CONTEXTS), MINED)
         names = other_names(near)
         found = [one.name for one in names.sure]
         wrong = [one for one in found if not any(one == o or one in o.split() for o in others)]

@@ -20,8 +20,8 @@ from editc.core.ir import Array, Solution
 from editc.core.ports import Encoder
 from editc.demo.world import CHARACTERS, OBJECTS, WEAPONS
 from editc.families.images.contexts import CONTEXTS
-from editc.passes.phrases import last_subject, spoken
-from editc.passes.strength import effect
+from editc.passes.images.keys.phrases import last_subject, spoken
+from editc.passes.images.solve.strength import effect
 
 TARGETS = tuple(name for name in OBJECTS if name not in (*WEAPONS, *CHARACTERS))
 """Nothing is sent to what somebody else may want erased."""

@@ -66,7 +66,7 @@ def build(
     """
     from editc import pipeline, session
     from editc.core.ports import announce
-    from editc.passes.verify import failures, warnings
+    from editc.passes.images.verify.verify import failures, warnings
 
     announce(progress, "reading the manifest")
     out = Path(out)
@@ -254,7 +254,7 @@ def verify(
     from editc.core.ports import announce
     from editc.formats.delta.parts import is_linked
     from editc.formats.diff.diff import refuse_to_verify
-    from editc.passes.verify import failures, warnings
+    from editc.passes.images.verify.verify import failures, warnings
     from editc.recheck import (
         another_detector,
         disagreements,
@@ -295,7 +295,7 @@ def _verified_parts(
 ) -> Again:
     from editc import linking
     from editc.formats.delta.parts import parts
-    from editc.passes.verify import failures
+    from editc.passes.images.verify.verify import failures
     from editc.recheck import disagreements
 
     labels = {part.delta_id: f"{path} part {number}" for number, part in enumerate(parts(delta))}

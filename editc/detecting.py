@@ -13,7 +13,7 @@ from editc.core.manifest import Manifest, PictureCheck
 from editc.core.pointing import pointing_at
 from editc.core.ports import Detector
 from editc.formats.models import paths
-from editc.passes import pictures
+from editc.passes.images.painting import pictures
 
 
 def faults(manifest: Manifest) -> tuple[Diagnostic, ...]:

@@ -78,7 +78,7 @@ def link_files(
 
     Raises E630 when `out` is one of them, E650 to E656, and what reading, deriving and verifying raise.
     """
-    from editc.passes.verify import failures
+    from editc.passes.images.verify.verify import failures
 
     if out.resolve() in [path.resolve() for path in paths]:
         message = "the linked delta would replace one of those that go in"
@@ -127,7 +127,7 @@ def _measured(
     progress: Progress | None,
     detector: str,
 ) -> Part:
-    from editc.passes.corpus import mentions
+    from editc.passes.images.keys.preserved_rows import mentions
 
     if not has_manifest(part):
         return Part(part, label, None)

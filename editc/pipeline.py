@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
 from editc.core.ports import Context, announce
-from editc.passes.derive import Derive
 from editc.passes.emit import Emit
+from editc.passes.images.keys.derive import Derive
+from editc.passes.images.solve.solve import Solve
+from editc.passes.images.verify.verify import Verify
 from editc.passes.language.derive import DeriveLanguage
 from editc.passes.language.solve import SolveLanguage
 from editc.passes.language.verify import VerifyLanguage
 from editc.passes.locate import Locate
-from editc.passes.solve import Solve
-from editc.passes.verify import Verify
 from editc.session import families
 
 

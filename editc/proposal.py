@@ -10,8 +10,8 @@ from typing import Any
 from editc.core.diagnostics import Diagnostic
 from editc.core.manifest import Manifest
 from editc.manifests.amend import Amendment, Value, amend
-from editc.passes.suggest import Suggestion
-from editc.passes.trial import AT_RISK, GONE, Trial
+from editc.passes.images.suggest.suggest import Suggestion
+from editc.passes.images.suggest.target_trials import AT_RISK, GONE, Trial
 
 
 @dataclass(frozen=True)

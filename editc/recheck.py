@@ -20,7 +20,7 @@ from editc.core.ports import Context
 from editc.formats.delta.check import check_account
 from editc.manifests.decode import decode
 from editc.manifests.detector import parse
-from editc.passes import moderate
+from editc.passes.images.solve import moderate
 from editc.passes.language.claims import GENERATED, RUN
 
 TOLERANCE = 1e-6
@@ -79,7 +79,7 @@ def recorded_plan(delta: Delta, manifest: Manifest, model: str, ctx: Context | N
 
 def posed_again(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[str], ctx: Context) -> Problem:
     """The delta's own problem on a model; of a language model without what was learned, which its factors hold."""
-    from editc.passes.derive import Derive
+    from editc.passes.images.keys.derive import Derive
     from editc.passes.language.posed import posed
 
     plan = recorded_plan(delta, manifest, model, ctx)
@@ -88,8 +88,8 @@ def posed_again(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[s
 
 def measured(solution: Solution, ctx: Context, others: Sequence[str] = ()) -> Verified:
     """Every claim of a solution, measured; `others` are names that other deltas edit in the same model."""
+    from editc.passes.images.verify.verify import Verify
     from editc.passes.language.verify import VerifyLanguage
-    from editc.passes.verify import Verify
 
     spoken = solution.problem.plan.manifest.language is not None
     return VerifyLanguage()(solution, ctx) if spoken else Verify(others=tuple(others))(solution, ctx)

@@ -20,7 +20,7 @@ from editc.core.ir import Delta, Edit, Ranking, Solution, Verified
 from editc.core.manifest import Manifest, Request
 from editc.core.measurements import Certificate, Claim, Picture
 from editc.judging import unanswered
-from editc.passes import moderate
+from editc.passes.images.solve import moderate
 
 DIGITS = 9
 """Significant digits of a figure in report.json: more would differ between machines by the order of a sum."""
@@ -40,7 +40,7 @@ def as_json(
     failures and warnings of verify. Nothing depends on time or place: the same build gives the same bytes (`as_text`),
     but for `exports`, which say which programs were there to read them.
     """
-    from editc.passes.verify import failures, warnings
+    from editc.passes.images.verify.verify import failures, warnings
 
     solution, report = verified.solution, verified.report
     plan = solution.problem.plan

@@ -23,7 +23,7 @@ def suggest(
     from editc import proposal
     from editc.core.ports import announce
     from editc.manifests.dictionary import names_in
-    from editc.passes.suggest import suggest as find
+    from editc.passes.images.suggest.suggest import suggest as find
 
     manifest, plan, ctx, corpus = _opened(path, write, progress)
     announce(progress, "comparing names and trying targets")
@@ -39,8 +39,8 @@ def _opened(
     or adapters are fused."""
     from editc import session
     from editc.manifests.amend import free
+    from editc.passes.images.suggest.suggest import refuse_fused
     from editc.passes.locate import Locate
-    from editc.passes.suggest import refuse_fused
 
     if write is not None:
         free(write)

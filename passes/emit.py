@@ -14,7 +14,7 @@ from editc.core.manifest import Manifest, Request
 from editc.core.measurements import Claim
 from editc.core.ports import Context
 from editc.core.site_bytes import site_record
-from editc.passes import moderate
+from editc.passes.images.solve import moderate
 from editc.passes.language import account
 from editc.passes.language.claims import GENERATED, RUN
 

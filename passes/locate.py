@@ -14,8 +14,8 @@ from editc.core.ir import Plan, Site
 from editc.core.manifest import Manifest
 from editc.core.ports import Context, Weights
 from editc.families.single_files import single_file
-from editc.passes import fuse
-from editc.passes.evidence import refined
+from editc.passes.images.keys import fuse
+from editc.passes.images.locate.ranked_sites import refined
 from editc.passes.language import located
 from editc.passes.sites import sites_of
 from editc.passes.strangers import STRANGERS, UNKNOWN, kind_of, refusal, wrapped

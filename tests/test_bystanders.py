@@ -14,9 +14,9 @@ from editc.core.ir import Array, Verified
 from editc.core.manifest import BystanderCheck, Constraints, Preserve
 from editc.core.measurements import Bystander
 from editc.core.ports import Encoded
-from editc.passes.bystanders import Choice, claims, loss, spread
-from editc.passes.everyday import THINGS
-from editc.passes.verify import Verify, failures, warnings
+from editc.passes.images.verify.bystanders import Choice, claims, loss, spread
+from editc.passes.images.verify.everyday import THINGS
+from editc.passes.images.verify.verify import Verify, failures, warnings
 
 OTHERS = ("square", "tree", "house", "cat", "disc", "boat")
 WIDTH = 8

@@ -21,14 +21,14 @@ from editc.core.manifest import Constraints, Manifest, PictureCheck, Request, So
 from editc.core.measurements import Attack, Certificate, Report
 from editc.core.ports import Context, Encoded
 from editc.numerics.trust import Ball
-from editc.passes.attacks import rows as fed
-from editc.passes.certificate import Sums, certify, shared_sums, warnings
-from editc.passes.layers import Layer
+from editc.passes.images.certificate.certificate import Sums, certify, shared_sums, warnings
+from editc.passes.images.keys.watched import measured, sizes
+from editc.passes.images.measure.row_sums import Layer
+from editc.passes.images.painting.attacks import rows as fed
+from editc.passes.images.solve.strength import MARGIN, STEPS, effect, tune
+from editc.passes.images.verify.verify import Verify, failures
 from editc.passes.methods.rece import RECE
 from editc.passes.methods.uce import UCE
-from editc.passes.strength import MARGIN, STEPS, effect, tune
-from editc.passes.verify import Verify, failures
-from editc.passes.witness import measured, sizes
 
 UNIT = Ball(np.ones(systems.WIDTH), np.zeros(systems.WIDTH), float(np.sqrt(systems.WIDTH)), True, True)
 """Where `systems.rows` lie: layer-normalised, no gains."""
@@ -167,7 +167,7 @@ def test_it_is_measured_on_the_weights_as_stored() -> None:
 
 
 def test_what_is_no_proof_says_so() -> None:
-    from editc.passes.verify import warnings as all_warnings
+    from editc.passes.images.verify.verify import warnings as all_warnings
 
     assert [one.code for one in all_warnings(verified(1.0, recoverable=1.0))] == ["E510"]
     assert all_warnings(verified(1.0)) == (), "nobody asked"
@@ -224,7 +224,7 @@ SENTENCES = "contexts: ['{}', 'a {} here']\n"
 
 def watch_of(text: str) -> Watch | None:
     from editc.families.images.sd1 import SD1
-    from editc.passes.derive import Derive
+    from editc.passes.images.keys.derive import Derive
     from editc.passes.locate import Locate
 
     ctx = derived.context(width=derived.WIDTH)

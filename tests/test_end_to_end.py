@@ -19,7 +19,7 @@ import tiny
 from editc import api
 from editc.demo import MODEL
 from editc.formats.models.model import open_model
-from editc.passes.measure import Stored
+from editc.passes.images.measure.measure import Stored
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "manifests" / "examples").glob("*.yaml"))
 QUICK = "editc: 1\nmodel: editc:demo\nedits:\n  - erase: circle\n    to: square\n"

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from editc import api, report
 from editc.core.diagnostics import EditcError
 from editc.dump import dump
-from editc.passes.evidence import grown, spared
+from editc.passes.images.locate.ranked_sites import grown, spared
 
 model = evidence_models.model
 UP, DOWN = (

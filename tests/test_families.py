@@ -21,7 +21,7 @@ from editc.core import registry
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Encoded
 from editc.formats.models.model import open_model
-from editc.passes.measure import Stored
+from editc.passes.images.measure.measure import Stored
 
 PROMPTS = ["", "a red circle on grass", "Circle", "a photo of a blue square, a star and a heart in pixel art style"]
 NAMES = tuple(pico.FAMILIES)
@@ -226,8 +226,8 @@ def encoded(family: str, stream: str, prompt: str, folders: Any) -> Encoded:
 
 
 def test_t5_has_no_first_token_and_its_empty_prompt_is_eos(folders: Any) -> None:
-    from editc.passes.keys import Phrase
-    from editc.passes.phrases import Book, last_subject
+    from editc.passes.images.keys.phrases import Book, last_subject
+    from editc.passes.images.keys.row_choice import Phrase
 
     empty = encoded("flux", "text", "", folders)
     assert last_subject(empty) == 0 and set(empty.start) == {-1} and empty.tokens[:2] == (1, 0)

@@ -21,12 +21,12 @@ from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
 from editc.manifests.decode import decode
 from editc.numerics import ridge
-from editc.passes import corpus
-from editc.passes.columns import columns, needed
+from editc.passes.images.keys import preserved_rows
+from editc.passes.images.keys.pairs import columns, needed
+from editc.passes.images.keys.phrases import Book
+from editc.passes.images.solve.solve import Solve
 from editc.passes.methods.guard import Guard
 from editc.passes.methods.uce import UCE
-from editc.passes.phrases import Book
-from editc.passes.solve import Solve
 
 FITTED = SD1.contexts[::2]
 COLOURS = ("tangerine", "violet", "golden", "azure", "crimson", "emerald", "fuchsia", "scarlet")
@@ -66,8 +66,8 @@ def encoder() -> Encoder:
 def problem(encoder: Encoder) -> System:
     """Circle and disc to square on the demo model's encoder, with some of its prompts kept."""
     lines = [line for line in (MODEL / "prompts.txt").read_text().splitlines() if line][:120]
-    kept = encoder.encode([line for line in lines if not corpus.mentions(line, "circle")])
-    tally = corpus.tally_of(kept)
+    kept = encoder.encode([line for line in lines if not preserved_rows.mentions(line, "circle")])
+    tally = preserved_rows.tally_of(kept)
     found = Kept(3 * tally.total / tally.count, tally.rows, kept[0].rows.T, (), tally.count)
     return System((block(encoder, FITTED),), found, (), 0.01 * tally.square)
 

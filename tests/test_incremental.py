@@ -18,15 +18,15 @@ from editc.core.ir import Array, System
 from editc.families.images.sd1 import SD1
 from editc.numerics import chain, ridge
 from editc.numerics.chain import Chain, Part
-from editc.passes import corpus
-from editc.passes.derive import Derive
+from editc.passes.images.keys import preserved_rows
+from editc.passes.images.keys.derive import Derive
+from editc.passes.images.solve.solve import reduced
 from editc.passes.locate import Locate
 from editc.passes.methods.mace import MACE
 from editc.passes.methods.realera import RealEra
 from editc.passes.methods.rece import RECE
 from editc.passes.methods.trce import TRCE
 from editc.passes.methods.uce import UCE
-from editc.passes.solve import reduced
 
 # ---------------------------------------------------------------- the numbers
 
@@ -271,21 +271,21 @@ def test_a_concept_that_the_corpus_names_costs_its_piece_of_the_corpus() -> None
     derived(asked("circle"), cache)
     more, encoder = derived(asked("circle", name), cache)
     assert name not in more.kept.origin
-    assert 0 < len(set(encoder.asked) & set(PROMPTS)) <= corpus.LONGEST
+    assert 0 < len(set(encoder.asked) & set(PROMPTS)) <= preserved_rows.LONGEST
     assert same(more, derived(asked("circle", name), None)[0])
 
 
 @pytest.mark.parametrize("gone", range(0, 150, 7))
 def test_a_list_without_one_prompt_is_cut_alike_elsewhere(gone: int) -> None:
-    one, other = list(corpus.pieces(PROMPTS)), list(corpus.pieces(PROMPTS[:gone] + PROMPTS[gone + 1 :]))
-    assert sum(one, ()) == PROMPTS and max(map(len, one)) <= corpus.LONGEST
-    assert len(set(other) - set(one)) <= 1 or max(map(len, one)) == corpus.LONGEST
+    one, other = list(preserved_rows.pieces(PROMPTS)), list(preserved_rows.pieces(PROMPTS[:gone] + PROMPTS[gone + 1 :]))
+    assert sum(one, ()) == PROMPTS and max(map(len, one)) <= preserved_rows.LONGEST
+    assert len(set(other) - set(one)) <= 1 or max(map(len, one)) == preserved_rows.LONGEST
 
 
 def test_a_corpus_too_large_is_not_kept_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "SPARE", 1000)
+    monkeypatch.setattr(preserved_rows, "SPARE", 1000)
     cache = Memory()
-    corpus.tally(PROMPTS, Counting(), cache, mark="fake")
+    preserved_rows.tally(PROMPTS, Counting(), cache, mark="fake")
     assert len(cache.held) == 1  # the tally itself
 
 

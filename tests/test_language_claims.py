@@ -15,10 +15,10 @@ from editc.core.ir import Array, Delta
 from editc.core.measurements import Claim
 from editc.core.network import Cloze, Prompt
 from editc.passes.emit import claim_as_json, recorded
+from editc.passes.images.verify.verify import failures
 from editc.passes.language import before
 from editc.passes.language.before import Before
 from editc.passes.language.claims import GENERATED, RUN
-from editc.passes.verify import failures
 from editc.render import render
 from editc.report_page import page
 from editc.show import claim_lines, claim_record

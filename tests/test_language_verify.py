@@ -32,9 +32,9 @@ from editc.core.ir import Site
 from editc.core.ir_language import Column, Near
 from editc.core.network import Cloze, Prompt, Spot, Value
 from editc.core.ports import Context
+from editc.passes.images.verify.verify import warnings
 from editc.passes.language import advice, forms, speech, unasked
 from editc.passes.language.verify import VerifyLanguage
-from editc.passes.verify import warnings
 
 # ---------------------------------------------------------------- what it comes to
 

@@ -18,12 +18,12 @@ from editc.families.images.sd1 import SD1
 from editc.families.images.sd2 import SD2
 from editc.manifests.decode import decode
 from editc.numerics.trust import Ball
-from editc.passes import corpus, keys
-from editc.passes.derive import Derive
-from editc.passes.kept import NAMED_SHARE
+from editc.passes.images.keys import preserved_rows, row_choice
+from editc.passes.images.keys.derive import Derive
+from editc.passes.images.keys.phrases import Book, last_subject, spoken
+from editc.passes.images.keys.preserved import NAMED_SHARE
+from editc.passes.images.solve.solve import Solve
 from editc.passes.locate import Locate, recognise
-from editc.passes.phrases import Book, last_subject, spoken
-from editc.passes.solve import Solve
 
 K = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
 V = K.replace("to_k", "to_v")
@@ -179,8 +179,11 @@ def test_an_adapter_is_no_model_and_is_merged_first(names: Sequence[str], said: 
 @given(st.integers(3, 30), st.integers(0, 28), st.integers(1, 4), st.integers(0, 4))
 def test_aligned_rows_meet_their_counterparts(total: int, first: int, count: int, width: int) -> None:
     first = min(first, total - 1)
-    at, target = keys.Phrase(first, min(first + count, total)), keys.Phrase(first, min(first + width, total))
-    sources, counterparts = keys.aligned(total, at, target)
+    at, target = (
+        row_choice.Phrase(first, min(first + count, total)),
+        row_choice.Phrase(first, min(first + width, total)),
+    )
+    sources, counterparts = row_choice.aligned(total, at, target)
     pairs = dict(zip(sources.tolist(), counterparts.tolist(), strict=True))
     assert all(0 <= row < total for row in (*pairs, *[min(p, total - 1) for p in pairs.values()]))
     assert all(pairs[row] == row for row in range(first))
@@ -194,18 +197,18 @@ def test_aligned_rows_meet_their_counterparts(total: int, first: int, count: int
 
 def test_span_and_last_are_the_published_rows() -> None:
     old, new = np.arange(20.0).reshape(10, 2), 100 + np.arange(20.0).reshape(10, 2)
-    pair = keys.span(old, 2, new, 4)
+    pair = row_choice.span(old, 2, new, 4)
     assert pair.rows == (2, 3, 4, 5, 6, 7) and np.array_equal(pair.targets.T, new[4:10])
-    one = keys.last(old, 3, new, 0)
+    one = row_choice.last(old, 3, new, 0)
     assert one.rows == (3,) and np.array_equal(one.targets.T, new[:1])
 
 
 def test_phrases_are_found_by_their_characters() -> None:
     book = Book.of(WordEncoder(), [spoken("a red {} here", name) for name in ("round shape", "disc", "")])
     assert [book.find("a red {} here", name)[1] for name in ("round shape", "disc", "")] == [
-        keys.Phrase(3, 5),
-        keys.Phrase(3, 4),
-        keys.Phrase(3, 3),
+        row_choice.Phrase(3, 5),
+        row_choice.Phrase(3, 4),
+        row_choice.Phrase(3, 3),
     ]
     assert spoken("a {} here", "") == "a here"
     assert last_subject(book.entries["a red disc here"]) == 4
@@ -215,10 +218,10 @@ def test_what_is_kept_leaves_out_what_is_edited() -> None:
     asked = manifest(
         ERASE.replace("circle", "Red Circle") + "preserve: {prompts: [a red circle here, a circle, Circles]}\n"
     )
-    assert corpus.prompts(asked, ("a {}",), ()) == corpus.Prompts((), ("a circle", "Circles"))
-    assert corpus.mentions("A RED-CIRCLE, please", "red circle") and not corpus.mentions("", "x")
+    assert preserved_rows.prompts(asked, ("a {}",), ()) == preserved_rows.Prompts((), ("a circle", "Circles"))
+    assert preserved_rows.mentions("A RED-CIRCLE, please", "red circle") and not preserved_rows.mentions("", "x")
     plain = manifest(ERASE)
-    assert corpus.prompts(plain, ("a {}",), ("a circle", "a dog")) == corpus.Prompts(("a dog",), ())
+    assert preserved_rows.prompts(plain, ("a {}",), ("a circle", "a dog")) == preserved_rows.Prompts(("a dog",), ())
 
 
 @pytest.mark.parametrize("rule", ["aligned", "last", "span", "matched", "eot"])

@@ -9,7 +9,7 @@ from editc.backends import encoders
 from editc.core.ports import Encoder
 from editc.demo import MODEL
 from editc.demo.world import OBJECTS
-from editc.passes.mine import ALIKE, candidates, neighbours
+from editc.passes.images.keys.mined_names import ALIKE, candidates, neighbours
 
 CONTEXTS = ("a {}", "a photo of a {}", "a red {} on grass")
 CORPUS = tuple(line for line in (MODEL / "prompts.txt").read_text().splitlines() if line)

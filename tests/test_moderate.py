@@ -19,10 +19,11 @@ from editc.core.ir import Array, Block, Kept, Plan, Problem, Site, Solution, Sys
 from editc.core.manifest import Manifest, Source
 from editc.core.ports import Context
 from editc.manifests.decode import decode
-from editc.passes import moderate, pictures
-from editc.passes.moderate import PATIENCE, search
-from editc.passes.solve import Solve
-from editc.passes.verify import Verify, failures
+from editc.passes.images.painting import pictures
+from editc.passes.images.solve import moderate
+from editc.passes.images.solve.moderate import PATIENCE, search
+from editc.passes.images.solve.solve import Solve
+from editc.passes.images.verify.verify import Verify, failures
 
 WIDTH = 8
 NAMES = ("red", "blue")

@@ -17,12 +17,12 @@ from editc.core.ir import Array, Block, Edit, System
 from editc.core.manifest import Manifest
 from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
-from editc.passes.derive import Derive
+from editc.passes.images.keys.derive import Derive
+from editc.passes.images.keys.mined_names import with_neighbours
+from editc.passes.images.solve.solve import chosen
 from editc.passes.locate import Locate
 from editc.passes.methods.realera import RealEra
 from editc.passes.methods.uce import UCE
-from editc.passes.mine import with_neighbours
-from editc.passes.solve import chosen
 
 SEEDS = st.integers(0, 10_000)
 few = settings(max_examples=12, deadline=None)

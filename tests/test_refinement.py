@@ -18,14 +18,14 @@ from editc.core.ir import Array, System
 from editc.core.manifest import TokenWeights
 from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
-from editc.passes import keys
-from editc.passes.columns import columns, needed
-from editc.passes.derive import Derive
+from editc.passes.images.keys import row_choice
+from editc.passes.images.keys.derive import Derive
+from editc.passes.images.keys.pairs import columns, needed
+from editc.passes.images.keys.phrases import Book
 from editc.passes.locate import Locate
 from editc.passes.methods.mace import MACE
 from editc.passes.methods.trce import TRCE
 from editc.passes.methods.uce import UCE
-from editc.passes.phrases import Book
 
 CORPUS = ("a dog on grass", "two cats", "an old house by the sea at night")
 CONTEXTS = 'contexts: ["{}", "a photo of {} here", "{} at sea"]\n'
@@ -53,8 +53,11 @@ def columns_of(problem: System) -> set[tuple[float, ...]]:
 @given(st.integers(4, 30), st.integers(1, 20), st.integers(1, 4), st.integers(0, 4))
 def test_matched_rows_are_all_but_the_concepts_own(total: int, first: int, count: int, width: int) -> None:
     first = min(first, total - 1)
-    at, target = keys.Phrase(first, min(first + count, total)), keys.Phrase(first, min(first + width, total))
-    sources, counterparts = keys.matched(total, at, target)
+    at, target = (
+        row_choice.Phrase(first, min(first + count, total)),
+        row_choice.Phrase(first, min(first + width, total)),
+    )
+    sources, counterparts = row_choice.matched(total, at, target)
     assert not set(sources) & set(range(at.first, at.end)) and not set(counterparts) & set(range(first, target.end))
     assert len(set(counterparts)) == len(sources) and all(0 <= row < total for row in counterparts)
     assert len(sources) == total - max(at.end, target.end) + at.first  # none is lost that has a counterpart
@@ -82,12 +85,12 @@ def test_matched_columns_are_the_words_that_two_prompts_share(name: str, target:
 @given(st.integers(4, 30), st.integers(1, 26), st.integers(1, 4), st.integers(0, 4))
 def test_the_end_of_a_text_goes_to_the_end_of_the_other(total: int, first: int, count: int, behind: int) -> None:
     first = min(first, total - 2)
-    at = keys.Phrase(first, min(first + count, total - 1))
+    at = row_choice.Phrase(first, min(first + count, total - 1))
     end = min(at.end + behind, total - 1)
-    pairs = dict(zip(*(part.tolist() for part in keys.eot(total, at, (end, 2))), strict=True))
+    pairs = dict(zip(*(part.tolist() for part in row_choice.eot(total, at, (end, 2))), strict=True))
     anchors = {0: 0, end: 2, **({total - 1: total - 1} if end < total - 1 else {})}
     assert pairs == anchors | dict.fromkeys(range(at.first, at.end), total - 1)
-    weights = keys.eot_weights(total, at, end, TokenWeights(bos=2, eot=3, last=0.5, keyword=7))
+    weights = row_choice.eot_weights(total, at, end, TokenWeights(bos=2, eot=3, last=0.5, keyword=7))
     assert weights[0] == 2 and weights[end] == 3 and (weights[at.first : at.end] == 7).all()
     assert weights.sum() == 2 + 3 + 7 * (at.end - at.first) + 0.5 * (total - 1 - end)
 

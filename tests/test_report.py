@@ -19,7 +19,7 @@ from editc import report
 from editc.core.ir import Verified
 from editc.core.manifest import Request, Source
 from editc.core.measurements import Claim, Picture
-from editc.passes.verify import Verify
+from editc.passes.images.verify.verify import Verify
 from editc.report_page import MOST_PICTURES, albums, headline, lines, page
 from editc.report_plots import HEIGHT, TOP, block_of, data_uri, plot
 from editc.report_words import figure, percent, size, steady, ticked

@@ -14,9 +14,9 @@ from editc.cli import cli
 from editc.core import registry
 from editc.core.ir import Array, Edit, Site, System
 from editc.core.manifest import Constraints, Manifest, Request, Source
-from editc.passes.derive import SiteWeights
+from editc.passes.images.keys.derive import SiteWeights
+from editc.passes.images.solve.strength import effect, tune
 from editc.passes.methods.uce import UCE
-from editc.passes.strength import effect, tune
 from editc.terminal import guarded
 
 

@@ -23,12 +23,12 @@ from editc.manifests.amend import Amendment, amend
 from editc.manifests.decode import decode
 from editc.numerics.ridge import NonFiniteError
 from editc.numerics.sparse import decompose
-from editc.passes.derive import Derive
+from editc.passes.images.keys.derive import Derive
+from editc.passes.images.keys.mined_names import Neighbour
+from editc.passes.images.keys.name_signals import Signals
+from editc.passes.images.suggest.suggest import other_names
+from editc.passes.images.suggest.target_trials import Bench
 from editc.passes.locate import Locate
-from editc.passes.mine import Neighbour
-from editc.passes.signals import Signals
-from editc.passes.suggest import other_names
-from editc.passes.trial import Bench
 from editc.terminal import guarded
 
 SIGNALS = Signals((), np.zeros((0, 1, 2, 1)), np.zeros((1, 2, 1)))

@@ -14,7 +14,7 @@ from editc.core.ir import Array, Named, Verified
 from editc.core.manifest import Request, Span
 from editc.core.measurements import Claim
 from editc.numerics.subspace import condensed
-from editc.passes.verify import Verify, failures, warnings
+from editc.passes.images.verify.verify import Verify, failures, warnings
 
 
 def verified(solution: Any, ctx: Any = None) -> Verified:

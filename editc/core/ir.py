@@ -48,7 +48,7 @@ class Weighed:
 @dataclass(frozen=True)
 class Ranking:
     """What `sites: auto` measured: the share asked for, what the kept sites reach of each of `concepts`, and every
-    candidate, kept ones first, then by what each does alone. `passes.evidence` says how shares are measured."""
+    candidate, kept ones first, then by what each does alone. `passes.images.locate.ranked_sites` says how shares are measured."""
 
     share: float
     concepts: tuple[str, ...]
@@ -111,7 +111,7 @@ class Block:
     """The keys of one request: `keys` and `targets` (d_in, m), `weights` (m,), and where each column came from.
 
     Strength is not yet in the targets: `numerics.ridge` moves them to `c + strength (c* - c)`.
-    `places` (m,) says which kind of row each column is (`passes.phrases.places`); () where the key rule says nothing.
+    `places` (m,) says which kind of row each column is (`passes.images.keys.phrases.places`); () where the key rule says nothing.
     `pulls` (k, d_in, m) are there for `moderate`: targets = keys + sum_k share_k pulls_k, for other shares as well.
     """
 

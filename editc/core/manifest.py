@@ -93,7 +93,7 @@ class Request(Placed):
 
     `erase` and `replace` map `concept` (and every name in `also`) to `to` (None: the family's neutral concept);
     `moderate` maps it to itself plus the weighted concepts of `toward` (UCE's debiasing with given shares); with
-    `shares`, those of `toward` are what pictures must show, and the weights are found (`passes.moderate`).
+    `shares`, those of `toward` are what pictures must show, and the weights are found (`passes.images.solve.moderate`).
     `fuse` adds a trained adapter, the file `adapter`; its `concept` is what the file erases, else the file's name.
     """
 

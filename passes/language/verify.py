@@ -12,12 +12,12 @@ from editc.core.manifest import Language
 from editc.core.measurements import Claim, Report
 from editc.core.network import Network
 from editc.core.ports import Context
+from editc.passes.images.verify.verify import nothing, rank_of
 from editc.passes.language import asking, beginnings, bystanders, claims, forms, prompts, trace_of, unasked
 from editc.passes.language.before import Before
 from editc.passes.language.trace_of import Trace
 from editc.passes.language.weights import Changed, changed, oriented
 from editc.passes.sites import layer_of
-from editc.passes.verify import nothing, rank_of
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class VerifyLanguage:
     name: ClassVar[str] = "verify"
 
     def __call__(self, solution: Solution, ctx: Context) -> Verified:
-        """The solution with its report; raises E502 or E503. A broken bound does not raise: see `passes.verify`."""
+        """The solution with its report; raises E502 or E503. A broken bound does not raise: see `passes.images.verify.verify`."""
         manifest = solution.problem.plan.manifest
         language, network = manifest.language, ctx.network
         assert language is not None and network is not None

@@ -10,7 +10,7 @@ import numpy as np
 from editc.core.ir import Array, Plan, Site, Solution
 from editc.core.ports import Weights
 from editc.numerics import drift
-from editc.passes.measure import stored
+from editc.passes.images.measure.measure import stored
 
 
 @dataclass(frozen=True)

@@ -45,4 +45,4 @@ class Miner(Protocol):
 
     @property
     def alike(self) -> float:
-        """The least score of a name that is taken (see `passes.mine`)."""
+        """The least score of a name that is taken (see `passes.images.keys.mined_names`)."""

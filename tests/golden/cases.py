@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from editc.core.ir import Array, Block, Edit, Kept, System
 from editc.core.manifest import Request
-from editc.passes import keys
+from editc.passes.images.keys import row_choice
 from editc.passes.methods.mace import MACE
 from editc.passes.methods.rece import RECE
 from editc.passes.methods.speed import SPEED, Draw
@@ -94,7 +94,7 @@ def applied(edit: Edit, weights: Iterable[Array]) -> list[Array]:
 def _uce(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:
     texts, weights = _Texts(case, folder), _load(folder / "weights.safetensors")
     last = "span" not in case["method"]
-    rule: Callable[[Array, int, Array, int], keys.Pair] = keys.last if last else keys.span
+    rule: Callable[[Array, int, Array, int], row_choice.Pair] = row_choice.last if last else row_choice.span
     pairs = []
     for old, new in zip(case["edit"], case["guide"], strict=True):
         target = new if last or new else " "
@@ -173,7 +173,7 @@ def _mace(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:
     blocks = []
     for old, new in (pair for concept in case["pairs"] for pair in concept):
         at, aim = _differing(*(case["token_ids"][text] for text in (old, new)))
-        sources, counterparts = keys.matched(len(texts.rows[old]), at, aim)
+        sources, counterparts = row_choice.matched(len(texts.rows[old]), at, aim)
         blocks.append(_block(texts.rows[old][sources].T, texts.rows[new][counterparts].T))
     kept = [texts.rows[text].T for text in case["prior"] or ()]
     method = MACE(preserve_scale=case["preserve_scale"])
@@ -182,12 +182,12 @@ def _mace(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:
     return found, _load(folder / "expected.safetensors")
 
 
-def _differing(old: list[int], new: list[int]) -> tuple[keys.Phrase, keys.Phrase]:
+def _differing(old: list[int], new: list[int]) -> tuple[row_choice.Phrase, row_choice.Phrase]:
     """Where two prompts' tokens differ: what is left of each when its common beginning and end are taken off."""
     shorter = min(len(old), len(new))
     first = next((i for i in range(shorter) if old[i] != new[i]), shorter)
     after = next((i for i in range(shorter - first) if old[-1 - i] != new[-1 - i]), shorter - first)
-    return keys.Phrase(first, len(old) - after), keys.Phrase(first, len(new) - after)
+    return row_choice.Phrase(first, len(old) - after), row_choice.Phrase(first, len(new) - after)
 
 
 def _speed(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:

@@ -12,14 +12,14 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Block, Plan, Problem, Site, System
 from editc.core.manifest import KeyRule, Request
 from editc.core.ports import Cache, Context, Encoder, Weights
-from editc.passes import corpus, fuse, leaks, mine, recall
-from editc.passes.columns import by_name, columns
-from editc.passes.kept import Keeping, contexts_of
+from editc.passes.images.keys import encoded, fuse, leaks, mined_names, preserved_rows
+from editc.passes.images.keys.inputs import Reader, readers
+from editc.passes.images.keys.pairs import by_name, columns
+from editc.passes.images.keys.phrases import UnspokenError
+from editc.passes.images.keys.preserved import Keeping, contexts_of
+from editc.passes.images.keys.watched import watch
+from editc.passes.images.solve.solve import chosen
 from editc.passes.methods import Miner, Retaining
-from editc.passes.phrases import UnspokenError
-from editc.passes.solve import chosen
-from editc.passes.streams import Reader, readers
-from editc.passes.witness import watch
 
 ALIGNED_RIDGE = 0.01
 """lambda for aligned keys, in mean squares of a kept row's entries: their weights and moment are means over rows.
@@ -61,7 +61,7 @@ class Derive:
         if not streams:
             raise EditcError(_unread(plan, group, sites[0]))
         blocks = tuple(_block(plan, request, streams, ctx.cache) for request in plan.manifest.edits)
-        prompts = corpus.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, self.prompts)
+        prompts = preserved_rows.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, self.prompts)
         kept, square = Keeping(plan, streams, prompts, ctx.cache).kept(isinstance(chosen(plan)[1], Retaining))
         _check_width(plan, sites, blocks[0].keys.shape[0])
         ridge = ALIGNED_RIDGE * square if rule == "aligned" else PUBLISHED_RIDGE[rule]
@@ -84,11 +84,13 @@ class Derive:
         _, method = chosen(plan)
         if not isinstance(method, Miner) or not method.neighbours:
             return plan
-        if not mine.candidates(self.prompts):
+        if not mined_names.candidates(self.prompts):
             raise EditcError(_nothing_to_mine(plan))
         contexts = (plan.manifest.contexts or plan.family.contexts)[:MINING_CONTEXTS]
         most, alike = method.neighbours, method.alike
-        return replace(plan, manifest=mine.with_neighbours(plan.manifest, encoder, self.prompts, contexts, most, alike))
+        return replace(
+            plan, manifest=mined_names.with_neighbours(plan.manifest, encoder, self.prompts, contexts, most, alike)
+        )
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class SiteWeights(Sequence[Array]):
 def _block(plan: Plan, request: Request, streams: Sequence[Reader], cache: Cache | None) -> Block:
     contexts, rule = contexts_of(plan, request), plan.manifest.keys
     names = by_name(request, rule, contexts, plan.family)
-    books = [recall.book(one, names, cache) for one in streams]
+    books = [encoded.book(one, names, cache) for one in streams]
     try:
         found = [one for book in books for one in columns(request, rule, contexts, plan.family, book)]
     except UnspokenError as error:

@@ -21,7 +21,7 @@ from editc.core.manifest import Manifest
 from editc.core.measurements import Attack, Certificate, Claim, Report
 from editc.numerics import adversary, trust
 from editc.numerics.squares import mirrored
-from editc.passes.layers import Layer
+from editc.passes.images.measure.row_sums import Layer
 
 REGULAR = 0.1
 """r of RECE's derived embedding, as published."""

@@ -24,11 +24,12 @@ from editc.core.ir import Array, Plan, Solution
 from editc.core.manifest import Manifest
 from editc.core.measurements import Bystander, Claim, Report
 from editc.core.ports import Context, Encoder
-from editc.passes import measure, pictures
-from editc.passes.corpus import mentions
-from editc.passes.everyday import THINGS
-from editc.passes.pictures import Print, Shot
-from editc.passes.signals import Signals, size
+from editc.passes.images.keys.name_signals import Signals, size
+from editc.passes.images.keys.preserved_rows import mentions
+from editc.passes.images.measure import measure
+from editc.passes.images.painting import pictures
+from editc.passes.images.painting.pictures import Print, Shot
+from editc.passes.images.verify.everyday import THINGS
 
 LOSS = 1 / 6
 """The default bound: of the pictures of any bystander at most one in six may be lost."""

@@ -15,9 +15,10 @@ from editc.core.ir import Array, Edit, Plan, Problem, Solution, System
 from editc.core.manifest import Manifest
 from editc.core.ports import Cache, Context
 from editc.numerics import chain, nullspace, ridge, subspace
-from editc.passes import fuse, moderate
+from editc.passes.images.keys import fuse
+from editc.passes.images.solve import moderate
+from editc.passes.images.solve.strength import tune
 from editc.passes.methods import Method
-from editc.passes.strength import tune
 
 RANK_TOLERANCE = 0.1
 """Share of the edit, in the problem's own metric, that a lower rank may lose: see `numerics.subspace.reduce`."""

@@ -20,10 +20,10 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Plan, Ranking, Weighed
 from editc.core.manifest import Request
 from editc.core.ports import Context, Encoder, Noisy, Prober, Told
-from editc.passes import keys
-from editc.passes.columns import aims, needed
-from editc.passes.derive import unspoken
-from editc.passes.phrases import Book, UnspokenError
+from editc.passes.images.keys import row_choice
+from editc.passes.images.keys.derive import unspoken
+from editc.passes.images.keys.pairs import aims, needed
+from editc.passes.images.keys.phrases import Book, UnspokenError
 
 PROMPTS = 4
 """Prompts of a concept, each with noise of its own; docs/sites.md says how far the ranking depends on them."""
@@ -179,7 +179,7 @@ def _pair(request: Request, others: Sequence[str], context: str, name: str, book
     instead = encoded.rows.copy()
     for share, aim in zip(shares, others, strict=True):
         other, phrase = book.find(context, aim)
-        rows, counterparts = keys.aligned(len(encoded.rows), at, phrase, len(other.rows))
+        rows, counterparts = row_choice.aligned(len(encoded.rows), at, phrase, len(other.rows))
         read = np.repeat(other.rows[-1:], len(encoded.rows), axis=0)
         read[rows] = other.rows[counterparts]
         instead += share * (read - encoded.rows)

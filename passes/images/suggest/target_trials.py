@@ -9,10 +9,10 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Edit, Plan, Problem
 from editc.core.manifest import Constraints, Request
 from editc.core.ports import Context
-from editc.passes.derive import Derive
-from editc.passes.kept import base_prompts, usual_weight
-from editc.passes.signals import Signals
-from editc.passes.solve import Solve
+from editc.passes.images.keys.derive import Derive
+from editc.passes.images.keys.name_signals import Signals
+from editc.passes.images.keys.preserved import base_prompts, usual_weight
+from editc.passes.images.solve.solve import Solve
 
 GONE = 0.5
 """A concept that moves so far, in parts of what sets it apart, is gone from pictures (docs/suggest.md)."""

@@ -24,10 +24,10 @@ from editc.core.ir import Array, Balance, Block, Edit, Problem, Round, Solution,
 from editc.core.manifest import Manifest, Measuring, Request
 from editc.core.measurements import Claim
 from editc.core.ports import Context
-from editc.passes import pictures
-from editc.passes.columns import pulled
-from editc.passes.measure import Stored
-from editc.passes.pictures import Shot
+from editc.passes.images.keys.pairs import pulled
+from editc.passes.images.measure.measure import Stored
+from editc.passes.images.painting import pictures
+from editc.passes.images.painting.pictures import Shot
 from editc.plurals import count
 
 PURPOSE = "\nmoderate"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from editc.core.ports import Encoded, Encoder
-from editc.passes.keys import Phrase
+from editc.passes.images.keys.row_choice import Phrase
 
 
 class UnspokenError(Exception):

@@ -18,12 +18,12 @@ from editc.core.manifest import Manifest, Request
 from editc.core.ports import Context, Encoded, Encoder
 from editc.numerics.sparse import Decomposition, decompose
 from editc.numerics.trust import Ball
-from editc.passes import mine
-from editc.passes.corpus import mentions
-from editc.passes.derive import SiteWeights
-from editc.passes.mine import Neighbour
-from editc.passes.signals import SAME, Signals
-from editc.passes.trial import Bench, Moved, Trial
+from editc.passes.images.keys import mined_names
+from editc.passes.images.keys.derive import SiteWeights
+from editc.passes.images.keys.mined_names import Neighbour
+from editc.passes.images.keys.name_signals import SAME, Signals
+from editc.passes.images.keys.preserved_rows import mentions
+from editc.passes.images.suggest.target_trials import Bench, Moved, Trial
 
 CONTEXTS = 4
 """Contexts that names are compared in, of the edit's own, evenly picked: more change no score by more than 0.02."""
@@ -123,7 +123,7 @@ def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequenc
         raise ValueError("suggest needs ctx.encoder")
     manifest = plan.manifest
     texts = [*manifest.preserve.prompts, *manifest.kept, *corpus]
-    found = list(dictionary) or [*manifest.preserve.concepts, *mine.candidates(texts)]
+    found = list(dictionary) or [*manifest.preserve.concepts, *mined_names.candidates(texts)]
     if len(found) < FEWEST:
         raise EditcError(_too_few(plan, len(found), bool(dictionary)))
     streams = {name: Remembering(encoder) for name, encoder in ({"text": ctx.encoder} | dict(ctx.streams)).items()}
@@ -159,7 +159,7 @@ def _mined(plan: Plan, encoder: Encoder, found: Sequence[str]) -> list[tuple[tup
     taken = {name.casefold() for one in manifest.edits for name in (*one.names, one.to or "", *dict(one.toward))}
     taken |= {name.casefold() for name in manifest.preserve.concepts}
     for request in manifest.edits:
-        near = mine.neighbours(encoder, request.concept, found, _contexts(plan, request), MINED)
+        near = mined_names.neighbours(encoder, request.concept, found, _contexts(plan, request), MINED)
         names = other_names([one for one in near if one.name.casefold() not in taken])
         taken |= {one.name.casefold() for one in names.sure}
         mined.append((near, names))

@@ -14,9 +14,9 @@ import numpy as np
 
 from editc.core.ir import Array
 from editc.core.ports import Cache, Encoded
-from editc.passes import corpus
-from editc.passes.phrases import Book
-from editc.passes.streams import Reader
+from editc.passes.images.keys import preserved_rows
+from editc.passes.images.keys.inputs import Reader
+from editc.passes.images.keys.phrases import Book
 
 LAYOUT = "sentences 1"
 """Goes into the key of what is cached: to be changed with what is computed."""
@@ -33,7 +33,7 @@ def book(reader: Reader, names: Sequence[Sequence[str]], cache: Cache | None) ->
 def _encoded(reader: Reader, said: Sequence[str], cache: Cache | None) -> Iterator[Encoded]:
     """Unpacked either way, so that every array has the same layout."""
     return _unpacked(
-        said, corpus.remembered(said, LAYOUT, lambda: _packed(reader.encoder.encode(said)), cache, reader.mark)
+        said, preserved_rows.remembered(said, LAYOUT, lambda: _packed(reader.encoder.encode(said)), cache, reader.mark)
     )
 
 

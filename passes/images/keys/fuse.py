@@ -22,10 +22,10 @@ from editc.core.manifest import Manifest, Request
 from editc.core.ports import Context
 from editc.core.site_bytes import matrix_shape
 from editc.numerics import fusion
-from editc.passes import corpus
-from editc.passes.kept import Keeping, contexts_of
-from editc.passes.phrases import spoken
-from editc.passes.streams import Reader, readers
+from editc.passes.images.keys import preserved_rows
+from editc.passes.images.keys.inputs import Reader, readers
+from editc.passes.images.keys.phrases import spoken
+from editc.passes.images.keys.preserved import Keeping, contexts_of
 
 ROLE = "adapter"
 """The role, and the beginning of the group, of a site whose input is not the text."""
@@ -54,7 +54,7 @@ def kept(plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]
     if not streams:
         nothing = np.zeros((width, 0))
         return Kept(np.zeros((0, 0)), nothing, nothing, ()), 0.0
-    prompts = corpus.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, default)
+    prompts = preserved_rows.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, default)
     return Keeping(plan, streams, prompts, ctx.cache).kept(False)
 
 
@@ -110,7 +110,7 @@ def _parts(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, Adapted,
 def _moment(plan: Plan, request: Request, streams: Sequence[Reader], ctx: Context) -> Array:
     """K K^T / n over all n rows of the concept's prompts: a mean, as is what is kept."""
     said = [spoken(context, request.concept) for context in contexts_of(plan, request)]
-    found = reduce(add, (corpus.tally(said, one.encoder, ctx.cache, "all", one.mark) for one in streams))
+    found = reduce(add, (preserved_rows.tally(said, one.encoder, ctx.cache, "all", one.mark) for one in streams))
     return np.asarray(found.total / found.count)
 
 

@@ -11,10 +11,11 @@ from editc.core.ir import Array, Kept, Plan, Watch, Witness
 from editc.core.manifest import Request
 from editc.core.ports import Cache, Encoded, Encoder
 from editc.numerics.trust import Ball
-from editc.passes import corpus, keys, recall
-from editc.passes.columns import aims, by_name
-from editc.passes.phrases import UnspokenError, last_subject
-from editc.passes.streams import Reader
+from editc.passes.images.keys import encoded as recall
+from editc.passes.images.keys import preserved_rows, row_choice
+from editc.passes.images.keys.inputs import Reader
+from editc.passes.images.keys.pairs import aims, by_name
+from editc.passes.images.keys.phrases import UnspokenError, last_subject
 
 ALIKE = 1e-3
 """Rows that the target changes by less than this share of their length are not the concept's: in a causal encoder those
@@ -40,7 +41,7 @@ def watch(plan: Plan, kept: Kept, streams: Sequence[Reader], cache: Cache | None
     seen = sizes(balls, [one for witness in found for one in (witness.keys, witness.targets)])
     if any(np.isinf(ball.radius) for ball in balls):
         listed = _sample(kept)
-        made = corpus.remembered(
+        made = preserved_rows.remembered(
             listed, "sizes", lambda: {"sizes": sizes(balls, _moving(kept, listed, encoder))}, cache, streams[0].mark
         )
         seen = np.maximum(seen, made["sizes"])
@@ -92,7 +93,7 @@ def _sentences(plan: Plan, request: Request, reader: Reader, cache: Cache | None
                 other, there = book.find(context, target)
             except UnspokenError:
                 continue
-            rows, counterparts = keys.aligned(len(encoded.rows), at, there, len(other.rows))
+            rows, counterparts = row_choice.aligned(len(encoded.rows), at, there, len(other.rows))
             mine, theirs = encoded.rows[rows], other.rows[counterparts]
             moved = np.linalg.norm(mine - theirs, axis=1) > ALIKE * np.linalg.norm(mine, axis=1)
             if moved.any():

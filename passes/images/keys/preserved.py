@@ -12,8 +12,8 @@ import numpy as np
 from editc.core.ir import Array, Kept, Named, Plan
 from editc.core.manifest import KeyRule, Manifest, Request
 from editc.core.ports import Cache
-from editc.passes import corpus
-from editc.passes.streams import Reader
+from editc.passes.images.keys import preserved_rows
+from editc.passes.images.keys.inputs import Reader
 
 ALIGNED_WEIGHT = 3.0
 """Of what is kept against what is edited, both being means over rows. At 1 an object erased from the demo model takes
@@ -36,7 +36,7 @@ class Part:
 
     listed: tuple[str, ...]
     """Its prompts, the empty one last where it is counted too."""
-    which: corpus.Which
+    which: preserved_rows.Which
     """Which rows of each prompt are kept."""
     moment: Array
     """The sum c c^T over these rows, weighted, (d, d)."""
@@ -53,13 +53,13 @@ class Keeping:
 
     plan: Plan
     readers: Sequence[Reader]
-    prompts: corpus.Prompts
+    prompts: preserved_rows.Prompts
     cache: Cache | None = None
 
     def kept(self, singly: bool) -> tuple[Kept, float]:
         """What is kept, and the mean square of its rows' entries; `singly`: with every row that the moment sums."""
         empty = [reader.encoder.encode([self.plan.family.neutral])[0] for reader in self.readers]
-        nothing = corpus.tally_of(empty)
+        nothing = preserved_rows.tally_of(empty)
         default, named = (self._tally(listed, "all") if listed else None for listed in self._lists)
         base, extra = (default, named) if self._adds else (named, None)
         parts = tuple(self._parts(base or nothing, extra, nothing))
@@ -83,7 +83,9 @@ class Keeping:
     def _adds(self) -> bool:
         return adds(self.plan.manifest, self.prompts)
 
-    def _parts(self, base: corpus.Tally, extra: corpus.Tally | None, nothing: corpus.Tally) -> Iterator[Part]:
+    def _parts(
+        self, base: preserved_rows.Tally, extra: preserved_rows.Tally | None, nothing: preserved_rows.Tally
+    ) -> Iterator[Part]:
         """The sums, `base` first. Aligned keys take a mean over rows, MACE sums over all rows of the corpus, TRCE takes
         its mean over prompts; UCE keeps what is named, bare: all its rows and the empty prompt's (span), or its last
         subject tokens' (last)."""
@@ -104,39 +106,39 @@ class Keeping:
             )
             yield Part(self.prompts.named, "all", share * extra.total, share)
 
-    def _bare(self, weight: float, nothing: corpus.Tally) -> Part:
+    def _bare(self, weight: float, nothing: preserved_rows.Tally) -> Part:
         bare, which = _bare(self.plan.manifest)
         span = self.plan.manifest.keys == "span"
         base = nothing.total if span else np.zeros_like(nothing.total)
         moment = weight * (base + self._tally(bare, which).total if bare else base)
         return Part((*bare, *([self.plan.family.neutral] if span else ())), which, moment, weight)
 
-    def _weight(self, base: corpus.Tally) -> float:
+    def _weight(self, base: preserved_rows.Tally) -> float:
         return self.plan.manifest.preserve.weight or usual_weight(self.plan, base.prompts)
 
-    def _tally(self, listed: Sequence[str], which: corpus.Which) -> corpus.Tally:
+    def _tally(self, listed: Sequence[str], which: preserved_rows.Which) -> preserved_rows.Tally:
         """Over all readers; a prompt counts once, however many read it."""
-        parts = [corpus.tally(listed, one.encoder, self.cache, which, one.mark) for one in self.readers]
+        parts = [preserved_rows.tally(listed, one.encoder, self.cache, which, one.mark) for one in self.readers]
         return replace(reduce(add, parts), prompts=parts[0].prompts)
 
     def _with_rows(self, kept: Kept, parts: Sequence[Part]) -> Kept:
         """`kept` with the rows that its moment sums, one by one; none for `last` where nothing is named."""
         keys, weights = [np.zeros((len(kept.moment), 0))], [np.zeros(0)]
         for part in parts if any(part.listed for part in parts) else ():
-            found = [corpus.single_rows(part.listed, one.encoder, part.which) for one in self.readers]
+            found = [preserved_rows.single_rows(part.listed, one.encoder, part.which) for one in self.readers]
             keys += found
             weights += [np.full(one.shape[1], part.share) for one in found]
         return replace(kept, keys=np.hstack(keys), weights=np.concatenate(weights))
 
 
-def adds(manifest: Manifest, prompts: corpus.Prompts) -> bool:
+def adds(manifest: Manifest, prompts: preserved_rows.Prompts) -> bool:
     """True where the default list is kept, and not only measured: what is named adds to it."""
     return manifest.preserve.corpus == "default" and bool(prompts.default)
 
 
 def base_prompts(plan: Plan, default: Sequence[str]) -> int:
     """How many prompts the list has that is kept first: the default one, or where that is not kept what is named."""
-    prompts = corpus.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, default)
+    prompts = preserved_rows.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, default)
     return max(1, len(prompts.default if adds(plan.manifest, prompts) else prompts.named))
 
 
@@ -157,7 +159,7 @@ def _edited_prompts(plan: Plan) -> int:
     return sum(len(request.names) * len(contexts_of(plan, request)) for request in plan.manifest.edits)
 
 
-def _bare(manifest: Manifest) -> tuple[list[str], corpus.Which]:
+def _bare(manifest: Manifest) -> tuple[list[str], preserved_rows.Which]:
     """What the published rules keep: names and prompts as they stand, and which of their rows."""
     bare = [*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept]
     return bare, "last" if manifest.keys == "last" else "all"

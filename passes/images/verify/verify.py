@@ -14,9 +14,12 @@ from editc.core.manifest import Manifest, Placed
 from editc.core.measurements import Claim, Report
 from editc.core.ports import Context
 from editc.numerics import drift
-from editc.passes import attacks, bystanders, certificate, moderate, pictures
+from editc.passes.images.certificate import certificate
+from editc.passes.images.measure.measure import Measured, Stored, measure
+from editc.passes.images.painting import attacks, pictures
+from editc.passes.images.solve import moderate
+from editc.passes.images.verify import bystanders
 from editc.passes.language import advice
-from editc.passes.measure import Measured, Stored, measure
 from editc.plurals import count
 
 

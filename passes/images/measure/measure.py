@@ -14,7 +14,7 @@ from editc.core.ports import Progress
 from editc.numerics import drift
 from editc.numerics.bits.arithmetic import patched
 from editc.numerics.bits.dtypes import rounded
-from editc.passes.layers import Columns, Layer, Rows, measured, missed
+from editc.passes.images.measure.row_sums import Columns, Layer, Rows, measured, missed
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from editc.core.family import Family
 from editc.core.ir import Array
 from editc.core.manifest import KeyRule, Request
 from editc.core.ports import Encoded
-from editc.passes import keys
-from editc.passes.phrases import Book, last_subject, places, spoken
+from editc.passes.images.keys import row_choice
+from editc.passes.images.keys.phrases import Book, last_subject, places, spoken
 
 IN_CONTEXTS: frozenset[KeyRule] = frozenset({"aligned", "matched", "eot"})
 """The rules that put a concept into sentences; the others take it bare."""
@@ -32,7 +32,7 @@ class Columns:
     to the keys, one for each of its shares; the targets are `pulled` by them.
     """
 
-    keys: Array
+    row_choice: Array
     targets: Array
     weights: Array
     labels: tuple[str, ...]
@@ -42,7 +42,7 @@ class Columns:
 
 def pulled(keys: Array, pulls: Array, shares: Sequence[float]) -> Array:
     """Targets c + sum_k share_k pull_k (d, m), of keys (d, m) and pulls (k, d, m)."""
-    targets = keys.copy()
+    targets = row_choice.copy()
     for share, pull in zip(shares, pulls, strict=True):
         targets += share * pull
     return targets
@@ -89,18 +89,20 @@ def _in_contexts(
             yield _moved(encoded, at, ends, shares, maps, _weights(rule, encoded, at, request))
 
 
-def _counterparts(rule: KeyRule, encoded: Encoded, at: keys.Phrase, other: Encoded, aim: keys.Phrase) -> dict[int, int]:
+def _counterparts(
+    rule: KeyRule, encoded: Encoded, at: row_choice.Phrase, other: Encoded, aim: row_choice.Phrase
+) -> dict[int, int]:
     total, others = len(encoded.rows), len(other.rows)
     if rule == "eot":
-        pair = keys.eot(total, at, (_end(encoded), _end(other)), others)
+        pair = row_choice.eot(total, at, (_end(encoded), _end(other)), others)
     else:
-        pair = (keys.aligned if rule == "aligned" else keys.matched)(total, at, aim, others)
+        pair = (row_choice.aligned if rule == "aligned" else row_choice.matched)(total, at, aim, others)
     return dict(zip(*(rows.tolist() for rows in pair), strict=True))
 
 
-def _weights(rule: KeyRule, encoded: Encoded, at: keys.Phrase, request: Request) -> Array:
+def _weights(rule: KeyRule, encoded: Encoded, at: row_choice.Phrase, request: Request) -> Array:
     if rule == "eot":
-        return keys.eot_weights(len(encoded.rows), at, _end(encoded), request.token_weights)
+        return row_choice.eot_weights(len(encoded.rows), at, _end(encoded), request.token_weights)
     return np.ones(len(encoded.rows))
 
 
@@ -111,7 +113,7 @@ def _end(encoded: Encoded) -> int:
 
 def _moved(
     encoded: Encoded,
-    at: keys.Phrase,
+    at: row_choice.Phrase,
     ends: Sequence[Encoded],
     shares: Sequence[float],
     maps: Sequence[dict[int, int]],
@@ -146,7 +148,7 @@ def _published(request: Request, rule: KeyRule, family: Family, book: Book) -> I
             continue
         (target,) = aims(request, family)
         new = book.entries[spoken(phrase, target) or ("" if rule == "last" else " ")]
-        pick = keys.last if rule == "last" else keys.span
+        pick = row_choice.last if rule == "last" else row_choice.span
         pair = pick(old.rows, row, new.rows, last_subject(new))
         labels = tuple(f"{old.prompt} [{r}]" for r in pair.rows)
         yield Columns(pair.keys, pair.targets, np.ones(len(pair.rows)), labels)

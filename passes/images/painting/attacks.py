@@ -12,8 +12,8 @@ import numpy as np
 from editc.core.ir import Array
 from editc.core.measurements import Attack, Certificate, Claim, Picture
 from editc.core.ports import Context, Encoder
-from editc.passes import pictures
-from editc.passes.pictures import Print
+from editc.passes.images.painting import pictures
+from editc.passes.images.painting.pictures import Print
 
 
 def painted(

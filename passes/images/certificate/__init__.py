@@ -1,0 +1,1 @@
+"""How far any text whatever can bring an erased concept back."""

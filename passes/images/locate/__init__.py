@@ -1,0 +1,1 @@
+"""Which matrices of an image model carry a concept."""

@@ -1,0 +1,1 @@
+"""What an edit does to rows, measured on the weights as they will be stored."""

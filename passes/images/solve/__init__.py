@@ -1,0 +1,1 @@
+"""From problems to factors, and how strong an edit is."""

@@ -1,0 +1,1 @@
+"""Names, targets and weights that would serve better, by experiment."""
