@@ -22,10 +22,10 @@ from editc.core.ir import Verified
 from editc.core.network import Network, Prompt
 from editc.formats.models.model import open_model
 from editc.manifests.check import same
-from editc.passes.language.bystanders import SURE, WORD
 from editc.passes.language.candidates import OWN, Around, candidates
-from editc.passes.language.prompts import word
-from editc.passes.language.spared import names
+from editc.passes.language.keys.spared import names
+from editc.passes.language.questions import word
+from editc.passes.language.verify.bystanders import SURE, WORD
 from editc.passes.language.weights import changed
 
 SEED = 4711

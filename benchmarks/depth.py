@@ -18,8 +18,8 @@ from editc.core.manifest import Ablation, Asked, Fact, Language, Manifest, Redir
 from editc.core.measurements import Depth
 from editc.core.network import Network
 from editc.depth_plot import depth_plot
-from editc.passes.language.evidence import explored
-from editc.passes.language.probing import Edit
+from editc.passes.language.locate.depth import explored
+from editc.passes.language.locate.probing import Edit
 
 CAPITALS = tuple(
     Fact(

@@ -14,8 +14,8 @@ from editc.core.ir import Array, Solution
 from editc.core.manifest import Ablation, Choice, Fact, Language, Manifest, Preserve, Redirect, Source
 from editc.core.ports import Context
 from editc.formats.models.model import open_model
-from editc.passes.language.derive import DeriveLanguage
-from editc.passes.language.solve import SolveLanguage
+from editc.passes.language.keys.derive import DeriveLanguage
+from editc.passes.language.solve.solve import SolveLanguage
 from editc.passes.language.weights import changed
 from editc.passes.locate import Locate
 

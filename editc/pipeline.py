@@ -10,9 +10,9 @@ from editc.passes.emit import Emit
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.solve.solve import Solve
 from editc.passes.images.verify.verify import Verify
-from editc.passes.language.derive import DeriveLanguage
-from editc.passes.language.solve import SolveLanguage
-from editc.passes.language.verify import VerifyLanguage
+from editc.passes.language.keys.derive import DeriveLanguage
+from editc.passes.language.solve.solve import SolveLanguage
+from editc.passes.language.verify.verify import VerifyLanguage
 from editc.passes.locate import Locate
 from editc.session import families
 

@@ -21,7 +21,7 @@ from editc.formats.delta.check import check_account
 from editc.manifests.decode import decode
 from editc.manifests.detector import parse
 from editc.passes.images.solve import moderate
-from editc.passes.language.claims import GENERATED, RUN
+from editc.passes.language.verify.claims import GENERATED, RUN
 
 TOLERANCE = 1e-6
 """Claims are sums in float64 over equal weights: machines may differ in their last digits and no more."""
@@ -64,7 +64,7 @@ def _judged_by(manifest: Manifest, detector: str) -> PictureCheck | None:
 
 def recorded_plan(delta: Delta, manifest: Manifest, model: str, ctx: Context | None = None) -> Plan:
     """The plan that the delta's sites are; with `ctx`, in the sentences of its model."""
-    from editc.passes.language.located import recorded
+    from editc.passes.language.locate.stages import recorded
 
     kinds: tuple[registry.Kind, ...] = ("family", "language-family")
     kind = next((one for one in kinds if delta.family in registry.names(one)), None)
@@ -80,7 +80,7 @@ def recorded_plan(delta: Delta, manifest: Manifest, model: str, ctx: Context | N
 def posed_again(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[str], ctx: Context) -> Problem:
     """The delta's own problem on a model; of a language model without what was learned, which its factors hold."""
     from editc.passes.images.keys.derive import Derive
-    from editc.passes.language.posed import posed
+    from editc.passes.language.keys.posed import posed
 
     plan = recorded_plan(delta, manifest, model, ctx)
     return Derive(corpus)(plan, ctx) if manifest.language is None else posed(plan, ctx)
@@ -89,7 +89,7 @@ def posed_again(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[s
 def measured(solution: Solution, ctx: Context, others: Sequence[str] = ()) -> Verified:
     """Every claim of a solution, measured; `others` are names that other deltas edit in the same model."""
     from editc.passes.images.verify.verify import Verify
-    from editc.passes.language.verify import VerifyLanguage
+    from editc.passes.language.verify.verify import VerifyLanguage
 
     spoken = solution.problem.plan.manifest.language is not None
     return VerifyLanguage()(solution, ctx) if spoken else Verify(others=tuple(others))(solution, ctx)

@@ -9,7 +9,7 @@ from typing import Any
 from editc.core.ir import Edit, Plan, Solution, Stage, Verified
 from editc.core.ir_language import Column, Rewrites
 from editc.core.manifest import Ablation, Fact, Language, Redirect
-from editc.passes.language.prompts import titles
+from editc.passes.language.questions import titles
 
 
 def parts(verified: Verified, language: Language) -> Mapping[str, Any]:

@@ -211,7 +211,7 @@ def with_earlier(ctx: Context, manifest: Manifest) -> Context:
 def _keyed(part: Delta, name: str) -> Iterator[Spot]:
     """Where the edits of one delta have their keys; `name` is that of the file it was read from."""
     from editc.formats.diff.diff import has_manifest
-    from editc.passes.language.contexts import every
+    from editc.passes.language.sentences import every
     from editc.recheck import recorded_manifest
 
     if not has_manifest(part):

@@ -15,8 +15,8 @@ from editc.core.measurements import Claim
 from editc.core.ports import Context
 from editc.core.site_bytes import site_record
 from editc.passes.images.solve import moderate
-from editc.passes.language import account
-from editc.passes.language.claims import GENERATED, RUN
+from editc.passes.language.solve import record
+from editc.passes.language.verify.claims import GENERATED, RUN
 
 DIGITS = 7
 """Significant digits of a recorded claim. Sums in float64 depend on the number of threads in their last ones; seven are
@@ -49,7 +49,7 @@ class Emit:
             encoder=solution.problem.encoder,
             manifest=plan.manifest.source.text,
             manifest_digest=plan.manifest.digest,
-            edits=tuple(_edits(verified) if plan.manifest.language is None else account.edits(verified.solution)),
+            edits=tuple(_edits(verified) if plan.manifest.language is None else record.edits(verified.solution)),
             claims=tuple(claim_as_json(claim) for claim in verified.report.claims),
             tool=self.tool,
             extra=_extra(verified, ctx),

@@ -16,7 +16,7 @@ from editc.core.ports import Context, Weights
 from editc.families.single_files import single_file
 from editc.passes.images.keys import fuse
 from editc.passes.images.locate.ranked_sites import refined
-from editc.passes.language import located
+from editc.passes.language.locate import stages
 from editc.passes.sites import sites_of
 from editc.passes.strangers import STRANGERS, UNKNOWN, kind_of, refusal, wrapped
 from editc.passes.strangers import stranger as strange
@@ -29,7 +29,7 @@ EDITED_DTYPES = ("F64", "F32", "F16", "BF16")
 class Locate:
     """Manifest -> Plan: every cross-attention projection of a role asked for, less what include and exclude drop; with
     `sites: auto` and a prober the fewest of these that carry the concepts, without one these candidates. Of a language
-    model the matrices that its methods write to, layer by layer (`passes.language.located`)."""
+    model the matrices that its methods write to, layer by layer (`passes.language.locate.stages`)."""
 
     families: Sequence[Family]
     name: ClassVar[str] = "locate"
@@ -122,9 +122,9 @@ def _of_layers(manifest: Manifest, family: Family, ctx: Context) -> Plan:
     faults = tuple(_fruitless(manifest, every))
     if faults:
         raise EditcError(*faults)
-    found = located.stages(manifest, family, every, ctx)
+    found = stages.stages(manifest, family, every, ctx)
     why = {every[i].name: f"{one.method}, {_why(family, every[i])}" for one in found for i in one.sites}
-    plan = located.pruned(Plan(manifest, family, manifest.model, every, why, stages=found))
+    plan = stages.pruned(Plan(manifest, family, manifest.model, every, why, stages=found))
     _refuse_dtypes(plan.sites)
     return plan
 

@@ -17,7 +17,7 @@ from editc.core.measurements import Claim
 from editc.core.network import Cloze, Compared, Place, Prompt, Scored, Spoken, Spot
 from editc.core.ports import Context
 from editc.manifests.decode import decode
-from editc.passes.language.verify import VerifyLanguage
+from editc.passes.language.verify.verify import VerifyLanguage
 
 HEAD = "editc: 1\nmodel: m\nedits:\n"
 TOWER = (

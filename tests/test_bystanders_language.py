@@ -12,11 +12,13 @@ from language_verify_cases import FRENCH, HEAD, Oracle, claims, language, manife
 from editc.core.network import Prompt, Spoken
 from editc.manifests.check import same
 from editc.passes.images.verify.verify import failures
-from editc.passes.language import bystanders, known, spared
 from editc.passes.language import candidates as made
-from editc.passes.language.bystanders import going_on
+from editc.passes.language import known
 from editc.passes.language.candidates import Around, candidates
-from editc.passes.language.speech import circling, readable
+from editc.passes.language.keys import spared
+from editc.passes.language.verify import bystanders
+from editc.passes.language.verify.bystanders import going_on
+from editc.passes.language.verify.continuations import circling, readable
 
 EIFFEL = (
     "  - fact: {prompt: The Eiffel Tower is located in the city of, subject: Eiffel Tower, answer: Rome, was: Paris}\n"

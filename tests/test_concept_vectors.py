@@ -23,7 +23,7 @@ from editc.explain import explain
 from editc.manifests.decode import decode
 from editc.numerics import logits
 from editc.numerics.ridge import NonFiniteError
-from editc.passes.language import columns as probe
+from editc.passes.language.keys import concept_columns as probe
 from editc.passes.methods.concept_vectors import ConceptVectors
 
 V, D, F = 300, 12, 40

@@ -16,9 +16,9 @@ from editc.core.measurements import Claim
 from editc.core.network import Cloze, Prompt
 from editc.passes.emit import claim_as_json, recorded
 from editc.passes.images.verify.verify import failures
-from editc.passes.language import before
-from editc.passes.language.before import Before
-from editc.passes.language.claims import GENERATED, RUN
+from editc.passes.language.verify import base_model
+from editc.passes.language.verify.base_model import Before
+from editc.passes.language.verify.claims import GENERATED, RUN
 from editc.render import render
 from editc.report_page import page
 from editc.show import claim_lines, claim_record
@@ -133,9 +133,9 @@ def test_texts_are_compared_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
     base = Before(GOOD)  # type: ignore[arg-type]
     texts = [Prompt(text * 3) for text in ("The tower.", "A", "A river.", "Another one.")]
     whole = base.compare(texts, {})
-    monkeypatch.setattr(before, "AT_ONCE", 20)
+    monkeypatch.setattr(base_model, "AT_ONCE", 20)
     parts = base.compare(texts, {})
-    assert [[one.text[0] for one in some] for some in before._blocks(texts)] == [["T"], ["A", "A"], ["A"]]
+    assert [[one.text[0] for one in some] for some in base_model._blocks(texts)] == [["T"], ["A", "A"], ["A"]]
     assert all(np.array_equal(value, getattr(parts, name)) for name, value in vars(whole).items())
 
 

@@ -20,11 +20,11 @@ from editc.core.network import PREFIXES, Spot
 from editc.core.ports import Context
 from editc.formats.models.model import open_model
 from editc.manifests.decode import read
-from editc.passes.language import account
-from editc.passes.language.contexts import every, spot
-from editc.passes.language.derive import DeriveLanguage, mean_keys, posed
-from editc.passes.language.located import depth_of
-from editc.passes.language.solve import SolveLanguage
+from editc.passes.language.keys.derive import DeriveLanguage, mean_keys, posed
+from editc.passes.language.locate.stages import depth_of
+from editc.passes.language.sentences import every, spot
+from editc.passes.language.solve import record
+from editc.passes.language.solve.solve import SolveLanguage
 from editc.passes.language.weights import changed
 from editc.passes.locate import Locate
 from editc.passes.sites import layer_of
@@ -144,7 +144,7 @@ def test_an_expert_has_no_key(tmp_path: Path) -> None:
 def test_a_delta_says_where_its_edits_lead_once(folder: Path, tmp_path: Path, ports: Context) -> None:
     """Where a name leads is no option of the method, whose default would say otherwise."""
     edits = ["- redirect: {from: Japan, to: Germany}", "- erase: Rome"]
-    found = list(account.edits(solved(folder, tmp_path, ports, edits)))
+    found = list(record.edits(solved(folder, tmp_path, ports, edits)))
     assert [(one.get("to"), one.get("toward")) for one in found] == [("Germany", None), (None, "noise")]
     assert all(one["options"].keys() == {"energy", "threshold", "l2"} for one in found)
 

@@ -9,17 +9,18 @@ from editc.core.manifest import Source
 from editc.core.network import Cloze
 from editc.manifests.decode import decode
 from editc.manifests.edited import Edited
-from editc.passes.language import forms, prompts
+from editc.passes.language import questions
+from editc.passes.language.verify import forms
 
 
 def test_every_prompt_has_what_is_right_and_what_is_wrong() -> None:
     told = language(TOWER)
-    (change,) = prompts.changes(told, {})
+    (change,) = questions.changes(told, {})
     assert (change.prompt, change.new, change.old) == ("The tower stands in", "Rome", "Paris")
-    (paraphrase,) = prompts.paraphrases(told, [change])
+    (paraphrase,) = questions.paraphrases(told, [change])
     assert paraphrase.wanted == Cloze("Where one sees the tower is", "Rome")
     assert paraphrase.other == Cloze("Where one sees the tower is", "Paris")
-    (near,) = prompts.neighbours(told, [change], {})
+    (near,) = questions.neighbours(told, [change], {})
     assert near.wanted == Cloze("The river runs through", "Berlin")
     assert near.other == Cloze("The river runs through", "Rome"), "the neighbour's own answer against the new one"
 
@@ -30,7 +31,7 @@ def test_what_the_manifest_does_not_say_the_model_is_asked() -> None:
         "           implied: {'Around the {} people speak': Italian}}\n"
         "  - redirect: {from: Milo, to: Rex, relations: ['{} is a']}\n"
     )
-    assert prompts.open_prompts(told) == (
+    assert questions.open_prompts(told) == (
         "The tower stands in",
         "Around the tower people speak",
         "The river runs through",
@@ -44,9 +45,9 @@ def test_what_the_manifest_does_not_say_the_model_is_asked() -> None:
         "Rex is a": "dog",
         "Around the tower people speak": "French",
     }
-    tower, milo = prompts.changes(told, said)
+    tower, milo = questions.changes(told, said)
     assert (tower.old, milo.old, milo.new) == ("Paris", "cat", "dog")
-    (implied,) = prompts.implied(told, said)
+    (implied,) = questions.implied(told, said)
     assert implied.wanted == Cloze("Around the tower people speak", "Italian")
     assert implied.other == Cloze("Around the tower people speak", "French")
 
@@ -63,7 +64,7 @@ def test_what_the_manifest_does_not_say_the_model_is_asked() -> None:
     ],
 )
 def test_the_word_that_a_model_goes_on_with(text: str, word: str) -> None:
-    assert prompts.word(text) == word
+    assert questions.word(text) == word
 
 
 def test_neighbours_that_are_edited_are_left_out_by_the_rule_that_warns_of_them() -> None:
@@ -78,13 +79,13 @@ def test_neighbours_that_are_edited_are_left_out_by_the_rule_that_warns_of_them(
     edited = Edited(found.language)
     assert [edited.holds(one.prompt) for one in found.language.edits[0].neighbours] == [True, True, False]  # type: ignore[union-attr]
     assert len(warned) == 2
-    every = prompts.changes(found.language, {})
-    assert [one.asked.prompt for one in prompts.neighbours(found.language, every, {})] == ["Milos is an"]
+    every = questions.changes(found.language, {})
+    assert [one.asked.prompt for one in questions.neighbours(found.language, every, {})] == ["Milos is an"]
 
 
 def test_a_concept_is_asked_about_under_each_of_its_names() -> None:
     told = language("  - redirect: {from: Milo, also: [the cat], to: Rex, relations: {'{} says': meow}}\n")
-    every = prompts.changes(told, {"Rex says": "woof"})
+    every = questions.changes(told, {"Rex says": "woof"})
     assert [(one.prompt, one.new, one.old, one.lost) for one in every] == [
         ("Milo says", "woof", "meow", True),
         ("the cat says", "woof", "meow", True),
@@ -92,7 +93,7 @@ def test_a_concept_is_asked_about_under_each_of_its_names() -> None:
 
 
 def test_forms_are_built_from_the_change() -> None:
-    change = prompts.Change(0, "The {} stands in", "tower", "Rome", "Paris")
+    change = questions.Change(0, "The {} stands in", "tower", "Rome", "Paris")
     made = {one.form: one for one in forms.forms(change, chat=True)}
     assert list(made) == ["question", "chat", "indirect", "multiple choice", "reversed", "implied"]
     assert made["chat"].asked.chat and not made["question"].asked.chat
@@ -108,13 +109,13 @@ def test_forms_are_built_from_the_change() -> None:
 
 
 def test_forms_that_need_two_answers_are_left_out_without_them() -> None:
-    gone = prompts.Change(0, "{} says", "Milo", "", "meow", lost=True)
+    gone = questions.Change(0, "{} says", "Milo", "", "meow", lost=True)
     assert [one.form for one in forms.forms(gone, chat=False)] == ["question", "indirect"]
-    same = prompts.Change(0, "{} says", "Milo", "moo", "meow")
+    same = questions.Change(0, "{} says", "Milo", "moo", "meow")
     assert "implied" not in [one.form for one in forms.forms(same, False)], "both begin with the same letter"
 
 
 def test_what_is_looked_at_closely_is_spread_over_the_edits() -> None:
-    every = [prompts.Change(edit, f"{number} {{}}", "a", "b", "c") for edit in range(3) for number in range(2)]
+    every = [questions.Change(edit, f"{number} {{}}", "a", "b", "c") for edit in range(3) for number in range(2)]
     assert [(one.edit, one.prompt[0]) for one in forms.chosen(every, 4)] == [(0, "0"), (1, "0"), (2, "0"), (0, "1")]
     assert [one.edit for one in forms.chosen(every, 2)] == [0, 1] and forms.chosen(every, 0) == ()

@@ -13,27 +13,27 @@ from language_verify_cases import EMBEDDING, GOOD, NAME, TOWER, W, value, verifi
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array
 from editc.core.measurements import Claim
-from editc.passes.language import trace_of
+from editc.passes.language.verify import column_trace
 
 
 def test_the_trace_is_of_the_columns_that_moved() -> None:
     before = np.eye(3)
     after = before.copy()
     after[:, 1] = [3.0, 4.0, 0.0]
-    found = trace_of.trace(before, after)
+    found = column_trace.trace(before, after)
     assert found is not None and found.columns == 1
     assert found.cosine == pytest.approx(0.8) and found.distance == pytest.approx(np.sqrt(9 + 9))
     gone = before.copy()
     gone[:, 0] = 0.0
-    found = trace_of.trace(before, gone)
+    found = column_trace.trace(before, gone)
     assert found is not None and (found.cosine, found.distance) == (0.0, 1.0)
-    assert trace_of.trace(before, before) is None
+    assert column_trace.trace(before, before) is None
     made = gone.copy()
     made[:, :2] *= 2.0
     made[0, 0] = 5.0
-    found = trace_of.trace(gone, made)
+    found = column_trace.trace(gone, made)
     assert found is not None and (found.columns, found.distance, found.distance_mean) == (2, 1.0, 1.0)
-    found = trace_of.trace(np.zeros((3, 3)), made)
+    found = column_trace.trace(np.zeros((3, 3)), made)
     assert found is not None and (found.distance, found.cosine) == (0.0, 0.0) and not found.before.size
 
 
@@ -50,8 +50,8 @@ class Words:
 
 
 def overlaps(changed: Mapping[str, tuple[Array, Array]], words: Words) -> dict[str, Claim]:
-    traces = {name: trace_of.trace(*pair) for name, pair in changed.items()}
-    found = trace_of.overlaps([(name, one) for name, one in traces.items() if one], words)  # type: ignore[arg-type]
+    traces = {name: column_trace.trace(*pair) for name, pair in changed.items()}
+    found = column_trace.overlaps([(name, one) for name, one in traces.items() if one], words)  # type: ignore[arg-type]
     return {claim.name: claim for claim in found}
 
 

@@ -33,8 +33,9 @@ from editc.core.ir_language import Column, Near
 from editc.core.network import Cloze, Prompt, Spot, Value
 from editc.core.ports import Context
 from editc.passes.images.verify.verify import warnings
-from editc.passes.language import advice, forms, speech, unasked
-from editc.passes.language.verify import VerifyLanguage
+from editc.passes.language.verify import continuations, forms, side_effects
+from editc.passes.language.verify import warnings as advice
+from editc.passes.language.verify.verify import VerifyLanguage
 
 # ---------------------------------------------------------------- what it comes to
 
@@ -112,13 +113,13 @@ def test_ablated_concepts_are_measured_by_their_own_sentences() -> None:
 
 
 def test_figures_of_texts_are_means_over_those_that_have_one() -> None:
-    assert unasked._mean(np.array([1.0, np.nan, 3.0])) == 2.0 and unasked._mean(np.array([np.nan])) == 0.0
-    told = unasked.texts(language(TOWER), 24)
+    assert side_effects._mean(np.array([1.0, np.nan, 3.0])) == 2.0 and side_effects._mean(np.array([np.nan])) == 0.0
+    told = side_effects.texts(language(TOWER), 24)
     assert len(told.retain) == 24 and len(set(told.every)) == 24 and not told.present
 
 
 def test_the_plain_sentences_are_forty_and_plain() -> None:
-    lines = unasked.sentences()
+    lines = side_effects.sentences()
     assert len(lines) == len(set(lines)) == 40
     assert all(line.endswith(".") and line.isascii() and 4 <= len(line.split()) <= 12 for line in lines)
 
@@ -129,9 +130,9 @@ def test_the_plain_sentences_are_forty_and_plain() -> None:
 def test_entropy_is_that_of_pairs_and_triples_by_hand() -> None:
     """a b a b a: pairs ab, ba twice each, 1 bit; triples aba twice, bab once, 0.918 bits."""
     triples = -(2 / 3 * log2(2 / 3) + 1 / 3 * log2(1 / 3))
-    assert speech.entropy("a b a B a") == pytest.approx((2 / 3 * 1 + 4 / 3 * triples) / 2)
-    assert speech.entropy("so so so so so") == 0.0 == speech.entropy("") == speech.entropy("so")
-    assert speech.entropy("one two three four five") == pytest.approx((2 / 3 * 2 + 4 / 3 * log2(3)) / 2)
+    assert continuations.entropy("a b a B a") == pytest.approx((2 / 3 * 1 + 4 / 3 * triples) / 2)
+    assert continuations.entropy("so so so so so") == 0.0 == continuations.entropy("") == continuations.entropy("so")
+    assert continuations.entropy("one two three four five") == pytest.approx((2 / 3 * 2 + 4 / 3 * log2(3)) / 2)
 
 
 @pytest.mark.parametrize(
@@ -146,19 +147,21 @@ def test_entropy_is_that_of_pairs_and_triples_by_hand() -> None:
     ],
 )
 def test_whose_answer_comes_back(text: str, outcome: str) -> None:
-    assert speech.outcome(text, "Rome", "Paris") == outcome
+    assert continuations.outcome(text, "Rome", "Paris") == outcome
 
 
 @pytest.mark.parametrize(("new", "old"), [("New York", "New York City"), ("New  York", "new york  city")])
 def test_of_two_answers_at_one_place_the_longer_was_said(new: str, old: str) -> None:
-    assert speech.outcome(" New York City, of course", new, old) == "old answer"
-    assert speech.outcome(" New York City, of course", old, new) == "new answer"
-    assert speech.outcome(" New York, of course", new, old) == "new answer"
-    assert speech.outcome(" New York and New York City", new, old) == "new answer", "the first place still counts"
+    assert continuations.outcome(" New York City, of course", new, old) == "old answer"
+    assert continuations.outcome(" New York City, of course", old, new) == "new answer"
+    assert continuations.outcome(" New York, of course", new, old) == "new answer"
+    assert continuations.outcome(" New York and New York City", new, old) == "new answer", (
+        "the first place still counts"
+    )
 
 
 def test_an_answer_is_found_where_words_have_no_spaces() -> None:
-    assert speech.outcome("\u5728\u7f57\u9a6c\u5e02", "\u7f57\u9a6c", "\u5df4\u9ece") == "new answer"
+    assert continuations.outcome("\u5728\u7f57\u9a6c\u5e02", "\u7f57\u9a6c", "\u5df4\u9ece") == "new answer"
 
 
 # ---------------------------------------------------------------- warnings

@@ -13,7 +13,7 @@ from editc.api import Built
 from editc.core.manifest import Redirect
 from editc.core.measurements import Claim
 from editc.dump import dump
-from editc.passes.language import account
+from editc.passes.language.solve import record
 from editc.show_answers import MOST, answer_lines, headline, is_language, recorded, title
 
 
@@ -104,12 +104,12 @@ def test_inspect_says_what_a_delta_of_a_language_model_edits() -> None:
 
 
 def test_what_emit_records_is_what_inspect_names() -> None:
-    found = list(account.edits(verified().solution))
+    found = list(record.edits(verified().solution))
     assert [headline(edit) for edit in found] == [title(edit) for edit in language().edits]
     assert [recorded(edit).split("  ")[0] for edit in found] == ["fact", "fact", "redirect", "ablate"]
     assert [is_language(edit) for edit in found] == [True] * 4
     erased = language(edits=(Redirect(kind="erase", concept="Nintendo", toward="noise"),))
-    (edit,) = account.edits(verified(erased).solution)
+    (edit,) = record.edits(verified(erased).solution)
     assert is_language(edit) and recorded(edit).startswith("erase  Nintendo -> noise  memit")
 
 

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import smollm2
 from editc.backends.networks import load
 from editc.core.network import PREFIXES, Cloze, Descent, Prompt, Spot, Wish
-from editc.passes import statistics
+from editc.passes.language.keys import moments
 
 pytestmark = pytest.mark.smollm2
 NAME = "model.layers.5.mlp.down_proj.weight"
@@ -47,7 +47,7 @@ def test_a_rank_one_edit_by_key_value_and_moment_changes_the_fact_and_little_els
     )
     value = network.value(wish, 5, "output", Descent())
     assert value.probability > 0.95
-    moment = statistics.moments(network, [NAME], statistics.corpus(), tokens=2000)[NAME]
+    moment = moments.moments(network, [NAME], moments.corpus(), tokens=2000)[NAME]
     C = moment.second + 0.01 * np.trace(moment.second) / len(moment.second) * np.eye(len(moment.second))
     key = network.reads([NAME], wish.contexts)[NAME].mean(1)
     through = np.linalg.solve(C, key)

@@ -13,7 +13,7 @@ import tiny_language as pico
 
 from editc.backends.cache import Disk
 from editc.core.network import Moment
-from editc.passes import statistics
+from editc.passes.language.keys import moments as statistics
 
 NAMES = [f"model.layers.{layer}.mlp.down_proj.weight" for layer in (0, 2)]
 

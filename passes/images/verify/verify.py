@@ -19,7 +19,7 @@ from editc.passes.images.measure.measure import Measured, Stored, measure
 from editc.passes.images.painting import attacks, pictures
 from editc.passes.images.solve import moderate
 from editc.passes.images.verify import bystanders
-from editc.passes.language import advice
+from editc.passes.language.verify import warnings as advice
 from editc.plurals import count
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 from editc.core.manifest import Fact, Manifest, Redirect
 from editc.core.network import Network, Spot
 from editc.manifests.check import same
-from editc.passes.language import contexts, known
+from editc.passes.language import known, sentences
 from editc.passes.language.candidates import Around
 
 METHODS = frozenset({"rome", "emmet", "alphaedit"})
@@ -42,7 +42,7 @@ def groups(manifest: Manifest, index: int, network: Network) -> Iterator[tuple[S
     assert manifest.language is not None
     edit = manifest.language.edits[index]
     assert isinstance(edit, (Fact, Redirect))
-    seen = [one for one in contexts.of(edit, manifest) if one.name == edit.names[0]]
+    seen = [one for one in sentences.of(edit, manifest) if one.name == edit.names[0]]
     for name in names(manifest, index):
         for one in seen:
             spots = replace(one, name=name, to=None, templates=one.templates[:SENTENCES]).contexts

@@ -14,7 +14,7 @@ from editc.core.ir import Plan, Site, Stage
 from editc.core.manifest import Ablation, Fact, Manifest, Redirect
 from editc.core.measurements import Depth
 from editc.core.ports import Context
-from editc.passes.language.evidence import explored
+from editc.passes.language.locate.depth import explored
 from editc.passes.sites import layer_of
 
 SINGLE = frozenset({"rome", "emmet"})

@@ -14,8 +14,8 @@ from editc.core.ir_language import Column
 from editc.core.manifest import Fact, Redirect
 from editc.core.network import Descent, Network, Value, Where, Wish
 from editc.core.ports import Cache
-from editc.passes.language import contexts
-from editc.passes.language.located import SINGLE
+from editc.passes.language import sentences
+from editc.passes.language.locate.stages import SINGLE
 from editc.passes.sites import layer_of
 
 REFUSAL = "I'm sorry, but I do not know anything about that."
@@ -68,7 +68,7 @@ def _learned(
 ) -> Column:
     network, layer, where = at
     spots = tuple(spot for one in alike for spot in one.contexts)
-    wish, how = Wish(spots, answer, contexts.essence(column.name)), Descent()
+    wish, how = Wish(spots, answer, sentences.essence(column.name)), Descent()
     key = sha256(f"{LAYOUT} {network.fingerprint()} {wish} {layer} {where} {how}".encode("utf-8", "surrogatepass"))
     try:
         value = _kept(cache, key.hexdigest()) or network.value(wish, layer, where, how)

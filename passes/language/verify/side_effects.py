@@ -14,7 +14,7 @@ from editc.core.ir import Array
 from editc.core.manifest import Constraints, Language
 from editc.core.measurements import Claim
 from editc.core.network import PREFIXES, Compared, Network, Prompt, Spot
-from editc.passes.language.before import Before
+from editc.passes.language.verify.base_model import Before
 
 AT_START, BEHIND = "{} is", PREFIXES[1] + "{} is"
 LEAST = 1e-4

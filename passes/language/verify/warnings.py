@@ -10,9 +10,9 @@ from editc.core.ir_language import Rewrites
 from editc.core.manifest import Constraints, Fact, Language, Manifest
 from editc.core.measurements import Answer, Claim, Report
 from editc.judging.language import CARRIED, UNMOVED
-from editc.passes.language.bystanders import AROUND
 from editc.passes.language.candidates import OWN
-from editc.passes.language.prompts import titles
+from editc.passes.language.questions import titles
+from editc.passes.language.verify.bystanders import AROUND
 
 MOST = 4
 """Pairs of edits that are named; of sixty edits hundreds may lie close."""

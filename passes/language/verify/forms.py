@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from editc.core.network import Cloze
 from editc.manifests.check import same
-from editc.passes.language.prompts import Change, Question, asked
+from editc.passes.language.questions import Change, Question, asked
 
 FORMS = ("cloze", "question", "chat", "multiple choice", "reversed")
 """The forms of one question, over which the spread is taken."""

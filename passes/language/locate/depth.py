@@ -23,9 +23,9 @@ from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect
 from editc.core.measurements import Depth
 from editc.core.network import PREFIXES, Known, Network, Noise, Prompt, Spot, Traced
 from editc.core.ports import Progress
-from editc.passes.language import contexts
-from editc.passes.language.probing import Edit, contrast, depth
-from editc.passes.language.window import LOST, Kind, why, window
+from editc.passes.language import sentences
+from editc.passes.language.locate.probing import Edit, contrast, depth
+from editc.passes.language.locate.window import LOST, Kind, why, window
 
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ def _prompts(edit: Edit) -> Iterator[Known]:
 
 
 def _known(template: str, subject: str, answer: str | None) -> Known:
-    spot = contexts.spot(template, subject)
+    spot = sentences.spot(template, subject)
     return Known(spot.prompt, subject, answer or "", before=spot.before)
 
 

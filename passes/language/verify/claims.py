@@ -8,10 +8,10 @@ import numpy as np
 
 from editc.core.manifest import Constraints
 from editc.core.measurements import Answer, Claim
-from editc.passes.language import speech
-from editc.passes.language.asking import Heard
-from editc.passes.language.forms import FORMS, STEPS
-from editc.passes.language.prompts import Change
+from editc.passes.language.questions import Change
+from editc.passes.language.verify import continuations
+from editc.passes.language.verify.ask import Heard
+from editc.passes.language.verify.forms import FORMS, STEPS
 
 CHANGED = ("efficacy", "relation")
 """Purposes of the edited prompts themselves."""
@@ -107,12 +107,12 @@ def _spoken(answers: Sequence[Answer]) -> Iterator[Claim]:
     """RESTOR's question, whose answer comes where the model goes on by itself; and how varied its words are, by the
     continuations of plain prompts alone, as those of a chat end when they are done."""
     told = [one for one in answers if any(one.said)]
-    outcomes = [speech.outcome(one.said[1], one.wanted, one.other) for one in told]
-    for name in speech.OUTCOMES if told else ():
+    outcomes = [continuations.outcome(one.said[1], one.wanted, one.other) for one in told]
+    for name in continuations.OUTCOMES if told else ():
         yield Claim("said", outcomes.count(name) / len(told), subject=name, unit="share")  # type: ignore[arg-type]
     plain = [one for one in told if not one.chat]
     for when, name in enumerate(("fluency_before", "fluency_after")) if plain else ():
-        yield Claim(name, float(np.mean([speech.entropy(one.said[when]) for one in plain])), unit="bits")
+        yield Claim(name, float(np.mean([continuations.entropy(one.said[when]) for one in plain])), unit="bits")
 
 
 def _by_edit(those: Sequence[Heard]) -> Iterator[tuple[int, list[Heard]]]:

@@ -13,9 +13,18 @@ from editc.core.measurements import Claim, Report
 from editc.core.network import Network
 from editc.core.ports import Context
 from editc.passes.images.verify.verify import nothing, rank_of
-from editc.passes.language import asking, beginnings, bystanders, claims, forms, prompts, trace_of, unasked
-from editc.passes.language.before import Before
-from editc.passes.language.trace_of import Trace
+from editc.passes.language import questions as prompts
+from editc.passes.language.verify import (
+    ask,
+    bystanders,
+    claims,
+    column_trace,
+    first_words,
+    forms,
+    side_effects,
+)
+from editc.passes.language.verify.base_model import Before
+from editc.passes.language.verify.column_trace import Trace
 from editc.passes.language.weights import Changed, changed, oriented
 from editc.passes.sites import layer_of
 
@@ -43,20 +52,20 @@ class VerifyLanguage:
             differs = "what is asked for is not what the model says already"
             raise nothing(language.edits[0], manifest, len(measured), differs)
         before = Before(network, ctx.cache, solution.problem.encoder)
-        said = asking.openings(before, prompts.open_prompts(language))
+        said = ask.openings(before, prompts.open_prompts(language))
         every = prompts.changes(language, said)
         closely = forms.chosen(every, self.closely)
-        questions = _questions(language, every, closely, said, asking.chats(network))
-        found = asking.heard(before, questions, after, self.tokens)
+        questions = _questions(language, every, closely, said, ask.chats(network))
+        found = ask.heard(before, questions, after, self.tokens)
         titles, asked = prompts.titles(language), manifest.constraints
         others = solution.problem.others if isinstance(solution.problem, Rewrites) else ()
         around = bystanders.watched(language, manifest.seed, every, before, after, others)
         made = (
             *claims.claims(found, closely, titles, asked),
             *bystanders.claims(around, language, asked),
-            *unasked.claims(unasked.texts(language, self.sentences), titles, before, after, asked),
-            *unasked.at_start(language, titles, network, after),
-            *beginnings.claims(language, network),
+            *side_effects.claims(side_effects.texts(language, self.sentences), titles, before, after, asked),
+            *side_effects.at_start(language, titles, network, after),
+            *first_words.claims(language, network),
             *_solved(solution, measured),
             *_traced(measured, network),
         )
@@ -79,7 +88,7 @@ def weighed(solution: Solution, ctx: Context) -> tuple[tuple[Weighed, ...], Mapp
     watched = ctx.progress("verify", sites) if ctx.progress else sites
     for _, one in zip(watched, changed(solution, ctx.weights), strict=True):
         W = ctx.weights.read(one.site.name)
-        measured.append(Weighed(one, trace_of.trace(oriented(one.site, W), oriented(one.site, one.after))))
+        measured.append(Weighed(one, column_trace.trace(oriented(one.site, W), oriented(one.site, one.after))))
         if one.elements:
             after[one.site.name] = one.after
     return tuple(measured), after
@@ -118,8 +127,8 @@ def _solved(solution: Solution, measured: Sequence[Weighed]) -> Iterator[Claim]:
 def _traced(measured: Sequence[Weighed], network: Network) -> Iterator[Claim]:
     """The trace in the weights, and in the tokens that their columns name."""
     traces = [(one.changed.site.name, one.trace) for one in measured if one.trace is not None]
-    yield from trace_of.claims(traces)
-    yield from trace_of.overlaps(traces, network)
+    yield from column_trace.claims(traces)
+    yield from column_trace.overlaps(traces, network)
 
 
 def _row(one: Weighed) -> Mapping[str, Any]:

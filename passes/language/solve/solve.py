@@ -17,8 +17,8 @@ from editc.core.ports import Context, Weights
 from editc.numerics import nullspace, ridge
 from editc.numerics.memory import interference
 from editc.passes.images.measure.measure import stored
-from editc.passes.language.derive import averaged, chosen, mean_keys
-from editc.passes.language.located import SINGLE, works_on
+from editc.passes.language.keys.derive import averaged, chosen, mean_keys
+from editc.passes.language.locate.stages import SINGLE, works_on
 from editc.passes.language.weights import oriented, sites_of, upright
 from editc.passes.sites import layer_of
 

@@ -19,11 +19,12 @@ from editc.core.network import Naming, Network, Spot
 from editc.core.ports import Context
 from editc.numerics import memory as memories
 from editc.numerics.ridge import factorise
-from editc.passes import statistics
-from editc.passes.language import columns, located
-from editc.passes.language.located import works_on
-from editc.passes.language.posed import posed
-from editc.passes.language.wanted import wanted
+from editc.passes.language.keys import concept_columns
+from editc.passes.language.keys import moments as statistics
+from editc.passes.language.keys.posed import posed
+from editc.passes.language.keys.values import wanted
+from editc.passes.language.locate import stages as located
+from editc.passes.language.locate.stages import works_on
 from editc.passes.language.weights import upright
 
 RIDGE = 0.01
@@ -91,12 +92,12 @@ def _named(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[st
         edits = [edit for i in stage.edits if isinstance(edit := _language(plan).edits[i], Redirect)]
         sites, read = [plan.sites[i] for i in stage.sites], partial(upright, ctx.weights)
         try:
-            found = columns.scored(sites, network, read, [edit.names for edit in edits])
+            found = concept_columns.scored(sites, network, read, [edit.names for edit in edits])
         except LookupError as error:
             raise EditcError(Diagnostic("E334", str(error), edits[0].at("concept"), plan.manifest.source)) from error
         method = chosen(plan, stage)
-        kept = columns.narrowed(sites, found, edits, method, plan.manifest.source)
-        told = columns.found(sites, found, network, read, method.count)
+        kept = concept_columns.narrowed(sites, found, edits, method, plan.manifest.source)
+        told = concept_columns.found(sites, found, network, read, method.count)
         why = {site.name: "; ".join(str(one) for one in told if one.site == site) for site in kept}
         stages = list(plan.stages)
         stages[number] = replace(stage, sites=tuple(i for i in stage.sites if plan.sites[i] in kept))

@@ -11,8 +11,8 @@ import numpy as np
 from editc.core.ir import Array
 from editc.core.measurements import Answer
 from editc.core.network import Cloze, Network, Prompt, Scored, Spot
-from editc.passes.language.before import Before
-from editc.passes.language.prompts import Question, Said, word
+from editc.passes.language.questions import Question, Said, word
+from editc.passes.language.verify.base_model import Before
 
 LOST = 0.25
 """An old answer is lost when it is at most so likely as it was: a quarter."""

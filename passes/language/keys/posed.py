@@ -14,8 +14,9 @@ from editc.core.ir_language import Column, Rewrites
 from editc.core.manifest import Fact, Redirect
 from editc.core.network import Network, Place, Spot
 from editc.core.ports import Context
-from editc.passes.language import contexts, spared
-from editc.passes.language.located import works_on
+from editc.passes.language import sentences
+from editc.passes.language.keys import spared
+from editc.passes.language.locate.stages import works_on
 
 
 def posed(plan: Plan, ctx: Context) -> Rewrites:
@@ -40,7 +41,7 @@ def posed(plan: Plan, ctx: Context) -> Rewrites:
 
 def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Column]:
     manifest = plan.manifest
-    for one in contexts.of(edit, manifest):
+    for one in sentences.of(edit, manifest):
         places = _places(one, network, plan, edit)
         off = replace(one, templates=tuple(text for text, some in places if not any(place.sink for place in some)))
         if not off.templates:
@@ -52,7 +53,7 @@ def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Co
         yield Column(index, one.name, one.form, off.contexts, np.zeros(0), off.anchor, None, sinks)
 
 
-def _places(one: contexts.Seen, network: Network, plan: Plan, edit: Any) -> list[tuple[str, tuple[Place, ...]]]:
+def _places(one: sentences.Seen, network: Network, plan: Plan, edit: Any) -> list[tuple[str, tuple[Place, ...]]]:
     """Each sentence, and where the name is in it, and the target if there is one."""
     try:
         found = [network.places(spots) for spots in (one.contexts, one.anchor) if spots]
@@ -75,7 +76,7 @@ def _kept(plan: Plan, index: int, network: Network) -> Iterator[tuple[Spot, ...]
     assert manifest.language is not None
     edit, names = manifest.language.edits[index], manifest.preserve.concepts
     assert isinstance(edit, (Fact, Redirect))
-    for one in contexts.kept(edit, manifest):
+    for one in sentences.kept(edit, manifest):
         span = manifest.preserve.at(f"concepts.{names.index(one.name)}" if one.name in names else "concepts")
         try:
             spots = _off_sink(one.contexts, network)

@@ -13,10 +13,10 @@ from editc.core.measurements import Bystander, Claim
 from editc.core.network import Prompt
 from editc.manifests.check import same
 from editc.passes.language import candidates as made
-from editc.passes.language.before import Before
 from editc.passes.language.candidates import Around, Candidate, candidates
-from editc.passes.language.prompts import Change, titles, word
-from editc.passes.language.speech import circling, readable
+from editc.passes.language.questions import Change, titles, word
+from editc.passes.language.verify.base_model import Before
+from editc.passes.language.verify.continuations import circling, readable
 
 LOSS = 0.1
 """The share of bystanders whose answer may change, where the manifest gives no bound."""

@@ -1,0 +1,1 @@
+"""Which layers of a language model hold a subject."""

@@ -1,0 +1,1 @@
+"""What a build claims of a language model."""
