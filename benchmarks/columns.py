@@ -22,7 +22,7 @@ from editc.backends.networks.causal import CausalNetwork
 from editc.core.ir import Array, Site
 from editc.core.network import Cloze, Columns, Naming, Network, Prompt
 from editc.passes.language.keys import concept_columns
-from editc.passes.methods.concept_vectors import ConceptVectors
+from editc.passes.methods.language.concept_vectors import ConceptVectors
 
 CAPITALS = {"France": "Paris", "Japan": "Tokyo", "Germany": "Berlin", "China": "Beijing"}
 PLAIN = (

@@ -27,8 +27,8 @@ from editc.passes.images.measure.row_sums import Layer
 from editc.passes.images.painting.attacks import rows as fed
 from editc.passes.images.solve.strength import MARGIN, STEPS, effect, tune
 from editc.passes.images.verify.verify import Verify, failures
-from editc.passes.methods.rece import RECE
-from editc.passes.methods.uce import UCE
+from editc.passes.methods.images.rece import RECE
+from editc.passes.methods.images.uce import UCE
 
 UNIT = Ball(np.ones(systems.WIDTH), np.zeros(systems.WIDTH), float(np.sqrt(systems.WIDTH)), True, True)
 """Where `systems.rows` lie: layer-normalised, no gains."""

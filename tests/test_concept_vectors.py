@@ -24,7 +24,7 @@ from editc.manifests.decode import decode
 from editc.numerics import logits
 from editc.numerics.ridge import NonFiniteError
 from editc.passes.language.keys import concept_columns as probe
-from editc.passes.methods.concept_vectors import ConceptVectors
+from editc.passes.methods.language.concept_vectors import ConceptVectors
 
 V, D, F = 300, 12, 40
 SEEDS = st.integers(0, 10_000)

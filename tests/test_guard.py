@@ -25,8 +25,8 @@ from editc.passes.images.keys import preserved_rows
 from editc.passes.images.keys.pairs import columns, needed
 from editc.passes.images.keys.phrases import Book
 from editc.passes.images.solve.solve import Solve
-from editc.passes.methods.guard import Guard
-from editc.passes.methods.uce import UCE
+from editc.passes.methods.images.guard import Guard
+from editc.passes.methods.images.uce import UCE
 
 FITTED = SD1.contexts[::2]
 COLOURS = ("tangerine", "violet", "golden", "azure", "crimson", "emerald", "fuchsia", "scarlet")

@@ -22,11 +22,11 @@ from editc.passes.images.keys import preserved_rows
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.solve.solve import reduced
 from editc.passes.locate import Locate
-from editc.passes.methods.mace import MACE
-from editc.passes.methods.realera import RealEra
-from editc.passes.methods.rece import RECE
-from editc.passes.methods.trce import TRCE
-from editc.passes.methods.uce import UCE
+from editc.passes.methods.images.mace import MACE
+from editc.passes.methods.images.realera import RealEra
+from editc.passes.methods.images.rece import RECE
+from editc.passes.methods.images.trce import TRCE
+from editc.passes.methods.images.uce import UCE
 
 # ---------------------------------------------------------------- the numbers
 

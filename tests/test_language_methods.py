@@ -16,14 +16,14 @@ from editc.numerics import directions
 from editc.numerics import memory as memories
 from editc.numerics.nullspace import NoRoomError
 from editc.numerics.ridge import NonFiniteError, SingularError, factorise
-from editc.passes.methods.ablate import Ablate
-from editc.passes.methods.alphaedit import AlphaEdit
-from editc.passes.methods.emmet import EMMET
-from editc.passes.methods.leace import LEACE
-from editc.passes.methods.memit import MEMIT
-from editc.passes.methods.rocr import ROCR
-from editc.passes.methods.rome import ROME
-from editc.passes.methods.transplant import Transplant
+from editc.passes.methods.language.ablate import Ablate
+from editc.passes.methods.language.alphaedit import AlphaEdit
+from editc.passes.methods.language.emmet import EMMET
+from editc.passes.methods.language.leace import LEACE
+from editc.passes.methods.language.memit import MEMIT
+from editc.passes.methods.language.rocr import ROCR
+from editc.passes.methods.language.rome import ROME
+from editc.passes.methods.language.transplant import Transplant
 
 D_OUT, D_IN = 12, 20
 SEEDS = st.integers(0, 10_000)

@@ -19,7 +19,7 @@ from editc.passes.images.certificate.certificate import Sums, shared_sums
 from editc.passes.images.measure import row_sums
 from editc.passes.images.measure.measure import Measured, measure, stored
 from editc.passes.images.measure.row_sums import Columns, Moments, missed
-from editc.passes.methods.uce import UCE
+from editc.passes.methods.images.uce import UCE
 
 WIDTH = systems.WIDTH
 

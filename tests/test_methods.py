@@ -20,8 +20,8 @@ from editc.core import registry
 from editc.core.ir import System
 from editc.numerics import adversary
 from editc.numerics.ridge import NonFiniteError, SingularError
-from editc.passes.methods.rece import RECE
-from editc.passes.methods.uce import UCE
+from editc.passes.methods.images.rece import RECE
+from editc.passes.methods.images.uce import UCE
 
 SEEDS = st.integers(0, 10_000)
 VARIANTS: list[tuple[str, dict[str, Any]]] = [

@@ -18,9 +18,9 @@ from editc.core.ir import Array, Edit, Kept, System
 from editc.numerics import nullspace
 from editc.passes.images.solve.solve import RANK_TOLERANCE, reduced
 from editc.passes.images.solve.strength import effect
-from editc.passes.methods.project import Project
-from editc.passes.methods.speed import SPEED, centres, directed, invariance
-from editc.passes.methods.uce import UCE, stacked
+from editc.passes.methods.images.project import Project
+from editc.passes.methods.images.speed import SPEED, centres, directed, invariance
+from editc.passes.methods.images.uce import UCE, stacked
 
 SEEDS = st.integers(0, 10_000)
 few = settings(max_examples=15, deadline=None)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from systems import WIDTH, changes, rows, system
 
 from editc.numerics import adversary, drift, ridge, subspace
-from editc.passes.methods.uce import UCE, stacked
+from editc.passes.methods.images.uce import UCE, stacked
 
 SEEDS = st.integers(0, 10_000)
 few = settings(max_examples=15, deadline=None)

@@ -21,8 +21,8 @@ from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.mined_names import with_neighbours
 from editc.passes.images.solve.solve import chosen
 from editc.passes.locate import Locate
-from editc.passes.methods.realera import RealEra
-from editc.passes.methods.uce import UCE
+from editc.passes.methods.images.realera import RealEra
+from editc.passes.methods.images.uce import UCE
 
 SEEDS = st.integers(0, 10_000)
 few = settings(max_examples=12, deadline=None)

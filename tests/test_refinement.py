@@ -23,9 +23,9 @@ from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.pairs import columns, needed
 from editc.passes.images.keys.phrases import Book
 from editc.passes.locate import Locate
-from editc.passes.methods.mace import MACE
-from editc.passes.methods.trce import TRCE
-from editc.passes.methods.uce import UCE
+from editc.passes.methods.images.mace import MACE
+from editc.passes.methods.images.trce import TRCE
+from editc.passes.methods.images.uce import UCE
 
 CORPUS = ("a dog on grass", "two cats", "an old house by the sea at night")
 CONTEXTS = 'contexts: ["{}", "a photo of {} here", "{} at sea"]\n'

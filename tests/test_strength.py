@@ -16,7 +16,7 @@ from editc.core.ir import Array, Edit, Site, System
 from editc.core.manifest import Constraints, Manifest, Request, Source
 from editc.passes.images.keys.derive import SiteWeights
 from editc.passes.images.solve.strength import effect, tune
-from editc.passes.methods.uce import UCE
+from editc.passes.methods.images.uce import UCE
 from editc.terminal import guarded
 
 
@@ -60,10 +60,10 @@ def test_a_build_with_a_dense_method_and_strength_auto_ends_without_a_bug(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit 70 would be a bug of ours; the delta is written dense."""
-    monkeypatch.setattr("editc.passes.methods.uce.DenseForTest", Dense, raising=False)
+    monkeypatch.setattr("editc.passes.methods.images.uce.DenseForTest", Dense, raising=False)
     tables = {
         **registry.TABLES,
-        "method": {**registry.TABLES["method"], "dense": "editc.passes.methods.uce:DenseForTest"},
+        "method": {**registry.TABLES["method"], "dense": "editc.passes.methods.images.uce:DenseForTest"},
     }
     monkeypatch.setattr(registry, "TABLES", tables)
     (tmp_path / "m.yaml").write_text(

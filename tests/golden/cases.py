@@ -15,10 +15,10 @@ from safetensors.numpy import load_file
 from editc.core.ir import Array, Block, Edit, Kept, System
 from editc.core.manifest import Request
 from editc.passes.images.keys import row_choice
-from editc.passes.methods.mace import MACE
-from editc.passes.methods.rece import RECE
-from editc.passes.methods.speed import SPEED, Draw
-from editc.passes.methods.uce import UCE
+from editc.passes.methods.images.mace import MACE
+from editc.passes.methods.images.rece import RECE
+from editc.passes.methods.images.speed import SPEED, Draw
+from editc.passes.methods.images.uce import UCE
 from tests.golden import language
 
 Tensors = Mapping[str, Array]

@@ -14,12 +14,12 @@ from editc.core.ir import Array, Edit
 from editc.core.network import Memory, Writer
 from editc.numerics import directions
 from editc.numerics import memory as memories
-from editc.passes.methods.ablate import Ablate
-from editc.passes.methods.alphaedit import AlphaEdit
-from editc.passes.methods.emmet import EMMET
-from editc.passes.methods.memit import MEMIT
-from editc.passes.methods.rocr import ROCR
-from editc.passes.methods.rome import ROME
+from editc.passes.methods.language.ablate import Ablate
+from editc.passes.methods.language.alphaedit import AlphaEdit
+from editc.passes.methods.language.emmet import EMMET
+from editc.passes.methods.language.memit import MEMIT
+from editc.passes.methods.language.rocr import ROCR
+from editc.passes.methods.language.rome import ROME
 
 Tensors = Mapping[str, Array]
 Found = Iterator[tuple[str, Array]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from editc.passes.methods.uce import JointRidge
+from editc.passes.methods.images.uce import JointRidge
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from editc.passes.methods.memit import MEMIT
+from editc.passes.methods.language.memit import MEMIT
 
 
 @dataclass(frozen=True)

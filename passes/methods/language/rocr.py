@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from editc.passes.methods.alphaedit import AlphaEdit
+from editc.passes.methods.language.alphaedit import AlphaEdit
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from editc.core.ir import Array, Block, Edit, Stats, System
 from editc.numerics import drift, nullspace, ridge, subspace
 from editc.passes.methods import at_least_zero
-from editc.passes.methods.uce import stacked
+from editc.passes.methods.images.uce import stacked
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from editc.core.ir import Array, Block, Edit, Kept, Stats, System
 from editc.numerics import nullspace
 from editc.numerics.ridge import factorise, finite, normal_matrix
 from editc.passes.methods import at_least_zero
-from editc.passes.methods.uce import stacked
+from editc.passes.methods.images.uce import stacked
 
 Draw: TypeAlias = Callable[[int, Array, tuple[int, int]], Array]
 """(layer, direction (d_in,), (rows, repeats)) -> how far each repeat of each row is moved along the direction."""

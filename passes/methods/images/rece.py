@@ -11,7 +11,7 @@ import numpy as np
 from editc.core.ir import Array, Block, Edit, Stats, System
 from editc.numerics import adversary, chain, ridge, subspace
 from editc.passes.methods import at_least_zero
-from editc.passes.methods.uce import UCE, stacked, tensor_move
+from editc.passes.methods.images.uce import UCE, stacked, tensor_move
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from editc.core.ir import Block, Edit, Stats, System
 from editc.numerics import chain, ridge
 from editc.passes.methods import at_least_zero
-from editc.passes.methods.uce import parts
+from editc.passes.methods.images.uce import parts
 
 
 @dataclass(frozen=True)

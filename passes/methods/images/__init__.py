@@ -1,0 +1,1 @@
+"""Methods that edit image models, one a file."""

@@ -1,0 +1,1 @@
+"""Methods that edit language models, one a file."""
