@@ -17,9 +17,9 @@ from editc.core.diagnostics import EditcError
 from editc.core.manifest import Ablation, Asked, Fact, Language, Manifest, Redirect, Source
 from editc.core.measurements import Depth
 from editc.core.network import Network
-from editc.depth_plot import depth_plot
 from editc.passes.language.locate.depth import explored
 from editc.passes.language.locate.probing import Edit
+from editc.report.depth import depth_plot
 
 CAPITALS = tuple(
     Fact(

@@ -162,8 +162,9 @@ def _written(built: Built, out: Path) -> Built:
 
 
 def _report(built: Built, out: Path) -> None:
-    from editc import emitting, report
+    from editc import emitting
     from editc.core.disk import replace_file
+    from editc.report import record as report
 
     found = (*built.failures, *built.warnings)
     exports = emitting.described(built.exports, out)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from editc import terms
 from editc.core import registry
 from editc.core.diagnostics import fail
 from editc.core.family import Family
+from editc.report import terms
 
 KINDS: tuple[registry.Kind, ...] = ("method", "language", "family", "language-family", "format", "detector")
 """Kinds of names that are explained, besides codes."""

@@ -14,7 +14,6 @@ import test_locate_derive as derived
 import verify_cases as cases
 from numpy.typing import NDArray
 
-from editc import report, report_words
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Edit, Kept, Stats, System, Verified, Watch, Witness
 from editc.core.manifest import Constraints, Manifest, PictureCheck, Request, Source, Span
@@ -29,6 +28,8 @@ from editc.passes.images.solve.strength import MARGIN, STEPS, effect, tune
 from editc.passes.images.verify.verify import Verify, failures
 from editc.passes.methods.images.rece import RECE
 from editc.passes.methods.images.uce import UCE
+from editc.report import record as report
+from editc.report import words
 
 UNIT = Ball(np.ones(systems.WIDTH), np.zeros(systems.WIDTH), float(np.sqrt(systems.WIDTH)), True, True)
 """Where `systems.rows` lie: layer-normalised, no gains."""
@@ -185,7 +186,7 @@ def test_the_report_shows_it_beside_the_heuristic_and_says_when_it_is_no_proof()
     assert written["recoverable"] == pytest.approx(one.recoverable, rel=1e-8)
     assert {"derived", "derived_free", "own", "sentence", "sentences", "proven", "exact"} <= written.keys()
     page = report.as_html(found, record)
-    assert 'id="certificate"' in page and "here no proof" in page and report_words.percent(one.derived) in page
+    assert 'id="certificate"' in page and "here no proof" in page and words.percent(one.derived) in page
     sure = replace(found, report=replace(found.report, certificates=(replace(one, proven=True),)))
     assert "here no proof" not in report.as_html(sure, report.as_json(sure))
 

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from editc import show, terms
+from editc import show
 from editc.cli import cli
 from editc.core import registry
 from editc.core.manifest import Source
@@ -20,7 +20,8 @@ from editc.core.measurements import Claim
 from editc.explain import explain
 from editc.manifests.decode import decode
 from editc.plurals import count
-from editc.report_words import TITLES
+from editc.report import terms
+from editc.report.words import TITLES
 from editc.terminal import answer, wants_colour
 
 ROOT = Path(__file__).parents[1]

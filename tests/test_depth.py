@@ -18,10 +18,10 @@ from editc.core.diagnostics import EditcError
 from editc.core.manifest import Ablation, Asked, Redirect
 from editc.core.measurements import Depth
 from editc.core.network import PREFIXES
-from editc.depth_plot import depth_plot
 from editc.passes.language.locate.depth import evenly, explored, known
 from editc.passes.language.locate.probing import accuracy, contrast
 from editc.passes.language.locate.window import carrying, why, window
+from editc.report.depth import depth_plot
 
 RNG = np.random.default_rng(0)
 CARRIES = np.arange(40) < 20

@@ -20,10 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from editc import api, report
+from editc import api
 from editc.core.diagnostics import EditcError
 from editc.dump import dump
 from editc.passes.images.locate.ranked_sites import grown, spared
+from editc.report import record as report
 
 model = evidence_models.model
 UP, DOWN = (

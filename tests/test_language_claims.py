@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from language_verify_cases import DEAF, FRENCH, GOOD, TOWER, verified
 
-from editc import recheck, report
+from editc import recheck
 from editc.core.ir import Array, Delta
 from editc.core.measurements import Claim
 from editc.core.network import Cloze, Prompt
@@ -20,7 +20,8 @@ from editc.passes.language.verify import base_model
 from editc.passes.language.verify.base_model import Before
 from editc.passes.language.verify.claims import GENERATED, RUN
 from editc.render import render
-from editc.report_page import page
+from editc.report import record as report
+from editc.report.page import page
 from editc.show import claim_lines, claim_record
 
 BOUNDS = "constraints: {efficacy: 0.9, retain_kl: 0.1, retain_top1: 1}\n"

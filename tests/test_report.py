@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from verify_cases import Brush, Eye, World, constraints, context, erase, exact, images, kept, manifest, place, solved
 
-from editc import report
 from editc.core.ir import Verified
 from editc.core.manifest import Request, Source
 from editc.core.measurements import Claim, Picture
 from editc.passes.images.verify.verify import Verify
-from editc.report_page import MOST_PICTURES, albums, headline, lines, page
-from editc.report_plots import HEIGHT, TOP, block_of, data_uri, plot
-from editc.report_words import figure, percent, size, steady, ticked
+from editc.report import record as report
+from editc.report.bars import HEIGHT, TOP, block_of, data_uri, plot
+from editc.report.page import MOST_PICTURES, albums, headline, lines, page
+from editc.report.words import figure, percent, size, steady, ticked
 
 EYE = Eye({"circle": 1.0, "square": 1.0}, {"circle": 0.25, "square": 1.0})
 BOUNDS = {"erase_residual": 0.2, "preserve_drift": 0.1}

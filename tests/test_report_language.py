@@ -12,15 +12,15 @@ import pytest
 from report_language_cases import answer, answers, claim, facts, language, report, rewrites, verified
 from test_report import EVIL, Structure
 
-from editc import report as reporting
 from editc.core.ir import Problem, Verified
 from editc.core.ir_language import Near
 from editc.core.manifest import Ablation, Fact
 from editc.core.measurements import Answer, Claim
-from editc.report_answers import MOST_OPEN, cases, told
-from editc.report_page import headline, lines, page
-from editc.report_plots import block_of
-from editc.report_words import TITLES, chance, figure, ranges
+from editc.report import record as reporting
+from editc.report.answers import MOST_OPEN, cases, told
+from editc.report.bars import block_of
+from editc.report.page import headline, lines, page
+from editc.report.words import TITLES, chance, figure, ranges
 
 
 def html(of: Verified) -> str:

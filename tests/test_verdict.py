@@ -12,7 +12,7 @@ from report_language_cases import answer, claim, verified
 from test_report import built, html, picture
 from verify_cases import constraints, erase, images, manifest
 
-from editc import report, show
+from editc import show
 from editc.api import Built
 from editc.core.ir import Verified
 from editc.core.manifest import Constraints, Language, Manifest
@@ -20,6 +20,7 @@ from editc.core.measurements import Bystander, Claim, Report
 from editc.core.verdict import Judgement, Verdict
 from editc.judging import WORKS, judge
 from editc.numerics.binomial import at_least, at_most
+from editc.report import record as report
 
 FISH = Bystander("fish", "near", 1.0, 0.0, 6)
 TREE = Bystander("tree", "far", 1.0, 1.0, 6)

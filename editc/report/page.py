@@ -9,11 +9,11 @@ from typing import Any
 
 from editc.core.measurements import Picture
 from editc.core.verdict import QUESTIONS
-from editc.depth_plot import depth_plot
-from editc.report_answers import cases, counts, own, told
-from editc.report_bystanders import strip
-from editc.report_plots import Plot, data_uri, plot
-from editc.report_words import TITLES, count, figure, percent
+from editc.report.answers import cases, counts, own, told
+from editc.report.bars import Plot, data_uri, plot
+from editc.report.bystanders import strip
+from editc.report.depth import depth_plot
+from editc.report.words import TITLES, count, figure, percent
 
 DANGERS = frozenset({"recoverable"})
 """Claims that say how much of a concept comes back."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from editc import report_language
 from editc.core import diagnostics as diagnosed
 from editc.core import verdict as verdicts
 from editc.core.diagnostics import Diagnostic
@@ -21,6 +20,7 @@ from editc.core.manifest import Manifest, Request
 from editc.core.measurements import Certificate, Claim, Picture
 from editc.judging import unanswered
 from editc.passes.images.solve import moderate
+from editc.report import record_language
 
 DIGITS = 9
 """Significant digits of a figure in report.json: more would differ between machines by the order of a sum."""
@@ -87,9 +87,9 @@ def as_text(record: Mapping[str, Any]) -> str:
 
 def as_html(verified: Verified, record: Mapping[str, Any]) -> str:
     """The page for `record` = `as_json(verified, ...)`, with the pictures inside it; it refers to nothing outside."""
-    from editc import report_page
+    from editc.report import page
 
-    return str(_template().render(record=record, **report_page.page(verified.report.pictures, record)))
+    return str(_template().render(record=record, **page.page(verified.report.pictures, record)))
 
 
 @cache
@@ -99,11 +99,11 @@ def _template() -> Any:
 
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    from editc import report_words
+    from editc.report import words
 
     loader = FunctionLoader(lambda name: files("editc").joinpath(name).read_text(encoding="utf-8"))
     world = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    world.filters |= {name: getattr(report_words, name) for name in report_words.FILTERS}
+    world.filters |= {name: getattr(words, name) for name in words.FILTERS}
     return world.get_template("report.html.j2")
 
 
@@ -125,7 +125,7 @@ def _edits(verified: Verified) -> Mapping[str, Any]:
     solution = verified.solution
     manifest = solution.problem.plan.manifest
     if manifest.language is not None:
-        return report_language.parts(verified, manifest.language)
+        return record_language.parts(verified, manifest.language)
     return {
         "edits": [_edit(solution, index, request) for index, request in enumerate(manifest.edits)],
         "solves": [_solve(solution, group, edit) for group, edit in solution.edits.items()],

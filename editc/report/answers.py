@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from editc.report_words import percent
+from editc.report.words import percent
 
 APART: Mapping[str, str] = {
     "form": "How it is asked",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from editc.report_words import TITLES
+from editc.report.words import TITLES
 
 BOUNDS: Mapping[str, str] = {
     "erased": "verify.images.erased_at_most",
