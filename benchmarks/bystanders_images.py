@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc import detecting, pipeline, session
 from editc.backends import painter
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Verified
@@ -30,6 +29,8 @@ from editc.passes.images.keys.preserved_rows import mentions
 from editc.passes.images.measure.measure import Stored
 from editc.passes.images.verify.bystanders import AGAIN, LOSS, named_by, spread
 from editc.passes.images.verify.verify import failures
+from editc.verbs import detector as detecting
+from editc.verbs import open, pipeline
 
 EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples"
 HEAD = "editc: 1\nmodel: editc:demo\nedits:\n"
@@ -160,13 +161,13 @@ def open_lab(steps: int, each: int, round_: int) -> Lab:
     """Everything that a build of any of these manifests needs."""
     manifest, _ = decode(Source("manifest", HEAD + "  - erase: circle\n"))
     assert manifest is not None
-    model = session.model_of(manifest)
-    ctx = session.build_context(manifest, model, None)
+    model = open.model_of(manifest)
+    ctx = open.build_context(manifest, model, None)
     canvas = Canvas(painter.load(model.path, "unet", steps, GUIDANCE))
     images, _ = decode(Source("manifest", HEAD + "  - erase: circle\n" + TAIL))
     assert images is not None and images.pictures is not None
     ctx = replace(ctx, painter=canvas, detector=detecting.opened(images, images.pictures)[0])
-    return Lab(ctx, session.corpus_of(model), each, round_)
+    return Lab(ctx, open.corpus_of(model), each, round_)
 
 
 def manifests(steps: int) -> Iterator[tuple[str, Manifest]]:

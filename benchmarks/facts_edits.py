@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks import smollm2
-from editc import session
 from editc.backends.cache import open_cache
 from editc.backends.networks import CausalNetwork, load
 from editc.core.ir import Array, Solution
@@ -18,6 +17,7 @@ from editc.passes.language.keys.derive import DeriveLanguage
 from editc.passes.language.solve.solve import SolveLanguage
 from editc.passes.language.weights import changed
 from editc.passes.locate import Locate
+from editc.verbs import open
 
 Changed = Mapping[str, Array]
 
@@ -60,7 +60,7 @@ def edited(
         choice=Choice(layers=tuple(layers), roles=tuple(roles)),
         language=language,
     )
-    plan = Locate(session.families())(manifest, lab.ctx)
+    plan = Locate(open.families())(manifest, lab.ctx)
     found: Solution = SolveLanguage()(DeriveLanguage()(plan, lab.ctx), lab.ctx)
     return {one.site.name: one.after for one in changed(found, lab.ctx.weights)}
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from editc import api, session
+from editc import api
 from editc.core.ir import Array, Delta, Verified
 from editc.formats.delta.container import read_delta
 from editc.formats.delta.parts import parts
@@ -23,7 +23,8 @@ from editc.passes.images.keys.derive import Derive
 from editc.passes.images.measure.measure import stored
 from editc.passes.images.verify.verify import Verify
 from editc.passes.locate import Locate
-from editc.recheck import gathered_solution, recorded_plan
+from editc.verbs import open
+from editc.verbs.recheck import gathered_solution, recorded_plan
 
 HEAD = "editc: 1\nmodel: editc:demo\nedits:\n"
 EDIT = "  - {{erase: {}, to: {}, method: {}}}\n"
@@ -71,8 +72,8 @@ def measured(folder: Path, delta: Delta, prompts: int) -> Verified:
     manifest, _ = read(folder / "judge.yaml", ())
     assert manifest is not None
     model = open_model("editc:demo")
-    ctx = session.build_context(manifest, model, None)
-    problem = Derive(session.corpus_of(model))(Locate(session.families())(manifest, ctx), ctx)
+    ctx = open.build_context(manifest, model, None)
+    problem = Derive(open.corpus_of(model))(Locate(open.families())(manifest, ctx), ctx)
     joint = parts(read_delta(folder / "joint" / api.DELTA))[0]
     assert recorded_plan(joint, manifest, model.place).sites == problem.plan.sites
     return Verify()(gathered_solution(joint, delta, problem), ctx)

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import world
-from editc import pipeline, session
 from editc.backends import painter
 from editc.core.ir import Array, Solution
 from editc.core.manifest import Source
@@ -28,6 +27,7 @@ from editc.demo.detector import load as load_detector
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode
 from editc.passes.images.solve.strength import Effect, effect
+from editc.verbs import open, pipeline
 
 HEAD = "editc: 1\nmodel: {model}\nedits:\n  - erase: {concept}\n"
 DEFAULT = "editc, default settings"
@@ -83,10 +83,10 @@ def open_lab(model: str, detector: Path | None = None, seed: int = 0) -> Lab:
     """Everything that the benchmark needs of a model."""
     manifest, _ = decode(Source("manifest", HEAD.format(model=model, concept="circle")))
     assert manifest is not None
-    opened = session.model_of(manifest)
-    ctx = session.build_context(manifest, opened, None)
+    opened = open.model_of(manifest)
+    ctx = open.build_context(manifest, opened, None)
     canvas = painter.load(opened.path, "unet", STEPS, GUIDANCE)
-    return Lab(model, load_detector(detector), ctx, canvas, session.corpus_of(opened), seed)
+    return Lab(model, load_detector(detector), ctx, canvas, open.corpus_of(opened), seed)
 
 
 def edited(solution: Solution) -> Mapping[str, Array]:

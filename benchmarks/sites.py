@@ -14,13 +14,13 @@ import numpy as np
 
 from benchmarks import world
 from benchmarks.objects import HEAD, Lab, edited, open_lab
-from editc import pipeline
 from editc.backends import denoiser, painter
 from editc.core.ir import Array, Plan
 from editc.core.manifest import Source
 from editc.demo import GUIDANCE, MODEL
 from editc.manifests.decode import decode
 from editc.passes.images.locate.ranked_sites import Evidence, gathered, grown, spared
+from editc.verbs import pipeline
 
 SHARES = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 

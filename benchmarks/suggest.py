@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks import objects
-from editc import pipeline, proposal
 from editc.core.ir import Plan
 from editc.core.manifest import Source
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode
 from editc.passes.images.keys import mined_names
 from editc.passes.images.suggest.suggest import CONTEXTS, MINED, Remembering, Suggestion, few, other_names, suggest
+from editc.verbs import pipeline, proposal
 
 
 def planned(lab: objects.Lab, text: str) -> Plan:

@@ -19,13 +19,12 @@ from editc.formats.apply import apply as applying
 from editc.formats.delta.container import write_delta
 from editc.formats.exports.read import check_delta_file, read_delta
 from editc.formats.models.model import Model, open_model
-from editc.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike, Paths, delta_at, deltas_at
-from editc.results import Again as Again
-from editc.results import Built as Built
-from editc.results import Checked as Checked
+from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike, Paths, delta_at, deltas_at
+from editc.verbs.results import Again as Again
+from editc.verbs.results import Built as Built
+from editc.verbs.results import Checked as Checked
 
 if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
-    from editc import linking
     from editc.core.delta import Delta
     from editc.core.manifest import Manifest
     from editc.core.ports import Progress
@@ -34,7 +33,8 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from editc.formats.doctor.examine import Examination
     from editc.formats.exports.onnx.surgery import Ready
     from editc.formats.exports.write import Export
-    from editc.proposal import Proposal
+    from editc.verbs import link as linking
+    from editc.verbs.proposal import Proposal
 
 
 def tool() -> str:
@@ -46,7 +46,7 @@ def tool() -> str:
 
 def check(path: PathLike, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
-    from editc import checking
+    from editc.verbs import check as checking
 
     return checking.checked(Path(path), overrides)
 
@@ -64,21 +64,21 @@ def build(
     nothing is written). A delta of an earlier build is replaced by a good one only: a failed build puts it into the
     folder `last-good`. Raises EditcError, E697 before any work.
     """
-    from editc import pipeline, session
     from editc.core.ports import announce
     from editc.passes.images.verify.verify import failures, warnings
+    from editc.verbs import open, pipeline
 
     announce(progress, "reading the manifest")
     out = Path(out)
-    manifest, found = session.read_manifest(Path(path), overrides)
+    manifest, found = open.read_manifest(Path(path), overrides)
     if manifest is None:
         raise EditcError(*found)
     check_folder(out)
-    model = session.model_of(manifest)
-    ctx = session.with_adapters(session.build_context(manifest, model, progress), manifest)
-    found = (*found, *session.unfused(ctx, manifest))
-    ctx = session.with_earlier(ctx, manifest)
-    *first, emit = pipeline.passes(session.corpus_of(model), tool(), manifest.language is not None)
+    model = open.model_of(manifest)
+    ctx = open.with_adapters(open.build_context(manifest, model, progress), manifest)
+    found = (*found, *open.unfused(ctx, manifest))
+    ctx = open.with_earlier(ctx, manifest)
+    *first, emit = pipeline.passes(open.corpus_of(model), tool(), manifest.language is not None)
     seen: list[str] = []
     verified = pipeline.run(manifest, first, ctx, _noting(seen, _stopped_by_formats(manifest, after)))
     if seen[-1] != "verify":
@@ -103,7 +103,7 @@ def suggest(
     `dictionary` has one name a line, to compare with; `write` is a new file for the manifest as proposed. Raises
     EditcError.
     """
-    from editc.suggesting import suggest
+    from editc.verbs.suggest import suggest
 
     names, new = (None if one is None else Path(one) for one in (dictionary, write))
     if new is not None:
@@ -115,7 +115,7 @@ def _stopped_by_formats(manifest: Manifest, after: Callable[[str, Any], bool] | 
     """`after`; and E680 or E677 as soon as family and sites are known, where a format that is asked for cannot hold
     the edit."""
 
-    from editc import emitting
+    from editc.verbs import emit as emitting
 
     def look(name: str, value: Any) -> bool:
         if name == "locate" and (wrong := emitting.refused(manifest, value)):
@@ -137,11 +137,12 @@ def _noting(seen: list[str], after: Callable[[str, Any], bool] | None) -> Callab
 
 
 def _written(built: Built, out: Path) -> Built:
-    from editc import emitting, session
     from editc.core.disk import guarded
+    from editc.verbs import emit as emitting
+    from editc.verbs import open
 
     manifest = built.verified.solution.problem.plan.manifest
-    model = session.model_of(manifest)
+    model = open.model_of(manifest)
     with guarded(out):
         out.mkdir(parents=True, exist_ok=True)
         if built.delta is not None:
@@ -162,9 +163,9 @@ def _written(built: Built, out: Path) -> Built:
 
 
 def _report(built: Built, out: Path) -> None:
-    from editc import emitting
     from editc.core.disk import replace_file
     from editc.report import record as report
+    from editc.verbs import emit as emitting
 
     found = (*built.failures, *built.warnings)
     exports = emitting.described(built.exports, out)
@@ -251,12 +252,12 @@ def verify(
 
     `detector` judges the pictures in place of the delta's own, as a manifest would name it (`none`, `{clip: FOLDER}`).
     """
-    from editc import session
     from editc.core.ports import announce
     from editc.formats.delta.parts import is_linked
     from editc.formats.diff.diff import refuse_to_verify
     from editc.passes.images.verify.verify import failures, warnings
-    from editc.recheck import (
+    from editc.verbs import open
+    from editc.verbs.recheck import (
         another_detector,
         disagreements,
         measured,
@@ -274,9 +275,9 @@ def verify(
     if is_linked(delta):
         return _verified_parts(delta, path, opened, plan.tier, progress, detector)
     manifest = recorded_manifest(delta, path, detector)
-    ctx = session.build_context(manifest, opened, progress)
+    ctx = open.build_context(manifest, opened, progress)
     announce(progress, "derive")
-    problem = posed_again(delta, manifest, opened.place, session.corpus_of(opened), ctx)
+    problem = posed_again(delta, manifest, opened.place, open.corpus_of(opened), ctx)
     announce(progress, "verify")
     verified = measured(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()
@@ -294,10 +295,10 @@ def _unmeasured(plan: applying.ApplyPlan) -> Diagnostic:
 def _verified_parts(
     delta: Delta, path: Path, model: Model, tier: str, progress: Progress | None, detector: str
 ) -> Again:
-    from editc import linking
     from editc.formats.delta.parts import parts
     from editc.passes.images.verify.verify import failures
-    from editc.recheck import disagreements
+    from editc.verbs import link as linking
+    from editc.verbs.recheck import disagreements
 
     labels = {part.delta_id: f"{path} part {number}" for number, part in enumerate(parts(delta))}
     measured = linking.measure(delta, labels, model, progress, detector)
@@ -324,7 +325,7 @@ def link(
     `composed`: each is applied to what those before it left, in the order given; otherwise they are added.
     `detector` judges the pictures of every part, in place of those that they name.
     """
-    from editc import linking
+    from editc.verbs import link as linking
 
     check_delta_file(Path(out))
     base = None if model is None else str(model)
@@ -369,6 +370,6 @@ def doctor(path: PathLike, model: PathLike | None = None, loaders: Sequence[str]
 
 def explain(name: str) -> str:
     """Long form help for a diagnostic's code, a method, a family or a format. Raises EditcError (E130) for others."""
-    from editc.explain import explain
+    from editc.verbs.explain import explain
 
     return explain(name)

@@ -88,7 +88,8 @@ def build(
 @as_json
 def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: bool) -> int:
     """Propose names, targets and what to preserve, with reasons."""
-    from editc import api, proposal, show
+    from editc import api, show
+    from editc.verbs import proposal
 
     found = terminal.worked(api.suggest, manifest, dictionary, write)
     return terminal.answer(show.suggested(found), proposal.warnings(found), json_)

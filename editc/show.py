@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from editc.formats.doctor.examine import Examination
     from editc.formats.exports.onnx.surgery import Ready
     from editc.formats.exports.write import Export
-    from editc.proposal import Proposal
+    from editc.verbs.proposal import Proposal
 
 FLOAT32 = 1e-6
 """What rounding to float32 costs is below this and not worth a word."""
@@ -155,7 +155,7 @@ def _export(made: Export) -> dict[str, Any]:
 
 def suggested(found: Proposal) -> Shown:
     """What the manifest could say, with reasons."""
-    from editc import proposal
+    from editc.verbs import proposal
 
     return Shown(proposal.as_text(found), proposal.as_json(found))
 
@@ -295,7 +295,7 @@ def dumper(names: Sequence[str], say: Callable[[str], None]) -> Callable[[str, A
         return None
     from editc.core.diagnostics import fail
     from editc.dump import dump
-    from editc.pipeline import NAMES
+    from editc.verbs.pipeline import NAMES
 
     for name in names:
         if name not in NAMES:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from editc.api import Again
     from editc.core.ir import Verified
     from editc.formats.link.overlap import Overlap
-    from editc.linking import Linked, Part
+    from editc.verbs.link import Linked, Part
 
 
 def linked(found: Linked) -> Shown:

@@ -12,12 +12,12 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from editc import session
 from editc.core.ir import Array, Plan
 from editc.core.manifest import Source
 from editc.core.ports import Told
 from editc.manifests.decode import decode
 from editc.passes.locate import Locate
+from editc.verbs import open
 
 ERASE = "edits:\n  - erase: circle\n    to: square\n"
 
@@ -45,7 +45,7 @@ def copy_with(model: Path, to: Path, change: Callable[[str, Any], Any], part: st
 def located(model: Path, text: str = ERASE, sites: str = "auto", seed: int = 0) -> Plan:
     manifest, found = decode(Source("m.yaml", f"editc: 1\nmodel: {model}\nseed: {seed}\n{text}sites: {sites}\n"))
     assert manifest is not None, found
-    return Locate(session.families())(manifest, session.build_context(manifest, session.model_of(manifest), None))
+    return Locate(open.families())(manifest, open.build_context(manifest, open.model_of(manifest), None))
 
 
 def told(seed: int, count: int = 3) -> Told:

@@ -18,14 +18,15 @@ from test_report import built
 from tiny_files import contents, delta_for, pipeline, refused, write_pipeline
 
 import editc
-from editc import api, paths, session
+from editc import api
 from editc.cli import cli
 from editc.core.writable import check_file, check_folder
 from editc.formats.delta.container import write_delta
 from editc.formats.exports import write as exporting
 from editc.formats.exports.read import check_ending
 from editc.formats.models.model import open_model
-from editc.paths import delta_at
+from editc.verbs import open, paths
+from editc.verbs.paths import delta_at
 
 KINDS: tuple[Callable[[Path], Any], ...] = (str, Path)
 
@@ -129,8 +130,8 @@ def test_the_place_is_looked_at_before_anything_is_read(
     file, folder = tmp_path / "file", tmp_path / "folder"
     file.write_text("kept")
     folder.mkdir()
-    monkeypatch.setattr(session, "model_of", never)
-    monkeypatch.setattr(session, "read_manifest", lambda *_: (SimpleNamespace(), ()) if verb == "build" else never())
+    monkeypatch.setattr(open, "model_of", never)
+    monkeypatch.setattr(open, "read_manifest", lambda *_: (SimpleNamespace(), ()) if verb == "build" else never())
     monkeypatch.setattr(api, "open_model", never)
     monkeypatch.setattr(api, "read_delta", never)
     calls: dict[str, Callable[[], Any]] = {

@@ -11,7 +11,7 @@ import pytest
 import tiny_language as pico
 
 from editc import api
-from editc.results import Checked
+from editc.verbs.results import Checked
 
 DEMO = Path(str(files("editc") / "demo" / "model"))
 HEAD = "editc: 1\nmodel: {}\n"

@@ -17,12 +17,12 @@ from editc.cli import cli
 from editc.core import registry
 from editc.core.manifest import Source
 from editc.core.measurements import Claim
-from editc.explain import explain
 from editc.manifests.decode import decode
 from editc.plurals import count
 from editc.report import terms
 from editc.report.words import TITLES
 from editc.terminal import answer, wants_colour
+from editc.verbs.explain import explain
 
 ROOT = Path(__file__).parents[1]
 

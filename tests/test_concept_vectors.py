@@ -19,12 +19,12 @@ from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Edit, Site
 from editc.core.manifest import Redirect, Source
 from editc.core.network import Columns, Naming, Network
-from editc.explain import explain
 from editc.manifests.decode import decode
 from editc.numerics import logits
 from editc.numerics.ridge import NonFiniteError
 from editc.passes.language.keys import concept_columns as probe
 from editc.passes.methods.language.concept_vectors import ConceptVectors
+from editc.verbs.explain import explain
 
 V, D, F = 300, 12, 40
 SEEDS = st.integers(0, 10_000)

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_detectors import LABELS, classifier_folder, clip_folder, pictures
 
-from editc import api, detecting
+from editc import api
 from editc.backends.detectors import clip
 from editc.backends.detectors.kind import Asked, identity, kind_of
 from editc.core import registry
@@ -26,6 +26,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.manifest import DetectorOptions, Manifest, Source
 from editc.manifests.decode import decode, read
 from editc.manifests.detector import parse
+from editc.verbs import detector as detecting
 
 EYE = """
 import numpy as np

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from editc import api
 from editc.core.measurements import Claim
 from editc.passes.emit import DIGITS, ROUNDING, recorded
-from editc.recheck import TOLERANCE
+from editc.verbs.recheck import TOLERANCE
 
 BY_THREADS = {
     "preserve_drift": (0.13386242695976208, 0.13386242695976205),

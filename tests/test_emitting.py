@@ -13,7 +13,7 @@ import tiny
 import tiny_families
 import torch
 
-from editc import api, emitting
+from editc import api
 from editc.cli import cli
 from editc.core import registry
 from editc.formats.apply.plan import plan_apply
@@ -21,6 +21,7 @@ from editc.formats.delta.container import write_delta
 from editc.formats.exports import read
 from editc.formats.exports import write as export_
 from editc.formats.exports.format import Trial
+from editc.verbs import emit as emitting
 
 EDITS = "edits: [{erase: circle, to: square}]\npreserve: {prompts: [a red square]}\ncontexts: ['{}']\n"
 

@@ -13,7 +13,7 @@ import pytest
 import tiny_families as pico
 import torch
 
-from editc import api, session
+from editc import api
 from editc.backends import painter
 from editc.backends.encoders import Joined, load_streams
 from editc.backends.encoders.t5 import lowered, standing
@@ -22,6 +22,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.ports import Encoded
 from editc.formats.models.model import open_model
 from editc.passes.images.measure.measure import Stored
+from editc.verbs import open
 
 PROMPTS = ["", "a red circle on grass", "Circle", "a photo of a blue square, a star and a heart in pixel art style"]
 NAMES = tuple(pico.FAMILIES)
@@ -253,7 +254,7 @@ def test_lowered_prompts_keep_their_places() -> None:
 
 
 def test_a_component_is_found_by_what_the_pipeline_has(folders: Any) -> None:
-    found = {family: session.component_of(open_model(folders(family))) for family in NAMES}
+    found = {family: open.component_of(open_model(folders(family))) for family in NAMES}
     assert found == {family: registry.resolve("family", family).component for family in NAMES}
 
 

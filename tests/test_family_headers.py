@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from editc import session
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array
 from editc.core.manifest import Source
 from editc.core.ports import Context
 from editc.manifests.decode import decode
 from editc.passes.locate import Locate, recognise, sites_of
+from editc.verbs import open
 
 SD_BLOCKS = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",), ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
 XL_BLOCKS = (
@@ -187,7 +187,7 @@ def test_a_published_model_is_its_family_with_all_its_sites(model: str) -> None:
     manifest, _ = decode(Source("m.yaml", "editc: 1\nmodel: m\nedits:\n  - erase: circle\n"))
     assert manifest is not None
     context = Context(header(*PUBLISHED[model]))
-    plan = Locate(session.families())(manifest, context)
+    plan = Locate(open.families())(manifest, context)
     assert (plan.family.name, len(plan.sites)) == (family, count)
     assert {site.shape[1] for site in plan.sites} == {width} == {plan.family.text_width}
     others = [role for role in plan.family.patterns if role not in plan.family.edited]
@@ -198,5 +198,5 @@ def test_a_published_model_is_its_family_with_all_its_sites(model: str) -> None:
 def test_a_lookalike_is_refused(model: str) -> None:
     kind, options, code = LOOKALIKES[model]
     with pytest.raises(EditcError) as error:
-        recognise(session.families(), header(kind, options), "m")
+        recognise(open.families(), header(kind, options), "m")
     assert [one.code for one in error.value.diagnostics] == [code]

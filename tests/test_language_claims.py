@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from language_verify_cases import DEAF, FRENCH, GOOD, TOWER, verified
 
-from editc import recheck
 from editc.core.ir import Array, Delta
 from editc.core.measurements import Claim
 from editc.core.network import Cloze, Prompt
@@ -23,6 +22,7 @@ from editc.render import render
 from editc.report import record as report
 from editc.report.page import page
 from editc.show import claim_lines, claim_record
+from editc.verbs import recheck
 
 BOUNDS = "constraints: {efficacy: 0.9, retain_kl: 0.1, retain_top1: 1}\n"
 

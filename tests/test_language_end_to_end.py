@@ -14,10 +14,11 @@ import tiny_language as pico
 import torch
 from imported import imported
 
-from editc import api, session
+from editc import api
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.network import Cloze, Spot
+from editc.verbs import open
 
 MANIFEST = """\
 editc: 1
@@ -215,9 +216,9 @@ def test_a_linked_delta_comes_before_as_its_parts_do_and_a_diff_is_refused(folde
     def earlier(model: Path, *names: Path) -> list[Spot]:
         path = tmp_path / "later.yaml"
         path.write_text(f"editc: 1\nmodel: {model}\nedits: [{{{later}}}]\nafter: [{', '.join(map(str, names))}]\n")
-        manifest, _ = session.read_manifest(path)
+        manifest, _ = open.read_manifest(path)
         assert manifest is not None
-        with_them = session.with_earlier(session.header_context(manifest, session.model_of(manifest)), manifest)
+        with_them = open.with_earlier(open.header_context(manifest, open.model_of(manifest)), manifest)
         return [spot for spots in with_them.earlier.values() for spot in spots]
 
     linked, edited = tmp_path / "linked", tmp_path / "edited"

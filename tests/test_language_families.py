@@ -11,13 +11,14 @@ import pytest
 import tiny_language as pico
 import torch
 
-from editc import api, explain
+from editc import api
 from editc.backends.networks import load
 from editc.core import registry
 from editc.core.network import Cloze, Spot
 from editc.formats.models.model import Checkpoint, open_model
 from editc.passes.locate import fitting
 from editc.passes.sites import layer_of, sites_of
+from editc.verbs import explain
 
 EXPECTED: Mapping[str, tuple[str, int]] = {
     "llama": ("llama", 8),

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tiny_language as pico
 
-from editc import session
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Plan, Solution
@@ -28,6 +27,7 @@ from editc.passes.language.solve.solve import SolveLanguage
 from editc.passes.language.weights import changed
 from editc.passes.locate import Locate
 from editc.passes.sites import layer_of
+from editc.verbs import open
 
 FRANCE = "- fact: {prompt: The capital of France is, subject: France, answer: Berlin}"
 TOWER = "- fact: {prompt: A tower in the city of Rome is, subject: Rome, answer: list}"
@@ -55,7 +55,7 @@ def manifest(folder: Path, path: Path, edits: Sequence[str], rest: str = "") -> 
 
 
 def located(folder: Path, path: Path, ports: Context, edits: Sequence[str], rest: str = "") -> Plan:
-    return Locate(session.families())(manifest(folder, path, edits, rest), ports)
+    return Locate(open.families())(manifest(folder, path, edits, rest), ports)
 
 
 def solved(folder: Path, path: Path, ports: Context, edits: Sequence[str], rest: str = "") -> Solution:
@@ -152,10 +152,10 @@ def test_a_delta_says_where_its_edits_lead_once(folder: Path, tmp_path: Path, po
 def test_an_erase_alone_is_what_the_model_is(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(f"editc: 1\nmodel: {folder}\nedits: [{{erase: France}}]\n")
-    found, _ = session.read_manifest(path)
+    found, _ = open.read_manifest(path)
     assert found is not None and found.language is not None and found.language.redirects[0].toward == "noise"
     path.write_text("editc: 1\nmodel: editc:demo\nedits: [{erase: circle}]\n")
-    found, _ = session.read_manifest(path)
+    found, _ = open.read_manifest(path)
     assert found is not None and found.language is None
 
 

@@ -20,7 +20,6 @@ from editc import api
 from editc.backends import encoders
 from editc.core.ir import Delta
 from editc.core.manifest import Manifest, Source
-from editc.encoder_source import loaded, source_of
 from editc.formats import inspect as inspecting
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.apply.plan import ApplyPlan
@@ -30,6 +29,7 @@ from editc.formats.models import ldm_encoder
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode
+from editc.verbs.encoder import loaded, source_of
 
 __all__ = ["quick_disk"]
 

@@ -25,8 +25,8 @@ from editc.formats.inspect import describe_delta
 from editc.formats.link.link import Arranged, arranged, link
 from editc.formats.link.overlap import as_json, overlaps
 from editc.formats.models.model import Model, open_model
-from editc.linking import link_files
 from editc.numerics.bits import dtypes
+from editc.verbs.link import link_files
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
 NAMES = st.lists(st.sampled_from(KEYS), min_size=1, max_size=len(KEYS), unique=True)

@@ -20,7 +20,7 @@ from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model
 from editc.passes.emit import recorded
 from editc.passes.images.measure.measure import Stored
-from editc.recheck import gathered_solution, recorded_solution
+from editc.verbs.recheck import gathered_solution, recorded_solution
 
 THINGS = ("circle", "star", "cat", "tree", "moon on grass", "red fish", "blue house", "boat")
 FEW = "preserve: {concepts: [cat], weight: 0.1}\n"

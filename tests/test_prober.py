@@ -15,7 +15,6 @@ import tiny_families
 import torch
 from evidence_models import ERASE, copy_with, draw, located, told
 
-from editc import session
 from editc.backends import denoiser
 from editc.backends.denoiser import NetworkProber, _as_noise
 from editc.core.diagnostics import EditcError
@@ -23,6 +22,7 @@ from editc.core.ir import Array
 from editc.core.manifest import Source
 from editc.core.ports import Noisy, Told
 from editc.manifests.decode import decode
+from editc.verbs import open
 
 model = evidence_models.model
 
@@ -102,7 +102,7 @@ def of_prompts(folder: Path, prompts: Sequence[str]) -> Told:
     """What the prober is told of these prompts, by the streams of a build."""
     manifest, _ = decode(Source("m.yaml", f"editc: 1\nmodel: {folder}\n{ERASE}"))
     assert manifest is not None
-    streams = session.build_context(manifest, session.model_of(manifest), None).streams
+    streams = open.build_context(manifest, open.model_of(manifest), None).streams
     return Told.of(*([one.rows for one in streams[n].encode(prompts)] for n in ("text", "pooled") if n in streams))
 
 

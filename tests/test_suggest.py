@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_locate_derive import context, manifest
 
-from editc import api, proposal, show
+from editc import api, show
 from editc.cli import cli
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Edit, Stats
@@ -30,6 +30,7 @@ from editc.passes.images.suggest.suggest import other_names
 from editc.passes.images.suggest.target_trials import Bench
 from editc.passes.locate import Locate
 from editc.terminal import guarded
+from editc.verbs import proposal
 
 SIGNALS = Signals((), np.zeros((0, 1, 2, 1)), np.zeros((1, 2, 1)))
 PLAIN = "editc: 1\nmodel: editc:demo\nedits:\n  - erase: circle\n"

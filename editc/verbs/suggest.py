@@ -9,7 +9,7 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.ir import Plan
 from editc.core.manifest import Manifest
 from editc.core.ports import Context, Progress
-from editc.proposal import Proposal
+from editc.verbs.proposal import Proposal
 
 
 def suggest(
@@ -20,10 +20,10 @@ def suggest(
     `dictionary` has one name a line, to compare with; `write` is a new file for the manifest as proposed. Raises
     EditcError.
     """
-    from editc import proposal
     from editc.core.ports import announce
     from editc.manifests.dictionary import names_in
     from editc.passes.images.suggest.suggest import suggest as find
+    from editc.verbs import proposal
 
     manifest, plan, ctx, corpus = _opened(path, write, progress)
     announce(progress, "comparing names and trying targets")
@@ -37,14 +37,14 @@ def _opened(
 ) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
     """What suggest works on; E171 and E341 before any work: the place to write to is taken,
     or adapters are fused."""
-    from editc import session
     from editc.manifests.amend import free
     from editc.passes.images.suggest.suggest import refuse_fused
     from editc.passes.locate import Locate
+    from editc.verbs import open
 
     if write is not None:
         free(write)
-    manifest, found = session.read_manifest(path)
+    manifest, found = open.read_manifest(path)
     if manifest is None:
         raise EditcError(*found)
     if manifest.language is not None:
@@ -52,9 +52,9 @@ def _opened(
         raise fail("E206", message, place=str(path), help="`editc build` reports which edits interfere")
     refuse_fused(manifest)
     manifest = replace(manifest, pictures=None)
-    model = session.model_of(manifest)
-    ctx = session.build_context(manifest, model, progress)
-    return manifest, Locate(session.families())(manifest, ctx), ctx, session.corpus_of(model)
+    model = open.model_of(manifest)
+    ctx = open.build_context(manifest, model, progress)
+    return manifest, Locate(open.families())(manifest, ctx), ctx, open.corpus_of(model)
 
 
 def _put(made: Proposal, write: Path) -> Proposal:

@@ -8,7 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from editc import detecting
 from editc.backends import cache
 from editc.core import registry
 from editc.core.delta import Delta
@@ -24,6 +23,7 @@ from editc.formats.models.model import Model, open_model
 from editc.libraries import extras
 from editc.manifests.own_contexts import own_contexts
 from editc.plurals import count
+from editc.verbs import detector as detecting
 
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
 """What a pipeline calls the part that reads the text, in the order in which one with several is looked at."""
@@ -118,10 +118,10 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
     libraries, E230 where evidence is asked for and the model cannot give it."""
     if manifest.language is not None:
         return _language_context(manifest, model, progress)
-    from editc.encoder_source import source_of
-    from editc.loadable import require_loadable
     from editc.passes.locate import recognise
-    from editc.unloaded import require_sound
+    from editc.verbs.encoder import source_of
+    from editc.verbs.loadable import require_loadable
+    from editc.verbs.unloaded import require_sound
 
     if wrong := detecting.faults(manifest):
         raise EditcError(*wrong)
@@ -146,8 +146,8 @@ def build_context(manifest: Manifest, model: Model, progress: Progress | None) -
 def _language_context(manifest: Manifest, model: Model, progress: Progress | None) -> Context:
     """The ports for a language model, which runs as a whole from its folder."""
     from editc.backends import networks
-    from editc.loadable import require_loadable
     from editc.passes.locate import Locate
+    from editc.verbs.loadable import require_loadable
 
     require_build("torch", "transformers")
     ctx = replace(header_context(manifest, model), cache=cache.open_cache(), progress=progress)
@@ -212,7 +212,7 @@ def _keyed(part: Delta, name: str) -> Iterator[Spot]:
     """Where the edits of one delta have their keys; `name` is that of the file it was read from."""
     from editc.formats.diff.diff import has_manifest
     from editc.passes.language.sentences import every
-    from editc.recheck import recorded_manifest
+    from editc.verbs.recheck import recorded_manifest
 
     if not has_manifest(part):
         message = f"`{name}` records no manifest, so it does not say which keys are to be held"

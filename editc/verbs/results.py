@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
     from pathlib import Path
 
-    from editc import linking
     from editc.core.delta import Delta
     from editc.core.diagnostics import Diagnostic
     from editc.core.ir import Plan, Verified
@@ -16,6 +15,7 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from editc.core.measurements import Claim
     from editc.core.verdict import Verdict
     from editc.formats.exports.write import Export
+    from editc.verbs import link
 
 
 @dataclass(frozen=True)
@@ -72,5 +72,5 @@ class Again:
     tier: str
     verified: Verified | None
     failures: tuple[Diagnostic, ...]
-    parts: tuple[linking.Part, ...] = ()
+    parts: tuple[link.Part, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()

@@ -8,7 +8,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from editc import session
 from editc.core import disk
 from editc.core.diagnostics import Diagnostic, fail
 from editc.core.ir import Delta, Verified
@@ -23,7 +22,8 @@ from editc.formats.exports.read import read_delta
 from editc.formats.link.link import Arranged, arranged, link
 from editc.formats.link.overlap import Overlap, overlaps
 from editc.formats.models.model import Model, open_model
-from editc.recheck import by_pictures, gathered_solution, measured, posed_again, recorded_manifest
+from editc.verbs import open
+from editc.verbs.recheck import by_pictures, gathered_solution, measured, posed_again, recorded_manifest
 
 LOCK = ".lock.json"
 """Ending of the lock file, in place of the delta's."""
@@ -132,8 +132,8 @@ def _measured(
     if not has_manifest(part):
         return Part(part, label, None)
     manifest = recorded_manifest(part, Path(label or part.delta_id[:12]), detector)
-    ctx = session.build_context(manifest, model, progress)
-    corpus = [p for p in session.corpus_of(model) if not any(mentions(p, name) for name in erased)]
+    ctx = open.build_context(manifest, model, progress)
+    corpus = [p for p in open.corpus_of(model) if not any(mentions(p, name) for name in erased)]
     announce(progress, "deriving and measuring again")
     problem = posed_again(part, manifest, model.place, corpus, ctx)
     asked = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept)

@@ -14,7 +14,7 @@ from editc.passes.language.keys.derive import DeriveLanguage
 from editc.passes.language.solve.solve import SolveLanguage
 from editc.passes.language.verify.verify import VerifyLanguage
 from editc.passes.locate import Locate
-from editc.session import families
+from editc.verbs.open import families
 
 
 class Pass(Protocol):
