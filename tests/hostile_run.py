@@ -15,8 +15,7 @@ from pathlib import Path
 import click
 from tiny_files import write_pipeline
 
-from editc import terminal
-from editc.cli import cli
+from editc.cli import cli, terminal
 from editc.formats.exports.adapter import read_adapter
 from editc.formats.models.model import open_model
 

@@ -21,7 +21,7 @@ LEVELS = (
         "editc.occurrences",
         "editc.plurals",
         "editc.libraries.foreign",
-        "editc.progress",
+        "editc.cli.progress",
         "editc.formats.models.prefixes",
         "editc.libraries.extras",
     ),
@@ -37,8 +37,8 @@ LEVELS = (
         "editc.core.pointing",
     ),
     ("editc.libraries.loading", "editc.libraries.pipeline_index", "editc.backends.detectors.kind"),
-    ("editc.families", "editc.core.site_bytes", "editc.render", "editc.verbs.paths"),
-    ("editc.manifests", "editc.backends.encoders", "editc.dump", "editc.demo"),
+    ("editc.families", "editc.core.site_bytes", "editc.cli.render", "editc.verbs.paths"),
+    ("editc.manifests", "editc.backends.encoders", "editc.cli.dump", "editc.demo"),
     ("editc.backends.painter", "editc.backends.detectors", "editc.backends.denoiser", "editc.backends.networks"),
     ("editc.passes", "editc.formats"),
     (
@@ -74,7 +74,7 @@ LEVELS = (
     ("editc.verbs.results",),
     ("editc.verbs.check",),
     ("editc.api",),
-    ("editc.show", "editc.show_answers", "editc.show_link", "editc.terminal"),
+    ("editc.cli.show", "editc.cli.show_language", "editc.cli.show_link", "editc.cli.terminal"),
     ("editc.cli",),
     ("editc.__main__",),
 )

@@ -12,8 +12,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from editc import show
-from editc.cli import cli
+from editc.cli import cli, show
+from editc.cli.terminal import answer, wants_colour
 from editc.core import registry
 from editc.core.manifest import Source
 from editc.core.measurements import Claim
@@ -21,7 +21,6 @@ from editc.manifests.decode import decode
 from editc.plurals import count
 from editc.report import terms
 from editc.report.words import TITLES
-from editc.terminal import answer, wants_colour
 from editc.verbs.explain import explain
 
 ROOT = Path(__file__).parents[1]

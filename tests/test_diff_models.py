@@ -10,7 +10,8 @@ import numpy as np
 from diff_cases import SHAPES, checked, file, forms, found, stored, weights, write_model
 from tiny_files import KEYS, contents, pack, quick_disk, refused, unet, write_component, write_pipeline
 
-from editc import api, show
+from editc import api
+from editc.cli import show
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.apply.status import status
 from editc.formats.delta.container import from_bytes, to_bytes

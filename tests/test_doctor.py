@@ -16,8 +16,7 @@ import pytest
 from adapter_cases import ADAPTERS, K, Tensors, kohya, old, ones, pair, some, unet, write
 from safetensors.numpy import load_file
 
-from editc import terminal
-from editc.cli import LOADER, cli
+from editc.cli import LOADER, cli, terminal
 from editc.core import registry
 from editc.core.diagnostics import EditcError
 from editc.formats.delta.container import write_delta

@@ -150,7 +150,7 @@ def test_a_trial_that_fails_is_the_builds_exit_code(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit 1, the delta and the file that is read stay, and the report says which program did not read the other."""
-    from editc import terminal
+    from editc.cli import terminal
 
     form = replace(registry.resolve("format", "kohya"), trials=lambda job, written: (Trial("it", 3, 4, 0.5),))
     kept = export_.named

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from editc import api
+from editc.cli.dump import dump
 from editc.core.diagnostics import EditcError
-from editc.dump import dump
 from editc.passes.images.locate.ranked_sites import grown, spared
 from editc.report import record as report
 

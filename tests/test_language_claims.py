@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from language_verify_cases import DEAF, FRENCH, GOOD, TOWER, verified
 
+from editc.cli.render import render
+from editc.cli.show import claim_lines, claim_record
 from editc.core.ir import Array, Delta
 from editc.core.measurements import Claim
 from editc.core.network import Cloze, Prompt
@@ -18,10 +20,8 @@ from editc.passes.images.verify.verify import failures
 from editc.passes.language.verify import base_model
 from editc.passes.language.verify.base_model import Before
 from editc.passes.language.verify.claims import GENERATED, RUN
-from editc.render import render
 from editc.report import record as report
 from editc.report.page import page
-from editc.show import claim_lines, claim_record
 from editc.verbs import recheck
 
 BOUNDS = "constraints: {efficacy: 0.9, retain_kl: 0.1, retain_top1: 1}\n"

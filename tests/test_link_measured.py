@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import tiny
 
-from editc import api, show, show_link
+from editc import api
+from editc.cli import show, show_link
 from editc.core.measurements import Claim
 from editc.formats.delta.container import read_delta, write_delta
 from editc.formats.delta.parts import parts

@@ -11,12 +11,12 @@ from pathlib import Path
 import manifest_methods
 import pytest
 
+from editc.cli.render import render
 from editc.codes import catalogue
 from editc.core import registry
 from editc.core.manifest import Source
 from editc.manifests.decode import decode
 from editc.manifests.overrides import apply_overrides
-from editc.render import render
 
 FOLDER = Path(__file__).parent / "cases" / "manifest"
 CASES = sorted(FOLDER.glob("*.yaml"))

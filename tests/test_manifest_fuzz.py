@@ -11,12 +11,12 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from editc.cli.render import render
 from editc.codes import exit_code
 from editc.core.diagnostics import as_json
 from editc.core.manifest import Source
 from editc.manifests.decode import decode
 from editc.manifests.overrides import apply_overrides
-from editc.render import render
 
 VOCABULARY = """
 editc model edits erase also to from replace moderate concept toward method keys strength scale epochs lamb preserve

@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from editc import cli, terminal
+from editc import cli
+from editc.cli import terminal
+from editc.cli.progress import Watch, clock, watch
 from editc.libraries import foreign
-from editc.progress import Watch, clock, watch
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = """editc: 1

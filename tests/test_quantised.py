@@ -194,8 +194,8 @@ def test_a_later_delta_goes_on_top_and_both_are_known(tmp_path: Path) -> None:
 
 def test_the_command_line_says_what_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from editc.cli import cli
+    from editc.cli.terminal import guarded
     from editc.formats.delta.container import write_delta
-    from editc.terminal import guarded
 
     model = quantised_model(tmp_path, "Q8_0")
     write_delta(llama.delta(), tmp_path / "d.safetensors")

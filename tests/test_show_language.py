@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from report_language_cases import answer, answers, claim, facts, language, rewrites, verified
 
-from editc import show
 from editc.api import Built
+from editc.cli import show
+from editc.cli.dump import dump
+from editc.cli.show_language import MOST, answer_lines, headline, is_language, recorded, title
 from editc.core.manifest import Redirect
 from editc.core.measurements import Claim
-from editc.dump import dump
 from editc.passes.language.solve import record
-from editc.show_answers import MOST, answer_lines, headline, is_language, recorded, title
 
 
 def test_a_build_says_how_many_prompts_of_each_edit_hold() -> None:

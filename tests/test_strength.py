@@ -11,13 +11,13 @@ import systems
 from systems import changes
 
 from editc.cli import cli
+from editc.cli.terminal import guarded
 from editc.core import registry
 from editc.core.ir import Array, Edit, Site, System
 from editc.core.manifest import Constraints, Manifest, Request, Source
 from editc.passes.images.keys.derive import SiteWeights
 from editc.passes.images.solve.strength import effect, tune
 from editc.passes.methods.images.uce import UCE
-from editc.terminal import guarded
 
 
 @dataclass(frozen=True)

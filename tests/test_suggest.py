@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_locate_derive import context, manifest
 
-from editc import api, show
-from editc.cli import cli
+from editc import api
+from editc.cli import cli, show
+from editc.cli.terminal import guarded
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Edit, Stats
 from editc.core.manifest import Source
@@ -29,7 +30,6 @@ from editc.passes.images.keys.name_signals import Signals
 from editc.passes.images.suggest.suggest import other_names
 from editc.passes.images.suggest.target_trials import Bench
 from editc.passes.locate import Locate
-from editc.terminal import guarded
 from editc.verbs import proposal
 
 SIGNALS = Signals((), np.zeros((0, 1, 2, 1)), np.zeros((1, 2, 1)))

@@ -12,8 +12,8 @@ from report_language_cases import answer, claim, verified
 from test_report import built, html, picture
 from verify_cases import constraints, erase, images, manifest
 
-from editc import show
 from editc.api import Built
+from editc.cli import show
 from editc.core.ir import Verified
 from editc.core.manifest import Constraints, Language, Manifest
 from editc.core.measurements import Bystander, Claim, Report

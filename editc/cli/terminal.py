@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from editc.cli.progress import Watch
+    from editc.cli.show import Shown
     from editc.core.diagnostics import Diagnostic
-    from editc.progress import Watch
-    from editc.show import Shown
 
 T = TypeVar("T")
 _running: list[tuple[TextIO, Watch | None]] = []
@@ -70,7 +70,7 @@ def answer(shown: Shown, diagnostics: Sequence[Diagnostic], as_json: bool) -> in
 def worked(verb: Callable[..., T], *given: Any, **named: Any) -> T:
     """What a verb of `editc.api` gives. Meanwhile its progress is shown, unless --json or --quiet ask for none, and
     what libraries print is kept back. A verb that takes `progress` says by it what it does."""
-    from editc import progress
+    from editc.cli import progress
     from editc.libraries import foreign
 
     context = click.get_current_context(silent=True)
@@ -118,7 +118,7 @@ def _plain(text: str) -> str:
     lines = text.split("\n")
     if all(line.isprintable() for line in lines):
         return text
-    from editc.render import clean
+    from editc.cli.render import clean
 
     return "\n".join(map(clean, lines))
 
@@ -161,7 +161,7 @@ def _stopped(error: Exception, wants_json: bool) -> int:
 
 
 def _talk(diagnostics: Sequence[Diagnostic]) -> None:
-    from editc.render import render
+    from editc.cli.render import render
 
     colour = wants_colour(sys.stderr)
     click.echo(render(diagnostics, colour=colour), nl=False, err=True, color=colour)

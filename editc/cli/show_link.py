@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from editc.cli.show import MEASURED, Shown, claim_lines, claim_record
 from editc.core import verdict as verdicts
 from editc.plurals import count
-from editc.show import MEASURED, Shown, claim_lines, claim_record
 
 if TYPE_CHECKING:
     from editc.api import Again

@@ -103,7 +103,7 @@ def exported(made: Export) -> Shown:
 
 def _edits(manifest: Manifest) -> list[str]:
     """What each edit is about."""
-    from editc.show_answers import title
+    from editc.cli.show_language import title
 
     if manifest.language is None:
         return [request.concept for request in manifest.edits]
@@ -112,7 +112,7 @@ def _edits(manifest: Manifest) -> list[str]:
 
 def _measured(verified: Verified) -> Iterator[str]:
     """The claims; of a language model those to look at first, and how many prompts of each edit hold."""
-    from editc.show_answers import answer_lines, by_form, bystander_lines, general
+    from editc.cli.show_language import answer_lines, by_form, bystander_lines, general
 
     language, report = verified.solution.problem.plan.manifest.language, verified.report
     if language is None:
@@ -164,7 +164,7 @@ def verified(again: Again) -> Shown:
     """Every claim measured again."""
     head = f"delta {again.delta.delta_id[:12]}: model matches as {again.tier}"
     if again.parts:
-        from editc.show_link import parts_verified
+        from editc.cli.show_link import parts_verified
 
         return parts_verified(again, head)
     if again.verified is None:
@@ -237,7 +237,7 @@ def status(found: Status) -> Shown:
 
 
 def _headed(edit: Mapping[str, Any]) -> str:
-    from editc.show_answers import headline, is_language
+    from editc.cli.show_language import headline, is_language
 
     return headline(edit) if is_language(edit) else str(edit.get("concept", "?"))
 
@@ -293,8 +293,8 @@ def dumper(names: Sequence[str], say: Callable[[str], None]) -> Callable[[str, A
     """Says what flows after each pass named and stops after the last; E130 for a pass that does not exist."""
     if not names:
         return None
+    from editc.cli.dump import dump
     from editc.core.diagnostics import fail
-    from editc.dump import dump
     from editc.verbs.pipeline import NAMES
 
     for name in names:
@@ -343,7 +343,7 @@ def _tree(data: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 
 def _item(name: str, item: Mapping[str, Any]) -> str:
-    from editc.show_answers import is_language, recorded
+    from editc.cli.show_language import is_language, recorded
 
     if name == "edits" and is_language(item):
         return recorded(item)
