@@ -20,8 +20,8 @@ from editc import api
 from editc.backends.networks import load
 from editc.core.ir import Verified
 from editc.core.network import Network, Prompt
+from editc.core.text import folded
 from editc.formats.models.model import open_model
-from editc.manifests.check import same
 from editc.passes.language.candidates import OWN, Around, candidates
 from editc.passes.language.keys.spared import names
 from editc.passes.language.questions import word
@@ -90,16 +90,18 @@ def _asked(verified: Verified, network: Network) -> tuple[list[str], int]:
     language = solution.problem.plan.manifest.language
     assert language is not None
     manifest = solution.problem.plan.manifest
-    held = {same(name) for i, edit in enumerate(language.edits) if edit.kind != "ablate" for name in names(manifest, i)}
+    held = {
+        folded(name) for i, edit in enumerate(language.edits) if edit.kind != "ablate" for name in names(manifest, i)
+    }
     every = dict.fromkeys(_fresh(Around(language, SEED)))
-    prompts = [text for text in every if not any(f" {name} " in f" {same(text)} " for name in held)]
+    prompts = [text for text in every if not any(f" {name} " in f" {folded(text)} " for name in held)]
     before = network.speak([Prompt(text) for text in prompts], WORD)
     told = [(text, word(one.text), one.likelihood(word(one.text))) for text, one in zip(prompts, before, strict=True)]
     sure = [(text, answer) for text, answer, likely in told if any(map(str.isalnum, answer)) and likely >= SURE]
     weights = open_model(smollm2.folder()).component("model")
     edited = {one.site.name: one.after for one in changed(solution, weights)}
     after = network.generate([Prompt(text) for text, _ in sure], WORD, edited)
-    moved = [text for (text, old), new in zip(sure, after, strict=True) if same(word(new)) != same(old)]
+    moved = [text for (text, old), new in zip(sure, after, strict=True) if folded(word(new)) != folded(old)]
     return moved, len(sure)
 
 

@@ -7,12 +7,12 @@ a rule that asks whether something was given looks at the places.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 
 from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest, PictureCheck, Request, Scalar, Span
+from editc.core.text import folded
 from editc.manifests.faults import Faults, tick
 from editc.manifests.models import own_keys
 
@@ -29,11 +29,6 @@ def check(manifest: Manifest) -> tuple[Diagnostic, ...]:
     return tuple(faults.found)
 
 
-def same(text: str) -> str:
-    """The form in which two names are compared: case, spacing and composed accents make no difference to the tokens."""
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
-
-
 def places(edit: Request) -> Iterator[tuple[str, Span | None]]:
     """Every name of an edit's concept with its place."""
     yield edit.concept, edit.at("concept")
@@ -46,9 +41,9 @@ def edited_once(manifest: Manifest, faults: Faults) -> None:
     seen: dict[str, tuple[Request, Span | None]] = {}
     for edit in manifest.edits:
         for name, span in places(edit):
-            first = seen.get(same(name))
+            first = seen.get(folded(name))
             if first is None:
-                seen[same(name)] = (edit, span)
+                seen[folded(name)] = (edit, span)
                 continue
             related = [(first[1], "first here")]
             if first[0] is edit:
@@ -64,14 +59,18 @@ def not_preserved(manifest: Manifest, faults: Faults) -> None:
     edited: dict[str, Span | None] = {}
     for edit in manifest.edits:
         for name, span in places(edit):
-            edited.setdefault(same(name), span)
+            edited.setdefault(folded(name), span)
     preserve = manifest.preserve
     for i, name in enumerate(preserve.concepts):
-        if same(name) in edited:
+        if folded(name) in edited:
             message = f"{tick(name)} is both edited and preserved"
             help = "remove it from one of the two"
             faults.add(
-                "E121", message, preserve.at(f"concepts.{i}"), help=help, related=[(edited[same(name)], "edited here")]
+                "E121",
+                message,
+                preserve.at(f"concepts.{i}"),
+                help=help,
+                related=[(edited[folded(name)], "edited here")],
             )
     _mentions(manifest, edited, faults)
 
@@ -83,12 +82,12 @@ def _mentions(manifest: Manifest, edited: dict[str, Span | None], faults: Faults
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(edited, key=len, reverse=True)))})(?!\w)")
     preserve, help = manifest.preserve, "remove the prompt, or the word: it is asked both to stay and to change"
     for i, prompt in enumerate(preserve.prompts):
-        if found := pattern.search(same(prompt)):
+        if found := pattern.search(folded(prompt)):
             message = f"this preserved prompt names {tick(found[0])}, which is edited"
             faults.warn(
                 "E125", message, preserve.at(f"prompts.{i}"), help=help, related=[(edited[found[0]], "edited here")]
             )
-    kept = [(prompt, found[0]) for prompt in manifest.kept if (found := pattern.search(same(prompt)))]
+    kept = [(prompt, found[0]) for prompt in manifest.kept if (found := pattern.search(folded(prompt)))]
     if kept:
         count = "1 prompt" if len(kept) == 1 else f"{len(kept)} prompts"
         message = (
@@ -100,12 +99,12 @@ def _mentions(manifest: Manifest, edited: dict[str, Span | None], faults: Faults
 def targets_stand(manifest: Manifest, faults: Faults) -> None:
     """A target is neither the concept itself nor something that another edit erases."""
     erased = {
-        same(name): (edit, span) for edit in manifest.edits if edit.kind != "moderate" for name, span in places(edit)
+        folded(name): (edit, span) for edit in manifest.edits if edit.kind != "moderate" for name, span in places(edit)
     }
     for edit in manifest.edits:
-        own = {same(name) for name in edit.names}
+        own = {folded(name) for name in edit.names}
         for name, span in _targets(edit):
-            if same(name) in own:
+            if folded(name) in own:
                 help = "name another concept" + ("; leave `to` out for the neutral one" * (edit.kind == "erase"))
                 faults.add(
                     "E122",
@@ -114,8 +113,8 @@ def targets_stand(manifest: Manifest, faults: Faults) -> None:
                     help=help,
                     related=[(edit.at("concept"), "the concept")],
                 )
-            elif same(name) in erased:
-                related = [(erased[same(name)][1], "erased here")]
+            elif folded(name) in erased:
+                related = [(erased[folded(name)][1], "erased here")]
                 faults.add(
                     "E123",
                     f"the target {tick(name)} is itself erased",
@@ -142,7 +141,7 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
         (manifest.contexts or (), "contexts", manifest.at, str),
         (manifest.emit, "emit", manifest.at, str),
         (manifest.choice.roles, "roles", manifest.choice.at, str),
-        *(([name for name, _ in edit.toward], "toward", edit.at, same) for edit in manifest.edits),
+        *(([name for name, _ in edit.toward], "toward", edit.at, folded) for edit in manifest.edits),
         *((edit.contexts or (), "contexts", edit.at, str) for edit in manifest.edits),
     )
     for items, name, at, fold in lists:

@@ -13,6 +13,7 @@ from editc.core.family import Family
 from editc.core.ir import Plan, Site
 from editc.core.manifest import Manifest
 from editc.core.ports import Context, Weights
+from editc.core.text import count
 from editc.families.single_files import single_file
 from editc.passes.images.keys import fuse
 from editc.passes.images.locate.ranked_sites import refined
@@ -20,7 +21,6 @@ from editc.passes.language.locate import stages
 from editc.passes.sites import sites_of
 from editc.passes.strangers import STRANGERS, UNKNOWN, kind_of, refusal, wrapped
 from editc.passes.strangers import stranger as strange
-from editc.plurals import count
 
 EDITED_DTYPES = ("F64", "F32", "F16", "BF16")
 

@@ -13,6 +13,7 @@ from editc.core.manifest import Ablation, Asked, Constraints, Fact, Language, Ma
 from editc.core.measurements import Answer, Claim, Depth, Report
 from editc.core.network import Spot, Value
 from editc.families.language.llama import LLAMA
+from editc.judging import conclude
 
 TEXT = """editc: 1
 model: ./smollm2
@@ -222,7 +223,7 @@ def verified(asked: Language | None = None, **found: Any) -> Verified:
     methods = ("memit", "memit", "rocr", "ablate")
     said = tuple({"method": name, "options": {"lamb": 5000.0} if name == "memit" else {}} for name in methods)
     count = len(asked.edits) if asked else len(methods)
-    return Verified(Solution(problem, edits, said[:count], (1.0,) * count), report(**found))
+    return conclude(Solution(problem, edits, said[:count], (1.0,) * count), report(**found))
 
 
 def edit(site: Site, index: int) -> Edit:

@@ -257,7 +257,7 @@ def test_a_build_gives_the_same_bytes_cold_and_warm(edit: str, tmp_path: Path, m
 
 
 def test_the_everyday_prompts_are_five_hundred_plain_sentences() -> None:
-    lines = files("editc").joinpath("everyday.txt").read_text(encoding="utf-8").splitlines()
+    lines = files("editc.texts").joinpath("everyday.txt").read_text(encoding="utf-8").splitlines()
     listed = [line for line in lines if not line.startswith("#")]
     assert len(listed) == len({line.casefold() for line in listed}) == 500
     lengths = [len(line.split()) for line in listed]

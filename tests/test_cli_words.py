@@ -17,8 +17,8 @@ from editc.cli.terminal import answer, wants_colour
 from editc.core import registry
 from editc.core.manifest import Source
 from editc.core.measurements import Claim
+from editc.core.text import count
 from editc.manifests.decode import decode
-from editc.plurals import count
 from editc.report import terms
 from editc.report.words import TITLES
 from editc.verbs.explain import explain

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from language_verify_cases import HEAD, TOWER, language
 
+from editc.core.edited import Edited
 from editc.core.manifest import Source
 from editc.core.network import Cloze
 from editc.manifests.decode import decode
-from editc.manifests.edited import Edited
 from editc.passes.language import questions
 from editc.passes.language.verify import forms
 

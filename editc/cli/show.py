@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from editc.core import verdict as verdicts
-from editc.plurals import count
+from editc.core.text import count
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from editc.cli.show import MEASURED, Shown, claim_lines, claim_record
 from editc.core import verdict as verdicts
-from editc.plurals import count
+from editc.core.text import count
 
 if TYPE_CHECKING:
     from editc.api import Again

@@ -20,12 +20,11 @@ from editc.core.delta import SiteRecord as SiteRecord
 from editc.core.family import Family
 from editc.core.manifest import Manifest, Request
 from editc.core.measurements import Claim, Depth, Report
+from editc.core.text import count
 from editc.core.verdict import Verdict
-from editc.judging import judge
 from editc.numerics.chain import Shelf
 from editc.numerics.squares import half_gram, mirrored
 from editc.numerics.trust import Ball
-from editc.plurals import count
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Weighed:
 @dataclass(frozen=True)
 class Ranking:
     """What `sites: auto` measured: the share asked for, what the kept sites reach of each of `concepts`, and every
-    candidate, kept ones first, then by what each does alone. `passes.images.locate.ranked_sites` says how shares are measured."""
+    candidate, kept ones first, then by what each does alone. `ranked_sites` says how shares are measured."""
 
     share: float
     concepts: tuple[str, ...]
@@ -111,7 +110,7 @@ class Block:
     """The keys of one request: `keys` and `targets` (d_in, m), `weights` (m,), and where each column came from.
 
     Strength is not yet in the targets: `numerics.ridge` moves them to `c + strength (c* - c)`.
-    `places` (m,) says which kind of row each column is (`passes.images.keys.phrases.places`); () where the key rule says nothing.
+    `places` (m,) says which kind of row each column is (`places`); () where the key rule says nothing.
     `pulls` (k, d_in, m) are there for `moderate`: targets = keys + sum_k share_k pulls_k, for other shares as well.
     """
 
@@ -330,6 +329,8 @@ class Verified:
 
     solution: Solution
     report: Report
+    verdict: Verdict
+    """What the report comes to: works, costs, robust. `judging.conclude` fills it."""
 
     def __repr__(self) -> str:
         """Short: what was found, in three words."""
@@ -343,8 +344,3 @@ class Verified:
     def claims(self) -> tuple[Claim, ...]:
         """Every measurement of the report."""
         return self.report.claims
-
-    @property
-    def verdict(self) -> Verdict:
-        """What the report comes to: works, costs, robust."""
-        return judge(self.report, self.solution.problem.plan.manifest)

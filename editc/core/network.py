@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.ir import Array
-from editc.occurrences import last
+from editc.core.text import last_occurrence
 
 PREFIXES = (
     "",
@@ -103,7 +103,7 @@ class Spot:
     def begin(self) -> int:
         """Where the subject begins, in characters of `prompt`. LookupError when it does not stand there."""
         if self.before is None:
-            found = last(self.prompt, self.subject)
+            found = last_occurrence(self.prompt, self.subject)
         else:
             found = len(self.before) if self.prompt.startswith(self.before + self.subject) else -1
         if found < 0:
@@ -185,7 +185,7 @@ class Traced:
     clean: Array
     noised: Array
     subject: Array
-    last: Array
+    last_occurrence: Array
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 
+from editc.core.ir import Solution, Verified
 from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Claim, Report
 from editc.core.verdict import QUESTIONS, Reason, Verdict, line_of
@@ -31,6 +32,11 @@ Rule = Callable[[Report, Manifest], Iterator[Reason]]
 def judge(report: Report, manifest: Manifest) -> Verdict:
     """The verdict of a report on the build of a manifest."""
     return Verdict(*(line_of(question, _reasons(RULES[question], report, manifest)) for question in QUESTIONS))
+
+
+def conclude(solution: Solution, report: Report) -> Verified:
+    """A solution with its report and the verdict on it."""
+    return Verified(solution, report, judge(report, solution.problem.plan.manifest))
 
 
 def unanswered(report: Report, manifest: Manifest) -> tuple[str, ...]:

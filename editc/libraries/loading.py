@@ -88,7 +88,7 @@ def load_network(kind: Any, folder: Path, what: str, harmless: Sequence[str] = (
 
 
 def variant(folder: Path) -> str | None:
-    """`fp16` where a folder has its weights in that variant alone, as `editc.formats.models.layout` takes them; None where it
+    """`fp16` where a folder has its weights in that variant alone, as `layout` takes them; None where it
     has plain ones."""
     found = [VARIANT.fullmatch(path.name) for path in sorted(folder.iterdir())]
     names = {one["index"] or one["file"] or "" for one in found if one}

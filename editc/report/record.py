@@ -101,7 +101,7 @@ def _template() -> Any:
 
     from editc.report import words
 
-    loader = FunctionLoader(lambda name: files("editc").joinpath(name).read_text(encoding="utf-8"))
+    loader = FunctionLoader(lambda name: files("editc.report").joinpath("templates", name).read_text(encoding="utf-8"))
     world = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     world.filters |= {name: getattr(words, name) for name in words.FILTERS}
     return world.get_template("report.html.j2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from editc.plurals import count as count
+from editc.core.text import count as count
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ from editc.core.manifest import Manifest
 from editc.core.network import Network, Spot
 from editc.core.pointing import pointing_at
 from editc.core.ports import Context, Detector, Painter, Prober, Progress, announce
+from editc.core.text import count
 from editc.formats.exports.adapter import read_adapter
 from editc.formats.models.fingerprint import settings_of
 from editc.formats.models.model import Model, open_model
 from editc.libraries import extras
 from editc.manifests.own_contexts import own_contexts
-from editc.plurals import count
+from editc.texts import read_text
 from editc.verbs import detector as detecting
 
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
@@ -283,8 +283,7 @@ def _prober(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:
 def corpus_of(model: Model) -> tuple[str, ...]:
     """Prompts to keep where a manifest names none: `prompts.txt` in the model's folder, else everyday prompts."""
     own = model.path / OWN_CORPUS
-    source = own if own.is_file() else files("editc").joinpath("everyday.txt")
-    text = source.read_text(encoding="utf-8")
+    text = own.read_text(encoding="utf-8") if own.is_file() else read_text("everyday.txt")
     return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 from editc.core.delta import Delta, Factors, SiteRecord
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.site_bytes import matrix_shape, stored_shape
+from editc.core.text import count
 from editc.families.single_files import single_file
 from editc.formats.apply import encoder_marks, finetune, journal, quantised
 from editc.formats.apply.carried import carried, explained
@@ -25,7 +26,6 @@ from editc.formats.apply.onnx_sites import located
 from editc.formats.containers.ranges import digests, pieces, read_range
 from editc.formats.models.model import Checkpoint, Model, Tensor
 from editc.numerics.bits import dtypes
-from editc.plurals import count
 
 State = Literal["already", "unchanged", "exact", "cast", "relative", "requantised", "refused"]
 Tier = Literal["exact", "cast", "relative", "requantised"]

@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from editc.core.diagnostics import EditcError, fail
+from editc.core.text import count
 from editc.formats.diff.changed import Changed
 from editc.formats.diff.pairing import SHOWN, Paired, paired, unlike
 from editc.formats.diff.sides import side_by_side
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
-from editc.plurals import count
 
 Progress: TypeAlias = Callable[[str, Iterable[Any]], Iterable[Any]]
 STRANGER = 1.2

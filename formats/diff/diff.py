@@ -17,6 +17,7 @@ from editc.core.delta import Array, Delta, Factors, Site, SiteRecord
 from editc.core.diagnostics import EditcError, fail
 from editc.core.family import Family
 from editc.core.site_bytes import bits_record, edited, site_record
+from editc.core.text import count
 from editc.formats.diff.changed import Changed
 from editc.formats.diff.compare import Comparison, Progress, compare
 from editc.formats.diff.forms import Found, forms_of
@@ -25,7 +26,6 @@ from editc.formats.models.ldm_encoder import fingerprint_of
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes, planes
 from editc.numerics.recover import TOLERANCE, ulp
-from editc.plurals import count
 
 FORMS = ("auto", "shared", "low-rank", "dense", "xor")
 MENDS = ("exact", "ulp", "none")

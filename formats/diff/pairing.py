@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from editc.core.diagnostics import Diagnostic, fail
+from editc.core.text import count
 from editc.formats.diff import buffers
 from editc.formats.diff.changed import CAST, Changed
 from editc.formats.models.model import Checkpoint
 from editc.formats.models.prefixes import renamed
 from editc.numerics.bits import dtypes
-from editc.plurals import count
 
 SHOWN = 12
 ALONE = ("is in one of them only", "are in one of them only")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from editc.core.diagnostics import EditcError, fail
+from editc.core.text import count
 from editc.formats.diff.pairing import ALONE, advice, unlike
 from editc.formats.models import layout
 from editc.formats.models.model import Checkpoint, Model
 from editc.formats.models.prefixes import renamed
-from editc.plurals import count
 
 Side = Mapping[str, Checkpoint]
 

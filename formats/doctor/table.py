@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import wrap
 
+from editc.core.text import count
 from editc.formats.doctor.examine import Examination, headline
 from editc.formats.doctor.models import TITLES
 from editc.formats.doctor.verdict import LoaderVerdict
-from editc.plurals import count
 
 SHOWN = 3
 """Modules that are named where a loader leaves some out."""

@@ -1,6 +1,6 @@
 """Adapters of UNets and transformers in every spelling that `editc doctor` knows: what they make of each parameter.
 
-A module's name is looked up among the checkpoint's own parameters (`formats.exports.adapter_names`), never guessed at, and
+A module's name is looked up among the checkpoint's own parameters (`adapter_names`), never guessed at, and
 everything in a file counts: what cannot be read or has no place in the model is an error that names it.
 """
 

@@ -1,6 +1,6 @@
 """What an export is: one delta in the spelling of another program, with everything needed to read it back.
 
-A format's `write` first lowers the delta to what the spelling can say (`formats.exports.lowering`), which gives a delta of its
+A format's `write` first lowers the delta to what the spelling can say (`lowering`), which gives a delta of its
 own, with its own hashes and `delta_id`; the file holds exactly that one and carries its description, so editc reads,
 checks and applies the file like any delta. `trials` then let the real consumer read the file.
 """

@@ -18,13 +18,13 @@ from editc.core import registry
 from editc.core.delta import Array, Delta, Factors, SiteRecord
 from editc.core.diagnostics import fail
 from editc.core.site_bytes import edited, site_record, stored_shape
+from editc.core.text import count
 from editc.formats.apply.plan import ApplyPlan, Target, plan_apply
 from editc.formats.containers.ranges import read_range
 from editc.formats.models.model import Model
 from editc.formats.models.model_names import respelled
 from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import product
-from editc.plurals import count
 
 SOLVED = ("condition", "solve_residual", "discarded", "rank")
 """Claims about the solve, which no rounding and no other base makes untrue."""

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from editc.core.delta import Array, Delta, Factors, Form, Site, SiteRecord
 from editc.core.diagnostics import fail
 from editc.core.site_bytes import site_record
+from editc.core.text import count
 from editc.formats.delta.parts import joined, parts
 from editc.formats.link.check import check
 from editc.formats.models.model import Checkpoint, Model
 from editc.numerics import terms
 from editc.numerics.bits import dtypes
 from editc.numerics.terms import Term
-from editc.plurals import count
 
 Place = tuple[str, str]
 """Component and tensor name."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.edited import Edited, places
 from editc.core.manifest import Ablation, Asked, Fact, Language, Manifest, Redirect, Scalar, Span
-from editc.manifests.check import same
-from editc.manifests.edited import Edited, places
+from editc.core.text import folded
 from editc.manifests.faults import Faults, tick
 from editc.manifests.language.schema import COLUMNS
 from editc.manifests.models import own_keys
@@ -31,7 +31,7 @@ def edited_once(language: Language, manifest: Manifest, faults: Faults) -> None:
     seen: dict[tuple[str, str], tuple[Edit, Span | None]] = {}
     for edit in language.edits:
         for name, span in places(edit):
-            first = seen.setdefault((edit.kind.replace("erase", "redirect"), same(name)), (edit, span))
+            first = seen.setdefault((edit.kind.replace("erase", "redirect"), folded(name)), (edit, span))
             if first[1] == span and first[0] is edit:
                 continue
             related = [(first[1], "first here")]
@@ -45,7 +45,7 @@ def edited_once(language: Language, manifest: Manifest, faults: Faults) -> None:
 def facts_change(language: Language, manifest: Manifest, faults: Faults) -> None:
     """What a fact was is not what it is to be."""
     for fact in language.facts:
-        if fact.was is not None and same(fact.was) == same(fact.answer):
+        if fact.was is not None and folded(fact.was) == folded(fact.answer):
             message = f"the answer {tick(fact.answer)} is what the model says already, by `was`"
             related = [(fact.at("was"), "what it is now")]
             faults.add("E195", message, fact.at("answer"), help="change one of the two", related=related)
@@ -80,12 +80,12 @@ def redirects_lead_somewhere(language: Language, manifest: Manifest, faults: Fau
 
 def targets_stand(language: Language, manifest: Manifest, faults: Faults) -> None:
     """A target is neither the concept itself nor one that is itself redirected."""
-    moved = {same(name): (edit, span) for edit in language.redirects for name, span in places(edit)}
+    moved = {folded(name): (edit, span) for edit in language.redirects for name, span in places(edit)}
     for edit in language.redirects:
-        found = None if edit.to is None else moved.get(same(edit.to))
+        found = None if edit.to is None else moved.get(folded(edit.to))
         if found is None:
             continue
-        if any(same(name) == same(str(edit.to)) for name in edit.names):
+        if any(folded(name) == folded(str(edit.to)) for name in edit.names):
             message, help, why, code = "is to become itself", "name another concept", "the concept", "E122"
         else:
             message, help, why, code = "is itself led away", "choose a target that stays", "led away here", "E123"
@@ -106,12 +106,12 @@ def neighbours_stay(language: Language, manifest: Manifest, faults: Faults) -> N
 
 def not_preserved(language: Language, manifest: Manifest, faults: Faults) -> None:
     """What is edited is not to be preserved as well."""
-    edited = {same(name): span for edit in language.redirects for name, span in places(edit)}
-    edited |= {same(fact.subject): fact.at("subject") for fact in language.facts}
+    edited = {folded(name): span for edit in language.redirects for name, span in places(edit)}
+    edited |= {folded(fact.subject): fact.at("subject") for fact in language.facts}
     for i, name in enumerate(manifest.preserve.concepts):
-        if same(name) in edited:
+        if folded(name) in edited:
             message, help = f"{tick(name)} is both edited and preserved", "remove it from one of the two"
-            related = [(edited[same(name)], "edited here")]
+            related = [(edited[folded(name)], "edited here")]
             faults.add("E121", message, manifest.preserve.at(f"concepts.{i}"), help=help, related=related)
 
 
@@ -122,9 +122,9 @@ def sets_differ(language: Language, manifest: Manifest, faults: Faults) -> None:
             if len(prompts) == 1:
                 message = f"{tick(name)} has one prompt: its mean is that prompt, whatever else it says"
                 faults.add("E188", message, edit.at(name), help="give several, 8 or more for each set")
-        absent = {same(text): i for i, text in reversed(tuple(enumerate(edit.absent)))}
+        absent = {folded(text): i for i, text in reversed(tuple(enumerate(edit.absent)))}
         for i, text in enumerate(edit.present):
-            if (j := absent.get(same(text))) is not None:
+            if (j := absent.get(folded(text))) is not None:
                 related = [(edit.at(f"absent.{j}"), "and absent here")]
                 message = f"{tick(text)} is in both sets"
                 faults.add("E188", message, edit.at(f"present.{i}"), help="remove one of the two", related=related)

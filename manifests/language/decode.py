@@ -9,6 +9,7 @@ from typing import Any
 
 from editc.core import registry
 from editc.core.manifest import Ablation, Asked, Fact, Language, Redirect, Span
+from editc.core.text import occurrences
 from editc.manifests import image_schema, schema
 from editc.manifests.attached import Attached
 from editc.manifests.edits import items_of, kind_of
@@ -17,7 +18,6 @@ from editc.manifests.fields import Block, read_block
 from editc.manifests.language import schema as tables
 from editc.manifests.options import Scope, read_options
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-from editc.occurrences import whole
 
 
 def methods_of(kind: str) -> tuple[str, ...]:
@@ -199,7 +199,7 @@ def _template(prompt: str, subject: str, spans: Mapping[str, Span], faults: Faul
         return None
     if slots:
         return prompt
-    starts = list(whole(prompt, subject))
+    starts = list(occurrences(prompt, subject))
     if len(starts) == 1:
         return f"{prompt[: starts[0]]}{{}}{prompt[starts[0] + len(subject) :]}"
     if starts:

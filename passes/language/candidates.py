@@ -10,9 +10,9 @@ from hashlib import sha256
 from itertools import chain, islice, zip_longest
 from typing import TypeVar
 
+from editc.core.edited import Edited
 from editc.core.manifest import Ablation, Asked, Fact, Language, Redirect
-from editc.manifests.check import same
-from editc.manifests.edited import Edited
+from editc.core.text import folded
 from editc.passes.language import known
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Around:
     def edited(self) -> frozenset[str]:
         """Every edited name, in the form in which two names are compared."""
         own = (name for edit in self.language.edits for name in edit.names)
-        return frozenset(same(known.bare(name)) for name in (*own, *self.others))
+        return frozenset(folded(known.bare(name)) for name in (*own, *self.others))
 
     @cached_property
     def own(self) -> Edited:
@@ -75,7 +75,7 @@ class Around:
         found: tuple[dict[str, list[str]], ...] = ({}, {})
         for kind, every in known.names().items():
             for name in every:
-                plain = same(known.bare(name))
+                plain = folded(known.bare(name))
                 if plain not in self.edited:
                     digest = sha256(f"{self.seed} {plain}".encode("utf-8", "surrogatepass")).digest()
                     found[digest[0] % 2 == 0].setdefault(kind, []).append(name)
@@ -84,13 +84,13 @@ class Around:
 
     def alike(self, name: str, measured: bool = True) -> tuple[str, ...]:
         """Listed names of any kind that end with the same word."""
-        last = same(name).split()[-1:]
+        last = folded(name).split()[-1:]
         every = chain.from_iterable(self.names(kind, measured) for kind in known.names())
-        return tuple(dict.fromkeys(one for one in every if same(one).split()[-1:] == last))
+        return tuple(dict.fromkeys(one for one in every if folded(one).split()[-1:] == last))
 
     def touches(self, text: str) -> bool:
         """True for a text in which an edited name or prompt stands."""
-        plain = f" {same(text)} "
+        plain = f" {folded(text)} "
         return self.own.holds(text) or any(name in plain for name in self.edited)
 
 
@@ -121,7 +121,7 @@ def candidates(around: Around, index: int) -> tuple[Candidate, ...]:
     far = islice(_fresh(around, index, FAR, _far(around, edit)), WHOLE)
     every = dict[str, Candidate]()
     for one in chain(found, far):
-        every.setdefault(same(one.prompt), one)
+        every.setdefault(folded(one.prompt), one)
     return tuple(every.values())[:WHOLE]
 
 
@@ -169,8 +169,8 @@ def others(edit: Fact) -> Iterator[known.Ask]:
 def _tongues(edit: Fact) -> Iterator[tuple[str, bool]]:
     """The subject in other languages: of the edited topic, and of those that follow, only how it goes on."""
     bound = known.following(known.topics_of(edit.template))
-    kind, mine = known.kind_of(edit.subject), same(edit.subject)
-    own = [ask for about, ask in known.tongues() if same(about) == mine]
+    kind, mine = known.kind_of(edit.subject), folded(edit.subject)
+    own = [ask for about, ask in known.tongues() if folded(about) == mine]
     frames = [ask for about, ask in known.tongues() if "{}" in ask.template and kind in about.split()]
     for ask in (*own, *frames):
         yield known.put(ask.template, edit.subject), ask.topic in bound

@@ -4,12 +4,12 @@ which topic a fact is about, and names in other languages. Plain text, in `editc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
-from editc.manifests.check import same
+from editc.core.text import folded
+from editc.texts import read_lines
 
 ANY = "any"
 """The kind of a name that is not in the list."""
@@ -30,7 +30,7 @@ class Ask:
 @cache
 def names() -> Mapping[str, tuple[str, ...]]:
     """The names of each kind, the best known first; `the ` before a name is its article."""
-    lines = (line.partition(": ") for line in _lines("names"))
+    lines = (line.partition(": ") for line in read_lines("bystanders", "names.txt"))
     return {kind: tuple(name.strip() for name in rest.split("|")) for kind, _, rest in lines}
 
 
@@ -38,7 +38,7 @@ def names() -> Mapping[str, tuple[str, ...]]:
 def questions() -> Mapping[str, tuple[Ask, ...]]:
     """What is asked of the names of each kind."""
     found: dict[str, list[Ask]] = {}
-    for line in _lines("questions"):
+    for line in read_lines("bystanders", "questions.txt"):
         head, _, template = line.partition(": ")
         kinds, _, topic = head.partition(", ")
         for kind in kinds.split():
@@ -50,7 +50,7 @@ def questions() -> Mapping[str, tuple[Ask, ...]]:
 def tongues() -> tuple[tuple[str, Ask], ...]:
     """Sentences of other languages, each with the name that it is about, or the kinds whose names fit it."""
     found = []
-    for line in _lines("tongues"):
+    for line in read_lines("bystanders", "tongues.txt"):
         head, _, template = line.partition(": ")
         about, language, topic = head.split(", ")
         found.append((about, Ask(topic, template, language)))
@@ -61,7 +61,7 @@ def tongues() -> tuple[tuple[str, Ask], ...]:
 def topics() -> Mapping[str, tuple[frozenset[str], frozenset[str]]]:
     """Of each topic the topics that follow from it, and the words that tell it."""
     found = {}
-    for line in _lines("topics"):
+    for line in read_lines("bystanders", "topics.txt"):
         head, _, words = line.partition(": ")
         topic, _, follows = head.partition(" > ")
         found[topic] = frozenset(follows.split()), frozenset(words.split())
@@ -76,7 +76,7 @@ def bare(name: str) -> str:
 @cache
 def listed() -> Mapping[str, str]:
     """The kind of each listed name, in the form in which two names are compared."""
-    return {same(bare(one)): kind for kind, every in reversed(tuple(names().items())) for one in every}
+    return {folded(bare(one)): kind for kind, every in reversed(tuple(names().items())) for one in every}
 
 
 @cache
@@ -87,7 +87,7 @@ def _kinds_by_last() -> Mapping[str, str]:
 
 def kind_of(name: str) -> str:
     """The kind of a name: its own, else that of the first listed name with the same last word, else ANY."""
-    sought = same(bare(name))
+    sought = folded(bare(name))
     words = sought.split()
     alike = _kinds_by_last().get(words[-1], ANY) if len(words) > 1 else ANY
     return listed().get(sought, alike)
@@ -115,8 +115,3 @@ def following(told: frozenset[str]) -> frozenset[str]:
     if not told:
         return frozenset(topics()) - {"time", "use"}
     return told.union(*(topics()[topic][0] for topic in told))
-
-
-def _lines(name: str) -> Iterator[str]:
-    text = files("editc").joinpath("bystanders", f"{name}.txt").read_text(encoding="utf-8")
-    yield from (line for line in text.splitlines() if line and not line.startswith("#"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from editc.core.edited import Edited
 from editc.core.manifest import Ablation, Asked, Fact, Language, Redirect
 from editc.core.network import Cloze
-from editc.manifests.check import same
-from editc.manifests.edited import Edited
+from editc.core.text import folded
 
 Said = Mapping[str, str]
 """Prompt -> the word that the unedited model goes on with, '' for none."""
@@ -109,7 +109,7 @@ def _changes(index: int, edit: Fact | Redirect | Ablation, said: Said) -> Iterat
 
 
 def _unlike(text: str, other: str) -> str:
-    return "" if same(text) == same(other) else text
+    return "" if folded(text) == folded(other) else text
 
 
 def efficacy(change: Change, continued: bool = False) -> Question:

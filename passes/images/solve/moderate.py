@@ -24,11 +24,11 @@ from editc.core.ir import Array, Balance, Block, Edit, Problem, Round, Solution,
 from editc.core.manifest import Manifest, Measuring, Request
 from editc.core.measurements import Claim
 from editc.core.ports import Context
+from editc.core.text import count
 from editc.passes.images.keys.pairs import pulled
 from editc.passes.images.measure.measure import Stored
 from editc.passes.images.painting import pictures
 from editc.passes.images.painting.pictures import Shot
-from editc.plurals import count
 
 PURPOSE = "\nmoderate"
 """What sets the seeds of the search apart from those of verify: no concept holds a line break."""

@@ -13,6 +13,8 @@ from editc.core.ir import Edit, Solution, Verified
 from editc.core.manifest import Manifest, Placed
 from editc.core.measurements import Claim, Report
 from editc.core.ports import Context
+from editc.core.text import count
+from editc.judging import conclude
 from editc.numerics import drift
 from editc.passes.images.certificate import certificate
 from editc.passes.images.measure.measure import Measured, Stored, measure
@@ -20,7 +22,6 @@ from editc.passes.images.painting import attacks, pictures
 from editc.passes.images.solve import moderate
 from editc.passes.images.verify import bystanders
 from editc.passes.language.verify import warnings as advice
-from editc.plurals import count
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Verify:
         )
         albums = (*pictures.albums(prints), *attacks.albums(attacked))
         rows, by = tuple(_row(one) for one in measured), ctx.judged_by if prints else {}
-        return Verified(solution, Report(claims, rows, albums, found, detector=by, bystanders=unnamed))
+        return conclude(solution, Report(claims, rows, albums, found, detector=by, bystanders=unnamed))
 
 
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:

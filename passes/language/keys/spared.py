@@ -9,7 +9,7 @@ from itertools import islice
 
 from editc.core.manifest import Fact, Manifest, Redirect
 from editc.core.network import Network, Spot
-from editc.manifests.check import same
+from editc.core.text import folded
 from editc.passes.language import known, sentences
 from editc.passes.language.candidates import Around
 
@@ -27,11 +27,11 @@ def names(manifest: Manifest, index: int) -> tuple[str, ...]:
     assert manifest.language is not None
     edits = manifest.language.edits
     around, edit = Around(manifest.language, manifest.seed), edits[index]
-    told = " ".join(same(one.prompt) for each in edits for one in getattr(each, "neighbours", ()))
+    told = " ".join(folded(one.prompt) for each in edits for one in getattr(each, "neighbours", ()))
     share = min(1.0, 3 / len(edits))
     found = dict[str, None]()
     for every, most in ((around.alike(edit.names[0], False), ALIKE), (_of_kind(around, edit.names[0]), KIND)):
-        fresh = (known.bare(one) for one in every if same(known.bare(one)) not in told)
+        fresh = (known.bare(one) for one in every if folded(known.bare(one)) not in told)
         new = (one for one in fresh if one not in found and one not in manifest.preserve.concepts)
         found |= dict.fromkeys(islice(new, max(2, round(most * share))))
     return tuple(found)

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from editc import plurals
-from editc.core import registry
+from editc.core import registry, text
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.family import Family
 from editc.core.ir import Plan, Site, Stage
@@ -136,7 +135,7 @@ def _wanted(manifest: Manifest, site: Site) -> bool:
 def _refuse_layers(manifest: Manifest, layers: int) -> None:
     beyond = [layer for layer in manifest.choice.layers if layer >= layers]
     if beyond:
-        message = f"the model has {plurals.count(layers, 'layer')}, 0 to {layers - 1}, and no layer {beyond[0]}"
+        message = f"the model has {text.count(layers, 'layer')}, 0 to {layers - 1}, and no layer {beyond[0]}"
         span = manifest.choice.at("layers")
         help_ = "leave `layers` out for the usual ones"
         raise EditcError(Diagnostic("E211", message, span, manifest.source, help=help_))

@@ -11,7 +11,7 @@ from editc.core.ir import Array
 from editc.core.manifest import Constraints, Fact, Language
 from editc.core.measurements import Bystander, Claim
 from editc.core.network import Prompt
-from editc.manifests.check import same
+from editc.core.text import folded
 from editc.passes.language import candidates as made
 from editc.passes.language.candidates import Around, Candidate, candidates
 from editc.passes.language.questions import Change, titles, word
@@ -121,10 +121,10 @@ class Answers:
     def taken(self) -> tuple[frozenset[str], ...]:
         """By edit: of a concept its names, which such a question asks for backwards; of a fact the new answer, for what
         has it already cannot be led to it."""
-        found = [{same(name) for name in edit.names} for edit in self.language.edits]
+        found = [{folded(name) for name in edit.names} for edit in self.language.edits]
         for one in self.changes:
             if isinstance(self.language.edits[one.edit], Fact):
-                found[one.edit] |= {same(one.new), same(word(one.new))}
+                found[one.edit] |= {folded(one.new), folded(word(one.new))}
         return tuple(frozenset(some - {""}) for some in found)
 
     @cached_property
@@ -132,12 +132,12 @@ class Answers:
         """By edit of a fact the old answer: where the subject has it, the fact was asked for in other words."""
         found = [set[str]() for _ in self.language.edits]
         for one in self.changes:
-            found[one.edit] |= {same(one.old), same(word(one.old))}
+            found[one.edit] |= {folded(one.old), folded(word(one.old))}
         return tuple(frozenset(some - {""}) for some in found)
 
     def fit(self, one: Candidate, said: str) -> bool:
         """True for an answer in words that a bystander may have."""
-        answer = same(word(said))
+        answer = folded(word(said))
         told = f" {answer} "
         barred = self.taken[one.edit] | (self.old[one.edit] if one.kind in made.OWN else frozenset())
         return any(map(str.isalnum, answer)) and readable(said) and not any(f" {name} " in told for name in barred)
@@ -184,5 +184,5 @@ def _again(chosen: Sequence[Witness], before: Before, changed: Mapping[str, Arra
         prompts = [Prompt(one.candidate.prompt) for one in those]
         told = before.network.generate(prompts, tokens, changed) if prompts else ()
         for one, text in zip(those, told, strict=True):
-            kept = not circling(text) if loops else same(word(text)) == same(one.answer)
+            kept = not circling(text) if loops else folded(word(text)) == folded(one.answer)
             yield Watched(one.candidate, (one.said, text), kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from editc.core.network import Cloze
-from editc.manifests.check import same
+from editc.core.text import folded
 from editc.passes.language.questions import Change, Question, asked
 
 FORMS = ("cloze", "question", "chat", "multiple choice", "reversed")
@@ -67,7 +67,7 @@ def _reversed(change: Change) -> Question:
 
 def _letters(change: Change) -> Iterator[Question]:
     new, old = (_initial(answer) for answer in (change.new, change.old))
-    if same(new) != same(old):
+    if folded(new) != folded(old):
         prompt = LETTER.format(prompt=change.prompt)
         yield Question(change.edit, "form", "implied", Cloze(prompt, new), Cloze(prompt, old), change.lost)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from editc.core.manifest import Constraints, Language
 from editc.core.measurements import Claim
 from editc.core.network import PREFIXES, Compared, Network, Prompt, Spot
 from editc.passes.language.verify.base_model import Before
+from editc.texts import read_lines
 
 AT_START, BEHIND = "{} is", PREFIXES[1] + "{} is"
 LEAST = 1e-4
@@ -39,8 +39,7 @@ class Texts:
 @cache
 def sentences() -> tuple[str, ...]:
     """The plain sentences that ship with editc."""
-    lines = files("editc").joinpath("plain.txt").read_text(encoding="utf-8").splitlines()
-    return tuple(line for line in lines if line and not line.startswith("#"))
+    return read_lines("plain.txt")
 
 
 def texts(language: Language, count: int) -> Texts:

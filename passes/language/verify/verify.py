@@ -12,6 +12,7 @@ from editc.core.manifest import Language
 from editc.core.measurements import Claim, Report
 from editc.core.network import Network
 from editc.core.ports import Context
+from editc.judging import conclude
 from editc.passes.images.verify.verify import nothing, rank_of
 from editc.passes.language import questions as prompts
 from editc.passes.language.verify import (
@@ -43,7 +44,7 @@ class VerifyLanguage:
     name: ClassVar[str] = "verify"
 
     def __call__(self, solution: Solution, ctx: Context) -> Verified:
-        """The solution with its report; raises E502 or E503. A broken bound does not raise: see `passes.images.verify.verify`."""
+        """The solution with its report; raises E502 or E503. A broken bound does not raise: see `verify`."""
         manifest = solution.problem.plan.manifest
         language, network = manifest.language, ctx.network
         assert language is not None and network is not None
@@ -70,7 +71,7 @@ class VerifyLanguage:
             *_traced(measured, network),
         )
         answers, moved = tuple(one.answer for one in found), bystanders.findings(around)
-        return Verified(solution, Report(made, tuple(map(_row, measured)), answers=answers, bystanders=moved))
+        return conclude(solution, Report(made, tuple(map(_row, measured)), answers=answers, bystanders=moved))
 
 
 @dataclass(frozen=True)

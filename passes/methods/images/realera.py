@@ -30,7 +30,7 @@ class RealEra:
     demo model the other names of an object lie at 0.1 to 0.4 of it (in the padding rows, which all prompts share), and
     other objects at 0.5 and more. The cosine follows from the length in many dimensions and has no bound of its own.
     Each row of each context is perturbed by itself. Ours as well: nearest vocabulary. Derive looks among the words of
-    the corpus for names that the encoder reads as the concept (`passes.images.keys.mined_names`) and treats them as if given in `also`.
+    the corpus for names that the encoder reads as the concept (`mined_names`) and treats them as if given in `also`.
 
     In expectation the e_i add near_scale E|e|^2 / d |W'|^2 and the f_j beyond_scale E|f|^2 / d |W' - W|^2: without the
     second the first draws every weight to zero. The f_j hold c itself too, so a far reach at a small beyond_scale does

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from editc.core.manifest import Ablation, Fact, Language, Redirect, Span
-from editc.manifests.check import same
+from editc.core.text import folded
 
 
 def places(edit: Fact | Redirect | Ablation) -> Iterator[tuple[str, Span | None]]:
@@ -32,12 +32,12 @@ class Edited:
     def prompts(self) -> dict[str, Span | None]:
         """Each in the form in which two prompts are compared, with the place of its fact."""
         facts = self.language.facts
-        return {same(text): fact.at("template") for fact in facts for text in (fact.prompt, *fact.paraphrases)}
+        return {folded(text): fact.at("template") for fact in facts for text in (fact.prompt, *fact.paraphrases)}
 
     @cached_property
     def names(self) -> dict[str, Span | None]:
         """Each name in the form in which two names are compared, with its place."""
-        return {same(name): span for edit in self.language.redirects for name, span in places(edit)}
+        return {folded(name): span for edit in self.language.redirects for name, span in places(edit)}
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -46,13 +46,13 @@ class Edited:
 
     def named(self, prompt: str) -> str | None:
         """The redirected name that stands in a prompt as whole words."""
-        found = self._pattern.search(same(prompt)) if self.names else None
+        found = self._pattern.search(folded(prompt)) if self.names else None
         return found[0] if found else None
 
     def holds(self, prompt: str) -> bool:
         """True for a prompt that is edited, and is no neighbour therefore."""
-        return same(prompt) in self.prompts or self.named(prompt) is not None
+        return folded(prompt) in self.prompts or self.named(prompt) is not None
 
     def where(self, prompt: str) -> Span | None:
         """The place of what edits a prompt that is edited."""
-        return self.prompts.get(same(prompt)) or self.names.get(self.named(prompt) or "")
+        return self.prompts.get(folded(prompt)) or self.names.get(self.named(prompt) or "")

@@ -1,0 +1,41 @@
+"""Words in texts: where a name stands as words of its own, and numbers with their words."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+
+WORDS = {"matrix": "matrices", "is": "are", "was": "were"}
+"""Words whose many is not made with an s."""
+
+
+def count(number: int, word: str) -> str:
+    """`1 matrix`, `2 matrices`: a number with its word, of which the last is put into the plural."""
+    first, _, last = word.rpartition(" ")
+    many = word if number == 1 else f"{first} {WORDS.get(last, last + 's')}".strip()
+    return f"{number:,} {many}"
+
+
+def occurrences(text: str, name: str) -> Iterator[int]:
+    """Where the name stands and is no part of a longer word: its tokens would be others."""
+    start = text.find(name)
+    while start >= 0:
+        end = start + len(name)
+        if not (_joined(text[start - 1 : start], name[0]) or _joined(name[-1], text[end : end + 1])):
+            yield start
+        start = text.find(name, end)
+
+
+def last_occurrence(text: str, name: str) -> int:
+    """Where the name last stands, as words of its own if it does anywhere; -1 if it does not stand there at all."""
+    return max(occurrences(text, name), default=text.rfind(name))
+
+
+def folded(text: str) -> str:
+    """The form in which two names are compared: case, spacing and composed accents make no difference to the tokens."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def _joined(left: str, right: str) -> bool:
+    """True for two characters of one word, in scripts that have spaces between words."""
+    return bool(left and right) and all(one.isdigit() or one.lower() != one.upper() for one in (left, right))
