@@ -135,7 +135,7 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
     """Lists hold each item once."""
     preserve = manifest.preserve
     lists: tuple[tuple[Iterable[str], str, Callable[[str], Span | None], Callable[[str], str]], ...] = (
-        (preserve.concepts, "concepts", preserve.at, same),
+        (preserve.concepts, "concepts", preserve.at, folded),
         (preserve.prompts, "prompts", preserve.at, str),
         (preserve.files, "files", preserve.at, str),
         (manifest.contexts or (), "contexts", manifest.at, str),
