@@ -137,11 +137,9 @@ def test_what_is_not_edited_is_refused_in_words_by_check_and_build(kind: str, na
 
 def test_a_model_that_runs_otherwise_than_its_family_is_refused(tmp_path: Path) -> None:
     """Names and config say Llama, but the layers' outputs go through a norm: the run tells."""
-    from editc.backends.networks.probes import multiplier
-
     network = pico.network("llama")
     network.blocks[0].register_forward_hook(lambda module, given, out: network.norm(out))
-    assert multiplier(network) is None
+    assert network.multiplier is None
 
 
 PREFIXED = ("model.diffusion_model.context_embedder.weight",)

@@ -26,7 +26,7 @@ from language_verify_cases import (
 )
 
 from benchmarks import smollm2
-from editc.backends.networks.causal import PADDING, batches
+from editc.backends.networks.running import PADDING, batches
 from editc.core import registry
 from editc.core.ir import Site
 from editc.core.ir_language import Column, Near

@@ -7,23 +7,21 @@ for many rows of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from editc.backends.networks.hooks import halved
 from editc.backends.networks.past import filled, told
+from editc.backends.networks.running import AT_ONCE, RunningModel, batches, padded
 from editc.core.ir import Array
 from editc.core.network import Cloze, Compared, Prompt, Scored, Spoken
-
-if TYPE_CHECKING:
-    from editc.backends.networks.causal import CausalNetwork
 
 ROWS = 64
 """Rows whose logits are in memory at a time: a vocabulary of 256,000 makes 130 MB of them in float64."""
 
 
-def scored(network: CausalNetwork, asked: Sequence[Cloze], changed: Mapping[str, Array] | None) -> Scored:
+def scored(network: RunningModel, asked: Sequence[Cloze], changed: Mapping[str, Array] | None) -> Scored:
     """How likely the answers are. Those that follow the same tokens (their own but the last too) share a run."""
     told = [network.words.cloze(one) for one in asked]
     runs: dict[tuple[int, ...], list[int]] = {}
@@ -44,7 +42,7 @@ def scored(network: CausalNetwork, asked: Sequence[Cloze], changed: Mapping[str,
 
 
 def _read(
-    network: CausalNetwork,
+    network: RunningModel,
     states: Any,
     those: Sequence[tuple[int, int]],
     told: Sequence[tuple[tuple[int, ...], int]],
@@ -68,15 +66,13 @@ def _read(
 
 
 def compared(
-    network: CausalNetwork,
+    network: RunningModel,
     texts: Sequence[Prompt],
     changed: Mapping[str, Array],
     last: bool,
     base: Sequence[Array] | None,
 ) -> Compared:
     """The base against the model as changed, over all tokens of the texts or at their last ones."""
-    from editc.backends.networks.causal import batches
-
     ids = [network.words.prompt(text).ids for text in texts]
     found = np.zeros((4, len(ids)))
     for which in batches(ids):
@@ -93,7 +89,7 @@ def compared(
     return Compared(found[0] / counts, found[1] / counts, found[2] / follow, found[3] / follow)
 
 
-def final(network: CausalNetwork, texts: Sequence[Prompt]) -> tuple[Array, ...]:
+def final(network: RunningModel, texts: Sequence[Prompt]) -> tuple[Array, ...]:
     """The states (t, d) of each text behind the final norm, as `compared` takes them."""
     ids = [network.words.prompt(text).ids for text in texts]
     found: dict[int, Array] = {}
@@ -108,7 +104,7 @@ def _stacked(states: Sequence[Array]) -> Any:
     return torch.from_numpy(np.concatenate(states)).float()
 
 
-def _apart(network: CausalNetwork, before: Any, after: Any, nexts: Sequence[int]) -> Array:
+def _apart(network: RunningModel, before: Any, after: Any, nexts: Sequence[int]) -> Array:
     """Of each row of states (n, d) the KL, the agreement and, where a token comes next, both negative log-likelihoods:
     (n, 4)."""
     found = np.zeros((len(nexts), 4))
@@ -124,14 +120,14 @@ def _apart(network: CausalNetwork, before: Any, after: Any, nexts: Sequence[int]
 
 
 def continued(
-    network: CausalNetwork, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None
+    network: RunningModel, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None
 ) -> tuple[str, ...]:
     """What the model goes on with, the likeliest token each time, up to its end-of-text."""
     return tuple(one.text for one in spoken(network, prompts, tokens, changed))
 
 
 def spoken(
-    network: CausalNetwork, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None
+    network: RunningModel, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None
 ) -> tuple[Spoken, ...]:
     """The same token by token, with how likely each was."""
     with network.running(changed):
@@ -139,7 +135,7 @@ def spoken(
 
 
 def continued_both(
-    network: CausalNetwork, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array]
+    network: RunningModel, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What the base goes on with, and the model as changed: side by side, so that all other weights, which are what a
     token costs, are read once for both. One after the other where a changed matrix is no layer's."""
@@ -153,11 +149,9 @@ def continued_both(
 
 
 def _continued(
-    network: CausalNetwork, prompts: Sequence[Prompt], tokens: int, times: int
+    network: RunningModel, prompts: Sequence[Prompt], tokens: int, times: int
 ) -> tuple[tuple[Spoken, ...], ...]:
     """Every batch so many times over, beside itself."""
-    from editc.backends.networks.causal import AT_ONCE, batches
-
     ids = [network.words.prompt(prompt).ids for prompt in prompts]
     found: dict[int, list[Spoken]] = {}
     for which in batches(ids, AT_ONCE):
@@ -166,19 +160,17 @@ def _continued(
     return tuple(tuple(found[i][k] for i in range(len(ids))) for k in range(times))
 
 
-def _told(network: CausalNetwork, ids: list[int], likely: list[float]) -> Spoken:
+def _told(network: RunningModel, ids: list[int], likely: list[float]) -> Spoken:
     decode = network.words.tokenizer.decode
     pieces = tuple(decode([one], skip_special_tokens=True) for one in ids)
     return Spoken(decode(ids, skip_special_tokens=True), pieces, tuple(likely))
 
 
 def _spoken(
-    network: CausalNetwork, ids: Sequence[Sequence[int]], tokens: int
+    network: RunningModel, ids: Sequence[Sequence[int]], tokens: int
 ) -> Iterator[tuple[list[int], list[float]]]:
     """New tokens stand behind the padding, which nobody sees, and at the positions that follow their own text."""
     import torch
-
-    from editc.backends.networks.causal import padded
 
     given, mask = padded(ids)
     past = told(network.decoder, filled())

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from editc.backends.networks.hooks import skipped, watched
 from editc.backends.networks.past import filled, kept, told
+from editc.backends.networks.running import RunningModel, padded
 from editc.core.network import Cloze, Descent, Prompt, Spot, Value, Where, Wish
-
-if TYPE_CHECKING:
-    from editc.backends.networks.causal import CausalNetwork
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Rest:
     before: Any
 
 
-def descend(network: CausalNetwork, wish: Wish, layer: int, where: Where, how: Descent) -> Value:
+def descend(network: RunningModel, wish: Wish, layer: int, where: Where, how: Descent) -> Value:
     """Adam on NLL of the answer over contexts + kl KL(before | now) at the essence + decay |delta|^2 / |v0|^2, never
     longer than clamp |v0|; it ends when the answer is likely `enough`."""
     import torch
@@ -65,7 +63,7 @@ def descend(network: CausalNetwork, wish: Wish, layer: int, where: Where, how: D
     return Value(found, v0, tuple(losses), probability)
 
 
-def _texts(network: CausalNetwork, wish: Wish) -> tuple[list[tuple[int, ...]], list[int], list[tuple[int, ...]]]:
+def _texts(network: RunningModel, wish: Wish) -> tuple[list[tuple[int, ...]], list[int], list[tuple[int, ...]]]:
     """Every context with its answer but the answer's last token, whose own next is not asked for, and then the essence,
     as tokens; the subject's row in each; and each answer's tokens."""
     kept = [spot for spot in wish.contexts if not network.words.place(spot).sink]
@@ -78,7 +76,7 @@ def _texts(network: CausalNetwork, wish: Wish) -> tuple[list[tuple[int, ...]], l
     return ids, rows, [one[len(one) - count :] for one, count in asked]
 
 
-def _off_the_sink(network: CausalNetwork, essence: Spot) -> Spot:
+def _off_the_sink(network: RunningModel, essence: Spot) -> Spot:
     """The essence, behind a full stop where its subject would be at position 0."""
     if not network.words.place(essence).sink:
         return essence
@@ -86,11 +84,9 @@ def _off_the_sink(network: CausalNetwork, essence: Spot) -> Spot:
     return Spot(f". {essence.prompt}", essence.subject, essence.chat, before)
 
 
-def _rest(network: CausalNetwork, texts: list[tuple[int, ...]], rows: list[int], layer: int, where: Where) -> Rest:
+def _rest(network: RunningModel, texts: list[tuple[int, ...]], rows: list[int], layer: int, where: Where) -> Rest:
     """One run of the whole texts, padded on the right, cut at the subjects and lined up there."""
     import torch
-
-    from editc.backends.networks.causal import padded
 
     given, mask = padded(texts)
     at, seen, cache = torch.tensor(rows), dict[str, Any](), filled()
@@ -116,11 +112,11 @@ def _taken(states: Any, columns: Any) -> Any:
     return states[torch.arange(len(states))[:, None], :, columns.clamp(min=0)].transpose(1, 2)
 
 
-def _speaker(network: CausalNetwork, layer: int, where: Where) -> Any:
+def _speaker(network: RunningModel, layer: int, where: Where) -> Any:
     return network.blocks[layer] if where == "stream" else network.speakers[layer]
 
 
-def _reader(network: CausalNetwork, rest: Rest, layer: int, where: Where) -> Callable[[Any], Any]:
+def _reader(network: RunningModel, rest: Rest, layer: int, where: Where) -> Callable[[Any], Any]:
     """delta (d,) -> the states (n, t, d) behind the final norm, with delta added in column 0 of what the layer says."""
     import torch
 
@@ -141,7 +137,7 @@ def _reader(network: CausalNetwork, rest: Rest, layer: int, where: Where) -> Cal
     return read
 
 
-def _spoken(network: CausalNetwork, states: Any, rows: list[int], texts: Any, answers: list[Any]) -> tuple[Any, Any]:
+def _spoken(network: RunningModel, states: Any, rows: list[int], texts: Any, answers: list[Any]) -> tuple[Any, Any]:
     """The log-probability (contexts,) of each answer's tokens together, and those (v,) of what follows the essence. One
     product with the output embedding, which is most of a small model's weights."""
     import torch

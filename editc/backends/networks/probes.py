@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from editc.backends.networks.hooks import EnoughError, watched
-
-if TYPE_CHECKING:
-    from editc.backends.networks.causal import CausalNetwork
 
 CLOSE = 1e-3
 """How far from a multiple, in its own length, what reaches the stream may be: float32 sums."""
 
 
-def beside(network: CausalNetwork) -> int:
-    """How many values a layer gives beside its states, in a tuple."""
+def beside(decoder: Any, block: Any) -> int:
+    """How many values the layer `block` gives beside its states, in a tuple."""
     found: list[int] = []
 
     def look(layer: Any, given: Any, out: Any) -> None:
         found.append(len(out) - 1 if isinstance(out, tuple) else 0)
         raise EnoughError
 
-    handle = network.blocks[0].register_forward_hook(look)
+    handle = block.register_forward_hook(look)
     try:
         with watched():
-            _run(network)
+            _run(decoder)
     finally:
         handle.remove()
     return found[0]
 
 
-def multiplier(network: CausalNetwork) -> float | None:
-    """c where a layer adds c times what its MLP says to the stream, however long that is; None where it does something
-    else with it."""
+def multiplier(decoder: Any, block: Any, speaker: Any, width: int) -> float | None:
+    """c where the layer `block` adds c times what its MLP, `speaker`, says to the stream, however long that is.
+
+    None where it does something else with it. `width` is the length of a state."""
     import torch
 
-    slope = torch.linspace(-1.0, 1.0, network.model.config.get_text_config().hidden_size).double()
+    slope = torch.linspace(-1.0, 1.0, width).double()
     pushed = slope + torch.cos(7.0 * slope)
-    plain = _after(network, None)
-    once, thrice = (_after(network, times * pushed) - plain for times in (1.0, 3.0))
+    plain = _after(decoder, block, speaker, None)
+    once, thrice = (_after(decoder, block, speaker, times * pushed) - plain for times in (1.0, 3.0))
     found = float(f"{float(once[0] @ pushed) / float(pushed @ pushed):.5g}")
     odd = (once - found * pushed).norm() + (thrice - 3.0 * found * pushed).norm()
     return found if float(odd) <= CLOSE * max(float(once.norm()), 1e-30) else None
 
 
-def _after(network: CausalNetwork, pushed: Any) -> Any:
+def _after(decoder: Any, block: Any, speaker: Any, pushed: Any) -> Any:
     """The stream (t, d) after the first layer, with `pushed` added to all that its MLP says."""
     seen: list[Any] = []
 
@@ -52,17 +50,17 @@ def _after(network: CausalNetwork, pushed: Any) -> Any:
         seen.append(states.detach().clone()[0])
         raise EnoughError
 
-    outputs = {network.blocks[0]: show}
+    outputs = {block: show}
     if pushed is not None:
-        outputs[network.speakers[0]] = lambda states: states + pushed.to(states.dtype)
+        outputs[speaker] = lambda states: states + pushed.to(states.dtype)
     with watched(outputs=outputs):
-        _run(network)
+        _run(decoder)
     return seen[0].double()
 
 
-def _run(network: CausalNetwork) -> None:
+def _run(decoder: Any) -> None:
     import torch
 
     with torch.inference_mode():
         ids = torch.arange(3)[None]
-        network.decoder(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+        decoder(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from editc.backends.networks.hooks import skipped, watched
 from editc.backends.networks.past import filled, kept, told
+from editc.backends.networks.running import RunningModel
 from editc.core.ir import Array
 from editc.core.network import Known, Noise, Traced
-
-if TYPE_CHECKING:
-    from editc.backends.networks.causal import CausalNetwork
 
 TOGETHER = 6
 """Layers whose restorations are one batch: it begins at the lowest of them, below which nothing is run twice."""
@@ -42,7 +40,7 @@ class Noised:
     after: float
 
 
-def traced(network: CausalNetwork, known: Sequence[Known], noise: Noise) -> Traced:
+def traced(network: RunningModel, known: Sequence[Known], noise: Noise) -> Traced:
     """Each of `known` by itself; the noise is the same for all whose subjects have as many tokens."""
     sigma = noise.sigmas * deviation(network)
     found = [_one(network, one, noise, sigma) for one in known]
@@ -55,7 +53,7 @@ def traced(network: CausalNetwork, known: Sequence[Known], noise: Noise) -> Trac
     )
 
 
-def deviation(network: CausalNetwork) -> float:
+def deviation(network: RunningModel) -> float:
     """The standard deviation of the entries of the input embedding, as it enters the first layer."""
     import torch
 
@@ -65,7 +63,7 @@ def deviation(network: CausalNetwork) -> float:
         return float(embedding(torch.arange(0, count, max(count // TOKENS, 1))).double().numpy().std())
 
 
-def _one(network: CausalNetwork, known: Known, noise: Noise, sigma: float) -> tuple[Noised, Array, Array]:
+def _one(network: RunningModel, known: Known, noise: Noise, sigma: float) -> tuple[Noised, Array, Array]:
     place = network.words.place(known.spot)
     ids, count = network.words.cloze(known.cloze)
     begun = len(ids) - count
@@ -79,7 +77,7 @@ def _one(network: CausalNetwork, known: Known, noise: Noise, sigma: float) -> tu
     return run, subject, last
 
 
-def _run(network: CausalNetwork, ids: Sequence[int], answer: int, first: int, drawn: Array) -> Noised:
+def _run(network: RunningModel, ids: Sequence[int], answer: int, first: int, drawn: Array) -> Noised:
     """Row 0 of the batch is clean."""
     import torch
 
@@ -107,14 +105,14 @@ def _run(network: CausalNetwork, ids: Sequence[int], answer: int, first: int, dr
     return Noised(given, answer, clean, others, past, float(likely[0]), float(likely[1:].mean()))
 
 
-def _curve(network: CausalNetwork, run: Noised, row: int) -> Array:
+def _curve(network: RunningModel, run: Noised, row: int) -> Array:
     """The probability (layers,) with the clean stream restored at token `row` after each layer."""
     starts = range(0, network.layers, TOGETHER)
     groups = (range(start, min(start + TOGETHER, network.layers)) for start in starts)
     return np.array([likely for layers in groups for likely in _restored(network, run, row, layers)])
 
 
-def _restored(network: CausalNetwork, run: Noised, row: int, layers: range) -> Iterator[float]:
+def _restored(network: RunningModel, run: Noised, row: int, layers: range) -> Iterator[float]:
     """One batch: the samples of noise for each of the layers after one another."""
     import torch
 
