@@ -15,9 +15,9 @@ from editc.ports import Context
 from editc.request import Constraints, Request
 
 GONE = 0.5
-"""A concept that moves so far, in parts of what sets it apart, is gone from pictures (docs/suggest.md)."""
+"""A concept that moves so far, in parts of what sets it apart, is gone from pictures (docs/reference/suggest.md)."""
 AT_RISK = 0.5
-"""A name that moves more may be lost from pictures (docs/suggest.md)."""
+"""A name that moves more may be lost from pictures (docs/reference/suggest.md)."""
 SURE = 1.1
 """A concept that moves so far is gone whatever its target: needed before what is kept is given more weight."""
 LOWER, HIGHER = (0.5, 0.25, 0.125), (2.0, 4.0, 8.0)
