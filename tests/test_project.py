@@ -47,7 +47,7 @@ def test_the_workflow_runs_every_python_that_the_project_names() -> None:
 
 def test_the_workflow_runs_the_test_command_of_the_readme() -> None:
     commands = [step["run"] for step in job()["steps"] if "run" in step]
-    assert commands[-1] == "make test"
+    assert "make test" in commands
     assert "$ make test" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"\n{command.removeprefix('make ')}: " in MAKEFILE for command in commands)
 
