@@ -1,5 +1,6 @@
 # make demo   erase a concept from the bundled model and write a report
 # make test   ruff, mypy --strict and pytest, as CI runs them
+# make docs   builds the site of the documentation in build/site
 # make model  fetches SmolLM2-135M-Instruct (98 MB) once, outside the repository: without it its tests are skipped
 # make lock   writes constraints.txt, the versions that every install here takes: ARGS=--upgrade for the newest of each
 # make test-newest, make test-oldest  pytest with the newest versions there are, and with pyproject.toml's lowest
@@ -12,7 +13,7 @@ LOCKER := .venv-lock
 UV     := $(LOCKER)/bin/uv pip compile --quiet
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test install model lint types tests lock test-newest test-oldest clean
+.PHONY: demo docs test install model lint types tests lock test-newest test-oldest clean
 
 install: $(VENV)/.installed
 
@@ -25,6 +26,16 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/editc build manifests/examples/erase-object.yaml -o out/demo
 	@echo "open out/demo/report.html"
+
+docs: $(VENV)/.docs
+	$(BIN)/python docs/site.py build/docs
+	$(BIN)/zensical build --clean --strict
+	@echo "open build/site/index.html"
+
+$(VENV)/.docs: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	@touch $@
 
 model: install
 	$(BIN)/python -m benchmarks.smollm2

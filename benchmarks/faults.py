@@ -1,7 +1,8 @@
 """Fault injection: `python -m benchmarks.faults`. Every tensor of a pico pipeline (UNet, VAE, text encoder) and of a
 pico language model is dropped, renamed, given another shape, a NaN and an infinity, one at a time, and a build is run.
 
-No build may end with exit 0, and none with 70, a traceback. Prints a table for docs/faults.md; exit 1 where one does.
+No build may end with exit 0, and none with 70, a traceback; this script ends with exit 1 where one does. It prints a
+table for docs/reference/faults.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """How far weights are from the demo model's, and what `apply --allow-finetune` makes of them.
 
-`python -m benchmarks.fingerprints [--write docs/fingerprints.md]`. Every row is a model: casts and quantised copies,
-the edit itself, fine-tunes of several lengths and rates, merges, and weights that are none of that. The true distance
-is |W' - W| / |W| over all cross-attention K and V, the estimate is the plan's, from the sketches in the delta.
+`python -m benchmarks.fingerprints [--write docs/explanation/fingerprints.md]`. Every row is a model: casts and
+quantised copies, the edit itself, fine-tunes of several lengths and rates, merges, and weights that are none of that.
+The true distance is |W' - W| / |W| over all cross-attention K and V, the estimate is the plan's, from the sketches in
+the delta.
 """
 
 from __future__ import annotations

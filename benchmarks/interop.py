@@ -1,4 +1,4 @@
-"""The tables of docs/interop.md: `python -m benchmarks.interop` prints them, `--write` puts them into the page.
+"""The tables of docs/measurements/interop.md: `python -m benchmarks.interop` prints them, `--write` writes the page.
 
 Every format of the registry is written for pico models of each kind (the real classes and module names, random
 weights) and read by the real programs; then programs that can fuse do, in float32, and their weights are compared with
@@ -30,7 +30,7 @@ from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "interop.md"
+PAGE = ROOT / "docs" / "measurements" / "interop.md"
 FROM, TO = "<!-- python -m benchmarks.interop --write -->", "<!-- end -->"
 FAMILIES = ("sd1", "sdxl", "flux", "sd3", "llama", "gpt2")
 RANKS = (1, 2, 3, 4, 5)
@@ -244,7 +244,7 @@ def tables() -> str:
 def main() -> None:
     """Print the tables, or put them between the marks of the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/interop.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/measurements/interop.md")
     given = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     text = tables()

@@ -285,7 +285,7 @@ def _judged(manifest: Manifest, check: PictureCheck, faults: Faults) -> None:
     for bound in sorted(COUNTED & check.spans.keys()) if check.detector == "none" else ():
         message = f"{tick(bound)} has nothing to count: with `detector: none` nobody judges the pictures"
         related = [(check.spans.get("detector"), "nobody judges")]
-        help = "name a detector that knows the concepts (docs/detectors.md), or remove the bound"
+        help = "name a detector that knows the concepts (docs/reference/detectors.md), or remove the bound"
         faults.add("E141", message, check.at(bound), help=help, related=related)
 
 

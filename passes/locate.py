@@ -98,7 +98,8 @@ def fitting(
 
 def _not_edited(what: str, families: Sequence[Family], model: str) -> EditcError:
     titles = ", ".join(family.title for family in families)
-    return fail("E206", f"this is {what}", place=model, help=f"families that are edited: {titles} (docs/families.md)")
+    help_ = f"families that are edited: {titles} (docs/reference/families.md)"
+    return fail("E206", f"this is {what}", place=model, help=help_)
 
 
 def _any(names: Sequence[str], pattern: str) -> bool:

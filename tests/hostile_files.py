@@ -1,7 +1,7 @@
 """Files made to hurt: for every kind of file that editc reads, a good one, and what an attacker makes of it.
 
 `corpus` yields all cases; `hostile_run.run` runs one as the command line would. `python tests/hostile_files.py` prints
-the figures of docs/hostile.md.
+the figures of docs/explanation/hostile.md.
 """
 
 from __future__ import annotations

@@ -385,7 +385,7 @@ def test_somebody_else_s_detector_is_a_name_like_any_other(monkeypatch: pytest.M
 def test_every_detector_is_explained_and_in_the_documentation(name: str) -> None:
     told = api.explain(name)
     assert told.startswith(f"detector {name}: {kind_of(name).says}") and f"detector: {name}" in told
-    page = (Path(__file__).parents[1] / "docs" / "detectors.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "detectors.md").read_text(encoding="utf-8")
     assert f"`{name}`" in page or f"`{{{name}: FOLDER}}`" in page or f"`{name}:FILE:NAME`" in page
     assert all(key in page for key in kind_of(name).keys)
 

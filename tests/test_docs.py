@@ -11,7 +11,22 @@ import pytest
 from editc.core import registry
 
 ROOT = Path(__file__).parents[1]
-PAGES = tuple(sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "formats").glob("*.md"))))
+FOLDERS = ("editc", "passes", "formats", "manifests", "tests", "benchmarks", "docs", ".github", ".ci")
+KINDS = ("tutorial", "how-to", "reference", "explanation", "measurements")
+PAGES = tuple(
+    sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "formats" / "FORMAT.md")),
+)
+TEXTS = (".md", ".py", ".yaml", ".yml", ".txt", ".tsv", ".toml", ".j2")
+PLACES = r"(?:editc|passes|formats|manifests|tests|benchmarks|docs)/"
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    """Every text of the repository that people read or write, with what stands in it; this file aside."""
+    top = [path for path in ROOT.glob("*") if path.suffix in TEXTS or path.name == "Makefile"]
+    below = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*")]
+    for path in sorted({*top, *below} - {Path(__file__)}):
+        if path.is_file() and (path.suffix in TEXTS or path.name in ("Makefile", "run")):
+            yield path.relative_to(ROOT), path.read_text(encoding="utf-8")
 
 
 def links(page: Path) -> Iterator[tuple[Path, str]]:
@@ -36,19 +51,37 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert not lost
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_pages_that_are_named_exist(page: Path) -> None:
-    named = set(re.findall(r"\bdocs/[\w-]+\.md", page.read_text(encoding="utf-8")))
-    assert not [name for name in sorted(named) if not (ROOT / name).exists()]
+def test_files_that_are_named_exist() -> None:
+    """Any path of this repository, in any page, help text, comment or test: a glob names at least one file."""
+    named = re.compile(rf"(?<![\w./-]){PLACES}[\w./*-]*\w\.(?:md|py|txt|tsv|j2|toml|png|yaml)\b")
+    installed = re.compile(r"^editc/(?=(?:passes|formats|manifests)/)")
+    found = {(str(where), installed.sub("", name)) for where, text in texts() for name in named.findall(text)}
+    assert not [(where, name) for where, name in sorted(found) if not list(ROOT.glob(name))]
+
+
+def test_modules_that_are_run_exist() -> None:
+    """`python -m benchmarks.depth` is a file."""
+    run = re.compile(r"python[\w.]* (?:-P )?-m ((?:benchmarks|tests|editc)(?:\.\w+)*)")
+    for where, text in texts():
+        for name in run.findall(text):
+            path = ROOT / name.replace(".", "/")
+            assert path.with_suffix(".py").exists() or path.is_dir(), f"{where}: {name}"
+
+
+def test_every_page_is_of_one_kind() -> None:
+    """Directly in docs/ are the index and what serves all kinds: the glossary, and the picture of the code."""
+    places = {path.relative_to(ROOT / "docs").parent.as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert places <= {".", *KINDS}
+    assert {path.stem for path in (ROOT / "docs").glob("*.md")} <= {"index", "glossary", "architecture"}
 
 
 def test_every_method_for_language_models_is_listed() -> None:
-    text = (ROOT / "docs" / "methods-language.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "methods-language.md").read_text(encoding="utf-8")
     assert not [name for name in registry.names("language") if f"\n| `{name}` | " not in text]
 
 
 def test_every_option_of_a_language_model_s_method_is_described() -> None:
-    text = (ROOT / "docs" / "methods-language.md").read_text(encoding="utf-8").partition("## Options")[2]
+    text = (ROOT / "docs" / "reference" / "methods-language.md").read_text(encoding="utf-8").partition("## Options")[2]
     asked = {option.name for name in registry.names("language") for option in registry.options(name)}
     assert not [name for name in sorted(asked) if f"`{name}`" not in text]
 
@@ -59,14 +92,11 @@ def test_every_page_is_reached_from_the_readme() -> None:
         page = left.pop().resolve()
         if page not in seen and page.suffix == ".md" and page.exists():
             seen.add(page)
-            named = re.findall(r"\bdocs/[\w-]+\.md", page.read_text(encoding="utf-8"))
-            left += [*(to for to, _ in links(page)), *(ROOT / name for name in named)]
+            left += [to for to, _ in links(page)]
     assert not [page.name for page in PAGES if page.resolve() not in seen]
 
 
 def test_nothing_cites_a_file_that_no_reader_has() -> None:
     """Notes that were at hand while editc was made are not in the repository; what they said is said here."""
-    absent = re.compile(r"DESIGN(\.md)? ?\d|\bfacts/\w|golden/formats|HOUSE\.md|\.\./shared|/work/")
-    folders = ("editc", "formats", "passes", "manifests", "benchmarks", "docs")
-    files = [path for folder in folders for end in ("py", "md") for path in (ROOT / folder).rglob(f"*.{end}")]
-    assert [str(path) for path in (*files, ROOT / "README.md") if absent.search(path.read_text(encoding="utf-8"))] == []
+    absent = re.compile(r"DESIGN(\.md)? ?\d|DESIGN\.md|\bfacts/\w|golden/formats|HOUSE\.md|\.\./shared|/work/")
+    assert [str(where) for where, text in texts() if absent.search(text)] == []

@@ -110,7 +110,7 @@ def test_setuptools_has_one_version() -> None:
 def test_all_that_installs_uses_the_lock() -> None:
     """Each command of README, docs, code pages, helps and Makefile but those that install a thing of their own."""
     alone = ("--no-deps", "uv==", "versions.txt")
-    texts = [ROOT / "README.md", ROOT / "Makefile", *ROOT.glob("docs/*.md"), *ROOT.glob("editc/codes/*.md")]
+    texts = [ROOT / "README.md", ROOT / "Makefile", *ROOT.glob("docs/**/*.md"), *ROOT.glob("editc/codes/*.md")]
     texts += [path for top in ("editc", "formats", "passes", "manifests") for path in (ROOT / top).rglob("*.py")]
     lines = [line for path in texts for line in path.read_text(encoding="utf-8").splitlines() if "pip install" in line]
     assert len(lines) > 8

@@ -126,7 +126,7 @@ def test_each_example_is_sound_and_asks_for_something_that_can_fail(path: Path) 
 
 
 def test_the_example_in_the_docs_is_sound() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "manifest.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "manifest.md").read_text(encoding="utf-8")
     (text,) = [one for one in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "- fact:" in one]
     _, found = decode(Source("manifest.md", text))
     assert not found

@@ -156,11 +156,12 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 @pytest.mark.parametrize("name", registry.names("method"))
 def test_every_method_is_listed_in_the_docs(name: str) -> None:
-    assert f"\n| `{name}` | " in (DOCS / "methods.md").read_text(encoding="utf-8")
+    assert f"\n| `{name}` | " in (DOCS / "reference" / "methods.md").read_text(encoding="utf-8")
 
 
 def test_the_recipe_s_example_is_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (DOCS / "add-a-method.md").read_text(encoding="utf-8"), re.DOTALL)
+    text = (DOCS / "how-to" / "add-a-method.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     module = ModuleType("recipe")
     monkeypatch.setitem(sys.modules, "recipe", module)
     exec(compile(example, "add-a-method.md", "exec"), module.__dict__)

@@ -152,7 +152,7 @@ class Choice(Placed):
 
 @dataclass(frozen=True, kw_only=True)
 class Constraints(Placed):
-    """Bounds that a build must meet: maxima, but for `MINIMA`; None asks nothing. docs/manifest.md defines each."""
+    """Bounds that a build must meet: maxima, but for `MINIMA`; None asks nothing (docs/reference/manifest.md)."""
 
     MINIMA: ClassVar[frozenset[str]] = frozenset({"efficacy", "paraphrase", "neighbourhood", "retain_top1"})
 

@@ -48,7 +48,8 @@ class Attack:
 @dataclass(frozen=True)
 class Certificate:
     """How far any rows whatever can bring one concept back in the edited projections: 1 entirely, 0 no nearer than
-    its target is. Every figure is that of the worst sentence, but `median`; definitions in docs/certificate.md.
+    its target is. Every figure is that of the worst sentence, but `median`; docs/explanation/certificate.md
+    defines each.
 
     `recoverable`, exact, at `sentence`; `own`, the sentence's own rows; `derived`, RECE's embedding moved into the set
     that rows can lie in; `derived_free`, RECE's as published, of which the share `derived_inside` lies in that set.

@@ -33,7 +33,7 @@ Array: TypeAlias = NDArray[np.float64]
 
 NARROW = 8
 """An update pays up to d / 8 columns: at d = 2048 k = 16 takes less time than a new factor and 256 more
-(docs/incremental.md)."""
+(docs/explanation/incremental.md)."""
 LEAST = 1024
 """Below this d a new factorisation takes no longer than the update (768: 8 ms both)."""
 AGREES = 1e-12

@@ -13,13 +13,13 @@ BOUNDS: Mapping[str, str] = {
 }
 """Bounds that are not called as the measurement is; the others stand under `constraints`."""
 PAGES: Mapping[str, str] = {
-    "recoverable": "docs/certificate.md",
-    "attacked": "docs/certificate.md",
-    "bystander_loss": "docs/report.md",
-    "at_start": "docs/language.md",
-    "carried": "docs/language.md",
-    "leak": "docs/families.md",
-    "erase_residual": "docs/erasure.md",
+    "recoverable": "docs/explanation/certificate.md",
+    "attacked": "docs/explanation/certificate.md",
+    "bystander_loss": "docs/reference/report.md",
+    "at_start": "docs/reference/language.md",
+    "carried": "docs/reference/language.md",
+    "leak": "docs/reference/families.md",
+    "erase_residual": "docs/measurements/erasure.md",
 }
 WORDS: Mapping[str, str] = {
     "aligned": "A key rule, and the default: concept and target are put into the same sentences, and every row of the "
@@ -54,7 +54,7 @@ def every() -> tuple[str, ...]:
 def explain(name: str) -> str:
     """What one of `every` means, and which bound it answers."""
     if name in WORDS:
-        page = "docs/manifest.md" if "key rule" in WORDS[name] else "docs/report.md"
+        page = "docs/reference/manifest.md" if "key rule" in WORDS[name] else "docs/reference/report.md"
         return "\n".join([name, "", WORDS[name], "", f"more: {page}", ""])
     title, about = TITLES[name]
     return "\n".join([f"measurement {name}: {title}", "", f"{about[:1].upper()}{about[1:]}.", "", *_bound(name), ""])

@@ -168,7 +168,7 @@ def _require_form(network: Network, family: Family, place: str) -> None:
             "a norm between its MLP and the residual stream" if family.normed else "nothing between the two but a sum"
         )
         message = f"this model runs otherwise than {family.title}, which has {what}"
-        raise fail("E206", message, place=place, help="docs/families.md says which language models are edited")
+        raise fail("E206", message, place=place, help="docs/reference/families.md lists the language models")
 
 
 def require_folder(manifest: Manifest, model: Model) -> None:

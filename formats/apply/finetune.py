@@ -13,7 +13,7 @@ from editc.numerics.bits import dtypes, sketch
 
 FARTHEST = 0.5
 """|W - W0| / |W0| up to which weights count as a fine-tune of W0, for each tensor and for all together.
-docs/fingerprints.md has the measurements: tensors of fine-tunes up to 0.33, of another training from 1.2 on."""
+Measured in docs/explanation/fingerprints.md: tensors of fine-tunes up to 0.33, of another training from 1.2 on."""
 _SHOWN = 12
 
 

@@ -19,7 +19,7 @@ from editc.numerics.bits import dtypes
 Progress: TypeAlias = Callable[[str, Iterable[Any]], Iterable[Any]]
 STRANGER = 1.2
 """|W' - W| / |W| of a file of some tensors from which it is of another model: independent weights are 1.2 or more apart
-(docs/fingerprints.md), and an edit that leaves nothing of a matrix is 1."""
+(docs/explanation/fingerprints.md), and an edit that leaves nothing of a matrix is 1."""
 
 
 @dataclass(frozen=True)

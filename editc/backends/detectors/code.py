@@ -30,7 +30,7 @@ from editc.backends.detectors.kind import Asked, Fault, Kind
 from editc.core import registry
 from editc.core.diagnostics import EditcError, fail
 
-PROTOCOL = "docs/detectors.md says what a detector has"
+PROTOCOL = "docs/reference/detectors.md says what a detector has"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ ALIGNED_RIDGE = 0.01
 """lambda for aligned keys, in mean squares of a kept row's entries: their weights and moment are means over rows.
 
 A tenth of it moves the matrices two to three times as far, along directions that no kept prompt uses, and erases
-hardly more (docs/erasure.md)."""
+hardly more (docs/measurements/erasure.md)."""
 PUBLISHED_RIDGE: Mapping[KeyRule, float] = {"last": 0.5, "span": 0.5, "matched": 1.0, "eot": 1e-4}
 """lambda of the rules whose keys count one each: UCE's own; MACE and TRCE have 0 where a corpus is kept, and so little
 leaves the same edit, with a G that is regular when few prompts are kept."""

@@ -17,7 +17,7 @@ from editc.passes.images.keys.inputs import Reader
 
 ALIGNED_WEIGHT = 3.0
 """Of what is kept against what is edited, both being means over rows. At 1 an object erased from the demo model takes
-some of its neighbours with it, at 3 it does not and is gone all the same (docs/erasure.md)."""
+some of its neighbours with it, at 3 it does not and is gone all the same (docs/measurements/erasure.md)."""
 PUBLISHED_WEIGHT: Mapping[KeyRule, float] = {"last": 1.0, "span": 1.0, "eot": 0.01}
 """Of what is kept, in the sums that the rules take (for `eot` means over prompts)."""
 MATCHED_SHARE = 2.0
@@ -27,7 +27,7 @@ some 600,000 captions of COCO count as 62, against 30 prompts of a concept."""
 
 NAMED_SHARE = 0.3
 """How much all that a manifest names counts, against all of the default list. What is named hardly moves then; at 1 the
-edit goes the more into what nobody named (docs/bystanders.md)."""
+edit goes the more into what nobody named (docs/explanation/bystanders.md)."""
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ def depth_of(method: str, works_on: str, count: int) -> tuple[int, ...]:
     One matrix (rome, emmet): a sixth of the way up, layer 5 of the 28 to 32 of 7B models. Several (memit, alphaedit,
     rocr, transplant): that layer and the two before it. The published 4 to 8 go higher up, where keys of one kind of
     subject are more alike: on SmolLM2 0.43 to 0.54 of an edit of a country is seen at other countries in layers 6 to 8,
-    0.32 to 0.34 in 3 to 5 (docs/facts.md). What is written to the residual stream (ablate, leace), and columns: all.
+    0.32 to 0.34 in 3 to 5 (docs/measurements/facts.md). What is written to the residual stream (ablate, leace), and
+    columns: all.
     """
     if works_on in ("columns", "writer"):
         return tuple(range(count))

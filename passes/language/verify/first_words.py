@@ -1,5 +1,6 @@
 """Names that a model knows before they are out: what it knows of the Eiffel Tower stands at "Eiffel" already, and later
-words read it there, past an edit at "Tower". SmolLM2's stayed in Paris until "Eiffel" was edited too (docs/facts.md).
+words read it there, past an edit at "Tower". SmolLM2's stayed in Paris until "Eiffel" was edited too
+(docs/measurements/facts.md).
 """
 
 from __future__ import annotations
