@@ -36,7 +36,7 @@ FACT = "  - fact: {prompt: The capital of France is, subject: France, answer: Lo
 
 def decoded(text: str, *overrides: str, language: bool = False) -> Manifest:
     """The manifest, which must have no error."""
-    manifest, found = decode(apply_overrides(Source("m.yaml", text), overrides), language=language)
+    manifest, found = language(apply_overrides(Source("m.yaml", text), overrides), language=language)
     assert manifest is not None, found
     return manifest
 
@@ -48,7 +48,7 @@ def spoken(text: str, *overrides: str) -> Language:
 
 
 def codes(text: str, language: bool = False) -> list[str]:
-    return [one.code for one in decode(Source("m.yaml", text), language=language)[1]]
+    return [one.code for one in language(Source("m.yaml", text), language=language)[1]]
 
 
 def under(manifest: Manifest, block: Placed, name: str) -> str:

@@ -57,7 +57,7 @@ class Linked:
     parts: tuple[Part, ...]
     delta: Delta | None
     failures: tuple[Diagnostic, ...]
-    disk: tuple[Path, ...]
+    files: tuple[Path, ...]
 
     @property
     def measured(self) -> bool:

@@ -1,5 +1,5 @@
 """What ships with editc for a language model to be asked about: well-known names by kind, what is asked of a kind,
-which topic a fact is about, and names in other languages. Plain text, in `editc/bystanders`."""
+which topic a fact is about, and names in other languages. Plain text, in `editc/texts/bystanders`."""
 
 from __future__ import annotations
 

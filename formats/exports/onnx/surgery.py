@@ -32,7 +32,7 @@ _SHOWN = 12
 class Ready:
     """What was written, and the names of the new inputs."""
 
-    disk: tuple[Path, ...]
+    files: tuple[Path, ...]
     inputs: tuple[str, ...]
 
 
@@ -41,7 +41,7 @@ class _Node:
     """A NodeProto: the pieces that a branch needs, and its other fields as they are."""
 
     inputs: list[str] = field(default_factory=list)
-    destination: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
     numbers: dict[str, float] = field(default_factory=dict)
     rest: bytes = b""
 

@@ -32,7 +32,7 @@ class Columns:
     to the keys, one for each of its shares; the targets are `pulled` by them.
     """
 
-    row_choice: Array
+    keys: Array
     targets: Array
     weights: Array
     labels: tuple[str, ...]
@@ -42,7 +42,7 @@ class Columns:
 
 def pulled(keys: Array, pulls: Array, shares: Sequence[float]) -> Array:
     """Targets c + sum_k share_k pull_k (d, m), of keys (d, m) and pulls (k, d, m)."""
-    targets = row_choice.copy()
+    targets = keys.copy()
     for share, pull in zip(shares, pulls, strict=True):
         targets += share * pull
     return targets
