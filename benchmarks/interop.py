@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from editc.core import registry
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta
 from editc.core.site_bytes import patched_site, stored_shape
@@ -28,6 +27,7 @@ from editc.formats.exports.format import Job
 from editc.formats.exports.write import Export, export
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
+from editc.registry.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measurements" / "interop.md"
@@ -78,8 +78,8 @@ def cases(folder: Path) -> Iterator[Case]:
 
 def tried(case: Case, folder: Path) -> Iterator[Tried]:
     """Every format that suits the case's family."""
-    for name in registry.names("format"):
-        form = registry.resolve("format", name)
+    for name in FORMATS.names():
+        form = FORMATS.resolve(name)
         if name == "safetensors" or form.suits(case.family):
             continue
         out = folder / name / form.output

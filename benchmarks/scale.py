@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 
 from editc.backends.encoders.t5 import standing
-from editc.core import registry
 from editc.core.family import Family
 from editc.core.ir import Plan, Site
 from editc.core.manifest import Manifest, Source
@@ -43,6 +42,7 @@ from editc.passes.images.keys.derive import Derive
 from editc.passes.images.solve.solve import Solve
 from editc.passes.images.verify.verify import Verify
 from editc.passes.locate import Locate
+from editc.registry.families import FAMILIES
 
 SHARD = 10_000_000_000
 LARGEST_COPY = 10_000_000_000
@@ -82,8 +82,8 @@ class Kind:
     standing: bool = False
 
     def family(self) -> Family:
-        if self.name in registry.names("family"):
-            found: Family = registry.resolve("family", self.name)
+        if self.name in FAMILIES.names("image"):
+            found: Family = FAMILIES.resolve(self.name)
             return found
         return replace(STAND_IN, name=self.name, title=self.name, component=self.component, patterns=self.patterns)
 

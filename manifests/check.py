@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest, PictureCheck, Request, Scalar, Span
 from editc.core.text import folded
 from editc.manifests.faults import Faults, tick
 from editc.manifests.models import own_keys
+from editc.registry.options import construct
 
 COUNTED = frozenset({"erased_at_most", "kept_loss_at_most", "share_gap_at_most"})
 """The bounds on what a detector says of pictures."""
@@ -210,7 +210,7 @@ def options_fit(manifest: Manifest, faults: Faults) -> None:
             continue
         place = next((name for name in edit.options), "")
         try:
-            registry.construct(method, edit.options)
+            construct(method, edit.options)
         except EditcError as error:
             for one in error.diagnostics:
                 faults.add("E132", f"{tick(method)}: {one.message}", edit.at(place), help=one.help)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from editc.backends.detectors.kind import kind_of
-from editc.core import registry
 from editc.core.diagnostics import EditcError, fail
 from editc.core.manifest import DetectorOptions, Source, Span
 from editc.manifests import schema
@@ -14,6 +13,7 @@ from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.fields import read_closed
 from editc.manifests.scalars import read_scalar, wrong_type
 from editc.manifests.tree import Builder, Leaf, Node, Pairs, UnreadableError
+from editc.registry.detectors import DETECTORS
 
 LABEL = "`detector`"
 
@@ -49,14 +49,14 @@ def parse(text: str) -> tuple[str, DetectorOptions]:
 def _split(text: str) -> tuple[str, str]:
     """`clip:FOLDER` in two, where `clip` is a detector that is somewhere; any other text is a name alone."""
     head, _, rest = text.partition(":")
-    whole = text in registry.names("detector") or head not in registry.names("detector")
+    whole = text in DETECTORS.names() or head not in DETECTORS.names()
     return (text, "") if whole or not kind_of(head).place else (head, rest.strip())
 
 
 def _block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
     """One key is the detector's name, with its place; the others are what it takes."""
     known = {field.name for field in schema.DETECTOR.fields}
-    named = [(key, value) for key, value in node.pairs if key.text in registry.names("detector")]
+    named = [(key, value) for key, value in node.pairs if key.text in DETECTORS.names()]
     if len(named) != 1:
         return _unnamed(node, [key for key, _ in named], known, faults)
     (key, value), rest = named[0], [pair for pair in node.pairs if pair[0] is not named[0][0]]
@@ -77,7 +77,7 @@ def _block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
 
 
 def _unnamed(node: Pairs, named: list[Leaf], known: set[str], faults: Faults) -> tuple[str, DetectorOptions]:
-    names = registry.names("detector")
+    names = DETECTORS.names()
     strange = [key for key, _ in node.pairs if key.text not in known and key not in named]
     if named:
         message = f"{either([key.text for key in named], 'and')} are two detectors"
@@ -92,7 +92,7 @@ def _unnamed(node: Pairs, named: list[Leaf], known: set[str], faults: Faults) ->
 
 def _placed(name: str, place: str, span: Span, options: DetectorOptions, faults: Faults) -> tuple[str, DetectorOptions]:
     """The name with its place, split where it holds a member too."""
-    names = registry.names("detector")
+    names = DETECTORS.names()
     if name not in names:
         faults.add("E130", f"no detector is called {tick(name)}", span, help=meant(name, names, "known detectors"))
         return "", options

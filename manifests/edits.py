@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from editc.core import registry
 from editc.core.manifest import Measuring, Request, TokenWeights
 from editc.manifests import image_schema
 from editc.manifests.faults import Faults, either, tick
@@ -13,6 +12,7 @@ from editc.manifests.language.schema import KINDS
 from editc.manifests.options import read_options
 from editc.manifests.scalars import wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
+from editc.registry.table import nearest
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def kind_of(item: Node, faults: Faults) -> str | None:
 
 
 def _no_kind(item: Pairs, faults: Faults) -> None:
-    near = next(((key, found) for key, _ in item.pairs if (found := registry.nearest(key.text, tuple(KINDS)))), None)
+    near = next(((key, found) for key, _ in item.pairs if (found := nearest(key.text, tuple(KINDS)))), None)
     span = near[0].span if near else item.span
     help = f"did you mean {tick(near[1])}?" if near else "begin it with `- erase: CONCEPT`"
     faults.add("E112", f"an edit needs one of {either(KINDS)}", span, help=help)

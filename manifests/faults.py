@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from editc.core.diagnostics import Diagnostic, Severity
 from editc.core.manifest import Source, Span
-from editc.core.registry import nearest
+from editc.registry.table import nearest
 
 START = Span(1, 1)
 

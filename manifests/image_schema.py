@@ -16,6 +16,7 @@ from editc.manifests.schema import (
     Text,
     Whole,
 )
+from editc.registry.methods import METHODS
 
 TOKENS = Table(
     "token_weights",
@@ -27,7 +28,9 @@ TOKENS = Table(
     ),
 )
 COMMON = (
-    Field("method", Named("method"), "how to solve; left out: the family's default; its options stand beside it"),
+    Field(
+        "method", Named(METHODS, "image"), "how to solve; left out: the family's default; its options stand beside it"
+    ),
     Field(
         "keys",
         OneOf(("aligned", "last", "span", "matched", "eot")),

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from editc.core import registry
 from editc.core.manifest import Scalar, Span
 from editc.manifests import image_schema, schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.scalars import read_scalar
 from editc.manifests.tree import Leaf, Node
+from editc.registry.methods import METHODS
+from editc.registry.options import Option, options
+from editc.registry.table import nearest
 
-Options = Mapping[str, registry.Option]
+Options = Mapping[str, Option]
 _TABLES = {
     "erase": image_schema.ERASE,
     "replace": image_schema.SUBSTITUTE,
@@ -37,7 +39,7 @@ _SHIFT = "to shift a concept write `moderate: {concept: ..., toward: {...}}`"
 IMAGES = Scope(
     image_schema.EDITS,
     _TABLES,
-    lambda kind: () if kind == "fuse" else registry.names("method"),
+    lambda kind: () if kind == "fuse" else METHODS.names("image"),
     {"from": _SUBSTITUTE, "to": _SUBSTITUTE, "concept": _SHIFT, "toward": _SHIFT},
 )
 
@@ -80,8 +82,8 @@ def read_options(
 def _options_of(method: str | None, methods: Sequence[str]) -> Options:
     """The method's options; with no method named, those that every method has and reads alike."""
     if method is not None:
-        return {option.name: option for option in registry.options(method)}
-    tables = [{option.name: option for option in registry.options(name)} for name in methods]
+        return {option.name: option for option in options(method)}
+    tables = [{option.name: option for option in options(name)} for name in methods]
     first = tables[0] if tables else {}
     return {
         name: one
@@ -92,7 +94,7 @@ def _options_of(method: str | None, methods: Sequence[str]) -> Options:
 
 def _owners(name: str, methods: Sequence[str]) -> tuple[str, ...]:
     """Those of `methods` that have an option of that name."""
-    return tuple(method for method in methods if any(one.name == name for one in registry.options(method)))
+    return tuple(method for method in methods if any(one.name == name for one in options(method)))
 
 
 def _other_method(key: Leaf, owners: Sequence[str], method: str | None, faults: Faults) -> None:
@@ -103,7 +105,7 @@ def _other_method(key: Leaf, owners: Sequence[str], method: str | None, faults: 
 
 
 def _unknown(key: Leaf, names: Sequence[str], method: str | None, known: Options, faults: Faults) -> None:
-    near = registry.nearest(key.text, (*names, *known))
+    near = nearest(key.text, (*names, *known))
     notes = [f"options of {tick(method)}: {either(known, 'and')}"] if method and known and not near else []
     help = f"did you mean {tick(near)}?" if near else meant(key.text, names, "known keys")
     faults.add("E102", f"unknown key {tick(key.text)} in this edit", key.span, help=help, notes=notes)

@@ -7,12 +7,12 @@ import re
 import unicodedata
 from typing import TypeAlias
 
-from editc.core import registry
 from editc.core.manifest import Scalar
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.manifests.wording import doubts
+from editc.registry.table import nearest
 
 ScalarKind: TypeAlias = schema.Text | schema.Number | schema.Whole | schema.Flag | schema.OneOf | schema.Named
 
@@ -108,24 +108,22 @@ def _flag(node: Leaf, label: str, faults: Faults) -> bool | None:
 def _word(node: Leaf, kind: schema.OneOf, label: str, faults: Faults) -> str | None:
     if node.text in kind.words:
         return node.text
-    near = registry.nearest(node.text, kind.words)
+    near = nearest(node.text, kind.words)
     help = f"did you mean {tick(near)}?" if near else f"write {either(kind.words)}"
     faults.add("E106", f"{label} must be {kind.expects}, not {tick(node.text)}", node.span, help=help)
     return None
 
 
 def _name(node: Leaf, kind: schema.Named, faults: Faults) -> str | None:
-    known = registry.names(kind.kind)
+    known, noun = kind.table.names(kind.models), kind.table.noun
     if node.text in known:
         return node.text
-    other: registry.Kind = "method" if kind.kind == "language" else "language"
-    if kind.noun == "method" and node.text in registry.TABLES.get(other, {}):
-        what = "image models" if other == "method" else "language models"
-        message = f"{tick(node.text)} is a method for {what}, and this edit is not for one"
-        faults.add("E187", message, node.span, help=f"methods here: {either(known, 'and')}")
+    if kind.models and (other := kind.table.models_of(node.text)):
+        message = f"{tick(node.text)} is a {noun} for {other} models, and this edit is not for one"
+        faults.add("E187", message, node.span, help=f"{noun}s here: {either(known, 'and')}")
         return None
-    help = meant(node.text, known, f"known {kind.noun}s")
-    faults.add("E130", f"no {kind.noun} is called {tick(node.text)}", node.span, help=help)
+    help = meant(node.text, known, f"known {noun}s")
+    faults.add("E130", f"no {noun} is called {tick(node.text)}", node.span, help=help)
     return None
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from editc.core.registry import Kind as NameKind
-from editc.core.registry import OptionType
 from editc.manifests.lines import Layers, Lines
 from editc.manifests.wording import Role
+from editc.registry.formats import FORMATS
+from editc.registry.options import OptionType
+from editc.registry.table import Table as NameTable
 
 VERSION = 1
 MAX_SEED = 2**32 - 1
@@ -92,16 +93,13 @@ class OneOf:
 class Named:
     """A name that the registry knows."""
 
-    kind: NameKind
-
-    @property
-    def noun(self) -> str:
-        """What messages call such a thing."""
-        return "method" if self.kind == "language" else self.kind
+    table: NameTable
+    models: str | None = None
+    """The kind of model that the named thing must be for; None: any."""
 
     @property
     def expects(self) -> str:
-        return f"the name of a {self.noun}"
+        return f"the name of a {self.table.noun}"
 
 
 @dataclass(frozen=True)
@@ -349,7 +347,7 @@ MANIFEST = Table(
         Field("corpus", Text(), "a text file to take statistics from; left out: Python's own topics", only="language"),
         Field("chat", Flag(), "keys through the chat template as well", only="language"),
         Field("after", ListOf(Text()), "deltas that are in the model, whose edits are to stay", only="language"),
-        Field("emit", ListOf(Named("format")), "formats written beside the delta"),
+        Field("emit", ListOf(Named(FORMATS)), "formats written beside the delta"),
         Field("seed", Whole(0, MAX_SEED), "where random numbers start"),
     ),
 )

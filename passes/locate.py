@@ -66,7 +66,7 @@ def recognise(
         raise fail("E206", f"this is {single.title}", place=model, help=single.help)
     stranger = next((why for mark, why in STRANGERS.items() if any(fnmatchcase(name, mark) for name in names)), None)
     if stranger:
-        raise _not_edited(stranger, [family for family in families if family.models == "pictures"], model)
+        raise _not_edited(stranger, [family for family in families if family.models == "image"], model)
     spoken = [family for family in families if family.models == "language"]
     if why := refusal(settings):
         raise _not_edited(why, spoken, model)
@@ -91,7 +91,7 @@ def fitting(
     """The family that says most of the weights' names, of those whose every pattern they have, and whose kinds have the
     one that config.json says."""
     names, kind = weights.names(), kind_of(settings)
-    known = [family for family in families if family.models == "pictures" or not kind or kind in family.kinds]
+    known = [family for family in families if family.models == "image" or not kind or kind in family.kinds]
     found = [family for family in known if _has_sites(family, names) and _marked(family, names, weights)]
     return max(found, key=lambda family: len(family.patterns) + len(family.signs), default=None)
 

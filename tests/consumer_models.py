@@ -15,10 +15,10 @@ import tiny_families
 import tiny_files
 import torch
 
-from editc.core import registry
 from editc.core.ir import Delta, Factors, Site
 from editc.core.site_bytes import matrix_shape, site_record
 from editc.formats.models.model import Model, open_model
+from editc.registry.families import FAMILIES
 
 
 def llama(folder: Path) -> Path:
@@ -116,8 +116,8 @@ def made(family: str, folder: Path) -> Model:
 
 def sites(model: Model, family: str) -> list[Site]:
     """The sites that a family edits by itself; the role is that of its table."""
-    known = family in registry.names("family")
-    found = registry.resolve("family", family) if known else None
+    known = family in FAMILIES.names("image")
+    found = FAMILIES.resolve(family) if known else None
     component = found.component if found else "model"
     patterns = {role: found.patterns[role] for role in found.edited} if found else dict(enumerate(TEXTS[family]))
     weights = model.component(component)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from editc.core import registry
 from editc.core.ir import Array, Edit, Plan, Site, Solution, Stats, Verified
 from editc.core.ir_language import Rewrites
 from editc.core.manifest import Manifest, Source
@@ -18,6 +17,7 @@ from editc.core.network import Cloze, Compared, Place, Prompt, Scored, Spoken, S
 from editc.core.ports import Context
 from editc.manifests.decode import decode
 from editc.passes.language.verify.verify import VerifyLanguage
+from editc.registry.families import FAMILIES
 
 HEAD = "editc: 1\nmodel: m\nedits:\n"
 TOWER = (
@@ -129,7 +129,7 @@ W = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32).astype(n
 
 def solution(asked: Manifest, left: Array, right: Array, site: Site | None = None, **fields: Any) -> Solution:
     site = site or Site("model", NAME, (len(left), right.shape[1]), "F32", "mlp", "layers.1")
-    plan = Plan(asked, registry.resolve("language-family", "llama"), "m", (site,), {})
+    plan = Plan(asked, FAMILIES.resolve("llama"), "m", (site,), {})
     edit = Edit("low-rank", (left,), (right,), Stats(10.0, 1e-12, len(right)))
     return Solution(Rewrites(plan, {}, "oracle", "c", **fields), {site.group: edit}, (), ())
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+import pytest
+
+from editc.registry.detectors import DETECTORS
+from editc.registry.families import FAMILIES
+from editc.registry.formats import FORMATS
+from editc.registry.methods import METHODS
+from editc.registry.table import Table
 
 
 @dataclass(frozen=True)
@@ -84,23 +93,33 @@ class Columns:
     count: int = 10
 
 
-TABLES = {
-    "method": {"uce": "manifest_methods:Uce", "rece": "manifest_methods:Rece"},
-    "language": {
-        "rome": "manifest_methods:Rome",
-        "memit": "manifest_methods:Rome",
-        "rocr": "manifest_methods:Rocr",
-        "transplant": "manifest_methods:Rocr",
-        "ablate": "manifest_methods:Ablate",
-        "concept-vectors": "manifest_methods:Columns",
+TABLES: Mapping[Table, Mapping[str, Mapping[str, str]]] = {
+    METHODS: {
+        "image": {"uce": "manifest_methods:Uce", "rece": "manifest_methods:Rece"},
+        "language": {
+            "rome": "manifest_methods:Rome",
+            "memit": "manifest_methods:Rome",
+            "rocr": "manifest_methods:Rocr",
+            "transplant": "manifest_methods:Rocr",
+            "ablate": "manifest_methods:Ablate",
+            "concept-vectors": "manifest_methods:Columns",
+        },
     },
-    "family": {"sd1": "manifest_methods:Uce"},
-    "format": {"safetensors": "manifest_methods:Uce", "kohya": "manifest_methods:Uce"},
-    "detector": {
-        "classifier": "editc.backends.detectors.classifier:CLASSIFIER",
-        "clip": "editc.backends.detectors.clip:CLIP",
-        "editc:demo": "manifest_methods:Uce",
-        "none": "manifest_methods:Uce",
-        "python": "editc.backends.detectors.code:PYTHON",
+    FAMILIES: {"image": {"sd1": "manifest_methods:Uce"}},
+    FORMATS: {"": {"safetensors": "manifest_methods:Uce", "kohya": "manifest_methods:Uce"}},
+    DETECTORS: {
+        "": {
+            "classifier": "editc.backends.detectors.classifier:CLASSIFIER",
+            "clip": "editc.backends.detectors.clip:CLIP",
+            "editc:demo": "manifest_methods:Uce",
+            "none": "manifest_methods:Uce",
+            "python": "editc.backends.detectors.code:PYTHON",
+        }
     },
 }
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the names of TABLES are known."""
+    for table, own in TABLES.items():
+        monkeypatch.setattr(table, "own", own)

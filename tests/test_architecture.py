@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -15,69 +16,29 @@ from imported import imported
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {"passes": "editc.passes", "formats": "editc.formats", "manifests": "editc.manifests", "editc": "editc"}
-LEVELS = (
-    (
-        "editc.numerics",
-        "editc.occurrences",
-        "editc.plurals",
-        "editc.libraries.foreign",
-        "editc.cli.progress",
-        "editc.formats.models.prefixes",
-        "editc.libraries.extras",
-    ),
-    ("editc.core.manifest", "editc.core.family", "editc.core.delta"),
-    ("editc.core.measurements",),
-    ("editc.core.ir", "editc.core.diagnostics", "editc.core.verdict", "editc.judging"),
-    (
-        "editc.core.network",
-        "editc.core.ir_language",
-        "editc.core.ports",
-        "editc.codes",
-        "editc.core.registry",
-        "editc.core.pointing",
-    ),
-    ("editc.libraries.loading", "editc.libraries.pipeline_index", "editc.backends.detectors.kind"),
-    ("editc.families", "editc.core.site_bytes", "editc.cli.render", "editc.verbs.paths"),
-    ("editc.manifests", "editc.backends.encoders", "editc.cli.dump", "editc.demo"),
-    ("editc.backends.painter", "editc.backends.detectors", "editc.backends.denoiser", "editc.backends.networks"),
-    ("editc.passes", "editc.formats"),
-    (
-        "editc.report.bars",
-        "editc.report.depth",
-        "editc.report.words",
-        "editc.report.record_language",
-        "editc.report.bystanders",
-    ),
-    ("editc.report.answers",),
-    ("editc.report.page",),
-    (
-        "editc.backends.cache",
-        "editc.verbs.encoder",
-        "editc.verbs.detector",
-        "editc.verbs.loadable",
-        "editc.verbs.unloaded",
-    ),
-    (
-        "editc.report.terms",
-        "editc.verbs.explain",
-        "editc.verbs.open",
-        "editc.verbs.emit",
-        "editc.verbs.pipeline",
-        "editc.verbs.recheck",
-        "editc.report.record",
-        "editc.verbs.proposal",
-    ),
-    (
-        "editc.verbs.suggest",
-        "editc.verbs.link",
-    ),
-    ("editc.verbs.results",),
-    ("editc.verbs.check",),
-    ("editc.api",),
-    ("editc.cli.show", "editc.cli.show_language", "editc.cli.show_link", "editc.cli.terminal"),
-    ("editc.cli",),
-    ("editc.__main__",),
+FLOORS = (
+    "editc.numerics.bits",
+    "editc.numerics",
+    "editc.core",
+    "editc.registry editc.libraries editc.texts editc.judging editc.codes editc.families editc.demo editc.backends",
+    "editc.manifests editc.formats.containers editc.passes.methods",
+    "editc.formats.models editc.formats.delta",
+    "editc.formats.apply editc.formats.diff editc.formats.link editc.formats.exports editc.formats.doctor",
+    "editc.formats editc.passes",
+    "editc.report",
+    "editc.verbs",
+    "editc.api",
+    "editc.cli",
+    "editc",
 )
+"""From the ground up: a package may import what stands below it, or beside it."""
+APART = (
+    ("editc.passes", "editc.formats"),
+    ("editc.passes", "editc.manifests"),
+    ("editc.formats", "editc.manifests"),
+    ("editc.passes.images", "editc.passes.language"),
+)
+"""Packages that do not know each other: only `editc.verbs` knows both."""
 HEAVY = ("torch", "transformers", "diffusers", "scipy", "onnx", "jinja2", "PIL", "matplotlib")
 
 
@@ -89,18 +50,22 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
             yield name, ast.parse(path.read_text(encoding="utf-8"))
 
 
-def level(module: str) -> int:
-    """The level of the longest prefix that LEVELS names; packages' own roots (`editc`) are below everything."""
-    best = max(
-        ((prefix, i) for i, group in enumerate(LEVELS) for prefix in group if f"{module}.".startswith(f"{prefix}.")),
-        key=lambda found: len(found[0]),
-        default=None,
-    )
-    assert best is not None or module == "editc", f"{module} has no level: add it to LEVELS"
-    return best[1] if best else 0
+def floor(module: str) -> int:
+    """The floor of the longest package in FLOORS that holds the module."""
+    known = {name: i for i, names in enumerate(FLOORS) for name in names.split()}
+    holding = [name for name in known if f"{module}.".startswith(f"{name}.")]
+    return known[max(holding, key=len)]
 
 
-def imports(tree: ast.Module, top_only: bool) -> Iterator[str]:
+def packages() -> Iterator[tuple[str, str]]:
+    """Module -> the folder that it lies in, as a package."""
+    for folder, package in FOLDERS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            inner = ".".join([package, *path.relative_to(ROOT / folder).parent.parts])
+            yield (inner if path.name == "__init__.py" else f"{inner}.{path.stem}"), inner
+
+
+def imports(tree: ast.Module, top_only: bool, typed: bool = False) -> Iterator[str]:
     guarded = {
         id(node)
         for block in ast.walk(tree)
@@ -108,7 +73,7 @@ def imports(tree: ast.Module, top_only: bool) -> Iterator[str]:
         for node in ast.walk(block)
     }
     for node in tree.body if top_only else ast.walk(tree):
-        if id(node) in guarded:
+        if id(node) in guarded and not typed:
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -120,20 +85,75 @@ def imports(tree: ast.Module, top_only: bool) -> Iterator[str]:
                 yield node.module
 
 
+def registered(tree: ast.Module) -> Iterator[str]:
+    """The modules that a registry names as text, which are imported when a name is used."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and (named := re.fullmatch(r"(editc(?:\.\w+)+):\w+", str(node.value))):
+            yield named[1]
+
+
+def graph(strings: bool) -> dict[str, set[str]]:
+    """Module -> the modules that it imports anywhere, under TYPE_CHECKING too; with `strings`, by a registry also."""
+    trees = dict(modules())
+
+    def known(name: str) -> str:
+        while name not in trees and "." in name:
+            name = name.rpartition(".")[0]
+        return name
+
+    return {
+        name: {
+            known(target)
+            for target in (*imports(tree, False, typed=True), *(registered(tree) if strings else ()))
+            if target.split(".")[0] == "editc" and known(target) != name
+        }
+        for name, tree in trees.items()
+    }
+
+
+def circles(edges: dict[str, set[str]]) -> list[set[str]]:
+    """Sets of nodes that reach each other."""
+
+    def reached(start: str) -> set[str]:
+        seen, left = set[str](), [start]
+        while left:
+            for target in edges.get(left.pop(), set()) - seen:
+                seen.add(target)
+                left.append(target)
+        return seen
+
+    within = {name: reached(name) for name in edges}
+    return [{other for other in within[name] if name in within[other]} for name in edges if name in within[name]]
+
+
 def test_imports_point_one_way() -> None:
-    wrong = []
-    for name, tree in modules():
-        for target in imports(tree, top_only=False):
-            if target.startswith("editc.") and level(target) > level(name):
-                wrong.append(f"{name} imports {target}")
+    wrong = [
+        f"{name} imports {target}"
+        for name, targets in graph(strings=False).items()
+        for target in targets
+        if floor(target) > floor(name)
+    ]
     assert not wrong
 
 
-def test_passes_and_formats_do_not_know_each_other() -> None:
-    for name, tree in modules():
-        for side, other in (("editc.passes", "editc.formats"), ("editc.formats", "editc.passes")):
-            if name.startswith(side):
-                assert not [target for target in imports(tree, top_only=False) if target.startswith(other)], name
+def test_no_files_import_each_other_not_even_by_a_registry() -> None:
+    assert not circles(graph(strings=True))
+
+
+def test_no_packages_import_each_other() -> None:
+    package = {name: tree for name, tree in packages()}
+    edges: dict[str, set[str]] = {}
+    for name, targets in graph(strings=False).items():
+        edges.setdefault(package[name], set()).update(package[one] for one in targets if package[one] != package[name])
+    assert not circles(edges)
+
+
+@pytest.mark.parametrize(("one", "other"), APART)
+def test_packages_that_do_not_know_each_other(one: str, other: str) -> None:
+    for name, targets in graph(strings=False).items():
+        for side, away in ((one, other), (other, one)):
+            if f"{name}.".startswith(f"{side}."):
+                assert not [target for target in targets if f"{target}.".startswith(f"{away}.")], name
 
 
 def test_heavy_libraries_are_imported_inside_functions() -> None:

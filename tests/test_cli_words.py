@@ -14,11 +14,14 @@ from click.testing import CliRunner
 
 from editc.cli import cli, show
 from editc.cli.terminal import answer, wants_colour
-from editc.core import registry
 from editc.core.manifest import Source
 from editc.core.measurements import Claim
 from editc.core.text import count
 from editc.manifests.decode import decode
+from editc.registry.detectors import DETECTORS
+from editc.registry.families import FAMILIES
+from editc.registry.formats import FORMATS
+from editc.registry.methods import METHODS
 from editc.report import terms
 from editc.report.words import TITLES
 from editc.verbs.explain import explain
@@ -56,8 +59,7 @@ def test_a_bound_is_named_where_it_stands() -> None:
 
 
 def test_no_word_hides_a_method_a_family_or_a_format() -> None:
-    kinds = ("method", "language", "family", "language-family", "format")
-    names = {name for kind in kinds for name in registry.names(kind)}  # type: ignore[arg-type]
+    names = {name for table in (METHODS, FAMILIES, FORMATS, DETECTORS) for name in table.names()}
     assert not names & set(terms.every())
 
 

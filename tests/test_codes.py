@@ -12,7 +12,6 @@ import manifest_methods
 import pytest
 
 from editc.codes import BUG, Code, catalogue, exit_code, explain, lookup, parse
-from editc.core import registry
 from editc.core.diagnostics import Diagnostic
 from editc.core.manifest import Source
 from editc.manifests.decode import decode
@@ -80,7 +79,7 @@ def test_an_entry_is_in_its_page_and_says_something(entry: Code) -> None:
 def test_the_example_gives_that_diagnostic_and_no_other(
     entry: Code, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "TABLES", manifest_methods.TABLES)
+    manifest_methods.stand_in(monkeypatch)
     example = re.match(r"```yaml\n(.*)```", entry.example, re.DOTALL)
     if example is None:
         assert f"error[{entry.code}]" in entry.example

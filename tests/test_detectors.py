@@ -21,11 +21,11 @@ from tiny_detectors import LABELS, classifier_folder, clip_folder, pictures
 from editc import api
 from editc.backends.detectors import clip
 from editc.backends.detectors.kind import Asked, identity, kind_of
-from editc.core import registry
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import DetectorOptions, Manifest, Source
 from editc.manifests.decode import decode, read
 from editc.manifests.detector import parse
+from editc.registry.detectors import DETECTORS
 from editc.verbs import detector as detecting
 
 EYE = """
@@ -371,8 +371,8 @@ def test_somebody_else_s_detector_is_a_name_like_any_other(monkeypatch: pytest.M
     (tmp_path / "their_eyes.py").write_text(EYE)
     monkeypatch.syspath_prepend(str(tmp_path))
     found = {"theirs": "their_eyes:made", "gone": "their_ears:made", "none": "their_eyes:made"}
-    monkeypatch.setattr(registry, "_installed", lambda kind: found if kind == "detector" else {})
-    assert {"theirs", "gone"} < set(registry.names("detector"))
+    monkeypatch.setattr("editc.registry.table._installed", lambda group: found if group == "editc.detectors" else {})
+    assert {"theirs", "gone"} < set(DETECTORS.names())
     assert kind_of("theirs").open(Asked()).shows("circle", pictures(3)).shape == (3,)
     assert kind_of("none").open(Asked()) is None, "our own names are ours"
     assert wrong(tmp_path, "theirs") == []
@@ -381,7 +381,7 @@ def test_somebody_else_s_detector_is_a_name_like_any_other(monkeypatch: pytest.M
     assert caught.value.diagnostics[0].code == "E139"
 
 
-@pytest.mark.parametrize("name", registry.names("detector"))
+@pytest.mark.parametrize("name", DETECTORS.names())
 def test_every_detector_is_explained_and_in_the_documentation(name: str) -> None:
     told = api.explain(name)
     assert told.startswith(f"detector {name}: {kind_of(name).says}") and f"detector: {name}" in told

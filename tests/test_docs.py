@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from editc.core import registry
+from editc.registry.methods import METHODS
+from editc.registry.options import options
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("editc", "passes", "formats", "manifests", "tests", "benchmarks", "docs", ".github", ".ci")
@@ -77,12 +78,12 @@ def test_every_page_is_of_one_kind() -> None:
 
 def test_every_method_for_language_models_is_listed() -> None:
     text = (ROOT / "docs" / "reference" / "methods-language.md").read_text(encoding="utf-8")
-    assert not [name for name in registry.names("language") if f"\n| `{name}` | " not in text]
+    assert not [name for name in METHODS.names("language") if f"\n| `{name}` | " not in text]
 
 
 def test_every_option_of_a_language_model_s_method_is_described() -> None:
     text = (ROOT / "docs" / "reference" / "methods-language.md").read_text(encoding="utf-8").partition("## Options")[2]
-    asked = {option.name for name in registry.names("language") for option in registry.options(name)}
+    asked = {option.name for name in METHODS.names("language") for option in options(name)}
     assert not [name for name in sorted(asked) if f"`{name}`" not in text]
 
 

@@ -17,7 +17,6 @@ from adapter_cases import ADAPTERS, K, Tensors, kohya, old, ones, pair, some, un
 from safetensors.numpy import load_file
 
 from editc.cli import LOADER, cli, terminal
-from editc.core import registry
 from editc.core.diagnostics import EditcError
 from editc.formats.delta.container import write_delta
 from editc.formats.doctor import a1111, comfyui, peft, rules_diffusers, vllm
@@ -30,6 +29,7 @@ from editc.formats.doctor.verdict import LoaderVerdict, nearest
 from editc.formats.exports import write as export
 from editc.formats.exports.suited import BEST, best_for, suiting
 from editc.formats.models.model import open_model
+from editc.registry.families import FAMILIES
 
 MODULES = (rules_diffusers, comfyui, a1111, peft, vllm)
 DELTA = Path(__file__).parent / "fixtures" / "deltas" / "v1" / "shared.safetensors"
@@ -202,7 +202,7 @@ def test_a_delta_is_for_no_loader_and_its_export_is_named() -> None:
     assert all("editc export" in one.advice for one in found.verdicts)
 
 
-@pytest.mark.parametrize("family", [*registry.names("family"), *registry.names("language-family"), "pico"])
+@pytest.mark.parametrize("family", [*FAMILIES.names("image"), *FAMILIES.names("language"), "pico"])
 def test_the_export_that_is_advised_takes_the_family(family: str) -> None:
     """For every family: the format exists, holds its deltas, and is the one that other programs read."""
     form = best_for(family)

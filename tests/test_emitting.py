@@ -15,12 +15,12 @@ import torch
 
 from editc import api
 from editc.cli import cli
-from editc.core import registry
 from editc.formats.apply.plan import plan_apply
 from editc.formats.delta.container import write_delta
 from editc.formats.exports import read
 from editc.formats.exports import write as export_
 from editc.formats.exports.format import Trial
+from editc.registry.formats import FORMATS
 from editc.verbs import emit as emitting
 
 EDITS = "edits: [{erase: circle, to: square}]\npreserve: {prompts: [a red square]}\ncontexts: ['{}']\n"
@@ -152,7 +152,7 @@ def test_a_trial_that_fails_is_the_builds_exit_code(
     """Exit 1, the delta and the file that is read stay, and the report says which program did not read the other."""
     from editc.cli import terminal
 
-    form = replace(registry.resolve("format", "kohya"), trials=lambda job, written: (Trial("it", 3, 4, 0.5),))
+    form = replace(FORMATS.resolve("kohya"), trials=lambda job, written: (Trial("it", 3, 4, 0.5),))
     kept = export_.named
     monkeypatch.setattr(export_, "named", lambda name: form if name == "kohya" else kept(name))
     path = manifest(tmp_path, model, "[kohya, diff]")
@@ -166,10 +166,10 @@ def test_a_trial_that_fails_is_the_builds_exit_code(
     assert "not whole" in (tmp_path / "out" / "report.html").read_text()
 
 
-@pytest.mark.parametrize("name", registry.names("format"))
+@pytest.mark.parametrize("name", FORMATS.names())
 def test_every_format_explains_itself(name: str) -> None:
     text = api.explain(name)
-    assert registry.resolve("format", name).says in text and registry.resolve("format", name).output in text
+    assert FORMATS.resolve(name).says in text and FORMATS.resolve(name).output in text
 
 
 def test_files_are_told_beside_a_folder_that_was_named_from_here(

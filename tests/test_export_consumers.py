@@ -14,7 +14,6 @@ from export_cases import edit, results, whole
 from safetensors.numpy import load_file
 
 from editc import api
-from editc.core import registry
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.exports import lowering, read
 from editc.formats.exports.adapter import ALPHA, DOWN, UP
@@ -22,6 +21,7 @@ from editc.formats.exports.adapter_names import module
 from editc.formats.exports.format import Job
 from editc.formats.exports.write import export
 from editc.formats.models.model import open_model
+from editc.registry.formats import FORMATS
 
 models = export_cases.models
 ADAPTERS = ("diff", "diffusers", "kohya", "peft")
@@ -29,7 +29,7 @@ CASES = [
     (family, name)
     for family in pico.MODELS
     for name in (*ADAPTERS, "checkpoint")
-    if not registry.resolve("format", name).suits(family) and not (name == "diff" and family in pico.TEXTS)
+    if not FORMATS.resolve(name).suits(family) and not (name == "diff" and family in pico.TEXTS)
 ]
 
 

@@ -12,13 +12,13 @@ import tiny_files as tiny
 from export_cases import edit
 from safetensors.numpy import load_file, save_file
 
-from editc.core import registry
 from editc.formats.exports import lowering, trials
 from editc.formats.exports import write as export_
 from editc.formats.exports.adapter import ALPHA, DOWN, UP
 from editc.formats.exports.adapter_names import module
 from editc.formats.exports.format import Job, Trial, Written
 from editc.formats.exports.write import export
+from editc.registry.formats import FORMATS
 
 models = export_cases.models
 
@@ -40,7 +40,7 @@ def test_mixed_ranks_with_alpha_of_each_fail_the_trial(models: Any, tmp_path: Pa
 def spoiled(monkeypatch: pytest.MonkeyPatch, name: str, trial: Any) -> None:
     from dataclasses import replace
 
-    form = replace(registry.resolve("format", name), trials=trial)
+    form = replace(FORMATS.resolve(name), trials=trial)
     monkeypatch.setattr(export_, "named", lambda _: form)
 
 

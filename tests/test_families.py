@@ -17,11 +17,11 @@ from editc import api
 from editc.backends import painter
 from editc.backends.encoders import Joined, load_streams
 from editc.backends.encoders.t5 import lowered, standing
-from editc.core import registry
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Encoded
 from editc.formats.models.model import open_model
 from editc.passes.images.measure.measure import Stored
+from editc.registry.families import FAMILIES
 from editc.verbs import open
 
 PROMPTS = ["", "a red circle on grass", "Circle", "a photo of a blue square, a star and a heart in pixel art style"]
@@ -101,7 +101,7 @@ def seen(family: str, pipeline: Any, prompt: str) -> dict[str, np.ndarray]:  # t
 @pytest.mark.parametrize("family", NAMES)
 def test_rows_are_those_of_the_pipelines_own_encode_prompt(family: str, folders: Any) -> None:
     folder = folders(family)
-    known = registry.resolve("family", family)
+    known = FAMILIES.resolve(family)
     weights = open_model(folder).component(known.component)
     streams = load_streams(folder, known.streams, "mark", weights)
     pipeline = loaded(folder)
@@ -149,7 +149,7 @@ def test_a_recorded_delta_measures_the_same_again(family: str, folders: Any) -> 
 @pytest.mark.parametrize("family", POOLED)
 def test_what_is_not_edited_is_named_as_a_leak_and_can_be_edited(family: str, folders: Any) -> None:
     folder = folders(family)
-    known = registry.resolve("family", family)
+    known = FAMILIES.resolve(family)
     claims = build(folder).verified.report.claims
     (leak,) = [claim for claim in claims if claim.name == "leak"]
     assert leak.value > 1e-3 and leak.subject == f"circle: {known.patterns['pooled']}"
@@ -174,7 +174,7 @@ def test_a_layer_behind_an_edited_entry_reads_the_target(folders: Any) -> None:
     """W' c + b against W c* + b on the real module: the bias is added once, and the concept arrives as its target."""
     folder = folders("flux")
     built = build(folder, "last")
-    known, transformer = registry.resolve("family", "flux"), loaded(folder).transformer
+    known, transformer = FAMILIES.resolve("flux"), loaded(folder).transformer
     (concept, target) = load_streams(folder, known.streams)["text"].encode(["circle", "square"])
     row = max(i for i, start in enumerate(concept.start) if start >= 0)
     other = max(i for i, start in enumerate(target.start) if start >= 0)
@@ -221,7 +221,7 @@ def test_the_edited_pipeline_paints_another_picture(family: str, folders: Any, t
 
 
 def encoded(family: str, stream: str, prompt: str, folders: Any) -> Encoded:
-    folder, known = folders(family), registry.resolve("family", family)
+    folder, known = folders(family), FAMILIES.resolve(family)
     weights = open_model(folder).component(known.component)
     return load_streams(folder, known.streams, "", weights)[stream].encode([prompt])[0]
 
@@ -255,7 +255,7 @@ def test_lowered_prompts_keep_their_places() -> None:
 
 def test_a_component_is_found_by_what_the_pipeline_has(folders: Any) -> None:
     found = {family: open.component_of(open_model(folders(family))) for family in NAMES}
-    assert found == {family: registry.resolve("family", family).component for family in NAMES}
+    assert found == {family: FAMILIES.resolve(family).component for family in NAMES}
 
 
 def test_a_pooled_site_without_its_encoder_is_refused_and_tokenizers_must_agree(folders: Any, tmp_path: Path) -> None:

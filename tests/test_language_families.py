@@ -13,11 +13,11 @@ import torch
 
 from editc import api
 from editc.backends.networks import load
-from editc.core import registry
 from editc.core.network import Cloze, Spot
 from editc.formats.models.model import Checkpoint, open_model
 from editc.passes.locate import fitting
 from editc.passes.sites import layer_of, sites_of
+from editc.registry.families import FAMILIES
 from editc.verbs import explain
 
 EXPECTED: Mapping[str, tuple[str, int]] = {
@@ -44,7 +44,7 @@ EXPECTED: Mapping[str, tuple[str, int]] = {
     "falcon": ("falcon", 8),
 }
 """transformers' model type -> the family, and the sites of all its roles in 4 layers (4 experts where it has any)."""
-FAMILIES = tuple(registry.resolve("language-family", name) for name in registry.names("language-family"))
+FAMILIES = tuple(FAMILIES.resolve(name) for name in FAMILIES.names("language"))
 CLOZE = [Cloze("The capital of France is", "Paris"), Cloze("A list: the Eiffel Tower is in", "Rome")]
 
 
@@ -145,8 +145,8 @@ def test_experts_beside_the_models_own_are_not_run(kind: str, folders: Any) -> N
 
 
 def test_families_are_explained_and_layers_are_read_from_names() -> None:
-    for name in registry.names("language-family"):
-        told, family = explain.explain(name), registry.resolve("language-family", name)
+    for name in FAMILIES.names("language"):
+        told, family = explain.explain(name), FAMILIES.resolve(name)
         assert f"family {name}" in told and family.kinds and all(kind in told for kind in family.kinds)
     assert layer_of("h.11.mlp.c_proj.weight") == 11
     assert layer_of("language_model.model.layers.3.mlp.experts.7.down_proj.weight") == 3

@@ -27,7 +27,6 @@ from language_verify_cases import (
 
 from benchmarks import smollm2
 from editc.backends.networks.running import PADDING, batches
-from editc.core import registry
 from editc.core.ir import Site
 from editc.core.ir_language import Column, Near
 from editc.core.network import Cloze, Prompt, Spot, Value
@@ -36,6 +35,7 @@ from editc.passes.images.verify.verify import warnings
 from editc.passes.language.verify import continuations, forms, side_effects
 from editc.passes.language.verify import warnings as advice
 from editc.passes.language.verify.verify import VerifyLanguage
+from editc.registry.families import FAMILIES
 
 # ---------------------------------------------------------------- what it comes to
 
@@ -301,7 +301,7 @@ def test_a_pico_model_whose_answer_is_swapped(kind: str, tmp_path: Any) -> None:
 
     folder = pico.saved(kind, tmp_path / kind)
     network, part = load(folder), open_model(folder).component("model")
-    family = registry.resolve("language-family", kind)
+    family = FAMILIES.resolve(kind)
     site = max(sites_of(family, part, ("mlp",)), key=lambda one: one.group)
     prompt = "The capital of France is"
     fact = f"  - fact: {{prompt: {prompt}, subject: France, answer: Berlin, was: Paris}}\n"

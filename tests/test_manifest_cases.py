@@ -13,7 +13,6 @@ import pytest
 
 from editc.cli.render import render
 from editc.codes import catalogue
-from editc.core import registry
 from editc.core.manifest import Source
 from editc.manifests.decode import decode
 from editc.manifests.overrides import apply_overrides
@@ -26,7 +25,7 @@ ELSEWHERE = {"E100", "E146", "E170", "E171", "E134", "E136", "E137", "E138", "E1
 
 @pytest.fixture(autouse=True)
 def standin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "TABLES", manifest_methods.TABLES)
+    manifest_methods.stand_in(monkeypatch)
     monkeypatch.chdir(FOLDER.parent)  # so that paths in messages are the same everywhere
 
 

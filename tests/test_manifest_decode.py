@@ -8,7 +8,6 @@ from pathlib import Path
 import manifest_methods
 import pytest
 
-from editc.core import registry
 from editc.core.diagnostics import EditcError, fail
 from editc.core.manifest import Choice, Constraints, Manifest, Placed, Preserve, Source
 from editc.manifests.decode import decode, digest, load, read
@@ -21,7 +20,7 @@ CASES = Path(__file__).parent / "cases" / "manifest"
 
 @pytest.fixture(autouse=True)
 def standin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "TABLES", manifest_methods.TABLES)
+    manifest_methods.stand_in(monkeypatch)
 
 
 def decoded(text: str, *overrides: str) -> Manifest:
@@ -201,7 +200,7 @@ def test_what_a_method_has_against_its_options_is_shown_at_the_option(monkeypatc
     def refuse(method: str, given: object) -> None:
         raise fail("E401", "epochs and lamb do not go together", help="choose one")
 
-    monkeypatch.setattr(registry, "construct", refuse)
+    monkeypatch.setattr("editc.manifests.check.construct", refuse)
     _, found = decode(Source("m.yaml", LEAST + "    method: rece\n    epochs: 2\n"))
     (one,) = found
     assert (one.code, one.help) == ("E132", "choose one") and "do not go together" in one.message

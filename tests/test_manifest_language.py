@@ -12,7 +12,6 @@ import pytest
 from safetensors.numpy import save_file
 
 from editc import api
-from editc.core import registry
 from editc.core.manifest import (
     Ablation,
     Asked,
@@ -27,6 +26,7 @@ from editc.core.manifest import (
 from editc.manifests.decode import decode, digest, load, read
 from editc.manifests.overrides import apply_overrides
 from editc.passes.emit import attached
+from editc.registry.methods import METHODS
 
 EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples" / "language"
 CASES = Path(__file__).parent / "cases" / "manifest"
@@ -36,7 +36,7 @@ FACT = "  - fact: {prompt: The capital of France is, subject: France, answer: Lo
 
 def decoded(text: str, *overrides: str, language: bool = False) -> Manifest:
     """The manifest, which must have no error."""
-    manifest, found = language(apply_overrides(Source("m.yaml", text), overrides), language=language)
+    manifest, found = decode(apply_overrides(Source("m.yaml", text), overrides), language=language)
     assert manifest is not None, found
     return manifest
 
@@ -48,7 +48,7 @@ def spoken(text: str, *overrides: str) -> Language:
 
 
 def codes(text: str, language: bool = False) -> list[str]:
-    return [one.code for one in language(Source("m.yaml", text), language=language)[1]]
+    return [one.code for one in decode(Source("m.yaml", text), language=language)[1]]
 
 
 def under(manifest: Manifest, block: Placed, name: str) -> str:
@@ -258,7 +258,7 @@ def test_check_goes_as_far_as_the_model(tmp_path: Path) -> None:
         assert "language model" in checked.diagnostics[0].message
 
 
-@pytest.mark.parametrize("name", registry.names("language"))
+@pytest.mark.parametrize("name", METHODS.names("language"))
 def test_every_method_for_language_models_is_explained(name: str) -> None:
     assert f"method {name}\n" in api.explain(name)
 

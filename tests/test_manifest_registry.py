@@ -7,35 +7,52 @@ from dataclasses import dataclass
 import manifest_methods
 import pytest
 
-from editc.core import registry
-from editc.core.registry import Option
+from editc.registry.detectors import DETECTORS
+from editc.registry.families import FAMILIES
+from editc.registry.formats import FORMATS
+from editc.registry.methods import METHODS
+from editc.registry.options import Option, construct, options
+from editc.registry.table import Table, nearest
+
+EVERY = [(table, name) for table in (METHODS, FAMILIES, FORMATS, DETECTORS) for name in table.names()]
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in registry.TABLES for name in registry.names(kind)])
-def test_every_entry_is_there(kind: registry.Kind, name: str) -> None:
-    assert registry.resolve(kind, name) is not None
+@pytest.mark.parametrize(("table", "name"), EVERY, ids=lambda one: getattr(one, "noun", one))
+def test_every_entry_is_there(table: Table, name: str) -> None:
+    assert table.resolve(name) is not None
 
 
-@pytest.mark.parametrize("method", [*registry.names("method"), *registry.names("language")])
+@pytest.mark.parametrize("table", [METHODS, FAMILIES], ids=lambda table: table.noun)
+def test_what_a_thing_says_of_its_models_is_where_it_stands(table: Table) -> None:
+    """A plugin's name is placed by what the thing itself says; editc's own by the table, which must say the same."""
+    assert all(table.models(table.resolve(name)) == table.models_of(name) for name in table.names())
+
+
+def test_the_groups_of_entry_points_are_plurals() -> None:
+    groups = [table.group for table in (METHODS, FAMILIES, FORMATS, DETECTORS)]
+    assert groups == ["editc.methods", "editc.families", "editc.formats", "editc.detectors"]
+
+
+@pytest.mark.parametrize("method", [*METHODS.names("image"), *METHODS.names("language")])
 def test_the_options_of_every_method_are_documented_and_have_defaults_that_work(method: str) -> None:
-    assert all(option.doc for option in registry.options(method)), "a line `name: what it does` in the docstring"
-    registry.construct(method, {})
+    assert all(option.doc for option in options(method)), "a line `name: what it does` in the docstring"
+    construct(method, {})
 
 
 def test_options_come_from_the_fields(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "TABLES", manifest_methods.TABLES)
-    assert registry.options("uce") == (
+    manifest_methods.stand_in(monkeypatch)
+    assert options("uce") == (
         Option("lamb", float, None, "ridge towards the old weights."),
         Option("technique", ("replace", "tensor"), "replace", ""),
     )
-    assert [option.type for option in registry.options("rece")] == [int, float, bool, str]
+    assert [option.type for option in options("rece")] == [int, float, bool, str]
 
 
 @pytest.mark.parametrize(
     ("name", "near"), [("rec", "rece"), ("RECE", "rece"), ("r-ece", "rece"), ("quite else", None), ("", None)]
 )
 def test_nearest(name: str, near: str | None) -> None:
-    assert registry.nearest(name, ("rece", "uce")) == near
+    assert nearest(name, ("rece", "uce")) == near
 
 
 def test_an_option_that_yaml_cannot_give_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +60,6 @@ def test_an_option_that_yaml_cannot_give_is_refused(monkeypatch: pytest.MonkeyPa
     class Odd:
         table: dict[str, int] | None = None
 
-    monkeypatch.setattr(registry, "resolve", lambda kind, name: Odd)
+    monkeypatch.setattr(METHODS, "resolve", lambda name: Odd)
     with pytest.raises(TypeError, match="an option is int, float, bool, str"):
-        registry.options("odd")
+        options("odd")

@@ -11,7 +11,6 @@ from typing import get_args
 
 import pytest
 
-from editc.core import registry
 from editc.core.manifest import (
     Ablation,
     BystanderCheck,
@@ -30,6 +29,7 @@ from editc.core.manifest import (
 )
 from editc.manifests import image_schema, schema
 from editc.manifests.language import schema as language_schema
+from editc.registry.methods import METHODS
 
 PAIRS = [
     (schema.PRESERVE, Preserve),
@@ -101,9 +101,9 @@ def test_edits_of_language_models_fill_every_field_of_theirs(kind: str, made: ty
 
 
 def test_each_kind_of_edit_of_a_language_model_has_methods_and_each_method_a_kind() -> None:
-    assert set(language_schema.METHODS) == set(language_schema.EDITS)
-    assert {name for methods in language_schema.METHODS.values() for name in methods} == set(registry.names("language"))
-    assert not set(registry.names("language")) & set(registry.names("method"))
+    assert set(language_schema.SOLVERS) == set(language_schema.EDITS)
+    assert {name for methods in language_schema.SOLVERS.values() for name in methods} == set(METHODS.names("language"))
+    assert not set(METHODS.names("language")) & set(METHODS.names("image"))
 
 
 def test_a_bound_is_a_minimum_where_the_constraints_say_so() -> None:

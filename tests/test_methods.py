@@ -16,16 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems import changes, system
 
-from editc.core import registry
 from editc.core.ir import System
 from editc.numerics import adversary
 from editc.numerics.ridge import NonFiniteError, SingularError
 from editc.passes.methods.images.rece import RECE
 from editc.passes.methods.images.uce import UCE
+from editc.registry.methods import METHODS
+from editc.registry.options import construct, options
 
 SEEDS = st.integers(0, 10_000)
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in registry.names("method")),
+    *((name, {}) for name in METHODS.names("image")),
     ("uce", {"technique": "tensor"}),
     ("rece", {"technique": "tensor"}),
     ("rece", {"epochs": 3}),
@@ -56,7 +57,7 @@ few = settings(max_examples=12, deadline=None)
 
 
 def sizes(problem: System, name: str, options: dict[str, Any]) -> list[np.ndarray[Any, Any]]:
-    return changes(registry.construct(name, options)(problem), tuple(problem.weights))
+    return changes(construct(name, options)(problem), tuple(problem.weights))
 
 
 @every
@@ -127,7 +128,7 @@ def test_half_precision_weights_and_keys_work(name: str, options: dict[str, Any]
 @every
 def test_rank_is_at_most_what_was_edited(name: str, options: dict[str, Any]) -> None:
     problem = system(4)
-    method = registry.construct(name, options)
+    method = construct(name, options)
     keys = sum(block.keys.shape[1] for block in problem.blocks)
     edited = 1 + getattr(method, "epochs", 0) + getattr(method, "samples", 0)  # keys that a method derives from each
     assert method(problem).stats.rank <= keys * edited
@@ -137,7 +138,7 @@ def test_rank_is_at_most_what_was_edited(name: str, options: dict[str, Any]) -> 
 def test_singular_keys_are_refused_and_never_nan(name: str, options: dict[str, Any]) -> None:
     problem = system(5, concepts=1, kept=0, ridge=0.0)
     with pytest.raises(SingularError):
-        registry.construct(name, {**options, RIDGES.get(name, "lamb"): 0.0})(problem)
+        construct(name, {**options, RIDGES.get(name, "lamb"): 0.0})(problem)
 
 
 @every
@@ -148,13 +149,13 @@ def test_non_finite_input_is_named(name: str, options: dict[str, Any], bad: floa
     keys[0, 0] = bad
     broken = replace(problem, blocks=(replace(problem.blocks[0], keys=keys), *problem.blocks[1:]))
     with pytest.raises(NonFiniteError):
-        registry.construct(name, options)(broken)
+        construct(name, options)(broken)
 
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("name", registry.names("method"))
+@pytest.mark.parametrize("name", METHODS.names("image"))
 def test_every_method_is_listed_in_the_docs(name: str) -> None:
     assert f"\n| `{name}` | " in (DOCS / "reference" / "methods.md").read_text(encoding="utf-8")
 
@@ -165,8 +166,8 @@ def test_the_recipe_s_example_is_a_method(monkeypatch: pytest.MonkeyPatch) -> No
     module = ModuleType("recipe")
     monkeypatch.setitem(sys.modules, "recipe", module)
     exec(compile(example, "add-a-method.md", "exec"), module.__dict__)
-    monkeypatch.setattr(registry, "TABLES", {**registry.TABLES, "method": {"plain": "recipe:Plain"}})
-    assert [(option.name, bool(option.doc)) for option in registry.options("plain")] == [("lamb", True)]
+    monkeypatch.setattr(METHODS, "own", {"image": {"plain": "recipe:Plain"}})
+    assert [(option.name, bool(option.doc)) for option in options("plain")] == [("lamb", True)]
     test_singular_keys_are_refused_and_never_nan("plain", {})
     test_half_precision_weights_and_keys_work("plain", {})
 

@@ -12,12 +12,12 @@ from systems import changes
 
 from editc.cli import cli
 from editc.cli.terminal import guarded
-from editc.core import registry
 from editc.core.ir import Array, Edit, Site, System
 from editc.core.manifest import Constraints, Manifest, Request, Source
 from editc.passes.images.keys.derive import SiteWeights
 from editc.passes.images.solve.strength import effect, tune
 from editc.passes.methods.images.uce import UCE
+from editc.registry.methods import METHODS
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,7 @@ def test_a_build_with_a_dense_method_and_strength_auto_ends_without_a_bug(
 ) -> None:
     """Exit 70 would be a bug of ours; the delta is written dense."""
     monkeypatch.setattr("editc.passes.methods.images.uce.DenseForTest", Dense, raising=False)
-    tables = {
-        **registry.TABLES,
-        "method": {**registry.TABLES["method"], "dense": "editc.passes.methods.images.uce:DenseForTest"},
-    }
-    monkeypatch.setattr(registry, "TABLES", tables)
+    monkeypatch.setattr(METHODS, "own", {"image": {"dense": "editc.passes.methods.images.uce:DenseForTest"}})
     (tmp_path / "m.yaml").write_text(
         "editc: 1\nmodel: editc:demo\nedits:\n  - {erase: circle, to: square, method: dense, strength: auto}\n"
         "contexts: ['{}', 'a {}']\nsites: {include: ['mid_block.*']}\nconstraints: {erase_residual: 0.9}\n"

@@ -85,7 +85,7 @@ class Family:
     streams: Mapping[str, Stream] = field(default_factory=lambda: CLIP_ROWS)
     refused: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    models: Literal["pictures", "language"] = "pictures"
+    models: Literal["image", "language"] = "image"
     transposed: bool = False
     normed: bool = False
     kinds: tuple[str, ...] = ()

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from editc.backends.detectors.kind import Asked, identity, kind_of
-from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest, PictureCheck
 from editc.core.pointing import pointing_at
 from editc.core.ports import Detector
 from editc.formats.models import paths
 from editc.passes.images.painting import pictures
+from editc.registry.detectors import DETECTORS
 
 
 def faults(manifest: Manifest) -> tuple[Diagnostic, ...]:
     """What is wrong with the detector that `verify.images` names, nothing opened: E134 to E137, and E504 for concepts
     that it will not know."""
     check = manifest.pictures
-    if check is None or check.detector not in registry.names("detector"):
+    if check is None or check.detector not in DETECTORS.names():
         return ()
     kind, asked = kind_of(check.detector), _asked_of(manifest, check)
     if kind.code and check.options.foreign:

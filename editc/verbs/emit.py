@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.disk import clear
 from editc.core.ir import Delta, Plan
@@ -18,6 +17,7 @@ from editc.formats.exports import write
 from editc.formats.exports.format import Job
 from editc.formats.exports.lowering import without_adapter
 from editc.formats.models.model import Model
+from editc.registry.formats import FORMATS
 
 ONE_FILE = ".safetensors"
 """The ending of a `checkpoint` export whose model is one file."""
@@ -117,6 +117,6 @@ def _listed(report: Path) -> Iterator[str]:
         files = [Path(file) for one in record.get("exports", ()) for file in one["files"]]
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return
-    known = set(write.outputs([name for name in registry.names("format") if name != "safetensors"]).values())
+    known = set(write.outputs([name for name in FORMATS.names() if name != "safetensors"]).values())
     known |= {name + ONE_FILE for name in known}
     yield from {file.parts[0] for file in files if file.parts and file.parts[0] in known}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
-from editc.core import registry
 from editc.core.diagnostics import fail
 from editc.core.family import Family
+from editc.registry.detectors import DETECTORS
+from editc.registry.families import FAMILIES
+from editc.registry.formats import FORMATS
+from editc.registry.methods import METHODS
+from editc.registry.options import options
+from editc.registry.table import nearest
 from editc.report import terms
 
-KINDS: tuple[registry.Kind, ...] = ("method", "language", "family", "language-family", "format", "detector")
-"""Kinds of names that are explained, besides codes."""
+TABLES = (METHODS, FAMILIES, FORMATS, DETECTORS)
+"""The names that are explained, besides codes and words."""
 
 
 OTHERS = {
@@ -28,32 +32,24 @@ def explain(name: str) -> str:
 
     if codes.lookup(name) is not None:
         return codes.explain(name)
-    for kind in KINDS:
-        if name.lower() in registry.names(kind):
-            return _described(kind, name.lower())
+    for table in TABLES:
+        if name.lower() in table.names():
+            return "\n".join([*LINES[table.noun](name.lower()), ""])
     if name.lower() in terms.every():
         return terms.explain(name.lower())
-    known = [name for kind in KINDS for name in registry.names(kind)] + [*codes.catalogue(), *terms.every()]
-    near = registry.nearest(name, tuple(known))
+    known = [name for table in TABLES for name in table.names()] + [*codes.catalogue(), *terms.every()]
+    near = nearest(name, tuple(known))
     words = "a code (E501), a measurement (recoverable), a method (uce), a family (sd1), a format (diff)"
     help_ = f"did you mean `{near}`?" if near else f"name {words}"
     raise fail("E130", f"there is nothing named `{name}` to explain", help=help_)
 
 
-def _described(kind: Any, name: str) -> str:
+def _method_lines(name: str) -> Iterator[str]:
+    """What a method does, in the words of its own class, and its options."""
     from inspect import cleandoc
 
-    thing = registry.resolve(kind, name)
-    if kind in ("method", "language"):
-        given = {o.name: "by the key rule" if o.default is None else o.default for o in registry.options(name)}
-        options = [f"  {option} = {default}" for option, default in given.items()]
-        doc = cleandoc(thing.__doc__ or "")
-        return "\n".join([f"method {name}", "", doc, "", "options and defaults:", *options, ""])
-    if kind == "format":
-        return "\n".join([*_format_lines(name), ""])
-    if kind == "detector":
-        return "\n".join([*_detector_lines(name), ""])
-    return "\n".join([*_family_lines(thing), "contexts:", *(f"  {context}" for context in thing.contexts), ""])
+    yield from (f"method {name}", "", cleandoc(METHODS.resolve(name).__doc__ or ""), "", "options and defaults:")
+    yield from (f"  {one.name} = {'by the key rule' if one.default is None else one.default}" for one in options(name))
 
 
 def _detector_lines(name: str) -> Iterator[str]:
@@ -63,7 +59,7 @@ def _detector_lines(name: str) -> Iterator[str]:
 
     from editc.backends.detectors.kind import kind_of
 
-    kind, module = kind_of(name), registry.TABLES["detector"].get(name, "").partition(":")[0]
+    kind, module = kind_of(name), DETECTORS.module(name)
     yield from (f"detector {name}: {kind.says}", "")
     if module:
         yield from (cleandoc(import_module(module).__doc__ or ""), "")
@@ -78,16 +74,17 @@ def _format_lines(name: str) -> Iterator[str]:
     from importlib import import_module
     from inspect import cleandoc
 
-    form = registry.resolve("format", name)
-    suited = [family for family in registry.names("family") if not form.suits(family)]
-    doc = import_module(registry.TABLES["format"][name].partition(":")[0]).__doc__ or ""
+    form = FORMATS.resolve(name)
+    suited = [family for family in FAMILIES.names("image") if not form.suits(family)]
+    doc = import_module(FORMATS.place(name).partition(":")[0]).__doc__ or ""
     yield from (f"format {name}: {form.says}", "", cleandoc(doc), "")
     yield f"under `emit`: {form.output}"
     yield f"for the families {', '.join(suited)}" if suited else "for language models"
 
 
-def _family_lines(family: Family) -> Iterator[str]:
+def _family_lines(name: str) -> Iterator[str]:
     """What a family is: sites, what each role's layers see, what leaks, what is not exact."""
+    family: Family = FAMILIES.resolve(name)
     yield from (f"family {family.name}: {family.title}", "", f"component: {family.component}", "sites:")
     for role, pattern in family.patterns.items():
         chosen = "" if role in family.edited else OTHERS[family.models]
@@ -98,3 +95,13 @@ def _family_lines(family: Family) -> Iterator[str]:
     if family.kinds:
         yield f"`model_type` in config.json: {', '.join(family.kinds)}"
     yield from (f"neutral concept: {family.neutral!r}", f"default method: {family.default_method}")
+    yield from ("contexts:", *(f"  {context}" for context in family.contexts))
+
+
+LINES: Mapping[str, Callable[[str], Iterator[str]]] = {
+    "method": _method_lines,
+    "family": _family_lines,
+    "format": _format_lines,
+    "detector": _detector_lines,
+}
+"""The noun of a table -> the page of one of its names."""

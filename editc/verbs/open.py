@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from editc.backends import cache
-from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.family import Family
@@ -22,6 +21,7 @@ from editc.formats.models.fingerprint import settings_of
 from editc.formats.models.model import Model, open_model
 from editc.libraries import extras
 from editc.manifests.own_contexts import own_contexts
+from editc.registry.families import FAMILIES
 from editc.texts import read_text
 from editc.verbs import detector as detecting
 
@@ -247,8 +247,7 @@ def _require_applied(manifest: Manifest, deltas: Sequence[Delta]) -> None:
 
 def families() -> tuple[Family, ...]:
     """Every family, in the order of their names, those of language models last."""
-    kinds: tuple[registry.Kind, ...] = ("family", "language-family")
-    return tuple(registry.resolve(kind, name) for kind in kinds for name in registry.names(kind))
+    return tuple(FAMILIES.resolve(name) for kind in ("image", "language") for name in FAMILIES.names(kind))
 
 
 def _pictures(

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
 from editc.core.ir_language import Rewrites
@@ -22,6 +21,7 @@ from editc.manifests.decode import decode
 from editc.manifests.detector import parse
 from editc.passes.images.solve import moderate
 from editc.passes.language.verify.claims import GENERATED, RUN
+from editc.registry.families import FAMILIES
 
 TOLERANCE = 1e-6
 """Claims are sums in float64 over equal weights: machines may differ in their last digits and no more."""
@@ -39,7 +39,7 @@ def recorded_manifest(delta: Delta, path: Path, detector: str = "") -> Manifest:
     `detector`: who is to judge its pictures, in place of whom it names, whose code would be a stranger's."""
     check_account(delta, str(path))
     source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
-    spoken = delta.family in registry.names("language-family")
+    spoken = delta.family in FAMILIES.names("language")
     manifest, found = decode(source, language=spoken, recorded=delta.extra)
     if manifest is None:
         raise EditcError(*found)
@@ -66,12 +66,10 @@ def recorded_plan(delta: Delta, manifest: Manifest, model: str, ctx: Context | N
     """The plan that the delta's sites are; with `ctx`, in the sentences of its model."""
     from editc.passes.language.locate.stages import recorded
 
-    kinds: tuple[registry.Kind, ...] = ("family", "language-family")
-    kind = next((one for one in kinds if delta.family in registry.names(one)), None)
-    if kind is None:
+    if delta.family not in FAMILIES.names():
         raise fail("E201", f"the delta's family `{delta.family}` is not one of this version's", place=model)
     sites = tuple(record.site for record in delta.sites)
-    why, family = {site.name: "recorded" for site in sites}, registry.resolve(kind, delta.family)
+    why, family = {site.name: "recorded" for site in sites}, FAMILIES.resolve(delta.family)
     family = family if ctx is None else ctx.speaking(family)
     stages = recorded(manifest, family, len(sites)) if manifest.language is not None else ()
     return Plan(manifest, family, model, sites, why, stages=stages)

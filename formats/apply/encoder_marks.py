@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.apply.finetune import again
@@ -23,6 +22,7 @@ from editc.formats.models.fingerprint import (
 from editc.formats.models.layout import has_weights
 from editc.formats.models.ldm_encoder import fingerprint_of, inner_parts
 from editc.formats.models.model import Checkpoint, Model, open_component
+from editc.registry.families import FAMILIES
 
 PARTS = "encoder_parts"
 """The key of a delta's `extra` under which it has `weight_marks` of its base."""
@@ -36,7 +36,7 @@ Known: TypeAlias = Callable[[], str] | str | None
 def compared(delta: Delta, model: Model, opened: Iterable[Checkpoint], known: Known = None) -> Iterator[str]:
     """Notes on what could not be compared, and why. Raises E623 for another encoder. `opened` are the edited
     components, which may project an encoder's rows; `known` is the model's fingerprint where the caller has it."""
-    if delta.family in registry.names("language-family"):  # it reads its own words
+    if delta.family in FAMILIES.names("language"):  # it reads its own words
         return
     if not delta.encoder:
         yield "the delta does not say which text encoder its keys come from, so the model's was not compared with it"

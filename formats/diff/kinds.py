@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from editc.core import registry
 from editc.core.family import Family
 from editc.formats.models.fingerprint import settings_of
 from editc.formats.models.model import Checkpoint, Model
+from editc.registry.families import FAMILIES
 
 
 def family_of(base: Model, component: str) -> Family | None:
     """The family of that component's tensors, as locate would find it; None for any other model. A language model is
     known by its config.json, without which nothing says how its matrices are stored."""
     part = base.component(component)
-    every = [registry.resolve("family", name) for name in registry.names("family")]
+    every = [FAMILIES.resolve(name) for name in FAMILIES.names("image")]
     fitting = [family for family in every if component in ("", family.component) and _fits(family, part)]
     if not fitting and base.kind != "pipeline":
         fitting = [family for family in _spoken(base) if _fits(family, part)]
@@ -31,7 +31,7 @@ def _spoken(base: Model) -> list[Family]:
     settings = settings_of(base.path if base.kind == "folder" else base.path.parent)
     inner = settings.get("text_config")
     kind = inner.get("model_type") if isinstance(inner, dict) else settings.get("model_type")
-    every = [registry.resolve("language-family", name) for name in registry.names("language-family")]
+    every = [FAMILIES.resolve(name) for name in FAMILIES.names("language")]
     return [family for family in every if kind in family.kinds]
 
 

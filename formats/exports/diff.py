@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.disk import guarded, replace_file
 from editc.core.site_bytes import patched_site, stored_shape
@@ -20,6 +19,7 @@ from editc.formats.exports import diffusers, lowering, read
 from editc.formats.exports.adapter_names import module as kohyas
 from editc.formats.exports.format import Format, Job, Trial, Written
 from editc.numerics.bits import dtypes
+from editc.registry.families import FAMILIES
 
 END = ".diff"
 COMPONENTS = ("unet", "transformer")
@@ -27,7 +27,7 @@ COMPONENTS = ("unet", "transformer")
 
 def suits(family: str) -> str:
     """Why a delta of this family cannot be exported so, or ''."""
-    if family in registry.names("family") and registry.resolve("family", family).component in COMPONENTS:
+    if family in FAMILIES.names("image") and FAMILIES.resolve(family).component in COMPONENTS:
         return ""
     return "dense differences are for UNets and diffusion transformers"
 

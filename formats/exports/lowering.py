@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.core import registry
 from editc.core.delta import Array, Delta, Factors, SiteRecord
 from editc.core.diagnostics import fail
 from editc.core.site_bytes import edited, site_record, stored_shape
@@ -25,6 +24,8 @@ from editc.formats.models.model import Model
 from editc.formats.models.model_names import respelled
 from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import product
+from editc.registry.families import FAMILIES
+from editc.registry.formats import FORMATS
 
 SOLVED = ("condition", "solve_residual", "discarded", "rank")
 """Claims about the solve, which no rounding and no other base makes untrue."""
@@ -85,7 +86,7 @@ def dense(delta: Delta, model: Model | None, allow_finetune: bool = False) -> Lo
 
 def without_adapter(family: str) -> str:
     """What to do with an edit of this family that no adapter can hold."""
-    if registry.resolve("format", "diff").suits(family):
+    if FORMATS.resolve("diff").suits(family):
         return "export it as a `checkpoint`, or use the delta itself: `editc apply`"
     return "export it as `diff` or as a `checkpoint`: only those can say it"
 
@@ -128,8 +129,8 @@ def windows(delta: Delta, model: Model | None) -> dict[str, list[int]]:
     Raises E676 where there is no model to tell and a site may be one: it is not of those that the family names.
     """
     if model is None:
-        known = delta.family in registry.names("family")
-        roles = registry.resolve("family", delta.family).patterns if known else {}
+        known = delta.family in FAMILIES.names("image")
+        roles = FAMILIES.resolve(delta.family).patterns if known else {}
         strangers = [record.site.name for record in delta.sites if record.site.role not in roles]
         if strangers:
             message = f"whether '{strangers[0]}' is a convolution is not known without the model"

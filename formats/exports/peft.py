@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, make_folder, rename, temporary_beside, write_new
@@ -20,6 +19,7 @@ from editc.formats.exports import lowering, read
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.trials import EXPERT, peft_model
 from editc.formats.models.model_names import spelled_by_program
+from editc.registry.families import FAMILIES
 
 PREFIX = "base_model.model."
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
@@ -30,8 +30,8 @@ VLLM_RANK = 16
 
 def suits(family: str) -> str:
     """Why a delta of this family cannot be exported so, or ''."""
-    known = family in registry.names("family")
-    if known and registry.resolve("family", family).component in ("unet", "transformer", "prior"):
+    known = family in FAMILIES.names("image")
+    if known and FAMILIES.resolve(family).component in ("unet", "transformer", "prior"):
         return "PEFT folders are for language models; a diffusion pipeline passes over them without a word"
     return ""
 

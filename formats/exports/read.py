@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.core.writable import check_file
@@ -30,6 +29,7 @@ from editc.formats.delta import container as safetensors_delta
 from editc.formats.delta import description as delta_json
 from editc.formats.models import layout
 from editc.numerics.bits import dtypes
+from editc.registry.formats import FORMATS
 
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 Stored: TypeAlias = tuple[str, tuple[int, ...], bytes]
@@ -73,7 +73,7 @@ def parsed_note(text: str, place: str) -> Note:
         raise delta_json.wrong(f"its description is not valid JSON: {str(error)[:200]}", place) from error
     if not isinstance(value, dict) or value.keys() != _KEYS or value["format"] != FORMAT:
         raise delta_json.wrong("its description is not that of an export", place)
-    if value["version"] != VERSION or value["as"] not in list(registry.names("format")):
+    if value["version"] != VERSION or value["as"] not in list(FORMATS.names()):
         help_ = "install a newer editc"
         message = f"this is an export of kind {str(value['as'])[:40]!r}, version {str(value['version'])[:10]}"
         raise fail("E602", f"{message}, which this editc does not know", place=place, help=help_)
@@ -192,14 +192,14 @@ def _read_graph(path: Path) -> Delta:
         if held.span is not None and held.dtype == "F32"
     }
     delta = _rebuilt(about, path, tensors)
-    whole = registry.resolve("format", about.kind).whole
+    whole = FORMATS.resolve(about.kind).whole
     if whole is None or whole(delta) != data:
         raise delta_json.wrong("its graph is not the one that belongs to its delta", str(path))
     return delta
 
 
 def _rebuilt(about: Note, path: Path, tensors: Tensors) -> Delta:
-    place, form = str(path), registry.resolve("format", about.kind)
+    place, form = str(path), FORMATS.resolve(about.kind)
     if form.parts is None or (form.whole is not None) != _is_graph(path):
         raise delta_json.wrong(f"a {about.kind} file is not read this way", place)
     try:

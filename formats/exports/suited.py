@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from editc.core import registry
+from editc.registry.formats import FORMATS
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "kohya": ("sd1", "sd2", "sdxl"),
@@ -18,7 +18,7 @@ BEST = ("kohya", "diffusers", "peft", "diff", "checkpoint")
 
 def suiting(family: str) -> tuple[str, ...]:
     """The formats that hold deltas of a family."""
-    return tuple(name for name in registry.names("format") if not registry.resolve("format", name).suits(family))
+    return tuple(name for name in FORMATS.names() if not FORMATS.resolve(name).suits(family))
 
 
 def best_for(family: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.writable import make_parent
 from editc.formats.apply.destination import remove, removed_on_failure
@@ -16,6 +15,8 @@ from editc.formats.exports import read
 from editc.formats.exports.format import Format, Job, Trial, Written
 from editc.formats.exports.suited import suiting
 from editc.libraries import extras
+from editc.registry.formats import FORMATS
+from editc.registry.table import nearest
 
 UNTOUCHED = "the file was removed and the delta is as it was; `--as checkpoint` is read by everything"
 
@@ -69,18 +70,18 @@ def _tried(form: Format, job: Job, written: Written) -> Export:
 
 def named(name: str) -> Format:
     """The format of that name; E130 where there is none."""
-    known = registry.names("format")
+    known = FORMATS.names()
     if name not in known:
-        near = registry.nearest(name, known)
+        near = nearest(name, known)
         help_ = f"did you mean `{near}`?" if near else f"formats: {', '.join(known)}"
         raise fail("E130", f"there is no format `{name}`", place="--as", help=help_)
-    found: Format = registry.resolve("format", name)
+    found: Format = FORMATS.resolve(name)
     return found
 
 
 def refused(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
     """E680 for each format that cannot hold deltas of this family, E669 for each whose packages are not installed."""
-    reasons = {name: registry.resolve("format", name).suits(family) for name in names}
+    reasons = {name: FORMATS.resolve(name).suits(family) for name in names}
     help_ = f"formats for {family}: {', '.join(suiting(family))}"
     unsuited = (
         Diagnostic("E680", f"`{name}` does not hold deltas for {family}: {reason}", help=help_)
@@ -91,7 +92,7 @@ def refused(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
 
 
 def _unwritten(name: str) -> Iterator[Diagnostic]:
-    form = registry.resolve("format", name)
+    form = FORMATS.resolve(name)
     if absent := extras.missing(*form.needs):
         are = "is" if len(absent) == 1 else "are"
         message = f"`{name}` is written by {', '.join(absent)}, which {are} not installed"
@@ -121,4 +122,4 @@ def _stopped(name: str, error: Exception) -> Diagnostic:
 
 def outputs(names: Sequence[str]) -> dict[str, str]:
     """By format the file that `emit` writes beside the delta."""
-    return {name: registry.resolve("format", name).output for name in names}
+    return {name: FORMATS.resolve(name).output for name in names}

@@ -9,8 +9,8 @@ import os
 import re
 from pathlib import Path
 
-import editc.core.diagnostics
 from editc.core.diagnostics import fail
+from editc.demo import MODEL
 from editc.formats.containers import stand_ins
 
 DEMO = "editc:demo"
@@ -43,7 +43,7 @@ def locate(place: str) -> Path:
 
 def demo_model() -> Path:
     """The bundled pipeline folder."""
-    return Path(editc.core.diagnostics.__file__).resolve().parent / "demo" / "model"
+    return MODEL.resolve()
 
 
 def hub_cache() -> Path:

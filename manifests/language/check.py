@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.edited import Edited, places
 from editc.core.manifest import Ablation, Asked, Fact, Language, Manifest, Redirect, Scalar, Span
@@ -12,6 +11,7 @@ from editc.core.text import folded
 from editc.manifests.faults import Faults, tick
 from editc.manifests.language.schema import COLUMNS
 from editc.manifests.models import own_keys
+from editc.registry.options import construct
 
 Rule = Callable[[Language, Manifest, Faults], None]
 Edit = Fact | Redirect | Ablation
@@ -178,7 +178,7 @@ def options_fit(language: Language, manifest: Manifest, faults: Faults) -> None:
             continue
         place = next(iter(edit.options))
         try:
-            registry.construct(method, edit.options)
+            construct(method, edit.options)
         except EditcError as error:
             for one in error.diagnostics:
                 faults.add("E132", f"{tick(method)}: {one.message}", edit.at(place), help=one.help)

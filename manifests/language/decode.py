@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from editc.core import registry
 from editc.core.manifest import Ablation, Asked, Fact, Language, Redirect, Span
 from editc.core.text import occurrences
 from editc.manifests import image_schema, schema
@@ -18,12 +17,14 @@ from editc.manifests.fields import Block, read_block
 from editc.manifests.language import schema as tables
 from editc.manifests.options import Scope, read_options
 from editc.manifests.tree import Items, Leaf, Node, Pairs
+from editc.registry.methods import METHODS
+from editc.registry.options import options
 
 
 def methods_of(kind: str) -> tuple[str, ...]:
     """The methods that solve that kind of edit, of those that there are."""
-    known = registry.names("language")
-    return tuple(name for name in tables.METHODS[kind] if name in known)
+    known = METHODS.names("language")
+    return tuple(name for name in tables.SOLVERS[kind] if name in known)
 
 
 _REDIRECT = "to name a concept in its place write `redirect: {from: ..., to: ...}`"
@@ -62,13 +63,13 @@ def is_language(root: Node) -> bool:
         return True
     if any(kind in item for item in items for kind in tables.IMAGE_ONLY):
         return False
-    if any(_text(item.get("method")) in registry.TABLES["method"] for item in items):
+    if any(METHODS.models_of(_text(item.get("method"))) == "image" for item in items):
         return False
     erase = tables.EDITS["erase"]
     own = [field.name for field in erase.fields if image_schema.ERASE.field(field.name) is None]
     return (
         any(name in item for item in items for name in own)
-        or any(_text(item.get("method")) in registry.TABLES.get("language", {}) for item in items)
+        or any(METHODS.models_of(_text(item.get("method"))) == "language" for item in items)
         or any(_marks(top, schema.MANIFEST))
         or any(_marks(_keys(top.get("sites")), schema.SITES))
         or any(_marks(_keys(top.get("constraints")), schema.CONSTRAINTS))
@@ -120,8 +121,8 @@ def _drafts(items: tuple[Node, ...], faults: Faults) -> Iterator[_Draft | None]:
 def _with_own_method(kind: str, block: Block, faults: Faults) -> Block:
     """The block without a method that solves edits of another kind."""
     method = block.values.get("method")
-    if method is not None and method not in tables.METHODS[kind]:
-        solves = either((name for name, methods in tables.METHODS.items() if method in methods), "and")
+    if method is not None and method not in tables.SOLVERS[kind]:
+        solves = either((name for name, methods in tables.SOLVERS.items() if method in methods), "and")
         message = f"{tick(method)} is a method for {solves}, and this is {tick(kind)}"
         faults.add("E187", message, block.spans["method"], help=f"methods here: {either(methods_of(kind), 'and')}")
         del block.values["method"]
@@ -162,7 +163,7 @@ def _edit(draft: _Draft, shared: _Shared, attached: Attached, faults: Faults) ->
 
 def _options(draft: _Draft, shared: _Shared, spans: dict[str, Span], faults: Faults) -> Mapping[str, Any]:
     """The options beside an edit; keys that only an image model's edits have are told apart from misspelt ones."""
-    known = {option.name for method in methods_of(draft.kind) for option in registry.options(method)}
+    known = {option.name for method in methods_of(draft.kind) for option in options(method)}
     rest = []
     for key, node in draft.block.unknown:
         if key.text in _FOREIGN and key.text not in known:

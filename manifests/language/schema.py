@@ -5,11 +5,12 @@ from __future__ import annotations
 from editc.manifests import image_schema
 from editc.manifests.lines import Lines
 from editc.manifests.schema import CONTEXT, NAME, Field, Inner, ListOf, Named, Number, OneOf, Table, Text
+from editc.registry.methods import METHODS
 
 MEMORIES = ("rome", "emmet", "memit", "alphaedit")
 REDIRECTIONS = ("rocr", "transplant")
 COLUMNS = "concept-vectors"
-METHODS = {
+SOLVERS = {
     "fact": MEMORIES,
     "redirect": REDIRECTIONS,
     "erase": (*REDIRECTIONS, COLUMNS),
@@ -21,7 +22,7 @@ TOGETHER = {"fact": "fact", "redirect": "redirect", "erase": "redirect", "ablate
 
 TEXT, PHRASE = Text(role="text"), Text(role="phrase")
 
-_METHOD = Field("method", Named("language"), "how to solve; its options stand beside it")
+_METHOD = Field("method", Named(METHODS, "language"), "how to solve; its options stand beside it")
 _CONTEXTS = Field(
     "contexts",
     ListOf(CONTEXT, least=1),

@@ -1,4 +1,4 @@
-"""The methods, one file each; the table of names is `editc.core.registry`."""
+"""The methods, one file each; the table of names is `editc.registry.methods`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Detectors: who says whether a picture shows a concept. One file a kind; `editc.core.registry` has their names."""
+"""Detectors: who says whether a picture shows a concept. One file a kind; the names are in `editc.registry`."""

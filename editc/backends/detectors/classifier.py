@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from editc.backends.detectors import folder
 from editc.backends.detectors.kind import Asked, Fault, Kind
-from editc.core import registry
+from editc.registry.table import nearest
 
 MULTI = "multi_label_classification"
 THRESHOLD = 0.5
@@ -127,7 +127,7 @@ def _faults(asked: Asked) -> Iterator[Fault]:
         return
     labels = labels_of(asked)
     for concept, label in labels.unknown():
-        near = registry.nearest(label, labels.every)
+        near = nearest(label, labels.every)
         some = ", ".join(f"`{one}`" for one in labels.every[:8]) + (", ..." if len(labels.every) > 8 else "")
         help_text = f"did you mean `{near}`?" if near else f"its labels: {some}"
         message = f"the classifier has no label `{label}`, which `{concept}` is to be known by"

@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.backends.detectors.kind import Asked, Fault, Kind
-from editc.core import registry
 from editc.core.diagnostics import EditcError, fail
+from editc.registry.table import nearest
 
 PROTOCOL = "docs/reference/detectors.md says what a detector has"
 
@@ -122,7 +122,7 @@ def _faults(asked: Asked) -> Iterator[Fault]:
         yield Fault("E134", "place", f"`{asked.options.place}` is not Python: {error}", "mend it, or name another file")
         return
     if "*" not in names and member not in names:
-        near = registry.nearest(member, names)
+        near = nearest(member, names)
         message = f"`{asked.options.place}` has nothing called `{member}`"
         yield Fault("E134", "place", message, f"did you mean `{near}`?" if near else PROTOCOL)
 

@@ -9,10 +9,9 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from editc.core import registry
-from editc.core.diagnostics import fail
 from editc.core.manifest import DetectorOptions
 from editc.core.ports import Detector
+from editc.registry.detectors import DETECTORS
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,7 @@ class Kind:
 def kind_of(name: str) -> Kind:
     """The kind behind a name of the registry. A detector of somebody else's may be a `Kind` or a function that gives
     the detector and takes nothing."""
-    try:
-        found = registry.resolve("detector", name)
-    except Exception as error:  # another package's own
-        message = f"the detector `{name}` cannot be imported: {type(error).__name__}: {error}"
-        raise fail("E139", message, help="mend or remove the package that adds it, or name another detector") from error
+    found = DETECTORS.resolve(name)
     return found if isinstance(found, Kind) else Kind(f"the detector `{name}`", lambda asked: found())
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from editc.core import registry
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.core.disk import guarded, replace_file
@@ -21,6 +20,7 @@ from editc.formats.exports import read, suited
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.onnx.graph import named, parts
 from editc.formats.exports.onnx.trials import multiplier_in_onnxruntime
+from editc.registry.families import FAMILIES as KNOWN
 
 NAME = "onnx-multiplier"
 ROWS, EDITED = "rows", "edited"
@@ -72,7 +72,7 @@ def _check_readers(job: Job) -> None:
     if job.model is None:
         help_ = "name it with --model: only it shows which layers read the rows"
         raise fail("E676", "this export needs the names of the model's weights", help=help_)
-    family: Family = registry.resolve("family", job.delta.family)
+    family: Family = KNOWN.resolve(job.delta.family)
     (group,) = job.delta.factors
     if group not in family.groups:
         raise _cannot(

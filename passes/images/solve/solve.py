@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Edit, Plan, Problem, Solution, System
 from editc.core.manifest import Manifest
@@ -19,6 +18,7 @@ from editc.passes.images.keys import fuse
 from editc.passes.images.solve import moderate
 from editc.passes.images.solve.strength import tune
 from editc.passes.methods import Method
+from editc.registry.options import construct, options
 
 RANK_TOLERANCE = 0.1
 """Share of the edit, in the problem's own metric, that a lower rank may lose: see `numerics.subspace.reduce`."""
@@ -92,9 +92,9 @@ def chosen(plan: Plan) -> tuple[str, Method]:
     """The method that all edits of a manifest share, and its name: they are solved jointly."""
     name = plan.manifest.method or plan.family.default_method
     given = dict(plan.manifest.options)
-    if any(option.name == "seed" for option in registry.options(name)):
+    if any(option.name == "seed" for option in options(name)):
         given.setdefault("seed", plan.manifest.seed)
-    return name, registry.construct(name, given)
+    return name, construct(name, given)
 
 
 def reduced(system: System, edit: Edit, tolerance: float, most: int | None) -> Edit:

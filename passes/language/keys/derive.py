@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from editc.core import registry
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Plan, Site, Stage
 from editc.core.ir_language import Column, Near, Rewrites
@@ -26,6 +25,7 @@ from editc.passes.language.keys.values import wanted
 from editc.passes.language.locate import stages as located
 from editc.passes.language.locate.stages import works_on
 from editc.passes.language.weights import upright
+from editc.registry.options import construct, options
 
 RIDGE = 0.01
 """Added to E[k k^T], as a share of its mean diagonal: with it two tokens a coordinate are enough."""
@@ -110,9 +110,9 @@ def chosen(plan: Plan, stage: Stage) -> Any:
     """The stage's method with the options that its edits give."""
     edits = [_language(plan).edits[i] for i in stage.edits]
     given = {name: value for edit in edits for name, value in edit.options.items()}
-    if any(option.name == "seed" for option in registry.options(stage.method)):
+    if any(option.name == "seed" for option in options(stage.method)):
         given.setdefault("seed", plan.manifest.seed)
-    return registry.construct(stage.method, given)
+    return construct(stage.method, given)
 
 
 def _wanted(plan: Plan, asked: Sequence[Column], index: int, network: Network, ctx: Context) -> Column:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from editc.core import registry, text
+from editc.core import text
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.family import Family
 from editc.core.ir import Plan, Site, Stage
@@ -15,6 +15,7 @@ from editc.core.measurements import Depth
 from editc.core.ports import Context
 from editc.passes.language.locate.depth import explored
 from editc.passes.sites import layer_of
+from editc.registry.methods import METHODS
 
 SINGLE = frozenset({"rome", "emmet"})
 """Methods that put a whole change into one matrix."""
@@ -82,7 +83,7 @@ def _stage(
     within: tuple[int, Context],
 ) -> Stage:
     method = method_of(manifest, kind, family)
-    works_on = registry.resolve("language", method).works_on
+    works_on = METHODS.resolve(method).works_on
     usual = depth_of(method, works_on, within[0])
     depth = _explored(manifest, numbers, works_on, len(usual), within[1])
     layers = manifest.choice.layers or (usual if depth is None else depth.window)
@@ -170,4 +171,4 @@ def _none(manifest: Manifest, family: Family, roles: Sequence[str], layers: Sequ
 
 def works_on(stage: Stage) -> str:
     """`memory`, `writer` or `columns`: what the stage's method is given."""
-    return str(registry.resolve("language", stage.method).works_on)
+    return str(METHODS.resolve(stage.method).works_on)

@@ -1,0 +1,77 @@
+"""The options of a method: the fields of its dataclass, read for manifests and for `editc explain`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+from editc.registry.methods import METHODS
+
+if TYPE_CHECKING:
+    from editc.core.manifest import Scalar
+
+OptionType: TypeAlias = type[int] | type[float] | type[bool] | type[str] | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a method: a field of its dataclass. `type` is a tuple where a few words are allowed."""
+
+    name: str
+    type: OptionType
+    default: Scalar | None
+    doc: str = ""
+
+
+def options(method: str) -> tuple[Option, ...]:
+    """The options of a method, in the order of its fields."""
+    return _options(METHODS.resolve(method))
+
+
+def construct(method: str, given: Mapping[str, Scalar]) -> Any:
+    """The method with these options; whatever its `__post_init__` has against them (ValueError) comes through."""
+    return METHODS.resolve(method)(**given)
+
+
+@cache
+def _options(method: type) -> tuple[Option, ...]:
+    if not is_dataclass(method):
+        raise TypeError(f"{method.__name__} is not a dataclass, so it has no options to check")
+    hints = get_type_hints(method)
+    docs: dict[str, str] = {}
+    for kind in reversed(method.__mro__):
+        docs |= _docs(kind.__doc__ or "")
+    return tuple(
+        Option(
+            one.name,
+            _type(method, hints[one.name]),
+            None if one.default is MISSING else one.default,
+            docs.get(one.name, ""),
+        )
+        for one in fields(method)
+        if one.init
+    )
+
+
+def _type(method: type, hint: Any) -> OptionType:
+    """The type that a YAML value must have; `float | None` asks for a float, as None is said by leaving it out."""
+    if get_origin(hint) in (Union, UnionType):
+        rest = [arm for arm in get_args(hint) if arm is not NoneType]
+        hint = rest[0] if len(rest) == 1 else hint
+    if get_origin(hint) is Literal:
+        return tuple(str(word) for word in get_args(hint))
+    if hint in (int, float, bool, str):
+        return hint  # type: ignore[no-any-return]
+    raise TypeError(f"{method.__name__}: an option is int, float, bool, str or a Literal of words, not {hint}")
+
+
+def _docs(text: str) -> Mapping[str, str]:
+    """The `name: what it does` lines of a class docstring, continuation lines joined."""
+    found: dict[str, str] = {}
+    for match in re.finditer(r"^ +(\w+): (.+(?:\n {8,}\S.*)*)", text, re.MULTILINE):
+        found[match[1]] = " ".join(match[2].split())
+    return found
