@@ -1,8 +1,10 @@
-"""The words that a build prints, explained: its measurements, the key rules, and what a report calls things."""
+"""The words that a build prints, explained: its measurements, and the words of `glossary.txt`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 
 from editc.report.words import TITLES
 
@@ -21,55 +23,62 @@ PAGES: Mapping[str, str] = {
     "leak": "docs/reference/families.md",
     "erase_residual": "docs/measurements/erasure.md",
 }
-WORDS: Mapping[str, str] = {
-    "aligned": "A key rule, and the default: concept and target are put into the same sentences, and every row of the "
-    "one is sent to its counterpart in the other.",
-    "last": "A key rule: only the row of the bare name's last token is edited. As published for UCE (2025).",
-    "span": "A key rule: every row of the bare name from its last token on is edited. As published for UCE (2023).",
-    "matched": "A key rule: in every sentence all rows but the concept's own are edited. As published for MACE.",
-    "eot": "A key rule: the first and last rows of every sentence, and the concept's own, each by its weight in "
-    "`token_weights`. As published for TRCE.",
-    "row": "What a text encoder gives for one token of a prompt: a vector that the edited matrices read.",
-    "key": "An input whose output an edit changes: a row of the text encoder, or a state inside a language model.",
-    "site": "One matrix that is edited, or could be.",
-    "drift": "How far outputs that should stay have moved, relative to their size: 0 is not at all.",
-    "residual": "How much of what should change is left, relative to what was to change: 1 is no edit, 0 a whole one.",
-    "certificate": "A bound on every attack by text embeddings: `recoverable`, and the embeddings that reach it.",
-    "bystanders": "Concepts or questions that the manifest does not name. They are measured before and after the edit; "
-    "`bystander_loss` bounds what the worst may lose.",
-    "verdict": "Three lines at the top of a report: Works? Costs? Robust? Each is green, red, or amber: not "
-    "checked, or too few.",
-    "works": "The first line of the verdict: is what was edited gone, or answered as asked?",
-    "costs": "The second line of the verdict: what else did the edit change?",
-    "robust": "The third line of the verdict: can what was edited be brought back?",
-}
-"""Words that are no measurement."""
+"""The page that says more about a measurement, where there is one."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """Words of one subject."""
+
+    title: str
+    page: str
+    """The page that says more."""
+    words: Mapping[str, str]
+    """Word -> what it means, in a sentence or two."""
+
+
+@cache
+def topics() -> tuple[Topic, ...]:
+    """The glossary: the topics of `glossary.txt`, in its order."""
+    from importlib.resources import files
+
+    found: list[Topic] = []
+    for section in (files("editc") / "glossary.txt").read_text(encoding="utf-8").split("\n# ")[1:]:
+        heading, *lines = section.strip().splitlines()
+        title, _, page = heading.removesuffix(")").partition(" (")
+        entries = (line.partition(": ") for line in lines)
+        found.append(Topic(title, page, {word: says for word, _, says in entries}))
+    return tuple(found)
 
 
 def every() -> tuple[str, ...]:
     """All words that `explain` takes."""
-    return (*TITLES, *WORDS)
+    return (*TITLES, *(word for topic in topics() for word in topic.words))
 
 
 def explain(name: str) -> str:
     """What one of `every` means, and which bound it answers."""
-    if name in WORDS:
-        page = "docs/reference/manifest.md" if "key rule" in WORDS[name] else "docs/reference/report.md"
-        return "\n".join([name, "", WORDS[name], "", f"more: {page}", ""])
+    for topic in topics():
+        if name in topic.words:
+            return "\n".join([name, "", topic.words[name], "", f"more: {topic.page}", ""])
     title, about = TITLES[name]
-    return "\n".join([f"measurement {name}: {title}", "", f"{about[:1].upper()}{about[1:]}.", "", *_bound(name), ""])
+    return "\n".join([f"measurement {name}: {title}", "", f"{about[:1].upper()}{about[1:]}.", "", *_more(name), ""])
 
 
-def _bound(name: str) -> Iterator[str]:
+def bound_of(name: str) -> str:
+    """The key of a manifest that bounds a measurement, and on which side; empty where none does."""
     from dataclasses import fields
 
     from editc.core.manifest import Constraints
 
-    asked = {one.name for one in fields(Constraints)}
-    if name in BOUNDS or name in asked:
-        side = "minimum" if name in Constraints.MINIMA else "maximum"
-        yield f"bound in a manifest: {BOUNDS.get(name, f'constraints.{name}')} ({side})"
-    else:
-        yield "reported only: no bound answers it"
+    if name not in BOUNDS and name not in {one.name for one in fields(Constraints)}:
+        return ""
+    side = "minimum" if name in Constraints.MINIMA else "maximum"
+    return f"{BOUNDS.get(name, f'constraints.{name}')} ({side})"
+
+
+def _more(name: str) -> Iterator[str]:
+    bound = bound_of(name)
+    yield f"bound in a manifest: {bound}" if bound else "reported only: no bound answers it"
     if name in PAGES:
         yield f"more: {PAGES[name]}"
