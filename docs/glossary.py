@@ -20,7 +20,7 @@ HEAD = """\
 What do the words mean that a manifest, a build, a report or an error uses? `editc explain WORD` prints each entry of
 this page.
 
-<!-- Made by `python docs/glossary.py --write` from editc/glossary.txt and editc/report_words.py: change those. -->
+<!-- Made by `python docs/glossary.py --write` from editc/texts/glossary.txt and editc/report/words.py: change those. -->
 """
 
 

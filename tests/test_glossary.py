@@ -53,7 +53,7 @@ def test_every_word_that_is_printed_is_explained(source: str) -> None:
 
 
 def test_the_page_says_what_explain_says() -> None:
-    """`python docs/glossary.py --write` after a change of editc/glossary.txt or of the measurements' titles."""
+    """`python docs/glossary.py --write` after a change of editc/texts/glossary.txt or of the measurements' titles."""
     page = glossary.PAGE.read_text(encoding="utf-8")
     assert page == glossary.glossary()
     assert all(f"| {word} | {says} |" in page for topic in terms.topics() for word, says in topic.words.items())

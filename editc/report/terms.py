@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from editc.report.words import TITLES
+from editc.texts import read_text
 
 BOUNDS: Mapping[str, str] = {
     "erased": "verify.images.erased_at_most",
@@ -40,10 +41,9 @@ class Topic:
 @cache
 def topics() -> tuple[Topic, ...]:
     """The glossary: the topics of `glossary.txt`, in its order."""
-    from importlib.resources import files
 
     found: list[Topic] = []
-    for section in (files("editc") / "glossary.txt").read_text(encoding="utf-8").split("\n# ")[1:]:
+    for section in read_text("glossary.txt").split("\n# ")[1:]:
         heading, *lines = section.strip().splitlines()
         title, _, page = heading.removesuffix(")").partition(" (")
         entries = (line.partition(": ") for line in lines)
