@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from editc import terms
-from editc.report_words import TITLES
+from editc.report import terms
+from editc.report.words import TITLES
 
 PAGE = Path(__file__).with_name("glossary.md")
 HEAD = """\
@@ -20,7 +20,7 @@ HEAD = """\
 What do the words mean that a manifest, a build, a report or an error uses? `editc explain WORD` prints each entry of
 this page.
 
-<!-- Made by `python docs/glossary.py --write` from editc/texts/glossary.txt and editc/report/words.py: change those. -->
+<!-- Made by `python docs/glossary.py --write` from editc/texts/glossary.txt and editc/report/words.py. -->
 """
 
 

@@ -7,19 +7,19 @@ from typing import get_args
 import pytest
 
 from docs import glossary
-from editc import delta, registry, request, terms, verdict
-from editc.explain import explain
-from editc.formats import plan, status
+from editc.core import delta, verdict
+from editc.core import manifest as request
+from editc.formats.apply import plan, status
 from editc.formats.doctor import verdict as doctor
-from editc.passes.language import forms
-from editc.report_words import TITLES
-
-KINDS = ("family", "language-family")
+from editc.passes.language.verify import forms
+from editc.report import terms
+from editc.report.words import TITLES
+from editc.verbs.explain import explain
 
 
 def printed() -> dict[str, set[str]]:
     """Words that a report or the terminal prints, by where they come from; claims have a test of their own."""
-    families = [registry.resolve(kind, name) for kind in KINDS for name in registry.names(kind)]  # type: ignore[arg-type]
+    families = [FAMILIES.resolve(name) for name in FAMILIES.names()]
     return {
         "roles of sites": {role for family in families for role in family.patterns},
         "forms of a delta": set(get_args(delta.Form)),
