@@ -12,6 +12,7 @@ from editc.core import manifest as request
 from editc.formats.apply import plan, status
 from editc.formats.doctor import verdict as doctor
 from editc.passes.language.verify import forms
+from editc.registry.families import FAMILIES
 from editc.report import terms
 from editc.report.words import TITLES
 from editc.verbs.explain import explain
