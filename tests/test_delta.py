@@ -18,7 +18,7 @@ import pytest
 from delta_cases import f32, same
 from tiny_files import KEYS, contents, delta_for, factors_for, pipeline, write_pipeline
 
-import editc.core.diagnostics
+import editc
 from editc.core.ir import Delta, Factors, Form, Site
 from editc.core.site_bytes import RECORDED, patched_as_stored, site_record
 from editc.formats.apply.apply import apply, plan_apply
@@ -30,7 +30,7 @@ from editc.numerics.bits import dtypes
 
 delta = delta_cases.delta
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense", "xor")
-EDITC = Path(editc.core.diagnostics.__file__).parent
+EDITC = Path(editc.__file__).parent
 FIXTURES = Path(__file__).parent / "fixtures" / "deltas" / "v1"
 
 

@@ -89,8 +89,8 @@ def test_nothing_is_left_where_writing_fails(models: Any, tmp_path: Path, monkey
         if path.suffix == ".json" or path.name.startswith("."):
             raise OSError(28, "No space left on device")
 
-    for module_ in ("files", "peft_folder"):
-        monkeypatch.setattr(f"editc.formats.{module_}.write_new", full)
+    for module_ in ("core.disk", "formats.exports.peft"):
+        monkeypatch.setattr(f"editc.{module_}.write_new", full)
     with tiny.refused("E632"):
         export(Job(delta, model, tmp_path / "export"), "peft")
     with tiny.refused("E632"):

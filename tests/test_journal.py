@@ -131,7 +131,7 @@ def test_kill_minus_nine(tmp_path: Path) -> None:
     delta = write_delta(delta_for(model), tmp_path / "d.safetensors")
     before = tree(root)
     program = (
-        "import sys, time; from editc.formats import files\n"
+        "import sys, time; from editc.core import disk as files\n"
         "from editc.formats.apply.apply import apply, plan_apply; from editc.formats.models.model import open_model\n"
         "from editc.formats.delta.container import read_delta\n"
         "real = files.write_at\n"

@@ -143,7 +143,7 @@ def inspect(place):
         raise ZeroDivisionError("ours")
     return {"kind": "thing", "path": place}
 api.inspect = inspect
-from editc import show
+from editc.cli import show
 show.inspected = lambda found: show.Shown("the answer", found)
 cli.main()
 """

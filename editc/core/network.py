@@ -185,7 +185,7 @@ class Traced:
     clean: Array
     noised: Array
     subject: Array
-    last_occurrence: Array
+    last: Array
 
 
 @dataclass(frozen=True)
