@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from editc.core.manifest import Source
+from editc.manifests.decode import decode
 from editc.registry.methods import METHODS
 from editc.registry.options import options
 
@@ -67,6 +69,25 @@ def test_modules_that_are_run_exist() -> None:
         for name in run.findall(text):
             path = ROOT / name.replace(".", "/")
             assert path.with_suffix(".py").exists() or path.is_dir(), f"{where}: {name}"
+
+
+MANIFESTS = [
+    pytest.param(text, id=f"{page.stem}{number}")
+    for page in PAGES
+    for number, text in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+    if re.search(r"^editc: 1\b", text, re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("text", MANIFESTS)
+def test_every_manifest_in_a_page_is_sound(text: str) -> None:
+    _, found = decode(Source("manifest.yaml", text))
+    assert not [one.message for one in found if one.severity == "error"]
+
+
+def test_the_tutorial_s_fact_is_the_example() -> None:
+    example = (ROOT / "manifests/examples/language/fact.yaml").read_text(encoding="utf-8").partition("editc: 1")[2]
+    assert f"```yaml\neditc: 1{example}```" in (ROOT / "docs/tutorial/first-fact.md").read_text(encoding="utf-8")
 
 
 def test_every_page_is_of_one_kind() -> None:
