@@ -6,8 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from editc.cli import cli
+from editc.core.manifest import Source
+from editc.manifests.decode import decode
 from editc.registry.methods import METHODS
 from editc.registry.options import options
 
@@ -67,6 +71,46 @@ def test_modules_that_are_run_exist() -> None:
         for name in run.findall(text):
             path = ROOT / name.replace(".", "/")
             assert path.with_suffix(".py").exists() or path.is_dir(), f"{where}: {name}"
+
+
+MANIFESTS = [
+    pytest.param(text, id=f"{page.stem}{number}")
+    for page in PAGES
+    for number, text in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+    if re.search(r"^editc: 1\b", text, re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("text", MANIFESTS)
+def test_every_manifest_in_a_page_is_sound(text: str) -> None:
+    _, found = decode(Source("manifest.yaml", text))
+    assert not [one.message for one in found if one.severity == "error"]
+
+
+def test_the_tutorial_s_fact_is_the_example() -> None:
+    example = (ROOT / "manifests/examples/language/fact.yaml").read_text(encoding="utf-8").partition("editc: 1")[2]
+    assert f"```yaml\neditc: 1{example}```" in (ROOT / "docs/tutorial/first-fact.md").read_text(encoding="utf-8")
+
+
+def test_every_recipe_is_linked_from_the_page_for_contributors() -> None:
+    recipes = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Recipes")[2]
+    assert not [page.name for page in (ROOT / "docs/how-to").glob("add-*.md") if page.name not in recipes]
+
+
+def test_the_page_of_the_command_line_has_every_command_and_option() -> None:
+    page = (ROOT / "docs/reference/command-line.md").read_text(encoding="utf-8")
+    commands = {name: one for name, one in cli.commands.items() if not isinstance(one, click.Group)}
+    assert not [name for name in cli.commands if f"| `editc {name} " not in page]
+    for name, command in (*commands.items(), *cli.commands["onnx"].commands.items()):  # type: ignore[attr-defined]
+        (row,) = [line for line in page.splitlines() if re.match(rf"\| `(onnx )?{name}` \|", line)] or [""]
+        asked = {
+            option for one in command.params if one.name != "json_" for option in one.opts if option.startswith("--")
+        }
+        assert not [option for option in asked if f"`{option}" not in row], name
+
+
+def test_the_readme_fits_two_screens() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
 
 
 def test_every_page_is_of_one_kind() -> None:

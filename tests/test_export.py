@@ -174,7 +174,9 @@ def _result(model: Model, target: object) -> np.ndarray[tuple[int, ...], np.dtyp
 
 
 def test_a_version_holds_its_delta(model: Model, tmp_path: Path) -> None:
+    """The delta lies beside the shards as `editc.delta`: engines and people look for that name."""
     made = export(Job(edit(model, "shared"), model, tmp_path / "v"), "xor-index")
+    assert (tmp_path / "v" / "editc.delta").is_file()
     assert all(trial.passed and trial.matched for trial in made.trials)
     assert read.is_delta(tmp_path / "v")
     assert read.read_delta(tmp_path / "v").delta_id == made.written.delta.delta_id

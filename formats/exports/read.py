@@ -38,7 +38,7 @@ FORMAT = "editc-export"
 VERSION = 1
 FOLDER_FILE = "adapter_model.safetensors"
 """In a folder that PEFT made or reads, the file that holds the tensors."""
-COMPANION = "editc.core.delta"
+COMPANION = "editc.delta"
 """In a folder of another format, the delta itself; not named as weights are, so that no loader takes it for some."""
 TOLD = {layout.ONNX, SUFFIX, ".gguf"}
 """Endings that say what a file is; all others are read as safetensors."""
