@@ -26,9 +26,9 @@ from editc.demo import GUIDANCE
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode, load
 from editc.passes.images.keys.preserved_rows import mentions
-from editc.passes.images.measure.measure import Stored
 from editc.passes.images.verify.bystanders import AGAIN, LOSS, named_by, spread
 from editc.passes.images.verify.verify import failures
+from editc.passes.stored import StoredWeights
 from editc.verbs import detector as detecting
 from editc.verbs import open, pipeline
 
@@ -203,9 +203,9 @@ def row(lab: Lab, name: str, manifest: Manifest) -> tuple[str, bool]:
     return f"| {name} | exit 0 | {still} | {kept} | {told} |", max(found[one].loss for one in rest) > LOSS
 
 
-def _stored(verified: Verified) -> Stored:
+def _stored(verified: Verified) -> StoredWeights:
     solution = verified.solution
-    return Stored(solution, frozenset(site.name for site in solution.problem.plan.sites))
+    return StoredWeights(solution, frozenset(site.name for site in solution.problem.plan.sites))
 
 
 def _seed(text: str) -> int:

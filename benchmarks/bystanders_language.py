@@ -26,7 +26,7 @@ from editc.passes.language.candidates import OWN, Around, candidates
 from editc.passes.language.keys.spared import names
 from editc.passes.language.questions import word
 from editc.passes.language.verify.bystanders import SURE, WORD
-from editc.passes.language.weights import changed
+from editc.passes.stored import edited_sites
 
 SEED = 4711
 """Of the questions made by editc itself: builds use the manifest's, 0 in every example."""
@@ -99,7 +99,7 @@ def _asked(verified: Verified, network: Network) -> tuple[list[str], int]:
     told = [(text, word(one.text), one.likelihood(word(one.text))) for text, one in zip(prompts, before, strict=True)]
     sure = [(text, answer) for text, answer, likely in told if any(map(str.isalnum, answer)) and likely >= SURE]
     weights = open_model(smollm2.folder()).component("model")
-    edited = {one.site.name: one.after for one in changed(solution, weights)}
+    edited = {one.site.name: one.after for one in edited_sites(solution, weights)}
     after = network.generate([Prompt(text) for text, _ in sure], WORD, edited)
     moved = [text for (text, old), new in zip(sure, after, strict=True) if folded(word(new)) != folded(old)]
     return moved, len(sure)

@@ -15,8 +15,8 @@ from editc.core.ports import Context
 from editc.formats.models.model import open_model
 from editc.passes.language.keys.derive import DeriveLanguage
 from editc.passes.language.solve.solve import SolveLanguage
-from editc.passes.language.weights import changed
 from editc.passes.locate import Locate
+from editc.passes.stored import edited_sites
 from editc.verbs import open
 
 Changed = Mapping[str, Array]
@@ -62,7 +62,7 @@ def edited(
     )
     plan = Locate(open.families())(manifest, lab.ctx)
     found: Solution = SolveLanguage()(DeriveLanguage()(plan, lab.ctx), lab.ctx)
-    return {one.site.name: one.after for one in changed(found, lab.ctx.weights)}
+    return {one.site.name: one.after for one in edited_sites(found, lab.ctx.weights)}
 
 
 def summed(parts: Sequence[Changed], base: Callable[[str], Array]) -> Changed:

@@ -20,9 +20,9 @@ from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model
 from editc.manifests.decode import read
 from editc.passes.images.keys.derive import Derive
-from editc.passes.images.measure.measure import stored
 from editc.passes.images.verify.verify import Verify
 from editc.passes.locate import Locate
+from editc.passes.stored import stored_weight
 from editc.verbs import open
 from editc.verbs.recheck import gathered_solution, recorded_plan
 
@@ -85,7 +85,7 @@ def changes(verified: Verified) -> Array:
     for group, edit in solution.edits.items():
         sites = [site for site in solution.problem.plan.sites if site.group == group]
         for k, (site, W) in enumerate(zip(sites, solution.problem.systems[group].weights, strict=True)):
-            found.append((stored(np.asarray(W), edit, k, site) - W).ravel())
+            found.append((stored_weight(np.asarray(W), edit, k, site) - W).ravel())
     return np.concatenate(found)
 
 

@@ -19,7 +19,7 @@ import tiny
 from editc import api
 from editc.demo import MODEL
 from editc.formats.models.model import open_model
-from editc.passes.images.measure.measure import Stored
+from editc.passes.stored import StoredWeights
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "manifests" / "examples").glob("*.yaml"))
 QUICK = "editc: 1\nmodel: editc:demo\nedits:\n  - erase: circle\n    to: square\n"
@@ -99,7 +99,7 @@ def test_diffusers_loads_what_apply_wrote_equal_to_the_edit_in_memory(quick: api
         tmp_path / "patched", dtype=torch.float16, low_cpu_mem_usage=False, local_files_only=True
     )
     names = frozenset(site.name for site in quick.verified.solution.problem.plan.sites)
-    stored = Stored(quick.verified.solution, names)
+    stored = StoredWeights(quick.verified.solution, names)
     found = pipeline.unet.state_dict()
     for name in names:
         assert np.array_equal(found[name].double().numpy(), stored[name])

@@ -20,7 +20,7 @@ from editc.backends.encoders.t5 import lowered, standing
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Encoded
 from editc.formats.models.model import open_model
-from editc.passes.images.measure.measure import Stored
+from editc.passes.stored import StoredWeights
 from editc.registry.families import FAMILIES
 from editc.verbs import open
 
@@ -131,7 +131,7 @@ def test_build_apply_and_load_equal_the_edit_in_memory(family: str, keys: str, f
     component = plan.family.component
     after = getattr(loaded(tmp_path / "patched", torch.float16), component).state_dict()
     before = open_model(folder).component(component)
-    stored = Stored(built.verified.solution, frozenset(site.name for site in plan.sites))
+    stored = StoredWeights(built.verified.solution, frozenset(site.name for site in plan.sites))
     assert set(after) == set(before.names())
     for name, tensor in after.items():
         expected = stored[name] if name in stored else before.read(name)
@@ -164,7 +164,7 @@ def test_sdxl_pooled_edits_leave_the_columns_of_the_picture_size(folders: Any, t
     folder = folders("sdxl")
     built = build(folder, roles="k, v, pooled")
     name = "add_embedding.linear_1.weight"
-    stored = Stored(built.verified.solution, frozenset([name]))[name]
+    stored = StoredWeights(built.verified.solution, frozenset([name]))[name]
     before = open_model(folder).component("unet").read(name)
     assert np.array_equal(stored[:, 24:], before[:, 24:])
     assert not np.array_equal(stored[:, :24], before[:, :24])
@@ -184,7 +184,7 @@ def test_a_layer_behind_an_edited_entry_reads_the_target(folders: Any) -> None:
         layer.bias.normal_(std=3.0)
         first, wanted = layer(keys)
         name = "context_embedder.weight"
-        layer.weight.copy_(torch.from_numpy(Stored(built.verified.solution, frozenset([name]))[name]))
+        layer.weight.copy_(torch.from_numpy(StoredWeights(built.verified.solution, frozenset([name]))[name]))
         now = layer(keys)[0]
     assert torch.linalg.norm(now - wanted) < 0.1 * torch.linalg.norm(first - wanted)
 
@@ -340,7 +340,7 @@ def test_the_painter_paints_with_the_component_of_the_family(folders: Any, tmp_p
     api.apply([built.files[0]], str(folder), out=tmp_path / "patched")
     names = frozenset(site.name for site in built.verified.solution.problem.plan.sites)
     ours, theirs = (painter.load(place, "transformer", 2, 4.0) for place in (folder, tmp_path / "patched"))
-    changed = ours.paint(["a circle"], [3], Stored(built.verified.solution, names))
+    changed = ours.paint(["a circle"], [3], StoredWeights(built.verified.solution, names))
     assert np.array_equal(changed, theirs.paint(["a circle"], [3]))
 
 

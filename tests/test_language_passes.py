@@ -24,9 +24,9 @@ from editc.passes.language.locate.stages import depth_of
 from editc.passes.language.sentences import every, spot
 from editc.passes.language.solve import record
 from editc.passes.language.solve.solve import SolveLanguage
-from editc.passes.language.weights import changed
 from editc.passes.locate import Locate
 from editc.passes.sites import layer_of
+from editc.passes.stored import edited_sites
 from editc.verbs import open
 
 FRANCE = "- fact: {prompt: The capital of France is, subject: France, answer: Berlin}"
@@ -64,7 +64,7 @@ def solved(folder: Path, path: Path, ports: Context, edits: Sequence[str], rest:
 
 
 def run_with(solution: Solution, ports: Context) -> Mapping[str, Array]:
-    return {one.site.name: one.after for one in changed(solution, ports.weights)}
+    return {one.site.name: one.after for one in edited_sites(solution, ports.weights)}
 
 
 def columns(solution: Solution) -> Any:
@@ -230,7 +230,7 @@ def test_what_a_preserved_name_reads_stays(prompt: str, folder: Path, tmp_path: 
     moved = []
     for rest in ("", "preserve: {concepts: [Tower]}"):
         found = solved(folder, tmp_path, ports, edit, rest + "\nsites: {layers: [1]}")
-        (after,), (column,) = tuple(changed(found, ports.weights)), columns(found)
+        (after,), (column,) = tuple(edited_sites(found, ports.weights)), columns(found)
         step = after.after - ports.weights.read(after.site.name)
         keys = mean_keys(ports.network, after.site, [column, replace(column, contexts=off)], None)  # type: ignore[arg-type]
         own, other = np.linalg.norm(step @ keys, axis=0)
@@ -253,10 +253,10 @@ def test_a_key_that_is_to_change_is_not_held_for_an_earlier_delta(folder: Path, 
     later = replace(ports, earlier=earlier)
     told = SolveLanguage()(DeriveLanguage()(plan, later), later)
     site = told.problem.plan.sites[-1]
-    step = {one.site.name: one.after - ports.weights.read(one.site.name) for one in changed(told, ports.weights)}
+    step = {one.site.name: one.after - ports.weights.read(one.site.name) for one in edited_sites(told, ports.weights)}
     keys = mean_keys(ports.network, site, columns(told), None)  # type: ignore[arg-type]
     alone = SolveLanguage()(DeriveLanguage()(plan, ports), ports)
-    free = {one.site.name: one.after - ports.weights.read(one.site.name) for one in changed(alone, ports.weights)}
+    free = {one.site.name: one.after - ports.weights.read(one.site.name) for one in edited_sites(alone, ports.weights)}
     sizes = [np.linalg.norm(one[site.name] @ keys) for one in (step, free)]
     assert sizes[0] > 0.8 * sizes[1] > 0
 
@@ -281,7 +281,7 @@ def test_one_matrix_says_what_was_wanted_at_the_keys(method: str, folder: Path, 
     edits = [f"- {{{FRANCE[2:]}, method: {method}{options}}}", TOWER]
     found = solved(folder, tmp_path, ports, edits)
     (site,) = found.problem.plan.sites
-    (after,) = changed(found, ports.weights)
+    (after,) = edited_sites(found, ports.weights)
     keys = mean_keys(ports.network, site, columns(found), None)  # type: ignore[arg-type]
     moved = (after.after - ports.weights.read(site.name)) @ keys
     wanted = np.stack([one.wanted for one in columns(found)], axis=1)
@@ -305,8 +305,8 @@ def test_a_transplant_has_the_state_of_the_other_concept(folder: Path, tmp_path:
     found = solved(folder, tmp_path, ports, [JAPAN, "    method: transplant", "    lamb: 1.0e-6"])
     (column,), run = columns(found), run_with(found, ports)
     here, there = (
-        ports.network.states([1], spots, changed)[1].mean(axis=1)  # type: ignore[union-attr]
-        for spots, changed in ((column.contexts, run), (column.anchor, None))
+        ports.network.states([1], spots, edited_sites)[1].mean(axis=1)  # type: ignore[union-attr]
+        for spots, edited_sites in ((column.contexts, run), (column.anchor, None))
     )
     assert np.linalg.norm(here - there) < 0.05 * np.linalg.norm(column.wanted)
 
@@ -317,7 +317,7 @@ def test_the_target_and_preserved_names_stay(method: str, folder: Path, tmp_path
     moved = {}
     for rest in ("", "preserve: {concepts: [Rome]}"):
         found = solved(folder, tmp_path, ports, [JAPAN, f"    method: {method}", options], rest)
-        (after,), (column,) = tuple(changed(found, ports.weights)), columns(found)
+        (after,), (column,) = tuple(edited_sites(found, ports.weights)), columns(found)
         rome = [replace(spot, prompt=spot.prompt.replace("Japan", "Rome"), subject="Rome") for spot in column.contexts]
         keys = [ports.network.reads([after.site.name], spots)[after.site.name] for spots in (column.anchor, rome)]  # type: ignore[union-attr]
         step = after.after - ports.weights.read(after.site.name)
@@ -361,7 +361,7 @@ def test_later_stages_work_on_what_earlier_ones_left(folder: Path, tmp_path: Pat
     (site,) = found.problem.plan.sites
     fact, _ = columns(found)
     keys = mean_keys(ports.network, site, [fact], None)  # type: ignore[arg-type]
-    (after,) = changed(found, ports.weights)
+    (after,) = edited_sites(found, ports.weights)
     moved = ((after.after - ports.weights.read(site.name)) @ keys)[:, 0]
     assert np.linalg.norm(moved - fact.wanted) < 0.05 * np.linalg.norm(fact.wanted)
     assert found.edits[site.group].stats.rank == 2 and [one["method"] for one in found.methods] == ["rome", "rocr"]
@@ -371,7 +371,7 @@ def test_nothing_is_written_along_an_ablated_direction(folder: Path, tmp_path: P
     found = solved(
         folder, tmp_path, ports, [LIST, "    method: ablate", "    projected: false"], "sites: {layers: [2]}"
     )
-    (after,) = changed(found, ports.weights)
+    (after,) = edited_sites(found, ports.weights)
     present, absent = (
         ports.network.states([2], [Spot(text) for text in texts])[2].mean(axis=1)  # type: ignore[union-attr]
         for texts in (("a list", "the long list"), ("a page", "the next page"))
@@ -385,7 +385,7 @@ def test_two_ablated_concepts_leave_no_part_of_either(folder: Path, tmp_path: Pa
     other = LIST.replace("lists", "talk").replace("the long list", "a discussion").replace("[a list", "[the afternoon")
     edits = [LIST, "    method: ablate", "    projected: false", other, "    method: ablate", "    projected: false"]
     found = solved(folder, tmp_path, ports, edits, "sites: {layers: [2]}")
-    (after,) = changed(found, ports.weights)
+    (after,) = edited_sites(found, ports.weights)
     assert found.edits[after.site.group].stats.rank == 2
     for edit in found.problem.plan.manifest.language.edits:  # type: ignore[union-attr]
         present, absent = (
@@ -399,7 +399,7 @@ def test_two_ablated_concepts_leave_no_part_of_either(folder: Path, tmp_path: Pa
 
 def test_row_norms_make_a_layer_dense(folder: Path, tmp_path: Path, ports: Context) -> None:
     found = solved(folder, tmp_path, ports, [LIST, "    method: ablate", "    norms: true"], "sites: {layers: [2]}")
-    (after,) = changed(found, ports.weights)
+    (after,) = edited_sites(found, ports.weights)
     before = ports.weights.read(after.site.name)
     assert found.edits["layers.2"].form == "dense"
     assert np.allclose(np.linalg.norm(after.after, axis=1), np.linalg.norm(before, axis=1), rtol=1e-5)

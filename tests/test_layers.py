@@ -17,9 +17,10 @@ from editc.numerics.squares import contracted, gram, half_gram, mirrored
 from editc.numerics.trust import unbounded
 from editc.passes.images.certificate.certificate import Sums, shared_sums
 from editc.passes.images.measure import row_sums
-from editc.passes.images.measure.measure import Measured, measure, stored
+from editc.passes.images.measure.measure import Measured, measure
 from editc.passes.images.measure.row_sums import Columns, Moments, missed
 from editc.passes.methods.images.uce import UCE
+from editc.passes.stored import stored_weight
 
 WIDTH = systems.WIDTH
 
@@ -57,7 +58,7 @@ def by_definition(found: Solution) -> list[tuple[float, float, list[list[float]]
     system, lines = found.problem.systems["text"], []
     for index, site in enumerate(found.problem.plan.sites):
         W = np.asarray(system.weights[index])
-        after = stored(W, found.edits["text"], index, site)
+        after = stored_weight(W, found.edits["text"], index, site)
         drifts = [_norm((after - W) @ rows) / _norm(W @ rows) for rows in (system.kept.rows, system.kept.empty)]
         errors = []
         for b in system.blocks:
@@ -121,7 +122,7 @@ def test_the_certificate_sees_the_grams_of_the_stored_weights(form: str, dtype: 
     list(measure(found, watch=sums.add))
     kept = found.problem.systems["text"].weights
     after = [
-        stored(W, found.edits["text"], i, s)
+        stored_weight(W, found.edits["text"], i, s)
         for i, (W, s) in enumerate(zip(kept, found.problem.plan.sites, strict=True))
     ]
     expected = sum(A.T @ A for A in after), sum(A.T @ W for A, W in zip(after, kept, strict=True))

@@ -20,7 +20,7 @@ from editc.formats.delta.container import read_delta, write_delta
 from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model
 from editc.passes.emit import recorded
-from editc.passes.images.measure.measure import Stored
+from editc.passes.stored import StoredWeights
 from editc.verbs.recheck import gathered_solution, recorded_solution
 
 THINGS = ("circle", "star", "cat", "tree", "moon on grass", "red fish", "blue house", "boat")
@@ -81,7 +81,7 @@ def test_parts_are_measured_on_the_weights_that_apply_writes(folder: Path, added
     for part in found.parts:
         solution = part.verified.solution
         names = frozenset(site.name for site in solution.problem.plan.sites)
-        stored = Stored(solution, names)
+        stored = StoredWeights(solution, names)
         assert names and all((stored[name] == patched.read(name)).all() for name in names)
 
 
@@ -90,7 +90,7 @@ def test_measuring_a_part_gathered_is_measuring_it_as_it_was(folder: Path, pair:
     delta, problem = read_delta(pair[0].files[0]), pair[0].verified.solution.problem
     plain, gathered = recorded_solution(delta, problem), gathered_solution(delta, delta, problem)
     names = frozenset(site.name for site in problem.plan.sites)
-    assert all((Stored(plain, names)[name] == Stored(gathered, names)[name]).all() for name in names)
+    assert all((StoredWeights(plain, names)[name] == StoredWeights(gathered, names)[name]).all() for name in names)
 
 
 def test_one_more_edit_moves_what_the_first_one_kept(added: Any) -> None:

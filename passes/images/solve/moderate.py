@@ -26,9 +26,9 @@ from editc.core.measurements import Claim
 from editc.core.ports import Context
 from editc.core.text import count
 from editc.passes.images.keys.pairs import pulled
-from editc.passes.images.measure.measure import Stored
 from editc.passes.images.painting import pictures
 from editc.passes.images.painting.pictures import Shot
+from editc.passes.stored import StoredWeights
 
 PURPOSE = "\nmoderate"
 """What sets the seeds of the search apart from those of verify: no concept holds a line break."""
@@ -167,7 +167,7 @@ class _Painting:
         these = {index: _floats(part) for index, part in zip(self.indices, parts, strict=True)}
         systems = at(self.systems, these)
         solution = Solution(replace(self.problem, systems=systems), self.solve(systems), (), ())
-        return Stored(solution, frozenset(site.name for site in self.problem.plan.sites))
+        return StoredWeights(solution, frozenset(site.name for site in self.problem.plan.sites))
 
     def _share(self, index: int, saw: Sequence[NDArray[np.bool_]]) -> Array:
         mine = [seen for shot, seen in zip(self.shots, saw, strict=True) if shot.request == index]

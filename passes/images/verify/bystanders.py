@@ -24,9 +24,9 @@ from editc.core.ir import Array, Plan, Solution
 from editc.core.manifest import Manifest
 from editc.core.measurements import Bystander, Claim, Report
 from editc.core.ports import Context, Encoder
+from editc.passes import stored
 from editc.passes.images.keys.name_signals import Signals, size
 from editc.passes.images.keys.preserved_rows import mentions
-from editc.passes.images.measure import measure
 from editc.passes.images.painting import pictures
 from editc.passes.images.painting.pictures import Print, Shot
 from editc.passes.images.verify.everyday import THINGS
@@ -133,7 +133,7 @@ class Choice:
             if not system.kept.empty.size or sites[0].shape[1] != width:
                 continue
             for index, (site, W) in enumerate(zip(sites, system.weights, strict=True)):
-                D = measure.stored(np.asarray(W), edit, index, site) - W
+                D = stored.stored_weight(np.asarray(W), edit, index, site) - W
                 change += D.T @ D
                 gram += W.T @ W
         return change, gram

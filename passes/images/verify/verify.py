@@ -8,20 +8,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Edit, Solution, Verified
-from editc.core.manifest import Manifest, Placed
+from editc.core.diagnostics import Diagnostic
+from editc.core.ir import Solution, Verified
 from editc.core.measurements import Claim, Report
 from editc.core.ports import Context
-from editc.core.text import count
 from editc.judging import conclude
 from editc.numerics import drift
+from editc.passes.claims import Advice, broken_bounds, claims_of_solve, no_change
 from editc.passes.images.certificate import certificate
-from editc.passes.images.measure.measure import Measured, Stored, measure
+from editc.passes.images.measure.measure import Measured, measure
 from editc.passes.images.painting import attacks, pictures
 from editc.passes.images.solve import moderate
 from editc.passes.images.verify import bystanders
-from editc.passes.language.verify import warnings as advice
+from editc.passes.stored import StoredWeights
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ class Verify:
         sums = certificate.Sums(solution)
         measured = tuple(measure(solution, ctx.progress, sums.add))
         if not any(one.elements for one in measured):
-            raise nothing(manifest.edits[0], manifest, len(measured), "`to` is another concept")
-        after = Stored(solution, frozenset(one.site.name for one in measured if one.elements))
+            raise no_change(manifest.edits[0], manifest, len(measured), "`to` is another concept")
+        after = StoredWeights(solution, frozenset(one.site.name for one in measured if one.elements))
         prints = pictures.painted(shots, after, ctx, self.batch)
         found = sums.certificates()
         attacked = attacks.painted(prints, found, after, ctx, self.batch)
@@ -66,17 +65,14 @@ class Verify:
 
 
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:
-    """One E501 for every broken bound, each underlining its own bound in the manifest; empty when all hold."""
-    manifest = verified.solution.problem.plan.manifest
-    return tuple(_broken(claim, manifest, verified.report) for claim in verified.report.claims if not claim.holds)
+    """One E501 for every broken bound; empty when all hold."""
+    return broken_bounds(verified, advise)
 
 
 def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
     """What makes the report prove less than it seems: E505 (the concept was hardly there), E506 (nothing painted),
-    E510 (no proof for this encoder), E511 (nothing certified); of a language model those of `advice`."""
+    E510 (no proof for this encoder), E511 (nothing certified)."""
     manifest, report = verified.solution.problem.plan.manifest, verified.report
-    if manifest.language is not None:
-        return tuple(advice.warnings(verified))
     return (
         *pictures.weak(manifest, report),
         *pictures.unpainted(manifest, report),
@@ -103,17 +99,10 @@ def _row(one: Measured) -> Mapping[str, Any]:
 
 
 def _claims(solution: Solution, measured: Sequence[Measured]) -> tuple[Claim, ...]:
-    asked = solution.problem.plan.manifest.constraints
-    stats = [edit.stats for edit in solution.edits.values()]
-    rank = float(max(rank_of(edit) for edit in solution.edits.values()))
     return (
         *_residuals(solution, measured),
         *_drifts(solution, measured),
-        Claim("rank", rank, asked.rank, span=asked.at("rank")),
-        Claim("changed", float(sum(one.elements > 0 for one in measured)), unit="sites"),
-        Claim("condition", max(one.condition for one in stats)),
-        Claim("solve_residual", max(one.residual for one in stats)),
-        Claim("discarded", max(one.discarded for one in stats)),
+        *claims_of_solve(solution, sum(one.elements > 0 for one in measured)),
         *solution.problem.leaks,
     )
 
@@ -141,11 +130,6 @@ def _residuals(solution: Solution, measured: Sequence[Measured]) -> Iterator[Cla
         yield Claim("erase_residual", value, asked.erase_residual, block.request.concept, asked.at("erase_residual"))
 
 
-def rank_of(edit: Edit) -> int:
-    """The largest rank at a site; of a dense edit what the solve said of itself."""
-    return edit.stats.rank if edit.form == "dense" else max((len(right) for right in edit.right), default=0)
-
-
 _HELP: Mapping[str, str] = {
     "erase_residual": "raise `strength` towards 1, or lower `preserve.weight`; `strength: auto` looks for a value that "
     "meets every bound",
@@ -168,50 +152,9 @@ _HELP: Mapping[str, str] = {
 }
 
 
-_OF_CONCEPTS = frozenset({"erase_residual", "recoverable", "erased", "toward_fitted", "toward_gap", "bystander_loss"})
-
-
-def _broken(claim: Claim, manifest: Manifest, report: Report) -> Diagnostic:
-    what = f"{claim.name} of `{claim.subject}`" if claim.name in _OF_CONCEPTS else claim.name
-    worst = f" (worst site: {claim.subject})" if claim.name.endswith("_drift") else ""
-    value, bound = _told_apart(claim.value, float(claim.bound or 0))
-    return Diagnostic(
-        "E501",
-        f"{what} is {value}, {'below' if claim.least else 'above'} {bound}{worst}",
-        claim.span,
-        manifest.source,
-        help=advice.help_with(claim.name, manifest.language, claim.subject)
-        if manifest.language
-        else _help(claim, manifest),
-        notes=advice.moved(report, claim.subject) if claim.name == "bystander_loss" and manifest.language else (),
-    )
-
-
-def _help(claim: Claim, manifest: Manifest) -> str:
+def advise(claim: Claim, verified: Verified) -> Advice:
+    """What to do about a bound of an image model's manifest that is broken."""
+    manifest = verified.solution.problem.plan.manifest
     if claim.name == "bystander_loss" and claim.subject in manifest.preserve.concepts:
-        return _HELP["kept_already"]
-    return _HELP.get(claim.name, "").replace("{subject}", claim.subject)
-
-
-def _told_apart(value: float, bound: float) -> tuple[str, str]:
-    """Both numbers with as few digits, two or more, as still show which is greater."""
-    texts = ((_short(value, digits), _short(bound, digits)) for digits in range(2, 18))
-    return next((pair for pair in texts if pair[0] != pair[1]), (repr(value), repr(bound)))
-
-
-def _short(value: float, digits: int) -> str:
-    return f"{value:.0f}" if value.is_integer() else f"{value:.{digits}g}"
-
-
-def nothing(first: Placed, manifest: Manifest, sites: int, differs: str) -> EditcError:
-    """E502 at the first edit, whose `strength` or `differs` may be why."""
-    return EditcError(
-        Diagnostic(
-            "E502",
-            f"the edit changes nothing: no stored element of {count(sites, 'matrix')} differs",
-            first.at("strength"),
-            manifest.source,
-            help=f"see that `strength` is above 0 and that {differs}; in a half precision file a change below half a "
-            "unit in the last place is lost",
-        )
-    )
+        return Advice(_HELP["kept_already"])
+    return Advice(_HELP.get(claim.name, "").replace("{subject}", claim.subject))

@@ -24,7 +24,7 @@ from editc.passes.language.keys.posed import posed
 from editc.passes.language.keys.values import wanted
 from editc.passes.language.locate import stages as located
 from editc.passes.language.locate.stages import works_on
-from editc.passes.language.weights import upright
+from editc.passes.stored import read_weight
 from editc.registry.options import construct, options
 
 RIDGE = 0.01
@@ -90,7 +90,7 @@ def _named(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[st
         if works_on(stage) != "columns":
             continue
         edits = [edit for i in stage.edits if isinstance(edit := _language(plan).edits[i], Redirect)]
-        sites, read = [plan.sites[i] for i in stage.sites], partial(upright, ctx.weights)
+        sites, read = [plan.sites[i] for i in stage.sites], partial(read_weight, ctx.weights)
         try:
             found = concept_columns.scored(sites, network, read, [edit.names for edit in edits])
         except LookupError as error:

@@ -16,11 +16,10 @@ from editc.core.network import Columns, Memory, Network, Spot, Writer
 from editc.core.ports import Context, Weights
 from editc.numerics import nullspace, ridge
 from editc.numerics.memory import interference
-from editc.passes.images.measure.measure import stored
 from editc.passes.language.keys.derive import averaged, chosen, mean_keys
 from editc.passes.language.locate.stages import SINGLE, works_on
-from editc.passes.language.weights import oriented, sites_of, upright
 from editc.passes.sites import layer_of
+from editc.passes.stored import as_in_file, read_weight, sites_of, stored_weight
 
 ALIKE = 0.9
 """Cosine under C^-1 from which on a name that is held unasked has an edit's own key."""
@@ -37,13 +36,13 @@ class _State:
 
     def add(self, site: Site, edit: Edit) -> None:
         self.edits.setdefault(site.name, []).append(edit)
-        W = upright(self.weights, site)
-        self.running[site.name] = oriented(site, stored(W, together(self.edits[site.name]), 0, site))
+        W = read_weight(self.weights, site)
+        self.running[site.name] = as_in_file(site, stored_weight(W, together(self.edits[site.name]), 0, site))
 
     def current(self, site: Site) -> Array:
         """W as it now is, (d_out, d_in)."""
         found = self.running.get(site.name)
-        return upright(self.weights, site) if found is None else found.T if site.transposed else found
+        return read_weight(self.weights, site) if found is None else found.T if site.transposed else found
 
 
 @dataclass(frozen=True)

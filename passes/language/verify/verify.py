@@ -13,7 +13,7 @@ from editc.core.measurements import Claim, Report
 from editc.core.network import Network
 from editc.core.ports import Context
 from editc.judging import conclude
-from editc.passes.images.verify.verify import nothing, rank_of
+from editc.passes.claims import claims_of_solve, no_change
 from editc.passes.language import questions as prompts
 from editc.passes.language.verify import (
     ask,
@@ -26,8 +26,8 @@ from editc.passes.language.verify import (
 )
 from editc.passes.language.verify.base_model import Before
 from editc.passes.language.verify.column_trace import Trace
-from editc.passes.language.weights import Changed, changed, oriented
 from editc.passes.sites import layer_of
+from editc.passes.stored import EditedSite, as_in_file, edited_sites
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class VerifyLanguage:
         measured, after = weighed(solution, ctx)
         if not after:
             differs = "what is asked for is not what the model says already"
-            raise nothing(language.edits[0], manifest, len(measured), differs)
+            raise no_change(language.edits[0], manifest, len(measured), differs)
         before = Before(network, ctx.cache, solution.problem.encoder)
         said = ask.openings(before, prompts.open_prompts(language))
         every = prompts.changes(language, said)
@@ -67,7 +67,7 @@ class VerifyLanguage:
             *side_effects.claims(side_effects.texts(language, self.sentences), titles, before, after, asked),
             *side_effects.at_start(language, titles, network, after),
             *first_words.claims(language, network),
-            *_solved(solution, measured),
+            *claims_of_solve(solution, sum(one.changed.elements > 0 for one in measured)),
             *_traced(measured, network),
         )
         answers, moved = tuple(one.answer for one in found), bystanders.findings(around)
@@ -78,7 +78,7 @@ class VerifyLanguage:
 class Weighed:
     """One site: how many stored elements differ, |W' - W| / |W|, and the trace in its columns."""
 
-    changed: Changed
+    edited_sites: EditedSite
     trace: Trace | None
 
 
@@ -87,9 +87,9 @@ def weighed(solution: Solution, ctx: Context) -> tuple[tuple[Weighed, ...], Mapp
     measured, after = [], {}
     sites = solution.problem.plan.sites
     watched = ctx.progress("verify", sites) if ctx.progress else sites
-    for _, one in zip(watched, changed(solution, ctx.weights), strict=True):
+    for _, one in zip(watched, edited_sites(solution, ctx.weights), strict=True):
         W = ctx.weights.read(one.site.name)
-        measured.append(Weighed(one, column_trace.trace(oriented(one.site, W), oriented(one.site, one.after))))
+        measured.append(Weighed(one, column_trace.trace(as_in_file(one.site, W), as_in_file(one.site, one.after))))
         if one.elements:
             after[one.site.name] = one.after
     return tuple(measured), after
@@ -111,18 +111,6 @@ def _questions(
         *(question for one in closely for question in forms.forms(one, chat)),
         *prompts.implied(language, said),
     )
-
-
-def _solved(solution: Solution, measured: Sequence[Weighed]) -> Iterator[Claim]:
-    """What every edit claims of itself."""
-    asked = solution.problem.plan.manifest.constraints
-    stats = [edit.stats for edit in solution.edits.values()]
-    rank = max(rank_of(edit) for edit in solution.edits.values())
-    yield Claim("rank", float(rank), asked.rank, span=asked.at("rank"))
-    yield Claim("changed", float(sum(one.changed.elements > 0 for one in measured)), unit="sites")
-    yield Claim("condition", max(one.condition for one in stats))
-    yield Claim("solve_residual", max(one.residual for one in stats))
-    yield Claim("discarded", max(one.discarded for one in stats))
 
 
 def _traced(measured: Sequence[Weighed], network: Network) -> Iterator[Claim]:

@@ -1,0 +1,90 @@
+"""What every build claims of its solve, and the diagnostics of bounds that are broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.ir import Edit, Solution, Verified
+from editc.core.manifest import Manifest, Placed
+from editc.core.measurements import Claim
+from editc.core.text import count
+
+_OF_CONCEPTS = frozenset({"erase_residual", "recoverable", "erased", "toward_fitted", "toward_gap", "bystander_loss"})
+"""Claims whose subject is a concept: a message names it."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do about a broken bound."""
+
+    help: str
+    """One sentence, as the diagnostic's help; '' where nothing is known to help."""
+    notes: tuple[str, ...] = ()
+    """What was seen, such as the questions whose answers moved."""
+
+
+def broken_bounds(verified: Verified, advise: Callable[[Claim, Verified], Advice]) -> tuple[Diagnostic, ...]:
+    """One E501 for every broken bound, each underlining its own bound in the manifest; empty when all hold."""
+    manifest = verified.solution.problem.plan.manifest
+    found = (claim for claim in verified.report.claims if not claim.holds)
+    return tuple(_broken(claim, manifest, advise(claim, verified)) for claim in found)
+
+
+def claims_of_solve(solution: Solution, changed: int) -> tuple[Claim, ...]:
+    """What the solve says of itself; `changed` is the number of sites of which any stored element differs."""
+    asked = solution.problem.plan.manifest.constraints
+    stats = [edit.stats for edit in solution.edits.values()]
+    rank = float(max(rank_of(edit) for edit in solution.edits.values()))
+    return (
+        Claim("rank", rank, asked.rank, span=asked.at("rank")),
+        Claim("changed", float(changed), unit="sites"),
+        Claim("condition", max(one.condition for one in stats)),
+        Claim("solve_residual", max(one.residual for one in stats)),
+        Claim("discarded", max(one.discarded for one in stats)),
+    )
+
+
+def rank_of(edit: Edit) -> int:
+    """The largest rank at a site; of a dense edit what the solve said of itself."""
+    return edit.stats.rank if edit.form == "dense" else max((len(right) for right in edit.right), default=0)
+
+
+def no_change(first: Placed, manifest: Manifest, sites: int, differs: str) -> EditcError:
+    """E502 at the first edit, whose `strength` or `differs` may be why."""
+    return EditcError(
+        Diagnostic(
+            "E502",
+            f"the edit changes nothing: no stored element of {count(sites, 'matrix')} differs",
+            first.at("strength"),
+            manifest.source,
+            help=f"see that `strength` is above 0 and that {differs}; in a half precision file a change below half a "
+            "unit in the last place is lost",
+        )
+    )
+
+
+def _broken(claim: Claim, manifest: Manifest, advice: Advice) -> Diagnostic:
+    """E501 for one claim."""
+    what = f"{claim.name} of `{claim.subject}`" if claim.name in _OF_CONCEPTS else claim.name
+    worst = f" (worst site: {claim.subject})" if claim.name.endswith("_drift") else ""
+    value, bound = _told_apart(claim.value, float(claim.bound or 0))
+    return Diagnostic(
+        "E501",
+        f"{what} is {value}, {'below' if claim.least else 'above'} {bound}{worst}",
+        claim.span,
+        manifest.source,
+        help=advice.help,
+        notes=advice.notes,
+    )
+
+
+def _told_apart(value: float, bound: float) -> tuple[str, str]:
+    """Both numbers with as few digits, two or more, as still show which is greater."""
+    texts = ((_short(value, digits), _short(bound, digits)) for digits in range(2, 18))
+    return next((pair for pair in texts if pair[0] != pair[1]), (repr(value), repr(bound)))
+
+
+def _short(value: float, digits: int) -> str:
+    return f"{value:.0f}" if value.is_integer() else f"{value:.{digits}g}"
