@@ -39,7 +39,7 @@ def places(edit: Request) -> Iterator[tuple[str, Span | None]]:
 def edited_once(manifest: Manifest, faults: Faults) -> None:
     """A concept has one edit, and each of its names stands once."""
     seen: dict[str, tuple[Request, Span | None]] = {}
-    for edit in manifest.edits:
+    for edit in manifest.image_edits:
         for name, span in places(edit):
             first = seen.get(folded(name))
             if first is None:
@@ -57,7 +57,7 @@ def edited_once(manifest: Manifest, faults: Faults) -> None:
 def not_preserved(manifest: Manifest, faults: Faults) -> None:
     """What is edited is not to be preserved as well."""
     edited: dict[str, Span | None] = {}
-    for edit in manifest.edits:
+    for edit in manifest.image_edits:
         for name, span in places(edit):
             edited.setdefault(folded(name), span)
     preserve = manifest.preserve
@@ -99,9 +99,12 @@ def _mentions(manifest: Manifest, edited: dict[str, Span | None], faults: Faults
 def targets_stand(manifest: Manifest, faults: Faults) -> None:
     """A target is neither the concept itself nor something that another edit erases."""
     erased = {
-        folded(name): (edit, span) for edit in manifest.edits if edit.kind != "moderate" for name, span in places(edit)
+        folded(name): (edit, span)
+        for edit in manifest.image_edits
+        if edit.kind != "moderate"
+        for name, span in places(edit)
     }
-    for edit in manifest.edits:
+    for edit in manifest.image_edits:
         own = {folded(name) for name in edit.names}
         for name, span in _targets(edit):
             if folded(name) in own:
@@ -141,8 +144,8 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
         (manifest.contexts or (), "contexts", manifest.at, str),
         (manifest.emit, "emit", manifest.at, str),
         (manifest.choice.roles, "roles", manifest.choice.at, str),
-        *(([name for name, _ in edit.toward], "toward", edit.at, folded) for edit in manifest.edits),
-        *((edit.contexts or (), "contexts", edit.at, str) for edit in manifest.edits),
+        *(([name for name, _ in edit.toward], "toward", edit.at, folded) for edit in manifest.image_edits),
+        *((edit.contexts or (), "contexts", edit.at, str) for edit in manifest.image_edits),
     )
     for items, name, at, fold in lists:
         seen: dict[str, int] = {}
@@ -161,11 +164,11 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
 
 def one_method(manifest: Manifest, faults: Faults) -> None:
     """The edits are solved together, so the methods, key rules and options that they name agree."""
-    if len({edit.kind == "fuse" for edit in manifest.edits}) > 1:
+    if len({edit.kind == "fuse" for edit in manifest.image_edits}) > 1:
         return
-    for name in ("method", "keys", *dict.fromkeys(option for edit in manifest.edits for option in edit.options)):
+    for name in ("method", "keys", *dict.fromkeys(option for edit in manifest.image_edits for option in edit.options)):
         first: tuple[Scalar, Span | None] | None = None
-        for edit in manifest.edits:
+        for edit in manifest.image_edits:
             value = {"method": edit.method, "keys": edit.keys}.get(name, edit.options.get(name))
             if value is None:
                 continue
@@ -178,8 +181,8 @@ def one_method(manifest: Manifest, faults: Faults) -> None:
 
 def token_weights_count(manifest: Manifest, faults: Faults) -> None:
     """Weights of tokens belong to `keys: eot`, and leave it something to edit."""
-    misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.edits)
-    for edit in manifest.edits:
+    misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.image_edits)
+    for edit in manifest.image_edits:
         weights, span = edit.token_weights, edit.at("token_weights")
         if "token_weights" in edit.spans and manifest.keys != "eot" and not misread:
             message = f"`token_weights` are for `keys: eot`, and the rows here are {tick(manifest.keys)}"
@@ -192,10 +195,10 @@ def token_weights_count(manifest: Manifest, faults: Faults) -> None:
 
 def expand_is_for_bare_names(manifest: Manifest, faults: Faults) -> None:
     """Phrases are added to names that are taken bare; the other key rules have contexts already."""
-    misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.edits)
+    misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.image_edits)
     if misread or manifest.keys in ("last", "span"):
         return
-    for edit in manifest.edits:
+    for edit in manifest.image_edits:
         if edit.expand is not None:
             message = f"`expand` is for `keys: last` and `keys: span`, and the rows here are {tick(manifest.keys)}"
             help = "remove it: these rows come from whole sentences already, which `contexts` names"
@@ -204,7 +207,7 @@ def expand_is_for_bare_names(manifest: Manifest, faults: Faults) -> None:
 
 def options_fit(manifest: Manifest, faults: Faults) -> None:
     """The method itself accepts the options."""
-    for edit in () if manifest.fused else manifest.edits:
+    for edit in () if manifest.fused else manifest.image_edits:
         method = edit.method or manifest.method
         if method is None or not edit.options:
             continue
@@ -227,7 +230,7 @@ def auto_has_a_goal(manifest: Manifest, faults: Faults) -> None:
     for goal in ("erase_residual", "recoverable"):
         if getattr(constraints, goal) is not None or goal in constraints.spans:
             return
-    for edit in manifest.edits:
+    for edit in manifest.image_edits:
         if edit.strength == "auto":
             help = "add `constraints: {erase_residual: 0.2}`, or give a number"
             faults.add("E140", "`strength: auto` has no bound to meet", edit.at("strength"), help=help)
@@ -263,15 +266,19 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
         )
         faults.add("E141", message, check.at("kept_loss_at_most"), help=help)
     _judged(manifest, check, faults)
-    if "erased_at_most" in check.spans and manifest.edits and all(edit.kind == "moderate" for edit in manifest.edits):
+    if (
+        "erased_at_most" in check.spans
+        and manifest.image_edits
+        and all(edit.kind == "moderate" for edit in manifest.image_edits)
+    ):
         faults.add(
             "E141",
             "`erased_at_most` has nothing to count: no edit erases",
             check.at("erased_at_most"),
             help="remove it",
         )
-    measured = any("shares" in edit.spans for edit in manifest.edits)
-    if "share_gap_at_most" in check.spans and manifest.edits and not measured:
+    measured = any("shares" in edit.spans for edit in manifest.image_edits)
+    if "share_gap_at_most" in check.spans and manifest.image_edits and not measured:
         message = "`share_gap_at_most` has nothing to compare: no edit has `shares: measured`"
         help = "write `shares: measured` beside `toward`, or remove the bound"
         faults.add("E141", message, check.at("share_gap_at_most"), help=help)
@@ -302,7 +309,7 @@ def default_is_kept(manifest: Manifest, faults: Faults) -> None:
 
 def rank_suffices(manifest: Manifest, faults: Faults) -> None:
     """A rank below the number of edited names cannot hold them all."""
-    rank, names = manifest.constraints.rank, sum(len(edit.names) for edit in manifest.edits)
+    rank, names = manifest.constraints.rank, sum(len(edit.names) for edit in manifest.image_edits)
     if rank is not None and rank < names:
         message = f"rank {rank} is less than the {names} names that are edited, and each needs at least one"
         faults.warn(
@@ -312,7 +319,7 @@ def rank_suffices(manifest: Manifest, faults: Faults) -> None:
 
 def edits_change(manifest: Manifest, faults: Faults) -> None:
     """An edit changes something."""
-    for edit in manifest.edits:
+    for edit in manifest.image_edits:
         if edit.strength == 0.0:
             faults.warn(
                 "E144", "`strength: 0` changes nothing", edit.at("strength"), help="raise it, or remove the edit"
@@ -325,7 +332,7 @@ def edits_change(manifest: Manifest, faults: Faults) -> None:
 
 def shares_are_measured(manifest: Manifest, faults: Faults) -> None:
     """Shares are measured by the detector of `verify.images`, and one thing at a time is searched for."""
-    for edit in manifest.edits:
+    for edit in manifest.image_edits:
         unseen = manifest.pictures.detector == "none" if manifest.pictures else "pictures" not in manifest.spans
         if "shares" in edit.spans and unseen:
             message = "the shares are to be measured, and nothing says who looks at the pictures"
@@ -339,8 +346,8 @@ def shares_are_measured(manifest: Manifest, faults: Faults) -> None:
 
 def fused_alone(manifest: Manifest, faults: Faults) -> None:
     """Adapters are added to the weights as they are: no edit is solved beside them."""
-    fused = next((edit for edit in manifest.edits if edit.kind == "fuse"), None)
-    other = next((edit for edit in manifest.edits if edit.kind != "fuse"), None)
+    fused = next((edit for edit in manifest.image_edits if edit.kind == "fuse"), None)
+    other = next((edit for edit in manifest.image_edits if edit.kind != "fuse"), None)
     if fused is not None and other is not None:
         message = f"`fuse` adds a finished adapter, and `{other.kind}` is solved: one manifest has either"
         help = "make two manifests of it, and build the second against the model that the first made"
@@ -349,7 +356,7 @@ def fused_alone(manifest: Manifest, faults: Faults) -> None:
 
 def fusion_has_concepts(manifest: Manifest, faults: Faults) -> None:
     """MACE fuses each adapter on the prompts of its own concept, so each has one."""
-    for edit in manifest.edits if manifest.fused and manifest.method == "mace" else ():
+    for edit in manifest.image_edits if manifest.fused and manifest.method == "mace" else ():
         if edit.kind == "fuse" and edit.concept == edit.adapter:
             message = "`method: mace` fuses each adapter on its concept's prompts, and this one names no concept"
             faults.add("E182", message, edit.at(), help="add `concept: ...`: what the file was trained to erase")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +14,6 @@ from editc.core.manifest import (
     BystanderCheck,
     Choice,
     Constraints,
-    Language,
     Manifest,
     PictureCheck,
     Preserve,
@@ -21,69 +21,90 @@ from editc.core.manifest import (
 )
 from editc.manifests import schema
 from editc.manifests.attached import Attached
-from editc.manifests.check import check
 from editc.manifests.detector import read_detector
-from editc.manifests.edits import read_edits
 from editc.manifests.faults import START, Faults
 from editc.manifests.fields import Block, read_closed
-from editc.manifests.files import adapters_exist, read_kept
-from editc.manifests.language.check import check_language
-from editc.manifests.language.decode import is_language, read_language
+from editc.manifests.files import read_kept
+from editc.manifests.kinds import KINDS, KindName, ManifestKind, guess
 from editc.manifests.overrides import apply_overrides, with_overrides
 from editc.manifests.prompts import AUTO
-from editc.manifests.tree import Builder, Leaf, Node, UnreadableError
+from editc.manifests.tree import Builder, Leaf, Node, Pairs, UnreadableError
 
 MAX_BYTES = 1 << 20
+LANGUAGE_ALONE = ("retain", "corpus", "chat", "after")
+"""Keys that the manifest of a language model alone reads, with its edits."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The text of a manifest as a tree, before it is known for which kind of model it is."""
+
+    source: Source
+    """The text and the `--set` overrides."""
+    root: Node | None
+    """The tree with the overrides in it; None where the text cannot be read or holds nothing."""
+    faults: Faults
+    """What was found wrong so far; what is found while the tree is decoded is added."""
+
+    @property
+    def model(self) -> str:
+        """What `model` says; empty where it is missing or no text."""
+        pairs = self.root.pairs if isinstance(self.root, Pairs) else ()
+        return next((value.text for key, value in pairs if key.text == "model" and isinstance(value, Leaf)), "")
+
+    @property
+    def kind(self) -> KindName | None:
+        """The kind of model that the words are for; None where only the model can say."""
+        return guess(self.root) if self.root is not None else "image"
+
+
+def parse(source: Source) -> Parsed:
+    """The tree of a text; never raises."""
+    faults = Faults(source)
+    return Parsed(source, _tree(source, faults), faults)
+
+
+def parse_file(path: Path | str, overrides: Iterable[str] = ()) -> Parsed:
+    """`parse` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
+    return parse(apply_overrides(Source(str(path), _text(Path(path))), overrides))
+
+
+def draft_of(
+    parsed: Parsed,
+    folder: Path | None,
+    kind: KindName | None = None,
+    recorded: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+    """What could be read of a manifest, None where nothing could; and all errors and warnings, in the order of the
+    lines.
+
+    `folder` is where the files that it names are looked for; without one they are not read. `kind`: that of the model,
+    where it is known; None: as the words say, image where they do not. `recorded` is the `extra` of a delta, with the
+    files of a language model's manifest.
+    """
+    manifest, faults = None, parsed.faults
+    if parsed.root is not None:
+        own = KINDS[kind or parsed.kind or "image"]
+        manifest = _manifest(parsed.root, parsed.source, Attached(folder, recorded), own, faults)
+        faults.found.extend(own.check(manifest))
+    return manifest, by_place(faults.found)
 
 
 def decode(
     source: Source,
     folder: Path | None = None,
-    language: bool = False,
+    kind: KindName | None = None,
     recorded: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
-    """The manifest, or None if there is an error; and all errors and warnings, in the order of the lines.
-
-    `folder` is where the files that it names are looked for; without one they are not read. `language`: the model is a
-    language model, which a manifest of `erase` alone does not say. `recorded` is the `extra` of a delta, with the files
-    of a language model's manifest.
-    """
-    manifest, found = draft(source, folder, language, recorded)
-    return (None if any(one.is_error for one in found) else manifest), found
-
-
-def draft(
-    source: Source,
-    folder: Path | None = None,
-    language: bool = False,
-    recorded: Mapping[str, Any] = MappingProxyType({}),
-) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
-    """As `decode`, and with errors what could be read of the manifest; None where nothing could."""
-    faults = Faults(source)
-    manifest = None
-    root = _tree(source, faults)
-    if root is not None:
-        attached = Attached(folder, recorded) if language or is_language(root) else None
-        manifest = _manifest(root, source, folder, attached, faults)
-        spoken = manifest.language
-        faults.found.extend(check(manifest) if spoken is None else check_language(manifest, spoken))
-    return manifest, by_place(faults.found)
-
-
-def read_draft(
-    path: Path | str, overrides: Iterable[str] = (), language: bool = False
-) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
-    """`draft` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
-    source = apply_overrides(Source(str(path), _text(Path(path))), overrides)
-    return draft(source, Path(path).parent, language)
+    """`draft_of` a text, with the manifest only where there is no error."""
+    return _without_errors(*draft_of(parse(source), folder, kind, recorded))
 
 
 def read(
-    path: Path | str, overrides: Iterable[str] = (), language: bool = False
+    path: Path | str, overrides: Iterable[str] = (), kind: KindName | None = None
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     """`decode` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
-    manifest, found = read_draft(path, overrides, language)
-    return (None if any(one.is_error for one in found) else manifest), found
+    return _without_errors(*draft_of(parse_file(path, overrides), Path(path).parent, kind))
 
 
 def load(path: Path | str, overrides: Iterable[str] = ()) -> Manifest:
@@ -94,12 +115,18 @@ def load(path: Path | str, overrides: Iterable[str] = ()) -> Manifest:
     return manifest
 
 
-def digest(source: Source, language: Language | None = None) -> str:
-    """sha256 over the text, over the overrides where there are any, and over the files that `language` names."""
+def _without_errors(
+    manifest: Manifest | None, found: tuple[Diagnostic, ...]
+) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+    return (None if any(one.is_error for one in found) else manifest), found
+
+
+def digest(source: Source, files: Mapping[str, Sequence[str]] = MappingProxyType({}), corpus: str | None = None) -> str:
+    """sha256 over the text, over the overrides where there are any, and over the files that the manifest of a language
+    model names: their lines by name, and the sha256 of its corpus."""
     parts = [source.text, *(f"\0--set {override}" for override in source.overrides)]
-    if language is not None:
-        parts += ["\0".join(("", name, *lines)) for name, lines in sorted(language.files.items())]
-        parts += [] if language.corpus is None else [f"\0corpus {language.corpus.sha256}"]
+    parts += ["\0".join(("", name, *lines)) for name, lines in sorted(files.items())]
+    parts += [] if corpus is None else [f"\0corpus {corpus}"]
     return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -144,35 +171,28 @@ def _tree(source: Source, faults: Faults) -> Node | None:
     return with_overrides(root, faults)
 
 
-def _manifest(root: Node, source: Source, folder: Path | None, attached: Attached | None, faults: Faults) -> Manifest:
-    """What could be read; fields that could not be have their defaults, and the faults say so. `attached`: the files of
-    a language model's manifest."""
+def _manifest(root: Node, source: Source, attached: Attached, kind: ManifestKind, faults: Faults) -> Manifest:
+    """What could be read; fields that could not be have their defaults, and the faults say so."""
     block = read_closed(root, schema.MANIFEST, faults) or Block()
-    edits = block.values.pop("edits", None)
-    language = None if attached is None else read_language(edits, block, attached, faults)
-    values, spans = dict(block.values), dict(block.spans)
-    for name in ("retain", "corpus", "chat", "after"):
-        values.pop(name, None)
+    own = kind.read(block.values.pop("edits", None), block, attached, faults)
+    values, spans = {name: value for name, value in block.values.items() if name not in LANGUAGE_ALONE}, {**block.spans}
     _version(values.pop("editc", None), block, faults)
     pictures = _pictures(values.pop("verify", None), faults)
     if pictures is not None:
         spans["pictures"] = pictures.spans[""]
-    requests = read_edits(edits, faults) if language is None else ()
-    if folder is not None:
-        adapters_exist(requests, folder, faults)
-    preserve = _build(Preserve, values.pop("preserve", None))
+    preserve, corpus = _build(Preserve, values.pop("preserve", None)), own.get("corpus")
     return Manifest(
+        kind=kind.name,
         source=source,
-        digest=digest(source, language),
+        digest=digest(source, own.get("files", {}), corpus and corpus.sha256),
         model=values.pop("model", ""),
-        edits=requests,
         preserve=preserve,
-        kept=() if folder is None else read_kept(preserve, folder, faults),
+        kept=() if attached.folder is None else read_kept(preserve, attached.folder, faults),
         choice=_choice(values.pop("choice", None)),
         constraints=_build(Constraints, values.pop("constraints", None)),
         pictures=pictures,
-        language=language,
         spans=spans,
+        **own,
         **values,
     )
 

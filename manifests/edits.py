@@ -8,7 +8,7 @@ from editc.core.manifest import Measuring, Request, TokenWeights
 from editc.manifests import image_schema
 from editc.manifests.faults import Faults, either, tick
 from editc.manifests.fields import Block, read_block
-from editc.manifests.language.schema import KINDS
+from editc.manifests.language_schema import KINDS
 from editc.manifests.options import read_options
 from editc.manifests.scalars import wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
@@ -80,6 +80,14 @@ def kind_of(item: Node, faults: Faults) -> str | None:
     if not item.broken:
         _no_kind(item, faults)
     return None
+
+
+def kinds_of(root: Node) -> set[str]:
+    """The kinds that the edits of a whole manifest name, of items that name one."""
+    edits = next((value for key, value in root.pairs if key.text == "edits"), None) if isinstance(root, Pairs) else None
+    items = [item for item in edits.items if isinstance(item, Pairs)] if isinstance(edits, Items) else []
+    named = [[key.text for key, _ in item.pairs if key.text in KINDS] for item in items]
+    return {kinds[0] for kinds in named if len(kinds) == 1}
 
 
 def _no_kind(item: Pairs, faults: Faults) -> None:

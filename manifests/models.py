@@ -6,10 +6,21 @@ from editc.core.manifest import Manifest
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, tick
 
+TITLES = {"image": "an image model", "language": "a language model"}
+_BOUNDS = [field.name for field in schema.CONSTRAINTS.fields if field.only == "language"]
+INSTEAD = {
+    "language": {
+        schema.PRESERVE: "write texts that are to stay under `retain`, and prompts with their answers under "
+        "`neighbours` of an edit",
+        schema.CONSTRAINTS: f"bounds for a language model: {either(_BOUNDS, 'and')}",
+    }
+}
+"""Kind of model -> table of keys -> what to write there instead of a key that is for the other kind."""
+
 
 def own_keys(manifest: Manifest, faults: Faults) -> None:
     """Every key has a meaning for the kind of model that the edits are for."""
-    kind, other = ("an image model", "language") if manifest.language is None else ("a language model", "image")
+    kind, other = TITLES[manifest.kind], "language" if manifest.kind == "image" else "image"
     blocks = (
         (schema.MANIFEST, manifest),
         (schema.PRESERVE, manifest.preserve),
@@ -23,17 +34,13 @@ def own_keys(manifest: Manifest, faults: Faults) -> None:
                 message = f"{tick(field.name)} has no meaning for {kind}, which these edits are for"
                 faults.add("E185", message, span, help=_instead(field.name, manifest))
     for i, role in enumerate(manifest.choice.roles):
-        if (role in schema.LANGUAGE_ROLES) != (manifest.language is not None):
+        if ("language" if role in schema.LANGUAGE_ROLES else "image") != manifest.kind:
             message = f"{tick(role)} is no role in {kind}, which these edits are for"
             faults.add("E185", message, manifest.choice.at(f"roles.{i}"), help="leave `roles` out for the family's own")
 
 
 def _instead(name: str, manifest: Manifest) -> str:
-    if manifest.language is not None and schema.PRESERVE.field(name):
-        return (
-            "write texts that are to stay under `retain`, and prompts with their answers under `neighbours` of an edit"
-        )
-    allowed = [field.name for field in schema.CONSTRAINTS.fields if field.only == "language"]
-    if manifest.language is not None and schema.CONSTRAINTS.field(name):
-        return f"bounds for a language model: {either(allowed, 'and')}"
+    for table, help in INSTEAD.get(manifest.kind, {}).items():
+        if table.field(name):
+            return help
     return "remove it"

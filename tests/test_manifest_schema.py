@@ -27,8 +27,7 @@ from editc.core.manifest import (
     Request,
     TokenWeights,
 )
-from editc.manifests import image_schema, schema
-from editc.manifests.language import schema as language_schema
+from editc.manifests import image_schema, language_schema, schema
 from editc.registry.methods import METHODS
 
 PAIRS = [

@@ -106,7 +106,7 @@ def _edits(manifest: Manifest) -> list[str]:
     from editc.cli.show_language import title
 
     if manifest.language is None:
-        return [request.concept for request in manifest.edits]
+        return [request.concept for request in manifest.image_edits]
     return [title(edit) for edit in manifest.language.edits]
 
 

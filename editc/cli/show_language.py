@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from editc.core.manifest import Ablation, Fact, Language, Redirect
+    from editc.core.manifest import Ablation, Fact, Manifest, Redirect
     from editc.core.measurements import Answer, Bystander, Claim
 
 COLUMNS: Mapping[str, str] = {
@@ -30,14 +30,14 @@ WIDTH = 44
 """Letters of an edit's name in the table; a longer one loses its middle."""
 
 
-def answer_lines(language: Language, answers: Sequence[Answer]) -> Iterator[str]:
+def answer_lines(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[str]:
     """A table with a line an edit: of the prompts of each purpose, how many hold. Nothing where none was asked."""
     if not answers:
         return
     asked = dict.fromkeys(one.purpose for one in answers)
     purposes = [*(name for name in COLUMNS if name in asked), *(name for name in asked if name not in COLUMNS)]
     heads = [COLUMNS.get(name, name) for name in purposes]
-    names = [_cut(title(edit)) for edit in language.edits]
+    names = [_cut(title(edit)) for edit in manifest.language_edits]
     rows = [(name, _held(answers, index, purposes)) for index, name in enumerate(names)]
     if any(not 0 <= one.edit < len(names) for one in answers):
         rows.append(("of no single edit", _held(answers, None, purposes, len(names))))
@@ -63,10 +63,10 @@ def bystander_lines(bystanders: Sequence[Bystander]) -> Iterator[str]:
         yield f"  {one.name:<{width}}  {counts}"
 
 
-def general(language: Language, claims: Sequence[Claim]) -> list[Claim]:
+def general(manifest: Manifest, claims: Sequence[Claim]) -> list[Claim]:
     """The claims to show of a build: those with a bound and what is looked at FIRST; of few ablated concepts, which
     have no prompts and so no line in the table, also what became of their texts."""
-    few = len(language.edits) <= MOST
+    few = len(manifest.language_edits) <= MOST
     return [
         one
         for one in claims

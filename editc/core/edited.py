@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from editc.core.manifest import Ablation, Fact, Language, Redirect, Span
+from editc.core.manifest import Ablation, Fact, Manifest, Redirect, Span
 from editc.core.text import folded
 
 
@@ -26,18 +26,18 @@ def places(edit: Fact | Redirect | Ablation) -> Iterator[tuple[str, Span | None]
 class Edited:
     """The prompts and paraphrases of facts, and the names of redirected and erased concepts."""
 
-    language: Language
+    manifest: Manifest
 
     @cached_property
     def prompts(self) -> dict[str, Span | None]:
         """Each in the form in which two prompts are compared, with the place of its fact."""
-        facts = self.language.facts
+        facts = self.manifest.facts
         return {folded(text): fact.at("template") for fact in facts for text in (fact.prompt, *fact.paraphrases)}
 
     @cached_property
     def names(self) -> dict[str, Span | None]:
         """Each name in the form in which two names are compared, with its place."""
-        return {folded(name): span for edit in self.language.redirects for name, span in places(edit)}
+        return {folded(name): span for edit in self.manifest.redirects for name, span in places(edit)}
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

@@ -315,22 +315,68 @@ class Corpus:
     text: str = field(default="", compare=False, repr=False)
 
 
+LanguageEdit: TypeAlias = Fact | Redirect | Ablation
+Edit: TypeAlias = Request | LanguageEdit
+"""One item of `edits`, of an image model or of a language model."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Language(Placed):
-    """What a manifest asks of a language model; its places are the manifest's.
+class Manifest(Placed):
+    """A whole request, for a model of one kind."""
 
-    `corpus` None: the text that every Python has; `chat`: keys are taken through the chat template as well; `retain`:
-    texts that are to stay as likely as they were, none: editc's own. `after` are the files of deltas that are in the
-    model already and whose edits are to stay. `files` are the lines of every other file that the
-    manifest names, by name, as they went into the fields.
-    """
-
-    edits: tuple[Fact | Redirect | Ablation, ...]
+    kind: Literal["image", "language"] = "image"
+    """The kind of model that the edits are for."""
+    source: Source
+    """The text that it was read from."""
+    digest: str
+    """sha256 over the source text, and for a language model over the files that it names."""
+    model: str
+    """Where the model is, as the user typed it."""
+    edits: tuple[Edit, ...]
+    """What is to change, in the order given; all of the manifest's kind."""
+    preserve: Preserve = field(default_factory=Preserve)
+    """What must stay."""
+    kept: tuple[str, ...] = ()
+    """The lines of the files under `preserve.files`."""
+    contexts: tuple[str, ...] | None = None
+    """Sentences with one `{}` for a concept; None: those of the model or of its family."""
+    choice: Choice = field(default_factory=Choice)
+    """`sites`: which matrices."""
+    constraints: Constraints = field(default_factory=Constraints)
+    """Bounds that the build must meet."""
+    pictures: PictureCheck | None = None
+    """`verify.images`; None: nothing is painted."""
+    emit: tuple[str, ...] = ()
+    """Formats that are written beside the delta."""
+    seed: int = 0
+    """What random choices are made from."""
+    encoder: str | None = None
+    """An image model's text encoder, where it is not beside the model."""
     corpus: Corpus | None = None
+    """Language models: the text that statistics are taken from; None: the text that every Python has."""
     chat: bool = False
+    """Language models: keys are taken through the chat template as well."""
     retain: tuple[str, ...] = ()
+    """Language models: texts that are to stay as likely as they were; none: editc's own."""
     after: tuple[str, ...] = ()
+    """Language models: files of deltas that are in the model already and whose edits are to stay."""
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Language models: the lines of every other file that the manifest names, by name, as they went into the fields."""
+
+    def __repr__(self) -> str:
+        """Short: a manifest holds its whole text."""
+        count = len(self.edits)
+        return f"<Manifest {self.source.name} for {self.model}: {count} edit{'s' * (count != 1)}>"
+
+    @property
+    def image_edits(self) -> tuple[Request, ...]:
+        """The edits of an image model, in order."""
+        return tuple(edit for edit in self.edits if isinstance(edit, Request))
+
+    @property
+    def language_edits(self) -> tuple[LanguageEdit, ...]:
+        """The edits of a language model, in order."""
+        return tuple(edit for edit in self.edits if not isinstance(edit, Request))
 
     @property
     def facts(self) -> tuple[Fact, ...]:
@@ -347,48 +393,22 @@ class Language(Placed):
         """The ablated concepts, in order; they share a method."""
         return tuple(edit for edit in self.edits if isinstance(edit, Ablation))
 
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest(Placed):
-    """A whole request. `files` of `preserve` are already read into `kept`; `digest` is sha256 over the source text, and
-    over the files that `language` names. With `language` there are no other `edits`."""
-
-    source: Source
-    digest: str
-    model: str
-    edits: tuple[Request, ...]
-    preserve: Preserve = field(default_factory=Preserve)
-    kept: tuple[str, ...] = ()
-    contexts: tuple[str, ...] | None = None
-    choice: Choice = field(default_factory=Choice)
-    constraints: Constraints = field(default_factory=Constraints)
-    pictures: PictureCheck | None = None
-    emit: tuple[str, ...] = ()
-    seed: int = 0
-    encoder: str | None = None
-    language: Language | None = None
-
-    def __repr__(self) -> str:
-        """Short: a manifest holds its whole text."""
-        count = len(self.language.edits) if self.language else len(self.edits)
-        return f"<Manifest {self.source.name} for {self.model}: {count} edit{'s' * (count != 1)}>"
-
     @property
     def method(self) -> str | None:
         """The method that the edits name (they are solved together, so they name at most one); None: the family's."""
-        return next((edit.method for edit in self.edits if edit.method is not None), None)
+        return next((edit.method for edit in self.image_edits if edit.method is not None), None)
 
     @property
     def fused(self) -> bool:
         """True where adapters are fused; nothing else is solved in such a manifest."""
-        return any(edit.kind == "fuse" for edit in self.edits)
+        return any(edit.kind == "fuse" for edit in self.image_edits)
 
     @property
     def keys(self) -> KeyRule:
         """The key rule of all edits, for weights of different rules have different scales; they name at most one."""
-        return next((edit.keys for edit in self.edits if edit.keys is not None), "aligned")
+        return next((edit.keys for edit in self.image_edits if edit.keys is not None), "aligned")
 
     @property
     def options(self) -> Mapping[str, Scalar]:
         """The options that the edits give to the method, together."""
-        return {name: value for edit in self.edits for name, value in edit.options.items()}
+        return {name: value for edit in self.image_edits for name, value in edit.options.items()}

@@ -9,6 +9,9 @@ from editc.core.measurements import Bystander, Claim, Report
 from editc.core.verdict import Reason, Share
 from editc.judging.shares import POOR, claims_named, doubt, judge_share, percent
 
+COUNTED = {"image": "pictures of bystanders show them", "language": "questions nobody named are answered"}
+"""Kind of model -> what is counted of bystanders."""
+
 
 def bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """What nobody named: how much of it is as it was, and what suffered most."""
@@ -21,7 +24,7 @@ def bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
     worst = max(every, key=lambda one: one.loss)
     claims = claims_named(report, "bystander_loss")
     claim = max(claims, key=lambda one: (not one.holds, one.value), default=Claim("bystander_loss", worst.loss))
-    what = "pictures of bystanders show them" if manifest.language is None else "questions nobody named are answered"
+    what = COUNTED[manifest.kind]
     few = kept.count == kept.of and kept.at_least < POOR
     told = f"{kept} {what} as before (at least {percent(kept.at_least)}){_worst(worst, claim)}"
     told += ": too few to tell" if few else ""

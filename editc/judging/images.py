@@ -40,7 +40,7 @@ def moderated(report: Report, manifest: Manifest) -> Iterator[Reason]:
         yield Reason(judge_share(claim, 1 - claim.value), told, claim.name, claim.subject, claim.value)
     measured = {claim.subject for claim in gaps}
     after = claims_named(report, "toward_after")
-    for edit in manifest.edits:
+    for edit in manifest.image_edits:
         mine = [one for one in after if one.subject.startswith(f"{edit.concept}: ")]
         if mine and edit.kind == "moderate" and edit.concept not in measured:
             shares = ", ".join(f"{one.subject.split(': ', 1)[1]} {percent(one.value)}" for one in mine)
@@ -51,7 +51,7 @@ def unpainted(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """Edits of an image model that no judged picture shows."""
     judged = {one.subject for one in claims_named(report, "erased")}
     judged |= {one.subject.split(": ", 1)[0] for one in claims_named(report, "toward_after")}
-    missing = [edit.concept for edit in manifest.edits if edit.concept not in judged]
+    missing = [edit.concept for edit in manifest.image_edits if edit.concept not in judged]
     if missing:
         why = "no detector judged the pictures" if report.pictures else "no pictures were painted"
         yield Reason("amber", f"{list_some(missing)} not checked: {why}")
@@ -83,7 +83,7 @@ def attacked(report: Report, manifest: Manifest) -> Iterator[Reason]:
         told += "" if claim.value > 0 else f" (at most {percent(seen.at_most)})"
         yield Reason(state, told, claim.name, claim.subject, claim.value, seen, seen.at_most)
     names = {claim.subject for claim in claims}
-    missing = [one.concept for one in manifest.edits if one.concept not in names]
+    missing = [one.concept for one in manifest.image_edits if one.concept not in names]
     if missing:
         why = "no detector judged the attack" if any(one.attack for one in report.pictures) else "no attack was painted"
         yield Reason("amber", f"{list_some(missing)} not checked: {why}")

@@ -40,7 +40,7 @@ def ablated(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 def unasked(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """Edits of a language model that no prompt asks for and no text measures."""
-    edits = manifest.language.edits if manifest.language else ()
+    edits = manifest.language_edits
     asked = {one.edit for one in report.answers if one.purpose in ("efficacy", "relation")}
     texts = {claim.subject for claim in claims_named(report, "present_nll")}
     missing = [e.names[0] for i, e in enumerate(edits) if i not in asked and e.names[0] not in texts]
@@ -85,5 +85,5 @@ def begun(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 def untried(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """Language models of which nothing was asked in another way."""
-    if manifest.language is not None and not any(one.purpose in ("paraphrase", "form") for one in report.answers):
+    if manifest.kind == "language" and not any(one.purpose in ("paraphrase", "form") for one in report.answers):
         yield Reason("amber", "not checked: no prompt asks for it in another form")

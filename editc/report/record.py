@@ -127,7 +127,7 @@ def _edits(verified: Verified) -> Mapping[str, Any]:
     if manifest.language is not None:
         return record_language.parts(verified, manifest.language)
     return {
-        "edits": [_edit(solution, index, request) for index, request in enumerate(manifest.edits)],
+        "edits": [_edit(solution, index, request) for index, request in enumerate(manifest.image_edits)],
         "solves": [_solve(solution, group, edit) for group, edit in solution.edits.items()],
     }
 

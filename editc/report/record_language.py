@@ -8,11 +8,11 @@ from typing import Any
 
 from editc.core.ir import Edit, Plan, Solution, Stage, Verified
 from editc.core.ir_language import Column, Rewrites
-from editc.core.manifest import Ablation, Fact, Language, Redirect
+from editc.core.manifest import Ablation, Fact, Manifest, Redirect
 from editc.passes.language.questions import titles
 
 
-def parts(verified: Verified, language: Language) -> Mapping[str, Any]:
+def parts(verified: Verified, manifest: Manifest) -> Mapping[str, Any]:
     """The fields of report.json that are not those of an image model's, or are made otherwise.
 
     An edit's `title` is what claims call it; `answers` has every prompt, in the order in which verify asked; `near` has
@@ -22,17 +22,18 @@ def parts(verified: Verified, language: Language) -> Mapping[str, Any]:
     solution = verified.solution
     plan, problem = solution.problem.plan, solution.problem
     near = problem.near if isinstance(problem, Rewrites) else ()
-    called = titles(language)
+    called = titles(manifest)
     return {
         "edits": [
-            {**_edit(solution, index, edit), "title": called[index]} for index, edit in enumerate(language.edits)
+            {**_edit(solution, index, edit), "title": called[index]}
+            for index, edit in enumerate(manifest.language_edits)
         ],
         "solves": [_solve(plan, group, edit) for group, edit in solution.edits.items()],
         "stages": [_stage(plan, stage) for stage in plan.stages],
         "near": [{"edits": pair.edits, "names": pair.names, "cosine": pair.cosine} for pair in near],
         "answers": [asdict(one) for one in verified.report.answers],
-        "chat": language.chat,
-        "retain": len(language.retain),
+        "chat": manifest.chat,
+        "retain": len(manifest.retain),
     }
 
 

@@ -48,7 +48,7 @@ def _asked_of(manifest: Manifest, check: PictureCheck) -> Asked:
     """The manifest's words, and where its place leads: relative to the manifest first, then to where the command runs,
     then in the hub's cache."""
     judged = [name for _, _, name in pictures.judged(manifest)]
-    targets = [name for edit in manifest.edits for name in (edit.to or "", *(name for name, _ in edit.toward))]
+    targets = [name for edit in manifest.image_edits for name in (edit.to or "", *(name for name, _ in edit.toward))]
     concepts = tuple(dict.fromkeys((*judged, *manifest.preserve.concepts)))
     return Asked(check.options, _detector_place(manifest, check), concepts, tuple(filter(None, targets)))
 

@@ -43,7 +43,7 @@ def unsuited(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
 
 
 def _unheld(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
-    form, ablations = write.named(name), manifest.language.ablations if manifest.language else ()
+    form, ablations = write.named(name), manifest.ablations
     help_ = without_adapter(plan.family.name)
     if form.low_rank and any(edit.options.get("norms") for edit in ablations):
         message = f"`norms: true` makes the edit dense, and `{name}` is an adapter of low rank, which cannot hold it"

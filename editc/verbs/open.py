@@ -62,7 +62,9 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> tuple[Manifest | No
         family = fitting(families(), ctx.weights, ctx.settings)
     except EditcError:  # the model cannot be read, which whoever opens it next will say
         return manifest, found
-    spoken = family is not None and family.models == "language" and {one.kind for one in manifest.edits} == {"erase"}
+    spoken = (
+        family is not None and family.models == "language" and {one.kind for one in manifest.image_edits} == {"erase"}
+    )
     return read(path, overrides, language=True) if spoken else (manifest, found)
 
 
@@ -88,7 +90,7 @@ def with_adapters(ctx: Context, manifest: Manifest) -> Context:
     """`ctx` with the adapters that the manifest fuses, read from beside it; E610, E612 and E670 to E674 underline the
     edit."""
     found = []
-    for edit in manifest.edits:
+    for edit in manifest.image_edits:
         if edit.adapter:
             with pointing_at(manifest, "adapter", edit):
                 found.append(read_adapter(Path(manifest.source.name).parent / edit.adapter, ctx.weights))
@@ -97,7 +99,7 @@ def with_adapters(ctx: Context, manifest: Manifest) -> Context:
 
 def unfused(ctx: Context, manifest: Manifest) -> tuple[Diagnostic, ...]:
     """E657, a warning, for each adapter that has a part for a text encoder, which the edit leaves out."""
-    edits = [edit for edit in manifest.edits if edit.adapter]
+    edits = [edit for edit in manifest.image_edits if edit.adapter]
     return tuple(
         Diagnostic(
             "E657",

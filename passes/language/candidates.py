@@ -11,7 +11,7 @@ from itertools import chain, islice, zip_longest
 from typing import TypeVar
 
 from editc.core.edited import Edited
-from editc.core.manifest import Ablation, Asked, Fact, Language, Redirect
+from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect
 from editc.core.text import folded
 from editc.passes.language import known
 
@@ -50,20 +50,20 @@ class Around:
     """What lies around the edits of a manifest: `seed` decides which names are measured, and which may be preserved
     while the edit is made, so that no name is both. `others` are names that other deltas edit."""
 
-    language: Language
+    manifest: Manifest
     seed: int = 0
     others: tuple[str, ...] = ()
 
     @cached_property
     def edited(self) -> frozenset[str]:
         """Every edited name, in the form in which two names are compared."""
-        own = (name for edit in self.language.edits for name in edit.names)
+        own = (name for edit in self.manifest.language_edits for name in edit.names)
         return frozenset(folded(known.bare(name)) for name in (*own, *self.others))
 
     @cached_property
     def own(self) -> Edited:
         """What the manifest edits, to tell whether a prompt holds it."""
-        return Edited(self.language)
+        return Edited(self.manifest)
 
     def names(self, kind: str, measured: bool = True) -> tuple[str, ...]:
         """The listed names of a kind that nobody edits, of one of the two halves."""
@@ -96,7 +96,7 @@ class Around:
 
 def candidates(around: Around, index: int) -> tuple[Candidate, ...]:
     """The questions of one edit, each prompt once, at most SHARES of each kind and WHOLE in all."""
-    edit = around.language.edits[index]
+    edit = around.manifest.language_edits[index]
     if isinstance(edit, Fact):
         made: dict[str, Iterator[tuple[str, bool]]] = {
             LAST: _named(around, around.alike(edit.subject), edit.template),

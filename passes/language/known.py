@@ -52,8 +52,8 @@ def tongues() -> tuple[tuple[str, Ask], ...]:
     found = []
     for line in read_lines("bystanders", "tongues.txt"):
         head, _, template = line.partition(": ")
-        about, language, topic = head.split(", ")
-        found.append((about, Ask(topic, template, language)))
+        about, manifest, topic = head.split(", ")
+        found.append((about, Ask(topic, template, manifest)))
     return tuple(found)
 
 

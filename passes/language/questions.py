@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from editc.core.edited import Edited
-from editc.core.manifest import Ablation, Asked, Fact, Language, Redirect
+from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect
 from editc.core.network import Cloze
 from editc.core.text import folded
 
@@ -61,19 +61,19 @@ class Change:
         return self.template.replace("{}", self.subject)
 
 
-def titles(language: Language) -> tuple[str, ...]:
+def titles(manifest: Manifest) -> tuple[str, ...]:
     """What each edit is called in claims: its subject or concept, or its whole prompt where another is called so."""
-    short = [edit.names[0] for edit in language.edits]
+    short = [edit.names[0] for edit in manifest.language_edits]
     return tuple(
         edit.prompt if isinstance(edit, Fact) and short.count(name) > 1 else name
-        for edit, name in zip(language.edits, short, strict=True)
+        for edit, name in zip(manifest.language_edits, short, strict=True)
     )
 
 
-def open_prompts(language: Language) -> tuple[str, ...]:
+def open_prompts(manifest: Manifest) -> tuple[str, ...]:
     """The prompts whose answers only the model can tell, each once."""
     found: list[str] = []
-    for edit in language.edits:
+    for edit in manifest.language_edits:
         if isinstance(edit, Fact):
             found += [edit.prompt] * (edit.was is None) + [one.prompt for one in edit.implied]
         elif isinstance(edit, Redirect):
@@ -91,9 +91,9 @@ def word(text: str) -> str:
     return " ".join(words[:count]).strip(EDGES)
 
 
-def changes(language: Language, said: Said) -> tuple[Change, ...]:
+def changes(manifest: Manifest, said: Said) -> tuple[Change, ...]:
     """Every answer that is to change, in the order of the edits: of a redirected concept, under each of its names."""
-    return tuple(change for i, edit in enumerate(language.edits) for change in _changes(i, edit, said))
+    return tuple(change for i, edit in enumerate(manifest.language_edits) for change in _changes(i, edit, said))
 
 
 def _changes(index: int, edit: Fact | Redirect | Ablation, said: Said) -> Iterator[Change]:
@@ -118,19 +118,19 @@ def efficacy(change: Change, continued: bool = False) -> Question:
     return asked(change, purpose, "cloze", change.prompt, continued=continued)
 
 
-def paraphrases(language: Language, every: Sequence[Change]) -> Iterator[Question]:
+def paraphrases(manifest: Manifest, every: Sequence[Change]) -> Iterator[Question]:
     """The paraphrases of the facts."""
     for change in every:
-        edit = language.edits[change.edit]
+        edit = manifest.language_edits[change.edit]
         for prompt in edit.paraphrases if isinstance(edit, Fact) else ():
             yield asked(change, "paraphrase", "paraphrase", prompt)
 
 
-def neighbours(language: Language, every: Sequence[Change], said: Said) -> Iterator[Question]:
+def neighbours(manifest: Manifest, every: Sequence[Change], said: Said) -> Iterator[Question]:
     """The neighbours that are not themselves edited: their own answer against the new one of a fact, as CounterFact
     has it; beside a redirected concept, which has many new ones, against nothing."""
-    edited = Edited(language)
-    for index, edit in enumerate(language.edits):
+    edited = Edited(manifest)
+    for index, edit in enumerate(manifest.language_edits):
         new = next((one.new for one in every if one.edit == index and not one.lost), "")
         for one in () if isinstance(edit, Ablation) else edit.neighbours:
             own = one.answer or said.get(one.prompt, "")
@@ -139,9 +139,9 @@ def neighbours(language: Language, every: Sequence[Change], said: Said) -> Itera
                 yield Question(index, "neighbour", "cloze", Cloze(one.prompt, own), other)
 
 
-def implied(language: Language, said: Said) -> Iterator[Question]:
+def implied(manifest: Manifest, said: Said) -> Iterator[Question]:
     """The manifest's own prompts that need a fact and a further step."""
-    for index, edit in enumerate(language.edits):
+    for index, edit in enumerate(manifest.language_edits):
         for one in edit.implied if isinstance(edit, Fact) else ():
             yield from _implied(index, one, said.get(one.prompt, ""))
 

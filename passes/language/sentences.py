@@ -58,7 +58,7 @@ def of_fact(fact: Fact, manifest: Manifest) -> Iterator[Seen]:
     puts it."""
     given = fact.contexts or manifest.contexts or tuple(f"{prefix}{{}}" for prefix in PREFIXES)
     yield Seen(fact.subject, "plain", tuple(put(text, fact.template) for text in given))
-    if _chats(manifest):
+    if manifest.chat:
         yield Seen(fact.subject, "chat", tuple(put(text, fact.template) for text in ASKED))
 
 
@@ -70,7 +70,7 @@ def of_redirect(edit: Redirect, manifest: Manifest) -> Iterator[Seen]:
     plain = given or tuple(dict.fromkeys((*NAMED, *map(_cut, relations))))
     for name in edit.names:
         yield Seen(name, "plain", plain, edit.to)
-        if _chats(manifest):
+        if manifest.chat:
             yield Seen(name, "chat", tuple(dict.fromkeys((*TOLD, *map(_cut, relations)))), edit.to)
 
 
@@ -81,8 +81,7 @@ def of(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Seen]:
 
 def every(manifest: Manifest) -> Iterator[Spot]:
     """Where the edits of a manifest have their keys: for a later one that is to leave them as they are."""
-    assert manifest.language is not None
-    edits: tuple[Fact | Redirect, ...] = (*manifest.language.facts, *manifest.language.redirects)
+    edits: tuple[Fact | Redirect, ...] = (*manifest.facts, *manifest.redirects)
     for edit in edits:
         for seen in of(edit, manifest):
             yield from seen.contexts
@@ -114,7 +113,3 @@ def spot(text: str, name: str, chat: bool = False) -> Spot:
 
 def _cut(relation: str) -> str:
     return relation.partition("{}")[0] + "{}"
-
-
-def _chats(manifest: Manifest) -> bool:
-    return manifest.language is not None and manifest.language.chat

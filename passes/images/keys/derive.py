@@ -60,7 +60,7 @@ class Derive:
         streams = readers(plan.family, group, ctx, sites[0].shape[1])
         if not streams:
             raise EditcError(_unread(plan, group, sites[0]))
-        blocks = tuple(_block(plan, request, streams, ctx.cache) for request in plan.manifest.edits)
+        blocks = tuple(_block(plan, request, streams, ctx.cache) for request in plan.manifest.image_edits)
         prompts = preserved_rows.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, self.prompts)
         kept, square = Keeping(plan, streams, prompts, ctx.cache).kept(isinstance(chosen(plan)[1], Retaining))
         _check_width(plan, sites, blocks[0].keys.shape[0])
@@ -152,7 +152,7 @@ def _nothing_left(request: Request, plan: Plan) -> Diagnostic:
 
 
 def _nothing_to_mine(plan: Plan) -> Diagnostic:
-    first = plan.manifest.edits[0]
+    first = plan.manifest.image_edits[0]
     help_ = (
         "give the other names yourself in `also` and set `neighbours: 0`, or put prompts into the model's prompts.txt"
     )

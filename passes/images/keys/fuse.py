@@ -68,7 +68,7 @@ def solved(problem: Problem, ctx: Context) -> Solution:
     plan = problem.plan
     fuse = _mace if plan.manifest.method == "mace" else _plain
     edits = {group: fuse(problem, ctx, group) for group in problem.systems}
-    strengths = tuple(float(request.strength) for request in plan.manifest.edits)
+    strengths = tuple(float(request.strength) for request in plan.manifest.image_edits)
     return Solution(problem, edits, tuple(_record(plan, ctx)), strengths)
 
 
@@ -80,7 +80,7 @@ def _plain(problem: Problem, ctx: Context, group: str) -> Edit:
 def _mace(problem: Problem, ctx: Context, group: str) -> Edit:
     sites, system = _sites(problem, group), problem.systems[group]
     streams = _streams(problem.plan, ctx, sites[0])
-    moments = [_moment(problem.plan, request, streams, ctx) for request in problem.plan.manifest.edits]
+    moments = [_moment(problem.plan, request, streams, ctx) for request in problem.plan.manifest.image_edits]
     factor = fusion.normal(moments, system.kept.moment, system.ridge)
     layers: list[list[tuple[Array, Array]]] = []
     worst = 0.0
@@ -101,7 +101,7 @@ def _edit(layers: Sequence[Sequence[tuple[Array, Array]]], condition: float, res
 
 def _parts(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, Adapted, float]]:
     """For each adapter that changes the site: the number of its edit, what it does there, and strength times scale."""
-    for index, (request, adapter) in enumerate(zip(plan.manifest.edits, ctx.adapters, strict=True)):
+    for index, (request, adapter) in enumerate(zip(plan.manifest.image_edits, ctx.adapters, strict=True)):
         one = adapter.modules.get(site.name)
         if one is not None:
             yield index, one, float(request.strength) * one.scale
@@ -116,7 +116,7 @@ def _moment(plan: Plan, request: Request, streams: Sequence[Reader], ctx: Contex
 
 def _record(plan: Plan, ctx: Context) -> Iterator[Mapping[str, Any]]:
     method = plan.manifest.method or "spm"
-    for request, adapter in zip(plan.manifest.edits, ctx.adapters, strict=True):
+    for request, adapter in zip(plan.manifest.image_edits, ctx.adapters, strict=True):
         yield {"method": method, "options": {"adapter": request.adapter, "sha256": adapter.fingerprint}}
 
 
@@ -137,7 +137,7 @@ def _site(family: Family, ctx: Context, name: str) -> Site:
 
 
 def _why(manifest: Manifest, ctx: Context, site: Site) -> str:
-    pairs = zip(manifest.edits, ctx.adapters, strict=True)
+    pairs = zip(manifest.image_edits, ctx.adapters, strict=True)
     named = [request.adapter for request, adapter in pairs if site.name in adapter.modules]
     return f"changed by {', '.join(named)}"
 
@@ -154,5 +154,5 @@ def _unread(manifest: Manifest, others: Sequence[str]) -> Diagnostic:
     message = f"`method: mace` fuses matrices that read the text, and {len(others)} that the adapters change do not"
     notes = (*others[:8], *([f"and {len(others) - 8} more"] if len(others) > 8 else []))
     help_ = "use `method: spm`, which adds adapters of any matrices, or adapters of cross-attention alone"
-    span = next(edit.at("method") for edit in manifest.edits if edit.method == "mace")
+    span = next(edit.at("method") for edit in manifest.image_edits if edit.method == "mace")
     return replace(Diagnostic("E241", message, span, manifest.source, help=help_), notes=notes)

@@ -28,7 +28,7 @@ def measured(plan: Plan, ctx: Context, make: Make) -> Iterator[Claim]:
         sites = [] if name in edited else list(sites_of(plan.family, ctx.weights, group.roles))
         found = readers(plan.family, name, ctx, sites[0].shape[1]) if sites else []
         if found:
-            yield from _claims(plan, ctx, sites, [make(request, found) for request in plan.manifest.edits])
+            yield from _claims(plan, ctx, sites, [make(request, found) for request in plan.manifest.image_edits])
 
 
 def _claims(plan: Plan, ctx: Context, sites: Sequence[Site], blocks: Sequence[Block]) -> Iterator[Claim]:

@@ -85,7 +85,9 @@ def with_neighbours(
     names itself (a target, another edit's name, what is preserved) is left alone. The tokenizer's vocabulary is not
     searched: most of it is pieces of words, and a name that no prompt uses teaches nothing of what prompts will say.
     """
-    spoken_for = [name for request in manifest.edits for name in _named(request)] + list(manifest.preserve.concepts)
+    spoken_for = [name for request in manifest.image_edits for name in _named(request)] + list(
+        manifest.preserve.concepts
+    )
     kept = [*manifest.preserve.concepts, *manifest.preserve.prompts]
     free = [name for name in candidates(prompts) if name not in {one.casefold() for one in spoken_for}]
     free = [name for name in free if not any(mentions(prompt, name) for prompt in kept)]
@@ -93,11 +95,11 @@ def with_neighbours(
         request.concept: [
             one for one in neighbours(encoder, request.concept, free, contexts, most) if one.score >= alike
         ]
-        for request in manifest.edits
+        for request in manifest.image_edits
         if request.kind != "moderate"
     }
     best = {one.name: max(_claims(found, one.name)) for names in found.values() for one in names}
-    return replace(manifest, edits=tuple(_extended(request, found, best) for request in manifest.edits))
+    return replace(manifest, edits=tuple(_extended(request, found, best) for request in manifest.image_edits))
 
 
 def _named(request: Request) -> tuple[str, ...]:

@@ -156,7 +156,7 @@ def contexts_of(plan: Plan, request: Request) -> tuple[str, ...]:
 
 
 def _edited_prompts(plan: Plan) -> int:
-    return sum(len(request.names) * len(contexts_of(plan, request)) for request in plan.manifest.edits)
+    return sum(len(request.names) * len(contexts_of(plan, request)) for request in plan.manifest.image_edits)
 
 
 def _bare(manifest: Manifest) -> tuple[list[str], preserved_rows.Which]:

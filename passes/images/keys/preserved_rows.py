@@ -46,7 +46,7 @@ def prompts(manifest: Manifest, contexts: Sequence[str], corpus: Sequence[str]) 
     preserve = manifest.preserve
     asked = [spoken(context, concept) for concept in preserve.concepts for context in contexts]
     asked += [*preserve.prompts, *manifest.kept]
-    edited = [name for request in manifest.edits if request.kind != "moderate" for name in request.names]
+    edited = [name for request in manifest.image_edits if request.kind != "moderate" for name in request.names]
     return Prompts(_without(corpus, edited), _without(asked, edited))
 
 

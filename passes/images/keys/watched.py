@@ -33,7 +33,7 @@ def watch(plan: Plan, kept: Kept, streams: Sequence[Reader], cache: Cache | None
     if len(streams) > 1:
         return None
     encoder = streams[0].encoder
-    requests = [request for request in plan.manifest.edits if request.kind != "moderate"]
+    requests = [request for request in plan.manifest.image_edits if request.kind != "moderate"]
     found = tuple(one for request in requests for one in _sentences(plan, request, streams[0], cache))
     balls = encoder.bounds()
     if not found or not balls:

@@ -98,7 +98,7 @@ def gathered(plan: Plan, ctx: Context) -> Evidence:
     assert ctx.prober is not None
     prober, names = ctx.prober(), tuple(site.name for site in plan.sites)
     encoders = [one for one in map(ctx.stream, TOLD) if one is not None]
-    probes = [_probe(plan, request, prober, encoders) for request in plan.manifest.edits]
+    probes = [_probe(plan, request, prober, encoders) for request in plan.manifest.image_edits]
     watched: Iterable[object] = ctx.progress("locate", names) if ctx.progress else names
     alone = {str(name): tuple(probe.moved((str(name),)) for probe in probes) for name in watched}
 
@@ -208,7 +208,7 @@ def _ranking(plan: Plan, found: Evidence, without: Mapping[str, float]) -> Ranki
         Weighed(site, float(np.mean(alone[site.name])), alone[site.name], without.get(site.name)) for site in plan.sites
     ]
     order = sorted(weighed, key=lambda one: (not one.kept, -one.alone))
-    concepts = tuple(request.concept for request in plan.manifest.edits)
+    concepts = tuple(request.concept for request in plan.manifest.image_edits)
     return Ranking(float(plan.manifest.choice.auto or 0), concepts, found.reach(list(without)), tuple(order))
 
 

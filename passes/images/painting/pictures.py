@@ -60,7 +60,7 @@ def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
     many = manifest.pictures.prompts_per_concept
     few = max(FEWEST_KEPT, many // 2)
     taken: list[Shot] = []
-    for index, request in enumerate(manifest.edits):
+    for index, request in enumerate(manifest.image_edits):
         first = Shot(index, request.kind != "moderate", request.concept, "", manifest.seed, _judged(request))
         taken += series(first, request.names, request.contexts or common, many)
     for concept in dict.fromkeys(manifest.preserve.concepts):
@@ -96,7 +96,7 @@ def claims(manifest: Manifest, prints: Sequence[Print]) -> tuple[Claim, ...]:
     if asked is None or not any(one.shot.judged for one in prints):
         return ()
     found: list[Claim] = []
-    for index, request in enumerate(manifest.edits):
+    for index, request in enumerate(manifest.image_edits):
         before, after = _rates([one for one in prints if one.shot.request == index])
         if request.kind == "moderate":
             found += (*_shares(request, before, after), *_gaps(request, asked, after))
@@ -128,7 +128,7 @@ def albums(prints: Sequence[Print]) -> tuple[Picture, ...]:
 def weak(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
     """E505 for each erased concept that the base model itself shows in under half of its pictures."""
     controls = {claim.subject: claim.value for claim in report.claims if claim.name == "shown_before"}
-    for request in manifest.edits:
+    for request in manifest.image_edits:
         share = controls.get(request.concept, 1.0)
         if share < 0.5:
             yield Diagnostic(
@@ -166,7 +166,7 @@ def _judged(request: Request) -> tuple[str, ...]:
 
 def judged(manifest: Manifest) -> Iterator[tuple[Request, str, str]]:
     """Every concept that the detector must know: its request, the field that names it, itself."""
-    for request in manifest.edits:
+    for request in manifest.image_edits:
         field = "toward" if request.kind == "moderate" else "concept"
         yield from ((request, field, concept) for concept in _judged(request))
 

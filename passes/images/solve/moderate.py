@@ -87,7 +87,9 @@ def balanced(problem: Problem, systems: Systems, solve: Solving, ctx: Context) -
     nearer than no edit), both only where nothing else is edited, and E442 (no painter or detector).
     """
     manifest = problem.plan.manifest
-    asked = {i: (request, request.shares) for i, request in enumerate(manifest.edits) if request.shares is not None}
+    asked = {
+        i: (request, request.shares) for i, request in enumerate(manifest.image_edits) if request.shares is not None
+    }
     if not asked:
         return dict(systems), ()
     painting = _Painting(problem, systems, solve, ctx, tuple(asked), tuple(_shots(problem, ctx, asked)))
@@ -97,7 +99,7 @@ def balanced(problem: Problem, systems: Systems, solve: Solving, ctx: Context) -
     rounds: Iterable[object] = range(1 + max(options.rounds for _, options in asked.values()))
     found = search(painting.shown, wanted, tolerance, ctx.progress("moderate", rounds) if ctx.progress else rounds)
     balances = tuple(_balances(found, asked, np.cumsum(sizes)[:-1]))
-    if found.best == 0 and len(asked) == len(manifest.edits):
+    if found.best == 0 and len(asked) == len(manifest.image_edits):
         raise EditcError(*(_pointless(one, manifest) for one in balances))
     return at(systems, {one.index: one.pulls for one in balances}), balances
 
@@ -117,7 +119,7 @@ def at(systems: Systems, pulls: Mapping[int, Sequence[float]]) -> dict[str, Syst
 def claims(solution: Solution) -> Iterator[Claim]:
     """`toward_fitted` of each search: the gap that it left, on its own pictures, against its tolerance."""
     for one in solution.balances:
-        request = solution.problem.plan.manifest.edits[one.index]
+        request = solution.problem.plan.manifest.image_edits[one.index]
         span = request.shares.at("tolerance") if request.shares else None
         yield Claim("toward_fitted", one.gap, one.tolerance, request.concept, span, "share")
 
@@ -160,7 +162,7 @@ class _Painting:
 
     def _changed(self, pulls: Array) -> Mapping[str, Array] | None:
         """The edited weights by name; None for the base itself."""
-        requests = self.problem.plan.manifest.edits
+        requests = self.problem.plan.manifest.image_edits
         if not pulls.any() and len(self.indices) == len(requests):
             return None
         parts = np.split(pulls, np.cumsum([len(requests[index].toward) for index in self.indices])[:-1])
@@ -201,7 +203,7 @@ def _floats(values: Array) -> tuple[float, ...]:
 
 def _pointless(one: Balance, manifest: Manifest) -> Diagnostic:
     """E440 or E441 for a search that took no pull."""
-    request = manifest.edits[one.index]
+    request = manifest.image_edits[one.index]
     figures = zip(request.toward, one.rounds[0].shown, strict=True)
     shown = ", ".join(f"`{name}` {value:.3g} (wanted {share:.3g})" for (name, share), value in figures)
     if one.stopped == "reached":

@@ -55,7 +55,7 @@ class Solve:
             "method": name,
             "options": {k: v for k, v in vars(method).items() if v is not None},
         }
-        records = (record,) * len(plan.manifest.edits)
+        records = (record,) * len(plan.manifest.image_edits)
         return Solution(replace(problem, systems=systems), edits, records, strengths, balances)
 
     def _fused(self, problem: Problem, ctx: Context) -> Solution:
@@ -74,7 +74,7 @@ class Solve:
         return reduced(system, method(system), self.tolerance, manifest.constraints.rank)
 
     def _tuned(self, system: System, method: Method, manifest: Manifest) -> System:
-        if all(request.strength != "auto" for request in manifest.edits):
+        if all(request.strength != "auto" for request in manifest.image_edits):
             return system
         return tune(system, lambda s: self.edit(s, method, manifest), manifest)
 
@@ -172,7 +172,7 @@ def _refuse_nothing(systems: Mapping[str, System], manifest: Manifest) -> None:
 
 
 def _diagnosed(error: ArithmeticError, manifest: Manifest) -> Diagnostic:
-    span = manifest.edits[0].at("lamb")
+    span = manifest.image_edits[0].at("lamb")
     if isinstance(error, nullspace.NoRoomError):
         return _no_room(error, manifest)
     if isinstance(error, nullspace.NoPartError):
@@ -192,13 +192,13 @@ def _no_room(error: nullspace.NoRoomError, manifest: Manifest) -> Diagnostic:
             "the whole default list is held: name the few prompts that must not move, with `corpus: none` beside them, "
             "and let `verify.images` count what the rest pays"
         )
-    span = manifest.preserve.at() if named else manifest.edits[0].at("method")
+    span = manifest.preserve.at() if named else manifest.image_edits[0].at("method")
     help_ = f"{what}; or hold less of each (`editc explain {manifest.method}` names the options), or use `method: uce`"
     return Diagnostic("E410", str(error), span, manifest.source, help=help_)
 
 
 def _no_part(error: nullspace.NoPartError, manifest: Manifest) -> Diagnostic:
-    request = manifest.edits[error.index]
+    request = manifest.image_edits[error.index]
     message = f"`{request.concept}` lies all but entirely in what is preserved: no change that is left free reaches it"
     help_ = "do not preserve other names of it, or use `method: uce`, which weighs one against the other"
     return Diagnostic("E411", message, request.at(), manifest.source, help=help_)

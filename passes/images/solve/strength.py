@@ -58,10 +58,10 @@ def tune(system: System, solve: Callable[[System], Edit], manifest: Manifest) ->
     bound on `recoverable` is sought on a grid first: the strength found meets it, the grid's strength below does not.
     """
     bounds = manifest.constraints
-    auto = [i for i, request in enumerate(manifest.edits) if request.strength == "auto"]
+    auto = [i for i, request in enumerate(manifest.image_edits) if request.strength == "auto"]
     limit = float("inf") if bounds.erase_residual is None else MARGIN * bounds.erase_residual
     certified = None if bounds.recoverable is None else MARGIN * bounds.recoverable
-    goals = {i: Goal(i, manifest.edits[i].concept, limit, certified) for i in auto}
+    goals = {i: Goal(i, manifest.image_edits[i].concept, limit, certified) for i in auto}
     full = _at(system, dict.fromkeys(auto, 1.0))
     best = effect(full, solve(full))
     for index in auto:
@@ -182,7 +182,7 @@ def _unrecovered(manifest: Manifest, goal: Goal, seen: Mapping[int, Effect]) -> 
 
 
 def _unreachable(manifest: Manifest, index: int, value: float) -> Diagnostic:
-    request, bound = manifest.edits[index], manifest.constraints.erase_residual
+    request, bound = manifest.image_edits[index], manifest.constraints.erase_residual
     other = "the rank constraint" if manifest.constraints.rank else "what is preserved and the ridge"
     return Diagnostic(
         "E403",
@@ -205,6 +205,6 @@ def _check(found: Effect, bounds: Constraints, manifest: Manifest, auto: Sequenc
                     f"moves {value:.3g} where {bound:g} is allowed",
                     bounds.at(name),
                     manifest.source,
-                    help=f"raise either, or choose a target nearer to `{manifest.edits[auto[0]].concept}`",
+                    help=f"raise either, or choose a target nearer to `{manifest.image_edits[auto[0]].concept}`",
                 )
             )

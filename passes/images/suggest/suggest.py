@@ -129,11 +129,11 @@ def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequenc
     streams = {name: Remembering(encoder) for name, encoder in ({"text": ctx.encoder} | dict(ctx.streams)).items()}
     cached = replace(ctx, encoder=streams["text"], streams=streams, painter=None, detector=None)
     mined = _mined(plan, ctx.encoder, found)
-    edited = {name.casefold() for one in manifest.edits for name in one.names}
+    edited = {name.casefold() for one in manifest.image_edits for name in one.names}
     edited |= {one.name.casefold() for _, names in mined for one in (*names.sure, *names.doubtful)}
     pool = list(dictionary) or [name for name in found if " " not in name]
     gram, suggestions = _gram(plan, ctx), []
-    pairs: Iterable[Any] = list(zip(manifest.edits, mined, strict=True))
+    pairs: Iterable[Any] = list(zip(manifest.image_edits, mined, strict=True))
     watched: Iterable[Any] = ctx.progress("suggest", pairs) if ctx.progress else pairs
     for request, (near, names) in watched:
         kept = _kept(plan, near, edited, pool)
@@ -146,7 +146,7 @@ def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequenc
 
 def refuse_fused(manifest: Manifest) -> None:
     """Raises E341 for a manifest of adapters: what each does was settled when it was trained, its target too."""
-    for request in manifest.edits:
+    for request in manifest.image_edits:
         if request.kind == "fuse":
             message = "an adapter that is fused was trained for its target: there is nothing to suggest for it"
             help_ = "run suggest on a manifest that erases or replaces; the names it finds can be preserved here too"
@@ -156,9 +156,9 @@ def refuse_fused(manifest: Manifest) -> None:
 def _mined(plan: Plan, encoder: Encoder, found: Sequence[str]) -> list[tuple[tuple[Neighbour, ...], Names]]:
     """Each edit's neighbours, and its other names: none that the manifest uses otherwise, and none for two edits."""
     manifest, mined = plan.manifest, []
-    taken = {name.casefold() for one in manifest.edits for name in (*one.names, one.to or "", *dict(one.toward))}
+    taken = {name.casefold() for one in manifest.image_edits for name in (*one.names, one.to or "", *dict(one.toward))}
     taken |= {name.casefold() for name in manifest.preserve.concepts}
-    for request in manifest.edits:
+    for request in manifest.image_edits:
         near = mined_names.neighbours(encoder, request.concept, found, _contexts(plan, request), MINED)
         names = other_names([one for one in near if one.name.casefold() not in taken])
         taken |= {one.name.casefold() for one in names.sure}

@@ -147,7 +147,7 @@ class Bench:
 
 
 def _not_shared(plan: Plan) -> Diagnostic:
-    request = plan.manifest.edits[0]
+    request = plan.manifest.image_edits[0]
     place = "technique" if "technique" in request.options else "method"
     return Diagnostic(
         "E341",

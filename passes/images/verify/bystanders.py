@@ -98,11 +98,11 @@ class Choice:
         return Signals.of(encoder, names, spread(self.plan.family.contexts, CONTEXTS))
 
     def _edited(self) -> list[str]:
-        edits = self.plan.manifest.edits
+        edits = self.plan.manifest.image_edits
         return [*(name for edit in edits for name in edit.names if name != edit.adapter), *self.others]
 
     def _aims(self) -> list[str]:
-        return [name for edit in self.plan.manifest.edits for name in (edit.to or "", *dict(edit.toward)) if name]
+        return [name for edit in self.plan.manifest.image_edits for name in (edit.to or "", *dict(edit.toward)) if name]
 
     def _alike(self, signals: Signals, unnamed: Sequence[str]) -> list[str]:
         """The candidates by how like an edited name or a target they are, without other names of what is edited."""
@@ -145,7 +145,7 @@ class Choice:
 
 def named_by(manifest: Manifest) -> Iterator[str]:
     """Every concept that a manifest names: what it edits, what takes its place, what it preserves by name."""
-    for edit in manifest.edits:
+    for edit in manifest.image_edits:
         yield from (name for name in (*edit.names, edit.to or "", *dict(edit.toward)) if name)
     yield from manifest.preserve.concepts
 
@@ -172,7 +172,7 @@ def claims(manifest: Manifest, found: Sequence[Bystander]) -> Iterator[Claim]:
     """`bystander_loss`: the share that the worst one lost; no claim where none was measured."""
     for worst in found[:1]:
         asked, given = manifest.constraints.bystander_loss, manifest.constraints.spans.get("bystander_loss")
-        place = given or manifest.edits[0].at("to")
+        place = given or manifest.image_edits[0].at("to")
         yield Claim("bystander_loss", loss(worst), LOSS if asked is None else asked, worst.name, place, "share")
 
 

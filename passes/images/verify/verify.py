@@ -45,7 +45,7 @@ class Verify:
         sums = certificate.Sums(solution)
         measured = tuple(measure(solution, ctx.progress, sums.add))
         if not any(one.elements for one in measured):
-            raise no_change(manifest.edits[0], manifest, len(measured), "`to` is another concept")
+            raise no_change(manifest.image_edits[0], manifest, len(measured), "`to` is another concept")
         after = StoredWeights(solution, frozenset(one.site.name for one in measured if one.elements))
         prints = pictures.painted(shots, after, ctx, self.batch)
         found = sums.certificates()

@@ -13,7 +13,7 @@ import numpy as np
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Plan, Site, Stage
 from editc.core.ir_language import Column, Near, Rewrites
-from editc.core.manifest import Language, Redirect
+from editc.core.manifest import Manifest, Redirect
 from editc.core.network import Naming, Network, Spot
 from editc.core.ports import Context
 from editc.numerics import memory as memories
@@ -48,10 +48,10 @@ class DeriveLanguage:
         """Raises E332 (no chat template), E333 (a subject at the attention sink only), E334 (a subject that is not
         found), E336 (no value), E343 (no column names a concept), E344, E345 (a preserved name at the sink only), E401
         (one key twice)."""
-        network, language = _network(ctx), _language(plan)
+        network = _network(ctx)
         plan, namings = _named(plan, network, ctx)
         problem = posed(plan, ctx)
-        texts = _corpus(language)
+        texts = _corpus(plan.manifest)
         asked = list(problem.columns)
         watched: Iterable[object] = ctx.progress("derive", problem.columns) if ctx.progress else problem.columns
         for i, _ in enumerate(watched):
@@ -89,7 +89,7 @@ def _named(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[st
     for number, stage in enumerate(plan.stages):
         if works_on(stage) != "columns":
             continue
-        edits = [edit for i in stage.edits if isinstance(edit := _language(plan).edits[i], Redirect)]
+        edits = [edit for i in stage.edits if isinstance(edit := plan.manifest.language_edits[i], Redirect)]
         sites, read = [plan.sites[i] for i in stage.sites], partial(read_weight, ctx.weights)
         try:
             found = concept_columns.scored(sites, network, read, [edit.names for edit in edits])
@@ -108,7 +108,7 @@ def _named(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[st
 
 def chosen(plan: Plan, stage: Stage) -> Any:
     """The stage's method with the options that its edits give."""
-    edits = [_language(plan).edits[i] for i in stage.edits]
+    edits = [plan.manifest.language_edits[i] for i in stage.edits]
     given = {name: value for edit in edits for name, value in edit.options.items()}
     if any(option.name == "seed" for option in options(stage.method)):
         given.setdefault("seed", plan.manifest.seed)
@@ -144,11 +144,11 @@ def _near(problem: Rewrites, network: Network) -> Iterator[Near]:
 
 def _told_apart(problem: Rewrites, near: Sequence[Near]) -> None:
     """One key cannot hold two values, and how near to none the system is would be left to rounding."""
-    manifest, language = problem.plan.manifest, _language(problem.plan)
+    manifest = problem.plan.manifest
     exact = {index for stage in problem.plan.stages if stage.method in located.SINGLE for index in stage.edits}
     for one in near:
         if abs(one.cosine) >= SAME and set(one.edits) <= exact:
-            first, second = (language.edits[index] for index in one.edits)
+            first, second = (manifest.language_edits[index] for index in one.edits)
             message = f"`{one.names[0]}` has one and the same key in two edits, which cannot hold two values exactly"
             help_ = "keep one of them, or take `method: memit`, which finds a value between"
             place = first.at("subject")
@@ -157,13 +157,8 @@ def _told_apart(problem: Rewrites, near: Sequence[Near]) -> None:
             raise EditcError(Diagnostic("E401", message, span, source, help=help_, related=related))
 
 
-def _corpus(language: Language) -> tuple[str, ...]:
-    return statistics.corpus(None if language.corpus is None else language.corpus.text)
-
-
-def _language(plan: Plan) -> Language:
-    assert plan.manifest.language is not None
-    return plan.manifest.language
+def _corpus(manifest: Manifest) -> tuple[str, ...]:
+    return statistics.corpus(None if manifest.corpus is None else manifest.corpus.text)
 
 
 def _network(ctx: Context) -> Network:

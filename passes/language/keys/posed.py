@@ -21,12 +21,12 @@ from editc.passes.language.locate.stages import works_on
 
 def posed(plan: Plan, ctx: Context) -> Rewrites:
     """The problem without what is learned: which contexts each subject has. For a delta that is measured again."""
-    network, language = ctx.network, plan.manifest.language
-    assert network is not None and language is not None
+    network, manifest = ctx.network, plan.manifest
+    assert network is not None
     found: list[Column] = []
     for stage in plan.stages:
         for index in stage.edits if works_on(stage) == "memory" else ():
-            found += _columns(plan, index, language.edits[index], network)
+            found += _columns(plan, index, manifest.language_edits[index], network)
     found.sort(key=lambda one: one.edit)
     earlier, overwritten = _earlier(found, ctx.earlier)
     held = tuple((spot,) for spot in _off_sink(earlier, network))
@@ -73,8 +73,7 @@ def _kept(plan: Plan, index: int, network: Network) -> Iterator[tuple[Spot, ...]
     redirection meets its name in sentences that differ, and in each the target and other names are held as they are.
     E345 for a preserved name that is at position 0 in all of them."""
     manifest = plan.manifest
-    assert manifest.language is not None
-    edit, names = manifest.language.edits[index], manifest.preserve.concepts
+    edit, names = manifest.language_edits[index], manifest.preserve.concepts
     assert isinstance(edit, (Fact, Redirect))
     for one in sentences.kept(edit, manifest):
         span = manifest.preserve.at(f"concepts.{names.index(one.name)}" if one.name in names else "concepts")

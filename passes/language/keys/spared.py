@@ -15,7 +15,7 @@ from editc.passes.language.candidates import Around
 
 METHODS = frozenset({"rome", "emmet", "alphaedit"})
 """Methods that hold names unasked. `memit` weighs each held key as 3,000 tokens of text against an edit's one: with
-two dozen near ones twelve facts lost a quarter of their paraphrases (docs/measurements/bystanders-language.md)."""
+two dozen near ones twelve facts lost a quarter of their paraphrases (docs/measurements/bystanders-manifest.md)."""
 ALIKE, KIND = 12, 12
 """Names held for one edit that end with its last word, and of its kind; several edits share three times as many."""
 SENTENCES = 3
@@ -24,9 +24,8 @@ SENTENCES = 3
 
 def names(manifest: Manifest, index: int) -> tuple[str, ...]:
     """The names held for an edit: of the half that verify does not ask about, none that the manifest names anywhere."""
-    assert manifest.language is not None
-    edits = manifest.language.edits
-    around, edit = Around(manifest.language, manifest.seed), edits[index]
+    edits = manifest.language_edits
+    around, edit = Around(manifest, manifest.seed), edits[index]
     told = " ".join(folded(one.prompt) for each in edits for one in getattr(each, "neighbours", ()))
     share = min(1.0, 3 / len(edits))
     found = dict[str, None]()
@@ -39,8 +38,7 @@ def names(manifest: Manifest, index: int) -> tuple[str, ...]:
 
 def groups(manifest: Manifest, index: int, network: Network) -> Iterator[tuple[Spot, ...]]:
     """Where those names are held, in groups whose mean is one key: each in some contexts of the edit, by form."""
-    assert manifest.language is not None
-    edit = manifest.language.edits[index]
+    edit = manifest.language_edits[index]
     assert isinstance(edit, (Fact, Redirect))
     seen = [one for one in sentences.of(edit, manifest) if one.name == edit.names[0]]
     for name in names(manifest, index):

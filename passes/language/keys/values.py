@@ -32,8 +32,7 @@ def wanted(
     A value is learned as ROME has it, at the output of the layer's MLP, for MEMIT and its followers too: what is added
     there is added to the stream behind it, and a length that is bounded by the output's own harms less than one bounded
     by the stream's (docs/measurements/facts.md). Where a norm lies between the two, it is learned in the stream."""
-    assert plan.manifest.language is not None
-    edit = plan.manifest.language.edits[column.edit]
+    edit = plan.manifest.language_edits[column.edit]
     layer = layer_of(plan.sites[stage.sites[-1]].name)
     where: Where = "stream" if plan.family.normed and stage.method not in SINGLE else "output"
     if isinstance(edit, Fact):

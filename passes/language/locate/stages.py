@@ -119,8 +119,7 @@ def _kinds(manifest: Manifest) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _edits(manifest: Manifest) -> tuple[Fact | Redirect | Ablation, ...]:
-    assert manifest.language is not None
-    return manifest.language.edits
+    return manifest.language_edits
 
 
 def _kind(edit: Fact | Redirect | Ablation) -> str:

@@ -11,9 +11,8 @@ from editc.core.manifest import Ablation, Fact, Redirect
 
 def edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
     """One record an edit, in the order of the manifest, its empty fields left out."""
-    language = solution.problem.plan.manifest.language
-    assert language is not None
-    for edit, method, strength in zip(language.edits, solution.methods, solution.strengths, strict=True):
+    manifest = solution.problem.plan.manifest
+    for edit, method, strength in zip(manifest.language_edits, solution.methods, solution.strengths, strict=True):
         said = {"kind": edit.kind, **_said(edit)}
         yield {name: value for name, value in said.items() if value} | {"strength": strength, **method}
 

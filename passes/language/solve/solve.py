@@ -68,8 +68,7 @@ class SolveLanguage:
         edits = {
             group: _grouped([together(state.edits[one.name]) for one in sites_of(plan, group)]) for group in groups
         }
-        assert plan.manifest.language is not None
-        strengths = tuple(float(getattr(edit, "strength", 1.0)) for edit in plan.manifest.language.edits)
+        strengths = tuple(float(getattr(edit, "strength", 1.0)) for edit in plan.manifest.language_edits)
         return Solution(problem, edits, tuple(records[i] for i in range(len(records))), strengths)
 
 
@@ -189,17 +188,15 @@ def _streams(network: Network, layer: int, columns: Sequence[Column], running: M
 
 def _wanted(columns: Sequence[Column], problem: Rewrites) -> Array:
     """What is to be added (d, columns), each times its edit's strength."""
-    assert problem.plan.manifest.language is not None
-    edits = problem.plan.manifest.language.edits
+    edits = problem.plan.manifest.language_edits
     strengths = np.array([float(getattr(edits[one.edit], "strength", 1.0)) for one in columns])
     return np.asarray(np.stack([one.wanted for one in columns], axis=1) * strengths)
 
 
 def _written(stage: Stage, method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:
     """Directions by layer from the model as the stages before left it, of all concepts at once."""
-    language = problem.plan.manifest.language
-    assert language is not None
-    edits = [edit for i in stage.edits if isinstance(edit := language.edits[i], Ablation)]
+    manifest = problem.plan.manifest
+    edits = [edit for i in stage.edits if isinstance(edit := manifest.language_edits[i], Ablation)]
     layers, running = sorted({layer_of(site.name) for site in sites}), dict(state.running)
 
     def streams(texts: Sequence[str]) -> Mapping[int, Array]:
@@ -213,15 +210,13 @@ def _written(stage: Stage, method: Any, problem: Rewrites, state: _State, sites:
 
 def _taken(method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:
     """Columns that name the concepts."""
-    assert problem.plan.manifest.language is not None
-    strengths = np.array([one.strength for one in problem.plan.manifest.language.redirects])
+    strengths = np.array([one.strength for one in problem.plan.manifest.redirects])
     for site in sites:
         state.add(site, method(Columns(state.current(site), problem.namings[site.name], strengths)))
 
 
 def _diagnosed(error: Exception, plan: Plan, stage: Stage) -> Diagnostic:
-    assert plan.manifest.language is not None
-    edit = plan.manifest.language.edits[stage.edits[0]]
+    edit = plan.manifest.language_edits[stage.edits[0]]
     span, source = edit.at("method") or edit.at(), plan.manifest.source
     if isinstance(error, nullspace.NoRoomError):
         help_ = "raise `energy` (the share of ordinary text that an edit may touch), or take `method: memit`"

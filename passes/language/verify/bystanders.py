@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from editc.core.ir import Array
-from editc.core.manifest import Constraints, Fact, Language
+from editc.core.manifest import Constraints, Fact, Manifest
 from editc.core.measurements import Bystander, Claim
 from editc.core.network import Prompt
 from editc.core.text import folded
@@ -69,7 +69,7 @@ class Watched:
 
 
 def watched(
-    language: Language,
+    manifest: Manifest,
     seed: int,
     changes: Sequence[Change],
     before: Before,
@@ -77,19 +77,19 @@ def watched(
     others: Sequence[str] = (),
 ) -> tuple[Watched, ...]:
     """The bystanders of every edit in the order in which they were made; none where the model is sure of nothing."""
-    around = Around(language, seed, tuple(others))
-    numbers = _evenly(len(language.edits), EDITS)
+    around = Around(manifest, seed, tuple(others))
+    numbers = _evenly(len(manifest.language_edits), EDITS)
     asked = tuple(dict.fromkeys(one for index in numbers for one in candidates(around, index)))
-    known = _known(asked, before, Answers(language, changes))
+    known = _known(asked, before, Answers(manifest, changes))
     chosen = _chosen(known, min(EACH, MOST // max(len(numbers), 1)))
     return tuple(_again(chosen, before, changed))
 
 
-def claims(found: Sequence[Watched], language: Language, asked: Constraints) -> Iterator[Claim]:
+def claims(found: Sequence[Watched], manifest: Manifest, asked: Constraints) -> Iterator[Claim]:
     """`bystander_loss`: the share whose answer changed, of each edit twice: of what it asks about the edited name
     itself, and of what lies around it. Each answers to the bound: what is wrecked in one is not made good by others."""
     bound = LOSS if asked.bystander_loss is None else asked.bystander_loss
-    for index, (title, edit) in enumerate(zip(titles(language), language.edits, strict=True)):
+    for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
         span = asked.at("bystander_loss") or edit.at()
         mine = [one for one in found if one.candidate.edit == index]
         own = [one for one in mine if one.candidate.kind in made.OWN]
@@ -114,23 +114,23 @@ def _evenly(count: int, most: int) -> list[int]:
 class Answers:
     """Which answers a bystander may not have: they would tell nothing, or follow the edit."""
 
-    language: Language
+    manifest: Manifest
     changes: Sequence[Change]
 
     @cached_property
     def taken(self) -> tuple[frozenset[str], ...]:
         """By edit: of a concept its names, which such a question asks for backwards; of a fact the new answer, for what
         has it already cannot be led to it."""
-        found = [{folded(name) for name in edit.names} for edit in self.language.edits]
+        found = [{folded(name) for name in edit.names} for edit in self.manifest.language_edits]
         for one in self.changes:
-            if isinstance(self.language.edits[one.edit], Fact):
+            if isinstance(self.manifest.language_edits[one.edit], Fact):
                 found[one.edit] |= {folded(one.new), folded(word(one.new))}
         return tuple(frozenset(some - {""}) for some in found)
 
     @cached_property
     def old(self) -> tuple[frozenset[str], ...]:
         """By edit of a fact the old answer: where the subject has it, the fact was asked for in other words."""
-        found = [set[str]() for _ in self.language.edits]
+        found = [set[str]() for _ in self.manifest.language_edits]
         for one in self.changes:
             found[one.edit] |= {folded(one.old), folded(word(one.old))}
         return tuple(frozenset(some - {""}) for some in found)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from editc.core.ir import Array
-from editc.core.manifest import Language
+from editc.core.manifest import Manifest
 from editc.core.measurements import Claim
 from editc.core.network import Network, Prompt
 
@@ -26,11 +26,11 @@ OTHERS = ("Peter", "London", "House")
 """Names of something else, from which the edited one is told apart."""
 
 
-def claims(language: Language, network: Network) -> Iterator[Claim]:
+def claims(manifest: Manifest, network: Network) -> Iterator[Claim]:
     """Of every redirected or erased name of several words the beginning that carries most of it, of those that are not
     edited as well: 1 - |h - h'|^2 / |h - h''|^2, means over PROBES, h the unedited model's last state with the name, h'
     with the beginning alone, h'' with OTHERS. 1: nothing but the beginning counts; 0 or less: it says nothing."""
-    for edit in language.redirects:
+    for edit in manifest.redirects:
         for name in edit.names:
             found = _carried(name, edit.names, network)
             if found:

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from editc.core.ir import Array
-from editc.core.manifest import Constraints, Language
+from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Claim
 from editc.core.network import PREFIXES, Compared, Network, Prompt, Spot
 from editc.passes.language.verify.base_model import Before
@@ -42,13 +42,13 @@ def sentences() -> tuple[str, ...]:
     return read_lines("plain.txt")
 
 
-def texts(language: Language, count: int) -> Texts:
+def texts(manifest: Manifest, count: int) -> Texts:
     """What the manifest retains; where it names nothing, `count` of the plain sentences at even steps."""
     plain = sentences()
     some = tuple(plain[i * len(plain) // count] for i in range(min(count, len(plain)))) if count else ()
-    ablated = {i: edit for i, edit in enumerate(language.edits) if edit.kind == "ablate"}
+    ablated = {i: edit for i, edit in enumerate(manifest.language_edits) if edit.kind == "ablate"}
     present, absent = ({i: getattr(one, name) for i, one in ablated.items()} for name in ("present", "absent"))
-    return Texts(language.retain or some, present, absent)
+    return Texts(manifest.retain or some, present, absent)
 
 
 def claims(
@@ -77,11 +77,11 @@ def _retained(found: Compared, asked: Constraints) -> Iterator[Claim]:
 
 
 def at_start(
-    language: Language, titles: Sequence[str], network: Network, changed: Mapping[str, Array]
+    manifest: Manifest, titles: Sequence[str], network: Network, changed: Mapping[str, Array]
 ) -> Iterator[Claim]:
     """Of every subject or concept X of one token, where a text that begins with X has it at position 0: the KL of what
     follows "X is" there, as a share of the same behind another sentence. 1 is the whole edit, 0 none."""
-    names = {titles[i]: edit.names[0] for i, edit in enumerate(language.edits) if edit.kind != "ablate"}
+    names = {titles[i]: edit.names[0] for i, edit in enumerate(manifest.language_edits) if edit.kind != "ablate"}
     places = network.places([Spot(AT_START.format(name), name) for name in names.values()]) if names else ()
     sinks = {title: name for (title, name), place in zip(names.items(), places, strict=True) if place.sink}
     if not sinks:

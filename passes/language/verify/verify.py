@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from editc.core.ir import Solution, Verified
 from editc.core.ir_language import Rewrites
-from editc.core.manifest import Language
+from editc.core.manifest import Manifest
 from editc.core.measurements import Claim, Report
 from editc.core.network import Network
 from editc.core.ports import Context
@@ -46,27 +46,27 @@ class VerifyLanguage:
     def __call__(self, solution: Solution, ctx: Context) -> Verified:
         """The solution with its report; raises E502 or E503. A broken bound does not raise: see `verify`."""
         manifest = solution.problem.plan.manifest
-        language, network = manifest.language, ctx.network
-        assert language is not None and network is not None
+        network = ctx.network
+        assert network is not None
         measured, after = weighed(solution, ctx)
         if not after:
             differs = "what is asked for is not what the model says already"
-            raise no_change(language.edits[0], manifest, len(measured), differs)
+            raise no_change(manifest.language_edits[0], manifest, len(measured), differs)
         before = Before(network, ctx.cache, solution.problem.encoder)
-        said = ask.openings(before, prompts.open_prompts(language))
-        every = prompts.changes(language, said)
+        said = ask.openings(before, prompts.open_prompts(manifest))
+        every = prompts.changes(manifest, said)
         closely = forms.chosen(every, self.closely)
-        questions = _questions(language, every, closely, said, ask.chats(network))
+        questions = _questions(manifest, every, closely, said, ask.chats(network))
         found = ask.heard(before, questions, after, self.tokens)
-        titles, asked = prompts.titles(language), manifest.constraints
+        titles, asked = prompts.titles(manifest), manifest.constraints
         others = solution.problem.others if isinstance(solution.problem, Rewrites) else ()
-        around = bystanders.watched(language, manifest.seed, every, before, after, others)
+        around = bystanders.watched(manifest, manifest.seed, every, before, after, others)
         made = (
             *claims.claims(found, closely, titles, asked),
-            *bystanders.claims(around, language, asked),
-            *side_effects.claims(side_effects.texts(language, self.sentences), titles, before, after, asked),
-            *side_effects.at_start(language, titles, network, after),
-            *first_words.claims(language, network),
+            *bystanders.claims(around, manifest, asked),
+            *side_effects.claims(side_effects.texts(manifest, self.sentences), titles, before, after, asked),
+            *side_effects.at_start(manifest, titles, network, after),
+            *first_words.claims(manifest, network),
             *claims_of_solve(solution, sum(one.changed.elements > 0 for one in measured)),
             *_traced(measured, network),
         )
@@ -78,7 +78,7 @@ class VerifyLanguage:
 class Weighed:
     """One site: how many stored elements differ, |W' - W| / |W|, and the trace in its columns."""
 
-    edited_sites: EditedSite
+    changed: EditedSite
     trace: Trace | None
 
 
@@ -96,7 +96,7 @@ def weighed(solution: Solution, ctx: Context) -> tuple[tuple[Weighed, ...], Mapp
 
 
 def _questions(
-    language: Language,
+    manifest: Manifest,
     every: Sequence[prompts.Change],
     closely: Sequence[prompts.Change],
     said: prompts.Said,
@@ -106,10 +106,10 @@ def _questions(
     near = set(closely)
     return (
         *(prompts.efficacy(one, one in near) for one in every),
-        *prompts.paraphrases(language, every),
-        *prompts.neighbours(language, every, said),
+        *prompts.paraphrases(manifest, every),
+        *prompts.neighbours(manifest, every, said),
         *(question for one in closely for question in forms.forms(one, chat)),
-        *prompts.implied(language, said),
+        *prompts.implied(manifest, said),
     )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from editc.core.diagnostics import Diagnostic
 from editc.core.ir import Problem, Verified
 from editc.core.ir_language import Rewrites
-from editc.core.manifest import Constraints, Fact, Language, Manifest
+from editc.core.manifest import Constraints, Fact, Manifest
 from editc.core.measurements import Answer, Claim, Report
 from editc.judging.language import CARRIED, UNMOVED
+from editc.passes.claims import Advice, broken_bounds
 from editc.passes.language.candidates import OWN
 from editc.passes.language.questions import titles
 from editc.passes.language.verify.bystanders import AROUND
@@ -73,12 +74,24 @@ UNLEARNED = 0.5
 """The probability of an answer below which a learned value counts as not found."""
 
 
-def help_with(name: str, language: Language, subject: str = "") -> str:
+def failures(verified: Verified) -> tuple[Diagnostic, ...]:
+    """One E501 for every broken bound; empty when all hold."""
+    return broken_bounds(verified, advise)
+
+
+def advise(claim: Claim, verified: Verified) -> Advice:
+    """What to do about a bound of a language model's manifest that is broken, and what moved."""
+    manifest = verified.solution.problem.plan.manifest
+    notes = moved(verified.report, claim.subject) if claim.name == "bystander_loss" else ()
+    return Advice(help_with(claim.name, manifest, claim.subject), notes)
+
+
+def help_with(name: str, manifest: Manifest, subject: str = "") -> str:
     """What to do about a broken bound, for the kinds of edits that the manifest has; `subject` is what the claim is
     of, an edit's own name perhaps."""
-    own = name == "bystander_loss" and subject in titles(language)
+    own = name == "bystander_loss" and subject in titles(manifest)
     said = HELP.get("own_loss" if own else "retain" if name.startswith("retain_") else name, {})
-    kinds = dict.fromkeys(KINDS[edit.kind] for edit in language.edits)
+    kinds = dict.fromkeys(KINDS[edit.kind] for edit in manifest.language_edits)
     return "; or ".join(said[kind] for kind in kinds if kind in said)
 
 
@@ -106,40 +119,36 @@ def warnings(verified: Verified) -> Iterator[Diagnostic]:
     subject is as it was), E523 (a bound that nothing answered), E524 (a name that its first words carry), E525 (an edit
     that overwrites an earlier delta's), E526 (a value that was not found)."""
     manifest = verified.solution.problem.plan.manifest
-    if manifest.language is None:
-        return
     every = verified.report.claims
-    yield from _said_already(manifest, manifest.language, verified.report.answers)
-    yield from _unknown(manifest, manifest.language, every, verified.report.answers)
-    yield from _interfering(manifest, manifest.language, verified.solution.problem)
-    yield from _overwriting(manifest, manifest.language, verified.solution.problem)
-    yield from _unmoved(manifest, manifest.language, every, verified.solution.problem)
-    yield from _carried(manifest, manifest.language, every)
-    yield from _unlearned(manifest, manifest.language, verified.solution.problem)
+    yield from _said_already(manifest, verified.report.answers)
+    yield from _unknown(manifest, every, verified.report.answers)
+    yield from _interfering(manifest, verified.solution.problem)
+    yield from _overwriting(manifest, verified.solution.problem)
+    yield from _unmoved(manifest, every, verified.solution.problem)
+    yield from _carried(manifest, every)
+    yield from _unlearned(manifest, verified.solution.problem)
     yield from _unmeasured(manifest, manifest.constraints, every)
 
 
-def _said_already(manifest: Manifest, language: Language, answers: Sequence[Answer]) -> Iterator[Diagnostic]:
+def _said_already(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[Diagnostic]:
     """Facts without `was` to which the model, asked for it, gave the very answer that is wanted."""
-    for index in _settled(language, answers):
-        edit = language.edits[index]
+    for index in _settled(manifest, answers):
+        edit = manifest.language_edits[index]
         assert isinstance(edit, Fact)
         message = f"the model says `{edit.answer}` already, so there is nothing to change"
         help = "take the edit out, or give another answer; `was` is what the model says now"
         yield Diagnostic("E520", message, edit.at("answer"), manifest.source, help=help, severity="warning")
 
 
-def _settled(language: Language, answers: Sequence[Answer]) -> tuple[int, ...]:
+def _settled(manifest: Manifest, answers: Sequence[Answer]) -> tuple[int, ...]:
     own = (one for one in answers if one.purpose == "efficacy" and not one.other)
-    return tuple(dict.fromkeys(one.edit for one in own if isinstance(language.edits[one.edit], Fact)))
+    return tuple(dict.fromkeys(one.edit for one in own if isinstance(manifest.language_edits[one.edit], Fact)))
 
 
-def _unknown(
-    manifest: Manifest, language: Language, every: Sequence[Claim], answers: Sequence[Answer]
-) -> Iterator[Diagnostic]:
+def _unknown(manifest: Manifest, every: Sequence[Claim], answers: Sequence[Answer]) -> Iterator[Diagnostic]:
     known = {claim.subject: claim.value for claim in every if claim.name == "known"}
-    settled = _settled(language, answers)
-    for index, (title, edit) in enumerate(zip(titles(language), language.edits, strict=True)):
+    settled = _settled(manifest, answers)
+    for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
         if known.get(title, 1.0) >= 0.5 or index in settled:
             continue
         fact = edit.kind == "fact"
@@ -159,10 +168,10 @@ def _asked(fact: bool, told: bool) -> str:
     return "word the prompt as ordinary text would, so that the model has an answer to it; the report has what it says"
 
 
-def _interfering(manifest: Manifest, language: Language, problem: Problem) -> Iterator[Diagnostic]:
+def _interfering(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
     near = problem.near if isinstance(problem, Rewrites) else ()
     for number, pair in enumerate(near[:MOST], 1):
-        first, second = (language.edits[i] for i in pair.edits)
+        first, second = (manifest.language_edits[i] for i in pair.edits)
         one, other = pair.names
         more = f"; {len(near) - MOST} more pairs lie close" if number == MOST < len(near) else ""
         message = (
@@ -181,21 +190,21 @@ def _interfering(manifest: Manifest, language: Language, problem: Problem) -> It
         )
 
 
-def _overwriting(manifest: Manifest, language: Language, problem: Problem) -> Iterator[Diagnostic]:
+def _overwriting(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
     for index, deltas in (problem.overwritten if isinstance(problem, Rewrites) else {}).items():
-        edit = language.edits[index]
+        edit = manifest.language_edits[index]
         name, which = edit.names[0], ", ".join(f"`{delta[:SHOWN]}`" for delta in deltas)
         message = f"this overwrites what {which} wrote at `{name}`: both have the very same key"
-        place, where = edit.at("subject") if edit.kind == "fact" else edit.at("concept"), language.at("after")
+        place, where = edit.at("subject") if edit.kind == "fact" else edit.at("concept"), manifest.at("after")
         help = "a key holds one change: put other words before the name in the prompt, or `redirect` the name"
         related = () if where is None else ((where, "comes before it"),)
         yield Diagnostic("E525", message, place, manifest.source, help=help, severity="warning", related=related)
 
 
-def _unmoved(manifest: Manifest, language: Language, every: Sequence[Claim], problem: Problem) -> Iterator[Diagnostic]:
+def _unmoved(manifest: Manifest, every: Sequence[Claim], problem: Problem) -> Iterator[Diagnostic]:
     columns = problem.columns if isinstance(problem, Rewrites) else ()
     moved = {claim.subject: claim.value for claim in every if claim.name == "at_start"}
-    for index, (title, edit) in enumerate(zip(titles(language), language.edits, strict=True)):
+    for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
         if moved.get(title, 1.0) >= UNMOVED:
             continue
         left = sum(column.sinks for column in columns if column.edit == index)
@@ -207,12 +216,12 @@ def _unmoved(manifest: Manifest, language: Language, every: Sequence[Claim], pro
         yield Diagnostic("E522", message, place, manifest.source, help=help, notes=notes, severity="warning")
 
 
-def _carried(manifest: Manifest, language: Language, every: Sequence[Claim]) -> Iterator[Diagnostic]:
+def _carried(manifest: Manifest, every: Sequence[Claim]) -> Iterator[Diagnostic]:
     """Of concepts whose old answers are not all lost, or were not asked for."""
     held = {claim.subject: claim.value for claim in every if claim.name == "efficacy"}
-    alone = held.get("", 0.0) if len(language.edits) == 1 else 0.0
+    alone = held.get("", 0.0) if len(manifest.language_edits) == 1 else 0.0
     shares = {claim.subject: claim.value for claim in every if claim.name == "carried"}
-    for title, edit in zip(titles(language), language.edits, strict=True):
+    for title, edit in zip(titles(manifest), manifest.language_edits, strict=True):
         if held.get(title, alone) == 1.0 or edit.kind not in ("redirect", "erase"):
             continue
         for part, share in shares.items():
@@ -223,12 +232,12 @@ def _carried(manifest: Manifest, language: Language, every: Sequence[Claim]) -> 
                 yield Diagnostic("E524", message, edit.at("concept"), manifest.source, help=help, severity="warning")
 
 
-def _unlearned(manifest: Manifest, language: Language, problem: Problem) -> Iterator[Diagnostic]:
+def _unlearned(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
     columns = problem.columns if isinstance(problem, Rewrites) else ()
     found = {one.edit: one.value.probability for one in columns if one.value is not None}
     for index, likely in found.items():
         if likely < UNLEARNED:
-            edit = language.edits[index]
+            edit = manifest.language_edits[index]
             answer = f"`{edit.answer}`" if isinstance(edit, Fact) else "the refusal"
             message = (
                 f"no value was found that makes {answer} follow `{edit.names[0]}`: it has a probability of {likely:.2g}"

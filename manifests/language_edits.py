@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from editc.core.manifest import Ablation, Asked, Fact, Language, Redirect, Span
+from editc.core.manifest import Ablation, Asked, Fact, Redirect, Span
 from editc.core.text import occurrences
 from editc.manifests import image_schema, schema
+from editc.manifests import language_schema as tables
 from editc.manifests.attached import Attached
 from editc.manifests.edits import items_of, kind_of
 from editc.manifests.faults import Faults, either, tick
 from editc.manifests.fields import Block, read_block
-from editc.manifests.language import schema as tables
 from editc.manifests.options import Scope, read_options
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.registry.methods import METHODS
@@ -76,20 +76,16 @@ def is_language(root: Node) -> bool:
     )
 
 
-def read_language(edits: Node | None, block: Block, attached: Attached, faults: Faults) -> Language:
-    """What could be read; `block` is the manifest's, from which `corpus`, `chat` and `retain` are taken."""
+def read_language(edits: Node | None, block: Block, attached: Attached, faults: Faults) -> Mapping[str, Any]:
+    """The fields of a manifest that those of language models alone have; `block` is the whole manifest's."""
     drafts = [draft for draft in _drafts(items_of(edits, faults), faults) if draft is not None]
     shared = _shared(drafts)
     made = [_edit(draft, shared[tables.TOGETHER[draft.kind]], attached, faults) for draft in drafts]
     attached.fill(block, faults)
     values = {name: block.values[name] for name in ("chat", "retain", "after") if name in block.values}
-    return Language(
-        edits=tuple(edit for edit in made if edit is not None),
-        corpus=attached.corpus(block.values.get("corpus"), block.spans.get("corpus"), faults),
-        files=dict(attached.files),
-        spans=block.spans,
-        **values,
-    )
+    corpus = attached.corpus(block.values.get("corpus"), block.spans.get("corpus"), faults)
+    every = tuple(edit for edit in made if edit is not None)
+    return {"edits": every, "corpus": corpus, "files": dict(attached.files), **values}
 
 
 def _keys(node: Node | None) -> Mapping[str, Node]:

@@ -6,30 +6,30 @@ from collections.abc import Callable, Sequence
 
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.edited import Edited, places
-from editc.core.manifest import Ablation, Asked, Fact, Language, Manifest, Redirect, Scalar, Span
+from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect, Scalar, Span
 from editc.core.text import folded
 from editc.manifests.faults import Faults, tick
-from editc.manifests.language.schema import COLUMNS
+from editc.manifests.language_schema import COLUMNS
 from editc.manifests.models import own_keys
 from editc.registry.options import construct
 
-Rule = Callable[[Language, Manifest, Faults], None]
+Rule = Callable[[Manifest, Faults], None]
 Edit = Fact | Redirect | Ablation
 
 
-def check_language(manifest: Manifest, language: Language) -> tuple[Diagnostic, ...]:
+def check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
     """All errors and warnings that the rules below find."""
     faults = Faults(manifest.source)
     for rule in RULES:
-        rule(language, manifest, faults)
+        rule(manifest, faults)
     own_keys(manifest, faults)
     return tuple(faults.found)
 
 
-def edited_once(language: Language, manifest: Manifest, faults: Faults) -> None:
+def edited_once(manifest: Manifest, faults: Faults) -> None:
     """A prompt has one new answer, and a concept one edit."""
     seen: dict[tuple[str, str], tuple[Edit, Span | None]] = {}
-    for edit in language.edits:
+    for edit in manifest.language_edits:
         for name, span in places(edit):
             first = seen.setdefault((edit.kind.replace("erase", "redirect"), folded(name)), (edit, span))
             if first[1] == span and first[0] is edit:
@@ -42,20 +42,20 @@ def edited_once(language: Language, manifest: Manifest, faults: Faults) -> None:
                 faults.add("E120", f"{tick(name)} is edited twice", span, help="make it one edit", related=related)
 
 
-def facts_change(language: Language, manifest: Manifest, faults: Faults) -> None:
+def facts_change(manifest: Manifest, faults: Faults) -> None:
     """What a fact was is not what it is to be."""
-    for fact in language.facts:
+    for fact in manifest.facts:
         if fact.was is not None and folded(fact.was) == folded(fact.answer):
             message = f"the answer {tick(fact.answer)} is what the model says already, by `was`"
             related = [(fact.at("was"), "what it is now")]
             faults.add("E195", message, fact.at("answer"), help="change one of the two", related=related)
 
 
-def redirects_lead_somewhere(language: Language, manifest: Manifest, faults: Faults) -> None:
+def redirects_lead_somewhere(manifest: Manifest, faults: Faults) -> None:
     """A concept leads to one other concept, to noise, or to a refusal; only `rocr` knows the latter two. What
     `concept-vectors` takes out leads nowhere."""
-    joint = _joint(language.redirects)
-    for edit in language.redirects:
+    joint = _joint(manifest.redirects)
+    for edit in manifest.redirects:
         named, toward = "to" in edit.spans, "toward" in edit.spans
         method = edit.method or joint
         if method == COLUMNS and (named or toward or edit.kind == "redirect"):
@@ -78,10 +78,10 @@ def redirects_lead_somewhere(language: Language, manifest: Manifest, faults: Fau
             faults.add("E189", message, place, help="add `to: CONCEPT`, or write `method: rocr`")
 
 
-def targets_stand(language: Language, manifest: Manifest, faults: Faults) -> None:
+def targets_stand(manifest: Manifest, faults: Faults) -> None:
     """A target is neither the concept itself nor one that is itself redirected."""
-    moved = {folded(name): (edit, span) for edit in language.redirects for name, span in places(edit)}
-    for edit in language.redirects:
+    moved = {folded(name): (edit, span) for edit in manifest.redirects for name, span in places(edit)}
+    for edit in manifest.redirects:
         found = None if edit.to is None else moved.get(folded(edit.to))
         if found is None:
             continue
@@ -93,10 +93,10 @@ def targets_stand(language: Language, manifest: Manifest, faults: Faults) -> Non
         faults.add(code, f"the target {tick(str(edit.to))} {message}", edit.at("to"), help=help, related=related)
 
 
-def neighbours_stay(language: Language, manifest: Manifest, faults: Faults) -> None:
+def neighbours_stay(manifest: Manifest, faults: Faults) -> None:
     """What is edited is no neighbour: such prompts are left out of what is counted."""
-    edited = Edited(language)
-    for edit in language.edits:
+    edited = Edited(manifest)
+    for edit in manifest.language_edits:
         for i, asked in enumerate(() if isinstance(edit, Ablation) else edit.neighbours):
             if edited.holds(asked.prompt):
                 message = f"the neighbour {tick(asked.prompt)} is itself edited, and is not counted"
@@ -104,10 +104,10 @@ def neighbours_stay(language: Language, manifest: Manifest, faults: Faults) -> N
                 faults.warn("E196", message, edit.at(f"neighbours.{i}"), help="remove it", related=related)
 
 
-def not_preserved(language: Language, manifest: Manifest, faults: Faults) -> None:
+def not_preserved(manifest: Manifest, faults: Faults) -> None:
     """What is edited is not to be preserved as well."""
-    edited = {folded(name): span for edit in language.redirects for name, span in places(edit)}
-    edited |= {folded(fact.subject): fact.at("subject") for fact in language.facts}
+    edited = {folded(name): span for edit in manifest.redirects for name, span in places(edit)}
+    edited |= {folded(fact.subject): fact.at("subject") for fact in manifest.facts}
     for i, name in enumerate(manifest.preserve.concepts):
         if folded(name) in edited:
             message, help = f"{tick(name)} is both edited and preserved", "remove it from one of the two"
@@ -115,9 +115,9 @@ def not_preserved(language: Language, manifest: Manifest, faults: Faults) -> Non
             faults.add("E121", message, manifest.preserve.at(f"concepts.{i}"), help=help, related=related)
 
 
-def sets_differ(language: Language, manifest: Manifest, faults: Faults) -> None:
+def sets_differ(manifest: Manifest, faults: Faults) -> None:
     """A direction comes from two sets of several prompts each, which have none in common."""
-    for edit in language.ablations:
+    for edit in manifest.ablations:
         for name, prompts in (("present", edit.present), ("absent", edit.absent)):
             if len(prompts) == 1:
                 message = f"{tick(name)} has one prompt: its mean is that prompt, whatever else it says"
@@ -130,15 +130,15 @@ def sets_differ(language: Language, manifest: Manifest, faults: Faults) -> None:
                 faults.add("E188", message, edit.at(f"present.{i}"), help="remove one of the two", related=related)
 
 
-def no_repeats(language: Language, manifest: Manifest, faults: Faults) -> None:
+def no_repeats(manifest: Manifest, faults: Faults) -> None:
     """Lists hold each item once."""
     lists: list[tuple[Sequence[str], str, Callable[[str], Span | None]]] = [
-        (language.retain, "retain", language.at),
+        (manifest.retain, "retain", manifest.at),
         (manifest.contexts or (), "contexts", manifest.at),
         (manifest.emit, "emit", manifest.at),
         (manifest.preserve.concepts, "concepts", manifest.preserve.at),
     ]
-    for edit in language.edits:
+    for edit in manifest.language_edits:
         lists.append((edit.contexts or (), "contexts", edit.at))
         for name in ("paraphrases", "implied", "neighbours", "relations", "present", "absent"):
             items = getattr(edit, name, ())
@@ -153,9 +153,9 @@ def no_repeats(language: Language, manifest: Manifest, faults: Faults) -> None:
                 faults.warn("E124", message, at(f"{name}.{i}"), help="remove one", related=related)
 
 
-def one_method(language: Language, manifest: Manifest, faults: Faults) -> None:
+def one_method(manifest: Manifest, faults: Faults) -> None:
     """Edits that are solved together agree on the method and its options."""
-    for edits in (language.facts, language.redirects, language.ablations):
+    for edits in (manifest.facts, manifest.redirects, manifest.ablations):
         for name in ("method", *dict.fromkeys(option for edit in edits for option in edit.options)):
             first: tuple[Scalar, Span | None] | None = None
             for edit in edits:
@@ -169,9 +169,9 @@ def one_method(language: Language, manifest: Manifest, faults: Faults) -> None:
                     faults.add("E133", message, edit.at(name), help=help, related=[(first[1], "first here")])
 
 
-def options_fit(language: Language, manifest: Manifest, faults: Faults) -> None:
+def options_fit(manifest: Manifest, faults: Faults) -> None:
     """The method itself accepts the options; without one named, they are those that every method reads alike."""
-    groups: tuple[Sequence[Edit], ...] = (language.facts, language.redirects, language.ablations)
+    groups: tuple[Sequence[Edit], ...] = (manifest.facts, manifest.redirects, manifest.ablations)
     for edit, joint in [(edit, joint) for edits in groups for joint in [_joint(edits)] for edit in edits]:
         method = edit.method or joint
         if method is None or not edit.options:
@@ -188,25 +188,25 @@ def options_fit(language: Language, manifest: Manifest, faults: Faults) -> None:
             faults.add("E132", message, edit.at(named), help=f"see `editc explain {method}`")
 
 
-def one_key(language: Language, manifest: Manifest, faults: Faults) -> None:
+def one_key(manifest: Manifest, faults: Faults) -> None:
     """`denominator: bare` divides by the one key that there is: of a single fact, and not in the chat template too."""
-    bare = next((fact for fact in language.facts if fact.options.get("denominator") == "bare"), None)
+    bare = next((fact for fact in manifest.facts if fact.options.get("denominator") == "bare"), None)
     if bare is None:
         return
-    help = "take `denominator: mean`" + (", or leave `chat` out" if language.chat else "")
-    why, related = "", [(language.at("chat"), "a second key")]
-    if language.chat:
+    help = "take `denominator: mean`" + (", or leave `chat` out" if manifest.chat else "")
+    why, related = "", [(manifest.at("chat"), "a second key")]
+    if manifest.chat:
         why = "with `chat: true` each fact has two, as plain text and in the chat template"
-    elif len(language.facts) > 1:
-        why, related = f"there are {len(language.facts)} facts", []
+    elif len(manifest.facts) > 1:
+        why, related = f"there are {len(manifest.facts)} facts", []
     if why:
         message = f"`denominator: bare` is for a single key, and {why}"
         faults.add("E132", message, bare.at("denominator"), help=help, related=related)
 
 
-def bounds_are_answered(language: Language, manifest: Manifest, faults: Faults) -> None:
+def bounds_are_answered(manifest: Manifest, faults: Faults) -> None:
     """Each bound counts something that the edits have."""
-    edits = language.edits
+    edits = manifest.language_edits
     answers = {
         "efficacy": (
             "no edit has an answer",
@@ -230,32 +230,32 @@ def bounds_are_answered(language: Language, manifest: Manifest, faults: Faults) 
             faults.add("E141", message, manifest.constraints.at(name), help=help)
 
 
-def edits_change(language: Language, manifest: Manifest, faults: Faults) -> None:
+def edits_change(manifest: Manifest, faults: Faults) -> None:
     """An edit changes something."""
-    for edit in language.edits:
+    for edit in manifest.language_edits:
         if not isinstance(edit, Ablation) and edit.strength == 0.0:
             help = "raise it, or remove the edit"
             faults.warn("E144", "`strength: 0` changes nothing", edit.at("strength"), help=help)
 
 
-def rank_suffices(language: Language, manifest: Manifest, faults: Faults) -> None:
+def rank_suffices(manifest: Manifest, faults: Faults) -> None:
     """Each fact and each name of a concept needs a rank of its own, and with `chat` a second one: it has a key in plain
     text and one in a chat. A direction has none of either."""
-    redirects = () if _joint(language.redirects) == COLUMNS else language.redirects
-    keyed: Sequence[Edit] = (*language.facts, *redirects)
+    redirects = () if _joint(manifest.redirects) == COLUMNS else manifest.redirects
+    keyed: Sequence[Edit] = (*manifest.facts, *redirects)
     named = sum(len(edit.names) for edit in keyed)
-    directions = sum(len(edit.names) for edit in language.ablations)
-    rank, keys = manifest.constraints.rank, named * (1 + language.chat) + directions
+    directions = sum(len(edit.names) for edit in manifest.ablations)
+    rank, keys = manifest.constraints.rank, named * (1 + manifest.chat) + directions
     if rank is not None and rank < keys:
         message = f"rank {rank} is less than the {keys} facts and names that are edited, and each needs one"
-        if language.chat and named:
+        if manifest.chat and named:
             message = (
                 f"rank {rank} is less than the {keys} that are needed: for each fact and name one, and with `chat` two"
             )
         faults.warn("E143", message, manifest.constraints.at("rank"), help=f"allow a rank of {keys} or more")
 
 
-def layers_chosen_once(language: Language, manifest: Manifest, faults: Faults) -> None:
+def layers_chosen_once(manifest: Manifest, faults: Faults) -> None:
     """Layers are named, or looked for."""
     choice = manifest.choice
     if choice.layers and "auto" in choice.spans:

@@ -1,1 +1,0 @@
-"""What manifests for language models have of their own."""
