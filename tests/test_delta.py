@@ -22,7 +22,7 @@ import editc
 from editc.core.ir import Delta, Factors, Form, Site
 from editc.core.site_bytes import RECORDED, patched_as_stored, site_record
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.delta import description
+from editc.formats.containers.canonical import dumps
 from editc.formats.delta.container import KEY, read_delta, to_bytes, write_delta
 from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
@@ -58,7 +58,7 @@ def test_other_programs_can_read_the_tensors(tmp_path: Path) -> None:
         described = json.loads(file.metadata()[KEY])
         np.testing.assert_array_equal(file.get_tensor("group/text/left.0"), made.factors["text"].left[0])
     assert described["version"] == 1
-    assert json.dumps(described, sort_keys=True, separators=(",", ":")) == description.dumps(described)
+    assert json.dumps(described, sort_keys=True, separators=(",", ":")) == dumps(described)
 
 
 def test_the_bytes_are_the_same_in_another_process(tmp_path: Path) -> None:

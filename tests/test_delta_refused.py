@@ -18,7 +18,7 @@ from tiny_files import frame, pack, refused, sealed, write_pipeline
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta
-from editc.formats.delta import description
+from editc.formats.containers.canonical import dumps
 from editc.formats.delta.container import KEY, from_bytes, is_delta, read_delta, to_bytes
 
 delta = delta_cases.delta
@@ -52,8 +52,8 @@ def rewritten(data: bytes, change: Callable[[dict[str, Any], dict[str, Any]], ob
     header = json.loads(data[8 : 8 + length])
     described = json.loads(header["__metadata__"][KEY])
     change(header, described)
-    header["__metadata__"][KEY] = description.dumps(described)
-    return frame(description.dumps(header).encode(), data[8 + length :])
+    header["__metadata__"][KEY] = dumps(described)
+    return frame(dumps(header).encode(), data[8 + length :])
 
 
 @pytest.mark.parametrize(
