@@ -1,4 +1,4 @@
-"""The matrix of docs/reference/doctor.md: adapters that the libraries save and load, against the verdicts."""
+"""The matrix of docs/measurements/doctor.md: adapters that the libraries save and load, against the verdicts."""
 
 from __future__ import annotations
 

@@ -398,11 +398,11 @@ def test_ten_thousand_strange_names_are_judged_in_a_second(tmp_path: Path) -> No
 
 
 def test_the_page_says_what_the_doctor_says() -> None:
-    """docs/reference/doctor.md holds the command's own tables: `python -m benchmarks.doctor --write` after a change."""
+    """docs/measurements/doctor.md has the command's tables: `python -m benchmarks.doctor --write` after a change."""
     root = Path(__file__).parents[1]
     found = subprocess.run([sys.executable, "-m", "benchmarks.doctor"], cwd=root, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
-    assert found.stdout.strip() in (root / "docs" / "reference" / "doctor.md").read_text(encoding="utf-8")
+    assert found.stdout.strip() in (root / "docs" / "measurements" / "doctor.md").read_text(encoding="utf-8")
 
 
 def test_an_export_is_judged_as_the_adapter_that_it_is(tmp_path: Path) -> None:
