@@ -22,11 +22,12 @@ from editc.formats.delta.container import write_delta
 from editc.formats.doctor import a1111, comfyui, peft, rules_diffusers, vllm
 from editc.formats.doctor.advice import export_as
 from editc.formats.doctor.examine import LOADERS, describe, examine, failing, headline, scale_text
-from editc.formats.doctor.models import Known, flat, implied, standard
+from editc.formats.doctor.models import Known, implied, standard
 from editc.formats.doctor.spelling import ENDINGS, read_adapter_file, split
 from editc.formats.doctor.table import as_text
 from editc.formats.doctor.verdict import LoaderVerdict, nearest
 from editc.formats.exports import write as export
+from editc.formats.exports.kohya_names import flat
 from editc.formats.exports.suited import BEST, best_for, suiting
 from editc.formats.models.model import open_model
 from editc.registry.families import FAMILIES

@@ -20,8 +20,8 @@ from loaders import Measured, agree, encoders, judged, part, through_diffusers, 
 
 from editc.formats.doctor import diffusers, peft, rules_diffusers
 from editc.formats.doctor.examine import examine
-from editc.formats.doctor.models import flat
 from editc.formats.doctor.verdict import Rule
+from editc.formats.exports.kohya_names import flat
 
 FILES = {
     "sd1": [

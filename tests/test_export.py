@@ -16,10 +16,9 @@ from editc.core.ir import Delta, Form
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import sealed
 from editc.formats.exports import lowering, read
-from editc.formats.exports.adapter import ALPHA, DOWN, UP
-from editc.formats.exports.adapter_names import module
 from editc.formats.exports.format import Job
 from editc.formats.exports.kohya import suits
+from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
 from editc.formats.exports.write import export, refused
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes

@@ -16,9 +16,8 @@ from safetensors.numpy import load_file
 from editc import api
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.exports import lowering, read
-from editc.formats.exports.adapter import ALPHA, DOWN, UP
-from editc.formats.exports.adapter_names import module
 from editc.formats.exports.format import Job
+from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
 from editc.formats.exports.write import export
 from editc.formats.models.model import open_model
 from editc.registry.formats import FORMATS

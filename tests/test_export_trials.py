@@ -14,9 +14,8 @@ from safetensors.numpy import load_file, save_file
 
 from editc.formats.exports import lowering, trials
 from editc.formats.exports import write as export_
-from editc.formats.exports.adapter import ALPHA, DOWN, UP
-from editc.formats.exports.adapter_names import module
 from editc.formats.exports.format import Job, Trial, Written
+from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
 from editc.formats.exports.write import export
 from editc.registry.formats import FORMATS
 

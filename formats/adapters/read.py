@@ -1,6 +1,6 @@
 """Adapters of UNets and transformers in every spelling that `editc doctor` knows: what they make of each parameter.
 
-A module's name is looked up among the checkpoint's own parameters (`adapter_names`), never guessed at, and
+A module's name is looked up among the checkpoint's own parameters (`names.meanings`), never guessed at, and
 everything in a file counts: what cannot be read or has no place in the model is an error that names it.
 """
 
@@ -17,15 +17,14 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.ir import Adapted, Adapter, Array
 from editc.core.ports import Weights
 from editc.core.site_bytes import matrix_shape
+from editc.formats.adapters.names import TEXTS, meanings, plain
 from editc.formats.containers.safetensors import Entry
 from editc.formats.doctor.advice import MERGE
 from editc.formats.doctor.spelling import PAIRS, Module, numbers, split, stated_in
 from editc.formats.doctor.verdict import config_scale
-from editc.formats.exports.adapter_names import TEXTS, meanings, plain
+from editc.formats.exports.kohya_names import ALPHA
 from editc.formats.models.model import Checkpoint, open_component
 
-UP, DOWN, ALPHA = ".lora_up.weight", ".lora_down.weight", ".alpha"
-"""kohya's endings."""
 READ = {ALPHA, *(end for pair in PAIRS.values() for end in pair)}
 """Endings of what can be fused, in every spelling."""
 SHOWN = 8
@@ -33,7 +32,7 @@ SHOWN = 8
 
 def read_adapter(path: Path, weights: Weights) -> Adapter:
     """The adapter in a file, for the model whose parameters are `weights`: convolutions as matrices (see
-    `records.matrix_shape`). Without an alpha or a config in the metadata the scale is 1.
+    `site_bytes.matrix_shape`). Without an alpha or a config in the metadata the scale is 1.
 
     Raises E610, E612 (not a file of tensors), E616 (a quantised one), E670 (other spelling), E671 (a module that the
     model lacks, or has twice), E672 (a pair that is not whole), E673 (shapes), E674 (a value that is no number).

@@ -10,23 +10,15 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from editc.core.ports import Weights
-from editc.formats.doctor.models import flat, of_component
+from editc.formats.doctor.models import of_component
+from editc.formats.exports.kohya_names import PREFIX, flat, module
 
-PREFIX = "lora_unet_"
-TRAINED = {"add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2"}
-"""Modules of SDXL that kohya's trainer names otherwise; diffusers (0.42) loses them under its own names."""
 TEXTS = ("lora_te_", "lora_te1_", "lora_te2_", "lora_te3_", "text_encoder.", "text_encoder_2.", "text_encoder_3.")
 """What the names of a text encoder's modules begin with."""
 
 Meanings: TypeAlias = Mapping[str, list[tuple[str, ...]]]
 """A module's name -> what it may stand for: one parameter, or several that the original code holds as one, their rows
 one below the other."""
-
-
-def module(name: str) -> str:
-    """kohya's name of a UNet's parameter."""
-    plain = name.removesuffix(".weight")
-    return PREFIX + flat(TRAINED.get(plain, plain))
 
 
 def meanings(weights: Weights) -> Meanings:
