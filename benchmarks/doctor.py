@@ -1,9 +1,9 @@
 """The tables of docs/measurements/doctor.md: `python -m benchmarks.doctor` prints them, `--write` keeps them.
 
 What `editc doctor` says of every fixture in tests/fixtures/adapters, and every rule that it has. Nothing is loaded for
-these: tests/test_doctor_loaders.py compares the same files with the real diffusers and PEFT. `--matrix` makes adapters
-with the libraries' own save functions, loads every one with them, and sets the verdict beside what came of it
-(minutes); it exits with 1 where one is refuted.
+these: tests/formats/doctor/test_doctor_loaders.py compares the same files with the real diffusers and PEFT. `--matrix`
+makes adapters with the libraries' own save functions, loads every one with them, and sets the verdict beside what came
+of it (minutes); it exits with 1 where one is refuted.
 """
 
 from __future__ import annotations

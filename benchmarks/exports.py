@@ -29,7 +29,7 @@ RANKS = (1, 16)
 
 def cases(folder: Path) -> Iterator[tuple[str, Delta, Model]]:
     """What a row says, its delta and its model."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     import consumer_models as pico
     import tiny
 
