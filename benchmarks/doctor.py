@@ -1,9 +1,9 @@
-"""The tables of docs/reference/doctor.md: `python -m benchmarks.doctor` prints them, `--write` puts them into the page.
+"""The tables of docs/measurements/doctor.md: `python -m benchmarks.doctor` prints them, `--write` keeps them.
 
 What `editc doctor` says of every fixture in tests/fixtures/adapters, and every rule that it has. Nothing is loaded for
-these: tests/test_doctor_loaders.py compares the same files with the real diffusers and PEFT. `--matrix` makes adapters
-with the libraries' own save functions, loads every one with them, and sets the verdict beside what came of it
-(minutes); it exits with 1 where one is refuted.
+these: tests/formats/doctor/test_doctor_loaders.py compares the same files with the real diffusers and PEFT. `--matrix`
+makes adapters with the libraries' own save functions, loads every one with them, and sets the verdict beside what came
+of it (minutes); it exits with 1 where one is refuted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from editc.formats.doctor.examine import LOADERS, examine, headline
 from editc.formats.doctor.verdict import LoaderVerdict
 
 ROOT = Path(__file__).parents[1]
-ADAPTERS, PAGE = ROOT / "tests" / "fixtures" / "adapters", ROOT / "docs" / "reference" / "doctor.md"
+ADAPTERS, PAGE = ROOT / "tests" / "fixtures" / "adapters", ROOT / "docs" / "measurements" / "doctor.md"
 FROM = "<!-- python -m benchmarks.doctor --write -->"
 MATRIX = "<!-- python -m benchmarks.doctor --matrix --write -->"
 TO = "<!-- end -->"
@@ -77,7 +77,7 @@ def page() -> str:
 def main() -> None:
     """Print the tables, or write them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put them into docs/reference/doctor.md")
+    parser.add_argument("--write", action="store_true", help="put them into docs/measurements/doctor.md")
     parser.add_argument("--matrix", action="store_true", help="the matrix of families and spellings instead")
     asked = parser.parse_args()
     found = list(doctor_matrix.cells()) if asked.matrix else []

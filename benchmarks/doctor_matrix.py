@@ -1,4 +1,4 @@
-"""The matrix of docs/reference/doctor.md: adapters that the libraries save and load, against the verdicts."""
+"""The matrix of docs/measurements/doctor.md: adapters that the libraries save and load, against the verdicts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORDS = {"applies": "ok", "partly": "partly", "nothing": "nothing", "refused": "
 
 def cells() -> Iterator[Any]:
     """Every cell of PEFT's matrix and of diffusers'."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     import matrix_diffusers
     import matrix_peft
 

@@ -1,4 +1,4 @@
-"""Sizes of exports, and what half precision costs: the table of docs/reference/exports.md.
+"""Sizes of exports, and what half precision costs: the table of docs/measurements/exports.md.
 
 `python -m benchmarks.exports` prints it, `--write` puts it into the page. The demo delta is built; that of Stable
 Diffusion 1.5 is random, over its 32 cross-attention matrices in their true shapes.
@@ -21,7 +21,7 @@ from editc.formats.exports.write import export
 from editc.formats.models.model import Model, open_model
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "reference" / "exports.md"
+PAGE = ROOT / "docs" / "measurements" / "exports.md"
 FROM, TO = "<!-- python -m benchmarks.exports --write -->", "<!-- end -->"
 MANIFEST = "editc: 1\nmodel: editc:demo\nedits:\n  - erase: circle\n    to: square\n"
 RANKS = (1, 16)
@@ -29,7 +29,7 @@ RANKS = (1, 16)
 
 def cases(folder: Path) -> Iterator[tuple[str, Delta, Model]]:
     """What a row says, its delta and its model."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     import consumer_models as pico
     import tiny
 
@@ -64,7 +64,7 @@ def table(folder: Path) -> Iterator[str]:
 def main() -> None:
     """Print the table, or put it between the marks of the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/reference/exports.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/measurements/exports.md")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         text = "\n".join(table(Path(place)))

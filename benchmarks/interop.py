@@ -60,7 +60,7 @@ class Tried:
 
 def cases(folder: Path) -> Iterator[Case]:
     """The sites that each family edits, in its shared form or low-rank; of UNets every matrix and convolution too."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     import consumer_models as pico
 
     for family in FAMILIES:

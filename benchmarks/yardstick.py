@@ -63,7 +63,7 @@ SMOLLM2 = ("fact", "erase", "redirect")
 
 def make(folder: Path) -> None:
     """The pico models, and a manifest for each family, method and key rule; some are refused, which is kept too."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     import tiny
     import tiny_families
     import tiny_language

@@ -6,16 +6,16 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import blame
 import pytest
+from places import ROOT
 
 LIBRARIES: Counter[tuple[str, str]] = Counter()
 """What libraries said of themselves, over the whole run."""
 
-sys.path.append(str(Path(__file__).parents[1]))  # for the benchmarks, which are not installed
+sys.path.append(str(ROOT))  # for the benchmarks, which are not installed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -14,7 +14,7 @@ from editc.core.ir import Delta, Verified
 from editc.core.measurements import Claim
 from editc.core.ports import Progress, announce
 from editc.core.writable import make_parent
-from editc.formats.delta import description
+from editc.formats.containers.canonical import dumps
 from editc.formats.delta.container import write_delta
 from editc.formats.delta.parts import parts
 from editc.formats.diff.diff import has_manifest
@@ -175,7 +175,7 @@ def _lock(those: Arranged, paths: Mapping[str, Path], out: Path, made: Delta, to
     inputs = [_file(paths[delta.delta_id], delta) for delta in those.deltas]
     order = "composed" if those.composed else "added"
     record = {"format": "editc-link", "version": 1, "inputs": inputs, "order": order, "result": _file(out, made)}
-    return description.dumps(record | {"tool": tool}) + "\n"
+    return dumps(record | {"tool": tool}) + "\n"
 
 
 def _file(path: Path, delta: Delta) -> Mapping[str, str]:

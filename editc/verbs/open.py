@@ -16,7 +16,7 @@ from editc.core.network import Network, Spot
 from editc.core.pointing import pointing_at
 from editc.core.ports import Context, Detector, Painter, Prober, Progress, announce
 from editc.core.text import count
-from editc.formats.exports.adapter import read_adapter
+from editc.formats.adapters.read import read_adapter
 from editc.formats.models.fingerprint import settings_of
 from editc.formats.models.model import Model, open_model
 from editc.libraries import extras

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.containers.safetensors import read_small, strict_json
+from editc.formats.containers.canonical import strict_json
+from editc.formats.containers.safetensors import read_small
 
 FOLDER = ".editc"
 RECORD, UNDO, DONE = "record.json", "undo.bin", "done"

@@ -18,8 +18,8 @@ from editc.core.delta import Array, Delta, Factors, Site
 from editc.core.diagnostics import fail
 from editc.core.site_bytes import edited as edited_exactly
 from editc.core.site_bytes import patched_as_stored, stored_shape
+from editc.formats.containers.canonical import strict_json
 from editc.formats.containers.ranges import read_range
-from editc.formats.containers.safetensors import strict_json
 from editc.formats.models.model import Checkpoint, Tensor
 from editc.numerics.bits import blocks, dtypes
 

@@ -16,8 +16,8 @@ from typing import TypeAlias
 
 from editc.core.diagnostics import fail
 from editc.formats.containers import stand_ins
+from editc.formats.containers.canonical import uncollected
 from editc.formats.containers.protobuf import BYTES, VARINT, Field, Range, Wire, WireError
-from editc.formats.containers.safetensors import uncollected
 from editc.numerics.bits import dtypes
 
 TYPES: Mapping[int, str] = {

@@ -15,8 +15,8 @@ from math import prod
 from pathlib import Path
 
 from editc.core.diagnostics import EditcError
+from editc.formats.containers.canonical import damaged
 from editc.formats.containers.safetensors import MAX_HEADER, Entry, Header, opened
-from editc.formats.delta import description
 
 SUFFIX = ".onnx_adapter"
 MAGIC, END = b"TORT", b"editc/v1"
@@ -118,4 +118,4 @@ class _Buffer:
 
 
 def _malformed(reason: str, place: str) -> EditcError:
-    return description.wrong(f"this is not a well-formed adapter file: {reason}", place)
+    return damaged(f"this is not a well-formed adapter file: {reason}", place)

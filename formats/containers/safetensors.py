@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gc
-import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.containers import stand_ins
+from editc.formats.containers.canonical import strict_json
 from editc.numerics.bits.dtypes import BITS, nbytes
 
 MAX_HEADER = 6_000_000
@@ -96,27 +94,6 @@ def parse_header(text: bytes, size: int, place: str) -> Header:
     return Header(entries, metadata, start)
 
 
-def strict_json(text: bytes | str) -> Any:
-    """JSON without duplicate keys, NaN and Infinity. Raises ValueError for everything else that is wrong too."""
-    try:
-        with uncollected():
-            return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """The garbage collector rests: it would take three quarters of the time of a document of a million lists."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
 def _length(prefix: bytes, size: int, place: str) -> int:
     if len(prefix) < 8:
         raise _malformed(f"it has {size} bytes; a safetensors file begins with an 8-byte length", place)
@@ -179,19 +156,6 @@ def _check_layout(entries: Mapping[str, Entry], start: int, size: int, place: st
 
 def _counts(value: Any) -> bool:
     return isinstance(value, list) and all(type(n) is int and 0 <= n < 1 << 63 for n in value)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = sorted(name for name, _ in pairs)
-        twice = next(one for one, other in pairwise(names) if one == other)
-        raise ValueError(f"the key '{twice[:200]}' stands twice")
-    return found
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _brief(error: Exception) -> str:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from editc.core.delta import Delta, Factors
 from editc.core.diagnostics import EditcError, fail
 from editc.core.disk import guarded, replace_file
+from editc.formats.containers.canonical import damaged, dumps, strict_json
 from editc.formats.containers.gguf import any_header
-from editc.formats.containers.safetensors import Header, opened, parse_header, read_header, strict_json
+from editc.formats.containers.safetensors import Header, opened, parse_header, read_header
 from editc.formats.delta import check
 from editc.formats.delta import description as delta_json
 
@@ -71,7 +72,7 @@ def _check_header(path: Path, place: str) -> None:
 def misread(error: EditcError, place: str) -> EditcError:
     """What a fault of the container is for a delta: E601, or E610 as it was."""
     fault = error.diagnostics[0]
-    return error if fault.code == "E610" else delta_json.wrong(fault.message, place)
+    return error if fault.code == "E610" else damaged(fault.message, place)
 
 
 def to_bytes(delta: Delta) -> bytes:
@@ -109,7 +110,7 @@ def assembled(description: Mapping[str, Any], parts: _Parts, place: str) -> Delt
     """
     delta = _assemble(description, parts, place)
     if sealed(delta).delta_id != delta.delta_id:
-        raise delta_json.wrong("its tensors and its description do not give its delta_id", place)
+        raise damaged("its tensors and its description do not give its delta_id", place)
     return delta
 
 
@@ -128,12 +129,12 @@ def is_delta(path: Path) -> bool:
 
 def _parse(data: bytes, place: str) -> Header:
     if len(data) < 8:
-        raise delta_json.wrong(f"it has only {len(data)} bytes", place)
+        raise damaged(f"it has only {len(data)} bytes", place)
     length = int.from_bytes(data[:8], "little")
     try:
         return parse_header(data[8 : 8 + length] if length < len(data) else data, len(data), place)
     except EditcError as error:
-        raise delta_json.wrong(error.diagnostics[0].message, place) from error
+        raise damaged(error.diagnostics[0].message, place) from error
 
 
 def _description(header: Header, place: str) -> Mapping[str, Any]:
@@ -143,7 +144,7 @@ def _description(header: Header, place: str) -> Mapping[str, Any]:
     try:
         value: Any = strict_json(header.metadata[KEY])
     except ValueError as error:
-        raise delta_json.wrong(f"its description is not valid JSON: {str(error)[:200]}", place) from error
+        raise damaged(f"its description is not valid JSON: {str(error)[:200]}", place) from error
     delta_json.check_version(value, place)
     table: Mapping[str, Any] = value
     return table
@@ -153,7 +154,7 @@ def _assemble(value: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
     sites = delta_json.site_records(value, place)
     factors = {group: _factors(value, group, parts, place) for group in value["groups"]}
     if {name for name, _ in _named(factors)} != parts.keys():
-        raise delta_json.wrong("it holds tensors that belong to no group", place)
+        raise damaged("it holds tensors that belong to no group", place)
     plain = ("family", "encoder", "manifest", "manifest_digest", "tool", "version", "delta_id", "extra")
     fields = {name: value[name] for name in plain} | {name: tuple(value[name]) for name in ("edits", "claims")}
     return Delta(sites=sites, factors=factors, **fields)
@@ -162,22 +163,22 @@ def _assemble(value: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
 def _factors(value: Mapping[str, Any], group: str, parts: _Parts, place: str) -> Factors:
     form, sites, *counts = delta_json.form(value, group, place)
     if sum(counts) > len(parts):
-        raise delta_json.wrong(f"group '{group[:80]}' claims more tensors than there are", place)
+        raise damaged(f"group '{group[:80]}' claims more tensors than there are", place)
     names = [[part_name(group, side, i) for i in range(n)] for side, n in zip(_SIDES, counts, strict=True)]
     missing = [name for side in names for name in side if name not in parts]
     if missing:
-        raise delta_json.wrong(f"tensor '{missing[0][:200]}' is missing", place)
+        raise damaged(f"tensor '{missing[0][:200]}' is missing", place)
     left, right, bits = (tuple(parts[name] for name in side) for side in names)
     for side, dtype in ((left, np.float32), (right, np.float32), (bits, np.uint8)):
         if not all(part.dtype == dtype for part in side):
-            raise delta_json.wrong(f"group '{group[:80]}' has a tensor of another dtype", place)
+            raise damaged(f"group '{group[:80]}' has a tensor of another dtype", place)
     return Factors(form, sites, left, right, bits)  # type: ignore[arg-type]
 
 
 def _part(data: bytes, header: Header, name: str, place: str) -> _Part:
     entry = header.entries[name]
     if entry.dtype not in _DTYPES:
-        raise delta_json.wrong(f"tensor '{name[:200]}' is {entry.dtype}; factors are F32 and bits U8", place)
+        raise damaged(f"tensor '{name[:200]}' is {entry.dtype}; factors are F32 and bits U8", place)
     dtype = _DTYPES[entry.dtype]
     count = (entry.end - entry.start) // dtype.itemsize
     part: _Part = np.frombuffer(data, dtype, count, entry.start).reshape(entry.shape)
@@ -189,13 +190,13 @@ def _check_bytes(delta: Delta, parts: _Parts, data: bytes, header: Header, place
         same = _header(delta, parts, delta.delta_id) == data[: header.data]
         blank = _header(delta, parts, _NO_ID)
     except EditcError as error:
-        raise delta_json.wrong(error.diagnostics[0].message, place) from error
+        raise damaged(error.diagnostics[0].message, place) from error
     digest = hashlib.sha256(blank)
     digest.update(memoryview(data)[header.data :])
     if not same:
-        raise delta_json.wrong("its header is not written as editc writes it", place)
+        raise damaged("its header is not written as editc writes it", place)
     if digest.hexdigest() != delta.delta_id:
-        raise delta_json.wrong("its bytes do not give its delta_id", place)
+        raise damaged("its bytes do not give its delta_id", place)
 
 
 def _named(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Part]]:
@@ -212,7 +213,7 @@ def _stored(part: _Part) -> np.dtype[Any]:
 
 def _header(delta: Delta, parts: _Parts, delta_id: str) -> bytes:
     """Length, canonical JSON with the tensors in order of name, and spaces up to a multiple of 8."""
-    document: dict[str, Any] = {"__metadata__": {KEY: delta_json.dumps(delta_json.describe(delta, delta_id))}}
+    document: dict[str, Any] = {"__metadata__": {KEY: dumps(delta_json.describe(delta, delta_id))}}
     offset = 0
     for name in sorted(parts):
         dtype = _stored(parts[name])
@@ -220,7 +221,7 @@ def _header(delta: Delta, parts: _Parts, delta_id: str) -> bytes:
         kind = "U8" if dtype.itemsize == 1 else "F32"
         document[name] = {"dtype": kind, "shape": list(parts[name].shape), "data_offsets": [offset, end]}
         offset = end
-    text = delta_json.dumps(document).encode("ascii")
+    text = dumps(document).encode("ascii")
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
 

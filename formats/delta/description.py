@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from editc.core.delta import Delta, Factors, Form, Site, SiteRecord
-from editc.core.diagnostics import EditcError, fail
+from editc.core.diagnostics import fail
+from editc.formats.containers.canonical import damaged
 
 FORMAT = "editc-delta"
 VERSION = 1
@@ -22,22 +22,6 @@ _SKETCH = "sketch"
 _HASHES = ("base", "base_transposed", "result")
 _FORMS: Mapping[str, Form] = {"shared": "shared", "low-rank": "low-rank", "dense": "dense", "xor": "xor"}
 _COUNTS = {"form", "sites", "left", "right"}
-
-
-def dumps(value: Any) -> str:
-    """Canonical JSON: keys sorted, no spaces, ASCII. Raises E605 for NaN, Infinity and values that JSON lacks.
-
-    Written, read and written again, because keys that are numbers sort otherwise once they are texts.
-    """
-    try:
-        return _canonical(json.loads(_canonical(value)))
-    except (ValueError, TypeError, RecursionError) as error:
-        help_text = "a claim or an option is not a finite number or plain JSON; this is a fault of the method or pass"
-        raise fail("E605", f"the delta cannot be written: {str(error)[:200]}", help=help_text) from error
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def describe(delta: Delta, delta_id: str) -> dict[str, Any]:
@@ -92,16 +76,16 @@ def check_types(value: Mapping[str, Any], place: str) -> None:
     """Raises E601 unless the top level has exactly its keys, each of its type, and E602 for another rule."""
     if value.keys() != _KEYS:
         odd = sorted(value.keys() ^ _KEYS)
-        raise wrong(f"its description has missing or unknown keys: {', '.join(odd)[:200]}", place)
+        raise damaged(f"its description has missing or unknown keys: {', '.join(odd)[:200]}", place)
     if value["compatibility"] != COMPATIBILITY:
         rule = str(value["compatibility"])[:80]
         raise fail("E602", f"the delta asks for the compatibility rule '{rule}', which this editc lacks", place=place)
     lists, maps = (value["sites"], value["edits"], value["claims"]), (value["groups"], value["extra"])
     if not all(isinstance(value[name], str) for name in _TEXTS) or not all(isinstance(item, list) for item in lists):
-        raise wrong("a text or list of its description has another type", place)
+        raise damaged("a text or list of its description has another type", place)
     items = [*maps, *value["edits"], *value["claims"], *value["groups"].values()] if _is_map(maps[0]) else [None]
     if not all(_is_map(item) for item in items):
-        raise wrong("a map of its description has another type", place)
+        raise damaged("a map of its description has another type", place)
 
 
 def form(value: Mapping[str, Any], group: str, place: str) -> tuple[Form, tuple[int, ...], int, int, int]:
@@ -110,19 +94,19 @@ def form(value: Mapping[str, Any], group: str, place: str) -> tuple[Form, tuple[
     sites, left, right, bits = entry.get("sites"), entry.get("left"), entry.get("right"), entry.get("bits", 0)
     sound = entry.keys() - {"bits"} == _COUNTS and entry["form"] in list(_FORMS)
     if not sound or not _integers(sites) or not _integers([left, right, bits]):
-        raise wrong(f"group '{group[:80]}' is not described as a group is", place)
+        raise damaged(f"group '{group[:80]}' is not described as a group is", place)
     return _FORMS[entry["form"]], tuple(sites), left, right, bits
 
 
 def _read_site(item: Any, place: str) -> SiteRecord:
     if not _is_map(item) or item.keys() != {*_SITE, *_HASHES, _SKETCH}:
-        raise wrong("a site has missing or unknown keys", place)
+        raise damaged("a site has missing or unknown keys", place)
     if not all(type(item[name]) is kind for name, kind in _SITE.items()) or not _integers(item["shape"]):
-        raise wrong("a value of a site has another type", place)
+        raise damaged("a value of a site has another type", place)
     if not all(_is_map(item[name]) and all(isinstance(h, str) for h in item[name].values()) for name in _HASHES):
-        raise wrong("the hashes of a site have another type", place)
+        raise damaged("the hashes of a site have another type", place)
     if not isinstance(item[_SKETCH], str):
-        raise wrong("the sketch of a site has another type", place)
+        raise damaged("the sketch of a site has another type", place)
     site = Site(**{name: item[name] for name in _SITE} | {"shape": tuple(item["shape"])})
     return SiteRecord(site, **{name: item[name] for name in (*_HASHES, _SKETCH)})
 
@@ -133,13 +117,3 @@ def _integers(value: Any) -> bool:
 
 def _is_map(value: Any) -> bool:
     return isinstance(value, dict)
-
-
-def wrong(reason: str, place: str) -> EditcError:
-    """The error for a delta that is not as it was written."""
-    return fail(
-        "E601",
-        f"the delta is damaged or was changed: {reason}",
-        place=place,
-        help="do not use it; fetch it again, and compare its sha256 with the publisher's",
-    )

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from editc.formats.doctor.advice import MERGE, convert
-from editc.formats.doctor.models import LEAVES, Known, flat
+from editc.formats.doctor.models import LEAVES, Known
 from editc.formats.doctor.spelling import Adapter, Module
 from editc.formats.doctor.verdict import LoaderVerdict, Row, Rule, concluded, fits, idle, lost, meant, refused, scaled
+from editc.formats.exports.kohya_names import flat
 
 LOADER = "A1111"
 _FILE = "extensions-builtin/Lora/networks.py: load_network"

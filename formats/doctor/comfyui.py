@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from editc.formats.doctor.advice import convert
-from editc.formats.doctor.models import LEAVES, PROJECTION, Known, flat
+from editc.formats.doctor.models import LEAVES, PROJECTION, Known
 from editc.formats.doctor.spelling import MAGNITUDES, Adapter, Module
 from editc.formats.doctor.verdict import LoaderVerdict, Row, Rule, concluded, fits, idle, lost, meant, refused, scaled
+from editc.formats.exports.kohya_names import flat
 
 LOADER = "ComfyUI"
 _FIXTURES = "ComfyUI a125cd84, run on tests/fixtures/adapters"

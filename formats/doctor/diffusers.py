@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from editc.formats.doctor.diffusers_text import text_rows
 from editc.formats.doctor.diffusers_transformer import transformer_rows
-from editc.formats.doctor.models import Known, flat
+from editc.formats.doctor.models import Known
 from editc.formats.doctor.rules_diffusers import (
     ADVICE,
     ALIEN,
@@ -50,6 +50,7 @@ from editc.formats.doctor.verdict import (
     refused,
     scaled,
 )
+from editc.formats.exports.kohya_names import flat
 
 LOADER = "diffusers"
 KOHYA = ("lora_te_", "lora_unet_", "lora_te1_", "lora_te2_")

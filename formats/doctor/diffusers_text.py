@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from editc.formats.doctor.models import LEAVES, PROJECTION, Known, flat
+from editc.formats.doctor.models import LEAVES, PROJECTION, Known
 from editc.formats.doctor.rules_diffusers import (
     ALPHA,
     APPLIES,
@@ -20,6 +20,7 @@ from editc.formats.doctor.rules_diffusers import (
 )
 from editc.formats.doctor.spelling import Adapter, Module
 from editc.formats.doctor.verdict import Row, fits, lost, meant, scaled
+from editc.formats.exports.kohya_names import flat
 
 Scales: TypeAlias = Callable[[Mapping[str, int], Mapping[str, float], Callable[[str], bool]], dict[str, float]]
 _UNTOLD = "ValueError: Could not automatically infer state dict type"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from editc.formats.doctor.diffusers_text import text_rows
-from editc.formats.doctor.models import Known, flat
+from editc.formats.doctor.models import Known
 from editc.formats.doctor.rules_diffusers import (
     ALIEN,
     APPLIES,
@@ -30,6 +30,7 @@ from editc.formats.doctor.rules_diffusers import (
 )
 from editc.formats.doctor.spelling import Adapter, Module
 from editc.formats.doctor.verdict import Row, config_rank, config_scale, fits, lost, meant, scaled, untold
+from editc.formats.exports.kohya_names import flat
 
 FIRST = "default_0"
 TEXTS = ("text_encoder.", "text_encoder_2.")

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from editc.core.diagnostics import fail
 from editc.formats.doctor.language import Language, Shape, language_in, language_of
 from editc.formats.doctor.spelling import Adapter
+from editc.formats.exports.kohya_names import flat
 from editc.formats.models import layout, ldm_names
 from editc.formats.models.model import Model
 
@@ -212,11 +213,6 @@ def _spoken_of(language: Language) -> Known:
 
 
 _IMAGE: tuple[Kind, ...] = ("sd", "sdxl", "flux", "sd3")
-
-
-def flat(name: str) -> str:
-    """A module's name as kohya writes it."""
-    return name.replace(".", "_")
 
 
 def _kind(modules: Iterable[str]) -> Kind:

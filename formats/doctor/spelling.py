@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.diagnostics import EditcError, fail
+from editc.formats.containers.canonical import strict_json
 from editc.formats.containers.ranges import read_range
-from editc.formats.containers.safetensors import Entry, Header, read_header, strict_json
+from editc.formats.containers.safetensors import Entry, Header, read_header
 from editc.formats.delta.container import KEY
 from editc.formats.exports.read import is_delta, kind_of, parsed_note
 from editc.formats.models.layout import converter

@@ -10,8 +10,9 @@ from math import isclose
 from typing import Any, Literal
 
 from editc.formats.doctor.language import Shape
-from editc.formats.doctor.models import Known, flat
+from editc.formats.doctor.models import Known
 from editc.formats.doctor.spelling import Adapter, Module
+from editc.formats.exports.kohya_names import flat
 
 NAMED = 5
 """Modules left out for which the nearest name is looked for: a comparison with every name of a model is slow."""

@@ -16,8 +16,8 @@ from editc.core.disk import guarded, replace_file
 from editc.core.site_bytes import patched_site, stored_shape
 from editc.formats.apply.plan import Target, plan_apply
 from editc.formats.exports import diffusers, lowering, read
-from editc.formats.exports.adapter_names import module as kohyas
 from editc.formats.exports.format import Format, Job, Trial, Written
+from editc.formats.exports.kohya_names import module as kohyas
 from editc.numerics.bits import dtypes
 from editc.registry.families import FAMILIES
 

@@ -17,9 +17,8 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, replace_file
 from editc.formats.exports import lowering, read, suited
-from editc.formats.exports.adapter import ALPHA, DOWN, UP
-from editc.formats.exports.adapter_names import module
 from editc.formats.exports.format import Format, Job, Written
+from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
 from editc.formats.exports.trials import diffusers_unet
 from editc.numerics.bits import dtypes
 

@@ -21,10 +21,11 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.core.writable import check_file
 from editc.formats.containers import onnx
+from editc.formats.containers.canonical import damaged, dumps, strict_json
 from editc.formats.containers.gguf import any_header
 from editc.formats.containers.onnx_adapter import SUFFIX
 from editc.formats.containers.ranges import read_range
-from editc.formats.containers.safetensors import Header, strict_json
+from editc.formats.containers.safetensors import Header
 from editc.formats.delta import container as safetensors_delta
 from editc.formats.delta import description as delta_json
 from editc.formats.models import layout
@@ -60,9 +61,7 @@ def note(kind: str, delta: Delta, options: Mapping[str, Any]) -> str:
     """The text of the `editc` key, for `delta` in the format `kind`; its `delta_id` is computed."""
     sealed = safetensors_delta.sealed(delta)
     about = delta_json.describe(sealed, sealed.delta_id)
-    return delta_json.dumps(
-        {"format": FORMAT, "version": VERSION, "as": kind, "options": dict(options), "delta": about}
-    )
+    return dumps({"format": FORMAT, "version": VERSION, "as": kind, "options": dict(options), "delta": about})
 
 
 def parsed_note(text: str, place: str) -> Note:
@@ -70,21 +69,21 @@ def parsed_note(text: str, place: str) -> Note:
     try:
         value: Any = strict_json(text)
     except ValueError as error:
-        raise delta_json.wrong(f"its description is not valid JSON: {str(error)[:200]}", place) from error
+        raise damaged(f"its description is not valid JSON: {str(error)[:200]}", place) from error
     if not isinstance(value, dict) or value.keys() != _KEYS or value["format"] != FORMAT:
-        raise delta_json.wrong("its description is not that of an export", place)
+        raise damaged("its description is not that of an export", place)
     if value["version"] != VERSION or value["as"] not in list(FORMATS.names()):
         help_ = "install a newer editc"
         message = f"this is an export of kind {str(value['as'])[:40]!r}, version {str(value['version'])[:10]}"
         raise fail("E602", f"{message}, which this editc does not know", place=place, help=help_)
     if not isinstance(value["options"], dict) or not isinstance(value["delta"], dict):
-        raise delta_json.wrong("its description has another type", place)
+        raise damaged("its description has another type", place)
     delta_json.check_version(value["delta"], place)
     delta_json.check_types(value["delta"], place)
     records = delta_json.site_records(value["delta"], place)
     for group in value["delta"]["groups"]:
         if not set(delta_json.form(value["delta"], group, place)[1]) <= set(range(len(records))):
-            raise delta_json.wrong(f"group '{group[:80]}' edits a site that does not exist", place)
+            raise damaged(f"group '{group[:80]}' edits a site that does not exist", place)
     return Note(value["as"], value["options"], value["delta"])
 
 
@@ -96,7 +95,7 @@ def container(tensors: Mapping[str, Stored], metadata: Mapping[str, str]) -> byt
         dtype, shape, raw = tensors[name]
         document[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + len(raw)]}
         offset += len(raw)
-    text = delta_json.dumps(document).encode("ascii")
+    text = dumps(document).encode("ascii")
     text += b" " * (-len(text) % 8)
     return b"".join([len(text).to_bytes(8, "little"), text, *(tensors[name][2] for name in sorted(tensors))])
 
@@ -194,18 +193,18 @@ def _read_graph(path: Path) -> Delta:
     delta = _rebuilt(about, path, tensors)
     whole = FORMATS.resolve(about.kind).whole
     if whole is None or whole(delta) != data:
-        raise delta_json.wrong("its graph is not the one that belongs to its delta", str(path))
+        raise damaged("its graph is not the one that belongs to its delta", str(path))
     return delta
 
 
 def _rebuilt(about: Note, path: Path, tensors: Tensors) -> Delta:
     place, form = str(path), FORMATS.resolve(about.kind)
     if form.parts is None or (form.whole is not None) != _is_graph(path):
-        raise delta_json.wrong(f"a {about.kind} file is not read this way", place)
+        raise damaged(f"a {about.kind} file is not read this way", place)
     try:
         parts = form.parts(about.description, tensors, about.options)
     except (KeyError, ValueError, TypeError, IndexError, ArithmeticError) as error:
-        raise delta_json.wrong(f"its tensors are not those that it describes: {str(error)[:200]}", place) from error
+        raise damaged(f"its tensors are not those that it describes: {str(error)[:200]}", place) from error
     return safetensors_delta.assembled(about.description, parts, place)
 
 
@@ -214,12 +213,12 @@ def _tensors(path: Path, header: Header, place: str) -> Tensors:
     found = {}
     for name, entry in header.entries.items():
         if entry.dtype not in dtypes.EDITABLE:
-            raise delta_json.wrong(f"tensor '{name[:200]}' is {entry.dtype}", place)
+            raise damaged(f"tensor '{name[:200]}' is {entry.dtype}", place)
         try:
             raw = read_range(path, entry.start, entry.end - entry.start)
             values = dtypes.decode(raw, entry.dtype, entry.shape)
         except MemoryError as error:
-            raise delta_json.wrong(f"tensor '{name[:200]}' is larger than the memory", place) from error
+            raise damaged(f"tensor '{name[:200]}' is larger than the memory", place) from error
         with np.errstate(over="ignore"):
             found[name] = values.astype(np.float32)
     numbers = {name: text for name, text in header.metadata.items() if name.startswith("adapter.lora.")}

@@ -22,9 +22,9 @@ from editc.core.diagnostics import EditcError, fail
 from editc.formats.apply.destination import removed_on_failure
 from editc.formats.apply.edited_bytes import rewrite
 from editc.formats.apply.plan import plan_apply
+from editc.formats.containers.canonical import dumps, strict_json
 from editc.formats.containers.ranges import read_range
-from editc.formats.containers.safetensors import read_header, strict_json
-from editc.formats.delta import description
+from editc.formats.containers.safetensors import read_header
 from editc.formats.delta.container import to_bytes
 from editc.formats.exports import read as exported
 from editc.formats.exports import zstd
@@ -143,7 +143,7 @@ def _put(held: list[tuple[str, bytes, str]], path: Path) -> tuple[str, ...]:
     for name, frame, _ in held:
         document[name] = {"dtype": "U8", "shape": [len(frame)], "data_offsets": [offset, offset + len(frame)]}
         offset += len(frame)
-    text = description.dumps(document).encode("ascii")
+    text = dumps(document).encode("ascii")
     text += b" " * (-len(text) % 8)
     disk.write_new(path, (len(text).to_bytes(8, "little") + text, *(frame for _, frame, _ in held)))
     return tuple(name for name, _, _ in held)

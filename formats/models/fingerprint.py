@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.diagnostics import fail
-from editc.formats.containers.safetensors import read_small, strict_json
+from editc.formats.containers.canonical import strict_json
+from editc.formats.containers.safetensors import read_small
 from editc.formats.models.layout import has_weights, subfolders
 from editc.formats.models.model import Checkpoint, Model, open_component, open_model
 from editc.numerics.bits import dtypes

@@ -11,7 +11,8 @@ from typing import Any
 
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.containers import stand_ins
-from editc.formats.containers.safetensors import read_small, strict_json
+from editc.formats.containers.canonical import strict_json
+from editc.formats.containers.safetensors import read_small
 
 STEMS = ("diffusion_pytorch_model", "model")
 MAX_INDEX = 9_000_000

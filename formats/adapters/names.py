@@ -1,0 +1,49 @@
+"""What the modules of an adapter may be called, in every spelling of a UNet or transformer, and the parameters meant.
+
+kohya writes `_` for `.` after `lora_unet_`, with the names of diffusers or, for SDXL, LDM's block numbers; diffusers
+writes `unet.` or `transformer.` and its own names, or those alone; PEFT puts `base_model.model.` before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from editc.core.ports import Weights
+from editc.formats.doctor.models import of_component
+from editc.formats.exports.kohya_names import PREFIX, flat, module
+
+TEXTS = ("lora_te_", "lora_te1_", "lora_te2_", "lora_te3_", "text_encoder.", "text_encoder_2.", "text_encoder_3.")
+"""What the names of a text encoder's modules begin with."""
+
+Meanings: TypeAlias = Mapping[str, list[tuple[str, ...]]]
+"""A module's name -> what it may stand for: one parameter, or several that the original code holds as one, their rows
+one below the other."""
+
+
+def meanings(weights: Weights) -> Meanings:
+    """Every name that an adapter may give a matrix or convolution of these weights."""
+    shapes = {name: weights.shape(name) for name in weights.names() if name.endswith(".weight")}
+    matrices = {name.removesuffix(".weight"): shape for name, shape in shapes.items() if len(shape) in (2, 4)}
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for plain in matrices:
+        for spelled in _spelled(plain):
+            found.setdefault(spelled, []).append((f"{plain}.weight",))
+    known = of_component(matrices)
+    for original, parts in known.originals.items() if known else ():
+        meant = tuple(f"{part.partition('.')[2]}.weight" for part in parts)
+        for spelled in {PREFIX + flat(original), f"diffusion_model.{original}"} - found.keys():
+            found[spelled] = [meant]
+    return found
+
+
+def plain(name: str) -> str:
+    """A module's name without the level that diffusers' older processors had."""
+    cut = name.replace(".processor.", ".")
+    return f"{cut}.0" if cut.endswith(".to_out") else cut
+
+
+def _spelled(plain: str) -> set[str]:
+    dotted = {plain, *(f"{head}{plain}" for head in ("unet.", "transformer.", "base_model.model."))}
+    flattened = {f"{head}{flat(plain)}" for head in (PREFIX, "lora_transformer_", "lycoris_")}
+    return dotted | flattened | {module(f"{plain}.weight")}

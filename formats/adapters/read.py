@@ -1,0 +1,159 @@
+"""Adapters of UNets and transformers in every spelling that `editc doctor` knows: what they make of each parameter.
+
+A module's name is looked up among the checkpoint's own parameters (`names.meanings`), never guessed at, and
+everything in a file counts: what cannot be read or has no place in the model is an error that names it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from editc.core.diagnostics import EditcError, fail
+from editc.core.ir import Adapted, Adapter, Array
+from editc.core.ports import Weights
+from editc.core.site_bytes import matrix_shape
+from editc.formats.adapters.names import TEXTS, meanings, plain
+from editc.formats.containers.safetensors import Entry
+from editc.formats.doctor.advice import MERGE
+from editc.formats.doctor.spelling import PAIRS, Module, numbers, split, stated_in
+from editc.formats.doctor.verdict import config_scale
+from editc.formats.exports.kohya_names import ALPHA
+from editc.formats.models.model import Checkpoint, open_component
+
+READ = {ALPHA, *(end for pair in PAIRS.values() for end in pair)}
+"""Endings of what can be fused, in every spelling."""
+SHOWN = 8
+
+
+def read_adapter(path: Path, weights: Weights) -> Adapter:
+    """The adapter in a file, for the model whose parameters are `weights`: convolutions as matrices (see
+    `site_bytes.matrix_shape`). Without an alpha or a config in the metadata the scale is 1.
+
+    Raises E610, E612 (not a file of tensors), E616 (a quantised one), E670 (other spelling), E671 (a module that the
+    model lacks, or has twice), E672 (a pair that is not whole), E673 (shapes), E674 (a value that is no number).
+    """
+    if not path.is_file():
+        raise fail("E610", "the adapter is not a file", place=str(path))
+    file = open_component("adapter", path)
+    modules, texts = _modules(file, path)
+    named = _resolved(modules, weights, path)
+    found = dict(one for name in modules for one in _adapted(file, modules[name], named[name], weights, path))
+    return Adapter(found, sha256(path.read_bytes()).hexdigest(), texts)
+
+
+def _modules(file: Checkpoint, path: Path) -> tuple[dict[str, Module], tuple[str, ...]]:
+    """The modules that the file changes, sorted by name, and those of a text encoder, which are left out."""
+    found: dict[str, dict[str, Entry]] = {}
+    for name in file.names():
+        module, end = split(name)
+        found.setdefault(module, {})[end] = Entry(file.dtype(name), file.shape(name), 0, 0)
+    texts = tuple(name for name in found if name.startswith(TEXTS))
+    mine = {name: Module(name, ends) for name, ends in sorted(found.items()) if name not in texts}
+    strangers = [name + end for name, module in mine.items() for end in module.tensors if not _read(module, end)]
+    if strangers:
+        help_ = f"a down and an up matrix for each module is what `fuse` adds; of what has more {MERGE}"
+        raise _listing("E670", "the adapter has tensors of another kind than this reads", strangers, path, help_)
+    if not mine:
+        help_ = "`fuse` edits the UNet or the transformer; " + (
+            "this file is for a text encoder alone: load it beside the model" if texts else "this file is empty"
+        )
+        raise _listing("E670", "the adapter has no tensors for this model", texts, path, help_)
+    halves = [name for name, module in mine.items() if not module.style]
+    if halves:
+        raise _listing("E672", "modules lack their up or their down matrix", halves, path, "fetch the file again")
+    return mine, texts
+
+
+def _read(module: Module, end: str) -> bool:
+    return end in READ or bool(module.style and end in module.ends)
+
+
+def _resolved(modules: Iterable[str], weights: Weights, path: Path) -> Mapping[str, tuple[str, ...]]:
+    """Module -> the one parameter of that name, or those that are one in the original code."""
+    known = meanings(weights)
+    spelled = {name: name if name in known else plain(name) for name in modules}
+    lost = [name for name, found in spelled.items() if found not in known]
+    if lost:
+        help_ = "is the adapter for this kind of model? `editc doctor FILE` says which kind its names are of"
+        raise _listing("E671", f"{len(lost)} of {len(spelled)} modules are not in the model", lost, path, help_)
+    double = [
+        f"{name}: {' or '.join(' + '.join(one) for one in known[found])}"
+        for name, found in spelled.items()
+        if len(known[found]) > 1
+    ]
+    if double:
+        raise _listing("E671", "modules have more than one meaning in the model", double, path, "rename its modules")
+    named = {name: known[found][0] for name, found in spelled.items()}
+    counts = Counter(parameter for parts in named.values() for parameter in parts)
+    twice = [parameter for parameter, count in counts.items() if count > 1]
+    if twice:
+        raise _listing("E671", "two modules of the file are the same matrix", twice, path, "leave one of them out")
+    return named
+
+
+def _adapted(
+    file: Checkpoint, module: Module, meant: Sequence[str], weights: Weights, path: Path
+) -> Iterator[tuple[str, Adapted]]:
+    """What a module makes of each parameter that it stands for: of several each takes its own rows of the up matrix."""
+    shapes = [weights.shape(name) for name in meant]
+    whole = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+    _check_shapes(module.name, module.up, module.down, whole, path)
+    down, up = (file.read(module.name + end) for end in module.ends)
+    left, right = up.reshape(matrix_shape(module.up)), down.reshape(matrix_shape(module.down))
+    _check_finite(module.name, (left, right), path)
+    scale, start = _scale(file, module, meant[0], path), 0
+    for name, shape in zip(meant, shapes, strict=True):
+        yield name, Adapted(left[start : start + shape[0]], right, scale)
+        start += shape[0]
+
+
+def _scale(file: Checkpoint, module: Module, parameter: str, path: Path) -> float:
+    """Alpha over rank: by the module's own alpha, else by what diffusers stated in the metadata, else 1."""
+    if ALPHA in module.tensors:
+        return _alpha(file, module.name, path) / module.rank
+    stated = stated_in(file.metadata) or {}
+    for part in ("unet.", "transformer."):
+        own = {name.removeprefix(part): value for name, value in stated.items() if name.startswith(part)}
+        if own:
+            return config_scale(own, parameter.removesuffix(".weight"))
+    return 1.0
+
+
+def _check_shapes(module: str, up: tuple[int, ...], down: tuple[int, ...], of: tuple[int, ...], path: Path) -> None:
+    """Linear: (d_out, r) and (r, d_in). Convolution: (d_out, r, 1, 1) and (r, channels, h, w); a 1x1 may be given as
+    matrices, and a matrix as a 1x1."""
+    rank = down[0] if down else 0
+    wanted = {len(of): (rank, *of[1:])} | ({2: (rank, of[1])} if of[2:] in ((), (1, 1)) else {})
+    wanted |= {4: (rank, of[1], 1, 1)} if len(of) == 2 else {}
+    if rank < 1 or down != wanted.get(len(down)) or up not in ((of[0], rank), (of[0], rank, 1, 1)):
+        message = f"{module}: up {list(up)} and down {list(down)} do not fit the model's {list(of)}"
+        raise fail("E673", message, place=str(path), help="the adapter is for a model of another size")
+
+
+def _alpha(file: Checkpoint, module: str, path: Path) -> float:
+    entry = file.where(module + ALPHA)
+    value = numbers(file.raw(module + ALPHA), entry.dtype, entry.shape)
+    if value.size != 1 or not np.isfinite(value).all():
+        message = f"{module}{ALPHA} is not one finite number"
+        raise fail("E674", message, place=str(path), help="fetch the file again")
+    return float(value.reshape(()))
+
+
+def _check_finite(module: str, parts: Sequence[Array], path: Path) -> None:
+    if not all(np.isfinite(part).all() for part in parts):
+        raise fail("E674", f"{module} holds NaN or infinity", place=str(path), help="train the adapter again")
+
+
+def _listing(code: str, what: str, names: Sequence[str], path: Path, help_: str) -> EditcError:
+    return fail(code, what, place=str(path), help=help_, notes=tuple(_shown(names)))
+
+
+def _shown(names: Sequence[str]) -> Iterator[str]:
+    yield from names[:SHOWN]
+    if len(names) > SHOWN:
+        yield f"and {len(names) - SHOWN} more"

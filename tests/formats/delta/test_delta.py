@@ -1,0 +1,171 @@
+"""The delta file: deterministic, read as it was written, and what it records is what apply computes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import delta_cases
+import numpy as np
+import pytest
+from delta_cases import f32, same
+from places import FIXTURES, SUPPORT
+from tiny_files import KEYS, contents, delta_for, factors_for, pipeline, write_pipeline
+
+import editc
+from editc.core.ir import Delta, Factors, Form, Site
+from editc.core.site_bytes import RECORDED, patched_as_stored, site_record
+from editc.formats.apply.apply import apply, plan_apply
+from editc.formats.containers.canonical import dumps
+from editc.formats.delta.container import KEY, read_delta, to_bytes, write_delta
+from editc.formats.inspect import inspect
+from editc.formats.models.model import open_model
+from editc.numerics.bits import dtypes
+
+delta = delta_cases.delta
+FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense", "xor")
+EDITC = Path(editc.__file__).parent
+V1 = FIXTURES / "deltas" / "v1"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_written_is_read(tmp_path: Path, form: Form) -> None:
+    made = delta_for(pipeline(tmp_path / "m"), form)
+    written = write_delta(made, tmp_path / "d.safetensors")
+    back = read_delta(tmp_path / "d.safetensors")
+    assert same(made, back) and same(written, back)
+    assert len(back.delta_id) == 64
+    first = (tmp_path / "d.safetensors").read_bytes()
+    write_delta(back, tmp_path / "d.safetensors")
+    assert (tmp_path / "d.safetensors").read_bytes() == first
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d.safetensors", "m"]
+
+
+def test_other_programs_can_read_the_tensors(tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    made = delta_for(pipeline(tmp_path / "m"))
+    write_delta(made, tmp_path / "d.safetensors")
+    with safe_open(tmp_path / "d.safetensors", "np") as file:
+        assert sorted(file.keys()) == ["group/text/left.0", "group/text/right.0"]
+        assert list(file.metadata()) == [KEY]
+        described = json.loads(file.metadata()[KEY])
+        np.testing.assert_array_equal(file.get_tensor("group/text/left.0"), made.factors["text"].left[0])
+    assert described["version"] == 1
+    assert json.dumps(described, sort_keys=True, separators=(",", ":")) == dumps(described)
+
+
+def test_the_bytes_are_the_same_in_another_process(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); from tiny_files import *\n"
+        "model = pipeline(Path(sys.argv[2]) / 'm')\n"
+        "sys.stdout.buffer.write(to_bytes(delta_for(model, 'low-rank')))"
+    )
+    found = set()
+    for seed in ("0", "1", "77"):
+        folder = tmp_path / seed
+        folder.mkdir()
+        command = [sys.executable, "-c", program, str(SUPPORT), str(folder)]
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        found.add(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+    found.add(to_bytes(delta_for(pipeline(tmp_path / "m"), "low-rank")))
+    assert len(found) == 1
+
+
+def test_the_order_of_maps_does_not_matter(delta: Delta) -> None:
+    def turned(values: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(reversed(list(values.items())))
+
+    records = tuple(replace(r, base=turned(r.base), result=turned(r.result)) for r in delta.sites)
+    other = replace(delta, sites=records, edits=tuple(turned(edit) for edit in delta.edits), delta_id="")
+    assert to_bytes(other) == to_bytes(delta)
+
+
+def test_records_hold_what_apply_will_compute(tmp_path: Path) -> None:
+    weights = pipeline(tmp_path / "m").component("unet")
+    site = Site("unet", KEYS[0], (4, 6), "F32", "k")
+    factors = factors_for("shared", [site])
+    record = site_record(site, weights.read(KEYS[0]), factors, 0)
+    assert list(record.base) == list(record.result) == list(RECORDED)
+    assert record.base["F32"] == dtypes.sha256(weights.raw(KEYS[0]))
+    half = dtypes.decode(dtypes.encode(weights.read(KEYS[0]), "F16"), "F16", (4, 6))
+    result = dtypes.encode(patched_as_stored(half, False, factors, 0), "F16")
+    assert record.result["F16"] == dtypes.sha256(result)
+    assert record.base_transposed["F16"] == dtypes.sha256(dtypes.encode(half.T.copy(), "F16"))
+
+
+def test_a_transposed_site_is_the_same_edit_the_other_way_round() -> None:
+    W = np.random.default_rng(0).normal(size=(4, 6))
+    site = Site("unet", "w", (4, 6), "F64", "k")
+    factors = factors_for("shared", [site])
+    upright = site_record(site, W, factors, 0)
+    lying = site_record(replace(site, transposed=True), W.T.copy(), factors, 0)
+    assert lying.base == upright.base_transposed and lying.base_transposed == upright.base
+    flat = patched_as_stored(W.T.copy(), True, factors, 0)
+    assert flat.tobytes() == patched_as_stored(W, False, factors, 0).T.tobytes()
+    assert lying.result["F64"] == dtypes.sha256(flat.tobytes())
+
+
+def test_dtypes_that_cannot_hold_a_weight_are_not_recorded() -> None:
+    site = Site("unet", "w", (2, 2), "F32", "k")
+    record = site_record(site, np.full((2, 2), 1e6), Factors("dense", (0,), (f32(2, 2),), ()), 0)
+    assert set(record.base) == set(record.base_transposed) == set(record.result) == {"F32", "BF16"}
+
+
+def test_inspect_tells_deltas_from_models(tmp_path: Path) -> None:
+    model = pipeline(tmp_path / "m")
+    made = write_delta(delta_for(model, "low-rank"), tmp_path / "d.safetensors")
+    told = inspect(str(tmp_path / "d.safetensors"))
+    assert (told["kind"], told["delta_id"], told["groups"]["text"]["rank"]) == ("delta", made.delta_id, 2)
+    told_model = inspect(str(tmp_path / "m"))
+    assert told_model["kind"] == "model" and told_model["components"]["unet"]["tensors"] == 7
+    assert json.loads(json.dumps(told)) == told and json.loads(json.dumps(told_model)) == told_model
+
+
+def write_fixtures(folder: Path) -> None:
+    """How `tests/fixtures/deltas/v1` was made (`tests/fixtures/make.py`); a released fixture is never made anew."""
+    folder.mkdir(parents=True)
+    base = write_pipeline(folder / "base", dtype="F32")
+    model = open_model(base)
+    for form in FORMS:
+        made = delta_for(model, form, names=KEYS if form == "shared" else KEYS[:2])
+        write_delta(made, folder / f"{form}.safetensors")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_deltas_of_version_1_still_read_and_apply(tmp_path: Path, form: Form) -> None:
+    old = read_delta(V1 / f"{form}.safetensors")
+    assert old.version == 1 and [f.form for f in old.factors.values()] == [form]
+    assert to_bytes(old) == (V1 / f"{form}.safetensors").read_bytes()
+    before = contents(V1 / "base")
+    plan = plan_apply([old], open_model(V1 / "base"))
+    assert plan.tier == "exact"
+    apply(plan, out=tmp_path / "out")  # the recorded result hashes are checked on the way
+    assert contents(V1 / "base") == before
+    assert plan_apply([old], open_model(tmp_path / "out")).status == "already"
+    edited = open_model(tmp_path / "out").component("unet")
+    for record in old.sites:
+        assert dtypes.sha256(edited.raw(record.site.name)) == record.result["F32"]
+
+
+def test_the_fixtures_are_what_this_code_would_make_today(tmp_path: Path) -> None:
+    write_fixtures(tmp_path / "v1")
+    assert contents(tmp_path / "v1") == contents(V1)
+
+
+def test_every_code_of_this_stage_is_explained() -> None:
+    sources = [path for root in (EDITC, EDITC.parent / "formats") for path in root.rglob("*.py")]
+    raised = {code for path in sources for code in re.findall(r'"(E6\d\d)"', path.read_text())}
+    page = (EDITC / "codes" / "formats.md").read_text()
+    assert re.findall(r"^## (E\d+):", page, re.M) == sorted(raised)
+
+
+if __name__ == "__main__":
+    write_fixtures(V1)
