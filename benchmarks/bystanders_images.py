@@ -26,11 +26,13 @@ from editc.demo import GUIDANCE
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode, load
 from editc.passes.images.keys.preserved_rows import mentions
+from editc.passes.images.locate.locate import Locate
 from editc.passes.images.verify.bystanders import AGAIN, LOSS, named_by, spread
 from editc.passes.images.verify.verify import failures
 from editc.passes.stored import StoredWeights
 from editc.verbs import detector as detecting
-from editc.verbs import open, pipeline
+from editc.verbs import open
+from editc.verbs.kind import kind_of
 
 EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples"
 HEAD = "editc: 1\nmodel: editc:demo\nedits:\n"
@@ -110,8 +112,11 @@ class Lab:
 
     def build(self, manifest: Manifest) -> Verified:
         """What a build verifies; raises EditcError."""
-        *steps, _ = pipeline.passes(self.corpus, "benchmark")
-        return pipeline.run(manifest, steps, self.ctx)  # type: ignore[no-any-return]
+        kind = kind_of(manifest)
+        value: Any = Locate(open.families())(manifest, self.ctx)
+        for step in kind.passes(self.corpus):
+            value = step(value, self.ctx)
+        return value
 
     def shown(self, name: str, contexts: Sequence[str], changed: Mapping[str, Array] | None, look: int) -> int:
         """In how many of its pictures an object is seen: `each` at the first look, AGAIN times that at the second."""
@@ -161,8 +166,8 @@ def open_lab(steps: int, each: int, round_: int) -> Lab:
     """Everything that a build of any of these manifests needs."""
     manifest, _ = decode(Source("manifest", HEAD + "  - erase: circle\n"))
     assert manifest is not None
-    model = open.model_of(manifest)
-    ctx = open.build_context(manifest, model, None)
+    opened = open.open_for(manifest)
+    model, ctx = opened.model, opened.kind.context(opened, None)
     canvas = Canvas(painter.load(model.path, "unet", steps, GUIDANCE))
     images, _ = decode(Source("manifest", HEAD + "  - erase: circle\n" + TAIL))
     assert images is not None and images.pictures is not None

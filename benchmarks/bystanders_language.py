@@ -87,7 +87,7 @@ def _row(name: str, examples: Path, out: Path, network: Network) -> bool:
 def _asked(verified: Verified, network: Network) -> tuple[list[str], int]:
     """The fresh questions whose answers moved, and of how many that the unedited model is sure of."""
     solution = verified.solution
-    language = solution.problem.plan.manifest.language
+    language = solution.problem.plan.manifest
     assert language is not None
     manifest = solution.problem.plan.manifest
     held = {
@@ -107,7 +107,7 @@ def _asked(verified: Verified, network: Network) -> tuple[list[str], int]:
 
 def _fresh(around: Around) -> Iterator[str]:
     yield from (text for text in FRESH if not around.touches(text))
-    for index in range(len(around.language.edits)):
+    for index in range(len(around.manifest.edits)):
         yield from (one.prompt for one in candidates(around, index) if one.kind not in OWN)
 
 

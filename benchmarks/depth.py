@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import smollm2
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import Ablation, Asked, Fact, Language, Manifest, Redirect, Source
+from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect, Source
 from editc.core.measurements import Depth
 from editc.core.network import Network
 from editc.passes.language.locate.depth import explored
@@ -84,7 +84,7 @@ CASES: tuple[tuple[str, Sequence[Edit]], ...] = (
 def asked(edits: Sequence[Edit]) -> Manifest:
     """A manifest of these edits."""
     source = Source("depth", "")
-    return Manifest(source=source, digest="", model="", edits=(), language=Language(edits=tuple(edits)))
+    return Manifest(source=source, digest="", model="", edits=tuple(edits), kind="language")
 
 
 def told(name: str, depth: Depth, seconds: float) -> str:

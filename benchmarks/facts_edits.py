@@ -10,12 +10,12 @@ from benchmarks import smollm2
 from editc.backends.cache import open_cache
 from editc.backends.networks import CausalNetwork, load
 from editc.core.ir import Array, Solution
-from editc.core.manifest import Ablation, Choice, Fact, Language, Manifest, Preserve, Redirect, Source
+from editc.core.manifest import Ablation, Choice, Fact, Manifest, Preserve, Redirect, Source
 from editc.core.ports import Context
 from editc.formats.models.model import open_model
 from editc.passes.language.keys.derive import DeriveLanguage
+from editc.passes.language.locate.locate import LocateLanguage
 from editc.passes.language.solve.solve import SolveLanguage
-from editc.passes.locate import Locate
 from editc.passes.stored import edited_sites
 from editc.verbs import open
 
@@ -50,17 +50,16 @@ def edited(
     keep: Sequence[str] = (),
 ) -> Changed:
     """What the passes make of these edits; no `layers` and no `roles` are the defaults."""
-    language = Language(edits=tuple(replace(edit, method=method) for edit in edits))
     manifest = Manifest(
         source=Source("benchmark", ""),
         digest="",
         model=str(smollm2.folder()),
-        edits=(),
+        kind="language",
+        edits=tuple(replace(edit, method=method) for edit in edits),
         preserve=Preserve(concepts=tuple(keep)),
         choice=Choice(layers=tuple(layers), roles=tuple(roles)),
-        language=language,
     )
-    plan = Locate(open.families())(manifest, lab.ctx)
+    plan = LocateLanguage(open.families())(manifest, lab.ctx)
     found: Solution = SolveLanguage()(DeriveLanguage()(plan, lab.ctx), lab.ctx)
     return {one.site.name: one.after for one in edited_sites(found, lab.ctx.weights)}
 

@@ -20,8 +20,8 @@ from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model
 from editc.manifests.decode import read
 from editc.passes.images.keys.derive import Derive
+from editc.passes.images.locate.locate import Locate
 from editc.passes.images.verify.verify import Verify
-from editc.passes.locate import Locate
 from editc.passes.stored import stored_weight
 from editc.verbs import open
 from editc.verbs.recheck import gathered_solution, recorded_plan
@@ -72,8 +72,9 @@ def measured(folder: Path, delta: Delta, prompts: int) -> Verified:
     manifest, _ = read(folder / "judge.yaml", ())
     assert manifest is not None
     model = open_model("editc:demo")
-    ctx = open.build_context(manifest, model, None)
-    problem = Derive(open.corpus_of(model))(Locate(open.families())(manifest, ctx), ctx)
+    opened = open.open_for(manifest, model)
+    ctx = opened.kind.context(opened, None)
+    problem = Derive(open.corpus_of(model))(Locate()(manifest, ctx), ctx)
     joint = parts(read_delta(folder / "joint" / api.DELTA))[0]
     assert recorded_plan(joint, manifest, model.place).sites == problem.plan.sites
     return Verify()(gathered_solution(joint, delta, problem), ctx)

@@ -26,8 +26,11 @@ from editc.demo.detector import Detector
 from editc.demo.detector import load as load_detector
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode
+from editc.passes.images.keys.derive import Derive
+from editc.passes.images.locate.locate import Locate
+from editc.passes.images.solve.solve import Solve
 from editc.passes.images.solve.strength import Effect, effect
-from editc.verbs import open, pipeline
+from editc.verbs import open
 
 HEAD = "editc: 1\nmodel: {model}\nedits:\n  - erase: {concept}\n"
 DEFAULT = "editc, default settings"
@@ -69,10 +72,8 @@ class Lab:
         manifest, found = decode(Source("manifest", text))
         if manifest is None:
             raise SystemExit(str(found))
-        steps = list(pipeline.passes(self.corpus, "benchmark")[:3])
-        if tolerance is not None:
-            steps[2] = pipeline.Solve(tolerance)
-        return pipeline.run(manifest, steps, self.ctx)  # type: ignore[no-any-return]
+        problem = Derive(self.corpus)(Locate(open.families())(manifest, self.ctx), self.ctx)
+        return (Solve() if tolerance is None else Solve(tolerance))(problem, self.ctx)
 
     def paint(self, captions: Sequence[Caption], seed: int, changed: Mapping[str, Array] | None) -> NDArray[np.uint8]:
         """One picture a caption; seeds count up from `seed`."""
@@ -83,10 +84,10 @@ def open_lab(model: str, detector: Path | None = None, seed: int = 0) -> Lab:
     """Everything that the benchmark needs of a model."""
     manifest, _ = decode(Source("manifest", HEAD.format(model=model, concept="circle")))
     assert manifest is not None
-    opened = open.model_of(manifest)
-    ctx = open.build_context(manifest, opened, None)
-    canvas = painter.load(opened.path, "unet", STEPS, GUIDANCE)
-    return Lab(model, load_detector(detector), ctx, canvas, open.corpus_of(opened), seed)
+    opened = open.open_for(manifest)
+    ctx = opened.kind.context(opened, None)
+    canvas = painter.load(opened.model.path, "unet", STEPS, GUIDANCE)
+    return Lab(model, load_detector(detector), ctx, canvas, open.corpus_of(opened.model), seed)
 
 
 def edited(solution: Solution) -> Mapping[str, Array]:

@@ -39,9 +39,9 @@ from editc.numerics.bits import dtypes
 from editc.numerics.trust import Ball, unbounded
 from editc.passes.emit import Emit
 from editc.passes.images.keys.derive import Derive
+from editc.passes.images.locate.locate import Locate
 from editc.passes.images.solve.solve import Solve
 from editc.passes.images.verify.verify import Verify
-from editc.passes.locate import Locate
 from editc.registry.families import FAMILIES
 
 SHARD = 10_000_000_000

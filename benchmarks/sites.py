@@ -19,8 +19,9 @@ from editc.core.ir import Array, Plan
 from editc.core.manifest import Source
 from editc.demo import GUIDANCE, MODEL
 from editc.manifests.decode import decode
+from editc.passes.images.locate.locate import Locate
 from editc.passes.images.locate.ranked_sites import Evidence, gathered, grown, spared
-from editc.verbs import pipeline
+from editc.verbs.open import families
 
 SHARES = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 
@@ -34,7 +35,7 @@ def plan_of(lab: Lab, text: str, seed: int = 0) -> Plan:
     """Every site of the model, for the edits of `text`."""
     manifest, _ = decode(Source("manifest", f"{text}seed: {seed}\n"))
     assert manifest is not None
-    return pipeline.run(manifest, pipeline.passes(lab.corpus, "benchmark")[:1], lab.ctx)  # type: ignore[no-any-return]
+    return Locate(families())(manifest, lab.ctx)
 
 
 def evidence(lab: Lab, plan: Plan) -> Evidence:

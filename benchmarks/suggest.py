@@ -17,8 +17,10 @@ from editc.core.manifest import Source
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode
 from editc.passes.images.keys import mined_names
+from editc.passes.images.locate.locate import Locate
 from editc.passes.images.suggest.suggest import CONTEXTS, MINED, Remembering, Suggestion, few, other_names, suggest
-from editc.verbs import pipeline, proposal
+from editc.verbs import proposal
+from editc.verbs.open import families
 
 
 def planned(lab: objects.Lab, text: str) -> Plan:
@@ -26,8 +28,7 @@ def planned(lab: objects.Lab, text: str) -> Plan:
     manifest, found = decode(Source("manifest", text))
     if manifest is None:
         raise SystemExit(str(found))
-    plan: Plan = pipeline.passes(lab.corpus, "benchmark")[0](manifest, lab.ctx)
-    return plan
+    return Locate(families())(manifest, lab.ctx)
 
 
 def names(lab: objects.Lab) -> Iterator[str]:

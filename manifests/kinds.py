@@ -1,4 +1,4 @@
-"""What manifests for image models and for language models have of their own: how edits are read, and which rules hold."""
+"""What manifests for image and for language models have of their own: how edits are read, and which rules hold."""
 
 from __future__ import annotations
 

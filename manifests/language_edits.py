@@ -82,7 +82,7 @@ def read_language(edits: Node | None, block: Block, attached: Attached, faults: 
     shared = _shared(drafts)
     made = [_edit(draft, shared[tables.TOGETHER[draft.kind]], attached, faults) for draft in drafts]
     attached.fill(block, faults)
-    values = {name: block.values[name] for name in ("chat", "retain", "after") if name in block.values}
+    values: dict[str, Any] = {name: block.values[name] for name in ("chat", "retain", "after") if name in block.values}
     corpus = attached.corpus(block.values.get("corpus"), block.spans.get("corpus"), faults)
     every = tuple(edit for edit in made if edit is not None)
     return {"edits": every, "corpus": corpus, "files": dict(attached.files), **values}

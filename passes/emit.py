@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import copysign, isfinite
 from typing import Any, ClassVar
 
 import numpy as np
 
-from editc.core.ir import Delta, Edit, Factors, Plan, SiteRecord, Verified
-from editc.core.manifest import Manifest, Request
-from editc.core.measurements import Claim
+from editc.core.ir import Delta, Edit, Factors, Plan, SiteRecord, Solution, Verified
+from editc.core.manifest import Manifest
+from editc.core.measurements import GENERATED, RUN, Claim
 from editc.core.ports import Context
 from editc.core.site_bytes import site_record
-from editc.passes.images.solve import moderate
-from editc.passes.language.solve import record
-from editc.passes.language.verify.claims import GENERATED, RUN
 
 DIGITS = 7
 """Significant digits of a recorded claim. Sums in float64 depend on the number of threads in their last ones; seven are
@@ -24,7 +21,7 @@ well within what `editc verify` allows two machines to differ by."""
 COARSE: Mapping[str, int] = {"condition": 2, "solve_residual": 2, "discarded": 4}
 """Fewer for what a solve says of itself: by as much as G is ill-conditioned, rounding is magnified in these."""
 FROM_A_RUN = 4
-"""As many for what a model that runs in float32 says (`language.claims.RUN` and `GENERATED`)."""
+"""As many for what a model that runs in float32 says (`measurements.RUN` and `GENERATED`)."""
 ROUNDING = 1e-12
 """What any smaller number but 0 is recorded as: that it is rounding is all that it says."""
 ROUNDING_OF_A_RUN = 1e-6
@@ -33,9 +30,12 @@ ROUNDING_OF_A_RUN = 1e-6
 
 @dataclass(frozen=True)
 class Emit:
-    """Verified -> Delta. `tool` names this program and its version in the file."""
+    """Verified -> Delta."""
 
     tool: str
+    """This program and its version, as the file names it."""
+    record: Callable[[Solution], Iterable[Mapping[str, Any]]]
+    """What the file says of each edit, in the order of the manifest; that of the kind of model."""
     name: ClassVar[str] = "emit"
 
     def __call__(self, verified: Verified, ctx: Context) -> Delta:
@@ -49,7 +49,7 @@ class Emit:
             encoder=solution.problem.encoder,
             manifest=plan.manifest.source.text,
             manifest_digest=plan.manifest.digest,
-            edits=tuple(_edits(verified) if plan.manifest.language is None else record.edits(verified.solution)),
+            edits=tuple(self.record(solution)),
             claims=tuple(claim_as_json(claim) for claim in verified.report.claims),
             tool=self.tool,
             extra=_extra(verified, ctx),
@@ -91,32 +91,6 @@ def _records(plan: Plan, factors: Mapping[str, Factors], ctx: Context) -> Iterat
         del site
 
 
-def _edits(verified: Verified) -> Iterator[Mapping[str, Any]]:
-    solution = verified.solution
-    requests = solution.problem.plan.manifest.edits
-    found = {one.index: moderate.as_json(one) for one in solution.balances}
-    for index, (request, method, strength) in enumerate(
-        zip(requests, solution.methods, solution.strengths, strict=True)
-    ):
-        yield {
-            "kind": request.kind,
-            "concept": request.concept,
-            "also": list(request.also),
-            "to": _target(request, solution.problem.plan),
-            "toward": dict(request.toward),
-            "keys": solution.problem.plan.manifest.keys,
-            "strength": strength,
-            "scale": request.scale,
-            **method,
-            **({"shares": found[index]} if index in found else {}),
-        }
-
-
-def _target(request: Request, plan: Plan) -> str:
-    """What takes the concept's place; an adapter does not say."""
-    return "" if request.kind == "fuse" else plan.family.neutral if request.to is None else request.to
-
-
 def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
     """What a later `verify` needs to derive the same problem: the overrides, and the kept prompts that files held; and
     where sites were chosen by evidence, why each candidate was kept or left out; the deltas that came before; and who
@@ -132,8 +106,5 @@ def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
 
 def attached(manifest: Manifest) -> Mapping[str, Any]:
     """The files of a language model's manifest, as `manifests.decode` takes them back."""
-    if manifest.language is None:
-        return {}
-    corpus = manifest.language.corpus
-    files = {name: list(lines) for name, lines in manifest.language.files.items()}
-    return {"files": files, "corpus": "" if corpus is None else corpus.sha256}
+    files = {name: list(lines) for name, lines in manifest.files.items()}
+    return {"files": files, "corpus": "" if manifest.corpus is None else manifest.corpus.sha256}

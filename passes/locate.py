@@ -1,59 +1,36 @@
-"""Locate: which matrices an edit changes, found in the checkpoint's header alone unless evidence is asked for."""
+"""What locating edited matrices has in common for all kinds of models: the family, roles, patterns, dtypes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.family import Family
-from editc.core.ir import Plan, Site
+from editc.core.ir import Site
 from editc.core.manifest import Manifest
 from editc.core.ports import Context, Weights
 from editc.core.text import count
 from editc.families.single_files import single_file
-from editc.passes.images.keys import fuse
-from editc.passes.images.locate.ranked_sites import refined
-from editc.passes.language.locate import stages
-from editc.passes.sites import sites_of
 from editc.passes.strangers import STRANGERS, UNKNOWN, kind_of, refusal, wrapped
 from editc.passes.strangers import stranger as strange
 
 EDITED_DTYPES = ("F64", "F32", "F16", "BF16")
+OTHER_KIND: Mapping[str, tuple[str, str]] = {
+    "language": ("a language model", "name a language model under `model`"),
+    "image": ("an image model", "name an image model under `model`, or write `fact`, `redirect` or `ablate`"),
+}
+"""Kind of model that the edits are for -> what it is called, and what to do where the model is of another kind."""
 
 
-@dataclass(frozen=True)
-class Locate:
-    """Manifest -> Plan: every cross-attention projection of a role asked for, less what include and exclude drop; with
-    `sites: auto` and a prober the fewest of these that carry the concepts, without one these candidates. Of a language
-    model the matrices that its methods write to, layer by layer (`passes.language.locate.stages`)."""
-
-    families: Sequence[Family]
-    name: ClassVar[str] = "locate"
-
-    def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
-        """Raises E201 to E204, E206, E210 to E212, and what `evidence.refined` and `fuse.located` raise."""
-        family = ctx.speaking(recognise(self.families, ctx.weights, manifest.model, ctx.settings))
-        _refuse_other_kind(manifest, family)
-        if manifest.language is not None:
-            return _of_layers(manifest, family, ctx)
-        if manifest.fused:
-            fused = fuse.located(manifest, family, ctx)
-            _refuse_dtypes(fused.sites)
-            return fused
-        every = tuple(sites_of(family, ctx.weights, _roles(manifest, family)))
-        faults = tuple(_fruitless(manifest, every))
-        sites = tuple(site for site in every if _wanted(manifest, site))
-        if faults:
-            raise EditcError(*faults)
-        if not sites:
-            raise EditcError(_none_left(manifest, family, len(every)))
-        _refuse_dtypes(sites)
-        plan = Plan(manifest, family, manifest.model, sites, {s.name: _why(family, s) for s in sites})
-        return plan if manifest.choice.auto is None or ctx.prober is None else refined(plan, ctx)
+def family_of(families: Sequence[Family], manifest: Manifest, ctx: Context) -> Family:
+    """The model's family in the sentences of the model itself. E201 and E206 as `recognise` raises them, E206 too where
+    the edits are for another kind of model."""
+    family = ctx.family or recognise(families, ctx.weights, manifest.model, ctx.settings)
+    refuse_other_kind(manifest, family)
+    return ctx.speaking(family)
 
 
 def recognise(
@@ -106,31 +83,14 @@ def _any(names: Sequence[str], pattern: str) -> bool:
     return any(fnmatchcase(name, pattern) for name in names)
 
 
-def _refuse_other_kind(manifest: Manifest, family: Family) -> None:
-    spoken = family.models == "language"
-    if (manifest.language is not None) == spoken:
-        return
-    kind, help_ = ("an image model", "name an image model under `model`, or write `fact`, `redirect` or `ablate`")
-    if not spoken:
-        kind, help_ = "a language model", "name a language model under `model`"
-    raise fail("E206", f"the edits are for {kind}, and this is {family.title}", place=manifest.model, help=help_)
+def refuse_other_kind(manifest: Manifest, family: Family) -> None:
+    """Raises E206 where the edits are for another kind of model than this family's."""
+    if manifest.kind != family.models:
+        what, help_ = OTHER_KIND[manifest.kind]
+        raise fail("E206", f"the edits are for {what}, and this is {family.title}", place=manifest.model, help=help_)
 
 
-def _of_layers(manifest: Manifest, family: Family, ctx: Context) -> Plan:
-    """The plan of a language model: every stage with its sites."""
-    _roles(manifest, family)
-    every = tuple(sites_of(family, ctx.weights, tuple(family.patterns)))
-    faults = tuple(_fruitless(manifest, every))
-    if faults:
-        raise EditcError(*faults)
-    found = stages.stages(manifest, family, every, ctx)
-    why = {every[i].name: f"{one.method}, {_why(family, every[i])}" for one in found for i in one.sites}
-    plan = stages.pruned(Plan(manifest, family, manifest.model, every, why, stages=found))
-    _refuse_dtypes(plan.sites)
-    return plan
-
-
-def _roles(manifest: Manifest, family: Family) -> tuple[str, ...]:
+def roles_of(manifest: Manifest, family: Family) -> tuple[str, ...]:
     """The roles asked for, or the family's own; E210 for one that it does not have."""
     for index, role in enumerate(manifest.choice.roles):
         if role not in family.patterns:
@@ -155,14 +115,16 @@ def _marked(family: Family, names: Sequence[str], weights: Weights) -> bool:
     return first is not None and len(weights.shape(first)) == dimensions
 
 
-def _wanted(manifest: Manifest, site: Site) -> bool:
+def is_wanted(manifest: Manifest, site: Site) -> bool:
+    """True for a site that `sites.include` names and `sites.exclude` does not."""
     choice = manifest.choice
     return any(fnmatchcase(site.name, p) for p in choice.include) and not any(
         fnmatchcase(site.name, p) for p in choice.exclude
     )
 
 
-def _fruitless(manifest: Manifest, sites: Sequence[Site]) -> Iterator[Diagnostic]:
+def fruitless(manifest: Manifest, sites: Sequence[Site]) -> Iterator[Diagnostic]:
+    """E202 for each pattern of `sites` that names no site."""
     for side in ("include", "exclude"):
         for index, pattern in enumerate(getattr(manifest.choice, side)):
             if not any(fnmatchcase(site.name, pattern) for site in sites):
@@ -175,18 +137,8 @@ def _fruitless(manifest: Manifest, sites: Sequence[Site]) -> Iterator[Diagnostic
                 )
 
 
-def _none_left(manifest: Manifest, family: Family, found: int) -> Diagnostic:
-    span = manifest.choice.at("exclude") or manifest.choice.at("include") or manifest.choice.at("roles")
-    return Diagnostic(
-        "E203",
-        f"no site is left: {found} of {family.title} have a role asked for, and include and exclude drop them all",
-        span,
-        manifest.source,
-        help="widen `include`, narrow `exclude`, or name roles of " + ", ".join(family.patterns),
-    )
-
-
-def _refuse_dtypes(sites: Sequence[Site]) -> None:
+def refuse_dtypes(sites: Sequence[Site]) -> None:
+    """Raises E204 for a site that is stored in a dtype which cannot be edited exactly."""
     for site in sites:
         if site.dtype not in EDITED_DTYPES:
             raise fail(
@@ -197,7 +149,6 @@ def _refuse_dtypes(sites: Sequence[Site]) -> None:
             )
 
 
-def _why(family: Family, site: Site) -> str:
-    what = "cross-attention {} projection" if site.role in ("k", "v") else "{} projection"
-    what = "output of the {}" if family.models == "language" else what
+def why(family: Family, site: Site, what: str) -> str:
+    """Why a site was chosen; `what` says what a matrix of its role is, with a `{}` for the role."""
     return f"{what.format(site.role)} of {family.title}, by name `{family.patterns[site.role]}`"

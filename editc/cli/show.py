@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from editc.cli.shown import MEASURED, Shown, claim_record
 from editc.core import verdict as verdicts
 from editc.core.text import count
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from editc.api import Again, Built, Checked
     from editc.core.ir import Verified
     from editc.core.manifest import Manifest
-    from editc.core.measurements import Claim
     from editc.formats.apply.apply import Applied, ApplyPlan, Reverted
     from editc.formats.apply.status import Status
     from editc.formats.diff.diff import Difference
@@ -29,23 +28,6 @@ FLOAT32 = 1e-6
 """What rounding to float32 costs is below this and not worth a word."""
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A result: `text` for stdout, `data` and `status` for `--json`."""
-
-    text: str
-    data: Mapping[str, Any] = field(default_factory=dict)
-    status: str = "done"
-    marks: Mapping[str, str] = field(default_factory=dict)
-    """Pattern -> colour on a terminal of what its first group matches."""
-
-
-MEASURED: Mapping[str, str] = {
-    r"(?m)^ +\S.*  (NOT MET)(?:  |$)": "red",
-    r"(?m)^ +\S.* [\d.e+-]+  (met)(?:  |$)": "green",
-    **{rf"(?m)^ *\w+\? +({state})\b": colour for state, colour in verdicts.ANSI.items()},
-}
-"""Results of claims, and the states of a verdict."""
 LOADERS: Mapping[str, str] = {r"(?m)^(ok) ": "green", r"(?m)^(NO) ": "red"}
 """What a loader does with an adapter."""
 
@@ -55,12 +37,11 @@ def checked(found: Checked) -> Shown:
     if found.manifest is None or found.plan is None:
         return Shown("", {"file": found.manifest.source.name} if found.manifest else {})
     plan = found.plan
-    concepts = _edits(found.manifest)
+    own = _own(found.manifest)
+    concepts = own.titles(found.manifest)
     sites, title = len(plan.sites), plan.family.title
     share = found.manifest.choice.auto
-    matrices = count(sites, "matrix") if share is None else f"of {sites} matrices those that carry {share:.10g}"
-    if share is not None and found.manifest.language is not None:
-        matrices = "the layers that the model itself names"
+    matrices = count(sites, "matrix") if share is None else own.chosen_sites(sites, share)
     text = f"{found.manifest.source.name}: sound. {title}, {matrices}, edits: {', '.join(concepts)}"
     data = {"family": plan.family.name, "sites": [site.name for site in plan.sites], "edits": concepts}
     return Shown(text, data)
@@ -101,32 +82,15 @@ def exported(made: Export) -> Shown:
     return Shown("\n".join([*lines, *_trials(made)]), _export(made))
 
 
-def _edits(manifest: Manifest) -> list[str]:
-    """What each edit is about."""
-    from editc.cli.show_language import title
+def _own(manifest: Manifest) -> Any:
+    """What is shown in another way for each kind of model: the module of the manifest's kind."""
+    from editc.cli import show_image, show_language
 
-    if manifest.language is None:
-        return [request.concept for request in manifest.image_edits]
-    return [title(edit) for edit in manifest.language.edits]
+    return {"image": show_image, "language": show_language}[manifest.kind]
 
 
 def _measured(verified: Verified) -> Iterator[str]:
-    """The claims; of a language model those to look at first, and how many prompts of each edit hold."""
-    from editc.cli.show_language import answer_lines, by_form, bystander_lines, general
-
-    language, report = verified.solution.problem.plan.manifest.language, verified.report
-    if language is None:
-        yield from claim_lines(report.claims)
-        yield from bystander_lines(report.bystanders)
-        return
-    shown = general(language, report.claims)
-    yield from claim_lines(shown, {"spread": by_form(report.claims)})
-    if left := len(report.claims) - len(shown):
-        yield f"  and {left} more measurements (all with --json)"
-    if report.answers:
-        yield ""
-        yield from answer_lines(language, report.answers)
-    yield from bystander_lines(report.bystanders)
+    yield from _own(verified.solution.problem.plan.manifest).measured_lines(verified)
 
 
 def _trials(made: Export) -> Iterator[str]:
@@ -295,12 +259,12 @@ def dumper(names: Sequence[str], say: Callable[[str], None]) -> Callable[[str, A
         return None
     from editc.cli.dump import dump
     from editc.core.diagnostics import fail
-    from editc.verbs.pipeline import NAMES
+    from editc.verbs.build import PASSES
 
     for name in names:
-        if name not in NAMES:
-            raise fail("E130", f"there is no pass `{name}`", place="--print-after", help="passes: " + ", ".join(NAMES))
-    last = max(names, key=NAMES.index)
+        if name not in PASSES:
+            raise fail("E130", f"there is no pass `{name}`", place="--print-after", help="passes: " + ", ".join(PASSES))
+    last = max(names, key=PASSES.index)
 
     def after(name: str, value: Any) -> bool:
         if name in names:
@@ -308,24 +272,6 @@ def dumper(names: Sequence[str], say: Callable[[str], None]) -> Callable[[str, A
         return name != last
 
     return after
-
-
-def claim_lines(claims: Sequence[Claim], notes: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
-    """One line a claim: name, value, bound and whether it is met, what it is of; `notes` by name stand behind that."""
-    width = max((len(claim.name) for claim in claims), default=0)
-    for claim in claims:
-        side = "at least" if claim.least else "at most"
-        bound = "" if claim.bound is None else f"  {side} {claim.bound:g}  {'met' if claim.holds else 'NOT MET'}"
-        subject = f"  {claim.subject}" if claim.subject and len(claim.subject) < 40 else ""
-        note = f"  {notes[claim.name]}" if notes.get(claim.name) else ""
-        yield f"  {claim.name:<{width}}  {claim.value:>10.4g}{bound}{subject}{note}"
-
-
-def claim_record(claim: Claim) -> Mapping[str, Any]:
-    """A claim as JSON values."""
-    every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
-    every |= {"least": claim.least or None}
-    return {name: value for name, value in every.items() if value not in (None, "")} | {"holds": claim.holds}
 
 
 def _tree(data: Mapping[str, Any], indent: str) -> Iterator[str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from editc.cli.shown import claim_lines
+
 if TYPE_CHECKING:
+    from editc.core.ir import Verified
     from editc.core.manifest import Ablation, Fact, Manifest, Redirect
     from editc.core.measurements import Answer, Bystander, Claim
 
@@ -61,6 +64,29 @@ def bystander_lines(bystanders: Sequence[Bystander]) -> Iterator[str]:
         now = f"{before[:40]} -> {after[:40]}" if before or after else ""
         counts = now or f"{round(one.before * one.of)} of {one.of} before, {round(one.after * one.of)} after"
         yield f"  {one.name:<{width}}  {counts}"
+
+
+def titles(manifest: Manifest) -> list[str]:
+    """What each edit is about."""
+    return [title(edit) for edit in manifest.language_edits]
+
+
+def chosen_sites(count: int, share: float) -> str:
+    """Which matrices `sites: auto` will choose."""
+    return "the layers that the model itself names"
+
+
+def measured_lines(verified: Verified) -> Iterator[str]:
+    """The claims to look at first, how many prompts of each edit hold, and what became of the bystanders."""
+    manifest, report = verified.solution.problem.plan.manifest, verified.report
+    shown = general(manifest, report.claims)
+    yield from claim_lines(shown, {"spread": by_form(report.claims)})
+    if left := len(report.claims) - len(shown):
+        yield f"  and {left} more measurements (all with --json)"
+    if report.answers:
+        yield ""
+        yield from answer_lines(manifest, report.answers)
+    yield from bystander_lines(report.bystanders)
 
 
 def general(manifest: Manifest, claims: Sequence[Claim]) -> list[Claim]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from editc.cli.show import MEASURED, Shown, claim_lines, claim_record
+from editc.cli.shown import MEASURED, Shown, claim_lines, claim_record
 from editc.core import verdict as verdicts
 from editc.core.text import count
 

@@ -15,7 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from editc.cli.progress import Watch
-    from editc.cli.show import Shown
+    from editc.cli.shown import Shown
     from editc.core.diagnostics import Diagnostic
 
 T = TypeVar("T")

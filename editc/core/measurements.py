@@ -14,6 +14,33 @@ from editc.core.manifest import Span
 Array: TypeAlias = NDArray[np.float64]
 
 
+RUN = frozenset(
+    {
+        "absent_nll",
+        "at_start",
+        "carried",
+        "efficacy",
+        "form",
+        "known",
+        "neighbourhood",
+        "neighbours_unchanged",
+        "paraphrase",
+        "present_nll",
+        "retain_kl",
+        "retain_nll_after",
+        "retain_nll_before",
+        "retain_top1",
+        "spread",
+        "step",
+        "trace_overlap",
+        "trace_overlap_mean",
+    }
+)
+"""Claims by running a model in float32, which differ between machines in their last digits."""
+GENERATED = frozenset({"bystander_loss", "fluency_after", "fluency_before", "said"})
+"""Claims by words that a model goes on with: where two tokens are about as likely, another machine says other words."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """One measurement, the bound that it answers (None: reported only), and the manifest line of that bound. The bound

@@ -183,6 +183,8 @@ class Context:
     runs, and `earlier` has by the id of a delta where the edits that are in it already have their keys."""
 
     weights: Weights
+    family: Family | None = None
+    """The model's family; None where it was not asked yet."""
     encoder: Encoder | None = None
     painter: Painter | None = None
     detector: Detector | None = None

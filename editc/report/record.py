@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from hashlib import sha256
@@ -15,13 +15,18 @@ import numpy as np
 from editc.core import diagnostics as diagnosed
 from editc.core import verdict as verdicts
 from editc.core.diagnostics import Diagnostic
-from editc.core.ir import Delta, Edit, Ranking, Solution, Verified
-from editc.core.manifest import Manifest, Request
+from editc.core.ir import Delta, Ranking, Verified
+from editc.core.manifest import Manifest
 from editc.core.measurements import Certificate, Claim, Picture
 from editc.judging import unanswered
-from editc.passes.images.solve import moderate
-from editc.report import record_language
+from editc.report import record_image, record_language
 
+PARTS: Mapping[str, Callable[[Verified], Mapping[str, Any]]] = {
+    "image": record_image.parts,
+    "language": record_language.parts,
+}
+"""Kind of model -> the fields that say what was asked and how it was solved; of a language model also what it was
+asked."""
 DIGITS = 9
 """Significant digits of a figure in report.json: more would differ between machines by the order of a sum."""
 
@@ -30,21 +35,19 @@ def as_json(
     verified: Verified,
     delta: Delta | None = None,
     *,
-    diagnostics: Iterable[Diagnostic] | None = None,
+    diagnostics: Iterable[Diagnostic] = (),
     tool: str = "",
     exports: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The whole report as plain JSON values; a figure that is not finite is the text `inf`, `-inf` or `nan`.
 
-    `delta` is what was written, None where a bound is broken; `diagnostics` are those of the build, left out: the
-    failures and warnings of verify. Nothing depends on time or place: the same build gives the same bytes (`as_text`),
-    but for `exports`, which say which programs were there to read them.
+    `delta` is what was written, None where a bound is broken; `diagnostics` are those of the build. Nothing depends on
+    time or place: the same build gives the same bytes (`as_text`), but for `exports`, which say which programs were
+    there to read them.
     """
-    from editc.passes.images.verify.verify import failures, warnings
-
     solution, report = verified.solution, verified.report
     plan = solution.problem.plan
-    found = tuple((*failures(verified), *warnings(verified)) if diagnostics is None else diagnostics)
+    found = tuple(diagnostics)
     record = {
         "report": 1,
         "status": status(verified, found),
@@ -57,7 +60,7 @@ def as_json(
         "corpus": solution.problem.corpus,
         "manifest": _manifest(plan.manifest),
         "claims": [_claim(claim) for claim in report.claims],
-        **_edits(verified),
+        **PARTS[plan.manifest.kind](verified),
         "ranking": _ranking(plan.ranking),
         "sites": [{**row, "why": plan.evidence.get(str(row["name"]), "")} for row in report.sites],
         "certificates": [_certificate(one) for one in report.certificates],
@@ -120,18 +123,6 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _edits(verified: Verified) -> Mapping[str, Any]:
-    """What was asked and how it was solved; of a language model also what it was asked."""
-    solution = verified.solution
-    manifest = solution.problem.plan.manifest
-    if manifest.language is not None:
-        return record_language.parts(verified, manifest.language)
-    return {
-        "edits": [_edit(solution, index, request) for index, request in enumerate(manifest.image_edits)],
-        "solves": [_solve(solution, group, edit) for group, edit in solution.edits.items()],
-    }
-
-
 def _ranking(ranking: Ranking | None) -> Mapping[str, Any] | None:
     """What `sites: auto` measured, best first; None where the manifest chose."""
     if ranking is None:
@@ -176,46 +167,6 @@ def _claim(claim: Claim) -> Mapping[str, Any]:
         if claim.span is not None:
             record |= {"line": claim.span.line, "column": claim.span.column}
     return record
-
-
-def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]:
-    """What was asked of one request and what it was given: `keys` are columns, over all its names and contexts."""
-    found = [moderate.as_json(one) for one in solution.balances if one.index == index]
-    blocks = [system.blocks[index] for system in solution.problem.systems.values() if system.blocks]
-    method = solution.methods[index]
-    return {
-        "kind": request.kind,
-        "concept": request.concept,
-        "also": request.also,
-        "to": request.to,
-        "neutral": solution.problem.plan.family.neutral,
-        "toward": [{"concept": name, "share": share} for name, share in request.toward],
-        "shares": found[0] if found else None,
-        "method": method["method"],
-        "options": method["options"],
-        "rows": solution.problem.plan.manifest.keys,
-        "asked": request.strength,
-        "strength": solution.strengths[index],
-        "keys": sum(block.keys.shape[1] for block in blocks),
-        "line": place.line if (place := request.at()) else None,
-    }
-
-
-def _solve(solution: Solution, group: str, edit: Edit) -> Mapping[str, Any]:
-    system = solution.problem.systems[group]
-    return {
-        "group": group,
-        "form": edit.form,
-        "sites": sum(site.group == group for site in solution.problem.plan.sites),
-        "keys": sum(block.keys.shape[1] for block in system.blocks),
-        "kept_rows": system.kept.count or system.kept.rows.shape[1],
-        "rank": edit.stats.rank,
-        "condition": edit.stats.condition,
-        "residual": edit.stats.residual,
-        "discarded": edit.stats.discarded,
-        "bytes": 4 * sum(factor.size for factor in (*edit.left, *edit.right)),
-        "notes": edit.stats.notes,
-    }
 
 
 def _certificate(one: Certificate) -> Mapping[str, Any]:

@@ -8,18 +8,18 @@ from typing import Any
 
 from editc.core.ir import Edit, Plan, Solution, Stage, Verified
 from editc.core.ir_language import Column, Rewrites
-from editc.core.manifest import Ablation, Fact, Manifest, Redirect
+from editc.core.manifest import Ablation, Fact, Redirect
 from editc.passes.language.questions import titles
 
 
-def parts(verified: Verified, manifest: Manifest) -> Mapping[str, Any]:
+def parts(verified: Verified) -> Mapping[str, Any]:
     """The fields of report.json that are not those of an image model's, or are made otherwise.
 
     An edit's `title` is what claims call it; `answers` has every prompt, in the order in which verify asked; `near` has
     the pairs of edits that will interfere, the closest first; a stage's `depth` is None where its layers were not
     looked for.
     """
-    solution = verified.solution
+    solution, manifest = verified.solution, verified.solution.problem.plan.manifest
     plan, problem = solution.problem.plan, solution.problem
     near = problem.near if isinstance(problem, Rewrites) else ()
     called = titles(manifest)

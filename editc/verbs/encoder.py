@@ -64,7 +64,8 @@ def source_of(manifest: Manifest, model: Model) -> Source:
         return _in_file(model, folder, inside)
     if model.kind != "pipeline":
         _require(model, folder)
-    account = encoder_account(pipeline_of(open_model(folder)))
+    whole = model if model.kind == "pipeline" and given is None else open_model(folder)
+    account = encoder_account(pipeline_of(whole))
     mark = sealed(account)
     if given is not None and model.kind == "pipeline":
         _same(encoder_fingerprint(model), mark, given)

@@ -22,7 +22,8 @@ from editc.formats.exports.read import read_delta
 from editc.formats.link.link import Arranged, arranged, link
 from editc.formats.link.overlap import Overlap, overlaps
 from editc.formats.models.model import Model, open_model
-from editc.verbs import open
+from editc.verbs.kind import kind_of
+from editc.verbs.open import corpus_of, open_for
 from editc.verbs.recheck import by_pictures, gathered_solution, measured, posed_again, recorded_manifest
 
 LOCK = ".lock.json"
@@ -78,8 +79,6 @@ def link_files(
 
     Raises E630 when `out` is one of them, E650 to E656, and what reading, deriving and verifying raise.
     """
-    from editc.passes.images.verify.verify import failures
-
     if out.resolve() in [path.resolve() for path in paths]:
         message = "the linked delta would replace one of those that go in"
         raise fail("E630", message, place=str(out), help="choose another path")
@@ -90,7 +89,7 @@ def link_files(
     labels = {part.delta_id: str(path) for path, delta in read for part in parts(delta)}
     found = tuple(overlaps(those, made, opened)) if opened else ()
     measured = measure(made, labels, opened, progress, detector) if opened else _unmeasured(made, labels)
-    broken = tuple(fault for part in measured if part.verified for fault in failures(part.verified))
+    broken = tuple(fault for part in measured if part.verified for fault in _failures(part.verified))
     if broken:
         return Linked(those, found, measured, None, broken, ())
     make_parent(out)
@@ -132,13 +131,17 @@ def _measured(
     if not has_manifest(part):
         return Part(part, label, None)
     manifest = recorded_manifest(part, Path(label or part.delta_id[:12]), detector)
-    ctx = open.build_context(manifest, model, progress)
-    corpus = [p for p in open.corpus_of(model) if not any(mentions(p, name) for name in erased)]
+    ctx = kind_of(manifest).context(open_for(manifest, model), progress)
+    corpus = [p for p in corpus_of(model) if not any(mentions(p, name) for name in erased)]
     announce(progress, "deriving and measuring again")
     problem = posed_again(part, manifest, model.place, corpus, ctx)
     asked = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept)
     conflicts = tuple(name for name in erased if any(mentions(p, name) for p in asked))
     return Part(part, label, measured(gathered_solution(part, linked, problem), ctx, erased), conflicts)
+
+
+def _failures(verified: Verified) -> tuple[Diagnostic, ...]:
+    return kind_of(verified.solution.problem.plan.manifest).failures(verified)
 
 
 def _erased(every: Sequence[Delta], but: Delta) -> list[str]:

@@ -26,13 +26,16 @@ MOST = 64_000_000
 ADAPTER = "adapter_config.json"
 
 
-def require_loadable(manifest: Manifest, model: Model, family: Family) -> None:
-    """Raises E205, E224, E610 to E613 and E616 to E618 for a model that a build could not load. Of a file, and of a
+def require_language_folder(model: Model) -> None:
+    """Raises E205, E610 to E613 and E616 to E618 for a language model that a build could not load."""
+    _language(model.path)
+    _require_floats(model.component())
+
+
+def require_pipeline(manifest: Manifest, model: Model, family: Family) -> None:
+    """Raises E205, E224, E610 to E613 and E616 to E618 for a pipeline that a build could not load. Of a file, and of a
     model with an `encoder` of its own, whoever opens that encoder says the same."""
-    if manifest.language is not None:
-        _language(model.path)
-        _require_floats(model.component())
-    elif model.kind == "pipeline" and manifest.encoder is None:
+    if model.kind == "pipeline" and manifest.encoder is None:
         _pipeline(model.path, family, manifest.pictures is not None)
 
 

@@ -12,16 +12,15 @@ import numpy as np
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
-from editc.core.ir_language import Rewrites
 from editc.core.manifest import Manifest, PictureCheck, Source
-from editc.core.measurements import Claim
+from editc.core.measurements import GENERATED, RUN, Claim
 from editc.core.ports import Context
 from editc.formats.delta.check import check_account
 from editc.manifests.decode import decode
 from editc.manifests.detector import parse
 from editc.passes.images.solve import moderate
-from editc.passes.language.verify.claims import GENERATED, RUN
 from editc.registry.families import FAMILIES
+from editc.verbs.kind import kind_of
 
 TOLERANCE = 1e-6
 """Claims are sums in float64 over equal weights: machines may differ in their last digits and no more."""
@@ -39,8 +38,9 @@ def recorded_manifest(delta: Delta, path: Path, detector: str = "") -> Manifest:
     `detector`: who is to judge its pictures, in place of whom it names, whose code would be a stranger's."""
     check_account(delta, str(path))
     source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
-    spoken = delta.family in FAMILIES.names("language")
-    manifest, found = decode(source, language=spoken, recorded=delta.extra)
+    manifest, found = decode(
+        source, kind="language" if FAMILIES.models_of(delta.family) == "language" else "image", recorded=delta.extra
+    )
     if manifest is None:
         raise EditcError(*found)
     choice = replace(manifest.choice, auto=None)  # the sites are those recorded
@@ -64,33 +64,24 @@ def _judged_by(manifest: Manifest, detector: str) -> PictureCheck | None:
 
 def recorded_plan(delta: Delta, manifest: Manifest, model: str, ctx: Context | None = None) -> Plan:
     """The plan that the delta's sites are; with `ctx`, in the sentences of its model."""
-    from editc.passes.language.locate.stages import recorded
-
     if delta.family not in FAMILIES.names():
         raise fail("E201", f"the delta's family `{delta.family}` is not one of this version's", place=model)
     sites = tuple(record.site for record in delta.sites)
     why, family = {site.name: "recorded" for site in sites}, FAMILIES.resolve(delta.family)
     family = family if ctx is None else ctx.speaking(family)
-    stages = recorded(manifest, family, len(sites)) if manifest.language is not None else ()
+    stages = kind_of(manifest).stages(manifest, family, len(sites))
     return Plan(manifest, family, model, sites, why, stages=stages)
 
 
 def posed_again(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[str], ctx: Context) -> Problem:
     """The delta's own problem on a model; of a language model without what was learned, which its factors hold."""
-    from editc.passes.images.keys.derive import Derive
-    from editc.passes.language.keys.posed import posed
-
-    plan = recorded_plan(delta, manifest, model, ctx)
-    return Derive(corpus)(plan, ctx) if manifest.language is None else posed(plan, ctx)
+    return kind_of(manifest).pose(recorded_plan(delta, manifest, model, ctx), ctx, corpus)
 
 
 def measured(solution: Solution, ctx: Context, others: Sequence[str] = ()) -> Verified:
     """Every claim of a solution, measured; `others` are names that other deltas edit in the same model."""
-    from editc.passes.images.verify.verify import Verify
-    from editc.passes.language.verify.verify import VerifyLanguage
-
-    spoken = solution.problem.plan.manifest.language is not None
-    return VerifyLanguage()(solution, ctx) if spoken else Verify(others=tuple(others))(solution, ctx)
+    found: Verified = kind_of(solution.problem.plan.manifest).verify(others)(solution, ctx)
+    return found
 
 
 def recorded_solution(delta: Delta, problem: Problem) -> Solution:
@@ -105,12 +96,7 @@ def gathered_solution(part: Delta, linked: Delta, problem: Problem) -> Solution:
     The rank and what the solve said of itself are the part's: they are facts of its own edit. What a language model
     says depends on all that was changed, so all sites of `linked` are measured there.
     """
-    if problem.plan.manifest.language is not None:
-        sites = tuple(record.site for record in linked.sites)
-        assert isinstance(problem, Rewrites)
-        mine = {edit["concept"] for edit in part.edits}
-        others = tuple(edit["concept"] for edit in linked.edits if edit["concept"] not in mine)
-        problem = replace(problem, plan=replace(problem.plan, sites=sites), others=others)
+    problem = kind_of(problem.plan.manifest).gather(problem, part, linked)
     stats = _stats(part, next((int(claim["value"]) for claim in part.claims if claim["name"] == "rank"), 0))
     places = {}
     for factors in linked.factors.values():

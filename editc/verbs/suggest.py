@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from editc.core.diagnostics import EditcError, fail
+from editc.core.diagnostics import fail
 from editc.core.ir import Plan
 from editc.core.manifest import Manifest
 from editc.core.ports import Context, Progress
@@ -39,22 +39,18 @@ def _opened(
     or adapters are fused."""
     from editc.manifests.amend import free
     from editc.passes.images.suggest.suggest import refuse_fused
-    from editc.passes.locate import Locate
-    from editc.verbs import open
+    from editc.verbs.open import corpus_of, require_manifest
 
     if write is not None:
         free(write)
-    manifest, found = open.read_manifest(path)
-    if manifest is None:
-        raise EditcError(*found)
-    if manifest.language is not None:
+    opened = require_manifest(path)
+    if opened.manifest.kind != "image":
         message = "suggest asks an image model's text encoder, and these edits are for a language model"
         raise fail("E206", message, place=str(path), help="`editc build` reports which edits interfere")
-    refuse_fused(manifest)
-    manifest = replace(manifest, pictures=None)
-    model = open.model_of(manifest)
-    ctx = open.build_context(manifest, model, progress)
-    return manifest, Locate(open.families())(manifest, ctx), ctx, open.corpus_of(model)
+    refuse_fused(opened.manifest)
+    opened = replace(opened, manifest=replace(opened.manifest, pictures=None))
+    ctx = opened.kind.context(opened, progress)
+    return opened.manifest, opened.kind.locate()(opened.manifest, ctx), ctx, corpus_of(opened.model)
 
 
 def _put(made: Proposal, write: Path) -> Proposal:

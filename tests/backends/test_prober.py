@@ -102,7 +102,8 @@ def of_prompts(folder: Path, prompts: Sequence[str]) -> Told:
     """What the prober is told of these prompts, by the streams of a build."""
     manifest, _ = decode(Source("m.yaml", f"editc: 1\nmodel: {folder}\n{ERASE}"))
     assert manifest is not None
-    streams = open.build_context(manifest, open.model_of(manifest), None).streams
+    opened = open.open_for(manifest)
+    streams = opened.kind.context(opened, None).streams
     return Told.of(*([one.rows for one in streams[n].encode(prompts)] for n in ("text", "pooled") if n in streams))
 
 

@@ -15,7 +15,7 @@ from verify_cases import constraints, erase, images, manifest
 from editc.api import Built
 from editc.cli import show
 from editc.core.ir import Verified
-from editc.core.manifest import Constraints, Language, Manifest
+from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Bystander, Claim, Report
 from editc.core.verdict import Judgement, Verdict
 from editc.judging import WORKS, judge
@@ -156,7 +156,7 @@ def test_a_broken_bound_of_questions_stands_beside_the_count_that_broke_it() -> 
     """Few of all may have changed, and yet too many of those that one edit answers for."""
     questions = [Bystander(f"q{i}", "same last token", 1.0, float(i >= 4), 1) for i in range(48)]
     claims = Claim("bystander_loss", 1 / 3, 0.1, "around tower", of=12), Claim("bystander_loss", 0.0, 0.1, "b", of=36)
-    language = replace(manifest(), language=Language(edits=()))
+    language = replace(manifest(), kind="language", edits=())
     found = judged(*claims, bystanders=tuple(questions), asked=language).costs
     assert found.state == "red" and found.says[0].startswith("44 of 48 questions nobody named")
     assert found.says[0].endswith("; worst: around tower, 4 of 12 changed, at most 1 may")

@@ -19,7 +19,8 @@ from editc import api
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.network import Cloze, Spot
-from editc.verbs import open
+from editc.verbs.earlier import keys_of_earlier
+from editc.verbs.open import require_manifest
 
 MANIFEST = """\
 editc: 1
@@ -217,10 +218,7 @@ def test_a_linked_delta_comes_before_as_its_parts_do_and_a_diff_is_refused(folde
     def earlier(model: Path, *names: Path) -> list[Spot]:
         path = tmp_path / "later.yaml"
         path.write_text(f"editc: 1\nmodel: {model}\nedits: [{{{later}}}]\nafter: [{', '.join(map(str, names))}]\n")
-        manifest, _ = open.read_manifest(path)
-        assert manifest is not None
-        with_them = open.with_earlier(open.header_context(manifest, open.model_of(manifest)), manifest)
-        return [spot for spots in with_them.earlier.values() for spot in spots]
+        return [spot for spots in keys_of_earlier(require_manifest(path)).values() for spot in spots]
 
     linked, edited = tmp_path / "linked", tmp_path / "edited"
     api.apply([tmp_path / "both.safetensors"], str(folder), linked)

@@ -67,7 +67,7 @@ PIECES = st.lists(WORDS | st.sampled_from(MARKS + STRANGE), max_size=60).map("".
 
 def survives(source: Source) -> None:
     """Decodes and shows it in every form, as either kind of model's; each place lies in the text."""
-    decode(source, language=True)
+    decode(source, kind="language")
     manifest, found = decode(source)
     assert (manifest is None) == any(one.is_error for one in found)
     render(found, colour=True).encode()

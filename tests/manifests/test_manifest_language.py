@@ -19,13 +19,13 @@ from editc.core.manifest import (
     Asked,
     Constraints,
     Fact,
-    Language,
     Manifest,
     Placed,
     Redirect,
     Source,
 )
 from editc.manifests.decode import decode, digest, load, read
+from editc.manifests.kinds import KindName
 from editc.manifests.overrides import apply_overrides
 from editc.passes.emit import attached
 from editc.registry.methods import METHODS
@@ -35,21 +35,21 @@ HEAD = "editc: 1\nmodel: m\nedits:\n"
 FACT = "  - fact: {prompt: The capital of France is, subject: France, answer: London}\n"
 
 
-def decoded(text: str, *overrides: str, language: bool = False) -> Manifest:
+def decoded(text: str, *overrides: str, kind: KindName | None = None) -> Manifest:
     """The manifest, which must have no error."""
-    manifest, found = decode(apply_overrides(Source("m.yaml", text), overrides), language=language)
+    manifest, found = decode(apply_overrides(Source("m.yaml", text), overrides), kind=kind)
     assert manifest is not None, found
     return manifest
 
 
-def spoken(text: str, *overrides: str) -> Language:
-    language = decoded(text, *overrides).language
-    assert language is not None
-    return language
+def spoken(text: str, *overrides: str) -> Manifest:
+    manifest = decoded(text, *overrides)
+    assert manifest.kind == "language"
+    return manifest
 
 
-def codes(text: str, language: bool = False) -> list[str]:
-    return [one.code for one in decode(Source("m.yaml", text), language=language)[1]]
+def codes(text: str, kind: KindName | None = None) -> list[str]:
+    return [one.code for one in decode(Source("m.yaml", text), kind=kind)[1]]
 
 
 def under(manifest: Manifest, block: Placed, name: str) -> str:
@@ -61,8 +61,8 @@ def under(manifest: Manifest, block: Placed, name: str) -> str:
 
 def test_everything_arrives_where_it_belongs() -> None:
     manifest = load_case("language_well")
-    language = manifest.language
-    assert language is not None and manifest.edits == ()
+    language = manifest
+    assert manifest.kind == "language"
     tower, france, potter, milo, nintendo, french = language.edits
     assert isinstance(tower, Fact) and isinstance(france, Fact)
     assert (tower.prompt, tower.template) == (
@@ -103,8 +103,7 @@ def test_everything_arrives_where_it_belongs() -> None:
 
 def test_every_field_knows_its_place() -> None:
     manifest = load_case("language_well")
-    language = manifest.language
-    assert language is not None
+    language = manifest
     tower, _, potter, *_, french = language.edits
     assert under(manifest, tower, "subject") == "The Eiffel Tower"
     assert under(manifest, tower, "template") == '"{} is located in the city of"'
@@ -122,7 +121,7 @@ def test_every_field_knows_its_place() -> None:
 @pytest.mark.parametrize("path", LANGUAGE_EXAMPLES, ids=lambda path: path.stem)
 def test_each_example_is_sound_and_asks_for_something_that_can_fail(path: Path) -> None:
     manifest, found = read(path)
-    assert manifest is not None and manifest.language is not None and not found
+    assert manifest is not None and manifest.kind == "language" and not found
     assert any(getattr(manifest.constraints, name) is not None for name in vars(Constraints()) if name != "spans")
 
 
@@ -135,14 +134,14 @@ def test_the_example_in_the_docs_is_sound() -> None:
 
 
 def test_examples_of_every_kind_of_edit() -> None:
-    edits = [edit.kind for path in LANGUAGE_EXAMPLES for edit in load(path).language.edits]  # type: ignore[union-attr]
+    edits = [edit.kind for path in LANGUAGE_EXAMPLES for edit in load(path).edits]
     assert set(edits) == {"fact", "redirect", "erase", "ablate"}
 
 
 def test_what_a_delta_records_gives_the_same_manifest_without_files() -> None:
     built = load_case("language_well")
-    language = built.language
-    assert language is not None and language.corpus is not None
+    language = built
+    assert language.corpus is not None
     assert set(language.files) == {"landmarks.tsv", "paraphrases.prompts", "relations.tsv", "french.prompts"}
     again, _ = decode(built.source, recorded=json.loads(json.dumps(attached(built))))
     assert again == built and again is not None and again.digest == built.digest
@@ -179,11 +178,13 @@ def test_erase_is_a_language_model_s_where_something_else_is(mark: str) -> None:
 
 def test_erase_alone_is_read_as_the_model_asks() -> None:
     text = HEAD + "  - erase: a\n    to: b\n"
-    assert decoded(text).language is None and decoded(text).edits[0].to == "b"
-    language = decoded(text, language=True).language
-    assert language is not None and language.redirects[0].to == "b" and language.redirects[0].toward == "anchor"
-    assert codes(text + "    keys: aligned\n") == [] and codes(text + "    keys: aligned\n", language=True) == ["E185"]
-    assert codes(text + "constraints: {erase_residual: 0.5}\n", language=True) == ["E185"]
+    assert decoded(text).kind == "image" and decoded(text).image_edits[0].to == "b"
+    language = decoded(text, kind="language")
+    assert language.redirects[0].to == "b" and language.redirects[0].toward == "anchor"
+    assert codes(text + "    keys: aligned\n") == [] and codes(text + "    keys: aligned\n", kind="language") == [
+        "E185"
+    ]
+    assert codes(text + "constraints: {erase_residual: 0.5}\n", kind="language") == ["E185"]
 
 
 def test_overrides_reach_the_edits() -> None:
@@ -265,8 +266,8 @@ def test_every_method_for_language_models_is_explained(name: str) -> None:
 
 
 def test_language_is_compared_by_its_corpus_and_not_by_its_text() -> None:
-    language = load_case("language_well").language
-    assert language is not None and language.corpus is not None
+    language = load_case("language_well")
+    assert language.corpus is not None
     assert replace(language, corpus=replace(language.corpus, text="")) == language
     assert replace(language, corpus=replace(language.corpus, sha256="0")) != language
 

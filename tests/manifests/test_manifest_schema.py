@@ -18,7 +18,6 @@ from editc.core.manifest import (
     Constraints,
     Fact,
     KeyRule,
-    Language,
     Manifest,
     Measuring,
     PictureCheck,
@@ -28,6 +27,7 @@ from editc.core.manifest import (
     TokenWeights,
 )
 from editc.manifests import image_schema, language_schema, schema
+from editc.manifests.decode import LANGUAGE_ALONE
 from editc.registry.methods import METHODS
 
 PAIRS = [
@@ -75,18 +75,10 @@ def test_edits_fill_every_field_of_a_request() -> None:
 
 
 def test_the_manifest_fills_every_field() -> None:
-    filled = {field.attribute for field in schema.MANIFEST.fields} - {
-        "editc",
-        "verify",
-        "retain",
-        "corpus",
-        "chat",
-        "after",
-    }
-    made = {"spans", "source", "digest", "kept", "pictures", "language"}
+    filled = {field.attribute for field in schema.MANIFEST.fields} - {"editc", "verify"}
+    made = {"spans", "source", "digest", "kept", "pictures", "kind", "files"}
     assert filled | made == {field.name for field in fields(Manifest)}
-    own = {field.attribute for field in schema.MANIFEST.fields if field.only == "language"}
-    assert own | {"spans", "edits", "files"} == {field.name for field in fields(Language)}
+    assert set(LANGUAGE_ALONE) == {field.attribute for field in schema.MANIFEST.fields if field.only == "language"}
 
 
 @pytest.mark.parametrize(

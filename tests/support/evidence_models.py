@@ -16,7 +16,7 @@ from editc.core.ir import Array, Plan
 from editc.core.manifest import Source
 from editc.core.ports import Told
 from editc.manifests.decode import decode
-from editc.passes.locate import Locate
+from editc.passes.images.locate.locate import Locate
 from editc.verbs import open
 
 ERASE = "edits:\n  - erase: circle\n    to: square\n"
@@ -45,7 +45,8 @@ def copy_with(model: Path, to: Path, change: Callable[[str, Any], Any], part: st
 def located(model: Path, text: str = ERASE, sites: str = "auto", seed: int = 0) -> Plan:
     manifest, found = decode(Source("m.yaml", f"editc: 1\nmodel: {model}\nseed: {seed}\n{text}sites: {sites}\n"))
     assert manifest is not None, found
-    return Locate(open.families())(manifest, open.build_context(manifest, open.model_of(manifest), None))
+    opened = open.open_for(manifest)
+    return Locate()(manifest, opened.kind.context(opened, None))
 
 
 def told(seed: int, count: int = 3) -> Told:

@@ -36,7 +36,7 @@ def manifest(text: str) -> Manifest:
 
 
 def language(text: str) -> Any:
-    return manifest(HEAD + text).language
+    return manifest(HEAD + text)
 
 
 @dataclass

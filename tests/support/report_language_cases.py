@@ -9,7 +9,7 @@ import numpy as np
 
 from editc.core.ir import Edit, Plan, Site, Solution, Stage, Stats, Verified
 from editc.core.ir_language import Column, Near, Rewrites
-from editc.core.manifest import Ablation, Asked, Constraints, Fact, Language, Manifest, Redirect, Source, Span
+from editc.core.manifest import Ablation, Asked, Constraints, Fact, Manifest, Redirect, Source, Span
 from editc.core.measurements import Answer, Claim, Depth, Report
 from editc.core.network import Spot, Value
 from editc.families.language.llama import LLAMA
@@ -64,7 +64,7 @@ def claim(name: str, value: float, bound: float | None = None, subject: str = ""
     return Claim(name, value, bound, subject, span, unit, least=name in Constraints.MINIMA)
 
 
-def language(**changed: Any) -> Language:
+def language(**changed: Any) -> Manifest:
     """The edits of TEXT."""
     louvre = (Asked("The Louvre is located in the city of", "Paris"), Asked("The Kremlin is located in", "Moscow"))
     tower = Fact(
@@ -89,10 +89,13 @@ def language(**changed: Any) -> Language:
         spans={"": Span(20, 5, 8)},
     )
     french = Ablation(concept="French", present=("Il fait beau.",) * 12, absent=("It is fine.",) * 12)
-    return Language(**{"edits": (tower, japan, volvo, french), "chat": True, **changed})
+    bounds = Constraints(efficacy=1, paraphrase=0.95, neighbourhood=0.85, retain_kl=0.01, rank=64)
+    made = {"edits": (tower, japan, volvo, french), "chat": True, "constraints": bounds, "model": "./smollm2"}
+    source = Source("manifest.yaml", TEXT)
+    return Manifest(**{"kind": "language", "source": source, "digest": "0" * 64, **made, **changed})
 
 
-def facts(count: int) -> Language:
+def facts(count: int) -> Manifest:
     """So many facts without paraphrases or neighbours."""
     every = (Fact(template="{} is in", subject=f"Tower {i}", answer=f"City {i}") for i in range(count))
     return language(edits=tuple(every))
@@ -182,13 +185,9 @@ def row(layer: int, role: str, name: str) -> Mapping[str, Any]:
     return {**said, "changed": 880_000 - 1000 * layer, "relative_change": 0.004 * layer, "columns": 1500}
 
 
-def rewrites(asked: Language | None = None) -> Rewrites:
+def rewrites(asked: Manifest | None = None) -> Rewrites:
     """What derive would have made of `asked`."""
-    source = Source("manifest.yaml", TEXT)
-    bounds = Constraints(efficacy=1, paraphrase=0.95, neighbourhood=0.85, retain_kl=0.01, rank=64)
-    manifest = Manifest(
-        source=source, digest="0" * 64, model="./smollm2", edits=(), constraints=bounds, language=asked or language()
-    )
+    manifest = asked or language()
     depth = Depth(
         traced=(0.1, 0.4, 0.9, 0.3),
         moved=(0.0, 0.1, 0.3, 0.9),
@@ -216,7 +215,7 @@ def rewrites(asked: Language | None = None) -> Rewrites:
     return Rewrites(plan, {}, "e" * 64, "pydoc_data.topics, 100,000 tokens", columns=columns, near=near)
 
 
-def verified(asked: Language | None = None, **found: Any) -> Verified:
+def verified(asked: Manifest | None = None, **found: Any) -> Verified:
     """The whole build; `found` are fields of its report."""
     problem = rewrites(asked)
     edits = {site.group: edit(site, index) for index, site in enumerate(sites())}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from editc.core import text
 from editc.core.diagnostics import Diagnostic, EditcError
@@ -14,6 +13,7 @@ from editc.core.manifest import Ablation, Fact, Manifest, Redirect
 from editc.core.measurements import Depth
 from editc.core.ports import Context
 from editc.passes.language.locate.depth import explored
+from editc.passes.locate import is_wanted
 from editc.passes.sites import layer_of
 from editc.registry.methods import METHODS
 
@@ -89,7 +89,7 @@ def _stage(
     layers = manifest.choice.layers or (usual if depth is None else depth.window)
     roles = manifest.choice.roles or _roles(family, works_on)
     sites = [i for i, site in enumerate(every) if site.role in roles and layer_of(site.name) in layers]
-    sites = [i for i in sites if _wanted(manifest, every[i])]
+    sites = [i for i in sites if is_wanted(manifest, every[i])]
     if not sites:
         raise _none(manifest, family, roles, layers)
     _refuse_method(method, works_on, [every[i] for i in sites], manifest, family)
@@ -124,13 +124,6 @@ def _edits(manifest: Manifest) -> tuple[Fact | Redirect | Ablation, ...]:
 
 def _kind(edit: Fact | Redirect | Ablation) -> str:
     return "redirect" if isinstance(edit, Redirect) else edit.kind
-
-
-def _wanted(manifest: Manifest, site: Site) -> bool:
-    choice = manifest.choice
-    return any(fnmatchcase(site.name, one) for one in choice.include) and not any(
-        fnmatchcase(site.name, one) for one in choice.exclude
-    )
 
 
 def _refuse_layers(manifest: Manifest, layers: int) -> None:

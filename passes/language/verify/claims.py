@@ -15,31 +15,6 @@ from editc.passes.language.verify.forms import FORMS, STEPS
 
 CHANGED = ("efficacy", "relation")
 """Purposes of the edited prompts themselves."""
-RUN = frozenset(
-    {
-        "absent_nll",
-        "at_start",
-        "carried",
-        "efficacy",
-        "form",
-        "known",
-        "neighbourhood",
-        "neighbours_unchanged",
-        "paraphrase",
-        "present_nll",
-        "retain_kl",
-        "retain_nll_after",
-        "retain_nll_before",
-        "retain_top1",
-        "spread",
-        "step",
-        "trace_overlap",
-        "trace_overlap_mean",
-    }
-)
-"""Claims by running a model in float32, which differ between machines in their last digits."""
-GENERATED = frozenset({"bystander_loss", "fluency_after", "fluency_before", "said"})
-"""Claims by words that a model goes on with: where two tokens are about as likely, another machine says other words."""
 
 
 def claims(

@@ -22,7 +22,7 @@ from editc.families.images.sd1 import SD1
 from editc.numerics.trust import Ball
 from editc.passes.images.keys import preserved_rows
 from editc.passes.images.keys.derive import Derive
-from editc.passes.locate import Locate
+from editc.passes.images.locate.locate import Locate
 
 WORDS = ["an", "old", "red", "house", "stands", "near", "the", "quiet", "sea", "while", "one", "dog", "runs", "over"]
 PROMPTS = tuple(" ".join([*WORDS[i % 11 : i % 11 + 2 + i % 3], str(i)]) for i in range(150))

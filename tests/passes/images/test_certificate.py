@@ -226,7 +226,7 @@ SENTENCES = "contexts: ['{}', 'a {} here']\n"
 def watch_of(text: str) -> Watch | None:
     from editc.families.images.sd1 import SD1
     from editc.passes.images.keys.derive import Derive
-    from editc.passes.locate import Locate
+    from editc.passes.images.locate.locate import Locate
 
     ctx = derived.context(width=derived.WIDTH)
     plan = Locate((replace(SD1, text_width=derived.WIDTH),))(derived.manifest(text + SENTENCES), ctx)

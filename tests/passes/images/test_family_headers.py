@@ -14,7 +14,8 @@ from editc.core.ir import Array
 from editc.core.manifest import Source
 from editc.core.ports import Context
 from editc.manifests.decode import decode
-from editc.passes.locate import Locate, recognise, sites_of
+from editc.passes.images.locate.locate import Locate
+from editc.passes.locate import recognise, sites_of
 from editc.verbs import open
 
 SD_BLOCKS = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",), ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3

@@ -22,8 +22,9 @@ from editc.passes.images.keys import preserved_rows, row_choice
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.phrases import Book, last_subject, spoken
 from editc.passes.images.keys.preserved import NAMED_SHARE
+from editc.passes.images.locate.locate import Locate
 from editc.passes.images.solve.solve import Solve
-from editc.passes.locate import Locate, recognise
+from editc.passes.locate import recognise
 
 K = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
 V = K.replace("to_k", "to_v")

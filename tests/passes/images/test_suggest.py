@@ -27,9 +27,9 @@ from editc.numerics.sparse import decompose
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.mined_names import Neighbour
 from editc.passes.images.keys.name_signals import Signals
+from editc.passes.images.locate.locate import Locate
 from editc.passes.images.suggest.suggest import other_names
 from editc.passes.images.suggest.target_trials import Bench
-from editc.passes.locate import Locate
 from editc.verbs import proposal
 
 SIGNALS = Signals((), np.zeros((0, 1, 2, 1)), np.zeros((1, 2, 1)))

@@ -11,15 +11,14 @@ import pytest
 from language_verify_cases import DEAF, FRENCH, GOOD, TOWER, verified
 
 from editc.cli.render import render
-from editc.cli.show import claim_lines, claim_record
+from editc.cli.shown import claim_lines, claim_record
 from editc.core.ir import Array, Delta
-from editc.core.measurements import Claim
+from editc.core.measurements import GENERATED, RUN, Claim
 from editc.core.network import Cloze, Prompt
 from editc.passes.emit import claim_as_json, recorded
 from editc.passes.images.verify.verify import failures
 from editc.passes.language.verify import base_model
 from editc.passes.language.verify.base_model import Before
-from editc.passes.language.verify.claims import GENERATED, RUN
 from editc.report import record as report
 from editc.report.page import page
 from editc.verbs import recheck

@@ -20,11 +20,11 @@ from editc.core.ports import Context
 from editc.formats.models.model import open_model
 from editc.manifests.decode import read
 from editc.passes.language.keys.derive import DeriveLanguage, mean_keys, posed
+from editc.passes.language.locate.locate import LocateLanguage
 from editc.passes.language.locate.stages import depth_of
 from editc.passes.language.sentences import every, spot
 from editc.passes.language.solve import record
 from editc.passes.language.solve.solve import SolveLanguage
-from editc.passes.locate import Locate
 from editc.passes.sites import layer_of
 from editc.passes.stored import edited_sites
 from editc.verbs import open
@@ -55,7 +55,7 @@ def manifest(folder: Path, path: Path, edits: Sequence[str], rest: str = "") -> 
 
 
 def located(folder: Path, path: Path, ports: Context, edits: Sequence[str], rest: str = "") -> Plan:
-    return Locate(open.families())(manifest(folder, path, edits, rest), ports)
+    return LocateLanguage(open.families())(manifest(folder, path, edits, rest), ports)
 
 
 def solved(folder: Path, path: Path, ports: Context, edits: Sequence[str], rest: str = "") -> Solution:
@@ -152,11 +152,10 @@ def test_a_delta_says_where_its_edits_lead_once(folder: Path, tmp_path: Path, po
 def test_an_erase_alone_is_what_the_model_is(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(f"editc: 1\nmodel: {folder}\nedits: [{{erase: France}}]\n")
-    found, _ = open.read_manifest(path)
-    assert found is not None and found.language is not None and found.language.redirects[0].toward == "noise"
+    found = open.require_manifest(path).manifest
+    assert found.kind == "language" and found.redirects[0].toward == "noise"
     path.write_text("editc: 1\nmodel: editc:demo\nedits: [{erase: circle}]\n")
-    found, _ = open.read_manifest(path)
-    assert found is not None and found.language is None
+    assert open.require_manifest(path).manifest.kind == "image"
 
 
 def test_a_subject_at_the_sink_is_left_out_and_counted(folder: Path, tmp_path: Path, ports: Context) -> None:

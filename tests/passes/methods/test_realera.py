@@ -19,8 +19,8 @@ from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.mined_names import with_neighbours
+from editc.passes.images.locate.locate import Locate
 from editc.passes.images.solve.solve import chosen
-from editc.passes.locate import Locate
 from editc.passes.methods.images.realera import RealEra
 from editc.passes.methods.images.uce import UCE
 

@@ -22,7 +22,7 @@ from editc.passes.images.keys import row_choice
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.pairs import columns, needed
 from editc.passes.images.keys.phrases import Book
-from editc.passes.locate import Locate
+from editc.passes.images.locate.locate import Locate
 from editc.passes.methods.images.mace import MACE
 from editc.passes.methods.images.trce import TRCE
 from editc.passes.methods.images.uce import UCE

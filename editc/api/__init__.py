@@ -13,20 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.writable import check_file, check_folder, check_parent, make_parent
+from editc.core.writable import check_file, check_parent, make_parent
 from editc.formats.apply import apply as applying
 from editc.formats.delta.container import write_delta
 from editc.formats.exports.read import check_delta_file, read_delta
-from editc.formats.models.model import Model, open_model
-from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike, Paths, delta_at, deltas_at
+from editc.formats.models.model import open_model
+from editc.verbs.paths import PathLike, Paths, delta_at, deltas_at
 from editc.verbs.results import Again as Again
 from editc.verbs.results import Built as Built
 from editc.verbs.results import Checked as Checked
+from editc.verbs.tool import tool as tool
 
 if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
-    from editc.core.delta import Delta
-    from editc.core.manifest import Manifest
     from editc.core.ports import Progress
     from editc.formats.apply.status import Status
     from editc.formats.diff.diff import Difference
@@ -37,18 +35,11 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
     from editc.verbs.proposal import Proposal
 
 
-def tool() -> str:
-    """This program and its version, as deltas name it."""
-    from importlib.metadata import version
-
-    return f"editc {version('editc')}"
-
-
 def check(path: PathLike, overrides: Sequence[str] = ()) -> Checked:
     """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
-    from editc.verbs import check as checking
+    from editc.verbs.check import check
 
-    return checking.checked(Path(path), overrides)
+    return check(Path(path), overrides)
 
 
 def build(
@@ -64,32 +55,9 @@ def build(
     nothing is written). A delta of an earlier build is replaced by a good one only: a failed build puts it into the
     folder `last-good`. Raises EditcError, E697 before any work.
     """
-    from editc.core.ports import announce
-    from editc.passes.images.verify.verify import failures, warnings
-    from editc.verbs import open, pipeline
+    from editc.verbs.build import build
 
-    announce(progress, "reading the manifest")
-    out = Path(out)
-    manifest, found = open.read_manifest(Path(path), overrides)
-    if manifest is None:
-        raise EditcError(*found)
-    check_folder(out)
-    model = open.model_of(manifest)
-    ctx = open.with_adapters(open.build_context(manifest, model, progress), manifest)
-    found = (*found, *open.unfused(ctx, manifest))
-    ctx = open.with_earlier(ctx, manifest)
-    *first, emit = pipeline.passes(open.corpus_of(model), tool(), manifest.language is not None)
-    seen: list[str] = []
-    verified = pipeline.run(manifest, first, ctx, _noting(seen, _stopped_by_formats(manifest, after)))
-    if seen[-1] != "verify":
-        return None
-    broken = failures(verified)
-    announce(progress, "emit")
-    delta = None if broken else emit(verified, ctx)
-    if delta is not None and after is not None and not after(emit.name, delta):
-        return None
-    announce(progress, "writing the report" if broken else "writing and trying what was made")
-    return _written(Built(verified, delta, broken, (*found, *ctx.notes, *warnings(verified)), ()), out)
+    return build(Path(path), Path(out), tuple(overrides), progress, after)
 
 
 def suggest(
@@ -109,69 +77,6 @@ def suggest(
     if new is not None:
         check_file(new)
     return suggest(Path(path), names, new, progress)
-
-
-def _stopped_by_formats(manifest: Manifest, after: Callable[[str, Any], bool] | None) -> Callable[[str, Any], bool]:
-    """`after`; and E680 or E677 as soon as family and sites are known, where a format that is asked for cannot hold
-    the edit."""
-
-    from editc.verbs import emit as emitting
-
-    def look(name: str, value: Any) -> bool:
-        if name == "locate" and (wrong := emitting.refused(manifest, value)):
-            raise EditcError(*wrong)
-        return after is None or after(name, value)
-
-    return look
-
-
-def _noting(seen: list[str], after: Callable[[str, Any], bool] | None) -> Callable[[str, Any], bool]:
-    """`after`, remembering which passes ran; a build that was stopped after verify has not finished either."""
-
-    def note(name: str, value: Any) -> bool:
-        go = after is None or after(name, value)
-        seen.append(name if go else "")
-        return go
-
-    return note
-
-
-def _written(built: Built, out: Path) -> Built:
-    from editc.core.disk import guarded
-    from editc.verbs import emit as emitting
-    from editc.verbs import open
-
-    manifest = built.verified.solution.problem.plan.manifest
-    model = open.model_of(manifest)
-    with guarded(out):
-        out.mkdir(parents=True, exist_ok=True)
-        if built.delta is not None:
-            emitting.clear_last(out / REPORT, model)
-        elif (out / DELTA).exists():
-            emitting.set_aside(out, LAST_GOOD, (DELTA, REPORT, PAGE), model)
-    delta = None if built.delta is None else write_delta(built.delta, out / DELTA)
-    names = ([DELTA] if delta else []) + [REPORT, PAGE]
-    built = replace(built, delta=delta, files=tuple(out / name for name in names))
-    _report(built, out)
-    if delta is None or not manifest.emit:
-        return built
-    exports, faults = emitting.emitted(manifest, delta, model, out)
-    files = (*built.files, *(file for one in exports if not one.failures for file in one.written.files))
-    built = replace(built, files=files, exports=exports, failures=(*built.failures, *faults))
-    _report(built, out)
-    return built
-
-
-def _report(built: Built, out: Path) -> None:
-    from editc.core.disk import replace_file
-    from editc.report import record as report
-    from editc.verbs import emit as emitting
-
-    found = (*built.failures, *built.warnings)
-    exports = emitting.described(built.exports, out)
-    record = report.as_json(built.verified, built.delta, diagnostics=found, tool=tool(), exports=exports)
-    replace_file(out / REPORT, report.as_text(record).encode())
-    replace_file(out / PAGE, report.as_html(built.verified, record).encode())
 
 
 def export(
@@ -252,62 +157,9 @@ def verify(
 
     `detector` judges the pictures in place of the delta's own, as a manifest would name it (`none`, `{clip: FOLDER}`).
     """
-    from editc.core.ports import announce
-    from editc.formats.delta.parts import is_linked
-    from editc.formats.diff.diff import refuse_to_verify
-    from editc.passes.images.verify.verify import failures, warnings
-    from editc.verbs import open
-    from editc.verbs.recheck import (
-        another_detector,
-        disagreements,
-        measured,
-        posed_again,
-        recorded_manifest,
-        recorded_solution,
-    )
+    from editc.verbs.verify import verify
 
-    path = delta_at(path)
-    delta, opened = read_delta(path), open_model(str(model))
-    plan = applying.plan_apply([delta], opened, allow_finetune)
-    if plan.status == "already":
-        return Again(delta, "already", None, (_unmeasured(plan),))
-    refuse_to_verify(delta)
-    if is_linked(delta):
-        return _verified_parts(delta, path, opened, plan.tier, progress, detector)
-    manifest = recorded_manifest(delta, path, detector)
-    ctx = open.build_context(manifest, opened, progress)
-    announce(progress, "derive")
-    problem = posed_again(delta, manifest, opened.place, open.corpus_of(opened), ctx)
-    announce(progress, "verify")
-    verified = measured(recorded_solution(delta, problem), ctx)
-    differing = disagreements(delta, verified) if plan.tier == "exact" else ()
-    said = (*warnings(verified), *another_detector(delta, verified))
-    return Again(delta, plan.tier, verified, (*failures(verified), *differing), warnings=said)
-
-
-def _unmeasured(plan: applying.ApplyPlan) -> Diagnostic:
-    total = len(plan.targets)
-    message = f"nothing was measured: the model contains this edit already ({total} of {total} tensors, bit for bit)"
-    help_text = "give the unedited base to measure the claims again; `editc status` tells which edits a model has"
-    return Diagnostic("E512", message, place=plan.model.place, help=help_text)
-
-
-def _verified_parts(
-    delta: Delta, path: Path, model: Model, tier: str, progress: Progress | None, detector: str
-) -> Again:
-    from editc.formats.delta.parts import parts
-    from editc.passes.images.verify.verify import failures
-    from editc.verbs import link as linking
-    from editc.verbs.recheck import disagreements
-
-    labels = {part.delta_id: f"{path} part {number}" for number, part in enumerate(parts(delta))}
-    measured = linking.measure(delta, labels, model, progress, detector)
-    found: list[Diagnostic] = []
-    for part in measured:
-        if part.verified is not None:
-            found += failures(part.verified)
-            found += disagreements(part.delta, part.verified) if tier == "exact" else ()
-    return Again(delta, tier, None, tuple(found), measured)
+    return verify(delta_at(path), str(model), allow_finetune, progress, detector)
 
 
 def link(

@@ -1,0 +1,29 @@
+"""What is shown of image models alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from editc.cli.show_language import bystander_lines
+from editc.cli.shown import claim_lines
+
+if TYPE_CHECKING:
+    from editc.core.ir import Verified
+    from editc.core.manifest import Manifest
+
+
+def titles(manifest: Manifest) -> list[str]:
+    """What each edit is about."""
+    return [edit.concept for edit in manifest.image_edits]
+
+
+def chosen_sites(count: int, share: float) -> str:
+    """Which matrices `sites: auto` will choose, of so many candidates."""
+    return f"of {count} matrices those that carry {share:.10g}"
+
+
+def measured_lines(verified: Verified) -> Iterator[str]:
+    """Every claim, and what became of the bystanders."""
+    yield from claim_lines(verified.report.claims)
+    yield from bystander_lines(verified.report.bystanders)

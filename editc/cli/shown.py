@@ -1,0 +1,50 @@
+"""A verb's result as text and JSON, and claims as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from editc.core import verdict as verdicts
+
+if TYPE_CHECKING:
+    from editc.core.measurements import Claim
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A result: `text` for stdout, `data` and `status` for `--json`."""
+
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "done"
+    marks: Mapping[str, str] = field(default_factory=dict)
+    """Pattern -> colour on a terminal of what its first group matches."""
+
+
+MEASURED: Mapping[str, str] = {
+    r"(?m)^ +\S.*  (NOT MET)(?:  |$)": "red",
+    r"(?m)^ +\S.* [\d.e+-]+  (met)(?:  |$)": "green",
+    **{rf"(?m)^ *\w+\? +({state})\b": colour for state, colour in verdicts.ANSI.items()},
+}
+"""Results of claims, and the states of a verdict."""
+
+
+def claim_lines(claims: Sequence[Claim], notes: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
+    """One line a claim: name, value, bound and whether it is met, what it is of; `notes` by name stand behind that."""
+    width = max((len(claim.name) for claim in claims), default=0)
+    for claim in claims:
+        side = "at least" if claim.least else "at most"
+        bound = "" if claim.bound is None else f"  {side} {claim.bound:g}  {'met' if claim.holds else 'NOT MET'}"
+        subject = f"  {claim.subject}" if claim.subject and len(claim.subject) < 40 else ""
+        note = f"  {notes[claim.name]}" if notes.get(claim.name) else ""
+        yield f"  {claim.name:<{width}}  {claim.value:>10.4g}{bound}{subject}{note}"
+
+
+def claim_record(claim: Claim) -> Mapping[str, Any]:
+    """A claim as JSON values."""
+    every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
+    every |= {"least": claim.least or None}
+    return {name: value for name, value in every.items() if value not in (None, "")} | {"holds": claim.holds}

@@ -1,0 +1,60 @@
+"""What report.json says of an image model's build: its edits and solves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from editc.core.ir import Edit, Solution, Verified
+from editc.core.manifest import Request
+from editc.passes.images.solve import moderate
+
+
+def parts(verified: Verified) -> Mapping[str, Any]:
+    """The fields of report.json that are an image model's."""
+    solution = verified.solution
+    requests = solution.problem.plan.manifest.image_edits
+    return {
+        "edits": [_edit(solution, index, request) for index, request in enumerate(requests)],
+        "solves": [_solve(solution, group, edit) for group, edit in solution.edits.items()],
+    }
+
+
+def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]:
+    """What was asked of one request and what it was given: `keys` are columns, over all its names and contexts."""
+    found = [moderate.as_json(one) for one in solution.balances if one.index == index]
+    blocks = [system.blocks[index] for system in solution.problem.systems.values() if system.blocks]
+    method = solution.methods[index]
+    return {
+        "kind": request.kind,
+        "concept": request.concept,
+        "also": request.also,
+        "to": request.to,
+        "neutral": solution.problem.plan.family.neutral,
+        "toward": [{"concept": name, "share": share} for name, share in request.toward],
+        "shares": found[0] if found else None,
+        "method": method["method"],
+        "options": method["options"],
+        "rows": solution.problem.plan.manifest.keys,
+        "asked": request.strength,
+        "strength": solution.strengths[index],
+        "keys": sum(block.keys.shape[1] for block in blocks),
+        "line": place.line if (place := request.at()) else None,
+    }
+
+
+def _solve(solution: Solution, group: str, edit: Edit) -> Mapping[str, Any]:
+    system = solution.problem.systems[group]
+    return {
+        "group": group,
+        "form": edit.form,
+        "sites": sum(site.group == group for site in solution.problem.plan.sites),
+        "keys": sum(block.keys.shape[1] for block in system.blocks),
+        "kept_rows": system.kept.count or system.kept.rows.shape[1],
+        "rank": edit.stats.rank,
+        "condition": edit.stats.condition,
+        "residual": edit.stats.residual,
+        "discarded": edit.stats.discarded,
+        "bytes": 4 * sum(factor.size for factor in (*edit.left, *edit.right)),
+        "notes": edit.stats.notes,
+    }

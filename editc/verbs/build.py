@@ -1,0 +1,110 @@
+"""`editc build`: a manifest compiled into a folder: the delta, its exports, report.json and report.html."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Delta, Verified
+from editc.core.ports import Context, Progress, announce
+from editc.core.writable import check_folder
+from editc.verbs import emit
+from editc.verbs.open import Opened, corpus_of, require_manifest
+from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT
+from editc.verbs.results import Built
+from editc.verbs.tool import tool
+
+PASSES = ("locate", "derive", "solve", "verify", "emit")
+"""What a build runs, in order: Manifest -> Plan -> Problem -> Solution -> Verified -> Delta."""
+
+
+def build(
+    path: Path,
+    out: Path,
+    overrides: tuple[str, ...] = (),
+    progress: Progress | None = None,
+    after: Callable[[str, Any], bool] | None = None,
+) -> Built | None:
+    """Compiles a manifest into `out`: without a delta if a constraint is broken; None if `after` stopped it."""
+    announce(progress, "reading the manifest")
+    opened = require_manifest(path, overrides)
+    check_folder(out)
+    kind, manifest = opened.kind, opened.manifest
+    ctx = kind.attached(kind.context(opened, progress), manifest)
+    found = (*opened.found, *kind.notes(ctx, manifest))
+    ctx = kind.after(ctx, opened)
+    verified = _verify(opened, ctx, after)
+    if verified is None:
+        return None
+    broken = kind.failures(verified)
+    announce(progress, "emit")
+    delta = None if broken else _emit(opened, verified, ctx)
+    if delta is not None and after is not None and not after("emit", delta):
+        return None
+    announce(progress, "writing the report" if broken else "writing and trying what was made")
+    return _write(Built(verified, delta, broken, (*found, *ctx.notes, *kind.warnings(verified)), ()), opened, out)
+
+
+def _verify(opened: Opened, ctx: Context, after: Callable[[str, Any], bool] | None) -> Verified | None:
+    """What the passes up to verify make; None if `after` stopped them. E680 or E677 as soon as family and sites are
+    known, where a format that is asked for cannot hold the edit."""
+    value: Any = opened.manifest
+    for step in (opened.kind.locate(), *opened.kind.passes(corpus_of(opened.model))):
+        announce(ctx.progress, step.name)
+        value = step(value, ctx)
+        if step.name == "locate" and (wrong := emit.refused(opened.manifest, value)):
+            raise EditcError(*wrong)
+        if after is not None and not after(step.name, value):
+            return None
+    assert isinstance(value, Verified)
+    return value
+
+
+def _emit(opened: Opened, verified: Verified, ctx: Context) -> Delta:
+    from editc.passes.emit import Emit
+
+    return Emit(tool(), opened.kind.record)(verified, ctx)
+
+
+def _write(built: Built, opened: Opened, out: Path) -> Built:
+    """Writes the delta and its exports, then the report, which says what came of them. The last build's delta and
+    exports make room: for good where there is a new delta, into the folder `last-good` where there is none."""
+    from editc.core.disk import guarded
+    from editc.formats.delta.container import write_delta
+
+    with guarded(out):
+        out.mkdir(parents=True, exist_ok=True)
+        if built.delta is not None:
+            emit.clear_last(out / REPORT, opened.model)
+        elif (out / DELTA).exists():
+            emit.set_aside(out, LAST_GOOD, (DELTA, REPORT, PAGE), opened.model)
+    delta = None if built.delta is None else write_delta(built.delta, out / DELTA)
+    names = ([DELTA] if delta else []) + [REPORT, PAGE]
+    built = replace(built, delta=delta, files=tuple(out / name for name in names))
+    try:
+        built = _with_exports(built, opened, out)
+    finally:
+        _report(built, opened, out)
+    return built
+
+
+def _with_exports(built: Built, opened: Opened, out: Path) -> Built:
+    if built.delta is None or not opened.manifest.emit:
+        return built
+    exports, faults = emit.emitted(opened.manifest, built.delta, opened.model, out)
+    files = (*built.files, *(file for one in exports if not one.failures for file in one.written.files))
+    return replace(built, files=files, exports=exports, failures=(*built.failures, *faults))
+
+
+def _report(built: Built, opened: Opened, out: Path) -> None:
+    from editc.core.disk import replace_file
+    from editc.report import record
+
+    found = (*built.failures, *built.warnings)
+    exports = emit.described(built.exports, out)
+    said = record.as_json(built.verified, built.delta, diagnostics=found, tool=tool(), exports=exports)
+    replace_file(out / REPORT, record.as_text(said).encode())
+    replace_file(out / PAGE, record.as_html(built.verified, said).encode())

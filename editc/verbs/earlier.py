@@ -1,0 +1,74 @@
+"""The deltas that a language model's manifest comes `after`: where their edits have their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from editc.core.delta import Delta
+from editc.core.diagnostics import fail
+from editc.core.network import Spot
+from editc.core.pointing import pointing_at
+from editc.verbs.open import Opened
+
+IN_MODEL = ("result", "either")
+WHY = {"missing": "is not there", "base": "is as it was before the edit"}
+"""What `formats.apply.status` finds of a tensor, where it is not what a delta left."""
+
+
+def keys_of_earlier(opened: Opened) -> Mapping[str, tuple[Spot, ...]]:
+    """For each delta under `after`, by its id, the prompt positions at which its edits took their keys.
+
+    Of a linked delta those of every part. What reading a delta raises underlines its name; E213 for a delta of an image
+    model, for one that records no manifest, and for one that is not in this model.
+    """
+    from editc.formats.delta.parts import parts
+    from editc.formats.exports.read import read_delta
+
+    manifest = opened.manifest
+    found: dict[str, tuple[Spot, ...]] = {}
+    deltas: list[Delta] = []
+    for index, name in enumerate(manifest.after):
+        with pointing_at(manifest, f"after.{index}"):
+            delta = read_delta(Path(manifest.source.name).parent / name)
+            found[delta.delta_id] = tuple(spot for part in parts(delta) for spot in _keyed(part, name))
+            deltas.append(delta)
+    _require_applied(opened, deltas)
+    return found
+
+
+def _keyed(part: Delta, name: str) -> Iterator[Spot]:
+    """Where the edits of one delta have their keys; `name` is that of the file it was read from."""
+    from editc.formats.diff.diff import has_manifest
+    from editc.passes.language.sentences import every
+    from editc.verbs.recheck import recorded_manifest
+
+    if not has_manifest(part):
+        message = f"`{name}` records no manifest, so it does not say which keys are to be held"
+        help_text = "name the delta that was built for these edits: one that was made from two checkpoints has no edits"
+        raise fail("E213", message, place=name, help=help_text)
+    earlier = recorded_manifest(part, Path(name))
+    if earlier.kind != "language":
+        help_text = "name deltas that were built for this language model"
+        raise fail("E213", f"`{name}` edits an image model", place=name, help=help_text)
+    yield from every(earlier)
+
+
+def _require_applied(opened: Opened, deltas: Sequence[Delta]) -> None:
+    """Raises E213 for a delta under `after` whose edited tensors the model lacks, or holds other bytes in than it left:
+    unless another one under `after` began with just those."""
+    from editc.formats.apply.status import status
+
+    states = {one.delta_id: one for one in status(opened.model, deltas).deltas} if deltas else {}
+    begun = {(one.site.name, digest) for delta in deltas for one in delta.sites for digest in one.base.values()}
+    for index, delta in enumerate(deltas):
+        left = {f"{r.site.component}/{r.site.name}": {(r.site.name, d) for d in r.result.values()} for r in delta.sites}
+        state = states[delta.delta_id]
+        tensors = {} if state.presence == "applied" else state.tensors
+        other = {n: what for n, what in tensors.items() if what not in IN_MODEL and not left.get(n, set()) & begun}
+        if other:
+            first, what = next(iter(other.items()))
+            why = f"{len(other)} of its {len(delta.sites)} tensors are others, `{first}` {WHY.get(what, 'is another')}"
+            help_text = "`editc apply` it first and name the model that this makes, or leave it out of `after`"
+            with pointing_at(opened.manifest, f"after.{index}"):
+                raise fail("E213", f"this delta is not applied to the model: {why}", help=help_text)

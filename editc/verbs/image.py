@@ -1,0 +1,202 @@
+"""Image models: the ports of a build, and the passes, records and diagnostics that are theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.family import Family
+from editc.core.manifest import Manifest
+from editc.core.pointing import pointing_at
+from editc.core.ports import Context, Detector, Painter, Prober, Progress, announce
+from editc.core.text import count
+from editc.formats.models.model import Model
+from editc.manifests.own_contexts import own_contexts
+from editc.verbs.kind import Kind, Pass
+from editc.verbs.open import Opened, component_of, require_build
+
+if TYPE_CHECKING:
+    from editc.core.ir import Plan, Problem, Solution, Stage, Verified
+
+
+def with_adapters(ctx: Context, manifest: Manifest) -> Context:
+    """`ctx` with the adapters that the manifest fuses, read from beside it; E610, E612 and E670 to E674 underline the
+    edit."""
+    from editc.formats.adapters.read import read_adapter
+
+    found = []
+    for edit in manifest.image_edits:
+        if edit.adapter:
+            with pointing_at(manifest, "adapter", edit):
+                found.append(read_adapter(Path(manifest.source.name).parent / edit.adapter, ctx.weights))
+    return replace(ctx, adapters=tuple(found))
+
+
+def unfused(ctx: Context, manifest: Manifest) -> tuple[Diagnostic, ...]:
+    """E657, a warning, for each adapter that has a part for a text encoder, which the edit leaves out."""
+    edits = [edit for edit in manifest.image_edits if edit.adapter]
+    return tuple(
+        Diagnostic(
+            "E657",
+            f"the edit leaves out a text encoder's part of the adapter, {count(len(adapter.left_out), 'module')}",
+            edit.at("adapter"),
+            manifest.source,
+            severity="warning",
+            help="the UNet's part is fused whole; for the other part keep the file beside the edited model",
+            notes=adapter.left_out[:3],
+        )
+        for edit, adapter in zip(edits, ctx.adapters, strict=True)
+        if adapter.left_out
+    )
+
+
+def missing(opened: Opened) -> Iterator[Diagnostic]:
+    """What a build would miss beside the weights: a text encoder, or what its libraries would not load."""
+    from editc.verbs import encoder
+    from editc.verbs.loadable import require_pipeline
+
+    manifest = opened.manifest
+    try:
+        with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
+            encoder.require(manifest, opened.target.model)
+        with pointing_at(manifest, "model"):
+            require_pipeline(manifest, opened.target.model, opened.target.family)
+    except EditcError as error:
+        yield from error.diagnostics
+
+
+def context(opened: Opened, progress: Progress | None) -> Context:
+    """Every port that a build needs; E205 and E220 to E223 without what they need, E207 without torch and the model
+    libraries, E230 where evidence is asked for and the model cannot give it."""
+    from editc.backends import cache
+    from editc.verbs import detector as detecting
+    from editc.verbs.encoder import source_of
+    from editc.verbs.loadable import require_pipeline
+    from editc.verbs.unloaded import require_sound
+
+    manifest = opened.manifest
+    if wrong := detecting.faults(manifest):
+        raise EditcError(*wrong)
+    require_build()
+    announce(progress, "loading libraries and the text encoder")
+    ctx, model, store = opened.recognised, opened.model, cache.open_cache()
+    assert ctx.family is not None
+    with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
+        require_pipeline(manifest, model, ctx.family)
+        notes = tuple(require_sound(model, component_of(model), store))
+        source = source_of(manifest, model)
+        streams = source.load(ctx.family, ctx.weights)
+    if manifest.pictures is not None:
+        announce(progress, "opening the model")
+    painter, detector, judged_by = _pictures(manifest, model, progress)
+    ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=store, judged_by=judged_by)
+    ctx = replace(ctx, encoder_parts=source.parts, notes=notes)
+    return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober(manifest, model))
+
+
+def _pictures(
+    manifest: Manifest, model: Model, progress: Progress | None
+) -> tuple[Painter | None, Detector | None, Mapping[str, Any]]:
+    asked = manifest.pictures
+    if asked is None:
+        return None, None, {}
+    if model.kind != "pipeline":
+        with pointing_at(manifest, "pictures"):
+            help_text = "convert the file to a diffusers folder, or leave `verify.images` out"
+            raise fail("E221", "pictures need a whole pipeline folder, and the model is weights alone", help=help_text)
+    from editc.backends import painter
+    from editc.verbs import detector as detecting
+
+    detector, judged_by = detecting.opened(manifest, asked)  # first: it is quickly opened, and a painter is not
+    return (
+        painter.load(model.path, component_of(model), asked.steps, asked.guidance, progress),
+        detector,
+        judged_by,
+    )
+
+
+def _prober(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:
+    if manifest.choice.auto is None:
+        return None
+    from editc.backends import denoiser
+
+    with pointing_at(manifest, "choice"):
+        return denoiser.load(model.path, component_of(model))
+
+
+def passes(corpus: Sequence[str]) -> tuple[Pass, ...]:
+    """Plan -> Problem -> Solution -> Verified; `corpus` is the list of prompts that are preserved by default."""
+    from editc.passes.images.keys.derive import Derive
+    from editc.passes.images.solve.solve import Solve
+    from editc.passes.images.verify.verify import Verify
+
+    return (Derive(corpus), Solve(), Verify())
+
+
+def locate() -> Pass:
+    """Manifest -> Plan."""
+    from editc.passes.images.locate.locate import Locate
+
+    return Locate()
+
+
+def record(solution: Solution) -> Iterator[Mapping[str, Any]]:
+    """What a delta says of each edit."""
+    from editc.passes.images.solve.record import edits
+
+    return edits(solution)
+
+
+def pose(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:
+    """The delta's own problem, derived again."""
+    from editc.passes.images.keys.derive import Derive
+
+    return Derive(corpus)(plan, ctx)
+
+
+def verify(others: Sequence[str]) -> Pass:
+    """Solution -> Verified."""
+    from editc.passes.images.verify.verify import Verify
+
+    return Verify(others=tuple(others))
+
+
+def failures(verified: Verified) -> tuple[Diagnostic, ...]:
+    """One E501 for every broken bound."""
+    from editc.passes.images.verify.verify import failures
+
+    return failures(verified)
+
+
+def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
+    """What makes the report prove less than it seems."""
+    from editc.passes.images.verify.verify import warnings
+
+    return warnings(verified)
+
+
+def _stages(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
+    return ()
+
+
+IMAGE = Kind(
+    name="image",
+    contexts=own_contexts,
+    attached=with_adapters,
+    notes=unfused,
+    missing=missing,
+    context=context,
+    after=lambda ctx, opened: ctx,
+    locate=locate,
+    passes=passes,
+    record=record,
+    stages=_stages,
+    pose=pose,
+    gather=lambda problem, part, linked: problem,
+    verify=verify,
+    failures=failures,
+    warnings=warnings,
+)

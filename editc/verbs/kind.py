@@ -1,0 +1,77 @@
+"""What differs between builds for image models and for language models: one value each, chosen once by the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from editc.core.diagnostics import Diagnostic
+from editc.core.ports import Context
+
+if TYPE_CHECKING:
+    from editc.core.delta import Delta
+    from editc.core.family import Family
+    from editc.core.ir import Plan, Problem, Solution, Stage, Verified
+    from editc.core.manifest import Manifest
+    from editc.core.ports import Progress
+    from editc.verbs.open import Opened
+
+PLACES: Mapping[str, str] = {"image": "editc.verbs.image:IMAGE", "language": "editc.verbs.language:LANGUAGE"}
+"""Kind of model -> `module:attribute` of its value, imported only when a model of that kind is there."""
+
+
+class Pass(Protocol):
+    """A frozen dataclass whose fields are its options, called with what flows in and the ports; `name` as printed."""
+
+    name: ClassVar[str]
+
+    def __call__(self, unit: Any, ctx: Context, /) -> Any:
+        """The next value; raises EditcError for what the user must mend."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of model. Its functions import what they need when they are called."""
+
+    name: str
+    """As `Manifest.kind` and `Family.models` say it."""
+    contexts: Callable[[Path], tuple[str, ...]]
+    """The model's own sentences for concepts, from its folder; () where it has none. Raises E146."""
+    attached: Callable[[Context, Manifest], Context]
+    """The ports of headers with what the manifest names beside the model: adapters that it fuses."""
+    notes: Callable[[Context, Manifest], tuple[Diagnostic, ...]]
+    """Warnings of what was attached."""
+    missing: Callable[[Opened], Iterator[Diagnostic]]
+    """What a build would miss beside the weights, by looking for files and reading headers."""
+    context: Callable[[Opened, Progress | None], Context]
+    """Every port of a build. Raises E205, E207 and what opening the parts of the model raises."""
+    after: Callable[[Context, Opened], Context]
+    """The ports with where the deltas under `after` have their keys."""
+    locate: Callable[[], Pass]
+    """Manifest -> Plan."""
+    passes: Callable[[Sequence[str]], tuple[Pass, ...]]
+    """The passes from the plan on, derive to verify, for this list of prompts that are preserved by default."""
+    record: Callable[[Solution], Iterable[Mapping[str, Any]]]
+    """What a delta says of each edit, in the order of the manifest."""
+    stages: Callable[[Manifest, Family, int], tuple[Stage, ...]]
+    """The stages of a delta's plan with so many sites, for a delta that is measured again."""
+    pose: Callable[[Plan, Context, Sequence[str]], Problem]
+    """The problem of a delta that is measured again, without what was learned; with the default list of prompts."""
+    gather: Callable[[Problem, Delta, Delta], Problem]
+    """The problem of a part (second) as it is measured within a linked delta (third)."""
+    verify: Callable[[Sequence[str]], Pass]
+    """Solution -> Verified; the names are those that other deltas edit in the same model."""
+    failures: Callable[[Verified], tuple[Diagnostic, ...]]
+    """One E501 for every broken bound."""
+    warnings: Callable[[Verified], tuple[Diagnostic, ...]]
+    """What makes a report prove less than it seems."""
+
+
+def kind_of(manifest: Manifest) -> Kind:
+    """The kind of model that a manifest is for."""
+    module, _, attribute = PLACES[manifest.kind].partition(":")
+    found: Kind = getattr(import_module(module), attribute)
+    return found

@@ -1,0 +1,183 @@
+"""Language models: the ports of a build, and the passes, records and diagnostics that are theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.family import Family
+from editc.core.manifest import Manifest
+from editc.core.pointing import pointing_at
+from editc.core.ports import Context, Progress, announce
+from editc.formats.models.model import Model
+from editc.verbs.kind import Kind, Pass
+from editc.verbs.open import Opened, require_build
+
+if TYPE_CHECKING:
+    from editc.core.delta import Delta
+    from editc.core.ir import Plan, Problem, Solution, Stage, Verified
+    from editc.core.network import Network
+
+TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
+"""The files that a language model's tokenizer is: all of one of these."""
+
+
+def missing(opened: Opened) -> Iterator[Diagnostic]:
+    """What a build would miss beside the weights: the rest of the folder, or what its libraries would not load."""
+    from editc.verbs.loadable import require_language_folder
+
+    try:
+        require_folder(opened.manifest, opened.target.model)
+        with pointing_at(opened.manifest, "model"):
+            require_language_folder(opened.target.model)
+    except EditcError as error:
+        yield from error.diagnostics
+
+
+def context(opened: Opened, progress: Progress | None) -> Context:
+    """The ports for a language model, which runs as a whole from its folder."""
+    from editc.backends import cache, networks
+    from editc.verbs.loadable import require_language_folder
+
+    manifest, model = opened.manifest, opened.model
+    require_build("torch", "transformers")
+    ctx = replace(opened.recognised, cache=cache.open_cache(), progress=progress)
+    assert ctx.family is not None
+    locate()(manifest, ctx)  # says what is wrong with the manifest before the model is loaded
+    require_folder(manifest, model)
+    announce(progress, "loading libraries and the model")
+    with pointing_at(manifest, "model"):
+        require_language_folder(model)
+        network = networks.load(model.path)
+        _require_form(network, ctx.family, manifest.model)
+    return replace(ctx, network=network)
+
+
+def _require_form(network: Network, family: Family, place: str) -> None:
+    """E206 for a model whose layers, as they run, do not pass on what its MLP says as its family has it."""
+    if (network.multiplier is None) != family.normed:
+        what = (
+            "a norm between its MLP and the residual stream" if family.normed else "nothing between the two but a sum"
+        )
+        message = f"this model runs otherwise than {family.title}, which has {what}"
+        raise fail("E206", message, place=place, help="docs/reference/families.md lists the language models")
+
+
+def require_folder(manifest: Manifest, model: Model) -> None:
+    """Raises E205 where a language model is not the folder that a build runs: weights alone, or without a configuration
+    or a tokenizer beside them. Looks for the files and reads none."""
+    help_text = "name the model's whole folder: config.json, the tokenizer's files and *.safetensors"
+    with pointing_at(manifest, "model"):
+        if model.kind != "folder":
+            raise fail("E205", "a language model runs from its folder, and this is weights alone", help=help_text)
+        beside = {path.name for path in model.path.iterdir()}
+        if not any(beside.issuperset(names) for names in TOKENIZERS):
+            named = ", ".join(" with ".join(f"`{name}`" for name in names) for names in TOKENIZERS)
+            message = f"the model's folder holds no tokenizer: none of {named} is there"
+            raise fail("E205", message, place=str(model.path), help=help_text)
+        if "config.json" not in beside:
+            raise fail("E205", "the model's folder holds no `config.json`", place=str(model.path), help=help_text)
+
+
+def with_earlier(ctx: Context, opened: Opened) -> Context:
+    """`ctx` with where the edits of the deltas that the manifest comes `after` have their keys: read from beside it."""
+    from editc.verbs.earlier import keys_of_earlier
+
+    return replace(ctx, earlier=keys_of_earlier(opened))
+
+
+def locate() -> Pass:
+    """Manifest -> Plan."""
+    from editc.passes.language.locate.locate import LocateLanguage
+
+    return LocateLanguage()
+
+
+def passes(corpus: Sequence[str]) -> tuple[Pass, ...]:
+    """Plan -> Rewrites -> Solution -> Verified. No prompts are preserved by default: the model itself is asked."""
+    from editc.passes.language.keys.derive import DeriveLanguage
+    from editc.passes.language.solve.solve import SolveLanguage
+    from editc.passes.language.verify.verify import VerifyLanguage
+
+    return (DeriveLanguage(), SolveLanguage(), VerifyLanguage())
+
+
+def record(solution: Solution) -> Iterator[Mapping[str, Any]]:
+    """What a delta says of each edit."""
+    from editc.passes.language.solve.record import edits
+
+    return edits(solution)
+
+
+def stages(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
+    """The stages of a delta that is measured again."""
+    from editc.passes.language.locate.stages import recorded
+
+    return recorded(manifest, family, sites)
+
+
+def pose(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:
+    """The delta's own problem without what was learned, which its factors hold."""
+    from editc.passes.language.keys.posed import posed
+
+    return posed(plan, ctx)
+
+
+def gather(problem: Problem, part: Delta, linked: Delta) -> Problem:
+    """What a language model says depends on all that was changed, so all sites of `linked` are measured; what other
+    parts edit is told apart from the part's own."""
+    from editc.core.ir_language import Rewrites
+
+    assert isinstance(problem, Rewrites)
+    sites = tuple(record.site for record in linked.sites)
+    mine = {edit["concept"] for edit in part.edits}
+    others = tuple(edit["concept"] for edit in linked.edits if edit["concept"] not in mine)
+    return replace(problem, plan=replace(problem.plan, sites=sites), others=others)
+
+
+def verify(others: Sequence[str]) -> Pass:
+    """Solution -> Verified; the problem has the names that other deltas edit."""
+    from editc.passes.language.verify.verify import VerifyLanguage
+
+    return VerifyLanguage()
+
+
+def failures(verified: Verified) -> tuple[Diagnostic, ...]:
+    """One E501 for every broken bound."""
+    from editc.passes.language.verify.warnings import failures
+
+    return failures(verified)
+
+
+def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
+    """What makes the report prove less than it seems."""
+    from editc.passes.language.verify.warnings import warnings
+
+    return tuple(warnings(verified))
+
+
+def _contexts(folder: Path) -> tuple[str, ...]:
+    return ()
+
+
+LANGUAGE = Kind(
+    name="language",
+    contexts=_contexts,
+    attached=lambda ctx, manifest: ctx,
+    notes=lambda ctx, manifest: (),
+    missing=missing,
+    context=context,
+    after=with_earlier,
+    locate=locate,
+    passes=passes,
+    record=record,
+    stages=stages,
+    pose=pose,
+    gather=gather,
+    verify=verify,
+    failures=failures,
+    warnings=warnings,
+)

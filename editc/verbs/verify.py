@@ -1,0 +1,70 @@
+"""`editc verify`: a delta's own problem derived again on a model, and every claim measured with the delta's factors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from editc.core.delta import Delta
+from editc.core.diagnostics import Diagnostic
+from editc.core.ports import Progress, announce
+from editc.formats.apply.plan import ApplyPlan, plan_apply
+from editc.formats.delta.parts import is_linked, parts
+from editc.formats.diff.diff import refuse_to_verify
+from editc.formats.exports.read import read_delta
+from editc.formats.models.model import Model, open_model
+from editc.verbs import link
+from editc.verbs.kind import kind_of
+from editc.verbs.open import corpus_of, open_for
+from editc.verbs.recheck import (
+    another_detector,
+    disagreements,
+    measured,
+    posed_again,
+    recorded_manifest,
+    recorded_solution,
+)
+from editc.verbs.results import Again
+
+
+def verify(
+    path: Path, model: str, allow_finetune: bool = False, progress: Progress | None = None, detector: str = ""
+) -> Again:
+    """Every claim of a delta, measured again; `detector` judges its pictures in place of its own."""
+    delta, opened = read_delta(path), open_model(model)
+    plan = plan_apply([delta], opened, allow_finetune)
+    if plan.status == "already":
+        return Again(delta, "already", None, (_unmeasured(plan),))
+    refuse_to_verify(delta)
+    if is_linked(delta):
+        return _verified_parts(delta, path, opened, plan.tier, progress, detector)
+    manifest = recorded_manifest(delta, path, detector)
+    kind = kind_of(manifest)
+    ctx = kind.context(open_for(manifest, opened), progress)
+    announce(progress, "derive")
+    problem = posed_again(delta, manifest, opened.place, corpus_of(opened), ctx)
+    announce(progress, "verify")
+    verified = measured(recorded_solution(delta, problem), ctx)
+    differing = disagreements(delta, verified) if plan.tier == "exact" else ()
+    said = (*kind.warnings(verified), *another_detector(delta, verified))
+    return Again(delta, plan.tier, verified, (*kind.failures(verified), *differing), warnings=said)
+
+
+def _unmeasured(plan: ApplyPlan) -> Diagnostic:
+    total = len(plan.targets)
+    message = f"nothing was measured: the model contains this edit already ({total} of {total} tensors, bit for bit)"
+    help_text = "give the unedited base to measure the claims again; `editc status` tells which edits a model has"
+    return Diagnostic("E512", message, place=plan.model.place, help=help_text)
+
+
+def _verified_parts(
+    delta: Delta, path: Path, model: Model, tier: str, progress: Progress | None, detector: str
+) -> Again:
+
+    labels = {part.delta_id: f"{path} part {number}" for number, part in enumerate(parts(delta))}
+    measured = link.measure(delta, labels, model, progress, detector)
+    found: list[Diagnostic] = []
+    for part in measured:
+        if part.verified is not None:
+            found += kind_of(part.verified.solution.problem.plan.manifest).failures(part.verified)
+            found += disagreements(part.delta, part.verified) if tier == "exact" else ()
+    return Again(delta, tier, None, tuple(found), measured)

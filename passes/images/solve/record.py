@@ -1,0 +1,36 @@
+"""What a delta says of the edits of an image model that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from editc.core.ir import Plan, Solution
+from editc.core.manifest import Request
+from editc.passes.images.solve import moderate
+
+
+def edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
+    """One record an edit, in the order of the manifest."""
+    requests = solution.problem.plan.manifest.image_edits
+    found = {one.index: moderate.as_json(one) for one in solution.balances}
+    for index, (request, method, strength) in enumerate(
+        zip(requests, solution.methods, solution.strengths, strict=True)
+    ):
+        yield {
+            "kind": request.kind,
+            "concept": request.concept,
+            "also": list(request.also),
+            "to": _target(request, solution.problem.plan),
+            "toward": dict(request.toward),
+            "keys": solution.problem.plan.manifest.keys,
+            "strength": strength,
+            "scale": request.scale,
+            **method,
+            **({"shares": found[index]} if index in found else {}),
+        }
+
+
+def _target(request: Request, plan: Plan) -> str:
+    """What takes the concept's place; an adapter does not say."""
+    return "" if request.kind == "fuse" else plan.family.neutral if request.to is None else request.to

@@ -1,0 +1,43 @@
+"""Locate: which matrices of a language model are edited, layer by layer, by the methods that its edits name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from editc.core.diagnostics import EditcError
+from editc.core.family import Family
+from editc.core.ir import Plan
+from editc.core.manifest import Manifest
+from editc.core.ports import Context
+from editc.passes.language.locate import stages
+from editc.passes.locate import family_of, fruitless, refuse_dtypes, roles_of, why
+from editc.passes.sites import sites_of
+
+
+@dataclass(frozen=True)
+class LocateLanguage:
+    """Manifest -> Plan: every stage with its sites."""
+
+    families: Sequence[Family] = ()
+    """Those that are tried where `Context.family` is not known yet."""
+    name: ClassVar[str] = "locate"
+
+    def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
+        """Raises E201, E202, E204, E206, E210, and what `stages.stages` raises."""
+        family = family_of(self.families, manifest, ctx)
+        roles_of(manifest, family)
+        every = tuple(sites_of(family, ctx.weights, tuple(family.patterns)))
+        faults = tuple(fruitless(manifest, every))
+        if faults:
+            raise EditcError(*faults)
+        found = stages.stages(manifest, family, every, ctx)
+        chosen = {
+            every[i].name: f"{one.method}, {why(family, every[i], 'output of the {}')}"
+            for one in found
+            for i in one.sites
+        }
+        plan = stages.pruned(Plan(manifest, family, manifest.model, every, chosen, stages=found))
+        refuse_dtypes(plan.sites)
+        return plan
