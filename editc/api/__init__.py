@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from editc.core.diagnostics import Diagnostic as Diagnostic
+from editc.core.diagnostics import EditcError as EditcError
 from editc.core.writable import check_file, check_parent, make_parent
 from editc.formats.apply import apply as applying
 from editc.formats.delta.container import write_delta

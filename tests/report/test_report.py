@@ -18,7 +18,7 @@ from verify_cases import Brush, Eye, World, constraints, context, erase, exact, 
 from editc.core.ir import Verified
 from editc.core.manifest import Request, Source
 from editc.core.measurements import Claim, Picture
-from editc.passes.images.verify.verify import Verify
+from editc.passes.images.verify.verify import Verify, failures, warnings
 from editc.report import record as report
 from editc.report.bars import HEIGHT, TOP, block_of, data_uri, plot
 from editc.report.page import MOST_PICTURES, albums, headline, lines, page
@@ -66,8 +66,8 @@ def test_the_same_build_gives_the_same_bytes() -> None:
 
 def test_json_holds_every_claim_with_its_bound_and_line() -> None:
     of = built()
-    record = json.loads(report.as_text(report.as_json(of, tool="editc 9")))
-    assert record == report.as_json(of, tool="editc 9"), "as_json returns plain values only"
+    record = json.loads(report.as_text(report.as_json(of, diagnostics=failures(of), tool="editc 9")))
+    assert record == report.as_json(of, diagnostics=failures(of), tool="editc 9"), "as_json returns plain values only"
     assert record["status"] == "failed" and record["tool"] == "editc 9"
     assert [claim["name"] for claim in record["claims"]] == [claim.name for claim in of.report.claims]
     (drift,) = (claim for claim in record["claims"] if claim["name"] == "preserve_drift")
@@ -178,9 +178,9 @@ def test_several_claims_on_one_line_are_named_and_the_worst_is_shown() -> None:
 def test_a_bound_that_was_not_measured_is_no_success() -> None:
     asked = manifest(pictures=images(erased_at_most=0.1))
     of = Verify()(exact(World().problem(asked)), context())
-    states = {line.state for line in lines(report.as_json(of))}
-    assert states == {"", "unmeasured"}
-    assert "E506" in html(of)
+    record = report.as_json(of, diagnostics=warnings(of))
+    assert {line.state for line in lines(record)} == {"", "unmeasured"}
+    assert "E506" in report.as_html(of, record)
 
 
 def test_values_from_the_command_line_are_shown_without_a_number() -> None:

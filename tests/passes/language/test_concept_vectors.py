@@ -282,8 +282,8 @@ def test_a_planted_column_is_found_taken_out_and_traced(kind: str) -> None:
 def edits_of(text: str) -> tuple[tuple[Redirect, ...], Source]:
     source = Source("m.yaml", f"editc: 1\nmodel: m\nedits:\n{text}")
     manifest, found = decode(source)
-    assert manifest is not None and manifest.language is not None and not found
-    return manifest.language.redirects, source
+    assert manifest is not None and manifest.kind == "language" and not found
+    return manifest.redirects, source
 
 
 def test_sites_without_a_column_are_left_out_and_a_concept_without_any_is_an_error() -> None:

@@ -16,7 +16,7 @@ from editc.core.ir import Array, Delta
 from editc.core.measurements import GENERATED, RUN, Claim
 from editc.core.network import Cloze, Prompt
 from editc.passes.emit import claim_as_json, recorded
-from editc.passes.images.verify.verify import failures
+from editc.passes.language.verify.warnings import failures
 from editc.passes.language.verify import base_model
 from editc.passes.language.verify.base_model import Before
 from editc.report import record as report

@@ -44,7 +44,7 @@ EXPECTED: Mapping[str, tuple[str, int]] = {
     "falcon": ("falcon", 8),
 }
 """transformers' model type -> the family, and the sites of all its roles in 4 layers (4 experts where it has any)."""
-FAMILIES = tuple(FAMILIES.resolve(name) for name in FAMILIES.names("language"))
+KNOWN = tuple(FAMILIES.resolve(name) for name in FAMILIES.names("language"))
 CLOZE = [Cloze("The capital of France is", "Paris"), Cloze("A list: the Eiffel Tower is in", "Rome")]
 
 
@@ -63,7 +63,7 @@ def weights(folder: Path) -> Checkpoint:
 def test_the_header_says_the_family_and_its_matrices(kind: str, folders: Any) -> None:
     name, count = EXPECTED[kind]
     part = weights(folders(kind))
-    family = fitting(FAMILIES, part)
+    family = fitting(KNOWN, part)
     assert family is not None and (family.name, family.models) == (name, "language")
     sites = list(sites_of(family, part, tuple(family.patterns)))
     assert len(sites) == count and {site.role for site in sites} == set(family.patterns)
@@ -79,7 +79,7 @@ def test_every_site_runs_changed_as_in_an_edited_checkpoint(kind: str, folders: 
 
     folder = folders(kind)
     part, network = weights(folder), load(folder)
-    family = fitting(FAMILIES, part)
+    family = fitting(KNOWN, part)
     assert family is not None
     sites = [site for site in sites_of(family, part, tuple(family.patterns)) if site.group == "layers.1"]
     before, rng = network.score(CLOZE).total, np.random.default_rng(0)
@@ -97,7 +97,7 @@ def test_every_site_runs_changed_as_in_an_edited_checkpoint(kind: str, folders: 
 @pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe"])
 def test_what_an_expert_reads_is_refused_with_the_reason(kind: str, folders: Any) -> None:
     folder = folders(kind)
-    family = fitting(FAMILIES, weights(folder))
+    family = fitting(KNOWN, weights(folder))
     assert family is not None
     sites = sites_of(family, weights(folder), ("mlp",))
     with pytest.raises(LookupError, match="router"):
@@ -138,7 +138,7 @@ def test_layers_beside_the_models_own_are_no_sites(further: str, folders: Any, t
 @pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe"])
 def test_experts_beside_the_models_own_are_not_run(kind: str, folders: Any) -> None:
     part, network = weights(folders(kind)), load(folders(kind))
-    name = next(site.name for site in sites_of(fitting(FAMILIES, part) or FAMILIES[0], part, ("mlp",)))
+    name = next(site.name for site in sites_of(fitting(KNOWN, part) or KNOWN[0], part, ("mlp",)))
     value = part.read(name) + 1
     with network.running({name: value}), pytest.raises(LookupError, match="no matrix"):
         network.running({name.replace("model.", "mtp."): value})

@@ -386,7 +386,7 @@ def test_two_ablated_concepts_leave_no_part_of_either(folder: Path, tmp_path: Pa
     found = solved(folder, tmp_path, ports, edits, "sites: {layers: [2]}")
     (after,) = edited_sites(found, ports.weights)
     assert found.edits[after.site.group].stats.rank == 2
-    for edit in found.problem.plan.manifest.language.edits:  # type: ignore[union-attr]
+    for edit in found.problem.plan.manifest.ablations:
         present, absent = (
             ports.network.states([2], [Spot(text) for text in texts])[2].mean(axis=1)  # type: ignore[union-attr]
             for texts in (edit.present, edit.absent)  # type: ignore[union-attr]

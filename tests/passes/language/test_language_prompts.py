@@ -74,10 +74,10 @@ def test_neighbours_that_are_edited_are_left_out_by_the_rule_that_warns_of_them(
         "  - redirect: {from: Milo, to: Rex, relations: {'{} is a': cat}}\n"
     )
     found, faults = decode(Source("m.yaml", HEAD + text))
-    assert found is not None and found.language is not None
+    assert found is not None and found.kind == "language"
     warned = [one.message for one in faults if one.code == "E196"]
-    edited = Edited(found.language)
-    assert [edited.holds(one.prompt) for one in found.language.edits[0].neighbours] == [True, True, False]  # type: ignore[union-attr]
+    edited = Edited(found)
+    assert [edited.holds(one.prompt) for one in found.facts[0].neighbours] == [True, True, False]
     assert len(warned) == 2
     every = questions.changes(found.language, {})
     assert [one.asked.prompt for one in questions.neighbours(found.language, every, {})] == ["Milos is an"]

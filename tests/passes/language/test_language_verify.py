@@ -31,7 +31,7 @@ from editc.core.ir import Site
 from editc.core.ir_language import Column, Near
 from editc.core.network import Cloze, Prompt, Spot, Value
 from editc.core.ports import Context
-from editc.passes.images.verify.verify import warnings
+from editc.passes.language.verify.warnings import warnings
 from editc.passes.language.verify import continuations, forms, side_effects
 from editc.passes.language.verify import warnings as advice
 from editc.passes.language.verify.verify import VerifyLanguage
@@ -253,7 +253,7 @@ def test_the_help_for_a_broken_bound_is_something_that_the_manifest_may_say(edit
     text = edit if bound == "rank: 0" else f"{edit}constraints: {{{bound}}}\n"
     found = verified(text, oracle)
     name = bound.partition(":")[0]
-    told = advice.help_with(name, found.solution.problem.plan.manifest.language)  # type: ignore[arg-type]
+    told = advice.help_with(name, found.solution.problem.plan.manifest)
     assert told and wrong not in told
 
 
