@@ -1,6 +1,6 @@
 """Where SmolLM2-135M-Instruct has a few facts, and French: `python -m benchmarks.depth`.
 
-docs/explanation/depth.md has its figures.
+docs/measurements/depth.md has its figures.
 
 `python -m benchmarks.depth FOLDER` writes the plots there as well.
 """
