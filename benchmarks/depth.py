@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import smollm2
+import smollm2
+
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import Ablation, Asked, Fact, Language, Manifest, Redirect, Source

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from report_cases import built
 from report_language_cases import verified
-from test_report import built
 from tiny_files import contents, delta_for, pipeline, refused, write_pipeline
 
 import editc

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import smollm2
 import tiny_language as pico
 from language_verify_cases import (
     DEAF,
@@ -25,7 +26,6 @@ from language_verify_cases import (
     verified,
 )
 
-from benchmarks import smollm2
 from editc.backends.networks.running import PADDING, batches
 from editc.core.ir import Site
 from editc.core.ir_language import Column, Near
