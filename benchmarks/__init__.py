@@ -1,4 +1,4 @@
-"""Measurements, run by hand: `python -m benchmarks.NAME`. The pico models are the tests' own, in tests/support."""
+"""Measurements, run by hand as modules of this package. The pico models are those of the tests, in tests/support."""
 
 import sys
 from pathlib import Path
