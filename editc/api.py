@@ -17,7 +17,8 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.writable import check_file, check_folder, check_parent, make_parent
 from editc.formats.apply import apply as applying
 from editc.formats.delta.container import write_delta
-from editc.formats.exports.read import check_delta_file, read_delta
+from editc.formats.exports.endings import check_delta_file
+from editc.formats.exports.read import read_delta
 from editc.formats.models.model import Model, open_model
 from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike, Paths, delta_at, deltas_at
 from editc.verbs.results import Again as Again

@@ -23,7 +23,7 @@ from editc.cli import cli
 from editc.core.writable import check_file, check_folder
 from editc.formats.delta.container import write_delta
 from editc.formats.exports import write as exporting
-from editc.formats.exports.read import check_ending
+from editc.formats.exports.endings import check_ending
 from editc.formats.models.model import open_model
 from editc.verbs import open, paths
 from editc.verbs.paths import delta_at

@@ -24,8 +24,8 @@ import editc
 from editc.core.ir import Delta, Factors, Form, Site
 from editc.core.site_bytes import RECORDED, patched_as_stored, site_record
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.containers.canonical import dumps
-from editc.formats.delta.container import KEY, read_delta, to_bytes, write_delta
+from editc.formats.containers.canonical import KEY, dumps
+from editc.formats.delta.container import read_delta, to_bytes, write_delta
 from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
