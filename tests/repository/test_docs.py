@@ -135,6 +135,28 @@ def test_the_page_of_the_command_line_has_every_command_and_option() -> None:
         assert not [option for option in asked if f"`{option}" not in row], name
 
 
+def commands(text: str) -> Iterator[list[str]]:
+    """What stands behind `editc` in every command of a page: in console blocks, and in backticks."""
+    for found in re.findall(r"^\s*\$ editc (.+?)(?: +#.*)?$|`editc ([^`]+)`", text, re.MULTILINE):
+        words = "".join(found).split()
+        yield words[1:] if words[0] in ("-q", "--quiet") else words
+
+
+def test_every_command_in_a_page_has_the_options_that_it_is_given() -> None:
+    known = {name: one for name, one in cli.commands.items() if not isinstance(one, click.Group)}
+    known |= cli.commands["onnx"].commands  # type: ignore[attr-defined]
+    for page in (*PAGES, *(ROOT / "editc/codes").glob("*.md")):
+        for name, *words in commands(page.read_text(encoding="utf-8")):
+            if name == "onnx" and words:
+                name, *words = words
+            if name.startswith("--") or name.isupper() or name in ("onnx", "onnx`"):
+                continue
+            assert name in known, f"{page.name}: editc {name}"
+            asked = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+            has = {option for one in known[name].params for option in one.opts} | {"--help"}
+            assert not asked - has, f"{page.name}: editc {name}: {asked - has}"
+
+
 def test_the_readme_fits_two_screens() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
 
