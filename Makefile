@@ -38,7 +38,7 @@ $(VENV)/.docs: pyproject.toml constraints.txt
 	@touch $@
 
 model: install
-	$(BIN)/python -m benchmarks.smollm2
+	$(BIN)/python tests/support/smollm2.py
 
 test: lint types tests
 

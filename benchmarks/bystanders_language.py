@@ -15,7 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from shutil import copytree
 
-from benchmarks import smollm2
+import smollm2
+
 from editc import api
 from editc.backends.networks import load
 from editc.core.ir import Verified

@@ -15,8 +15,8 @@ from functools import cached_property
 from time import process_time
 
 import numpy as np
+import smollm2
 
-from benchmarks import smollm2
 from editc.backends.networks import load
 from editc.backends.networks.causal import CausalNetwork
 from editc.core.ir import Array, Site

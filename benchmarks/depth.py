@@ -1,6 +1,6 @@
 """Where SmolLM2-135M-Instruct has a few facts, and French: `python -m benchmarks.depth`.
 
-docs/explanation/depth.md has its figures.
+docs/measurements/depth.md has its figures.
 
 `python -m benchmarks.depth FOLDER` writes the plots there as well.
 """
@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import smollm2
+import smollm2
+
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect, Source

@@ -15,7 +15,6 @@ WORDS = {"applies": "ok", "partly": "partly", "nothing": "nothing", "refused": "
 
 def cells() -> Iterator[Any]:
     """Every cell of PEFT's matrix and of diffusers'."""
-    sys.path.insert(0, str(ROOT / "tests" / "support"))
     import matrix_diffusers
     import matrix_peft
 

@@ -7,7 +7,6 @@ Diffusion 1.5 is random, over its 32 cross-attention matrices in their true shap
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +28,6 @@ RANKS = (1, 16)
 
 def cases(folder: Path) -> Iterator[tuple[str, Delta, Model]]:
     """What a row says, its delta and its model."""
-    sys.path.insert(0, str(ROOT / "tests" / "support"))
     import consumer_models as pico
     import tiny
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks import smollm2
+import smollm2
+
 from editc.backends.cache import open_cache
 from editc.backends.networks import CausalNetwork, load
 from editc.core.ir import Array, Solution

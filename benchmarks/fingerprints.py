@@ -26,8 +26,8 @@ from editc.core.site_bytes import patched_site, site_record
 from editc.demo import MODEL
 from editc.formats.apply import finetune
 from editc.formats.apply.plan import plan_apply
+from editc.formats.containers.safetensors_write import file_bytes
 from editc.formats.delta.container import sealed
-from editc.formats.exports.read import container
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
@@ -152,7 +152,7 @@ def write(path: Path, found: Weights, dtype: str) -> None:
     weights = open_model(MODEL).component("unet")
     parts: dict[str, Any] = {n: (weights.dtype(n), weights.shape(n), weights.raw(n)) for n in weights.names()}
     parts |= {n: (dtype, w.shape, dtypes.encode(w, dtype)) for n, w in found.items()}
-    path.write_bytes(container(parts, {"format": "pt"}))
+    path.write_bytes(file_bytes(parts, {"format": "pt"}))
 
 
 def table() -> Iterator[str]:

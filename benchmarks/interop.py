@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,7 +59,6 @@ class Tried:
 
 def cases(folder: Path) -> Iterator[Case]:
     """The sites that each family edits, in its shared form or low-rank; of UNets every matrix and convolution too."""
-    sys.path.insert(0, str(ROOT / "tests" / "support"))
     import consumer_models as pico
 
     for family in FAMILIES:

@@ -26,7 +26,6 @@ from editc.formats.delta.container import sealed
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 EXPORTS = ("dynamo", "dynamo, external data", "legacy")
 LIMIT = 1e-5
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from benchmarks import smollm2
+import smollm2
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "manifests" / "examples"
@@ -63,7 +63,6 @@ SMOLLM2 = ("fact", "erase", "redirect")
 
 def make(folder: Path) -> None:
     """The pico models, and a manifest for each family, method and key rule; some are refused, which is kept too."""
-    sys.path.insert(0, str(ROOT / "tests" / "support"))
     import tiny
     import tiny_families
     import tiny_language

@@ -12,9 +12,7 @@ from editc.formats.apply.apply import Applied, Reverted
 from editc.formats.apply.plan import ApplyPlan
 from editc.formats.apply.quantised import Loss
 from editc.formats.apply.status import Status
-from editc.formats.containers.gguf import any_header
-from editc.formats.containers.onnx import read_graph
-from editc.formats.containers.onnx_adapter import SUFFIX
+from editc.formats.containers.table import CONTAINERS, container_of
 from editc.formats.delta.description import COMPATIBILITY
 from editc.formats.delta.parts import is_linked, parts
 from editc.formats.exports.read import carrier, is_delta, kind_of, read_delta
@@ -26,10 +24,8 @@ def inspect(place: str) -> dict[str, Any]:
     """What the delta or model at `place` is; `kind` is `delta` or `model`. Raises what reading it raises."""
     path = Path(place)
     file = carrier(path)
-    if file.is_file() and file.suffix in (".safetensors", SUFFIX):
-        any_header(file)  # a damaged file is refused here, once, and not read again as a model
-    if file.is_file() and file.suffix == layout.ONNX:
-        read_graph(file)
+    if file.is_file() and file.suffix in CONTAINERS:
+        container_of(file).header(file)  # a damaged file is refused here, once, and not read again as a model
     if is_delta(path):
         spelling = kind_of(path)
         said = {"kind": "delta", "format": spelling, "path": place, "bytes": _size(path)}
@@ -114,9 +110,12 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 def _layout(model: Model) -> str:
     """The kind of model; of one file its container: `GGUF model` or `GGUF adapter`, as the file says of itself."""
-    if model.kind == "file" and model.path.suffix == ".gguf":
-        return f"GGUF {model.component().metadata.get('general.type', 'model')[:40]}"
-    return "ONNX file" if model.path.suffix == layout.ONNX and model.kind == "file" else model.kind
+    if model.kind != "file":
+        return model.kind
+    container = container_of(model.path)
+    if not container.type_key:
+        return container.title
+    return f"{container.title} {model.component().metadata.get(container.type_key, 'model')[:40]}"
 
 
 def _describe_part(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from editc.backends.detectors.kind import kind_of
+from editc.backends.detectors.named import kind_of
 from editc.core.diagnostics import EditcError, fail
 from editc.core.manifest import DetectorOptions, Source, Span
 from editc.manifests import schema

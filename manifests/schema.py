@@ -18,7 +18,7 @@ from editc.registry.table import Table as NameTable
 VERSION = 1
 MAX_SEED = 2**32 - 1
 AUTO_SHARE = 0.95
-"""What `sites: auto` asks of the sites it keeps; docs/reference/sites.md says why."""
+"""What `sites: auto` asks of the sites it keeps; docs/measurements/sites.md says why."""
 
 
 @dataclass(frozen=True)

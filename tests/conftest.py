@@ -24,9 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the real language model wait until someone has made it; CI does."""
-    from benchmarks import smollm2
+    import smollm2
 
-    absent = pytest.mark.skip(reason="`python -m benchmarks.smollm2` makes the model")
+    absent = pytest.mark.skip(reason="`make model` makes the model")
     for item in items if not smollm2.present() else ():
         if item.get_closest_marker("smollm2"):
             item.add_marker(absent)

@@ -18,8 +18,13 @@ from editc.core.diagnostics import EditcError as EditcError
 from editc.core.writable import check_file, check_parent, make_parent
 from editc.formats.apply import apply as applying
 from editc.formats.delta.container import write_delta
-from editc.formats.exports.read import check_delta_file, read_delta
+from editc.formats.exports.endings import check_delta_file
+from editc.formats.exports.read import read_delta
 from editc.formats.models.model import open_model
+from editc.verbs.paths import DELTA as DELTA
+from editc.verbs.paths import LAST_GOOD as LAST_GOOD
+from editc.verbs.paths import PAGE as PAGE
+from editc.verbs.paths import REPORT as REPORT
 from editc.verbs.paths import PathLike, Paths, delta_at, deltas_at
 from editc.verbs.results import Again as Again
 from editc.verbs.results import Built as Built

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from editc.backends.detectors.kind import Asked, identity, kind_of
+from editc.backends.detectors.kind import Asked
+from editc.backends.detectors.named import identity, kind_of
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest, PictureCheck
 from editc.core.pointing import pointing_at

@@ -57,7 +57,7 @@ def _detector_lines(name: str) -> Iterator[str]:
     from importlib import import_module
     from inspect import cleandoc
 
-    from editc.backends.detectors.kind import kind_of
+    from editc.backends.detectors.named import kind_of
 
     kind, module = kind_of(name), DETECTORS.module(name)
     yield from (f"detector {name}: {kind.says}", "")

@@ -14,7 +14,6 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.writable import check_parent, make_parent
 from editc.formats.apply import journal
 from editc.formats.apply.plan import ApplyPlan
-from editc.formats.containers.onnx_external import companions
 from editc.formats.models.model import Model
 from editc.formats.models.paths import demo_model, in_hub_cache
 
@@ -61,7 +60,11 @@ def beside(model: Model, out: Path) -> tuple[Beside, ...]:
     Raises E666 when their names are taken where the copy goes; the model names them, so they cannot be renamed.
     """
     graph = model.component().graph if model.kind == "file" else None
-    found = companions(graph) if graph is not None else {}
+    if graph is None:
+        return ()
+    from editc.formats.containers.onnx_external import companions
+
+    found = companions(graph)
     parts = [Beside(source, name, disk.temporary_beside(out), out.parent / name) for name, source in found.items()]
     for part in parts:
         if part.final.exists() or part.final.is_symlink() or not part.final.parent.is_dir():

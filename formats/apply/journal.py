@@ -16,9 +16,8 @@ from typing import Any
 from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.apply.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
-from editc.formats.containers.gguf import any_header
-from editc.formats.containers.onnx import read_graph, structure_digest
-from editc.formats.containers.ranges import digest, pieces, read_range
+from editc.formats.containers.ranges import digest, pieces
+from editc.formats.containers.table import CONTAINERS
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
 
@@ -181,10 +180,11 @@ def _mark(file: Path) -> Mark:
 def _header_digest(file: Path) -> str:
     """sha256 of what an edit leaves alone in a file: its header; all but the tensors of an ONNX file; nothing of a
     file of external data, of which nothing else is known."""
-    if file.suffix in (".safetensors", ".gguf"):
-        return dtypes.sha256(read_range(file, 0, any_header(file).data))
-    if file.suffix == ".onnx":
-        return structure_digest(file)
+    container = CONTAINERS.get(file.suffix)
+    if container is not None and container.outline is not None:
+        return container.outline(file)
+    from editc.formats.containers.onnx import read_graph
+
     for path in (path for folder in file.parents[:2] for path in sorted(folder.glob("*.onnx"))):
         with suppress(EditcError):
             if any(file == path.parent / name for name in read_graph(path).beside):

@@ -19,7 +19,6 @@ from editc.formats.containers import onnx_external
 from editc.formats.containers.onnx import Graph, Use, provenance
 from editc.formats.containers.protobuf import Range
 from editc.formats.models.model import Checkpoint, Tensor
-from editc.formats.models.model_names import respelled
 from editc.numerics.bits import dtypes
 
 Candidate: TypeAlias = tuple[str, bool]
@@ -34,24 +33,21 @@ class _Fault:
     why: str
 
 
-def located(
-    checkpoint: Checkpoint, records: Sequence[SiteRecord], raw: Callable[[str], bytes] | None = None
+def find_in_graph(
+    checkpoint: Checkpoint, graph: Graph, records: Sequence[SiteRecord], raw: Callable[[str], bytes]
 ) -> Checkpoint:
-    """`checkpoint` with the sites of `records` under their own names. Outside ONNX only the levels before a name can
-    differ (`program_names.respelled`). A site that is nowhere is left out, which `plan_apply` refuses. `raw` gives a
-    tensor's bytes where those on the disk are not the ones to go by.
+    """`checkpoint`, a component with that graph, with the sites of `records` under their own names; see
+    `sites.find_sites`.
 
     Raises E663 (its numbers are not stored as bytes), E664 (not one tensor), E665 (which way round is not known).
     """
-    if checkpoint.graph is None:
-        return respelled(checkpoint, [record.site.name for record in records])
-    search = _Search(checkpoint, checkpoint.graph, records, raw or checkpoint.raw)
+    search = _Search(checkpoint, graph, records, raw)
     found = {record.site.name: search.find(record) for record in records}
     placed = {name: _turned(checkpoint, one) for name, one in found.items() if isinstance(one, tuple)}
     faults = [one for one in found.values() if isinstance(one, _Fault)]
     faults += _shared(checkpoint, {name: one[0] for name, one in found.items() if isinstance(one, tuple)})
     if faults:
-        raise EditcError(*_diagnostics(faults, len(records), str(checkpoint.graph.path)))
+        raise EditcError(*_diagnostics(faults, len(records), str(graph.path)))
     return replace(checkpoint, tensors=placed)
 
 

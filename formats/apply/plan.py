@@ -22,7 +22,7 @@ from editc.families.single_files import single_file
 from editc.formats.apply import encoder_marks, finetune, journal, quantised
 from editc.formats.apply.carried import carried, explained
 from editc.formats.apply.journal_record import Entry
-from editc.formats.apply.onnx_sites import located
+from editc.formats.apply.sites import find_sites
 from editc.formats.containers.ranges import digests, pieces, read_range
 from editc.formats.models.model import Checkpoint, Model, Tensor
 from editc.numerics.bits import dtypes
@@ -136,7 +136,7 @@ def _opened(model: Model, part: str, records: Sequence[SiteRecord], history: jou
     """A component, its tensors under the names of the sites."""
     checkpoint, stored = model.component(part), journal.interrupted(history)
     mine = [record for record in records if record.site.component == part]
-    return located(checkpoint, mine, lambda name: read_range(*_present(checkpoint.where(name), stored, history)))
+    return find_sites(checkpoint, mine, lambda name: read_range(*_present(checkpoint.where(name), stored, history)))
 
 
 def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[str] = frozenset()) -> tuple[State, str]:

@@ -24,7 +24,7 @@ from editc.formats.models.model import Checkpoint, Tensor
 from editc.numerics.bits import blocks, dtypes
 
 LEAST_SURVIVAL = 0.5
-"""Of an edit, at least this share must be left after requantising (measured in docs/reference/quantised.md)."""
+"""Of an edit, at least this share must be left after requantising (measured in docs/measurements/quantised.md)."""
 
 WEAK = 0.9
 """A tensor with less than this left is named."""

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from editc.core.delta import Delta, SiteRecord
 from editc.core.diagnostics import EditcError
 from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.formats.apply import journal
 from editc.formats.apply.journal_record import Entry, Range
-from editc.formats.apply.onnx_sites import located
 from editc.formats.apply.plan import match
-from editc.formats.containers import onnx_external
-from editc.formats.containers.onnx import Graph
+from editc.formats.apply.sites import find_sites
 from editc.formats.containers.ranges import read_range
 from editc.formats.models.model import Checkpoint, Model
 from editc.formats.models.model_names import respelled
 from editc.numerics.bits import dtypes
+
+if TYPE_CHECKING:
+    from editc.formats.containers.onnx import Graph
 
 Presence = Literal["applied", "partly", "not applied", "unknown"]
 Found = Literal["result", "base", "neither", "either", "missing"]
@@ -87,7 +88,7 @@ class _Hashes:
         if name not in self._opened:
             try:
                 records = [record for record in self._records if record.site.component == name]
-                opened = located(self._model.component(name), records)
+                opened = find_sites(self._model.component(name), records)
                 written = [tensor for component, tensor in self._recorded if component == name]
                 self._opened[name] = opened if opened.graph else respelled(opened, written)
             except EditcError as error:
@@ -108,7 +109,9 @@ class _Hashes:
 
     def _in_graph(self, part: Range, graph: Graph) -> str:
         """A recorded tensor of an ONNX model, which may have no name but its place."""
-        for place in onnx_external.places(graph).values():
+        from editc.formats.containers.onnx_external import places
+
+        for place in places(graph).values():
             if (place.file, place.offset, place.nbytes) == (self._root / part.file, part.offset, part.nbytes):
                 return dtypes.sha256(read_range(place.file, place.offset, place.nbytes))
         return ""

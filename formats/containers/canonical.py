@@ -11,6 +11,10 @@ from typing import Any
 
 from editc.core.diagnostics import EditcError, fail
 
+KEY = "editc"
+"""The key of a file's metadata under which editc describes the delta in it. It is the one key of editc's own files: a
+header with several has another order in every process of the safetensors library."""
+
 
 def dumps(value: Any) -> str:
     """Canonical JSON: keys sorted, no spaces, ASCII. Raises E605 for NaN, Infinity and values that JSON lacks.

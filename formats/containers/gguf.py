@@ -15,8 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.containers import onnx_adapter, stand_ins
-from editc.formats.containers.safetensors import Entry, Header, read_header
+from editc.formats.containers import stand_ins
+from editc.formats.containers.safetensors import Entry, Header
 
 MAGIC = b"GGUF"
 TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
@@ -61,13 +61,6 @@ def read_gguf(path: Path) -> Header:
                 return _read(_Cursor(data, min(size, _MOST_BYTES), str(path)), size)
     except OSError as error:
         raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(path)) from error
-
-
-def any_header(path: Path) -> Header:
-    """The header of a weight or adapter file: GGUF, ONNX Runtime's or safetensors by its ending. Raises E601, E610,
-    E612, E692."""
-    readers = {".gguf": read_gguf, onnx_adapter.SUFFIX: onnx_adapter.read_adapter}
-    return readers.get(path.suffix, read_header)(path)
 
 
 def malformed(reason: str, place: str) -> EditcError:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from editc.core.diagnostics import fail
-from editc.formats.containers import stand_ins
-from editc.formats.containers.canonical import uncollected
+from editc.formats.containers.canonical import KEY, uncollected
 from editc.formats.containers.protobuf import BYTES, VARINT, Field, Range, Wire, WireError
+from editc.formats.containers.safetensors import Entry, Header, opened
 from editc.numerics.bits import dtypes
 
 TYPES: Mapping[int, str] = {
@@ -75,10 +75,19 @@ class Graph:
 
 def read_graph(path: Path) -> Graph:
     """The graph in the file at `path`. Raises E610 (cannot be opened), E618 (Git LFS pointer) and E661 (malformed)."""
-    stand_ins.refuse(path)
-    with read_strictly(path), path.open("rb") as file, uncollected():
-        wire = Wire(file, os.fstat(file.fileno()).st_size)
+    with read_strictly(path), opened(path) as (file, size), uncollected():
+        wire = Wire(file, size)
         return _Reader(wire, Graph(path)).model()
+
+
+def read_factors(path: Path) -> Header:
+    """The float32 tensors in the file itself, which is where editc writes a delta's factors, and the description of the
+    delta where there is one. Raises E610, E618 and E661."""
+    graph = read_graph(path)
+    text = note(graph, KEY)
+    factors = {name: held for name, held in graph.tensors.items() if held.span is not None and held.dtype == "F32"}
+    entries = {name: Entry("F32", held.shape, *held.span) for name, held in factors.items() if held.span}
+    return Header(entries, {KEY: text} if text else {}, 0)
 
 
 @contextmanager

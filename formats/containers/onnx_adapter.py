@@ -15,10 +15,9 @@ from math import prod
 from pathlib import Path
 
 from editc.core.diagnostics import EditcError
-from editc.formats.containers.canonical import damaged
+from editc.formats.containers.canonical import KEY, damaged
 from editc.formats.containers.safetensors import MAX_HEADER, Entry, Header, opened
 
-SUFFIX = ".onnx_adapter"
 MAGIC, END = b"TORT", b"editc/v1"
 TYPES: Mapping[int, str] = {1: "F32", 10: "F16"}
 """By number in the file (those of ONNX): what editc writes; ONNX Runtime takes no other floats."""
@@ -43,7 +42,7 @@ def read_adapter(path: Path) -> Header:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             end, text = _description(data, str(path))
             entries = _Buffer(data, end, str(path)).parameters()
-    return Header(entries, {} if text is None else {"editc": text}, 0)
+    return Header(entries, {} if text is None else {KEY: text}, 0)
 
 
 def _description(data: mmap.mmap, place: str) -> tuple[int, str | None]:

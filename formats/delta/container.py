@@ -18,14 +18,11 @@ from numpy.typing import NDArray
 from editc.core.delta import Delta, Factors
 from editc.core.diagnostics import EditcError, fail
 from editc.core.disk import guarded, replace_file
-from editc.formats.containers.canonical import damaged, dumps, strict_json
-from editc.formats.containers.gguf import any_header
+from editc.formats.containers.canonical import KEY, damaged, dumps, strict_json
 from editc.formats.containers.safetensors import Header, opened, parse_header, read_header
+from editc.formats.containers.safetensors_write import header_bytes
 from editc.formats.delta import check
 from editc.formats.delta import description as delta_json
-
-KEY = "editc"
-"""The one metadata key: a header with several has another order in every process of the safetensors library."""
 
 _NO_ID = "0" * 64
 _SIDES = ("left", "right", "bits")
@@ -80,7 +77,7 @@ def to_bytes(delta: Delta) -> bytes:
     check.check(delta, "")
     if delta.version != delta_json.VERSION:
         raise fail("E605", f"format version {delta.version} cannot be written, only {delta_json.VERSION}")
-    parts = dict(_named(delta.factors))
+    parts = dict(named_parts(delta.factors))
     body = b"".join(np.ascontiguousarray(parts[name], _stored(parts[name])).tobytes() for name in sorted(parts))
     delta_id = hashlib.sha256(_header(delta, parts, _NO_ID) + body).hexdigest()
     return _header(delta, parts, delta_id) + body
@@ -119,14 +116,6 @@ def part_name(group: str, side: str, index: int) -> str:
     return f"group/{group}/{side}.{index}"
 
 
-def is_delta(path: Path) -> bool:
-    """True when the file's header carries an editc description, sound or not."""
-    try:
-        return path.is_file() and KEY in any_header(path).metadata
-    except EditcError:
-        return False
-
-
 def _parse(data: bytes, place: str) -> Header:
     if len(data) < 8:
         raise damaged(f"it has only {len(data)} bytes", place)
@@ -153,7 +142,7 @@ def _description(header: Header, place: str) -> Mapping[str, Any]:
 def _assemble(value: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
     sites = delta_json.site_records(value, place)
     factors = {group: _factors(value, group, parts, place) for group in value["groups"]}
-    if {name for name, _ in _named(factors)} != parts.keys():
+    if {name for name, _ in named_parts(factors)} != parts.keys():
         raise damaged("it holds tensors that belong to no group", place)
     plain = ("family", "encoder", "manifest", "manifest_digest", "tool", "version", "delta_id", "extra")
     fields = {name: value[name] for name in plain} | {name: tuple(value[name]) for name in ("edits", "claims")}
@@ -199,7 +188,8 @@ def _check_bytes(delta: Delta, parts: _Parts, data: bytes, header: Header, place
         raise damaged("its bytes do not give its delta_id", place)
 
 
-def _named(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Part]]:
+def named_parts(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Part]]:
+    """Every tensor of these groups with the name that a delta file gives it."""
     for group, edit in factors.items():
         sides: tuple[tuple[_Part, ...], ...] = (edit.left, edit.right, edit.bits)
         for side, parts in zip(_SIDES, sides, strict=True):
@@ -212,18 +202,13 @@ def _stored(part: _Part) -> np.dtype[Any]:
 
 
 def _header(delta: Delta, parts: _Parts, delta_id: str) -> bytes:
-    """Length, canonical JSON with the tensors in order of name, and spaces up to a multiple of 8."""
-    document: dict[str, Any] = {"__metadata__": {KEY: dumps(delta_json.describe(delta, delta_id))}}
-    offset = 0
-    for name in sorted(parts):
-        dtype = _stored(parts[name])
-        end = offset + parts[name].size * dtype.itemsize
-        kind = "U8" if dtype.itemsize == 1 else "F32"
-        document[name] = {"dtype": kind, "shape": list(parts[name].shape), "data_offsets": [offset, end]}
-        offset = end
-    text = dumps(document).encode("ascii")
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
+    """The header of the file, with `delta_id` as given."""
+    kinds = {name: "U8" if part.dtype == np.uint8 else "F32" for name, part in parts.items()}
+    rows = (
+        (name, kinds[name], parts[name].shape, parts[name].size * _DTYPES[kinds[name]].itemsize)
+        for name in sorted(parts)
+    )
+    return header_bytes(rows, {KEY: dumps(delta_json.describe(delta, delta_id))})
 
 
 def _identity(data: bytes) -> str:

@@ -42,7 +42,7 @@ SHAPE = Rule(
 RULES = (APPLIES, DOTTED, UNKNOWN, ENDING, DORA, TYPES, SHAPE)
 
 ADVICE = {
-    DOTTED.name: convert("kohya"),
+    DOTTED.name: convert("sd"),
     UNKNOWN.name: "the adapter is for another kind of model, or in names that A1111 does not know",
     SHAPE.name: "the adapter is for a model of another size",
 }

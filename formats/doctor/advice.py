@@ -6,7 +6,8 @@ doctor knows, and what is no low-rank change by `diff`, once the program that tr
 
 from __future__ import annotations
 
-from editc.formats.exports.suited import best_for
+from editc.formats.doctor.models import KINDS, Kind
+from editc.formats.exports.suits import best_for
 
 MERGE = (
     "merge it into a copy of its base with the program that trained it; `editc diff BASE MERGED -o delta.safetensors` "
@@ -15,8 +16,10 @@ MERGE = (
 AGAIN = "save it again with PEFT's own `save_pretrained`"
 
 
-def convert(form: str) -> str:
-    """How an adapter of a UNet or transformer gets into another spelling."""
+def convert(kind: Kind) -> str:
+    """How an adapter of a UNet or transformer gets into the spelling that the most programs read of its kind of model,
+    which is one of `KINDS`."""
+    form = best_for(next(family for family, one in KINDS.items() if one == kind))
     return (
         "make it a delta and export that: a manifest with `edits: [{fuse: FILE}]`, `editc build` it, then "
         f"`editc export out/delta.safetensors --as {form}`"

@@ -54,7 +54,7 @@ GGUF = Rule(
 RULES = (APPLIES, UNET_NAMES, UNKNOWN, SCALE, MAGNITUDE, DORA, DENSE, ALGEBRA, SHAPE, GGUF)
 
 ADVICE = {
-    UNET_NAMES.name: convert("kohya"),
+    UNET_NAMES.name: convert("sd"),
     UNKNOWN.name: "compare the names with the model's; a UNet wants kohya's, FLUX and SD3 `transformer.*.lora_A/B`",
     SCALE.name: "write the scale into the up matrices, or `.alpha` tensors in kohya's spelling",
     MAGNITUDE.name: "rename the vectors to `.dora_scale`, or merge the adapter and export the difference as LoRA",

@@ -11,7 +11,7 @@ from editc.core.diagnostics import Diagnostic
 from editc.formats.delta.container import read_delta
 from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
 from editc.formats.doctor.advice import AGAIN, convert, export_as
-from editc.formats.doctor.models import TITLES, Known, given, implied
+from editc.formats.doctor.models import KINDS, TITLES, Known, given, implied
 from editc.formats.doctor.spelling import Adapter, read_adapter_file
 from editc.formats.doctor.verdict import Fate, LoaderVerdict, with_nearest
 from editc.formats.models.model import Model
@@ -166,8 +166,7 @@ def _wrong(verdict: LoaderVerdict) -> str:
 
 def _spelled(known: Known) -> str:
     """The way into the spelling that all loaders of its kind read."""
-    form = {"sd": "kohya", "sdxl": "kohya", "flux": "diffusers", "sd3": "diffusers"}.get(known.kind)
-    return convert(form) if form else AGAIN
+    return convert(known.kind) if known.kind in KINDS.values() else AGAIN
 
 
 def _export(adapter: Adapter) -> str:

@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.containers.canonical import strict_json
+from editc.formats.containers.canonical import KEY, strict_json
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Entry, Header, read_header
-from editc.formats.delta.container import KEY
-from editc.formats.exports.read import is_delta, kind_of, parsed_note
+from editc.formats.exports.read import is_delta, kind_of, parse_note
 from editc.formats.models.layout import converter
 from editc.numerics.bits import dtypes
 
@@ -254,7 +253,7 @@ def numbers(raw: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[np.float6
 def described_in(metadata: Mapping[str, str], place: str) -> Mapping[str, Any] | None:
     """The description of the delta that an export of editc carries; None in any other file, or a damaged one."""
     try:
-        return parsed_note(metadata[KEY], place).description
+        return parse_note(metadata[KEY], place).description
     except (KeyError, EditcError):
         return None
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from editc.formats.apply.apply import apply
+from editc.formats.containers.table import SAFETENSORS
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.lowering import unedited
+from editc.formats.exports.suits import SUITS
 from editc.formats.exports.trials import from_pretrained
 from editc.formats.models.model import open_model
 
@@ -22,14 +24,14 @@ def write(job: Job) -> Written:
 def place_of(job: Job) -> Path:
     """`job.out`, with the ending that a model of one file must have."""
     single = job.model is not None and job.model.kind == "file"
-    return job.out.with_suffix(".safetensors") if single and not job.out.suffix else job.out
+    return job.out.with_suffix(SAFETENSORS) if single and not job.out.suffix else job.out
 
 
 FORMAT = Format(
     name="checkpoint",
     output="model",
     says="the edited model",
-    suits=lambda family: "",
+    suits=SUITS["checkpoint"],
     write=write,
     trials=lambda job, written: (from_pretrained(open_model(written.files[0]), written),),
 )

@@ -15,21 +15,17 @@ from editc.core.delta import Delta
 from editc.core.disk import guarded, replace_file
 from editc.core.site_bytes import patched_site, stored_shape
 from editc.formats.apply.plan import Target, plan_apply
-from editc.formats.exports import diffusers, lowering, read
+from editc.formats.containers.canonical import KEY
+from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
+from editc.formats.delta.container import part_name
+from editc.formats.exports import diffusers, embed, lowering
 from editc.formats.exports.format import Format, Job, Trial, Written
 from editc.formats.exports.kohya_names import module as kohyas
+from editc.formats.exports.suits import SUITS
 from editc.numerics.bits import dtypes
-from editc.registry.families import FAMILIES
 
 END = ".diff"
 COMPONENTS = ("unet", "transformer")
-
-
-def suits(family: str) -> str:
-    """Why a delta of this family cannot be exported so, or ''."""
-    if family in FAMILIES.names("image") and FAMILIES.resolve(family).component in COMPONENTS:
-        return ""
-    return "dense differences are for UNets and diffusion transformers"
 
 
 def module(component: str, name: str) -> str:
@@ -46,10 +42,10 @@ def write(job: Job) -> Written:
     tensors = {}
     for record, change in _changes(delta):
         shape = (record.site.shape[0], *windows[record.site.name]) if record.site.name in windows else change.shape
-        tensors[module(record.site.component, record.site.name) + END] = read.stored(change.reshape(shape), "F32")
-    metadata = {"ss_network_module": "lycoris.kohya", "editc": read.note("diff", delta, {})}
+        tensors[module(record.site.component, record.site.name) + END] = encode_tensor(change.reshape(shape), "F32")
+    metadata = {"ss_network_module": "lycoris.kohya", KEY: embed.note("diff", delta, {})}
     with guarded(job.out):
-        replace_file(job.out, read.container(tensors, metadata))
+        replace_file(job.out, file_bytes(tensors, metadata))
     notes = ["diffusers refuses this file (ValueError); give it the low-rank form or the checkpoint"]
     if job.dtype != "F32":
         notes.append("differences stay in float32 whatever dtype is asked for")
@@ -58,10 +54,7 @@ def write(job: Job) -> Written:
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
     """The factors of the delta in such a file: the inverse of `write`."""
-    from editc.formats.delta.container import part_name
-
-    if len(tensors) != len(description["sites"]):
-        raise ValueError("there are tensors that belong to no site")
+    embed.check_count(tensors, len(description["sites"]))
     found = {}
     for group, entry in description["groups"].items():
         for k, index in enumerate(entry["sites"]):
@@ -101,7 +94,7 @@ FORMAT = Format(
     name="diff",
     output="delta.diff.safetensors",
     says="dense differences: ComfyUI, A1111",
-    suits=suits,
+    suits=SUITS["diff"],
     write=write,
     trials=trials,
     parts=parts,

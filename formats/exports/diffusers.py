@@ -11,22 +11,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from editc.core.disk import guarded, replace_file
-from editc.formats.exports import lowering, read, suited
+from editc.formats.containers.canonical import KEY
+from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
+from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Written
+from editc.formats.exports.suits import SUITS
 from editc.formats.exports.trials import diffusers_transformer
 
-FAMILIES = suited.FAMILIES["diffusers"]
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
 
 def module(name: str) -> str:
     """The adapter's name of a transformer's parameter."""
     return f"transformer.{name.removesuffix('.weight')}"
-
-
-def suits(family: str) -> str:
-    """Why a delta of this family cannot be exported so, or ''."""
-    return "" if family in FAMILIES else f"this spelling is loaded into the transformers of {', '.join(FAMILIES)}"
 
 
 def write(job: Job) -> Written:
@@ -41,9 +38,9 @@ def write(job: Job) -> Written:
         up, down = left, right
         if name in found:
             up, down = left.reshape(*left.shape, 1, 1), right.reshape(rank, *found[name])
-        tensors[module(name) + UP] = read.stored(up, job.dtype)
-        tensors[module(name) + DOWN] = read.stored(down, job.dtype)
-    data = read.container(tensors, {"format": "pt", "editc": read.note("diffusers", delta, {})})
+        tensors[module(name) + UP] = encode_tensor(up, job.dtype)
+        tensors[module(name) + DOWN] = encode_tensor(down, job.dtype)
+    data = file_bytes(tensors, {"format": "pt", KEY: embed.note("diffusers", delta, {})})
     with guarded(job.out):
         replace_file(job.out, data)
     return Written((job.out,), delta, lowered.rounding)
@@ -51,21 +48,20 @@ def write(job: Job) -> Written:
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
     """The factors of the delta in such a file: the inverse of `write`."""
-    if len(tensors) != 2 * len(description["sites"]):
-        raise ValueError("there are tensors that belong to no site")
+    embed.check_count(tensors, 2 * len(description["sites"]))
 
     def pair(name: str) -> tuple[Any, Any]:
         up, down = tensors[module(name) + UP], tensors[module(name) + DOWN]
         return up.reshape(len(up), -1), down.reshape(len(down), -1)
 
-    return read.low_rank_parts(description, pair)
+    return embed.low_rank_parts(description, pair)
 
 
 FORMAT = Format(
     name="diffusers",
     output="delta.diffusers.safetensors",
     says="a LoRA for transformer models: diffusers, ComfyUI",
-    suits=suits,
+    suits=SUITS["diffusers"],
     write=write,
     low_rank=True,
     trials=lambda job, written: (diffusers_transformer(job, written),),

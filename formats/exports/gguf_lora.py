@@ -17,8 +17,11 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, rename, temporary_beside
 from editc.formats.apply.destination import removed_on_failure
-from editc.formats.exports import lowering, peft, read
+from editc.formats.containers.canonical import KEY, strict_json
+from editc.formats.containers.table import GGUF
+from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Trial, Written
+from editc.formats.exports.suits import SUITS
 from editc.formats.exports.trials import compared
 from editc.formats.models import gguf_names
 from editc.formats.models.model import Model
@@ -27,11 +30,6 @@ from editc.numerics.bits import dtypes
 DOWN, UP = ".lora_a", ".lora_b"
 ALPHA = "adapter.lora.alpha"
 EMBEDDINGS = ("token_embd.", "output.")
-
-
-def suits(family: str) -> str:
-    """Why a delta of this family cannot be exported so, or ''."""
-    return "these adapters are for the language models of llama.cpp" if peft.suits(family) else ""
 
 
 def write(job: Job) -> Written:
@@ -44,7 +42,7 @@ def write(job: Job) -> Written:
     rank = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     delta = lowering.padded(lowered.delta, lambda _: rank)
     names = {r.site.name: their_name(architecture, blocks, r.site.name) for r in delta.sites}
-    note = read.note("gguf-lora", delta, {"names": names})
+    note = embed.note("gguf-lora", delta, {"names": names})
     temporary = temporary_beside(job.out)
     with guarded(job.out), removed_on_failure(temporary):
         _write(temporary, architecture, rank, note, _tensors(delta, names, job.dtype))
@@ -74,9 +72,8 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
             raise ValueError(f"its alpha is {alpha} and its rank {len(down)}: another strength than the delta's")
         return up, down
 
-    if len(tensors) != 2 * len(description["sites"]) + 1:
-        raise ValueError("there are tensors that belong to no site")
-    return read.low_rank_parts(description, pair)
+    embed.check_count(tensors, 2 * len(description["sites"]) + 1)
+    return embed.low_rank_parts(description, pair)
 
 
 def gguf_reader(job: Job, written: Written) -> Trial:
@@ -86,7 +83,7 @@ def gguf_reader(job: Job, written: Written) -> Trial:
     reader = gguf.GGUFReader(written.files[0])
     alpha = float(_field(reader, ALPHA))
     found = {t.name: gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float64) for t in reader.tensors}
-    names = read.parsed_note(_field(reader, "editc"), str(job.out)).options["names"]
+    names = strict_json(_field(reader, KEY))["options"]["names"]
     ours = {theirs: name for name, theirs in names.items()}
     held = {
         ours.get(name.removesuffix(UP), name): alpha / up.shape[1] * (up @ found[name.removesuffix(UP) + DOWN])
@@ -101,7 +98,7 @@ def _field(reader: Any, name: str) -> Any:
 
 
 def _architecture(model: Model) -> tuple[str, int]:
-    if model.kind == "file" and model.path.suffix == ".gguf":
+    if model.kind == "file" and model.path.suffix == GGUF:
         metadata = model.component().metadata
         return gguf_names.own_architecture(metadata)
     return gguf_names.architecture((model.path.parent if model.path.is_file() else model.path) / "config.json")
@@ -124,7 +121,7 @@ def _write(path: Path, architecture: str, rank: int, note: str, tensors: Mapping
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32(ALPHA, float(rank))
-    writer.add_string("editc", note)
+    writer.add_string(KEY, note)
     for name in sorted(tensors):
         dtype, rows = tensors[name]
         writer.add_tensor(name, rows, raw_dtype=gguf.GGMLQuantizationType[dtype])
@@ -138,7 +135,7 @@ FORMAT = Format(
     name="gguf-lora",
     output="lora.gguf",
     says="an adapter for llama.cpp and what is built on it",
-    suits=suits,
+    suits=SUITS["gguf-lora"],
     write=write,
     low_rank=True,
     trials=lambda job, written: (gguf_reader(job, written),),

@@ -16,20 +16,17 @@ import numpy as np
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, replace_file
-from editc.formats.exports import lowering, read, suited
+from editc.formats.containers.canonical import KEY
+from editc.formats.containers.safetensors_write import Stored, encode_tensor, file_bytes
+from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
+from editc.formats.exports.suits import SUITS
 from editc.formats.exports.trials import diffusers_unet
 from editc.numerics.bits import dtypes
 
-FAMILIES = suited.FAMILIES["kohya"]
 COMPONENTS = ("unet",)
 BASES = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
-
-
-def suits(family: str) -> str:
-    """Why a delta of this family cannot be exported so, or ''."""
-    return "" if family in FAMILIES else f"kohya files are for the UNets of {', '.join(FAMILIES)}"
 
 
 def write(job: Job) -> Written:
@@ -38,7 +35,7 @@ def write(job: Job) -> Written:
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     delta = lowering.padded(lowered.delta, lowering.power_of_two)
     found = lowering.windows(delta, job.model)
-    data = read.container(_tensors(delta, found, job.dtype), _metadata(delta, found))
+    data = file_bytes(_tensors(delta, found, job.dtype), _metadata(delta, found))
     with guarded(job.out):
         replace_file(job.out, data)
     return Written((job.out,), delta, lowered.rounding)
@@ -52,14 +49,13 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
         rank = len(down)
         return up.reshape(-1, rank) / np.float32(rank), down.reshape(rank, -1)
 
-    if len(tensors) != 3 * len(description["sites"]):
-        raise ValueError("there are tensors that belong to no site")
+    embed.check_count(tensors, 3 * len(description["sites"]))
     if any(float(tensors[module(site["name"]) + ALPHA]) != 1.0 for site in description["sites"]):
         raise ValueError("an alpha is not 1")
-    return read.low_rank_parts(description, pair)
+    return embed.low_rank_parts(description, pair)
 
 
-def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict[str, read.Stored]:
+def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict[str, Stored]:
     found = {}
     for record, left, right in lowering.pairs(delta):
         name, window = record.site.name, windows.get(record.site.name)
@@ -68,9 +64,9 @@ def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict
         if window:
             up, down = up.reshape(*up.shape, 1, 1), down.reshape(rank, *window)
         _check_range(up, left, rank, name, dtype)
-        found[module(name) + UP] = read.stored(up, dtype)
-        found[module(name) + DOWN] = read.stored(down, dtype)
-        found[module(name) + ALPHA] = read.stored(np.ones(()), dtype)
+        found[module(name) + UP] = encode_tensor(up, dtype)
+        found[module(name) + DOWN] = encode_tensor(down, dtype)
+        found[module(name) + ALPHA] = encode_tensor(np.ones(()), dtype)
     return found
 
 
@@ -93,14 +89,14 @@ def _metadata(delta: Delta, windows: Mapping[str, list[int]]) -> dict[str, str]:
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.title": ", ".join(str(edit.get("concept", "")) for edit in delta.edits)[:200] + " (editc)",
     }
-    return about | {"editc": read.note("kohya", delta, {"windows": windows} if windows else {})}
+    return about | {KEY: embed.note("kohya", delta, {"windows": windows} if windows else {})}
 
 
 FORMAT = Format(
     name="kohya",
     output="delta.kohya.safetensors",
     says="a LoRA for UNets: diffusers, ComfyUI, A1111, sd-scripts",
-    suits=suits,
+    suits=SUITS["kohya"],
     write=write,
     low_rank=True,
     trials=lambda job, written: (diffusers_unet(job, written),),

@@ -20,12 +20,12 @@ from editc.core.site_bytes import edited, site_record, stored_shape
 from editc.core.text import count
 from editc.formats.apply.plan import ApplyPlan, Target, plan_apply
 from editc.formats.containers.ranges import read_range
+from editc.formats.exports.suits import SUITS
 from editc.formats.models.model import Model
 from editc.formats.models.model_names import respelled
 from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import product
 from editc.registry.families import FAMILIES
-from editc.registry.formats import FORMATS
 
 SOLVED = ("condition", "solve_residual", "discarded", "rank")
 """Claims about the solve, which no rounding and no other base makes untrue."""
@@ -86,7 +86,7 @@ def dense(delta: Delta, model: Model | None, allow_finetune: bool = False) -> Lo
 
 def without_adapter(family: str) -> str:
     """What to do with an edit of this family that no adapter can hold."""
-    if FORMATS.resolve("diff").suits(family):
+    if SUITS["diff"](family):
         return "export it as a `checkpoint`, or use the delta itself: `editc apply`"
     return "export it as `diff` or as a `checkpoint`: only those can say it"
 

@@ -15,25 +15,19 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, make_folder, rename, temporary_beside, write_new
 from editc.formats.apply.destination import removed_on_failure
-from editc.formats.exports import lowering, read
+from editc.formats.containers.canonical import KEY
+from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
+from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Written
+from editc.formats.exports.suits import SUITS
 from editc.formats.exports.trials import EXPERT, peft_model
 from editc.formats.models.model_names import spelled_by_program
-from editc.registry.families import FAMILIES
 
 PREFIX = "base_model.model."
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 CONFIG = "adapter_config.json"
 LEAST_RANK = 8
 VLLM_RANK = 16
-
-
-def suits(family: str) -> str:
-    """Why a delta of this family cannot be exported so, or ''."""
-    known = family in FAMILIES.names("image")
-    if known and FAMILIES.resolve(family).component in ("unet", "transformer", "prior"):
-        return "PEFT folders are for language models; a diffusion pipeline passes over them without a word"
-    return ""
 
 
 def write(job: Job) -> Written:
@@ -48,20 +42,20 @@ def write(job: Job) -> Written:
     names = spelled_by_program([record.site.name for record in delta.sites], job.model)
     tensors = {}
     for record, left, right in lowering.pairs(delta):
-        tensors[module(names[record.site.name]) + UP] = read.stored(left, job.dtype)
-        tensors[module(names[record.site.name]) + DOWN] = read.stored(right, job.dtype)
+        tensors[module(names[record.site.name]) + UP] = encode_tensor(left, job.dtype)
+        tensors[module(names[record.site.name]) + DOWN] = encode_tensor(right, job.dtype)
     renamed = {name: new for name, new in names.items() if new != name}
-    note = read.note("peft", delta, {"names": renamed} if renamed else {})
-    data = read.container(tensors, {"format": "pt", "editc": note})
+    note = embed.note("peft", delta, {"names": renamed} if renamed else {})
+    data = file_bytes(tensors, {"format": "pt", KEY: note})
     temporary = temporary_beside(job.out)
     with guarded(job.out), removed_on_failure(temporary):
         make_folder(temporary)
-        write_new(temporary / read.FOLDER_FILE, [data])
+        write_new(temporary / embed.FOLDER_FILE, [data])
         place = "" if job.model is None else job.model.place
         write_new(temporary / CONFIG, [config(delta, list(names.values()), rank, place)])
         rename(temporary, job.out)
     notes = (f"vLLM needs --max-lora-rank {rank}",) if rank > VLLM_RANK else ()
-    return Written((job.out / read.FOLDER_FILE, job.out / CONFIG), delta, lowered.rounding, notes)
+    return Written((job.out / embed.FOLDER_FILE, job.out / CONFIG), delta, lowered.rounding, notes)
 
 
 def lost(names: Sequence[str]) -> str:
@@ -96,22 +90,21 @@ def config(delta: Delta, names: Sequence[str], rank: int, base: str) -> bytes:
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
     """The factors of the delta in such a folder: the inverse of `write`."""
-    if len(tensors) != 2 * len(description["sites"]):
-        raise ValueError("there are tensors that belong to no site")
+    embed.check_count(tensors, 2 * len(description["sites"]))
     names = options.get("names", {})
 
     def pair(name: str) -> tuple[Any, Any]:
         there = module(names.get(name, name))
         return tensors[there + UP], tensors[there + DOWN]
 
-    return read.low_rank_parts(description, pair)
+    return embed.low_rank_parts(description, pair)
 
 
 FORMAT = Format(
     name="peft",
     output="peft",
     says="an adapter folder for language models: PEFT, transformers, vLLM",
-    suits=suits,
+    suits=SUITS["peft"],
     write=write,
     low_rank=True,
     lost=lost,

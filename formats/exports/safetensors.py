@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from editc.formats.delta.container import write_delta
 from editc.formats.exports.format import Format, Job, Written
+from editc.formats.exports.suits import SUITS
 
 
 def write(job: Job) -> Written:
@@ -15,6 +16,6 @@ FORMAT = Format(
     name="safetensors",
     output="delta.safetensors",
     says="the delta itself",
-    suits=lambda family: "",
+    suits=SUITS["safetensors"],
     write=write,
 )

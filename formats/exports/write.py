@@ -11,9 +11,8 @@ from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.writable import make_parent
 from editc.formats.apply.destination import remove, removed_on_failure
 from editc.formats.delta.container import sealed
-from editc.formats.exports import read
+from editc.formats.exports import endings, read
 from editc.formats.exports.format import Format, Job, Trial, Written
-from editc.formats.exports.suited import suiting
 from editc.libraries import extras
 from editc.registry.formats import FORMATS
 from editc.registry.table import nearest
@@ -42,7 +41,7 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
     refusals = refused([name], job.delta.family)
     if refusals:
         raise EditcError(*refusals)
-    read.check_ending(job.out, Path(form.output).suffix, name)
+    endings.check_ending(job.out, Path(form.output).suffix, name)
     if job.out.exists():
         raise fail("E679", "something is there already", place=str(job.out), help="remove it, or choose another path")
     make_parent(job.out)
@@ -118,6 +117,11 @@ def _stopped(name: str, error: Exception) -> Diagnostic:
     said = " ".join(str(error).split())[:200]
     message = f"the program that the {name} file is for refuses it: {type(error).__name__}: {said}"
     return Diagnostic("E684", message, help=UNTOUCHED)
+
+
+def suiting(family: str) -> tuple[str, ...]:
+    """The formats that hold deltas of a family."""
+    return tuple(name for name in FORMATS.names() if not FORMATS.resolve(name).suits(family))
 
 
 def outputs(names: Sequence[str]) -> dict[str, str]:

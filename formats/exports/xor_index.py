@@ -22,13 +22,15 @@ from editc.core.diagnostics import EditcError, fail
 from editc.formats.apply.destination import removed_on_failure
 from editc.formats.apply.edited_bytes import rewrite
 from editc.formats.apply.plan import plan_apply
-from editc.formats.containers.canonical import dumps, strict_json
+from editc.formats.containers.canonical import strict_json
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import read_header
+from editc.formats.containers.safetensors_write import header_bytes
 from editc.formats.delta.container import to_bytes
-from editc.formats.exports import read as exported
 from editc.formats.exports import zstd
+from editc.formats.exports.embed import COMPANION
 from editc.formats.exports.format import Format, Job, Trial, Written
+from editc.formats.exports.suits import SUITS
 from editc.formats.models.model import Checkpoint, Model
 
 INDEX = "model.safetensors.index.json"
@@ -138,14 +140,9 @@ def _written(changes: Iterator[tuple[str, bytes, str]], out: Path) -> Iterator[t
 
 
 def _put(held: list[tuple[str, bytes, str]], path: Path) -> tuple[str, ...]:
-    document: dict[str, Any] = {"__metadata__": {name: checksum for name, _, checksum in held}}
-    offset = 0
-    for name, frame, _ in held:
-        document[name] = {"dtype": "U8", "shape": [len(frame)], "data_offsets": [offset, offset + len(frame)]}
-        offset += len(frame)
-    text = dumps(document).encode("ascii")
-    text += b" " * (-len(text) % 8)
-    disk.write_new(path, (len(text).to_bytes(8, "little") + text, *(frame for _, frame, _ in held)))
+    rows = [(name, "U8", [len(frame)], len(frame)) for name, frame, _ in held]
+    head = header_bytes(rows, {name: checksum for name, _, checksum in held})
+    disk.write_new(path, (head, *(frame for _, frame, _ in held)))
     return tuple(name for name, _, _ in held)
 
 
@@ -191,8 +188,8 @@ def _export(job: Job) -> Written:
         raise fail("E676", "this export needs the weights that the delta was built for", help=help_text)
     made = write(job.delta, job.model, job.out)
     with disk.guarded(job.out):
-        disk.replace_file(job.out / exported.COMPANION, to_bytes(job.delta))
-    return Written((*made, job.out / exported.COMPANION), job.delta)
+        disk.replace_file(job.out / COMPANION, to_bytes(job.delta))
+    return Written((*made, job.out / COMPANION), job.delta)
 
 
 def _trials(job: Job, written: Written) -> tuple[Trial, ...]:
@@ -207,7 +204,7 @@ FORMAT = Format(
     name="xor-index",
     output="version",
     says="changed tensors as XOR of bytes, for engines that pull new versions of a checkpoint",
-    suits=lambda family: "",
+    suits=SUITS["xor-index"],
     write=_export,
     trials=_trials,
     needs=("zstandard",),

@@ -13,12 +13,12 @@ from editc.core.diagnostics import EditcError, fail
 from editc.formats.containers import stand_ins
 from editc.formats.containers.canonical import strict_json
 from editc.formats.containers.safetensors import read_small
+from editc.formats.containers.table import GGUF, ONNX, SAFETENSORS
 
 STEMS = ("diffusion_pytorch_model", "model")
 MAX_INDEX = 9_000_000
 """Bytes of an index at most, which is room for some 90,000 tensors (see `header.MAX_HEADER`)."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
-ONNX = ".onnx"
 
 _ADAPTERS = re.compile(r"(adapter_model|pytorch_lora_weights)")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}")
@@ -36,12 +36,12 @@ class Choice:
 
 def has_weights(folder: Path) -> bool:
     """True when the folder itself holds weights in any format, readable or not."""
-    return any(path.suffix in (".safetensors", ONNX, *PICKLES) or _is_index(path.name) for path in _files(folder))
+    return any(path.suffix in (SAFETENSORS, ONNX, *PICKLES) or _is_index(path.name) for path in _files(folder))
 
 
 def has_safetensors(folder: Path) -> bool:
     """True when the folder itself holds safetensors weights."""
-    return any(path.suffix == ".safetensors" or _is_index(path.name) for path in _files(folder))
+    return any(path.suffix == SAFETENSORS or _is_index(path.name) for path in _files(folder))
 
 
 def readable(folder: Path) -> bool:
@@ -88,7 +88,7 @@ def _taken(names: Sequence[str], folder: Path) -> str:
     if variants:
         half = [name for name in variants if _variant(name) == "fp16"]
         return _only(half or variants, folder)
-    others = [n for n in names if n.endswith(".safetensors") and not _ADAPTERS.search(n) and not _SHARD.search(n)]
+    others = [n for n in names if n.endswith(SAFETENSORS) and not _ADAPTERS.search(n) and not _SHARD.search(n)]
     if others:
         return _only(others, folder)
     raise _nothing(names, folder)
@@ -139,7 +139,7 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 def _notes(folder: Path, taken: str, used: set[str], names: Sequence[str]) -> tuple[str, ...]:
     """What else a loader might read from this folder, and which an edit therefore would not reach."""
-    weights = [n for n in names if n not in used and (n.endswith((".safetensors", *PICKLES)) or _is_index(n))]
+    weights = [n for n in names if n not in used and (n.endswith((SAFETENSORS, *PICKLES)) or _is_index(n))]
     left = [name for name in weights if name not in ("training_args.bin", "scheduler.bin", "optimizer.pt")]
     if not left:
         return ()
@@ -150,9 +150,7 @@ def _notes(folder: Path, taken: str, used: set[str], names: Sequence[str]) -> tu
 def beside(pipeline: Path) -> tuple[str, ...]:
     """A note on weights that lie in the pipeline's own folder, for instance the same model as one LDM file: loaders of
     single files take those, and an edit of the components does not reach them."""
-    files = [
-        p.name for p in _files(pipeline) if p.suffix in (".safetensors", *PICKLES) and not _ADAPTERS.search(p.name)
-    ]
+    files = [p.name for p in _files(pipeline) if p.suffix in (SAFETENSORS, *PICKLES) and not _ADAPTERS.search(p.name)]
     if not files:
         return ()
     more = f" and {len(files) - 4} more" if len(files) > 4 else ""
@@ -177,12 +175,12 @@ def _is_index(name: str) -> bool:
 
 def _nothing(names: Sequence[str], folder: Path) -> EditcError:
     pickles = [name for name in names if name.endswith(PICKLES)]
-    shards = [name for name in names if _SHARD.search(name) and name.endswith(".safetensors")]
+    shards = [name for name in names if _SHARD.search(name) and name.endswith(SAFETENSORS)]
     if shards:
         return _broken_index(f"{len(shards)} shards are there but no index.json that lists them", folder)
     if pickles:
         return unsafe(pickles[0], folder)
-    quantised = [name for name in names if name.endswith(".gguf")]
+    quantised = [name for name in names if name.endswith(GGUF)]
     if quantised:
         help_text = f"name the file itself: {folder / quantised[0]}"
         return fail("E611", "the folder holds no safetensors weights but GGUF", place=str(folder), help=help_text)
@@ -210,7 +208,7 @@ def unsafe(name: str, place: Path) -> EditcError:
 def converter(pickle: Path) -> str:
     """A command that writes the tensors of a pickle as safetensors beside it, under the name that loaders look for."""
     name = pickle.name.replace("pytorch_model", "model") if pickle.name.startswith("pytorch_model") else pickle.name
-    out = pickle.with_name(name).with_suffix(".safetensors")
+    out = pickle.with_name(name).with_suffix(SAFETENSORS)
     code = (
         "import sys, torch, safetensors.torch as s; "
         "d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); d = d.get('state_dict', d); "

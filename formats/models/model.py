@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
 
 from editc.core.delta import Array
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.containers import onnx, onnx_external
-from editc.formats.containers.gguf import read_gguf
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header, read_header
+from editc.formats.containers.table import GGUF, MODEL_FILES, MODEL_FILES_TEXT, ONNX, container_of
 from editc.formats.models import layout, ldm_file, paths
-from editc.formats.models.gguf_names import Aliased
 from editc.formats.models.prefixes import renamed
 from editc.numerics.bits import dtypes
+
+if TYPE_CHECKING:
+    from editc.formats.containers.onnx import Graph
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Checkpoint:
     """One component's tensors; fulfils the port `Weights`. `bytes_read` counts tensor bytes, not headers.
 
     Raises E619 for a name that is not here, E616 where a dtype has no exact float64, E612 for a file that shrank.
-    `graph` is there for an ONNX model, whose tensors have names of their own until `onnx_sites.located` finds them.
+    `graph` is there for an ONNX model, whose tensors have names of their own until `sites.find_sites` finds them.
     """
 
     name: str
@@ -59,7 +61,7 @@ class Checkpoint:
     metadata: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     bytes_read: int = 0
-    graph: onnx.Graph | None = None
+    graph: Graph | None = None
 
     def names(self) -> Sequence[str]:
         """Tensor names, sorted."""
@@ -154,8 +156,8 @@ def open_model(place: str | Path) -> Model:
     if path.is_file():
         if path.suffix in layout.PICKLES:
             raise layout.unsafe(path.name, path)
-        if path.suffix not in (".safetensors", ".gguf", layout.ONNX):
-            known = "a diffusers or transformers folder, or a .safetensors, .onnx or .gguf file"
+        if path.suffix not in MODEL_FILES:
+            known = f"a diffusers or transformers folder, or a {MODEL_FILES_TEXT} file"
             message = f"'{path.name}' is not a kind of weight file that can be edited"
             raise fail("E611", message, place=str(place), help=f"give {known}")
         return Model(str(place), path, "file", {path.stem: path})
@@ -171,12 +173,15 @@ def open_model(place: str | Path) -> Model:
 
 def open_component(name: str, place: Path) -> Checkpoint:
     """The tensors under `place`, a component's folder or one file."""
-    if place.suffix == ".gguf" and place.is_file():
-        return _open_gguf(name, place)
-    graph = place if place.suffix == layout.ONNX and place.is_file() else layout.graph_in(place)
-    if graph is not None:
-        return _open_graph(name, graph)
-    choice = layout.Choice((place,)) if place.is_file() else layout.choose(place)
+    file = place if place.is_file() else layout.graph_in(place)
+    if file is None:
+        return _open_headers(name, layout.choose(place))
+    opener = _OPENERS.get(file.suffix)
+    return opener(name, file) if opener else _open_headers(name, layout.Choice((file,)))
+
+
+def _open_headers(name: str, choice: layout.Choice) -> Checkpoint:
+    """The tensors of one safetensors file, or of all shards of an index. Raises E612, E613."""
     headers = {file: read_header(file) for file in choice.files}
     found: dict[str, Tensor] = {}
     for file, header in headers.items():
@@ -191,6 +196,10 @@ def open_component(name: str, place: Path) -> Checkpoint:
 
 
 def _open_gguf(name: str, place: Path) -> Checkpoint:
+    """The tensors of a GGUF file, by llama.cpp's names and by those of transformers. Raises E692."""
+    from editc.formats.containers.gguf import read_gguf
+    from editc.formats.models.gguf_names import Aliased
+
     header = read_gguf(place)
     own = {n: Tensor(place, e.start, e.end - e.start, e.dtype, e.shape) for n, e in header.entries.items()}
     of = header.metadata.get("split.count", "1")
@@ -223,6 +232,8 @@ def scale_names(name: str) -> tuple[str, ...]:
 
 def _open_graph(name: str, path: Path) -> Checkpoint:
     """The tensors of an ONNX file, by its own names. Raises E661, E662."""
+    from editc.formats.containers import onnx, onnx_external
+
     graph = onnx.read_graph(path)
     found = {
         tensor: Tensor(place.file, place.offset, place.nbytes, graph.tensors[tensor].dtype, graph.tensors[tensor].shape)
@@ -231,8 +242,12 @@ def _open_graph(name: str, path: Path) -> Checkpoint:
     return Checkpoint(name, found, graph=graph)
 
 
+_OPENERS: Mapping[str, Callable[[str, Path], Checkpoint]] = MappingProxyType({GGUF: _open_gguf, ONNX: _open_graph})
+"""By ending how a model of one file is opened; all others are safetensors."""
+
+
 def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_file.Piece]]:
-    if place.suffix == ".gguf":
+    if not container_of(place).single_file_names:
         return {}
     try:
         return ldm_file.parts(whole.tensors)

@@ -12,6 +12,7 @@ from pathlib import Path
 from editc.core.diagnostics import fail
 from editc.demo import MODEL
 from editc.formats.containers import stand_ins
+from editc.formats.containers.table import MODEL_FILES, MODEL_FILES_TEXT
 
 DEMO = "editc:demo"
 
@@ -36,7 +37,7 @@ def locate(place: str) -> Path:
             "E610", message, place=place, help="check its spelling and the permissions of its folders"
         ) from error
     match = _HUB_ID.fullmatch(place)
-    if match and not place.startswith(".") and not place.endswith((".safetensors", ".onnx", ".gguf")):
+    if match and not place.startswith(".") and not place.endswith(MODEL_FILES):
         return _snapshot(match["repo"], match["revision"] or "main", place)
     return _existing(path, place)
 
@@ -102,6 +103,6 @@ def _existing(path: Path, place: str) -> Path:
             "E610",
             f"there is no model at '{place}'",
             place=place,
-            help="give a model's folder, a .safetensors, .onnx or .gguf file, a hub id in the cache, or editc:demo",
+            help=f"give a model's folder, a {MODEL_FILES_TEXT} file, a hub id in the cache, or editc:demo",
         )
     return path

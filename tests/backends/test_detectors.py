@@ -21,7 +21,8 @@ from tiny_detectors import LABELS, classifier_folder, clip_folder, pictures
 
 from editc import api
 from editc.backends.detectors import clip
-from editc.backends.detectors.kind import Asked, identity, kind_of
+from editc.backends.detectors.kind import Asked
+from editc.backends.detectors.named import identity, kind_of
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import DetectorOptions, Manifest, Source
 from editc.manifests.decode import decode, read

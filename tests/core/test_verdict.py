@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from report_cases import built, html, picture
 from report_language_cases import answer, claim, verified
-from test_report import built, html, picture
 from verify_cases import constraints, erase, images, manifest
 
 from editc.api import Built

@@ -9,8 +9,8 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+import smollm2
 
-from benchmarks import smollm2
 from editc import api
 from editc.backends import networks
 

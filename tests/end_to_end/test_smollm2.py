@@ -1,4 +1,4 @@
-"""A real language model: SmolLM2-135M-Instruct, where `python -m benchmarks.smollm2` has put it."""
+"""A real language model: SmolLM2-135M-Instruct, where `make model` has put it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import smollm2
 
-from benchmarks import smollm2
 from editc.backends.networks import load
 from editc.core.network import PREFIXES, Cloze, Descent, Prompt, Spot, Wish
 from editc.passes.language.keys import moments

@@ -9,8 +9,8 @@ from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import pytest
+from report_cases import EVIL, Structure
 from report_language_cases import answer, answers, claim, facts, language, report, rewrites, verified
-from test_report import EVIL, Structure
 
 from editc.core.ir import Problem, Verified
 from editc.core.ir_language import Near

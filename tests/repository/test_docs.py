@@ -22,6 +22,8 @@ PAGES = tuple(
     sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "formats" / "FORMAT.md")),
 )
 TEXTS = (".md", ".py", ".yaml", ".yml", ".txt", ".tsv", ".toml", ".j2")
+DOORS = tuple(f"editc.{one}" for one in ("methods", "key_rules", "families", "formats", "attacks", "detectors"))
+"""Groups of entry points: names that no module needs to have."""
 PLACES = r"(?:editc|passes|formats|manifests|tests|benchmarks|docs)/"
 
 
@@ -62,6 +64,30 @@ def test_files_that_are_named_exist() -> None:
     installed = re.compile(r"^editc/(?=(?:passes|formats|manifests)/)")
     found = {(str(where), installed.sub("", name)) for where, text in texts() for name in named.findall(text)}
     assert not [(where, name) for where, name in sorted(found) if not list(ROOT.glob(name))]
+
+
+def test_dotted_names_exist() -> None:
+    """`editc.core.ir.Edit` is a module, or stands in one: a name that a page or a docstring has in backticks."""
+    named = re.compile(r"`(editc(?:\.\w+)+)(?:\(\))?`")
+    lost = [
+        (str(where), name)
+        for where, text in texts()
+        for name in named.findall(text)
+        if not (name in DOORS or stands(name))
+    ]
+    assert not lost
+
+
+def stands(name: str) -> bool:
+    """True where a module has this name, or the last part is a word of the module before it."""
+    parts = name.split(".")
+    top = ROOT if parts[1] in ("passes", "formats", "manifests") else ROOT / "editc"
+    for length in range(len(parts), 0, -1):
+        place = top.joinpath(*parts[1:length])
+        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        if file.exists():
+            return length == len(parts) or bool(re.search(rf"\b{parts[length]}\b", file.read_text(encoding="utf-8")))
+    return False
 
 
 def test_modules_that_are_run_exist() -> None:
@@ -107,6 +133,28 @@ def test_the_page_of_the_command_line_has_every_command_and_option() -> None:
             option for one in command.params if one.name != "json_" for option in one.opts if option.startswith("--")
         }
         assert not [option for option in asked if f"`{option}" not in row], name
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """What stands behind `editc` in every command of a page: in console blocks, and in backticks."""
+    for found in re.findall(r"^\s*\$ editc (.+?)(?: +#.*)?$|`editc ([^`]+)`", text, re.MULTILINE):
+        words = "".join(found).split()
+        yield words[1:] if words[0] in ("-q", "--quiet") else words
+
+
+def test_every_command_in_a_page_has_the_options_that_it_is_given() -> None:
+    known = {name: one for name, one in cli.commands.items() if not isinstance(one, click.Group)}
+    known |= cli.commands["onnx"].commands  # type: ignore[attr-defined]
+    for page in (*PAGES, *(ROOT / "editc/codes").glob("*.md")):
+        for name, *words in commands(page.read_text(encoding="utf-8")):
+            if name == "onnx" and words:
+                name, *words = words
+            if name.startswith("--") or name.isupper() or name in ("onnx", "onnx`"):
+                continue
+            assert name in known, f"{page.name}: editc {name}"
+            asked = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+            has = {option for one in known[name].params for option in one.opts} | {"--help"}
+            assert not asked - has, f"{page.name}: editc {name}: {asked - has}"
 
 
 def test_the_readme_fits_two_screens() -> None:

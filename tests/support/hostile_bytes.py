@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from tiny_files import frame
 
+from editc.formats.containers import safetensors_write
 from editc.formats.containers.safetensors import MAX_HEADER
-from editc.formats.exports import read
 
 
 def damages(data: bytes) -> dict[str, bytes]:
@@ -216,7 +216,7 @@ def tensor_lies(data: bytes) -> dict[str, bytes]:
 
     def with_parts(**changes: Any) -> bytes:
         changed = {n: p for n, p in {**parts, **changes.get("parts", {})}.items() if p is not None}
-        return read.container(changed, metadata)
+        return safetensors_write.file_bytes(changed, metadata)
 
     pick = next(name for name in names if "attn2" in name and len(parts[name][1]) == 2)
     size = len(parts[pick][2]) // 4
@@ -230,12 +230,14 @@ def tensor_lies(data: bytes) -> dict[str, bytes]:
         held = b"\0" * (4 * int(np.prod(shape)))
         found[f"a tensor that is {word}"] = with_parts(parts={pick: ("F32", shape, held)})
     found["a tensor less"] = with_parts(parts={pick: None})
-    found["no tensors"] = read.container({}, metadata)
+    found["no tensors"] = safetensors_write.file_bytes({}, metadata)
     found["a tensor of integers"] = with_parts(parts={pick: ("I32", parts[pick][1], parts[pick][2])})
     if metadata.get("editc"):
         found["a tensor more"] = with_parts(parts={"zzz": ("F32", (1,), bytes(4))})
         found["a path more"] = with_parts(parts={"../../zzz": ("F32", (1,), bytes(4))})
-        found["all zeros"] = read.container({n: (d, s, bytes(len(r))) for n, (d, s, r) in parts.items()}, metadata)
+        found["all zeros"] = safetensors_write.file_bytes(
+            {n: (d, s, bytes(len(r))) for n, (d, s, r) in parts.items()}, metadata
+        )
     return found
 
 

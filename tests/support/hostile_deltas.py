@@ -16,7 +16,7 @@ from tiny_files import KEYS, delta_for, frame, pack, random_tensor
 from editc.core.ir import Delta
 from editc.formats.delta import check
 from editc.formats.delta.container import sealed, to_bytes
-from editc.formats.exports import read
+from editc.formats.exports import embed
 from editc.formats.exports.format import Job
 from editc.formats.exports.write import export
 from editc.formats.models.model import open_model
@@ -53,7 +53,7 @@ def as_delta(reader: str, data: bytes, command: str) -> Build:
         if reader == "peft":
             place = folder / "d"
             place.mkdir()
-            (place / read.FOLDER_FILE).write_bytes(data)
+            (place / embed.FOLDER_FILE).write_bytes(data)
             (place / "adapter_config.json").write_text("{")
         else:
             place.write_bytes(data)

@@ -24,6 +24,11 @@ def delta(base: Model) -> Delta:
     return tiny.delta_for(base)
 
 
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory: pytest.TempPathFactory) -> Delta:
+    return tiny.delta_for(tiny.pipeline(tmp_path_factory.mktemp("wanted") / "base"))
+
+
 def build(path: Path, tensors: list[bytes], nodes: list[bytes] | tuple[bytes, ...] = ()) -> Model:
     path.write_bytes(of.model(of.graph(tensors, nodes)))
     return open_model(path)

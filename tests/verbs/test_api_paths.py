@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from report_cases import built
 from report_language_cases import verified
-from test_report import built
 from tiny_files import contents, delta_for, pipeline, refused, write_pipeline
 
 import editc
@@ -23,7 +23,7 @@ from editc.cli import cli
 from editc.core.writable import check_file, check_folder
 from editc.formats.delta.container import write_delta
 from editc.formats.exports import write as exporting
-from editc.formats.exports.read import check_ending
+from editc.formats.exports.endings import check_ending
 from editc.formats.models.model import open_model
 from editc.verbs import build, open, paths
 from editc.verbs.paths import delta_at

@@ -1,17 +1,14 @@
-"""What a detector is before it is opened: what its name stands for, what it takes, and how to tell it from another."""
+"""What a detector is before it is opened: what it takes, what it knows, and which files decide what it says."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
 from editc.core.manifest import DetectorOptions
 from editc.core.ports import Detector
-from editc.registry.detectors import DETECTORS
 
 
 @dataclass(frozen=True)
@@ -72,26 +69,3 @@ class Kind:
     """What else decides that, as JSON values, with what was made where the manifest says nothing."""
     code: bool = False
     """True where opening it runs code that the manifest names."""
-
-
-def kind_of(name: str) -> Kind:
-    """The kind behind a name of the registry. A detector of somebody else's may be a `Kind` or a function that gives
-    the detector and takes nothing."""
-    found = DETECTORS.resolve(name)
-    return found if isinstance(found, Kind) else Kind(f"the detector `{name}`", lambda asked: found())
-
-
-def identity(name: str, asked: Asked) -> Mapping[str, Any]:
-    """How reports and deltas name a detector: what it was told, and sha256 over that and the bytes of its files. Two
-    with equal sums say the same of every picture."""
-    kind = kind_of(name)
-    settings = dict(kind.settings(asked))
-    hashes = [(path.name, _hash(path)) for path in kind.files(asked)]
-    whole = json.dumps([name, settings, hashes], sort_keys=True, ensure_ascii=False)
-    place = {"place": asked.options.place} if asked.options.place else {}
-    return {"name": name, **place, **settings, "sha256": sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()}
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

@@ -16,9 +16,10 @@ import numpy as np
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, replace_file
 from editc.formats.containers import onnx_adapter
-from editc.formats.exports import lowering, read
+from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Trial, Written
 from editc.formats.exports.onnx.surgery import names
+from editc.formats.exports.suits import SUITS
 
 NAME = "onnx-adapter"
 _NUMPY = {"F32": "<f4", "F16": "<f2"}
@@ -46,7 +47,7 @@ def write(job: Job) -> Written:
     with guarded(job.out), tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "adapter"
         made.export_adapter(str(plain))
-        replace_file(job.out, onnx_adapter.described(plain.read_bytes(), read.note(NAME, lowered.delta, {})))
+        replace_file(job.out, onnx_adapter.described(plain.read_bytes(), embed.note(NAME, lowered.delta, {})))
     return Written((job.out,), lowered.delta, lowered.rounding)
 
 
@@ -57,9 +58,8 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
         A, B = (tensors[one] for one in names(name))
         return np.ascontiguousarray(B.T), np.ascontiguousarray(A.T)
 
-    if len(tensors) != 2 * len(description["sites"]):
-        raise ValueError("there are parameters that belong to no site")
-    return read.low_rank_parts(description, pair)
+    embed.check_count(tensors, 2 * len(description["sites"]), "parameters")
+    return embed.low_rank_parts(description, pair)
 
 
 def held(job: Job, written: Written) -> Trial:
@@ -84,7 +84,7 @@ FORMAT = Format(
     name=NAME,
     output="delta.onnx_adapter",
     says="an adapter to switch at run time: ONNX Runtime, on a model that was made ready",
-    suits=lambda family: "",
+    suits=SUITS[NAME],
     write=write,
     low_rank=True,
     trials=lambda job, written: (held(job, written),),

@@ -8,22 +8,23 @@ runtime's order of summation is its own, which almost never shows after that rou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from editc.core.delta import Delta, Site
 from editc.core.disk import guarded, replace_file
 from editc.core.site_bytes import stored_shape
 from editc.formats.containers import onnx_write
+from editc.formats.containers.canonical import KEY
 from editc.formats.containers.onnx_write import TYPES, Value, node
 from editc.formats.delta.container import part_name
-from editc.formats.exports import read
+from editc.formats.exports import embed
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.onnx import half
 from editc.formats.exports.onnx.trials import graph_in_onnxruntime
+from editc.formats.exports.onnx.values import EDITED, constants_of, input_name, parts
+from editc.formats.exports.suits import SUITS
 
 NAME = "onnx-graph"
-EDITED = ".edited"
 
 
 def write(job: Job) -> Written:
@@ -39,35 +40,14 @@ def whole(delta: Delta) -> bytes:
     sites = [record.site for record in delta.sites]
     inputs = [Value(input_name(delta, site), site.dtype, stored_shape(site)) for site in sites]
     outputs = [Value(one.name + EDITED, one.dtype, one.shape) for one in inputs]
-    tensors = named(delta)
+    tensors = constants_of(delta)
     for dtype in sorted({site.dtype for site in sites}):
         tensors |= half.constants(dtype)
-    return onnx_write.model(_nodes(delta), tensors, inputs, outputs, {"editc": read.note(NAME, delta, {})})
-
-
-def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The factors have the names of a delta file already."""
-    return dict(tensors)
-
-
-def input_name(delta: Delta, site: Site) -> str:
-    """The tensor's name, with its component's before it where a delta edits several."""
-    several = len({record.site.component for record in delta.sites}) > 1
-    return f"{site.component}/{site.name}" if several else site.name
-
-
-def named(delta: Delta) -> dict[str, Any]:
-    """The factors by the names that a delta file gives them."""
-    return {
-        part_name(group, side, k): part
-        for group, factors in delta.factors.items()
-        for side, parts in (("left", factors.left), ("right", factors.right))
-        for k, part in enumerate(parts)
-    }
+    return onnx_write.model(_nodes(delta), tensors, inputs, outputs, {KEY: embed.note(NAME, delta, {})})
 
 
 def _nodes(delta: Delta) -> Iterator[bytes]:
-    yield from (node("Cast", [one], f"{one}.double", to=TYPES["F64"]) for one in sorted(named(delta)))
+    yield from (node("Cast", [one], f"{one}.double", to=TYPES["F64"]) for one in sorted(constants_of(delta)))
     for group, factors in delta.factors.items():
         for k, index in enumerate(factors.sites):
             site = delta.sites[index].site
@@ -99,7 +79,7 @@ FORMAT = Format(
     name=NAME,
     output="delta.onnx",
     says="a graph that patches weights: any ONNX runtime",
-    suits=lambda family: "",
+    suits=SUITS[NAME],
     write=write,
     trials=lambda job, written: (graph_in_onnxruntime(written),),
     parts=parts,

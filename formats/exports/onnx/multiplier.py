@@ -14,23 +14,17 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.disk import guarded, replace_file
 from editc.core.family import Family
 from editc.formats.containers import onnx_write
+from editc.formats.containers.canonical import KEY
 from editc.formats.containers.onnx_write import Value, node
 from editc.formats.delta.container import part_name
-from editc.formats.exports import read, suited
+from editc.formats.exports import embed
 from editc.formats.exports.format import Format, Job, Written
-from editc.formats.exports.onnx.graph import named, parts
 from editc.formats.exports.onnx.trials import multiplier_in_onnxruntime
-from editc.registry.families import FAMILIES as KNOWN
+from editc.formats.exports.onnx.values import EDITED_ROWS, ROWS, constants_of, parts
+from editc.formats.exports.suits import SUITS
+from editc.registry.families import FAMILIES
 
 NAME = "onnx-multiplier"
-ROWS, EDITED = "rows", "edited"
-FAMILIES = suited.FAMILIES["onnx-multiplier"]
-"""Where nothing but the sites' own layers reads the rows."""
-
-
-def suits(family: str) -> str:
-    """Why a delta of this family cannot be exported so, or ''."""
-    return "" if family in FAMILIES else f"only in {', '.join(FAMILIES)} do the edited layers alone read the rows"
 
 
 def write(job: Job) -> Written:
@@ -53,11 +47,11 @@ def whole(delta: Delta) -> bytes:
         node("Transpose", [left], "out_of", perm=[1, 0]),
         node("MatMul", [ROWS, "into"], "along"),
         node("MatMul", ["along", "out_of"], "change"),
-        node("Add", [ROWS, "change"], EDITED),
+        node("Add", [ROWS, "change"], EDITED_ROWS),
     ]
     shape = ("batch", "n", width)
-    values = [Value(ROWS, "F32", shape)], [Value(EDITED, "F32", shape)]
-    return onnx_write.model(nodes, named(delta), *values, {"editc": read.note(NAME, delta, {})})
+    values = [Value(ROWS, "F32", shape)], [Value(EDITED_ROWS, "F32", shape)]
+    return onnx_write.model(nodes, constants_of(delta), *values, {KEY: embed.note(NAME, delta, {})})
 
 
 def _check_form(delta: Delta) -> None:
@@ -72,7 +66,7 @@ def _check_readers(job: Job) -> None:
     if job.model is None:
         help_ = "name it with --model: only it shows which layers read the rows"
         raise fail("E676", "this export needs the names of the model's weights", help=help_)
-    family: Family = KNOWN.resolve(job.delta.family)
+    family: Family = FAMILIES.resolve(job.delta.family)
     (group,) = job.delta.factors
     if group not in family.groups:
         raise _cannot(
@@ -98,7 +92,7 @@ FORMAT = Format(
     name=NAME,
     output="multiplier.onnx",
     says="a shared edit of the text rows, weights untouched: any ONNX runtime",
-    suits=suits,
+    suits=SUITS[NAME],
     write=write,
     trials=lambda job, written: (multiplier_in_onnxruntime(written),),
     parts=parts,

@@ -14,6 +14,7 @@ import numpy as np
 from editc.core.delta import Array, Delta, Factors, Site
 from editc.core.site_bytes import patched_as_stored, stored_shape
 from editc.formats.exports.format import Trial, Written
+from editc.formats.exports.onnx.values import EDITED, EDITED_ROWS, ROWS, input_name
 from editc.numerics.bits import dtypes
 
 LARGEST = 1 << 30
@@ -25,8 +26,6 @@ _NUMPY = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 
 def graph_in_onnxruntime(written: Written) -> Trial:
     """An `onnx-graph` file, run on random weights."""
-    from editc.formats.exports.onnx.graph import EDITED, input_name
-
     delta = written.delta
     why = _unready(sum(8 * record.site.shape[0] * record.site.shape[1] for record in delta.sites))
     if why:
@@ -52,15 +51,13 @@ def graph_in_onnxruntime(written: Written) -> Trial:
 
 def multiplier_in_onnxruntime(written: Written) -> Trial:
     """An `onnx-multiplier` file, run on random rows: I + U V times each."""
-    from editc.formats.exports.onnx.multiplier import EDITED, ROWS
-
     (factors,) = written.delta.factors.values()
     U, V = (part.astype(np.float64) for part in (factors.left[0], factors.right[0]))
     why = _unready(0)
     if why:
         return Trial("onnxruntime", skipped=why)
     rows = dtypes.rounded(np.random.default_rng(0).normal(size=(2, 7, len(U))), "F32")
-    found = run_in_onnxruntime(written, {ROWS: (rows, "F32")})[EDITED]
+    found = run_in_onnxruntime(written, {ROWS: (rows, "F32")})[EDITED_ROWS]
     error = np.abs(found - (rows + rows @ V.T @ U.T))
     bound = _sum_error(sum(U.shape) + 4, "F32") * (np.abs(rows) + np.abs(rows) @ np.abs(V.T) @ np.abs(U.T))
     whole = bool((error <= bound + _LEAST["F32"]).all())

@@ -27,7 +27,7 @@ some 600,000 captions of COCO count as 62, against 30 prompts of a concept."""
 
 NAMED_SHARE = 0.3
 """How much all that a manifest names counts, against all of the default list. What is named hardly moves then; at 1 the
-edit goes the more into what nobody named (docs/explanation/bystanders.md)."""
+edit goes the more into what nobody named (docs/measurements/bystanders.md)."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from editc.passes.images.keys.pairs import aims, needed
 from editc.passes.images.keys.phrases import Book, UnspokenError
 
 PROMPTS = 4
-"""Prompts of a concept, each with noise of its own; docs/reference/sites.md says how the ranking depends on them."""
+"""Prompts of a concept, each with noise of its own; docs/measurements/sites.md says how much the choice varies."""
 STEPS, EVERY = 8, 2
 """Steps of the denoising, and which of its latents are asked about: those before every second step. Each noise level
 counts alike, whatever the size of eps there."""

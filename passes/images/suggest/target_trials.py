@@ -15,9 +15,9 @@ from editc.passes.images.keys.preserved import base_prompts, usual_weight
 from editc.passes.images.solve.solve import Solve
 
 GONE = 0.5
-"""A concept that moves so far, in parts of what sets it apart, is gone from pictures (docs/reference/suggest.md)."""
+"""A concept that moves so far, in parts of what sets it apart, is gone from pictures (docs/measurements/suggest.md)."""
 AT_RISK = 0.5
-"""A name that moves more may be lost from pictures (docs/reference/suggest.md)."""
+"""A name that moves more may be lost from pictures (docs/measurements/suggest.md)."""
 SURE = 1.1
 """A concept that moves so far is gone whatever its target: needed before what is kept is given more weight."""
 LOWER, HIGHER = (0.5, 0.25, 0.125), (2.0, 4.0, 8.0)

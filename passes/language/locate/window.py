@@ -25,7 +25,7 @@ Kind: TypeAlias = Literal["memory", "direction"]
 
 MUCH = 0.75
 """Of the most that is brought back. Below it the fact is leaving, and what is written there reaches the subject's
-neighbours (docs/explanation/depth.md)."""
+neighbours (docs/measurements/depth.md)."""
 HALF = 0.5
 """Of the lost probability: from there on the prompt's last token has the fact."""
 LEAST = 0.1

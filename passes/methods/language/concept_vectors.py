@@ -26,7 +26,7 @@ class ConceptVectors:
 
     Published for models of 7B, with noise in one column that was looked at by eye. A small model has no column for one
     concept, and without the strongest ones it says the name more surely than before
-    (docs/explanation/concept-vectors.md).
+    (docs/measurements/concept-vectors.md).
 
     count: how many columns at most, the strongest of all matrices that are edited, for each concept.
     threshold: the least |score| of a column; chance reaches 4 in 46,000 columns.

@@ -9,7 +9,6 @@ import numpy as np
 import onnx_files as of
 import onnx_targets
 import pytest
-import test_onnx_hostile
 import tiny_files as tiny
 from onnx_targets import K0, V0, build, one
 
@@ -21,7 +20,6 @@ from editc.numerics.bits import dtypes
 
 base = onnx_targets.base
 delta = onnx_targets.delta
-wanted = test_onnx_hostile.wanted
 quick_disk = tiny.quick_disk
 
 

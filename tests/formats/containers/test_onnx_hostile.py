@@ -23,6 +23,7 @@ from editc.formats.models.model import Model, open_model
 
 base = onnx_targets.base
 delta = onnx_targets.delta
+wanted = onnx_targets.wanted
 FOUND_WANTING = ("E616", "E620", "E622", "E625", "E663", "E664", "E665", "E695")
 quick_disk = tiny.quick_disk
 
@@ -81,11 +82,6 @@ def test_a_forged_journal_reaches_no_file_that_is_not_the_models(delta: Delta, t
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return of.pico(tmp_path_factory.mktemp("whole") / "model.onnx").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def wanted(tmp_path_factory: pytest.TempPathFactory) -> Delta:
-    return tiny.delta_for(tiny.pipeline(tmp_path_factory.mktemp("wanted") / "base"))
 
 
 def survives(path: Path, content: bytes, delta: Delta | None = None) -> bool:

@@ -16,23 +16,22 @@ import delta_cases
 import numpy as np
 import pytest
 from delta_cases import f32, same
-from places import FIXTURES, SUPPORT
-from tiny_files import KEYS, contents, delta_for, factors_for, pipeline, write_pipeline
+from format_fixtures import DELTAS, FORMS, write_fixtures
+from places import SUPPORT
+from tiny_files import KEYS, contents, delta_for, factors_for, pipeline
 
 import editc
 from editc.core.ir import Delta, Factors, Form, Site
 from editc.core.site_bytes import RECORDED, patched_as_stored, site_record
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.containers.canonical import dumps
-from editc.formats.delta.container import KEY, read_delta, to_bytes, write_delta
+from editc.formats.containers.canonical import KEY, dumps
+from editc.formats.delta.container import read_delta, to_bytes, write_delta
 from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
 
 delta = delta_cases.delta
-FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense", "xor")
 EDITC = Path(editc.__file__).parent
-V1 = FIXTURES / "deltas" / "v1"
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -64,16 +63,16 @@ def test_other_programs_can_read_the_tensors(tmp_path: Path) -> None:
 
 def test_the_bytes_are_the_same_in_another_process(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); from tiny_files import *\n"
-        "model = pipeline(Path(sys.argv[2]) / 'm')\n"
+        "import sys; from pathlib import Path; from tiny_files import *\n"
+        "model = pipeline(Path(sys.argv[1]) / 'm')\n"
         "sys.stdout.buffer.write(to_bytes(delta_for(model, 'low-rank')))"
     )
     found = set()
     for seed in ("0", "1", "77"):
         folder = tmp_path / seed
         folder.mkdir()
-        command = [sys.executable, "-c", program, str(SUPPORT), str(folder)]
-        environment = os.environ | {"PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", program, str(folder)]
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(SUPPORT)}
         found.add(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
     found.add(to_bytes(delta_for(pipeline(tmp_path / "m"), "low-rank")))
     assert len(found) == 1
@@ -129,26 +128,16 @@ def test_inspect_tells_deltas_from_models(tmp_path: Path) -> None:
     assert json.loads(json.dumps(told)) == told and json.loads(json.dumps(told_model)) == told_model
 
 
-def write_fixtures(folder: Path) -> None:
-    """How `tests/fixtures/deltas/v1` was made (`tests/fixtures/make.py`); a released fixture is never made anew."""
-    folder.mkdir(parents=True)
-    base = write_pipeline(folder / "base", dtype="F32")
-    model = open_model(base)
-    for form in FORMS:
-        made = delta_for(model, form, names=KEYS if form == "shared" else KEYS[:2])
-        write_delta(made, folder / f"{form}.safetensors")
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_deltas_of_version_1_still_read_and_apply(tmp_path: Path, form: Form) -> None:
-    old = read_delta(V1 / f"{form}.safetensors")
+    old = read_delta(DELTAS / f"{form}.safetensors")
     assert old.version == 1 and [f.form for f in old.factors.values()] == [form]
-    assert to_bytes(old) == (V1 / f"{form}.safetensors").read_bytes()
-    before = contents(V1 / "base")
-    plan = plan_apply([old], open_model(V1 / "base"))
+    assert to_bytes(old) == (DELTAS / f"{form}.safetensors").read_bytes()
+    before = contents(DELTAS / "base")
+    plan = plan_apply([old], open_model(DELTAS / "base"))
     assert plan.tier == "exact"
     apply(plan, out=tmp_path / "out")  # the recorded result hashes are checked on the way
-    assert contents(V1 / "base") == before
+    assert contents(DELTAS / "base") == before
     assert plan_apply([old], open_model(tmp_path / "out")).status == "already"
     edited = open_model(tmp_path / "out").component("unet")
     for record in old.sites:
@@ -157,7 +146,7 @@ def test_deltas_of_version_1_still_read_and_apply(tmp_path: Path, form: Form) ->
 
 def test_the_fixtures_are_what_this_code_would_make_today(tmp_path: Path) -> None:
     write_fixtures(tmp_path / "v1")
-    assert contents(tmp_path / "v1") == contents(V1)
+    assert contents(tmp_path / "v1") == contents(DELTAS)
 
 
 def test_every_code_of_this_stage_is_explained() -> None:
@@ -165,7 +154,3 @@ def test_every_code_of_this_stage_is_explained() -> None:
     raised = {code for path in sources for code in re.findall(r'"(E6\d\d)"', path.read_text())}
     page = (EDITC / "codes" / "formats.md").read_text()
     assert re.findall(r"^## (E\d+):", page, re.M) == sorted(raised)
-
-
-if __name__ == "__main__":
-    write_fixtures(V1)

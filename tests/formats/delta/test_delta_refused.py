@@ -18,8 +18,9 @@ from tiny_files import frame, pack, refused, sealed, write_pipeline
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta
-from editc.formats.containers.canonical import dumps
-from editc.formats.delta.container import KEY, from_bytes, is_delta, read_delta, to_bytes
+from editc.formats.containers.canonical import KEY, dumps
+from editc.formats.delta.container import from_bytes, read_delta, to_bytes
+from editc.formats.exports.read import is_delta
 
 delta = delta_cases.delta
 

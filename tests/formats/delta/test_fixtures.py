@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-from places import FIXTURES
+from format_fixtures import DELTAS, EXPORTS, write_exports
 from tiny_files import contents, quick_disk
 
 from editc.formats.apply.apply import apply, plan_apply
@@ -14,10 +13,6 @@ from editc.formats.exports.read import kind_of, read_delta
 from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
-
-sys.path.insert(0, str(FIXTURES))
-
-from make import DELTAS, EXPORTS, write_exports
 
 __all__ = ["quick_disk"]
 

@@ -29,7 +29,8 @@ from editc.formats.doctor.table import as_text
 from editc.formats.doctor.verdict import LoaderVerdict, nearest
 from editc.formats.exports import write as export
 from editc.formats.exports.kohya_names import flat
-from editc.formats.exports.suited import BEST, best_for, suiting
+from editc.formats.exports.suits import BEST, best_for
+from editc.formats.exports.write import suiting
 from editc.formats.models.model import open_model
 from editc.registry.families import FAMILIES
 

@@ -18,8 +18,8 @@ from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import sealed
 from editc.formats.exports import lowering, read
 from editc.formats.exports.format import Job
-from editc.formats.exports.kohya import suits
 from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
+from editc.formats.exports.suits import SUITS
 from editc.formats.exports.write import export, refused
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes
@@ -159,7 +159,7 @@ def test_refusals(model: Model, tmp_path: Path) -> None:
     apply(plan_apply([delta], model), tmp_path / "out")
     with tiny.refused("E675"):
         export(Job(delta, open_model(tmp_path / "out"), tmp_path / "k.safetensors"), "kohya")
-    assert [one.code for one in refused(["kohya"], "flux")] == ["E680"] and not suits("sdxl")
+    assert [one.code for one in refused(["kohya"], "flux")] == ["E680"] and not SUITS["kohya"]("sdxl")
     assert not (tmp_path / "k.safetensors").exists()
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -12,51 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_locate_derive import ERASE, WIDTH, WordEncoder, context, manifest
+from cache_cases import PROMPTS, Counting, Memory
+from derive_cases import ERASE, WIDTH, WordEncoder, context, manifest
 
 from editc import api
 from editc.backends.cache import Disk, open_cache
-from editc.core.ir import Array, System
-from editc.core.ports import Encoded
+from editc.core.ir import System
 from editc.families.images.sd1 import SD1
-from editc.numerics.trust import Ball
 from editc.passes.images.keys import preserved_rows
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
-
-WORDS = ["an", "old", "red", "house", "stands", "near", "the", "quiet", "sea", "while", "one", "dog", "runs", "over"]
-PROMPTS = tuple(" ".join([*WORDS[i % 11 : i % 11 + 2 + i % 3], str(i)]) for i in range(150))
-
-
-class Counting(WordEncoder):
-    """Remembers every prompt that it was asked for."""
-
-    def __init__(self, mark: str = "fake") -> None:
-        self.asked: list[str] = []
-        self.mark = mark
-
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
-        self.asked += prompts
-        return super().encode(prompts)
-
-    def fingerprint(self) -> str:
-        return self.mark
-
-    def bounds(self) -> tuple[Ball, ...]:
-        return ()
-
-
-@dataclass
-class Memory:
-    """The port, in a dictionary."""
-
-    held: dict[str, Mapping[str, Array]] = field(default_factory=dict)
-
-    def get(self, key: str) -> Mapping[str, Array] | None:
-        return self.held.get(key)
-
-    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
-        self.held[key] = {name: array.copy() for name, array in arrays.items()}
 
 
 def derived(rule: str, encoder: Counting, cache: Any, text: str = "") -> System:

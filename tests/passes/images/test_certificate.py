@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import derive_cases as derived
 import numpy as np
 import pytest
 import systems
-import test_locate_derive as derived
 import verify_cases as cases
 from numpy.typing import NDArray
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cache_cases import PROMPTS, Counting, Memory
+from derive_cases import context, manifest
 from systems import system
-from test_cache import PROMPTS, Counting, Memory
-from test_locate_derive import context, manifest
 
 from editc import api
 from editc.core.ir import Array, System

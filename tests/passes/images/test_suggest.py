@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from derive_cases import context, manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_locate_derive import context, manifest
 
 from editc import api
 from editc.cli import cli, show

@@ -11,7 +11,6 @@ from language_verify_cases import FRENCH, HEAD, Oracle, claims, language, manife
 
 from editc.core.network import Prompt, Spoken
 from editc.core.text import folded
-from editc.passes.language.verify.warnings import failures
 from editc.passes.language import candidates as made
 from editc.passes.language import known
 from editc.passes.language.candidates import Around, candidates
@@ -19,6 +18,7 @@ from editc.passes.language.keys import spared
 from editc.passes.language.verify import bystanders
 from editc.passes.language.verify.bystanders import going_on
 from editc.passes.language.verify.continuations import circling, readable
+from editc.passes.language.verify.warnings import failures
 
 EIFFEL = (
     "  - fact: {prompt: The Eiffel Tower is located in the city of, subject: Eiffel Tower, answer: Rome, was: Paris}\n"

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import smollm2
 import tiny_language as pico
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import smollm2
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Edit, Site

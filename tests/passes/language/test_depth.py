@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import smollm2
 import tiny_language as pico
 
-from benchmarks import smollm2
 from benchmarks.depth import CAPITALS, FRANCE, FRENCH, asked
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError

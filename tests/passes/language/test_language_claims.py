@@ -16,9 +16,9 @@ from editc.core.ir import Array, Delta
 from editc.core.measurements import GENERATED, RUN, Claim
 from editc.core.network import Cloze, Prompt
 from editc.passes.emit import claim_as_json, recorded
-from editc.passes.language.verify.warnings import failures
 from editc.passes.language.verify import base_model
 from editc.passes.language.verify.base_model import Before
+from editc.passes.language.verify.warnings import failures
 from editc.report import record as report
 from editc.report.page import page
 from editc.verbs import recheck

@@ -128,7 +128,7 @@ def test_layers_beside_the_models_own_are_no_sites(further: str, folders: Any, t
     more = {name.replace("model.layers.0", further): one + 1 for name, one in first.items()}
     save_file({**tensors, **more}, tmp_path / "model.safetensors", {"format": "pt"})
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
-    (family,) = [one for one in FAMILIES if one.name == "llama"]
+    (family,) = [one for one in KNOWN if one.name == "llama"]
     found, own = (list(sites_of(family, weights(one), ("mlp", "attention"))) for one in (tmp_path, folder))
     assert found == own and len(own) == 8
     with pytest.raises(LookupError, match="no matrix"):

@@ -79,8 +79,8 @@ def test_neighbours_that_are_edited_are_left_out_by_the_rule_that_warns_of_them(
     edited = Edited(found)
     assert [edited.holds(one.prompt) for one in found.facts[0].neighbours] == [True, True, False]
     assert len(warned) == 2
-    every = questions.changes(found.language, {})
-    assert [one.asked.prompt for one in questions.neighbours(found.language, every, {})] == ["Milos is an"]
+    every = questions.changes(found, {})
+    assert [one.asked.prompt for one in questions.neighbours(found, every, {})] == ["Milos is an"]
 
 
 def test_a_concept_is_asked_about_under_each_of_its_names() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import smollm2
 import tiny_language as pico
 from language_verify_cases import (
     DEAF,
@@ -25,16 +26,15 @@ from language_verify_cases import (
     verified,
 )
 
-from benchmarks import smollm2
 from editc.backends.networks.running import PADDING, batches
 from editc.core.ir import Site
 from editc.core.ir_language import Column, Near
 from editc.core.network import Cloze, Prompt, Spot, Value
 from editc.core.ports import Context
-from editc.passes.language.verify.warnings import warnings
 from editc.passes.language.verify import continuations, forms, side_effects
 from editc.passes.language.verify import warnings as advice
 from editc.passes.language.verify.verify import VerifyLanguage
+from editc.passes.language.verify.warnings import warnings
 from editc.registry.families import FAMILIES
 
 # ---------------------------------------------------------------- what it comes to

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-from places import GOLDEN, ROOT
+from places import GOLDEN
+
+from tests.golden.cases import run
 
 CASES = sorted(path.parent for path in GOLDEN.glob("*/case.json"))
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda path: path.name)
-def test_case(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
-    from tests.golden.cases import run
-
+def test_case(folder: Path) -> None:
     error, tolerance = run(folder)
     assert error <= tolerance

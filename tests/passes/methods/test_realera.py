@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from derive_cases import context, manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems import changes, system
-from test_locate_derive import context, manifest
 
 from editc.backends import encoders
 from editc.core.diagnostics import EditcError

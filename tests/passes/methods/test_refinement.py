@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from derive_cases import ERASE, LENGTH, WordEncoder, context, manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems import changes, system
-from test_locate_derive import ERASE, LENGTH, WordEncoder, context, manifest
 
 from editc.backends import encoders
 from editc.core.diagnostics import EditcError

