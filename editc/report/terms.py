@@ -52,15 +52,16 @@ def topics() -> tuple[Topic, ...]:
 
 
 def every() -> tuple[str, ...]:
-    """All words that `explain` takes."""
-    return (*TITLES, *(word for topic in topics() for word in topic.words))
+    """All words that `explain` takes, in small letters."""
+    return (*TITLES, *(word.lower() for topic in topics() for word in topic.words))
 
 
 def explain(name: str) -> str:
     """What one of `every` means, and which bound it answers."""
     for topic in topics():
-        if name in topic.words:
-            return "\n".join([name, "", topic.words[name], "", f"more: {topic.page}", ""])
+        for word, says in topic.words.items():
+            if word.lower() == name:
+                return "\n".join([word, "", says, "", f"more: {topic.page}", ""])
     title, about = TITLES[name]
     return "\n".join([f"measurement {name}: {title}", "", f"{about[:1].upper()}{about[1:]}.", "", *_more(name), ""])
 
