@@ -30,9 +30,9 @@ from editc.passes.images.locate.locate import Locate
 from editc.passes.images.verify.bystanders import AGAIN, LOSS, named_by, spread
 from editc.passes.images.verify.verify import failures
 from editc.passes.stored import StoredWeights
-from editc.verbs import detector as detecting
 from editc.verbs import open
-from editc.verbs.kind import kind_of
+from editc.verbs.kinds import detector as detecting
+from editc.verbs.kinds import kind_of, target
 
 EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples"
 HEAD = "editc: 1\nmodel: editc:demo\nedits:\n"
@@ -113,7 +113,7 @@ class Lab:
     def build(self, manifest: Manifest) -> Verified:
         """What a build verifies; raises EditcError."""
         kind = kind_of(manifest)
-        value: Any = Locate(open.families())(manifest, self.ctx)
+        value: Any = Locate(target.families())(manifest, self.ctx)
         for step in kind.passes(self.corpus):
             value = step(value, self.ctx)
         return value
@@ -172,7 +172,7 @@ def open_lab(steps: int, each: int, round_: int) -> Lab:
     images, _ = decode(Source("manifest", HEAD + "  - erase: circle\n" + TAIL))
     assert images is not None and images.pictures is not None
     ctx = replace(ctx, painter=canvas, detector=detecting.opened(images, images.pictures)[0])
-    return Lab(ctx, open.corpus_of(model), each, round_)
+    return Lab(ctx, target.corpus_of(model), each, round_)
 
 
 def manifests(steps: int) -> Iterator[tuple[str, Manifest]]:

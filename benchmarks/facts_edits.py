@@ -18,7 +18,7 @@ from editc.passes.language.keys.derive import DeriveLanguage
 from editc.passes.language.locate.locate import LocateLanguage
 from editc.passes.language.solve.solve import SolveLanguage
 from editc.passes.stored import edited_sites
-from editc.verbs import open
+from editc.verbs.kinds import target
 
 Changed = Mapping[str, Array]
 
@@ -60,7 +60,7 @@ def edited(
         preserve=Preserve(concepts=tuple(keep)),
         choice=Choice(layers=tuple(layers), roles=tuple(roles)),
     )
-    plan = LocateLanguage(open.families())(manifest, lab.ctx)
+    plan = LocateLanguage(target.families())(manifest, lab.ctx)
     found: Solution = SolveLanguage()(DeriveLanguage()(plan, lab.ctx), lab.ctx)
     return {one.site.name: one.after for one in edited_sites(found, lab.ctx.weights)}
 

@@ -24,6 +24,7 @@ from editc.passes.images.locate.locate import Locate
 from editc.passes.images.verify.verify import Verify
 from editc.passes.stored import stored_weight
 from editc.verbs import open
+from editc.verbs.kinds import target
 from editc.verbs.recheck import gathered_solution, recorded_plan
 
 HEAD = "editc: 1\nmodel: editc:demo\nedits:\n"
@@ -74,7 +75,7 @@ def measured(folder: Path, delta: Delta, prompts: int) -> Verified:
     model = open_model("editc:demo")
     opened = open.open_for(manifest, model)
     ctx = opened.kind.context(opened, None)
-    problem = Derive(open.corpus_of(model))(Locate()(manifest, ctx), ctx)
+    problem = Derive(target.corpus_of(model))(Locate()(manifest, ctx), ctx)
     joint = parts(read_delta(folder / "joint" / api.DELTA))[0]
     assert recorded_plan(joint, manifest, model.place).sites == problem.plan.sites
     return Verify()(gathered_solution(joint, delta, problem), ctx)

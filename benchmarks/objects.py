@@ -31,6 +31,7 @@ from editc.passes.images.locate.locate import Locate
 from editc.passes.images.solve.solve import Solve
 from editc.passes.images.solve.strength import Effect, effect
 from editc.verbs import open
+from editc.verbs.kinds import target
 
 HEAD = "editc: 1\nmodel: {model}\nedits:\n  - erase: {concept}\n"
 DEFAULT = "editc, default settings"
@@ -72,7 +73,7 @@ class Lab:
         manifest, found = decode(Source("manifest", text))
         if manifest is None:
             raise SystemExit(str(found))
-        problem = Derive(self.corpus)(Locate(open.families())(manifest, self.ctx), self.ctx)
+        problem = Derive(self.corpus)(Locate(target.families())(manifest, self.ctx), self.ctx)
         return (Solve() if tolerance is None else Solve(tolerance))(problem, self.ctx)
 
     def paint(self, captions: Sequence[Caption], seed: int, changed: Mapping[str, Array] | None) -> NDArray[np.uint8]:
@@ -87,7 +88,7 @@ def open_lab(model: str, detector: Path | None = None, seed: int = 0) -> Lab:
     opened = open.open_for(manifest)
     ctx = opened.kind.context(opened, None)
     canvas = painter.load(opened.model.path, "unet", STEPS, GUIDANCE)
-    return Lab(model, load_detector(detector), ctx, canvas, open.corpus_of(opened.model), seed)
+    return Lab(model, load_detector(detector), ctx, canvas, target.corpus_of(opened.model), seed)
 
 
 def edited(solution: Solution) -> Mapping[str, Array]:

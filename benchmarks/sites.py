@@ -21,7 +21,7 @@ from editc.demo import GUIDANCE, MODEL
 from editc.manifests.decode import decode
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.locate.ranked_sites import Evidence, gathered, grown, spared
-from editc.verbs.open import families
+from editc.verbs.kinds.target import families
 
 SHARES = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 

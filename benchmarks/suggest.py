@@ -20,7 +20,7 @@ from editc.passes.images.keys import mined_names
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.suggest.suggest import CONTEXTS, MINED, Remembering, Suggestion, few, other_names, suggest
 from editc.verbs import proposal
-from editc.verbs.open import families
+from editc.verbs.kinds.target import families
 
 
 def planned(lab: objects.Lab, text: str) -> Plan:

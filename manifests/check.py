@@ -213,7 +213,7 @@ def options_fit(manifest: Manifest, faults: Faults) -> None:
             continue
         place = next((name for name in edit.options), "")
         try:
-            construct(method, edit.options)
+            construct(method, edit.options, manifest.seed)
         except EditcError as error:
             for one in error.diagnostics:
                 faults.add("E132", f"{tick(method)}: {one.message}", edit.at(place), help=one.help)

@@ -178,7 +178,7 @@ def options_fit(manifest: Manifest, faults: Faults) -> None:
             continue
         place = next(iter(edit.options))
         try:
-            construct(method, edit.options)
+            construct(method, edit.options, manifest.seed)
         except EditcError as error:
             for one in error.diagnostics:
                 faults.add("E132", f"{tick(method)}: {one.message}", edit.at(place), help=one.help)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -32,9 +32,22 @@ def options(method: str) -> tuple[Option, ...]:
     return _options(METHODS.resolve(method))
 
 
-def construct(method: str, given: Mapping[str, Scalar]) -> Any:
-    """The method with these options; whatever its `__post_init__` has against them (ValueError) comes through."""
-    return METHODS.resolve(method)(**given)
+def construct(method: str, given: Mapping[str, Scalar], seed: int = 0) -> Any:
+    """The method with these options, made once for each set of them, as methods are frozen.
+
+    An option `seed` that was not given is the manifest's `seed`. Whatever `__post_init__` has against the options
+    (ValueError) comes through.
+    """
+    if any(option.name == "seed" for option in options(method)):
+        given = {"seed": seed, **given}
+    typed = tuple((name, type(value), value) for name, value in sorted(given.items()))
+    return _constructed(METHODS.resolve(method), typed)
+
+
+@lru_cache(maxsize=64)
+def _constructed(method: type, typed: tuple[tuple[str, type, Scalar], ...]) -> Any:
+    """`typed` has the types beside the values, because 1 and 1.0 and True are equal and yet other options."""
+    return method(**{name: value for name, _, value in typed})
 
 
 @cache

@@ -12,7 +12,9 @@ from editc.core.ir import Delta, Verified
 from editc.core.ports import Context, Progress, announce
 from editc.core.writable import check_folder
 from editc.verbs import emit
-from editc.verbs.open import Opened, corpus_of, require_manifest
+from editc.verbs.kinds.kind import Opened
+from editc.verbs.kinds.target import corpus_of
+from editc.verbs.open import require_manifest
 from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT
 from editc.verbs.results import Built
 from editc.verbs.tool import tool

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from editc.core.diagnostics import Diagnostic, EditcError, by_place
 from editc.core.ports import Context
-from editc.verbs import detector, emit
-from editc.verbs.open import Opened, open_manifest
+from editc.verbs import emit
+from editc.verbs.kinds import detector
+from editc.verbs.kinds.kind import Opened
+from editc.verbs.open import open_manifest
 from editc.verbs.results import Checked
 
 STRANGE = frozenset({"E201", "E206"})

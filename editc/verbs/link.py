@@ -22,9 +22,11 @@ from editc.formats.exports.read import read_delta
 from editc.formats.link.link import Arranged, arranged, link
 from editc.formats.link.overlap import Overlap, overlaps
 from editc.formats.models.model import Model, open_model
-from editc.verbs.kind import kind_of
-from editc.verbs.open import corpus_of, open_for
-from editc.verbs.recheck import by_pictures, gathered_solution, measured, posed_again, recorded_manifest
+from editc.verbs.kinds import kind_of
+from editc.verbs.kinds.recorded import recorded_manifest
+from editc.verbs.kinds.target import corpus_of
+from editc.verbs.open import open_for
+from editc.verbs.recheck import by_pictures, gathered_solution, measured, posed_again
 
 LOCK = ".lock.json"
 """Ending of the lock file, in place of the delta's."""

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import isinf
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.diagnostics import Diagnostic, fail
 from editc.core.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
-from editc.core.manifest import Manifest, PictureCheck, Source
+from editc.core.manifest import Manifest
 from editc.core.measurements import GENERATED, RUN, Claim
 from editc.core.ports import Context
-from editc.formats.delta.check import check_account
-from editc.manifests.decode import decode
-from editc.manifests.detector import parse
 from editc.passes.images.solve import moderate
 from editc.registry.families import FAMILIES
-from editc.verbs.kind import kind_of
+from editc.verbs.kinds import kind_of
 
 TOLERANCE = 1e-6
 """Claims are sums in float64 over equal weights: machines may differ in their last digits and no more."""
@@ -29,37 +25,6 @@ RUN_TOLERANCE, SHARE_TOLERANCE, RUN_FLOOR = 0.02, 0.05, 1e-4
 tokens or columns; nats below the floor are rounding."""
 SHARES = frozenset({"attacked", "bystander_loss", "erased", "kept_loss", "shown_before"})
 """Claims by pictures: painting in float32 differs between machines, so these only answer to their bounds."""
-
-
-def recorded_manifest(delta: Delta, path: Path, detector: str = "") -> Manifest:
-    """The manifest inside the delta, with the overrides and kept prompts that went in; raises what decoding finds, and
-    E696 for a delta whose account of itself is not one.
-
-    `detector`: who is to judge its pictures, in place of whom it names, whose code would be a stranger's."""
-    check_account(delta, str(path))
-    source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
-    manifest, found = decode(
-        source, kind="language" if FAMILIES.models_of(delta.family) == "language" else "image", recorded=delta.extra
-    )
-    if manifest is None:
-        raise EditcError(*found)
-    choice = replace(manifest.choice, auto=None)  # the sites are those recorded
-    pictures = _judged_by(manifest, detector)
-    return replace(manifest, choice=choice, kept=tuple(delta.extra.get("kept", ())), pictures=pictures)
-
-
-def _judged_by(manifest: Manifest, detector: str) -> PictureCheck | None:
-    """`verify.images` with another detector, or with its own as a stranger named it. E509 where no picture is asked."""
-    check = manifest.pictures
-    if check is None:
-        if detector:
-            help_text = "leave `--detector` out: its figures are of weights alone"
-            raise fail("E509", "this delta's manifest asks for no pictures", place=manifest.source.name, help=help_text)
-        return None
-    if not detector:
-        return replace(check, options=replace(check.options, foreign=True))
-    name, options = parse(detector)
-    return replace(check, detector=name, options=options)
 
 
 def recorded_plan(delta: Delta, manifest: Manifest, model: str, ctx: Context | None = None) -> Plan:

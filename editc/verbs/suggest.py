@@ -39,7 +39,8 @@ def _opened(
     or adapters are fused."""
     from editc.manifests.amend import free
     from editc.passes.images.suggest.suggest import refuse_fused
-    from editc.verbs.open import corpus_of, require_manifest
+    from editc.verbs.kinds.target import corpus_of
+    from editc.verbs.open import require_manifest
 
     if write is not None:
         free(write)

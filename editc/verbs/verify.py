@@ -13,14 +13,15 @@ from editc.formats.diff.diff import refuse_to_verify
 from editc.formats.exports.read import read_delta
 from editc.formats.models.model import Model, open_model
 from editc.verbs import link
-from editc.verbs.kind import kind_of
-from editc.verbs.open import corpus_of, open_for
+from editc.verbs.kinds import kind_of
+from editc.verbs.kinds.recorded import recorded_manifest
+from editc.verbs.kinds.target import corpus_of
+from editc.verbs.open import open_for
 from editc.verbs.recheck import (
     another_detector,
     disagreements,
     measured,
     posed_again,
-    recorded_manifest,
     recorded_solution,
 )
 from editc.verbs.results import Again

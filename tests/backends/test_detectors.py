@@ -28,7 +28,7 @@ from editc.core.manifest import DetectorOptions, Manifest, Source
 from editc.manifests.decode import decode, read
 from editc.manifests.detector import parse
 from editc.registry.detectors import DETECTORS
-from editc.verbs import detector as detecting
+from editc.verbs.kinds import detector as detecting
 
 EYE = """
 import numpy as np

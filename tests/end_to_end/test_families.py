@@ -22,7 +22,7 @@ from editc.core.ports import Encoded
 from editc.formats.models.model import open_model
 from editc.passes.stored import StoredWeights
 from editc.registry.families import FAMILIES
-from editc.verbs import open
+from editc.verbs.kinds.target import component_of
 
 PROMPTS = ["", "a red circle on grass", "Circle", "a photo of a blue square, a star and a heart in pixel art style"]
 NAMES = tuple(pico.FAMILIES)
@@ -254,7 +254,7 @@ def test_lowered_prompts_keep_their_places() -> None:
 
 
 def test_a_component_is_found_by_what_the_pipeline_has(folders: Any) -> None:
-    found = {family: open.component_of(open_model(folders(family))) for family in NAMES}
+    found = {family: component_of(open_model(folders(family))) for family in NAMES}
     assert found == {family: FAMILIES.resolve(family).component for family in NAMES}
 
 

@@ -197,7 +197,7 @@ def test_files_of_prompts_are_looked_for_beside_the_manifest(tmp_path: Path, mon
 
 
 def test_what_a_method_has_against_its_options_is_shown_at_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(method: str, given: object) -> None:
+    def refuse(*_: object) -> None:
         raise fail("E401", "epochs and lamb do not go together", help="choose one")
 
     monkeypatch.setattr("editc.manifests.check.construct", refuse)

@@ -18,7 +18,7 @@ from editc.passes.images.keys.pairs import by_name, columns
 from editc.passes.images.keys.phrases import UnspokenError
 from editc.passes.images.keys.preserved import Keeping, contexts_of
 from editc.passes.images.keys.watched import watch
-from editc.passes.images.solve.solve import chosen
+from editc.passes.images.method import method_of
 from editc.passes.methods import Miner, Retaining
 
 ALIGNED_RIDGE = 0.01
@@ -62,7 +62,7 @@ class Derive:
             raise EditcError(_unread(plan, group, sites[0]))
         blocks = tuple(_block(plan, request, streams, ctx.cache) for request in plan.manifest.image_edits)
         prompts = preserved_rows.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, self.prompts)
-        kept, square = Keeping(plan, streams, prompts, ctx.cache).kept(isinstance(chosen(plan)[1], Retaining))
+        kept, square = Keeping(plan, streams, prompts, ctx.cache).kept(isinstance(method_of(plan), Retaining))
         _check_width(plan, sites, blocks[0].keys.shape[0])
         ridge = ALIGNED_RIDGE * square if rule == "aligned" else PUBLISHED_RIDGE[rule]
         watched = watch(plan, kept, streams, ctx.cache)
@@ -81,7 +81,7 @@ class Derive:
     def _mined(self, plan: Plan, encoder: Encoder) -> Plan:
         """`plan` with the other names that its method asks for in every edit's `also`, so that they are edited, left
         out of what is kept, painted and recorded as if the manifest had given them."""
-        _, method = chosen(plan)
+        method = method_of(plan)
         if not isinstance(method, Miner) or not method.neighbours:
             return plan
         if not mined_names.candidates(self.prompts):

@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Edit, Plan, Problem, Solution, System
+from editc.core.ir import Array, Edit, Problem, Solution, System
 from editc.core.manifest import Manifest
 from editc.core.ports import Cache, Context
 from editc.numerics import chain, nullspace, ridge, subspace
 from editc.passes.images.keys import fuse
+from editc.passes.images.method import method_of, name_of_method
 from editc.passes.images.solve import moderate
 from editc.passes.images.solve.strength import tune
 from editc.passes.methods import Method
-from editc.registry.options import construct, options
 
 RANK_TOLERANCE = 0.1
 """Share of the edit, in the problem's own metric, that a lower rank may lose: see `numerics.subspace.reduce`."""
@@ -37,7 +37,7 @@ class Solve:
         plan = problem.plan
         if plan.manifest.fused:
             return self._fused(problem, ctx)
-        name, method = chosen(plan)
+        name, method = name_of_method(plan), method_of(plan)
         systems = {g: replace(s, gram=_gram(s, ctx.cache), shelf=ctx.cache) for g, s in problem.systems.items()}
         try:
             systems = alike({group: self._tuned(s, method, plan.manifest) for group, s in systems.items()})
@@ -86,15 +86,6 @@ def alike(systems: Mapping[str, System]) -> dict[str, System]:
         group: replace(s, blocks=tuple(replace(b, strength=f) for b, f in zip(s.blocks, found, strict=True)))
         for group, s in systems.items()
     }
-
-
-def chosen(plan: Plan) -> tuple[str, Method]:
-    """The method that all edits of a manifest share, and its name: they are solved jointly."""
-    name = plan.manifest.method or plan.family.default_method
-    given = dict(plan.manifest.options)
-    if any(option.name == "seed" for option in options(name)):
-        given.setdefault("seed", plan.manifest.seed)
-    return name, construct(name, given)
 
 
 def reduced(system: System, edit: Edit, tolerance: float, most: int | None) -> Edit:

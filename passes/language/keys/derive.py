@@ -25,7 +25,7 @@ from editc.passes.language.keys.values import wanted
 from editc.passes.language.locate import stages as located
 from editc.passes.language.locate.stages import works_on
 from editc.passes.stored import read_weight
-from editc.registry.options import construct, options
+from editc.registry.options import construct
 
 RIDGE = 0.01
 """Added to E[k k^T], as a share of its mean diagonal: with it two tokens a coordinate are enough."""
@@ -110,9 +110,7 @@ def chosen(plan: Plan, stage: Stage) -> Any:
     """The stage's method with the options that its edits give."""
     edits = [plan.manifest.language_edits[i] for i in stage.edits]
     given = {name: value for edit in edits for name, value in edit.options.items()}
-    if any(option.name == "seed" for option in options(stage.method)):
-        given.setdefault("seed", plan.manifest.seed)
-    return construct(stage.method, given)
+    return construct(stage.method, given, plan.manifest.seed)
 
 
 def _wanted(plan: Plan, asked: Sequence[Column], index: int, network: Network, ctx: Context) -> Column:

@@ -16,7 +16,7 @@ from editc.core.ports import Context
 from editc.manifests.decode import decode
 from editc.passes.images.locate.locate import Locate
 from editc.passes.locate import recognise, sites_of
-from editc.verbs import open
+from editc.verbs.kinds import target
 
 SD_BLOCKS = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",), ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
 XL_BLOCKS = (
@@ -188,7 +188,7 @@ def test_a_published_model_is_its_family_with_all_its_sites(model: str) -> None:
     manifest, _ = decode(Source("m.yaml", "editc: 1\nmodel: m\nedits:\n  - erase: circle\n"))
     assert manifest is not None
     context = Context(header(*PUBLISHED[model]))
-    plan = Locate(open.families())(manifest, context)
+    plan = Locate(target.families())(manifest, context)
     assert (plan.family.name, len(plan.sites)) == (family, count)
     assert {site.shape[1] for site in plan.sites} == {width} == {plan.family.text_width}
     others = [role for role in plan.family.patterns if role not in plan.family.edited]
@@ -199,5 +199,5 @@ def test_a_published_model_is_its_family_with_all_its_sites(model: str) -> None:
 def test_a_lookalike_is_refused(model: str) -> None:
     kind, options, code = LOOKALIKES[model]
     with pytest.raises(EditcError) as error:
-        recognise(open.families(), header(kind, options), "m")
+        recognise(target.families(), header(kind, options), "m")
     assert [one.code for one in error.value.diagnostics] == [code]

@@ -28,6 +28,7 @@ from editc.passes.language.solve.solve import SolveLanguage
 from editc.passes.sites import layer_of
 from editc.passes.stored import edited_sites
 from editc.verbs import open
+from editc.verbs.kinds.target import families
 
 FRANCE = "- fact: {prompt: The capital of France is, subject: France, answer: Berlin}"
 TOWER = "- fact: {prompt: A tower in the city of Rome is, subject: Rome, answer: list}"
@@ -55,7 +56,7 @@ def manifest(folder: Path, path: Path, edits: Sequence[str], rest: str = "") -> 
 
 
 def located(folder: Path, path: Path, ports: Context, edits: Sequence[str], rest: str = "") -> Plan:
-    return LocateLanguage(open.families())(manifest(folder, path, edits, rest), ports)
+    return LocateLanguage(families())(manifest(folder, path, edits, rest), ports)
 
 
 def solved(folder: Path, path: Path, ports: Context, edits: Sequence[str], rest: str = "") -> Solution:

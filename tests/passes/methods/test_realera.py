@@ -20,7 +20,7 @@ from editc.families.images.sd1 import SD1
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.mined_names import with_neighbours
 from editc.passes.images.locate.locate import Locate
-from editc.passes.images.solve.solve import chosen
+from editc.passes.images.method import method_of
 from editc.passes.methods.images.realera import RealEra
 from editc.passes.methods.images.uce import UCE
 
@@ -157,5 +157,5 @@ def names(found: Manifest) -> dict[str, set[str]]:
 def test_the_manifests_seed_is_the_default() -> None:
     ctx = context()
     for line, seed in (("", 7), ("    seed: 3\n", 3)):
-        _, method = chosen(Locate((SD1,))(manifest(MINING + line + "seed: 7\n"), ctx))
+        method = method_of(Locate((SD1,))(manifest(MINING + line + "seed: 7\n"), ctx))
         assert isinstance(method, RealEra) and method.seed == seed

@@ -1,15 +1,18 @@
-"""What differs between builds for image models and for language models: one value each, chosen once by the model."""
+"""What differs between builds for image models and for language models, and a manifest opened with its model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from editc.core.diagnostics import Diagnostic
+from editc.core.pointing import pointing_at
 from editc.core.ports import Context
+from editc.formats.models.model import Model
+from editc.verbs.kinds.target import Target
 
 if TYPE_CHECKING:
     from editc.core.delta import Delta
@@ -17,10 +20,6 @@ if TYPE_CHECKING:
     from editc.core.ir import Plan, Problem, Solution, Stage, Verified
     from editc.core.manifest import Manifest
     from editc.core.ports import Progress
-    from editc.verbs.open import Opened
-
-PLACES: Mapping[str, str] = {"image": "editc.verbs.image:IMAGE", "language": "editc.verbs.language:LANGUAGE"}
-"""Kind of model -> `module:attribute` of its value, imported only when a model of that kind is there."""
 
 
 class Pass(Protocol):
@@ -70,8 +69,40 @@ class Kind:
     """What makes a report prove less than it seems."""
 
 
-def kind_of(manifest: Manifest) -> Kind:
-    """The kind of model that a manifest is for."""
-    module, _, attribute = PLACES[manifest.kind].partition(":")
-    found: Kind = getattr(import_module(module), attribute)
-    return found
+@dataclass(frozen=True)
+class Opened:
+    """A manifest with its model. What the properties raise underlines `model` in the manifest."""
+
+    manifest: Manifest
+    """What could be read of it; `found` says whether it is sound."""
+    found: tuple[Diagnostic, ...]
+    """Errors and warnings of the manifest itself, in the order of its lines."""
+    target: Target
+    """The model that it names."""
+    kind: Kind
+    """The kind of model that it is for."""
+
+    @property
+    def sound(self) -> bool:
+        """True where the manifest has no error."""
+        return not any(one.is_error for one in self.found)
+
+    @property
+    def model(self) -> Model:
+        """The model, opened."""
+        with pointing_at(self.manifest, "model"):
+            return self.target.model
+
+    @cached_property
+    def header(self) -> Context:
+        """Ports for what needs headers only, with the model's own sentences. E146 where these cannot be read."""
+        with pointing_at(self.manifest, "model"):
+            contexts = self.kind.contexts(self.target.model.path)
+            return replace(self.target.header, contexts=contexts)
+
+    @cached_property
+    def recognised(self) -> Context:
+        """`header` with the model's family."""
+        header = self.header
+        with pointing_at(self.manifest, "model"):
+            return replace(header, family=self.target.family)

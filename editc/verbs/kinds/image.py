@@ -14,9 +14,10 @@ from editc.core.pointing import pointing_at
 from editc.core.ports import Context, Detector, Painter, Prober, Progress, announce
 from editc.core.text import count
 from editc.formats.models.model import Model
+from editc.libraries.extras import require_build
 from editc.manifests.own_contexts import own_contexts
-from editc.verbs.kind import Kind, Pass
-from editc.verbs.open import Opened, component_of, require_build
+from editc.verbs.kinds.kind import Kind, Opened, Pass
+from editc.verbs.kinds.target import component_of
 
 if TYPE_CHECKING:
     from editc.core.ir import Plan, Problem, Solution, Stage, Verified
@@ -55,8 +56,8 @@ def unfused(ctx: Context, manifest: Manifest) -> tuple[Diagnostic, ...]:
 
 def missing(opened: Opened) -> Iterator[Diagnostic]:
     """What a build would miss beside the weights: a text encoder, or what its libraries would not load."""
-    from editc.verbs import encoder
-    from editc.verbs.loadable import require_pipeline
+    from editc.verbs.kinds import encoder
+    from editc.verbs.kinds.loadable import require_pipeline
 
     manifest = opened.manifest
     try:
@@ -72,10 +73,10 @@ def context(opened: Opened, progress: Progress | None) -> Context:
     """Every port that a build needs; E205 and E220 to E223 without what they need, E207 without torch and the model
     libraries, E230 where evidence is asked for and the model cannot give it."""
     from editc.backends import cache
-    from editc.verbs import detector as detecting
-    from editc.verbs.encoder import source_of
-    from editc.verbs.loadable import require_pipeline
-    from editc.verbs.unloaded import require_sound
+    from editc.verbs.kinds import detector as detecting
+    from editc.verbs.kinds.encoder import source_of
+    from editc.verbs.kinds.loadable import require_pipeline
+    from editc.verbs.kinds.unloaded import require_sound
 
     manifest = opened.manifest
     if wrong := detecting.faults(manifest):
@@ -108,7 +109,7 @@ def _pictures(
             help_text = "convert the file to a diffusers folder, or leave `verify.images` out"
             raise fail("E221", "pictures need a whole pipeline folder, and the model is weights alone", help=help_text)
     from editc.backends import painter
-    from editc.verbs import detector as detecting
+    from editc.verbs.kinds import detector as detecting
 
     detector, judged_by = detecting.opened(manifest, asked)  # first: it is quickly opened, and a painter is not
     return (

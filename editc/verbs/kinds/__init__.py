@@ -1,0 +1,22 @@
+"""What builds for image models and for language models have of their own, and opening their models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from editc.core.manifest import Manifest
+from editc.verbs.kinds.kind import Kind
+
+PLACES: Mapping[str, str] = {
+    "image": "editc.verbs.kinds.image:IMAGE",
+    "language": "editc.verbs.kinds.language:LANGUAGE",
+}
+"""Kind of model -> `module:attribute` of its value, imported only when a model of that kind is there."""
+
+
+def kind_of(manifest: Manifest) -> Kind:
+    """The kind of model that a manifest is for."""
+    module, _, attribute = PLACES[manifest.kind].partition(":")
+    found: Kind = getattr(import_module(module), attribute)
+    return found

@@ -1,0 +1,45 @@
+"""The manifest that a delta records, with the files, overrides and sentences that went into its build."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from editc.core.delta import Delta
+from editc.core.diagnostics import EditcError, fail
+from editc.core.manifest import Manifest, PictureCheck, Source
+from editc.formats.delta.check import check_account
+from editc.manifests.decode import decode
+from editc.manifests.detector import parse
+from editc.registry.families import FAMILIES
+
+
+def recorded_manifest(delta: Delta, path: Path, detector: str = "") -> Manifest:
+    """The manifest inside the delta, with the overrides and kept prompts that went in; raises what decoding finds, and
+    E696 for a delta whose account of itself is not one.
+
+    `detector`: who is to judge its pictures, in place of whom it names, whose code would be a stranger's."""
+    check_account(delta, str(path))
+    source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
+    manifest, found = decode(
+        source, kind="language" if FAMILIES.models_of(delta.family) == "language" else "image", recorded=delta.extra
+    )
+    if manifest is None:
+        raise EditcError(*found)
+    choice = replace(manifest.choice, auto=None)  # the sites are those recorded
+    pictures = _judged_by(manifest, detector)
+    return replace(manifest, choice=choice, kept=tuple(delta.extra.get("kept", ())), pictures=pictures)
+
+
+def _judged_by(manifest: Manifest, detector: str) -> PictureCheck | None:
+    """`verify.images` with another detector, or with its own as a stranger named it. E509 where no picture is asked."""
+    check = manifest.pictures
+    if check is None:
+        if detector:
+            help_text = "leave `--detector` out: its figures are of weights alone"
+            raise fail("E509", "this delta's manifest asks for no pictures", place=manifest.source.name, help=help_text)
+        return None
+    if not detector:
+        return replace(check, options=replace(check.options, foreign=True))
+    name, options = parse(detector)
+    return replace(check, detector=name, options=options)

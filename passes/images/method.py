@@ -1,0 +1,18 @@
+"""The method that solves the edits of an image model."""
+
+from __future__ import annotations
+
+from editc.core.ir import Plan
+from editc.passes.methods import Method
+from editc.registry.options import construct
+
+
+def name_of_method(plan: Plan) -> str:
+    """The method that all edits of a manifest share, for they are solved jointly; the family's where none is named."""
+    return plan.manifest.method or plan.family.default_method
+
+
+def method_of(plan: Plan) -> Method:
+    """That method with the options that the edits give."""
+    found: Method = construct(name_of_method(plan), plan.manifest.options, plan.manifest.seed)
+    return found
