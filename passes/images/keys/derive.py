@@ -12,12 +12,13 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Block, Plan, Problem, Site, System
 from editc.core.manifest import KeyRule, Request
 from editc.core.ports import Cache, Context, Encoder, Weights
-from editc.passes.images.keys import encoded, fuse, leaks, mined_names, preserved_rows
-from editc.passes.images.keys.inputs import Reader, readers
-from editc.passes.images.keys.pairs import by_name, columns
-from editc.passes.images.keys.phrases import UnspokenError
+from editc.passes.images.keys import fuse, leaks, mined_names
 from editc.passes.images.keys.preserved import Keeping, contexts_of
+from editc.passes.images.keys.rules.pairs import by_name, columns
 from editc.passes.images.keys.watched import watch
+from editc.passes.images.rows import encoded, preserved_rows
+from editc.passes.images.rows.inputs import Reader, readers
+from editc.passes.images.rows.phrases import UnspokenError
 from editc.passes.images.solve.solve import chosen
 from editc.passes.methods import Miner, Retaining
 

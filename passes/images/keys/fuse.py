@@ -22,10 +22,10 @@ from editc.core.manifest import Manifest, Request
 from editc.core.ports import Context
 from editc.core.site_bytes import matrix_shape
 from editc.numerics import fusion
-from editc.passes.images.keys import preserved_rows
-from editc.passes.images.keys.inputs import Reader, readers
-from editc.passes.images.keys.phrases import spoken
 from editc.passes.images.keys.preserved import Keeping, contexts_of
+from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows.inputs import Reader, readers
+from editc.passes.images.rows.phrases import spoken
 
 ROLE = "adapter"
 """The role, and the beginning of the group, of a site whose input is not the text."""

@@ -12,8 +12,8 @@ import numpy as np
 from editc.core.ir import Array, Kept, Named, Plan
 from editc.core.manifest import KeyRule, Manifest, Request
 from editc.core.ports import Cache
-from editc.passes.images.keys import preserved_rows
-from editc.passes.images.keys.inputs import Reader
+from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows.inputs import Reader
 
 ALIGNED_WEIGHT = 3.0
 """Of what is kept against what is edited, both being means over rows. At 1 an object erased from the demo model takes

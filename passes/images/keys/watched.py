@@ -11,11 +11,12 @@ from editc.core.ir import Array, Kept, Plan, Watch, Witness
 from editc.core.manifest import Request
 from editc.core.ports import Cache, Encoded, Encoder
 from editc.numerics.trust import Ball
-from editc.passes.images.keys import encoded as recall
-from editc.passes.images.keys import preserved_rows, row_choice
-from editc.passes.images.keys.inputs import Reader
-from editc.passes.images.keys.pairs import aims, by_name
-from editc.passes.images.keys.phrases import UnspokenError, last_subject
+from editc.passes.images.keys import row_choice
+from editc.passes.images.keys.rules.pairs import aims, by_name
+from editc.passes.images.rows import encoded as recall
+from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows.inputs import Reader
+from editc.passes.images.rows.phrases import UnspokenError, last_subject
 
 ALIKE = 1e-3
 """Rows that the target changes by less than this share of their length are not the concept's: in a causal encoder those

@@ -22,8 +22,8 @@ from editc.core.manifest import Request
 from editc.core.ports import Context, Encoder, Noisy, Prober, Told
 from editc.passes.images.keys import row_choice
 from editc.passes.images.keys.derive import unspoken
-from editc.passes.images.keys.pairs import aims, needed
-from editc.passes.images.keys.phrases import Book, UnspokenError
+from editc.passes.images.keys.rules.pairs import aims, needed
+from editc.passes.images.rows.phrases import Book, UnspokenError
 
 PROMPTS = 4
 """Prompts of a concept, each with noise of its own; docs/measurements/sites.md says how much the choice varies."""

@@ -25,7 +25,7 @@ from editc.core.manifest import Manifest, Measuring, Request
 from editc.core.measurements import Claim
 from editc.core.ports import Context
 from editc.core.text import count
-from editc.passes.images.keys.pairs import pulled
+from editc.passes.images.keys.rules.pairs import pulled
 from editc.passes.images.measure.measure import Stored
 from editc.passes.images.painting import pictures
 from editc.passes.images.painting.pictures import Shot

@@ -18,8 +18,8 @@ from editc import api
 from editc.backends.cache import Disk, open_cache
 from editc.core.ir import System
 from editc.families.images.sd1 import SD1
-from editc.passes.images.keys import preserved_rows
 from editc.passes.images.keys.derive import Derive
+from editc.passes.images.rows import preserved_rows
 from editc.passes.locate import Locate
 
 

@@ -15,10 +15,11 @@ from editc.core.ir import Block, Kept
 from editc.core.ports import Context, Encoded
 from editc.families.images.sd1 import SD1
 from editc.families.images.sd2 import SD2
-from editc.passes.images.keys import preserved_rows, row_choice
+from editc.passes.images.keys import row_choice
 from editc.passes.images.keys.derive import Derive
-from editc.passes.images.keys.phrases import Book, last_subject, spoken
 from editc.passes.images.keys.preserved import NAMED_SHARE
+from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows.phrases import Book, last_subject, spoken
 from editc.passes.images.solve.solve import Solve
 from editc.passes.locate import Locate, recognise
 

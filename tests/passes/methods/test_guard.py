@@ -21,9 +21,9 @@ from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
 from editc.manifests.decode import decode
 from editc.numerics import ridge
-from editc.passes.images.keys import preserved_rows
-from editc.passes.images.keys.pairs import columns, needed
-from editc.passes.images.keys.phrases import Book
+from editc.passes.images.keys.rules.pairs import columns, needed
+from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows.phrases import Book
 from editc.passes.images.solve.solve import Solve
 from editc.passes.methods.images.guard import Guard
 from editc.passes.methods.images.uce import UCE

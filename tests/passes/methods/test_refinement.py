@@ -20,8 +20,8 @@ from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
 from editc.passes.images.keys import row_choice
 from editc.passes.images.keys.derive import Derive
-from editc.passes.images.keys.pairs import columns, needed
-from editc.passes.images.keys.phrases import Book
+from editc.passes.images.keys.rules.pairs import columns, needed
+from editc.passes.images.rows.phrases import Book
 from editc.passes.locate import Locate
 from editc.passes.methods.images.mace import MACE
 from editc.passes.methods.images.trce import TRCE

@@ -12,7 +12,7 @@ from editc.core.ir import Array
 from editc.core.manifest import KeyRule, Request
 from editc.core.ports import Encoded
 from editc.passes.images.keys import row_choice
-from editc.passes.images.keys.phrases import Book, last_subject, places, spoken
+from editc.passes.images.rows.phrases import Book, last_subject, places, spoken
 
 IN_CONTEXTS: frozenset[KeyRule] = frozenset({"aligned", "matched", "eot"})
 """The rules that put a concept into sentences; the others take it bare."""
