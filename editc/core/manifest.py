@@ -385,7 +385,7 @@ class Manifest(Placed):
 
     @property
     def keys(self) -> str:
-        """The name of the key rule of all edits, for weights of different rules have different scales; they name at most one."""
+        """The name of the key rule of all edits, which name at most one: weights of two rules differ in scale."""
         return next((edit.keys for edit in self.edits if edit.keys is not None), "aligned")
 
     @property

@@ -66,7 +66,7 @@ class Bare(ABC):
                 if request.kind == "moderate":
                     yield self._moderate(request, phrase, name, book)
                 else:
-                    yield self._erase(phrase, name, *aims(request, neutral), book)
+                    yield self._erase(phrase, name, aims(request, neutral)[0], book)
 
     def preserved(self, lists: PreservedLists, weight: float) -> Iterator[PreservedSum]:
         """One sum: the rows of what the manifest names, bare, and of the empty prompt where it counts."""

@@ -23,9 +23,9 @@ class PreservedLists:
     """What is preserved, for a rule to weigh: two lists of prompts, each with the tally of all its rows."""
 
     base: Tally
-    """The default list; where that is not preserved what the manifest names; the empty prompt where there is neither."""
+    """The default list; where that is not preserved, what the manifest names; where there is neither, `empty`."""
     base_prompts: tuple[str, ...]
-    """Its prompts; () where `base` is the empty prompt."""
+    """Its prompts; () where `base` is `empty`."""
     named: Tally | None
     """What the manifest names beside the default list; None where there are not both."""
     named_prompts: tuple[str, ...]
