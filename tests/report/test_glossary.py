@@ -8,7 +8,7 @@ import pytest
 
 from docs import glossary
 from editc.core import delta, verdict
-from editc.formats.apply import plan, status
+from editc.formats.apply import status, target
 from editc.formats.doctor import verdict as doctor
 from editc.passes.language.verify import forms
 from editc.registry.families import FAMILIES
@@ -25,7 +25,7 @@ def printed() -> dict[str, set[str]]:
         "roles of sites": {role for family in families for role in family.patterns},
         "forms of a delta": set(get_args(delta.Form)),
         "key rules": set(KEY_RULES.names()),
-        "tiers of an apply": set(get_args(plan.Tier)) | {"already"},
+        "tiers of an apply": set(get_args(target.Tier)) | {"already"},
         "states of a delta": {"interrupted", *get_args(status.Presence)} - {"unknown"},
         "states of an adapter": {"partly", "not judged"} & set(get_args(doctor.Outcome)),
         "forms of a question": set(forms.FORMS),
