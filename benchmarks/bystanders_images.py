@@ -25,8 +25,8 @@ from editc.core.ports import Context, Painter
 from editc.demo import GUIDANCE
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode, load
-from editc.passes.images.keys.preserved_rows import mentions
 from editc.passes.images.locate.locate import Locate
+from editc.passes.images.rows.preserved_rows import mentions
 from editc.passes.images.verify.bystanders import AGAIN, LOSS, named_by, spread
 from editc.passes.images.verify.verify import failures
 from editc.passes.stored import StoredWeights

@@ -20,7 +20,7 @@ from editc.core.ir import Array, Solution
 from editc.core.ports import Encoder
 from editc.demo.world import CHARACTERS, OBJECTS, WEAPONS
 from editc.families.images.contexts import CONTEXTS
-from editc.passes.images.keys.phrases import last_subject, spoken
+from editc.passes.images.rows.phrases import last_subject, spoken
 from editc.passes.images.solve.strength import effect
 
 TARGETS = tuple(name for name in OBJECTS if name not in (*WEAPONS, *CHARACTERS))

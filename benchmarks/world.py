@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from editc.demo.captions import Caption, describe
 from editc.demo.detector import Detector
 from editc.demo.world import BACKGROUNDS, CHARACTERS, COLOURS, OBJECTS, OWN, STYLES, Scene
-from editc.passes.images.keys.preserved_rows import mentions
+from editc.passes.images.rows.preserved_rows import mentions
 
 ATTRIBUTES = ("object", "colour", "background", "style")
 

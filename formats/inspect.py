@@ -9,9 +9,9 @@ from typing import Any
 
 from editc.core.delta import Delta, Factors
 from editc.formats.apply.apply import Applied, Reverted
-from editc.formats.apply.plan import ApplyPlan
 from editc.formats.apply.quantised import Loss
 from editc.formats.apply.status import Status
+from editc.formats.apply.target import ApplyPlan
 from editc.formats.containers.table import CONTAINERS, container_of
 from editc.formats.delta.description import COMPATIBILITY
 from editc.formats.delta.parts import is_linked, parts

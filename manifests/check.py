@@ -14,6 +14,7 @@ from editc.core.manifest import Manifest, PictureCheck, Request, Scalar, Span
 from editc.core.text import folded
 from editc.manifests.faults import Faults, tick
 from editc.manifests.models import own_keys
+from editc.registry.key_rules import KEY_RULES
 from editc.registry.options import construct
 
 COUNTED = frozenset({"erased_at_most", "kept_loss_at_most", "share_gap_at_most"})
@@ -184,8 +185,8 @@ def token_weights_count(manifest: Manifest, faults: Faults) -> None:
     misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.image_edits)
     for edit in manifest.image_edits:
         weights, span = edit.token_weights, edit.at("token_weights")
-        if "token_weights" in edit.spans and manifest.keys != "eot" and not misread:
-            message = f"`token_weights` are for `keys: eot`, and the rows here are {tick(manifest.keys)}"
+        if "token_weights" in edit.spans and not misread and (read_by := _others_read("token_weights", manifest)):
+            message = f"`token_weights` are for {read_by}, and the rows here are {tick(manifest.keys)}"
             faults.add("E150", message, span, help="write `keys: eot` beside them, or remove them")
         if not any((weights.bos, weights.eot, weights.last, weights.keyword)):
             faults.add(
@@ -196,13 +197,19 @@ def token_weights_count(manifest: Manifest, faults: Faults) -> None:
 def expand_is_for_bare_names(manifest: Manifest, faults: Faults) -> None:
     """Phrases are added to names that are taken bare; the other key rules have contexts already."""
     misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.image_edits)
-    if misread or manifest.keys in ("last", "span"):
-        return
     for edit in manifest.image_edits:
-        if edit.expand is not None:
-            message = f"`expand` is for `keys: last` and `keys: span`, and the rows here are {tick(manifest.keys)}"
+        if edit.expand is not None and not misread and (read_by := _others_read("expand", manifest)):
+            message = f"`expand` is for {read_by}, and the rows here are {tick(manifest.keys)}"
             help = "remove it: these rows come from whole sentences already, which `contexts` names"
             faults.add("E190", message, edit.at("expand"), help=help)
+
+
+def _others_read(field: str, manifest: Manifest) -> str:
+    """The key rules that read this field of an edit, in words; "" where the manifest's own rule does."""
+    if field in KEY_RULES.resolve(manifest.keys).options:
+        return ""
+    names = [name for name in KEY_RULES.listed() if field in KEY_RULES.resolve(name).options]
+    return " and ".join(tick(f"keys: {name}") for name in names)
 
 
 def options_fit(manifest: Manifest, faults: Faults) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from editc.core.manifest import Measuring, Request, TokenWeights
 from editc.manifests import image_schema
@@ -12,6 +12,7 @@ from editc.manifests.language_schema import KINDS
 from editc.manifests.options import read_options
 from editc.manifests.scalars import wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
+from editc.registry.methods import METHODS
 from editc.registry.table import nearest
 
 
@@ -30,7 +31,16 @@ def read_edits(node: Node | None, faults: Faults) -> tuple[Request, ...]:
     joint = next((block.values["method"] for block in solved if "method" in block.values), None)
     vague = joint is None and any("method" in block.spans for block in solved)
     requests = [_request(draft, joint, vague, faults) for draft in drafts]
-    return tuple(request for request in requests if request is not None)
+    return _with_rule(tuple(request for request in requests if request is not None))
+
+
+def _with_rule(requests: tuple[Request, ...]) -> tuple[Request, ...]:
+    """The edits with the key rule that their method brings, where none of them names a rule."""
+    if any("keys" in request.spans for request in requests):
+        return requests
+    method = next((request.method for request in requests if request.method and request.kind != "fuse"), None)
+    rule = getattr(METHODS.resolve(method), "keys", None) if method else None
+    return tuple(replace(request, keys=rule) for request in requests) if rule else requests
 
 
 def items_of(node: Node | None, faults: Faults) -> tuple[Node, ...]:

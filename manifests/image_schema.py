@@ -10,12 +10,14 @@ from editc.manifests.schema import (
     ListOf,
     Named,
     Number,
+    OneName,
     OneOf,
     Shares,
     Table,
     Text,
     Whole,
 )
+from editc.registry.key_rules import KEY_RULES
 from editc.registry.methods import METHODS
 
 TOKENS = Table(
@@ -33,7 +35,7 @@ COMMON = (
     ),
     Field(
         "keys",
-        OneOf(("aligned", "last", "span", "matched", "eot")),
+        OneName(KEY_RULES),
         "which rows of the embedding are edited: aligned in many contexts, last token, whole span, matched (all but "
         "the concept's own), eot (the end of the text)",
     ),

@@ -14,7 +14,9 @@ from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.manifests.wording import doubts
 from editc.registry.table import nearest
 
-ScalarKind: TypeAlias = schema.Text | schema.Number | schema.Whole | schema.Flag | schema.OneOf | schema.Named
+ScalarKind: TypeAlias = (
+    schema.Text | schema.Number | schema.Whole | schema.Flag | schema.OneOf | schema.OneName | schema.Named
+)
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _WHOLE = re.compile(r"[-+]?[0-9]{1,20}")
@@ -42,7 +44,7 @@ def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults, requir
             return _whole(node, kind, label, faults)
         case schema.Flag():
             return _flag(node, label, faults)
-        case schema.OneOf():
+        case schema.OneOf() | schema.OneName():
             return _word(node, kind, label, faults)
         case schema.Named():
             return _name(node, kind, faults)
@@ -105,7 +107,7 @@ def _flag(node: Leaf, label: str, faults: Faults) -> bool | None:
     return None
 
 
-def _word(node: Leaf, kind: schema.OneOf, label: str, faults: Faults) -> str | None:
+def _word(node: Leaf, kind: schema.OneOf | schema.OneName, label: str, faults: Faults) -> str | None:
     if node.text in kind.words:
         return node.text
     near = nearest(node.text, kind.words)

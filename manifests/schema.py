@@ -90,6 +90,22 @@ class OneOf:
 
 
 @dataclass(frozen=True)
+class OneName:
+    """A name that the registry knows, where there are few: messages list them all."""
+
+    table: NameTable
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The names."""
+        return self.table.listed()
+
+    @property
+    def expects(self) -> str:
+        return OneOf(self.words).expects
+
+
+@dataclass(frozen=True)
 class Named:
     """A name that the registry knows."""
 
@@ -170,7 +186,21 @@ class Edits:
 
 
 Kind: TypeAlias = (
-    Text | Number | Whole | Flag | OneOf | Named | ListOf | Lines | Layers | Shares | Wordings | Judged | Inner | Edits
+    Text
+    | Number
+    | Whole
+    | Flag
+    | OneOf
+    | OneName
+    | Named
+    | ListOf
+    | Lines
+    | Layers
+    | Shares
+    | Wordings
+    | Judged
+    | Inner
+    | Edits
 )
 
 

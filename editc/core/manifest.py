@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import ClassVar, Literal, TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool
-KeyRule: TypeAlias = Literal["aligned", "last", "span", "matched", "eot"]
 Strength: TypeAlias = float | Literal["auto"]
 
 _NOWHERE: Mapping[str, Span] = MappingProxyType({})
@@ -106,7 +105,8 @@ class Request(Placed):
     shares: Measuring | None = None
     method: str | None = None
     options: Mapping[str, Scalar] = field(default_factory=dict)
-    keys: KeyRule | None = None
+    keys: str | None = None
+    """The name of a key rule (`editc.registry.key_rules`); None: that of another edit, of the method, or `aligned`."""
     token_weights: TokenWeights = field(default_factory=TokenWeights)
     expand: Literal["object", "art"] | None = None
     contexts: tuple[str, ...] | None = None
@@ -404,8 +404,8 @@ class Manifest(Placed):
         return any(edit.kind == "fuse" for edit in self.image_edits)
 
     @property
-    def keys(self) -> KeyRule:
-        """The key rule of all edits, for weights of different rules have different scales; they name at most one."""
+    def keys(self) -> str:
+        """The name of the key rule of all edits, which name at most one: weights of two rules differ in scale."""
         return next((edit.keys for edit in self.image_edits if edit.keys is not None), "aligned")
 
     @property

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 WORDS = {"matrix": "matrices", "is": "are", "was": "were"}
 """Words whose many is not made with an s."""
+SHOWN_ROWS = 12
+"""Rows under an error that names many things: half of a terminal's 24 lines."""
 
 
 def count(number: int, word: str) -> str:
@@ -14,6 +16,18 @@ def count(number: int, word: str) -> str:
     first, _, last = word.rpartition(" ")
     many = word if number == 1 else f"{first} {WORDS.get(last, last + 's')}".strip()
     return f"{number:,} {many}"
+
+
+def first_rows(rows: Sequence[str], most: int = SHOWN_ROWS) -> tuple[str, ...]:
+    """The first `most` rows of a list, and a row that says how many more there are."""
+    left = len(rows) - most
+    return (*rows[:most], *([f"and {left} more"] if left > 0 else []))
+
+
+def first_names(names: Sequence[str], most: int) -> str:
+    """The first `most` names in one line, and how many more there are."""
+    left = len(names) - most
+    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
 
 
 def occurrences(text: str, name: str) -> Iterator[int]:

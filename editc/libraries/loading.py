@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from editc.core.diagnostics import EditcError, fail
+from editc.core.text import first_rows
 
 HARMLESS: tuple[str, ...] = (
     r"(^|\.)position_ids$",  # positions that the program counts itself
@@ -118,7 +119,7 @@ def refuse_values(names: Sequence[str], what: str, folder: Path) -> None:
     if names:
         message = f"{what} holds NaN or infinity, in {_many(names, '', '')}".rstrip()
         help_text = "the checkpoint is damaged, or overflowed when it was converted: fetch it again"
-        raise fail("E402", message, place=str(folder), help=help_text, notes=_some(names))
+        raise fail("E402", message, place=str(folder), help=help_text, notes=first_rows(names, SHOWN))
 
 
 @contextmanager
@@ -153,10 +154,11 @@ def _told(found: Difference) -> Iterator[str]:
 
 
 def _names(found: Difference) -> Iterator[str]:
-    yield from _some([f"missing: {name}" for name in found.missing])
-    yield from _some([f"not its own: {name}" for name in found.unexpected])
-    yield from _some(
-        [f"shape of {name}: {one} in the file, {other} by config.json" for name, (one, other) in found.shapes.items()]
+    yield from first_rows([f"missing: {name}" for name in found.missing], SHOWN)
+    yield from first_rows([f"not its own: {name}" for name in found.unexpected], SHOWN)
+    yield from first_rows(
+        [f"shape of {name}: {one} in the file, {other} by config.json" for name, (one, other) in found.shapes.items()],
+        SHOWN,
     )
 
 
@@ -164,11 +166,6 @@ def _what_to_do(found: Difference) -> str:
     if around := wrapping(found.unexpected):
         return f"the model was saved {around[0]}: {around[1]}"
     return "fetch or save it again; its config.json and its weights must be those of one and the same model"
-
-
-def _some(names: Sequence[str]) -> list[str]:
-    more = len(names) - SHOWN
-    return [*names[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _many(things: Sequence[str] | Mapping[str, Any], one: str, more: str) -> str:

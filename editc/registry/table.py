@@ -34,6 +34,10 @@ class Table:
         added = (name for name in self.added() if models is None or self.models_of(name) == models)
         return tuple(sorted(own.union(added)))
 
+    def listed(self) -> tuple[str, ...]:
+        """Every name, editc's own in the order of the table, then what packages add, sorted."""
+        return (*(name for table in self.own.values() for name in table), *sorted(self.added()))
+
     def models_of(self, name: str) -> str:
         """The kind of model that the named thing is for; '' where there is none of that name."""
         for kind, table in self.own.items():

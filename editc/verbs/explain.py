@@ -9,6 +9,7 @@ from editc.core.family import Family
 from editc.registry.detectors import DETECTORS
 from editc.registry.families import FAMILIES
 from editc.registry.formats import FORMATS
+from editc.registry.key_rules import KEY_RULES
 from editc.registry.methods import METHODS
 from editc.registry.options import options
 from editc.registry.table import nearest
@@ -37,7 +38,9 @@ def explain(name: str) -> str:
             return "\n".join([*LINES[table.noun](name.lower()), ""])
     if name.lower() in terms.every():
         return terms.explain(name.lower())
-    known = [name for table in TABLES for name in table.names()] + [*codes.catalogue(), *terms.every()]
+    if name.lower() in KEY_RULES.names():
+        return "\n".join([*_rule_lines(name.lower()), ""])
+    known = [name for table in (*TABLES, KEY_RULES) for name in table.names()] + [*codes.catalogue(), *terms.every()]
     near = nearest(name, tuple(known))
     words = "a code (E501), a measurement (recoverable), a method (uce), a family (sd1), a format (diff)"
     help_ = f"did you mean `{near}`?" if near else f"name {words}"
@@ -50,6 +53,16 @@ def _method_lines(name: str) -> Iterator[str]:
 
     yield from (f"method {name}", "", cleandoc(METHODS.resolve(name).__doc__ or ""), "", "options and defaults:")
     yield from (f"  {one.name} = {'by the key rule' if one.default is None else one.default}" for one in options(name))
+
+
+def _rule_lines(name: str) -> Iterator[str]:
+    """Which rows a key rule edits, in the words of its own class: for a rule that the glossary does not know."""
+    from inspect import cleandoc
+
+    rule = KEY_RULES.resolve(name)
+    yield from (f"key rule {name}", "", cleandoc(type(rule).__doc__ or ""))
+    if rule.options:
+        yield f"fields of an edit that it reads: {', '.join(rule.options)}"
 
 
 def _detector_lines(name: str) -> Iterator[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic
 from editc.core.ports import Progress, announce
-from editc.formats.apply.plan import ApplyPlan, plan_apply
+from editc.formats.apply.plan import plan_apply
+from editc.formats.apply.target import ApplyPlan
 from editc.formats.delta.parts import is_linked, parts
 from editc.formats.diff.diff import refuse_to_verify
 from editc.formats.exports.read import read_delta

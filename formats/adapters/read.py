@@ -17,6 +17,7 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.ir import Adapted, Adapter, Array
 from editc.core.ports import Weights
 from editc.core.site_bytes import matrix_shape
+from editc.core.text import first_rows
 from editc.formats.adapters.names import TEXTS, meanings, plain
 from editc.formats.containers.safetensors import Entry
 from editc.formats.doctor.advice import MERGE
@@ -27,7 +28,6 @@ from editc.formats.models.model import Checkpoint, open_component
 
 READ = {ALPHA, *(end for pair in PAIRS.values() for end in pair)}
 """Endings of what can be fused, in every spelling."""
-SHOWN = 8
 
 
 def read_adapter(path: Path, weights: Weights) -> Adapter:
@@ -150,10 +150,4 @@ def _check_finite(module: str, parts: Sequence[Array], path: Path) -> None:
 
 
 def _listing(code: str, what: str, names: Sequence[str], path: Path, help_: str) -> EditcError:
-    return fail(code, what, place=str(path), help=help_, notes=tuple(_shown(names)))
-
-
-def _shown(names: Sequence[str]) -> Iterator[str]:
-    yield from names[:SHOWN]
-    if len(names) > SHOWN:
-        yield f"and {len(names) - SHOWN} more"
+    return fail(code, what, place=str(path), help=help_, notes=first_rows(names, 8))

@@ -18,7 +18,8 @@ from editc.formats.apply import copy as copies
 from editc.formats.apply import destination, journal
 from editc.formats.apply.edited_bytes import Held, rewrite
 from editc.formats.apply.journal_record import Entry, Range
-from editc.formats.apply.plan import ApplyPlan, Target, plan_apply
+from editc.formats.apply.plan import plan_apply
+from editc.formats.apply.target import ApplyPlan, Target
 from editc.formats.containers.ranges import digest
 from editc.formats.models.model import Model
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from editc.core.diagnostics import Diagnostic
+from editc.core.text import first_names
 from editc.formats.apply import journal
 
 SHORT = 12
@@ -38,5 +39,4 @@ def explained(fault: Diagnostic, deltas: Iterable[Mapping[str, Any]]) -> Diagnos
 def _edits(delta: Mapping[str, Any]) -> str:
     edits = delta.get("edits")
     names = [str(one.get("concept") or one.get("group") or "?") for one in edits or () if isinstance(one, Mapping)]
-    shown = ", ".join(f"`{name}`" for name in names[:3]) or "an edit"
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+    return first_names([f"`{name}`" for name in names], 3) or "an edit"

@@ -13,7 +13,7 @@ from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
 from editc.core.writable import check_parent, make_parent
 from editc.formats.apply import journal
-from editc.formats.apply.plan import ApplyPlan
+from editc.formats.apply.target import ApplyPlan
 from editc.formats.models.model import Model
 from editc.formats.models.paths import demo_model, in_hub_cache
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from editc.core.diagnostics import fail
 from editc.core.site_bytes import edited
 from editc.formats.apply import quantised
-from editc.formats.apply.plan import Target
+from editc.formats.apply.target import Target
 from editc.formats.containers.ranges import PIECE, ahead, pieces
 from editc.numerics.bits import dtypes
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from editc.core.delta import Array, Delta, SiteRecord
 from editc.core.diagnostics import Diagnostic
 from editc.core.site_bytes import stored_shape
+from editc.core.text import first_rows
 from editc.numerics.bits import dtypes, sketch
 
 FARTHEST = 0.5
 """|W - W0| / |W0| up to which weights count as a fine-tune of W0, for each tensor and for all together.
 Measured in docs/explanation/fingerprints.md: tensors of fine-tunes up to 0.33, of another training from 1.2 on."""
-_SHOWN = 12
 
 
 def distance(record: SiteRecord, raw: bytes, dtype: str) -> float:
@@ -68,6 +68,5 @@ def said(distance: float) -> str:
 
 def many(code: str, what: str, rows: Sequence[str], total: int, help_text: str) -> Diagnostic:
     """One diagnostic for many tensors; each row begins with a tensor's name and a colon."""
-    notes = (*rows[:_SHOWN], *([f"and {len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else []))
     message = f"{len(rows)} of {total} {what}, the first is '{rows[0].split(':')[0]}'"
-    return Diagnostic(code, message, help=help_text, notes=notes)
+    return Diagnostic(code, message, help=help_text, notes=first_rows(rows))

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from editc.core.delta import SiteRecord
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.site_bytes import matrix_shape, stored_shape
+from editc.core.text import first_rows
 from editc.formats.containers import onnx_external
 from editc.formats.containers.onnx import Graph, Use, provenance
 from editc.formats.containers.protobuf import Range
@@ -23,7 +24,6 @@ from editc.numerics.bits import dtypes
 
 Candidate: TypeAlias = tuple[str, bool]
 """A tensor of the graph, and whether it is the transpose of the site's."""
-_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -211,6 +211,5 @@ def _diagnostics(faults: Sequence[_Fault], total: int, place: str) -> Iterator[D
     for code, (what, help_) in says.items():
         rows = [f"{fault.name}: {fault.why}" for fault in faults if fault.code == code]
         if rows:
-            more = [f"and {len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else []
             message = f"{len(rows)} of {total} {what}, the first is '{rows[0].split(':')[0]}'"
-            yield Diagnostic(code, message, place=place, help=help_, notes=(*rows[:_SHOWN], *more))
+            yield Diagnostic(code, message, place=place, help=help_, notes=first_rows(rows))

@@ -20,6 +20,7 @@ from editc.core.site_bytes import edited as edited_exactly
 from editc.core.site_bytes import patched_as_stored, stored_shape
 from editc.formats.containers.canonical import strict_json
 from editc.formats.containers.ranges import read_range
+from editc.formats.containers.table import container_of
 from editc.formats.models.model import Checkpoint, Tensor
 from editc.numerics.bits import blocks, dtypes
 
@@ -199,15 +200,16 @@ def _fault(checkpoint: Checkpoint, site: Site) -> str:
         return f"packed by {packer}" if packer else ""
     if tensor.fault:
         return tensor.fault
-    if site.transposed and tensor.file.suffix == ".gguf":
-        return "llama.cpp stores the transpose of it"
+    converter = container_of(tensor.file).converter
+    if site.transposed and converter:
+        return f"{converter} stores the transpose of it"
     if tensor.dtype in dtypes.EIGHT_BITS:
         return _scale_fault(tensor)
     if tensor.dtype in dtypes.EDITABLE or requantisable(tensor.dtype):
         return ""
     if packer:
         return f"{tensor.dtype}, by {packer}"
-    return tensor.dtype if tensor.file.suffix == ".gguf" else ""
+    return tensor.dtype if converter else ""
 
 
 def _scale_fault(tensor: Tensor) -> str:

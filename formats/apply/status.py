@@ -11,7 +11,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.formats.apply import journal
 from editc.formats.apply.journal_record import Entry, Range
-from editc.formats.apply.plan import match
+from editc.formats.apply.match import match
 from editc.formats.apply.sites import find_sites
 from editc.formats.containers.ranges import read_range
 from editc.formats.models.model import Checkpoint, Model

@@ -43,8 +43,9 @@ class Container:
     """Whether every byte of an export in it follows from the delta, so that reading one asks for those bytes."""
     numbers: str = ""
     """What the names of metadata begin with that are numbers of an adapter, beside its tensors. Empty: none are."""
-    single_file_names: bool = True
-    """Whether a Stable Diffusion model of one such file may have the names of its original code (LDM's)."""
+    converter: str = ""
+    """The program that converted the weights in it from another file: they have its names, some are transposed, some
+    packed. Empty: weights are stored as the program that trained them saved them."""
 
     @property
     def models(self) -> bool:
@@ -114,7 +115,7 @@ CONTAINERS: Mapping[str, Container] = MappingProxyType(
                 outline=_header_digest(_gguf),
                 no_delta=_not_exported(GGUF),
                 numbers="adapter.lora.",
-                single_file_names=False,
+                converter="llama.cpp",
             ),
             Container(ONNX_ADAPTER, _onnx_adapter, no_delta=_not_exported(ONNX_ADAPTER)),
         )

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from editc.core.diagnostics import EditcError, fail
-from editc.core.text import count
+from editc.core.text import SHOWN_ROWS, count
 from editc.formats.diff.changed import Changed
-from editc.formats.diff.pairing import SHOWN, Paired, paired, unlike
+from editc.formats.diff.pairing import Paired, paired, unlike
 from editc.formats.diff.sides import side_by_side
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
@@ -73,7 +73,7 @@ def _check_editable(changed: Sequence[Changed], edited: Model) -> None:
             f"no delta can say what became of {count(len(rows), 'tensor')}, the first is '{rows[0].split(':')[0]}'"
         )
         help_text = f"a delta changes finite weights in {known}; look at how EDITED was made"
-        raise fail("E648", message, place=edited.place, help=help_text, notes=rows[:SHOWN])
+        raise fail("E648", message, place=edited.place, help=help_text, notes=rows[:SHOWN_ROWS])
 
 
 def _why(one: Changed) -> str:

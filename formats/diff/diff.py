@@ -17,7 +17,7 @@ from editc.core.delta import Array, Delta, Factors, Site, SiteRecord
 from editc.core.diagnostics import EditcError, fail
 from editc.core.family import Family
 from editc.core.site_bytes import bits_record, edited, site_record
-from editc.core.text import count
+from editc.core.text import SHOWN_ROWS, count
 from editc.formats.diff.changed import Changed
 from editc.formats.diff.compare import Comparison, Progress, compare
 from editc.formats.diff.forms import Found, forms_of
@@ -125,7 +125,7 @@ def _check_form(changed: Sequence[Changed], forms: Sequence[Found], form: str) -
         if rest:
             message = f"there is no small {form} edit of {count(len(rest), 'tensor')} within the tolerance"
             help_text = "leave --form out: these tensors are then stored bit by bit; or allow more with --tolerance"
-            raise fail("E649", f"{message}, the first is '{rest[0]}'", help=help_text, notes=rest[:12])
+            raise fail("E649", f"{message}, the first is '{rest[0]}'", help=help_text, notes=rest[:SHOWN_ROWS])
 
 
 def _assembled(

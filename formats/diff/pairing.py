@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from editc.core.diagnostics import Diagnostic, fail
-from editc.core.text import count
+from editc.core.text import count, first_rows
 from editc.formats.diff import buffers
 from editc.formats.diff.changed import CAST, Changed
 from editc.formats.models.model import Checkpoint
 from editc.formats.models.prefixes import renamed
 from editc.numerics.bits import dtypes
 
-SHOWN = 12
 ALONE = ("is in one of them only", "are in one of them only")
 RESHAPED = ("has another shape", "have another shape")
 CONVERTED = ("is stored in another dtype", "are stored in another dtype")
@@ -63,11 +62,10 @@ def paired(component: str, before: Checkpoint, after: Checkpoint, partial: bool,
 
 def unlike(place: str, rows: Sequence[str], what: tuple[str, str], help_text: str = "") -> Diagnostic:
     """E645; each row begins with a tensor's name and a colon. `what` is said of one, and of several."""
-    more = [f"and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
     kind = "component" if all(row.startswith("component ") for row in rows) else "tensor"
     told = f"{count(len(rows), kind)} of the two models {what[len(rows) > 1]}"
     message = f"{told}, the first is '{rows[0].split(':')[0].removeprefix('component ')}'"
-    error = fail("E645", message, place=place, help=help_text or USUAL, notes=[*rows[:SHOWN], *more])
+    error = fail("E645", message, place=place, help=help_text or USUAL, notes=first_rows(rows))
     return error.diagnostics[0]
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from editc.core.delta import Delta
 from editc.core.disk import guarded, replace_file
 from editc.core.site_bytes import patched_site, stored_shape
-from editc.formats.apply.plan import Target, plan_apply
+from editc.formats.apply.plan import plan_apply
+from editc.formats.apply.target import Target
 from editc.formats.containers.canonical import KEY
 from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
 from editc.formats.delta.container import part_name

@@ -18,7 +18,8 @@ from editc.core.delta import Array, Delta, Factors, SiteRecord
 from editc.core.diagnostics import fail
 from editc.core.site_bytes import edited, site_record, stored_shape
 from editc.core.text import count
-from editc.formats.apply.plan import ApplyPlan, Target, plan_apply
+from editc.formats.apply.plan import plan_apply
+from editc.formats.apply.target import ApplyPlan, Target
 from editc.formats.containers.ranges import read_range
 from editc.formats.exports.suits import SUITS
 from editc.formats.models.model import Model

@@ -22,6 +22,14 @@ from editc.formats.models.model_names import spelled_by_program
 
 LARGEST = 2 << 30
 """Bytes of an edited component that a trial still loads whole."""
+PIPELINES: Mapping[str, str] = {
+    "sd1": "StableDiffusionPipeline",
+    "sd2": "StableDiffusionPipeline",
+    "sdxl": "StableDiffusionXLPipeline",
+    "flux": "FluxPipeline",
+    "sd3": "StableDiffusion3Pipeline",
+}
+"""By family the class of diffusers whose loader reads its LoRA files."""
 EXPERT = re.compile(r"(?P<layer>.*layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
 """One expert's matrix in a file. transformers stacks those of a layer in one tensor, of which PEFT makes no layer."""
 
@@ -33,7 +41,7 @@ def diffusers_unet(job: Job, written: Written) -> Trial:
         return Trial("diffusers", skipped=why)
     import diffusers
 
-    kind = diffusers.StableDiffusionXLPipeline if written.delta.family == "sdxl" else diffusers.StableDiffusionPipeline
+    kind = getattr(diffusers, PIPELINES[written.delta.family])
     unet = _hollow(diffusers.UNet2DConditionModel, config)
     state, alphas, *_ = kind.lora_state_dict(str(written.files[0]), unet_config=unet.config)
     kind.load_lora_into_unet(state, network_alphas=alphas, unet=unet)
@@ -47,8 +55,7 @@ def diffusers_transformer(job: Job, written: Written) -> Trial:
         return Trial("diffusers", skipped=why)
     import diffusers
 
-    pipelines = {"flux": diffusers.FluxPipeline, "sd3": diffusers.StableDiffusion3Pipeline}
-    kind = pipelines[written.delta.family]
+    kind = getattr(diffusers, PIPELINES[written.delta.family])
     model = _hollow(getattr(diffusers, config["_class_name"]), config)
     found = kind.lora_state_dict(str(written.files[0]), return_alphas=True)
     state, alphas = found if isinstance(found, tuple) else (found, None)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from editc.core.delta import Array, Delta, Factors, Form, Site, SiteRecord
 from editc.core.diagnostics import fail
 from editc.core.site_bytes import site_record
-from editc.core.text import count
+from editc.core.text import count, first_rows
 from editc.formats.delta.parts import joined, parts
 from editc.formats.link.check import check
 from editc.formats.models.model import Checkpoint, Model
@@ -170,10 +170,9 @@ def _stored(form: Form, found: Iterable[Term], single: bool) -> Factors:
 
 def _model_needed(those: Arranged) -> Exception:
     rows = [f"{name}: edited by {len(touches)}" for (_, name), touches in those.overlap.items()]
-    more = [f"and {len(rows) - 8} more"] if len(rows) > 8 else []
     return fail(
         "E652",
         f"more than one of these deltas edits {count(len(rows), 'tensor')}, and only their base tells the result",
         help="name the base with --model: the result is computed and hashed from it, and measured again",
-        notes=[*rows[:8], *more],
+        notes=first_rows(rows, 8),
     )

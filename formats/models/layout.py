@@ -10,6 +10,7 @@ from shlex import quote
 from typing import Any
 
 from editc.core.diagnostics import EditcError, fail
+from editc.core.text import first_names
 from editc.formats.containers import stand_ins
 from editc.formats.containers.canonical import strict_json
 from editc.formats.containers.safetensors import read_small
@@ -143,8 +144,7 @@ def _notes(folder: Path, taken: str, used: set[str], names: Sequence[str]) -> tu
     left = [name for name in weights if name not in ("training_args.bin", "scheduler.bin", "optimizer.pt")]
     if not left:
         return ()
-    more = f" and {len(left) - 4} more" if len(left) > 4 else ""
-    return (f"{folder.name}: {taken} is taken; {', '.join(left[:4])}{more} beside it is neither read nor edited",)
+    return (f"{folder.name}: {taken} is taken; {first_names(left, 4)} beside it is neither read nor edited",)
 
 
 def beside(pipeline: Path) -> tuple[str, ...]:
@@ -153,8 +153,7 @@ def beside(pipeline: Path) -> tuple[str, ...]:
     files = [p.name for p in _files(pipeline) if p.suffix in (SAFETENSORS, *PICKLES) and not _ADAPTERS.search(p.name)]
     if not files:
         return ()
-    more = f" and {len(files) - 4} more" if len(files) > 4 else ""
-    return (f"{', '.join(files[:4])}{more} beside the components is neither read nor edited",)
+    return (f"{first_names(files, 4)} beside the components is neither read nor edited",)
 
 
 def _files(folder: Path) -> list[Path]:

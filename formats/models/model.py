@@ -247,7 +247,7 @@ _OPENERS: Mapping[str, Callable[[str, Path], Checkpoint]] = MappingProxyType({GG
 
 
 def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_file.Piece]]:
-    if not container_of(place).single_file_names:
+    if container_of(place).converter:
         return {}
     try:
         return ldm_file.parts(whole.tensors)

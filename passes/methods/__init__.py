@@ -29,6 +29,14 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class Keyed(Protocol):
+    """A method that brings a key rule of its own (`editc.registry.key_rules`): its edits have that rule where the
+    manifest names none. Of others the rule is `aligned`."""
+
+    keys: ClassVar[str]
+
+
+@runtime_checkable
 class Retaining(Protocol):
     """A method that needs what is kept row by row, and not its second moment alone: derive then fills `Kept.keys`."""
 

@@ -227,8 +227,7 @@ def encoded(family: str, stream: str, prompt: str, folders: Any) -> Encoded:
 
 
 def test_t5_has_no_first_token_and_its_empty_prompt_is_eos(folders: Any) -> None:
-    from editc.passes.images.keys.phrases import Book, last_subject
-    from editc.passes.images.keys.row_choice import Phrase
+    from editc.passes.images.rows.phrases import Book, Phrase, last_subject
 
     empty = encoded("flux", "text", "", folders)
     assert last_subject(empty) == 0 and set(empty.start) == {-1} and empty.tokens[:2] == (1, 0)

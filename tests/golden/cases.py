@@ -14,7 +14,10 @@ from safetensors.numpy import load_file
 
 from editc.core.ir import Array, Block, Edit, Kept, System
 from editc.core.manifest import Request
-from editc.passes.images.keys import row_choice
+from editc.passes.images.keys.rules.last import LAST
+from editc.passes.images.keys.rules.matched import matched_rows
+from editc.passes.images.keys.rules.span import SPAN
+from editc.passes.images.rows.phrases import Phrase
 from editc.passes.methods.images.mace import MACE
 from editc.passes.methods.images.rece import RECE
 from editc.passes.methods.images.speed import SPEED, Draw
@@ -94,18 +97,20 @@ def applied(edit: Edit, weights: Iterable[Array]) -> list[Array]:
 def _uce(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:
     texts, weights = _Texts(case, folder), _load(folder / "weights.safetensors")
     last = "span" not in case["method"]
-    rule: Callable[[Array, int, Array, int], row_choice.Pair] = row_choice.last if last else row_choice.span
+    rule = LAST if last else SPAN
     pairs = []
     for old, new in zip(case["edit"], case["guide"], strict=True):
         target = new if last or new else " "
-        pairs.append(rule(texts.rows[old], texts.last[old], texts.rows[target], texts.last[target]))
+        keys, targets = texts.rows[old], texts.rows[target]
+        here, there = rule.rows(len(keys), texts.last[old], len(targets), texts.last[target])
+        pairs.append((keys[here].T, targets[there].T))
     kept = [texts.row(text) if last else texts.rows[text].T for text in case["preserve"]]
     method = UCE(
         erase_scale=case["erase_scale"],
         preserve_scale=case["preserve_scale"],
         technique="tensor" if case.get("technique") == "tensor" else "replace",
     )
-    system = _system([_block(p.keys, p.targets) for p in pairs], kept, weights.values(), case["lamb"])
+    system = _system([_block(*pair) for pair in pairs], kept, weights.values(), case["lamb"])
     return dict(zip(weights, applied(method(system), weights.values()), strict=True)), _load(
         folder / "expected.safetensors"
     )
@@ -173,7 +178,7 @@ def _mace(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:
     blocks = []
     for old, new in (pair for concept in case["pairs"] for pair in concept):
         at, aim = _differing(*(case["token_ids"][text] for text in (old, new)))
-        sources, counterparts = row_choice.matched(len(texts.rows[old]), at, aim)
+        sources, counterparts = matched_rows(len(texts.rows[old]), at, aim)
         blocks.append(_block(texts.rows[old][sources].T, texts.rows[new][counterparts].T))
     kept = [texts.rows[text].T for text in case["prior"] or ()]
     method = MACE(preserve_scale=case["preserve_scale"])
@@ -182,12 +187,12 @@ def _mace(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:
     return found, _load(folder / "expected.safetensors")
 
 
-def _differing(old: list[int], new: list[int]) -> tuple[row_choice.Phrase, row_choice.Phrase]:
+def _differing(old: list[int], new: list[int]) -> tuple[Phrase, Phrase]:
     """Where two prompts' tokens differ: what is left of each when its common beginning and end are taken off."""
     shorter = min(len(old), len(new))
     first = next((i for i in range(shorter) if old[i] != new[i]), shorter)
     after = next((i for i in range(shorter - first) if old[-1 - i] != new[-1 - i]), shorter - first)
-    return row_choice.Phrase(first, len(old) - after), row_choice.Phrase(first, len(new) - after)
+    return Phrase(first, len(old) - after), Phrase(first, len(new) - after)
 
 
 def _speed(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:

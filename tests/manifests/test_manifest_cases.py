@@ -20,7 +20,7 @@ from editc.manifests.overrides import apply_overrides
 
 MANIFESTS = sorted(CASES.glob("*/*.yaml"))
 ELSEWHERE = {"E100", "E146", "E170", "E171", "E134", "E136", "E137", "E138", "E139"}
-"""They need files: test_manifest_decode.py, test_suggest.py, test_detectors.py."""
+"""They need files: test_manifest_decode.py, test_suggest.py, test_detector.py."""
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,12 @@ import pytest
 from editc.registry.detectors import DETECTORS
 from editc.registry.families import FAMILIES
 from editc.registry.formats import FORMATS
+from editc.registry.key_rules import KEY_RULES
 from editc.registry.methods import METHODS
 from editc.registry.options import Option, construct, options
 from editc.registry.table import Table, nearest
 
-EVERY = [(table, name) for table in (METHODS, FAMILIES, FORMATS, DETECTORS) for name in table.names()]
+EVERY = [(table, name) for table in (METHODS, KEY_RULES, FAMILIES, FORMATS, DETECTORS) for name in table.names()]
 
 
 @pytest.mark.parametrize(("table", "name"), EVERY, ids=lambda one: getattr(one, "noun", one))
@@ -22,15 +23,15 @@ def test_every_entry_is_there(table: Table, name: str) -> None:
     assert table.resolve(name) is not None
 
 
-@pytest.mark.parametrize("table", [METHODS, FAMILIES], ids=lambda table: table.noun)
+@pytest.mark.parametrize("table", [METHODS, KEY_RULES, FAMILIES], ids=lambda table: table.noun)
 def test_what_a_thing_says_of_its_models_is_where_it_stands(table: Table) -> None:
     """A plugin's name is placed by what the thing itself says; editc's own by the table, which must say the same."""
     assert all(table.models(table.resolve(name)) == table.models_of(name) for name in table.names())
 
 
 def test_the_groups_of_entry_points_are_plurals() -> None:
-    groups = [table.group for table in (METHODS, FAMILIES, FORMATS, DETECTORS)]
-    assert groups == ["editc.methods", "editc.families", "editc.formats", "editc.detectors"]
+    groups = [table.group for table in (METHODS, KEY_RULES, FAMILIES, FORMATS, DETECTORS)]
+    assert groups == ["editc.methods", "editc.key_rules", "editc.families", "editc.formats", "editc.detectors"]
 
 
 @pytest.mark.parametrize("method", [*METHODS.names("image"), *METHODS.names("language")])

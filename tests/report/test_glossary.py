@@ -8,11 +8,11 @@ import pytest
 
 from docs import glossary
 from editc.core import delta, verdict
-from editc.core import manifest as request
-from editc.formats.apply import plan, status
+from editc.formats.apply import status, target
 from editc.formats.doctor import verdict as doctor
 from editc.passes.language.verify import forms
 from editc.registry.families import FAMILIES
+from editc.registry.key_rules import KEY_RULES
 from editc.report import terms
 from editc.report.words import TITLES
 from editc.verbs.explain import explain
@@ -24,8 +24,8 @@ def printed() -> dict[str, set[str]]:
     return {
         "roles of sites": {role for family in families for role in family.patterns},
         "forms of a delta": set(get_args(delta.Form)),
-        "key rules": set(get_args(request.KeyRule)),
-        "tiers of an apply": set(get_args(plan.Tier)) | {"already"},
+        "key rules": set(KEY_RULES.names()),
+        "tiers of an apply": set(get_args(target.Tier)) | {"already"},
         "states of a delta": {"interrupted", *get_args(status.Presence)} - {"unknown"},
         "states of an adapter": {"partly", "not judged"} & set(get_args(doctor.Outcome)),
         "forms of a question": set(forms.FORMS),

@@ -135,6 +135,12 @@ def test_the_page_of_the_command_line_has_every_command_and_option() -> None:
         assert not [option for option in asked if f"`{option}" not in row], name
 
 
+def test_every_picture_is_shown_and_small() -> None:
+    shown = {to.resolve() for page in PAGES for to, _ in links(page)}
+    for picture in (ROOT / "docs/images").iterdir():
+        assert picture.resolve() in shown and picture.stat().st_size < 300_000, picture.name
+
+
 def commands(text: str) -> Iterator[list[str]]:
     """What stands behind `editc` in every command of a page: in console blocks, and in backticks."""
     for found in re.findall(r"^\s*\$ editc (.+?)(?: +#.*)?$|`editc ([^`]+)`", text, re.MULTILINE):

@@ -13,6 +13,7 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.core.disk import guarded, replace_file
 from editc.core.family import Family
+from editc.core.text import SHOWN_ROWS
 from editc.formats.containers import onnx_write
 from editc.formats.containers.canonical import KEY
 from editc.formats.containers.onnx_write import Value, node
@@ -80,7 +81,7 @@ def _check_readers(job: Job) -> None:
         raise _cannot("the model named has no layers by the names of torch")
     if left:
         message = f"{len(left)} of {len(readers)} layers that read the rows are not edited"
-        raise _cannot(message, tuple(left[:12]))
+        raise _cannot(message, tuple(left[:SHOWN_ROWS]))
 
 
 def _cannot(why: str, notes: tuple[str, ...] = ()) -> EditcError:

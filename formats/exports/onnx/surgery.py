@@ -17,15 +17,14 @@ from pathlib import Path
 from editc.core import disk
 from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.text import SHOWN_ROWS
 from editc.formats.apply import destination
-from editc.formats.apply.plan import ApplyPlan, Target
+from editc.formats.apply.target import ApplyPlan, Target
 from editc.formats.containers import onnx_external
 from editc.formats.containers.onnx import Graph, Use, read_strictly
 from editc.formats.containers.onnx_write import TYPES, Value, node, value_info
 from editc.formats.containers.protobuf import BYTES, FIXED32, Range, Wire, data, header, number
 from editc.formats.containers.ranges import read_range
-
-_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def _branches(wire: Wire, plan: ApplyPlan, graph: Graph, place: Range) -> dict[R
     if faults:
         what = f"{len(faults)} targets have no place for an adapter, the first is '{faults[0].split(':')[0]}'"
         help_ = "apply the delta to the model itself: `editc apply --to`"
-        raise EditcError(Diagnostic("E668", what, place=plan.model.place, help=help_, notes=tuple(faults[:_SHOWN])))
+        raise EditcError(Diagnostic("E668", what, place=plan.model.place, help=help_, notes=tuple(faults[:SHOWN_ROWS])))
     return made
 
 

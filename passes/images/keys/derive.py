@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -10,25 +10,20 @@ import numpy as np
 
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Block, Plan, Problem, Site, System
-from editc.core.manifest import KeyRule, Request
+from editc.core.manifest import Request
 from editc.core.ports import Cache, Context, Encoder, Weights
-from editc.passes.images.keys import encoded, fuse, leaks, mined_names, preserved_rows
-from editc.passes.images.keys.inputs import Reader, readers
-from editc.passes.images.keys.pairs import by_name, columns
-from editc.passes.images.keys.phrases import UnspokenError
+from editc.passes.images.keys import fuse, leaks, mined_names
 from editc.passes.images.keys.preserved import Keeping, contexts_of
+from editc.passes.images.keys.rule_of import rule_of
+from editc.passes.images.keys.rules.aligned import ALIGNED
+from editc.passes.images.keys.rules.rule import KeyRule
 from editc.passes.images.keys.watched import watch
 from editc.passes.images.method import method_of
+from editc.passes.images.rows import encoded, preserved_rows
+from editc.passes.images.rows.inputs import Reader, readers
+from editc.passes.images.rows.phrases import UnspokenError
 from editc.passes.methods import Miner, Retaining
 
-ALIGNED_RIDGE = 0.01
-"""lambda for aligned keys, in mean squares of a kept row's entries: their weights and moment are means over rows.
-
-A tenth of it moves the matrices two to three times as far, along directions that no kept prompt uses, and erases
-hardly more (docs/measurements/erasure.md)."""
-PUBLISHED_RIDGE: Mapping[KeyRule, float] = {"last": 0.5, "span": 0.5, "matched": 1.0, "eot": 1e-4}
-"""lambda of the rules whose keys count one each: UCE's own; MACE and TRCE have 0 where a corpus is kept, and so little
-leaves the same edit, with a G that is regular when few prompts are kept."""
 _NO_PULLS = np.zeros((0, 0, 0))
 MINING_CONTEXTS = 6
 """So many contexts are enough to find other names in: on the demo model they rank as in all of them."""
@@ -48,25 +43,26 @@ class Derive:
             raise ValueError("derive needs ctx.encoder")
         if plan.manifest.fused:
             return self._fused(plan, ctx)
-        plan = self._mined(plan, ctx.encoder)
+        plan, rule = self._mined(plan, ctx.encoder), rule_of(plan)
         edited = {site.group for site in plan.sites}
-        systems = {group: self._system(plan, ctx, group) for group in plan.family.groups if group in edited}
+        systems = {group: self._system(plan, rule, ctx, group) for group in plan.family.groups if group in edited}
         kept = next(iter(systems.values())).kept
-        found = tuple(leaks.measured(plan, ctx, lambda request, streams: _block(plan, request, streams, ctx.cache)))
+        found = tuple(
+            leaks.measured(plan, ctx, lambda request, streams: _block(plan, rule, request, streams, ctx.cache))
+        )
         return Problem(plan, systems, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts", found)
 
-    def _system(self, plan: Plan, ctx: Context, group: str) -> System:
-        sites, rule = [site for site in plan.sites if site.group == group], plan.manifest.keys
+    def _system(self, plan: Plan, rule: KeyRule, ctx: Context, group: str) -> System:
+        sites = [site for site in plan.sites if site.group == group]
         streams = readers(plan.family, group, ctx, sites[0].shape[1])
         if not streams:
             raise EditcError(_unread(plan, group, sites[0]))
-        blocks = tuple(_block(plan, request, streams, ctx.cache) for request in plan.manifest.image_edits)
+        blocks = tuple(_block(plan, rule, request, streams, ctx.cache) for request in plan.manifest.image_edits)
         prompts = preserved_rows.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, self.prompts)
-        kept, square = Keeping(plan, streams, prompts, ctx.cache).kept(isinstance(method_of(plan), Retaining))
+        kept, square = Keeping(plan, rule, streams, prompts, ctx.cache).kept(isinstance(method_of(plan), Retaining))
         _check_width(plan, sites, blocks[0].keys.shape[0])
-        ridge = ALIGNED_RIDGE * square if rule == "aligned" else PUBLISHED_RIDGE[rule]
         watched = watch(plan, kept, streams, ctx.cache)
-        return System(blocks, kept, SiteWeights(ctx.weights, sites), ridge, watch=watched)
+        return System(blocks, kept, SiteWeights(ctx.weights, sites), rule.ridge(square), watch=watched)
 
     def _fused(self, plan: Plan, ctx: Context) -> Problem:
         """Of adapters nothing is derived but what is kept: no blocks, and a moment where the sites read the text."""
@@ -74,7 +70,7 @@ class Derive:
         for group in dict.fromkeys(site.group for site in plan.sites):
             sites = [site for site in plan.sites if site.group == group]
             kept, square = fuse.kept(plan, ctx, sites, self.prompts)
-            systems[group] = System((), kept, SiteWeights(ctx.weights, sites), ALIGNED_RIDGE * square)
+            systems[group] = System((), kept, SiteWeights(ctx.weights, sites), ALIGNED.ridge(square))
         count = max(len(system.kept.origin) for system in systems.values())
         return Problem(plan, systems, fuse.encoder_of(plan, ctx), f"{count} prompts")
 
@@ -109,18 +105,18 @@ class SiteWeights(Sequence[Array]):
         return np.ascontiguousarray(W.T) if site.transposed else W.reshape(site.shape)
 
 
-def _block(plan: Plan, request: Request, streams: Sequence[Reader], cache: Cache | None) -> Block:
-    contexts, rule = contexts_of(plan, request), plan.manifest.keys
-    names = by_name(request, rule, contexts, plan.family)
+def _block(plan: Plan, rule: KeyRule, request: Request, streams: Sequence[Reader], cache: Cache | None) -> Block:
+    asked = request, contexts_of(plan, request), plan.family.neutral
+    names = rule.prompts(*asked)
     books = [encoded.book(one, names, cache) for one in streams]
     try:
-        found = [one for book in books for one in columns(request, rule, contexts, plan.family, book)]
+        found = [one for book in books for one in rule.pairs(*asked, book)]
     except UnspokenError as error:
         raise EditcError(unspoken(error, request, plan)) from error
     weights = np.concatenate([column.weights for column in found])
     if not len(weights):
         raise EditcError(_nothing_left(request, plan))
-    share = request.scale / {"aligned": weights.sum(), "eot": len(found)}.get(rule, 1)
+    share = request.scale / rule.total(weights, len(found))
     return Block(
         request,
         np.hstack([column.keys for column in found]),

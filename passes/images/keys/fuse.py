@@ -22,10 +22,11 @@ from editc.core.manifest import Manifest, Request
 from editc.core.ports import Context
 from editc.core.site_bytes import matrix_shape
 from editc.numerics import fusion
-from editc.passes.images.keys import preserved_rows
-from editc.passes.images.keys.inputs import Reader, readers
-from editc.passes.images.keys.phrases import spoken
 from editc.passes.images.keys.preserved import Keeping, contexts_of
+from editc.passes.images.keys.rules.aligned import ALIGNED
+from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows.inputs import Reader, readers
+from editc.passes.images.rows.phrases import spoken
 
 ROLE = "adapter"
 """The role, and the beginning of the group, of a site whose input is not the text."""
@@ -55,7 +56,7 @@ def kept(plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]
         nothing = np.zeros((width, 0))
         return Kept(np.zeros((0, 0)), nothing, nothing, ()), 0.0
     prompts = preserved_rows.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, default)
-    return Keeping(plan, streams, prompts, ctx.cache).kept(False)
+    return Keeping(plan, ALIGNED, streams, prompts, ctx.cache).kept(False)
 
 
 def encoder_of(plan: Plan, ctx: Context) -> str:

@@ -11,7 +11,7 @@ from editc.core.manifest import Request
 from editc.core.measurements import Claim
 from editc.core.ports import Context
 from editc.numerics.drift import ratio
-from editc.passes.images.keys.inputs import Reader, readers
+from editc.passes.images.rows.inputs import Reader, readers
 from editc.passes.sites import sites_of
 
 Make = Callable[[Request, Sequence[Reader]], Block]

@@ -9,7 +9,7 @@ import numpy as np
 
 from editc.core.ir import Array, Edit
 from editc.core.ports import Encoder
-from editc.passes.images.keys.phrases import last_subject, spoken
+from editc.passes.images.rows.phrases import last_subject, spoken
 
 BATCH = 256
 SAME = 0.9

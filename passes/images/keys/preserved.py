@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
 import numpy as np
 
-from editc.core.ir import Array, Kept, Named, Plan
-from editc.core.manifest import KeyRule, Manifest, Request
+from editc.core.ir import Kept, Named, Plan
+from editc.core.manifest import Manifest, Request
 from editc.core.ports import Cache
-from editc.passes.images.keys import preserved_rows
-from editc.passes.images.keys.inputs import Reader
-
-ALIGNED_WEIGHT = 3.0
-"""Of what is kept against what is edited, both being means over rows. At 1 an object erased from the demo model takes
-some of its neighbours with it, at 3 it does not and is gone all the same (docs/measurements/erasure.md)."""
-PUBLISHED_WEIGHT: Mapping[KeyRule, float] = {"last": 1.0, "span": 1.0, "eot": 0.01}
-"""Of what is kept, in the sums that the rules take (for `eot` means over prompts)."""
-MATCHED_SHARE = 2.0
-"""How often the prompts kept count against the prompts edited, for sums as MACE takes them: its weight of 1e-4 makes
-some 600,000 captions of COCO count as 62, against 30 prompts of a concept."""
-
-
-NAMED_SHARE = 0.3
-"""How much all that a manifest names counts, against all of the default list. What is named hardly moves then; at 1 the
-edit goes the more into what nobody named (docs/measurements/bystanders.md)."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One list of prompts in the sum that is kept."""
-
-    listed: tuple[str, ...]
-    """Its prompts, the empty one last where it is counted too."""
-    which: preserved_rows.Which
-    """Which rows of each prompt are kept."""
-    moment: Array
-    """The sum c c^T over these rows, weighted, (d, d)."""
-    share: float
-    """The weight of one row in it."""
+from editc.passes.images.keys.rules.rule import KeyRule, PreservedLists, PreservedSum
+from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows.inputs import Reader
 
 
 @dataclass(frozen=True)
@@ -52,6 +25,8 @@ class Keeping:
     """
 
     plan: Plan
+    rule: KeyRule
+    """Of the edits: it says what their rows count."""
     readers: Sequence[Reader]
     prompts: preserved_rows.Prompts
     cache: Cache | None = None
@@ -62,7 +37,7 @@ class Keeping:
         nothing = preserved_rows.tally_of(empty)
         default, named = (self._tally(listed, "all") if listed else None for listed in self._lists)
         base, extra = (default, named) if self._adds else (named, None)
-        parts = tuple(self._parts(base or nothing, extra, nothing))
+        parts = tuple(self._sums(base or nothing, extra, nothing))
         measured = default or named or nothing
         kept = Kept(
             reduce(add, (part.moment for part in parts)),
@@ -83,51 +58,36 @@ class Keeping:
     def _adds(self) -> bool:
         return adds(self.plan.manifest, self.prompts)
 
-    def _parts(
+    def _sums(
         self, base: preserved_rows.Tally, extra: preserved_rows.Tally | None, nothing: preserved_rows.Tally
-    ) -> Iterator[Part]:
-        """The sums, `base` first. Aligned keys take a mean over rows, MACE sums over all rows of the corpus, TRCE takes
-        its mean over prompts; UCE keeps what is named, bare: all its rows and the empty prompt's (span), or its last
-        subject tokens' (last)."""
-        rule, weight, neutral = self.plan.manifest.keys, self._weight(base), self.plan.family.neutral
-        if rule in ("last", "span"):
-            yield self._bare(weight, nothing)
-            return
-        total = base.total + nothing.total if rule == "aligned" else base.total
-        over = {"aligned": base.count + nothing.count, "eot": base.prompts}.get(rule, 1)
-        listed = self.prompts.default if self._adds else self.prompts.named
-        listed = (*listed, neutral) if rule == "aligned" or not listed else listed
-        yield Part(listed, "all", weight * (total / over), weight / over)
-        if extra is not None:
-            share = (
-                NAMED_SHARE
-                * weight
-                / {"aligned": extra.count, "eot": extra.prompts}.get(rule, extra.prompts / base.prompts)
-            )
-            yield Part(self.prompts.named, "all", share * extra.total, share)
-
-    def _bare(self, weight: float, nothing: preserved_rows.Tally) -> Part:
-        bare, which = _bare(self.plan.manifest)
-        span = self.plan.manifest.keys == "span"
-        base = nothing.total if span else np.zeros_like(nothing.total)
-        moment = weight * (base + self._tally(bare, which).total if bare else base)
-        return Part((*bare, *([self.plan.family.neutral] if span else ())), which, moment, weight)
-
-    def _weight(self, base: preserved_rows.Tally) -> float:
-        return self.plan.manifest.preserve.weight or usual_weight(self.plan, base.prompts)
+    ) -> Iterator[PreservedSum]:
+        """The sums that the key rule makes, `base` first."""
+        manifest = self.plan.manifest
+        lists = PreservedLists(
+            base,
+            self.prompts.default if self._adds else self.prompts.named,
+            extra,
+            self.prompts.named,
+            nothing,
+            self.plan.family.neutral,
+            (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept),
+            self._tally,
+        )
+        weight = manifest.preserve.weight or usual_weight(self.plan, self.rule, base.prompts)
+        return self.rule.preserved(lists, weight)
 
     def _tally(self, listed: Sequence[str], which: preserved_rows.Which) -> preserved_rows.Tally:
         """Over all readers; a prompt counts once, however many read it."""
         parts = [preserved_rows.tally(listed, one.encoder, self.cache, which, one.mark) for one in self.readers]
         return replace(reduce(add, parts), prompts=parts[0].prompts)
 
-    def _with_rows(self, kept: Kept, parts: Sequence[Part]) -> Kept:
+    def _with_rows(self, kept: Kept, parts: Sequence[PreservedSum]) -> Kept:
         """`kept` with the rows that its moment sums, one by one; none for `last` where nothing is named."""
         keys, weights = [np.zeros((len(kept.moment), 0))], [np.zeros(0)]
-        for part in parts if any(part.listed for part in parts) else ():
-            found = [preserved_rows.single_rows(part.listed, one.encoder, part.which) for one in self.readers]
+        for part in parts if any(part.prompts for part in parts) else ():
+            found = [preserved_rows.single_rows(part.prompts, one.encoder, part.which) for one in self.readers]
             keys += found
-            weights += [np.full(one.shape[1], part.share) for one in found]
+            weights += [np.full(one.shape[1], part.weight) for one in found]
         return replace(kept, keys=np.hstack(keys), weights=np.concatenate(weights))
 
 
@@ -142,12 +102,9 @@ def base_prompts(plan: Plan, default: Sequence[str]) -> int:
     return max(1, len(prompts.default if adds(plan.manifest, prompts) else prompts.named))
 
 
-def usual_weight(plan: Plan, prompts: int) -> float:
+def usual_weight(plan: Plan, rule: KeyRule, prompts: int) -> float:
     """What is kept counts this much where the manifest gives no weight; `prompts` is the length of the list kept."""
-    rule = plan.manifest.keys
-    if rule == "matched":
-        return MATCHED_SHARE * _edited_prompts(plan) / prompts
-    return ALIGNED_WEIGHT if rule == "aligned" else PUBLISHED_WEIGHT[rule]
+    return rule.preserve_weight(_edited_prompts(plan), prompts)
 
 
 def contexts_of(plan: Plan, request: Request) -> tuple[str, ...]:
@@ -157,9 +114,3 @@ def contexts_of(plan: Plan, request: Request) -> tuple[str, ...]:
 
 def _edited_prompts(plan: Plan) -> int:
     return sum(len(request.names) * len(contexts_of(plan, request)) for request in plan.manifest.image_edits)
-
-
-def _bare(manifest: Manifest) -> tuple[list[str], preserved_rows.Which]:
-    """What the published rules keep: names and prompts as they stand, and which of their rows."""
-    bare = [*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept]
-    return bare, "last" if manifest.keys == "last" else "all"

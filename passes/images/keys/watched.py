@@ -11,11 +11,12 @@ from editc.core.ir import Array, Kept, Plan, Watch, Witness
 from editc.core.manifest import Request
 from editc.core.ports import Cache, Encoded, Encoder
 from editc.numerics.trust import Ball
-from editc.passes.images.keys import encoded as recall
-from editc.passes.images.keys import preserved_rows, row_choice
-from editc.passes.images.keys.inputs import Reader
-from editc.passes.images.keys.pairs import aims, by_name
-from editc.passes.images.keys.phrases import UnspokenError, last_subject
+from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
+from editc.passes.images.keys.rules.pairs import aims
+from editc.passes.images.rows import encoded as recall
+from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows.inputs import Reader
+from editc.passes.images.rows.phrases import UnspokenError, last_subject
 
 ALIKE = 1e-3
 """Rows that the target changes by less than this share of their length are not the concept's: in a causal encoder those
@@ -84,8 +85,8 @@ def _moving(kept: Kept, listed: Sequence[str], encoder: Encoder) -> Iterator[Arr
 def _sentences(plan: Plan, request: Request, reader: Reader, cache: Cache | None) -> Iterator[Witness]:
     """One for every name in every context, but those that the encoder cuts off, which no prompt can say either."""
     contexts = request.contexts or plan.manifest.contexts or plan.family.contexts
-    book = recall.book(reader, by_name(request, "aligned", contexts, plan.family), cache)
-    (target,) = aims(request, plan.family)
+    book = recall.book(reader, ALIGNED.prompts(request, contexts, plan.family.neutral), cache)
+    (target,) = aims(request, plan.family.neutral)
     for name in request.names:
         for context in contexts:
             try:
@@ -93,7 +94,7 @@ def _sentences(plan: Plan, request: Request, reader: Reader, cache: Cache | None
                 other, there = book.find(context, target)
             except UnspokenError:
                 continue
-            rows, counterparts = row_choice.aligned(len(encoded.rows), at, there, len(other.rows))
+            rows, counterparts = aligned_rows(len(encoded.rows), at, there, len(other.rows))
             mine, theirs = encoded.rows[rows], other.rows[counterparts]
             moved = np.linalg.norm(mine - theirs, axis=1) > ALIKE * np.linalg.norm(mine, axis=1)
             if moved.any():

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain
 
 import numpy as np
 
@@ -20,10 +21,10 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Plan, Ranking, Weighed
 from editc.core.manifest import Request
 from editc.core.ports import Context, Encoder, Noisy, Prober, Told
-from editc.passes.images.keys import row_choice
 from editc.passes.images.keys.derive import unspoken
-from editc.passes.images.keys.pairs import aims, needed
-from editc.passes.images.keys.phrases import Book, UnspokenError
+from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
+from editc.passes.images.keys.rules.pairs import aims, shares
+from editc.passes.images.rows.phrases import Book, UnspokenError
 
 PROMPTS = 4
 """Prompts of a concept, each with noise of its own; docs/measurements/sites.md says how much the choice varies."""
@@ -152,14 +153,14 @@ def _probe(plan: Plan, request: Request, prober: Prober, encoders: Sequence[Enco
 
 def _sides(plan: Plan, request: Request, encoder: Encoder) -> tuple[list[Array], list[Array], list[Array]]:
     """Of one stream the rows of each prompt, those that an ablated site reads, and those of the neutral prompt."""
-    contexts = request.contexts or plan.manifest.contexts or plan.family.contexts
-    book = Book.of(encoder, [*needed(request, "aligned", contexts, plan.family), plan.family.neutral])
-    others = aims(request, plan.family)
+    contexts, neutral = request.contexts or plan.manifest.contexts or plan.family.contexts, plan.family.neutral
+    book = Book.of(encoder, [*chain(*ALIGNED.prompts(request, contexts, neutral)), neutral])
+    others = aims(request, neutral)
     try:
         pairs = [_pair(request, others, context, name, book) for context, name in _said(request, contexts)]
     except UnspokenError as error:
         raise EditcError(unspoken(error, request, plan)) from error
-    return [rows for rows, _ in pairs], [instead for _, instead in pairs], [book.entries[plan.family.neutral].rows]
+    return [rows for rows, _ in pairs], [instead for _, instead in pairs], [book.entries[neutral].rows]
 
 
 def _said(request: Request, contexts: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -175,11 +176,10 @@ def _pair(request: Request, others: Sequence[str], context: str, name: str, book
     A row that has no counterpart, at the end of a longer prompt, reads the last row of the target's.
     """
     encoded, at = book.find(context, name)
-    shares = [share for _, share in request.toward] if request.kind == "moderate" else [1.0]
     instead = encoded.rows.copy()
-    for share, aim in zip(shares, others, strict=True):
+    for share, aim in zip(shares(request), others, strict=True):
         other, phrase = book.find(context, aim)
-        rows, counterparts = row_choice.aligned(len(encoded.rows), at, phrase, len(other.rows))
+        rows, counterparts = aligned_rows(len(encoded.rows), at, phrase, len(other.rows))
         read = np.repeat(other.rows[-1:], len(encoded.rows), axis=0)
         read[rows] = other.rows[counterparts]
         instead += share * (read - encoded.rows)

@@ -25,7 +25,7 @@ from editc.core.manifest import Manifest, Measuring, Request
 from editc.core.measurements import Claim
 from editc.core.ports import Context
 from editc.core.text import count
-from editc.passes.images.keys.pairs import pulled
+from editc.passes.images.keys.rules.pairs import moderated
 from editc.passes.images.painting import pictures
 from editc.passes.images.painting.pictures import Shot
 from editc.passes.stored import StoredWeights
@@ -108,7 +108,7 @@ def at(systems: Systems, pulls: Mapping[int, Sequence[float]]) -> dict[str, Syst
     """`systems` with the targets of these requests, by their index, at these pulls."""
 
     def moved(index: int, block: Block) -> Block:
-        return replace(block, targets=pulled(block.keys, block.pulls, pulls[index])) if index in pulls else block
+        return replace(block, targets=moderated(block.keys, block.pulls, pulls[index])) if index in pulls else block
 
     return {
         group: replace(system, blocks=tuple(moved(i, block) for i, block in enumerate(system.blocks)))

@@ -22,7 +22,7 @@ from editc.passes.images.keys import mined_names
 from editc.passes.images.keys.derive import SiteWeights
 from editc.passes.images.keys.mined_names import Neighbour
 from editc.passes.images.keys.name_signals import SAME, Signals
-from editc.passes.images.keys.preserved_rows import mentions
+from editc.passes.images.rows.preserved_rows import mentions
 from editc.passes.images.suggest.target_trials import Bench, Moved, Trial
 
 CONTEXTS = 4

@@ -12,6 +12,7 @@ from editc.core.ports import Context
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.name_signals import Signals
 from editc.passes.images.keys.preserved import base_prompts, usual_weight
+from editc.passes.images.keys.rule_of import rule_of
 from editc.passes.images.solve.solve import Solve
 
 GONE = 0.5
@@ -120,7 +121,7 @@ class Bench:
         """What is kept weighs this much: the manifest's own weight, or the one that a build of this edit would use."""
         manifest = replace(self.plan.manifest, edits=(self.request,))
         plan = replace(self.plan, manifest=manifest)
-        return manifest.preserve.weight or usual_weight(plan, base_prompts(plan, self.corpus))
+        return manifest.preserve.weight or usual_weight(plan, rule_of(plan), base_prompts(plan, self.corpus))
 
     def _problem(self, request: Request) -> Problem:
         request = replace(request, strength=1.0 if request.strength == "auto" else request.strength)

@@ -26,9 +26,9 @@ from editc.core.measurements import Bystander, Claim, Report
 from editc.core.ports import Context, Encoder
 from editc.passes import stored
 from editc.passes.images.keys.name_signals import Signals, size
-from editc.passes.images.keys.preserved_rows import mentions
 from editc.passes.images.painting import pictures
 from editc.passes.images.painting.pictures import Print, Shot
+from editc.passes.images.rows.preserved_rows import mentions
 from editc.passes.images.verify.everyday import THINGS
 
 LOSS = 1 / 6

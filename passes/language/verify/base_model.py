@@ -12,7 +12,7 @@ import numpy as np
 from editc.core.ir import Array
 from editc.core.network import Cloze, Compared, Network, Prompt, Scored, Spoken
 from editc.core.ports import Cache
-from editc.passes.images.keys.preserved_rows import remembered
+from editc.passes.images.rows.preserved_rows import remembered
 
 LAYOUT = "said 2"
 """Goes into the key of what is cached: to be changed with what is computed."""

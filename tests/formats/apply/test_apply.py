@@ -31,8 +31,8 @@ from editc.core.ir import Delta, Form, Site
 from editc.core.site_bytes import edited
 from editc.formats.apply import edited_bytes
 from editc.formats.apply.apply import apply, plan_apply, revert
-from editc.formats.apply.plan import ApplyPlan
 from editc.formats.apply.status import status
+from editc.formats.apply.target import ApplyPlan
 from editc.formats.inspect import describe_applied, describe_plan, describe_status
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes

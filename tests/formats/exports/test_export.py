@@ -165,7 +165,7 @@ def test_refusals(model: Model, tmp_path: Path) -> None:
 
 def _result(model: Model, target: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     from editc.core.site_bytes import patched_site
-    from editc.formats.apply.plan import Target
+    from editc.formats.apply.target import Target
 
     assert isinstance(target, Target)
     site = target.record.site

@@ -22,8 +22,8 @@ from editc.core.ir import Delta
 from editc.core.manifest import Manifest, Source
 from editc.formats import inspect as inspecting
 from editc.formats.apply.apply import apply, plan_apply, revert
-from editc.formats.apply.plan import ApplyPlan
 from editc.formats.apply.status import status
+from editc.formats.apply.target import ApplyPlan
 from editc.formats.containers.safetensors import read_header
 from editc.formats.models import ldm_encoder
 from editc.formats.models.fingerprint import encoder_fingerprint

@@ -18,9 +18,9 @@ from editc import api
 from editc.backends.cache import Disk, open_cache
 from editc.core.ir import System
 from editc.families.images.sd1 import SD1
-from editc.passes.images.keys import preserved_rows
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
+from editc.passes.images.rows import preserved_rows
 
 
 def derived(rule: str, encoder: Counting, cache: Any, text: str = "") -> System:

@@ -18,9 +18,9 @@ from editc.core.ir import Array, System
 from editc.families.images.sd1 import SD1
 from editc.numerics import chain, ridge
 from editc.numerics.chain import Chain, Part
-from editc.passes.images.keys import preserved_rows
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
+from editc.passes.images.rows import preserved_rows
 from editc.passes.images.solve.solve import reduced
 from editc.passes.methods.images.mace import MACE
 from editc.passes.methods.images.realera import RealEra

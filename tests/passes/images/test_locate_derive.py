@@ -15,11 +15,14 @@ from editc.core.ir import Block, Kept
 from editc.core.ports import Context, Encoded
 from editc.families.images.sd1 import SD1
 from editc.families.images.sd2 import SD2
-from editc.passes.images.keys import preserved_rows, row_choice
 from editc.passes.images.keys.derive import Derive
-from editc.passes.images.keys.phrases import Book, last_subject, spoken
-from editc.passes.images.keys.preserved import NAMED_SHARE
+from editc.passes.images.keys.rules.aligned import aligned_rows
+from editc.passes.images.keys.rules.in_contexts import NAMED_SHARE
+from editc.passes.images.keys.rules.last import LAST
+from editc.passes.images.keys.rules.span import SPAN
 from editc.passes.images.locate.locate import Locate
+from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows.phrases import Book, Phrase, last_subject, spoken
 from editc.passes.images.solve.solve import Solve
 from editc.passes.locate import recognise
 
@@ -111,10 +114,10 @@ def test_an_adapter_is_no_model_and_is_merged_first(names: Sequence[str], said: 
 def test_aligned_rows_meet_their_counterparts(total: int, first: int, count: int, width: int) -> None:
     first = min(first, total - 1)
     at, target = (
-        row_choice.Phrase(first, min(first + count, total)),
-        row_choice.Phrase(first, min(first + width, total)),
+        Phrase(first, min(first + count, total)),
+        Phrase(first, min(first + width, total)),
     )
-    sources, counterparts = row_choice.aligned(total, at, target)
+    sources, counterparts = aligned_rows(total, at, target)
     pairs = dict(zip(sources.tolist(), counterparts.tolist(), strict=True))
     assert all(0 <= row < total for row in (*pairs, *[min(p, total - 1) for p in pairs.values()]))
     assert all(pairs[row] == row for row in range(first))
@@ -127,19 +130,16 @@ def test_aligned_rows_meet_their_counterparts(total: int, first: int, count: int
 
 
 def test_span_and_last_are_the_published_rows() -> None:
-    old, new = np.arange(20.0).reshape(10, 2), 100 + np.arange(20.0).reshape(10, 2)
-    pair = row_choice.span(old, 2, new, 4)
-    assert pair.rows == (2, 3, 4, 5, 6, 7) and np.array_equal(pair.targets.T, new[4:10])
-    one = row_choice.last(old, 3, new, 0)
-    assert one.rows == (3,) and np.array_equal(one.targets.T, new[:1])
+    assert SPAN.rows(10, 2, 10, 4) == (slice(2, 8), slice(4, 10))
+    assert LAST.rows(10, 3, 10, 0) == (slice(3, 4), slice(0, 1))
 
 
 def test_phrases_are_found_by_their_characters() -> None:
     book = Book.of(WordEncoder(), [spoken("a red {} here", name) for name in ("round shape", "disc", "")])
     assert [book.find("a red {} here", name)[1] for name in ("round shape", "disc", "")] == [
-        row_choice.Phrase(3, 5),
-        row_choice.Phrase(3, 4),
-        row_choice.Phrase(3, 3),
+        Phrase(3, 5),
+        Phrase(3, 4),
+        Phrase(3, 3),
     ]
     assert spoken("a {} here", "") == "a here"
     assert last_subject(book.entries["a red disc here"]) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,9 @@ from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
 from editc.manifests.decode import decode
 from editc.numerics import ridge
-from editc.passes.images.keys import preserved_rows
-from editc.passes.images.keys.pairs import columns, needed
-from editc.passes.images.keys.phrases import Book
+from editc.passes.images.keys.rules.aligned import ALIGNED
+from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows.phrases import Book
 from editc.passes.images.solve.solve import Solve
 from editc.passes.methods.images.guard import Guard
 from editc.passes.methods.images.uce import UCE
@@ -74,8 +75,8 @@ def problem(encoder: Encoder) -> System:
 
 def block(encoder: Encoder, contexts: Sequence[str]) -> Block:
     request = Request(kind="erase", concept="circle", also=("disc",), to="square")
-    book = Book.of(encoder, needed(request, "aligned", contexts, SD1))
-    found = columns(request, "aligned", contexts, SD1, book)
+    book = Book.of(encoder, chain(*ALIGNED.prompts(request, contexts, SD1.neutral)))
+    found = list(ALIGNED.pairs(request, contexts, SD1.neutral, book))
     parts = [np.hstack([getattr(one, name) for one in found]) for name in ("keys", "targets")]
     weights = np.ones(parts[0].shape[1])
     places = tuple(place for one in found for place in one.places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,11 @@ from editc.core.ir import Array, System
 from editc.core.manifest import TokenWeights
 from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
-from editc.passes.images.keys import row_choice
 from editc.passes.images.keys.derive import Derive
-from editc.passes.images.keys.pairs import columns, needed
-from editc.passes.images.keys.phrases import Book
+from editc.passes.images.keys.rules.eot import EOT, eot_rows, eot_weights
+from editc.passes.images.keys.rules.matched import matched_rows
 from editc.passes.images.locate.locate import Locate
+from editc.passes.images.rows.phrases import Book, Phrase
 from editc.passes.methods.images.mace import MACE
 from editc.passes.methods.images.trce import TRCE
 from editc.passes.methods.images.uce import UCE
@@ -54,10 +55,10 @@ def columns_of(problem: System) -> set[tuple[float, ...]]:
 def test_matched_rows_are_all_but_the_concepts_own(total: int, first: int, count: int, width: int) -> None:
     first = min(first, total - 1)
     at, target = (
-        row_choice.Phrase(first, min(first + count, total)),
-        row_choice.Phrase(first, min(first + width, total)),
+        Phrase(first, min(first + count, total)),
+        Phrase(first, min(first + width, total)),
     )
-    sources, counterparts = row_choice.matched(total, at, target)
+    sources, counterparts = matched_rows(total, at, target)
     assert not set(sources) & set(range(at.first, at.end)) and not set(counterparts) & set(range(first, target.end))
     assert len(set(counterparts)) == len(sources) and all(0 <= row < total for row in counterparts)
     assert len(sources) == total - max(at.end, target.end) + at.first  # none is lost that has a counterpart
@@ -85,12 +86,12 @@ def test_matched_columns_are_the_words_that_two_prompts_share(name: str, target:
 @given(st.integers(4, 30), st.integers(1, 26), st.integers(1, 4), st.integers(0, 4))
 def test_the_end_of_a_text_goes_to_the_end_of_the_other(total: int, first: int, count: int, behind: int) -> None:
     first = min(first, total - 2)
-    at = row_choice.Phrase(first, min(first + count, total - 1))
+    at = Phrase(first, min(first + count, total - 1))
     end = min(at.end + behind, total - 1)
-    pairs = dict(zip(*(part.tolist() for part in row_choice.eot(total, at, (end, 2))), strict=True))
+    pairs = dict(zip(*(part.tolist() for part in eot_rows(total, at, (end, 2))), strict=True))
     anchors = {0: 0, end: 2, **({total - 1: total - 1} if end < total - 1 else {})}
     assert pairs == anchors | dict.fromkeys(range(at.first, at.end), total - 1)
-    weights = row_choice.eot_weights(total, at, end, TokenWeights(bos=2, eot=3, last=0.5, keyword=7))
+    weights = eot_weights(total, at, end, TokenWeights(bos=2, eot=3, last=0.5, keyword=7))
     assert weights[0] == 2 and weights[end] == 3 and (weights[at.first : at.end] == 7).all()
     assert weights.sum() == 2 + 3 + 7 * (at.end - at.first) + 0.5 * (total - 1 - end)
 
@@ -101,8 +102,8 @@ def test_the_end_is_counted_in_tokens_and_not_in_words(prompt: str) -> None:
     encoder = encoders.load(MODEL)
     template = prompt.replace("circle", "{}", 1)
     request = replace(manifest(ERASE).edits[0], keys="eot")
-    book = Book.of(encoder, needed(request, "eot", [template], SD1))
-    (found,) = columns(request, "eot", [template], SD1, book)
+    book = Book.of(encoder, chain(*EOT.prompts(request, [template], SD1.neutral)))
+    (found,) = EOT.pairs(request, [template], SD1.neutral, book)
     old, new = (next(iter(encoder.encode([template.format(name)]))) for name in ("circle", "square"))
     end = encoder.tokenizer.eos_token_id
     np.testing.assert_array_equal(found.keys.T, old.rows[[old.tokens.index(end)]])

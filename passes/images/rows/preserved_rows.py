@@ -15,7 +15,7 @@ from editc.core.ir import Array
 from editc.core.manifest import Manifest
 from editc.core.ports import Cache, Encoded, Encoder
 from editc.numerics.subspace import condensed
-from editc.passes.images.keys.phrases import last_subject, spoken
+from editc.passes.images.rows.phrases import last_subject, spoken
 
 Which: TypeAlias = Literal["all", "last"]
 PIECE = 16

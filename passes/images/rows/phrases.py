@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from editc.core.ports import Encoded, Encoder
-from editc.passes.images.keys.row_choice import Phrase
+
+RowNumbers: TypeAlias = NDArray[np.int64]
+"""Numbers of rows in a prompt, (m,)."""
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Where a concept stands in an encoded prompt: token rows [first, end)."""
+
+    first: int
+    end: int
 
 
 class UnspokenError(Exception):

@@ -14,9 +14,9 @@ import numpy as np
 
 from editc.core.ir import Array
 from editc.core.ports import Cache, Encoded
-from editc.passes.images.keys import preserved_rows
-from editc.passes.images.keys.inputs import Reader
-from editc.passes.images.keys.phrases import Book
+from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows.inputs import Reader
+from editc.passes.images.rows.phrases import Book
 
 LAYOUT = "sentences 1"
 """Goes into the key of what is cached: to be changed with what is computed."""

@@ -1,0 +1,19 @@
+"""The key rules, by which the rows that an image edit changes are found."""
+
+from __future__ import annotations
+
+from editc.registry.table import Table
+
+KEY_RULES = Table(
+    "key rule",
+    {
+        "image": {
+            "aligned": "editc.passes.images.keys.rules.aligned:ALIGNED",
+            "last": "editc.passes.images.keys.rules.last:LAST",
+            "span": "editc.passes.images.keys.rules.span:SPAN",
+            "matched": "editc.passes.images.keys.rules.matched:MATCHED",
+            "eot": "editc.passes.images.keys.rules.eot:EOT",
+        },
+    },
+    lambda rule: "image",
+)

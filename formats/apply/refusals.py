@@ -1,0 +1,91 @@
+"""Why deltas cannot be applied to a model, all reasons at once, and what to say of a fine-tune."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from editc.core.delta import Delta
+from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.site_bytes import matrix_shape, stored_shape
+from editc.core.text import SHOWN_ROWS, count
+from editc.families.single_files import single_file
+from editc.formats.apply import finetune, journal, quantised
+from editc.formats.apply.carried import carried, explained
+from editc.formats.apply.target import Target, distance_of
+from editc.formats.models.model import Checkpoint, Model
+from editc.numerics.bits import dtypes
+
+
+def check_disjoint(deltas: Sequence[Delta]) -> None:
+    counts = Counter((record.site.component, record.site.name) for delta in deltas for record in delta.sites)
+    shared = sorted(name for (_, name), n in counts.items() if n > 1)
+    if shared:
+        raise fail(
+            "E624",
+            f"more than one of these deltas edits {count(len(shared), 'tensor')}, the first is '{shared[0]}'",
+            help="build their manifests together into one delta, which is exact; or add these with `editc link`, which "
+            "measures what they do to each other",
+            notes=shared[:SHOWN_ROWS],
+        )
+
+
+def misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Iterator[Diagnostic]:
+    packed = quantised.refused(delta, opened, requantize)
+    told = {name for rows in packed.values() for name in rows}
+    missing, shapes, kinds = [], [], []
+    for record in delta.sites:
+        site, checkpoint = record.site, opened[record.site.component]
+        if site.name in told:
+            continue
+        if site.name not in checkpoint.tensors:
+            missing.append(site.name)
+        elif matrix_shape(checkpoint.shape(site.name)) != stored_shape(site):
+            shapes.append(f"{site.name}: {stored_shape(site)} in the delta, {checkpoint.shape(site.name)} in the model")
+        elif checkpoint.dtype(site.name) not in dtypes.EDITABLE and not quantised.requantisable(
+            checkpoint.dtype(site.name)
+        ):
+            kinds.append(f"{site.name}: {checkpoint.dtype(site.name)}")
+    n = len(delta.sites)
+    for code, rows in packed.items():
+        yield finetune.many(code, quantised.SAYS[code], list(rows.values()), n, quantised.HELPS[code])
+    if missing:
+        help_text = "is this the right component, and are its names those of diffusers, transformers or LDM?"
+        if single := single_file(checkpoint.names()):
+            help_text = f"this is {single.title}: {single.help}"
+        yield finetune.many("E620", "target tensors are not in the model", missing, n, help_text)
+    if shapes:
+        help_text = f"the delta is for another architecture: {finetune.again([delta])}"
+        yield finetune.many("E621", "target tensors have another shape", shapes, n, help_text)
+    if kinds:
+        help_text = "edit the weights before they are quantised, then quantise the result"
+        yield finetune.many("E616", "target tensors have a dtype that cannot be edited", kinds, n, help_text)
+
+
+def check_targets(
+    targets: Sequence[Target], model: Model, allow_finetune: bool, history: journal.History, remedy: str
+) -> None:
+    bits = [t.record.site.name for t in targets if t.state == "refused" and t.factors.form == "xor"]
+    if bits:
+        help_text = "apply it to the very base that it was made from, or make a delta with `editc diff --form dense`"
+        what = "target tensors are changed bit by bit, and the model holds other bytes than those the delta is for"
+        raise EditcError(replace(finetune.many("E606", what, bits, len(targets), help_text), place=model.place))
+    refused = [(target.record.site.name, target.distance) for target in targets if target.state == "refused"]
+    if refused:
+        held = ((t.record.site.component, t.record.site.name, t.base) for t in targets if t.state == "refused")
+        fault = finetune.refusal(refused, distance_of(targets), len(targets), allow_finetune, model.place, remedy)
+        raise EditcError(explained(fault, carried(held, history)))
+    if targets and all(target.state == "unchanged" for target in targets):
+        help_text = "look at the manifest's edits and strength"
+        raise fail("E625", "the delta changes nothing in this model", place=model.place, help=help_text)
+
+
+def relative_notes(delta: Delta, compared: Iterable[str], far: float) -> Iterator[str]:
+    yield (
+        f"the weights are not those that the delta was made for, but {finetune.said(far)} away; "
+        "its report does not hold for them, verify again"
+    )
+    yield from compared
+    if any(factors.form != "shared" for factors in delta.factors.values()):
+        yield "part of this delta was solved for the base's own weights and is added as it stands"

@@ -1,0 +1,87 @@
+"""Key rules that take a concept in whole sentences: every context with the name, against the same with the target."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from editc.core.ir import Array
+from editc.core.manifest import Request
+from editc.core.ports import Encoded
+from editc.passes.images.keys.rules.pairs import KeyPairs, aims, pair_rows, shares
+from editc.passes.images.keys.rules.rule import PreservedLists, PreservedSum
+from editc.passes.images.rows.phrases import Book, Phrase, RowNumbers, spoken
+from editc.passes.images.rows.preserved_rows import Tally
+
+NAMED_SHARE = 0.3
+"""How much all that a manifest names counts, against all of the default list. What is named hardly moves then; at 1 the
+edit goes the more into what nobody named (docs/measurements/bystanders.md)."""
+
+
+class InContexts(ABC):
+    """A rule for sentences: `counterparts` and the weights are all that a new one has to say."""
+
+    options: ClassVar[tuple[str, ...]] = ()
+    counts_empty: ClassVar[bool] = False
+    """True where the rows of the empty prompt count among those that are preserved."""
+
+    @abstractmethod
+    def counterparts(self, encoded: Encoded, at: Phrase, other: Encoded, aim: Phrase) -> tuple[RowNumbers, RowNumbers]:
+        """Rows (m,) of a prompt with the concept at `at`, and the row (m,) that each is sent to of `other`, the same
+        prompt with the target at `aim`."""
+
+    def weights(self, encoded: Encoded, at: Phrase, request: Request) -> Array:
+        """What each row (t,) of a prompt counts: all alike. A row of weight 0 is not edited."""
+        return np.ones(len(encoded.rows))
+
+    @abstractmethod
+    def total(self, weights: Array, prompts: int) -> float:
+        """See `KeyRule.total`."""
+
+    @abstractmethod
+    def ridge(self, square: float) -> float:
+        """See `KeyRule.ridge`."""
+
+    @abstractmethod
+    def preserve_weight(self, edited: int, preserved: int) -> float:
+        """See `KeyRule.preserve_weight`."""
+
+    @abstractmethod
+    def divisor(self, preserved: Tally) -> float:
+        """What the sum over a list that is preserved is divided by: its rows or prompts for a mean, 1 for a sum."""
+
+    def named_divisor(self, named: Tally, base: Tally) -> float:
+        """The same for what the manifest names, which is added to the list `base`."""
+        return self.divisor(named)
+
+    def prompts(self, request: Request, contexts: Sequence[str], neutral: str) -> list[list[str]]:
+        """Every name and every aim in every context."""
+        names = [*request.names, *aims(request, neutral)]
+        return [[spoken(context, name) for context in contexts] for name in names]
+
+    def pairs(self, request: Request, contexts: Sequence[str], neutral: str, book: Book) -> Iterator[KeyPairs]:
+        """Every name in every context against the same context with each aim."""
+        for name in request.names:
+            for context in contexts:
+                encoded, at = book.find(context, name)
+                others = [book.find(context, other) for other in aims(request, neutral)]
+                rows = [self.counterparts(encoded, at, *other) for other in others]
+                maps = [dict(zip(here.tolist(), there.tolist(), strict=True)) for here, there in rows]
+                weights = self.weights(encoded, at, request)
+                yield pair_rows(encoded, at, [other for other, _ in others], maps, weights, shares(request))
+
+    def preserved(self, lists: PreservedLists, weight: float) -> Iterator[PreservedSum]:
+        """The base list's sum, then that of what is named beside it, which takes NAMED_SHARE of its weight."""
+        base, empty = lists.base, lists.empty
+        total = base.total + empty.total if self.counts_empty else base.total
+        over = self.divisor(base) + (self.divisor(empty) if self.counts_empty else 0)
+        prompts = lists.base_prompts
+        if self.counts_empty or not prompts:
+            prompts = (*prompts, lists.empty_prompt)
+        yield PreservedSum(prompts, "all", weight * (total / over), weight / over)
+        if lists.named is not None:
+            share = NAMED_SHARE * weight / self.named_divisor(lists.named, base)
+            yield PreservedSum(lists.named_prompts, "all", share * lists.named.total, share)
