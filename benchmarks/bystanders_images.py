@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from editc.backends import painter
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Verified
-from editc.core.manifest import Manifest, Source
+from editc.core.manifest import Manifest
+from editc.core.places import Source
 from editc.core.ports import Context, Painter
 from editc.demo import GUIDANCE
 from editc.demo.world import OBJECTS

@@ -17,9 +17,16 @@ import smollm2
 
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect, Source
+from editc.core.manifest import (
+    Ablation,
+    Asked,
+    Fact,
+    Manifest,
+    Redirect,
+)
 from editc.core.measurements import Depth
 from editc.core.network import Network
+from editc.core.places import Source
 from editc.passes.language.locate.depth import explored
 from editc.passes.language.locate.probing import Edit
 from editc.report.depth import depth_plot

@@ -11,7 +11,15 @@ import smollm2
 from editc.backends.cache import open_cache
 from editc.backends.networks import CausalNetwork, load
 from editc.core.ir import Array, Solution
-from editc.core.manifest import Ablation, Choice, Fact, Manifest, Preserve, Redirect, Source
+from editc.core.manifest import (
+    Ablation,
+    Choice,
+    Fact,
+    Manifest,
+    Preserve,
+    Redirect,
+)
+from editc.core.places import Source
 from editc.core.ports import Context
 from editc.formats.models.model import open_model
 from editc.passes.language.keys.derive import DeriveLanguage

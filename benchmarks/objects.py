@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmarks import world
 from editc.backends import painter
 from editc.core.ir import Array, Solution
-from editc.core.manifest import Source
+from editc.core.places import Source
 from editc.core.ports import Context
 from editc.demo import GUIDANCE, STEPS
 from editc.demo.captions import Caption

@@ -29,7 +29,8 @@ import numpy as np
 from editc.backends.encoders.t5 import standing
 from editc.core.family import Family
 from editc.core.ir import Plan, Site
-from editc.core.manifest import Manifest, Source
+from editc.core.manifest import Manifest
+from editc.core.places import Source
 from editc.core.ports import Context, Encoded
 from editc.families.images.contexts import CONTEXTS
 from editc.formats.delta.container import write_delta

@@ -16,7 +16,7 @@ from benchmarks import world
 from benchmarks.objects import HEAD, Lab, edited, open_lab
 from editc.backends import denoiser, painter
 from editc.core.ir import Array, Plan
-from editc.core.manifest import Source
+from editc.core.places import Source
 from editc.demo import GUIDANCE, MODEL
 from editc.manifests.decode import decode
 from editc.passes.images.locate.locate import Locate

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks import objects
 from editc.core.ir import Plan
-from editc.core.manifest import Source
+from editc.core.places import Source
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode
 from editc.passes.images.keys import mined_names

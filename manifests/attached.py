@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from editc.core.manifest import Asked, Corpus, Span
+from editc.core.manifest import Asked, Corpus
+from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.fields import Block
 from editc.manifests.files import lines_in, text_in

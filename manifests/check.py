@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import Manifest, PictureCheck, Request, Scalar, Span
+from editc.core.manifest import Manifest, PictureCheck, Request, Scalar
+from editc.core.places import Span
 from editc.core.text import folded
 from editc.manifests.faults import Faults, tick
 from editc.manifests.models import own_keys

@@ -17,8 +17,8 @@ from editc.core.manifest import (
     Manifest,
     PictureCheck,
     Preserve,
-    Source,
 )
+from editc.core.places import Source
 from editc.manifests import schema
 from editc.manifests.attached import Attached
 from editc.manifests.detector import read_detector

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from editc.backends.detectors.named import kind_of
 from editc.core.diagnostics import EditcError, fail
-from editc.core.manifest import DetectorOptions, Source, Span
+from editc.core.manifest import DetectorOptions
+from editc.core.places import Source, Span
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.fields import read_closed

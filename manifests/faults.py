@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from editc.core.diagnostics import Diagnostic, Severity
-from editc.core.manifest import Source, Span
+from editc.core.places import Source, Span
 from editc.registry.table import nearest
 
 START = Span(1, 1)

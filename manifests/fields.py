@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from editc.core.manifest import Span
+from editc.core.places import Span
 from editc.manifests import schema
 from editc.manifests.faults import Faults, meant, tick
 from editc.manifests.lines import InFile, Layers, Lines

@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.edited import Edited, places
-from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect, Scalar, Span
+from editc.core.manifest import (
+    Ablation,
+    Asked,
+    Fact,
+    Manifest,
+    Redirect,
+    Scalar,
+)
+from editc.core.places import Span
 from editc.core.text import folded
 from editc.manifests.faults import Faults, tick
 from editc.manifests.language_schema import COLUMNS

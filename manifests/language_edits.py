@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from editc.core.manifest import Ablation, Asked, Fact, Redirect, Span
+from editc.core.manifest import Ablation, Asked, Fact, Redirect
+from editc.core.places import Span
 from editc.core.text import occurrences
 from editc.manifests import image_schema, schema
 from editc.manifests import language_schema as tables

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from editc.core.manifest import Scalar, Span
+from editc.core.manifest import Scalar
+from editc.core.places import Span
 from editc.manifests import image_schema, schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.scalars import read_scalar

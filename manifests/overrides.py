@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from editc.core.manifest import Source, Span
+from editc.core.places import Source, Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.tree import MAX_DEPTH, Builder, Items, Leaf, Node, Origin, Pairs, UnreadableError
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from editc.core.manifest import Asked, Span
+from editc.core.manifest import Asked
+from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.lines import Layers, Lines
 from editc.manifests.scalars import read_scalar, wrong_type

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import yaml
 
-from editc.core.manifest import Span
+from editc.core.places import Span
 from editc.manifests.faults import START, Faults
 
 Place = Callable[[int, int], Span]

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import yaml
 
-from editc.core.manifest import Span
+from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.syntax import report_syntax
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from editc.core.diagnostics import Diagnostic
-from editc.core.manifest import Source, Span
+from editc.core.places import Source, Span
 
 WIDTH = 100  # columns of source shown; longer lines are cut around what is underlined
 MOST = 100  # diagnostics shown in full; a machine-made manifest can have thousands

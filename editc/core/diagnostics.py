@@ -8,7 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from editc.core.manifest import Source, Span
+    from editc.core.places import Source, Span
 
 Severity: TypeAlias = Literal["error", "warning"]
 

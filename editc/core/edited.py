@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from editc.core.manifest import Ablation, Fact, Manifest, Redirect, Span
+from editc.core.manifest import Ablation, Fact, Manifest, Redirect
+from editc.core.places import Span
 from editc.core.text import folded
 
 

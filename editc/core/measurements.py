@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.core.manifest import Span
+from editc.core.places import Span
 
 Array: TypeAlias = NDArray[np.float64]
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import Manifest, Placed, Span
+from editc.core.manifest import Manifest
+from editc.core.places import Placed, Span
 
 
 @contextmanager

@@ -183,8 +183,6 @@ class Context:
     runs, and `earlier` has by the id of a delta where the edits that are in it already have their keys."""
 
     weights: Weights
-    family: Family | None = None
-    """The model's family; None where it was not asked yet."""
     encoder: Encoder | None = None
     painter: Painter | None = None
     detector: Detector | None = None
@@ -204,6 +202,8 @@ class Context:
     """Text encoder of the model's folder -> sha256 of its weights, which the delta records."""
     notes: tuple[Diagnostic, ...] = ()
     """Warnings of what could not be checked before the build."""
+    family: Family | None = None
+    """The model's family; None where it was not asked yet."""
 
     def speaking(self, family: Family) -> Family:
         """The family with the model's own sentences in place of its everyday ones, where the model has some."""

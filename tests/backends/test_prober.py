@@ -19,7 +19,7 @@ from editc.backends import denoiser
 from editc.backends.denoiser import NetworkProber, _as_noise
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array
-from editc.core.manifest import Source
+from editc.core.places import Source
 from editc.core.ports import Noisy, Told
 from editc.manifests.decode import decode
 from editc.verbs import open

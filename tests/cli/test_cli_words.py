@@ -14,8 +14,8 @@ from places import ROOT
 
 from editc.cli import cli, shown
 from editc.cli.terminal import answer, wants_colour
-from editc.core.manifest import Source
 from editc.core.measurements import Claim
+from editc.core.places import Source
 from editc.core.text import count
 from editc.manifests.decode import decode
 from editc.registry.detectors import DETECTORS

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from editc.cli.render import MOST, WIDTH, clean, excerpt, render, render_one, summary
 from editc.core.diagnostics import Diagnostic, EditcError, as_json, by_place, fail
-from editc.core.manifest import Source, Span
+from editc.core.places import Source, Span
 
 SOURCE = Source("manifest.yaml", "editc: 1\nedits:\n  - erase: circle\n    strenght: 1.0\n", ("rank=big",))
 WRONG = Diagnostic("E102", "unknown key `strenght`", Span(4, 5, 8), SOURCE, help="did you mean `strength`?")

@@ -14,7 +14,7 @@ from places import ROOT
 
 from editc.codes import BUG, Code, catalogue, exit_code, explain, lookup, parse
 from editc.core.diagnostics import Diagnostic
-from editc.core.manifest import Source
+from editc.core.places import Source
 from editc.manifests.decode import decode
 
 RAISED_BY = {

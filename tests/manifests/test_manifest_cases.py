@@ -14,7 +14,7 @@ from places import CASES
 
 from editc.cli.render import render
 from editc.codes import catalogue
-from editc.core.manifest import Source
+from editc.core.places import Source
 from editc.manifests.decode import decode
 from editc.manifests.overrides import apply_overrides
 

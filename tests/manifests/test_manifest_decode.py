@@ -10,7 +10,8 @@ import pytest
 from manifest_cases import load_case
 
 from editc.core.diagnostics import EditcError, fail
-from editc.core.manifest import Choice, Constraints, Manifest, Placed, Preserve, Source
+from editc.core.manifest import Choice, Constraints, Manifest, Preserve
+from editc.core.places import Placed, Source
 from editc.manifests.decode import decode, digest, load, read
 from editc.manifests.overrides import apply_overrides
 

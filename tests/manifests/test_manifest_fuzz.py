@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from editc.cli.render import render
 from editc.codes import exit_code
 from editc.core.diagnostics import as_json
-from editc.core.manifest import Source
+from editc.core.places import Source
 from editc.manifests.decode import decode
 from editc.manifests.overrides import apply_overrides
 

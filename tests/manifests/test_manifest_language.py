@@ -20,10 +20,9 @@ from editc.core.manifest import (
     Constraints,
     Fact,
     Manifest,
-    Placed,
     Redirect,
-    Source,
 )
+from editc.core.places import Placed, Source
 from editc.manifests.decode import decode, digest, load, read
 from editc.manifests.kinds import KindName
 from editc.manifests.overrides import apply_overrides

@@ -14,8 +14,9 @@ import pytest
 from report_cases import EVIL, Structure, built, html, picture, with_pictures
 from verify_cases import Brush, Eye, World, constraints, context, erase, exact, images, kept, manifest, place, solved
 
-from editc.core.manifest import Request, Source
+from editc.core.manifest import Request
 from editc.core.measurements import Claim
+from editc.core.places import Source
 from editc.passes.images.verify.verify import Verify, failures, warnings
 from editc.report import record as report
 from editc.report.bars import HEIGHT, TOP, block_of, data_uri, plot

@@ -79,10 +79,7 @@ def imports(tree: ast.Module, top_only: bool, typed: bool = False) -> Iterator[s
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, "relative import"
-            if node.module in ("editc", *FOLDERS.values()):
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def registered(tree: ast.Module) -> Iterator[str]:

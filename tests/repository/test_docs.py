@@ -11,7 +11,7 @@ import pytest
 from places import ROOT
 
 from editc.cli import cli
-from editc.core.manifest import Source
+from editc.core.places import Source
 from editc.manifests.decode import decode
 from editc.registry.methods import METHODS
 from editc.registry.options import options

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from editc.core.ir import Array
-from editc.core.manifest import Manifest, Source
+from editc.core.manifest import Manifest
+from editc.core.places import Source
 from editc.core.ports import Context, Encoded
 from editc.manifests.decode import decode
 from editc.numerics.trust import Ball

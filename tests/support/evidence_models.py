@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from editc.core.ir import Array, Plan
-from editc.core.manifest import Source
+from editc.core.places import Source
 from editc.core.ports import Told
 from editc.manifests.decode import decode
 from editc.passes.images.locate.locate import Locate

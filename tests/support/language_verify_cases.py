@@ -11,9 +11,10 @@ import numpy as np
 
 from editc.core.ir import Array, Edit, Plan, Site, Solution, Stats, Verified
 from editc.core.ir_language import Rewrites
-from editc.core.manifest import Manifest, Source
+from editc.core.manifest import Manifest
 from editc.core.measurements import Claim
 from editc.core.network import Cloze, Compared, Place, Prompt, Scored, Spoken, Spot
+from editc.core.places import Source
 from editc.core.ports import Context
 from editc.manifests.decode import decode
 from editc.passes.language.verify.verify import VerifyLanguage

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from places import CASES
 
-from editc.core.manifest import Manifest, Source
+from editc.core.manifest import Manifest
+from editc.core.places import Source
 from editc.manifests.decode import decode
 
 

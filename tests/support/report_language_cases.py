@@ -9,9 +9,17 @@ import numpy as np
 
 from editc.core.ir import Edit, Plan, Site, Solution, Stage, Stats, Verified
 from editc.core.ir_language import Column, Near, Rewrites
-from editc.core.manifest import Ablation, Asked, Constraints, Fact, Manifest, Redirect, Source, Span
+from editc.core.manifest import (
+    Ablation,
+    Asked,
+    Constraints,
+    Fact,
+    Manifest,
+    Redirect,
+)
 from editc.core.measurements import Answer, Claim, Depth, Report
 from editc.core.network import Spot, Value
+from editc.core.places import Source, Span
 from editc.families.language.llama import LLAMA
 from editc.judging import conclude
 

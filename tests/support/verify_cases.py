@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from editc.core.family import Family
 from editc.core.ir import Array, Block, Edit, Form, Kept, Plan, Problem, Site, Solution, Stats, System
-from editc.core.manifest import Constraints, Manifest, PictureCheck, Preserve, Request, Source, Span
+from editc.core.manifest import (
+    Constraints,
+    Manifest,
+    PictureCheck,
+    Preserve,
+    Request,
+)
+from editc.core.places import Source, Span
 from editc.core.ports import Context
 
 TEXT = """editc: 1

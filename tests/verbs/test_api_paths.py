@@ -25,7 +25,8 @@ from editc.formats.delta.container import write_delta
 from editc.formats.exports import write as exporting
 from editc.formats.exports.endings import check_ending
 from editc.formats.models.model import open_model
-from editc.verbs import build, open, paths
+from editc.verbs import build, paths
+from editc.verbs.kinds import target
 from editc.verbs.paths import delta_at
 
 KINDS: tuple[Callable[[Path], Any], ...] = (str, Path)
@@ -130,7 +131,7 @@ def test_the_place_is_looked_at_before_anything_is_read(
     file, folder = tmp_path / "file", tmp_path / "folder"
     file.write_text("kept")
     folder.mkdir()
-    monkeypatch.setattr(open, "open_model", never)
+    monkeypatch.setattr(target, "open_model", never)
     monkeypatch.setattr(build, "require_manifest", lambda *_: SimpleNamespace() if verb == "build" else never())
     monkeypatch.setattr(api, "open_model", never)
     monkeypatch.setattr(api, "read_delta", never)

@@ -18,7 +18,8 @@ from places import DOCS
 from editc import api
 from editc.backends.detectors.named import kind_of
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import Manifest, Source
+from editc.core.manifest import Manifest
+from editc.core.places import Source
 from editc.manifests.decode import decode, read
 from editc.manifests.detector import parse
 from editc.registry.detectors import DETECTORS

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.core.manifest import Manifest, PictureCheck, Source
+from editc.core.manifest import Manifest, PictureCheck
+from editc.core.places import Source
 from editc.formats.delta.check import check_account
 from editc.manifests.decode import decode
 from editc.manifests.detector import parse

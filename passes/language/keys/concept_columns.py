@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.ir import Array, Site
-from editc.core.manifest import Redirect, Source
+from editc.core.manifest import Redirect
 from editc.core.network import Naming, Network
+from editc.core.places import Source
 from editc.numerics import logits
 from editc.passes.sites import layer_of
 

@@ -15,7 +15,7 @@ from editc.passes.language.candidates import Around
 
 METHODS = frozenset({"rome", "emmet", "alphaedit"})
 """Methods that hold names unasked. `memit` weighs each held key as 3,000 tokens of text against an edit's one: with
-two dozen near ones twelve facts lost a quarter of their paraphrases (docs/measurements/bystanders-manifest.md)."""
+two dozen near ones twelve facts lost a quarter of their paraphrases (docs/measurements/bystanders-language.md)."""
 ALIKE, KIND = 12, 12
 """Names held for one edit that end with its last word, and of its kind; several edits share three times as many."""
 SENTENCES = 3

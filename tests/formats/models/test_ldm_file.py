@@ -19,7 +19,8 @@ from tiny_files import delta_for, quick_disk, refused
 from editc import api
 from editc.backends import encoders
 from editc.core.ir import Delta
-from editc.core.manifest import Manifest, Source
+from editc.core.manifest import Manifest
+from editc.core.places import Source
 from editc.formats import inspect as inspecting
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.apply.status import status

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Edit, Kept, Stats, System, Verified, Watch, Witness
-from editc.core.manifest import Constraints, Manifest, PictureCheck, Request, Source, Span
+from editc.core.manifest import Constraints, Manifest, PictureCheck, Request
 from editc.core.measurements import Attack, Certificate, Report
+from editc.core.places import Source, Span
 from editc.core.ports import Context, Encoded
 from editc.numerics.trust import Ball
 from editc.passes.images.certificate.certificate import Sums, certify, shared_sums, warnings

@@ -11,7 +11,7 @@ import torch
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array
-from editc.core.manifest import Source
+from editc.core.places import Source
 from editc.core.ports import Context
 from editc.manifests.decode import decode
 from editc.passes.images.locate.locate import Locate

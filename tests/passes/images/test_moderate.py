@@ -16,7 +16,8 @@ from verify_cases import FAMILY, NoWeights
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Kept, Plan, Problem, Site, Solution, System
-from editc.core.manifest import Manifest, Source
+from editc.core.manifest import Manifest
+from editc.core.places import Source
 from editc.core.ports import Context
 from editc.manifests.decode import decode
 from editc.passes.images.painting import pictures

@@ -18,7 +18,7 @@ from editc.cli import cli, show
 from editc.cli.terminal import guarded
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Edit, Stats
-from editc.core.manifest import Source
+from editc.core.places import Source
 from editc.families.images.sd1 import SD1
 from editc.manifests.amend import Amendment, amend
 from editc.manifests.decode import decode

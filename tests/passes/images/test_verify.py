@@ -11,8 +11,9 @@ from verify_cases import Brush, Eye, World, constraints, context, erase, exact, 
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Named, Verified
-from editc.core.manifest import Request, Span
+from editc.core.manifest import Request
 from editc.core.measurements import Claim
+from editc.core.places import Span
 from editc.numerics.subspace import condensed
 from editc.passes.images.verify.verify import Verify, failures, warnings
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Edit, Site
-from editc.core.manifest import Redirect, Source
+from editc.core.manifest import Redirect
 from editc.core.network import Columns, Naming, Network
+from editc.core.places import Source
 from editc.manifests.decode import decode
 from editc.numerics import logits
 from editc.numerics.ridge import NonFiniteError

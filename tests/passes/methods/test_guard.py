@@ -16,7 +16,8 @@ from systems import WIDTH, system
 from editc.backends import encoders
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Kept, System
-from editc.core.manifest import Request, Source
+from editc.core.manifest import Request
+from editc.core.places import Source
 from editc.core.ports import Encoder
 from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
