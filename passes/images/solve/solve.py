@@ -17,7 +17,7 @@ from editc.numerics import chain, nullspace, ridge, subspace
 from editc.passes.images.keys import fuse
 from editc.passes.images.solve import moderate
 from editc.passes.images.solve.strength import tune
-from editc.passes.methods import Method
+from editc.passes.methods import Method, Whole
 from editc.registry.options import construct, options
 
 RANK_TOLERANCE = 0.1
@@ -69,7 +69,7 @@ class Solve:
 
         Of a method that is `whole` the edit as it is; E430 where the constraint does not allow its rank.
         """
-        if getattr(method, "whole", False):
+        if isinstance(method, Whole) and method.whole:
             return _entire(method(system), manifest)
         return reduced(system, method(system), self.tolerance, manifest.constraints.rank)
 
