@@ -95,14 +95,14 @@ def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> Applied:
     single = plan.model.kind == "file"
     copy = disk.temporary_beside(out)
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
-    beside = destination.beside(plan.model, out)
-    with disk.guarded(out), destination.removed_on_failure(copy, state, *(part.temporary for part in beside)):
+    beside = destination.external_files(plan.model, out)
+    with disk.guarded(out), destination.remove_on_failure(copy, state, *(part.temporary for part in beside)):
         more = [(part.source, part.temporary) for part in beside]
         with copies.copying(plan.model.path, copy, _holes(plan), link, more) as linked:
             ranges = _write_copy(plan, copy, out.name if single else "", beside)
         journal.record_copy(state, journal.history_of(plan.model), _summaries(plan), ranges)
         disk.sync_folder(copy.parent if single else copy)
-        with destination.removed_on_failure(*(part.final for part in beside)):
+        with destination.remove_on_failure(*(part.final for part in beside)):
             for part in beside:
                 disk.rename(part.temporary, part.final)
             disk.rename(copy, out)

@@ -54,7 +54,7 @@ class Beside:
     final: Path
 
 
-def beside(model: Model, out: Path) -> tuple[Beside, ...]:
+def external_files(model: Model, out: Path) -> tuple[Beside, ...]:
     """The further files of a model that is one file: an ONNX model's external data, () for others.
 
     Raises E666 when their names are taken where the copy goes; the model names them, so they cannot be renamed.
@@ -97,7 +97,7 @@ def state_of(file: Path) -> Path:
 
 
 @contextmanager
-def removed_on_failure(*paths: Path) -> Iterator[None]:
+def remove_on_failure(*paths: Path) -> Iterator[None]:
     """Leaves nothing at `paths` if the block does not come to its end."""
     try:
         yield

@@ -106,7 +106,7 @@ def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> 
     exact = target.state == "exact"
     try:
         if target.loss is not None:
-            return Piece(index, start, old, quantised.edited(old, target.tensor, site, target.factors, target.k))
+            return Piece(index, start, old, quantised.edit_bytes(old, target.tensor, site, target.factors, target.k))
         upright = target.tensor.upright(old)
         new = edited(upright, target.tensor.dtype, site, target.factors, target.k, start // row, exact)
     except ValueError as error:

@@ -43,7 +43,7 @@ def find_in_graph(
     """
     search = _Search(checkpoint, graph, records, raw)
     found = {record.site.name: search.find(record) for record in records}
-    placed = {name: _turned(checkpoint, one) for name, one in found.items() if isinstance(one, tuple)}
+    placed = {name: _turn(checkpoint, one) for name, one in found.items() if isinstance(one, tuple)}
     faults = [one for one in found.values() if isinstance(one, _Fault)]
     faults += _shared(checkpoint, {name: one[0] for name, one in found.items() if isinstance(one, tuple)})
     if faults:
@@ -183,7 +183,7 @@ def _applied_flipped(use: Use) -> bool | None:
     return use.op == "MatMul" or not use.transposed
 
 
-def _turned(checkpoint: Checkpoint, found: Candidate) -> Tensor:
+def _turn(checkpoint: Checkpoint, found: Candidate) -> Tensor:
     name, flipped = found
     tensor = checkpoint.tensors[name]
     return replace(tensor, shape=tensor.shape[::-1], flipped=True) if flipped else tensor

@@ -15,7 +15,7 @@ from editc.formats.apply.match import match
 from editc.formats.apply.sites import find_sites
 from editc.formats.containers.ranges import read_range
 from editc.formats.models.model import Checkpoint, Model
-from editc.formats.models.model_names import respelled
+from editc.formats.models.model_names import respell
 from editc.numerics.bits import dtypes
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class _Hashes:
                 records = [record for record in self._records if record.site.component == name]
                 opened = find_sites(self._model.component(name), records)
                 written = [tensor for component, tensor in self._recorded if component == name]
-                self._opened[name] = opened if opened.graph else respelled(opened, written)
+                self._opened[name] = opened if opened.graph else respell(opened, written)
             except EditcError as error:
                 if error.diagnostics[0].code != "E615":
                     raise

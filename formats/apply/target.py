@@ -94,4 +94,6 @@ class ApplyPlan:
 
 def distance_of(targets: Iterable[Target]) -> float:
     """The distance of several targets from their bases, over those that are not edited yet."""
-    return finetune.together([(target.record, target.distance) for target in targets if target.state != "already"])
+    return finetune.joint_distance(
+        [(target.record, target.distance) for target in targets if target.state != "already"]
+    )

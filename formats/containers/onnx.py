@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from editc.core.diagnostics import fail
-from editc.formats.containers.canonical import KEY, uncollected
+from editc.formats.containers.canonical import KEY, without_collection
 from editc.formats.containers.protobuf import BYTES, VARINT, Field, Range, Wire, WireError
-from editc.formats.containers.safetensors import Entry, Header, opened
+from editc.formats.containers.safetensors import Entry, Header, open_file
 from editc.numerics.bits import dtypes
 
 TYPES: Mapping[int, str] = {
@@ -75,7 +75,7 @@ class Graph:
 
 def read_graph(path: Path) -> Graph:
     """The graph in the file at `path`. Raises E610 (cannot be opened), E618 (Git LFS pointer) and E661 (malformed)."""
-    with read_strictly(path), opened(path) as (file, size), uncollected():
+    with read_strictly(path), open_file(path) as (file, size), without_collection():
         wire = Wire(file, size)
         return _Reader(wire, Graph(path)).model()
 
@@ -269,7 +269,7 @@ class _Reader:
         if any(size >> 63 for size in shape):
             raise WireError("a tensor has a negative size")
         name = self._text(once[8]) if 8 in once else ""
-        return name, _held(name, tuple(shape), once, external)
+        return name, _read_held(name, tuple(shape), once, external)
 
     def _message(self, part: Field) -> Range:
         if part.kind != BYTES:
@@ -280,7 +280,7 @@ class _Reader:
         return self._wire.text(self._message(part), _MAX_TEXT)
 
 
-def _held(name: str, shape: tuple[int, ...], once: Mapping[int, Field], external: Mapping[str, str]) -> Held:
+def _read_held(name: str, shape: tuple[int, ...], once: Mapping[int, Field], external: Mapping[str, str]) -> Held:
     """Where a tensor's bytes are; a length that does not go with its shape is malformed."""
     dtype = TYPES.get(once[2].value, "?") if 2 in once else "?"
     if 14 in once and once[14].value == 1:

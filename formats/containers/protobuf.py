@@ -73,7 +73,7 @@ class Wire:
             elif kind == VARINT:
                 self._left -= 1  # the shortest fields, of which a file of a size has the most
             else:
-                position, value = start + _fixed(kind, start), 0
+                position, value = start + _fixed_size(kind, start), 0
             if position > end or self._left < 0 or not 8 <= tag < 1 << 32:
                 raise self._wrong(tag >> 3, start, position, end)
             if tag >> 3 in wanted:
@@ -155,7 +155,7 @@ class Wire:
             raise WireError("it became shorter while it was read")
 
 
-def _fixed(kind: int, place: int) -> int:
+def _fixed_size(kind: int, place: int) -> int:
     """The bytes of a field whose kind says how many."""
     if kind not in (FIXED64, FIXED32):
         raise WireError(f"a field at byte {place} has the unknown kind {kind}")
@@ -164,7 +164,7 @@ def _fixed(kind: int, place: int) -> int:
 
 def number(field: int, value: int) -> bytes:
     """A field with a number, which is not negative."""
-    return _encoded(field << 3 | VARINT) + _encoded(value)
+    return _encode_number(field << 3 | VARINT) + _encode_number(value)
 
 
 def data(field: int, value: bytes | str) -> bytes:
@@ -175,10 +175,10 @@ def data(field: int, value: bytes | str) -> bytes:
 
 def header(field: int, size: int) -> bytes:
     """What stands before the bytes of a field."""
-    return _encoded(field << 3 | BYTES) + _encoded(size)
+    return _encode_number(field << 3 | BYTES) + _encode_number(size)
 
 
-def _encoded(value: int) -> bytes:
+def _encode_number(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from editc.formats.doctor.language import Shape
 from editc.formats.doctor.models import Known
 from editc.formats.doctor.spelling import Adapter, Module
-from editc.formats.exports.kohya_names import flat
+from editc.formats.exports.kohya_names import flatten
 
 NAMED = 5
 """Modules left out for which the nearest name is looked for: a comparison with every name of a model is slow."""
@@ -128,8 +128,8 @@ def with_nearest(verdicts: Sequence[LoaderVerdict], known: Known) -> tuple[Loade
 
 def nearest(name: str, known: Known) -> str:
     """The module of the model whose name is most like this one, or ''."""
-    flattened = {flat(module): module for module in known.modules}
-    found = get_close_matches(flat(name.partition(".")[2] or name), flattened, n=1, cutoff=0.8)
+    flattened = {flatten(module): module for module in known.modules}
+    found = get_close_matches(flatten(name.partition(".")[2] or name), flattened, n=1, cutoff=0.8)
     return flattened[found[0]] if found else ""
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 _LEVEL, _UNSAID = 3, -1
 
 
-def compressed(plain: bytes) -> bytes:
+def compress(plain: bytes) -> bytes:
     """One frame that unpacks to `plain` and says how long that is."""
     import zstandard
 
     return bytes(zstandard.ZstdCompressor(level=_LEVEL).compress(plain))
 
 
-def decompressed(frame: bytes, size: int) -> bytes:
+def decompress(frame: bytes, size: int) -> bytes:
     """The `size` bytes in a frame. ValueError for a frame of another size, a damaged one, and what is behind it.
 
     The library makes room for what the frame says of itself, so that is compared first.

@@ -147,7 +147,7 @@ def _notes(folder: Path, taken: str, used: set[str], names: Sequence[str]) -> tu
     return (f"{folder.name}: {taken} is taken; {first_names(left, 4)} beside it is neither read nor edited",)
 
 
-def beside(pipeline: Path) -> tuple[str, ...]:
+def notes_beside(pipeline: Path) -> tuple[str, ...]:
     """A note on weights that lie in the pipeline's own folder, for instance the same model as one LDM file: loaders of
     single files take those, and an edit of the components does not reach them."""
     files = [p.name for p in _files(pipeline) if p.suffix in (SAFETENSORS, *PICKLES) and not _ADAPTERS.search(p.name)]

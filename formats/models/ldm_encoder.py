@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.models.fingerprint import assembled, encoder_fingerprint, pipeline_of, same_weights, settings_of
+from editc.formats.models.fingerprint import (
+    encoder_fingerprint,
+    pipeline_of,
+    same_weights,
+    settings_of,
+    single_encoder_mark,
+)
 from editc.formats.models.layout import has_safetensors
 from editc.formats.models.ldm_file import is_open_clip
 from editc.formats.models.model import Checkpoint, Model
@@ -29,7 +35,7 @@ class Assembled:
 
     def fingerprint(self) -> str:
         """That of the diffusers folder with this encoder and tokenizer."""
-        return assembled(self.weights, self.settings, self.words)
+        return single_encoder_mark(self.weights, self.settings, self.words)
 
 
 def inner_parts(model: Model) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header, read_header
 from editc.formats.containers.table import GGUF, MODEL_FILES, MODEL_FILES_TEXT, ONNX, container_of
 from editc.formats.models import layout, ldm_file, paths
-from editc.formats.models.prefixes import renamed
+from editc.formats.models.prefixes import match_names
 from editc.numerics.bits import dtypes
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class Checkpoint:
     def where(self, name: str) -> Tensor:
         """File, offset, dtype and shape of a tensor."""
         if name not in self.tensors:
-            other = renamed([name], self.tensors).get(name) or next(iter(get_close_matches(name, self.tensors, 1)), "")
+            other = match_names([name], self.tensors).get(name) or next(
+                iter(get_close_matches(name, self.tensors, 1)), ""
+            )
             help_text = f"the nearest name there is '{other}'" if other else ""
             message = f"there is no tensor '{name}' in component '{self.name}'"
             raise fail("E619", message, place=name, help=help_text)
@@ -131,7 +133,7 @@ class Model:
         if name not in self.components:
             raise self._lacks(name, self.components)
         part = open_component(name, self.components[name])
-        part.notes += layout.beside(self.path)
+        part.notes += layout.notes_beside(self.path)
         return part
 
     def ldm_parts(self) -> Mapping[str, Mapping[str, ldm_file.Piece]]:
@@ -206,10 +208,10 @@ def _open_gguf(name: str, place: Path) -> Checkpoint:
     notes = (
         () if of in ("0", "1") else (f"{place.name} is one of {of[:20]} parts; the others are neither read nor edited",)
     )
-    return Checkpoint(name, Aliased(own, header.metadata, _reordered), header.metadata, notes)
+    return Checkpoint(name, Aliased(own, header.metadata, _mark_reordered), header.metadata, notes)
 
 
-def _reordered(tensor: Tensor) -> Tensor:
+def _mark_reordered(tensor: Tensor) -> Tensor:
     return replace(tensor, fault="llama.cpp may store its rows in another order, for its rotary embedding")
 
 

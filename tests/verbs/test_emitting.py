@@ -153,7 +153,7 @@ def test_a_trial_that_fails_is_the_builds_exit_code(
     from editc.cli import terminal
 
     form = replace(FORMATS.resolve("kohya"), trials=lambda job, written: (Trial("it", 3, 4, 0.5),))
-    kept = export_.named
+    kept = export_.find_format
     monkeypatch.setattr(export_, "named", lambda name: form if name == "kohya" else kept(name))
     path = manifest(tmp_path, model, "[kohya, diff]")
     code = terminal.guarded(cli, ["build", str(path), "-o", str(tmp_path / "out"), "--json"])

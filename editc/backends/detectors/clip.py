@@ -151,7 +151,7 @@ def _open(asked: Asked) -> ClipDetector:
 
     path = asked.path
     assert path is not None
-    tokenizer = folder.opened(path, lambda: AutoTokenizer.from_pretrained(path, **folder.OWN))
+    tokenizer = folder.open_quietly(path, lambda: AutoTokenizer.from_pretrained(path, **folder.OWN))
     threshold = THRESHOLD if asked.options.threshold is None else asked.options.threshold
     prompts, against = asked.options.prompts, alternatives(asked)
     return ClipDetector(folder.model(path, CLIPModel), tokenizer, folder.processor(path), prompts, against, threshold)
