@@ -68,7 +68,7 @@ def measure(
     `watch(group, layer)` sees each as it goes by.
     """
     for group, edit in solution.edits.items():
-        system, sites = solution.problem.systems[group], _sites(solution, group)
+        system, sites = solution.problem.systems[group], solution.problem.plan.sites_of(group)
         left, right = _shared(edit, system.kept.moment.shape[0])
         outputs = sum(site.shape[0] for site in sites)
         lists = len(system.kept.lists)
@@ -125,14 +125,10 @@ def _edited(W: Array, edit: Edit, index: int, site: Site, shared: tuple[Array, A
     return (Layer(W, after - exact, *shared) if edit.form == "shared" else Layer.changed(W, after)), after
 
 
-def _sites(solution: Solution, group: str) -> list[Site]:
-    return [site for site in solution.problem.plan.sites if site.group == group]
-
-
 def _places(solution: Solution) -> Iterator[tuple[str, int, Site]]:
     """Each edited site with its group and its index there."""
     for group in solution.edits:
-        yield from ((group, index, site) for index, site in enumerate(_sites(solution, group)))
+        yield from ((group, index, site) for index, site in enumerate(solution.problem.plan.sites_of(group)))
 
 
 def _factor(factors: Sequence[Array], index: int) -> Array:
