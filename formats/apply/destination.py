@@ -46,12 +46,16 @@ def make_place(plan: ApplyPlan, out: Path) -> None:
 
 @dataclass(frozen=True)
 class Beside:
-    """A file beside a model's own that holds part of it under a fixed name: where it is, and where its copy goes."""
+    """A file beside a model's own that holds part of it under a fixed name."""
 
     source: Path
+    """Where it is."""
     name: str
+    """What the model calls it."""
     temporary: Path
+    """Where its copy is written first."""
     final: Path
+    """Where its copy goes."""
 
 
 def external_files(model: Model, out: Path) -> tuple[Beside, ...]:

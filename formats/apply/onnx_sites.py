@@ -28,9 +28,14 @@ Candidate: TypeAlias = tuple[str, bool]
 
 @dataclass(frozen=True)
 class _Fault:
+    """Why a site is not found in a graph."""
+
     code: str
+    """E663, E664 or E665."""
     name: str
+    """The site."""
     why: str
+    """The reason, for a person."""
 
 
 def find_in_graph(

@@ -52,16 +52,17 @@ HELPS = {
 
 @dataclass(frozen=True)
 class Loss:
-    """What requantising did to an edit: sums over its entries, so that losses of several tensors add up.
-
-    edit: |dW|^2. off: |Q(W') - W'|^2. along: <Q(W') - W_q, dW>. cut: weights past the
-    range of an 8-bit tensor, which keeps its scale: they become its largest value.
-    """
+    """What requantising did to an edit: sums over its entries, so that losses of several tensors add up. W_q are the
+    weights before, W' = W_q + dW those wanted, Q(W') those written."""
 
     edit: float = 0.0
+    """|dW|^2."""
     off: float = 0.0
+    """|Q(W') - W'|^2."""
     along: float = 0.0
+    """<Q(W') - W_q, dW>."""
     cut: int = 0
+    """How many weights lie past the range of an 8-bit tensor, which keeps its scale: they become its largest value."""
 
     @property
     def error(self) -> float:

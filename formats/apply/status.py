@@ -27,22 +27,30 @@ Found = Literal["result", "base", "neither", "either", "missing"]
 
 @dataclass(frozen=True)
 class DeltaState:
-    """One delta in one model. `tensors` maps `component/name` to what its bytes are; `recorded`: a journal names it."""
+    """One delta in one model."""
 
     delta_id: str
+    """The delta."""
     presence: Presence
+    """Whether its tensors hold its results, as far as their bytes tell."""
     tensors: Mapping[str, Found]
+    """`component/name` -> what the tensor's bytes are."""
     edits: tuple[Mapping[str, Any], ...]
+    """What the delta says of its edits."""
     recorded: bool
+    """Whether a journal names it."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """All deltas that were asked about, in the order of their application as far as it is recorded."""
+    """Which deltas are in a model."""
 
     model: Model
+    """The model."""
     deltas: tuple[DeltaState, ...]
+    """All deltas that were asked about, in the order of their application as far as it is recorded."""
     interrupted: bool
+    """Whether an in-place run was killed."""
 
     @property
     def applied(self) -> tuple[str, ...]:

@@ -56,7 +56,9 @@ class ApplyPlan:
     """The targets of all deltas in one model."""
 
     model: Model
+    """The model to edit."""
     deltas: tuple[Delta, ...]
+    """The deltas, in the order in which they were given."""
     targets: tuple[Target, ...]
     """Delta by delta, group by group."""
     notes: tuple[str, ...]

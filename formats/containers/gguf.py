@@ -37,7 +37,9 @@ TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
+"""The numbers of types of values: scalars by their struct code, texts, arrays (ggml/docs/gguf.md)."""
 _MOST_KEYS, _MOST_TENSORS, _MOST_TEXTS, _LONGEST_NAME = 1 << 14, 1 << 16, 1 << 20, 1 << 8
+"""Limits for hostile files, far above what published models have; a name has 64 bytes at most in ggml."""
 _MOST_BYTES, _MOST_KEPT = 100_000_000, 16_000_000
 """Of the whole header, and of all texts in it that are kept. Vocabularies, which are long, are passed over."""
 

@@ -23,6 +23,7 @@ TYPES: Mapping[int, str] = {1: "F32", 10: "F16"}
 """By number in the file (those of ONNX): what editc writes; ONNX Runtime takes no other floats."""
 _FOOTER = struct.Struct("<Q8s")
 _MOST_PARAMETERS, _LONGEST_NAME, _MOST_SIZES = 1 << 13, 512, 8
+"""Limits for hostile files, above what editc writes: two parameters a site, two sizes each."""
 
 
 def append_description(adapter: bytes, text: str) -> bytes:

@@ -17,11 +17,14 @@ from editc.numerics.bits import dtypes
 
 @dataclass(frozen=True)
 class Place:
-    """`nbytes` bytes at `offset` of `file`."""
+    """Where a tensor's bytes are."""
 
     file: Path
+    """The file: the model, or one beside it."""
     offset: int
+    """Where in the file they begin."""
     nbytes: int
+    """How many there are."""
 
 
 def places(graph: Graph) -> Mapping[str, Place]:

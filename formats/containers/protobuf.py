@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from typing import BinaryIO, NamedTuple, TypeAlias
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+"""The kinds of fields, by number in the file."""
 MAX_STEPS = 2_000_000
 """Steps that one file may take, all together some 0.6 seconds; a step is what it takes to pass over a small field. A
 node as the exporters of PyTorch write it takes 60 (legacy) to 100 (dynamo, weights outside) with its part of the
@@ -20,6 +21,7 @@ _READ, _GIVEN, _OPENED, _LONG, _LOADED = 2, 3, 3, 5, 20
 """Steps beyond the first: for a text (and one for every 64 bytes of it), for a field that the caller asked for, for a
 message whose fields it asked for, for a number of three bytes or more, and for a block of the file."""
 _BLOCK = 1 << 13
+"""Bytes that are read at once."""
 _ANY = range(1, 1 << 29)
 Range: TypeAlias = tuple[int, int]
 """Absolute positions of a message's first byte and of the one after its last."""

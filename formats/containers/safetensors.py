@@ -20,25 +20,33 @@ MAX_HEADER = 6_000_000
 the safetensors library, 100 MB, would let a file of that size take 2.7 GB."""
 
 _MAX_DIMENSIONS = 32
+"""As many as numpy 1 can have."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor: its dtype and shape, and its bytes [start, end) counted from the beginning of the file."""
+    """Where one tensor is in its file."""
 
     dtype: str
+    """Its dtype, by the name that safetensors has for it."""
     shape: tuple[int, ...]
+    """Its sizes."""
     start: int
+    """Where its bytes begin, counted from the beginning of the file."""
     end: int
+    """Where they end; this byte is not one of them."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """A whole header: tensors by name, the metadata, and the offset of the first tensor byte."""
+    """What a file says of its tensors."""
 
     entries: Mapping[str, Entry]
+    """Name -> where the tensor is."""
     metadata: Mapping[str, str]
+    """The file's metadata, all of it as text."""
     data: int
+    """Where the first tensor byte is; 0 for files whose header does not stand before the tensors."""
 
 
 def read_header(path: Path) -> Header:

@@ -25,6 +25,7 @@ from editc.formats.delta import check
 from editc.formats.delta import description as delta_json
 
 _NO_ID = "0" * 64
+"""What stands for the `delta_id` while it is computed."""
 _SIDES = ("left", "right", "bits")
 _Part: TypeAlias = NDArray[np.float32] | NDArray[np.uint8]
 _Parts: TypeAlias = Mapping[str, _Part]

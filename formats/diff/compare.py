@@ -24,13 +24,16 @@ STRANGER = 1.2
 
 @dataclass(frozen=True)
 class Comparison:
-    """The tensors that differ, in the order of their components and names; how many are equal; the components that
-    could not be compared because their weights are pickles; what else was not compared, or under another name."""
+    """What two models differ in."""
 
     changed: tuple[Changed, ...]
+    """The tensors that differ, in the order of their components and names."""
     equal: int
+    """How many tensors are equal."""
     unread: tuple[str, ...]
+    """The components that could not be compared, because their weights are pickles."""
     notes: tuple[str, ...]
+    """What else was not compared, or is under another name, a sentence each."""
 
 
 def compare(base: Model, edited: Model, progress: Progress | None = None) -> Comparison:

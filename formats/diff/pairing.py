@@ -27,13 +27,16 @@ _ADAPTERS = (".lora_", ".base_layer.", "lora_down", "lora_up", ".hada_", ".lokr_
 
 @dataclass(frozen=True)
 class Paired:
-    """`every`: the tensors of both, under BASE's names. `notes`: what was left out, or is under another name. `faults`:
-    why there can be no delta. `lacking`: how many tensors of BASE are not in EDITED, and are taken as unchanged."""
+    """The tensors of one component that BASE and EDITED both have."""
 
     every: tuple[Changed, ...]
+    """The tensors, under BASE's names."""
     notes: tuple[str, ...]
+    """What was left out, or is under another name."""
     faults: tuple[Diagnostic, ...]
+    """Why there can be no delta."""
     lacking: int
+    """How many tensors of BASE are not in EDITED, and are taken as unchanged."""
 
 
 def pair_tensors(component: str, before: Checkpoint, after: Checkpoint, partial: bool, place: str) -> Paired:

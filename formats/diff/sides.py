@@ -18,13 +18,16 @@ Side = Mapping[str, Checkpoint]
 
 @dataclass(frozen=True)
 class Sides:
-    """`parts`: by BASE's name of a component its tensors in BASE and in EDITED. `partial`: EDITED may lack tensors,
-    which are then unchanged: it is one file, and no whole model's. `unread`: components that both hold as pickles."""
+    """The components of two models side by side."""
 
     parts: Mapping[str, tuple[Checkpoint, Checkpoint]]
+    """BASE's name of a component -> its tensors in BASE and in EDITED."""
     partial: bool
+    """True where EDITED may lack tensors, which are then unchanged: it is one file, and no whole model's."""
     notes: tuple[str, ...]
+    """What is told of the components."""
     unread: tuple[str, ...]
+    """Components that both hold as pickles."""
 
 
 def side_by_side(base: Model, edited: Model) -> Sides:

@@ -99,12 +99,17 @@ _LAYERED = re.compile(r"(^|\.)(layers|h|blocks?)\.\d+\.")
 
 @dataclass(frozen=True)
 class Known:
-    """The modules of one model with the shapes of their weights (None where only names are known)."""
+    """The modules of one model."""
 
     kind: Kind
+    """The kind of model."""
     modules: Mapping[str, Shape]
+    """Module, by its name in diffusers or in the program -> the shape of its weight, None where only names are
+    known."""
     originals: Mapping[str, tuple[str, ...]]
+    """Module's name in the code that the model came from -> the modules of diffusers that it is."""
     why: str
+    """Where this is known from, for a person."""
     language: Language = field(default_factory=Language)
     """What is known of a language model beside its matrices."""
 

@@ -23,13 +23,17 @@ Fate = Literal["applied", "wrong", "lost", "unknown"]
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that a loader does. `source` says where that stands; `how` whether it was `run` (by this project's
-    tests, with the real library), `measured` (by its fixtures' README) or only `read`."""
+    """One thing that a loader does."""
 
     name: str
+    """A name for it, one of its kind in the project."""
     says: str
+    """What it does, in a sentence."""
     source: str
+    """Where that stands."""
     how: Literal["run", "measured", "read"]
+    """Whether it was `run` (by this project's tests, with the real library), `measured` (by its fixtures' README) or
+    only `read`."""
 
     @property
     def cited(self) -> str:
@@ -39,28 +43,42 @@ class Rule:
 
 @dataclass(frozen=True)
 class Row:
-    """One module's fate: what it was matched with, at which scale, at which scale the file means it, and why."""
+    """What becomes of one module."""
 
     module: str
+    """Its name in the file."""
     fate: Fate
+    """What becomes of it."""
     rule: Rule
+    """The rule by which it does."""
     target: str = ""
+    """The module of the model that it was matched with. Empty: none."""
     scale: float | None = None
+    """The scale at which the loader applies it. None where it does not."""
     meant: float | None = None
+    """The scale at which the file means it. None where that is not known."""
     near: str = ""
+    """The nearest name that the model has. Empty: not looked for, or none is near."""
 
 
 @dataclass(frozen=True)
 class LoaderVerdict:
-    """What one loader does. `error` is what it raises; `meant`: the file's kind is one that this loader is for."""
+    """What one loader does with an adapter."""
 
     loader: str
+    """The loader."""
     outcome: Outcome
+    """What comes of it."""
     reason: str
+    """The rule that decides, in its own words."""
     advice: str = ""
+    """What to do about it. Empty: nothing."""
     error: str = ""
+    """What the loader raises. Empty: it does not stop."""
     rows: tuple[Row, ...] = ()
+    """A row for each module."""
     rules: tuple[Rule, ...] = ()
+    """Every rule that was used."""
 
     def count(self, fate: Fate) -> int:
         """How many modules share this fate."""

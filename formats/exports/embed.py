@@ -23,6 +23,7 @@ from editc.formats.delta.container import part_name, seal
 
 FORMAT = "editc-export"
 VERSION = 1
+"""The version of the note, which is the one that this code reads and writes."""
 START = '{"as":'
 """What a note begins with and a delta's own description, whose keys are sorted too, does not."""
 FOLDER_FILE = "adapter_model.safetensors"

@@ -37,10 +37,12 @@ Pair: TypeAlias = tuple[Part, Part]
 
 @dataclass(frozen=True)
 class Lowered:
-    """The lowered delta, and the largest relative error of a site's change that rounding its factors brought."""
+    """A delta in a form that a spelling can say."""
 
     delta: Delta
+    """The lowered delta."""
     rounding: float = 0.0
+    """The largest relative error of a site's change that rounding its factors brought."""
 
 
 def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetune: bool = False) -> Lowered:

@@ -27,7 +27,9 @@ PREFIX = "base_model.model."
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 CONFIG = "adapter_config.json"
 LEAST_RANK = 8
+"""The least rank but 1 that vLLM takes (`doctor.vllm.RANKS`)."""
 VLLM_RANK = 16
+"""The largest rank that vLLM takes unless it is told otherwise (`--max-lora-rank`)."""
 
 
 def write(job: Job) -> Written:

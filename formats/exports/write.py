@@ -22,13 +22,16 @@ UNTOUCHED = "the file was removed and the delta is as it was; `--as checkpoint` 
 
 @dataclass(frozen=True)
 class Export:
-    """An export that was written and tried. `failures` are consumers that did not read it whole; its files are then
-    removed again."""
+    """An export that was written and tried."""
 
     format: str
+    """The name of the format."""
     written: Written
+    """What was written."""
     trials: tuple[Trial, ...]
+    """How programs read it. Empty: nobody was asked to."""
     failures: tuple[Diagnostic, ...]
+    """Programs that did not read it whole; its files are then removed again."""
 
 
 def export(job: Job, name: str, tried: bool = True) -> Export:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-_LEVEL, _UNSAID = 3, -1
+_LEVEL = 3
+"""The library's own default."""
+_UNSAID = -1
+"""What the library gives for a frame that does not say how long its content is."""
 
 
 def compress(plain: bytes) -> bytes:

@@ -30,13 +30,18 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True)
 class Touch:
-    """One delta's edit of one site: site `factors.sites[k]` of the `group` of delta number `order`."""
+    """One delta's edit of one site."""
 
     order: int
+    """The number of the delta."""
     group: str
+    """The delta's group that edits the site."""
     factors: Factors
+    """The group's factors."""
     k: int
+    """The site's number in the group."""
     record: SiteRecord
+    """The delta's record of the site."""
 
     def term(self) -> Term:
         """The edit in float64, exactly as it is stored."""
@@ -48,11 +53,14 @@ class Touch:
 
 @dataclass(frozen=True)
 class Arranged:
-    """Deltas in the order in which they count, and for each site, by component and name, who edits it."""
+    """Deltas to be linked, and who edits what."""
 
     deltas: tuple[Delta, ...]
+    """The deltas in the order in which they count."""
     composed: bool
+    """Whether each is meant for the result of those before it."""
     sites: Mapping[Place, tuple[Touch, ...]]
+    """(component, name) -> the edits of the site, in the order of the deltas."""
 
     @property
     def overlap(self) -> Mapping[Place, tuple[Touch, ...]]:

@@ -30,6 +30,7 @@ _MODEL_TYPES = {
 """config.json's `model_type` where llama.cpp has another word for the architecture."""
 
 _MOST_BLOCKS = 1 << 10
+"""A limit for hostile files: blocks of a model, of which the largest have some 130."""
 
 
 class Aliased(Mapping[str, T]):

@@ -27,12 +27,16 @@ _SHARD = re.compile(r"-\d{5}-of-\d{5}")
 
 @dataclass(frozen=True)
 class Choice:
-    """The weight files of one component; `listed` maps tensor names to files where an index says so."""
+    """The weight files of one component."""
 
     files: tuple[Path, ...]
+    """The files that are read."""
     listed: dict[str, Path] | None = None
+    """Tensor -> its file, where an index says so. None without an index."""
     index: Path | None = None
+    """The index. None where one file holds everything."""
     notes: tuple[str, ...] = ()
+    """What else lies in the folder and is not read, a sentence each."""
 
 
 def has_weights(folder: Path) -> bool:

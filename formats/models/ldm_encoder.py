@@ -25,13 +25,16 @@ HEAD = 64
 
 @dataclass(frozen=True)
 class Assembled:
-    """An encoder put together from the weights in a file and a tokenizer's folder. `pad` is the id that fills a prompt
-    up, where it is known to be another one than the tokenizer's own."""
+    """An encoder put together from the weights in a file and a tokenizer's folder."""
 
     weights: Checkpoint
+    """Its weights."""
     settings: Mapping[str, Any]
+    """Its configuration."""
     words: Path
+    """The folder of the tokenizer."""
     pad: int | None
+    """The id that fills a prompt up. None where it is the tokenizer's own."""
 
     def fingerprint(self) -> str:
         """That of the diffusers folder with this encoder and tokenizer."""

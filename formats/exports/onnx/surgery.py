@@ -29,20 +29,26 @@ from editc.formats.containers.ranges import read_range
 
 @dataclass(frozen=True)
 class Ready:
-    """What was written, and the names of the new inputs."""
+    """A model that was made ready for adapters."""
 
     files: tuple[Path, ...]
+    """The model and its external data."""
     inputs: tuple[str, ...]
+    """The names of the new inputs."""
 
 
 @dataclass
 class _Node:
-    """A NodeProto: the pieces that a branch needs, and its other fields as they are."""
+    """The pieces of a NodeProto that a branch needs."""
 
     inputs: list[str] = field(default_factory=list)
+    """The names of its inputs."""
     outputs: list[str] = field(default_factory=list)
+    """The names of its outputs."""
     numbers: dict[str, float] = field(default_factory=dict)
+    """Attribute -> number."""
     rest: bytes = b""
+    """Its other fields as they stand in the file."""
 
 
 def input_names(site: str) -> tuple[str, str]:
