@@ -27,7 +27,7 @@ from editc.demo import MODEL
 from editc.formats.apply import finetune
 from editc.formats.apply.plan import plan_apply
 from editc.formats.containers.safetensors_write import file_bytes
-from editc.formats.delta.container import sealed
+from editc.formats.delta.container import seal
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
@@ -59,7 +59,7 @@ def delta_of(W: Weights, dtype: str, rank: int = 4) -> Delta:
     factors = Factors("shared", tuple(range(len(W))), (left,), (right,))
     sites = [Site("unet", n, (w.shape[0], w.shape[1]), dtype, "k" if "to_k" in n else "v") for n, w in W.items()]
     records = tuple(site_record(site, W[site.name], factors, k) for k, site in enumerate(sites))
-    return sealed(Delta("sd1", records, {"text": factors}, encoder_fingerprint(model), "", "", (), (), "benchmark"))
+    return seal(Delta("sd1", records, {"text": factors}, encoder_fingerprint(model), "", "", (), (), "benchmark"))
 
 
 def int8(W: Array) -> Array:
@@ -138,7 +138,7 @@ def judged(delta: Delta, W: Weights, dtype: str, found: Weights, folder: Path) -
     size = np.linalg.norm(np.concatenate([w.ravel() for w in W.values()]))
     whole = float(np.sqrt(sum(np.sum((stored[n] - W[n]) ** 2) for n in W)) / size)
     raws = [(r, finetune.distance(r, dtypes.encode(found[r.site.name], dtype), dtype)) for r in delta.sites]
-    estimate, worst = finetune.together(raws), max(far for _, far in raws)
+    estimate, worst = finetune.joint_distance(raws), max(far for _, far in raws)
     try:
         plan = plan_apply([delta], open_model(place), allow_finetune=True)
         tier: str = "already" if plan.status == "already" else plan.tier

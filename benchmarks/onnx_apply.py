@@ -22,7 +22,7 @@ from editc.core.ir import Delta, Factors, Form, Site, SiteRecord
 from editc.core.site_bytes import patched_site, site_record
 from editc.demo import MODEL
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.delta.container import sealed
+from editc.formats.delta.container import seal
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes
 
@@ -154,8 +154,9 @@ def arithmetic(folder: Path) -> Iterator[str]:
     in units in the last place of the largest weight, the share of weights that differ, and the same for float32 in
     numpy."""
     from editc.formats.exports.format import Written
-    from editc.formats.exports.onnx.graph import EDITED, whole
+    from editc.formats.exports.onnx.graph import graph_bytes
     from editc.formats.exports.onnx.trials import run_in_onnxruntime
+    from editc.formats.exports.onnx.values import EDITED
 
     yield "| form | rank | shape | differ from editc | largest, ulp | numpy float32: differ | largest, ulp |"
     yield "|---" * 7 + "|"
@@ -173,7 +174,7 @@ def arithmetic(folder: Path) -> Iterator[str]:
         site = Site("unet", "w", shape, "F32", "k", "g")
         delta = _delta([site_record(site, base.astype(float), factors, 0)], {"g": factors})
         path = folder / f"{form}-{rank}.onnx"
-        path.write_bytes(whole(delta))
+        path.write_bytes(graph_bytes(delta))
         exact = dtypes.rounded(patched_site(base.astype(float), factors, 0), "F32").astype(np.float32)
         ours = run_in_onnxruntime(Written((path,), delta), {"w": (base.astype(float), "F32")})["w" + EDITED]
         plain = base + (base @ left if form == "shared" else left) @ right
@@ -207,7 +208,7 @@ def main() -> int:
 
 def _delta(records: Sequence[SiteRecord], factors: dict[str, Factors]) -> Delta:
     about = {"family": "sd1", "encoder": "", "manifest": "editc: 1\n", "manifest_digest": "0" * 64, "tool": "editc"}
-    return sealed(Delta(sites=tuple(records), factors=factors, edits=(), claims=(), **about))  # type: ignore[arg-type]
+    return seal(Delta(sites=tuple(records), factors=factors, edits=(), claims=(), **about))  # type: ignore[arg-type]
 
 
 def _unet(folder: Path) -> Any:

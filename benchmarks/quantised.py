@@ -20,8 +20,8 @@ from editc.core.ir import Array, Delta, Factors, Site, Solution
 from editc.core.site_bytes import site_record
 from editc.formats.apply import quantised
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.apply.quantised import Loss, decoded, requantised
-from editc.formats.delta.container import sealed
+from editc.formats.apply.quantised import Loss, decode, requantise
+from editc.formats.delta.container import seal
 from editc.formats.models.model import Checkpoint, Tensor, open_model
 from editc.numerics.bits import blocks, dtypes
 
@@ -41,7 +41,7 @@ def lost(W: Array, factors: Factors, kind: str) -> Loss:
         old = dtypes.encode(W * scale, kind)
     left = (factors.left[0] * scale).astype(np.float32)
     site = Site("", "w", (W.shape[0], W.shape[1]), "F32", "v")
-    return requantised(old, tensor, site, Factors("low-rank", (0,), (left,), factors.right), 0)[1]
+    return requantise(old, tensor, site, Factors("low-rank", (0,), (left,), factors.right), 0)[1]
 
 
 def rank_one(rng: np.random.Generator, W: Array, size: float) -> Factors:
@@ -113,13 +113,13 @@ def whole_file(path: Path) -> Iterator[Sequence[str]]:
 def file_delta(part: Checkpoint, names: Sequence[str], size: float) -> Delta:
     """A rank 1 edit of each of these tensors."""
     rng = np.random.default_rng(1)
-    weights = {name: decoded(part.raw(name), part.where(name)) for name in names}
+    weights = {name: decode(part.raw(name), part.where(name)) for name in names}
     edits = [rank_one(rng, weights[name], size) for name in names]
     lefts, rights = tuple(e.left[0] for e in edits), tuple(e.right[0] for e in edits)
     factors = Factors("low-rank", tuple(range(len(names))), lefts, rights)
     sites = [Site("model", name, part.shape(name), "F32", "v") for name in names]  # type: ignore[arg-type]
     records = tuple(site_record(site, weights[site.name], factors, k) for k, site in enumerate(sites))
-    return sealed(Delta("llama", records, {"mlp": factors}, "", "editc: 1\n", "d" * 64, (), (), "benchmark"))
+    return seal(Delta("llama", records, {"mlp": factors}, "", "editc: 1\n", "d" * 64, (), (), "benchmark"))
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from editc.core.diagnostics import EditcError, fail
-from editc.core.ir import Array, Edit, Plan, Site, Solution
+from editc.core.ir import Array, Edit, Site, Solution
 from editc.core.ports import Weights
 from editc.numerics import drift
 from editc.numerics.bits.arithmetic import patched
@@ -80,7 +80,7 @@ def read_weight(weights: Weights, site: Site) -> Array:
 def edited_sites(solution: Solution, weights: Weights) -> Iterator[EditedSite]:
     """Every edited site in the order of the groups. E503 where the site's dtype cannot hold a value."""
     for group, edit in solution.edits.items():
-        for index, site in enumerate(sites_of(solution.problem.plan, group)):
+        for index, site in enumerate(solution.problem.plan.sites_of(group)):
             W = read_weight(weights, site)
             yield edited_site(site, W, stored_weight(W, edit, index, site))
 
@@ -97,15 +97,10 @@ def as_in_file(site: Site, W: Array) -> Array:
     return np.ascontiguousarray(W.T) if site.transposed else W
 
 
-def sites_of(plan: Plan, group: str) -> list[Site]:
-    """The sites of one group, in the order of the plan: that of an edit's factors."""
-    return [site for site in plan.sites if site.group == group]
-
-
 def _places(solution: Solution) -> Iterator[tuple[str, int, Site]]:
     """Each edited site with its group and its index there."""
     for group in solution.edits:
-        yield from ((group, index, site) for index, site in enumerate(sites_of(solution.problem.plan, group)))
+        yield from ((group, index, site) for index, site in enumerate(solution.problem.plan.sites_of(group)))
 
 
 def factor(factors: Sequence[Array], index: int) -> Array:

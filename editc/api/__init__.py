@@ -100,7 +100,7 @@ def export(
     from editc.formats.exports import write as exporter
     from editc.formats.exports.format import DTYPES, Job
 
-    exporter.named(name)
+    exporter.find_format(name)
     out = Path(out)
     check_parent(out)
     opened = None if model is None else open_model(str(model))
@@ -109,10 +109,10 @@ def export(
 
 def make_lora_ready(model: PathLike, out: PathLike, sites: PathLike) -> Ready:
     """Write an ONNX model with an empty adapter path at each site of the delta `sites`. Raises EditcError (E668)."""
-    from editc.formats.exports.lowering import unedited
+    from editc.formats.exports.lowering import plan_unedited
     from editc.formats.exports.onnx import surgery
 
-    plan = unedited(read_delta(delta_at(sites)), open_model(str(model)), True)
+    plan = plan_unedited(read_delta(delta_at(sites)), open_model(str(model)), True)
     return surgery.make_lora_ready(plan, Path(out).absolute())
 
 

@@ -85,6 +85,15 @@ class Plan:
         """Short: a plan holds its manifest and family."""
         return f"<Plan for {self.model} ({self.family.name}): {count(len(self.sites), 'site')}>"
 
+    def sites_of(self, group: str) -> tuple[Site, ...]:
+        """The sites of one group, in the order of the plan."""
+        return tuple(site for site in self.sites if site.group == group)
+
+    def contexts(self, request: Request | None = None) -> tuple[str, ...]:
+        """The sentences that names are put into: those of the request, else of the manifest, else of the family."""
+        own = None if request is None else request.contexts
+        return own or self.manifest.contexts or self.family.contexts
+
 
 @dataclass(frozen=True)
 class Adapted:

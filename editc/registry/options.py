@@ -19,12 +19,16 @@ OptionType: TypeAlias = type[int] | type[float] | type[bool] | type[str] | tuple
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a method: a field of its dataclass. `type` is a tuple where a few words are allowed."""
+    """One option of a method: a field of its dataclass."""
 
     name: str
+    """Its name in a manifest."""
     type: OptionType
+    """Its type; a tuple where a few words are allowed."""
     default: Scalar | None
+    """Its default. None: the key rule decides, or there is none."""
     doc: str = ""
+    """What it does, from the docstring of the method."""
 
 
 def options(method: str) -> tuple[Option, ...]:

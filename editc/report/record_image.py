@@ -48,7 +48,7 @@ def _solve(solution: Solution, group: str, edit: Edit) -> Mapping[str, Any]:
     return {
         "group": group,
         "form": edit.form,
-        "sites": sum(site.group == group for site in solution.problem.plan.sites),
+        "sites": len(solution.problem.plan.sites_of(group)),
         "keys": sum(block.keys.shape[1] for block in system.blocks),
         "kept_rows": system.kept.count or system.kept.rows.shape[1],
         "rank": edit.stats.rank,

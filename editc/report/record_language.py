@@ -78,7 +78,7 @@ def _solve(plan: Plan, group: str, edit: Edit) -> Mapping[str, Any]:
     return {
         "group": group,
         "form": edit.form,
-        "sites": sum(site.group == group for site in plan.sites),
+        "sites": len(plan.sites_of(group)),
         "rank": edit.stats.rank,
         "condition": edit.stats.condition,
         "residual": edit.stats.residual,

@@ -29,7 +29,7 @@ def refused(manifest: Manifest, plan: Plan) -> tuple[Diagnostic, ...]:
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
         for index, name in enumerate(manifest.emit)
-        for fault in write.refused([name], plan.family.name) or _unheld(name, manifest, plan)
+        for fault in write.refusals([name], plan.family.name) or _unheld(name, manifest, plan)
     )
 
 
@@ -38,12 +38,12 @@ def unsuited(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
         for index, name in enumerate(manifest.emit)
-        for fault in write.refused([name], family)
+        for fault in write.refusals([name], family)
     )
 
 
 def _unheld(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
-    form, ablations = write.named(name), manifest.ablations
+    form, ablations = write.find_format(name), manifest.ablations
     help_ = without_adapter(plan.family.name)
     if form.low_rank and any(edit.options.get("norms") for edit in ablations):
         message = f"`norms: true` makes the edit dense, and `{name}` is an adapter of low rank, which cannot hold it"

@@ -19,7 +19,7 @@ from editc.formats.delta.container import write_delta
 from editc.formats.delta.parts import parts
 from editc.formats.diff.diff import has_manifest
 from editc.formats.exports.read import read_delta
-from editc.formats.link.link import Arranged, arranged, link
+from editc.formats.link.link import Arranged, arrange, link
 from editc.formats.link.overlap import Overlap, overlaps
 from editc.formats.models.model import Model, open_model
 from editc.verbs.kinds import kind_of
@@ -85,7 +85,7 @@ def link_files(
         message = "the linked delta would replace one of those that go in"
         raise fail("E630", message, place=str(out), help="choose another path")
     read = [(path, read_delta(path)) for path in paths]
-    those = arranged([delta for _, delta in read], composed)
+    those = arrange([delta for _, delta in read], composed)
     opened = None if model is None else open_model(model)
     made = link(those, opened, tool)
     labels = {part.delta_id: str(path) for path, delta in read for part in parts(delta)}

@@ -71,7 +71,7 @@ def gathered_solution(part: Delta, linked: Delta, problem: Problem) -> Solution:
             places[site.component, site.name] = edit, k
     edits = {}
     for group in dict.fromkeys(site.group for site in problem.plan.sites):
-        own = [site for site in problem.plan.sites if site.group == group]
+        own = problem.plan.sites_of(group)
         edits[group] = Gathered("dense", (), (), stats, tuple(places[site.component, site.name] for site in own))
     return _solution(part, problem, edits)
 

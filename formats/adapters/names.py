@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from editc.core.ports import Weights
 from editc.formats.doctor.models import of_component
-from editc.formats.exports.kohya_names import PREFIX, flat, module
+from editc.formats.exports.kohya_names import PREFIX, flatten, module
 
 TEXTS = ("lora_te_", "lora_te1_", "lora_te2_", "lora_te3_", "text_encoder.", "text_encoder_2.", "text_encoder_3.")
 """What the names of a text encoder's modules begin with."""
@@ -27,23 +27,23 @@ def meanings(weights: Weights) -> Meanings:
     matrices = {name.removesuffix(".weight"): shape for name, shape in shapes.items() if len(shape) in (2, 4)}
     found: dict[str, list[tuple[str, ...]]] = {}
     for plain in matrices:
-        for spelled in _spelled(plain):
+        for spelled in _spellings(plain):
             found.setdefault(spelled, []).append((f"{plain}.weight",))
     known = of_component(matrices)
     for original, parts in known.originals.items() if known else ():
         meant = tuple(f"{part.partition('.')[2]}.weight" for part in parts)
-        for spelled in {PREFIX + flat(original), f"diffusion_model.{original}"} - found.keys():
+        for spelled in {PREFIX + flatten(original), f"diffusion_model.{original}"} - found.keys():
             found[spelled] = [meant]
     return found
 
 
-def plain(name: str) -> str:
+def plain_module(name: str) -> str:
     """A module's name without the level that diffusers' older processors had."""
     cut = name.replace(".processor.", ".")
     return f"{cut}.0" if cut.endswith(".to_out") else cut
 
 
-def _spelled(plain: str) -> set[str]:
+def _spellings(plain: str) -> set[str]:
     dotted = {plain, *(f"{head}{plain}" for head in ("unet.", "transformer.", "base_model.model."))}
-    flattened = {f"{head}{flat(plain)}" for head in (PREFIX, "lora_transformer_", "lycoris_")}
+    flattened = {f"{head}{flatten(plain)}" for head in (PREFIX, "lora_transformer_", "lycoris_")}
     return dotted | flattened | {module(f"{plain}.weight")}

@@ -18,7 +18,7 @@ from editc.core.ir import Adapted, Adapter, Array
 from editc.core.ports import Weights
 from editc.core.site_bytes import matrix_shape
 from editc.core.text import first_rows
-from editc.formats.adapters.names import TEXTS, meanings, plain
+from editc.formats.adapters.names import TEXTS, meanings, plain_module
 from editc.formats.containers.safetensors import Entry
 from editc.formats.doctor.advice import MERGE
 from editc.formats.doctor.spelling import PAIRS, Module, numbers, split, stated_in
@@ -41,8 +41,8 @@ def read_adapter(path: Path, weights: Weights) -> Adapter:
         raise fail("E610", "the adapter is not a file", place=str(path))
     file = open_component("adapter", path)
     modules, texts = _modules(file, path)
-    named = _resolved(modules, weights, path)
-    found = dict(one for name in modules for one in _adapted(file, modules[name], named[name], weights, path))
+    named = _resolve(modules, weights, path)
+    found = dict(one for name in modules for one in _adapt(file, modules[name], named[name], weights, path))
     return Adapter(found, sha256(path.read_bytes()).hexdigest(), texts)
 
 
@@ -73,10 +73,10 @@ def _read(module: Module, end: str) -> bool:
     return end in READ or bool(module.style and end in module.ends)
 
 
-def _resolved(modules: Iterable[str], weights: Weights, path: Path) -> Mapping[str, tuple[str, ...]]:
+def _resolve(modules: Iterable[str], weights: Weights, path: Path) -> Mapping[str, tuple[str, ...]]:
     """Module -> the one parameter of that name, or those that are one in the original code."""
     known = meanings(weights)
-    spelled = {name: name if name in known else plain(name) for name in modules}
+    spelled = {name: name if name in known else plain_module(name) for name in modules}
     lost = [name for name, found in spelled.items() if found not in known]
     if lost:
         help_ = "is the adapter for this kind of model? `editc doctor FILE` says which kind its names are of"
@@ -96,7 +96,7 @@ def _resolved(modules: Iterable[str], weights: Weights, path: Path) -> Mapping[s
     return named
 
 
-def _adapted(
+def _adapt(
     file: Checkpoint, module: Module, meant: Sequence[str], weights: Weights, path: Path
 ) -> Iterator[tuple[str, Adapted]]:
     """What a module makes of each parameter that it stands for: of several each takes its own rows of the up matrix."""

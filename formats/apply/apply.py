@@ -28,27 +28,32 @@ __all__ = ["Applied", "ApplyPlan", "Reverted", "Target", "apply", "plan_apply", 
 
 @dataclass(frozen=True)
 class Applied:
-    """What an apply did: `already` when every delta was in the model; in place nothing is written then, and a copy is
-    one of the model as it is.
-
-    `results` maps (component, tensor) to the sha256 of what was written; `linked` are the files inside
-    `path` that are the model's own under a second name.
-    """
+    """What an apply did."""
 
     status: Literal["done", "already"]
+    """`already` when every delta was in the model before: in place nothing is written then, and a copy is one of the
+    model as it is."""
     path: Path
+    """The edited model: the model itself, or its copy."""
     results: Mapping[tuple[str, str], str]
+    """(component, tensor) -> the sha256 of what was written."""
     bytes_written: int
+    """Bytes of tensors that were changed."""
     linked: tuple[Path, ...] = ()
+    """The files inside `path` that are the model's own under a second name."""
 
 
 @dataclass(frozen=True)
 class Reverted:
-    """What a revert undid: the deltas of the last in-place apply (none: only the traces of a killed run went away)."""
+    """What a revert undid."""
 
     path: Path
+    """The model."""
     deltas: tuple[Mapping[str, Any], ...]
+    """The deltas of the last in-place apply, as its journal records them. Empty: only the traces of a killed run went
+    away."""
     tensors: int
+    """How many tensors have their old bytes again."""
 
 
 def apply(plan: ApplyPlan, out: Path | None = None, in_place: bool = False, link: bool = False) -> Applied:
@@ -95,14 +100,14 @@ def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> Applied:
     single = plan.model.kind == "file"
     copy = disk.temporary_beside(out)
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
-    beside = destination.beside(plan.model, out)
-    with disk.guarded(out), destination.removed_on_failure(copy, state, *(part.temporary for part in beside)):
+    beside = destination.external_files(plan.model, out)
+    with disk.guarded(out), destination.remove_on_failure(copy, state, *(part.temporary for part in beside)):
         more = [(part.source, part.temporary) for part in beside]
         with copies.copying(plan.model.path, copy, _holes(plan), link, more) as linked:
             ranges = _write_copy(plan, copy, out.name if single else "", beside)
         journal.record_copy(state, journal.history_of(plan.model), _summaries(plan), ranges)
         disk.sync_folder(copy.parent if single else copy)
-        with destination.removed_on_failure(*(part.final for part in beside)):
+        with destination.remove_on_failure(*(part.final for part in beside)):
             for part in beside:
                 disk.rename(part.temporary, part.final)
             disk.rename(copy, out)

@@ -14,7 +14,7 @@ SHORT = 12
 """Digits of a delta's id."""
 
 
-def carried(found: Iterable[tuple[str, str, str]], history: journal.History) -> tuple[Mapping[str, Any], ...]:
+def carried_deltas(found: Iterable[tuple[str, str, str]], history: journal.History) -> tuple[Mapping[str, Any], ...]:
     """The recorded deltas whose results stand in tensors, given as (component, name, sha256 of what it holds)."""
     held = set(found)
     known: dict[str, Mapping[str, Any]] = {}
@@ -24,7 +24,7 @@ def carried(found: Iterable[tuple[str, str, str]], history: journal.History) -> 
     return tuple(known.values())
 
 
-def explained(fault: Diagnostic, deltas: Iterable[Mapping[str, Any]]) -> Diagnostic:
+def explain_refusal(fault: Diagnostic, deltas: Iterable[Mapping[str, Any]]) -> Diagnostic:
     """The refusal of a model's weights as what it is: another delta is in them, and both are not to be added so."""
     named = " and ".join(f"{_edits(one)} (delta {one['delta_id'][:SHORT]})" for one in deltas)
     if not named:

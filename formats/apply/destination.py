@@ -46,15 +46,19 @@ def make_place(plan: ApplyPlan, out: Path) -> None:
 
 @dataclass(frozen=True)
 class Beside:
-    """A file beside a model's own that holds part of it under a fixed name: where it is, and where its copy goes."""
+    """A file beside a model's own that holds part of it under a fixed name."""
 
     source: Path
+    """Where it is."""
     name: str
+    """What the model calls it."""
     temporary: Path
+    """Where its copy is written first."""
     final: Path
+    """Where its copy goes."""
 
 
-def beside(model: Model, out: Path) -> tuple[Beside, ...]:
+def external_files(model: Model, out: Path) -> tuple[Beside, ...]:
     """The further files of a model that is one file: an ONNX model's external data, () for others.
 
     Raises E666 when their names are taken where the copy goes; the model names them, so they cannot be renamed.
@@ -97,7 +101,7 @@ def state_of(file: Path) -> Path:
 
 
 @contextmanager
-def removed_on_failure(*paths: Path) -> Iterator[None]:
+def remove_on_failure(*paths: Path) -> Iterator[None]:
     """Leaves nothing at `paths` if the block does not come to its end."""
     try:
         yield

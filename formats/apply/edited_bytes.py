@@ -25,16 +25,19 @@ _Seen: TypeAlias = tuple[str, str, bool]
 
 @dataclass(frozen=True)
 class Piece:
-    """Some rows of target number `index`, `start` bytes into the tensor.
-
-    `result`, in the last piece of a target, is the sha256 of all its new bytes, which have passed the checks.
-    """
+    """Some rows of one target, before and after."""
 
     index: int
+    """The number of the target."""
     start: int
+    """How many bytes into the tensor the rows begin."""
     old: bytes
+    """Their bytes in the model."""
     new: bytes
+    """Their bytes after the edit."""
     result: str = ""
+    """In the last piece of a target the sha256 of all its new bytes, which have passed the checks. Empty in the
+    others."""
 
 
 def rewrite(targets: Sequence[Target]) -> Iterator[Piece]:
@@ -106,7 +109,7 @@ def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> 
     exact = target.state == "exact"
     try:
         if target.loss is not None:
-            return Piece(index, start, old, quantised.edited(old, target.tensor, site, target.factors, target.k))
+            return Piece(index, start, old, quantised.edit_bytes(old, target.tensor, site, target.factors, target.k))
         upright = target.tensor.upright(old)
         new = edited(upright, target.tensor.dtype, site, target.factors, target.k, start // row, exact)
     except ValueError as error:

@@ -8,15 +8,15 @@ from typing import Any, TypeAlias
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.apply.finetune import again
+from editc.formats.apply.finetune import remedy
 from editc.formats.models.fingerprint import (
     EMBEDDINGS,
-    described,
+    describe_encoder,
     digest,
     encoder_fingerprint,
     encoder_parts,
     pipeline_of,
-    seen_through,
+    projected_mark,
     vocabulary,
 )
 from editc.formats.models.layout import has_weights
@@ -33,7 +33,7 @@ WORDS_LEFT = (
 Known: TypeAlias = Callable[[], str] | str | None
 
 
-def compared(delta: Delta, model: Model, opened: Iterable[Checkpoint], known: Known = None) -> Iterator[str]:
+def compare_encoder(delta: Delta, model: Model, opened: Iterable[Checkpoint], known: Known = None) -> Iterator[str]:
     """Notes on what could not be compared, and why. Raises E623 for another encoder. `opened` are the edited
     components, which may project an encoder's rows; `known` is the model's fingerprint where the caller has it."""
     if delta.family in FAMILIES.names("language"):  # it reads its own words
@@ -61,7 +61,7 @@ def weight_marks(account: tuple[Any, Any]) -> Mapping[str, str]:
 
 def weight_mark(checkpoint: Checkpoint) -> str:
     """The same of one encoder, of a folder or in an LDM file."""
-    return _weight_mark(described(checkpoint, {})[0])
+    return _weight_mark(describe_encoder(checkpoint, {})[0])
 
 
 def _weight_mark(rows: Iterable[Any]) -> str:
@@ -98,7 +98,7 @@ def _mark(model: Model, known: Known) -> tuple[str, str]:
 
 def _same(delta: Delta, mark: str, components: Iterable[Checkpoint]) -> bool:
     for one in components:
-        mark = seen_through(mark, one)
+        mark = projected_mark(mark, one)
     return bool(mark) and mark == delta.encoder
 
 
@@ -115,7 +115,7 @@ def _other(delta: Delta, mark: str, model: Model) -> EditcError:
         "E623",
         "the model's text encoder, or the projection of its rows, is not the one that the delta's keys come from",
         place=model.place,
-        help=f"the edit would act on the wrong directions; {again([delta])}",
+        help=f"the edit would act on the wrong directions; {remedy([delta])}",
         notes=[f"delta: {delta.encoder}", f"model: {mark}" if mark else "model: other weights, in the file itself"],
     )
 

@@ -19,28 +19,28 @@ Measured in docs/explanation/fingerprints.md: tensors of fine-tunes up to 0.33, 
 
 def distance(record: SiteRecord, raw: bytes, dtype: str) -> float:
     """About |W - W0| / |W0| of a tensor's bytes from the base that the record was made of."""
-    return apart(record, dtypes.decode(raw, dtype, stored_shape(record.site)))
+    return array_distance(record, dtypes.decode(raw, dtype, stored_shape(record.site)))
 
 
-def apart(record: SiteRecord, stored: Array) -> float:
+def array_distance(record: SiteRecord, stored: Array) -> float:
     """`distance` of weights that are decoded, as the file holds them."""
     W = stored.reshape(stored_shape(record.site))
     return sketch.distance(record.sketch, W.T if record.site.transposed else W)
 
 
-def together(found: Sequence[tuple[SiteRecord, float]]) -> float:
+def joint_distance(found: Sequence[tuple[SiteRecord, float]]) -> float:
     """The distance of several tensors, each weighted by the size of its base."""
     return sketch.together((far, sketch.norm(record.sketch)) for record, far in found)
 
 
-def again(deltas: Iterable[Delta]) -> str:
+def remedy(deltas: Iterable[Delta]) -> str:
     """How deltas are had for another model: those that `editc diff` made have no manifest to build."""
     if any(edit.get("kind") == "diff" for delta in deltas for edit in delta.edits):
         return "make the edit on this model with the program that made it, and `editc diff` the two"
     return "build the manifest against this model"
 
 
-def refusal(
+def refusal_error(
     found: Sequence[tuple[str, float]], far: float, total: int, allowed: bool, place: str, remedy: str
 ) -> Diagnostic:
     """The error for the tensors in `found` (name, distance) of `total`: E622 where a fine-tune was not `allowed`, and
@@ -55,18 +55,18 @@ def refusal(
             "if this is a fine-tune of the base, --allow-finetune recomputes the edit on its own weights; "
             "what the delta claims was measured on the base only"
         )
-    rows = [f"{name}: {said(distance)}" for name, distance in found]
-    fault = many("E695" if allowed else "E622", what, rows, total, help_text)
-    notes = (f"all edited tensors together are {said(far)} away from the base", *fault.notes)
+    rows = [f"{name}: {distance_text(distance)}" for name, distance in found]
+    fault = tensors_error("E695" if allowed else "E622", what, rows, total, help_text)
+    notes = (f"all edited tensors together are {distance_text(far)} away from the base", *fault.notes)
     return replace(fault, place=place, notes=notes)
 
 
-def said(distance: float) -> str:
+def distance_text(distance: float) -> str:
     """A distance in words; a sketch knows no more digits."""
     return f"about {float(f'{100 * distance:.2g}'):g} %" if math.isfinite(distance) else "without measure"
 
 
-def many(code: str, what: str, rows: Sequence[str], total: int, help_text: str) -> Diagnostic:
+def tensors_error(code: str, what: str, rows: Sequence[str], total: int, help_text: str) -> Diagnostic:
     """One diagnostic for many tensors; each row begins with a tensor's name and a colon."""
     message = f"{len(rows)} of {total} {what}, the first is '{rows[0].split(':')[0]}'"
     return Diagnostic(code, message, help=help_text, notes=first_rows(rows))

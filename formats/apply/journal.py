@@ -26,11 +26,14 @@ FOLDER = ".editc"
 
 @dataclass(frozen=True)
 class History:
-    """Where a model's entries are (`folder`), what their file names are relative to, and what is locked."""
+    """Where the journal of a model is."""
 
     folder: Path
+    """The folder of the entries."""
     root: Path
+    """What the file names in the entries are relative to."""
     anchor: Path
+    """The file or folder that is locked while the model is edited."""
 
 
 def history_of(model: Model) -> History:

@@ -19,38 +19,56 @@ RECORD, UNDO, DONE = "record.json", "undo.bin", "done"
 
 @dataclass(frozen=True)
 class Range:
-    """One edited tensor: the bytes, their sha256 before and after, and where in undo.bin the old ones are."""
+    """One edited tensor of an entry."""
 
     component: str
+    """Its component."""
     name: str
+    """Its name in the delta."""
     delta: str
+    """The `delta_id` of the delta that edited it."""
     file: str
+    """The file that it is in, relative to the history's root."""
     offset: int
+    """Where in the file its bytes begin."""
     nbytes: int
+    """How many bytes it has."""
     base: str
+    """The sha256 of its bytes before."""
     result: str
+    """The sha256 of its bytes after."""
     undo: int
+    """Where in undo.bin its old bytes begin."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What tells that a file is still the one that was edited: its size, its header, and its time of change."""
+    """What tells that a file is still the one that was edited."""
 
     size: int
+    """Its bytes."""
     header: str
+    """The sha256 of what an edit leaves alone in it (`Container.outline`)."""
     modified: int
+    """The time of its last change, in nanoseconds."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One apply: which deltas, on which ranges; `mode` `out` has nothing to undo, for the base is elsewhere."""
+    """One apply."""
 
     folder: Path
+    """The folder of the entry."""
     mode: Literal["in-place", "out"]
+    """`out` has nothing to undo, for the base is elsewhere."""
     deltas: tuple[Mapping[str, Any], ...]
+    """What is told of each delta: its `delta_id` and its edits."""
     files: Mapping[str, Mark]
+    """File, relative to the history's root -> what it was after the apply."""
     ranges: tuple[Range, ...]
+    """The tensors that were edited."""
     done: bool
+    """False while the apply runs, or after it was killed."""
 
 
 def to_text(entry: Entry) -> bytes:

@@ -28,9 +28,14 @@ Candidate: TypeAlias = tuple[str, bool]
 
 @dataclass(frozen=True)
 class _Fault:
+    """Why a site is not found in a graph."""
+
     code: str
+    """E663, E664 or E665."""
     name: str
+    """The site."""
     why: str
+    """The reason, for a person."""
 
 
 def find_in_graph(
@@ -43,7 +48,7 @@ def find_in_graph(
     """
     search = _Search(checkpoint, graph, records, raw)
     found = {record.site.name: search.find(record) for record in records}
-    placed = {name: _turned(checkpoint, one) for name, one in found.items() if isinstance(one, tuple)}
+    placed = {name: _turn(checkpoint, one) for name, one in found.items() if isinstance(one, tuple)}
     faults = [one for one in found.values() if isinstance(one, _Fault)]
     faults += _shared(checkpoint, {name: one[0] for name, one in found.items() if isinstance(one, tuple)})
     if faults:
@@ -183,7 +188,7 @@ def _applied_flipped(use: Use) -> bool | None:
     return use.op == "MatMul" or not use.transposed
 
 
-def _turned(checkpoint: Checkpoint, found: Candidate) -> Tensor:
+def _turn(checkpoint: Checkpoint, found: Candidate) -> Tensor:
     name, flipped = found
     tensor = checkpoint.tensors[name]
     return replace(tensor, shape=tensor.shape[::-1], flipped=True) if flipped else tensor

@@ -41,12 +41,12 @@ def plan_apply(
     history = journal.history_of(model)
     records = [record for delta in deltas for record in delta.sites]
     parts = sorted({record.site.component for record in records})
-    opened = {part: _opened(model, part, records, history) for part in parts}
+    opened = {part: _open(model, part, records, history) for part in parts}
     faults = [replace(fault, place=model.place) for delta in deltas for fault in misfits(delta, opened, requantize)]
     if faults:
         raise EditcError(*faults)
     targets = [t for delta in deltas for t in _targets(delta, opened, history, allow_finetune)]
-    check_targets(targets, model, allow_finetune, history, finetune.again(deltas))
+    check_targets(targets, model, allow_finetune, history, finetune.remedy(deltas))
     losses = {target.record.site.name: target.loss for target in targets if target.loss is not None}
     quantised.check_survival(losses, model.place)
     notes = [note for checkpoint in opened.values() for note in checkpoint.notes]
@@ -55,14 +55,14 @@ def plan_apply(
         if delta.delta_id in relative:
             from editc.formats.apply import encoder_marks
 
-            compared = list(encoder_marks.compared(delta, model, opened.values(), encoder))
+            compared = list(encoder_marks.compare_encoder(delta, model, opened.values(), encoder))
             own = [target for target in targets if target.delta_id == delta.delta_id]
             notes += relative_notes(delta, compared, distance_of(own))
     notes += quantised.notes(losses)
     return ApplyPlan(model, tuple(deltas), tuple(targets), tuple(notes), journal.interrupted(history) is not None)
 
 
-def _opened(model: Model, part: str, records: Sequence[SiteRecord], history: journal.History) -> Checkpoint:
+def _open(model: Model, part: str, records: Sequence[SiteRecord], history: journal.History) -> Checkpoint:
     """A component, its tensors under the names of the sites."""
     checkpoint, stored = model.component(part), journal.interrupted(history)
     mine = [record for record in records if record.site.component == part]
@@ -90,7 +90,7 @@ def _targets(
             state = "refused"  # bits fit the very bytes that they were taken from and no others
         loss = None
         if state == "requantised":
-            made, loss = quantised.requantised(read_range(*place), tensor, record.site, factors, k)
+            made, loss = quantised.requantise(read_range(*place), tensor, record.site, factors, k)
             result = dtypes.sha256(made)
         far = _distance(record, tensor, place) if state in ("refused", "requantised") and factors.form != "xor" else 0.0
         if state == "requantised" and far > finetune.FARTHEST:
@@ -103,7 +103,7 @@ def _targets(
 def _distance(record: SiteRecord, tensor: Tensor, place: tuple[Path, int, int]) -> float:
     raw = read_range(*place)
     if quantised.requantisable(tensor.dtype):
-        return finetune.apart(record, quantised.decoded(raw, tensor))
+        return finetune.array_distance(record, quantised.decode(raw, tensor))
     return finetune.distance(record, tensor.upright(raw), tensor.dtype)
 
 

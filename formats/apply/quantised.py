@@ -52,16 +52,17 @@ HELPS = {
 
 @dataclass(frozen=True)
 class Loss:
-    """What requantising did to an edit: sums over its entries, so that losses of several tensors add up.
-
-    edit: |dW|^2. off: |Q(W') - W'|^2. along: <Q(W') - W_q, dW>. cut: weights past the
-    range of an 8-bit tensor, which keeps its scale: they become its largest value.
-    """
+    """What requantising did to an edit: sums over its entries, so that losses of several tensors add up. W_q are the
+    weights before, W' = W_q + dW those wanted, Q(W') those written."""
 
     edit: float = 0.0
+    """|dW|^2."""
     off: float = 0.0
+    """|Q(W') - W'|^2."""
     along: float = 0.0
+    """<Q(W') - W_q, dW>."""
     cut: int = 0
+    """How many weights lie past the range of an 8-bit tensor, which keeps its scale: they become its largest value."""
 
     @property
     def error(self) -> float:
@@ -85,7 +86,7 @@ def requantisable(dtype: str) -> bool:
     return dtype in blocks.KINDS or dtype in dtypes.EIGHT_BITS
 
 
-def refused(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Mapping[str, Mapping[str, str]]:
+def find_refused(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Mapping[str, Mapping[str, str]]:
     """By code (E690, E691) and tensor the quantised targets that are not edited, each with what was found."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     bits = {index for factors in delta.factors.values() if factors.form == "xor" for index in factors.sites}
@@ -101,23 +102,23 @@ def refused(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) ->
     return found
 
 
-def edited(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> bytes:
+def edit_bytes(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> bytes:
     """The edited tensor's bytes, in the dtype or format that it has. Raises E626 and E691."""
     if tensor.dtype in dtypes.EDITABLE:
         return edited_exactly(raw, tensor.dtype, site, factors, k)
-    return _encoded(_changed(raw, tensor, site, factors, k)[1], tensor, raw)
+    return _encode(_change(raw, tensor, site, factors, k)[1], tensor, raw)
 
 
-def requantised(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[bytes, Loss]:
-    """`edited` for a quantised tensor, and what it cost. Raises E626 and E691."""
-    before, wanted = _changed(raw, tensor, site, factors, k)
-    result = _encoded(wanted, tensor, raw)
-    now, change = decoded(result, tensor).reshape(wanted.shape), wanted - before
+def requantise(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[bytes, Loss]:
+    """`edit_bytes` for a quantised tensor, and what it cost. Raises E626 and E691."""
+    before, wanted = _change(raw, tensor, site, factors, k)
+    result = _encode(wanted, tensor, raw)
+    now, change = decode(result, tensor).reshape(wanted.shape), wanted - before
     along, cut = float(np.sum((now - before) * change)), _past_range(wanted, tensor)
     return result, Loss(_square(change), _square(now - wanted), along, cut)
 
 
-def decoded(raw: bytes, tensor: Tensor) -> Array:
+def decode(raw: bytes, tensor: Tensor) -> Array:
     """The weights that the bytes of a tensor stand for, in float64, exact."""
     if tensor.dtype in blocks.KINDS:
         return blocks.decode(raw, tensor.dtype, tensor.shape)
@@ -158,9 +159,9 @@ def notes(losses: Mapping[str, Loss]) -> Sequence[str]:
     return [*said, *([f"less than {WEAK:.0%} of the edit is left in {weak[0]}{more}"] if weak else [])]
 
 
-def _changed(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[Array, Array]:
+def _change(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[Array, Array]:
     """W_q and W', as stored, in float64."""
-    before = decoded(raw, tensor).reshape(stored_shape(site))
+    before = decode(raw, tensor).reshape(stored_shape(site))
     wanted = patched_as_stored(before, site.transposed, factors, k)
     if not np.isfinite(wanted).all():
         message = f"the edited tensor '{site.name}' would not be finite, or the base is not"
@@ -168,7 +169,7 @@ def _changed(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -
     return before, wanted
 
 
-def _encoded(values: Array, tensor: Tensor, old: bytes) -> bytes:
+def _encode(values: Array, tensor: Tensor, old: bytes) -> bytes:
     if tensor.dtype in blocks.KINDS:
         return blocks.encode(values, tensor.dtype, old)
     most = dtypes.most(tensor.dtype)

@@ -12,7 +12,7 @@ from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.core.text import SHOWN_ROWS, count
 from editc.families.single_files import single_file
 from editc.formats.apply import finetune, journal, quantised
-from editc.formats.apply.carried import carried, explained
+from editc.formats.apply.carried import carried_deltas, explain_refusal
 from editc.formats.apply.target import Target, distance_of
 from editc.formats.models.model import Checkpoint, Model
 from editc.numerics.bits import dtypes
@@ -32,7 +32,7 @@ def check_disjoint(deltas: Sequence[Delta]) -> None:
 
 
 def misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Iterator[Diagnostic]:
-    packed = quantised.refused(delta, opened, requantize)
+    packed = quantised.find_refused(delta, opened, requantize)
     told = {name for rows in packed.values() for name in rows}
     missing, shapes, kinds = [], [], []
     for record in delta.sites:
@@ -49,18 +49,18 @@ def misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) ->
             kinds.append(f"{site.name}: {checkpoint.dtype(site.name)}")
     n = len(delta.sites)
     for code, rows in packed.items():
-        yield finetune.many(code, quantised.SAYS[code], list(rows.values()), n, quantised.HELPS[code])
+        yield finetune.tensors_error(code, quantised.SAYS[code], list(rows.values()), n, quantised.HELPS[code])
     if missing:
         help_text = "is this the right component, and are its names those of diffusers, transformers or LDM?"
         if single := single_file(checkpoint.names()):
             help_text = f"this is {single.title}: {single.help}"
-        yield finetune.many("E620", "target tensors are not in the model", missing, n, help_text)
+        yield finetune.tensors_error("E620", "target tensors are not in the model", missing, n, help_text)
     if shapes:
-        help_text = f"the delta is for another architecture: {finetune.again([delta])}"
-        yield finetune.many("E621", "target tensors have another shape", shapes, n, help_text)
+        help_text = f"the delta is for another architecture: {finetune.remedy([delta])}"
+        yield finetune.tensors_error("E621", "target tensors have another shape", shapes, n, help_text)
     if kinds:
         help_text = "edit the weights before they are quantised, then quantise the result"
-        yield finetune.many("E616", "target tensors have a dtype that cannot be edited", kinds, n, help_text)
+        yield finetune.tensors_error("E616", "target tensors have a dtype that cannot be edited", kinds, n, help_text)
 
 
 def check_targets(
@@ -70,12 +70,14 @@ def check_targets(
     if bits:
         help_text = "apply it to the very base that it was made from, or make a delta with `editc diff --form dense`"
         what = "target tensors are changed bit by bit, and the model holds other bytes than those the delta is for"
-        raise EditcError(replace(finetune.many("E606", what, bits, len(targets), help_text), place=model.place))
+        raise EditcError(
+            replace(finetune.tensors_error("E606", what, bits, len(targets), help_text), place=model.place)
+        )
     refused = [(target.record.site.name, target.distance) for target in targets if target.state == "refused"]
     if refused:
         held = ((t.record.site.component, t.record.site.name, t.base) for t in targets if t.state == "refused")
-        fault = finetune.refusal(refused, distance_of(targets), len(targets), allow_finetune, model.place, remedy)
-        raise EditcError(explained(fault, carried(held, history)))
+        fault = finetune.refusal_error(refused, distance_of(targets), len(targets), allow_finetune, model.place, remedy)
+        raise EditcError(explain_refusal(fault, carried_deltas(held, history)))
     if targets and all(target.state == "unchanged" for target in targets):
         help_text = "look at the manifest's edits and strength"
         raise fail("E625", "the delta changes nothing in this model", place=model.place, help=help_text)
@@ -83,7 +85,7 @@ def check_targets(
 
 def relative_notes(delta: Delta, compared: Iterable[str], far: float) -> Iterator[str]:
     yield (
-        f"the weights are not those that the delta was made for, but {finetune.said(far)} away; "
+        f"the weights are not those that the delta was made for, but {finetune.distance_text(far)} away; "
         "its report does not hold for them, verify again"
     )
     yield from compared

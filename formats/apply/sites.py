@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from editc.core.delta import SiteRecord
 from editc.formats.models.model import Checkpoint
-from editc.formats.models.model_names import respelled
+from editc.formats.models.model_names import respell
 
 
 def find_sites(
@@ -21,7 +21,7 @@ def find_sites(
     Raises E663 (its numbers are not stored as bytes), E664 (not one tensor), E665 (which way round is not known).
     """
     if checkpoint.graph is None:
-        return respelled(checkpoint, [record.site.name for record in records])
+        return respell(checkpoint, [record.site.name for record in records])
     from editc.formats.apply.onnx_sites import find_in_graph
 
     return find_in_graph(checkpoint, checkpoint.graph, records, raw or checkpoint.raw)

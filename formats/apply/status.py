@@ -15,7 +15,7 @@ from editc.formats.apply.match import match
 from editc.formats.apply.sites import find_sites
 from editc.formats.containers.ranges import read_range
 from editc.formats.models.model import Checkpoint, Model
-from editc.formats.models.model_names import respelled
+from editc.formats.models.model_names import respell
 from editc.numerics.bits import dtypes
 
 if TYPE_CHECKING:
@@ -27,22 +27,30 @@ Found = Literal["result", "base", "neither", "either", "missing"]
 
 @dataclass(frozen=True)
 class DeltaState:
-    """One delta in one model. `tensors` maps `component/name` to what its bytes are; `recorded`: a journal names it."""
+    """One delta in one model."""
 
     delta_id: str
+    """The delta."""
     presence: Presence
+    """Whether its tensors hold its results, as far as their bytes tell."""
     tensors: Mapping[str, Found]
+    """`component/name` -> what the tensor's bytes are."""
     edits: tuple[Mapping[str, Any], ...]
+    """What the delta says of its edits."""
     recorded: bool
+    """Whether a journal names it."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """All deltas that were asked about, in the order of their application as far as it is recorded."""
+    """Which deltas are in a model."""
 
     model: Model
+    """The model."""
     deltas: tuple[DeltaState, ...]
+    """All deltas that were asked about, in the order of their application as far as it is recorded."""
     interrupted: bool
+    """Whether an in-place run was killed."""
 
     @property
     def applied(self) -> tuple[str, ...]:
@@ -90,7 +98,7 @@ class _Hashes:
                 records = [record for record in self._records if record.site.component == name]
                 opened = find_sites(self._model.component(name), records)
                 written = [tensor for component, tensor in self._recorded if component == name]
-                self._opened[name] = opened if opened.graph else respelled(opened, written)
+                self._opened[name] = opened if opened.graph else respell(opened, written)
             except EditcError as error:
                 if error.diagnostics[0].code != "E615":
                     raise

@@ -56,7 +56,9 @@ class ApplyPlan:
     """The targets of all deltas in one model."""
 
     model: Model
+    """The model to edit."""
     deltas: tuple[Delta, ...]
+    """The deltas, in the order in which they were given."""
     targets: tuple[Target, ...]
     """Delta by delta, group by group."""
     notes: tuple[str, ...]
@@ -94,4 +96,6 @@ class ApplyPlan:
 
 def distance_of(targets: Iterable[Target]) -> float:
     """The distance of several targets from their bases, over those that are not edited yet."""
-    return finetune.together([(target.record, target.distance) for target in targets if target.state != "already"])
+    return finetune.joint_distance(
+        [(target.record, target.distance) for target in targets if target.state != "already"]
+    )

@@ -31,14 +31,14 @@ def dumps(value: Any) -> str:
 def strict_json(text: bytes | str) -> Any:
     """JSON without duplicate keys, NaN and Infinity. Raises ValueError for everything else that is wrong too."""
     try:
-        with uncollected():
+        with without_collection():
             return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def without_collection() -> Iterator[None]:
     """The garbage collector rests: it would take three quarters of the time of a document of a million lists."""
     collecting = gc.isenabled()
     gc.disable()
@@ -49,7 +49,7 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def damaged(reason: str, place: str) -> EditcError:
+def damage_error(reason: str, place: str) -> EditcError:
     """E601, for a delta whose bytes or description are not as they were written."""
     return fail(
         "E601",

@@ -37,7 +37,9 @@ TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
+"""The numbers of types of values: scalars by their struct code, texts, arrays (ggml/docs/gguf.md)."""
 _MOST_KEYS, _MOST_TENSORS, _MOST_TEXTS, _LONGEST_NAME = 1 << 14, 1 << 16, 1 << 20, 1 << 8
+"""Limits for hostile files, far above what published models have; a name has 64 bytes at most in ggml."""
 _MOST_BYTES, _MOST_KEPT = 100_000_000, 16_000_000
 """Of the whole header, and of all texts in it that are kept. Vocabularies, which are long, are passed over."""
 
@@ -56,14 +58,14 @@ def read_gguf(path: Path) -> Header:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size < 24:
-                raise malformed(f"it has only {size} bytes", str(path))
+                raise malformed_error(f"it has only {size} bytes", str(path))
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _read(_Cursor(data, min(size, _MOST_BYTES), str(path)), size)
     except OSError as error:
         raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(path)) from error
 
 
-def malformed(reason: str, place: str) -> EditcError:
+def malformed_error(reason: str, place: str) -> EditcError:
     """E692."""
     help_ = "fetch or convert the file again, and compare its size and sha256 with the publisher's"
     return fail("E692", f"this is not a well-formed GGUF file: {reason}", place=place, help=help_)
@@ -82,7 +84,7 @@ class _Cursor:
 
     def skip(self, size: int) -> None:
         if self.at + size > self._end:
-            raise malformed(f"its header ends at byte {self._end}, in the middle of something", self.place)
+            raise malformed_error(f"its header ends at byte {self._end}, in the middle of something", self.place)
         self.at += size
 
     def number(self, code: str) -> int | float | bool:
@@ -95,11 +97,11 @@ class _Cursor:
         length = self.count()
         self._kept += length
         if self._kept > _MOST_KEPT:
-            raise malformed(f"its texts have more than {_MOST_KEPT} bytes", self.place)
+            raise malformed_error(f"its texts have more than {_MOST_KEPT} bytes", self.place)
         try:
             return self.take(length).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise malformed("a text in its header is not UTF-8", self.place) from error
+            raise malformed_error("a text in its header is not UTF-8", self.place) from error
 
     def value(self) -> str | None:
         """The next value as text; None for an array."""
@@ -118,7 +120,7 @@ class _Cursor:
     def _pass_texts(self, count: int) -> None:
         self._texts += count
         if self._texts > _MOST_TEXTS:
-            raise malformed(f"it claims {self._texts} texts; {_MOST_TEXTS} is the limit", self.place)
+            raise malformed_error(f"it claims {self._texts} texts; {_MOST_TEXTS} is the limit", self.place)
         at, last, data = self.at, self._end - _LENGTH.size, self._data
         for _ in range(count):
             if at > last:
@@ -130,24 +132,24 @@ class _Cursor:
 
 def _scalar(kind: int, place: str) -> str:
     if kind not in _SCALARS:
-        raise malformed(f"a value has the type {kind}, which is none", place)
+        raise malformed_error(f"a value has the type {kind}, which is none", place)
     return _SCALARS[kind]
 
 
 def _read(cursor: _Cursor, size: int) -> Header:
     place = cursor.place
     if cursor.take(4) != MAGIC:
-        raise malformed("it does not begin with GGUF", place)
+        raise malformed_error("it does not begin with GGUF", place)
     version = cursor.count("I")
     if version not in (2, 3):
-        raise malformed(f"its version is {version}; 2 and 3, little-endian, are known", place)
+        raise malformed_error(f"its version is {version}; 2 and 3, little-endian, are known", place)
     tensors, keys = cursor.count(), cursor.count()
     if tensors > _MOST_TENSORS or keys > _MOST_KEYS:
-        raise malformed(f"it claims {tensors} tensors and {keys} keys", place)
+        raise malformed_error(f"it claims {tensors} tensors and {keys} keys", place)
     metadata = _metadata(cursor, keys)
     rows = dict(_row(cursor) for _ in range(tensors))
     if len(rows) != tensors:
-        raise malformed("two tensors have the same name", place)
+        raise malformed_error("two tensors have the same name", place)
     alignment = _alignment(metadata, place)
     start = -(-cursor.at // alignment) * alignment
     entries = {n: Entry(e.dtype, e.shape, start + e.start, start + e.end) for n, e in rows.items()}
@@ -160,7 +162,7 @@ def _metadata(cursor: _Cursor, keys: int) -> Mapping[str, str]:
     for _ in range(keys):
         name = cursor.text()
         if name in found:
-            raise malformed(f"the key '{name[:200]}' stands twice", cursor.place)
+            raise malformed_error(f"the key '{name[:200]}' stands twice", cursor.place)
         found[name] = cursor.value()
     return {name: value for name, value in found.items() if value is not None}
 
@@ -168,25 +170,25 @@ def _metadata(cursor: _Cursor, keys: int) -> Mapping[str, str]:
 def _row(cursor: _Cursor) -> tuple[str, Entry]:
     name = cursor.text()
     if not 0 < len(name) <= _LONGEST_NAME:
-        raise malformed(f"a tensor's name has {len(name)} letters", cursor.place)
+        raise malformed_error(f"a tensor's name has {len(name)} letters", cursor.place)
     dimensions = cursor.count("I")
     if not 1 <= dimensions <= 4:
-        raise malformed(f"tensor '{name[:200]}' has {dimensions} dimensions", cursor.place)
+        raise malformed_error(f"tensor '{name[:200]}' has {dimensions} dimensions", cursor.place)
     shape = tuple(cursor.count() for _ in range(dimensions))[::-1]
     kind, offset = cursor.count("I"), cursor.count()
     if kind not in TYPES:
-        raise malformed(f"tensor '{name[:200]}' has the type {kind}, which is not known", cursor.place)
+        raise malformed_error(f"tensor '{name[:200]}' has the type {kind}, which is not known", cursor.place)
     dtype, block, nbytes = TYPES[kind]
     if shape[-1] % block or prod(shape) >= 1 << 60:
         message = f"tensor '{name[:200]}' has the shape {shape}, whose rows are not blocks of {block}"
-        raise malformed(message, cursor.place)
+        raise malformed_error(message, cursor.place)
     return name, Entry(dtype, shape, offset, offset + prod(shape) // block * nbytes)
 
 
 def _alignment(metadata: Mapping[str, str], place: str) -> int:
     text = metadata.get("general.alignment", "32")
     if not text.isdecimal() or len(text) > 5 or int(text) == 0 or int(text) & (int(text) - 1):
-        raise malformed(f"its alignment is '{text[:40]}'", place)
+        raise malformed_error(f"its alignment is '{text[:40]}'", place)
     return int(text)
 
 
@@ -196,9 +198,9 @@ def _check_layout(entries: Mapping[str, Entry], start: int, alignment: int, size
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
         if entry.start != position:
             fault = "overlaps the one before it" if entry.start < position else "leaves a gap before it"
-            raise malformed(f"tensor '{name[:200]}' {fault}", place)
+            raise malformed_error(f"tensor '{name[:200]}' {fault}", place)
         if entry.end > size:
-            raise malformed(f"it is truncated: tensor '{name[:200]}' ends at {entry.end} of {size} bytes", place)
+            raise malformed_error(f"it is truncated: tensor '{name[:200]}' ends at {entry.end} of {size} bytes", place)
         position = -(-entry.end // alignment) * alignment
     if size > position:
-        raise malformed(f"{size - position} bytes at its end belong to no tensor", place)
+        raise malformed_error(f"{size - position} bytes at its end belong to no tensor", place)

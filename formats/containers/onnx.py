@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from editc.core.diagnostics import fail
-from editc.formats.containers.canonical import KEY, uncollected
+from editc.formats.containers.canonical import KEY, without_collection
 from editc.formats.containers.protobuf import BYTES, VARINT, Field, Range, Wire, WireError
-from editc.formats.containers.safetensors import Entry, Header, opened
+from editc.formats.containers.safetensors import Entry, Header, open_file
 from editc.numerics.bits import dtypes
 
 TYPES: Mapping[int, str] = {
@@ -28,6 +28,8 @@ TYPES: Mapping[int, str] = {
 """TensorProto.DataType as safetensors says it; what is missing here (texts, 4-bit integers) cannot be edited anyway."""
 _MAX_DEPTH, _MAX_DIMENSIONS, _MAX_TEXT = 16, 32, 1 << 16
 _MAX_NOTE = 256 << 20
+"""Limits for hostile files: of subgraphs within subgraphs, of sizes, of the bytes of a name, and of those of the
+description that editc writes."""
 _Use: TypeAlias = tuple[str, int, Range, bool]
 _KEPT, _HELD = 3, 9
 """Steps (`Wire.spend`) for a use and for a tensor that is kept."""
@@ -37,35 +39,46 @@ _SINGLE = (2, 8, 9, 14)
 
 @dataclass(frozen=True)
 class Held:
-    """A tensor: `span` is where its bytes are in the .onnx file itself, `external` what the file says of them when
-    they are in another (location, offset, length). Neither: `reason` says why they cannot be edited where they are."""
+    """A tensor of a graph."""
 
     dtype: str
+    """Its dtype as safetensors says it."""
     shape: tuple[int, ...]
+    """Its sizes."""
     span: Range | None = None
+    """The range of its bytes in the .onnx file itself. None: they are elsewhere, or are no bytes."""
     external: Mapping[str, str] | None = None
+    """What the file says of its bytes when they are in another file: location, offset, length. None: they are not."""
     reason: str = ""
+    """Why it cannot be edited where it is. Empty where one of the two above is there."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """A node that takes a tensor as its input number `index`; `node` is where the node is in the file."""
+    """A node that takes a tensor."""
 
     op: str
+    """The node's operator."""
     index: int
+    """The number of the input that the tensor is."""
     node: Range
+    """The range of the node in the file."""
     transposed: bool = False
+    """Whether the node (a Gemm) transposes it."""
 
 
 @dataclass
 class Graph:
-    """What a file holds: `tensors` by name, and by the same names the nodes that use them; `metadata` is where the
-    values of the model's own metadata are."""
+    """What an ONNX file holds, without any tensor's bytes."""
 
     path: Path
+    """The file."""
     tensors: dict[str, Held] = field(default_factory=dict)
+    """Name -> tensor: initializers, and values of Constant nodes."""
     uses: dict[str, list[Use]] = field(default_factory=dict)
+    """Name of a tensor -> the nodes that take it."""
     metadata: dict[str, Range] = field(default_factory=dict)
+    """Key of the model's own metadata -> the range of its value in the file."""
 
     @property
     def beside(self) -> tuple[str, ...]:
@@ -75,7 +88,7 @@ class Graph:
 
 def read_graph(path: Path) -> Graph:
     """The graph in the file at `path`. Raises E610 (cannot be opened), E618 (Git LFS pointer) and E661 (malformed)."""
-    with read_strictly(path), opened(path) as (file, size), uncollected():
+    with read_strictly(path), open_file(path) as (file, size), without_collection():
         wire = Wire(file, size)
         return _Reader(wire, Graph(path)).model()
 
@@ -269,7 +282,7 @@ class _Reader:
         if any(size >> 63 for size in shape):
             raise WireError("a tensor has a negative size")
         name = self._text(once[8]) if 8 in once else ""
-        return name, _held(name, tuple(shape), once, external)
+        return name, _read_held(name, tuple(shape), once, external)
 
     def _message(self, part: Field) -> Range:
         if part.kind != BYTES:
@@ -280,7 +293,7 @@ class _Reader:
         return self._wire.text(self._message(part), _MAX_TEXT)
 
 
-def _held(name: str, shape: tuple[int, ...], once: Mapping[int, Field], external: Mapping[str, str]) -> Held:
+def _read_held(name: str, shape: tuple[int, ...], once: Mapping[int, Field], external: Mapping[str, str]) -> Held:
     """Where a tensor's bytes are; a length that does not go with its shape is malformed."""
     dtype = TYPES.get(once[2].value, "?") if 2 in once else "?"
     if 14 in once and once[14].value == 1:

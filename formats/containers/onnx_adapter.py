@@ -15,30 +15,31 @@ from math import prod
 from pathlib import Path
 
 from editc.core.diagnostics import EditcError
-from editc.formats.containers.canonical import KEY, damaged
-from editc.formats.containers.safetensors import MAX_HEADER, Entry, Header, opened
+from editc.formats.containers.canonical import KEY, damage_error
+from editc.formats.containers.safetensors import MAX_HEADER, Entry, Header, open_file
 
 MAGIC, END = b"TORT", b"editc/v1"
 TYPES: Mapping[int, str] = {1: "F32", 10: "F16"}
 """By number in the file (those of ONNX): what editc writes; ONNX Runtime takes no other floats."""
 _FOOTER = struct.Struct("<Q8s")
 _MOST_PARAMETERS, _LONGEST_NAME, _MOST_SIZES = 1 << 13, 512, 8
+"""Limits for hostile files, above what editc writes: two parameters a site, two sizes each."""
 
 
-def described(adapter: bytes, text: str) -> bytes:
+def append_description(adapter: bytes, text: str) -> bytes:
     """The bytes of an adapter file with a description behind them."""
     said = text.encode()
     return b"".join([adapter, said, _FOOTER.pack(len(said), END)])
 
 
-def read_adapter(path: Path) -> Header:
+def read_onnx_adapter(path: Path) -> Header:
     """Parameters and, under the key `editc`, the description; no metadata where there is none.
 
     Raises E610 (cannot be opened) and E601 (malformed).
     """
-    with opened(path) as (file, size):
+    with open_file(path) as (file, size):
         if size < 8 + _FOOTER.size:
-            raise _malformed(f"it has only {size} bytes", str(path))
+            raise _malformed_error(f"it has only {size} bytes", str(path))
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             end, text = _description(data, str(path))
             entries = _Buffer(data, end, str(path)).parameters()
@@ -52,11 +53,11 @@ def _description(data: mmap.mmap, place: str) -> tuple[int, str | None]:
     if mark != END:
         return len(data), None
     if length > min(MAX_HEADER, start):
-        raise _malformed(f"it claims a description of {length} bytes", place)
+        raise _malformed_error(f"it claims a description of {length} bytes", place)
     try:
         return start - length, data[start - length : start].decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _malformed("its description is not UTF-8", place) from error
+        raise _malformed_error("its description is not UTF-8", place) from error
 
 
 class _Buffer:
@@ -67,16 +68,16 @@ class _Buffer:
 
     def parameters(self) -> dict[str, Entry]:
         if self._data[4:8] != MAGIC:
-            raise _malformed("it is no adapter of ONNX Runtime", self._place)
+            raise _malformed_error("it is no adapter of ONNX Runtime", self._place)
         start, count = self._vector(self._field(self._number("I", 0), 3))
         if count > _MOST_PARAMETERS:
-            raise _malformed(f"it claims {count} parameters", self._place)
+            raise _malformed_error(f"it claims {count} parameters", self._place)
         slots = range(start, start + 4 * count, 4)
         found = dict(self._parameter(slot + self._number("I", slot)) for slot in slots)
         if len(found) < count:
-            raise _malformed("two parameters have the same name", self._place)
+            raise _malformed_error("two parameters have the same name", self._place)
         if sum(entry.end - entry.start for entry in found.values()) > self._end:
-            raise _malformed("its parameters share their bytes", self._place)
+            raise _malformed_error("its parameters share their bytes", self._place)
         return found
 
     def _parameter(self, table: int) -> tuple[str, Entry]:
@@ -85,16 +86,16 @@ class _Buffer:
         kind = self._number("i", self._field(table, 2))
         start, held = self._vector(self._field(table, 3))
         if length > _LONGEST_NAME or dimensions > _MOST_SIZES or kind not in TYPES:
-            raise _malformed(f"a parameter has type {kind}, {dimensions} sizes, a name of {length}", self._place)
+            raise _malformed_error(f"a parameter has type {kind}, {dimensions} sizes, a name of {length}", self._place)
         shape = tuple(self._number("q", sizes + 8 * i) for i in range(dimensions))
         width = 4 if TYPES[kind] == "F32" else 2
         if min(shape, default=0) < 0 or prod(shape) * width != held or start + held > self._end:
-            raise _malformed(f"a parameter of the sizes {shape} has {held} bytes", self._place)
+            raise _malformed_error(f"a parameter of the sizes {shape} has {held} bytes", self._place)
         self._number("c", at + length)  # the name, and the zero behind it, lie inside
         try:
             return self._data[at : at + length].decode("utf-8"), Entry(TYPES[kind], shape, start, start + held)
         except UnicodeDecodeError as error:
-            raise _malformed("a parameter's name is not UTF-8", self._place) from error
+            raise _malformed_error("a parameter's name is not UTF-8", self._place) from error
 
     def _field(self, table: int, index: int) -> int:
         """Where the field of a table is."""
@@ -102,7 +103,7 @@ class _Buffer:
         slot = 4 + 2 * index
         offset = self._number("H", layout + slot) if slot < self._number("H", layout) else 0
         if not offset:
-            raise _malformed("a table has not all its fields", self._place)
+            raise _malformed_error("a table has not all its fields", self._place)
         return table + offset
 
     def _vector(self, field: int) -> tuple[int, int]:
@@ -112,9 +113,9 @@ class _Buffer:
 
     def _number(self, code: str, at: int) -> int:
         if not 0 <= at <= self._end - struct.calcsize(f"<{code}"):
-            raise _malformed(f"an offset leads to byte {at} of {self._end}", self._place)
+            raise _malformed_error(f"an offset leads to byte {at} of {self._end}", self._place)
         return struct.unpack_from(f"<{code}", self._data, at)[0]  # type: ignore[no-any-return]
 
 
-def _malformed(reason: str, place: str) -> EditcError:
-    return damaged(f"this is not a well-formed adapter file: {reason}", place)
+def _malformed_error(reason: str, place: str) -> EditcError:
+    return damage_error(f"this is not a well-formed adapter file: {reason}", place)

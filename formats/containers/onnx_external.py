@@ -17,16 +17,19 @@ from editc.numerics.bits import dtypes
 
 @dataclass(frozen=True)
 class Place:
-    """`nbytes` bytes at `offset` of `file`."""
+    """Where a tensor's bytes are."""
 
     file: Path
+    """The file: the model, or one beside it."""
     offset: int
+    """Where in the file they begin."""
     nbytes: int
+    """How many there are."""
 
 
 def places(graph: Graph) -> Mapping[str, Place]:
     """By tensor where its bytes are, for all that have a place. Raises E662 for external data that cannot be right."""
-    files = {location: _inside(location, graph.path) for location in graph.beside}
+    files = {location: _resolve_inside(location, graph.path) for location in graph.beside}
     sizes = {location: file.stat().st_size for location, file in files.items()}
     found = {}
     for name, held in graph.tensors.items():
@@ -34,7 +37,7 @@ def places(graph: Graph) -> Mapping[str, Place]:
             found[name] = Place(graph.path, held.span[0], held.span[1] - held.span[0])
         elif held.external is not None and held.dtype in dtypes.BITS:
             location = held.external.get("location", "")
-            found[name] = _outside(name, held, files[location], sizes[location], graph.path)
+            found[name] = _external_place(name, held, files[location], sizes[location], graph.path)
     _check_sum(found, sum(sizes.values()), graph.path)
     return found
 
@@ -47,7 +50,7 @@ def _check_sum(found: Mapping[str, Place], size: int, model: Path) -> None:
 
 def companions(graph: Graph) -> Mapping[str, Path]:
     """The files of external data, by the names that the model has for them. Raises E662."""
-    return {location: _inside(location, graph.path) for location in graph.beside}
+    return {location: _resolve_inside(location, graph.path) for location in graph.beside}
 
 
 def overlapping(found: Mapping[str, Place], names: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -66,7 +69,7 @@ def overlapping(found: Mapping[str, Place], names: Iterable[str]) -> Iterator[tu
             far = span
 
 
-def _inside(location: str, model: Path) -> Path:
+def _resolve_inside(location: str, model: Path) -> Path:
     """The file that a model names as `location`. Raises E662."""
     path = PurePosixPath(location)
     strange = not location or "\0" in location or "\\" in location or ":" in location
@@ -87,7 +90,7 @@ def _same_repository(real: Path, model: Path) -> bool:
     return any(real.is_relative_to(home.resolve() / "blobs") for home in homes)
 
 
-def _outside(name: str, held: Held, file: Path, size: int, model: Path) -> Place:
+def _external_place(name: str, held: Held, file: Path, size: int, model: Path) -> Place:
     assert held.external is not None
     try:
         offset = _number(held.external.get("offset", "0"))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from editc.formats.containers.protobuf import data, number
 
 IR_VERSION, OPSET = 8, 17
+"""Those of ONNX 1.12 (2022), which runtimes in use read; the operators used here are older."""
 TYPES: Mapping[str, int] = {"F32": 1, "F16": 10, "F64": 11, "BF16": 16}
 _INTS, _INT, _STRING = 7, 2, 3
 """AttributeProto.AttributeType."""
@@ -19,11 +20,14 @@ _INTS, _INT, _STRING = 7, 2, 3
 
 @dataclass(frozen=True)
 class Value:
-    """An input or output: a size that is a text may be anything, the same wherever the text stands."""
+    """An input or output of a graph."""
 
     name: str
+    """Its name."""
     dtype: str
+    """Its dtype as safetensors says it."""
     shape: Sequence[int | str]
+    """Its sizes. A size that is a text may be anything, the same wherever the text stands."""
 
 
 def node(op: str, inputs: Sequence[str], output: str, **attributes: int | str | Sequence[int]) -> bytes:

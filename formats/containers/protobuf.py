@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from typing import BinaryIO, NamedTuple, TypeAlias
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+"""The kinds of fields, by number in the file."""
 MAX_STEPS = 2_000_000
 """Steps that one file may take, all together some 0.6 seconds; a step is what it takes to pass over a small field. A
 node as the exporters of PyTorch write it takes 60 (legacy) to 100 (dynamo, weights outside) with its part of the
@@ -20,6 +21,7 @@ _READ, _GIVEN, _OPENED, _LONG, _LOADED = 2, 3, 3, 5, 20
 """Steps beyond the first: for a text (and one for every 64 bytes of it), for a field that the caller asked for, for a
 message whose fields it asked for, for a number of three bytes or more, and for a block of the file."""
 _BLOCK = 1 << 13
+"""Bytes that are read at once."""
 _ANY = range(1, 1 << 29)
 Range: TypeAlias = tuple[int, int]
 """Absolute positions of a message's first byte and of the one after its last."""
@@ -73,7 +75,7 @@ class Wire:
             elif kind == VARINT:
                 self._left -= 1  # the shortest fields, of which a file of a size has the most
             else:
-                position, value = start + _fixed(kind, start), 0
+                position, value = start + _fixed_size(kind, start), 0
             if position > end or self._left < 0 or not 8 <= tag < 1 << 32:
                 raise self._wrong(tag >> 3, start, position, end)
             if tag >> 3 in wanted:
@@ -155,7 +157,7 @@ class Wire:
             raise WireError("it became shorter while it was read")
 
 
-def _fixed(kind: int, place: int) -> int:
+def _fixed_size(kind: int, place: int) -> int:
     """The bytes of a field whose kind says how many."""
     if kind not in (FIXED64, FIXED32):
         raise WireError(f"a field at byte {place} has the unknown kind {kind}")
@@ -164,7 +166,7 @@ def _fixed(kind: int, place: int) -> int:
 
 def number(field: int, value: int) -> bytes:
     """A field with a number, which is not negative."""
-    return _encoded(field << 3 | VARINT) + _encoded(value)
+    return _encode_number(field << 3 | VARINT) + _encode_number(value)
 
 
 def data(field: int, value: bytes | str) -> bytes:
@@ -175,10 +177,10 @@ def data(field: int, value: bytes | str) -> bytes:
 
 def header(field: int, size: int) -> bytes:
     """What stands before the bytes of a field."""
-    return _encoded(field << 3 | BYTES) + _encoded(size)
+    return _encode_number(field << 3 | BYTES) + _encode_number(size)
 
 
-def _encoded(value: int) -> bytes:
+def _encode_number(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from editc.core.diagnostics import fail
-from editc.formats.containers.safetensors import opened
+from editc.formats.containers.safetensors import open_file
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -23,7 +23,7 @@ PIECE = 4 << 20
 def pieces(file: Path, offset: int, size: int, step: int = PIECE) -> Iterator[bytes]:
     """The `size` bytes at `offset`, `step` at a time. Raises E610 and, when the file is shorter now, E612."""
     left = size
-    with opened(file) as (stream, length):
+    with open_file(file) as (stream, length):
         if offset + size > length:
             message = f"the file ends before byte {offset + size}, to which it was to be read"
             raise fail("E612", message, place=str(file))

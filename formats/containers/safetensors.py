@@ -20,37 +20,45 @@ MAX_HEADER = 6_000_000
 the safetensors library, 100 MB, would let a file of that size take 2.7 GB."""
 
 _MAX_DIMENSIONS = 32
+"""As many as numpy 1 can have."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor: its dtype and shape, and its bytes [start, end) counted from the beginning of the file."""
+    """Where one tensor is in its file."""
 
     dtype: str
+    """Its dtype, by the name that safetensors has for it."""
     shape: tuple[int, ...]
+    """Its sizes."""
     start: int
+    """Where its bytes begin, counted from the beginning of the file."""
     end: int
+    """Where they end; this byte is not one of them."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """A whole header: tensors by name, the metadata, and the offset of the first tensor byte."""
+    """What a file says of its tensors."""
 
     entries: Mapping[str, Entry]
+    """Name -> where the tensor is."""
     metadata: Mapping[str, str]
+    """The file's metadata, all of it as text."""
     data: int
+    """Where the first tensor byte is; 0 for files whose header does not stand before the tensors."""
 
 
 def read_header(path: Path) -> Header:
     """The header of the file at `path`; no tensor is read. Raises E610 (cannot be opened) and E612 (malformed)."""
-    with opened(path) as (file, size):
+    with open_file(path) as (file, size):
         prefix = file.read(8)
         length = _length(prefix, size, str(path))
         return parse_header(file.read(length), size, str(path))
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+def open_file(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """A regular file, open for reading, and its size. Raises E610 for everything else (opening a pipe would wait for
     ever, and a device has no end) and E618 for a Git LFS pointer."""
     stand_ins.refuse(path)
@@ -75,7 +83,7 @@ def _regular(path: Path) -> int:
 
 def read_small(path: Path, limit: int = MAX_HEADER) -> bytes:
     """The bytes of a file of JSON or text. Raises E610, and ValueError for one longer than `limit`."""
-    with opened(path) as (file, size):
+    with open_file(path) as (file, size):
         data = file.read(limit) if size <= limit else b""
     if size > limit:
         raise ValueError(f"it has {size} bytes; {limit} is the limit")
@@ -85,7 +93,7 @@ def read_small(path: Path, limit: int = MAX_HEADER) -> bytes:
 def parse_header(text: bytes, size: int, place: str) -> Header:
     """The header from its JSON bytes; `size` is that of the whole file. Raises E612."""
     if len(text) > size - 8:
-        raise _malformed("the file ends inside its header", place)
+        raise _malformed_error("the file ends inside its header", place)
     document = _document(text, place)
     metadata = _metadata(document.pop("__metadata__", {}), place)
     start = 8 + len(text)
@@ -96,47 +104,47 @@ def parse_header(text: bytes, size: int, place: str) -> Header:
 
 def _length(prefix: bytes, size: int, place: str) -> int:
     if len(prefix) < 8:
-        raise _malformed(f"it has {size} bytes; a safetensors file begins with an 8-byte length", place)
+        raise _malformed_error(f"it has {size} bytes; a safetensors file begins with an 8-byte length", place)
     length = int.from_bytes(prefix, "little")
     if length > MAX_HEADER:
-        raise _malformed(f"it claims a header of {length} bytes; {MAX_HEADER} is the limit", place)
+        raise _malformed_error(f"it claims a header of {length} bytes; {MAX_HEADER} is the limit", place)
     if length > size - 8:
-        raise _malformed(f"it claims a header of {length} bytes, but only {size - 8} follow", place)
+        raise _malformed_error(f"it claims a header of {length} bytes, but only {size - 8} follow", place)
     return length
 
 
 def _document(text: bytes, place: str) -> dict[str, Any]:
     if not text.startswith(b"{"):
-        raise _malformed("its header does not begin with '{'", place)
+        raise _malformed_error("its header does not begin with '{'", place)
     try:
         document = strict_json(text.decode("utf-8"))
         for name in document:
             name.encode("utf-8")
     except ValueError as error:
-        raise _malformed(f"its header is not valid JSON: {_brief(error)}", place) from error
+        raise _malformed_error(f"its header is not valid JSON: {_brief(error)}", place) from error
     return dict(document)
 
 
 def _metadata(value: Any, place: str) -> Mapping[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise _malformed("its __metadata__ is not a map of texts to texts", place)
+        raise _malformed_error("its __metadata__ is not a map of texts to texts", place)
     return value
 
 
 def _entry(name: str, value: Any, data: int, place: str) -> Entry:
     shown = name if len(name) < 200 else name[:200] + "..."
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
-        raise _malformed(f"tensor '{shown}' does not have exactly dtype, shape and data_offsets", place)
+        raise _malformed_error(f"tensor '{shown}' does not have exactly dtype, shape and data_offsets", place)
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BITS:
-        raise _malformed(f"tensor '{shown}' has the unknown dtype {str(dtype)[:40]!r}", place)
+        raise _malformed_error(f"tensor '{shown}' has the unknown dtype {str(dtype)[:40]!r}", place)
     if not _counts(shape) or len(shape) > _MAX_DIMENSIONS:
-        raise _malformed(f"tensor '{shown}' has a shape that is not a short list of sizes", place)
+        raise _malformed_error(f"tensor '{shown}' has a shape that is not a short list of sizes", place)
     if not _counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise _malformed(f"tensor '{shown}' has data_offsets that are not [begin, end]", place)
+        raise _malformed_error(f"tensor '{shown}' has data_offsets that are not [begin, end]", place)
     if nbytes(dtype, tuple(shape)) != offsets[1] - offsets[0]:
         held = offsets[1] - offsets[0]
-        raise _malformed(f"tensor '{shown}' is {dtype} {shape} but holds {held} bytes", place)
+        raise _malformed_error(f"tensor '{shown}' is {dtype} {shape} but holds {held} bytes", place)
     return Entry(dtype, tuple(shape), data + offsets[0], data + offsets[1])
 
 
@@ -146,12 +154,12 @@ def _check_layout(entries: Mapping[str, Entry], start: int, size: int, place: st
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
         if entry.start != position:
             fault = "overlaps" if entry.start < position else "leaves a gap after"
-            raise _malformed(f"tensor '{name[:200]}' {fault} {last[:200]}", place)
+            raise _malformed_error(f"tensor '{name[:200]}' {fault} {last[:200]}", place)
         position, last = entry.end, f"tensor '{name}'"
     if position > size:
-        raise _malformed(f"it is truncated: {position} bytes are needed, {size} are there", place)
+        raise _malformed_error(f"it is truncated: {position} bytes are needed, {size} are there", place)
     if position < size:
-        raise _malformed(f"{size - position} bytes after {last[:200]} belong to no tensor", place)
+        raise _malformed_error(f"{size - position} bytes after {last[:200]} belong to no tensor", place)
 
 
 def _counts(value: Any) -> bool:
@@ -162,7 +170,7 @@ def _brief(error: Exception) -> str:
     return str(error)[:200]
 
 
-def _malformed(reason: str, place: str) -> EditcError:
+def _malformed_error(reason: str, place: str) -> EditcError:
     return fail(
         "E612",
         f"this is not a well-formed safetensors file: {reason}",

@@ -71,9 +71,9 @@ def _onnx(path: Path) -> Header:
 
 
 def _onnx_adapter(path: Path) -> Header:
-    from editc.formats.containers.onnx_adapter import read_adapter
+    from editc.formats.containers.onnx_adapter import read_onnx_adapter
 
-    return read_adapter(path)
+    return read_onnx_adapter(path)
 
 
 def _onnx_outline(path: Path) -> str:
@@ -87,7 +87,7 @@ def _header_digest(header: Callable[[Path], Header]) -> Callable[[Path], str]:
     return lambda path: dtypes.sha256(read_range(path, 0, header(path).data))
 
 
-def _not_exported(suffix: str) -> tuple[str, str]:
+def _no_export(suffix: str) -> tuple[str, str]:
     return f"the {suffix} file is not an export of editc: it describes no delta", ""
 
 
@@ -113,11 +113,11 @@ CONTAINERS: Mapping[str, Container] = MappingProxyType(
                 title="GGUF",
                 type_key="general.type",
                 outline=_header_digest(_gguf),
-                no_delta=_not_exported(GGUF),
+                no_delta=_no_export(GGUF),
                 numbers="adapter.lora.",
                 converter="llama.cpp",
             ),
-            Container(ONNX_ADAPTER, _onnx_adapter, no_delta=_not_exported(ONNX_ADAPTER)),
+            Container(ONNX_ADAPTER, _onnx_adapter, no_delta=_no_export(ONNX_ADAPTER)),
         )
     }
 )

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from editc.core.delta import Delta, Factors
 from editc.core.diagnostics import EditcError, fail
 from editc.core.disk import guarded, replace_file
-from editc.formats.containers.canonical import KEY, damaged, dumps, strict_json
-from editc.formats.containers.safetensors import Header, opened, parse_header, read_header
+from editc.formats.containers.canonical import KEY, damage_error, dumps, strict_json
+from editc.formats.containers.safetensors import Header, open_file, parse_header, read_header
 from editc.formats.containers.safetensors_write import header_bytes
 from editc.formats.delta import check
 from editc.formats.delta import description as delta_json
 
 _NO_ID = "0" * 64
+"""What stands for the `delta_id` while it is computed."""
 _SIDES = ("left", "right", "bits")
 _Part: TypeAlias = NDArray[np.float32] | NDArray[np.uint8]
 _Parts: TypeAlias = Mapping[str, _Part]
@@ -43,7 +44,7 @@ def read_delta(path: Path | str) -> Delta:
     """The delta in the file, checked to the last byte. Raises E601 to E604, E610 and E625."""
     place = str(path)
     _check_header(Path(path), place)
-    with opened(Path(path)) as (file, size):
+    with open_file(Path(path)) as (file, size):
         try:
             data = file.read(size)
         except MemoryError as error:
@@ -58,7 +59,7 @@ def _check_header(path: Path, place: str) -> None:
     try:
         header = read_header(path)
     except EditcError as error:
-        raise misread(error, place) from error
+        raise misread_error(error, place) from error
     value = _description(header, place)
     delta_json.check_types(value, place)
     nothing = {"U8": np.zeros((), np.uint8)}
@@ -66,10 +67,10 @@ def _check_header(path: Path, place: str) -> None:
     _assemble(value, parts, place)
 
 
-def misread(error: EditcError, place: str) -> EditcError:
+def misread_error(error: EditcError, place: str) -> EditcError:
     """What a fault of the container is for a delta: E601, or E610 as it was."""
     fault = error.diagnostics[0]
-    return error if fault.code == "E610" else damaged(fault.message, place)
+    return error if fault.code == "E610" else damage_error(fault.message, place)
 
 
 def to_bytes(delta: Delta) -> bytes:
@@ -78,7 +79,7 @@ def to_bytes(delta: Delta) -> bytes:
     if delta.version != delta_json.VERSION:
         raise fail("E605", f"format version {delta.version} cannot be written, only {delta_json.VERSION}")
     parts = dict(named_parts(delta.factors))
-    body = b"".join(np.ascontiguousarray(parts[name], _stored(parts[name])).tobytes() for name in sorted(parts))
+    body = b"".join(np.ascontiguousarray(parts[name], _storage_dtype(parts[name])).tobytes() for name in sorted(parts))
     delta_id = hashlib.sha256(_header(delta, parts, _NO_ID) + body).hexdigest()
     return _header(delta, parts, delta_id) + body
 
@@ -95,19 +96,19 @@ def from_bytes(data: bytes, place: str = "") -> Delta:
     return delta
 
 
-def sealed(delta: Delta) -> Delta:
+def seal(delta: Delta) -> Delta:
     """`delta` with the `delta_id` of its content. Raises E604, E605 and E625."""
     return replace(delta, delta_id=_identity(to_bytes(delta)))
 
 
-def assembled(description: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
+def assemble(description: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
     """The delta of a description and of factors that were read elsewhere, by the names they have in a delta file.
 
     Raises E601 (they do not give its `delta_id`), E604 and E625.
     """
     delta = _assemble(description, parts, place)
-    if sealed(delta).delta_id != delta.delta_id:
-        raise damaged("its tensors and its description do not give its delta_id", place)
+    if seal(delta).delta_id != delta.delta_id:
+        raise damage_error("its tensors and its description do not give its delta_id", place)
     return delta
 
 
@@ -118,12 +119,12 @@ def part_name(group: str, side: str, index: int) -> str:
 
 def _parse(data: bytes, place: str) -> Header:
     if len(data) < 8:
-        raise damaged(f"it has only {len(data)} bytes", place)
+        raise damage_error(f"it has only {len(data)} bytes", place)
     length = int.from_bytes(data[:8], "little")
     try:
         return parse_header(data[8 : 8 + length] if length < len(data) else data, len(data), place)
     except EditcError as error:
-        raise damaged(error.diagnostics[0].message, place) from error
+        raise damage_error(error.diagnostics[0].message, place) from error
 
 
 def _description(header: Header, place: str) -> Mapping[str, Any]:
@@ -133,7 +134,7 @@ def _description(header: Header, place: str) -> Mapping[str, Any]:
     try:
         value: Any = strict_json(header.metadata[KEY])
     except ValueError as error:
-        raise damaged(f"its description is not valid JSON: {str(error)[:200]}", place) from error
+        raise damage_error(f"its description is not valid JSON: {str(error)[:200]}", place) from error
     delta_json.check_version(value, place)
     table: Mapping[str, Any] = value
     return table
@@ -143,7 +144,7 @@ def _assemble(value: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
     sites = delta_json.site_records(value, place)
     factors = {group: _factors(value, group, parts, place) for group in value["groups"]}
     if {name for name, _ in named_parts(factors)} != parts.keys():
-        raise damaged("it holds tensors that belong to no group", place)
+        raise damage_error("it holds tensors that belong to no group", place)
     plain = ("family", "encoder", "manifest", "manifest_digest", "tool", "version", "delta_id", "extra")
     fields = {name: value[name] for name in plain} | {name: tuple(value[name]) for name in ("edits", "claims")}
     return Delta(sites=sites, factors=factors, **fields)
@@ -152,22 +153,22 @@ def _assemble(value: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
 def _factors(value: Mapping[str, Any], group: str, parts: _Parts, place: str) -> Factors:
     form, sites, *counts = delta_json.form(value, group, place)
     if sum(counts) > len(parts):
-        raise damaged(f"group '{group[:80]}' claims more tensors than there are", place)
+        raise damage_error(f"group '{group[:80]}' claims more tensors than there are", place)
     names = [[part_name(group, side, i) for i in range(n)] for side, n in zip(_SIDES, counts, strict=True)]
     missing = [name for side in names for name in side if name not in parts]
     if missing:
-        raise damaged(f"tensor '{missing[0][:200]}' is missing", place)
+        raise damage_error(f"tensor '{missing[0][:200]}' is missing", place)
     left, right, bits = (tuple(parts[name] for name in side) for side in names)
     for side, dtype in ((left, np.float32), (right, np.float32), (bits, np.uint8)):
         if not all(part.dtype == dtype for part in side):
-            raise damaged(f"group '{group[:80]}' has a tensor of another dtype", place)
+            raise damage_error(f"group '{group[:80]}' has a tensor of another dtype", place)
     return Factors(form, sites, left, right, bits)  # type: ignore[arg-type]
 
 
 def _part(data: bytes, header: Header, name: str, place: str) -> _Part:
     entry = header.entries[name]
     if entry.dtype not in _DTYPES:
-        raise damaged(f"tensor '{name[:200]}' is {entry.dtype}; factors are F32 and bits U8", place)
+        raise damage_error(f"tensor '{name[:200]}' is {entry.dtype}; factors are F32 and bits U8", place)
     dtype = _DTYPES[entry.dtype]
     count = (entry.end - entry.start) // dtype.itemsize
     part: _Part = np.frombuffer(data, dtype, count, entry.start).reshape(entry.shape)
@@ -179,13 +180,13 @@ def _check_bytes(delta: Delta, parts: _Parts, data: bytes, header: Header, place
         same = _header(delta, parts, delta.delta_id) == data[: header.data]
         blank = _header(delta, parts, _NO_ID)
     except EditcError as error:
-        raise damaged(error.diagnostics[0].message, place) from error
+        raise damage_error(error.diagnostics[0].message, place) from error
     digest = hashlib.sha256(blank)
     digest.update(memoryview(data)[header.data :])
     if not same:
-        raise damaged("its header is not written as editc writes it", place)
+        raise damage_error("its header is not written as editc writes it", place)
     if digest.hexdigest() != delta.delta_id:
-        raise damaged("its bytes do not give its delta_id", place)
+        raise damage_error("its bytes do not give its delta_id", place)
 
 
 def named_parts(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Part]]:
@@ -196,7 +197,7 @@ def named_parts(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Part]]:
             yield from ((part_name(group, side, i), part) for i, part in enumerate(parts))
 
 
-def _stored(part: _Part) -> np.dtype[Any]:
+def _storage_dtype(part: _Part) -> np.dtype[Any]:
     """uint8 as it is; everything else is a factor."""
     return _DTYPES["U8" if part.dtype == np.uint8 else "F32"]
 

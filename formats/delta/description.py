@@ -7,7 +7,7 @@ from typing import Any
 
 from editc.core.delta import Delta, Factors, Form, Site, SiteRecord
 from editc.core.diagnostics import fail
-from editc.formats.containers.canonical import damaged
+from editc.formats.containers.canonical import damage_error
 
 FORMAT = "editc-delta"
 VERSION = 1
@@ -76,16 +76,16 @@ def check_types(value: Mapping[str, Any], place: str) -> None:
     """Raises E601 unless the top level has exactly its keys, each of its type, and E602 for another rule."""
     if value.keys() != _KEYS:
         odd = sorted(value.keys() ^ _KEYS)
-        raise damaged(f"its description has missing or unknown keys: {', '.join(odd)[:200]}", place)
+        raise damage_error(f"its description has missing or unknown keys: {', '.join(odd)[:200]}", place)
     if value["compatibility"] != COMPATIBILITY:
         rule = str(value["compatibility"])[:80]
         raise fail("E602", f"the delta asks for the compatibility rule '{rule}', which this editc lacks", place=place)
     lists, maps = (value["sites"], value["edits"], value["claims"]), (value["groups"], value["extra"])
     if not all(isinstance(value[name], str) for name in _TEXTS) or not all(isinstance(item, list) for item in lists):
-        raise damaged("a text or list of its description has another type", place)
+        raise damage_error("a text or list of its description has another type", place)
     items = [*maps, *value["edits"], *value["claims"], *value["groups"].values()] if _is_map(maps[0]) else [None]
     if not all(_is_map(item) for item in items):
-        raise damaged("a map of its description has another type", place)
+        raise damage_error("a map of its description has another type", place)
 
 
 def form(value: Mapping[str, Any], group: str, place: str) -> tuple[Form, tuple[int, ...], int, int, int]:
@@ -94,19 +94,19 @@ def form(value: Mapping[str, Any], group: str, place: str) -> tuple[Form, tuple[
     sites, left, right, bits = entry.get("sites"), entry.get("left"), entry.get("right"), entry.get("bits", 0)
     sound = entry.keys() - {"bits"} == _COUNTS and entry["form"] in list(_FORMS)
     if not sound or not _integers(sites) or not _integers([left, right, bits]):
-        raise damaged(f"group '{group[:80]}' is not described as a group is", place)
+        raise damage_error(f"group '{group[:80]}' is not described as a group is", place)
     return _FORMS[entry["form"]], tuple(sites), left, right, bits
 
 
 def _read_site(item: Any, place: str) -> SiteRecord:
     if not _is_map(item) or item.keys() != {*_SITE, *_HASHES, _SKETCH}:
-        raise damaged("a site has missing or unknown keys", place)
+        raise damage_error("a site has missing or unknown keys", place)
     if not all(type(item[name]) is kind for name, kind in _SITE.items()) or not _integers(item["shape"]):
-        raise damaged("a value of a site has another type", place)
+        raise damage_error("a value of a site has another type", place)
     if not all(_is_map(item[name]) and all(isinstance(h, str) for h in item[name].values()) for name in _HASHES):
-        raise damaged("the hashes of a site have another type", place)
+        raise damage_error("the hashes of a site have another type", place)
     if not isinstance(item[_SKETCH], str):
-        raise damaged("the sketch of a site has another type", place)
+        raise damage_error("the sketch of a site has another type", place)
     site = Site(**{name: item[name] for name in _SITE} | {"shape": tuple(item["shape"])})
     return SiteRecord(site, **{name: item[name] for name in (*_HASHES, _SKETCH)})
 

@@ -36,7 +36,7 @@ def parts(delta: Delta) -> tuple[Delta, ...]:
         raise fail("E656", message, place=delta.delta_id[:12], help="link them again") from error
 
 
-def joined(parts: Sequence[Delta], sites: Sequence[SiteRecord], composed: bool) -> Mapping[str, Any]:
+def join_parts(parts: Sequence[Delta], sites: Sequence[SiteRecord], composed: bool) -> Mapping[str, Any]:
     """The fields of a linked delta that tell of its parts: `manifest` and its digest, `edits`, `claims`, `extra`."""
     places = {(record.site.component, record.site.name): index for index, record in enumerate(sites)}
     text, entries = "", []

@@ -36,7 +36,7 @@ def is_embedding(name: str) -> bool:
     return len(parts) > 1 and parts[-1] == "weight" and parts[-2] in EMBEDDINGS
 
 
-def tied_to(part: Checkpoint, name: str) -> str:
+def tied_copy(part: Checkpoint, name: str) -> str:
     """The other embedding of the same file that `name` is a copy of, byte for byte; '' where there is none."""
     return next(_copies(part, name, part.names()), "") if is_embedding(name) else ""
 

@@ -19,15 +19,17 @@ CAST = ("F32", "F16", "BF16")
 
 @dataclass(frozen=True)
 class Changed:
-    """A tensor that both models have, under BASE's component and name.
-
-    Where EDITED is stored in another dtype, BASE is rounded to that one, each weight once, before they are compared.
-    """
+    """A tensor that both models have. Where EDITED is stored in another dtype, BASE is rounded to that one, each weight
+    once, before they are compared."""
 
     component: str
+    """The component, as BASE calls it."""
     name: str
+    """The tensor's name in BASE."""
     before: Tensor
+    """The tensor in BASE."""
     after: Tensor
+    """The tensor in EDITED."""
     flipped: bool = False
     """True for a matrix that the program stores as (d_in, d_out)."""
 

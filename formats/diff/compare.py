@@ -11,7 +11,7 @@ import numpy as np
 from editc.core.diagnostics import EditcError, fail
 from editc.core.text import SHOWN_ROWS, count
 from editc.formats.diff.changed import Changed
-from editc.formats.diff.pairing import Paired, paired, unlike
+from editc.formats.diff.pairing import Paired, pair_tensors, unlike_error
 from editc.formats.diff.sides import side_by_side
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
@@ -24,20 +24,23 @@ STRANGER = 1.2
 
 @dataclass(frozen=True)
 class Comparison:
-    """The tensors that differ, in the order of their components and names; how many are equal; the components that
-    could not be compared because their weights are pickles; what else was not compared, or under another name."""
+    """What two models differ in."""
 
     changed: tuple[Changed, ...]
+    """The tensors that differ, in the order of their components and names."""
     equal: int
+    """How many tensors are equal."""
     unread: tuple[str, ...]
+    """The components that could not be compared, because their weights are pickles."""
     notes: tuple[str, ...]
+    """What else was not compared, or is under another name, a sentence each."""
 
 
 def compare(base: Model, edited: Model, progress: Progress | None = None) -> Comparison:
     """Every tensor of both models. Raises E645 (not the same tensors), E646 (nothing differs), E648 (a tensor differs
     that no delta can change), E611 (a component that only one of them holds as safetensors)."""
     sides = side_by_side(base, edited)
-    found = {name: paired(name, *two, sides.partial, edited.place) for name, two in sides.parts.items()}
+    found = {name: pair_tensors(name, *two, sides.partial, edited.place) for name, two in sides.parts.items()}
     faults = [fault for one in found.values() for fault in one.faults]
     if faults:
         raise EditcError(*faults)
@@ -92,4 +95,4 @@ def _refuse_stranger(changed: Sequence[Changed], edited: Model) -> None:
         help_text = "is this a file of another model? One that holds edited tensors of BASE is nearer to it"
         apart = f"names and shapes only: their weights are {far:.0%} apart"
         what = (f"shares {apart}", f"share {apart}")
-        raise EditcError(unlike(edited.place, rows, what, help_text))
+        raise EditcError(unlike_error(edited.place, rows, what, help_text))

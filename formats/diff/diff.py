@@ -31,39 +31,54 @@ FORMS = ("auto", "shared", "low-rank", "dense", "xor")
 MENDS = ("exact", "ulp", "none")
 KIND = "diff"
 _CHUNK = 1 << 20
+"""Entries that are compared at once."""
 _WORDS = "# Made by `editc diff` from two checkpoints: there was no manifest.\n"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One changed tensor: its form and rank (0: it has none); of its `entries`, how many the delta does not give back
-    bit for bit, and how many ulps of its own the worst of them is off; `bits`: bytes that mend what the factors leave;
-    `left_over`: how many entries the factors alone left more than one ulp off; `moved` = |W' - W| / |W|."""
+    """What the delta makes of one changed tensor."""
 
     component: str
+    """Its component."""
     name: str
+    """Its name."""
     group: str
+    """The group of the delta that edits it."""
     form: str
+    """The group's form."""
     rank: int
+    """The rank of its edit; 0 where the form has none."""
     entries: int
+    """How many entries the tensor has."""
     differ: int
+    """How many entries the delta does not give back bit for bit."""
     ulps: float
+    """How many units in its own last place the worst of those is off."""
     bits: int
+    """Bytes in the delta that mend what the factors leave."""
     left_over: int
+    """How many entries the factors alone left more than one unit in the last place off."""
     moved: float
+    """|W' - W| / |W|."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The delta, a row for each tensor that it changes, how many tensors are equal, and components left unread; `raw`:
-    bytes of the tensors that changed; `notes`: what was not compared, or was found under another name."""
+    """What `editc diff` makes of two models."""
 
     delta: Delta
+    """The delta from BASE to EDITED."""
     rows: tuple[Row, ...]
+    """A row for each tensor that it changes."""
     equal: int
+    """How many tensors are equal."""
     unread: tuple[str, ...]
+    """Components that could not be read."""
     raw: int
+    """Bytes of the tensors that changed."""
     notes: tuple[str, ...] = ()
+    """What was not compared, or was found under another name."""
 
     def __repr__(self) -> str:
         """Short: there is a row for every tensor."""

@@ -20,21 +20,25 @@ from editc.numerics.recover import SINGLE, TOLERANCE, Pair, Space, least_rank, m
 _Edit: TypeAlias = Callable[[int, Array, int], Array]
 """What an edit of some rank adds to the k-th weight W: (k, W, rank) -> (d_out, d_in)."""
 _LARGE, _HUGE = 1 << 18, 1 << 27
+"""Entries of a matrix up to which its rank is worth the time for the record, and up to which a form is looked for: the
+factorisation of a larger one takes gigabytes."""
 _WIDEST = 4096
 """Columns up to which matrices are tried together: that takes some d_in^2 numbers of memory."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The form of some tensors, by their places in the list of all that changed. `ranks`: one a tensor, of its edit
-    (for `xor` of what it changed; 0: not measured). `left_over`: roundings that the edit leaves at most, before its
-    factors become float32. `decided`: there are more rows of weights than columns, so that another edit would not
-    have had the shared form."""
+    """A form that holds the edit of some tensors."""
 
     factors: Factors
+    """The factors; their sites are places in the list of all tensors that changed."""
     ranks: tuple[int, ...]
+    """The rank of each tensor's edit; for `xor` that of what it changed. 0: not measured."""
     left_over: float = 0.0
+    """How many roundings the edit leaves at most, before its factors become float32."""
     decided: bool = False
+    """True where there are more rows of weights than columns, so that another edit would not have had the shared
+    form."""
 
 
 class _Pairs(Sequence[Pair]):

@@ -14,7 +14,7 @@ from editc.core.text import count, first_rows
 from editc.formats.diff import buffers
 from editc.formats.diff.changed import CAST, Changed
 from editc.formats.models.model import Checkpoint
-from editc.formats.models.prefixes import renamed
+from editc.formats.models.prefixes import match_names
 from editc.numerics.bits import dtypes
 
 ALONE = ("is in one of them only", "are in one of them only")
@@ -27,30 +27,33 @@ _ADAPTERS = (".lora_", ".base_layer.", "lora_down", "lora_up", ".hada_", ".lokr_
 
 @dataclass(frozen=True)
 class Paired:
-    """`every`: the tensors of both, under BASE's names. `notes`: what was left out, or is under another name. `faults`:
-    why there can be no delta. `lacking`: how many tensors of BASE are not in EDITED, and are taken as unchanged."""
+    """The tensors of one component that BASE and EDITED both have."""
 
     every: tuple[Changed, ...]
+    """The tensors, under BASE's names."""
     notes: tuple[str, ...]
+    """What was left out, or is under another name."""
     faults: tuple[Diagnostic, ...]
+    """Why there can be no delta."""
     lacking: int
+    """How many tensors of BASE are not in EDITED, and are taken as unchanged."""
 
 
-def paired(component: str, before: Checkpoint, after: Checkpoint, partial: bool, place: str) -> Paired:
+def pair_tensors(component: str, before: Checkpoint, after: Checkpoint, partial: bool, place: str) -> Paired:
     """BASE's component and EDITED's. `partial`: EDITED may hold some of the tensors only; else all have to be there."""
-    names = renamed(after.names(), before.names())
+    names = match_names(after.names(), before.names())
     theirs = {mine: name for name, mine in names.items()}
     theirs |= _stand_ins(before, after, theirs)
     taken = set(theirs.values())
     missing = [n for n in before.names() if n not in theirs and not buffers.is_buffer(n, before.where(n))]
     fresh = [n for n in after.names() if n not in taken and not buffers.is_buffer(n, after.where(n))]
-    copies = {name: other for name in fresh if (other := buffers.tied_to(after, name))}
+    copies = {name: other for name in fresh if (other := buffers.tied_copy(after, name))}
     fresh = [name for name in fresh if name not in copies]
     every = [Changed(component, mine, before.where(mine), after.where(name)) for mine, name in sorted(theirs.items())]
     rebuilt = [n for n in before.names() if buffers.is_buffer(n, before.where(n))]
     lost = [] if partial else [f"{name}: in BASE only" for name in missing]
     rows = [*lost, *(f"{name}: in EDITED only" for name in fresh)]
-    faults = [] if not rows else [unlike(place, rows, ALONE, advice(fresh))]
+    faults = [] if not rows else [unlike_error(place, rows, ALONE, advice(fresh))]
     kept = tuple(one for one in every if one.name not in rebuilt)
     return Paired(
         kept,
@@ -60,7 +63,7 @@ def paired(component: str, before: Checkpoint, after: Checkpoint, partial: bool,
     )
 
 
-def unlike(place: str, rows: Sequence[str], what: tuple[str, str], help_text: str = "") -> Diagnostic:
+def unlike_error(place: str, rows: Sequence[str], what: tuple[str, str], help_text: str = "") -> Diagnostic:
     """E645; each row begins with a tensor's name and a colon. `what` is said of one, and of several."""
     kind = "component" if all(row.startswith("component ") for row in rows) else "tensor"
     told = f"{count(len(rows), kind)} of the two models {what[len(rows) > 1]}"
@@ -89,7 +92,7 @@ def _stand_ins(before: Checkpoint, after: Checkpoint, theirs: Mapping[str, str])
     """Embeddings of BASE that EDITED has under the name of the other one that they are tied to."""
     found = {}
     for name in (n for n in before.names() if n not in theirs and buffers.is_embedding(n)):
-        tied = theirs.get(buffers.tied_to(before, name), "")
+        tied = theirs.get(buffers.tied_copy(before, name), "")
         other = [n for n in after.names() if n not in theirs.values() and buffers.is_embedding(n)]
         fitting = [n for n in other if after.shape(n) == before.shape(name)]
         if tied or len(fitting) == 1:
@@ -102,14 +105,14 @@ def _faults(every: Iterable[Changed], place: str) -> Iterator[Diagnostic]:
     odd = [one for one in both if one.before.shape != one.after.shape]
     if odd:
         shapes = [f"{one.name}: {one.before.shape}, {one.after.shape}" for one in odd]
-        yield unlike(place, shapes, RESHAPED, _grown(odd))
+        yield unlike_error(place, shapes, RESHAPED, _grown(odd))
     kinds = [one for one in both if one.cast and not {one.before.dtype, one.after.dtype} <= set(CAST)]
     if kinds:
         rows = [f"{one.name}: {one.before.dtype}, {one.after.dtype}" for one in kinds]
-        yield unlike(place, rows, CONVERTED, _converted(kinds))
+        yield unlike_error(place, rows, CONVERTED, _is_converted(kinds))
 
 
-def _converted(kinds: Iterable[Changed]) -> str:
+def _is_converted(kinds: Iterable[Changed]) -> str:
     if all(one.after.dtype in dtypes.EDITABLE for one in kinds):
         return "convert BASE to the dtype of EDITED first (each weight rounded once), and make the delta for that"
     return "EDITED was quantised: compare it as it was before, and quantise what the delta makes"
@@ -139,7 +142,7 @@ def _copied(component: str, copies: Mapping[str, str]) -> Iterator[str]:
 
 def _left_out(component: str, before: Checkpoint, after: Checkpoint) -> Iterator[str]:
     """Buffers in one of them only, or of other values."""
-    names = renamed(after.names(), before.names())
+    names = match_names(after.names(), before.names())
     found = [n for n in after.names() if buffers.is_buffer(n, after.where(n))]
     same = {n for n in found if n in names and not _differ(component, before, after, names[n], n)}
     alone = [n for n in before.names() if n not in names.values() and buffers.is_buffer(n, before.where(n))]

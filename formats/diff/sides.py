@@ -8,23 +8,26 @@ from pathlib import Path
 
 from editc.core.diagnostics import EditcError, fail
 from editc.core.text import count
-from editc.formats.diff.pairing import ALONE, advice, unlike
+from editc.formats.diff.pairing import ALONE, advice, unlike_error
 from editc.formats.models import layout
 from editc.formats.models.model import Checkpoint, Model
-from editc.formats.models.prefixes import renamed
+from editc.formats.models.prefixes import match_names
 
 Side = Mapping[str, Checkpoint]
 
 
 @dataclass(frozen=True)
 class Sides:
-    """`parts`: by BASE's name of a component its tensors in BASE and in EDITED. `partial`: EDITED may lack tensors,
-    which are then unchanged: it is one file, and no whole model's. `unread`: components that both hold as pickles."""
+    """The components of two models side by side."""
 
     parts: Mapping[str, tuple[Checkpoint, Checkpoint]]
+    """BASE's name of a component -> its tensors in BASE and in EDITED."""
     partial: bool
+    """True where EDITED may lack tensors, which are then unchanged: it is one file, and no whole model's."""
     notes: tuple[str, ...]
+    """What is told of the components."""
     unread: tuple[str, ...]
+    """Components that both hold as pickles."""
 
 
 def side_by_side(base: Model, edited: Model) -> Sides:
@@ -43,7 +46,7 @@ def side_by_side(base: Model, edited: Model) -> Sides:
         rows = [f"component {name}: in EDITED only" for name in fresh] or [
             f"component {_first(edited)}: in EDITED only"
         ]
-        raise EditcError(unlike(edited.place, rows, ALONE, _components_help(base, edited, fresh)))
+        raise EditcError(unlike_error(edited.place, rows, ALONE, _components_help(base, edited, fresh)))
     notes += [_alone("BASE", name, before[name]) for name in sorted(before.keys() - after.keys())]
     notes += [_alone("EDITED", name, after[name]) for name in sorted(after.keys() - before.keys())]
     partial = edited.kind == "file" and not _is_whole(edited.path)
@@ -67,7 +70,7 @@ def _at_home(before: Side, after: Side, edited: Model) -> tuple[Side, Side]:
     at least, and no other one as many."""
     lone, many = (before, after) if len(before) == 1 and "" in before else (after, before)
     (part,) = lone.values()
-    known = {name: len(renamed(part.names(), one.names())) for name, one in many.items()}
+    known = {name: len(match_names(part.names(), one.names())) for name, one in many.items()}
     best = max(known, key=known.__getitem__)
     alone = sum(number == known[best] for number in known.values()) == 1
     if not alone or 2 * known[best] <= len(part.names()):
@@ -75,7 +78,7 @@ def _at_home(before: Side, after: Side, edited: Model) -> tuple[Side, Side]:
         several = "name the part that was edited, as `editc diff BASE/unet EDITED`"
         help_text = advice(part.names()) or (several if known[best] else strange)
         rows = [f"{name}: in EDITED only" for name in part.names()]
-        raise EditcError(unlike(edited.place, rows, ALONE, help_text))
+        raise EditcError(unlike_error(edited.place, rows, ALONE, help_text))
     if lone is before:
         return before, {"": many[best]}
     return {best: many[best]}, {best: part}

@@ -12,7 +12,7 @@ from editc.formats.doctor.advice import MERGE, convert
 from editc.formats.doctor.models import LEAVES, Known
 from editc.formats.doctor.spelling import Adapter, Module
 from editc.formats.doctor.verdict import LoaderVerdict, Row, Rule, concluded, fits, idle, lost, meant, refused, scaled
-from editc.formats.exports.kohya_names import flat
+from editc.formats.exports.kohya_names import flatten
 
 LOADER = "A1111"
 _FILE = "extensions-builtin/Lora/networks.py: load_network"
@@ -69,13 +69,13 @@ def names(known: Known) -> Mapping[str, str]:
     for module in known.modules:
         component, _, name = module.partition(".")
         if component == "unet" and not name.startswith(("add_embedding", "class_embedding")):
-            table[f"lora_unet_{flat(name)}"] = module
+            table[f"lora_unet_{flatten(name)}"] = module
         elif component.startswith("text_encoder") and name.endswith(LEAVES):
             second = component.endswith("_2")
-            table[f"lora_te{2 if second else 1}_{flat(name)}"] = module
+            table[f"lora_te{2 if second else 1}_{flatten(name)}"] = module
             if known.kind == "sd":
-                table[f"lora_te_{flat(name)}"] = module
-    return table | {f"lora_unet_{flat(old)}": parts[0] for old, parts in known.originals.items()}
+                table[f"lora_te_{flatten(name)}"] = module
+    return table | {f"lora_unet_{flatten(old)}": parts[0] for old, parts in known.originals.items()}
 
 
 def _row(module: Module, adapter: Adapter, known: Known, table: Mapping[str, str]) -> Row:

@@ -7,7 +7,7 @@ doctor knows, and what is no low-rank change by `diff`, once the program that tr
 from __future__ import annotations
 
 from editc.formats.doctor.models import KINDS, Kind
-from editc.formats.exports.suits import best_for
+from editc.formats.exports.suits import best_format
 
 MERGE = (
     "merge it into a copy of its base with the program that trained it; `editc diff BASE MERGED -o delta.safetensors` "
@@ -19,7 +19,7 @@ AGAIN = "save it again with PEFT's own `save_pretrained`"
 def convert(kind: Kind) -> str:
     """How an adapter of a UNet or transformer gets into the spelling that the most programs read of its kind of model,
     which is one of `KINDS`."""
-    form = best_for(next(family for family, one in KINDS.items() if one == kind))
+    form = best_format(next(family for family, one in KINDS.items() if one == kind))
     return (
         "make it a delta and export that: a manifest with `edits: [{fuse: FILE}]`, `editc build` it, then "
         f"`editc export out/delta.safetensors --as {form}`"
@@ -28,4 +28,4 @@ def convert(kind: Kind) -> str:
 
 def export_as(family: str) -> str:
     """How a delta of a family is written for the programs that its adapters are for."""
-    return f"export it: `editc export DELTA --as {best_for(family)} --model MODEL -o FILE`"
+    return f"export it: `editc export DELTA --as {best_format(family)} --model MODEL -o FILE`"

@@ -11,7 +11,7 @@ from editc.formats.doctor.advice import convert
 from editc.formats.doctor.models import LEAVES, PROJECTION, Known
 from editc.formats.doctor.spelling import MAGNITUDES, Adapter, Module
 from editc.formats.doctor.verdict import LoaderVerdict, Row, Rule, concluded, fits, idle, lost, meant, refused, scaled
-from editc.formats.exports.kohya_names import flat
+from editc.formats.exports.kohya_names import flatten
 
 LOADER = "ComfyUI"
 _FIXTURES = "ComfyUI a125cd84, run on tests/fixtures/adapters"
@@ -78,7 +78,7 @@ def names(known: Known) -> Mapping[str, tuple[str, ...]]:
     """Every name that ComfyUI looks for, and the modules of diffusers that it means."""
     table: dict[str, tuple[str, ...]] = {}
     for original, parts in known.originals.items():
-        table |= {f"lora_unet_{flat(original)}": parts, f"diffusion_model.{original}": parts}
+        table |= {f"lora_unet_{flatten(original)}": parts, f"diffusion_model.{original}": parts}
     for module in known.modules:
         component, _, name = module.partition(".")
         for spelled in _spelled(known, component, name):
@@ -90,16 +90,16 @@ def _spelled(known: Known, component: str, name: str) -> tuple[str, ...]:
     if component == "unet":
         old = name.replace(".to_", ".processor.to_")
         old = old.removesuffix(".0") if old.endswith(".to_out.0") else old
-        return (f"lora_unet_{flat(name)}", f"lycoris_{flat(name)}", old, f"unet.{old}")
+        return (f"lora_unet_{flatten(name)}", f"lycoris_{flatten(name)}", old, f"unet.{old}")
     if component == "transformer":
         more = (f"base_model.model.{name}",) if known.kind == "sd3" else ()
-        return (f"transformer.{name}", f"lora_transformer_{flat(name)}", f"lycoris_{flat(name)}", *more)
+        return (f"transformer.{name}", f"lora_transformer_{flatten(name)}", f"lycoris_{flatten(name)}", *more)
     if name == PROJECTION and component.startswith("text_encoder"):
         return ("lora_te2_text_projection" if component.endswith("_2") else "lora_te1_text_projection",)
     if component == "text_encoder" and name.endswith(LEAVES):
-        return (f"lora_te_{flat(name)}", f"lora_te1_{flat(name)}", f"text_encoder.{name}")
+        return (f"lora_te_{flatten(name)}", f"lora_te1_{flatten(name)}", f"text_encoder.{name}")
     if component == "text_encoder_2" and name.endswith(LEAVES):
-        return (f"lora_te2_{flat(name)}", f"text_encoder_2.{name}")
+        return (f"lora_te2_{flatten(name)}", f"text_encoder_2.{name}")
     return ()
 
 

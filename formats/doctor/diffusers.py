@@ -50,7 +50,7 @@ from editc.formats.doctor.verdict import (
     refused,
     scaled,
 )
-from editc.formats.exports.kohya_names import flat
+from editc.formats.exports.kohya_names import flatten
 
 LOADER = "diffusers"
 KOHYA = ("lora_te_", "lora_unet_", "lora_te1_", "lora_te2_")
@@ -172,10 +172,10 @@ def _tailed(target: str) -> bool:
 
 def _kohya_table(known: Known) -> dict[str, str]:
     """kohya's names that the converter turns into modules of the UNet."""
-    own = {f"lora_unet_{flat(m.removeprefix('unet.'))}": m for m in known.modules if m.startswith("unet.")}
+    own = {f"lora_unet_{flatten(m.removeprefix('unet.'))}": m for m in known.modules if m.startswith("unet.")}
     own = {name: module for name, module in own.items() if "add_embedding" not in name}
     counted = known.kind == "sdxl"
-    old = {f"lora_unet_{flat(o)}": parts[0] for o, parts in known.originals.items() if counted or o in _SAME}
+    old = {f"lora_unet_{flatten(o)}": parts[0] for o, parts in known.originals.items() if counted or o in _SAME}
     return own | old
 
 

@@ -20,7 +20,7 @@ from editc.formats.doctor.rules_diffusers import (
 )
 from editc.formats.doctor.spelling import Adapter, Module
 from editc.formats.doctor.verdict import Row, fits, lost, meant, scaled
-from editc.formats.exports.kohya_names import flat
+from editc.formats.exports.kohya_names import flatten
 
 Scales: TypeAlias = Callable[[Mapping[str, int], Mapping[str, float], Callable[[str], bool]], dict[str, float]]
 _UNTOLD = "ValueError: Could not automatically infer state dict type"
@@ -87,11 +87,11 @@ def _targets(known: Known, component: str) -> Mapping[str, str]:
             continue
         table[module] = module
         for prefix in ("lora_te2_",) if component.endswith("_2") else ("lora_te_", "lora_te1_"):
-            table[prefix + flat(name)] = module
+            table[prefix + flatten(name)] = module
         if component == "text_encoder" and known.kind != "sd3":
             short = name.removeprefix("text_model.")
             table |= dict.fromkeys(
-                (f"{component}.{short}", f"lora_te_{flat(short)}", f"lora_te1_{flat(short)}"), module
+                (f"{component}.{short}", f"lora_te_{flatten(short)}", f"lora_te1_{flatten(short)}"), module
             )
     return table
 
@@ -102,7 +102,7 @@ def _projects(module: Module) -> bool:
 
 def _leaf(name: str) -> str:
     """q_proj, k_proj, v_proj, out_proj, fc1 or fc2."""
-    return next((leaf.split(".")[1] for leaf in LEAVES if flat(name).endswith(flat(leaf))), "")
+    return next((leaf.split(".")[1] for leaf in LEAVES if flatten(name).endswith(flatten(leaf))), "")
 
 
 def _layered(module: Module, leaf: str) -> bool:

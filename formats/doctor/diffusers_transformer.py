@@ -30,7 +30,7 @@ from editc.formats.doctor.rules_diffusers import (
 )
 from editc.formats.doctor.spelling import Adapter, Module
 from editc.formats.doctor.verdict import Row, config_rank, config_scale, fits, lost, meant, scaled, untold
-from editc.formats.exports.kohya_names import flat
+from editc.formats.exports.kohya_names import flatten
 
 FIRST = "default_0"
 TEXTS = ("text_encoder.", "text_encoder_2.")
@@ -66,12 +66,12 @@ def _kohya(adapter: Adapter, known: Known) -> Iterator[Row]:
 
 
 def _fused(adapter: Adapter, known: Known) -> Iterator[Row]:
-    table = {flat(original): parts for original, parts in known.originals.items()}
+    table = {flatten(original): parts for original, parts in known.originals.items()}
     texts = [module for module in adapter if module.name.startswith(("lora_te_", "lora_te1_"))]
     for module in adapter:
         if module.name.startswith(("lora_te_", "lora_te1_")):
             continue
-        plain = flat(module.name.replace("diffusion_model.", "lora_unet_"))
+        plain = flatten(module.name.replace("diffusion_model.", "lora_unet_"))
         parts = table.get(plain.removeprefix("lora_unet_"), ())
         if not parts or module.style != "kohya":
             raise Stop(FLUX_KOHYA, f"ValueError: Incompatible keys detected: {module.name}")
@@ -89,7 +89,9 @@ def folded(ranks: Mapping[str, int], alphas: Mapping[str, float], _: Callable[[s
 
 
 def _onetrainer(adapter: Adapter, known: Known) -> Iterator[Row]:
-    table = {f"lora_transformer_{flat(m.partition('.')[2])}": m for m in known.modules if m.startswith("transformer.")}
+    table = {
+        f"lora_transformer_{flatten(m.partition('.')[2])}": m for m in known.modules if m.startswith("transformer.")
+    }
     for module in adapter:
         target = table.get(module.name)
         inner = target is not None and "transformer_blocks." in target and ".attn." not in target

@@ -21,12 +21,16 @@ LOADERS = {judged.LOADER: judged.judge for judged in (diffusers, comfyui, a1111,
 
 @dataclass(frozen=True)
 class Examination:
-    """An adapter, the model that it was judged by, a verdict for each loader, and the loaders that count."""
+    """What every loader does with one adapter."""
 
     adapter: Adapter
+    """The adapter."""
     known: Known
+    """The model that it was judged by."""
     verdicts: tuple[LoaderVerdict, ...]
+    """A verdict for each loader."""
     meant_for: tuple[str, ...]
+    """The loaders that count."""
 
     def __repr__(self) -> str:
         """Short: an adapter holds every module."""

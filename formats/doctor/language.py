@@ -38,6 +38,7 @@ class Language:
     parameters: Mapping[str, Shape] = field(default_factory=dict)
     """The program's name of every parameter -> its shape; empty where only the modules of an adapter are known."""
     program: Program | None = None
+    """How the program names the model's modules. None where that is not known."""
     why: str = ""
     """Where this is known from."""
     unnamed: str = ""

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from editc.core.diagnostics import fail
 from editc.formats.doctor.language import Language, Shape, language_in, language_of
 from editc.formats.doctor.spelling import Adapter
-from editc.formats.exports.kohya_names import flat
+from editc.formats.exports.kohya_names import flatten
 from editc.formats.models import layout, ldm_names
 from editc.formats.models.model import Model
 
@@ -99,12 +99,17 @@ _LAYERED = re.compile(r"(^|\.)(layers|h|blocks?)\.\d+\.")
 
 @dataclass(frozen=True)
 class Known:
-    """The modules of one model with the shapes of their weights (None where only names are known)."""
+    """The modules of one model."""
 
     kind: Kind
+    """The kind of model."""
     modules: Mapping[str, Shape]
+    """Module, by its name in diffusers or in the program -> the shape of its weight, None where only names are
+    known."""
     originals: Mapping[str, tuple[str, ...]]
+    """Module's name in the code that the model came from -> the modules of diffusers that it is."""
     why: str
+    """Where this is known from, for a person."""
     language: Language = field(default_factory=Language)
     """What is known of a language model beside its matrices."""
 
@@ -302,7 +307,7 @@ def _originals(kind: Kind, modules: Iterable[str]) -> dict[str, tuple[str, ...]]
 @cache
 def _spoken(kind: Kind) -> frozenset[str]:
     known = standard(kind)
-    plain = {_loose(name) for name in known.modules} | {flat(name) for name in known.originals}
+    plain = {_loose(name) for name in known.modules} | {flatten(name) for name in known.originals}
     return frozenset(plain | {name.removesuffix("_0") for name in plain if name.endswith("to_out_0")})
 
 
@@ -310,5 +315,5 @@ def _loose(name: str) -> str:
     """A module's name whatever its spelling: no prefix of a tool, no dots; a text encoder keeps which one it is."""
     if match := _ENCODERS.match(name):
         second = "2" in (match[1], (match[2] or "").removeprefix("_"))
-        return f"te{2 if second else 1}_{flat(name[match.end() :])}"
-    return flat(_PREFIXES.sub("", name, count=1).replace(".processor.", "."))
+        return f"te{2 if second else 1}_{flatten(name[match.end() :])}"
+    return flatten(_PREFIXES.sub("", name, count=1).replace(".processor.", "."))

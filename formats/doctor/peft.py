@@ -28,7 +28,7 @@ from editc.formats.doctor.verdict import (
     refused,
     untold,
 )
-from editc.formats.models.program_names import moved
+from editc.formats.models.program_names import apply_moves
 
 LOADER = "PEFT"
 EXPERTS = ("gate", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj", "experts", "router")
@@ -185,7 +185,7 @@ def _home(name: str, known: Known) -> str:
     program = known.language.program
     if name in known.modules or program is None:
         return name
-    return moved(f"{name}.weight", program).removesuffix(".weight")
+    return apply_moves(f"{name}.weight", program).removesuffix(".weight")
 
 
 def _extra(adapter: Adapter, module: Module, known: Known, home: str) -> Rule | None:

@@ -71,11 +71,14 @@ Container = Literal["file", "folder", "delta", "gguf"]
 
 @dataclass(frozen=True)
 class Module:
-    """One module of an adapter: its name as the file spells it, and its tensors by their endings (dtype and shape)."""
+    """One module of an adapter."""
 
     name: str
+    """Its name as the file spells it."""
     tensors: Mapping[str, Entry]
+    """Ending -> dtype and shape of the tensor."""
     alpha: float | None = None
+    """Its own alpha. None where the file has none for it."""
 
     @property
     def style(self) -> str:
@@ -128,17 +131,20 @@ class Module:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A whole adapter. `names` are its tensors in the order of their bytes, as the loaders meet them.
-
-    `config` is adapter_config.json, of a folder only; `stated` the `lora_adapter_metadata` that diffusers wrote.
-    """
+    """A whole adapter."""
 
     path: Path
+    """The file or folder."""
     container: Container
+    """What kind of file it is."""
     modules: tuple[Module, ...] = ()
+    """Its modules, in the order of their first tensor."""
     names: tuple[str, ...] = ()
+    """Its tensors in the order of their bytes, as the loaders meet them."""
     config: Mapping[str, Any] = field(default_factory=dict)
+    """adapter_config.json, of a folder only; empty for a file."""
     stated: Mapping[str, Any] | None = None
+    """The `lora_adapter_metadata` that diffusers wrote. None where it did not."""
     described: Mapping[str, Any] | None = None
     """What an export of editc says of the delta that it holds: `family`, `sites` and more; None for other files."""
 

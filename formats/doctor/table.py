@@ -14,6 +14,7 @@ SHOWN = 3
 """Modules that are named where a loader leaves some out."""
 
 _INDENT = 13
+"""Columns before the text: a mark of two letters, a space, the longest loader's name, a space."""
 
 
 def as_text(found: Examination, width: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from editc.formats.doctor.language import Shape
 from editc.formats.doctor.models import Known
 from editc.formats.doctor.spelling import Adapter, Module
-from editc.formats.exports.kohya_names import flat
+from editc.formats.exports.kohya_names import flatten
 
 NAMED = 5
 """Modules left out for which the nearest name is looked for: a comparison with every name of a model is slow."""
@@ -23,13 +23,17 @@ Fate = Literal["applied", "wrong", "lost", "unknown"]
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that a loader does. `source` says where that stands; `how` whether it was `run` (by this project's
-    tests, with the real library), `measured` (by its fixtures' README) or only `read`."""
+    """One thing that a loader does."""
 
     name: str
+    """A name for it, one of its kind in the project."""
     says: str
+    """What it does, in a sentence."""
     source: str
+    """Where that stands."""
     how: Literal["run", "measured", "read"]
+    """Whether it was `run` (by this project's tests, with the real library), `measured` (by its fixtures' README) or
+    only `read`."""
 
     @property
     def cited(self) -> str:
@@ -39,28 +43,42 @@ class Rule:
 
 @dataclass(frozen=True)
 class Row:
-    """One module's fate: what it was matched with, at which scale, at which scale the file means it, and why."""
+    """What becomes of one module."""
 
     module: str
+    """Its name in the file."""
     fate: Fate
+    """What becomes of it."""
     rule: Rule
+    """The rule by which it does."""
     target: str = ""
+    """The module of the model that it was matched with. Empty: none."""
     scale: float | None = None
+    """The scale at which the loader applies it. None where it does not."""
     meant: float | None = None
+    """The scale at which the file means it. None where that is not known."""
     near: str = ""
+    """The nearest name that the model has. Empty: not looked for, or none is near."""
 
 
 @dataclass(frozen=True)
 class LoaderVerdict:
-    """What one loader does. `error` is what it raises; `meant`: the file's kind is one that this loader is for."""
+    """What one loader does with an adapter."""
 
     loader: str
+    """The loader."""
     outcome: Outcome
+    """What comes of it."""
     reason: str
+    """The rule that decides, in its own words."""
     advice: str = ""
+    """What to do about it. Empty: nothing."""
     error: str = ""
+    """What the loader raises. Empty: it does not stop."""
     rows: tuple[Row, ...] = ()
+    """A row for each module."""
     rules: tuple[Rule, ...] = ()
+    """Every rule that was used."""
 
     def count(self, fate: Fate) -> int:
         """How many modules share this fate."""
@@ -128,8 +146,8 @@ def with_nearest(verdicts: Sequence[LoaderVerdict], known: Known) -> tuple[Loade
 
 def nearest(name: str, known: Known) -> str:
     """The module of the model whose name is most like this one, or ''."""
-    flattened = {flat(module): module for module in known.modules}
-    found = get_close_matches(flat(name.partition(".")[2] or name), flattened, n=1, cutoff=0.8)
+    flattened = {flatten(module): module for module in known.modules}
+    found = get_close_matches(flatten(name.partition(".")[2] or name), flattened, n=1, cutoff=0.8)
     return flattened[found[0]] if found else ""
 
 

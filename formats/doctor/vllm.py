@@ -20,7 +20,9 @@ from editc.formats.doctor.verdict import (
     scaled,
 )
 
-LOADER, MAX_RANK = "vLLM", 16
+LOADER = "vLLM"
+MAX_RANK = 16
+"""The largest rank that vLLM takes unless `--max-lora-rank` says otherwise."""
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What `--max-lora-rank` may be; 16 unless it is given."""
 

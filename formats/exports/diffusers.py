@@ -28,10 +28,10 @@ def module(name: str) -> str:
 
 def write(job: Job) -> Written:
     """One .safetensors file. Raises E675 to E678, E683, E632."""
-    lowering.only(job.delta, ("transformer",), "diffusers")
+    lowering.check_components(job.delta, ("transformer",), "diffusers")
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
-    delta = lowering.padded(lowered.delta, lambda rank: most)
+    delta = lowering.pad(lowered.delta, lambda rank: most)
     found, tensors = lowering.windows(delta, job.model), {}
     for record, left, right in lowering.pairs(delta):
         name, rank = record.site.name, len(right)

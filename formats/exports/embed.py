@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
-from editc.formats.containers.canonical import damaged, dumps, strict_json
+from editc.formats.containers.canonical import damage_error, dumps, strict_json
 from editc.formats.delta import description as delta_json
-from editc.formats.delta.container import part_name, sealed
+from editc.formats.delta.container import part_name, seal
 
 FORMAT = "editc-export"
 VERSION = 1
+"""The version of the note, which is the one that this code reads and writes."""
 START = '{"as":'
 """What a note begins with and a delta's own description, whose keys are sorted too, does not."""
 FOLDER_FILE = "adapter_model.safetensors"
@@ -46,7 +47,7 @@ class Note:
 
 def note(kind: str, delta: Delta, options: Mapping[str, Any]) -> str:
     """The text of the `editc` key, for `delta` in the format `kind`; its `delta_id` is computed."""
-    whole = sealed(delta)
+    whole = seal(delta)
     about = delta_json.describe(whole, whole.delta_id)
     return dumps({"format": FORMAT, "version": VERSION, "as": kind, "options": dict(options), "delta": about})
 
@@ -56,15 +57,15 @@ def parse_note(text: str, place: str, formats: Collection[str]) -> Note:
     try:
         value: Any = strict_json(text)
     except ValueError as error:
-        raise damaged(f"its description is not valid JSON: {str(error)[:200]}", place) from error
+        raise damage_error(f"its description is not valid JSON: {str(error)[:200]}", place) from error
     if not isinstance(value, dict) or value.keys() != _KEYS or value["format"] != FORMAT:
-        raise damaged("its description is not that of an export", place)
+        raise damage_error("its description is not that of an export", place)
     if value["version"] != VERSION or value["as"] not in list(formats):
         help_ = "install a newer editc"
         message = f"this is an export of kind {str(value['as'])[:40]!r}, version {str(value['version'])[:10]}"
         raise fail("E602", f"{message}, which this editc does not know", place=place, help=help_)
     if not isinstance(value["options"], dict) or not isinstance(value["delta"], dict):
-        raise damaged("its description has another type", place)
+        raise damage_error("its description has another type", place)
     _check_description(value["delta"], place)
     return Note(value["as"], value["options"], value["delta"])
 
@@ -75,7 +76,7 @@ def _check_description(value: Mapping[str, Any], place: str) -> None:
     records = delta_json.site_records(value, place)
     for group in value["groups"]:
         if not set(delta_json.form(value, group, place)[1]) <= set(range(len(records))):
-            raise damaged(f"group '{group[:80]}' edits a site that does not exist", place)
+            raise damage_error(f"group '{group[:80]}' edits a site that does not exist", place)
 
 
 def check_count(tensors: Sized, wanted: int, noun: str = "tensors") -> None:

@@ -16,13 +16,13 @@ import numpy as np
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, rename, temporary_beside
-from editc.formats.apply.destination import removed_on_failure
+from editc.formats.apply.destination import remove_on_failure
 from editc.formats.containers.canonical import KEY, strict_json
 from editc.formats.containers.table import GGUF
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Trial, Written
 from editc.formats.exports.suits import SUITS
-from editc.formats.exports.trials import compared
+from editc.formats.exports.trials import compare
 from editc.formats.models import gguf_names
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
@@ -40,11 +40,11 @@ def write(job: Job) -> Written:
     architecture, blocks = _architecture(job.model)
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     rank = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
-    delta = lowering.padded(lowered.delta, lambda _: rank)
+    delta = lowering.pad(lowered.delta, lambda _: rank)
     names = {r.site.name: their_name(architecture, blocks, r.site.name) for r in delta.sites}
     note = embed.note("gguf-lora", delta, {"names": names})
     temporary = temporary_beside(job.out)
-    with guarded(job.out), removed_on_failure(temporary):
+    with guarded(job.out), remove_on_failure(temporary):
         _write(temporary, architecture, rank, note, _tensors(delta, names, job.dtype))
         rename(temporary, job.out)
     return Written((job.out,), delta, lowered.rounding)
@@ -52,10 +52,10 @@ def write(job: Job) -> Written:
 
 def their_name(architecture: str, blocks: int, name: str) -> str:
     """llama.cpp's name of a matrix that an adapter can change. Raises E694."""
-    found = gguf_names.translated(architecture, blocks, name)
+    found = gguf_names.translate(architecture, blocks, name)
     if not found:
         raise gguf_names.nameless(f"'{name}' is no tensor of the architecture {architecture}")
-    if gguf_names.reordered(architecture, found):
+    if gguf_names.is_reordered(architecture, found):
         raise gguf_names.nameless(f"the rows of '{name}' may be in another order there, for the rotary embedding")
     if found.startswith(EMBEDDINGS):
         raise gguf_names.nameless(f"'{name}' is an embedding, and adapters hold those in another way")
@@ -90,7 +90,7 @@ def gguf_reader(job: Job, written: Written) -> Trial:
         for name, up in found.items()
         if name.endswith(UP)
     }
-    return compared("gguf reader", written.delta, held)
+    return compare("gguf reader", written.delta, held)
 
 
 def _field(reader: Any, name: str) -> Any:

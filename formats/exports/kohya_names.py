@@ -15,9 +15,9 @@ TRAINED: Mapping[str, str] = {"add_embedding.linear_1": "label_emb.0.0", "add_em
 def module(name: str) -> str:
     """kohya's name of the module of a UNet's parameter."""
     plain = name.removesuffix(".weight")
-    return PREFIX + flat(TRAINED.get(plain, plain))
+    return PREFIX + flatten(TRAINED.get(plain, plain))
 
 
-def flat(name: str) -> str:
+def flatten(name: str) -> str:
     """A module's name without dots."""
     return name.replace(".", "_")

@@ -23,7 +23,7 @@ from editc.formats.apply.target import ApplyPlan, Target
 from editc.formats.containers.ranges import read_range
 from editc.formats.exports.suits import SUITS
 from editc.formats.models.model import Model
-from editc.formats.models.model_names import respelled
+from editc.formats.models.model_names import respell
 from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import product
 from editc.registry.families import FAMILIES
@@ -37,10 +37,12 @@ Pair: TypeAlias = tuple[Part, Part]
 
 @dataclass(frozen=True)
 class Lowered:
-    """The lowered delta, and the largest relative error of a site's change that rounding its factors brought."""
+    """A delta in a form that a spelling can say."""
 
     delta: Delta
+    """The lowered delta."""
     rounding: float = 0.0
+    """The largest relative error of a site's change that rounding its factors brought."""
 
 
 def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetune: bool = False) -> Lowered:
@@ -60,29 +62,29 @@ def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetu
         and all(f.form == "low-rank" and not f.bits for f in delta.factors.values())
     )
     if ready:
-        return Lowered(_made_from(delta, delta.sites, {name: _spread(f) for name, f in delta.factors.items()}))
+        return Lowered(_name_origin(delta, delta.sites, {name: _spread_rights(f) for name, f in delta.factors.items()}))
     bases = _bases(delta, model, allow_finetune)
     pairs = {index: _pair(base, target) for index, (base, target) in bases.items()}
-    narrow = {index: _rounded(pair, dtype) for index, pair in pairs.items()}
-    factors = {name: _grouped(f.sites, narrow) for name, f in delta.factors.items()}
-    error = max(_lost(pairs[index], narrow[index]) for index in pairs)
-    lowered = _made_from(delta, _records(delta, bases, factors), factors)
-    return Lowered(lowered if dtype == "F32" and not _elsewhere(bases) else _unclaimed(lowered), error)
+    narrow = {index: _round(pair, dtype) for index, pair in pairs.items()}
+    factors = {name: _group(f.sites, narrow) for name, f in delta.factors.items()}
+    error = max(_relative_loss(pairs[index], narrow[index]) for index in pairs)
+    lowered = _name_origin(delta, _records(delta, bases, factors), factors)
+    return Lowered(lowered if dtype == "F32" and not _has_other_weights(bases) else _drop_claims(lowered), error)
 
 
 def dense(delta: Delta, model: Model | None, allow_finetune: bool = False) -> Lowered:
     """`delta` with one matrix (d_out, d_in) a site: base + matrix, rounded once, is what `delta` makes of the base, in
     the base's own dtype. Raises E675, E676 and what `plan_apply` raises."""
     if not allow_finetune and all(f.form == "dense" and not f.bits for f in delta.factors.values()):
-        return Lowered(_made_from(delta, delta.sites, delta.factors))
+        return Lowered(_name_origin(delta, delta.sites, delta.factors))
     bases = _bases(delta, model, allow_finetune)
     changes = {index: _change(base, target) for index, (base, target) in bases.items()}
     factors = {
         name: Factors("dense", f.sites, tuple(changes[index] for index in f.sites), ())
         for name, f in delta.factors.items()
     }
-    lowered = _made_from(delta, _records(delta, bases, factors), factors)
-    return Lowered(_unclaimed(lowered) if _elsewhere(bases) else lowered)
+    lowered = _name_origin(delta, _records(delta, bases, factors), factors)
+    return Lowered(_drop_claims(lowered) if _has_other_weights(bases) else lowered)
 
 
 def without_adapter(family: str) -> str:
@@ -99,7 +101,7 @@ def pairs(delta: Delta) -> Iterator[tuple[SiteRecord, Part, Part]]:
             yield delta.sites[index], factors.left[k], factors.right[k if len(factors.right) > 1 else 0]
 
 
-def padded(delta: Delta, size: Callable[[int], int]) -> Delta:
+def pad(delta: Delta, size: Callable[[int], int]) -> Delta:
     """A low-rank delta with zeros added to its pairs: rank r becomes `size(r)`. No result changes by a bit."""
 
     def grown(part: Part, axis: int) -> Part:
@@ -114,7 +116,7 @@ def padded(delta: Delta, size: Callable[[int], int]) -> Delta:
     return replace(delta, factors=factors, delta_id="")
 
 
-def only(delta: Delta, components: Sequence[str], form: str) -> None:
+def check_components(delta: Delta, components: Sequence[str], form: str) -> None:
     """Raises E683 where a site lies in a component that the form's names do not reach: () is any one component."""
     found = sorted({record.site.component for record in delta.sites})
     lost = [name for name in found if name not in components] if components else found[1:]
@@ -138,7 +140,7 @@ def windows(delta: Delta, model: Model | None) -> dict[str, list[int]]:
             raise fail("E676", message, help="name it with --model; nothing of it is changed")
         return {}
     names = [record.site.name for record in delta.sites]
-    parts = {r.site.component: respelled(model.component(r.site.component), names) for r in delta.sites}
+    parts = {r.site.component: respell(model.component(r.site.component), names) for r in delta.sites}
     shapes = {r.site.name: parts[r.site.component].shape(r.site.name) for r in delta.sites}
     return {name: [*shape[1:]] for name, shape in shapes.items() if len(shape) == 4}
 
@@ -148,7 +150,7 @@ def power_of_two(rank: int) -> int:
     return 1 << max(0, rank - 1).bit_length()
 
 
-def unedited(delta: Delta, model: Model | None, allow_finetune: bool) -> ApplyPlan:
+def plan_unedited(delta: Delta, model: Model | None, allow_finetune: bool) -> ApplyPlan:
     """Where the delta's base is in `model`. Raises E675, E676 and what `plan_apply` raises."""
     if model is None:
         help_ = "name it with --model; nothing of it is changed"
@@ -160,7 +162,7 @@ def unedited(delta: Delta, model: Model | None, allow_finetune: bool) -> ApplyPl
 
 def _bases(delta: Delta, model: Model | None, allow_finetune: bool) -> Mapping[int, tuple[Array, Target]]:
     """By site number the base (d_out, d_in) in float64, and where it was found."""
-    plan = unedited(delta, model, allow_finetune)
+    plan = plan_unedited(delta, model, allow_finetune)
     index = {(r.site.component, r.site.name): i for i, r in enumerate(delta.sites)}
     return {index[t.record.site.component, t.record.site.name]: (_matrix(t), t) for t in plan.targets}
 
@@ -188,14 +190,14 @@ def _pair(base: Array, target: Target) -> tuple[Array, Array]:
     return factors.left[k].astype(np.float64), right
 
 
-def _rounded(pair: tuple[Array, Array], dtype: str) -> Pair:
+def _round(pair: tuple[Array, Array], dtype: str) -> Pair:
     left, right = (dtypes.rounded(part, dtype).astype(np.float32) for part in pair)
     if not all(np.isfinite(part).all() for part in (left, right)):
         raise fail("E678", f"a factor is too large for {dtype}", help="export it with `--dtype fp32` or `--dtype bf16`")
     return left, right
 
 
-def _lost(pair: tuple[Array, Array], narrow: Pair) -> float:
+def _relative_loss(pair: tuple[Array, Array], narrow: Pair) -> float:
     """|L R - l r| / |L R|, 0 where the change is 0."""
     whole = pair[0] @ pair[1]
     size = float(np.linalg.norm(whole))
@@ -217,12 +219,12 @@ def _change(base: Array, target: Target) -> Part:
     return np.asarray(change)
 
 
-def _grouped(sites: tuple[int, ...], pairs: Mapping[int, Pair]) -> Factors:
+def _group(sites: tuple[int, ...], pairs: Mapping[int, Pair]) -> Factors:
     lefts, rights = tuple(pairs[i][0] for i in sites), tuple(pairs[i][1] for i in sites)
     return Factors("low-rank", sites, lefts, rights)
 
 
-def _spread(factors: Factors) -> Factors:
+def _spread_rights(factors: Factors) -> Factors:
     """One right a site."""
     return replace(factors, right=factors.right if len(factors.right) > 1 else factors.right * len(factors.sites))
 
@@ -237,17 +239,17 @@ def _records(
         yield site_record(site, base.T if site.transposed else base, *places[index])
 
 
-def _elsewhere(bases: Mapping[int, tuple[Array, Target]]) -> bool:
+def _has_other_weights(bases: Mapping[int, tuple[Array, Target]]) -> bool:
     """Whether the weights are other ones than those that the delta was measured on."""
     return any(target.state == "relative" for _, target in bases.values())
 
 
-def _unclaimed(delta: Delta) -> Delta:
+def _drop_claims(delta: Delta) -> Delta:
     """Without what was measured on other weights or factors: only what the solve said of itself."""
     return replace(delta, claims=tuple(claim for claim in delta.claims if claim["name"] in SOLVED))
 
 
-def _made_from(delta: Delta, sites: Any, factors: Mapping[str, Factors]) -> Delta:
+def _name_origin(delta: Delta, sites: Any, factors: Mapping[str, Factors]) -> Delta:
     """A lowered delta is exported once more with the name of the one it was made from at first."""
     extra = {"from": delta.delta_id, **delta.extra}
     return replace(delta, sites=tuple(sites), factors=factors, extra=extra, delta_id="")

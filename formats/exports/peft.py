@@ -14,32 +14,34 @@ from typing import Any
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guarded, make_folder, rename, temporary_beside, write_new
-from editc.formats.apply.destination import removed_on_failure
+from editc.formats.apply.destination import remove_on_failure
 from editc.formats.containers.canonical import KEY
 from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.suits import SUITS
 from editc.formats.exports.trials import EXPERT, peft_model
-from editc.formats.models.model_names import spelled_by_program
+from editc.formats.models.model_names import program_spelling
 
 PREFIX = "base_model.model."
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 CONFIG = "adapter_config.json"
 LEAST_RANK = 8
+"""The least rank but 1 that vLLM takes (`doctor.vllm.RANKS`)."""
 VLLM_RANK = 16
+"""The largest rank that vLLM takes unless it is told otherwise (`--max-lora-rank`)."""
 
 
 def write(job: Job) -> Written:
     """A folder of two files, there whole or not at all. Raises E675 to E678, E683, E632."""
-    lowering.only(job.delta, (), "peft")
-    if why := lost([record.site.name for record in job.delta.sites]):
+    lowering.check_components(job.delta, (), "peft")
+    if why := explain_lost([record.site.name for record in job.delta.sites]):
         raise fail("E677", why, help=lowering.without_adapter(job.delta.family))
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     rank = max(LEAST_RANK, lowering.power_of_two(most))
-    delta = lowering.padded(lowered.delta, lambda _: rank)
-    names = spelled_by_program([record.site.name for record in delta.sites], job.model)
+    delta = lowering.pad(lowered.delta, lambda _: rank)
+    names = program_spelling([record.site.name for record in delta.sites], job.model)
     tensors = {}
     for record, left, right in lowering.pairs(delta):
         tensors[module(names[record.site.name]) + UP] = encode_tensor(left, job.dtype)
@@ -48,7 +50,7 @@ def write(job: Job) -> Written:
     note = embed.note("peft", delta, {"names": renamed} if renamed else {})
     data = file_bytes(tensors, {"format": "pt", KEY: note})
     temporary = temporary_beside(job.out)
-    with guarded(job.out), removed_on_failure(temporary):
+    with guarded(job.out), remove_on_failure(temporary):
         make_folder(temporary)
         write_new(temporary / embed.FOLDER_FILE, [data])
         place = "" if job.model is None else job.model.place
@@ -58,7 +60,7 @@ def write(job: Job) -> Written:
     return Written((job.out / embed.FOLDER_FILE, job.out / CONFIG), delta, lowered.rounding, notes)
 
 
-def lost(names: Sequence[str]) -> str:
+def explain_lost(names: Sequence[str]) -> str:
     """Why matrices of these names cannot be exported so, or '': the program would pass over one expert's."""
     experts = [name for name in names if EXPERT.match(name)]
     if not experts:
@@ -107,7 +109,7 @@ FORMAT = Format(
     suits=SUITS["peft"],
     write=write,
     low_rank=True,
-    lost=lost,
+    lost=explain_lost,
     trials=lambda job, written: (peft_model(job, written),),
     parts=parts,
 )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.containers.canonical import KEY, damaged
+from editc.formats.containers.canonical import KEY, damage_error
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header
 from editc.formats.containers.table import Container, container_of
@@ -54,7 +54,7 @@ def read_delta(place: Path | str) -> Delta:
     except EditcError as error:
         if not container.own:
             raise
-        raise delta_file.misread(error, str(path)) from error
+        raise delta_file.misread_error(error, str(path)) from error
     text = header.metadata.get(KEY, "")
     if container.own and not text.startswith(embed.START):
         return delta_file.read_delta(path)
@@ -80,14 +80,14 @@ def _rebuilt(about: embed.Note, path: Path, container: Container, header: Header
     place, tensors = str(path), _tensors(path, container, header)
     form: Format = FORMATS.resolve(about.kind)
     if form.parts is None or (form.whole is not None) != container.rewritten:
-        raise damaged(f"a {about.kind} file is not read this way", place)
+        raise damage_error(f"a {about.kind} file is not read this way", place)
     try:
         parts = form.parts(about.description, tensors, about.options)
     except (KeyError, ValueError, TypeError, IndexError, ArithmeticError) as error:
-        raise damaged(f"its tensors are not those that it describes: {str(error)[:200]}", place) from error
-    delta = delta_file.assembled(about.description, parts, place)
+        raise damage_error(f"its tensors are not those that it describes: {str(error)[:200]}", place) from error
+    delta = delta_file.assemble(about.description, parts, place)
     if form.whole is not None and form.whole(delta) != path.read_bytes():
-        raise damaged("its graph is not the one that belongs to its delta", place)
+        raise damage_error("its graph is not the one that belongs to its delta", place)
     return delta
 
 
@@ -96,12 +96,12 @@ def _tensors(path: Path, container: Container, header: Header) -> Tensors:
     found = {}
     for name, entry in header.entries.items():
         if entry.dtype not in dtypes.EDITABLE:
-            raise damaged(f"tensor '{name[:200]}' is {entry.dtype}", str(path))
+            raise damage_error(f"tensor '{name[:200]}' is {entry.dtype}", str(path))
         try:
             raw = read_range(path, entry.start, entry.end - entry.start)
             values = dtypes.decode(raw, entry.dtype, entry.shape)
         except MemoryError as error:
-            raise damaged(f"tensor '{name[:200]}' is larger than the memory", str(path)) from error
+            raise damage_error(f"tensor '{name[:200]}' is larger than the memory", str(path)) from error
         with np.errstate(over="ignore"):
             found[name] = values.astype(np.float32)
     if not container.numbers:

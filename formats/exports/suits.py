@@ -81,6 +81,6 @@ BEST = ("kohya", "diffusers", "peft", "diff", "checkpoint")
 """Formats that other programs load, in the order in which a family's first that suits is recommended."""
 
 
-def best_for(family: str) -> str:
+def best_format(family: str) -> str:
     """The format that the most programs read of those that hold deltas of this family."""
     return next(name for name in BEST if not SUITS[name](family))

@@ -18,7 +18,7 @@ from editc.core.delta import Array, Delta
 from editc.formats.exports.format import Job, Trial, Written
 from editc.formats.exports.lowering import pairs
 from editc.formats.models.model import Model
-from editc.formats.models.model_names import spelled_by_program
+from editc.formats.models.model_names import program_spelling
 
 LARGEST = 2 << 30
 """Bytes of an edited component that a trial still loads whole."""
@@ -45,7 +45,7 @@ def diffusers_unet(job: Job, written: Written) -> Trial:
     unet = _hollow(diffusers.UNet2DConditionModel, config)
     state, alphas, *_ = kind.lora_state_dict(str(written.files[0]), unet_config=unet.config)
     kind.load_lora_into_unet(state, network_alphas=alphas, unet=unet)
-    return compared(f"diffusers {diffusers.__version__}", written.delta, adapters(unet))
+    return compare(f"diffusers {diffusers.__version__}", written.delta, adapters(unet))
 
 
 def diffusers_transformer(job: Job, written: Written) -> Trial:
@@ -61,7 +61,7 @@ def diffusers_transformer(job: Job, written: Written) -> Trial:
     state, alphas = found if isinstance(found, tuple) else (found, None)
     options = {} if kind is diffusers.StableDiffusion3Pipeline else {"network_alphas": alphas}
     kind.load_lora_into_transformer(state, transformer=model, **options)
-    return compared(f"diffusers {diffusers.__version__}", written.delta, adapters(model))
+    return compare(f"diffusers {diffusers.__version__}", written.delta, adapters(model))
 
 
 def peft_model(job: Job, written: Written) -> Trial:
@@ -79,14 +79,14 @@ def peft_model(job: Job, written: Written) -> Trial:
     with torch.device("meta"):
         hollow = class_for(settings).from_config(settings).to_empty(device="cpu")
     model = peft.PeftModel.from_pretrained(hollow, str(written.files[0].parent))
-    named = spelled_by_program([record.site.name for record in written.delta.sites], job.model)
+    named = program_spelling([record.site.name for record in written.delta.sites], job.model)
     ours = {theirs: name for name, theirs in named.items()}
     changes = {name.removeprefix("base_model.model."): change for name, change in adapters(model).items()}
     held = {ours.get(name, name): change for name, change in changes.items()}
-    return compared(f"PEFT {peft.__version__}", written.delta, held)
+    return compare(f"PEFT {peft.__version__}", written.delta, held)
 
 
-def from_pretrained(model: Model, written: Written) -> Trial:
+def load_pretrained(model: Model, written: Written) -> Trial:
     """The real class of each edited component of a folder, and whether it holds the written tensors bit for bit."""
     components = sorted({record.site.component for record in written.delta.sites})
     found = [_component_held(model, component, written) for component in components]
@@ -109,7 +109,7 @@ def adapters(model: Any) -> dict[str, Array]:
     return found
 
 
-def compared(consumer: str, delta: Delta, held: Mapping[str, Array]) -> Trial:
+def compare(consumer: str, delta: Delta, held: Mapping[str, Array]) -> Trial:
     """`held`, what a consumer adds by parameter, against a low-rank delta."""
     worst, matched = 0.0, 0
     for record, left, right in pairs(delta):
@@ -131,7 +131,7 @@ def _component_held(model: Model, component: str, written: Written) -> Trial:
         return Trial("from_pretrained", skipped="it is larger than 2 GiB")
     consumer, state = _loaded(model, component, config)
     names = [record.site.name for record in written.delta.sites if record.site.component == component]
-    found = {name: _named(state, theirs) for name, theirs in spelled_by_program(names, model).items()}
+    found = {name: _named(state, theirs) for name, theirs in program_spelling(names, model).items()}
     held = {name: values.double().numpy() for name, values in found.items() if values is not None}
     errors = [float(np.abs(values - part.read(name)).max()) for name, values in held.items()]
     return Trial(consumer, len(held), len(names), max(errors, default=0.0))

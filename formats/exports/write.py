@@ -9,8 +9,8 @@ from pathlib import Path
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.writable import make_parent
-from editc.formats.apply.destination import remove, removed_on_failure
-from editc.formats.delta.container import sealed
+from editc.formats.apply.destination import remove, remove_on_failure
+from editc.formats.delta.container import seal
 from editc.formats.exports import endings, read
 from editc.formats.exports.format import Format, Job, Trial, Written
 from editc.libraries import extras
@@ -22,13 +22,16 @@ UNTOUCHED = "the file was removed and the delta is as it was; `--as checkpoint` 
 
 @dataclass(frozen=True)
 class Export:
-    """An export that was written and tried. `failures` are consumers that did not read it whole; its files are then
-    removed again."""
+    """An export that was written and tried."""
 
     format: str
+    """The name of the format."""
     written: Written
+    """What was written."""
     trials: tuple[Trial, ...]
+    """How programs read it. Empty: nobody was asked to."""
     failures: tuple[Diagnostic, ...]
+    """Programs that did not read it whole; its files are then removed again."""
 
 
 def export(job: Job, name: str, tried: bool = True) -> Export:
@@ -37,25 +40,25 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
     A program that stops with an error is a failure like one that reads another change. Nothing is left at `job.out`
     after a failure. Raises E675 to E681, E683 and what writing raises; then nothing is left there either.
     """
-    form = named(name)
-    refusals = refused([name], job.delta.family)
-    if refusals:
-        raise EditcError(*refusals)
+    form = find_format(name)
+    faults = refusals([name], job.delta.family)
+    if faults:
+        raise EditcError(*faults)
     endings.check_ending(job.out, Path(form.output).suffix, name)
     if job.out.exists():
         raise fail("E679", "something is there already", place=str(job.out), help="remove it, or choose another path")
     make_parent(job.out)
-    with removed_on_failure(job.out):
+    with remove_on_failure(job.out):
         written = form.write(job)
-        written = replace(written, delta=sealed(written.delta))
+        written = replace(written, delta=seal(written.delta))
         _check_reading(form, written)
-        made = _tried(form, job, written) if tried else Export(name, written, (), ())
+        made = _try(form, job, written) if tried else Export(name, written, (), ())
     if made.failures:
         remove(job.out)
     return made
 
 
-def _tried(form: Format, job: Job, written: Written) -> Export:
+def _try(form: Format, job: Job, written: Written) -> Export:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the other programs' own affairs
@@ -63,11 +66,13 @@ def _tried(form: Format, job: Job, written: Written) -> Export:
     except EditcError:
         raise
     except Exception as error:  # whatever a foreign program raises on reading the file is its verdict
-        return Export(form.name, written, (), (_stopped(form.name, error),))
-    return Export(form.name, written, trials, tuple(_failed(form.name, trial) for trial in trials if not trial.passed))
+        return Export(form.name, written, (), (_stopped_error(form.name, error),))
+    return Export(
+        form.name, written, trials, tuple(_failed_error(form.name, trial) for trial in trials if not trial.passed)
+    )
 
 
-def named(name: str) -> Format:
+def find_format(name: str) -> Format:
     """The format of that name; E130 where there is none."""
     known = FORMATS.names()
     if name not in known:
@@ -78,10 +83,10 @@ def named(name: str) -> Format:
     return found
 
 
-def refused(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
+def refusals(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
     """E680 for each format that cannot hold deltas of this family, E669 for each whose packages are not installed."""
     reasons = {name: FORMATS.resolve(name).suits(family) for name in names}
-    help_ = f"formats for {family}: {', '.join(suiting(family))}"
+    help_ = f"formats for {family}: {', '.join(suitable_formats(family))}"
     unsuited = (
         Diagnostic("E680", f"`{name}` does not hold deltas for {family}: {reason}", help=help_)
         for name, reason in reasons.items()
@@ -108,18 +113,18 @@ def _check_reading(form: Format, written: Written) -> None:
         raise fail("E681", message, place=str(written.files[0]), help="do not use it; this is a fault of editc")
 
 
-def _failed(name: str, trial: Trial) -> Diagnostic:
+def _failed_error(name: str, trial: Trial) -> Diagnostic:
     what = f"{trial.consumer} took {trial.matched} of {trial.total} matrices, with an error of {trial.error:.3g}"
     return Diagnostic("E682", f"the {name} file is not read whole: {what}", help=UNTOUCHED)
 
 
-def _stopped(name: str, error: Exception) -> Diagnostic:
+def _stopped_error(name: str, error: Exception) -> Diagnostic:
     said = " ".join(str(error).split())[:200]
     message = f"the program that the {name} file is for refuses it: {type(error).__name__}: {said}"
     return Diagnostic("E684", message, help=UNTOUCHED)
 
 
-def suiting(family: str) -> tuple[str, ...]:
+def suitable_formats(family: str) -> tuple[str, ...]:
     """The formats that hold deltas of a family."""
     return tuple(name for name in FORMATS.names() if not FORMATS.resolve(name).suits(family))
 

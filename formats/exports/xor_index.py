@@ -19,7 +19,7 @@ import numpy as np
 from editc.core import disk
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.apply.destination import removed_on_failure
+from editc.formats.apply.destination import remove_on_failure
 from editc.formats.apply.edited_bytes import rewrite
 from editc.formats.apply.plan import plan_apply
 from editc.formats.containers.canonical import strict_json
@@ -61,7 +61,7 @@ def write(delta: Delta, model: Model, out: Path, version: str = "000001", base: 
     metadata = {"version": version, "base_version": base, "delta_encoding": "xor", "compression_format": "zstd"}
     metadata |= {"checksum_format": "adler32", "editc_delta_id": delta.delta_id}
     part = disk.temporary_beside(out)
-    with disk.guarded(out), removed_on_failure(part, part):
+    with disk.guarded(out), remove_on_failure(part, part):
         disk.make_folder(part)
         table = _put_all(changes, part, metadata)
         disk.rename(part, out)
@@ -79,7 +79,7 @@ def read(folder: Path, weights: Checkpoint) -> Iterator[tuple[str, bytes]]:
             entry, raw = header.entries[name], weights.raw(name)
             try:
                 frame = read_range(folder / file, entry.start, entry.end - entry.start)
-                result = _xor(raw, zstd.decompressed(frame, len(raw)))
+                result = _xor(raw, zstd.decompress(frame, len(raw)))
             except ValueError as error:
                 raise _odd(folder, f"tensor '{name[:200]}': {error}") from error
             if _checksum(result) != header.metadata[name]:
@@ -103,7 +103,7 @@ def check(folder: Path, delta: Delta, model: Model) -> int:
 
 
 def _change(name: str, raw: bytes, result: bytes) -> tuple[str, bytes, str]:
-    return name, zstd.compressed(_xor(raw, result)), _checksum(result)
+    return name, zstd.compress(_xor(raw, result)), _checksum(result)
 
 
 def _xor(one: bytes, other: bytes) -> bytes:
@@ -116,7 +116,7 @@ def _checksum(raw: bytes) -> str:
 
 def _put_all(changes: Iterator[tuple[str, bytes, str]], folder: Path, metadata: Mapping[str, str]) -> dict[str, str]:
     """Writes the shards, and when their number is known their names and the index; the file of each tensor."""
-    shards = list(_written(changes, folder))
+    shards = list(_write_shards(changes, folder))
     table = {name: _shard_name(i, len(shards)) for i, shard in enumerate(shards) for name in shard}
     for i in range(len(shards)):
         disk.rename(folder / f"{i}.part", folder / _shard_name(i, len(shards)))
@@ -125,7 +125,7 @@ def _put_all(changes: Iterator[tuple[str, bytes, str]], folder: Path, metadata: 
     return table
 
 
-def _written(changes: Iterator[tuple[str, bytes, str]], out: Path) -> Iterator[tuple[str, ...]]:
+def _write_shards(changes: Iterator[tuple[str, bytes, str]], out: Path) -> Iterator[tuple[str, ...]]:
     """Writes `0.part`, `1.part`, ... and yields the names in each."""
     held: list[tuple[str, bytes, str]] = []
     number, size = 0, 0

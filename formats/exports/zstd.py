@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-_LEVEL, _UNSAID = 3, -1
+_LEVEL = 3
+"""The library's own default."""
+_UNSAID = -1
+"""What the library gives for a frame that does not say how long its content is."""
 
 
-def compressed(plain: bytes) -> bytes:
+def compress(plain: bytes) -> bytes:
     """One frame that unpacks to `plain` and says how long that is."""
     import zstandard
 
     return bytes(zstandard.ZstdCompressor(level=_LEVEL).compress(plain))
 
 
-def decompressed(frame: bytes, size: int) -> bytes:
+def decompress(frame: bytes, size: int) -> bytes:
     """The `size` bytes in a frame. ValueError for a frame of another size, a damaged one, and what is behind it.
 
     The library makes room for what the frame says of itself, so that is compared first.

@@ -17,7 +17,7 @@ from editc.core.delta import Array, Delta, Factors, Form, Site, SiteRecord
 from editc.core.diagnostics import fail
 from editc.core.site_bytes import site_record
 from editc.core.text import count, first_rows
-from editc.formats.delta.parts import joined, parts
+from editc.formats.delta.parts import join_parts, parts
 from editc.formats.link.check import check
 from editc.formats.models.model import Checkpoint, Model
 from editc.numerics import terms
@@ -30,13 +30,18 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True)
 class Touch:
-    """One delta's edit of one site: site `factors.sites[k]` of the `group` of delta number `order`."""
+    """One delta's edit of one site."""
 
     order: int
+    """The number of the delta."""
     group: str
+    """The delta's group that edits the site."""
     factors: Factors
+    """The group's factors."""
     k: int
+    """The site's number in the group."""
     record: SiteRecord
+    """The delta's record of the site."""
 
     def term(self) -> Term:
         """The edit in float64, exactly as it is stored."""
@@ -48,11 +53,14 @@ class Touch:
 
 @dataclass(frozen=True)
 class Arranged:
-    """Deltas in the order in which they count, and for each site, by component and name, who edits it."""
+    """Deltas to be linked, and who edits what."""
 
     deltas: tuple[Delta, ...]
+    """The deltas in the order in which they count."""
     composed: bool
+    """Whether each is meant for the result of those before it."""
     sites: Mapping[Place, tuple[Touch, ...]]
+    """(component, name) -> the edits of the site, in the order of the deltas."""
 
     @property
     def overlap(self) -> Mapping[Place, tuple[Touch, ...]]:
@@ -68,7 +76,7 @@ class Arranged:
         return tuple(tuple(places) for places in found.values())
 
 
-def arranged(deltas: Sequence[Delta], composed: bool = False) -> Arranged:
+def arrange(deltas: Sequence[Delta], composed: bool = False) -> Arranged:
     """Raises E650 (another base), E651 (another kind of model), E654 (order needed), E655 (an edit given twice)."""
     ordered = tuple(deltas) if composed else tuple(sorted(deltas, key=lambda delta: delta.delta_id))
     found: dict[Place, list[Touch]] = {}
@@ -90,13 +98,13 @@ def link(those: Arranged, model: Model | None, tool: str) -> Delta:
     without it and E653 for another model.
     """
     if those.overlap and model is None:
-        raise _model_needed(those)
+        raise _model_needed_error(those)
     weights = {} if model is None else {part: model.component(part) for part in {part for part, _ in those.sites}}
     check_base(those, weights)
     places = {place: index for index, place in enumerate(those.sites)}
     factors, records = {}, {place: touches[0].record for place, touches in those.sites.items()}
-    for name, joint in _named(those):
-        made = _joined(those, joint, weights)
+    for name, joint in _name_groups(those):
+        made = _join(those, joint, weights)
         factors[name] = replace(made, sites=tuple(places[place] for place in joint))
         for k, place in enumerate(joint):
             if place in those.overlap:
@@ -105,7 +113,7 @@ def link(those: Arranged, model: Model | None, tool: str) -> Delta:
     sites = tuple(records[place] for place in those.sites)
     first = those.deltas[0]
     encoder = next((delta.encoder for delta in those.deltas if delta.encoder), "")
-    told = joined([part for delta in those.deltas for part in parts(delta)], sites, those.composed)
+    told = join_parts([part for delta in those.deltas for part in parts(delta)], sites, those.composed)
     return Delta(family=first.family, sites=sites, factors=factors, encoder=encoder, tool=tool, **told)
 
 
@@ -131,7 +139,7 @@ def weight(site: Site, weights: Mapping[str, Checkpoint]) -> Array:
     return stored.T if site.transposed else stored.reshape(site.shape)
 
 
-def _named(those: Arranged) -> Iterator[tuple[str, tuple[Place, ...]]]:
+def _name_groups(those: Arranged) -> Iterator[tuple[str, tuple[Place, ...]]]:
     """Each joint with a name: that of its sites' group, with a number where several have the same."""
     joints = those.joints()
     of = [those.sites[joint[0]][0].record.site.group for joint in joints]
@@ -139,16 +147,16 @@ def _named(those: Arranged) -> Iterator[tuple[str, tuple[Place, ...]]]:
         yield (group if of.count(group) == 1 else f"{group}.{number:04d}"), joint
 
 
-def _joined(those: Arranged, joint: Sequence[Place], weights: Mapping[str, Checkpoint]) -> Factors:
+def _join(those: Arranged, joint: Sequence[Place], weights: Mapping[str, Checkpoint]) -> Factors:
     """The factors of one joint, its sites still to be numbered."""
     touches = [those.sites[place] for place in joint]
     forms = {touch.factors.form for touch in touches[0]}
     if forms == {"shared"}:
-        return _stored("shared", [_one(those, touches[0], None)], single=True)
+        return _store_terms("shared", [_one(those, touches[0], None)], single=True)
     alone = len(touches[0]) == 1
     found = (_one(those, one, None if alone else weight(one[0].record.site, weights)) for one in touches)
     single = all(len(touch.factors.right) == 1 for touch in touches[0])
-    return _stored("dense" if "dense" in forms else "low-rank", found, single)
+    return _store_terms("dense" if "dense" in forms else "low-rank", found, single)
 
 
 def _one(those: Arranged, touches: Sequence[Touch], W: Array | None) -> Term:
@@ -156,7 +164,7 @@ def _one(those: Arranged, touches: Sequence[Touch], W: Array | None) -> Term:
     return terms.summed(terms.composed(every, W) if those.composed else every, W)
 
 
-def _stored(form: Form, found: Iterable[Term], single: bool) -> Factors:
+def _store_terms(form: Form, found: Iterable[Term], single: bool) -> Factors:
     """Rounded to the float32 of a delta, which changes nothing where factors were only put side by side. `single`: one
     right for all."""
     left: list[NDArray[np.float32]] = []
@@ -168,7 +176,7 @@ def _stored(form: Form, found: Iterable[Term], single: bool) -> Factors:
     return Factors(form, (), tuple(left), tuple(right))
 
 
-def _model_needed(those: Arranged) -> Exception:
+def _model_needed_error(those: Arranged) -> Exception:
     rows = [f"{name}: edited by {len(touches)}" for (_, name), touches in those.overlap.items()]
     return fail(
         "E652",

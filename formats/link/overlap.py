@@ -19,30 +19,39 @@ from editc.numerics.subspace import cosines
 
 @dataclass(frozen=True)
 class Pair:
-    """Two deltas on one site. `angles` are the cosines of the principal angles between the row spaces of their right
-    factors, falling (() where one is dense); `alignment` is that of the changes, <dW_1, dW_2> / |dW_1| |dW_2|."""
+    """Two deltas on one site."""
 
     first: int
+    """The number of one."""
     second: int
+    """The number of the other."""
     angles: tuple[float, ...]
+    """Cosines of the principal angles between the row spaces of their right factors, falling. Empty where one is
+    dense."""
     alignment: float
+    """That of the changes, <dW_1, dW_2> / |dW_1| |dW_2|."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """One site that several deltas edit: |dW| / |W| of each, each pair of them, and the form and rank of the result.
-
-    `exact`: their factors stand side by side as they were; else the result's were rounded to float32 once more.
-    """
+    """One site that several deltas edit."""
 
     component: str
+    """Its component."""
     name: str
+    """Its name."""
     deltas: tuple[int, ...]
+    """The numbers of the deltas."""
     sizes: tuple[float, ...]
+    """|dW| / |W| of each."""
     pairs: tuple[Pair, ...]
+    """Each pair of them."""
     form: str
+    """The form of the result."""
     rank: int
+    """The rank of the result."""
     exact: bool
+    """True where their factors stand side by side as they were; else the result's were rounded to float32 once more."""
 
 
 def overlaps(those: Arranged, linked: Delta, model: Model) -> Iterator[Overlap]:

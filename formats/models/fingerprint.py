@@ -61,21 +61,23 @@ def encoder_fingerprint(model: Model | Path | str, rows: Mapping[str, int] | Non
 
     Raises E611 where an encoder is there in pickles alone.
     """
-    return sealed(encoder_account(pipeline_of(model if isinstance(model, Model) else open_model(model)), rows or {}))
+    return seal_account(
+        encoder_account(pipeline_of(model if isinstance(model, Model) else open_model(model)), rows or {})
+    )
 
 
 def encoder_account(folder: Path, rows: Mapping[str, int] = MappingProxyType({})) -> tuple[Any, Any]:
     """All that `encoder_fingerprint` is made of: encoder -> tensors and settings, tokenizer -> vocabulary."""
     parts = encoder_parts(folder)
     encoders = {
-        name: described(open_component(name, part), settings_of(part), rows.get(name))
+        name: describe_encoder(open_component(name, part), settings_of(part), rows.get(name))
         for name, part in parts.items()
         if name.startswith("text_encoder") and has_weights(part)
     }
     return encoders, {name: vocabulary(part) for name, part in parts.items() if name.startswith("tokenizer")}
 
 
-def sealed(account: tuple[Any, Any]) -> str:
+def seal_account(account: tuple[Any, Any]) -> str:
     """The fingerprint of an account; '' without a text encoder."""
     return digest(["editc-encoder-1", *account]) if account[0] else ""
 
@@ -85,7 +87,7 @@ def encoder_parts(folder: Path) -> Mapping[str, Path]:
     return {p.name: p for p in subfolders(folder) if p.name.startswith(("text_encoder", "tokenizer"))}
 
 
-def seen_through(mark: str, component: Readable) -> str:
+def projected_mark(mark: str, component: Readable) -> str:
     """The fingerprint of the rows that sites see, where `mark` is their encoder's: `mark` itself, or where the
     component projects the rows first the sha256 of it and of the projection, as float16 values like an encoder."""
     names = sorted(name for name in component.names() if name.startswith(PROJECTION))
@@ -96,10 +98,10 @@ def seen_through(mark: str, component: Readable) -> str:
     return digest(["editc-projected-1", mark, parts])
 
 
-def assembled(weights: Checkpoint, settings: Mapping[str, Any], words: Path) -> str:
+def single_encoder_mark(weights: Checkpoint, settings: Mapping[str, Any], words: Path) -> str:
     """`encoder_fingerprint` of the pipeline folder whose one text encoder has these weights and settings, and whose
     tokenizer is the folder `words`."""
-    encoder = described(weights, settings)
+    encoder = describe_encoder(weights, settings)
     return digest(["editc-encoder-1", {"text_encoder": encoder}, {"tokenizer": vocabulary(words)}])
 
 
@@ -126,7 +128,7 @@ def settings_of(folder: Path) -> Mapping[str, Any]:
     return _settings(folder / "config.json")
 
 
-def described(checkpoint: Checkpoint, config: Mapping[str, Any], words: int | None = None) -> Any:
+def describe_encoder(checkpoint: Checkpoint, config: Mapping[str, Any], words: int | None = None) -> Any:
     """An encoder's tensors by name, and its settings; of its token embeddings the first `words` rows. Versions of
     transformers differ in whether names begin with `text_model.`, which therefore does not count."""
     rows = []

@@ -30,12 +30,13 @@ _MODEL_TYPES = {
 """config.json's `model_type` where llama.cpp has another word for the architecture."""
 
 _MOST_BLOCKS = 1 << 10
+"""A limit for hostile files: blocks of a model, of which the largest have some 130."""
 
 
 class Aliased(Mapping[str, T]):
     """The tensors of a GGUF file, found by their own names and by those of transformers; it iterates over the own.
 
-    `reordered` marks a tensor whose rows are in another order than in transformers.
+    `is_reordered` marks a tensor whose rows are in another order than in transformers.
     """
 
     def __init__(self, own: Mapping[str, T], metadata: Mapping[str, str], reordered: Callable[[T], T]) -> None:
@@ -46,7 +47,7 @@ class Aliased(Mapping[str, T]):
         if name in self._own:
             return self._own[name]
         found = self._translated(name)
-        return self._reordered(self._own[found]) if reordered(self._architecture, found) else self._own[found]
+        return self._reordered(self._own[found]) if is_reordered(self._architecture, found) else self._own[found]
 
     def __contains__(self, name: object) -> bool:
         return name in self._own or (isinstance(name, str) and self._translated(name) in self._own)
@@ -58,7 +59,7 @@ class Aliased(Mapping[str, T]):
         return len(self._own)
 
     def _translated(self, name: str) -> str:
-        return translated(self._architecture, self._blocks, name) if self._blocks else ""
+        return translate(self._architecture, self._blocks, name) if self._blocks else ""
 
 
 def own_architecture(metadata: Mapping[str, str]) -> tuple[str, int]:
@@ -68,12 +69,12 @@ def own_architecture(metadata: Mapping[str, str]) -> tuple[str, int]:
     return name, int(blocks) if blocks.isdecimal() and len(blocks) < 5 and int(blocks) <= _MOST_BLOCKS else 0
 
 
-def reordered(architecture: str, name: str) -> bool:
+def is_reordered(architecture: str, name: str) -> bool:
     """True for a matrix, by llama.cpp's name, whose rows may not be in the order of transformers."""
     return any(part in name for part in ROTATED) and architecture not in AS_THEY_WERE
 
 
-def translated(architecture: str, blocks: int, name: str) -> str:
+def translate(architecture: str, blocks: int, name: str) -> str:
     """llama.cpp's name of a parameter of transformers (`model.layers.1.mlp.down_proj.weight`), or ''."""
     table = _table(architecture, blocks)
     return (table.get_name(plain_name(name), try_suffixes=(".weight", ".bias")) or "") if table else ""

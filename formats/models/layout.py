@@ -27,12 +27,16 @@ _SHARD = re.compile(r"-\d{5}-of-\d{5}")
 
 @dataclass(frozen=True)
 class Choice:
-    """The weight files of one component; `listed` maps tensor names to files where an index says so."""
+    """The weight files of one component."""
 
     files: tuple[Path, ...]
+    """The files that are read."""
     listed: dict[str, Path] | None = None
+    """Tensor -> its file, where an index says so. None without an index."""
     index: Path | None = None
+    """The index. None where one file holds everything."""
     notes: tuple[str, ...] = ()
+    """What else lies in the folder and is not read, a sentence each."""
 
 
 def has_weights(folder: Path) -> bool:
@@ -147,7 +151,7 @@ def _notes(folder: Path, taken: str, used: set[str], names: Sequence[str]) -> tu
     return (f"{folder.name}: {taken} is taken; {first_names(left, 4)} beside it is neither read nor edited",)
 
 
-def beside(pipeline: Path) -> tuple[str, ...]:
+def notes_beside(pipeline: Path) -> tuple[str, ...]:
     """A note on weights that lie in the pipeline's own folder, for instance the same model as one LDM file: loaders of
     single files take those, and an edit of the components does not reach them."""
     files = [p.name for p in _files(pipeline) if p.suffix in (SAFETENSORS, *PICKLES) and not _ADAPTERS.search(p.name)]

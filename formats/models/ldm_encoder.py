@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.models.fingerprint import assembled, encoder_fingerprint, pipeline_of, same_weights, settings_of
+from editc.formats.models.fingerprint import (
+    encoder_fingerprint,
+    pipeline_of,
+    same_weights,
+    settings_of,
+    single_encoder_mark,
+)
 from editc.formats.models.layout import has_safetensors
 from editc.formats.models.ldm_file import is_open_clip
 from editc.formats.models.model import Checkpoint, Model
@@ -19,17 +25,20 @@ HEAD = 64
 
 @dataclass(frozen=True)
 class Assembled:
-    """An encoder put together from the weights in a file and a tokenizer's folder. `pad` is the id that fills a prompt
-    up, where it is known to be another one than the tokenizer's own."""
+    """An encoder put together from the weights in a file and a tokenizer's folder."""
 
     weights: Checkpoint
+    """Its weights."""
     settings: Mapping[str, Any]
+    """Its configuration."""
     words: Path
+    """The folder of the tokenizer."""
     pad: int | None
+    """The id that fills a prompt up. None where it is the tokenizer's own."""
 
     def fingerprint(self) -> str:
         """That of the diffusers folder with this encoder and tokenizer."""
-        return assembled(self.weights, self.settings, self.words)
+        return single_encoder_mark(self.weights, self.settings, self.words)
 
 
 def inner_parts(model: Model) -> tuple[str, ...]:

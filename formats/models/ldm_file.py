@@ -44,11 +44,14 @@ _LAYER = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)", re.ASCII)
 
 @dataclass(frozen=True)
 class Piece:
-    """A tensor's place: the tensor `name` of the file, or the `index`-th of `of` equal parts of its rows."""
+    """Where a tensor of diffusers is in a file with LDM's names."""
 
     name: str
+    """The tensor of the file."""
     index: int = 0
+    """Which of its `of` equal parts of rows it is."""
     of: int = 1
+    """In how many parts the file's tensor holds several of diffusers'; 1: it is the whole tensor."""
 
 
 def parts(names: Iterable[str]) -> dict[str, dict[str, Piece]]:

@@ -74,10 +74,12 @@ def to_ldm(names: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Ends:
-    """The block that ends each level but the last: those that halve on the way down, that double on the way up."""
+    """The block that ends each level of a UNet but the last."""
 
     halve: tuple[int, ...]
+    """Those that halve on the way down."""
     double: tuple[int, ...]
+    """Those that double on the way up."""
 
     def renamed(self, name: str, labels: str) -> str:
         """The diffusers name, or '' for a name that follows no rule."""

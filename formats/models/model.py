@@ -15,7 +15,7 @@ from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header, read_header
 from editc.formats.containers.table import GGUF, MODEL_FILES, MODEL_FILES_TEXT, ONNX, container_of
 from editc.formats.models import layout, ldm_file, paths
-from editc.formats.models.prefixes import renamed
+from editc.formats.models.prefixes import match_names
 from editc.numerics.bits import dtypes
 
 if TYPE_CHECKING:
@@ -24,20 +24,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where a tensor is: `nbytes` bytes at `offset` of `file`, row-major and little-endian. `flipped`: the file holds
-    the transpose of the matrix of this shape.
-
-    scale: of 8-bit floats, where the scale is that multiplies them. fault: why it cannot be edited as what it is named.
-    """
+    """Where a tensor is, row-major and little-endian."""
 
     file: Path
+    """The file."""
     offset: int
+    """Where in the file its bytes begin."""
     nbytes: int
+    """How many bytes it has."""
     dtype: str
+    """Its dtype by the name that safetensors has for it, or the name of a quantised format."""
     shape: tuple[int, ...]
+    """Its sizes."""
     flipped: bool = False
+    """Whether the file holds the transpose of the matrix of this shape."""
     scale: Tensor | None = None
+    """Of 8-bit floats, where the scale is that multiplies them. None: there is none."""
     fault: str = ""
+    """Why it cannot be edited as what it is named. Empty: it can."""
 
     def upright(self, raw: bytes) -> bytes:
         """The bytes of the tensor in its shape, from those in the file."""
@@ -50,18 +54,24 @@ class Tensor:
 
 @dataclass
 class Checkpoint:
-    """One component's tensors; fulfils the port `Weights`. `bytes_read` counts tensor bytes, not headers.
+    """One component's tensors; fulfils the port `Weights`.
 
     Raises E619 for a name that is not here, E616 where a dtype has no exact float64, E612 for a file that shrank.
-    `graph` is there for an ONNX model, whose tensors have names of their own until `sites.find_sites` finds them.
     """
 
     name: str
+    """The component."""
     tensors: Mapping[str, Tensor]
+    """Name -> where the tensor is."""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    """The metadata of the file; empty where several files hold the component."""
     notes: tuple[str, ...] = ()
+    """What is not read, a sentence each."""
     bytes_read: int = 0
+    """Tensor bytes that were read so far; headers do not count."""
     graph: Graph | None = None
+    """The graph of an ONNX model, whose tensors have names of their own until `sites.find_sites` finds them. None for
+    all others."""
 
     def names(self) -> Sequence[str]:
         """Tensor names, sorted."""
@@ -70,7 +80,9 @@ class Checkpoint:
     def where(self, name: str) -> Tensor:
         """File, offset, dtype and shape of a tensor."""
         if name not in self.tensors:
-            other = renamed([name], self.tensors).get(name) or next(iter(get_close_matches(name, self.tensors, 1)), "")
+            other = match_names([name], self.tensors).get(name) or next(
+                iter(get_close_matches(name, self.tensors, 1)), ""
+            )
             help_text = f"the nearest name there is '{other}'" if other else ""
             message = f"there is no tensor '{name}' in component '{self.name}'"
             raise fail("E619", message, place=name, help=help_text)
@@ -106,16 +118,20 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Model:
-    """A model on disk: `components` maps names to the folder (or single file) of each.
+    """A model on disk.
 
     A pipeline has named components. A bare folder or file is one component, whatever name it is asked for by; but an
     LDM single file has the parts that `ldm_file` finds in it, under the tensor names of diffusers.
     """
 
     place: str
+    """What the user typed."""
     path: Path
+    """The folder or file."""
     kind: Literal["pipeline", "folder", "file"]
+    """A pipeline's folder, a component's folder, or one file."""
     components: Mapping[str, Path]
+    """Component -> its folder, or the single file."""
 
     def component(self, name: str = "") -> Checkpoint:
         """The tensors of one component, headers read and checked. Raises E615 when the model has no such part."""
@@ -131,7 +147,7 @@ class Model:
         if name not in self.components:
             raise self._lacks(name, self.components)
         part = open_component(name, self.components[name])
-        part.notes += layout.beside(self.path)
+        part.notes += layout.notes_beside(self.path)
         return part
 
     def ldm_parts(self) -> Mapping[str, Mapping[str, ldm_file.Piece]]:
@@ -206,10 +222,10 @@ def _open_gguf(name: str, place: Path) -> Checkpoint:
     notes = (
         () if of in ("0", "1") else (f"{place.name} is one of {of[:20]} parts; the others are neither read nor edited",)
     )
-    return Checkpoint(name, Aliased(own, header.metadata, _reordered), header.metadata, notes)
+    return Checkpoint(name, Aliased(own, header.metadata, _mark_reordered), header.metadata, notes)
 
 
-def _reordered(tensor: Tensor) -> Tensor:
+def _mark_reordered(tensor: Tensor) -> Tensor:
     return replace(tensor, fault="llama.cpp may store its rows in another order, for its rotary embedding")
 
 

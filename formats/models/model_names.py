@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from editc.formats.models.model import Checkpoint, Model
-from editc.formats.models.prefixes import renamed
-from editc.formats.models.program_names import PROGRAMS, Program, program_names, told_by_names
+from editc.formats.models.prefixes import match_names
+from editc.formats.models.program_names import PROGRAMS, Program, program_by_names, program_names
 
 
 def program_of(model: Model, names: Iterable[str]) -> Program | None:
@@ -19,7 +19,7 @@ def program_of(model: Model, names: Iterable[str]) -> Program | None:
     The model's config.json decides. Without one, the names of the file do where they leave no doubt.
     """
     kind = model_type(model)
-    return PROGRAMS.get(kind) if kind else told_by_names(names)
+    return PROGRAMS.get(kind) if kind else program_by_names(names)
 
 
 def model_type(model: Model) -> str:
@@ -37,26 +37,26 @@ def configuration(folder: Path) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def spelled_by_program(names: Sequence[str], model: Model | None) -> dict[str, str]:
+def program_spelling(names: Sequence[str], model: Model | None) -> dict[str, str]:
     """File name -> the program's name of some tensors, by the model where there is one, else by the names alone; the
     name itself where neither says."""
     if model is not None and model.kind == "pipeline":
         return dict(zip(names, names, strict=True))
     held = [] if model is None else model.component().names()
-    program = told_by_names([*names, *_rest_of_gpt2(names)]) if model is None else program_of(model, held)
+    program = program_by_names([*names, *_rest_of_gpt2(names)]) if model is None else program_of(model, held)
     if program is None:
         return dict(zip(names, names, strict=True))
     known = program_names([*held, *names], program)
     return {name: known[name] for name in names}
 
 
-def respelled(checkpoint: Checkpoint, wanted: Iterable[str]) -> Checkpoint:
+def respell(checkpoint: Checkpoint, wanted: Iterable[str]) -> Checkpoint:
     """The checkpoint with tensors under the `wanted` names where it has them under another version's levels.
 
     Only a name that one tensor alone can mean is changed; the others stay missing.
     """
     missing = [name for name in wanted if name not in checkpoint.tensors]
-    found = {old: new for new, old in renamed(missing, checkpoint.tensors).items()} if missing else {}
+    found = {old: new for new, old in match_names(missing, checkpoint.tensors).items()} if missing else {}
     if not found:
         return checkpoint
     return replace(checkpoint, tensors={found.get(name, name): held for name, held in checkpoint.tensors.items()})

@@ -19,27 +19,27 @@ WRAPPERS = frozenset(
 pipelines, and of what wraps a model while it is trained (PEFT, DataParallel, torch.compile)."""
 
 
-def bare(name: str) -> str:
+def bare_name(name: str) -> str:
     """The name without the wrappers before it; at least its last part stays."""
     parts = name.split(".")
     first = next((i for i, part in enumerate(parts[:-1]) if part not in WRAPPERS), len(parts) - 1)
     return ".".join(parts[first:])
 
 
-def renamed(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+def match_names(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
     """Each of `names` -> the one of `others` that is the same parameter: by the same name, else the only one that has
     the same bare name. Names whose bare name is not theirs alone are matched by the whole name only."""
     every, known = list(names), set(others)
     found = {name: name for name in every if name in known}
     mine, theirs = _alone(every), _alone(known)
     free = {key: name for key, name in theirs.items() if name not in found}
-    other = (name for name in every if name not in known and mine.get(bare(name)) == name)
-    return found | {name: free[bare(name)] for name in other if bare(name) in free}
+    other = (name for name in every if name not in known and mine.get(bare_name(name)) == name)
+    return found | {name: free[bare_name(name)] for name in other if bare_name(name) in free}
 
 
 def _alone(names: Iterable[str]) -> Mapping[str, str]:
     """Bare name -> name, where one name alone has it."""
     found: dict[str, str | None] = {}
     for name in names:
-        found[bare(name)] = None if bare(name) in found else name
+        found[bare_name(name)] = None if bare_name(name) in found else name
     return {key: name for key, name in found.items() if name is not None}

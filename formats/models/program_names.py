@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from editc.formats.models.prefixes import bare
+from editc.formats.models.prefixes import bare_name
 
 HEADS = ("lm_head", "embed_out", "score", "classifier")
 """What may stand beside the body of a model, at the top of its names."""
@@ -64,7 +64,7 @@ PROGRAMS: Mapping[str, Program] = {kind: program for program, kinds in _GROUPS f
 """By the `model_type` of config.json."""
 
 
-def told_by_names(names: Iterable[str]) -> Program | None:
+def program_by_names(names: Iterable[str]) -> Program | None:
     """The program of a file whose names alone say it: GPT-2's bare names, and a body with a head and nothing else."""
     tops = {name.partition(".")[0] for name in names} - {*HEADS}
     if {"h", "wte", "ln_f"} <= tops:
@@ -76,7 +76,7 @@ def told_by_names(names: Iterable[str]) -> Program | None:
 
 def program_names(names: Sequence[str], program: Program) -> dict[str, str]:
     """File name -> the program's name, for all tensors of a language model."""
-    found = {name: moved(name, program) for name in names}
+    found = {name: apply_moves(name, program) for name in names}
     bodiless = not any(name.startswith(f"{program.body}.") for name in found.values())
     return {name: _bodied(new, program) if bodiless else new for name, new in found.items()}
 
@@ -84,12 +84,12 @@ def program_names(names: Sequence[str], program: Program) -> dict[str, str]:
 def plain_name(name: str) -> str:
     """A name of a language part as a model of text alone has it: `model.language_model.layers.0...` and
     `language_model.model.layers.0...` are `model.layers.0...`."""
-    core = bare(name)
+    core = bare_name(name)
     head = name[: len(name) - len(core)]
     return f"model.{core}" if "language_model." in head and core.partition(".")[0] not in HEADS else name
 
 
-def moved(name: str, program: Program) -> str:
+def apply_moves(name: str, program: Program) -> str:
     """A name after the renamings between file and program, whatever its body."""
     for pattern, new in program.moves:
         name = re.sub(pattern, new, name)

@@ -20,27 +20,49 @@ class Method(Protocol):
     Properties that the tests hold every method to: strength 0 gives a zero edit; the order of concepts does not
     matter; singular systems raise SingularError and NaN raises NonFiniteError, never a NaN in the edit.
 
-    A method whose promise needs all of its rank has the class attribute `whole = True`: solve then takes nothing off
-    its edit, and refuses a rank constraint below it (E430).
+    What else a pass must know of a method are the traits below: `Keyed`, `Whole`, `Retaining`, `Miner`. A method has a
+    trait if it has its attributes.
     """
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks of `system`."""
 
 
+class LanguageMethod(Protocol):
+    """A method for language models: the same, called with what it works on in place of a system."""
+
+    works_on: ClassVar[str]
+    """`memory` (keys and values of one matrix), `writer` (a matrix that writes to the residual stream) or `columns` (a
+    matrix whose columns are named): which value it is called with."""
+    solves: ClassVar[tuple[str, ...]]
+    """The kinds of edits that it is for: `fact`, `redirect`, `erase`, `ablate`."""
+    single: ClassVar[bool]
+    """True where one matrix holds the whole edit, so that it has one layer; others spread it over several."""
+
+
 @runtime_checkable
 class Keyed(Protocol):
-    """A method that brings a key rule of its own (`editc.registry.key_rules`): its edits have that rule where the
-    manifest names none. Of others the rule is `aligned`."""
+    """A method that brings a key rule of its own. The rule of other methods is `aligned`."""
 
     keys: ClassVar[str]
+    """Its name in `editc.registry.key_rules`; edits have it where the manifest names no rule."""
+
+
+@runtime_checkable
+class Whole(Protocol):
+    """A method whose promise needs all of its rank: solve takes nothing off its edit, and refuses a rank constraint
+    below it (E430)."""
+
+    whole: ClassVar[bool]
+    """True; with False the trait is as good as absent."""
 
 
 @runtime_checkable
 class Retaining(Protocol):
-    """A method that needs what is kept row by row, and not its second moment alone: derive then fills `Kept.keys`."""
+    """A method that needs what is preserved row by row, and not its second moment alone."""
 
     retains: ClassVar[bool]
+    """True: derive then fills `Kept.keys` and `Kept.weights`."""
 
 
 @runtime_checkable

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from systems import WIDTH, changes, rows, system
 
 from editc.numerics import adversary, drift, ridge, subspace
-from editc.passes.methods.images.uce import UCE, stacked
+from editc.passes.methods.images.joint_ridge import stack_blocks
+from editc.passes.methods.images.uce import UCE
 
 SEEDS = st.integers(0, 10_000)
 few = settings(max_examples=15, deadline=None)
 
 
 def objective(problem, edited, lamb):  # type: ignore[no-untyped-def]
-    keys, targets, weights = stacked(problem.blocks, 1.0)
+    keys, targets, weights = stack_blocks(problem.blocks, 1.0)
     total = 0.0
     for W, E in zip(problem.weights, edited, strict=True):
         total += float(np.sum(weights * (E @ keys - W @ targets) ** 2))
@@ -41,7 +42,7 @@ def test_reduction_is_the_best_of_its_rank(seed: int, rank: int) -> None:
     """Its objective grows by exactly the squared tail, and no other edit of that rank that we try does better."""
     problem = system(seed)
     edit = UCE()(problem)
-    keys, _, weights = stacked(problem.blocks, 1.0)
+    keys, _, weights = stack_blocks(problem.blocks, 1.0)
     factor = ridge.factorise(ridge.normal_matrix(keys, weights, problem.kept.moment, 0.5))
     gram = edit.left[0].T @ problem.total_gram() @ edit.left[0]
     small = subspace.reduce(edit.right[0], gram, factor, 0.0, rank)

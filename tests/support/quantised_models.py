@@ -25,7 +25,7 @@ def quantised_model(place: Path, kind: str) -> Model:
 
 def values(model: Model, name: str) -> Any:
     part = open_model(model.path).component()
-    return quantised.decoded(part.raw(name), part.where(name))
+    return quantised.decode(part.raw(name), part.where(name))
 
 
 def change(delta: Delta, k: int) -> Any:

@@ -164,7 +164,7 @@ def test_a_copy_of_what_has_the_edit_already_is_written(base: Path) -> None:
 def test_an_export_that_is_told_by_its_ending_must_have_it(base: Path) -> None:
     """Reading `g.out` as safetensors would say that the delta is damaged, and nothing is."""
     for name, ending in (("onnx-graph", ".onnx"), ("onnx-adapter", ".onnx_adapter"), ("gguf-lora", ".gguf")):
-        form = exporting.named(name)
+        form = exporting.find_format(name)
         with refused("E697") as error:
             check_ending(base / "g.out", Path(form.output).suffix, name)
         assert error.diagnostics[0].help == f"name it g.out{ending}"

@@ -153,8 +153,8 @@ def test_a_trial_that_fails_is_the_builds_exit_code(
     from editc.cli import terminal
 
     form = replace(FORMATS.resolve("kohya"), trials=lambda job, written: (Trial("it", 3, 4, 0.5),))
-    kept = export_.named
-    monkeypatch.setattr(export_, "named", lambda name: form if name == "kohya" else kept(name))
+    kept = export_.find_format
+    monkeypatch.setattr(export_, "find_format", lambda name: form if name == "kohya" else kept(name))
     path = manifest(tmp_path, model, "[kohya, diff]")
     code = terminal.guarded(cli, ["build", str(path), "-o", str(tmp_path / "out"), "--json"])
     shown = json.loads(capsys.readouterr().out)

@@ -27,11 +27,13 @@ ADVICE = "name an image classifier as transformers saves it (its config.json say
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a classifier in order, and which of them a concept's name means: those that `given` says, else
+    """The labels of a classifier, and which of them a concept's name means: those that the manifest gives for it, else
     those that are called so. A label `tabby, tabby cat` has two names, as ImageNet's have."""
 
     every: tuple[str, ...]
+    """All labels, in the classifier's order."""
     given: Mapping[str, tuple[str, ...]]
+    """Concept -> the labels that the manifest gives for it."""
 
     def of(self, concept: str) -> tuple[int, ...]:
         """The numbers of a concept's labels; empty for one that it does not know."""
@@ -58,13 +60,19 @@ class Labels:
 
 @dataclass(frozen=True)
 class ClassifierDetector:
-    """Judges the concepts that its labels are. `several`: a picture may have several of them."""
+    """Judges the concepts that its labels are."""
 
     model: Any
+    """The classifier of transformers."""
     prepare: Any
+    """Its image processor."""
     labels: Labels
+    """Its labels."""
     several: bool
+    """Whether a picture may have several of them."""
     threshold: float | None = None
+    """The probability from which a picture shows a concept. None: the likeliest label decides, or
+    THRESHOLD where a picture may have several."""
 
     def knows(self, concept: str) -> bool:
         """True for a concept that labels were given for, or that is called as a label is."""

@@ -39,20 +39,26 @@ EVERYDAY = (
 )
 """What a picture may show instead, where the manifest does not say; the targets of the edits come before it."""
 THRESHOLD = 0.5
+"""Where the manifest gives none: from here on the concept is likelier than all alternatives together."""
 ADVICE = "name a CLIP as transformers saves it, such as a snapshot of openai/clip-vit-large-patch14"
 
 
 @dataclass(frozen=True)
 class ClipDetector:
-    """Judges any concept by its name. `prompts` are the sentences of names that have their own, `against` the
-    alternatives, of which the concept itself is none."""
+    """Judges any concept by its name."""
 
     model: Any
+    """The CLIP model of transformers."""
     tokenizer: Any
+    """Its tokenizer."""
     prepare: Any
+    """Its image processor."""
     prompts: Mapping[str, tuple[str, ...]]
+    """Concept -> the sentences that stand for it, for those that have their own."""
     against: tuple[str, ...]
+    """The alternatives, of which the concept itself is none."""
     threshold: float = THRESHOLD
+    """The probability from which a picture shows a concept."""
     named: dict[str, Array] = field(default_factory=dict)
     """The vectors of names that were asked for."""
     looked: dict[str, Array] = field(default_factory=dict)
@@ -151,7 +157,7 @@ def _open(asked: Asked) -> ClipDetector:
 
     path = asked.path
     assert path is not None
-    tokenizer = folder.opened(path, lambda: AutoTokenizer.from_pretrained(path, **folder.OWN))
+    tokenizer = folder.open_quietly(path, lambda: AutoTokenizer.from_pretrained(path, **folder.OWN))
     threshold = THRESHOLD if asked.options.threshold is None else asked.options.threshold
     prompts, against = asked.options.prompts, alternatives(asked)
     return ClipDetector(folder.model(path, CLIPModel), tokenizer, folder.processor(path), prompts, against, threshold)

@@ -38,7 +38,9 @@ class CodeDetector:
     """Somebody's detector, its answers looked at before they are used. E138 for what it raises, or answers amiss."""
 
     own: Any
+    """The detector."""
     where: str
+    """Its file, for messages."""
 
     def knows(self, concept: str) -> bool:
         """What it says itself."""

@@ -74,14 +74,14 @@ def processor(folder: Path) -> Any:
         AutoImageProcessor,
     )  # its short name may ask for torchvision
 
-    return opened(folder, lambda: AutoImageProcessor.from_pretrained(folder, **OWN, **backend()))
+    return open_quietly(folder, lambda: AutoImageProcessor.from_pretrained(folder, **OWN, **backend()))
 
 
 OWN: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """Nothing is fetched, and no code that lies beside a model is run."""
 
 
-def opened(folder: Path, make: Any) -> Any:
+def open_quietly(folder: Path, make: Any) -> Any:
     """What `make` gives, the library kept quiet; what it raises is E139."""
     with quiet():
         try:

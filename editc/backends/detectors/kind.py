@@ -27,12 +27,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a detector cannot be had, found before anything is opened; `field` is the manifest's key to underline."""
+    """Why a detector cannot be had, found before anything is opened."""
 
     code: str
+    """The code of the diagnostic."""
     field: str
+    """The manifest's key to underline."""
     message: str
+    """What is wrong."""
     help: str = ""
+    """What to do. Empty: the message says it."""
 
 
 def _nothing(asked: Asked) -> tuple[()]:

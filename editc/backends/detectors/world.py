@@ -23,6 +23,7 @@ class WorldDetector:
     """
 
     classifier: Any
+    """The demo's classifier."""
 
     def knows(self, concept: str) -> bool:
         """True for every name of an object, colour, background or style of the world, and for names in a row."""

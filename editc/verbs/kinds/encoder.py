@@ -13,7 +13,13 @@ from editc.core.manifest import Manifest
 from editc.core.ports import Encoder, Weights
 from editc.formats.apply.encoder_marks import weight_mark, weight_marks
 from editc.formats.models import ldm_encoder, paths
-from editc.formats.models.fingerprint import encoder_account, encoder_fingerprint, pipeline_of, sealed, seen_through
+from editc.formats.models.fingerprint import (
+    encoder_account,
+    encoder_fingerprint,
+    pipeline_of,
+    projected_mark,
+    seal_account,
+)
 from editc.formats.models.ldm_encoder import Assembled
 from editc.formats.models.model import Model, open_model
 from editc.libraries.foreign import quiet
@@ -44,7 +50,7 @@ class Source:
 
     def load(self, family: Family, weights: Weights) -> Mapping[str, Encoder]:
         """The encoder of every stream of the family; `weights` are the edited component's. Raises E205 and E223."""
-        mark = seen_through(self.mark, weights)
+        mark = projected_mark(self.mark, weights)
         if self.inside is None:
             return encoders.load_streams(self.folder, family.streams, mark, weights)
         return {"text": loaded(self.inside, mark)}
@@ -66,7 +72,7 @@ def source_of(manifest: Manifest, model: Model) -> Source:
         _require(model, folder)
     whole = model if model.kind == "pipeline" and given is None else open_model(folder)
     account = encoder_account(pipeline_of(whole))
-    mark = sealed(account)
+    mark = seal_account(account)
     if given is not None and model.kind == "pipeline":
         _same(encoder_fingerprint(model), mark, given)
     return Source(folder, mark, None, weight_marks(account))

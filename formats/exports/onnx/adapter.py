@@ -18,7 +18,7 @@ from editc.core.disk import guarded, replace_file
 from editc.formats.containers import onnx_adapter
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Trial, Written
-from editc.formats.exports.onnx.surgery import names
+from editc.formats.exports.onnx.surgery import input_names
 from editc.formats.exports.suits import SUITS
 
 NAME = "onnx-adapter"
@@ -38,7 +38,7 @@ def write(job: Job) -> Written:
     lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
     parameters: dict[str, Any] = {}
     for record, left, right in lowering.pairs(lowered.delta):
-        for name, part in zip(names(record.site.name), (right.T, left.T), strict=True):
+        for name, part in zip(input_names(record.site.name), (right.T, left.T), strict=True):
             parameters[name] = OrtValue.ortvalue_from_numpy(np.ascontiguousarray(part, _NUMPY[job.dtype]))
     made = AdapterFormat()
     made.set_adapter_version(1)
@@ -47,7 +47,7 @@ def write(job: Job) -> Written:
     with guarded(job.out), tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "adapter"
         made.export_adapter(str(plain))
-        replace_file(job.out, onnx_adapter.described(plain.read_bytes(), embed.note(NAME, lowered.delta, {})))
+        replace_file(job.out, onnx_adapter.append_description(plain.read_bytes(), embed.note(NAME, lowered.delta, {})))
     return Written((job.out,), lowered.delta, lowered.rounding)
 
 
@@ -55,14 +55,14 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
     """The factors of the delta in such a file: the inverse of `write`."""
 
     def pair(name: str) -> tuple[Any, Any]:
-        A, B = (tensors[one] for one in names(name))
+        A, B = (tensors[one] for one in input_names(name))
         return np.ascontiguousarray(B.T), np.ascontiguousarray(A.T)
 
     embed.check_count(tensors, 2 * len(description["sites"]), "parameters")
     return embed.low_rank_parts(description, pair)
 
 
-def held(job: Job, written: Written) -> Trial:
+def read_in_onnxruntime(job: Job, written: Written) -> Trial:
     """ONNX Runtime's own reader: the parameters of every site, bit for bit."""
     import onnxruntime
 
@@ -71,7 +71,7 @@ def held(job: Job, written: Written) -> Trial:
     worst, matched = 0.0, 0
     sites = list(lowering.pairs(written.delta))
     for record, left, right in sites:
-        A, B = (found.get(name) for name in names(record.site.name))
+        A, B = (found.get(name) for name in input_names(record.site.name))
         if A is not None and B is not None:
             matched += 1
             change = B.numpy().astype(np.float64).T @ A.numpy().astype(np.float64).T
@@ -87,7 +87,7 @@ FORMAT = Format(
     suits=SUITS[NAME],
     write=write,
     low_rank=True,
-    trials=lambda job, written: (held(job, written),),
+    trials=lambda job, written: (read_in_onnxruntime(job, written),),
     parts=parts,
     needs=("onnxruntime",),
     extra="onnx",

@@ -30,12 +30,12 @@ NAME = "onnx-graph"
 def write(job: Job) -> Written:
     """One .onnx file; the delta in it is the very same. Raises E632."""
     with guarded(job.out):
-        replace_file(job.out, whole(job.delta))
+        replace_file(job.out, graph_bytes(job.delta))
     notes = ("the factors are float32 here, as in the delta itself",) if job.dtype != "F32" else ()
     return Written((job.out,), job.delta, 0.0, notes)
 
 
-def whole(delta: Delta) -> bytes:
+def graph_bytes(delta: Delta) -> bytes:
     """The file's bytes."""
     sites = [record.site for record in delta.sites]
     inputs = [Value(input_name(delta, site), site.dtype, stored_shape(site)) for site in sites]
@@ -83,5 +83,5 @@ FORMAT = Format(
     write=write,
     trials=lambda job, written: (graph_in_onnxruntime(written),),
     parts=parts,
-    whole=whole,
+    whole=graph_bytes,
 )

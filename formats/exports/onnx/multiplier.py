@@ -33,11 +33,11 @@ def write(job: Job) -> Written:
     _check_form(job.delta)
     _check_readers(job)
     with guarded(job.out):
-        replace_file(job.out, whole(job.delta))
+        replace_file(job.out, graph_bytes(job.delta))
     return Written((job.out,), job.delta, 0.0, ("give the edited rows to every layer, or to none",))
 
 
-def whole(delta: Delta) -> bytes:
+def graph_bytes(delta: Delta) -> bytes:
     """The file's bytes."""
     _check_form(delta)
     (group,) = delta.factors
@@ -97,5 +97,5 @@ FORMAT = Format(
     write=write,
     trials=lambda job, written: (multiplier_in_onnxruntime(written),),
     parts=parts,
-    whole=whole,
+    whole=graph_bytes,
 )

@@ -29,23 +29,29 @@ from editc.formats.containers.ranges import read_range
 
 @dataclass(frozen=True)
 class Ready:
-    """What was written, and the names of the new inputs."""
+    """A model that was made ready for adapters."""
 
     files: tuple[Path, ...]
+    """The model and its external data."""
     inputs: tuple[str, ...]
+    """The names of the new inputs."""
 
 
 @dataclass
 class _Node:
-    """A NodeProto: the pieces that a branch needs, and its other fields as they are."""
+    """The pieces of a NodeProto that a branch needs."""
 
     inputs: list[str] = field(default_factory=list)
+    """The names of its inputs."""
     outputs: list[str] = field(default_factory=list)
+    """The names of its outputs."""
     numbers: dict[str, float] = field(default_factory=dict)
+    """Attribute -> number."""
     rest: bytes = b""
+    """Its other fields as they stand in the file."""
 
 
-def names(site: str) -> tuple[str, str]:
+def input_names(site: str) -> tuple[str, str]:
     """The inputs A and B of the site of that name."""
     module = site.removesuffix(".weight")
     return f"{module}.lora_A.weight", f"{module}.lora_B.weight"
@@ -62,15 +68,17 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
         help_ = "give one .onnx file; `editc export` writes adapters for the others"
         raise fail("E668", "only an ONNX file can be made ready this way", place=plan.model.place, help=help_)
     destination.make_place(plan, out)
-    beside = () if out.parent.resolve() == plan.model.path.parent.resolve() else destination.beside(plan.model, out)
+    beside = (
+        () if out.parent.resolve() == plan.model.path.parent.resolve() else destination.external_files(plan.model, out)
+    )
     temporary = disk.temporary_beside(out)
     created = (temporary, *(part.final for part in beside))
-    with disk.guarded(out), destination.removed_on_failure(*created):
+    with disk.guarded(out), destination.remove_on_failure(*created):
         disk.write_new(temporary, _rewritten(plan, graph))
         for part in beside:
             disk.copy_file(part.source, part.final)
         disk.rename(temporary, out)
-    inputs = tuple(name for target in plan.targets for name in names(target.record.site.name))
+    inputs = tuple(name for target in plan.targets for name in input_names(target.record.site.name))
     return Ready((out, *(part.final for part in beside)), inputs)
 
 
@@ -80,7 +88,7 @@ def _rewritten(plan: ApplyPlan, graph: Graph) -> Iterator[bytes]:
         wire = Wire(source, os.fstat(source.fileno()).st_size)
         pieces = list(_pieces(wire, plan, graph))
     for piece in pieces:
-        yield from [piece] if isinstance(piece, bytes) else _copied(graph.path, piece)
+        yield from [piece] if isinstance(piece, bytes) else _copy(graph.path, piece)
 
 
 def _pieces(wire: Wire, plan: ApplyPlan, graph: Graph) -> Iterator[Range | bytes]:
@@ -106,7 +114,7 @@ def _pieces(wire: Wire, plan: ApplyPlan, graph: Graph) -> Iterator[Range | bytes
     yield (place[1], wire.size)
 
 
-def _copied(path: Path, span: Range) -> Iterator[bytes]:
+def _copy(path: Path, span: Range) -> Iterator[bytes]:
     for position in range(span[0], span[1], 1 << 20):
         yield read_range(path, position, min(1 << 20, span[1] - position))
 
@@ -122,7 +130,7 @@ def _branches(wire: Wire, plan: ApplyPlan, graph: Graph, place: Range) -> dict[R
         if not uses:
             faults.append(f"{target.record.site.name}: no node takes it")
         for use in uses:
-            parsed = _parsed(wire, use) if use.node in main and use.node not in made else None
+            parsed = _parse(wire, use) if use.node in main and use.node not in made else None
             why = _misfit(use, parsed, target)
             if parsed is None or why:
                 faults.append(f"{target.record.site.name}: {why}")
@@ -149,7 +157,7 @@ def _misfit(use: Use, parsed: _Node | None, target: Target) -> str:
     return "" if target.tensor.dtype in TYPES else f"it is {target.tensor.dtype}"
 
 
-def _parsed(wire: Wire, use: Use) -> _Node:
+def _parse(wire: Wire, use: Use) -> _Node:
     """A node without its outputs, and the numbers among its attributes."""
     found = _Node()
     position = use.node[0]
@@ -181,7 +189,7 @@ def _numbers(wire: Wire, span: Range) -> Mapping[str, float]:
 def _branch(parsed: _Node, site: Site) -> bytes:
     """The node under another output, and the low-rank path that is added to it."""
     (output,) = parsed.outputs
-    A, B = names(site.name)
+    A, B = input_names(site.name)
     nodes = [
         data(2, f"{output}.base") + parsed.rest,
         node("MatMul", [parsed.inputs[0], A], f"{output}.into"),
@@ -195,7 +203,7 @@ def _inputs(target: Target) -> bytes:
     """A and B as initializers of rank 0, and as inputs of any rank."""
     site, dtype = target.record.site, target.tensor.dtype
     (d_out, d_in), rank = site.shape, f"{site.name}.rank"
-    A, B = names(site.name)
+    A, B = input_names(site.name)
     values = Value(A, dtype, (d_in, rank)), Value(B, dtype, (rank, d_out))
     found = b"".join(data(11, value_info(value)) for value in values)
     for name, shape in ((A, (d_in, 0)), (B, (0, d_out))):

@@ -13,7 +13,7 @@ from editc.core.ir import Array, Block, Plan, Problem, Site, System
 from editc.core.manifest import Request
 from editc.core.ports import Cache, Context, Encoder, Weights
 from editc.passes.images.keys import fuse, leaks, mined_names
-from editc.passes.images.keys.preserved import Keeping, contexts_of
+from editc.passes.images.keys.preserved import Keeping
 from editc.passes.images.keys.rule_of import rule_of
 from editc.passes.images.keys.rules.aligned import ALIGNED
 from editc.passes.images.keys.rules.rule import KeyRule
@@ -53,12 +53,12 @@ class Derive:
         return Problem(plan, systems, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts", found)
 
     def _system(self, plan: Plan, rule: KeyRule, ctx: Context, group: str) -> System:
-        sites = [site for site in plan.sites if site.group == group]
+        sites = plan.sites_of(group)
         streams = readers(plan.family, group, ctx, sites[0].shape[1])
         if not streams:
             raise EditcError(_unread(plan, group, sites[0]))
         blocks = tuple(_block(plan, rule, request, streams, ctx.cache) for request in plan.manifest.image_edits)
-        prompts = preserved_rows.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, self.prompts)
+        prompts = preserved_rows.prompts(plan.manifest, plan.contexts(), self.prompts)
         kept, square = Keeping(plan, rule, streams, prompts, ctx.cache).kept(isinstance(method_of(plan), Retaining))
         _check_width(plan, sites, blocks[0].keys.shape[0])
         watched = watch(plan, kept, streams, ctx.cache)
@@ -68,7 +68,7 @@ class Derive:
         """Of adapters nothing is derived but what is kept: no blocks, and a moment where the sites read the text."""
         systems = {}
         for group in dict.fromkeys(site.group for site in plan.sites):
-            sites = [site for site in plan.sites if site.group == group]
+            sites = plan.sites_of(group)
             kept, square = fuse.kept(plan, ctx, sites, self.prompts)
             systems[group] = System((), kept, SiteWeights(ctx.weights, sites), ALIGNED.ridge(square))
         count = max(len(system.kept.origin) for system in systems.values())
@@ -82,7 +82,7 @@ class Derive:
             return plan
         if not mined_names.candidates(self.prompts):
             raise EditcError(_nothing_to_mine(plan))
-        contexts = (plan.manifest.contexts or plan.family.contexts)[:MINING_CONTEXTS]
+        contexts = plan.contexts()[:MINING_CONTEXTS]
         most, alike = method.neighbours, method.alike
         return replace(
             plan, manifest=mined_names.with_neighbours(plan.manifest, encoder, self.prompts, contexts, most, alike)
@@ -106,7 +106,7 @@ class SiteWeights(Sequence[Array]):
 
 
 def _block(plan: Plan, rule: KeyRule, request: Request, streams: Sequence[Reader], cache: Cache | None) -> Block:
-    asked = request, contexts_of(plan, request), plan.family.neutral
+    asked = request, plan.contexts(request), plan.family.neutral
     names = rule.prompts(*asked)
     books = [encoded.book(one, names, cache) for one in streams]
     try:

@@ -22,7 +22,7 @@ from editc.core.manifest import Manifest, Request
 from editc.core.ports import Context
 from editc.core.site_bytes import matrix_shape
 from editc.numerics import fusion
-from editc.passes.images.keys.preserved import Keeping, contexts_of
+from editc.passes.images.keys.preserved import Keeping
 from editc.passes.images.keys.rules.aligned import ALIGNED
 from editc.passes.images.rows import preserved_rows
 from editc.passes.images.rows.inputs import Reader, readers
@@ -55,7 +55,7 @@ def kept(plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]
     if not streams:
         nothing = np.zeros((width, 0))
         return Kept(np.zeros((0, 0)), nothing, nothing, ()), 0.0
-    prompts = preserved_rows.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, default)
+    prompts = preserved_rows.prompts(plan.manifest, plan.contexts(), default)
     return Keeping(plan, ALIGNED, streams, prompts, ctx.cache).kept(False)
 
 
@@ -74,12 +74,12 @@ def solved(problem: Problem, ctx: Context) -> Solution:
 
 
 def _plain(problem: Problem, ctx: Context, group: str) -> Edit:
-    found = [list(_parts(problem.plan, ctx, site)) for site in _sites(problem, group)]
+    found = [list(_parts(problem.plan, ctx, site)) for site in problem.plan.sites_of(group)]
     return _edit([[(gain * one.up, one.down) for _, one, gain in parts] for parts in found], 1.0, 0.0)
 
 
 def _mace(problem: Problem, ctx: Context, group: str) -> Edit:
-    sites, system = _sites(problem, group), problem.systems[group]
+    sites, system = problem.plan.sites_of(group), problem.systems[group]
     streams = _streams(problem.plan, ctx, sites[0])
     moments = [_moment(problem.plan, request, streams, ctx) for request in problem.plan.manifest.image_edits]
     factor = fusion.normal(moments, system.kept.moment, system.ridge)
@@ -110,7 +110,7 @@ def _parts(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, Adapted,
 
 def _moment(plan: Plan, request: Request, streams: Sequence[Reader], ctx: Context) -> Array:
     """K K^T / n over all n rows of the concept's prompts: a mean, as is what is kept."""
-    said = [spoken(context, request.concept) for context in contexts_of(plan, request)]
+    said = [spoken(context, request.concept) for context in plan.contexts(request)]
     found = reduce(add, (preserved_rows.tally(said, one.encoder, ctx.cache, "all", one.mark) for one in streams))
     return np.asarray(found.total / found.count)
 
@@ -119,10 +119,6 @@ def _record(plan: Plan, ctx: Context) -> Iterator[Mapping[str, Any]]:
     method = plan.manifest.method or "spm"
     for request, adapter in zip(plan.manifest.image_edits, ctx.adapters, strict=True):
         yield {"method": method, "options": {"adapter": request.adapter, "sha256": adapter.fingerprint}}
-
-
-def _sites(problem: Problem, group: str) -> list[Site]:
-    return [site for site in problem.plan.sites if site.group == group]
 
 
 def _streams(plan: Plan, ctx: Context, site: Site) -> list[Reader]:

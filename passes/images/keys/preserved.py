@@ -10,7 +10,7 @@ from operator import add
 import numpy as np
 
 from editc.core.ir import Kept, Named, Plan
-from editc.core.manifest import Manifest, Request
+from editc.core.manifest import Manifest
 from editc.core.ports import Cache
 from editc.passes.images.keys.rules.rule import KeyRule, PreservedLists, PreservedSum
 from editc.passes.images.rows import preserved_rows
@@ -98,7 +98,7 @@ def adds(manifest: Manifest, prompts: preserved_rows.Prompts) -> bool:
 
 def base_prompts(plan: Plan, default: Sequence[str]) -> int:
     """How many prompts the list has that is kept first: the default one, or where that is not kept what is named."""
-    prompts = preserved_rows.prompts(plan.manifest, plan.manifest.contexts or plan.family.contexts, default)
+    prompts = preserved_rows.prompts(plan.manifest, plan.contexts(), default)
     return max(1, len(prompts.default if adds(plan.manifest, prompts) else prompts.named))
 
 
@@ -107,10 +107,5 @@ def usual_weight(plan: Plan, rule: KeyRule, prompts: int) -> float:
     return rule.preserve_weight(_edited_prompts(plan), prompts)
 
 
-def contexts_of(plan: Plan, request: Request) -> tuple[str, ...]:
-    """The sentences that a request's names are put into: its own, the manifest's, else the family's."""
-    return request.contexts or plan.manifest.contexts or plan.family.contexts
-
-
 def _edited_prompts(plan: Plan) -> int:
-    return sum(len(request.names) * len(contexts_of(plan, request)) for request in plan.manifest.image_edits)
+    return sum(len(request.names) * len(plan.contexts(request)) for request in plan.manifest.image_edits)

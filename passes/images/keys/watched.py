@@ -84,7 +84,7 @@ def _moving(kept: Kept, listed: Sequence[str], encoder: Encoder) -> Iterator[Arr
 
 def _sentences(plan: Plan, request: Request, reader: Reader, cache: Cache | None) -> Iterator[Witness]:
     """One for every name in every context, but those that the encoder cuts off, which no prompt can say either."""
-    contexts = request.contexts or plan.manifest.contexts or plan.family.contexts
+    contexts = plan.contexts(request)
     book = recall.book(reader, ALIGNED.prompts(request, contexts, plan.family.neutral), cache)
     (target,) = aims(request, plan.family.neutral)
     for name in request.names:

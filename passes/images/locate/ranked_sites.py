@@ -153,7 +153,7 @@ def _probe(plan: Plan, request: Request, prober: Prober, encoders: Sequence[Enco
 
 def _sides(plan: Plan, request: Request, encoder: Encoder) -> tuple[list[Array], list[Array], list[Array]]:
     """Of one stream the rows of each prompt, those that an ablated site reads, and those of the neutral prompt."""
-    contexts, neutral = request.contexts or plan.manifest.contexts or plan.family.contexts, plan.family.neutral
+    contexts, neutral = plan.contexts(request), plan.family.neutral
     book = Book.of(encoder, [*chain(*ALIGNED.prompts(request, contexts, neutral)), neutral])
     others = aims(request, neutral)
     try:

@@ -12,7 +12,7 @@ from editc.core.ir import Array, Edit, Site, Solution, System
 from editc.core.ports import Progress
 from editc.numerics import drift
 from editc.passes.images.measure.row_sums import Columns, Layer, Rows, measured, missed
-from editc.passes.stored import exact_weight, factor, rounded_weight, sites_of
+from editc.passes.stored import exact_weight, factor, rounded_weight
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def measure(
     `watch(group, layer)` sees each as it goes by.
     """
     for group, edit in solution.edits.items():
-        system, sites = solution.problem.systems[group], sites_of(solution.problem.plan, group)
+        system, sites = solution.problem.systems[group], solution.problem.plan.sites_of(group)
         left, right = _shared(edit, system.kept.moment.shape[0])
         outputs = sum(site.shape[0] for site in sites)
         lists = len(system.kept.lists)

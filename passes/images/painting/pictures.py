@@ -56,16 +56,15 @@ def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
         return ()
     if detector is not None:
         refuse_unknown(manifest, detector)
-    common = manifest.contexts or plan.family.contexts
     many = manifest.pictures.prompts_per_concept
     few = max(FEWEST_KEPT, many // 2)
     taken: list[Shot] = []
     for index, request in enumerate(manifest.image_edits):
         first = Shot(index, request.kind != "moderate", request.concept, "", manifest.seed, _judged(request))
-        taken += series(first, request.names, request.contexts or common, many)
+        taken += series(first, request.names, plan.contexts(request), many)
     for concept in dict.fromkeys(manifest.preserve.concepts):
         if detector is None or detector.knows(concept):
-            taken += series(Shot(None, False, concept, "", manifest.seed, (concept,)), (concept,), common, few)
+            taken += series(Shot(None, False, concept, "", manifest.seed, (concept,)), (concept,), plan.contexts(), few)
     return tuple(taken) if detector is not None else tuple(replace(one, judged=()) for one in taken)
 
 

@@ -185,8 +185,7 @@ def _shots(problem: Problem, ctx: Context, asked: Mapping[int, tuple[Request, Me
     for index, (request, options) in asked.items():
         judged = tuple(name for name, _ in request.toward)
         first = Shot(index, False, request.concept, "", plan.manifest.seed, judged)
-        contexts = request.contexts or plan.manifest.contexts or plan.family.contexts
-        yield from pictures.series(first, request.names, contexts, options.pictures, PURPOSE)
+        yield from pictures.series(first, request.names, plan.contexts(request), options.pictures, PURPOSE)
 
 
 def _balances(found: Search, asked: Mapping[int, tuple[Request, Measuring]], cuts: Array) -> Iterator[Balance]:

@@ -18,7 +18,7 @@ from editc.passes.images.keys import fuse
 from editc.passes.images.method import method_of, name_of_method
 from editc.passes.images.solve import moderate
 from editc.passes.images.solve.strength import tune
-from editc.passes.methods import Method
+from editc.passes.methods import Method, Whole
 
 RANK_TOLERANCE = 0.1
 """Share of the edit, in the problem's own metric, that a lower rank may lose: see `numerics.subspace.reduce`."""
@@ -69,7 +69,7 @@ class Solve:
 
         Of a method that is `whole` the edit as it is; E430 where the constraint does not allow its rank.
         """
-        if getattr(method, "whole", False):
+        if isinstance(method, Whole) and method.whole:
             return _entire(method(system), manifest)
         return reduced(system, method(system), self.tolerance, manifest.constraints.rank)
 

@@ -167,7 +167,7 @@ def _mined(plan: Plan, encoder: Encoder, found: Sequence[str]) -> list[tuple[tup
 
 
 def _contexts(plan: Plan, request: Request) -> list[str]:
-    return few(request.contexts or plan.manifest.contexts or plan.family.contexts)
+    return few(plan.contexts(request))
 
 
 def _gram(plan: Plan, ctx: Context) -> Array:

@@ -128,7 +128,7 @@ class Choice:
         """sum D^T D and sum W^T W (width, width) over the sites, with D = W' - W as it will be stored."""
         change, gram = np.zeros((width, width)), np.zeros((width, width))
         for group, edit in self.solution.edits.items():
-            sites = [site for site in self.plan.sites if site.group == group]
+            sites = self.plan.sites_of(group)
             system = self.solution.problem.systems[group]
             if not system.kept.empty.size or sites[0].shape[1] != width:
                 continue
@@ -218,7 +218,7 @@ def _contexts(plan: Plan, one: Standing) -> Sequence[str]:
     """What is kept by name stands in the manifest's sentences; the others in those of the model that name nothing of
     the manifest."""
     if one.kind == "kept":
-        return plan.manifest.contexts or plan.family.contexts
+        return plan.contexts()
     named = [*named_by(plan.manifest)]
     return [one for one in plan.family.contexts if not any(mentions(one, name) for name in named)] or ["{}"]
 

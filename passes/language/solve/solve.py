@@ -19,7 +19,7 @@ from editc.numerics.memory import interference
 from editc.passes.language.keys.derive import averaged, chosen, mean_keys
 from editc.passes.language.locate.stages import SINGLE, works_on
 from editc.passes.sites import layer_of
-from editc.passes.stored import as_in_file, read_weight, sites_of, stored_weight
+from editc.passes.stored import as_in_file, read_weight, stored_weight
 
 ALIKE = 0.9
 """Cosine under C^-1 from which on a name that is held unasked has an edit's own key."""
@@ -65,9 +65,7 @@ class SolveLanguage:
             options = {name: value for name, value in vars(method).items() if value is not None}
             records |= {index: {"method": stage.method, "options": options} for index in stage.edits}
         groups = dict.fromkeys(site.group for site in plan.sites)
-        edits = {
-            group: _grouped([together(state.edits[one.name]) for one in sites_of(plan, group)]) for group in groups
-        }
+        edits = {group: _grouped([together(state.edits[one.name]) for one in plan.sites_of(group)]) for group in groups}
         strengths = tuple(float(getattr(edit, "strength", 1.0)) for edit in plan.manifest.language_edits)
         return Solution(problem, edits, tuple(records[i] for i in range(len(records))), strengths)
 

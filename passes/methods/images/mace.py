@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from editc.passes.methods.images.uce import JointRidge
+from editc.passes.methods.images.joint_ridge import JointRidge
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from editc.core.ir import Array, Block, Edit, Stats, System
 from editc.numerics import drift, nullspace, ridge, subspace
 from editc.passes.methods import at_least_zero
-from editc.passes.methods.images.uce import stacked
+from editc.passes.methods.images.joint_ridge import stack_blocks
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Project:
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises NoRoomError, NoPartError, SingularError or NonFiniteError."""
-        keys, targets, weights = stacked(system.blocks, 1.0)
+        keys, targets, weights = stack_blocks(system.blocks, 1.0)
         lamb = system.ridge if self.lamb is None else self.lamb
         kept = system.kept
         held = [kept.held, kept.keys] if self.hold == "prompts" else [kept.keys]

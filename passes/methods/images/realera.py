@@ -10,7 +10,7 @@ import numpy as np
 from editc.core.ir import Block, Edit, Stats, System
 from editc.numerics import chain, ridge
 from editc.passes.methods import at_least_zero
-from editc.passes.methods.images.uce import parts
+from editc.passes.methods.images.joint_ridge import chain_parts
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class RealEra:
             outside = self.outside(block)
             moment = moment + (outside.keys * (self.erase_scale * outside.weights)) @ outside.keys.T
         lamb = system.ridge if self.lamb is None else self.lamb
-        solved = chain.solve(parts(drawn, self.erase_scale), moment, lamb, shelf=system.shelf)
+        solved = chain.solve(chain_parts(drawn, self.erase_scale), moment, lamb, shelf=system.shelf)
         stats = Stats(solved.factor.condition, solved.residual, len(solved.right))
         return Edit("shared", (solved.left,), (solved.right,), stats)
 

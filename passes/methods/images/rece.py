@@ -11,7 +11,8 @@ import numpy as np
 from editc.core.ir import Array, Block, Edit, Stats, System
 from editc.numerics import adversary, chain, ridge, subspace
 from editc.passes.methods import at_least_zero
-from editc.passes.methods.images.uce import UCE, stacked, tensor_move
+from editc.passes.methods.images.joint_ridge import stack_blocks
+from editc.passes.methods.images.uce import UCE, tensor_move
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class RECE:
         )
 
     def _round(self, blocks: Sequence[Block], system: System) -> ridge.Multiplier:
-        keys, targets, weights = stacked(blocks, self.erase_scale)
+        keys, targets, weights = stack_blocks(blocks, self.erase_scale)
         moment = self.preserve_scale * system.kept.moment
         return ridge.solve(keys, targets, weights, moment, self._lamb(system), per_key=self.technique == "tensor")
 

@@ -23,7 +23,7 @@ from editc.core.ir import Array, Block, Edit, Kept, Stats, System
 from editc.numerics import nullspace
 from editc.numerics.ridge import factorise, finite, normal_matrix
 from editc.passes.methods import at_least_zero
-from editc.passes.methods.images.uce import stacked
+from editc.passes.methods.images.joint_ridge import stack_blocks
 
 Draw: TypeAlias = Callable[[int, Array, tuple[int, int]], Array]
 """(layer, direction (d_in,), (rows, repeats)) -> how far each repeat of each row is moved along the direction."""
@@ -76,7 +76,7 @@ class SPEED:
 
     def solved(self, system: System, invariant: Array, draw: Draw) -> Edit:
         """The edit for given invariance keys (d_in, j) and noise."""
-        keys, targets, weights = stacked(system.blocks, 1.0)
+        keys, targets, weights = stack_blocks(system.blocks, 1.0)
         problem = _Problem(self, system.blocks, keys, weights / weights.sum(), invariant)
         retained = _Retained.all_of(system.kept, len(keys))
         left, aim = nullspace.factored(keys, targets, problem.weights)

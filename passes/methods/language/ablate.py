@@ -25,6 +25,8 @@ class Ablate:
     """
 
     works_on: ClassVar[str] = "writer"
+    solves: ClassVar[tuple[str, ...]] = ("ablate",)
+    single: ClassVar[bool] = False
     projected: bool = True
     count: int = 1
     scale: float = 1.0

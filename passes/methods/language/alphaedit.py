@@ -27,6 +27,8 @@ class AlphaEdit:
     """
 
     works_on: ClassVar[str] = "memory"
+    solves: ClassVar[tuple[str, ...]] = ("fact",)
+    single: ClassVar[bool] = False
     energy: float = 0.1
     threshold: float = 0.0
     l2: float = 1.0

@@ -37,7 +37,8 @@ class ConceptVectors:
     """
 
     works_on: ClassVar[str] = "columns"
-    whole: ClassVar[bool] = True
+    solves: ClassVar[tuple[str, ...]] = ("erase",)
+    single: ClassVar[bool] = False
     count: int = 10
     threshold: float = 5.0
     scale: float = 1.0

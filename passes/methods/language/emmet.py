@@ -21,6 +21,8 @@ class EMMET:
     """
 
     works_on: ClassVar[str] = "memory"
+    solves: ClassVar[tuple[str, ...]] = ("fact",)
+    single: ClassVar[bool] = True
     relax: float = 0.1
     moment_scale: float = 1.0
 

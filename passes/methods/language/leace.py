@@ -25,6 +25,8 @@ class LEACE:
     """
 
     works_on: ClassVar[str] = "writer"
+    solves: ClassVar[tuple[str, ...]] = ("ablate",)
+    single: ClassVar[bool] = False
     scale: float = 1.0
 
     def __post_init__(self) -> None:

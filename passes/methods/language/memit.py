@@ -23,6 +23,8 @@ class MEMIT:
     """
 
     works_on: ClassVar[str] = "memory"
+    solves: ClassVar[tuple[str, ...]] = ("fact",)
+    single: ClassVar[bool] = False
     lamb: float = 3000.0
 
     def __post_init__(self) -> None:

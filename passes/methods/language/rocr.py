@@ -21,4 +21,4 @@ class ROCR(AlphaEdit):
     threshold: published 2e-2; here a share of the energy, see `energy`.
     """
 
-    works_on: ClassVar[str] = "memory"
+    solves: ClassVar[tuple[str, ...]] = ("redirect", "erase")

@@ -27,6 +27,8 @@ class ROME:
     """
 
     works_on: ClassVar[str] = "memory"
+    solves: ClassVar[tuple[str, ...]] = ("fact",)
+    single: ClassVar[bool] = True
     denominator: Literal["mean", "bare"] = "mean"
     covariance: bool = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from editc.passes.methods.language.memit import MEMIT
 
@@ -17,4 +18,5 @@ class Transplant(MEMIT):
     lamb: as in `memit`; 100 here, for a redirection has one key a concept and not one a fact.
     """
 
+    solves: ClassVar[tuple[str, ...]] = ("redirect", "erase")
     lamb: float = 100.0

@@ -17,7 +17,7 @@ from editc.formats.delta.container import from_bytes, to_bytes
 from editc.formats.diff.diff import Difference, difference
 from editc.formats.models.layout import converter
 from editc.formats.models.model import open_model
-from editc.formats.models.prefixes import bare, renamed
+from editc.formats.models.prefixes import bare_name, match_names
 from editc.numerics.bits import dtypes
 from editc.numerics.recover import ulp
 
@@ -166,11 +166,13 @@ def test_prefixes_that_libraries_add_are_no_difference(prefix: str, tmp_path: Pa
 
 
 def test_names_that_would_be_one_are_matched_as_they_stand() -> None:
-    assert bare("model.language_model.layers.0.x.weight") == "layers.0.x.weight" and bare("weight") == "weight"
+    assert (
+        bare_name("model.language_model.layers.0.x.weight") == "layers.0.x.weight" and bare_name("weight") == "weight"
+    )
     both = ["text_model.encoder.w", "encoder.w"]
-    assert renamed(["transformer.encoder.w"], both) == {}
-    assert renamed(both, both) == {name: name for name in both}
-    assert renamed(["encoder.w", "vision_model.encoder.w"], ["text_model.encoder.w", "vision_model.encoder.w"]) == {
+    assert match_names(["transformer.encoder.w"], both) == {}
+    assert match_names(both, both) == {name: name for name in both}
+    assert match_names(["encoder.w", "vision_model.encoder.w"], ["text_model.encoder.w", "vision_model.encoder.w"]) == {
         "encoder.w": "text_model.encoder.w",
         "vision_model.encoder.w": "vision_model.encoder.w",
     }

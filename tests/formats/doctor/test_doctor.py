@@ -20,7 +20,7 @@ from editc.formats.doctor.models import Known, implied, standard
 from editc.formats.doctor.spelling import ENDINGS, read_adapter_file, split
 from editc.formats.doctor.table import as_text
 from editc.formats.doctor.verdict import nearest
-from editc.formats.exports.kohya_names import flat
+from editc.formats.exports.kohya_names import flatten
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ def test_originals_and_modules_do_not_meet_under_kohyas_names() -> None:
     """A name in kohya's spelling means one thing: LDM's and diffusers' names do not become the same."""
     for kind in ("sd", "sdxl"):
         known: Known = standard(kind)
-        own = {flat(name.removeprefix("unet.")) for name in known.modules if name.startswith("unet.")}
-        both = own & {flat(name) for name in known.originals}
+        own = {flatten(name.removeprefix("unet.")) for name in known.modules if name.startswith("unet.")}
+        both = own & {flatten(name) for name in known.originals}
         assert not both
     assert headline(verdict(ADAPTERS / "kohya.safetensors", "A1111")) == "applies 32 of 32 at scale 1"
 

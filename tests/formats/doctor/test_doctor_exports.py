@@ -12,8 +12,8 @@ from editc.formats.delta.container import write_delta
 from editc.formats.doctor.advice import export_as
 from editc.formats.doctor.examine import examine, failing
 from editc.formats.exports import write as export
-from editc.formats.exports.suits import BEST, best_for
-from editc.formats.exports.write import suiting
+from editc.formats.exports.suits import BEST, best_format
+from editc.formats.exports.write import suitable_formats
 from editc.formats.models.model import open_model
 from editc.registry.families import FAMILIES
 
@@ -28,9 +28,9 @@ def test_a_delta_is_for_no_loader_and_its_export_is_named() -> None:
 @pytest.mark.parametrize("family", [*FAMILIES.names("image"), *FAMILIES.names("language"), "pico"])
 def test_the_export_that_is_advised_takes_the_family(family: str) -> None:
     """For every family: the format exists, holds its deltas, and is the one that other programs read."""
-    form = best_for(family)
+    form = best_format(family)
     assert not export.refused([form], family) and f"--as {form}" in export_as(family)
-    assert form in BEST and form in suiting(family)
+    assert form in BEST and form in suitable_formats(family)
     adapters = {"sd1": "kohya", "sd2": "kohya", "sdxl": "kohya", "flux": "diffusers", "sd3": "diffusers"}
     others = {"pixart": "diff", "cascade": "checkpoint", "kandinsky22": "checkpoint"}
     assert form == (adapters | others).get(family, "peft")
@@ -62,12 +62,12 @@ def test_an_export_is_judged_as_the_adapter_that_it_is(tmp_path: Path) -> None:
 
     import tiny_files
 
-    from editc.formats.delta.container import sealed
+    from editc.formats.delta.container import seal
     from editc.formats.exports.format import Job
     from editc.formats.exports.write import export
 
     model = tiny_files.pipeline(tmp_path / "model")
-    delta = sealed(replace(tiny_files.delta_for(model, "shared"), family="sd1"))
+    delta = seal(replace(tiny_files.delta_for(model, "shared"), family="sd1"))
     export(Job(delta, model, tmp_path / "k.safetensors"), "kohya", tried=False)
     found = examine(tmp_path / "k.safetensors")
     assert found.adapter.container == "file" and len(found.adapter.modules) == len(delta.sites)

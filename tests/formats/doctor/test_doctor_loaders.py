@@ -21,7 +21,7 @@ from loaders import Measured, agree, encoders, judged, part, through_diffusers, 
 from editc.formats.doctor import diffusers, peft, rules_diffusers
 from editc.formats.doctor.examine import examine
 from editc.formats.doctor.verdict import Rule
-from editc.formats.exports.kohya_names import flat
+from editc.formats.exports.kohya_names import flatten
 
 FILES = {
     "sd1": [
@@ -262,4 +262,4 @@ def test_names_are_unique_when_dots_are_gone(folders: Mapping[str, Path]) -> Non
     """kohya's names are read by taking dots for underscores: no two modules of a model may become one."""
     for home in folders.values():
         modules = judged(ADAPTERS / "kohya.safetensors", home).known.modules
-        assert len({flat(name) for name in modules}) == len(modules)
+        assert len({flatten(name) for name in modules}) == len(modules)

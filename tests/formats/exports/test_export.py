@@ -15,12 +15,12 @@ from editc import api
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Form
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.delta.container import sealed
+from editc.formats.delta.container import seal
 from editc.formats.exports import lowering, read
 from editc.formats.exports.format import Job
 from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
 from editc.formats.exports.suits import SUITS
-from editc.formats.exports.write import export, refused
+from editc.formats.exports.write import export, refusals
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes
 
@@ -33,14 +33,14 @@ def model(tmp_path: Path) -> Model:
 
 
 def edit(model: Model, form: Form, rank: int = 3) -> Delta:
-    return sealed(replace(tiny.delta_for(model, form, rank=rank), family="sd1"))
+    return seal(replace(tiny.delta_for(model, form, rank=rank), family="sd1"))
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_lowering_keeps_every_result(model: Model, form: Form) -> None:
     """The low-rank form's own results differ from the delta's by the rounding of its factors alone."""
     delta = edit(model, form)
-    lowered = sealed(lowering.low_rank(delta, model).delta)
+    lowered = seal(lowering.low_rank(delta, model).delta)
     for whole, low in zip(plan_apply([delta], model).targets, plan_apply([lowered], model).targets, strict=True):
         a, b = (_result(model, target) for target in (whole, low))
         assert np.abs(a - b).max() <= 2e-7 * np.abs(a).max()
@@ -51,7 +51,7 @@ def test_lowering_keeps_every_result(model: Model, form: Form) -> None:
 def test_dense_change_gives_the_results_bit_for_bit(model: Model) -> None:
     """Where the change's grid is finer than the result's; elsewhere one step of it may be missing."""
     delta = edit(model, "shared")
-    changed = sealed(lowering.dense(delta, model).delta)
+    changed = seal(lowering.dense(delta, model).delta)
     (factors,) = changed.factors.values()
     for k, target in enumerate(plan_apply([delta], model).targets):
         wanted = dtypes.rounded(_result(model, target), "F32")
@@ -64,7 +64,7 @@ def test_dense_change_gives_the_results_bit_for_bit(model: Model) -> None:
 
 def test_padding_changes_no_result(model: Model) -> None:
     lowered = lowering.low_rank(edit(model, "shared"), model).delta
-    wide = sealed(lowering.padded(lowered, lambda rank: 8))
+    wide = seal(lowering.pad(lowered, lambda rank: 8))
     assert all(len(right) == 8 for _, _, right in lowering.pairs(wide))
     plan = plan_apply([wide], model)
     assert plan.tier == "exact"
@@ -159,7 +159,7 @@ def test_refusals(model: Model, tmp_path: Path) -> None:
     apply(plan_apply([delta], model), tmp_path / "out")
     with tiny.refused("E675"):
         export(Job(delta, open_model(tmp_path / "out"), tmp_path / "k.safetensors"), "kohya")
-    assert [one.code for one in refused(["kohya"], "flux")] == ["E680"] and not SUITS["kohya"]("sdxl")
+    assert [one.code for one in refusals(["kohya"], "flux")] == ["E680"] and not SUITS["kohya"]("sdxl")
     assert not (tmp_path / "k.safetensors").exists()
 
 

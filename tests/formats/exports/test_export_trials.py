@@ -40,7 +40,7 @@ def spoiled(monkeypatch: pytest.MonkeyPatch, name: str, trial: Any) -> None:
     from dataclasses import replace
 
     form = replace(FORMATS.resolve(name), trials=trial)
-    monkeypatch.setattr(export_, "named", lambda _: form)
+    monkeypatch.setattr(export_, "find_format", lambda _: form)
 
 
 def test_a_wrong_file_is_an_error(models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from editc.formats.apply.apply import plan_apply
 from editc.formats.containers import onnx_adapter
 from editc.formats.exports import read as exported
 from editc.formats.exports.format import Dtype, Job
-from editc.formats.exports.onnx.surgery import names
+from editc.formats.exports.onnx.surgery import input_names
 from editc.formats.exports.write import export
 from editc.formats.inspect import inspect
 from editc.formats.models.model import Model
@@ -66,7 +66,7 @@ def test_an_adapter_is_a_delta(model: Model, tmp_path: Path, form: Form, dtype: 
 
 def ready(path: Path) -> onnxruntime.InferenceSession:
     """y = x A B of the site K0, with A and B of rank 0 where no adapter is given."""
-    A, B = names(K0)
+    A, B = input_names(K0)
     nodes = [helper.make_node("MatMul", ["x", A], ["xA"]), helper.make_node("MatMul", ["xA", B], ["y"])]
     sizes = {"x": [1, 6], A: [6, "r"], B: ["r", 4]}
     ends = [helper.make_tensor_value_info(name, 1, shape) for name, shape in sizes.items()]
@@ -96,7 +96,7 @@ def test_a_session_runs_with_the_description_at_the_end(sound: bytes, tmp_path: 
 
 def test_control_a_parameter_that_is_no_input_stops_the_session(tmp_path: Path) -> None:
     """Why the description is none."""
-    A, B = names(K0)
+    A, B = input_names(K0)
     parts = {A: np.ones((6, 1), np.float32), B: np.ones((1, 4), np.float32)}
     session = ready(tmp_path / "m.onnx")
     assert run(session, plain(tmp_path / "a.onnx_adapter", parts)).sum() == 24
@@ -122,7 +122,7 @@ def test_the_header_has_what_the_library_reads(tmp_path: Path) -> None:
         "caf\u00e9": np.full((), 2.5, np.float32),
     }
     path = plain(tmp_path / "a.onnx_adapter", parts)
-    header, data = onnx_adapter.read_adapter(path), path.read_bytes()
+    header, data = onnx_adapter.read_onnx_adapter(path), path.read_bytes()
     assert header.entries.keys() == parts.keys() and not header.metadata
     for name, entry in header.entries.items():
         assert data[entry.start : entry.end] == parts[name].tobytes() and entry.shape == parts[name].shape
@@ -177,12 +177,12 @@ def lies(sound: bytes) -> dict[str, bytes]:
     return far | {
         "another magic": adapter[:4] + b"TROT" + sound[8:],
         "a table without fields": adapter[:root] + struct.pack("<i", root - 4) + sound[root + 4 :],
-        "one parameter often": onnx_adapter.described(often, said.decode()),
-        "many parameters": onnx_adapter.described(root_table + b"\xff" * 4 + slots, said.decode()),
+        "one parameter often": onnx_adapter.append_description(often, said.decode()),
+        "many parameters": onnx_adapter.append_description(root_table + b"\xff" * 4 + slots, said.decode()),
         "a long description": sound[:-16] + struct.pack("<Q", 1 << 63) + sound[-8:],
         "all description": sound[:-16] + struct.pack("<Q", len(sound) - 16) + sound[-8:],
-        "no UTF-8": onnx_adapter.described(adapter, "")[:-16] + b"\xff" + struct.pack("<Q", 1) + sound[-8:],
-        "another text": onnx_adapter.described(adapter, "{}"),
+        "no UTF-8": onnx_adapter.append_description(adapter, "")[:-16] + b"\xff" + struct.pack("<Q", 1) + sound[-8:],
+        "another text": onnx_adapter.append_description(adapter, "{}"),
         "no adapter": sound[-16 - length :],
         "empty": b"",
     }

@@ -48,7 +48,7 @@ def test_the_runtime_applies_the_delta_and_the_file_is_the_delta(tmp_path: Path,
     assert read.is_delta(path) and read.kind_of(path) == "onnx-graph"
     assert read.read_delta(path).delta_id == delta.delta_id
     assert inspect(str(path))["format"] == "onnx-graph"
-    assert graph.whole(delta) == path.read_bytes()
+    assert graph.graph_bytes(delta) == path.read_bytes()
 
 
 def test_a_delta_in_onnx_is_applied_like_any(model: Model, tmp_path: Path) -> None:

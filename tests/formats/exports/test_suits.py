@@ -11,9 +11,9 @@ from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
 from editc.formats.doctor.advice import convert, export_as
 from editc.formats.doctor.models import KINDS
 from editc.formats.exports.lowering import without_adapter
-from editc.formats.exports.suits import BEST, SUITS, best_for
+from editc.formats.exports.suits import BEST, SUITS, best_format
 from editc.formats.exports.trials import PIPELINES
-from editc.formats.exports.write import refused, suiting
+from editc.formats.exports.write import refusals, suitable_formats
 from editc.registry.families import FAMILIES
 from editc.registry.formats import FORMATS
 
@@ -36,25 +36,25 @@ def test_every_format_of_editc_has_a_row() -> None:
 @pytest.mark.parametrize("family", EVERY)
 def test_a_refusal_and_the_list_of_formats_agree(name: str, family: str) -> None:
     """What is refused says why and names others, all of which take the family; what is listed is not refused."""
-    found = [fault for fault in refused([name], family) if fault.code == "E680"]
-    assert bool(found) == (name not in suiting(family)) == bool(FORMATS.resolve(name).suits(family))
+    found = [fault for fault in refusals([name], family) if fault.code == "E680"]
+    assert bool(found) == (name not in suitable_formats(family)) == bool(FORMATS.resolve(name).suits(family))
     for fault in found:
         named = fault.help.partition(": ")[2].split(", ")
-        assert named == list(suiting(family)) and "{" not in fault.message
+        assert named == list(suitable_formats(family)) and "{" not in fault.message
 
 
 @pytest.mark.parametrize("family", EVERY)
 def test_what_is_advised_for_a_family_takes_it(family: str) -> None:
     """The doctor's way for a delta, and what an edit that is no adapter may become."""
     for text in (export_as(family), without_adapter(family)):
-        assert advised(text) and not refused(advised(text), family), text
-    assert best_for(family) in BEST
+        assert advised(text) and not refusals(advised(text), family), text
+    assert best_format(family) in BEST
 
 
 @pytest.mark.parametrize("family", KINDS)
 def test_what_the_doctor_advises_for_a_kind_of_model_takes_each_of_its_families(family: str) -> None:
     (form,) = advised(convert(KINDS[family]))
-    assert not refused([form], family)
+    assert not refusals([form], family)
 
 
 def test_no_loader_names_a_format_that_there_is_not() -> None:

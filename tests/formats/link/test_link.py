@@ -22,7 +22,7 @@ from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import from_bytes, to_bytes
 from editc.formats.delta.parts import parts
 from editc.formats.inspect import describe_delta
-from editc.formats.link.link import Arranged, arranged, link
+from editc.formats.link.link import Arranged, arrange, link
 from editc.formats.link.overlap import as_json, overlaps
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes
@@ -35,7 +35,7 @@ _ = quick_disk
 
 def linked(deltas: Sequence[Delta], model: Model | None = None, composed: bool = False) -> Delta:
     """The link as it comes back from its own bytes."""
-    return sealed(link(arranged(deltas, composed), model, "editc 0"))
+    return sealed(link(arrange(deltas, composed), model, "editc 0"))
 
 
 def change(delta: Delta, name: str, W: Any) -> Any:
@@ -72,7 +72,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @settings(max_examples=25, deadline=None)
 def test_the_order_in_which_deltas_are_named_changes_no_byte(base: Model, kinds: list[tuple[Form, list[str]]]) -> None:
     deltas = [delta_for(base, form, sorted(names), seed=seed) for seed, (form, names) in enumerate(kinds, 1)]
-    found = {to_bytes(link(arranged(order), base, "editc 0")) for order in permutations(deltas)}
+    found = {to_bytes(link(arrange(order), base, "editc 0")) for order in permutations(deltas)}
     assert len(found) == 1
     back = from_bytes(found.pop())
     assert [part.delta_id for part in parts(back)] == sorted(delta.delta_id for delta in deltas)
@@ -182,7 +182,7 @@ def test_a_delta_built_on_the_result_of_another_follows_it(tmp_path: Path) -> No
     second = delta_for(open_model(tmp_path / "after"), "shared", seed=2)
     for order, composed in (((first, second), False), ((second, first), True)):
         with refused("E650") as error:
-            arranged(order, composed)
+            arrange(order, composed)
         assert "--compose" in error.diagnostics[0].help and second.sites[0].base["F32"] in str(error.diagnostics)
     made = linked([first, second], model, composed=True)
     assert all(record.base == first.sites[i].base for i, record in enumerate(made.sites))
@@ -199,12 +199,12 @@ def test_other_bases_are_refused_by_name_and_hash(base: Model, tmp_path: Path) -
     other = pipeline(tmp_path / "other", seed=50)
     mine, theirs = delta_for(base), delta_for(other)
     with refused("E650") as error:
-        arranged([mine, theirs])
+        arrange([mine, theirs])
     (found,) = error.diagnostics
     name = found.place
     hashes = [next(r.base["F32"] for r in delta.sites if r.site.name == name) for delta in (mine, theirs)]
     assert name == KEYS[0] and all(any(h in note for note in found.notes) for h in hashes)
-    arranged([delta_for(base, names=KEYS[:2]), delta_for(other, names=KEYS[2:])])
+    arrange([delta_for(base, names=KEYS[:2]), delta_for(other, names=KEYS[2:])])
 
 
 def test_another_kind_of_model_is_refused(base: Model) -> None:
@@ -216,21 +216,21 @@ def test_another_kind_of_model_is_refused(base: Model) -> None:
         replace(theirs, sites=(part, *theirs.sites[1:])),
     ):
         with refused("E651"):
-            arranged([mine, other])
-    arranged([mine, replace(theirs, encoder="")])
+            arrange([mine, other])
+    arrange([mine, replace(theirs, encoder="")])
     with refused("E651"):
-        arranged([replace(mine, encoder=""), theirs, replace(theirs, encoder="e" * 64, delta_id="f")])
+        arrange([replace(mine, encoder=""), theirs, replace(theirs, encoder="e" * 64, delta_id="f")])
 
 
 def test_the_same_edit_twice_is_refused_even_inside_a_link(base: Model) -> None:
     one, other = delta_for(base, seed=1), delta_for(base, seed=2)
     for twice in ([one, one], [one, linked([one, other], base)]):
         with refused("E655"):
-            arranged(twice)
+            arrange(twice)
 
 
 def test_tensors_that_meet_need_the_base_and_no_other_model(base: Model, tmp_path: Path) -> None:
-    those = arranged([delta_for(base, seed=1), delta_for(base, seed=2)])
+    those = arrange([delta_for(base, seed=1), delta_for(base, seed=2)])
     with refused("E652") as error:
         link(those, None, "editc 0")
     assert "--model" in error.diagnostics[0].help and len(error.diagnostics[0].notes) == len(KEYS)
@@ -239,18 +239,18 @@ def test_tensors_that_meet_need_the_base_and_no_other_model(base: Model, tmp_pat
         with refused("E653"):
             link(those, wrong, "editc 0")
     with refused("E653"):
-        link(arranged([delta_for(base)]), pipeline(tmp_path / "other", seed=50), "editc 0")
+        link(arrange([delta_for(base)]), pipeline(tmp_path / "other", seed=50), "editc 0")
 
 
 def test_forms_that_do_not_add_need_an_order(base: Model) -> None:
     one, other = delta_for(base, seed=1), delta_for(base, seed=2)
     odd = replace(other, factors={"text": replace(other.factors["text"], form=cast(Form, "xor"))})
     with refused("E654") as error:
-        arranged([one, odd])
+        arrange([one, odd])
     assert "editc diff" in error.diagnostics[0].help
     with refused("E654"):
-        arranged([one, odd], composed=True)
-    arranged([odd])
+        arrange([one, odd], composed=True)
+    arrange([odd])
 
 
 # ---------------------------------------------------------------- what is told
@@ -299,13 +299,13 @@ def test_the_report_of_an_edit_beside_itself_and_beside_one_across(base: Model) 
     sites = [record.site for record in one.sites]
     factors = one.factors["text"]
     twice = Factors("low-rank", (0,), (2 * factors.left[0],), factors.right)
-    (same,) = report(arranged([one, delta_of(base, sites, twice)]), base)
+    (same,) = report(arrange([one, delta_of(base, sites, twice)]), base)
     assert same.pairs[0].angles == pytest.approx((1, 1)) and same.pairs[0].alignment == pytest.approx(1)
     assert max(same.sizes) == pytest.approx(2 * min(same.sizes)) and (same.form, same.rank) == ("low-rank", 4)
     eye = np.eye(6, dtype=np.float32)
     left = noise(9, (4, 2)).astype(np.float32)
     axes = [delta_of(base, sites, Factors("low-rank", (0,), (left,), (eye[i : i + 2],))) for i in (0, 2)]
-    (across,) = report(arranged(axes), base)
+    (across,) = report(arrange(axes), base)
     assert across.pairs[0].angles == pytest.approx((0, 0)) and across.pairs[0].alignment == pytest.approx(0)
     assert across.exact and across.sizes == pytest.approx((across.sizes[0],) * 2)
     json.dumps(as_json(across))
@@ -313,13 +313,13 @@ def test_the_report_of_an_edit_beside_itself_and_beside_one_across(base: Model) 
 
 def test_the_report_measures_a_size_as_it_is_and_says_what_was_rounded(base: Model) -> None:
     deltas = [delta_for(base, form, KEYS[:1], seed=s) for s, form in enumerate(FORMS)]
-    (row,) = report(arranged(deltas), base)
+    (row,) = report(arrange(deltas), base)
     W = base.component("unet").read(KEYS[0])
     ordered = sorted(deltas, key=lambda delta: delta.delta_id)
     wanted = [np.linalg.norm(change(delta, KEYS[0], W)) / np.linalg.norm(W) for delta in ordered]
     assert row.sizes == pytest.approx(wanted) and not row.exact and row.form == "dense"
     assert {bool(pair.angles) for pair in row.pairs} == {True, False}, "a dense edit has no right factor"
-    (composed,) = report(arranged([delta_for(base, "shared", KEYS[:1], seed=s) for s in (1, 2)], True), base)
+    (composed,) = report(arrange([delta_for(base, "shared", KEYS[:1], seed=s) for s in (1, 2)], True), base)
     assert not composed.exact
 
 

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from editc.core.ir import Array, Edit
 from editc.core.network import Memory, Writer
+from editc.manifests.language.schema import SOLVERS
 from editc.numerics import directions
 from editc.numerics import memory as memories
 from editc.numerics.nullspace import NoRoomError
 from editc.numerics.ridge import NonFiniteError, SingularError, factorise
+from editc.passes.language.locate.stages import SINGLE
 from editc.passes.methods.language.ablate import Ablate
 from editc.passes.methods.language.alphaedit import AlphaEdit
 from editc.passes.methods.language.emmet import EMMET
@@ -24,6 +26,7 @@ from editc.passes.methods.language.memit import MEMIT
 from editc.passes.methods.language.rocr import ROCR
 from editc.passes.methods.language.rome import ROME
 from editc.passes.methods.language.transplant import Transplant
+from editc.registry.methods import METHODS
 
 D_OUT, D_IN = 12, 20
 SEEDS = st.integers(0, 10_000)
@@ -267,3 +270,11 @@ def test_equal_sets_have_no_direction() -> None:
 def test_options_out_of_range(wrong: Any) -> None:
     with pytest.raises(ValueError):
         wrong()
+
+
+def test_what_a_method_solves_is_what_the_manifest_lets_it_solve() -> None:
+    solves = {name: METHODS.resolve(name).solves for name in METHODS.names("language")}
+    assert {kind: {name for name in solves if kind in solves[name]} for kind in SOLVERS} == {
+        kind: set(names) for kind, names in SOLVERS.items()
+    }
+    assert {name for name in solves if METHODS.resolve(name).single} == SINGLE

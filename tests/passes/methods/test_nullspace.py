@@ -18,9 +18,10 @@ from editc.core.ir import Array, Edit, Kept, System
 from editc.numerics import nullspace
 from editc.passes.images.solve.solve import RANK_TOLERANCE, reduced
 from editc.passes.images.solve.strength import effect
+from editc.passes.methods.images.joint_ridge import stack_blocks
 from editc.passes.methods.images.project import Project
 from editc.passes.methods.images.speed import SPEED, centres, directed, invariance
-from editc.passes.methods.images.uce import UCE, stacked
+from editc.passes.methods.images.uce import UCE
 
 SEEDS = st.integers(0, 10_000)
 few = settings(max_examples=15, deadline=None)
@@ -63,7 +64,7 @@ def test_project_is_the_limit_of_uce_as_what_is_kept_gains_weight(seed: int) -> 
 @given(seed=SEEDS)
 def test_project_is_the_minimiser_among_changes_that_move_nothing_kept(seed: int) -> None:
     problem, rng = system(seed), np.random.default_rng(seed)
-    keys, targets, weights = stacked(problem.blocks, 1.0)
+    keys, targets, weights = stack_blocks(problem.blocks, 1.0)
     basis = nullspace.exact(WIDTH, 1e-6, problem.kept.rows).basis
 
     def objective(W: Array, D: Array) -> float:
@@ -161,7 +162,7 @@ def test_speed_is_the_formula_of_the_paper(
         return drawn[layer]
 
     edit = method.solved(problem, K, draw)
-    keys, targets, _ = stacked(problem.blocks, 1.0)
+    keys, targets, _ = stack_blocks(problem.blocks, 1.0)
     second = keys @ keys.T / keys.shape[1]
     judge = (targets - keys) @ keys.T / keys.shape[1] @ np.linalg.inv(np.eye(WIDTH) + second)
     for layer, (W, D) in enumerate(zip(problem.weights, changes(edit, tuple(problem.weights)), strict=True)):

@@ -1,0 +1,38 @@
+"""Rules over the manifests that fuse finished adapters."""
+
+from __future__ import annotations
+
+from editc.core.manifest import Manifest
+from editc.manifests.faults import Faults
+
+
+def fused_alone(manifest: Manifest, faults: Faults) -> None:
+    """Adapters are added to the weights as they are: no edit is solved beside them."""
+    fused = next((edit for edit in manifest.image_edits if edit.kind == "fuse"), None)
+    other = next((edit for edit in manifest.image_edits if edit.kind != "fuse"), None)
+    if fused is not None and other is not None:
+        message = f"`fuse` adds a finished adapter, and `{other.kind}` is solved: one manifest has either"
+        help = "make two manifests of it, and build the second against the model that the first made"
+        faults.add("E180", message, fused.at(), help=help, related=[(other.at(), "solved")])
+
+
+def fusion_has_concepts(manifest: Manifest, faults: Faults) -> None:
+    """MACE fuses each adapter on the prompts of its own concept, so each has one."""
+    for edit in manifest.image_edits if manifest.fused and manifest.method == "mace" else ():
+        if edit.kind == "fuse" and edit.concept == edit.adapter:
+            message = "`method: mace` fuses each adapter on its concept's prompts, and this one names no concept"
+            faults.add("E182", message, edit.at(), help="add `concept: ...`: what the file was trained to erase")
+
+
+def fusion_answers(manifest: Manifest, faults: Faults) -> None:
+    """A fused adapter has no keys and targets, and brings its own sites."""
+    if not manifest.fused:
+        return
+    for name in ("erase_residual", "recoverable"):
+        if name in manifest.constraints.spans:
+            message = f"`{name}` cannot be measured of a fused adapter: nothing says where it sends the concept"
+            help = "count it on pictures, `verify: {images: {...}}`, or remove the bound"
+            faults.add("E183", message, manifest.constraints.at(name), help=help)
+    if manifest.choice.spans:
+        message = "`sites` do not go with `fuse`: an adapter changes the matrices that it was trained on"
+        faults.add("E183", message, manifest.choice.at(), help="remove `sites`")

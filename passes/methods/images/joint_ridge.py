@@ -1,0 +1,57 @@
+"""The joint ridge problem that UCE, MACE and TRCE share, and what other methods take from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from editc.core.ir import Array, Block, Edit, Stats, System
+from editc.numerics import chain, ridge
+from editc.passes.methods import at_least_zero
+
+
+@dataclass(frozen=True)
+class JointRidge:
+    """The problem of UCE and of the first stages of MACE and TRCE, which differ in the rows that their key rules give.
+
+    W' = W (I + (T - C) A C^T G^-1),  G = C A C^T + preserve_scale S + lamb I; each method says what its options mean.
+    """
+
+    lamb: float | None = None
+    erase_scale: float = 1.0
+    preserve_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        at_least_zero(lamb=self.lamb, erase_scale=self.erase_scale, preserve_scale=self.preserve_scale)
+
+    def __call__(self, system: System) -> Edit:
+        """The joint edit of all blocks; raises SingularError or NonFiniteError."""
+        solved = self.solve(system)
+        return Edit("shared", (solved.left,), (solved.right,), stats_of(solved))
+
+    def solve(self, system: System, per_key: bool = False) -> ridge.Multiplier:
+        """The solution of all blocks together, `per_key` as `ridge.solve` has it."""
+        lamb = system.ridge if self.lamb is None else self.lamb
+        moment = self.preserve_scale * system.kept.moment
+        return chain.solve(chain_parts(system.blocks, self.erase_scale), moment, lamb, per_key, system.shelf)
+
+
+def stats_of(solved: ridge.Multiplier) -> Stats:
+    """What a solution says of itself, for the report."""
+    return Stats(solved.factor.condition, solved.residual, len(solved.right))
+
+
+def stack_blocks(blocks: Sequence[Block], scale: float) -> tuple[Array, Array, Array]:
+    """Keys and targets (d_in, m) of all blocks side by side, strength applied, and their weights (m,) times `scale`."""
+    ridge.finite("the keys or targets", *(part for block in blocks for part in (block.keys, block.targets)))
+    keys = np.hstack([block.keys for block in blocks])
+    targets = np.hstack([ridge.toward(block.keys, block.targets, block.strength) for block in blocks])
+    return keys, targets, scale * np.concatenate([block.weights for block in blocks])
+
+
+def chain_parts(blocks: Sequence[Block], scale: float) -> list[chain.Part]:
+    """The blocks as links of a chain: strength applied, and their weights times `scale`."""
+    ridge.finite("the keys or targets", *(part for block in blocks for part in (block.keys, block.targets)))
+    return [chain.Part(b.keys, ridge.toward(b.keys, b.targets, b.strength), scale * b.weights) for b in blocks]
