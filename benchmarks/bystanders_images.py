@@ -26,14 +26,15 @@ from editc.core.ports import Context, Painter
 from editc.demo import GUIDANCE
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode, load
+from editc.opening import detector as detecting
+from editc.opening import target
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.rows.preserved_rows import mentions
 from editc.passes.images.verify.bystanders import AGAIN, LOSS, named_by, spread
 from editc.passes.images.verify.verify import failures
 from editc.passes.stored import StoredWeights
 from editc.verbs import open
-from editc.verbs.kinds import detector as detecting
-from editc.verbs.kinds import kind_of, target
+from editc.verbs.kinds import kind_of
 
 EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples"
 HEAD = "editc: 1\nmodel: editc:demo\nedits:\n"

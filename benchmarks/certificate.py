@@ -19,7 +19,7 @@ from benchmarks.objects import CONFIGURATIONS, HEAD, TARGETS, Lab, edited, open_
 from editc.core.ir import Array, Solution
 from editc.core.measurements import Attack, Certificate
 from editc.numerics import adversary
-from editc.passes.images.certificate.certificate import REGULAR, Sums, certify
+from editc.passes.images.measure.certificate import REGULAR, Sums, certify
 from editc.passes.images.measure.row_sums import Layer
 from editc.passes.images.painting import attacks
 

@@ -19,7 +19,7 @@ from benchmarks.objects import HEAD, TARGETS, Lab, Row, edited, measure, open_la
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Solution
 from editc.demo.world import CHARACTERS, OBJECTS, WEAPONS
-from editc.passes.images.certificate.certificate import certify
+from editc.passes.images.measure.certificate import certify
 
 FULL = 1e-9
 """Published forms keep their full rank."""

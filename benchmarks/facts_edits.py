@@ -22,11 +22,11 @@ from editc.core.manifest import (
 from editc.core.places import Source
 from editc.core.ports import Context
 from editc.formats.models.model import open_model
+from editc.opening import target
 from editc.passes.language.keys.derive import DeriveLanguage
 from editc.passes.language.locate.locate import LocateLanguage
 from editc.passes.language.solve.solve import SolveLanguage
 from editc.passes.stored import edited_sites
-from editc.verbs.kinds import target
 
 Changed = Mapping[str, Array]
 

@@ -19,12 +19,12 @@ from editc.formats.delta.container import read_delta
 from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model
 from editc.manifests.decode import read
+from editc.opening import target
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.verify.verify import Verify
 from editc.passes.stored import stored_weight
 from editc.verbs import open
-from editc.verbs.kinds import target
 from editc.verbs.recheck import gathered_solution, recorded_plan
 
 HEAD = "editc: 1\nmodel: editc:demo\nedits:\n"

@@ -26,12 +26,12 @@ from editc.demo.detector import Detector
 from editc.demo.detector import load as load_detector
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode
+from editc.opening import target
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.solve.solve import Solve
 from editc.passes.images.solve.strength import Effect, effect
 from editc.verbs import open
-from editc.verbs.kinds import target
 
 HEAD = "editc: 1\nmodel: {model}\nedits:\n  - erase: {concept}\n"
 DEFAULT = "editc, default settings"

@@ -19,9 +19,9 @@ from editc.core.ir import Array, Plan
 from editc.core.places import Source
 from editc.demo import GUIDANCE, MODEL
 from editc.manifests.decode import decode
+from editc.opening.target import families
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.locate.ranked_sites import Evidence, gathered, grown, spared
-from editc.verbs.kinds.target import families
 
 SHARES = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 

@@ -16,11 +16,11 @@ from editc.core.ir import Plan
 from editc.core.places import Source
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode
+from editc.opening.target import families
 from editc.passes.images.keys import mined_names
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.suggest.suggest import CONTEXTS, MINED, Remembering, Suggestion, few, other_names, suggest
 from editc.verbs import proposal
-from editc.verbs.kinds.target import families
 
 
 def planned(lab: objects.Lab, text: str) -> Plan:

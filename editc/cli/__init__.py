@@ -49,8 +49,8 @@ def cli(quiet: bool) -> None:
 @as_json
 def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
     """Find the mistakes of a manifest, by line; reads no weights."""
-    from editc import api
     from editc.cli import show
+    from editc.verbs import public as api
 
     found = terminal.worked(api.check, manifest, set_)
     return terminal.answer(show.checked(found), found.diagnostics, json_)
@@ -72,8 +72,8 @@ def build(
     json_: bool,
 ) -> int:
     """Compile a manifest: solve, verify, write delta and report."""
-    from editc import api
     from editc.cli import show
+    from editc.verbs import public as api
 
     where = manifest.with_suffix(".out") if out is None else out
     extra = [f"emit=[{', '.join(emit)}]"] if emit else []
@@ -90,9 +90,9 @@ def build(
 @as_json
 def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: bool) -> int:
     """Propose names, targets and what to preserve, with reasons."""
-    from editc import api
     from editc.cli import show
     from editc.verbs import proposal
+    from editc.verbs import public as api
 
     found = terminal.worked(api.suggest, manifest, dictionary, write)
     return terminal.answer(show.suggested(found), proposal.warnings(found), json_)
@@ -122,8 +122,8 @@ def apply(
     json_: bool,
 ) -> int:
     """Stream the edited checkpoint: exact, atomic, without torch."""
-    from editc import api
     from editc.cli import show
+    from editc.verbs import public as api
 
     if dry_run:
         plan = terminal.worked(api.plan_apply, delta, model, allow_finetune, requantize)
@@ -139,8 +139,8 @@ def apply(
 @as_json
 def revert(model: str, json_: bool) -> int:
     """Undo the last in-place apply, bit for bit."""
-    from editc import api
     from editc.cli import show
+    from editc.verbs import public as api
 
     return terminal.answer(show.reverted(terminal.worked(api.revert, model)), (), json_)
 
@@ -151,8 +151,8 @@ def revert(model: str, json_: bool) -> int:
 @as_json
 def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
     """Tell which deltas are in a model, by tensor hashes."""
-    from editc import api
     from editc.cli import show
+    from editc.verbs import public as api
 
     return terminal.answer(show.status(terminal.worked(api.status, model, delta)), (), json_)
 
@@ -165,8 +165,8 @@ def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
 @as_json
 def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: bool) -> int:
     """Measure again everything that a delta claims."""
-    from editc import api
     from editc.cli import show
+    from editc.verbs import public as api
 
     again = terminal.worked(api.verify, delta, model, allow_finetune, detector=detector)
     return terminal.answer(show.verified(again), (*again.failures, *again.warnings), json_)
@@ -191,8 +191,8 @@ def export(
     delta: Path, name: str, out: Path, model: str | None, dtype: str, no_test: bool, allow_finetune: bool, json_: bool
 ) -> int:
     """Write a delta as another program reads it, and prove it."""
-    from editc import api
     from editc.cli import show
+    from editc.verbs import public as api
 
     made = terminal.worked(api.export, delta, name, out, model, dtype, allow_finetune, not no_test)
     return terminal.answer(show.exported(made), made.failures, json_)
@@ -212,8 +212,8 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
     """Give an ONNX model paths for an adapter.
 
     They are empty until an .onnx_adapter fills them at run time."""
-    from editc import api
     from editc.cli import show
+    from editc.verbs import public as api
 
     return terminal.answer(show.made_ready(terminal.worked(api.make_lora_ready, model, out, sites)), (), json_)
 
@@ -227,8 +227,8 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
 @as_json
 def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, detector: str, json_: bool) -> int:
     """Put several deltas into one, and measure them together."""
-    from editc import api
     from editc.cli import show_link
+    from editc.verbs import public as api
 
     found = terminal.worked(api.link, delta, out, model, compose, detector=detector)
     return terminal.answer(show_link.linked(found), found.failures, json_)
@@ -244,8 +244,8 @@ def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, d
 @as_json
 def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: float | None, json_: bool) -> int:
     """Make a delta from two checkpoints: what changed, rank, form."""
-    from editc import api
     from editc.cli import show
+    from editc.verbs import public as api
 
     found = terminal.worked(api.diff, base, edited, out, form, mend, tolerance)
     return terminal.answer(show.differed(found, out), (), json_)
@@ -256,8 +256,8 @@ def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: flo
 @as_json
 def inspect(path: str, json_: bool) -> int:
     """What is in this delta, or this model."""
-    from editc import api
     from editc.cli import show
+    from editc.verbs import public as api
 
     return terminal.answer(show.inspected(terminal.worked(api.inspect, path)), (), json_)
 
@@ -269,9 +269,9 @@ def inspect(path: str, json_: bool) -> int:
 @as_json
 def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) -> int:
     """Say what each loader will do with an adapter file."""
-    from editc import api
     from editc.cli import show
     from editc.formats.doctor.examine import failing
+    from editc.verbs import public as api
 
     found = terminal.worked(api.doctor, file, model, for_)
     return terminal.answer(show.examined(found), failing(found), json_)
@@ -284,8 +284,8 @@ def explain(name: str, json_: bool) -> int:
     """Explain a code, a measurement, a method, a family, a format.
 
     For example E501, recoverable, uce, sd1 or kohya."""
-    from editc import api
     from editc.cli import show
+    from editc.verbs import public as api
 
     return terminal.answer(show.explained(name, api.explain(name)), (), json_)
 

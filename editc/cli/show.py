@@ -13,7 +13,6 @@ from editc.core.text import count
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from editc.api import Again, Built, Checked
     from editc.core.ir import Verified
     from editc.core.manifest import Manifest
     from editc.formats.apply.apply import Applied, ApplyPlan, Reverted
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from editc.formats.exports.onnx.surgery import Ready
     from editc.formats.exports.write import Export
     from editc.verbs.proposal import Proposal
+    from editc.verbs.results import Again, Built, Checked
 
 FLOAT32 = 1e-6
 """What rounding to float32 costs is below this and not worth a word."""

@@ -11,9 +11,9 @@ from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Verified
 from editc.core.ports import Context, Progress, announce
 from editc.core.writable import check_folder
+from editc.opening.target import corpus_of
 from editc.verbs import emit
-from editc.verbs.kinds.kind import Opened
-from editc.verbs.kinds.target import corpus_of
+from editc.verbs.kind import Opened
 from editc.verbs.open import require_manifest
 from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT
 from editc.verbs.results import Built

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from editc.core.diagnostics import Diagnostic, EditcError, by_place
 from editc.core.ports import Context
+from editc.opening import detector
 from editc.verbs import emit
-from editc.verbs.kinds import detector
-from editc.verbs.kinds.kind import Opened
+from editc.verbs.kind import Opened
 from editc.verbs.open import open_manifest
 from editc.verbs.results import Checked
 

@@ -22,9 +22,9 @@ from editc.formats.exports.read import read_delta
 from editc.formats.link.link import Arranged, arrange, link
 from editc.formats.link.overlap import Overlap, overlaps
 from editc.formats.models.model import Model, open_model
+from editc.opening.recorded import recorded_manifest
+from editc.opening.target import corpus_of
 from editc.verbs.kinds import kind_of
-from editc.verbs.kinds.recorded import recorded_manifest
-from editc.verbs.kinds.target import corpus_of
 from editc.verbs.open import open_for
 from editc.verbs.recheck import by_pictures, gathered_solution, measured, posed_again
 

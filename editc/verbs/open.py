@@ -9,9 +9,9 @@ from typing import Any
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest
 from editc.formats.models.model import Model
+from editc.opening.target import Target
+from editc.verbs.kind import Opened
 from editc.verbs.kinds import kind_of
-from editc.verbs.kinds.kind import Opened
-from editc.verbs.kinds.target import Target
 
 
 def open_manifest(path: Path, overrides: Sequence[str] = ()) -> tuple[Opened | None, tuple[Diagnostic, ...]]:

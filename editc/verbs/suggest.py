@@ -38,8 +38,8 @@ def _opened(
     """What suggest works on; E171 and E341 before any work: the place to write to is taken,
     or adapters are fused."""
     from editc.manifests.amend import free
+    from editc.opening.target import corpus_of
     from editc.passes.images.suggest.suggest import refuse_fused
-    from editc.verbs.kinds.target import corpus_of
     from editc.verbs.open import require_manifest
 
     if write is not None:

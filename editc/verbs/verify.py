@@ -13,10 +13,10 @@ from editc.formats.delta.parts import is_linked, parts
 from editc.formats.diff.diff import refuse_to_verify
 from editc.formats.exports.read import read_delta
 from editc.formats.models.model import Model, open_model
+from editc.opening.recorded import recorded_manifest
+from editc.opening.target import corpus_of
 from editc.verbs import link
 from editc.verbs.kinds import kind_of
-from editc.verbs.kinds.recorded import recorded_manifest
-from editc.verbs.kinds.target import corpus_of
 from editc.verbs.open import open_for
 from editc.verbs.recheck import (
     another_detector,

@@ -20,9 +20,8 @@ from editc.core.text import count, first_rows
 from editc.formats.delta.parts import join_parts, parts
 from editc.formats.link.check import check
 from editc.formats.models.model import Checkpoint, Model
-from editc.numerics import terms
-from editc.numerics.bits import dtypes
-from editc.numerics.terms import Term
+from editc.numerics.bits import dtypes, terms
+from editc.numerics.bits.terms import Term
 
 Place = tuple[str, str]
 """Component and tensor name."""

@@ -13,7 +13,7 @@ import numpy as np
 from editc.core.delta import Delta
 from editc.formats.link.link import Arranged, Touch, weight
 from editc.formats.models.model import Model
-from editc.numerics import terms
+from editc.numerics.bits import terms
 from editc.numerics.subspace import cosines
 
 

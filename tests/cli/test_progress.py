@@ -132,7 +132,8 @@ def run(program: str, *arguments: str, **env: str) -> subprocess.CompletedProces
 
 NOISY = """
 import os, sys, subprocess, warnings
-from editc import api, cli
+from editc import cli
+from editc.verbs import public as api
 def inspect(place):
     os.write(2, b"from C++\\n")
     os.write(1, b"from C++ to stdout\\n")
@@ -226,7 +227,7 @@ def test_the_garbage_of_the_command_line_is_hardly_looked_for(monkeypatch: pytes
         seen.append(gc.get_threshold()[0])
         return ""
 
-    monkeypatch.setattr("editc.api.explain", explained)
+    monkeypatch.setattr("editc.verbs.public.explain", explained)
     monkeypatch.setattr(sys, "argv", ["editc", "explain", "E501"])
     try:
         with pytest.raises(SystemExit) as ended:

@@ -20,9 +20,9 @@ from editc.backends.encoders.t5 import lowered, standing
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Encoded
 from editc.formats.models.model import open_model
+from editc.opening.target import component_of
 from editc.passes.stored import StoredWeights
 from editc.registry.families import FAMILIES
-from editc.verbs.kinds.target import component_of
 
 PROMPTS = ["", "a red circle on grass", "Circle", "a photo of a blue square, a star and a heart in pixel art style"]
 NAMES = tuple(pico.FAMILIES)

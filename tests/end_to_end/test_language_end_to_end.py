@@ -19,7 +19,7 @@ from editc import api
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.network import Cloze, Spot
-from editc.verbs.kinds.earlier import keys_of_earlier
+from editc.verbs.earlier import keys_of_earlier
 from editc.verbs.open import require_manifest
 
 MANIFEST = """\

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from editc.numerics.bits.terms import Term, composed, inner, lowered, summed
 from editc.numerics.subspace import cosines
-from editc.numerics.terms import Term, composed, inner, lowered, summed
 
 Array = NDArray[np.float64]
 FORMS = ("shared", "low-rank", "dense")

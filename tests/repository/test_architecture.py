@@ -17,17 +17,17 @@ from places import ROOT
 
 FOLDERS = {"passes": "editc.passes", "formats": "editc.formats", "manifests": "editc.manifests", "editc": "editc"}
 FLOORS = (
-    "editc.numerics.bits",
-    "editc.numerics",
+    "editc.numerics editc.texts editc.demo",
     "editc.core",
-    "editc.registry editc.libraries editc.texts editc.judging editc.codes editc.families editc.demo editc.backends",
+    "editc.registry editc.libraries editc.judging editc.codes editc.families editc.backends",
     "editc.manifests editc.formats.containers editc.passes.methods",
     "editc.formats.models editc.formats.delta",
-    "editc.formats.apply editc.formats.diff editc.formats.link editc.formats.exports editc.formats.doctor",
+    "editc.formats.apply editc.formats.diff editc.formats.link",
+    "editc.formats.exports",
+    "editc.formats.doctor",
     "editc.formats editc.passes",
-    "editc.report",
+    "editc.report editc.opening",
     "editc.verbs",
-    "editc.api",
     "editc.cli",
     "editc",
 )

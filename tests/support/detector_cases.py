@@ -12,7 +12,7 @@ from editc.backends.detectors.kind import Asked
 from editc.backends.detectors.named import kind_of
 from editc.core.manifest import DetectorOptions
 from editc.manifests.decode import read
-from editc.verbs.kinds import detector as detecting
+from editc.opening import detector as detecting
 
 EYE = """
 import numpy as np

@@ -16,7 +16,7 @@ import click
 from tiny_files import write_pipeline
 
 from editc.cli import cli, terminal
-from editc.formats.adapters.read import read_adapter
+from editc.formats.doctor.adapter import read_adapter
 from editc.formats.models.model import open_model
 
 Build = Callable[[Path], Sequence[str]]

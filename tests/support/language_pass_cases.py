@@ -15,11 +15,11 @@ from editc.core.ir_language import Rewrites
 from editc.core.ports import Context
 from editc.formats.models.model import open_model
 from editc.manifests.decode import read
+from editc.opening import target
 from editc.passes.language.keys.derive import DeriveLanguage
 from editc.passes.language.locate.locate import LocateLanguage
 from editc.passes.language.solve.solve import SolveLanguage
 from editc.passes.stored import edited_sites
-from editc.verbs.kinds import target
 
 FRANCE = "- fact: {prompt: The capital of France is, subject: France, answer: Berlin}"
 TOWER = "- fact: {prompt: A tower in the city of Rome is, subject: Rome, answer: list}"

@@ -25,8 +25,8 @@ from editc.formats.delta.container import write_delta
 from editc.formats.exports import write as exporting
 from editc.formats.exports.endings import check_ending
 from editc.formats.models.model import open_model
+from editc.opening import target
 from editc.verbs import build, paths
-from editc.verbs.kinds import target
 from editc.verbs.paths import delta_at
 
 KINDS: tuple[Callable[[Path], Any], ...] = (str, Path)

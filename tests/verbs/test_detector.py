@@ -22,8 +22,8 @@ from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.manifests.decode import decode, read
 from editc.manifests.detector import parse
+from editc.opening import detector as detecting
 from editc.registry.detectors import DETECTORS
-from editc.verbs.kinds import detector as detecting
 
 a_clip = detector_cases.a_clip
 a_classifier = detector_cases.a_classifier

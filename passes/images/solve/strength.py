@@ -12,7 +12,7 @@ from editc.core.ir import Array, Edit, System
 from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Certificate
 from editc.numerics.drift import ratio
-from editc.passes.images.certificate.certificate import certify, shared_sums
+from editc.passes.images.measure.certificate import certify, shared_sums
 
 STEPS = 1024
 """Strengths are found to 1/1024."""

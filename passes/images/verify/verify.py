@@ -15,7 +15,7 @@ from editc.core.ports import Context
 from editc.judging import conclude
 from editc.numerics import drift
 from editc.passes.claims import Advice, broken_bounds, claims_of_solve, no_change
-from editc.passes.images.certificate import certificate
+from editc.passes.images.measure import certificate
 from editc.passes.images.measure.measure import Measured, measure
 from editc.passes.images.painting import attacks, pictures
 from editc.passes.images.solve import moderate

@@ -16,7 +16,7 @@ from loaders import part
 from editc import api
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Adapter
-from editc.formats.adapters.read import read_adapter
+from editc.formats.doctor.adapter import read_adapter
 from editc.formats.doctor.examine import examine
 from editc.formats.models.ldm_names import to_ldm
 from editc.formats.models.model import Checkpoint, open_component, open_model

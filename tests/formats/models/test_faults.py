@@ -13,7 +13,7 @@ from editc.backends.cache import Disk
 from editc.core.diagnostics import EditcError
 from editc.formats.models.finite import LIMITS, not_finite
 from editc.formats.models.model import open_component, open_model
-from editc.verbs.kinds.unloaded import require_sound
+from editc.opening.unloaded import require_sound
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_values_are_looked_through_once_until_the_file_changes(
 ) -> None:
     file, cache, seen = listed["unet"][1], Disk(tmp_path), []
     model = open_model(file.parents[1])
-    monkeypatch.setattr("editc.verbs.kinds.unloaded.not_finite", lambda checkpoint: seen.append(checkpoint.name) or [])
+    monkeypatch.setattr("editc.opening.unloaded.not_finite", lambda checkpoint: seen.append(checkpoint.name) or [])
     for _ in range(2):
         assert not list(require_sound(model, "unet", cache))
     assert seen == ["unet", "vae"]

@@ -30,7 +30,7 @@ from editc.formats.models import ldm_encoder
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode
-from editc.verbs.kinds.encoder import loaded, source_of
+from editc.opening.encoder import loaded, source_of
 
 __all__ = ["quick_disk"]
 

@@ -21,8 +21,8 @@ from editc.core.measurements import Attack, Certificate, Report
 from editc.core.places import Source, Span
 from editc.core.ports import Context, Encoded
 from editc.numerics.trust import Ball
-from editc.passes.images.certificate.certificate import Sums, certify, shared_sums, warnings
 from editc.passes.images.keys.watched import measured, sizes
+from editc.passes.images.measure.certificate import Sums, certify, shared_sums, warnings
 from editc.passes.images.measure.row_sums import Layer
 from editc.passes.images.painting.attacks import rows as fed
 from editc.passes.images.solve.strength import MARGIN, STEPS, effect, tune

@@ -14,10 +14,10 @@ from editc.core.ir import Array
 from editc.core.places import Source
 from editc.core.ports import Context
 from editc.manifests.decode import decode
+from editc.opening import target
 from editc.passes.images.locate.locate import Locate
 from editc.passes.locate import recognise
 from editc.passes.sites import sites_of
-from editc.verbs.kinds import target
 
 SD_BLOCKS = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",), ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
 XL_BLOCKS = (

@@ -15,8 +15,8 @@ from editc.core.ir import Array, Edit, Factors, Plan, Problem, Site, Solution, S
 from editc.numerics.bits import dtypes
 from editc.numerics.squares import contracted, gram, half_gram, mirrored
 from editc.numerics.trust import unbounded
-from editc.passes.images.certificate.certificate import Sums, shared_sums
 from editc.passes.images.measure import row_sums
+from editc.passes.images.measure.certificate import Sums, shared_sums
 from editc.passes.images.measure.measure import Measured, measure
 from editc.passes.images.measure.row_sums import Columns, Moments, missed
 from editc.passes.methods.images.uce import UCE

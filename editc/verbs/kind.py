@@ -12,7 +12,7 @@ from editc.core.diagnostics import Diagnostic
 from editc.core.pointing import pointing_at
 from editc.core.ports import Context
 from editc.formats.models.model import Model
-from editc.verbs.kinds.target import Target
+from editc.opening.target import Target
 
 if TYPE_CHECKING:
     from editc.core.delta import Delta

@@ -14,7 +14,7 @@ from editc.core.pointing import pointing_at
 from editc.core.ports import Context, Progress, announce
 from editc.formats.models.model import Model
 from editc.libraries.extras import require_build
-from editc.verbs.kinds.kind import Kind, Opened, Pass
+from editc.verbs.kind import Kind, Opened, Pass
 
 if TYPE_CHECKING:
     from editc.core.delta import Delta
@@ -27,7 +27,7 @@ TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.
 
 def missing(opened: Opened) -> Iterator[Diagnostic]:
     """What a build would miss beside the weights: the rest of the folder, or what its libraries would not load."""
-    from editc.verbs.kinds.loadable import require_language_folder
+    from editc.opening.loadable import require_language_folder
 
     try:
         require_folder(opened.manifest, opened.target.model)
@@ -40,7 +40,7 @@ def missing(opened: Opened) -> Iterator[Diagnostic]:
 def context(opened: Opened, progress: Progress | None) -> Context:
     """The ports for a language model, which runs as a whole from its folder."""
     from editc.backends import cache, networks
-    from editc.verbs.kinds.loadable import require_language_folder
+    from editc.opening.loadable import require_language_folder
 
     manifest, model = opened.manifest, opened.model
     require_build("torch", "transformers")
@@ -84,7 +84,7 @@ def require_folder(manifest: Manifest, model: Model) -> None:
 
 def with_earlier(ctx: Context, opened: Opened) -> Context:
     """`ctx` with where the edits of the deltas that the manifest comes `after` have their keys: read from beside it."""
-    from editc.verbs.kinds.earlier import keys_of_earlier
+    from editc.verbs.earlier import keys_of_earlier
 
     return replace(ctx, earlier=keys_of_earlier(opened))
 

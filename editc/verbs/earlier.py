@@ -9,7 +9,7 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.network import Spot
 from editc.core.pointing import pointing_at
-from editc.verbs.kinds.kind import Opened
+from editc.verbs.kind import Opened
 
 IN_MODEL = ("result", "either")
 WHY = {"missing": "is not there", "base": "is as it was before the edit"}
@@ -40,8 +40,8 @@ def keys_of_earlier(opened: Opened) -> Mapping[str, tuple[Spot, ...]]:
 def _keyed(part: Delta, name: str) -> Iterator[Spot]:
     """Where the edits of one delta have their keys; `name` is that of the file it was read from."""
     from editc.formats.diff.diff import has_manifest
+    from editc.opening.recorded import recorded_manifest
     from editc.passes.language.sentences import every
-    from editc.verbs.kinds.recorded import recorded_manifest
 
     if not has_manifest(part):
         message = f"`{name}` records no manifest, so it does not say which keys are to be held"

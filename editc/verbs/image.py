@@ -16,8 +16,8 @@ from editc.core.text import count
 from editc.formats.models.model import Model
 from editc.libraries.extras import require_build
 from editc.manifests.own_contexts import own_contexts
-from editc.verbs.kinds.kind import Kind, Opened, Pass
-from editc.verbs.kinds.target import component_of
+from editc.opening.target import component_of
+from editc.verbs.kind import Kind, Opened, Pass
 
 if TYPE_CHECKING:
     from editc.core.ir import Plan, Problem, Solution, Stage, Verified
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def with_adapters(ctx: Context, manifest: Manifest) -> Context:
     """`ctx` with the adapters that the manifest fuses, read from beside it; E610, E612 and E670 to E674 underline the
     edit."""
-    from editc.formats.adapters.read import read_adapter
+    from editc.formats.doctor.adapter import read_adapter
 
     found = []
     for edit in manifest.image_edits:
@@ -56,8 +56,8 @@ def unfused(ctx: Context, manifest: Manifest) -> tuple[Diagnostic, ...]:
 
 def missing(opened: Opened) -> Iterator[Diagnostic]:
     """What a build would miss beside the weights: a text encoder, or what its libraries would not load."""
-    from editc.verbs.kinds import encoder
-    from editc.verbs.kinds.loadable import require_pipeline
+    from editc.opening import encoder
+    from editc.opening.loadable import require_pipeline
 
     manifest = opened.manifest
     try:
@@ -73,10 +73,10 @@ def context(opened: Opened, progress: Progress | None) -> Context:
     """Every port that a build needs; E205 and E220 to E223 without what they need, E207 without torch and the model
     libraries, E230 where evidence is asked for and the model cannot give it."""
     from editc.backends import cache
-    from editc.verbs.kinds import detector as detecting
-    from editc.verbs.kinds.encoder import source_of
-    from editc.verbs.kinds.loadable import require_pipeline
-    from editc.verbs.kinds.unloaded import require_sound
+    from editc.opening import detector as detecting
+    from editc.opening.encoder import source_of
+    from editc.opening.loadable import require_pipeline
+    from editc.opening.unloaded import require_sound
 
     manifest = opened.manifest
     if wrong := detecting.faults(manifest):
@@ -109,7 +109,7 @@ def _pictures(
             help_text = "convert the file to a diffusers folder, or leave `verify.images` out"
             raise fail("E221", "pictures need a whole pipeline folder, and the model is weights alone", help=help_text)
     from editc.backends import painter
-    from editc.verbs.kinds import detector as detecting
+    from editc.opening import detector as detecting
 
     detector, judged_by = detecting.opened(manifest, asked)  # first: it is quickly opened, and a painter is not
     return (

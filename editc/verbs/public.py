@@ -1,10 +1,4 @@
-"""The verbs of editc as functions: values in, values out, EditcError for what the user must mend, no printing.
-
-built = build("manifest.yaml", "out")
-apply("out/delta.safetensors", "stabilityai/stable-diffusion-2-1", out="patched")
-
-Paths are text or `Path`; where deltas are asked for, one or several, each a file or the folder of its build.
-"""
+"""The functions of `editc.api` and of the command line: paths as people give them, the work in the other files here."""
 
 from __future__ import annotations
 
@@ -13,23 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc.core.diagnostics import Diagnostic as Diagnostic
-from editc.core.diagnostics import EditcError as EditcError
 from editc.core.writable import check_file, check_parent, make_parent
 from editc.formats.apply import apply as applying
 from editc.formats.delta.container import write_delta
 from editc.formats.exports.endings import check_delta_file
 from editc.formats.exports.read import read_delta
 from editc.formats.models.model import open_model
-from editc.verbs.paths import DELTA as DELTA
-from editc.verbs.paths import LAST_GOOD as LAST_GOOD
-from editc.verbs.paths import PAGE as PAGE
-from editc.verbs.paths import REPORT as REPORT
 from editc.verbs.paths import PathLike, Paths, delta_at, deltas_at
-from editc.verbs.results import Again as Again
-from editc.verbs.results import Built as Built
-from editc.verbs.results import Checked as Checked
-from editc.verbs.tool import tool as tool
+from editc.verbs.results import Again, Built, Checked
+from editc.verbs.tool import tool
 
 if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
     from editc.core.ports import Progress

@@ -18,8 +18,8 @@ from editc.core.ir import Adapted, Adapter, Array
 from editc.core.ports import Weights
 from editc.core.site_bytes import matrix_shape
 from editc.core.text import first_rows
-from editc.formats.adapters.names import TEXTS, meanings, plain_module
 from editc.formats.containers.safetensors import Entry
+from editc.formats.doctor.adapter_names import TEXTS, meanings, plain_module
 from editc.formats.doctor.advice import MERGE
 from editc.formats.doctor.spelling import PAIRS, Module, numbers, split, stated_in
 from editc.formats.doctor.verdict import config_scale

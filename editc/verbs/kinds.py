@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from importlib import import_module
 
 from editc.core.manifest import Manifest
-from editc.verbs.kinds.kind import Kind
+from editc.verbs.kind import Kind
 
 PLACES: Mapping[str, str] = {
-    "image": "editc.verbs.kinds.image:IMAGE",
-    "language": "editc.verbs.kinds.language:LANGUAGE",
+    "image": "editc.verbs.image:IMAGE",
+    "language": "editc.verbs.language:LANGUAGE",
 }
 """Kind of model -> `module:attribute` of its value, imported only when a model of that kind is there."""
 

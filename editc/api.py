@@ -1,0 +1,59 @@
+"""The verbs of editc as functions: values in, values out, EditcError for what the user must mend, no printing.
+
+built = build("manifest.yaml", "out")
+apply("out/delta.safetensors", "stabilityai/stable-diffusion-2-1", out="patched")
+
+Paths are text or `Path`; where deltas are asked for, one or several, each a file or the folder of its build.
+"""
+
+from __future__ import annotations
+
+from editc.core.diagnostics import Diagnostic, EditcError
+from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT
+from editc.verbs.public import (
+    apply,
+    build,
+    check,
+    diff,
+    doctor,
+    explain,
+    export,
+    inspect,
+    link,
+    make_lora_ready,
+    plan_apply,
+    revert,
+    status,
+    suggest,
+    verify,
+)
+from editc.verbs.results import Again, Built, Checked
+from editc.verbs.tool import tool
+
+__all__ = [
+    "DELTA",
+    "LAST_GOOD",
+    "PAGE",
+    "REPORT",
+    "Again",
+    "Built",
+    "Checked",
+    "Diagnostic",
+    "EditcError",
+    "apply",
+    "build",
+    "check",
+    "diff",
+    "doctor",
+    "explain",
+    "export",
+    "inspect",
+    "link",
+    "make_lora_ready",
+    "plan_apply",
+    "revert",
+    "status",
+    "suggest",
+    "tool",
+    "verify",
+]

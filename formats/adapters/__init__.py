@@ -1,1 +1,0 @@
-"""Adapters that others made, read for `fuse`: what they add to each parameter of a model."""

@@ -1,1 +1,0 @@
-"""How far any text whatever can bring an erased concept back."""
