@@ -69,11 +69,11 @@ class Table:
     def added(self) -> Mapping[str, str]:
         """What other packages add; a name that editc has stays editc's."""
         own = {name for table in self.own.values() for name in table}
-        return {name: place for name, place in _installed(self.group).items() if name not in own}
+        return {name: place for name, place in _entry_points(self.group).items() if name not in own}
 
 
 @cache
-def _installed(group: str) -> Mapping[str, str]:
+def _entry_points(group: str) -> Mapping[str, str]:
     from importlib.metadata import entry_points
 
     return {one.name: one.value for one in entry_points(group=group)}

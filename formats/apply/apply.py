@@ -140,7 +140,7 @@ def _write_copy(plan: ApplyPlan, copy: Path, name: str, beside: Sequence[destina
         disk.write_at(file, target.tensor.offset + piece.start, piece.new)
         if piece.result:
             ranges.append(_range(target, piece.result, own, 0))
-    _check_moved(plan, ranges)
+    _check_changes(plan, ranges)
     return ranges
 
 
@@ -182,7 +182,7 @@ def _steps(plan: ApplyPlan, history: journal.History, held: Held) -> Iterator[by
             name = target.tensor.file.relative_to(history.root).as_posix()
             ranges.append(_range(target, piece.result, name, sum(part.nbytes for part in ranges)))
             yield ranges[-1]
-    _check_moved(plan, ranges)
+    _check_changes(plan, ranges)
 
 
 def _write_ranges(plan: ApplyPlan, entry: Entry, history: journal.History, held: Held) -> None:
@@ -226,7 +226,7 @@ def _summaries(plan: ApplyPlan) -> list[Mapping[str, Any]]:
     ]
 
 
-def _check_moved(plan: ApplyPlan, ranges: Sequence[Range]) -> None:
+def _check_changes(plan: ApplyPlan, ranges: Sequence[Range]) -> None:
     """An edit that silently does nothing is the worst fault of all: it is an error, not a success."""
     if all(part.result == part.base for part in ranges) and plan.status == "ready":
         message = "every edited tensor is equal to its base: the edit is smaller than the dtype can hold"

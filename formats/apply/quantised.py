@@ -114,7 +114,7 @@ def requantise(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int)
     before, wanted = _change(raw, tensor, site, factors, k)
     result = _encode(wanted, tensor, raw)
     now, change = decode(result, tensor).reshape(wanted.shape), wanted - before
-    along, cut = float(np.sum((now - before) * change)), _past_range(wanted, tensor)
+    along, cut = float(np.sum((now - before) * change)), _count_cut(wanted, tensor)
     return result, Loss(_square(change), _square(now - wanted), along, cut)
 
 
@@ -176,7 +176,7 @@ def _encode(values: Array, tensor: Tensor, old: bytes) -> bytes:
     return dtypes.encode(np.clip(values / _scale(tensor), -most, most), tensor.dtype)
 
 
-def _past_range(values: Array, tensor: Tensor) -> int:
+def _count_cut(values: Array, tensor: Tensor) -> int:
     if tensor.dtype in blocks.KINDS:
         return 0
     return int(np.count_nonzero(np.abs(values / _scale(tensor)) > dtypes.most(tensor.dtype)))

@@ -47,7 +47,7 @@ def compare(base: Model, edited: Model, progress: Progress | None = None) -> Com
     every = [one for part in found.values() for one in part.every]
     watched = progress("comparing", every) if progress else every
     changed = tuple(one for one in watched if one.differs())
-    notes = (*sides.notes, *(note for part in found.values() for note in part.notes), *_told(found, every))
+    notes = (*sides.notes, *(note for part in found.values() for note in part.notes), *_notes(found, every))
     if not changed:
         message = "the two models are equal, byte for byte" if every else "the two models have no tensor in common"
         help_text = "is this the edited one, and was the edit saved? Programs that patch while they run leave the files"
@@ -58,7 +58,7 @@ def compare(base: Model, edited: Model, progress: Progress | None = None) -> Com
     return Comparison(changed, len(every) - len(changed), sides.unread, notes)
 
 
-def _told(found: Mapping[str, Paired], every: Sequence[Changed]) -> list[str]:
+def _notes(found: Mapping[str, Paired], every: Sequence[Changed]) -> list[str]:
     lacking = sum(part.lacking for part in found.values())
     notes = [f"EDITED lacks {count(lacking, 'tensor')} of BASE, taken as unchanged"] if lacking else []
     kinds = sorted({(one.before.dtype, one.after.dtype) for one in every if one.cast})

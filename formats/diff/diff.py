@@ -110,11 +110,11 @@ def difference(
         raise fail("E609", message, help=known)
     found = compare(base, after, progress)
     families = {part: family_of(base, part) for part in {one.component for one in found.changed}}
-    found = replace(found, changed=tuple(_oriented(one, families[one.component]) for one in found.changed))
+    found = replace(found, changed=tuple(_orient(one, families[one.component]) for one in found.changed))
     forms = list(forms_of(found.changed, form, tolerance))
     _check_form(found.changed, forms, form)
     options = {"form": form, "mend": mend, "tolerance": tolerance or "auto"}
-    return _assembled(base, found, forms, families, tool, options)
+    return _assemble(base, found, forms, families, tool, options)
 
 
 def has_manifest(delta: Delta) -> bool:
@@ -143,7 +143,7 @@ def _check_form(changed: Sequence[Changed], forms: Sequence[Found], form: str) -
             raise fail("E649", f"{message}, the first is '{rest[0]}'", help=help_text, notes=rest[:SHOWN_ROWS])
 
 
-def _assembled(
+def _assemble(
     base: Model,
     found: Comparison,
     forms: Sequence[Found],
@@ -159,10 +159,10 @@ def _assembled(
     for one in forms:
         members = [found.changed[i] for i in one.factors.sites]
         sites = [_site(member, families[member.component]) for member in members]
-        factors, mended = _mended(one, members, sites, mend)
+        factors, mended = _mend(one, members, sites, mend)
         if options["form"] == "auto" and not members[0].cast and _is_larger(factors, members):
             one = replace(one, factors=Factors("xor", one.factors.sites, (), ()), left_over=0.0)
-            factors, mended = _mended(one, members, sites, mend)
+            factors, mended = _mend(one, members, sites, mend)
         name = _group_name(factors, members[0], groups)
         groups[name] = factors
         for k, place in enumerate(factors.sites):
@@ -186,13 +186,13 @@ def _assembled(
     return Difference(delta, ordered, found.equal, found.unread, raw, found.notes)
 
 
-def _mended(found: Found, members: Sequence[Changed], sites: Sequence[Site], mend: str) -> tuple[Factors, list[Row]]:
+def _mend(found: Found, members: Sequence[Changed], sites: Sequence[Site], mend: str) -> tuple[Factors, list[Row]]:
     """The factors with the bits that mend what they leave, and what is said of each tensor."""
     rows, bits = [], []
     for k, (one, site) in enumerate(zip(members, sites, strict=True)):
         raw, aim = one.raw()
         plain = raw if found.factors.form == "xor" else edited(raw, one.dtype, site, found.factors, k, exact=False)
-        result = aim if found.factors.form == "xor" or mend == "exact" else _nearer(plain, aim, one, mend)
+        result = aim if found.factors.form == "xor" or mend == "exact" else _move_nearer(plain, aim, one, mend)
         same = result == plain
         bits.append(np.zeros(0, np.uint8) if same else planes.packed(plain, result, dtypes.BITS[one.dtype] // 8))
         rows.append(_row(one, site, found, k, plain, result, bits[-1].nbytes))
@@ -215,7 +215,7 @@ def _is_larger(factors: Factors, members: Sequence[Changed]) -> bool:
     return size >= sum(planes.packed(*one.raw(), dtypes.BITS[one.dtype] // 8).nbytes for one in members)
 
 
-def _nearer(plain: bytes, aim: bytes, one: Changed, mend: str) -> bytes:
+def _move_nearer(plain: bytes, aim: bytes, one: Changed, mend: str) -> bytes:
     """`plain` with the entries of `aim` where it is more than one ulp off."""
     if mend == "none":
         return plain
@@ -293,7 +293,7 @@ def _site(one: Changed, family: Family | None) -> Site:
     return Site(component, one.name, one.shape, one.dtype, role_of(one.name, family), transposed=one.flipped)
 
 
-def _oriented(one: Changed, family: Family | None) -> Changed:
+def _orient(one: Changed, family: Family | None) -> Changed:
     """The tensor, marked where its family stores such a matrix as (d_in, d_out)."""
     return replace(one, flipped=bool(family and family.transposed and role_of(one.name, family)))
 

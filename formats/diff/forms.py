@@ -71,7 +71,7 @@ def forms_of(changed: Sequence[Changed], wanted: str, tolerance: float | None) -
     for limit in (TOLERANCE, SINGLE) if tolerance is None else (tolerance,):
         wide = {i for i in left if _may(changed[i], limit, tolerance)}
         for find in tried:
-            for group in _grouped(left & wide, lambda i: (changed[i].component, changed[i].shape[1])):
+            for group in _group_by(left & wide, lambda i: (changed[i].component, changed[i].shape[1])):
                 for found in find(changed, group, limit):
                     left -= set(found.factors.sites)
                     yield found
@@ -95,7 +95,7 @@ def _shared(changed: Sequence[Changed], group: Sequence[int], tolerance: float) 
     if found:
         yield found
         return
-    roles = _grouped(group, lambda i: _role(changed[i]))
+    roles = _group_by(group, lambda i: _role(changed[i]))
     for part in roles if len(roles) > 1 else ():
         yield from _shared(changed, part, tolerance)
 
@@ -113,7 +113,7 @@ def _multiplied(changed: Sequence[Changed], group: Sequence[int], tolerance: flo
     if space is None:
         return None
     left = multiplier(pairs, space.rows)
-    fit = _fitted(pairs, space, most, tolerance, lambda k, W, r: (W @ left[:, :r]) @ space.rows[:r])
+    fit = _fit(pairs, space, most, tolerance, lambda k, W, r: (W @ left[:, :r]) @ space.rows[:r])
     if fit is None:
         return None
     rank, left_over = fit
@@ -144,7 +144,7 @@ def _projected(members: Sequence[Changed], sites: tuple[int, ...], tolerance: fl
     if space is None:
         return None
     lefts = [pair.moved @ space.rows.T for pair in pairs]
-    fit = _fitted(pairs, space, most, tolerance, lambda k, W, r: lefts[k][:, :r] @ space.rows[:r])
+    fit = _fit(pairs, space, most, tolerance, lambda k, W, r: lefts[k][:, :r] @ space.rows[:r])
     if fit is None:
         return None
     rank, left_over = fit
@@ -161,7 +161,7 @@ def _space(pairs: _Pairs, most: int, tolerance: float) -> Space | None:
     return space if space.whole and 0 < space.rank <= most else None
 
 
-def _fitted(pairs: _Pairs, space: Space, most: int, tolerance: float, edit: _Edit) -> tuple[int, float] | None:
+def _fit(pairs: _Pairs, space: Space, most: int, tolerance: float, edit: _Edit) -> tuple[int, float] | None:
     """The least rank at which `edit` explains every pair, and the roundings that it leaves."""
 
     def left_over(rank: int) -> float:
@@ -183,7 +183,7 @@ def _seen(one: Changed, tolerance: float) -> int:
     return row_space(_Pairs([one]), min(one.shape), tolerance).rank
 
 
-def _grouped(places: Iterable[int], key: Callable[[int], object]) -> list[tuple[int, ...]]:
+def _group_by(places: Iterable[int], key: Callable[[int], object]) -> list[tuple[int, ...]]:
     found: dict[object, tuple[int, ...]] = {}
     for place in sorted(places):
         found[key(place)] = (*found.get(key(place), ()), place)

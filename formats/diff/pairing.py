@@ -57,7 +57,7 @@ def pair_tensors(component: str, before: Checkpoint, after: Checkpoint, partial:
     kept = tuple(one for one in every if one.name not in rebuilt)
     return Paired(
         kept,
-        (*_renamed(component, names), *_copied(component, copies), *_left_out(component, before, after)),
+        (*_renaming_notes(component, names), *_copy_notes(component, copies), *_left_out(component, before, after)),
         (*faults, *_faults(kept, place)),
         len(missing),
     )
@@ -127,7 +127,7 @@ def _grown(odd: Iterable[Changed]) -> str:
     )
 
 
-def _renamed(component: str, names: Mapping[str, str]) -> Iterator[str]:
+def _renaming_notes(component: str, names: Mapping[str, str]) -> Iterator[str]:
     other = [(mine, name) for name, mine in sorted(names.items()) if mine != name]
     if other:
         mine, name = other[0]
@@ -135,7 +135,7 @@ def _renamed(component: str, names: Mapping[str, str]) -> Iterator[str]:
         yield f"{_of(component)}other prefixes in EDITED for {told}"
 
 
-def _copied(component: str, copies: Mapping[str, str]) -> Iterator[str]:
+def _copy_notes(component: str, copies: Mapping[str, str]) -> Iterator[str]:
     for name, other in copies.items():
         yield f"{_of(component)}'{name}' is in EDITED only, a copy of '{other}', to which it is tied: left out"
 

@@ -11,7 +11,18 @@ from collections.abc import Mapping
 from editc.formats.doctor.advice import MERGE, convert
 from editc.formats.doctor.models import LEAVES, Known
 from editc.formats.doctor.spelling import Adapter, Module
-from editc.formats.doctor.verdict import LoaderVerdict, Row, Rule, concluded, fits, idle, lost, meant, refused, scaled
+from editc.formats.doctor.verdict import (
+    LoaderVerdict,
+    Row,
+    Rule,
+    conclude,
+    fits,
+    idle,
+    lost_row,
+    meant_scale,
+    refuse,
+    scaled_row,
+)
 from editc.formats.exports.kohya_names import flatten
 
 LOADER = "A1111"
@@ -59,8 +70,8 @@ def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     stuck = [row for row in rows if row.rule is ENDING]
     if stuck:
         error = "AssertionError: Could not find a module type (...) that would accept those keys"
-        return refused(LOADER, ENDING, error, MERGE, rows)
-    return concluded(LOADER, rows, ADVICE)
+        return refuse(LOADER, ENDING, error, MERGE, rows)
+    return conclude(LOADER, rows, ADVICE)
 
 
 def names(known: Known) -> Mapping[str, str]:
@@ -80,10 +91,10 @@ def names(known: Known) -> Mapping[str, str]:
 
 def _row(module: Module, adapter: Adapter, known: Known, table: Mapping[str, str]) -> Row:
     if "." in module.name or module.style == "processor":
-        return lost(module, DOTTED)
+        return lost_row(module, DOTTED)
     found = table.get(module.name)
     if found is None:
-        return lost(module, UNKNOWN)
+        return lost_row(module, UNKNOWN)
     if module.kind in ("dense", "loha", "lokr", "glora", "oft"):
         return Row(module.name, "applied", TYPES, found, 1.0 if module.kind == "dense" else None)
     if module.kind not in ("lora", "dora") or module.style not in ("kohya", "peft"):
@@ -91,4 +102,6 @@ def _row(module: Module, adapter: Adapter, known: Known, table: Mapping[str, str
     if not fits(module, known.modules[found], strict=False):
         return Row(module.name, "lost", SHAPE, found)
     scale = 1.0 if module.alpha is None else module.alpha / module.rank
-    return scaled(module, found, scale, meant(adapter, module), DORA if module.kind == "dora" else APPLIES, UNKNOWN)
+    return scaled_row(
+        module, found, scale, meant_scale(adapter, module), DORA if module.kind == "dora" else APPLIES, UNKNOWN
+    )

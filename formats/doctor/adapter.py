@@ -21,7 +21,13 @@ from editc.core.text import first_rows
 from editc.formats.containers.safetensors import Entry
 from editc.formats.doctor.adapter_names import TEXTS, meanings, plain_module
 from editc.formats.doctor.advice import MERGE
-from editc.formats.doctor.spelling import PAIRS, Module, numbers, split, stated_in
+from editc.formats.doctor.spelling import (
+    PAIRS,
+    Module,
+    numbers,
+    read_stated,
+    split,
+)
 from editc.formats.doctor.verdict import config_scale
 from editc.formats.exports.kohya_names import ALPHA
 from editc.formats.models.model import Checkpoint, open_component
@@ -116,7 +122,7 @@ def _scale(file: Checkpoint, module: Module, parameter: str, path: Path) -> floa
     """Alpha over rank: by the module's own alpha, else by what diffusers stated in the metadata, else 1."""
     if ALPHA in module.tensors:
         return _alpha(file, module.name, path) / module.rank
-    stated = stated_in(file.metadata) or {}
+    stated = read_stated(file.metadata) or {}
     for part in ("unet.", "transformer."):
         own = {name.removeprefix(part): value for name, value in stated.items() if name.startswith(part)}
         if own:

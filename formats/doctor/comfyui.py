@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from editc.formats.doctor.advice import convert
 from editc.formats.doctor.models import LEAVES, PROJECTION, Known
 from editc.formats.doctor.spelling import MAGNITUDES, Adapter, Module
-from editc.formats.doctor.verdict import LoaderVerdict, Row, Rule, concluded, fits, idle, lost, meant, refused, scaled
+from editc.formats.doctor.verdict import (
+    LoaderVerdict,
+    Row,
+    Rule,
+    conclude,
+    fits,
+    idle,
+    lost_row,
+    meant_scale,
+    refuse,
+    scaled_row,
+)
 from editc.formats.exports.kohya_names import flatten
 
 LOADER = "ComfyUI"
@@ -65,13 +76,13 @@ ADVICE = {
 def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     """What ComfyUI's LoRA loader does with the adapter."""
     if adapter.container == "gguf":
-        return refused(LOADER, GGUF, "not a safetensors file", "merge it with llama.cpp's tools")
+        return refuse(LOADER, GGUF, "not a safetensors file", "merge it with llama.cpp's tools")
     if known.kind == "language":
         return idle(LOADER, "for image models; this is for a language model")
     if known.kind == "unknown" and adapter.container != "delta":
         return idle(LOADER, known.why)
     table = names(known)
-    return concluded(LOADER, [_row(module, adapter, known, table) for module in adapter], ADVICE)
+    return conclude(LOADER, [_row(module, adapter, known, table) for module in adapter], ADVICE)
 
 
 def names(known: Known) -> Mapping[str, tuple[str, ...]]:
@@ -107,18 +118,18 @@ def _row(module: Module, adapter: Adapter, known: Known, table: Mapping[str, tup
     parts = table.get(module.name)
     if parts is None:
         attention = known.is_unet and module.name.startswith("unet.") and ".to_" in module.name
-        return lost(module, UNET_NAMES if attention else UNKNOWN)
+        return lost_row(module, UNET_NAMES if attention else UNKNOWN)
     target = " + ".join(parts)
     if module.kind in ("dense", "set"):
         return Row(module.name, "applied", DENSE, target, 1.0, 1.0)
     if module.kind in ("loha", "lokr", "glora", "oft"):
         return Row(module.name, "applied", ALGEBRA, target)
     if module.kind not in ("lora", "dora"):
-        return lost(module, UNKNOWN)
+        return lost_row(module, UNKNOWN)
     if not fits(module, known.shape(parts), strict=False):
         return Row(module.name, "lost", SHAPE, target)
     scale = 1.0 if module.alpha is None else module.alpha / module.rank
     if any(end in module.tensors for end in MAGNITUDES[1:]):
         return Row(module.name, "wrong", MAGNITUDE, target, scale)
     right = DORA if module.kind == "dora" else APPLIES
-    return scaled(module, target, scale, meant(adapter, module, module.name.partition(".")[0]), right, SCALE)
+    return scaled_row(module, target, scale, meant_scale(adapter, module, module.name.partition(".")[0]), right, SCALE)

@@ -34,21 +34,21 @@ from editc.formats.doctor.rules_diffusers import (
     SHAPE,
     UNKNOWN,
     Stop,
-    stated_for,
+    stated_settings,
 )
 from editc.formats.doctor.spelling import ALGEBRAS, Adapter, Module, split
 from editc.formats.doctor.verdict import (
     LoaderVerdict,
     Row,
-    concluded,
+    conclude,
     config_rank,
     config_scale,
     fits,
     idle,
-    lost,
-    meant,
-    refused,
-    scaled,
+    lost_row,
+    meant_scale,
+    refuse,
+    scaled_row,
 )
 from editc.formats.exports.kohya_names import flatten
 
@@ -65,7 +65,7 @@ _SAME = {"time_embed.0", "time_embed.2", "input_blocks.0.0", "out.2", "label_emb
 def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     """What a diffusers pipeline's `load_lora_weights` does with the adapter."""
     if adapter.container == "gguf":
-        return refused(LOADER, GGUF, "not a safetensors file", ADVICE[GGUF.name])
+        return refuse(LOADER, GGUF, "not a safetensors file", ADVICE[GGUF.name])
     if known.kind == "language":
         return idle(LOADER, "for image models; this is for a language model")
     try:
@@ -74,8 +74,8 @@ def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
             return idle(LOADER, known.why)
         rows = list(_unet_rows(adapter, known) if known.is_unet else transformer_rows(adapter, known))
     except Stop as stop:
-        return refused(LOADER, stop.rule, stop.error, ADVICE.get(stop.rule.name, ""))
-    return concluded(LOADER, rows, ADVICE)
+        return refuse(LOADER, stop.rule, stop.error, ADVICE.get(stop.rule.name, ""))
+    return conclude(LOADER, rows, ADVICE)
 
 
 def scales(ranks: Mapping[str, int], alphas: Mapping[str, float], reached: Callable[[str], bool]) -> dict[str, float]:
@@ -105,7 +105,7 @@ def _unet_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
     yield from _checked(adapter, known, mine, table, {}, "unet")
     yield from text_rows(adapter, known, texts, scales)
     placed = {module.name for module in (*mine, *texts)}
-    yield from (lost(module, BARE) for module in adapter if module.name not in placed)
+    yield from (lost_row(module, BARE) for module in adapter if module.name not in placed)
 
 
 def _kohya_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
@@ -123,7 +123,7 @@ def _kohya_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
     yield from text_rows(
         adapter, known, [module for module in kept if not module.name.startswith("lora_unet_")], scales
     )
-    yield from (lost(module, LDM_MIXED) for module in dropped)
+    yield from (lost_row(module, LDM_MIXED) for module in dropped)
 
 
 def _checked(
@@ -136,23 +136,23 @@ def _checked(
 ) -> Iterator[Row]:
     """The rows of one component, in the order of PEFT's own checks: targets, then shapes, then what is left."""
     if mine and any(COMPILED in module.name for module in mine) and not any(table.values()):
-        yield from (lost(module, NAMED) for module in mine)
+        yield from (lost_row(module, NAMED) for module in mine)
         return
     if mine and not any(table.values()):
         raise Stop(NO_MATCH, "NoMatchingPeftModuleError: Target modules {...} not found in the base model.")
-    stated = stated_for(adapter, component) if mine else None
+    stated = stated_settings(adapter, component) if mine else None
     ranks = {module.name: module.rank for module in mine}
     reach = {name: not _tailed(table[name] or "") for name in ranks}
     found = scales(ranks, alphas, reach.__getitem__)
     for module in mine:
         target = table[module.name]
         if target is None:
-            yield lost(module, UNKNOWN)
+            yield lost_row(module, UNKNOWN)
             continue
         if not fits(module, known.modules[target], strict=True):
             raise Stop(SHAPE, f"RuntimeError: size mismatch for {target}")
         if module.style == "named" and module.adapter_name != FIRST:
-            yield lost(module, NAMED)
+            yield lost_row(module, NAMED)
             continue
         name = target.partition(".")[2]
         if stated is not None and config_rank(stated, name) != module.rank:
@@ -162,7 +162,7 @@ def _checked(
             yield Row(module.name, "wrong", DROPPED, target, scale)
             continue
         right = DORA if module.kind == "dora" else APPLIES
-        yield scaled(module, target, scale, meant(adapter, module, component), right, ALPHA)
+        yield scaled_row(module, target, scale, meant_scale(adapter, module, component), right, ALPHA)
 
 
 def _tailed(target: str) -> bool:

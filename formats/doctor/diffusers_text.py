@@ -19,7 +19,13 @@ from editc.formats.doctor.rules_diffusers import (
     Stop,
 )
 from editc.formats.doctor.spelling import Adapter, Module
-from editc.formats.doctor.verdict import Row, fits, lost, meant, scaled
+from editc.formats.doctor.verdict import (
+    Row,
+    fits,
+    lost_row,
+    meant_scale,
+    scaled_row,
+)
 from editc.formats.exports.kohya_names import flatten
 
 Scales: TypeAlias = Callable[[Mapping[str, int], Mapping[str, float], Callable[[str], bool]], dict[str, float]]
@@ -64,14 +70,14 @@ def _encoder(adapter: Adapter, known: Known, component: str, mine: Sequence[Modu
 
 def _row(adapter: Adapter, known: Known, module: Module, target: str | None, skipped: bool, scale: float) -> Row:
     if skipped:
-        return lost(module, TEXT_MIXED)
+        return lost_row(module, TEXT_MIXED)
     if target is None:
-        return lost(module, UNKNOWN)
+        return lost_row(module, UNKNOWN)
     if not fits(module, known.modules[target], strict=True):
         raise Stop(SHAPE, f"RuntimeError: size mismatch for {target}")
     if ".dora_scale" in module.tensors:
         return Row(module.name, "wrong", DROPPED, target, scale)
-    return scaled(module, target, scale, meant(adapter, module, target.partition(".")[0]), APPLIES, ALPHA)
+    return scaled_row(module, target, scale, meant_scale(adapter, module, target.partition(".")[0]), APPLIES, ALPHA)
 
 
 def _targets(known: Known, component: str) -> Mapping[str, str]:

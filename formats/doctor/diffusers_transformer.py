@@ -26,10 +26,19 @@ from editc.formats.doctor.rules_diffusers import (
     SHAPE,
     UNKNOWN,
     Stop,
-    stated_for,
+    stated_settings,
 )
 from editc.formats.doctor.spelling import Adapter, Module
-from editc.formats.doctor.verdict import Row, config_rank, config_scale, fits, lost, meant, scaled, untold
+from editc.formats.doctor.verdict import (
+    Row,
+    config_rank,
+    config_scale,
+    fits,
+    lost_row,
+    meant_scale,
+    scaled_row,
+    untold,
+)
 from editc.formats.exports.kohya_names import flatten
 
 FIRST = "default_0"
@@ -49,12 +58,12 @@ def transformer_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
     told = any("lora" in name for name in names) if flux else all("lora" in name for name in names)
     if not told:
         raise Stop(LORA_IN_NAME, "ValueError: Invalid LoRA checkpoint. Make sure all LoRA param names contain `'lora'`")
-    return _prefixed(adapter, known)
+    return _judge_prefixed(adapter, known)
 
 
 def _kohya(adapter: Adapter, known: Known) -> Iterator[Row]:
     if any(module.name.startswith("transformer.") for module in adapter):
-        return _prefixed(adapter, known)
+        return _judge_prefixed(adapter, known)
     half = next((m for m in adapter if ".lora_down.weight" in m.tensors and ".lora_up.weight" not in m.tensors), None)
     if half is not None:
         raise Stop(HALF, f"KeyError: '{half.name}.lora_up.weight'")
@@ -62,10 +71,10 @@ def _kohya(adapter: Adapter, known: Known) -> Iterator[Row]:
         return iter([untold(module, FLUX_FLAT) for module in adapter])
     if any(module.name.startswith("lora_transformer_") for module in adapter):
         return _onetrainer(adapter, known)
-    return _fused(adapter, known)
+    return _judge_fused(adapter, known)
 
 
-def _fused(adapter: Adapter, known: Known) -> Iterator[Row]:
+def _judge_fused(adapter: Adapter, known: Known) -> Iterator[Row]:
     table = {flatten(original): parts for original, parts in known.originals.items()}
     texts = [module for module in adapter if module.name.startswith(("lora_te_", "lora_te1_"))]
     for module in adapter:
@@ -79,11 +88,11 @@ def _fused(adapter: Adapter, known: Known) -> Iterator[Row]:
             raise Stop(FLUX_SINGLE, "AssertionError")
         if not fits(module, known.shape(parts), strict=True):
             raise Stop(SHAPE, f"RuntimeError: size mismatch for {parts[0]}")
-        yield _loaded(adapter, module, " + ".join(parts))
-    yield from text_rows(adapter, known, texts, folded)
+        yield _loaded_row(adapter, module, " + ".join(parts))
+    yield from text_rows(adapter, known, texts, fold_alphas)
 
 
-def folded(ranks: Mapping[str, int], alphas: Mapping[str, float], _: Callable[[str], bool]) -> dict[str, float]:
+def fold_alphas(ranks: Mapping[str, int], alphas: Mapping[str, float], _: Callable[[str], bool]) -> dict[str, float]:
     """FLUX's converter multiplies each alpha into its own matrices, so that every module has its own scale."""
     return {name: alphas.get(name, rank) / rank for name, rank in ranks.items()}
 
@@ -99,44 +108,44 @@ def _onetrainer(adapter: Adapter, known: Known) -> Iterator[Row]:
             raise Stop(FLUX_MIXTURE, f"NotImplementedError: Handling for key ({module.name})")
         if inner or module.alpha is None:
             raise Stop(FLUX_MIXTURE, f"KeyError: '{module.name}'")
-        yield _loaded(adapter, module, target)
+        yield _loaded_row(adapter, module, target)
 
 
-def _prefixed(adapter: Adapter, known: Known) -> Iterator[Row]:
+def _judge_prefixed(adapter: Adapter, known: Known) -> Iterator[Row]:
     mine = [module for module in adapter if module.name.startswith("transformer.")]
     half = next((m for m in mine if m.kind == "half" and ".lora_A.weight" in m.tensors), None)
     if half is not None and known.kind == "flux":
         raise Stop(HALF, f"KeyError: '{half.name.partition('.')[2]}.lora_B.weight'")
     if mine and all(COMPILED in module.name for module in mine):
-        yield from (lost(module, NAMED) for module in mine)
+        yield from (lost_row(module, NAMED) for module in mine)
     elif mine and not any(module.name in known.modules for module in mine):
         raise Stop(NO_MATCH, "NoMatchingPeftModuleError: Target modules {...} not found in the base model.")
     else:
-        yield from _found(adapter, known, mine)
+        yield from _judge_known(adapter, known, mine)
     texts = [module for module in adapter if module.name.startswith(TEXTS)]
-    yield from text_rows(adapter, known, texts, folded)
-    yield from (lost(module, BARE) for module in adapter if not module.name.startswith(("transformer.", *TEXTS)))
+    yield from text_rows(adapter, known, texts, fold_alphas)
+    yield from (lost_row(module, BARE) for module in adapter if not module.name.startswith(("transformer.", *TEXTS)))
 
 
-def _found(adapter: Adapter, known: Known, mine: Sequence[Module]) -> Iterator[Row]:
+def _judge_known(adapter: Adapter, known: Known, mine: Sequence[Module]) -> Iterator[Row]:
     for module in mine:
         if module.name not in known.modules or not module.style:
-            yield lost(module, UNKNOWN)
+            yield lost_row(module, UNKNOWN)
         elif module.style == "named" and module.adapter_name != FIRST:
-            yield lost(module, NAMED)
+            yield lost_row(module, NAMED)
         elif not fits(module, known.modules[module.name], strict=True):
             raise Stop(SHAPE, f"RuntimeError: size mismatch for {module.name}")
         else:
-            yield _loaded(adapter, module, module.name)
+            yield _loaded_row(adapter, module, module.name)
 
 
-def _loaded(adapter: Adapter, module: Module, target: str) -> Row:
+def _loaded_row(adapter: Adapter, module: Module, target: str) -> Row:
     scale = 1.0 if module.alpha is None else module.alpha / module.rank
     if module.name == target and module.style == "kohya":
         scale = 1.0
     if adapter.stated is not None and module.alpha is not None and module.style != "kohya":
         raise Stop(ALIEN, "ValueError: Both `network_alphas` and `metadata` cannot be specified.")
-    stated = stated_for(adapter, "transformer")
+    stated = stated_settings(adapter, "transformer")
     if stated is not None:
         name = target.partition(".")[2]
         if config_rank(stated, name) != module.rank:
@@ -144,4 +153,4 @@ def _loaded(adapter: Adapter, module: Module, target: str) -> Row:
         scale = config_scale(stated, name)
     if ".dora_scale" in module.tensors:
         return Row(module.name, "wrong", DROPPED, target, scale)
-    return scaled(module, target, scale, meant(adapter, module, "transformer"), APPLIES, LOST_ALPHA)
+    return scaled_row(module, target, scale, meant_scale(adapter, module, "transformer"), APPLIES, LOST_ALPHA)

@@ -11,7 +11,13 @@ from editc.core.diagnostics import Diagnostic
 from editc.formats.delta.container import read_delta
 from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
 from editc.formats.doctor.advice import AGAIN, convert, export_as
-from editc.formats.doctor.models import KINDS, TITLES, Known, given, implied
+from editc.formats.doctor.models import (
+    KINDS,
+    TITLES,
+    Known,
+    infer_model,
+    read_modules,
+)
 from editc.formats.doctor.spelling import Adapter, read_adapter_file
 from editc.formats.doctor.verdict import Fate, LoaderVerdict, with_nearest
 from editc.formats.models.model import Model
@@ -51,14 +57,14 @@ def examine(path: Path, model: Model | None = None, loaders: Sequence[str] = ())
     the adapter and the model raises.
     """
     adapter = read_adapter_file(path)
-    known = implied(adapter) if model is None else given(model)
+    known = infer_model(adapter) if model is None else read_modules(model)
     verdicts = with_nearest([judge(adapter, known) for judge in LOADERS.values()], known)
     if adapter.container == "delta":
         verdicts = tuple(replace(verdict, advice=_export(adapter)) for verdict in verdicts)
-    return Examination(adapter, known, verdicts, tuple(loaders) or meant_for(adapter, known))
+    return Examination(adapter, known, verdicts, tuple(loaders) or intended_loaders(adapter, known))
 
 
-def meant_for(adapter: Adapter, known: Known) -> tuple[str, ...]:
+def intended_loaders(adapter: Adapter, known: Known) -> tuple[str, ...]:
     """The loaders that people would give such a file to; none for a delta and for GGUF."""
     if adapter.container in ("delta", "gguf"):
         return ()

@@ -127,12 +127,12 @@ class Known:
         return (rows, *(shapes[0] or ())[1:])
 
 
-def implied(adapter: Adapter) -> Known:
+def infer_model(adapter: Adapter) -> Known:
     """The model that most of an adapter's names are of; `why` says so, and what else they would fit."""
     if adapter.described is not None:
-        return _exported(adapter, adapter.described)
-    names = [_loose(module.name) for module in adapter]
-    scores = {kind: sum(name in _spoken(kind) for name in names) for kind in _IMAGE}
+        return _from_export(adapter, adapter.described)
+    names = [_loosen(module.name) for module in adapter]
+    scores = {kind: sum(name in _spellings(kind) for name in names) for kind in _IMAGE}
     best = max(scores, key=lambda kind: scores[kind])
     if scores[best] and not _strange(adapter, best):
         others = [TITLES[kind] for kind in scores if kind != best and scores[kind] == scores[best]]
@@ -140,11 +140,11 @@ def implied(adapter: Adapter) -> Known:
         known = standard(best)
         return Known(best, known.modules, known.originals, f"assumed from the names of the modules{fit}")
     if adapter.config.get("task_type") == "CAUSAL_LM" or any(_LAYERED.search(module.name) for module in adapter):
-        return _spoken_of(language_in(adapter))
+        return _language_model(language_in(adapter))
     return Known("unknown", {}, {}, "no name is of a model that the doctor knows; name the model with --model")
 
 
-def _exported(adapter: Adapter, about: Mapping[str, Any]) -> Known:
+def _from_export(adapter: Adapter, about: Mapping[str, Any]) -> Known:
     """The model that an export of editc is for: the published kind of its family, with the sites that it edits."""
     family, why = about["family"], f"an export of editc for {about['family']}"
     kind = KINDS.get(family)
@@ -159,7 +159,7 @@ def _exported(adapter: Adapter, about: Mapping[str, Any]) -> Known:
 def _strange(adapter: Adapter, kind: Kind) -> bool:
     """Whether a transformer's adapter names a module that this kind lacks: many kinds have some names in common."""
     names = [module.name for module in adapter if module.name.startswith("transformer.")]
-    return kind in ("flux", "sd3") and any(_loose(name) not in _spoken(kind) for name in names)
+    return kind in ("flux", "sd3") and any(_loosen(name) not in _spellings(kind) for name in names)
 
 
 @cache
@@ -169,7 +169,7 @@ def standard(kind: Kind) -> Known:
         names = [f"unet.{name}" for name in _unet(kind == "sdxl")]
     else:
         table, repeats = (_FLUX, {"double": 19, "single": 38}) if kind == "flux" else (_SD3, {"joint": 24})
-        names = [f"transformer.{part}" for _, parts in _expanded(table, repeats) for part in parts]
+        names = [f"transformer.{part}" for _, parts in _expand(table, repeats) for part in parts]
     layers = {"sd": (24, 0), "sdxl": (12, 32), "flux": (12, 0), "sd3": (12, 32)}[kind]
     for component, count in zip(_CLIPS, layers, strict=True):
         names += [f"{component}.text_model.encoder.layers.{i}.{leaf}" for i in range(count) for leaf in LEAVES]
@@ -177,7 +177,7 @@ def standard(kind: Kind) -> Known:
     return Known(kind, dict.fromkeys(names), _originals(kind, names), "")
 
 
-def given(model: Model) -> Known:
+def read_modules(model: Model) -> Known:
     """The modules of a model, headers only. Raises E689 when it is none that the doctor can judge."""
     ldm = model.ldm_parts()
     parts = ldm or [n for n, p in model.components.items() if model.kind != "pipeline" or layout.has_safetensors(p)]
@@ -190,7 +190,7 @@ def given(model: Model) -> Known:
         bare = {name.partition(".")[2]: shape for name, shape in found.items()}
         home = _home(bare)
         if not home and any(_LAYERED.search(name) for name in bare):
-            return _spoken_of(language_of(model))
+            return _language_model(language_of(model))
         found = {f"{home}.{name}" if home else name: shape for name, shape in bare.items()}
     found = {_full(name): shape for name, shape in found.items()}
     kind = _kind(found)
@@ -213,7 +213,7 @@ def of_component(shapes: Mapping[str, Shape]) -> Known | None:
         return None
 
 
-def _spoken_of(language: Language) -> Known:
+def _language_model(language: Language) -> Known:
     return Known("language", language.modules, {}, language.why, language)
 
 
@@ -276,9 +276,7 @@ def _attention(place: str, depth: int) -> Iterator[str]:
         yield from (f"{place}.transformer_blocks.{block}.{leaf}" for leaf in (*_ATTENTION, *_FEED))
 
 
-def _expanded(
-    table: Mapping[str, tuple[str, ...]], repeats: Mapping[str, int]
-) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _expand(table: Mapping[str, tuple[str, ...]], repeats: Mapping[str, int]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Every original name with its modules; `{}` stands for the block, then for the first module's own place."""
     for original, (first, *others) in table.items():
         place = first.rpartition(".")[0] + "."
@@ -300,18 +298,18 @@ def _originals(kind: Kind, modules: Iterable[str]) -> dict[str, tuple[str, ...]]
     if kind not in ("flux", "sd3"):
         return {}
     table, repeats = (_FLUX, {"double": 99, "single": 99}) if kind == "flux" else (_SD3, {"joint": 99})
-    every = {old: tuple(f"transformer.{part}" for part in parts) for old, parts in _expanded(table, repeats)}
+    every = {old: tuple(f"transformer.{part}" for part in parts) for old, parts in _expand(table, repeats)}
     return {old: parts for old, parts in every.items() if known.issuperset(parts)}
 
 
 @cache
-def _spoken(kind: Kind) -> frozenset[str]:
+def _spellings(kind: Kind) -> frozenset[str]:
     known = standard(kind)
-    plain = {_loose(name) for name in known.modules} | {flatten(name) for name in known.originals}
+    plain = {_loosen(name) for name in known.modules} | {flatten(name) for name in known.originals}
     return frozenset(plain | {name.removesuffix("_0") for name in plain if name.endswith("to_out_0")})
 
 
-def _loose(name: str) -> str:
+def _loosen(name: str) -> str:
     """A module's name whatever its spelling: no prefix of a tool, no dots; a text encoder keeps which one it is."""
     if match := _ENCODERS.match(name):
         second = "2" in (match[1], (match[2] or "").removeprefix("_"))

@@ -13,19 +13,25 @@ from typing import Any
 from editc.formats.doctor.advice import AGAIN
 from editc.formats.doctor.language import PREFIX, Shape
 from editc.formats.doctor.models import Known
-from editc.formats.doctor.peft_config import ALL, saved_by, saved_names, targeted, unjudged
+from editc.formats.doctor.peft_config import (
+    ALL,
+    is_saved,
+    is_targeted,
+    modules_to_save,
+    unknown_settings,
+)
 from editc.formats.doctor.spelling import CONFIG, MAGNITUDES, WEIGHTS, Adapter, Module
 from editc.formats.doctor.verdict import (
     LoaderVerdict,
     Row,
     Rule,
-    concluded,
+    conclude,
     config_rank,
     config_scale,
     fits,
     idle,
-    lost,
-    refused,
+    lost_row,
+    refuse,
     untold,
 )
 from editc.formats.models.program_names import apply_moves
@@ -90,26 +96,26 @@ ADVICE = {
 def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     """What `PeftModel.from_pretrained` does with the adapter, on a model that has these modules."""
     if adapter.container != "folder":
-        return refused(LOADER, FOLDER, f"ValueError: Can't find '{CONFIG}'", ADVICE[FOLDER.name])
+        return refuse(LOADER, FOLDER, f"ValueError: Can't find '{CONFIG}'", ADVICE[FOLDER.name])
     config = adapter.config
     if "peft_type" not in config:
-        return refused(LOADER, TYPE, "KeyError: 'peft_type'", ADVICE[TYPE.name])
+        return refuse(LOADER, TYPE, "KeyError: 'peft_type'", ADVICE[TYPE.name])
     if config["peft_type"] != "LORA":
         return idle(LOADER, OTHER.says)
     if any(rank == 0 for rank in (config.get("r"), *(config.get("rank_pattern") or {}).values())):
         error = "ValueError: `r` should be a positive integer value but the value passed is 0"
-        return refused(LOADER, ZERO, error, ADVICE[ZERO.name])
-    why = unjudged(config) or known.language.unnamed or _strange(adapter, known)
+        return refuse(LOADER, ZERO, error, ADVICE[ZERO.name])
+    why = unknown_settings(config) or known.language.unnamed or _strange(adapter, known)
     if known.kind == "unknown" or why:
         return idle(LOADER, why or known.why)
-    rows = _judged(adapter, known)
-    stop = _stopped(adapter, known, rows)
+    rows = _judge_modules(adapter, known)
+    stop = _find_stop(adapter, known, rows)
     if stop is not None:
-        return refused(LOADER, stop[0], stop[1], ADVICE[stop[0].name], rows)
-    return concluded(LOADER, rows, ADVICE)
+        return refuse(LOADER, stop[0], stop[1], ADVICE[stop[0].name], rows)
+    return conclude(LOADER, rows, ADVICE)
 
 
-def _judged(adapter: Adapter, known: Known) -> list[Row]:
+def _judge_modules(adapter: Adapter, known: Known) -> list[Row]:
     rows = [_row(adapter, module, known) for module in adapter]
     seen = known.language.parameters or known.kind != "language" or any(row.fate == "applied" for row in rows)
     return rows if seen else [replace(r, fate="unknown", rule=UNSEEN) if r.rule is UNTARGETED else r for r in rows]
@@ -121,7 +127,7 @@ def _strange(adapter: Adapter, known: Known) -> str:
     if program is not None and program.stacked and (_experts(config, known) or any(map(_expert, adapter))):
         return "it names experts or what chooses them, which transformers stacks and PEFT converts"
     inner = {parent for name in known.language.parameters for parent in _upward(name)} - known.modules.keys()
-    if str(config.get("target_modules")).lower() != ALL and any(targeted(config, name) for name in inner):
+    if str(config.get("target_modules")).lower() != ALL and any(is_targeted(config, name) for name in inner):
         return "target_modules names more than matrices and embeddings"
     return ""
 
@@ -131,7 +137,7 @@ def _experts(config: Mapping[str, Any], known: Known) -> bool:
     wanted = config.get("target_modules")
     if isinstance(wanted, str) or any(name.rpartition(".")[2] in EXPERTS for name in wanted or ()):
         return True
-    return not any(targeted(config, name) for name in known.modules)
+    return not any(is_targeted(config, name) for name in known.modules)
 
 
 def _expert(module: Module) -> bool:
@@ -146,21 +152,21 @@ def _upward(name: str) -> Iterator[str]:
 
 def _row(adapter: Adapter, module: Module, known: Known) -> Row:
     if not module.name.startswith(PREFIX):
-        return untold(module, CONVERTED) if _converted(known) else lost(module, UNPREFIXED)
+        return untold(module, CONVERTED) if _is_converted(known) else lost_row(module, UNPREFIXED)
     spelled = module.name.removeprefix(PREFIX)
     home = _home(spelled, known)
     if known.kind == "language" and home != spelled and not spelled.startswith("language_model."):
         return untold(module, CONVERTED)
     name = home if known.kind == "language" else home.partition(".")[2]
     if module.tensors.keys() <= {".weight", ".bias"}:
-        return _plain(adapter, module, known, home)
+        return _judge_weight(adapter, module, known, home)
     if home not in known.modules:
-        return lost(module, UNKNOWN)
+        return lost_row(module, UNKNOWN)
     if not module.style or module.style not in ("peft", "named", "embedding"):
-        return lost(module, UNREAD)
+        return lost_row(module, UNREAD)
     if module.style == "named" and module.adapter_name != "default":
-        return lost(module, NAMED)
-    if not targeted(adapter.config, name):
+        return lost_row(module, NAMED)
+    if not is_targeted(adapter.config, name):
         return Row(module.name, "lost", UNTARGETED, home)
     if config_rank(adapter.config, name) != module.rank:
         return Row(module.name, "wrong", RANK, home)
@@ -173,7 +179,7 @@ def _row(adapter: Adapter, module: Module, known: Known) -> Row:
     return Row(module.name, "applied", APPLIES, home, scale, scale)
 
 
-def _converted(known: Known) -> bool:
+def _is_converted(known: Known) -> bool:
     program = known.language.program
     return program is not None and bool(program.moves or program.stacked)
 
@@ -202,18 +208,18 @@ def _extra(adapter: Adapter, module: Module, known: Known, home: str) -> Rule | 
     return EXTRA if ends else None
 
 
-def _plain(adapter: Adapter, module: Module, known: Known, home: str) -> Row:
+def _judge_weight(adapter: Adapter, module: Module, known: Known, home: str) -> Row:
     """A weight of the model's own, which PEFT loads in place of the base's, or as a trained copy."""
     if not known.language.parameters and home not in known.modules:
         return untold(module, UNSEEN)
     held = {end: known.language.parameters.get(home + end) for end in module.tensors}
     if known.language.parameters and not all(home + end in known.language.parameters for end in module.tensors):
-        return lost(module, UNKNOWN)
-    if targeted(adapter.config, home):
+        return lost_row(module, UNKNOWN)
+    if is_targeted(adapter.config, home):
         return Row(module.name, "lost", WRAPPED, home)
     if any(shape is not None and module.tensors[end].shape != shape for end, shape in held.items()):
         return Row(module.name, "wrong", SHAPE, home)
-    return Row(module.name, "applied", SAVED if saved_by(adapter.config, home) else OWN, home)
+    return Row(module.name, "applied", SAVED if is_saved(adapter.config, home) else OWN, home)
 
 
 def _shapes(adapter: Adapter, shape: Shape) -> tuple[Shape, ...]:
@@ -222,9 +228,9 @@ def _shapes(adapter: Adapter, shape: Shape) -> tuple[Shape, ...]:
     return (shape, shape[::-1]) if turned and shape else (shape,)
 
 
-def _stopped(adapter: Adapter, known: Known, rows: list[Row]) -> tuple[Rule, str] | None:
+def _find_stop(adapter: Adapter, known: Known, rows: list[Row]) -> tuple[Rule, str] | None:
     rules = {row.rule for row in rows}
-    missing = [name for name in saved_names(adapter.config) if not _holds(adapter, name)]
+    missing = [name for name in modules_to_save(adapter.config) if not _holds(adapter, name)]
     if missing:
         return MISSING, f"KeyError: '{PREFIX}{missing[0]}.weight'"
     for rule in (RANK, SHAPE):
@@ -232,7 +238,7 @@ def _stopped(adapter: Adapter, known: Known, rows: list[Row]) -> tuple[Rule, str
             return rule, "RuntimeError: size mismatch"
     if known.language.parameters or known.kind != "language":
         parts = [name if known.kind == "language" else name.partition(".")[2] for name in known.modules]
-        if any(targeted(adapter.config, name) for name in parts):
+        if any(is_targeted(adapter.config, name) for name in parts):
             return None
         error = "ValueError" if isinstance(adapter.config.get("target_modules"), str) else "NoMatchingPeftModuleError"
         return NO_MATCH, f"{error}: Target modules not found in the base model"

@@ -25,7 +25,7 @@ _MUTATING = ("pissa", "olora", "corda", "loftq", "lora_ga")
 """Ways to begin (`init_lora_weights`) that change the base's own weights."""
 
 
-def unjudged(config: Mapping[str, Any]) -> str:
+def unknown_settings(config: Mapping[str, Any]) -> str:
     """Why the doctor does not say what PEFT does under this config, or ''."""
     for name, why in _OTHERS.items():
         if config.get(name):
@@ -45,10 +45,10 @@ def unjudged(config: Mapping[str, Any]) -> str:
     return ""
 
 
-def targeted(config: Mapping[str, Any], module: str) -> bool:
+def is_targeted(config: Mapping[str, Any], module: str) -> bool:
     """Whether the config names a module: a regular expression over the whole name, or names and ends of names."""
     wanted, excluded = config.get("target_modules"), config.get("exclude_modules")
-    if (excluded and _names(excluded, module)) or saved_by(config, module, inside=True):
+    if (excluded and _names(excluded, module)) or is_saved(config, module, inside=True):
         return False
     if isinstance(wanted, str) and wanted.lower() == ALL:
         return not EMBEDDING.search(module) and module.rpartition(".")[2] not in ("lm_head", "embed_out")
@@ -61,15 +61,15 @@ def targeted(config: Mapping[str, Any], module: str) -> bool:
     return bool(wanted) and _names(wanted, module)
 
 
-def saved_by(config: Mapping[str, Any], module: str, inside: bool = False) -> bool:
+def is_saved(config: Mapping[str, Any], module: str, inside: bool = False) -> bool:
     """Whether modules_to_save names a module; `inside`: it, or a module that it lies in."""
-    names = saved_names(config)
+    names = modules_to_save(config)
     if inside:
         return any(f".{name}." in f".{module}." for name in names)
     return any(module == name or module.endswith(name) for name in names)
 
 
-def saved_names(config: Mapping[str, Any]) -> Sequence[str]:
+def modules_to_save(config: Mapping[str, Any]) -> Sequence[str]:
     """modules_to_save as a list."""
     saved = config.get("modules_to_save") or []
     return [saved] if isinstance(saved, str) else saved

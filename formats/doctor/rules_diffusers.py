@@ -161,7 +161,7 @@ ADVICE = {
 }
 
 
-def stated_for(adapter: Adapter, component: str) -> Mapping[str, Any] | None:
+def stated_settings(adapter: Adapter, component: str) -> Mapping[str, Any] | None:
     """What lora_adapter_metadata says of a part of the pipeline; None without such metadata. Raises Stop."""
     if adapter.stated is None:
         return None

@@ -234,7 +234,7 @@ def _adapter(path: Path, container: Container, header: Header, config: Mapping[s
         found.setdefault(module, {})[end] = header.entries[name]
     file = path / WEIGHTS if path.is_dir() else path
     modules = tuple(Module(name, ends, _alpha(file, name, ends)) for name, ends in found.items())
-    stated, about = stated_in(header.metadata), described_in(header.metadata, str(path))
+    stated, about = read_stated(header.metadata), read_description(header.metadata, str(path))
     return Adapter(path, container, modules, names, config, stated, about)
 
 
@@ -256,7 +256,7 @@ def numbers(raw: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[np.float6
     return np.frombuffer(raw, WHOLE[dtype]).astype(np.float64) if dtype in WHOLE else np.zeros(0)
 
 
-def described_in(metadata: Mapping[str, str], place: str) -> Mapping[str, Any] | None:
+def read_description(metadata: Mapping[str, str], place: str) -> Mapping[str, Any] | None:
     """The description of the delta that an export of editc carries; None in any other file, or a damaged one."""
     try:
         return parse_note(metadata[KEY], place).description
@@ -264,7 +264,7 @@ def described_in(metadata: Mapping[str, str], place: str) -> Mapping[str, Any] |
         return None
 
 
-def stated_in(metadata: Mapping[str, str]) -> Mapping[str, Any] | None:
+def read_stated(metadata: Mapping[str, str]) -> Mapping[str, Any] | None:
     """What diffusers wrote about an adapter into its file; None where it did not."""
     try:
         stated = strict_json(metadata[METADATA])

@@ -85,7 +85,7 @@ class LoaderVerdict:
         return sum(row.fate == fate for row in self.rows)
 
 
-def refused(loader: str, rule: Rule, error: str, advice: str, rows: Sequence[Row] = ()) -> LoaderVerdict:
+def refuse(loader: str, rule: Rule, error: str, advice: str, rows: Sequence[Row] = ()) -> LoaderVerdict:
     """The loader stops with `error`; nothing is loaded."""
     return LoaderVerdict(loader, "refused", rule.says, advice, error, tuple(rows), (rule,))
 
@@ -95,7 +95,7 @@ def idle(loader: str, reason: str) -> LoaderVerdict:
     return LoaderVerdict(loader, "not judged", reason)
 
 
-def concluded(loader: str, rows: Sequence[Row], advice: Mapping[str, str], fallback: str = "") -> LoaderVerdict:
+def conclude(loader: str, rows: Sequence[Row], advice: Mapping[str, str], fallback: str = "") -> LoaderVerdict:
     """The verdict that the rows add up to; the reason is the rule behind most of the rows that are not applied. A file
     with one module whose fate is not known is not judged."""
     open_ = [row.rule for row in rows if row.fate == "unknown"]
@@ -115,7 +115,7 @@ def concluded(loader: str, rows: Sequence[Row], advice: Mapping[str, str], fallb
     return LoaderVerdict(loader, outcome, said, help_text, rows=tuple(rows), rules=rules)
 
 
-def scaled(module: Module, target: str, scale: float, meant: float, right: Rule, wrong: Rule) -> Row:
+def scaled_row(module: Module, target: str, scale: float, meant: float, right: Rule, wrong: Rule) -> Row:
     """A matched module, at a scale that is the one meant or not."""
     good = isclose(scale, meant, rel_tol=1e-6)
     return Row(module.name, "applied" if good else "wrong", right if good else wrong, target, scale, meant)
@@ -126,7 +126,7 @@ def untold(module: Module, rule: Rule) -> Row:
     return Row(module.name, "unknown", rule)
 
 
-def lost(module: Module, rule: Rule) -> Row:
+def lost_row(module: Module, rule: Rule) -> Row:
     """A module that the loader finds no place for."""
     return Row(module.name, "lost", rule)
 
@@ -151,7 +151,7 @@ def nearest(name: str, known: Known) -> str:
     return flattened[found[0]] if found else ""
 
 
-def meant(adapter: Adapter, module: Module, component: str = "") -> float:
+def meant_scale(adapter: Adapter, module: Module, component: str = "") -> float:
     """The scale at which the file means a module's up times down: from its config or metadata, its alpha, or 1."""
     if adapter.container == "folder":
         return config_scale(adapter.config, module.name.removeprefix("base_model.model."))

@@ -11,13 +11,13 @@ from editc.formats.doctor.verdict import (
     LoaderVerdict,
     Row,
     Rule,
-    concluded,
+    conclude,
     config_scale,
     fits,
     idle,
-    lost,
-    refused,
-    scaled,
+    lost_row,
+    refuse,
+    scaled_row,
 )
 
 LOADER = "vLLM"
@@ -78,12 +78,12 @@ def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     if own or adapter.config.get("fan_in_fan_out") or any(map(_more, adapter)):
         return idle(LOADER, OTHER.says)
     if adapter.container != "folder":
-        return refused(LOADER, FOLDER, f"FileNotFoundError: {CONFIG}", ADVICE[FOLDER.name])
+        return refuse(LOADER, FOLDER, f"FileNotFoundError: {CONFIG}", ADVICE[FOLDER.name])
     stops = list(_stops(adapter, known))
     if stops:
         rule = stops[0][0]
-        return refused(LOADER, rule, " ".join(text for _, text in stops), ADVICE.get(rule.name, _flag(adapter)))
-    return concluded(LOADER, [_row(adapter, module, known) for module in adapter], ADVICE)
+        return refuse(LOADER, rule, " ".join(text for _, text in stops), ADVICE.get(rule.name, _flag(adapter)))
+    return conclude(LOADER, [_row(adapter, module, known) for module in adapter], ADVICE)
 
 
 def _stops(adapter: Adapter, known: Known) -> Iterator[tuple[Rule, str]]:
@@ -115,10 +115,10 @@ def _stops(adapter: Adapter, known: Known) -> Iterator[tuple[Rule, str]]:
 def _row(adapter: Adapter, module: Module, known: Known) -> Row:
     name = _name(module)
     if name not in known.modules:
-        return lost(module, UNKNOWN)
+        return lost_row(module, UNKNOWN)
     plain = {key: value for key, value in adapter.config.items() if not key.endswith("_pattern")}
     scale = config_scale(plain, name)
-    return scaled(module, name, scale, config_scale(adapter.config, name), APPLIES, PATTERN)
+    return scaled_row(module, name, scale, config_scale(adapter.config, name), APPLIES, PATTERN)
 
 
 def _more(module: Module) -> bool:

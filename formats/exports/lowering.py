@@ -164,10 +164,10 @@ def _bases(delta: Delta, model: Model | None, allow_finetune: bool) -> Mapping[i
     """By site number the base (d_out, d_in) in float64, and where it was found."""
     plan = plan_unedited(delta, model, allow_finetune)
     index = {(r.site.component, r.site.name): i for i, r in enumerate(delta.sites)}
-    return {index[t.record.site.component, t.record.site.name]: (_matrix(t), t) for t in plan.targets}
+    return {index[t.record.site.component, t.record.site.name]: (_read_base(t), t) for t in plan.targets}
 
 
-def _matrix(target: Target) -> Array:
+def _read_base(target: Target) -> Array:
     site = target.record.site
     tensor = target.tensor
     raw = tensor.upright(read_range(tensor.file, tensor.offset, tensor.nbytes))

@@ -36,13 +36,13 @@ EXPERT = re.compile(r"(?P<layer>.*layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(
 
 def diffusers_unet(job: Job, written: Written) -> Trial:
     """diffusers' own loader of LoRA files, on a UNet of the model's configuration."""
-    config, why = _ready(job.model, "unet", "diffusers", "peft")
+    config, why = _read_config(job.model, "unet", "diffusers", "peft")
     if config is None:
         return Trial("diffusers", skipped=why)
     import diffusers
 
     kind = getattr(diffusers, PIPELINES[written.delta.family])
-    unet = _hollow(diffusers.UNet2DConditionModel, config)
+    unet = _empty_model(diffusers.UNet2DConditionModel, config)
     state, alphas, *_ = kind.lora_state_dict(str(written.files[0]), unet_config=unet.config)
     kind.load_lora_into_unet(state, network_alphas=alphas, unet=unet)
     return compare(f"diffusers {diffusers.__version__}", written.delta, adapters(unet))
@@ -50,13 +50,13 @@ def diffusers_unet(job: Job, written: Written) -> Trial:
 
 def diffusers_transformer(job: Job, written: Written) -> Trial:
     """diffusers' own loader of LoRA files, on a transformer of the model's configuration."""
-    config, why = _ready(job.model, "transformer", "diffusers", "peft")
+    config, why = _read_config(job.model, "transformer", "diffusers", "peft")
     if config is None:
         return Trial("diffusers", skipped=why)
     import diffusers
 
     kind = getattr(diffusers, PIPELINES[written.delta.family])
-    model = _hollow(getattr(diffusers, config["_class_name"]), config)
+    model = _empty_model(getattr(diffusers, config["_class_name"]), config)
     found = kind.lora_state_dict(str(written.files[0]), return_alphas=True)
     state, alphas = found if isinstance(found, tuple) else (found, None)
     options = {} if kind is diffusers.StableDiffusion3Pipeline else {"network_alphas": alphas}
@@ -66,7 +66,7 @@ def diffusers_transformer(job: Job, written: Written) -> Trial:
 
 def peft_model(job: Job, written: Written) -> Trial:
     """PEFT, on a language model of the model's configuration."""
-    config, why = _ready(job.model, "", "transformers", "peft")
+    config, why = _read_config(job.model, "", "transformers", "peft")
     if config is None:
         return Trial("PEFT", skipped=why)
     import peft
@@ -89,7 +89,7 @@ def peft_model(job: Job, written: Written) -> Trial:
 def load_pretrained(model: Model, written: Written) -> Trial:
     """The real class of each edited component of a folder, and whether it holds the written tensors bit for bit."""
     components = sorted({record.site.component for record in written.delta.sites})
-    found = [_component_held(model, component, written) for component in components]
+    found = [_try_component(model, component, written) for component in components]
     skipped = [one for one in found if one.skipped]
     if skipped:
         return skipped[0]
@@ -122,22 +122,22 @@ def compare(consumer: str, delta: Delta, held: Mapping[str, Array]) -> Trial:
     return Trial(consumer, matched, len(delta.sites) + len(strangers), worst)
 
 
-def _component_held(model: Model, component: str, written: Written) -> Trial:
-    config, why = _ready(model, component, "diffusers", "transformers")
+def _try_component(model: Model, component: str, written: Written) -> Trial:
+    config, why = _read_config(model, component, "diffusers", "transformers")
     if config is None:
         return Trial("from_pretrained", skipped=why)
     part = model.component(component)
     if sum(tensor.nbytes for tensor in part.tensors.values()) > LARGEST:
         return Trial("from_pretrained", skipped="it is larger than 2 GiB")
-    consumer, state = _loaded(model, component, config)
+    consumer, state = _load_component(model, component, config)
     names = [record.site.name for record in written.delta.sites if record.site.component == component]
-    found = {name: _named(state, theirs) for name, theirs in program_spelling(names, model).items()}
+    found = {name: _find_tensor(state, theirs) for name, theirs in program_spelling(names, model).items()}
     held = {name: values.double().numpy() for name, values in found.items() if values is not None}
     errors = [float(np.abs(values - part.read(name)).max()) for name, values in held.items()]
     return Trial(consumer, len(held), len(names), max(errors, default=0.0))
 
 
-def _named(state: Mapping[str, Any], name: str) -> Any:
+def _find_tensor(state: Mapping[str, Any], name: str) -> Any:
     """What a file calls `name` among a loaded model's tensors, an expert's out of its layer's stack; None without."""
     short = name.partition(".")[2]
     expert = EXPERT.match(name)
@@ -148,7 +148,7 @@ def _named(state: Mapping[str, Any], name: str) -> Any:
     return None if stack is None else stack[int(expert["number"])]
 
 
-def _loaded(model: Model, component: str, config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def _load_component(model: Model, component: str, config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """A component through its real class: the program's name, and its tensors."""
     import diffusers
     import torch
@@ -165,12 +165,12 @@ def _loaded(model: Model, component: str, config: Mapping[str, Any]) -> tuple[st
     return f"transformers {transformers.__version__}", made.state_dict()
 
 
-def _ready(model: Model | None, component: str, *libraries: str) -> tuple[dict[str, Any] | None, str]:
+def _read_config(model: Model | None, component: str, *libraries: str) -> tuple[dict[str, Any] | None, str]:
     """The component's configuration, or why a trial cannot be made."""
     absent = [name for name in ("torch", *libraries) if find_spec(name) is None]
     if absent:
         return None, f"not installed: {', '.join(absent)}"
-    _quiet(*libraries)
+    _silence(*libraries)
     if model is None:
         return None, "needs the model's configuration: name it with --model"
     path = (model.path / component if model.kind == "pipeline" else model.path) / "config.json"
@@ -180,7 +180,7 @@ def _ready(model: Model | None, component: str, *libraries: str) -> tuple[dict[s
     return found, ""
 
 
-def _quiet(*libraries: str) -> None:
+def _silence(*libraries: str) -> None:
     """Warnings and progress bars held back of the libraries that a trial needs; the others are not even imported."""
     import transformers
 
@@ -192,7 +192,7 @@ def _quiet(*libraries: str) -> None:
         diffusers.utils.logging.set_verbosity_error()
 
 
-def _hollow(kind: Any, config: Mapping[str, Any]) -> Any:
+def _empty_model(kind: Any, config: Mapping[str, Any]) -> Any:
     """A model whose weights were never written: pages that nothing touches take no memory."""
     import torch
 

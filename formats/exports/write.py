@@ -92,10 +92,10 @@ def refusals(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
         for name, reason in reasons.items()
         if reason
     )
-    return (*unsuited, *(fault for name, reason in reasons.items() if not reason for fault in _unwritten(name)))
+    return (*unsuited, *(fault for name, reason in reasons.items() if not reason for fault in _missing_packages(name)))
 
 
-def _unwritten(name: str) -> Iterator[Diagnostic]:
+def _missing_packages(name: str) -> Iterator[Diagnostic]:
     form = FORMATS.resolve(name)
     if absent := extras.missing(*form.needs):
         are = "is" if len(absent) == 1 else "are"

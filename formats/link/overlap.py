@@ -64,9 +64,9 @@ def overlaps(those: Arranged, linked: Delta, model: Model) -> Iterator[Overlap]:
         W = weight(touches[0].record.site, weights)
         factors, k = made[numbers[place]]
         rank = min(W.shape) if not factors.right else len(factors.right[k if len(factors.right) > 1 else 0])
-        sizes, pairs = _measured(touches, W, known)
+        sizes, pairs = _measure(touches, W, known)
         orders = tuple(touch.order for touch in touches)
-        yield Overlap(*place, orders, sizes, pairs, factors.form, rank, _exact(those, touches))
+        yield Overlap(*place, orders, sizes, pairs, factors.form, rank, _is_exact(those, touches))
 
 
 def as_json(overlap: Overlap) -> Mapping[str, Any]:
@@ -75,7 +75,7 @@ def as_json(overlap: Overlap) -> Mapping[str, Any]:
     return vars(overlap) | {"deltas": list(overlap.deltas), "sizes": list(overlap.sizes), "pairs": pairs}
 
 
-def _measured(
+def _measure(
     touches: tuple[Touch, ...], W: Any, known: dict[Any, tuple[float, ...]]
 ) -> tuple[tuple[float, ...], tuple[Pair, ...]]:
     every = [touch.term() for touch in touches]
@@ -100,6 +100,6 @@ def _angles(one: Touch, other: Touch, known: dict[Any, tuple[float, ...]]) -> tu
     return known[key]
 
 
-def _exact(those: Arranged, touches: tuple[Touch, ...]) -> bool:
+def _is_exact(those: Arranged, touches: tuple[Touch, ...]) -> bool:
     forms = [touch.factors.form for touch in touches]
     return len(set(forms)) == 1 and "dense" not in forms and not (those.composed and "shared" in forms)

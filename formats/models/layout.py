@@ -77,7 +77,7 @@ def choose(folder: Path) -> Choice:
     """The files to read. Raises E611 (no safetensors) and E613 (ambiguous, or an index that does not hold)."""
     names = [path.name for path in _files(folder)]
     taken = _taken(names, folder)
-    choice = _sharded(folder / taken) if _is_index(taken) else Choice((folder / taken,))
+    choice = _read_shards(folder / taken) if _is_index(taken) else Choice((folder / taken,))
     used = {taken, *(path.name for path in choice.files)}
     return Choice(choice.files, choice.listed, choice.index, _notes(folder, taken, used, names))
 
@@ -92,10 +92,10 @@ def _taken(names: Sequence[str], folder: Path) -> str:
     variants = [name for name in names if _variant(name)]
     if variants:
         half = [name for name in variants if _variant(name) == "fp16"]
-        return _only(half or variants, folder)
+        return _single(half or variants, folder)
     others = [n for n in names if n.endswith(SAFETENSORS) and not _ADAPTERS.search(n) and not _SHARD.search(n)]
     if others:
-        return _only(others, folder)
+        return _single(others, folder)
     raise _nothing(names, folder)
 
 
@@ -106,13 +106,13 @@ def _variant(name: str) -> str | None:
     return (match[1] or match[2]) if match else None
 
 
-def _only(names: Sequence[str], folder: Path) -> str:
+def _single(names: Sequence[str], folder: Path) -> str:
     if len(names) > 1:
         raise _ambiguous(f"it holds {', '.join(names[:6])}, and none is the plain one", folder)
     return names[0]
 
 
-def _sharded(index: Path) -> Choice:
+def _read_shards(index: Path) -> Choice:
     table = _weight_map(index)
     missing = sorted(set(table.values()) - {path.name for path in _files(index.parent)})
     if missing:

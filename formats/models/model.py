@@ -275,11 +275,11 @@ def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_
 
 def _view(whole: Checkpoint, name: str, part: Mapping[str, ldm_file.Piece]) -> Checkpoint:
     """One part of a single file; the tensors are where they were and only their names are new."""
-    tensors = {new: _cut(whole, piece) for new, piece in part.items()}
+    tensors = {new: _take_rows(whole, piece) for new, piece in part.items()}
     return Checkpoint(name, tensors, whole.metadata, (*whole.notes, *ldm_file.notes(whole.tensors)))
 
 
-def _cut(whole: Checkpoint, piece: ldm_file.Piece) -> Tensor:
+def _take_rows(whole: Checkpoint, piece: ldm_file.Piece) -> Tensor:
     tensor = whole.tensors[piece.name]
     if piece.of == 1:
         return tensor

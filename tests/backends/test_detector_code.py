@@ -75,7 +75,7 @@ def test_somebody_else_s_detector_is_a_name_like_any_other(monkeypatch: pytest.M
     (tmp_path / "their_eyes.py").write_text(EYE)
     monkeypatch.syspath_prepend(str(tmp_path))
     found = {"theirs": "their_eyes:made", "gone": "their_ears:made", "none": "their_eyes:made"}
-    monkeypatch.setattr("editc.registry.table._installed", lambda group: found if group == "editc.detectors" else {})
+    monkeypatch.setattr("editc.registry.table._entry_points", lambda group: found if group == "editc.detectors" else {})
     assert {"theirs", "gone"} < set(DETECTORS.names())
     assert kind_of("theirs").open(Asked()).shows("circle", pictures(3)).shape == (3,)
     assert kind_of("none").open(Asked()) is None, "our own names are ours"

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from editc.cli import LOADER, cli, terminal
 from editc.formats.doctor.examine import LOADERS, describe, examine, headline
-from editc.formats.doctor.models import Known, implied, standard
+from editc.formats.doctor.models import Known, infer_model, standard
 from editc.formats.doctor.spelling import ENDINGS, read_adapter_file, split
 from editc.formats.doctor.table import as_text
 from editc.formats.doctor.verdict import nearest
@@ -32,7 +32,7 @@ from editc.formats.exports.kohya_names import flatten
     ],
 )
 def test_the_names_imply_the_model(name: str, kind: str) -> None:
-    assert implied(read_adapter_file(ADAPTERS / name)).kind == kind
+    assert infer_model(read_adapter_file(ADAPTERS / name)).kind == kind
 
 
 def test_names_that_fit_two_models_are_said_to(tmp_path: Path) -> None:

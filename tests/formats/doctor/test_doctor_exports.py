@@ -29,7 +29,7 @@ def test_a_delta_is_for_no_loader_and_its_export_is_named() -> None:
 def test_the_export_that_is_advised_takes_the_family(family: str) -> None:
     """For every family: the format exists, holds its deltas, and is the one that other programs read."""
     form = best_format(family)
-    assert not export.refused([form], family) and f"--as {form}" in export_as(family)
+    assert not export.refusals([form], family) and f"--as {form}" in export_as(family)
     assert form in BEST and form in suitable_formats(family)
     adapters = {"sd1": "kohya", "sd2": "kohya", "sdxl": "kohya", "flux": "diffusers", "sd3": "diffusers"}
     others = {"pixart": "diff", "cascade": "checkpoint", "kandinsky22": "checkpoint"}

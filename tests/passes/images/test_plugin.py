@@ -107,9 +107,9 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in ("toy_method", "toy_rule"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    table._installed.cache_clear()
+    table._entry_points.cache_clear()
     yield tmp_path
-    table._installed.cache_clear()
+    table._entry_points.cache_clear()
 
 
 def test_it_builds_verifies_exports_and_is_explained(toy: Path, model: Path) -> None:
