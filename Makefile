@@ -1,5 +1,6 @@
 # make demo   erase a concept from the bundled model and write a report
 # make test   ruff, mypy --strict and pytest, as CI runs them
+# make quick  the same without the tests marked `slow`
 # make docs   builds the site of the documentation in build/site
 # make model  fetches SmolLM2-135M-Instruct (98 MB) once, outside the repository: without it its tests are skipped
 # make lock   writes constraints.txt, the versions that every install here takes: ARGS=--upgrade for the newest of each
@@ -13,7 +14,7 @@ LOCKER := .venv-lock
 UV     := $(LOCKER)/bin/uv pip compile --quiet
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo docs test install model lint types tests lock test-newest test-oldest clean
+.PHONY: demo docs test quick install model lint types tests lock test-newest test-oldest clean
 
 install: $(VENV)/.installed
 
@@ -49,10 +50,16 @@ lint: install
 types: install
 	rm -rf build/typecheck build/lib
 	$(BIN)/python -m pip install --quiet --no-deps --target build/typecheck .
-	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p editc
+	mkdir build/typecheck/docs
+	cp docs/*.py build/typecheck/docs
+	cp -r tests benchmarks build/typecheck
+	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml editc tests
 
 tests: install
 	$(BIN)/python $(SUITE)
+
+quick: lint types
+	$(BIN)/python $(SUITE) -m 'not slow'
 
 $(LOCKER)/bin/uv: Makefile
 	@echo "$(LOCKER): installing uv"

@@ -80,7 +80,8 @@ def make(folder: Path, load: Load, shards: int) -> Path:
         shapes[name] = shape
         for j in range(i * between, min(filler, (i + 1) * between)):
             shapes[f"up_blocks.{j % 4}.resnets.{j // 4}.conv1.weight"] = (1280, 1280)
-    parts, names = [{} for _ in range(shards)], list(shapes)
+    parts: list[dict[str, tuple[int, ...]]] = [{} for _ in range(shards)]
+    names = list(shapes)
     for i, name in enumerate(names):
         parts[i * shards // len(names)][name] = shapes[name]
     rng = np.random.default_rng(0)
@@ -112,8 +113,9 @@ def delta_for(model: Path, load: Load, out: Path) -> Delta:
     """A delta of the shared form that moves every weight by some percent."""
     rng, weights = np.random.default_rng(1), open_model(model).component()
     sites = [Site("unet", name, shape, "F16", name[-8]) for name, shape in load.shapes().items()]
-    left, right = (0.1 * rng.standard_normal(shape, np.float32) for shape in ((load.width, RANK), (RANK, load.width)))
-    factors = Factors("shared", tuple(range(len(sites))), (left / 4,), (right / 4,))
+    sizes = (load.width, RANK), (RANK, load.width)
+    left, right = ((0.1 * rng.standard_normal(shape, np.float32) / 4).astype(np.float32) for shape in sizes)
+    factors = Factors("shared", tuple(range(len(sites))), (left,), (right,))
     records = tuple(site_record(site, weights.read(site.name), factors, k) for k, site in enumerate(sites))
     delta = Delta("sd1", records, {"text": factors}, "", "editc: 1\n", "0" * 64, ({"concept": "circle"},), (), "editc")
     return write_delta(delta, out)

@@ -77,7 +77,8 @@ def test_somebody_else_s_detector_is_a_name_like_any_other(monkeypatch: pytest.M
     found = {"theirs": "their_eyes:made", "gone": "their_ears:made", "none": "their_eyes:made"}
     monkeypatch.setattr("editc.registry.table._entry_points", lambda group: found if group == "editc.detectors" else {})
     assert {"theirs", "gone"} < set(DETECTORS.names())
-    assert kind_of("theirs").open(Asked()).shows("circle", pictures(3)).shape == (3,)
+    theirs = kind_of("theirs").open(Asked())
+    assert theirs is not None and theirs.shows("circle", pictures(3)).shape == (3,)
     assert kind_of("none").open(Asked()) is None, "our own names are ours"
     assert wrong(tmp_path, "theirs") == []
     with pytest.raises(EditcError) as caught:

@@ -172,7 +172,7 @@ def test_a_detector_is_told_by_its_files_and_by_what_it_was_told(tmp_path: Path)
         return str(identity(name, Asked(DetectorOptions(place="x", **fields), path))["sha256"])
 
     first = mark("clip", folder)
-    told = [{"threshold": 0.4}, {"against": ("x",)}, {"prompts": {"circle": ("disc",)}}]
+    told: list[dict[str, Any]] = [{"threshold": 0.4}, {"against": ("x",)}, {"prompts": {"circle": ("disc",)}}]
     assert len({first, *(mark("clip", folder, **fields) for fields in told)}) == 4
     assert mark("clip", shutil.copytree(folder, tmp_path / "copy")) == first, "not by where it lies"
     tensors = load_file(folder / "model.safetensors")

@@ -66,9 +66,9 @@ def test_denoising_starts_from_each_pictures_own_noise_and_follows_the_prompt(as
     swapped = asked.denoise(rows.take([1, 0]), empty, [8, 7], 4)
     for one, other in zip(path, swapped, strict=True):
         np.testing.assert_allclose(one.latents, other.latents[::-1], atol=1e-9)
-    other = asked.denoise(told(3, 2), empty, [7, 8], 4)
-    np.testing.assert_array_equal(path[0].latents, other[0].latents)
-    assert np.abs(path[-1].latents - other[-1].latents).max() > 1e-6
+    another = asked.denoise(told(3, 2), empty, [7, 8], 4)
+    np.testing.assert_array_equal(path[0].latents, another[0].latents)
+    assert np.abs(path[-1].latents - another[-1].latents).max() > 1e-6
 
 
 def test_noise_is_recovered_from_each_kind_of_answer() -> None:

@@ -20,6 +20,7 @@ from editc.backends.encoders.t5 import lowered, standing
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Encoded
 from editc.formats.models.model import open_model
+from editc.numerics.trust import Ball
 from editc.opening.target import component_of
 from editc.passes.stored import StoredWeights
 from editc.registry.families import FAMILIES
@@ -74,7 +75,7 @@ def build(folder: Path, keys: str = "aligned", roles: str = "") -> api.Built:
     return BUILT[folder, keys, roles]
 
 
-def seen(family: str, pipeline: Any, prompt: str) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def seen(family: str, pipeline: Any, prompt: str) -> dict[str, np.ndarray[Any, Any]]:
     """What each stream of the pipeline's own encode_prompt holds for a prompt: (t, d), one row where pooled."""
     with torch.inference_mode():
         if family == "sdxl":
@@ -284,6 +285,9 @@ class Fixed:
 
     def fingerprint(self) -> str:
         return ""
+
+    def bounds(self) -> tuple[Ball, ...]:
+        return ()
 
 
 def test_sd3_without_its_t5_is_edited_by_its_clip_rows_and_the_delta_says_so(folders: Any, tmp_path: Path) -> None:

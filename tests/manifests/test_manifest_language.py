@@ -95,8 +95,9 @@ def test_everything_arrives_where_it_belongs() -> None:
     assert language.corpus is not None and language.corpus.text.startswith("A language model")
     assert language.chat and language.retain[1] == "Music is made of sounds."
     assert (manifest.choice.layers, manifest.choice.roles) == ((4, 5, 6), ("mlp", "attention"))
-    bounds = {"efficacy": 1.0, "paraphrase": 0.9, "neighbourhood": 0.85, "retain_kl": 0.02, "retain_top1": 0.95}
-    assert manifest.constraints == Constraints(rank=16, **bounds)
+    assert manifest.constraints == Constraints(
+        rank=16, efficacy=1.0, paraphrase=0.9, neighbourhood=0.85, retain_kl=0.02, retain_top1=0.95
+    )
     assert (manifest.contexts, manifest.emit, manifest.seed) == (("{}", "As is well known, {}"), ("safetensors",), 3)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from systems import WIDTH, changes, rows, system
+from systems import WIDTH, changes, gram_of, rows, system
 
+from editc.core.ir import Array, System
 from editc.numerics import adversary, drift, ridge, subspace
 from editc.passes.methods.images.joint_ridge import stack_blocks
 from editc.passes.methods.images.uce import UCE
@@ -16,7 +19,7 @@ SEEDS = st.integers(0, 10_000)
 few = settings(max_examples=15, deadline=None)
 
 
-def objective(problem, edited, lamb):  # type: ignore[no-untyped-def]
+def objective(problem: System, edited: Sequence[Array], lamb: float) -> float:
     keys, targets, weights = stack_blocks(problem.blocks, 1.0)
     total = 0.0
     for W, E in zip(problem.weights, edited, strict=True):
@@ -48,7 +51,7 @@ def test_reduction_is_the_best_of_its_rank(seed: int, rank: int) -> None:
     small = subspace.reduce(edit.right[0], gram, factor, 0.0, rank)
     assert small.right.shape == (rank, WIDTH)
 
-    def cost(left, right):  # type: ignore[no-untyped-def]
+    def cost(left: Array, right: Array) -> float:
         return objective(problem, [W + (W @ left) @ right for W in problem.weights], 0.5)
 
     whole = cost(edit.left[0], edit.right[0])
@@ -111,12 +114,12 @@ def test_a_derived_key_minimises_its_own_objective(seed: int, r: float) -> None:
     first = problem.weights
     now = [W + D for W, D in zip(first, changes(UCE()(problem), tuple(first)), strict=True)]
     keys = problem.blocks[0].keys
-    gram = sum(W.T @ W for W in now)
-    cross = sum(W.T @ W0 for W, W0 in zip(now, first, strict=True))
+    gram, cross = gram_of(now), gram_of(now, first)
     found = adversary.derive(keys, keys, gram, cross, r, "regzero")
 
-    def cost(c):  # type: ignore[no-untyped-def]
-        return sum(np.sum((W @ c - W0 @ keys) ** 2) for W, W0 in zip(now, first, strict=True)) + r * np.sum(c**2)
+    def cost(c: Array) -> float:
+        parts = [np.sum((W @ c - W0 @ keys) ** 2) for W, W0 in zip(now, first, strict=True)]
+        return float(sum(parts) + r * np.sum(c**2))
 
     for size in (1e-3, 1e-1):
         assert cost(found + size * rng.normal(size=found.shape)) > cost(found)

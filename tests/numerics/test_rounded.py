@@ -6,17 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from editc.core.ir import Factors, Site
+from editc.core.ir import Array, Factors, Site
 from editc.core.site_bytes import edited, patched_as_stored
 from editc.numerics.bits import dtypes, rounded
 from editc.numerics.bits.arithmetic import patched
 
 DTYPES = ("F32", "F16", "BF16")
+Single = NDArray[np.float32]
 FORMS = ("shared", "low-rank", "dense")
 
 
-def problem(form, rows, width, rank, seed, size=1.0):  # type: ignore[no-untyped-def]
+def problem(
+    form: str, rows: int, width: int, rank: int, seed: int, size: float = 1.0
+) -> tuple[Array, Single, Single | None]:
     rng = np.random.default_rng(seed)
     shape = {"shared": (width, rank), "low-rank": (rows, rank), "dense": (rows, width)}[form]
     left = (size * rng.normal(size=shape)).astype(np.float32)
@@ -24,7 +28,7 @@ def problem(form, rows, width, rank, seed, size=1.0):  # type: ignore[no-untyped
     return rng.normal(size=(rows, width)) * 10.0 ** rng.integers(-6, 2), left, right
 
 
-def slow(raw, dtype, width, form, left, right):  # type: ignore[no-untyped-def]
+def slow(raw: bytes, dtype: str, width: int, form: str, left: Single, right: Single | None) -> bytes:
     return dtypes.encode(patched(dtypes.decode(raw, dtype, (-1, width)), form, left, right), dtype)
 
 
@@ -102,6 +106,7 @@ def test_what_is_called_certain_rounds_to_one_number(dtype: str, exponent: int) 
 def test_the_bound_holds_for_every_order() -> None:
     """Sums in random orders, in float64, against those in the fixed order: within e, and e is not absurdly large."""
     W, left, right = problem("shared", 20, 500, 8, 3, 0.1)
+    assert right is not None
     wide = left.astype(float), right.astype(float)
     bound = np.linalg.norm(W, axis=1)[:, None] * rounded._bound("shared", *wide)
     exact, rng = patched(W, "shared", left, right), np.random.default_rng(0)

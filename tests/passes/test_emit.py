@@ -12,9 +12,9 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from editc import api
 from editc.core.measurements import Claim
 from editc.passes.emit import DIGITS, ROUNDING, recorded
+from editc.verbs.paths import DELTA
 from editc.verbs.recheck import TOLERANCE
 
 BY_THREADS = {
@@ -60,5 +60,5 @@ def test_one_thread_and_two_build_the_same_bytes(tmp_path: Path) -> None:
         environment |= {"EDITC_CACHE": str(tmp_path / f"cache-{threads}")}
         done = subprocess.run([sys.executable, "-c", run, *arguments], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    one, two = ((tmp_path / threads / api.DELTA).read_bytes() for threads in ("1", "2"))
+    one, two = ((tmp_path / threads / DELTA).read_bytes() for threads in ("1", "2"))
     assert one == two

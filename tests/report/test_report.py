@@ -7,7 +7,9 @@ import base64
 import io
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,7 +204,10 @@ def test_bars_are_as_high_as_their_values_and_the_bound_lies_on_the_same_scale()
 
 
 def test_a_plot_survives_nothing_and_infinity() -> None:
-    sites = [{"name": "mid_block.x", "role": "k", "drift": 0.0}, {"name": "mid_block.y", "role": "q", "drift": "inf"}]
+    sites: list[Mapping[str, Any]] = [
+        {"name": "mid_block.x", "role": "k", "drift": 0.0},
+        {"name": "mid_block.y", "role": "q", "drift": "inf"},
+    ]
     bars = plot(sites, "drift", "Drift", 0.1).bars
     assert (bars[0].height, bars[1].y, bars[1].over) == (0.0, TOP, True)
     assert all(0 <= bar.y <= HEIGHT for bar in bars)

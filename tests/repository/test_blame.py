@@ -11,6 +11,7 @@ from typing import Any
 
 import blame
 import pytest
+from places import ROOT
 
 LIBRARY = """
 import functools, warnings
@@ -114,8 +115,8 @@ def test_what_a_library_does_to_itself_is_not_ours(library: SimpleNamespace, see
 
 def test_a_file_that_does_not_run_is_judged_by_its_place(seen: list[Any]) -> None:
     with pytest.raises(SyntaxWarning):
-        warnings.warn_explicit("odd literal", SyntaxWarning, str(blame.ROOT / "editc" / "x.py"), 1)
-    warnings.warn_explicit("odd literal", SyntaxWarning, str(blame.ROOT / ".venv" / "library.py"), 1)
+        warnings.warn_explicit("odd literal", SyntaxWarning, str(ROOT / "editc" / "x.py"), 1)
+    warnings.warn_explicit("odd literal", SyntaxWarning, str(ROOT / ".venv" / "library.py"), 1)
     assert len(seen) == 1
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
 from places import ROOT
 
@@ -62,10 +62,17 @@ def judged(ours: tuple[str, ...] = OURS) -> Iterator[None]:
     """Inside, a warning of ours is raised where it is given; others go where they went before."""
     before = warnings.showwarning
 
-    def show(message: Any, kind: Any, file: str, line: int, to: TextIO | None = None, text: str | None = None) -> None:
-        if is_ours([*running()], file, line, ours):
-            raise message
-        before(message, kind, file, line, to, text)
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if is_ours([*running()], filename, lineno, ours):
+            raise message if isinstance(message, Warning) else category(message)
+        before(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
     try:

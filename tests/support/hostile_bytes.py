@@ -75,7 +75,7 @@ def header_lies(data: bytes) -> dict[str, bytes]:
         "metadata of objects": {"__metadata__": {"editc": {}}},
         "an empty tensor more": {"more": {"dtype": "F32", "shape": [0], "data_offsets": [len(body), len(body)]}},
     }
-    found = {name: frame(canonical(header | change), body) for name, change in changes.items()}
+    found = {name: frame(canonical({**header, **change}), body) for name, change in changes.items()}
     for name in ("../../../etc/passwd", "/etc/passwd", "C:\\windows", "a\0b", "x" * 100_000, "\ud800", "", "\x1b[2J"):
         renamed = {name if n == first else n: value for n, value in header.items()}
         found[f"a tensor named {name[:20]!a}"] = frame(canonical(renamed), body)

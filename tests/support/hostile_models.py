@@ -92,6 +92,18 @@ def indexes(delta: bytes) -> Iterator[Case]:
     yield Case("index", "a terabyte", looped)
 
 
+def a_pipe(place: Path) -> None:
+    """A pipe in place of a file: whoever opens it waits for ever."""
+    place.unlink()
+    os.mkfifo(place)
+
+
+def a_folder(place: Path) -> None:
+    """A folder in place of a file."""
+    place.unlink()
+    place.mkdir()
+
+
 def journal_files(folder: Path, delta: Delta) -> dict[str, bytes]:
     """A pipeline with a delta applied in place: every file of it."""
     root = write_pipeline(folder / "edited")
@@ -192,10 +204,10 @@ def journals(files: Mapping[str, bytes]) -> Iterator[Case]:
         "no undo": lambda p: (p / "undo.bin").unlink(),
         "half an undo": lambda p: os.truncate(p / "undo.bin", 10),
         "another undo": lambda p: (p / "undo.bin").write_bytes(bytes(4096)),
-        "an undo that is a pipe": lambda p: ((p / "undo.bin").unlink(), os.mkfifo(p / "undo.bin")),
-        "an undo that is a folder": lambda p: ((p / "undo.bin").unlink(), (p / "undo.bin").mkdir()),
-        "a record that is a pipe": lambda p: ((p / "record.json").unlink(), os.mkfifo(p / "record.json")),
-        "a record that is a folder": lambda p: ((p / "record.json").unlink(), (p / "record.json").mkdir()),
+        "an undo that is a pipe": lambda p: a_pipe(p / "undo.bin"),
+        "an undo that is a folder": lambda p: a_folder(p / "undo.bin"),
+        "a record that is a pipe": lambda p: a_pipe(p / "record.json"),
+        "a record that is a folder": lambda p: a_folder(p / "record.json"),
         "a record of a terabyte": lambda p: sparse(p / "record.json", b"{", 1 << 40),
         "an entry without a number": lambda p: p.rename(p.parent / "entry"),
         "an entry that is empty": lambda p: (p.parent / "0002-x").mkdir(),

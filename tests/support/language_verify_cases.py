@@ -63,7 +63,8 @@ class Oracle:
     def places(self, spots: Sequence[Spot]) -> list[Place]:
         if any(spot.chat for spot in spots) and not self.chat:
             raise LookupError("no chat template")
-        return [Place(*([0, 0] if spot.prompt.startswith(spot.subject) else [3, 3]), 9) for spot in spots]
+        rows = [0 if spot.prompt.startswith(spot.subject) else 3 for spot in spots]
+        return [Place(row, row, 9) for row in rows]
 
     def _table(self, changed: Any) -> Mapping[tuple[str, str], float]:
         return self.before if changed is None else self.after

@@ -119,7 +119,7 @@ def their_name(name: str) -> str:
 def delta(form: Form = "low-rank", names: Sequence[str] = DOWN, size: float = 0.5, rank: int = 2) -> Delta:
     """An edit of those matrices, with |dW| about `size` times |W|."""
     base = weights()
-    sites = [Site("model", name, base[name].shape, "F32", "v") for name in names]  # type: ignore[arg-type]
+    sites = [Site("model", name, base[name].shape, "F32", "v") for name in names]
     lefts, rights = [], []
     for k, name in enumerate(names):
         d_out, d_in = base[name].shape

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from adapter_cases import ADAPTERS
 
+from editc.core.ir import Array
 from editc.formats.doctor.examine import Examination, examine
 from editc.formats.doctor.verdict import LoaderVerdict
 from editc.formats.models.model import open_model
@@ -163,7 +164,7 @@ def predicted(said: LoaderVerdict, found: Examination) -> dict[str, np.ndarray[A
     file = found.adapter.path
     tensors = load_file(file / "adapter_model.safetensors" if file.is_dir() else file)
     modules = {module.name: module for module in found.adapter}
-    deltas = {}
+    deltas: dict[str, Array] = {}
     for row in said.rows:
         if row.fate == "lost":
             continue

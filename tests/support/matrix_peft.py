@@ -211,7 +211,7 @@ def saved(family: str, spelling: str, home: Path) -> Path | None:
     start, change = CHANGES.get(spelling, (spelling, None))
     folder = base(family, home)
     out = home / "adapters" / family / spelling.replace("`", "").replace(" ", "_").replace(".", "_")
-    settings = plain(family) | OPTIONS[start](family)
+    settings = {**plain(family), **OPTIONS[start](family)}
     if start == "full names":
         ends = tuple(settings["target_modules"])
         settings["target_modules"] = [name for name, _ in fresh(folder).named_modules() if name.endswith(ends)]
@@ -224,7 +224,7 @@ def saved(family: str, spelling: str, home: Path) -> Path | None:
                 for parameter in model.parameters():
                     if parameter.requires_grad:
                         parameter.add_(torch.randn_like(parameter) * 0.1)
-            model.save_pretrained(out)
+            model.save_pretrained(str(out))
     except (ValueError, TypeError, RuntimeError, NotImplementedError, AttributeError):
         return None
     if change is not None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import tiny_files as tiny
 
-from editc.formats.containers.protobuf import data, number
+from editc.formats.containers import protobuf
 from editc.numerics.bits import dtypes
+
+data, number = protobuf.data, protobuf.number
 
 TYPES = {"F32": 1, "U8": 2, "I8": 3, "I64": 7, "F16": 10, "F64": 11, "BF16": 16}
 
@@ -88,7 +90,8 @@ def pico(
             content, shape = dtypes.transposed(content, stored, (shape[0], shape[1])), shape[::-1]
         if target:
             title = legacy(name) if said == "legacy" else ""
-            nodes.append(node("MatMul", ("x", own), f"y_{i}", title, **(dynamo(name) if said == "dynamo" else {})))
+            notes = dynamo(name) if said == "dynamo" else {}
+            nodes.append(node("MatMul", ("x", own), f"y_{i}", title, b"", **notes))
         place = raw(content)
         if external:
             beside += b"\xee" * (-len(beside) % 64)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 
-class Painting(torch.nn.Module):
+class Painting(torch.nn.Module):  # type: ignore[misc]  # torch is not followed, so that its classes are Any
     """A UNet with plain tensors in and out, as programs export it; its parameters get the prefix `u.`."""
 
     def __init__(self, unet: Any) -> None:
@@ -22,7 +22,7 @@ class Painting(torch.nn.Module):
         return self.u(sample, timestep, encoder_hidden_states=rows, return_dict=False)[0]
 
 
-class Talking(torch.nn.Module):
+class Talking(torch.nn.Module):  # type: ignore[misc]  # as above
     """A language model with plain tensors in and out; its parameters get the prefix `m.`."""
 
     def __init__(self, model: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,7 +47,13 @@ def system(
     )
 
 
-def changes(edit: Edit, weights: tuple[Array, ...]) -> list[Array]:
+def gram_of(weights: Sequence[Array], other: Sequence[Array] | None = None) -> Array:
+    """Sum over layers of W^T V, with V of `other`, else W itself."""
+    total: Array = np.sum([W.T @ V for W, V in zip(weights, other or weights, strict=True)], axis=0)
+    return total
+
+
+def changes(edit: Edit, weights: Sequence[Array]) -> list[Array]:
     """W' - W of every layer."""
     if edit.form == "shared":
         return [(W @ edit.left[0]) @ edit.right[0] for W in weights]

@@ -95,7 +95,7 @@ def write_component(folder: Path, parts: Stored, shards: int = 1) -> None:
     if shards == 1:
         (folder / "diffusion_pytorch_model.safetensors").write_bytes(pack(parts, {"format": "pt"}))
         return
-    names, table = list(parts), {}
+    names, table = list(parts), dict[str, str]()
     for i in range(shards):
         file = f"diffusion_pytorch_model-{i + 1:05d}-of-{shards:05d}.safetensors"
         (folder / file).write_bytes(pack({name: parts[name] for name in names[i::shards]}, {"format": "pt"}))

@@ -111,12 +111,17 @@ def solved(problem: Problem, left: Array, right: Array, form: Form = "shared", *
     return Solution(problem, {"text": edit}, ({"method": "uce", "options": {}},) * count, (1.0,) * count)
 
 
+def inverse(keys: Array) -> Array:
+    """The pseudo-inverse, in float64."""
+    return np.linalg.pinv(keys).astype(np.float64)
+
+
 def exact(problem: Problem, strength: float = 1.0) -> Solution:
     """With no ridge and fewer keys than dimensions each key goes where `strength` says: V = C^+, U = s (T - C)."""
     blocks = problem.systems["text"].blocks
     keys = np.hstack([b.keys for b in blocks])
     targets = np.hstack([b.targets for b in blocks])
-    return solved(problem, strength * (targets - keys), np.linalg.pinv(keys))
+    return solved(problem, strength * (targets - keys), inverse(keys))
 
 
 class NoWeights:
@@ -143,6 +148,7 @@ class Brush:
     """
 
     calls: list[tuple[tuple[str, ...], tuple[int, ...], dict[str, Array] | None]] = field(default_factory=list)
+    reads_rows = False
 
     def paint(
         self, prompts: Sequence[str], seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
@@ -154,6 +160,11 @@ class Brush:
             pictures[index, ..., 1] = sum(prompt.encode()) % 256
             pictures[index, ..., 2] = seed % 256
         return pictures
+
+    def paint_rows(
+        self, rows: Array, seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> NDArray[np.uint8]:
+        raise NotImplementedError("it paints prompts only")
 
 
 @dataclass(frozen=True)

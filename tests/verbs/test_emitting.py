@@ -15,11 +15,13 @@ import torch
 
 from editc import api
 from editc.cli import cli
+from editc.core.diagnostics import EditcError
 from editc.formats.apply.plan import plan_apply
 from editc.formats.delta.container import write_delta
 from editc.formats.exports import read
 from editc.formats.exports import write as export_
 from editc.formats.exports.format import Trial
+from editc.formats.models.model import open_model
 from editc.registry.formats import FORMATS
 from editc.verbs import emit as emitting
 
@@ -62,7 +64,7 @@ def test_formats_lie_beside_the_delta_and_in_the_reports(model: Path, tmp_path: 
     for name in ("kohya", "diff"):
         back = read.read_delta(tmp_path / "out" / f"delta.{name}.safetensors")
         assert back.extra["from"] == made.delta.delta_id
-        assert plan_apply([back], api.open_model(str(model))).tier == "exact"
+        assert plan_apply([back], open_model(str(model))).tier == "exact"
     assert api.status(str(tmp_path / "out" / "model"), made.files[:1]).deltas[0].presence == "applied"
 
 
@@ -119,7 +121,7 @@ def test_a_report_that_is_none_removes_nothing(text: str, model: Path, tmp_path:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "precious").write_text("")
     (tmp_path / "a" / "b" / "report.json").write_text(text)
-    emitting.clear_last(tmp_path / "a" / "b" / "report.json", api.open_model(str(model)))
+    emitting.clear_last(tmp_path / "a" / "b" / "report.json", open_model(str(model)))
     assert (tmp_path / "precious").exists() and (tmp_path / "a" / "b" / "report.json").exists()
 
 
@@ -130,7 +132,7 @@ def test_a_model_of_one_file_is_emitted_as_one(model: Path, tmp_path: Path) -> N
         made = api.build(path, tmp_path / "out")
         assert made is not None and not made.failures
         assert (tmp_path / "out" / "model.safetensors").is_file()
-    assert made.exports[0].trials[0].skipped
+        assert made.exports[0].trials[0].skipped
 
 
 def test_a_format_of_another_family_is_underlined_before_any_work(tmp_path: Path) -> None:
@@ -139,9 +141,10 @@ def test_a_format_of_another_family_is_underlined_before_any_work(tmp_path: Path
     path = manifest(tmp_path, flux, "[diffusers, kohya]")
     found = api.check(path)
     (fault,) = found.diagnostics
-    assert (fault.code, fault.span.line, fault.span.column) == ("E680", 6, 19) and found.plan is None
+    assert fault.span is not None and found.plan is None
+    assert (fault.code, fault.span.line, fault.span.column) == ("E680", 6, 19)
     assert "diffusers" in fault.help and "kohya" not in fault.help
-    with pytest.raises(api.EditcError) as caught:
+    with pytest.raises(EditcError) as caught:
         api.build(path, tmp_path / "out")
     assert [one.code for one in caught.value.diagnostics] == ["E680"] and not (tmp_path / "out").exists()
 
@@ -153,8 +156,8 @@ def test_a_trial_that_fails_is_the_builds_exit_code(
     from editc.cli import terminal
 
     form = replace(FORMATS.resolve("kohya"), trials=lambda job, written: (Trial("it", 3, 4, 0.5),))
-    kept = export_.find_format
-    monkeypatch.setattr(export_, "find_format", lambda name: form if name == "kohya" else kept(name))
+    found = export_.find_format
+    monkeypatch.setattr(export_, "find_format", lambda name: form if name == "kohya" else found(name))
     path = manifest(tmp_path, model, "[kohya, diff]")
     code = terminal.guarded(cli, ["build", str(path), "-o", str(tmp_path / "out"), "--json"])
     shown = json.loads(capsys.readouterr().out)

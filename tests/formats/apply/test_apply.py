@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,7 +191,7 @@ def test_a_broken_shard_leaves_everything_untouched(tmp_path: Path) -> None:
         plan_apply([delta], model)
     for way in ({"out": tmp_path / "out"}, {"in_place": True}):
         with pytest.raises(EditcError, match="E6"):
-            apply(plan, **way)  # type: ignore[arg-type]
+            apply(plan, **way)
         assert tree(tmp_path) == before
 
 
@@ -210,12 +211,12 @@ def test_a_model_that_changes_after_the_plan_is_refused(tmp_path: Path) -> None:
 def test_a_result_that_is_not_the_recorded_one_is_refused(tmp_path: Path) -> None:
     model = pipeline(tmp_path / "m")
     delta = delta_for(model)
-    records = [replace(r, result=r.result | {"F32": "0" * 64}) for r in delta.sites]
+    records = [replace(r, result={**r.result, "F32": "0" * 64}) for r in delta.sites]
     plan = plan_apply([replace(delta, sites=tuple(records))], model)
     before = tree(tmp_path)
     for way in ({"out": tmp_path / "out"}, {"in_place": True}):
         with refused("E627"):
-            apply(plan, **way)  # type: ignore[arg-type]
+            apply(plan, **way)
         assert tree(tmp_path) == before
 
 
@@ -225,7 +226,7 @@ def test_a_result_that_the_dtype_cannot_hold_is_refused(tmp_path: Path) -> None:
     before = tree(tmp_path)
     for way in ({"out": tmp_path / "out"}, {"in_place": True}):
         with refused("E626"):
-            apply(plan_apply([delta], half, allow_finetune=True), **way)  # type: ignore[arg-type]
+            apply(plan_apply([delta], half, allow_finetune=True), **way)
         assert tree(tmp_path) == before
 
 
@@ -240,7 +241,7 @@ def test_an_edit_that_changes_nothing_is_an_error(tmp_path: Path) -> None:
     before = tree(tmp_path)
     for way in ({"out": tmp_path / "out"}, {"in_place": True}):
         with refused("E625"):
-            apply(plan_apply([faint], tuned, allow_finetune=True), **way)  # type: ignore[arg-type]
+            apply(plan_apply([faint], tuned, allow_finetune=True), **way)
         assert tree(tmp_path) == before
 
 
@@ -330,16 +331,24 @@ def test_some_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fo
     """The same bytes in pieces of one row and with no memory for results; then no write is larger than a row."""
     model = pipeline(tmp_path / "m")
     plan: ApplyPlan = plan_apply([delta_for(model, form)], model)
-    wanted, before, sizes = expected(plan.deltas[0], model), tree(tmp_path), []
+    wanted, before, sizes = expected(plan.deltas[0], model), tree(tmp_path), list[int]()
     real = disk.write_at
     monkeypatch.setattr(edited_bytes, "PIECE", 7)
     monkeypatch.setattr(edited_bytes, "HELD", held)
-    monkeypatch.setattr(disk, "write_at", lambda f, o, data: (sizes.append(len(data)), real(f, o, data)))
-    for way in ({"in_place": True}, {"out": tmp_path / "out"}):
-        apply(plan, **way)  # type: ignore[arg-type]
-        written = open_model(way.get("out", tmp_path / "m")).component("unet")  # type: ignore[arg-type]
-        assert {name: written.raw(name) for name in KEYS} == wanted
-        if "in_place" in way:
-            revert(model)
-            assert tree(tmp_path) == before
+
+    def writing(file: Any, offset: int, data: bytes) -> None:
+        sizes.append(len(data))
+        real(file, offset, data)
+
+    def edited(place: Path) -> dict[str, bytes]:
+        part = open_model(place).component("unet")
+        return {name: part.raw(name) for name in KEYS}
+
+    monkeypatch.setattr(disk, "write_at", writing)
+    apply(plan, in_place=True)
+    assert edited(tmp_path / "m") == wanted
+    revert(model)
+    assert tree(tmp_path) == before
+    apply(plan, out=tmp_path / "out")
+    assert edited(tmp_path / "out") == wanted
     assert max(sizes[: len(sizes) // 3]) == 6 * 4

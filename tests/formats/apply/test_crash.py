@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,12 @@ def test_in_place_opens_only_the_shards_with_targets(tmp_path: Path, monkeypatch
     before, inode = {path: facts(path) for path in others}, touched.stat().st_ino
     written: set[str] = set()
     real = disk.write_at
-    monkeypatch.setattr(disk, "write_at", lambda f, o, d: (written.add(f.name), real(f, o, d)))
+
+    def writing(file: Any, offset: int, data: bytes) -> None:
+        written.add(file.name)
+        real(file, offset, data)
+
+    monkeypatch.setattr(disk, "write_at", writing)
     for path in others:
         path.chmod(0o444)
     apply(plan_apply([delta], model), in_place=True)
@@ -75,7 +81,12 @@ def test_a_shard_that_is_finished_is_skipped(tmp_path: Path, monkeypatch: pytest
     first.write_bytes((tmp_path / "done" / "unet" / first.name).read_bytes())
     before, written = facts(first), set[str]()
     real = disk.write_at
-    monkeypatch.setattr(disk, "write_at", lambda f, o, d: (written.add(f.name), real(f, o, d)))
+
+    def writing(file: Any, offset: int, data: bytes) -> None:
+        written.add(file.name)
+        real(file, offset, data)
+
+    monkeypatch.setattr(disk, "write_at", writing)
     apply(plan_apply([whole], model), in_place=True)
     assert facts(first) == before and first.name not in written and written
     assert contents(tmp_path / "m") == contents(tmp_path / "done")

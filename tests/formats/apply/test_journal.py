@@ -263,9 +263,9 @@ def test_undo_bytes_that_rotted_are_not_written_back(tmp_path: Path) -> None:
     model = pipeline(tmp_path / "m")
     apply(plan_apply([delta_for(model)], model), in_place=True)
     (undo,) = (tmp_path / "m" / ".editc").rglob("undo.bin")
-    for damage in (lambda raw: raw[:-1] + b"\7", lambda raw: raw[:-1]):
+    for end in (b"\7", b""):
         kept = undo.read_bytes()
-        undo.write_bytes(damage(kept))
+        undo.write_bytes(kept[:-1] + end)
         before = tree(tmp_path)
         with pytest.raises(Exception, match=r"E635|E612"):
             revert(model)
@@ -274,17 +274,21 @@ def test_undo_bytes_that_rotted_are_not_written_back(tmp_path: Path) -> None:
     revert(model)
 
 
+def a_link(record: dict[str, Any], root: Path) -> None:
+    """Every range lies in a file that is a link to another one outside the model."""
+    (root / "m" / "link.safetensors").symlink_to(root / "victim.safetensors")
+    record.update(files={"link.safetensors": next(iter(record["files"].values()))})
+    for part in record["ranges"]:
+        part.update(file="link.safetensors")
+
+
 FORGED: dict[str, Callable[[dict[str, Any], Path], object]] = {
     "a file outside": lambda r, root: r.update(
         files={"../victim.safetensors": next(iter(r["files"].values()))},
         ranges=[part | {"file": "../victim.safetensors"} for part in r["ranges"]],
     ),
     "an absolute file": lambda r, root: r["files"].update({str(root / "victim.safetensors"): {}}),
-    "a link": lambda r, root: (
-        (root / "m" / "link.safetensors").symlink_to(root / "victim.safetensors"),
-        r.update(files={"link.safetensors": next(iter(r["files"].values()))}),
-        [part.update(file="link.safetensors") for part in r["ranges"]],
-    ),
+    "a link": lambda r, root: a_link(r, root),
     "a file without a mark": lambda r, root: [part.update(file="other.safetensors") for part in r["ranges"]],
     "something that is not a weight file": lambda r, root: r["files"].update({"README.md": {}}),
     "a negative offset": lambda r, root: r["ranges"][0].update(offset=-8),

@@ -127,7 +127,7 @@ def test_what_the_system_refuses_leaves_nothing_behind(
         with monkeypatch.context() as patch:
             patch.setattr(disk, step, broken)
             try:
-                apply(plan, **way)  # type: ignore[arg-type]
+                apply(plan, **way)
             except EditcError as error:
                 assert [d.code for d in error.diagnostics] == ["E632"]
                 assert tree(tmp_path) == before

@@ -120,6 +120,6 @@ def test_a_convolution_with_a_scale_a_row(tmp_path: Path) -> None:
     raw = dtypes.encode(np.ones((3, 8)), "F8_E4M3")
     parts = {"c.weight": ("F8_E4M3", (3, 2, 2, 2), raw)}
     scales = {"c.weight_scale": ("F32", (3,), dtypes.encode(np.array([1.0, 2.0, 4.0]), "F32"))}
-    (tmp_path / "m.safetensors").write_bytes(pack(parts | scales))
+    (tmp_path / "m.safetensors").write_bytes(pack({**parts, **scales}))
     found = values(open_model(tmp_path / "m.safetensors"), "c.weight")
     assert found.shape == (3, 2, 2, 2) and found[:, 1, 1, 0].tolist() == [1, 2, 4]

@@ -16,7 +16,7 @@ import matrix_peft
 import numpy as np
 import pytest
 from adapter_cases import ADAPTERS, CASES, FK, FQ, STATED, TEXT_SETS, Tensors, kohya, old, pair, text, unet, write
-from loaders import Measured, agree, encoders, judged, part, through_diffusers, through_peft, verdict
+from loaders import Cell, Measured, agree, encoders, judged, part, through_diffusers, through_peft, verdict
 
 from editc.formats.doctor import diffusers, peft, rules_diffusers
 from editc.formats.doctor.examine import examine
@@ -211,13 +211,13 @@ def test_a_file_alone_is_none_for_peft(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> Sequence[matrix_peft.Cell]:
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Cell]:
     """A part of the matrix of `python -m benchmarks.doctor`."""
     home = tmp_path_factory.mktemp("matrix")
     return [cell for family, spelling in matrix_peft.FEW if (cell := matrix_peft.cell(family, spelling, home))]
 
 
-def test_peft_never_refutes_the_doctor(cells: Sequence[matrix_peft.Cell]) -> None:
+def test_peft_never_refutes_the_doctor(cells: Sequence[Cell]) -> None:
     """Adapters that PEFT saved, loaded by PEFT: what the doctor judges is so, and most of it is judged."""
     assert [(cell.family, cell.spelling, cell.contradictions) for cell in cells if cell.contradictions] == []
     judged_ = [cell for cell in cells if cell.outcome != "not judged"]
@@ -225,7 +225,7 @@ def test_peft_never_refutes_the_doctor(cells: Sequence[matrix_peft.Cell]) -> Non
 
 
 def test_every_rule_that_says_run_was_run(
-    folders: Mapping[str, Path], llama_folder: Path, tmp_path: Path, cells: Sequence[matrix_peft.Cell]
+    folders: Mapping[str, Path], llama_folder: Path, tmp_path: Path, cells: Sequence[Cell]
 ) -> None:
     """The files above meet every rule of diffusers and PEFT that claims to have been run."""
     met = {rule.name for rule in rules_met(folders, llama_folder, tmp_path)}
@@ -251,11 +251,11 @@ def rules_met(folders: Mapping[str, Path], llama_folder: Path, tmp_path: Path) -
     for style in ("kohya", "peft", "flat"):
         for leaves in TEXT_SETS:
             yield from of(write(made, text("text_encoder_2", style, leaves)), folders["sdxl"])
-    for number, (change, tensors) in enumerate(
-        [*((c, None) for c in CONFIGS.values()), *(({}, w) for w in WEIGHTS.values())]
-    ):
+    changes: list[tuple[Mapping[str, Any], Tensors | None]] = [(change, None) for change in CONFIGS.values()]
+    changes += [({}, weights) for weights in WEIGHTS.values()]
+    for number, (change, held) in enumerate(changes):
         (tmp_path / str(number)).mkdir()
-        yield from of(folder(tmp_path / str(number), change, tensors), llama_folder)
+        yield from of(folder(tmp_path / str(number), change, held), llama_folder)
 
 
 def test_names_are_unique_when_dots_are_gone(folders: Mapping[str, Path]) -> None:

@@ -27,7 +27,7 @@ def test_mixed_ranks_with_alpha_of_each_fail_the_trial(models: Any, tmp_path: Pa
     model = models("sd1")
     delta = edit(model, "sd1", "low-rank", (1, 2, 3, 4, 5))
     path = tmp_path / "bad.safetensors"
-    tensors = {}
+    tensors: dict[str, np.ndarray[Any, Any]] = {}
     for record, left, right in lowering.pairs(delta):
         key = module(record.site.name)
         tensors |= {key + UP: left, key + DOWN: right.copy(), key + ALPHA: np.array(len(right), np.float32)}

@@ -68,7 +68,7 @@ def ready(path: Path) -> onnxruntime.InferenceSession:
     """y = x A B of the site K0, with A and B of rank 0 where no adapter is given."""
     A, B = input_names(K0)
     nodes = [helper.make_node("MatMul", ["x", A], ["xA"]), helper.make_node("MatMul", ["xA", B], ["y"])]
-    sizes = {"x": [1, 6], A: [6, "r"], B: ["r", 4]}
+    sizes: dict[str, list[int | str | None]] = {"x": [1, 6], A: [6, "r"], B: ["r", 4]}
     ends = [helper.make_tensor_value_info(name, 1, shape) for name, shape in sizes.items()]
     empty = [helper.make_tensor(name, 1, shape, []) for name, shape in ((A, [6, 0]), (B, [0, 4]))]
     graph = helper.make_graph(nodes, "g", ends, [helper.make_tensor_value_info("y", 1, [1, 4])], empty)
@@ -116,7 +116,7 @@ def plain(path: Path, parameters: dict[str, Any]) -> Path:
 
 def test_the_header_has_what_the_library_reads(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    parts = {
+    parts: dict[str, np.ndarray[Any, Any]] = {
         "a": rng.normal(size=(3, 5)).astype(np.float32),
         "b" * 100: rng.normal(size=(7,)).astype(np.float16),
         "caf\u00e9": np.full((), 2.5, np.float32),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,7 +31,7 @@ def model(tmp_path: Path) -> Model:
     return tiny.pipeline(tmp_path / "model")
 
 
-def edit(model: Model, form: Form = "shared", **options: int) -> Delta:
+def edit(model: Model, form: Form = "shared", **options: Any) -> Delta:
     return tiny.sealed(replace(tiny.delta_for(model, form, **options), family="sd1"))
 
 

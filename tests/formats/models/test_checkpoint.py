@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -301,7 +302,11 @@ def test_random_headers_are_read_or_refused(tmp_path_factory: pytest.TempPathFac
 def test_what_the_safetensors_library_writes_is_read(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
-    arrays = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones(3, np.float16), "c": np.zeros((0, 2))}
+    arrays: dict[str, np.ndarray[Any, Any]] = {
+        "b": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "a": np.ones(3, np.float16),
+        "c": np.zeros((0, 2)),
+    }
     save_file(arrays, tmp_path / "m.safetensors", metadata={"format": "pt"})
     weights = open_model(tmp_path / "m.safetensors").component()
     assert weights.names() == ["a", "b", "c"] and weights.metadata == {"format": "pt"}
@@ -338,13 +343,13 @@ def test_the_encoder_fingerprint_is_of_values_and_words(tmp_path: Path) -> None:
     (root / "text_encoder" / "model.safetensors").write_bytes(pack(parts))
     (root / "tokenizer" / "merges.txt").unlink()
     (root / "tokenizer" / "vocab.json").unlink()
-    words = {"model": {"vocab": {"b": 1, "a": 0}, "merges": [["a", "b"]]}}
+    words: dict[str, Any] = {"model": {"vocab": {"b": 1, "a": 0}, "merges": [["a", "b"]]}}
     (root / "tokenizer" / "tokenizer.json").write_text(json.dumps(words))
     assert encoder_fingerprint(root) == base, "a half-precision copy in another library's spelling"
     assert encoder_fingerprint(write_pipeline(tmp_path / "b", encoder_seed=8)) != base
     (root / "text_encoder" / "config.json").write_text('{"hidden_act":"gelu"}')
     assert encoder_fingerprint(root) != base
-    words["model"]["vocab"]["c"] = 2  # type: ignore[index,call-overload]
+    words["model"]["vocab"]["c"] = 2
     (root / "tokenizer" / "tokenizer.json").write_text("{")
     with refused("E617"):
         encoder_fingerprint(root)

@@ -12,7 +12,7 @@ from benchmarks import faults
 from editc.backends.cache import Disk
 from editc.core.diagnostics import EditcError
 from editc.formats.models.finite import LIMITS, not_finite
-from editc.formats.models.model import open_component, open_model
+from editc.formats.models.model import Checkpoint, open_component, open_model
 from editc.opening.unloaded import require_sound
 
 
@@ -48,9 +48,14 @@ def test_values_that_are_not_finite_are_found_in_every_dtype(tmp_path: Path) -> 
 def test_values_are_looked_through_once_until_the_file_changes(
     listed: dict[str, tuple[Path, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, cache, seen = listed["unet"][1], Disk(tmp_path), []
+    file, cache, seen = listed["unet"][1], Disk(tmp_path), list[str]()
     model = open_model(file.parents[1])
-    monkeypatch.setattr("editc.opening.unloaded.not_finite", lambda checkpoint: seen.append(checkpoint.name) or [])
+
+    def looked_through(checkpoint: Checkpoint) -> list[str]:
+        seen.append(checkpoint.name)
+        return []
+
+    monkeypatch.setattr("editc.opening.unloaded.not_finite", looked_through)
     for _ in range(2):
         assert not list(require_sound(model, "unet", cache))
     assert seen == ["unet", "vae"]

@@ -109,11 +109,11 @@ def test_one_delta_serves_the_folder_and_the_file(
 
 
 def test_in_place_and_back_is_bit_for_bit(sd1: Path, tmp_path: Path) -> None:
-    file = shutil.copy(sd1 / "alone" / "m.safetensors", tmp_path / "m.safetensors")
-    before = Path(file).read_bytes()
+    file = Path(shutil.copy(sd1 / "alone" / "m.safetensors", tmp_path / "m.safetensors"))
+    before = file.read_bytes()
     delta = delta_for(open_model(sd1 / "m"), names=projections(sd1 / "m"))
     apply(planned(delta, file), in_place=True)
-    assert Path(file).read_bytes() != before
+    assert file.read_bytes() != before
     assert status(open_model(file)).applied == (delta.delta_id,), "the journal alone is enough"
     assert revert(open_model(file)).tensors == len(projections(sd1 / "m"))
     assert Path(file).read_bytes() == before

@@ -39,7 +39,7 @@ def hollow(kind: str) -> Any:
     if kind == "gpt_neo":
         config.attention_types, config.attention_layers = [[["global"], 1]], ["global"]
     for part in (config, getattr(config, "text_config", None)):
-        if "layer_types" in vars(part or object):
+        if part is not None and "layer_types" in vars(part):
             part.layer_types = part.layer_types[:1]
     images = "vision_config" in config.to_dict()
     with torch.device("meta"):

@@ -153,7 +153,10 @@ def test_where_none_can_be_measured_nothing_is_claimed_and_a_bound_of_the_manife
         pictures=None if without == "pictures" else images(prompts_per_concept=1),
         constraints=Constraints(bystander_loss=0.1),
     )
-    ctx = replace(context(Brush(), eye), **{} if without == "pictures" else {without: None})
+    ctx = context(Brush(), eye)
+    if without != "pictures":
+        lacking: dict[str, Any] = {without: None}
+        ctx = replace(ctx, **lacking)
     found = Verify()(exact(World(d_in=WIDTH).problem(asked)), ctx)
     assert not found.report.bystanders and "bystander_loss" not in {one.name for one in found.report.claims}
     assert any(one.code == "E506" and "bystander_loss" in one.message for one in warnings(found))

@@ -42,8 +42,8 @@ def bits(problem: System) -> list[bytes]:
 @pytest.mark.parametrize("which", ["all", "last"])
 def test_a_tally_says_of_every_matrix_what_the_rows_say(count: int, which: preserved_rows.Which) -> None:
     encoded = WordEncoder().encode(PROMPTS[:count])
-    pick = (lambda e: e.rows) if which == "all" else (lambda e: e.rows[[sum(start >= 0 for start in e.start)]])
-    rows = np.vstack([pick(one) for one in encoded]).T
+    picked = [e.rows if which == "all" else e.rows[[sum(start >= 0 for start in e.start)]] for e in encoded]
+    rows = np.vstack(picked).T
     found = preserved_rows.tally(PROMPTS[:count], WordEncoder(), which=which)
     X = np.random.default_rng(count).normal(size=(7, WIDTH))
     assert found.count == rows.shape[1] and found.prompts == count and found.rows.shape[1] <= max(WIDTH, 12)
@@ -154,7 +154,7 @@ def test_other_libraries_or_threads_are_another_setting(tmp_path: Path) -> None:
 
 
 def test_what_float32_holds_exactly_takes_half_the_room(tmp_path: Path) -> None:
-    exact = {"rows": np.float32([[1 / 3, -0.0, np.inf, 1e-45]]).astype(np.float64).repeat(1000, axis=0)}
+    exact = {"rows": np.array([[1 / 3, -0.0, np.inf, 1e-45]], np.float32).astype(np.float64).repeat(1000, axis=0)}
     Disk(tmp_path).put("exact", exact)
     assert next(tmp_path.iterdir()).stat().st_size < 17_000
     found = Disk(tmp_path).get("exact")
@@ -183,7 +183,7 @@ def test_the_entries_not_used_for_longest_make_room(tmp_path: Path) -> None:
 def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def place() -> Path | None:
         found = open_cache()
-        return found and found.folder
+        return None if found is None else found.folder
 
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))

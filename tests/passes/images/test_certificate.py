@@ -108,13 +108,13 @@ def _left(system: System, edit: Edit, block: Block, rows: Array) -> float:
     for W, D in zip(system.weights, systems.changes(edit, system.weights), strict=True):
         left += float(np.sum(((W + D) @ rows - W @ block.keys) ** 2))
         whole += float(np.sum((W @ (block.keys - block.targets)) ** 2))
-    return (left / whole) ** 0.5
+    return float((left / whole) ** 0.5)
 
 
 def test_one_gram_of_the_base_is_as_good_as_all_the_layers() -> None:
     system = watched(systems.system(1, ridge=0.05))
     edit = UCE()(system)
-    layers = [left for left in systems.changes(edit, system.weights)]
+    layers = systems.changes(edit, system.weights)
     pairs = tuple((W @ edit.left[0]) for W in system.weights)
     low = replace(edit, form="low-rank", left=pairs)
     by_gram = certify(system, *shared_sums(system, edit))

@@ -25,6 +25,7 @@ from editc.cli.dump import dump
 from editc.core.diagnostics import EditcError
 from editc.passes.images.locate.ranked_sites import grown, spared
 from editc.report import record as report
+from editc.verbs.paths import DELTA
 
 model = evidence_models.model
 UP, DOWN = (
@@ -207,7 +208,7 @@ def test_a_delta_of_a_subset_verifies_applies_and_says_why(
 def test_the_same_manifest_gives_the_same_delta(built: tuple[api.Built, Path], tmp_path: Path) -> None:
     made, folder = built
     api.build(folder / "m.yaml", tmp_path / "out")
-    first, second = (hashlib.sha256(p.read_bytes()).hexdigest() for p in (made.files[0], tmp_path / "out" / api.DELTA))
+    first, second = (hashlib.sha256(p.read_bytes()).hexdigest() for p in (made.files[0], tmp_path / "out" / DELTA))
     assert first == second
 
 

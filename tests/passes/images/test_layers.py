@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,12 +60,12 @@ def by_definition(found: Solution) -> list[tuple[float, float, list[list[float]]
     for index, site in enumerate(found.problem.plan.sites):
         W = np.asarray(system.weights[index])
         after = stored_weight(W, found.edits["text"], index, site)
-        drifts = [_norm((after - W) @ rows) / _norm(W @ rows) for rows in (system.kept.rows, system.kept.empty)]
+        drift, empty = (_norm((after - W) @ rows) / _norm(W @ rows) for rows in (system.kept.rows, system.kept.empty))
         errors = []
         for b in system.blocks:
             aim, root = W @ b.targets, np.sqrt(b.weights)
             errors.append([_norm((after @ b.keys - aim) * root) ** 2, _norm((W @ b.keys - aim) * root) ** 2])
-        lines.append((*drifts, errors))
+        lines.append((drift, empty, errors))
     return lines
 
 
@@ -88,7 +89,12 @@ def test_moments_say_what_columns_say(monkeypatch: pytest.MonkeyPatch, dtype: st
     found = solution(system, edit("shared", system), dtype)
     taken: list[object] = []
     made = Moments.of
-    monkeypatch.setattr(Moments, "of", staticmethod(lambda *given: taken.append(given) or made(*given)))
+
+    def counted(*given: Any) -> Moments:
+        taken.append(given)
+        return made(*given)
+
+    monkeypatch.setattr(Moments, "of", staticmethod(counted))
     moments = list(measure(found))
     assert len(taken) == 3, "the kept rows and both blocks, and not the empty prompt's two rows"
     monkeypatch.setattr(row_sums, "measured", lambda rows, *_: rows)

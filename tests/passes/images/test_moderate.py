@@ -16,7 +16,7 @@ from verify_cases import FAMILY, NoWeights
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Kept, Plan, Problem, Site, Solution, System
-from editc.core.manifest import Manifest
+from editc.core.manifest import Manifest, PictureCheck
 from editc.core.places import Source
 from editc.core.ports import Context
 from editc.manifests.decode import decode
@@ -55,7 +55,7 @@ def test_a_response_that_rises_with_the_pull_is_brought_to_the_wanted_shares(
 
 def test_a_whole_step_would_overshoot_for_ever() -> None:
     """The control of the test above: a steep response that whole steps never meet, and halved ones do."""
-    pull, gaps = 0.0, []
+    pull, gaps = 0.0, list[float]()
     for _ in range(60):
         gap = 0.5 - float(counted(np.array(2.5 * pull), 200))
         pull, gaps = pull + gap, [*gaps, abs(gap)]
@@ -224,7 +224,7 @@ def test_the_search_paints_with_none_of_the_seeds_of_verify() -> None:
     verified = {seed for _, seeds in easel.calls[count:] for seed in seeds}
     assert len(verified) == 20 and not searched & verified
     assert {p for p, _ in easel.calls[:1]} and set(easel.calls[0][0]) == {p for c in easel.calls[count:] for p in c[0]}
-    many = replace(found.problem.plan.manifest.pictures or pictures.PictureCheck(detector=""), prompts_per_concept=5000)
+    many = replace(found.problem.plan.manifest.pictures or PictureCheck(detector=""), prompts_per_concept=5000)
     plan = replace(found.problem.plan, manifest=replace(found.problem.plan.manifest, pictures=many))
     assert not searched & {shot.seed for shot in pictures.shots(plan, Looker())}
 

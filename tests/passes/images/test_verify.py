@@ -7,7 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from verify_cases import Brush, Eye, World, constraints, context, erase, exact, images, kept, manifest, place, solved
+from verify_cases import (
+    Brush,
+    Eye,
+    World,
+    constraints,
+    context,
+    erase,
+    exact,
+    images,
+    inverse,
+    kept,
+    manifest,
+    place,
+    solved,
+)
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Named, Verified
@@ -115,7 +129,7 @@ def test_condensing_keeps_every_norm() -> None:
 def test_rank_is_that_of_the_factors_and_stats_are_reported() -> None:
     problem = World().problem(manifest(constraints=constraints(rank=3)))
     keys = problem.systems["text"].blocks[0]
-    right = np.linalg.pinv(keys.keys)
+    right = inverse(keys.keys)
     found = verified(solved(problem, keys.targets - keys.keys, right, discarded=0.004, condition=70.0))
     assert value("rank", found) == 4
     assert (value("condition", found), value("discarded", found)) == (70.0, 0.004)

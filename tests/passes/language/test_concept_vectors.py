@@ -25,6 +25,7 @@ from editc.numerics import logits
 from editc.numerics.ridge import NonFiniteError
 from editc.passes.language.keys import concept_columns as probe
 from editc.passes.methods.language.concept_vectors import ConceptVectors
+from editc.registry.options import construct
 from editc.verbs.explain import explain
 
 V, D, F = 300, 12, 40
@@ -293,7 +294,7 @@ def test_sites_without_a_column_are_left_out_and_a_concept_without_any_is_an_err
         "  - erase: Paris\n    method: concept-vectors\n    count: 3\n    threshold: 0\n  - erase: Germany\n"
     )
     namings = probe.scored(lab.sites, lab.network, lab.read, [edit.names for edit in edits])
-    method = ConceptVectors(**edits[0].options)
+    method = construct("concept-vectors", edits[0].options)
     kept = probe.narrowed(lab.sites, namings, edits, method, source)
     rows = {site.name for site in lab.sites if method.chosen(namings[site.name]).any()}
     assert [site.name for site in kept] == [site.name for site in lab.sites if site.name in rows] and kept

@@ -162,8 +162,9 @@ def test_no_evidence_is_an_error_with_a_place_to_go(network: Any) -> None:
 def test_the_plot_has_a_panel_for_what_was_taken_and_is_xml() -> None:
     depth = replace(curve(PEAK, PEAK[::-1]), lens=tuple(10.0**i for i in range(12)), window=(3, 4), why="a < b & c")
     depth = replace(depth, probed=tuple(0.5 + one / 2 for one in PEAK))
-    for kept, lines in (({}, 4), ({"probed": ()}, 3), ({"traced": (), "moved": (), "lens": ()}, 1)):
-        plot = depth_plot(asdict(replace(depth, **kept)))
+    bare = replace(depth, traced=(), moved=(), lens=())
+    for shown, lines in ((depth, 4), (replace(depth, probed=()), 3), (bare, 1)):
+        plot = depth_plot(asdict(shown))
         root = ET.fromstring(plot.standalone)
         found = [one for one in root.iter() if one.tag.endswith("polyline")]
         assert len(found) == lines and plot.summary == "a < b & c"

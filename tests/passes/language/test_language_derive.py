@@ -14,7 +14,8 @@ from language_pass_cases import FRANCE, JAPAN, located
 
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Context
-from editc.passes.language.keys.derive import DeriveLanguage, posed
+from editc.passes.language.keys.derive import DeriveLanguage
+from editc.passes.language.keys.posed import posed
 
 folder = language_pass_cases.folder
 ports = language_pass_cases.ports

@@ -13,7 +13,8 @@ from language_pass_cases import FRANCE, JAPAN, LIST, TOWER, columns, located, ma
 from editc.core.diagnostics import EditcError
 from editc.core.network import PREFIXES, Spot
 from editc.core.ports import Context
-from editc.passes.language.keys.derive import DeriveLanguage, mean_keys, posed
+from editc.passes.language.keys.derive import DeriveLanguage, mean_keys
+from editc.passes.language.keys.posed import posed
 from editc.passes.language.sentences import every, spot
 from editc.passes.language.solve import record
 from editc.passes.language.solve.solve import SolveLanguage
@@ -117,7 +118,8 @@ def test_the_target_and_preserved_names_stay(method: str, folder: Path, tmp_path
         rome = [replace(spot, prompt=spot.prompt.replace("Japan", "Rome"), subject="Rome") for spot in column.contexts]
         keys = [ports.network.reads([after.site.name], spots)[after.site.name] for spots in (column.anchor, rome)]  # type: ignore[union-attr]
         step = after.after - ports.weights.read(after.site.name)
-        size = np.linalg.norm(step @ mean_keys(ports.network, after.site, [column], None))  # type: ignore[arg-type]
+        own = mean_keys(ports.network, after.site, [column], None)  # type: ignore[arg-type]
+        size = np.linalg.norm(step @ own)
         moved[rest] = [float(np.linalg.norm(step @ one, axis=0).mean() / size) for one in keys]
     (target, before), (_, kept) = moved.values()
     assert target < 0.2 and kept < before / 2

@@ -78,10 +78,10 @@ def block(encoder: Encoder, contexts: Sequence[str]) -> Block:
     request = Request(kind="erase", concept="circle", also=("disc",), to="square")
     book = Book.of(encoder, chain(*ALIGNED.prompts(request, contexts, SD1.neutral)))
     found = list(ALIGNED.pairs(request, contexts, SD1.neutral, book))
-    parts = [np.hstack([getattr(one, name) for one in found]) for name in ("keys", "targets")]
-    weights = np.ones(parts[0].shape[1])
+    keys, targets = (np.hstack([getattr(one, name) for one in found]) for name in ("keys", "targets"))
+    weights = np.ones(keys.shape[1])
     places = tuple(place for one in found for place in one.places)
-    return Block(request, *parts, weights / weights.sum(), (), places=places)
+    return Block(request, keys, targets, weights / weights.sum(), (), places=places)
 
 
 def sample(of: Block, kind: str | None) -> Sample:

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import DOCS
-from systems import changes, system
+from systems import changes, gram_of, system
 
-from editc.core.ir import System
+from editc.core.ir import Array, System
 from editc.numerics import adversary
 from editc.numerics.ridge import NonFiniteError, SingularError
 from editc.passes.methods.images.rece import RECE
@@ -193,8 +193,7 @@ def test_rece_layers_and_multiplier_agree() -> None:
     problem, method = system(8), RECE(epochs=3, anchor="current")
     weights = [W + D for W, D in zip(problem.weights, changes(UCE()(problem), tuple(problem.weights)), strict=True)]
     for _ in range(3):
-        gram = sum(W.T @ W for W in weights)
-        cross = sum(W.T @ W0 for W, W0 in zip(weights, problem.weights, strict=True))
+        gram, cross = gram_of(weights), gram_of(weights, problem.weights)
         keys = np.hstack([np.linalg.solve(0.1 * np.eye(len(gram)) + gram, cross @ b.keys) for b in problem.blocks])
         targets = np.hstack([b.targets for b in problem.blocks])
         normal = keys @ keys.T + 0.1 * problem.kept.moment + 0.1 * np.eye(len(gram))
@@ -218,14 +217,14 @@ def test_rece_from_the_original_minimises_its_sum_of_problems() -> None:
     problem = system(8)
     keys = np.hstack([b.keys for b in problem.blocks])
     aim = np.hstack([b.targets for b in problem.blocks])
-    eye, every, first = np.eye(len(keys)), [keys], [np.asarray(W) for W in problem.weights]
+    eye, first = np.eye(len(keys)), [np.asarray(W) for W in problem.weights]
+    every: list[Array] = [keys]
     for t in range(3):
         K, T = np.hstack(every), np.hstack([aim] * len(every))
         normal = K @ K.T + (1 + 0.1 * t) * problem.kept.moment + (0.5 + 0.1 * t) * eye
         weights = [W + np.linalg.solve(normal, K @ (W @ (T - K)).T).T for W in first]
-        gram = sum(W.T @ W for W in weights)
-        cross = sum(W.T @ W0 for W, W0 in zip(weights, first, strict=True))
-        every.append(np.linalg.solve(0.1 * eye + gram, cross @ keys))
+        gram, cross = gram_of(weights), gram_of(weights, first)
+        every.append(np.linalg.solve(0.1 * eye + gram, cross @ keys).astype(np.float64))
     found = changes(RECE(epochs=2, anchor="original")(problem), tuple(problem.weights))
     for W0, W, D in zip(first, weights, found, strict=True):
         assert np.allclose(W0 + D, W, rtol=1e-8, atol=1e-10)

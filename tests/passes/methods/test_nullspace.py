@@ -25,7 +25,7 @@ from editc.passes.methods.images.uce import UCE
 
 SEEDS = st.integers(0, 10_000)
 few = settings(max_examples=15, deadline=None)
-PLAIN = {"filter": False, "aug_num": 0}
+PLAIN = SPEED(filter=False, aug_num=0)
 
 
 def moved(problem: System, edit: Edit, columns: Array) -> float:
@@ -108,7 +108,7 @@ def test_project_states_what_it_holds_and_what_that_costs() -> None:
     assert shares[0] == 100 and shares[1] < 50
 
 
-@pytest.mark.parametrize("method", [Project(), SPEED(threshold=1e-9), SPEED(**PLAIN, threshold=1e-9)])
+@pytest.mark.parametrize("method", [Project(), SPEED(threshold=1e-9), replace(PLAIN, threshold=1e-9)])
 def test_nothing_free_and_no_part_in_it_are_told_apart(method: Any) -> None:
     plain = replace(method, filter=False) if isinstance(method, SPEED) else method
     with pytest.raises(nullspace.NoRoomError):
@@ -187,16 +187,16 @@ def test_speed_moves_neither_what_it_retains_nor_the_invariance_keys(seed: int) 
     problem = system(seed)
     empty = rows(np.random.default_rng(seed + 7), 6)
     problem = replace(problem, kept=replace(problem.kept, empty=empty))
-    edit = SPEED(**PLAIN)(problem)
+    edit = PLAIN(problem)
     assert edit.form == "shared"
     assert moved(problem, edit, problem.kept.keys) < 1e-10 and moved(problem, edit, invariance(empty)) < 1e-10
-    assert moved(problem, SPEED(**PLAIN, lamb=100.0)(problem), invariance(empty)) > 1e-4
+    assert moved(problem, replace(PLAIN, lamb=100.0)(problem), invariance(empty)) > 1e-4
 
 
 def test_invariance_keys_that_are_retained_already_change_nothing_and_are_not_singular() -> None:
     problem, never = system(4), lambda *_: np.zeros(0)
     inside = problem.kept.keys[:, :2]
-    with_, without = (SPEED(**PLAIN).solved(problem, K, never) for K in (inside, inside[:, :0]))
+    with_, without = (PLAIN.solved(problem, K, never) for K in (inside, inside[:, :0]))
     for one, other in zip(
         changes(with_, tuple(problem.weights)), changes(without, tuple(problem.weights)), strict=True
     ):

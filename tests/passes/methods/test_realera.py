@@ -85,8 +85,8 @@ def test_the_seed_decides_the_bytes() -> None:
 def test_another_edit_does_not_change_the_draw() -> None:
     problem, method = system(3), RealEra()
     alone = replace(problem, blocks=problem.blocks[:1])
-    draws = [method.inside(p.blocks[0]).keys for p in (problem, alone)]
-    assert np.array_equal(*draws)
+    one, other = (method.inside(p.blocks[0]).keys for p in (problem, alone))
+    assert np.array_equal(one, other)
     first, second = (method.inside(block).keys - np.tile(block.keys, 4) for block in problem.blocks[:2])
     assert not np.allclose(first, second)
 

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from systems import changes, system
 
 from editc.backends import encoders
+from editc.backends.encoders.clip import ClipEncoder
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, System
 from editc.core.manifest import TokenWeights
+from editc.core.ports import Encoder
 from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
 from editc.passes.images.keys.derive import Derive
@@ -96,6 +98,12 @@ def test_the_end_of_a_text_goes_to_the_end_of_the_other(total: int, first: int, 
     assert weights.sum() == 2 + 3 + 7 * (at.end - at.first) + 0.5 * (total - 1 - end)
 
 
+def end_of_text(encoder: Encoder) -> int:
+    """The tokenizer's own end of text."""
+    assert isinstance(encoder, ClipEncoder)
+    return int(encoder.tokenizer.eos_token_id)
+
+
 @pytest.mark.parametrize("prompt", ["a circle", "a red circle, on grass!", "zyxwv circle at noon", "circle's edge"])
 def test_the_end_is_counted_in_tokens_and_not_in_words(prompt: str) -> None:
     """The row that `keys: eot` takes is the first that holds the tokenizer's own end of text."""
@@ -105,7 +113,7 @@ def test_the_end_is_counted_in_tokens_and_not_in_words(prompt: str) -> None:
     book = Book.of(encoder, chain(*EOT.prompts(request, [template], SD1.neutral)))
     (found,) = EOT.pairs(request, [template], SD1.neutral, book)
     old, new = (next(iter(encoder.encode([template.format(name)]))) for name in ("circle", "square"))
-    end = encoder.tokenizer.eos_token_id
+    end = end_of_text(encoder)
     np.testing.assert_array_equal(found.keys.T, old.rows[[old.tokens.index(end)]])
     np.testing.assert_array_equal(found.targets.T, new.rows[[new.tokens.index(end)]])
 
@@ -114,7 +122,7 @@ def test_there_are_prompts_whose_words_are_not_their_tokens() -> None:
     """The control of the test above: counted in words, another row would be taken."""
     encoder = encoders.load(MODEL)
     (encoded,) = encoder.encode(["zyxwv circle, at noon"])
-    assert encoded.tokens.index(encoder.tokenizer.eos_token_id) > 1 + len(encoded.prompt.split())
+    assert encoded.tokens.index(end_of_text(encoder)) > 1 + len(encoded.prompt.split())
 
 
 # ---------------------------------------------------------------- solutions
