@@ -10,6 +10,8 @@ import pytest
 import tiny
 
 from editc import api
+from editc.core.diagnostics import EditcError
+from editc.core.ir import Delta, Verified
 from editc.registry import table
 from editc.verbs.explain import explain
 
@@ -112,12 +114,18 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     table._entry_points.cache_clear()
 
 
+def build(toy: Path) -> tuple[Delta, Verified]:
+    built = api.build(toy / "manifest.yaml", toy / "out")
+    assert built is not None and built.delta is not None
+    return built.delta, built.verified
+
+
 def test_it_builds_verifies_exports_and_is_explained(toy: Path, model: Path) -> None:
     (toy / "manifest.yaml").write_text(MANIFEST.format(model=model, keys=""))
-    built = api.build(toy / "manifest.yaml", toy / "out")
-    recorded = built.delta.edits[0]
+    delta, verified = build(toy)
+    recorded = delta.edits[0]
     assert (recorded["method"], recorded["keys"], recorded["options"]) == ("toy", "toy-ends", {"lamb": 2.0})
-    block = built.verified.solution.problem.systems["text"].blocks[0]
+    block = verified.solution.problem.systems["text"].blocks[0]
     assert set(block.places) == {"end", "padding"}, "the rows that the rule names and no others"
     assert list((toy / "out").glob("*kohya*"))
     again = api.verify(toy / "out" / "delta.safetensors", model)
@@ -127,22 +135,22 @@ def test_it_builds_verifies_exports_and_is_explained(toy: Path, model: Path) -> 
 
 def test_a_manifest_may_name_another_rule_for_it(toy: Path, model: Path) -> None:
     (toy / "manifest.yaml").write_text(MANIFEST.format(model=model, keys=", keys: last"))
-    built = api.build(toy / "manifest.yaml", toy / "out")
-    assert built.delta.edits[0]["keys"] == "last"
-    assert built.verified.solution.problem.systems["text"].blocks[0].keys.shape[1] == 1
+    delta, verified = build(toy)
+    assert delta.edits[0]["keys"] == "last"
+    assert verified.solution.problem.systems["text"].blocks[0].keys.shape[1] == 1
 
 
 def test_its_rule_serves_methods_of_editc_too(toy: Path, model: Path) -> None:
     text = MANIFEST.format(model=model, keys=", keys: toy-ends").replace("method: toy, lamb: 2", "method: uce")
     (toy / "manifest.yaml").write_text(text)
-    built = api.build(toy / "manifest.yaml", toy / "out")
-    assert built.delta.edits[0]["keys"] == "toy-ends"
+    delta, _ = build(toy)
+    assert delta.edits[0]["keys"] == "toy-ends"
 
 
 def test_a_rule_that_cannot_be_imported_is_named(toy: Path, model: Path) -> None:
     (toy / "toy_rule.py").write_text("import nothing_of_that_name\n")
     (toy / "manifest.yaml").write_text(MANIFEST.format(model=model, keys=""))
-    with pytest.raises(api.EditcError) as caught:
+    with pytest.raises(EditcError) as caught:
         api.build(toy / "manifest.yaml", toy / "out")
     (found,) = caught.value.diagnostics
     assert found.code == "E139" and "the key rule `toy-ends` cannot be imported" in found.message
