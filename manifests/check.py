@@ -210,7 +210,7 @@ def _others_read(field: str, manifest: Manifest) -> str:
     """The key rules that read this field of an edit, in words; "" where the manifest's own rule does."""
     if field in KEY_RULES.resolve(manifest.keys).options:
         return ""
-    names = [name for name in KEY_RULES.listed() if field in KEY_RULES.resolve(name).options]
+    names = [name for name in KEY_RULES.in_order() if field in KEY_RULES.resolve(name).options]
     return " and ".join(tick(f"keys: {name}") for name in names)
 
 

@@ -98,7 +98,7 @@ class OneName:
     @property
     def words(self) -> tuple[str, ...]:
         """The names."""
-        return self.table.listed()
+        return self.table.in_order()
 
     @property
     def expects(self) -> str:

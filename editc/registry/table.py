@@ -31,23 +31,23 @@ class Table:
     def names(self, models: str | None = None) -> tuple[str, ...]:
         """Every name, sorted; with `models`, those for that kind of model alone."""
         own = {name for kind, table in self.own.items() if models in (None, kind) for name in table}
-        added = (name for name in self.added() if models is None or self.models_of(name) == models)
-        return tuple(sorted(own.union(added)))
+        others = (name for name in self.plugins() if models is None or self.models_of(name) == models)
+        return tuple(sorted(own.union(others)))
 
-    def listed(self) -> tuple[str, ...]:
+    def in_order(self) -> tuple[str, ...]:
         """Every name, editc's own in the order of the table, then what packages add, sorted."""
-        return (*(name for table in self.own.values() for name in table), *sorted(self.added()))
+        return (*(name for table in self.own.values() for name in table), *sorted(self.plugins()))
 
     def models_of(self, name: str) -> str:
         """The kind of model that the named thing is for; '' where there is none of that name."""
         for kind, table in self.own.items():
             if name in table:
                 return kind
-        return self.models(self.resolve(name)) if name in self.added() else ""
+        return self.models(self.resolve(name)) if name in self.plugins() else ""
 
     def place(self, name: str) -> str:
         """`module:attribute` of a name, editc's own before a plugin's. KeyError for a name that neither has."""
-        return next((table[name] for table in self.own.values() if name in table), "") or self.added()[name]
+        return next((table[name] for table in self.own.values() if name in table), "") or self.plugins()[name]
 
     def module(self, name: str) -> str:
         """The module of a name of editc's own; '' for others."""
@@ -66,7 +66,7 @@ class Table:
             help_ = f"mend or remove the package that adds it, or name another {self.noun}"
             raise fail("E139", message, help=help_) from error
 
-    def added(self) -> Mapping[str, str]:
+    def plugins(self) -> Mapping[str, str]:
         """What other packages add; a name that editc has stays editc's."""
         own = {name for table in self.own.values() for name in table}
         return {name: place for name, place in _entry_points(self.group).items() if name not in own}

@@ -36,7 +36,7 @@ Known: TypeAlias = Callable[[], str] | str | None
 def compare_encoder(delta: Delta, model: Model, opened: Iterable[Checkpoint], known: Known = None) -> Iterator[str]:
     """Notes on what could not be compared, and why. Raises E623 for another encoder. `opened` are the edited
     components, which may project an encoder's rows; `known` is the model's fingerprint where the caller has it."""
-    if delta.family in FAMILIES.names("language"):  # it reads its own words
+    if FAMILIES.models_of(delta.family) == "language":  # it reads its own words
         return
     if not delta.encoder:
         yield "the delta does not say which text encoder its keys come from, so the model's was not compared with it"

@@ -37,7 +37,7 @@ def module(component: str, name: str) -> str:
 def write(job: Job) -> Written:
     """One .safetensors file, as large as the edited tensors in float32. Raises E675, E676, E683, E632."""
     lowering.check_components(job.delta, COMPONENTS, "diff")
-    lowered = lowering.dense(job.delta, job.model, job.allow_finetune)
+    lowered = lowering.dense(job)
     delta = lowered.delta
     windows = lowering.windows(delta, job.model)
     tensors = {}

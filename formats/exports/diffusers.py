@@ -29,7 +29,7 @@ def module(name: str) -> str:
 def write(job: Job) -> Written:
     """One .safetensors file. Raises E675 to E678, E683, E632."""
     lowering.check_components(job.delta, ("transformer",), "diffusers")
-    lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
+    lowered = lowering.low_rank(job)
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     delta = lowering.pad(lowered.delta, lambda rank: most)
     found, tensors = lowering.windows(delta, job.model), {}

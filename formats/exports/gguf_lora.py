@@ -38,7 +38,7 @@ def write(job: Job) -> Written:
         help_ = "name it with --model; nothing of it is changed"
         raise fail("E676", "this export needs the configuration of the model that the delta was built for", help=help_)
     architecture, blocks = _architecture(job.model)
-    lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
+    lowered = lowering.low_rank(job)
     rank = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     delta = lowering.pad(lowered.delta, lambda _: rank)
     names = {r.site.name: their_name(architecture, blocks, r.site.name) for r in delta.sites}

@@ -32,7 +32,7 @@ BASES = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
 def write(job: Job) -> Written:
     """One .safetensors file. Raises E675 to E678, E683, E632."""
     lowering.check_components(job.delta, COMPONENTS, "kohya")
-    lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
+    lowered = lowering.low_rank(job)
     delta = lowering.pad(lowered.delta, lowering.power_of_two)
     found = lowering.windows(delta, job.model)
     data = file_bytes(_tensors(delta, found, job.dtype), _metadata(delta, found))

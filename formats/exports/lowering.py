@@ -21,6 +21,7 @@ from editc.core.text import count
 from editc.formats.apply.plan import plan_apply
 from editc.formats.apply.target import ApplyPlan, Target
 from editc.formats.containers.ranges import read_range
+from editc.formats.exports.format import Job
 from editc.formats.exports.suits import SUITS
 from editc.formats.models.model import Model
 from editc.formats.models.model_names import respell
@@ -45,12 +46,13 @@ class Lowered:
     """The largest relative error of a site's change that rounding its factors brought."""
 
 
-def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetune: bool = False) -> Lowered:
-    """`delta` with one left (d_out, r) and one right (r, d_in) a site, both representable in `dtype`.
+def low_rank(job: Job) -> Lowered:
+    """The delta with one left (d_out, r) and one right (r, d_in) a site, both representable in the job's dtype.
 
     A shared edit needs the base, for its left is W U. Raises E675 (the model holds the edit already), E676 (the base
     is needed), E677 (a dense edit has no low rank), and what `plan_apply` raises.
     """
+    delta, dtype = job.delta, job.dtype
     dense = [name for name, factors in delta.factors.items() if factors.form not in ("shared", "low-rank")]
     if dense:
         form = delta.factors[dense[0]].form
@@ -58,12 +60,12 @@ def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetu
         raise fail("E677", message, help=without_adapter(delta.family))
     ready = (
         dtype == "F32"
-        and not allow_finetune
+        and not job.allow_finetune
         and all(f.form == "low-rank" and not f.bits for f in delta.factors.values())
     )
     if ready:
         return Lowered(_name_origin(delta, delta.sites, {name: _spread_rights(f) for name, f in delta.factors.items()}))
-    bases = _bases(delta, model, allow_finetune)
+    bases = _bases(job)
     pairs = {index: _pair(base, target) for index, (base, target) in bases.items()}
     narrow = {index: _round(pair, dtype) for index, pair in pairs.items()}
     factors = {name: _group(f.sites, narrow) for name, f in delta.factors.items()}
@@ -72,12 +74,13 @@ def low_rank(delta: Delta, model: Model | None, dtype: str = "F32", allow_finetu
     return Lowered(lowered if dtype == "F32" and not _has_other_weights(bases) else _drop_claims(lowered), error)
 
 
-def dense(delta: Delta, model: Model | None, allow_finetune: bool = False) -> Lowered:
-    """`delta` with one matrix (d_out, d_in) a site: base + matrix, rounded once, is what `delta` makes of the base, in
-    the base's own dtype. Raises E675, E676 and what `plan_apply` raises."""
-    if not allow_finetune and all(f.form == "dense" and not f.bits for f in delta.factors.values()):
+def dense(job: Job) -> Lowered:
+    """The delta with one matrix (d_out, d_in) a site: base + matrix, rounded once, is what the delta makes of the base,
+    in the base's own dtype. Raises E675, E676 and what `plan_apply` raises."""
+    delta = job.delta
+    if not job.allow_finetune and all(f.form == "dense" and not f.bits for f in delta.factors.values()):
         return Lowered(_name_origin(delta, delta.sites, delta.factors))
-    bases = _bases(delta, model, allow_finetune)
+    bases = _bases(job)
     changes = {index: _change(base, target) for index, (base, target) in bases.items()}
     factors = {
         name: Factors("dense", f.sites, tuple(changes[index] for index in f.sites), ())
@@ -132,7 +135,7 @@ def windows(delta: Delta, model: Model | None) -> dict[str, list[int]]:
     Raises E676 where there is no model to tell and a site may be one: it is not of those that the family names.
     """
     if model is None:
-        known = delta.family in FAMILIES.names("image")
+        known = FAMILIES.models_of(delta.family) == "image"
         roles = FAMILIES.resolve(delta.family).patterns if known else {}
         strangers = [record.site.name for record in delta.sites if record.site.role not in roles]
         if strangers:
@@ -160,10 +163,10 @@ def plan_unedited(delta: Delta, model: Model | None, allow_finetune: bool) -> Ap
     return plan
 
 
-def _bases(delta: Delta, model: Model | None, allow_finetune: bool) -> Mapping[int, tuple[Array, Target]]:
+def _bases(job: Job) -> Mapping[int, tuple[Array, Target]]:
     """By site number the base (d_out, d_in) in float64, and where it was found."""
-    plan = plan_unedited(delta, model, allow_finetune)
-    index = {(r.site.component, r.site.name): i for i, r in enumerate(delta.sites)}
+    plan = plan_unedited(job.delta, job.model, job.allow_finetune)
+    index = {(r.site.component, r.site.name): i for i, r in enumerate(job.delta.sites)}
     return {index[t.record.site.component, t.record.site.name]: (_read_base(t), t) for t in plan.targets}
 
 

@@ -37,7 +37,7 @@ def write(job: Job) -> Written:
     lowering.check_components(job.delta, (), "peft")
     if why := explain_lost([record.site.name for record in job.delta.sites]):
         raise fail("E677", why, help=lowering.without_adapter(job.delta.family))
-    lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
+    lowered = lowering.low_rank(job)
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     rank = max(LEAST_RANK, lowering.power_of_two(most))
     delta = lowering.pad(lowered.delta, lambda _: rank)

@@ -41,7 +41,7 @@ class Suits:
 
 def component_of(family: str) -> str:
     """The component that edits of an image family change; LANGUAGE for every other family."""
-    return str(FAMILIES.resolve(family).component) if family in FAMILIES.names("image") else LANGUAGE
+    return str(FAMILIES.resolve(family).component) if FAMILIES.models_of(family) == "image" else LANGUAGE
 
 
 ALL = Suits()

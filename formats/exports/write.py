@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -125,8 +126,13 @@ def _stopped_error(name: str, error: Exception) -> Diagnostic:
 
 
 def suitable_formats(family: str) -> tuple[str, ...]:
-    """The formats that hold deltas of a family."""
-    return tuple(name for name in FORMATS.names() if not FORMATS.resolve(name).suits(family))
+    """The formats that hold deltas of a family; those of a plugin that cannot be imported are left out."""
+    found = []
+    for name in FORMATS.names():
+        with suppress(EditcError):
+            if not FORMATS.resolve(name).suits(family):
+                found.append(name)
+    return tuple(found)
 
 
 def outputs(names: Sequence[str]) -> dict[str, str]:

@@ -35,7 +35,7 @@ def write(job: Job) -> Written:
         )
     from onnxruntime import AdapterFormat, OrtValue
 
-    lowered = lowering.low_rank(job.delta, job.model, job.dtype, job.allow_finetune)
+    lowered = lowering.low_rank(job)
     parameters: dict[str, Any] = {}
     for record, left, right in lowering.pairs(lowered.delta):
         for name, part in zip(input_names(record.site.name), (right.T, left.T), strict=True):

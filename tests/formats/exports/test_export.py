@@ -40,7 +40,7 @@ def edit(model: Model, form: Form, rank: int = 3) -> Delta:
 def test_lowering_keeps_every_result(model: Model, form: Form) -> None:
     """The low-rank form's own results differ from the delta's by the rounding of its factors alone."""
     delta = edit(model, form)
-    lowered = seal(lowering.low_rank(delta, model).delta)
+    lowered = seal(lowering.low_rank(Job(delta, model, Path())).delta)
     for whole, low in zip(plan_apply([delta], model).targets, plan_apply([lowered], model).targets, strict=True):
         a, b = (_result(model, target) for target in (whole, low))
         assert np.abs(a - b).max() <= 2e-7 * np.abs(a).max()
@@ -51,7 +51,7 @@ def test_lowering_keeps_every_result(model: Model, form: Form) -> None:
 def test_dense_change_gives_the_results_bit_for_bit(model: Model) -> None:
     """Where the change's grid is finer than the result's; elsewhere one step of it may be missing."""
     delta = edit(model, "shared")
-    changed = seal(lowering.dense(delta, model).delta)
+    changed = seal(lowering.dense(Job(delta, model, Path())).delta)
     (factors,) = changed.factors.values()
     for k, target in enumerate(plan_apply([delta], model).targets):
         wanted = dtypes.rounded(_result(model, target), "F32")
@@ -63,7 +63,7 @@ def test_dense_change_gives_the_results_bit_for_bit(model: Model) -> None:
 
 
 def test_padding_changes_no_result(model: Model) -> None:
-    lowered = lowering.low_rank(edit(model, "shared"), model).delta
+    lowered = lowering.low_rank(Job(edit(model, "shared"), model, Path())).delta
     wide = seal(lowering.pad(lowered, lambda rank: 8))
     assert all(len(right) == 8 for _, _, right in lowering.pairs(wide))
     plan = plan_apply([wide], model)

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from editc.core.diagnostics import EditcError
 from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
 from editc.formats.doctor.advice import convert, export_as
 from editc.formats.doctor.models import KINDS
 from editc.formats.exports.lowering import without_adapter
 from editc.formats.exports.suits import BEST, SUITS, best_format
 from editc.formats.exports.trials import PIPELINES
-from editc.formats.exports.write import refusals, suitable_formats
+from editc.formats.exports.write import find_format, refusals, suitable_formats
+from editc.registry import table
 from editc.registry.families import FAMILIES
 from editc.registry.formats import FORMATS
 
@@ -61,6 +63,17 @@ def test_no_loader_names_a_format_that_there_is_not() -> None:
     for module in (a1111, comfyui, diffusers, peft, vllm):
         for advice in module.ADVICE.values():
             assert set(re.findall(r"--as ([\w-]+)", advice)) <= set(FORMATS.names()), advice
+
+
+def test_a_plugin_that_cannot_be_imported_stands_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a format nor a family of that kind: other formats are refused and advised as before, and it is named
+    where it is asked for."""
+    before = {family: suitable_formats(family) for family in EVERY}
+    monkeypatch.setattr(table, "_entry_points", lambda group: {"broken": "no_such_module_of_anybody:THING"})
+    assert {family: suitable_formats(family) for family in EVERY} == before
+    assert [fault.code for fault in refusals(["kohya"], "flux")] == ["E680"]
+    with pytest.raises(EditcError, match="broken"):
+        find_format("broken")
 
 
 @pytest.mark.parametrize("name", ["kohya", "diffusers"])
