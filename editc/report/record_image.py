@@ -8,6 +8,7 @@ from typing import Any
 from editc.core.ir import Edit, Solution, Verified
 from editc.core.manifest import Request
 from editc.passes.images.solve import moderate
+from editc.report.record_solve import describe_solve
 
 
 def parts(verified: Verified) -> Mapping[str, Any]:
@@ -44,17 +45,10 @@ def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]
 
 
 def _solve(solution: Solution, group: str, edit: Edit) -> Mapping[str, Any]:
+    """With how many keys were edited and how many rows were preserved."""
     system = solution.problem.systems[group]
-    return {
-        "group": group,
-        "form": edit.form,
-        "sites": len(solution.problem.plan.sites_of(group)),
+    keys = {
         "keys": sum(block.keys.shape[1] for block in system.blocks),
         "kept_rows": system.kept.count or system.kept.rows.shape[1],
-        "rank": edit.stats.rank,
-        "condition": edit.stats.condition,
-        "residual": edit.stats.residual,
-        "discarded": edit.stats.discarded,
-        "bytes": 4 * sum(factor.size for factor in (*edit.left, *edit.right)),
-        "notes": edit.stats.notes,
     }
+    return {**describe_solve(solution.problem.plan, group, edit), **keys}

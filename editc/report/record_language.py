@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from editc.core.ir import Edit, Plan, Solution, Stage, Verified
+from editc.core.ir import Plan, Solution, Stage, Verified
 from editc.core.ir_language import Column, Rewrites
 from editc.core.manifest import Ablation, Fact, Redirect
 from editc.passes.language.questions import titles
+from editc.report.record_solve import describe_solve
 
 
 def parts(verified: Verified) -> Mapping[str, Any]:
@@ -28,7 +29,7 @@ def parts(verified: Verified) -> Mapping[str, Any]:
             {**_edit(solution, index, edit), "title": called[index]}
             for index, edit in enumerate(manifest.language_edits)
         ],
-        "solves": [_solve(plan, group, edit) for group, edit in solution.edits.items()],
+        "solves": [describe_solve(plan, group, edit) for group, edit in solution.edits.items()],
         "stages": [_stage(plan, stage) for stage in plan.stages],
         "near": [{"edits": pair.edits, "names": pair.names, "cosine": pair.cosine} for pair in near],
         "answers": [asdict(one) for one in verified.report.answers],
@@ -72,20 +73,6 @@ def _column(column: Column) -> Mapping[str, Any]:
     if column.value is None:
         return said
     return said | {"steps": len(column.value.losses) - 1, "learned": column.value.probability}
-
-
-def _solve(plan: Plan, group: str, edit: Edit) -> Mapping[str, Any]:
-    return {
-        "group": group,
-        "form": edit.form,
-        "sites": len(plan.sites_of(group)),
-        "rank": edit.stats.rank,
-        "condition": edit.stats.condition,
-        "residual": edit.stats.residual,
-        "discarded": edit.stats.discarded,
-        "bytes": 4 * sum(factor.size for factor in (*edit.left, *edit.right)),
-        "notes": edit.stats.notes,
-    }
 
 
 def _stage(plan: Plan, stage: Stage) -> Mapping[str, Any]:

@@ -1,0 +1,23 @@
+"""What report.json says of the solve of one group of sites, of either kind of model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from editc.core.ir import Edit, Plan
+
+
+def describe_solve(plan: Plan, group: str, edit: Edit) -> Mapping[str, Any]:
+    """The form of the group's edit, its rank and size, and what the solve said of itself."""
+    return {
+        "group": group,
+        "form": edit.form,
+        "sites": len(plan.sites_of(group)),
+        "rank": edit.stats.rank,
+        "condition": edit.stats.condition,
+        "residual": edit.stats.residual,
+        "discarded": edit.stats.discarded,
+        "bytes": 4 * sum(factor.size for factor in (*edit.left, *edit.right)),
+        "notes": edit.stats.notes,
+    }
