@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from editc.backends.detectors.named import kind_of
 from editc.core.diagnostics import EditcError, fail
 from editc.core.manifest import DetectorOptions
 from editc.core.places import Source, Span
@@ -15,6 +15,9 @@ from editc.manifests.fields import read_closed
 from editc.manifests.scalars import read_scalar, wrong_type
 from editc.manifests.tree import Builder, Leaf, Node, Pairs, UnreadableError
 from editc.registry.detectors import DETECTORS
+
+if TYPE_CHECKING:
+    from editc.backends.detectors.kind import Kind
 
 LABEL = "`detector`"
 
@@ -51,7 +54,7 @@ def _split(text: str) -> tuple[str, str]:
     """`clip:FOLDER` in two, where `clip` is a detector that is somewhere; any other text is a name alone."""
     head, _, rest = text.partition(":")
     whole = text in DETECTORS.names() or head not in DETECTORS.names()
-    return (text, "") if whole or not kind_of(head).place else (head, rest.strip())
+    return (text, "") if whole or not _kind_of(head).place else (head, rest.strip())
 
 
 def _block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
@@ -63,7 +66,7 @@ def _block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
     (key, value), rest = named[0], [pair for pair in node.pairs if pair[0] is not named[0][0]]
     block = read_closed(replace(node, pairs=tuple(rest)), schema.DETECTOR, faults)
     options = DetectorOptions(**block.values, spans={**block.spans, "": key.span}) if block else DetectorOptions()
-    kind = kind_of(key.text)
+    kind = _kind_of(key.text)
     for other, _ in rest:
         if other.text in known and other.text not in kind.keys:
             takes = f"it takes {either(kind.keys, 'and')}" if kind.keys else "it takes nothing"
@@ -97,7 +100,7 @@ def _placed(name: str, place: str, span: Span, options: DetectorOptions, faults:
     if name not in names:
         faults.add("E130", f"no detector is called {tick(name)}", span, help=meant(name, names, "known detectors"))
         return "", options
-    kind = kind_of(name)
+    kind = _kind_of(name)
     if kind.place and not place:
         help = f"write `detector: {{{name}: {kind.place}}}`"
         faults.add("E135", f"the detector {tick(name)} needs a {kind.place}", span, help=help)
@@ -110,3 +113,10 @@ def _placed(name: str, place: str, span: Span, options: DetectorOptions, faults:
             faults.add("E135", f"the detector {tick(name)} needs a {kind.place}", span, help=help)
             return "", options
     return name, replace(options, place=place, member=member, spans={**options.spans, "place": span})
+
+
+def _kind_of(name: str) -> Kind:
+    """The kind of a detector, which is loaded where a manifest names one alone."""
+    from editc.backends.detectors import named
+
+    return named.kind_of(name)

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from editc.core.diagnostics import Diagnostic
 from editc.core.manifest import Manifest
-from editc.manifests import check, language_check, language_edits
+from editc.manifests import check, language_edits
 from editc.manifests.attached import Attached
 from editc.manifests.edits import kinds_of, read_edits
 from editc.manifests.faults import Faults
@@ -39,8 +39,14 @@ def _read_image(edits: Node | None, block: Block, attached: Attached, faults: Fa
     return {"edits": requests}
 
 
+def _check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
+    from editc.manifests.language_check import check_language
+
+    return check_language(manifest)
+
+
 IMAGE = ManifestKind("image", _read_image, check.check)
-LANGUAGE = ManifestKind("language", language_edits.read_language, language_check.check_language)
+LANGUAGE = ManifestKind("language", language_edits.read_language, _check_language)
 KINDS: Mapping[str, ManifestKind] = {kind.name: kind for kind in (IMAGE, LANGUAGE)}
 
 

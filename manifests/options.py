@@ -60,6 +60,8 @@ def read_options(
     has is let pass: that one mistake is told already.
     """
     given: dict[str, Scalar] = {}
+    if not keys:
+        return given
     methods, inside = scope.methods(kind), scope.inner[kind].names
     known = _options_of(method, methods) if methods else {}
     known = {name: option for name, option in known.items() if name not in inside}

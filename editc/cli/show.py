@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from editc.verbs.proposal import Proposal
     from editc.verbs.results import Again, Built, Checked
 
+OWN: Mapping[str, str] = {"image": "editc.cli.show_image", "language": "editc.cli.show_language"}
+"""Kind of model -> the module that shows what is of such models alone."""
 FLOAT32 = 1e-6
 """What rounding to float32 costs is below this and not worth a word."""
 
@@ -84,9 +86,9 @@ def exported(made: Export) -> Shown:
 
 def _own(manifest: Manifest) -> Any:
     """What is shown in another way for each kind of model: the module of the manifest's kind."""
-    from editc.cli import show_image, show_language
+    from importlib import import_module
 
-    return {"image": show_image, "language": show_language}[manifest.kind]
+    return import_module(OWN[manifest.kind])
 
 
 def _measured(verified: Verified) -> Iterator[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from editc.cli.show_language import bystander_lines
-from editc.cli.shown import claim_lines
+from editc.cli.shown import bystander_lines, claim_lines
 
 if TYPE_CHECKING:
     from editc.core.ir import Verified

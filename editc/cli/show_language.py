@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from editc.cli.shown import claim_lines
+from editc.cli.shown import bystander_lines, claim_lines
 
 if TYPE_CHECKING:
     from editc.core.ir import Verified
     from editc.core.manifest import Ablation, Fact, Manifest, Redirect
-    from editc.core.measurements import Answer, Bystander, Claim
+    from editc.core.measurements import Answer, Claim
 
 COLUMNS: Mapping[str, str] = {
     "efficacy": "prompt",
@@ -27,8 +27,6 @@ TEXTS = frozenset({"present_nll", "absent_nll"})
 """Claims of an ablated concept's texts."""
 MOST = 8
 """Of more edits the claims of single ones are not shown."""
-SUFFERED = 5
-"""Bystanders that are shown, of those that lost something."""
 WIDTH = 44
 """Letters of an edit's name in the table; a longer one loses its middle."""
 
@@ -49,21 +47,6 @@ def answer_lines(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[str]
     for name, held in rows:
         cells = (f"  {cell:>{max(10, len(head))}}" for cell, head in zip(held, heads, strict=True))
         yield f"  {name:<{width}}" + "".join(cells)
-
-
-def bystander_lines(bystanders: Sequence[Bystander]) -> Iterator[str]:
-    """Those that lost something, worst first, at most SUFFERED: a concept's pictures or what a model says now."""
-    suffered = sorted((one for one in bystanders if one.loss > 0), key=lambda one: -one.loss)
-    if not suffered:
-        return
-    yield ""
-    yield f"  {len(suffered)} of {len(bystanders)} bystanders (what nobody named) lost something:"
-    width = min(max(len(one.name) for one in suffered[:SUFFERED]), 64)
-    for one in suffered[:SUFFERED]:
-        before, after = (" ".join(text.split()) for text in one.said)
-        now = f"{before[:40]} -> {after[:40]}" if before or after else ""
-        counts = now or f"{round(one.before * one.of)} of {one.of} before, {round(one.after * one.of)} after"
-        yield f"  {one.name:<{width}}  {counts}"
 
 
 def titles(manifest: Manifest) -> list[str]:

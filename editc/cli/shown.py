@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from editc.core import verdict as verdicts
 
 if TYPE_CHECKING:
-    from editc.core.measurements import Claim
+    from editc.core.measurements import Bystander, Claim
+
+SUFFERED = 5
+"""Bystanders that are shown, of those that lost something."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +51,18 @@ def claim_record(claim: Claim) -> Mapping[str, Any]:
     every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
     every |= {"least": claim.least or None}
     return {name: value for name, value in every.items() if value not in (None, "")} | {"holds": claim.holds}
+
+
+def bystander_lines(bystanders: Sequence[Bystander]) -> Iterator[str]:
+    """Those that lost something, worst first, at most SUFFERED: a concept's pictures or what a model says now."""
+    suffered = sorted((one for one in bystanders if one.loss > 0), key=lambda one: -one.loss)
+    if not suffered:
+        return
+    yield ""
+    yield f"  {len(suffered)} of {len(bystanders)} bystanders (what nobody named) lost something:"
+    width = min(max(len(one.name) for one in suffered[:SUFFERED]), 64)
+    for one in suffered[:SUFFERED]:
+        before, after = (" ".join(text.split()) for text in one.said)
+        now = f"{before[:40]} -> {after[:40]}" if before or after else ""
+        counts = now or f"{round(one.before * one.of)} of {one.of} before, {round(one.after * one.of)} after"
+        yield f"  {one.name:<{width}}  {counts}"

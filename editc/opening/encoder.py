@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from editc.backends import encoders
 from editc.core.diagnostics import EditcError, fail
 from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.ports import Encoder, Weights
-from editc.formats.apply.encoder_marks import weight_mark, weight_marks
 from editc.formats.models import ldm_encoder, paths
 from editc.formats.models.fingerprint import (
     encoder_account,
@@ -24,6 +23,9 @@ from editc.formats.models.ldm_encoder import Assembled
 from editc.formats.models.model import Model, open_model
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, require_finite
+
+if TYPE_CHECKING:
+    from editc.backends.encoders.clip import ClipEncoder
 
 _SETTINGS = (
     "hidden_size",
@@ -52,7 +54,9 @@ class Source:
         """The encoder of every stream of the family; `weights` are the edited component's. Raises E205 and E223."""
         mark = projected_mark(self.mark, weights)
         if self.inside is None:
-            return encoders.load_streams(self.folder, family.streams, mark, weights)
+            from editc.backends.encoders.load import load_streams
+
+            return load_streams(self.folder, family.streams, mark, weights)
         return {"text": loaded(self.inside, mark)}
 
 
@@ -63,6 +67,8 @@ def source_of(manifest: Manifest, model: Model) -> Source:
     of SD 1 or 2 needs a tokenizer only, a UNet alone and SDXL need `text_encoder*` too.
     Raises E220 (none can be had), E222 (not the model's own), E223 (settings unknown).
     """
+    from editc.formats.apply.encoder_marks import weight_marks
+
     given = _given(manifest)
     folder = pipeline_of(model) if given is None else given
     inside = ldm_encoder.inner_parts(model)
@@ -90,10 +96,12 @@ def require(manifest: Manifest, model: Model) -> None:
         _require(model, folder)
 
 
-def loaded(found: Assembled, mark: str) -> encoders.ClipEncoder:
+def loaded(found: Assembled, mark: str) -> ClipEncoder:
     """The CLIP with these weights (in transformers' names) and settings; E223 if they do not fit together."""
     import torch
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
+
+    from editc.backends.encoders.clip import ClipEncoder
 
     with quiet():
         model = CLIPTextModel(CLIPTextConfig(**{name: found.settings[name] for name in _SETTINGS}))
@@ -111,7 +119,7 @@ def loaded(found: Assembled, mark: str) -> encoders.ClipEncoder:
     tokenizer.model_max_length = found.settings["max_position_embeddings"]
     if found.pad is not None:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(found.pad)
-    return encoders.ClipEncoder(tokenizer, model.eval(), mark)
+    return ClipEncoder(tokenizer, model.eval(), mark)
 
 
 def _given(manifest: Manifest) -> Path | None:
@@ -129,6 +137,8 @@ def _in_file(model: Model, folder: Path, inside: tuple[str, ...]) -> Source:
     if len(inside) > 1 and any((folder / part).is_dir() for part in inside):
         message = f"the text encoders in '{folder}' are not those in the model's file"
         raise fail("E222", message, place=str(model.path), help="name the folder of the model that the file is made of")
+    from editc.formats.apply.encoder_marks import weight_mark
+
     found = _with_words(model, folder, inside)
     return Source(folder, found.fingerprint(), found, {"text_encoder": weight_mark(found.weights)})
 

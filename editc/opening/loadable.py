@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from editc.backends import encoders
+from editc.backends.encoders import parts
 from editc.backends.encoders.classes import refuse_other_class
 from editc.core.diagnostics import fail
 from editc.core.family import Family
@@ -50,9 +50,9 @@ def _language(folder: Path) -> None:
 
 
 def _pipeline(folder: Path, family: Family, painted: bool) -> None:
-    encoders.require_parts(folder, family.streams["text"])
+    parts.require_parts(folder, family.streams["text"])
     for part, t5 in dict(_text_parts(folder, family)).items():
-        for place in (folder / part, folder / encoders.tokenizer_of(part)):
+        for place in (folder / part, folder / parts.tokenizer_of(part)):
             stand_ins.refuse_any(place)
             _require_json(place)
         if not (folder / part / "config.json").is_file():
@@ -78,7 +78,7 @@ def _require_floats(checkpoint: Checkpoint) -> None:
 def _text_parts(folder: Path, family: Family) -> Iterator[tuple[str, bool]]:
     """The text encoders that are there with their tokenizers, and whether each is to be a T5."""
     for stream in family.streams.values():
-        for part in encoders.present(folder, stream):
+        for part in parts.present(folder, stream):
             yield part, stream.take == "t5"
 
 

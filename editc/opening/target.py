@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from editc.core.diagnostics import EditcError
 from editc.core.family import Family
 from editc.core.ports import Context
 from editc.formats.models.fingerprint import settings_of
@@ -17,6 +18,8 @@ from editc.texts import read_text
 
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
 """What a pipeline calls the part that reads the text, in the order in which one with several is looked at."""
+USUAL: Mapping[str, tuple[str, ...]] = {"pipeline": ("image",), "folder": ("language",)}
+"""What kind of model lies on disk so, as a rule."""
 OWN_CORPUS = "prompts.txt"
 """In a model's folder, the prompts that are preserved by default."""
 
@@ -48,7 +51,11 @@ class Target:
         """The family whose names these weights have. Raises E201 and E206."""
         from editc.passes.locate import recognise
 
-        return recognise(families(), self.header.weights, self.name, self.header.settings)
+        asked = self.header.weights, self.name, self.header.settings
+        try:  # USUAL holds nearly always, and then the families of the other kind need not be loaded
+            return recognise(families(*USUAL.get(self.model.kind, ())), *asked)
+        except EditcError:
+            return recognise(families(), *asked)
 
 
 def component_of(model: Model) -> str:
@@ -61,9 +68,9 @@ def language_settings(model: Model) -> Mapping[str, Any]:
     return settings_of(model.path) if model.kind == "folder" else {}
 
 
-def families() -> tuple[Family, ...]:
-    """Every family, in the order of their names, those of language models last."""
-    return tuple(FAMILIES.resolve(name) for kind in ("image", "language") for name in FAMILIES.names(kind))
+def families(*kinds: str) -> tuple[Family, ...]:
+    """Every family of these kinds of models, of all where none is named, in the order of their names."""
+    return tuple(FAMILIES.resolve(name) for kind in kinds or ("image", "language") for name in FAMILIES.names(kind))
 
 
 def corpus_of(model: Model) -> tuple[str, ...]:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from editc.core.diagnostics import Diagnostic, EditcError, by_place
+from editc.core.ir import Plan
 from editc.core.ports import Context
-from editc.opening import detector
-from editc.verbs import emit
 from editc.verbs.kind import Opened
 from editc.verbs.open import open_manifest
 from editc.verbs.results import Checked
@@ -27,7 +26,7 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     if not opened.sound:
         return Checked(by_place((*found, *_of_a_draft(opened))), None, None)
     manifest, kind = opened.manifest, opened.kind
-    found = (*found, *detector.faults(manifest))
+    found = (*found, *_of_the_detector(opened))
     try:
         ctx = kind.attached(opened.header, manifest)
         found = (*found, *kind.notes(ctx, manifest))
@@ -39,8 +38,26 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     except EditcError as error:
         rest = () if STRANGE & {one.code for one in error.diagnostics} else _beside(opened)
         return Checked(by_place((*found, *error.diagnostics, *rest)), manifest, None)
-    found = by_place((*found, *kind.missing(opened), *emit.refused(manifest, plan)))
+    found = by_place((*found, *kind.missing(opened), *_of_the_formats(opened, plan)))
     return Checked(found, manifest, None if any(one.is_error for one in found) else plan)
+
+
+def _of_the_detector(opened: Opened) -> tuple[Diagnostic, ...]:
+    """What is wrong with who is to judge the pictures, where pictures are asked for."""
+    if opened.manifest.pictures is None:
+        return ()
+    from editc.opening import detector
+
+    return detector.faults(opened.manifest)
+
+
+def _of_the_formats(opened: Opened, plan: Plan) -> tuple[Diagnostic, ...]:
+    """What is wrong with the formats under `emit`, where there are some."""
+    if not opened.manifest.emit:
+        return ()
+    from editc.verbs import emit
+
+    return emit.refused(opened.manifest, plan)
 
 
 def _recognised(opened: Opened, ctx: Context) -> Context:
@@ -63,4 +80,8 @@ def _of_a_draft(opened: Opened) -> tuple[Diagnostic, ...]:
 
 def _of_the_exports(opened: Opened) -> tuple[Diagnostic, ...]:
     family = opened.recognised.family
-    return emit.unsuited(opened.manifest, family.name) if family else ()
+    if family is None or not opened.manifest.emit:
+        return ()
+    from editc.verbs import emit
+
+    return emit.unsuited(opened.manifest, family.name)

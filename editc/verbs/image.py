@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 def with_adapters(ctx: Context, manifest: Manifest) -> Context:
     """`ctx` with the adapters that the manifest fuses, read from beside it; E610, E612 and E670 to E674 underline the
     edit."""
-    from editc.formats.doctor.adapter import read_adapter
-
     found = []
     for edit in manifest.image_edits:
         if edit.adapter:
+            from editc.formats.doctor.adapter import read_adapter
+
             with pointing_at(manifest, "adapter", edit):
                 found.append(read_adapter(Path(manifest.source.name).parent / edit.adapter, ctx.weights))
     return replace(ctx, adapters=tuple(found))

@@ -8,24 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editc.core.writable import check_file, check_parent, make_parent
-from editc.formats.apply import apply as applying
-from editc.formats.delta.container import write_delta
-from editc.formats.exports.endings import check_delta_file
-from editc.formats.exports.read import read_delta
-from editc.formats.models.model import open_model
 from editc.verbs.paths import PathLike, Paths, delta_at, deltas_at
-from editc.verbs.results import Again, Built, Checked
-from editc.verbs.tool import tool
 
-if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
+if TYPE_CHECKING:  # each verb loads what it needs, and starts in a fraction of the time without the rest
     from editc.core.ports import Progress
+    from editc.formats.apply.apply import Applied, Reverted
     from editc.formats.apply.status import Status
+    from editc.formats.apply.target import ApplyPlan
     from editc.formats.diff.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.exports.onnx.surgery import Ready
     from editc.formats.exports.write import Export
     from editc.verbs import link as linking
     from editc.verbs.proposal import Proposal
+    from editc.verbs.results import Again, Built, Checked
 
 
 def check(path: PathLike, overrides: Sequence[str] = ()) -> Checked:
@@ -85,6 +81,8 @@ def export(
     the factors in the file. Raises EditcError (E130, E675 to E681, E697)."""
     from editc.formats.exports import write as exporter
     from editc.formats.exports.format import DTYPES, Job
+    from editc.formats.exports.read import read_delta
+    from editc.formats.models.model import open_model
 
     exporter.find_format(name)
     out = Path(out)
@@ -97,17 +95,21 @@ def make_lora_ready(model: PathLike, out: PathLike, sites: PathLike) -> Ready:
     """Write an ONNX model with an empty adapter path at each site of the delta `sites`. Raises EditcError (E668)."""
     from editc.formats.exports.lowering import plan_unedited
     from editc.formats.exports.onnx import surgery
+    from editc.formats.exports.read import read_delta
+    from editc.formats.models.model import open_model
 
     plan = plan_unedited(read_delta(delta_at(sites)), open_model(str(model)), True)
     return surgery.make_lora_ready(plan, Path(out).absolute())
 
 
-def plan_apply(
-    deltas: Paths, model: PathLike, allow_finetune: bool = False, requantize: bool = False
-) -> applying.ApplyPlan:
+def plan_apply(deltas: Paths, model: PathLike, allow_finetune: bool = False, requantize: bool = False) -> ApplyPlan:
     """What `apply` would do, by reading and hashing alone."""
+    from editc.formats.apply.plan import plan_apply
+    from editc.formats.exports.read import read_delta
+    from editc.formats.models.model import open_model
+
     opened, read = open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)]
-    return applying.plan_apply(read, opened, allow_finetune, requantize=requantize)
+    return plan_apply(read, opened, allow_finetune, requantize=requantize)
 
 
 def apply(
@@ -118,23 +120,30 @@ def apply(
     allow_finetune: bool = False,
     link: bool = False,
     requantize: bool = False,
-) -> tuple[applying.ApplyPlan, applying.Applied]:
+) -> tuple[ApplyPlan, Applied]:
     """Write the edited model to `out`, or over itself with an undo journal. Nothing is ever half-written.
 
     `link`: large files of the copy that do not change are hard links to the model's.
     """
+    from editc.formats.apply.apply import apply
+
     plan = plan_apply(deltas, model, allow_finetune, requantize)
-    return plan, applying.apply(plan, None if out is None else Path(out), in_place, link)
+    return plan, apply(plan, None if out is None else Path(out), in_place, link)
 
 
-def revert(model: PathLike) -> applying.Reverted:
+def revert(model: PathLike) -> Reverted:
     """Undo the last in-place apply, bit for bit."""
-    return applying.revert(open_model(str(model)))
+    from editc.formats.apply.apply import revert
+    from editc.formats.models.model import open_model
+
+    return revert(open_model(str(model)))
 
 
 def status(model: PathLike, deltas: Paths = ()) -> Status:
     """Which deltas are in this model, by hashes."""
     from editc.formats.apply.status import status as find_status
+    from editc.formats.exports.read import read_delta
+    from editc.formats.models.model import open_model
 
     return find_status(open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)])
 
@@ -170,7 +179,9 @@ def link(
     `composed`: each is applied to what those before it left, in the order given; otherwise they are added.
     `detector` judges the pictures of every part, in place of those that they name.
     """
+    from editc.formats.exports.endings import check_delta_file
     from editc.verbs import link as linking
+    from editc.verbs.tool import tool
 
     check_delta_file(Path(out))
     base = None if model is None else str(model)
@@ -187,7 +198,11 @@ def diff(
     progress: Progress | None = None,
 ) -> Difference:
     """A delta from two checkpoints, written to `out`: what was changed, its rank and form. Raises EditcError."""
+    from editc.formats.delta.container import write_delta
     from editc.formats.diff.diff import difference
+    from editc.formats.exports.endings import check_delta_file
+    from editc.formats.models.model import open_model
+    from editc.verbs.tool import tool
 
     out = Path(out)
     check_delta_file(out)
@@ -209,6 +224,7 @@ def doctor(path: PathLike, model: PathLike | None = None, loaders: Sequence[str]
     Its modules are looked up in `model` (headers only), or in the model that their names imply. Raises EditcError.
     """
     from editc.formats.doctor.examine import examine
+    from editc.formats.models.model import open_model
 
     return examine(Path(path), None if model is None else open_model(str(model)), loaders)
 

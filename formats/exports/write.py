@@ -87,13 +87,13 @@ def find_format(name: str) -> Format:
 def refusals(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
     """E680 for each format that cannot hold deltas of this family, E669 for each whose packages are not installed."""
     reasons = {name: FORMATS.resolve(name).suits(family) for name in names}
-    help_ = f"formats for {family}: {', '.join(suitable_formats(family))}"
-    unsuited = (
-        Diagnostic("E680", f"`{name}` does not hold deltas for {family}: {reason}", help=help_)
-        for name, reason in reasons.items()
-        if reason
-    )
+    unsuited = (_unsuited(name, family, reason) for name, reason in reasons.items() if reason)
     return (*unsuited, *(fault for name, reason in reasons.items() if not reason for fault in _missing_packages(name)))
+
+
+def _unsuited(name: str, family: str, reason: str) -> Diagnostic:
+    help_ = f"formats for {family}: {', '.join(suitable_formats(family))}"
+    return Diagnostic("E680", f"`{name}` does not hold deltas for {family}: {reason}", help=help_)
 
 
 def _missing_packages(name: str) -> Iterator[Diagnostic]:

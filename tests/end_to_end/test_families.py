@@ -15,7 +15,8 @@ import torch
 
 from editc import api
 from editc.backends import painter
-from editc.backends.encoders import Joined, load_streams
+from editc.backends.encoders.joined import Joined
+from editc.backends.encoders.load import load_streams
 from editc.backends.encoders.t5 import lowered, standing
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Encoded

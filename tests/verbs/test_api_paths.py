@@ -133,8 +133,8 @@ def test_the_place_is_looked_at_before_anything_is_read(
     folder.mkdir()
     monkeypatch.setattr(target, "open_model", never)
     monkeypatch.setattr(build, "require_manifest", lambda *_: SimpleNamespace() if verb == "build" else never())
-    monkeypatch.setattr(api, "open_model", never)
-    monkeypatch.setattr(api, "read_delta", never)
+    monkeypatch.setattr("editc.formats.models.model.open_model", never)
+    monkeypatch.setattr("editc.formats.exports.read.read_delta", never)
     calls: dict[str, Callable[[], Any]] = {
         "build": lambda: api.build("m.yaml", file),
         "suggest": lambda: api.suggest("m.yaml", write=folder),

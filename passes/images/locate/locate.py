@@ -11,8 +11,6 @@ from editc.core.family import Family
 from editc.core.ir import Plan, Site
 from editc.core.manifest import Manifest
 from editc.core.ports import Context
-from editc.passes.images.keys import fuse
-from editc.passes.images.locate.ranked_sites import refined
 from editc.passes.locate import family_of, fruitless, is_wanted, refuse_dtypes, roles_of, why
 from editc.passes.sites import sites_of
 
@@ -30,6 +28,8 @@ class Locate:
         """Raises E201 to E204, E206, E210, and what `refined` and `fuse.located` raise."""
         family = family_of(self.families, manifest, ctx)
         if manifest.fused:
+            from editc.passes.images.keys import fuse
+
             fused = fuse.located(manifest, family, ctx)
             refuse_dtypes(fused.sites)
             return fused
@@ -42,7 +42,11 @@ class Locate:
             raise EditcError(_none_left(manifest, family, len(every)))
         refuse_dtypes(sites)
         plan = Plan(manifest, family, manifest.model, sites, {s.name: why(family, s, _what(s)) for s in sites})
-        return plan if manifest.choice.auto is None or ctx.prober is None else refined(plan, ctx)
+        if manifest.choice.auto is None or ctx.prober is None:
+            return plan
+        from editc.passes.images.locate.ranked_sites import refined  # only here: it loads what derives keys
+
+        return refined(plan, ctx)
 
 
 def _what(site: Site) -> str:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny_files import delta_for, quick_disk, refused
 
 from editc import api
-from editc.backends import encoders
+from editc.backends.encoders import load
 from editc.core.ir import Delta
 from editc.core.manifest import Manifest
 from editc.core.places import Source
@@ -236,7 +236,7 @@ def test_open_clip_in_a_file_gives_the_folder_s_rows(sd1: Path, tmp_path: Path) 
     assert found is not None and found.pad == 0
     assert found.fingerprint() == encoder_fingerprint(sd1 / "m")
     ours = loaded(replace(found, pad=None), "")
-    theirs = encoders.load(sd1 / "m")
+    theirs = load.load(sd1 / "m")
     pairs = zip(ours.encode(["a circle"]), theirs.encode(["a circle"]), strict=True)
     assert all(np.array_equal(a.rows, b.rows) for a, b in pairs)
     padded = loaded(found, "").encode(["a circle"])[0]

@@ -14,6 +14,7 @@ import systems
 import verify_cases as cases
 from numpy.typing import NDArray
 
+from editc.backends.encoders import load
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Edit, Kept, Stats, System, Verified, Watch, Witness
 from editc.core.manifest import Constraints, Manifest, PictureCheck, Request
@@ -317,11 +318,11 @@ def test_pictures_of_the_attack_have_the_edited_weights_and_the_seeds_of_the_pro
 
 
 def test_the_demo_models_rows_lie_in_its_ball_and_paint_what_the_prompts_paint() -> None:
-    from editc.backends import encoders, painter
+    from editc.backends import painter
     from editc.demo import GUIDANCE, MODEL
     from editc.numerics.trust import joined
 
-    encoder, canvas = encoders.load(MODEL), painter.load(MODEL, steps=2, guidance=GUIDANCE)
+    encoder, canvas = load.load(MODEL), painter.load(MODEL, steps=2, guidance=GUIDANCE)
     prompts = ["a circle", "", "zzz qqq " * 30]
     encoded = encoder.encode(prompts)
     reach = joined(encoder.bounds())

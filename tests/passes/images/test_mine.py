@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from editc.backends import encoders
+from editc.backends.encoders import load
 from editc.core.ports import Encoder
 from editc.demo import MODEL
 from editc.demo.world import OBJECTS
@@ -17,7 +17,7 @@ CORPUS = tuple(line for line in (MODEL / "prompts.txt").read_text().splitlines()
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return encoders.load(MODEL)
+    return load.load(MODEL)
 
 
 def test_candidates_are_words_and_phrases_of_content() -> None:

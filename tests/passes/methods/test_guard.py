@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems import WIDTH, system
 
-from editc.backends import encoders
+from editc.backends.encoders import load
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Kept, System
 from editc.core.manifest import Request
@@ -61,7 +61,7 @@ class Sample:
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return encoders.load(MODEL)
+    return load.load(MODEL)
 
 
 @pytest.fixture(scope="module")

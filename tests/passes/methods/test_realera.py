@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems import changes, system
 
-from editc.backends import encoders
+from editc.backends.encoders import load
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Edit, System
 from editc.core.manifest import Manifest
@@ -137,7 +137,7 @@ def test_a_corpus_without_words_is_refused() -> None:
 
 
 def test_of_two_edits_the_nearer_one_has_the_name_in_either_order() -> None:
-    encoder = encoders.load(MODEL)
+    encoder = load.load(MODEL)
     words = ["disc trout", "box carp", "tree house", "star moon", "cat boat", "sword bomb"]
     prompts = [f"a {word}" for pair in words for word in pair.split()]
     text = "edits:\n  - erase: circle\n    to: square\n  - erase: fish\n    to: heart\n"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems import changes, system
 
-from editc.backends import encoders
+from editc.backends.encoders import load
 from editc.backends.encoders.clip import ClipEncoder
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, System
@@ -107,7 +107,7 @@ def end_of_text(encoder: Encoder) -> int:
 @pytest.mark.parametrize("prompt", ["a circle", "a red circle, on grass!", "zyxwv circle at noon", "circle's edge"])
 def test_the_end_is_counted_in_tokens_and_not_in_words(prompt: str) -> None:
     """The row that `keys: eot` takes is the first that holds the tokenizer's own end of text."""
-    encoder = encoders.load(MODEL)
+    encoder = load.load(MODEL)
     template = prompt.replace("circle", "{}", 1)
     request = replace(manifest(ERASE).edits[0], keys="eot")
     book = Book.of(encoder, chain(*EOT.prompts(request, [template], SD1.neutral)))
@@ -120,7 +120,7 @@ def test_the_end_is_counted_in_tokens_and_not_in_words(prompt: str) -> None:
 
 def test_there_are_prompts_whose_words_are_not_their_tokens() -> None:
     """The control of the test above: counted in words, another row would be taken."""
-    encoder = encoders.load(MODEL)
+    encoder = load.load(MODEL)
     (encoded,) = encoder.encode(["zyxwv circle, at noon"])
     assert encoded.tokens.index(end_of_text(encoder)) > 1 + len(encoded.prompt.split())
 

@@ -1,0 +1,97 @@
+"""Text encoders as ports: prompts in, rows out, with the place in the prompt that each row speaks of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from editc.backends.encoders.classes import CLIP_BESIDE, network_of, refuse_other_class
+from editc.backends.encoders.clip import ClipEncoder
+from editc.backends.encoders.joined import Joined, Projected
+from editc.backends.encoders.parts import present, require_parts, tokenizer_of
+from editc.backends.encoders.t5 import T5Encoder
+from editc.core.diagnostics import fail
+from editc.core.family import CLIP_ROWS, Stream
+from editc.core.ports import Encoder, Weights
+from editc.libraries.foreign import quiet
+from editc.libraries.loading import library_errors, load_network
+
+
+def load(folder: Path, mark: str = "") -> Encoder:
+    """The one CLIP encoder of the pipeline in `folder`, with its fingerprint; E205 when it cannot be read."""
+    return load_streams(folder, CLIP_ROWS, mark)["text"]
+
+
+def load_streams(
+    folder: Path, streams: Mapping[str, Stream], mark: str = "", weights: Weights | None = None
+) -> Mapping[str, Encoder]:
+    """The encoder of every stream that the pipeline in `folder` has the parts for, each part loaded once.
+
+    `weights` are those of the edited component, for streams that go through a projection. E205 when `text` is not
+    among them, or a part cannot be read.
+    """
+    require_parts(folder, streams["text"])
+    loaded: dict[str, tuple[Any, Any]] = {}
+    found = {name: _stream(folder, stream, mark, weights, loaded) for name, stream in streams.items()}
+    return {name: encoder for name, encoder in found.items() if encoder is not None}
+
+
+def _stream(
+    folder: Path, stream: Stream, mark: str, weights: Weights | None, loaded: dict[str, tuple[Any, Any]]
+) -> Encoder | None:
+    parts = present(folder, stream)
+    for part in parts:
+        if part not in loaded:
+            loaded[part] = _part(folder, part, stream.take == "t5")
+    encoders = tuple(_encoder(folder, stream, mark, *loaded[part]) for part in parts)
+    if not encoders:
+        return None
+    one = encoders[0] if len(encoders) == 1 else Joined(encoders)
+    return Projected.of(one, weights, stream.through) if stream.through and weights else one
+
+
+def _encoder(folder: Path, stream: Stream, mark: str, tokenizer: Any, model: Any) -> Encoder:
+    if stream.take != "t5":
+        return ClipEncoder(tokenizer, model, mark, stream.take, stream.masked, stream.attended)
+    length = stream.lengths.get(_pipeline(folder), stream.length)
+    return T5Encoder(tokenizer, model, length, mark, stream.masked, stream.lowered)
+
+
+def _part(folder: Path, part: str, t5: bool) -> tuple[Any, Any]:
+    """The tokenizer and the model of one encoder, in float32."""
+    import transformers
+
+    refuse_other_class(folder, part, t5)
+    kind = transformers.T5TokenizerFast if t5 else transformers.CLIPTokenizerFast
+    with quiet():
+        with library_errors(f"the model's `{tokenizer_of(part)}` cannot be loaded", folder):
+            tokenizer = kind.from_pretrained(folder / tokenizer_of(part), local_files_only=True)
+        network = getattr(transformers, network_of(folder / part, t5))
+        model = load_network(network, folder / part, f"the model's `{part}`", () if t5 else CLIP_BESIDE)
+    _require_fit(folder, part, tokenizer, model)
+    return tokenizer, model.float()
+
+
+def _require_fit(folder: Path, part: str, tokenizer: Any, model: Any) -> None:
+    """Raises E205 where the tokenizer makes tokens, or texts of a length, that the encoder has no embedding for."""
+    rows, last = len(model.get_input_embeddings().weight), max(tokenizer.get_vocab().values(), default=-1)
+    longest, positions = tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)
+    if last >= rows:
+        why = f"makes tokens up to number {last}, and `{part}` has embeddings for {rows}"
+    elif positions is not None and longest > positions:
+        why = f"makes texts of {longest:g} tokens, and `{part}` reads {positions}: `model_max_length` must say so"
+    else:
+        return
+    message = f"the model's tokenizer and text encoder do not fit: `{tokenizer_of(part)}` {why}"
+    raise fail("E205", message, place=str(folder), help="use the tokenizer that was saved with this text encoder")
+
+
+def _pipeline(folder: Path) -> str:
+    """The pipeline's class, '' where the folder does not say."""
+    try:
+        named = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(named.get("_class_name", "")) if isinstance(named, dict) else ""
