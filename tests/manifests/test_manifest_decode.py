@@ -42,13 +42,17 @@ def test_defaults_are_those_of_the_dataclasses() -> None:
     manifest = decoded(LEAST)
     assert (manifest.preserve, manifest.choice, manifest.constraints) == (Preserve(), Choice(), Constraints())
     assert (manifest.pictures, manifest.emit, manifest.seed, manifest.contexts) == (None, (), 0, None)
-    assert manifest.edits[0].names == ("circle",)
-    assert (manifest.edits[0].strength, manifest.edits[0].scale, manifest.edits[0].to) == (1.0, 1.0, None)
+    assert manifest.image_edits[0].names == ("circle",)
+    assert (manifest.image_edits[0].strength, manifest.image_edits[0].scale, manifest.image_edits[0].to) == (
+        1.0,
+        1.0,
+        None,
+    )
 
 
 def test_everything_arrives_where_it_belongs() -> None:
     manifest = load_case("all_well")
-    erase, swap, balance = manifest.edits
+    erase, swap, balance = manifest.image_edits
     assert (erase.kind, erase.concept, erase.also, erase.to) == ("erase", "circle", ("disc", "round shape"), "shape")
     assert (erase.method, dict(erase.options), erase.keys, erase.strength, erase.scale) == (
         "rece", {"epochs": 3}, "aligned", "auto", 2.0,
@@ -70,7 +74,7 @@ def test_everything_arrives_where_it_belongs() -> None:
     "word", ["no", '"null"', '"~"', "1e3", "2024-01-01", "0x10", "true", "1:30", ".inf", "0777", "=", "on"]
 )
 def test_a_text_field_stays_text(word: str) -> None:
-    assert decoded(HEAD + f"edits: [{{erase: {word}}}]\n").edits[0].concept == word.strip('"')
+    assert decoded(HEAD + f"edits: [{{erase: {word}}}]\n").image_edits[0].concept == word.strip('"')
 
 
 @pytest.mark.parametrize(("written", "value"), [("1e-3", 0.001), (".5", 0.5), ("2", 2.0), ("1.", 1.0), ("+1E+0", 1.0)])
@@ -80,13 +84,13 @@ def test_a_number_field_reads_numbers_as_people_write_them(written: str, value: 
 
 def test_names_lose_the_spaces_around_them_and_prompts_keep_theirs() -> None:
     manifest = decoded(HEAD + 'edits: [{erase: " circle "}]\npreserve: {prompts: [" a square "]}\n')
-    assert manifest.edits[0].concept == "circle"
+    assert manifest.image_edits[0].concept == "circle"
     assert manifest.preserve.prompts == (" a square ",)
 
 
 def test_every_field_knows_its_place() -> None:
     manifest = load_case("all_well")
-    erase, swap, balance = manifest.edits
+    erase, swap, balance = manifest.image_edits
     assert under(manifest, erase, "concept") == "circle"
     assert under(manifest, erase, "also.1") == "round shape"
     assert under(manifest, erase, "epochs") == "3"
@@ -104,17 +108,17 @@ def test_every_field_knows_its_place() -> None:
 
 def test_overrides_win_and_know_their_place() -> None:
     manifest = decoded(LEAST, "constraints.rank=8", "edits.0.also=[disc]", "seed=3", "seed=4")
-    assert (manifest.constraints.rank, manifest.edits[0].also, manifest.seed) == (8, ("disc",), 4)
+    assert (manifest.constraints.rank, manifest.image_edits[0].also, manifest.seed) == (8, ("disc",), 4)
     span = manifest.constraints.at("rank")
     assert span is not None and manifest.source.is_override(span)
     assert manifest.source.line(span.line) == "--set constraints.rank=8"
     assert under(manifest, manifest.constraints, "rank") == "8"
-    assert under(manifest, manifest.edits[0], "also.0") == "disc"
+    assert under(manifest, manifest.image_edits[0], "also.0") == "disc"
 
 
 def test_overrides_can_make_the_whole_manifest() -> None:
     manifest = decoded("", "editc=1", "model=editc:demo", "edits=[{erase: circle}]")
-    assert manifest.edits[0].concept == "circle"
+    assert manifest.image_edits[0].concept == "circle"
 
 
 def test_aliases_are_values_like_others() -> None:

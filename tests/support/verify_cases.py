@@ -92,7 +92,7 @@ class World:
     def problem(self, asked: Manifest, rows: int = 20) -> Problem:
         shape = (self.d_out, self.d_in)
         sites = tuple(Site("unet", n, shape, self.dtype, "kv"[i % 2]) for i, n in enumerate(self.names))
-        blocks = tuple(self.block(request, i) for i, request in enumerate(asked.edits))
+        blocks = tuple(self.block(request, i) for i, request in enumerate(asked.image_edits))
         kept = Kept(np.eye(self.d_in), self.draw(self.d_in, rows), self.draw(self.d_in, 3), ("kept",) * rows)
         plan = Plan(asked, FAMILY, "tiny", sites, {})
         return Problem(plan, {"text": System(blocks, kept, self.weights)}, "e" * 64, "20 prompts")

@@ -61,5 +61,5 @@ def test_what_no_family_is_underlines_the_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("written", ["null", "~"])
 def test_null_is_as_if_it_were_left_out(written: str, tmp_path: Path) -> None:
     found = checked(tmp_path, f"edits: [{{erase: circle, to: {written}}}]\nconstraints: {{rank: {written}}}\n")
-    assert found.manifest is not None and found.manifest.edits[0].to is None and not found.diagnostics
-    assert found.manifest.constraints.rank is None and "to" not in found.manifest.edits[0].spans
+    assert found.manifest is not None and found.manifest.image_edits[0].to is None and not found.diagnostics
+    assert found.manifest.constraints.rank is None and "to" not in found.manifest.image_edits[0].spans

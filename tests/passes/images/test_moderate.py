@@ -150,7 +150,7 @@ def problem(asked: Manifest) -> Problem:
     """One site W = 1; each edit's key is a basis vector, and the pulls of `thing` are two others."""
     eye = np.eye(WIDTH)
     blocks = []
-    for index, request in enumerate(asked.edits):
+    for index, request in enumerate(asked.image_edits):
         key = eye[:, [0 if request.toward else 3 + index]]
         pulls = np.stack([eye[:, [1]], eye[:, [2]]])[: len(request.toward)]
         target = key + np.tensordot([share for _, share in request.toward], pulls, 1) if request.toward else eye[:, [7]]
@@ -258,7 +258,7 @@ def test_with_another_edit_what_cannot_be_moved_breaks_its_bound_and_leaves_a_re
     assert [one.code for one in broken] == ["E501", "E501"]
     assert broken[0].message.startswith("toward_fitted of `thing` is 0.3, above 0.05")
     assert broken[1].message.startswith("toward_gap of `thing` is 0.3, above 0.1")
-    assert broken[0].span == found.problem.plan.manifest.edits[0].shares.at("tolerance")  # type: ignore[union-attr]
+    assert broken[0].span == found.problem.plan.manifest.image_edits[0].shares.at("tolerance")  # type: ignore[union-attr]
 
 
 def test_rounds_that_do_not_suffice_break_the_bound() -> None:
@@ -289,6 +289,6 @@ def test_a_search_comes_back_from_a_delta_as_it_was() -> None:
 
 def test_a_word_stands_for_the_defaults() -> None:
     text = TEXT.replace("{pictures: 40, rounds: 20, tolerance: 0.05}", "measured")
-    shares = manifest(text).edits[0].shares
+    shares = manifest(text).image_edits[0].shares
     assert shares is not None and (shares.pictures, shares.rounds, shares.tolerance) == (40, 12, 0.05)
     assert shares.at("tolerance") is not None

@@ -134,9 +134,9 @@ def test_amend_changes_what_it_is_told_and_nothing_else() -> None:
     before, _ = decode(Source("m", text))
     after, found = decode(Source("m", amend(text, changes)))
     assert before is not None and after is not None, found
-    assert after.edits[0].concept == "no" and after.edits[0].also == ("~", "1.0", "a: b")
-    assert after.edits[0].to == "off" and after.edits[0].strength == 0.1
-    assert after.edits[1].also == ("x",) and after.edits[1].to == "yes" and after.edits[1].scale == 2
+    assert after.image_edits[0].concept == "no" and after.image_edits[0].also == ("~", "1.0", "a: b")
+    assert after.image_edits[0].to == "off" and after.image_edits[0].strength == 0.1
+    assert after.image_edits[1].also == ("x",) and after.image_edits[1].to == "yes" and after.image_edits[1].scale == 2
     assert after.preserve.weight == 6.0 and after.preserve.prompts == before.preserve.prompts
     assert after.seed == before.seed
     assert amend(text, Amendment()) == amend(amend(text, Amendment()), Amendment())
@@ -169,7 +169,10 @@ def test_what_is_written_checks_and_names_what_it_would_preserve(found: proposal
     checked = api.check(folder / "out.yaml")
     assert not checked.diagnostics and checked.manifest is not None
     best = found.suggestions[0].best
-    assert checked.manifest.edits[0].to == best.to and set(checked.manifest.edits[0].also) == {"disc", "round shape"}
+    assert checked.manifest.image_edits[0].to == best.to and set(checked.manifest.image_edits[0].also) == {
+        "disc",
+        "round shape",
+    }
     listed = [one.name for one in found.suggestions[0].preserve] if found.suggestions[0].listed else []
     assert [*checked.manifest.preserve.concepts] == listed and checked.manifest.preserve.corpus == "default"
     assert found.files == (folder / "out.yaml",)
@@ -225,7 +228,7 @@ def test_edits_of_one_manifest_take_nothing_from_each_other(folder: Path) -> Non
     (folder / "two-out.yaml").write_text(made.text)
     checked = api.check(folder / "two-out.yaml")
     assert not checked.diagnostics and checked.manifest is not None
-    assert checked.manifest.edits[1].also == ("box",) and checked.manifest.edits[2].to == "cat"
+    assert checked.manifest.image_edits[1].also == ("box",) and checked.manifest.image_edits[2].to == "cat"
 
 
 @pytest.mark.parametrize("measured", ["", ", shares: measured"])
@@ -255,7 +258,7 @@ def test_the_weight_of_a_trial_is_that_which_a_build_uses(rule: str, named: str)
     kept = []
     ctx, text = context(), f"edits: [{{erase: circle, to: square, keys: {rule}}}]\ncontexts: ['{{}}', 'a {{}}']\n"
     plan = Locate((SD1,))(manifest(text + named), ctx)
-    weight = Bench(plan, plan.manifest.edits[0], ctx, default, SIGNALS, (), np.zeros((0, 0))).weight
+    weight = Bench(plan, plan.manifest.image_edits[0], ctx, default, SIGNALS, (), np.zeros((0, 0))).weight
     for preserve in (plan.manifest.preserve, replace(plan.manifest.preserve, weight=weight)):
         asked = replace(plan, manifest=replace(plan.manifest, preserve=preserve))
         kept.append(Derive(default)(asked, ctx).systems["text"].kept.moment)

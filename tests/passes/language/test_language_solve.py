@@ -188,7 +188,7 @@ def test_two_ablated_concepts_leave_no_part_of_either(folder: Path, tmp_path: Pa
     for edit in found.problem.plan.manifest.ablations:
         present, absent = (
             ports.network.states([2], [Spot(text) for text in texts])[2].mean(axis=1)  # type: ignore[union-attr]
-            for texts in (edit.present, edit.absent)  # type: ignore[union-attr]
+            for texts in (edit.present, edit.absent)
         )
         direction = (present - absent) / np.linalg.norm(present - absent)
         before = ports.weights.read(after.site.name)

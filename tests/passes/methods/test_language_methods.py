@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from editc.core.ir import Array, Edit
 from editc.core.network import Memory, Writer
-from editc.manifests.language.schema import SOLVERS
+from editc.manifests.language_schema import SOLVERS
 from editc.numerics import directions
 from editc.numerics import memory as memories
 from editc.numerics.nullspace import NoRoomError

@@ -112,21 +112,21 @@ def test_derive_mines_for_a_method_that_asks() -> None:
     """Mined names are edited, and are not kept; what the manifest names itself is not mined."""
     ctx, asked = context(), manifest(MINING + "preserve: {concepts: [dog], prompts: [a kept thing]}\n")
     problem = Derive(PROMPTS)(Locate((SD1,))(asked, ctx), ctx)
-    (edit,) = problem.plan.manifest.edits
+    (edit,) = problem.plan.manifest.image_edits
     assert edit.scale == 4.0, "the concept weighs what it weighed alone"
     assert len(edit.also) == 3 and not {"circle", "square", "dog", "kept", "thing"} & set(edit.also)
     labels = " ".join(problem.systems["text"].blocks[0].origin)
     assert all(name in labels for name in edit.also)
     none = Derive(PROMPTS)(Locate((SD1,))(manifest(MINING.replace("3", "0")), ctx), ctx)
-    assert none.plan.manifest.edits[0].also == ()
+    assert none.plan.manifest.image_edits[0].also == ()
     plain = Derive(PROMPTS)(Locate((SD1,))(manifest("edits:\n  - erase: circle\n    to: square\n"), ctx), ctx)
-    assert plain.plan.manifest.edits[0].also == ()
+    assert plain.plan.manifest.image_edits[0].also == ()
 
 
 def test_what_is_mined_is_not_kept() -> None:
     ctx = context()
     problem = Derive(PROMPTS)(Locate((SD1,))(manifest(MINING.replace("3", "99")), ctx), ctx)
-    assert {"dog", "ball"} <= set(problem.plan.manifest.edits[0].also)
+    assert {"dog", "ball"} <= set(problem.plan.manifest.image_edits[0].also)
     assert not {"a dog runs", "a red ball here"} & set(problem.systems["text"].kept.origin)
 
 
@@ -151,7 +151,7 @@ def test_of_two_edits_the_nearer_one_has_the_name_in_either_order() -> None:
 
 
 def names(found: Manifest) -> dict[str, set[str]]:
-    return {edit.concept: set(edit.also) for edit in found.edits}
+    return {edit.concept: set(edit.also) for edit in found.image_edits}
 
 
 def test_the_manifests_seed_is_the_default() -> None:

@@ -109,7 +109,7 @@ def test_the_end_is_counted_in_tokens_and_not_in_words(prompt: str) -> None:
     """The row that `keys: eot` takes is the first that holds the tokenizer's own end of text."""
     encoder = load.load(MODEL)
     template = prompt.replace("circle", "{}", 1)
-    request = replace(manifest(ERASE).edits[0], keys="eot")
+    request = replace(manifest(ERASE).image_edits[0], keys="eot")
     book = Book.of(encoder, chain(*EOT.prompts(request, [template], SD1.neutral)))
     (found,) = EOT.pairs(request, [template], SD1.neutral, book)
     old, new = (next(iter(encoder.encode([template.format(name)]))) for name in ("circle", "square"))
@@ -165,7 +165,7 @@ def test_trce_is_the_dense_least_squares_solution(given_: str) -> None:
         + "    also: [disc]\n    method: trce\n    keys: eot\n"
         + (f"    token_weights: {given_}\n" * bool(given_))
     )
-    weights = manifest(asked).edits[0].token_weights
+    weights = manifest(asked).image_edits[0].token_weights
     problem = derived(asked + "preserve: {weight: 0.3}\n")
     kept = [(0.3 / len(CORPUS), prompt, prompt) for prompt in rows(*CORPUS)]
     for W, found in zip(problem.weights, edited(TRCE(lamb=0.01), problem), strict=True):
