@@ -12,8 +12,8 @@ import numpy as np
 from editc.core.ir import Array
 from editc.core.manifest import Manifest, Request
 from editc.core.ports import Encoder
+from editc.core.text import mentions
 from editc.passes.images.rows.phrases import last_subject, spoken
-from editc.passes.images.rows.preserved_rows import mentions
 
 SLACK = 0.05
 """A phrase must beat each of its own words by this much, or it says no more than the word: `purple disc` by `disc`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from hashlib import sha256
@@ -14,6 +14,8 @@ import numpy as np
 from editc.core.ir import Array
 from editc.core.manifest import Manifest
 from editc.core.ports import Cache, Encoded, Encoder
+from editc.core.remember import remember
+from editc.core.text import mentions
 from editc.numerics.subspace import condensed
 from editc.passes.images.rows.phrases import last_subject, spoken
 
@@ -27,8 +29,6 @@ AT_ONCE = 4
 """Pieces condensed at a time, so that memory does not grow with the corpus."""
 SPARE = 1 << 29
 """Bytes of rows, as float32, that are kept of one list: the everyday prompts as SDXL reads them take 315 MB."""
-LAYOUT = "tally 2"
-"""Goes into the key of what is cached: to be changed with what is computed."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,6 @@ def prompts(manifest: Manifest, contexts: Sequence[str], corpus: Sequence[str]) 
 
 def _without(listed: Sequence[str], edited: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(p for p in listed if not any(mentions(p, name) for name in edited)))
-
-
-def mentions(prompt: str, name: str) -> bool:
-    """True if the words of `name` stand together in `prompt`, whatever the case."""
-    words, sought = _words(prompt), _words(name)
-    return bool(sought) and any(words[i : i + len(sought)] == sought for i in range(len(words) - len(sought) + 1))
-
-
-def _words(text: str) -> list[str]:
-    return "".join(c if c.isalnum() or c == "'" else " " for c in text.lower()).split()
 
 
 @dataclass(frozen=True)
@@ -100,7 +90,7 @@ def tally(
     the list's pieces that other lists left there, and is the same bit for bit when it comes from there.
     """
     reading = Reading(encoder, which, cache, mark, SPARE // len(listed))
-    return _unpacked(remembered(listed, which, lambda: _packed(reading.tally(listed)), cache, mark))
+    return _unpacked(remember(listed, which, lambda: _packed(reading.tally(listed)), cache, mark))
 
 
 @dataclass(frozen=True)
@@ -118,20 +108,6 @@ class Sparing:
         """Into the cache, where it is small enough."""
         if 4 * sum(array.size for array in arrays.values()) <= self.most:
             self.cache.put(key, arrays)
-
-
-def remembered(
-    listed: Sequence[str], what: str, compute: Callable[[], Mapping[str, Array]], cache: Cache | None, mark: str
-) -> Mapping[str, Array]:
-    """What `compute` makes of these prompts, from the cache where it is there; `what` names the computation."""
-    if cache is None or not mark:
-        return compute()
-    key = _key(listed, mark, what)
-    kept = cache.get(key)
-    if kept is None:
-        kept = compute()
-        cache.put(key, kept)
-    return kept
 
 
 def single_rows(listed: Sequence[str], encoder: Encoder, which: Which = "all") -> Array:
@@ -180,9 +156,7 @@ class Reading:
     def _rows(self, piece: Sequence[str]) -> Array:
         cache = None if self.cache is None else Sparing(self.cache, self.share * len(piece))
         what = f"rows {self.which}"
-        found = remembered(
-            piece, what, lambda: {"rows": _rows(self.encoder.encode(piece), self.which)}, cache, self.mark
-        )
+        found = remember(piece, what, lambda: {"rows": _rows(self.encoder.encode(piece), self.which)}, cache, self.mark)
         return found["rows"]
 
 
@@ -204,12 +178,3 @@ def _unpacked(arrays: Mapping[str, Array]) -> Tally:
     """In one memory layout wherever the arrays come from, for BLAS may round differently by layout."""
     count, prompts = map(int, arrays["sizes"])
     return Tally(np.array(arrays["rows"], np.float64, order="C"), count, prompts)
-
-
-def _key(listed: Sequence[str], mark: str, what: str) -> str:
-    """sha256 over the encoder and every prompt, each with its length before it."""
-    told = sha256()
-    for part in (LAYOUT, what, mark, *listed):
-        data = part.encode("utf-8", "surrogatepass")
-        told.update(len(data).to_bytes(8, "little") + data)
-    return told.hexdigest()

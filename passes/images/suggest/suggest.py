@@ -16,13 +16,13 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Plan
 from editc.core.manifest import Manifest, Request
 from editc.core.ports import Context, Encoded, Encoder
+from editc.core.text import mentions
 from editc.numerics.sparse import Decomposition, decompose
 from editc.numerics.trust import Ball
 from editc.passes.images.keys import mined_names
 from editc.passes.images.keys.derive import SiteWeights
 from editc.passes.images.keys.mined_names import Neighbour
 from editc.passes.images.keys.name_signals import SAME, Signals
-from editc.passes.images.rows.preserved_rows import mentions
 from editc.passes.images.suggest.target_trials import Bench, Moved, Trial
 
 CONTEXTS = 4

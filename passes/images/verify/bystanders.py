@@ -24,11 +24,11 @@ from editc.core.ir import Array, Plan, Solution
 from editc.core.manifest import Manifest
 from editc.core.measurements import Bystander, Claim, Report
 from editc.core.ports import Context, Encoder
+from editc.core.text import mentions
 from editc.passes import stored
 from editc.passes.images.keys.name_signals import Signals, size
 from editc.passes.images.painting import pictures
 from editc.passes.images.painting.pictures import Print, Shot
-from editc.passes.images.rows.preserved_rows import mentions
 from editc.passes.images.verify.everyday import THINGS
 
 LOSS = 1 / 6

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 
 import numpy as np
 
 from editc.core.network import Moment, Network, Spot
 from editc.core.ports import Cache
+from editc.core.remember import cache_key
 
 SHORTEST = 200
 """Characters that a paragraph has at least."""
@@ -74,9 +74,4 @@ def _get(cache: Cache | None, key: str) -> Moment | None:
 
 
 def _key(network: Network, name: str, texts: Sequence[str], tokens: int) -> str:
-    """sha256 over the weights, the matrix, the number of tokens and every text, each with its length before it."""
-    told = sha256()
-    for part in (LAYOUT, network.fingerprint(), name, str(tokens), *texts):
-        data = part.encode("utf-8", "surrogatepass")
-        told.update(len(data).to_bytes(8, "little") + data)
-    return told.hexdigest()
+    return cache_key(LAYOUT, network.fingerprint(), name, str(tokens), *texts)

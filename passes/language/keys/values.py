@@ -14,6 +14,7 @@ from editc.core.ir_language import Column
 from editc.core.manifest import Fact, Redirect
 from editc.core.network import Descent, Network, Value, Where, Wish
 from editc.core.ports import Cache
+from editc.core.remember import cache_key
 from editc.passes.language import sentences
 from editc.passes.language.locate.stages import SINGLE
 from editc.passes.sites import layer_of
@@ -68,14 +69,14 @@ def _learned(
     network, layer, where = at
     spots = tuple(spot for one in alike for spot in one.contexts)
     wish, how = Wish(spots, answer, sentences.essence(column.name)), Descent()
-    key = sha256(f"{LAYOUT} {network.fingerprint()} {wish} {layer} {where} {how}".encode("utf-8", "surrogatepass"))
+    key = cache_key(LAYOUT, network.fingerprint(), str(wish), str(layer), where, str(how))
     try:
-        value = _kept(cache, key.hexdigest()) or network.value(wish, layer, where, how)
+        value = _kept(cache, key) or network.value(wish, layer, where, how)
     except (LookupError, ValueError) as error:
         raise EditcError(Diagnostic("E336", str(error), edit.at("answer"), plan.manifest.source)) from error
     if cache is not None:
         parts = {"delta": value.delta, "before": value.before, "losses": np.array(value.losses)}
-        cache.put(key.hexdigest(), {**parts, "probability": np.array([value.probability])})
+        cache.put(key, {**parts, "probability": np.array([value.probability])})
     return replace(column, wanted=value.delta, value=value)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from editc.core.ir import Array
 from editc.core.network import Cloze, Compared, Network, Prompt, Scored, Spoken
 from editc.core.ports import Cache
-from editc.passes.images.rows.preserved_rows import remembered
+from editc.core.remember import remember
 
 LAYOUT = "said 2"
 """Goes into the key of what is cached: to be changed with what is computed."""
@@ -32,7 +32,7 @@ class Before:
     def score(self, asked: Sequence[Cloze]) -> Scored:
         """How likely the answers are."""
         told = [json.dumps([one.prompt, one.answer, one.chat]) for one in asked]
-        found = remembered(told, f"score {LAYOUT}", lambda: _packed(self.network.score(asked)), self.cache, self.mark)
+        found = remember(told, f"score {LAYOUT}", lambda: _packed(self.network.score(asked)), self.cache, self.mark)
         best, tokens = (np.asarray(found[name], np.int64) for name in ("best", "tokens"))
         return Scored(found["total"], found["first"], found["top"] > 0, best, tokens)
 
@@ -49,7 +49,7 @@ class Before:
                 "ends": np.cumsum([len(one) for one in states]).astype(np.float64),
             }
 
-        found = remembered(_told(texts), f"final {LAYOUT}", final, self.cache, self.mark)
+        found = remember(_told(texts), f"final {LAYOUT}", final, self.cache, self.mark)
         base = np.split(found["states"], found["ends"][:-1].astype(int))
         return self.network.compare(texts, changed, base=base)
 
@@ -72,7 +72,7 @@ class Before:
         def said() -> Mapping[str, Array]:
             return {"text": np.frombuffer(json.dumps(tell()).encode(), np.uint8).astype(np.float64)}
 
-        found = remembered(_told(prompts), f"{what} {LAYOUT}", said, self.cache, self.mark)
+        found = remember(_told(prompts), f"{what} {LAYOUT}", said, self.cache, self.mark)
         told: Sequence[Any] = json.loads(np.asarray(found["text"]).astype(np.uint8).tobytes())
         return told
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Block, Kept
 from editc.core.ports import Context, Encoded
+from editc.core.text import mentions
 from editc.families.images.sd1 import SD1
 from editc.families.images.sd2 import SD2
 from editc.passes.images.keys.derive import Derive
@@ -150,7 +151,7 @@ def test_what_is_kept_leaves_out_what_is_edited() -> None:
         ERASE.replace("circle", "Red Circle") + "preserve: {prompts: [a red circle here, a circle, Circles]}\n"
     )
     assert preserved_rows.prompts(asked, ("a {}",), ()) == preserved_rows.Prompts((), ("a circle", "Circles"))
-    assert preserved_rows.mentions("A RED-CIRCLE, please", "red circle") and not preserved_rows.mentions("", "x")
+    assert mentions("A RED-CIRCLE, please", "red circle") and not mentions("", "x")
     plain = manifest(ERASE)
     assert preserved_rows.prompts(plain, ("a {}",), ("a circle", "a dog")) == preserved_rows.Prompts(("a dog",), ())
 

@@ -19,6 +19,7 @@ from editc.core.ir import Array, Block, Kept, System
 from editc.core.manifest import Request
 from editc.core.places import Source
 from editc.core.ports import Encoder
+from editc.core.text import mentions
 from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
 from editc.manifests.decode import decode
@@ -68,7 +69,7 @@ def encoder() -> Encoder:
 def problem(encoder: Encoder) -> System:
     """Circle and disc to square on the demo model's encoder, with some of its prompts kept."""
     lines = [line for line in (MODEL / "prompts.txt").read_text().splitlines() if line][:120]
-    kept = encoder.encode([line for line in lines if not preserved_rows.mentions(line, "circle")])
+    kept = encoder.encode([line for line in lines if not mentions(line, "circle")])
     tally = preserved_rows.tally_of(kept)
     found = Kept(3 * tally.total / tally.count, tally.rows, kept[0].rows.T, (), tally.count)
     return System((block(encoder, FITTED),), found, (), 0.01 * tally.square)
