@@ -13,7 +13,7 @@ from editc.core.ir import Array
 from editc.core.manifest import Manifest, Request
 from editc.core.ports import Encoder
 from editc.core.text import mentions
-from editc.passes.images.rows.phrases import last_subject, spoken
+from editc.passes.images.rows.phrases import rows_after, spoken
 
 SLACK = 0.05
 """A phrase must beat each of its own words by this much, or it says no more than the word: `purple disc` by `disc`."""
@@ -65,7 +65,7 @@ def neighbours(
     names = list(dict.fromkeys([concept, *(name for name in candidates if name.casefold() != concept.casefold())]))
     dots, sizes = np.zeros(len(names)), np.zeros(len(names))
     for context in contexts:
-        signals = np.array([_after(rows) for rows in _encoded(encoder, context, names)])
+        signals = np.array(list(_signals(encoder, context, names)))
         signals -= signals.mean(axis=0)
         dots += signals @ signals[0]
         sizes += np.sum(signals**2, axis=1)
@@ -121,17 +121,11 @@ def _extended(
     return replace(request, also=(*request.also, *mined), scale=scale)
 
 
-def _encoded(encoder: Encoder, context: str, names: Sequence[str], batch: int = 256) -> Iterator[tuple[Array, int]]:
-    """Each name's rows (t, d) in the context, and the number of the first row after its text; few in memory at once."""
+def _signals(encoder: Encoder, context: str, names: Sequence[str], batch: int = 256) -> Iterator[Array]:
+    """Each name's mean row (d,) after its text in the context; few prompts are in memory at once."""
     for start in range(0, len(names), batch):
         for encoded in encoder.encode([spoken(context, name) for name in names[start : start + batch]]):
-            yield encoded.rows, last_subject(encoded) + 1
-
-
-def _after(found: tuple[Array, int]) -> Array:
-    """The mean row after the text, (d,); of a prompt that fills the encoder to its end, the last row."""
-    rows, first = found
-    return np.asarray(rows[min(first, len(rows) - 1) :].mean(axis=0))
+            yield np.asarray(rows_after(encoded).mean(axis=0))
 
 
 def _outdone(name: str, scores: dict[str, float]) -> bool:

@@ -21,7 +21,7 @@ from editc.numerics.chain import Chain, Part
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.rows import preserved_rows
-from editc.passes.images.solve.solve import reduced
+from editc.passes.images.solve.solver import reduce_rank
 from editc.passes.methods.images.mace import MACE
 from editc.passes.methods.images.realera import RealEra
 from editc.passes.methods.images.rece import RECE
@@ -229,9 +229,9 @@ def test_the_metric_of_the_rank_is_taken_from_the_solve(factorised: list[int], e
     problem = replace(system(4), shelf=Watched())
     edit = UCE()(problem)
     assert len(factorised) == 1
-    small = reduced(problem, edit, 0.1, None)
+    small = reduce_rank(problem, edit, 0.1, None)
     assert len(factorised) == 1
-    assert small.right[0].tobytes() == reduced(replace(problem, shelf=None), edit, 0.1, None).right[0].tobytes()
+    assert small.right[0].tobytes() == reduce_rank(replace(problem, shelf=None), edit, 0.1, None).right[0].tobytes()
 
 
 # ---------------------------------------------------------------- what is encoded

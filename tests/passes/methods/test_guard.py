@@ -27,7 +27,7 @@ from editc.numerics import ridge
 from editc.passes.images.keys.rules.aligned import ALIGNED
 from editc.passes.images.rows import preserved_rows
 from editc.passes.images.rows.phrases import Book
-from editc.passes.images.solve.solve import Solve
+from editc.passes.images.solve.solver import Solver
 from editc.passes.methods.images.guard import Guard
 from editc.passes.methods.images.uce import UCE
 
@@ -263,9 +263,9 @@ def test_a_rank_below_what_it_needs_is_refused_and_nothing_is_taken_off() -> Non
     text = "editc: 1\nmodel: m\nedits:\n  - erase: circle\n    method: guard\nconstraints: {rank: %d}\n"
     allowed, refused = (decode(Source("m.yaml", text % rank))[0] for rank in (3, 2))
     assert allowed is not None and refused is not None
-    assert Solve(tolerance=0.5).edit(problem, Guard(), allowed).stats.rank == 3
+    assert Solver(Guard(), allowed, 0.5)(problem).stats.rank == 3
     with pytest.raises(EditcError, match="E430"):
-        Solve(tolerance=0.5).edit(problem, Guard(), refused)
+        Solver(Guard(), refused, 0.5)(problem)
 
 
 def test_options_are_checked() -> None:

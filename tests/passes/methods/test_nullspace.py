@@ -16,7 +16,7 @@ from editc import api
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Edit, Kept, System
 from editc.numerics import nullspace
-from editc.passes.images.solve.solve import RANK_TOLERANCE, reduced
+from editc.passes.images.solve.solver import RANK_TOLERANCE, reduce_rank
 from editc.passes.images.solve.strength import effect
 from editc.passes.methods.images.joint_ridge import stack_blocks
 from editc.passes.methods.images.project import Project
@@ -41,7 +41,7 @@ def test_project_moves_no_preserved_row_before_and_after_the_rank_is_reduced(see
     edit = Project()(problem)
     assert moved(problem, UCE()(problem), problem.kept.rows) > 1e-3
     assert moved(problem, edit, problem.kept.rows) < 1e-10
-    small = reduced(problem, edit, RANK_TOLERANCE, None)
+    small = reduce_rank(problem, edit, RANK_TOLERANCE, None)
     assert moved(problem, small, problem.kept.rows) < 1e-10
     assert moved(problem, small, problem.blocks[0].keys) > 1e-2
 
@@ -231,10 +231,10 @@ def test_centres_are_means_of_their_clusters_whatever_the_order() -> None:
 def test_each_layer_of_a_layered_edit_keeps_its_own_share(seed: int) -> None:
     problem = system(seed)
     edit = SPEED()(problem)
-    small = reduced(problem, edit, RANK_TOLERANCE, None)
+    small = reduce_rank(problem, edit, RANK_TOLERANCE, None)
     assert len(small.right) == len(small.left) == len(problem.weights) and all(map(len, small.right))
     assert small.stats.discarded <= RANK_TOLERANCE and small.stats.rank == max(map(len, small.right))
-    one = reduced(problem, edit, 0.0, 1)
+    one = reduce_rank(problem, edit, 0.0, 1)
     assert [len(right) for right in one.right] == [1] * len(problem.weights)
 
 
