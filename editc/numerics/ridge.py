@@ -60,7 +60,7 @@ class Factor:
         return np.asarray(solve_triangular(self.lower, right, lower=True, trans="T", check_finite=False))
 
 
-def finite(where: str, *arrays: Array) -> None:
+def require_finite(where: str, *arrays: Array) -> None:
     """Raises NonFiniteError(where) unless every entry of every array is finite."""
     if not all(np.isfinite(array).all() for array in arrays):
         raise NonFiniteError(where)
@@ -68,11 +68,11 @@ def finite(where: str, *arrays: Array) -> None:
 
 def factorise(normal: Array) -> Factor:
     """The Cholesky factor of `normal` (d, d); SingularError if it has none or its condition passes 1e14."""
-    finite("the normal matrix", normal)
+    require_finite("the normal matrix", normal)
     lower = lower_of(normal)
     if lower is None:
         raise SingularError(float("inf"))
-    return measured(lower, normal)
+    return measure_condition(lower, normal)
 
 
 def lower_of(normal: Array) -> Array | None:
@@ -83,7 +83,7 @@ def lower_of(normal: Array) -> Array | None:
     return None if failed else np.asarray(lower)
 
 
-def measured(lower: Array, normal: Array) -> Factor:
+def measure_condition(lower: Array, normal: Array) -> Factor:
     """`lower` as the factor of `normal`, with its condition; SingularError if that passes 1e14."""
     from scipy.linalg.lapack import dpocon
 
@@ -119,7 +119,7 @@ def solve(keys: Array, targets: Array, weights: Array, moment: Array, lamb: floa
     keys, targets (d, m); weights (m,) >= 0; moment (d, d) positive semidefinite; lamb >= 0.
     Raises SingularError, NonFiniteError.
     """
-    finite("the keys or targets", keys, targets, weights)
+    require_finite("the keys or targets", keys, targets, weights)
     factor = factorise(normal_matrix(keys, weights, moment, lamb))
     whole = keys.shape[1] > keys.shape[0] and not per_key
     aim = (keys * weights) @ (targets - keys).T if whole else keys * weights

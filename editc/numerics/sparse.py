@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.numerics.ridge import finite
+from editc.numerics.ridge import require_finite
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def decompose(dictionary: Array, signal: Array, most: int = 5, gain: float = GAI
     dictionary (d, n), its columns of any length (a column of zeros is never chosen); signal (d,). Equal gains go to the
     first column. Raises NonFiniteError. A signal of zeros has no ingredients and residual 0.
     """
-    finite("the dictionary or the signal", dictionary, signal)
+    require_finite("the dictionary or the signal", dictionary, signal)
     lengths, size = np.linalg.norm(dictionary, axis=0), float(np.linalg.norm(signal))
     units = np.divide(dictionary, lengths, out=np.zeros_like(dictionary), where=lengths > 0)
     chosen: list[int] = []

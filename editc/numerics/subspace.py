@@ -19,7 +19,7 @@ def compose(left: Array, right: Array, next_left: Array, next_right: Array) -> t
     return np.hstack([left, moved]), np.vstack([right, next_right])
 
 
-def condensed(columns: Array) -> Array:
+def condense(columns: Array) -> Array:
     """(d, n) -> (d, at most d) with |X columns| = |X result| for every X: where n > d, the triangle of a QR."""
     if columns.shape[1] <= columns.shape[0]:
         return columns
@@ -47,7 +47,7 @@ def reduce(right: Array, gram: Array, factor: Factor, tolerance: float, most: in
     _, values, rows = np.linalg.svd(root(gram) @ triangle.T, full_matrices=False)
     rank = rank_for(values, tolerance, most)
     kept = rows[:rank].T
-    return Reduced(triangle.T @ kept, factor.half(basis @ kept).T, lost(values, rank))
+    return Reduced(triangle.T @ kept, factor.half(basis @ kept).T, loss(values, rank))
 
 
 def rank_for(values: Array, tolerance: float, most: int | None = None) -> int:
@@ -58,7 +58,7 @@ def rank_for(values: Array, tolerance: float, most: int | None = None) -> int:
     return rank if most is None else min(rank, most)
 
 
-def lost(values: Array, rank: int) -> float:
+def loss(values: Array, rank: int) -> float:
     """|values[rank:]| / |values|, zero for nothing."""
     total = float(np.linalg.norm(values))
     return float(np.linalg.norm(values[rank:])) / total if total else 0.0

@@ -20,7 +20,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.numerics.ridge import finite
+from editc.numerics.ridge import require_finite
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class Ball:
     proven: bool
 
 
-def unbounded(width: int) -> Ball:
+def unbounded_ball(width: int) -> Ball:
     """`width` coordinates of which nothing is known: the radius is still to be measured."""
     return Ball(np.ones(width), np.zeros(width), float("inf"), centred=False, proven=False)
 
@@ -62,7 +62,7 @@ class Reach:
 
     def inside(self, columns: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
         """Which of the columns (d, m) lie in the set, to `slack` of their length."""
-        return unmoved(columns, self.brought(columns), slack)
+        return stay_put(columns, self.brought(columns), slack)
 
     def brought(self, columns: Array) -> Array:
         """The columns (d, m) brought into the set: off the directions that it has not, and back to the ball."""
@@ -74,20 +74,20 @@ class Reach:
         return np.asarray(self.shift[:, None] + self.frame @ y)
 
 
-def unmoved(columns: Array, brought: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
+def stay_put(columns: Array, brought: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
     """Which of the columns (d, m) a reach brought to where they were, to `slack` of their length."""
     away = np.linalg.norm(brought - columns, axis=0)
     return np.asarray(away <= slack * np.linalg.norm(columns, axis=0))
 
 
-def joined(balls: Sequence[Ball]) -> Reach:
+def join_balls(balls: Sequence[Ball]) -> Reach:
     """The rows of several encoders side by side, each in its ball: |u_1| <= r_1, |u_2| <= r_2, ...
 
     Several constraints are replaced by the one that they imply, sum |u_i / r_i|^2 <= number of balls. It lets more
     through, so a minimum over it is a lower bound of the true one, and exact for a single ball.
     """
     scale = np.concatenate([ball.gamma * ball.radius for ball in balls])
-    finite("the encoder's LayerNorm", scale, *(ball.beta for ball in balls))
+    require_finite("the encoder's LayerNorm", scale, *(ball.beta for ball in balls))
     ends = np.cumsum([len(ball.gamma) for ball in balls])
     normals = np.zeros((len(scale), sum(ball.centred for ball in balls)))
     for column, (end, ball) in enumerate((e, b) for e, b in zip(ends, balls, strict=True) if b.centred):
@@ -139,7 +139,7 @@ class Nearest:
 
     def minimise(self, keys: Array) -> Minimum:
         """The exact minimum of f over the reach for every key of (d, m)."""
-        finite("the keys", keys)
+        require_finite("the keys", keys)
         starts = range(0, max(1, keys.shape[1]), CHUNK)
         parts = [self._chunk(keys[:, start : start + CHUNK]) for start in starts]
         names = ("values", "lower", "multipliers", "inside", "residual")
@@ -167,7 +167,7 @@ def nearest(reach: Reach, gram: Array, cross: Array, base: Array) -> Nearest:
     """f of the module's text over `reach`; gram = G', cross = X, base = G, (d, d) each. One eigendecomposition."""
     from scipy.linalg import eigh
 
-    finite("the edited weights", gram, cross, base)
+    require_finite("the edited weights", gram, cross, base)
     hessian = reach.frame.T @ gram @ reach.frame
     hessian += hessian.T
     hessian *= 0.5

@@ -30,7 +30,7 @@ def array_distance(record: SiteRecord, stored: Array) -> float:
 
 def joint_distance(found: Sequence[tuple[SiteRecord, float]]) -> float:
     """The distance of several tensors, each weighted by the size of its base."""
-    return sketch.together((far, sketch.norm(record.sketch)) for record, far in found)
+    return sketch.joint_distance((far, sketch.norm(record.sketch)) for record, far in found)
 
 
 def remedy(deltas: Iterable[Delta]) -> str:

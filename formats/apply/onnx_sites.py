@@ -127,7 +127,7 @@ class _Search:
             if (rows, columns) in self._shapes:
                 yield dtypes.sha256(form), False
             if (columns, rows) in self._shapes and len(tensor.shape) == 2:
-                yield dtypes.sha256(dtypes.transposed(form, dtype, (rows, columns))), True
+                yield dtypes.sha256(dtypes.transpose(form, dtype, (rows, columns))), True
 
     def _fits(self, name: str, shape: tuple[int, int]) -> list[bool]:
         """The ways round in which a tensor has the shape."""

@@ -194,7 +194,7 @@ def _mend(found: Found, members: Sequence[Changed], sites: Sequence[Site], mend:
         plain = raw if found.factors.form == "xor" else edited(raw, one.dtype, site, found.factors, k, exact=False)
         result = aim if found.factors.form == "xor" or mend == "exact" else _move_nearer(plain, aim, one, mend)
         same = result == plain
-        bits.append(np.zeros(0, np.uint8) if same else planes.packed(plain, result, dtypes.BITS[one.dtype] // 8))
+        bits.append(np.zeros(0, np.uint8) if same else planes.pack(plain, result, dtypes.BITS[one.dtype] // 8))
         rows.append(_row(one, site, found, k, plain, result, bits[-1].nbytes))
     kept = tuple(bits) if any(len(part) for part in bits) else ()
     return replace(found.factors, bits=kept), rows
@@ -212,7 +212,7 @@ def _is_larger(factors: Factors, members: Sequence[Changed]) -> bool:
     size = sum(part.nbytes for part in (*factors.left, *factors.right)) + sum(part.nbytes for part in factors.bits)
     if factors.form == "xor" or 2 * size < sum(one.nbytes for one in members):
         return False
-    return size >= sum(planes.packed(*one.raw(), dtypes.BITS[one.dtype] // 8).nbytes for one in members)
+    return size >= sum(planes.pack(*one.raw(), dtypes.BITS[one.dtype] // 8).nbytes for one in members)
 
 
 def _move_nearer(plain: bytes, aim: bytes, one: Changed, mend: str) -> bytes:

@@ -160,7 +160,7 @@ def _join(those: Arranged, joint: Sequence[Place], weights: Mapping[str, Checkpo
 
 def _one(those: Arranged, touches: Sequence[Touch], W: Array | None) -> Term:
     every = [touch.term() for touch in touches]
-    return terms.summed(terms.composed(every, W) if those.composed else every, W)
+    return terms.sum_terms(terms.compose(every, W) if those.composed else every, W)
 
 
 def _store_terms(form: Form, found: Iterable[Term], single: bool) -> Factors:

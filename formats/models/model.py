@@ -45,11 +45,11 @@ class Tensor:
 
     def upright(self, raw: bytes) -> bytes:
         """The bytes of the tensor in its shape, from those in the file."""
-        return dtypes.transposed(raw, self.dtype, (self.shape[1], self.shape[0])) if self.flipped else raw
+        return dtypes.transpose(raw, self.dtype, (self.shape[1], self.shape[0])) if self.flipped else raw
 
     def as_stored(self, raw: bytes) -> bytes:
         """The opposite of `upright`."""
-        return dtypes.transposed(raw, self.dtype, (self.shape[0], self.shape[1])) if self.flipped else raw
+        return dtypes.transpose(raw, self.dtype, (self.shape[0], self.shape[1])) if self.flipped else raw
 
 
 @dataclass

@@ -82,13 +82,13 @@ def _mace(problem: Problem, ctx: Context, group: str) -> Edit:
     sites, system = problem.plan.sites_of(group), problem.systems[group]
     streams = _streams(problem.plan, ctx, sites[0])
     moments = [_moment(problem.plan, request, streams, ctx) for request in problem.plan.manifest.image_edits]
-    factor = fusion.normal(moments, system.kept.moment, system.ridge)
+    factor = fusion.normal_factor(moments, system.kept.moment, system.ridge)
     layers: list[list[tuple[Array, Array]]] = []
     worst = 0.0
     for site in sites:
         layers.append([])
         for index, one, gain in _parts(problem.plan, ctx, site):
-            down, residual = fusion.fused_down(one.down, moments[index], factor)
+            down, residual = fusion.fuse_down(one.down, moments[index], factor)
             layers[-1].append((gain * one.up, down))
             worst = max(worst, residual)
     return _edit(layers, factor.condition, worst)

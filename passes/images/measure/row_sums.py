@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from editc.core.ir import Array, Block
-from editc.numerics.squares import contracted, half_gram
-from editc.numerics.subspace import condensed
+from editc.numerics.squares import contract, half_gram
+from editc.numerics.subspace import condense
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +98,8 @@ class Moments:
 
     def squares(self, layer: Layer) -> tuple[float, float]:
         """By sums over d_in^2 products, whatever the number of rows."""
-        after = contracted(layer.gram, self.fit) + 2 * float(np.vdot(layer.cross, self.mixed))
-        return max(0.0, after + contracted(layer.noise, self.keys)), contracted(layer.gram, self.before)
+        after = contract(layer.gram, self.fit) + 2 * float(np.vdot(layer.cross, self.mixed))
+        return max(0.0, after + contract(layer.noise, self.keys)), contract(layer.gram, self.before)
 
 
 def measured(rows: Columns, left: Array, right: Array, outputs: int) -> Rows:
@@ -111,8 +111,8 @@ def measured(rows: Columns, left: Array, right: Array, outputs: int) -> Rows:
     if left.shape[1] and count >= width and outputs > 2 * width:
         return Moments.of(rows, left, right)
     if rows.start is None:
-        return Columns(condensed(rows.keys))
-    keys, start = np.vsplit(condensed(np.vstack([rows.keys, rows.start])), 2)
+        return Columns(condense(rows.keys))
+    keys, start = np.vsplit(condense(np.vstack([rows.keys, rows.start])), 2)
     return Columns(keys, start)
 
 

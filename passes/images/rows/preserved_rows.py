@@ -16,7 +16,7 @@ from editc.core.manifest import Manifest
 from editc.core.ports import Cache, Encoded, Encoder
 from editc.core.remember import remember
 from editc.core.text import mentions
-from editc.numerics.subspace import condensed
+from editc.numerics.subspace import condense
 from editc.passes.images.rows.phrases import last_subject, spoken
 
 Which: TypeAlias = Literal["all", "last"]
@@ -67,7 +67,7 @@ class Tally:
 
     def __add__(self, other: Tally) -> Tally:
         """Of both lists together."""
-        rows = condensed(np.hstack([self.rows, other.rows]))
+        rows = condense(np.hstack([self.rows, other.rows]))
         return Tally(rows, self.count + other.count, self.prompts + other.prompts)
 
     @property
@@ -118,7 +118,7 @@ def single_rows(listed: Sequence[str], encoder: Encoder, which: Which = "all") -
 def tally_of(encoded: Sequence[Encoded], which: Which = "all") -> Tally:
     """The tally of prompts that are encoded already."""
     rows = _rows(encoded, which)
-    return Tally(condensed(rows.T), len(rows), len(encoded))
+    return Tally(condense(rows.T), len(rows), len(encoded))
 
 
 def pieces(listed: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -151,7 +151,7 @@ class Reading:
 
     def _some(self, cut: Sequence[Sequence[str]]) -> Tally:
         rows = np.vstack([self._rows(piece) for piece in cut])
-        return Tally(condensed(rows.T), len(rows), sum(map(len, cut)))
+        return Tally(condense(rows.T), len(rows), sum(map(len, cut)))
 
     def _rows(self, piece: Sequence[str]) -> Array:
         cache = None if self.cache is None else Sparing(self.cache, self.share * len(piece))

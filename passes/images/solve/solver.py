@@ -44,7 +44,7 @@ def reduce_rank(system: System, edit: Edit, tolerance: float, most: int | None) 
     """`edit` at the least rank within `tolerance` of it in the metric of the system's own keys and kept rows."""
     if edit.form == "dense" or not any(map(len, edit.right)):
         return edit
-    keyed = tuple(chain.Part(block.keys, block.keys, block.weights) for block in system.blocks)
+    keyed = tuple(chain.Link(block.keys, block.keys, block.weights) for block in system.blocks)
     metric = chain.Chain(keyed, system.kept.moment, system.ridge, system.shelf)
     factor, grams = metric.factor(), _left_grams(system, edit)
     small = [subspace.reduce(*pair, factor, tolerance, most) for pair in zip(edit.right, grams, strict=True)]

@@ -106,7 +106,7 @@ def found(
     if not listed:
         return ()
     columns = _columns([(one.site, one.index) for one in listed], weights) * np.sign([one.score for one in listed])
-    ids = logits.raised(network.embedding(), columns, tokens)
+    ids = logits.top_tokens(network.embedding(), columns, tokens)
     return tuple(replace(one, tokens=network.spell(own.tolist())) for one, own in zip(listed, ids, strict=True))
 
 

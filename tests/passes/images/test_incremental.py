@@ -17,7 +17,7 @@ from editc import api
 from editc.core.ir import Array, System
 from editc.families.images.sd1 import SD1
 from editc.numerics import chain, ridge
-from editc.numerics.chain import Chain, Part
+from editc.numerics.chain import Chain, Link
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.rows import preserved_rows
@@ -34,14 +34,14 @@ D = 1040
 """Above `chain.LEAST`: narrow blocks are updates."""
 
 
-def parts(seed: int, *widths: int, d: int = D) -> tuple[Part, ...]:
+def parts(seed: int, *widths: int, d: int = D) -> tuple[Link, ...]:
     """Blocks of these widths, weights over four decades and a zero among them."""
     rng = np.random.default_rng(seed)
     found = []
     for m in widths:
         weights = 10.0 ** rng.uniform(-4, 0, size=m)
         weights[-1] = 0.0
-        found.append(Part(rng.normal(size=(d, m)), rng.normal(size=(d, m)), weights))
+        found.append(Link(rng.normal(size=(d, m)), rng.normal(size=(d, m)), weights))
     return tuple(found)
 
 
@@ -50,7 +50,7 @@ def moment(d: int = D, rank: int = 300) -> Array:
     return np.asarray(rows @ rows.T / rank)
 
 
-def whole(blocks: Sequence[Part], kept: Array, lamb: float) -> Array:
+def whole(blocks: Sequence[Link], kept: Array, lamb: float) -> Array:
     """G, by its definition and in one product."""
     keys, weights = np.hstack([p.keys for p in blocks]), np.concatenate([p.weights for p in blocks])
     return ridge.normal_matrix(keys, weights, kept, lamb)
@@ -95,7 +95,7 @@ def everything_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_update_is_the_factor_of_the_sum(k: int) -> None:
     start = moment() + 0.01 * np.eye(D)
     columns = np.random.default_rng(k).normal(size=(D, k))
-    lower = chain.grown(ridge.factorise(start).lower, columns)
+    lower = chain.grow(ridge.factorise(start).lower, columns)
     fresh = ridge.factorise(start + columns @ columns.T).lower
     assert np.array_equal(lower, np.tril(lower)) and np.all(np.diag(lower) > 0)
     assert relative(lower, fresh) < 1e-11  # a positive definite matrix has one such factor
@@ -163,7 +163,7 @@ def test_a_beginning_counts_by_what_is_in_it(everything_kept: None) -> None:
     """Other keys, weights, targets, kept rows or ridge: nothing that they change is taken from the shelf."""
     (first, second), kept, shelf = parts(6, 1500, 12), moment(), Watched()
     chain.solve((first, second), kept, 0.1, shelf=shelf)
-    others: list[tuple[Part, Array, float, set[str]]] = [
+    others: list[tuple[Link, Array, float, set[str]]] = [
         (replace(first, keys=first.keys + 1e-9), kept, 0.1, set()),
         (replace(first, weights=first.weights * 2), kept, 0.1, set()),
         (replace(first, targets=first.targets + 1e-9), kept, 0.1, {"gram", "lower"}),
@@ -179,8 +179,8 @@ def test_a_beginning_counts_by_what_is_in_it(everything_kept: None) -> None:
 
 def test_an_update_that_lost_accuracy_is_thrown_away(factorised: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     blocks, kept = parts(7, 1500, 12), moment()
-    sound = chain.grown
-    monkeypatch.setattr(chain, "grown", lambda lower, columns: sound(lower, columns) * (1 + 1e-9))
+    sound = chain.grow
+    monkeypatch.setattr(chain, "grow", lambda lower, columns: sound(lower, columns) * (1 + 1e-9))
     found = Chain(blocks, kept, 0.1).factor()
     assert factorised == [D, D]
     assert relative(found.lower @ found.lower.T, whole(blocks, kept, 0.1)) < 1e-14
@@ -188,7 +188,7 @@ def test_an_update_that_lost_accuracy_is_thrown_away(factorised: list[int], monk
 
 def test_a_beginning_without_a_factor_is_no_error(factorised: list[int]) -> None:
     """No ridge and few kept rows: only the sum of all is regular."""
-    blocks = (*parts(8, 10), Part(np.eye(D)[:, :100], np.zeros((D, 100)), np.ones(100)))
+    blocks = (*parts(8, 10), Link(np.eye(D)[:, :100], np.zeros((D, 100)), np.ones(100)))
     kept = np.diag(np.r_[np.zeros(100), np.ones(D - 100)])
     found = Chain(blocks, kept, 0.0).factor()
     assert factorised == [D, D]

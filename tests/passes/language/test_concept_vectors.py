@@ -77,12 +77,12 @@ def test_scores_are_those_of_the_whole_vocabulary(seed: int) -> None:
 
 def test_blocks_do_not_matter_and_neither_do_columns_of_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
     E, W, _ = world(1)
-    whole, top = logits.vocabulary(E), logits.raised(E, W, 7)
+    whole, top = logits.vocabulary(E), logits.top_tokens(E, W, 7)
     monkeypatch.setattr(logits, "BLOCK", 77)
     parts = logits.vocabulary(E)
     assert np.allclose(parts.mean, E.mean(axis=0)) and np.allclose(parts.covariance, np.cov(E.T, bias=True))
-    assert np.allclose(parts.covariance, whole.covariance) and np.array_equal(logits.raised(E, W, 7), top)
-    assert np.array_equal(top[:, 0], (E @ W).argmax(axis=0)) and logits.raised(E, W, 1000).shape == (F, V)
+    assert np.allclose(parts.covariance, whole.covariance) and np.array_equal(logits.top_tokens(E, W, 7), top)
+    assert np.array_equal(top[:, 0], (E @ W).argmax(axis=0)) and logits.top_tokens(E, W, 1000).shape == (F, V)
     W[:, 4] = 0
     told = logits.scores(W, [logits.word(E, np.array([0]), whole)], whole)
     assert told[4] == 0 and np.count_nonzero(told) == F - 1
@@ -203,8 +203,8 @@ def test_a_trace_is_whole_where_nothing_changed_and_none_where_a_column_is_gone(
     half = logits.trace(E, W, W / 2, signs, 20)
     assert np.allclose(half.distance, 0.5) and np.array_equal(half.overlap, np.ones(F)), "a shorter one says the same"
     other = logits.trace(E, W, np.roll(W, 1, axis=1), signs, 20)
-    tops = [set(row) for row in logits.raised(E, signs * W, 20)]
-    shifted = [set(row) for row in logits.raised(E, signs * np.roll(W, 1, axis=1), 20)]
+    tops = [set(row) for row in logits.top_tokens(E, signs * W, 20)]
+    shifted = [set(row) for row in logits.top_tokens(E, signs * np.roll(W, 1, axis=1), 20)]
     assert np.allclose(other.overlap, [len(a & b) / len(a | b) for a, b in zip(tops, shifted, strict=True)])
 
 

@@ -65,7 +65,7 @@ def test_project_is_the_limit_of_uce_as_what_is_kept_gains_weight(seed: int) -> 
 def test_project_is_the_minimiser_among_changes_that_move_nothing_kept(seed: int) -> None:
     problem, rng = system(seed), np.random.default_rng(seed)
     keys, targets, weights = stack_blocks(problem.blocks, 1.0)
-    basis = nullspace.exact(WIDTH, 1e-6, problem.kept.rows).basis
+    basis = nullspace.orthogonal_room(WIDTH, 1e-6, problem.kept.rows).basis
 
     def objective(W: Array, D: Array) -> float:
         return float(np.sum(weights * ((W + D) @ keys - W @ targets) ** 2) + 0.5 * np.sum(D**2))
@@ -92,7 +92,7 @@ def test_project_has_at_most_the_rank_of_its_keys_and_of_what_is_free(count: int
 @given(seed=SEEDS, tolerance=st.sampled_from([0.1, 0.3, 0.6]))
 def test_what_a_tolerance_lets_move_is_bounded(seed: int, tolerance: float) -> None:
     problem = system(seed)
-    room = nullspace.exact(WIDTH, tolerance, problem.kept.rows)
+    room = nullspace.orthogonal_room(WIDTH, tolerance, problem.kept.rows)
     assert np.allclose(room.basis.T @ room.basis, np.eye(room.basis.shape[1]))
     for D in changes(Project(tolerance=tolerance)(problem), tuple(problem.weights)):
         bound = room.outside * np.linalg.norm(D, 2) * np.linalg.norm(problem.kept.rows)
