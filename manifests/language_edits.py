@@ -23,9 +23,14 @@ from editc.registry.options import options
 
 
 def methods_of(kind: str) -> tuple[str, ...]:
-    """The methods that solve that kind of edit, of those that there are."""
-    known = METHODS.names("language")
-    return tuple(name for name in tables.SOLVERS[kind] if name in known)
+    """The methods that solve that kind of edit, in the order of the registry."""
+    return tuple(name for name in METHODS.listed("language") if kind in _solves(name))
+
+
+def _solves(method: str) -> tuple[str, ...]:
+    """The kinds of edits that a method says it solves."""
+    kinds: tuple[str, ...] = getattr(METHODS.resolve(method), "solves", ())
+    return kinds
 
 
 _REDIRECT = "to name a concept in its place write `redirect: {from: ..., to: ...}`"
@@ -118,9 +123,8 @@ def _drafts(items: tuple[Node, ...], faults: Faults) -> Iterator[_Draft | None]:
 def _with_own_method(kind: str, block: Block, faults: Faults) -> Block:
     """The block without a method that solves edits of another kind."""
     method = block.values.get("method")
-    if method is not None and method not in tables.SOLVERS[kind]:
-        solves = either((name for name, methods in tables.SOLVERS.items() if method in methods), "and")
-        message = f"{tick(method)} is a method for {solves}, and this is {tick(kind)}"
+    if method is not None and kind not in _solves(method):
+        message = f"{tick(method)} is a method for {either(_solves(method), 'and')}, and this is {tick(kind)}"
         faults.add("E187", message, block.spans["method"], help=f"methods here: {either(methods_of(kind), 'and')}")
         del block.values["method"]
     return block

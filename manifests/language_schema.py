@@ -7,16 +7,8 @@ from editc.manifests.lines import Lines
 from editc.manifests.schema import CONTEXT, NAME, Field, Inner, ListOf, Named, Number, OneOf, Table, Text
 from editc.registry.methods import METHODS
 
-MEMORIES = ("rome", "emmet", "memit", "alphaedit")
-REDIRECTIONS = ("rocr", "transplant")
 COLUMNS = "concept-vectors"
-SOLVERS = {
-    "fact": MEMORIES,
-    "redirect": REDIRECTIONS,
-    "erase": (*REDIRECTIONS, COLUMNS),
-    "ablate": ("ablate", "leace"),
-}
-"""Kind of edit -> the methods that solve it."""
+"""The method that takes columns out and leads a name nowhere."""
 TOGETHER = {"fact": "fact", "redirect": "redirect", "erase": "redirect", "ablate": "ablate"}
 """Kind of edit -> the kind that it is solved with: these share a method."""
 

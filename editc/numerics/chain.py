@@ -56,9 +56,10 @@ class Shelf(Protocol):
 
 @dataclass(frozen=True)
 class ReadOnly:
-    """A shelf that is read and not added to: for what no later build begins with."""
+    """Read-only view of a cache: `get` passes through, `put` does nothing. For sums that no later build begins with."""
 
     shelf: Shelf | None
+    """The cache; None where there is none."""
 
     def get(self, key: str) -> Mapping[str, Array] | None:
         """That of the shelf."""
@@ -70,11 +71,14 @@ class ReadOnly:
 
 @dataclass(frozen=True)
 class Link:
-    """One block as the solver sees it: keys and targets (d, m), strength applied, and weights (m,) >= 0."""
+    """One block of the chain, as the solver sees it."""
 
     keys: Array
+    """C (d, m)."""
     targets: Array
+    """T (d, m), strength applied."""
     weights: Array
+    """The diagonal of A, (m,), each at least 0."""
 
     @property
     def columns(self) -> Array:
@@ -95,12 +99,16 @@ class Link:
 
 @dataclass(frozen=True)
 class Chain:
-    """The blocks in order, with the second moment `moment` S (d, d) of what is kept and the ridge `lamb`."""
+    """The ridge problem of all blocks in their order."""
 
     parts: tuple[Link, ...]
+    """The blocks; a build that begins with the same ones reuses their sums."""
     moment: Array
+    """S (d, d), the second moment of what is preserved."""
     lamb: float
+    """The ridge, at least 0."""
     shelf: Shelf | None = None
+    """Where sums and factors are kept; None keeps nothing, and the result is the same."""
 
     @property
     def width(self) -> int:

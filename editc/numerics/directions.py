@@ -59,11 +59,14 @@ def joint_basis(bases: Sequence[Array]) -> Array:
 
 @dataclass(frozen=True)
 class Eraser:
-    """x -> x - left right (x - mean): left (d, r), right (r, d), mean (d,)."""
+    """The map x -> x - left right (x - mean), which erases a concept."""
 
     left: Array
+    """(d, r)."""
     right: Array
+    """(r, d)."""
     mean: Array
+    """(d,)."""
 
 
 def leace(outputs: Array, labels: Array, tolerance: float = 1e-12) -> Eraser:

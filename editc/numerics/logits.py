@@ -31,23 +31,27 @@ TOP = 200
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The rows of an output embedding together: their `mean` (d,) and `covariance` (d, d)."""
+    """The rows of an output embedding, taken together."""
 
     mean: Array
+    """(d,)."""
     covariance: Array
+    """(d, d)."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """n columns before and after an edit (the parametric trace of arXiv 2406.11614): the Jaccard index of the tokens
-    that they raise most, `overlap` (n,); their `cosine` (n,); and `distance` (n,) = |w' - w| / |w|.
+    """n columns before and after an edit: the parametric trace of arXiv 2406.11614.
 
     Where one of the two columns is zero it names nothing: overlap and cosine are 0.
     """
 
     overlap: Array
+    """(n,): the Jaccard index of the tokens that the two raise most."""
     cosine: Array
+    """(n,): of the two columns."""
     distance: Array
+    """(n,): |w' - w| / |w|."""
 
 
 def vocabulary(embedding: NDArray[Any]) -> Vocabulary:

@@ -57,13 +57,15 @@ class NoPartError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Room:
-    """Free directions `basis` (d, k), and `outside`: the share of the kept rows' norm |P| that is not in the rest.
+    """The directions in which a change is free.
 
-    A change D = D V V^T moves the kept rows by |D P| <= outside |D|_2 |P|, |D|_2 its largest singular value.
+    A change D = D V V^T moves the preserved rows P by |D P| <= outside |D|_2 |P|, |D|_2 its largest singular value.
     """
 
     basis: Array
+    """V (d, k), orthonormal columns."""
     outside: float
+    """The share of |P| that lies in the free directions: 0 where all of P is held exactly."""
 
 
 def orthogonal_room(width: int, tolerance: float, *rows: Array) -> Room:
@@ -114,10 +116,12 @@ def require_room(free: int, width: int, shares: Array) -> None:
 
 @dataclass(frozen=True)
 class Restricted:
-    """The symmetric N (d, d) of the module, as V (d, k) and the Cholesky factor of its middle (k, k)."""
+    """The symmetric N (d, d) of the module, which takes the place of G^-1."""
 
     basis: Array
+    """V (d, k)."""
     factor: Factor
+    """The Cholesky factor of N's middle, (k, k)."""
 
     def solve(self, right: Array) -> Array:
         """N right, (d, n)."""

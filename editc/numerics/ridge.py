@@ -39,13 +39,12 @@ WORST_CONDITION = 1e14
 
 @dataclass(frozen=True)
 class Factor:
-    """Cholesky of a symmetric positive definite G (d, d): `lower` with G = lower lower^T, and its condition.
-
-    `condition` is LAPACK's estimate in the 1-norm (pocon), within a small factor of the true one, O(d^2).
-    """
+    """The Cholesky factor of a symmetric positive definite G (d, d)."""
 
     lower: Array
+    """L (d, d), lower triangular, with G = L L^T."""
     condition: float
+    """LAPACK's estimate of G's condition number in the 1-norm (pocon): within a small factor of it, at a cost of O(d^2)."""
 
     def solve(self, right: Array) -> Array:
         """G^-1 right, (d, k)."""
@@ -96,12 +95,16 @@ def measure_condition(lower: Array, normal: Array) -> Factor:
 
 @dataclass(frozen=True)
 class Multiplier:
-    """I + left right: left (d, k), right (k, d), k = min(m, d); `factor` of G; `residual` = |G X - B| / |B|."""
+    """A solution, as what every weight is multiplied with: W' = W (I + left right)."""
 
     left: Array
+    """(d, k), k = min(m, d)."""
     right: Array
+    """(k, d)."""
     factor: Factor
+    """Of G."""
     residual: float
+    """|G X - B| / |B| of the solve."""
 
 
 def normal_matrix(keys: Array, weights: Array, moment: Array, lamb: float) -> Array:

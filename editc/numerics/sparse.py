@@ -25,24 +25,30 @@ GAIN = 0.02
 
 @dataclass(frozen=True)
 class Decomposition:
-    """x = sum_k amounts[k] D[:, chosen[k]] + a rest, the columns in falling order of their shares.
+    """A signal as a few columns of a dictionary: x = sum_k amounts[k] D[:, chosen[k]] + a rest.
 
-    `shares` are amounts[k] <d_k, x> / |x|^2. The rest of a least-squares fit is orthogonal to it, so they sum to
-    1 - residual^2, where `residual` is |rest| / |x|.
-    `coherence` is the largest |cosine| of a chosen column with any other of the dictionary: near 1, the two say the
-    same, and which of them was chosen means nothing. `recoverable` is Tropp's condition (2004, theorem 3.6) for the
-    pursuit to find a signal of so many columns, whatever their amounts: count < (1 + 1 / coherence) / 2.
+    The columns stand in falling order of their shares.
     """
 
     chosen: tuple[int, ...]
+    """The numbers of the columns."""
     amounts: tuple[float, ...]
+    """How much of each."""
     shares: tuple[float, ...]
+    """amounts[k] <d_k, x> / |x|^2. They sum to 1 - residual^2, for the rest of a least-squares fit is orthogonal to it."""
     residual: float
+    """|rest| / |x|."""
     coherence: float
+    """The largest |cosine| of a chosen column with any other of the dictionary: near 1, the two say the same, and which
+    of them was chosen means nothing."""
 
     @property
     def recoverable(self) -> bool:
-        """True when the coherence is low enough that no other choice of so few columns could have made the signal."""
+        """True when the coherence is low enough that no other choice of so few columns could have made the signal.
+
+        Tropp's condition (2004, theorem 3.6) for the pursuit to find a signal of so many columns, whatever their
+        amounts: count < (1 + 1 / coherence) / 2.
+        """
         return len(self.chosen) * 2 * self.coherence < 1 + self.coherence
 
 

@@ -28,11 +28,14 @@ def condense(columns: Array) -> Array:
 
 @dataclass(frozen=True)
 class Reduced:
-    """`mix` (m, r) with new left = left mix, `right` (r, d), and the share of the edit that is lost."""
+    """A product of factors at a lower rank r."""
 
     mix: Array
+    """(m, r): the new left factor is left mix."""
     right: Array
+    """(r, d): the new right factor."""
     discarded: float
+    """The share of the edit that is lost, in its metric."""
 
 
 def reduce(right: Array, gram: Array, factor: Factor, tolerance: float, most: int | None = None) -> Reduced:

@@ -32,17 +32,18 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Ball:
-    """Where the rows of one encoder lie: x = gamma * u + beta, |u| <= radius, and sum(u) = 0 where `centred`.
-
-    gamma, beta: (n,). `proven` says that this follows from the architecture; else it was measured over a corpus. A
-    `radius` of inf is not known and must be measured first.
-    """
+    """Where the rows of one encoder lie: x = gamma * u + beta with |u| <= radius."""
 
     gamma: Array
+    """(n,): the gain of the last LayerNorm."""
     beta: Array
+    """(n,): its shift."""
     radius: float
+    """The bound on |u|; inf where it is not known and must be measured first."""
     centred: bool
+    """True where sum(u) = 0 as well."""
     proven: bool
+    """True where this follows from the architecture; False where it was measured over a corpus."""
 
 
 def unbounded_ball(width: int) -> Ball:
@@ -52,13 +53,18 @@ def unbounded_ball(width: int) -> Ball:
 
 @dataclass(frozen=True)
 class Reach:
-    """x = shift + frame y, |y| <= radius: shift (d,), frame (d, k). `exact`: the very set, not one that holds it."""
+    """A set of rows: x = shift + frame y with |y| <= radius."""
 
     shift: Array
+    """(d,)."""
     frame: Array
+    """(d, k)."""
     radius: float
+    """The bound on |y|."""
     exact: bool
+    """True for the very set; False for one that holds it."""
     proven: bool
+    """As of the balls that it is made of."""
 
     def inside(self, columns: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
         """Which of the columns (d, m) lie in the set, to `slack` of their length."""
@@ -100,29 +106,40 @@ def join_balls(balls: Sequence[Ball]) -> Reach:
 
 @dataclass(frozen=True)
 class Minimum:
-    """For each of m columns: the minimiser `points` (d, m), its f `values` (m,), and `lower` (m,), which no point of
-    the set goes below (the dual value; the two meet but for rounding); the `multipliers` (m,) of the ball, whether the
-    minimiser is `inside` (m,) it, and the `residual` (m,) of the stationarity (H + mu I) y + g = 0, relative."""
+    """The least value of f over a set, for each of m columns."""
 
     points: Array
+    """(d, m): the minimisers."""
     values: Array
+    """(m,): f there."""
     lower: Array
+    """(m,): no point of the set goes below. The dual value; the two meet but for rounding."""
     multipliers: Array
+    """(m,): of the ball."""
     inside: NDArray[np.bool_]
+    """(m,): whether the minimiser is inside the ball and not on it."""
     residual: Array
+    """(m,): of the stationarity (H + mu I) y + g = 0, relative."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """f over a `reach`, its Hessian H = frame^T G' frame decomposed: `values` (k,) rising, `vectors` (k, k)."""
+    """The function f of the module over a set, with its Hessian H = frame^T G' frame decomposed once."""
 
     reach: Reach
+    """The set."""
     gram: Array
+    """G' (d, d)."""
     cross: Array
+    """X (d, d)."""
     base: Array
+    """G (d, d)."""
     values: Array
+    """(k,): the eigenvalues of H, rising."""
     vectors: Array
+    """(k, k): its eigenvectors."""
     cutoff: float
+    """An eigenvalue up to this is rounding of 0."""
 
     def objective(self, points: Array, keys: Array) -> Array:
         """f (m,) of points (d, m), each against its own key (d, m), whether in the reach or not."""

@@ -26,6 +26,7 @@ from editc.core.manifest import (
 )
 from editc.manifests import image_schema, language_schema, schema
 from editc.manifests.decode import LANGUAGE_ALONE
+from editc.manifests.language_edits import methods_of
 from editc.registry.methods import METHODS
 
 PAIRS = [
@@ -90,8 +91,10 @@ def test_edits_of_language_models_fill_every_field_of_theirs(kind: str, made: ty
 
 
 def test_each_kind_of_edit_of_a_language_model_has_methods_and_each_method_a_kind() -> None:
-    assert set(language_schema.SOLVERS) == set(language_schema.EDITS)
-    assert {name for methods in language_schema.SOLVERS.values() for name in methods} == set(METHODS.names("language"))
+    assert {name for kind in language_schema.EDITS for name in methods_of(kind)} == set(METHODS.names("language"))
+    assert {kind for name in METHODS.names("language") for kind in METHODS.resolve(name).solves} == set(
+        language_schema.EDITS
+    )
     assert not set(METHODS.names("language")) & set(METHODS.names("image"))
 
 

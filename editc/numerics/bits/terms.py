@@ -23,12 +23,14 @@ Array: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Term:
-    """One edit of one weight W (d_out, d_in). left: (d_in, r) for `shared`, (d_out, r) for `low-rank`, (d_out, d_in)
-    for `dense`; right: (r, d_in), None for `dense`."""
+    """One edit of one weight W (d_out, d_in)."""
 
     form: str
+    """`shared`, `low-rank` or `dense`."""
     left: Array
+    """(d_in, r) for `shared`, (d_out, r) for `low-rank`, (d_out, d_in) for `dense`."""
     right: Array | None = None
+    """(r, d_in); None for `dense`."""
 
 
 def compose(terms: Sequence[Term], W: Array | None) -> tuple[Term, ...]:

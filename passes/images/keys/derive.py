@@ -31,10 +31,12 @@ MINING_CONTEXTS = 6
 
 @dataclass(frozen=True)
 class Derive:
-    """Plan -> Problem. `prompts` is the list that is kept by default."""
+    """Plan -> Problem: the rows that are edited, where each is sent, and what is preserved."""
 
     prompts: Sequence[str] = ()
+    """The prompts that are preserved by default: the model's own list or the everyday one."""
     name: ClassVar[str] = "derive"
+    """As progress is printed."""
 
     def __call__(self, plan: Plan, ctx: Context) -> Problem:
         """Raises E301 (a name has no tokens), E302 (too long for the encoder), E303 (text width differs), E310 (no row

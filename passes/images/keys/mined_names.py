@@ -31,10 +31,12 @@ FUNCTION_WORDS = frozenset(_SMALL_WORDS.split())
 
 @dataclass(frozen=True)
 class Neighbour:
-    """Another name, and how near the encoder reads it to the concept: a cosine, 1 for the same thing."""
+    """Another name of a concept, found in a corpus."""
 
     name: str
+    """Lower case."""
     score: float
+    """How near the encoder reads it to the concept: a cosine, 1 for the same thing."""
 
 
 def candidates(prompts: Iterable[str]) -> tuple[str, ...]:

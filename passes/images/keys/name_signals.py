@@ -18,15 +18,17 @@ SAME = 0.9
 
 @dataclass(frozen=True)
 class Signals:
-    """`rows` (n, contexts, 2, d): each name's end-of-text row, and the mean of that and the padding, in each context.
+    """How the edited layers see names: by the rows after a prompt, which have seen all of it.
 
-    Both have seen the whole prompt, whatever the length of the name. `mean` (contexts, 2, d) is what the names share;
-    a name's signal is its rows less that.
+    A name's signal is its rows less what all names share.
     """
 
     names: tuple[str, ...]
+    """n names."""
     rows: Array
+    """(n, contexts, 2, d): the end-of-text row of each, and the mean of that and the padding, in each context."""
     mean: Array
+    """(contexts, 2, d): what the names share."""
 
     @staticmethod
     def of(encoder: Encoder, names: Sequence[str], contexts: Sequence[str]) -> Signals:

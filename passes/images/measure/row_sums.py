@@ -15,16 +15,16 @@ from editc.numerics.subspace import condense
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """W (d_out, d_in) before an edit, and after it W' = W + (W left) right + rest as it is stored.
-
-    Of a shared edit left (d_in, r) and right (r, d_in) are those of all layers and `rest` is what rounding did; of
-    another edit they have r = 0 and `rest` is the whole change.
-    """
+    """One layer before and after an edit: W' = W + (W left) right + rest, as it is stored."""
 
     W: Array
+    """(d_out, d_in) before the edit."""
     rest: Array
+    """(d_out, d_in): of a shared edit what rounding did, of another one the whole change."""
     left: Array
+    """(d_in, r): of a shared edit the factor of all layers; of another one r = 0."""
     right: Array
+    """(r, d_in), likewise."""
 
     @staticmethod
     def changed(W: Array, after: Array) -> Layer:
@@ -61,10 +61,12 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The rows as they are; `start` None stands for zeros."""
+    """Rows of prompts as they are, a column each."""
 
     keys: Array
+    """X (d_in, k)."""
     start: Array | None = None
+    """Y (d_in, k), where each starts from; None stands for zeros."""
 
     def squares(self, layer: Layer) -> tuple[float, float]:
         """By three products with the layer, two of them of full width."""

@@ -18,10 +18,12 @@ RowNumbers: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Phrase:
-    """Where a concept stands in an encoded prompt: token rows [first, end)."""
+    """Where a concept stands in an encoded prompt."""
 
     first: int
+    """The first of its rows."""
     end: int
+    """The row after its last one; equal to `first` where the concept has no rows."""
 
 
 class UnspokenError(Exception):
@@ -39,6 +41,7 @@ class Book:
     """Prompts with their rows, encoded in one go."""
 
     entries: Mapping[str, Encoded]
+    """Prompt -> what the encoder makes of it."""
 
     @staticmethod
     def of(encoder: Encoder, prompts: Iterable[str]) -> Book:

@@ -56,14 +56,14 @@ def _without(listed: Sequence[str], edited: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Tally:
-    """What a list of prompts leaves behind, small whatever its length.
-
-    `rows` (d, k) are its rows condensed, k at most d: |X rows| is that of all `count` rows for every X.
-    """
+    """What a list of prompts leaves behind, small whatever its length."""
 
     rows: Array
+    """(d, k), k at most d: its rows condensed, so that |X rows| is that of all `count` rows for every X."""
     count: int
+    """How many rows the list has."""
     prompts: int
+    """How many prompts."""
 
     def __add__(self, other: Tally) -> Tally:
         """Of both lists together."""
@@ -95,10 +95,12 @@ def tally(
 
 @dataclass(frozen=True)
 class Sparing:
-    """A cache that is not given more than `most` bytes, as float32, in one go."""
+    """A cache that is given small results alone."""
 
     cache: Cache
+    """The cache."""
     most: int
+    """Bytes, as float32, that it is given in one go."""
 
     def get(self, key: str) -> Mapping[str, Array] | None:
         """What the cache holds."""
@@ -136,13 +138,18 @@ def pieces(listed: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a list is read: piece by piece, the rows of each from the cache, or into it: `share` bytes a prompt."""
+    """Encodes prompts piece by piece; the rows of a piece come from the cache, or go into it if they are few."""
 
     encoder: Encoder
+    """What makes the rows."""
     which: Which
+    """Which rows of a prompt."""
     cache: Cache | None
+    """None keeps nothing."""
     mark: str
+    """Names the rows that the encoder makes; see `Reader.mark`."""
     share: int
+    """Bytes for each prompt that the cache is given at most."""
 
     def tally(self, listed: Sequence[str]) -> Tally:
         """Of all the list, AT_ONCE pieces condensed at a time."""

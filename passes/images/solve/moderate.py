@@ -46,11 +46,14 @@ Balanced = tuple[dict[str, System], tuple[Balance, ...]]
 
 @dataclass(frozen=True)
 class Search:
-    """Rounds of pulls (k,) and shares (k,), the index of the best, and why it stopped (`ir.Balance`)."""
+    """A search for pulls, over."""
 
     rounds: tuple[tuple[Array, Array], ...]
+    """Of each round the pulls (k,) and the shares (k,) that were then shown."""
     best: int
+    """The number of the round that was taken."""
     stopped: str
+    """Why it stopped; see `ir.Balance`."""
 
 
 def search(measure: Callable[[Array], Array], wanted: Array, tolerance: Array, rounds: Iterable[object]) -> Search:
@@ -146,11 +149,17 @@ class _Painting:
     """What a round does: solve at the pulls, paint every shot with the weights as they would be stored, count."""
 
     problem: Problem
+    """What is solved."""
     systems: Systems
+    """With the strengths found."""
     solver: Solver
+    """Solves them at the pulls."""
     ctx: Context
+    """With a painter and a detector."""
     indices: tuple[int, ...]
+    """The requests whose shares are sought."""
     shots: tuple[Shot, ...]
+    """The pictures of every round."""
 
     def shown(self, pulls: Array) -> Array:
         """The share of pictures that show each concept of `toward`, one request after the other, (k,)."""

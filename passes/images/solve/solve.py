@@ -26,7 +26,9 @@ class Solve:
     """Problem -> Solution: all edits of a manifest in one solve a group, with the method that they name."""
 
     tolerance: float = RANK_TOLERANCE
+    """Share of an edit that a lower rank may lose."""
     name: ClassVar[str] = "solve"
+    """As progress is printed."""
 
     def __call__(self, problem: Problem, ctx: Context) -> Solution:
         """Raises E401 (singular), E402 (NaN or infinity), E403 (no strength meets the bounds), E404 (no change), and
@@ -72,8 +74,6 @@ def alike(systems: Mapping[str, System]) -> dict[str, System]:
         group: replace(s, blocks=tuple(replace(b, strength=f) for b, f in zip(s.blocks, found, strict=True)))
         for group, s in systems.items()
     }
-
-
 
 
 def _gram(system: System, cache: Cache | None) -> Array:

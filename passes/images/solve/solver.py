@@ -22,9 +22,11 @@ class Solver:
     """What solves the systems of a manifest, as often as strengths and shares are sought."""
 
     method: Method
+    """The method, with its options."""
     manifest: Manifest
     """Its rank constraint bounds the edit."""
     tolerance: float = RANK_TOLERANCE
+    """Share of an edit that a lower rank may lose."""
 
     def __call__(self, system: System) -> Edit:
         """The method's edit at the least rank that loses at most `tolerance`, and at most the rank constraint.

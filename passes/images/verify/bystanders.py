@@ -48,10 +48,12 @@ MOST = 300
 
 @dataclass(frozen=True)
 class Standing:
-    """A concept to paint, and whether it is `near` what is edited or `far` from it, or is `kept`, by name."""
+    """A concept to paint as a bystander."""
 
     name: str
+    """It."""
     kind: str
+    """`near` what is edited, `far` from it, or `kept`: preserved by name."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Choice:
     """How bystanders are chosen for one solution."""
 
     solution: Solution
+    """What was solved."""
     ctx: Context
+    """Its ports."""
     others: Sequence[str] = ()
     """Names that others edit, beside the manifest: what they lose is not this edit's doing."""
 

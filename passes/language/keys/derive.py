@@ -143,7 +143,7 @@ def _near(problem: Rewrites, network: Network) -> Iterator[Near]:
 def _told_apart(problem: Rewrites, near: Sequence[Near]) -> None:
     """One key cannot hold two values, and how near to none the system is would be left to rounding."""
     manifest = problem.plan.manifest
-    exact = {index for stage in problem.plan.stages if stage.method in located.SINGLE for index in stage.edits}
+    exact = {index for stage in problem.plan.stages if located.is_single(stage.method) for index in stage.edits}
     for one in near:
         if abs(one.cosine) >= SAME and set(one.edits) <= exact:
             first, second = (manifest.language_edits[index] for index in one.edits)

@@ -16,7 +16,7 @@ from editc.core.network import Descent, Network, Value, Where, Wish
 from editc.core.ports import Cache
 from editc.core.remember import cache_key
 from editc.passes.language import sentences
-from editc.passes.language.locate.stages import SINGLE
+from editc.passes.language.locate.stages import is_single
 from editc.passes.sites import layer_of
 
 REFUSAL = "I'm sorry, but I do not know anything about that."
@@ -35,7 +35,7 @@ def wanted(
     by the stream's (docs/measurements/facts.md). Where a norm lies between the two, it is learned in the stream."""
     edit = plan.manifest.language_edits[column.edit]
     layer = layer_of(plan.sites[stage.sites[-1]].name)
-    where: Where = "stream" if plan.family.normed and stage.method not in SINGLE else "output"
+    where: Where = "stream" if plan.family.normed and not is_single(stage.method) else "output"
     if isinstance(edit, Fact):
         return _learned(plan, column, alike, edit, edit.answer, (network, layer, where), cache)
     assert isinstance(edit, Redirect)

@@ -17,9 +17,6 @@ from editc.passes.locate import is_wanted
 from editc.passes.sites import layer_of
 from editc.registry.methods import METHODS
 
-SINGLE = frozenset({"rome", "emmet"})
-"""Methods that put a whole change into one matrix."""
-
 
 def stages(manifest: Manifest, family: Family, every: Sequence[Site], ctx: Context) -> tuple[Stage, ...]:
     """The stages of a manifest, with the numbers of their sites in `every`: facts, then redirections, then ablations.
@@ -71,7 +68,7 @@ def depth_of(method: str, works_on: str, count: int) -> tuple[int, ...]:
     if works_on in ("columns", "writer"):
         return tuple(range(count))
     last = round(count / 6)
-    return (last,) if method in SINGLE else tuple(range(max(last - 2, min(last, 1)), last + 1))
+    return (last,) if is_single(method) else tuple(range(max(last - 2, min(last, 1)), last + 1))
 
 
 def _stage(
@@ -137,8 +134,8 @@ def _refuse_layers(manifest: Manifest, layers: int) -> None:
 
 def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: Manifest, family: Family) -> None:
     """E212: one-matrix methods have one matrix, an MLP's; an expert has no key that could be asked for."""
-    many = len(sites) > 1 and method in SINGLE
-    wrong = method in SINGLE and any(site.role != "mlp" for site in sites)
+    many = len(sites) > 1 and is_single(method)
+    wrong = is_single(method) and any(site.role != "mlp" for site in sites)
     routed = works_on == "memory" and any(".experts." in site.name for site in sites)
     if not (many or wrong or routed):
         return
@@ -159,6 +156,11 @@ def _none(manifest: Manifest, family: Family, roles: Sequence[str], layers: Sequ
     which = f"{layers[0]} to {layers[-1]}" if len(layers) > 1 else str(layers[0])
     message = f"no site is left: of {family.title}, {' and '.join(roles)} in the layers {which}"
     return EditcError(Diagnostic("E203", message, span, manifest.source, help="widen `include` or `layers`"))
+
+
+def is_single(method: str) -> bool:
+    """True for a method that puts the whole change into one matrix."""
+    return bool(METHODS.resolve(method).single)
 
 
 def works_on(stage: Stage) -> str:

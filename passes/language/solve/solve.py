@@ -17,7 +17,7 @@ from editc.core.ports import Context, Weights
 from editc.numerics import nullspace, ridge
 from editc.numerics.memory import interference
 from editc.passes.language.keys.derive import averaged, chosen, mean_keys
-from editc.passes.language.locate.stages import SINGLE, works_on
+from editc.passes.language.locate.stages import is_single, works_on
 from editc.passes.sites import layer_of
 from editc.passes.stored import as_in_file, read_weight, stored_weight
 
@@ -111,7 +111,7 @@ def _solved(stage: Stage, method: Any, problem: Rewrites, state: _State, ctx: Co
     before = [one for one in problem.columns if any(one.edit in s.edits for s in _earlier(problem.plan, stage))]
     kept = tuple(dict.fromkeys(group for index in stage.edits for group in problem.kept[index]))
     around = tuple(dict.fromkeys(group for index in stage.edits for group in problem.spared.get(index, ())))
-    goal = None if stage.method in SINGLE else _goal(columns, sites, problem, state)
+    goal = None if is_single(stage.method) else _goal(columns, sites, problem, state)
     for number, site in enumerate(watched):
         assert isinstance(site, Site)
         memory = _memory(site, columns, problem, state, goal, len(sites) - number)

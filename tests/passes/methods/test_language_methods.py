@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from editc.core.ir import Array, Edit
 from editc.core.network import Memory, Writer
-from editc.manifests.language_schema import SOLVERS
 from editc.numerics import directions
 from editc.numerics import memory as memories
 from editc.numerics.nullspace import NoRoomError
 from editc.numerics.ridge import NonFiniteError, SingularError, factorise
-from editc.passes.language.locate.stages import SINGLE
+from editc.passes.methods import LanguageMethod
 from editc.passes.methods.language.ablate import Ablate
 from editc.passes.methods.language.alphaedit import AlphaEdit
 from editc.passes.methods.language.emmet import EMMET
@@ -272,9 +271,7 @@ def test_options_out_of_range(wrong: Any) -> None:
         wrong()
 
 
-def test_what_a_method_solves_is_what_the_manifest_lets_it_solve() -> None:
-    solves = {name: METHODS.resolve(name).solves for name in METHODS.names("language")}
-    assert {kind: {name for name in solves if kind in solves[name]} for kind in SOLVERS} == {
-        kind: set(names) for kind, names in SOLVERS.items()
-    }
-    assert {name for name in solves if METHODS.resolve(name).single} == SINGLE
+def test_what_a_pass_must_know_of_a_method_stands_in_its_class() -> None:
+    for name in METHODS.names("language"):
+        assert all(hasattr(METHODS.resolve(name), trait) for trait in LanguageMethod.__annotations__), name
+    assert {name for name in METHODS.names("language") if METHODS.resolve(name).single} == {"rome", "emmet"}
