@@ -44,7 +44,7 @@ class Factor:
     lower: Array
     """L (d, d), lower triangular, with G = L L^T."""
     condition: float
-    """LAPACK's estimate of G's condition number in the 1-norm (pocon): within a small factor of it, at a cost of O(d^2)."""
+    """LAPACK's estimate of G's condition number in the 1-norm (pocon), within a small factor of it."""
 
     def solve(self, right: Array) -> Array:
         """G^-1 right, (d, k)."""

@@ -35,7 +35,7 @@ class Decomposition:
     amounts: tuple[float, ...]
     """How much of each."""
     shares: tuple[float, ...]
-    """amounts[k] <d_k, x> / |x|^2. They sum to 1 - residual^2, for the rest of a least-squares fit is orthogonal to it."""
+    """amounts[k] <d_k, x> / |x|^2. They sum to 1 - residual^2: the rest of a least-squares fit is orthogonal."""
     residual: float
     """|rest| / |x|."""
     coherence: float

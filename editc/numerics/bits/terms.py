@@ -3,7 +3,7 @@
     shared    W + (W left) right        low-rank  W + left right        dense  W + left
 
 Adding commutes. Applying a shared edit after others does not: it multiplies what they left, (W + D) left right. Written
-out, such an edit is one that adds, with another left; so `composed` turns a sequence into terms that `summed` adds.
+out, such an edit is one that adds, with another left; so `compose` turns a sequence into terms that `sum_terms` adds.
 All in float64, by `arithmetic.product`, for what comes out is stored and hashed.
 """
 

@@ -45,8 +45,8 @@ class Reader:
     encoder: Encoder
     """What makes the rows."""
     mark: str = ""
-    """Equal marks mean equal rows. Empty where rows go through a layer of the model first, and so depend on more than the
-    text encoders: nothing is cached then."""
+    """Equal marks mean equal rows. Empty where rows go through a layer of the model first, and
+    so depend on more than the text encoders: nothing is cached then."""
 
 
 def readers(family: Family, group: str, ctx: Context, width: int) -> list[Reader]:
