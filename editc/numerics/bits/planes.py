@@ -22,7 +22,7 @@ _DENSEST = 1032
 
 
 def pack(base: bytes, result: bytes, item: int) -> Packed:
-    """What `unpacked` takes from `base` to `result`; both of the same length, `item` bytes an element. (n,) uint8."""
+    """What `unpack` takes from `base` to `result`; both of the same length, `item` bytes an element. (n,) uint8."""
     mask = np.frombuffer(base, np.uint8) ^ np.frombuffer(result, np.uint8)
     plain = np.ascontiguousarray(mask.reshape(-1, item).T).tobytes()
     small = zlib.compress(plain, _LEVEL)

@@ -14,7 +14,7 @@ from editc.core.ir import Array, Problem, Solution, System
 from editc.core.manifest import Manifest
 from editc.core.ports import Cache, Context
 from editc.numerics import chain, nullspace, ridge
-from editc.passes.images.keys import fuse
+from editc.passes.images.keys.making import making_of
 from editc.passes.images.method import method_of, name_of_method
 from editc.passes.images.solve import moderate
 from editc.passes.images.solve.solver import RANK_TOLERANCE, Solver
@@ -33,31 +33,25 @@ class Solve:
     def __call__(self, problem: Problem, ctx: Context) -> Solution:
         """Raises E401 (singular), E402 (NaN or infinity), E403 (no strength meets the bounds), E404 (no change), and
         where shares are to be measured what `moderate.balanced` raises."""
+        making = making_of(problem.plan.manifest)
+        try:
+            return making.solve(problem, ctx) if making else self._solve(problem, ctx)
+        except (ridge.SingularError, ridge.NonFiniteError, nullspace.NoRoomError, nullspace.NoPartError) as error:
+            raise EditcError(_diagnosed(error, problem.plan.manifest)) from error
+
+    def _solve(self, problem: Problem, ctx: Context) -> Solution:
         plan = problem.plan
-        if plan.manifest.fused:
-            return self._fused(problem, ctx)
         name, solver = name_of_method(plan), Solver(method_of(plan), plan.manifest, self.tolerance)
         systems = {g: replace(s, gram=_gram(s, ctx.cache), shelf=ctx.cache) for g, s in problem.systems.items()}
-        try:
-            systems = alike({group: _tuned(system, solver) for group, system in systems.items()})
-            systems, balances = moderate.balanced(problem, systems, solver, ctx)
-            edits = solver.solve_all(systems)
-        except (ridge.SingularError, ridge.NonFiniteError, nullspace.NoRoomError, nullspace.NoPartError) as error:
-            raise EditcError(_diagnosed(error, plan.manifest)) from error
+        systems = alike({group: _tuned(system, solver) for group, system in systems.items()})
+        systems, balances = moderate.balanced(problem, systems, solver, ctx)
+        edits = solver.solve_all(systems)
         _refuse_nothing(systems, plan.manifest)
         strengths = tuple(block.strength for block in next(iter(systems.values())).blocks)
-        record: Mapping[str, Any] = {
-            "method": name,
-            "options": {k: v for k, v in vars(solver.method).items() if v is not None},
-        }
+        given = {option: value for option, value in vars(solver.method).items() if value is not None}
+        record: Mapping[str, Any] = {"method": name, "options": given}
         records = (record,) * len(plan.manifest.image_edits)
         return Solution(replace(problem, systems=systems), edits, records, strengths, balances)
-
-    def _fused(self, problem: Problem, ctx: Context) -> Solution:
-        try:
-            return fuse.solved(problem, ctx)
-        except (ridge.SingularError, ridge.NonFiniteError) as error:
-            raise EditcError(_diagnosed(error, problem.plan.manifest)) from error
 
 
 def _tuned(system: System, solver: Solver) -> System:

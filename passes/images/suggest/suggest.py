@@ -20,10 +20,10 @@ from editc.core.text import mentions
 from editc.numerics.sparse import Decomposition, decompose
 from editc.numerics.trust import Ball
 from editc.passes.images.keys import mined_names
-from editc.passes.images.keys.derive import SiteWeights
 from editc.passes.images.keys.mined_names import Neighbour
 from editc.passes.images.keys.name_signals import SAME, Signals
 from editc.passes.images.suggest.target_trials import Bench, Moved, Trial
+from editc.passes.stored import SiteWeights
 
 CONTEXTS = 4
 """Contexts that names are compared in, of the edit's own, evenly picked: more change no score by more than 0.02."""
