@@ -24,7 +24,7 @@ from editc.registry.options import options
 
 def methods_of(kind: str) -> tuple[str, ...]:
     """The methods that solve that kind of edit, in the order of the registry."""
-    return tuple(name for name in METHODS.listed("language") if kind in _solves(name))
+    return tuple(name for name in METHODS.in_order("language") if kind in _solves(name))
 
 
 def _solves(method: str) -> tuple[str, ...]:
