@@ -20,7 +20,7 @@ from loaders import Cell, Measured, agree, encoders, judged, part, through_diffu
 
 from editc.formats.doctor import diffusers, peft, rules_diffusers
 from editc.formats.doctor.examine import examine
-from editc.formats.doctor.verdict import Rule
+from editc.formats.doctor.verdict import LoaderRule
 from editc.formats.exports.kohya_names import flatten
 
 FILES = {
@@ -234,8 +234,8 @@ def test_every_rule_that_says_run_was_run(
     assert claimed - met == set()
 
 
-def rules_met(folders: Mapping[str, Path], llama_folder: Path, tmp_path: Path) -> Iterator[Rule]:
-    def of(path: Path, home: Path) -> Iterator[Rule]:
+def rules_met(folders: Mapping[str, Path], llama_folder: Path, tmp_path: Path) -> Iterator[LoaderRule]:
+    def of(path: Path, home: Path) -> Iterator[LoaderRule]:
         for one in judged(path, home).verdicts:
             if one.loader in (diffusers.LOADER, peft.LOADER):
                 yield from one.rules
