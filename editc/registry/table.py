@@ -12,7 +12,7 @@ from editc.core.diagnostics import fail
 
 
 class Table:
-    """The names of one kind of thing."""
+    """The names of one kind of thing, and where each is to be imported from."""
 
     def __init__(
         self, noun: str, own: Mapping[str, Mapping[str, str]], models: Callable[[Any], str] = lambda thing: ""

@@ -72,7 +72,7 @@ class JournalEntry:
 
 
 def to_text(entry: JournalEntry) -> bytes:
-    """The bytes of an entry's record.json."""
+    """The bytes of record.json for an entry."""
     value = {
         "version": 1,
         "mode": entry.mode,

@@ -66,7 +66,7 @@ def read_gguf(path: Path) -> Header:
 
 
 def malformed_error(reason: str, place: str) -> EditcError:
-    """E692."""
+    """The error for a GGUF file that is not well formed (E692)."""
     help_ = "fetch or convert the file again, and compare its size and sha256 with the publisher's"
     return fail("E692", f"this is not a well-formed GGUF file: {reason}", place=place, help=help_)
 

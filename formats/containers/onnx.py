@@ -105,7 +105,7 @@ def read_factors(path: Path) -> Header:
 
 @contextmanager
 def read_strictly(path: Path) -> Iterator[None]:
-    """What a file is not, as an error of its own."""
+    """Raises E610 and E661 for what reading the file inside may raise."""
     try:
         yield
     except OSError as error:

@@ -69,6 +69,6 @@ def _tensor(name: str, values: NDArray[Any]) -> bytes:
 
 
 def value_info(one: GraphValue) -> bytes:
-    """A ValueInfoProto."""
+    """The bytes of a ValueInfoProto."""
     sizes = b"".join(data(1, number(1, s) if isinstance(s, int) else data(2, s)) for s in one.shape)
     return data(1, one.name) + data(2, data(1, number(1, TYPES[one.dtype]) + data(2, sizes)))

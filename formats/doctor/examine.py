@@ -100,7 +100,7 @@ def _open(found: Examination, untold: Sequence[LoaderVerdict]) -> Diagnostic:
 
 
 def headline(verdict: LoaderVerdict) -> str:
-    """The verdict in a few words."""
+    """A verdict in a few words."""
     total, good = len(verdict.rows), verdict.count("applied")
     if verdict.outcome == "applies":
         return f"applies {good} of {total} at {scale_text(verdict)}"
@@ -122,7 +122,7 @@ def scale_text(verdict: LoaderVerdict) -> str:
 
 
 def describe(found: Examination) -> dict[str, Any]:
-    """Everything, as plain JSON values."""
+    """The examination as plain JSON values."""
     adapter, known = found.adapter, found.known
     return {
         "file": str(adapter.path),

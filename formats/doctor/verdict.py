@@ -118,7 +118,7 @@ def conclude(loader: str, rows: Sequence[ModuleRow], advice: Mapping[str, str], 
 def scaled_row(
     module: Module, target: str, scale: float, meant: float, right: LoaderRule, wrong: LoaderRule
 ) -> ModuleRow:
-    """A matched module, at a scale that is the one meant or not."""
+    """The row of a module that was matched, `applied` if its scale is the one meant."""
     good = isclose(scale, meant, rel_tol=1e-6)
     return ModuleRow(module.name, "applied" if good else "wrong", right if good else wrong, target, scale, meant)
 
@@ -129,7 +129,7 @@ def untold(module: Module, rule: LoaderRule) -> ModuleRow:
 
 
 def lost_row(module: Module, rule: LoaderRule) -> ModuleRow:
-    """A module that the loader finds no place for."""
+    """The row of a module that the loader finds no place for."""
     return ModuleRow(module.name, "lost", rule)
 
 

@@ -133,7 +133,7 @@ def check_base(those: Arranged, weights: Mapping[str, Checkpoint]) -> None:
 
 
 def weight(site: Site, weights: Mapping[str, Checkpoint]) -> Array:
-    """W (d_out, d_in) of a site in float64."""
+    """The matrix W (d_out, d_in) of a site in float64."""
     stored = weights[site.component].read(site.name)
     return stored.T if site.transposed else stored.reshape(site.shape)
 

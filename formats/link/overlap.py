@@ -70,7 +70,7 @@ def overlaps(those: Arranged, linked: Delta, model: Model) -> Iterator[Overlap]:
 
 
 def as_json(overlap: Overlap) -> Mapping[str, Any]:
-    """As plain JSON values."""
+    """The overlap as plain JSON values."""
     pairs = [vars(pair) | {"angles": list(pair.angles)} for pair in overlap.pairs]
     return vars(overlap) | {"deltas": list(overlap.deltas), "sizes": list(overlap.sizes), "pairs": pairs}
 

@@ -191,7 +191,7 @@ def _nothing(names: Sequence[str], folder: Path) -> EditcError:
 
 
 def empty(folder: Path) -> EditcError:
-    """The error for a folder without any weights."""
+    """The error for a folder without any weights (E611)."""
     help_text = "name the folder that has them: a pipeline has model_index.json and a folder for each of its components"
     if (folder / "adapter_config.json").is_file():
         help_text = "this is the folder of a PEFT adapter: name the model that it is for"

@@ -36,7 +36,7 @@ def write(job: Job) -> Written:
 
 
 def graph_bytes(delta: Delta) -> bytes:
-    """The file's bytes."""
+    """The bytes of the ONNX file that applies the delta."""
     sites = [record.site for record in delta.sites]
     inputs = [GraphValue(input_name(delta, site), site.dtype, stored_shape(site)) for site in sites]
     outputs = [GraphValue(one.name + EDITED, one.dtype, one.shape) for one in inputs]

@@ -38,7 +38,7 @@ def write(job: Job) -> Written:
 
 
 def graph_bytes(delta: Delta) -> bytes:
-    """The file's bytes."""
+    """The bytes of the ONNX file that edits the rows as the delta edits the weights. Raises E667."""
     _check_form(delta)
     (group,) = delta.factors
     left, right = part_name(group, "left", 0), part_name(group, "right", 0)

@@ -52,7 +52,7 @@ class _Node:
 
 
 def input_names(site: str) -> tuple[str, str]:
-    """The inputs A and B of the site of that name."""
+    """The names of the inputs A and B at the site of that name."""
     module = site.removesuffix(".weight")
     return f"{module}.lora_A.weight", f"{module}.lora_B.weight"
 
