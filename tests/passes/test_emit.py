@@ -49,6 +49,7 @@ def test_a_record_keeps_its_bound_or_breaks_it_as_the_measurement_did(value: flo
         assert Claim("preserve_drift", recorded(claim), near).holds == claim.holds
 
 
+@pytest.mark.slow
 def test_one_thread_and_two_build_the_same_bytes(tmp_path: Path) -> None:
     tiny.pipeline_folder(tmp_path / "model", width=64)
     edit = "edits: [{erase: circle, to: square}]\npreserve: {concepts: [star], prompts: [a red heart]}\n"

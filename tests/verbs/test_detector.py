@@ -114,6 +114,7 @@ def test_every_detector_is_explained_and_in_the_documentation(name: str) -> None
 # end to end
 
 
+@pytest.mark.slow
 def test_a_delta_says_who_judged_and_its_code_does_not_run_unasked(tmp_path: Path) -> None:
     (tmp_path / "judge.py").write_text(EYE + "\nimport pathlib; pathlib.Path(__file__).with_name('ran').touch()\n")
     built = api.build(manifest(tmp_path, "python:judge.py:Eye"), tmp_path / "out")

@@ -142,6 +142,7 @@ def test_what_the_other_part_erases_is_not_kept_unless_asked_for(folder: Path, p
     assert circle.conflicts == ("star",) and "preserves `star`" in show_link.linked(conflict).text
 
 
+@pytest.mark.slow
 def test_the_command_line(folder: Path, pair: Any, added: Any) -> None:
     def editc(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, "-m", "editc", *arguments], capture_output=True, text=True, cwd=folder)

@@ -159,6 +159,7 @@ def test_what_was_kept_changes_no_bit(widths: tuple[int, ...], before: int, ever
     )  # nine columns alone leave nothing to begin with
 
 
+@pytest.mark.slow
 def test_a_beginning_counts_by_what_is_in_it(everything_kept: None) -> None:
     """Other keys, weights, targets, kept rows or ridge: nothing that they change is taken from the shelf."""
     (first, second), kept, shelf = parts(6, 1500, 12), moment(), Watched()
@@ -278,8 +279,8 @@ def test_a_concept_that_the_corpus_names_costs_its_piece_of_the_corpus() -> None
 @pytest.mark.parametrize("gone", range(0, 150, 7))
 def test_a_list_without_one_prompt_is_cut_alike_elsewhere(gone: int) -> None:
     one, other = list(preserved_rows.pieces(PROMPTS)), list(preserved_rows.pieces(PROMPTS[:gone] + PROMPTS[gone + 1 :]))
-    assert sum(one, ()) == PROMPTS and max(map(len, one)) <= preserved_rows.LONGEST
-    assert len(set(other) - set(one)) <= 1 or max(map(len, one)) == preserved_rows.LONGEST
+    assert sum(one, ()) == PROMPTS and max(map(len, one)) < preserved_rows.LONGEST
+    assert len(set(other) - set(one)) <= 1
 
 
 def test_a_corpus_too_large_is_not_kept_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,6 +305,7 @@ BUILD = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["uce", "rece"])
 def test_adding_a_concept_gives_the_bytes_of_a_fresh_build(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everything_kept: None

@@ -174,6 +174,7 @@ def test_the_plot_has_a_panel_for_what_was_taken_and_is_xml() -> None:
     assert depth_plot(asdict(Depth())).svg == ""
 
 
+@pytest.mark.slow
 @pytest.mark.smollm2
 def test_smollm2_has_capitals_where_it_is_known_to() -> None:
     facts = tuple(replace(fact, paraphrases=()) for fact in CAPITALS)
