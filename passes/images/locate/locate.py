@@ -13,7 +13,14 @@ from editc.core.manifest import Manifest
 from editc.core.ports import Context
 from editc.passes.images.keys.making import making_of
 from editc.passes.images.locate.ranked_sites import refined
-from editc.passes.locate import family_of, fruitless, is_wanted, refuse_dtypes, roles_of, why
+from editc.passes.locate import (
+    check_patterns,
+    family_of,
+    is_wanted,
+    refuse_dtypes,
+    roles_of,
+    why,
+)
 from editc.passes.sites import sites_of
 
 
@@ -34,7 +41,7 @@ class Locate:
             refuse_dtypes(plan.sites)
             return plan
         every = tuple(sites_of(family, ctx.weights, roles_of(manifest, family)))
-        faults = tuple(fruitless(manifest, every))
+        faults = tuple(check_patterns(manifest, every))
         sites = tuple(site for site in every if is_wanted(manifest, site))
         if faults:
             raise EditcError(*faults)

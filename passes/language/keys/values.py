@@ -24,7 +24,7 @@ LAYOUT = "value 2"
 """Goes into the key of what is cached: to be changed with what is computed."""
 
 
-def wanted(
+def find_value(
     plan: Plan, stage: Stage, column: Column, alike: Sequence[Column], network: Network, cache: Cache | None
 ) -> Column:
     """The column with `wanted` at the stage's last layer; `alike` are all columns of that edit and name, whose contexts
@@ -37,16 +37,16 @@ def wanted(
     layer = layer_of(plan.sites[stage.sites[-1]].name)
     where: Where = "stream" if plan.family.normed and not is_single(stage.method) else "output"
     if isinstance(edit, Fact):
-        return _learned(plan, column, alike, edit, edit.answer, (network, layer, where), cache)
+        return _learn_value(plan, column, alike, edit, edit.answer, (network, layer, where), cache)
     assert isinstance(edit, Redirect)
     if edit.to is None and edit.toward == "refusal":
-        return _learned(plan, column, alike, edit, REFUSAL, (network, layer, where), cache)
+        return _learn_value(plan, column, alike, edit, REFUSAL, (network, layer, where), cache)
     here = network.states([layer], column.contexts)[layer].mean(axis=1)
-    there = _noise(plan, column, here) if edit.to is None else _anchored(network, layer, column)
+    there = _noise(plan, column, here) if edit.to is None else _target_state(network, layer, column)
     return replace(column, wanted=there - here)
 
 
-def _anchored(network: Network, layer: int, column: Column) -> Array:
+def _target_state(network: Network, layer: int, column: Column) -> Array:
     return np.asarray(network.states([layer], column.anchor)[layer].mean(axis=1))
 
 
@@ -57,7 +57,7 @@ def _noise(plan: Plan, column: Column, here: Array) -> Array:
     return np.asarray(drawn * np.linalg.norm(here) / np.linalg.norm(drawn))
 
 
-def _learned(
+def _learn_value(
     plan: Plan,
     column: Column,
     alike: Sequence[Column],
@@ -71,7 +71,7 @@ def _learned(
     wish, how = Wish(spots, answer, sentences.essence(column.name)), Descent()
     key = cache_key(LAYOUT, network.fingerprint(), str(wish), str(layer), where, str(how))
     try:
-        value = _kept(cache, key) or network.value(wish, layer, where, how)
+        value = _read_cache(cache, key) or network.value(wish, layer, where, how)
     except (LookupError, ValueError) as error:
         raise EditcError(Diagnostic("E336", str(error), edit.at("answer"), plan.manifest.source)) from error
     if cache is not None:
@@ -80,7 +80,7 @@ def _learned(
     return replace(column, wanted=value.delta, value=value)
 
 
-def _kept(cache: Cache | None, key: str) -> Value | None:
+def _read_cache(cache: Cache | None, key: str) -> Value | None:
     found = None if cache is None else cache.get(key)
     if found is None:
         return None
