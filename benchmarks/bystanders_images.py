@@ -23,13 +23,13 @@ from editc.core.ir import Array, Verified
 from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.core.ports import Context, Painter
+from editc.core.text import mentions
 from editc.demo import GUIDANCE
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode, load
 from editc.opening import detector as detecting
 from editc.opening import target
 from editc.passes.images.locate.locate import Locate
-from editc.passes.images.rows.preserved_rows import mentions
 from editc.passes.images.verify.bystanders import AGAIN, LOSS, named_by, spread
 from editc.passes.images.verify.verify import failures
 from editc.passes.stored import StoredWeights

@@ -25,7 +25,7 @@ from editc.core.text import folded
 from editc.formats.models.model import open_model
 from editc.passes.language.candidates import OWN, Around, candidates
 from editc.passes.language.keys.spared import names
-from editc.passes.language.questions import word
+from editc.passes.language.questions import first_word
 from editc.passes.language.verify.bystanders import SURE, WORD
 from editc.passes.stored import edited_sites
 
@@ -97,12 +97,15 @@ def _asked(verified: Verified, network: Network) -> tuple[list[str], int]:
     every = dict.fromkeys(_fresh(Around(language, SEED)))
     prompts = [text for text in every if not any(f" {name} " in f" {folded(text)} " for name in held)]
     before = network.speak([Prompt(text) for text in prompts], WORD)
-    told = [(text, word(one.text), one.likelihood(word(one.text))) for text, one in zip(prompts, before, strict=True)]
+    told = [
+        (text, first_word(one.text), one.likelihood(first_word(one.text)))
+        for text, one in zip(prompts, before, strict=True)
+    ]
     sure = [(text, answer) for text, answer, likely in told if any(map(str.isalnum, answer)) and likely >= SURE]
     weights = open_model(smollm2.folder()).component("model")
     edited = {one.site.name: one.after for one in edited_sites(solution, weights)}
     after = network.generate([Prompt(text) for text, _ in sure], WORD, edited)
-    moved = [text for (text, old), new in zip(sure, after, strict=True) if folded(word(new)) != folded(old)]
+    moved = [text for (text, old), new in zip(sure, after, strict=True) if folded(first_word(new)) != folded(old)]
     return moved, len(sure)
 
 

@@ -108,7 +108,7 @@ def asked(network: Network, changed: Mapping[str, Array] | None) -> Array:
 
 def strongest(lab: Lab, namings: Mapping[str, Naming], count: int) -> Iterator[str]:
     """A table a country."""
-    listed = concept_columns.found(lab.sites, namings, lab.network, lab.read, count)
+    listed = concept_columns.strongest_columns(lab.sites, namings, lab.network, lab.read, count)
     yield "| concept | layer | column | score | tokens at that end |"
     yield "|---|---|---|---|---|"
     for one in listed:
@@ -121,7 +121,7 @@ def taken_out(lab: Lab, namings: Mapping[str, Naming], early: Mapping[str, Namin
     yield "| concept | columns zeroed | matrices | P(its capital) | P(others' capitals) | KL of plain text | trace |"
     yield "|---|---|---|---|---|---|---|"
     before = asked(lab.network, None)
-    listed = concept_columns.found(lab.sites, namings, lab.network, lab.read, 10)
+    listed = concept_columns.strongest_columns(lab.sites, namings, lab.network, lab.read, 10)
     for concept, name in enumerate(CAPITALS):
         others = np.arange(len(CAPITALS)) != concept
         own = [one for one in listed if one.concept == concept]
@@ -130,7 +130,7 @@ def taken_out(lab: Lab, namings: Mapping[str, Naming], early: Mapping[str, Namin
             changed = edited(lab, concept, trial)
             after = asked(lab.network, changed)
             text = lab.network.compare([Prompt(one) for one in PLAIN], changed)
-            left = concept_columns.traced(own, lab.network, lab.read, reader(lab, changed))
+            left = concept_columns.trace_columns(own, lab.network, lab.read, reader(lab, changed))
             yield (
                 f"| {name} | {trial.label} | {len(changed)} | {after[concept]:.2f} | {after[others].mean():.2f} "
                 f"| {text.divergence.mean():.3f} | {left.overlap.mean():.2f} |"
@@ -149,10 +149,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     lab = Lab(load(smollm2.made()))
     begun, names = process_time(), [(name,) for name in CAPITALS]
-    namings = concept_columns.scored(lab.sites, lab.network, lab.read, names)
+    namings = concept_columns.score_columns(lab.sites, lab.network, lab.read, names)
     seen = sum(naming.scores.shape[1] for naming in namings.values())
     print(f"{seen} columns of {len(lab.sites)} matrices scored in {process_time() - begun:.1f} s of CPU\n")
-    early = concept_columns.scored(lab.sites[:EARLY], lab.network, lab.read, names)
+    early = concept_columns.score_columns(lab.sites[:EARLY], lab.network, lab.read, names)
     for table in (strongest(lab, namings, given.count), taken_out(lab, namings, early)):
         for line in table:
             print(line, flush=True)

@@ -27,7 +27,7 @@ from editc.core.manifest import (
 from editc.core.measurements import Depth
 from editc.core.network import Network
 from editc.core.places import Source
-from editc.passes.language.locate.depth import explored
+from editc.passes.language.locate.depth import measure_depth
 from editc.passes.language.locate.probing import Edit
 from editc.report.depth import depth_plot
 
@@ -108,7 +108,7 @@ def main(network: Network, folder: Path | None) -> None:
     for name, edits in CASES:
         began = time.process_time()
         try:
-            depth = explored(asked(edits), edits, network)
+            depth = measure_depth(asked(edits), edits, network)
         except EditcError as error:
             print(f"{name}: {error}\n")
             continue

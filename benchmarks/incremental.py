@@ -83,7 +83,7 @@ def solver() -> Iterator[str]:
     rows = rng.normal(size=(WIDTH, 600))
     moment = 3.0 * rows @ rows.T / 600
     for name, m in COLUMNS.items():
-        blocks = [chain.Part(rng.normal(size=(WIDTH, m)), rng.normal(size=(WIDTH, m)), np.ones(m) / m) for _ in NAMES]
+        blocks = [chain.Link(rng.normal(size=(WIDTH, m)), rng.normal(size=(WIDTH, m)), np.ones(m) / m) for _ in NAMES]
         with tempfile.TemporaryDirectory() as scratch:
             shelf = Disk(Path(scratch))
             chain.solve(blocks[:10], moment, 0.01, shelf=shelf)
@@ -111,7 +111,7 @@ def update() -> Iterator[str]:
             disk = Disk(Path(scratch))
             disk.put("it", {"it": lower})
             _, read = timed(lambda: np.asfortranarray(disk.get("it")["it"]))  # noqa: B023
-        steps = [timed(lambda: chain.grown(lower, columns[:, :k]))[1] for k in ranks]  # noqa: B023
+        steps = [timed(lambda: chain.grow(lower, columns[:, :k]))[1] for k in ranks]  # noqa: B023
         yield f"| {d} | {anew:.3f} | {read:.3f} | " + " | ".join(f"{seconds:.3f}" for seconds in steps) + " |"
 
 

@@ -18,7 +18,7 @@ from editc.core.ir import Array, Delta, Verified
 from editc.formats.delta.container import read_delta
 from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model
-from editc.manifests.decode import read
+from editc.manifests.decode import decode_file
 from editc.opening import target
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
@@ -70,7 +70,7 @@ def measured(folder: Path, delta: Delta, prompts: int) -> Verified:
     """`delta` on the problem of the joint manifest, with pictures where `prompts` is above 0."""
     text = (folder / "joint.yaml").read_text() + (IMAGES.format(prompts) if prompts else "")
     (folder / "judge.yaml").write_text(text)
-    manifest, _ = read(folder / "judge.yaml", ())
+    manifest, _ = decode_file(folder / "judge.yaml", ())
     assert manifest is not None
     model = open_model("editc:demo")
     opened = open.open_for(manifest, model)

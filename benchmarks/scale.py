@@ -37,7 +37,7 @@ from editc.formats.delta.container import write_delta
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode
 from editc.numerics.bits import dtypes
-from editc.numerics.trust import Ball, unbounded
+from editc.numerics.trust import Ball, unbounded_ball
 from editc.passes.emit import Emit
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
@@ -146,7 +146,7 @@ class RandomRows:
         return sha256(f"random {self.width} {self.length}".encode()).hexdigest()
 
     def bounds(self) -> tuple[Ball, ...]:
-        return (unbounded(self.width),)
+        return (unbounded_ball(self.width),)
 
     def _one(self, prompt: str) -> Encoded:
         words, start, end = prompt.split(), [-1], [-1]

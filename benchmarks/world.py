@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.core.text import mentions
 from editc.demo.captions import Caption, describe
 from editc.demo.detector import Detector
 from editc.demo.world import BACKGROUNDS, CHARACTERS, COLOURS, OBJECTS, OWN, STYLES, Scene
-from editc.passes.images.rows.preserved_rows import mentions
 
 ATTRIBUTES = ("object", "colour", "background", "style")
 

@@ -24,8 +24,9 @@ def inspect(place: str) -> dict[str, Any]:
     """What the delta or model at `place` is; `kind` is `delta` or `model`. Raises what reading it raises."""
     path = Path(place)
     file = carrier(path)
-    if file.is_file() and file.suffix in CONTAINERS:
-        container_of(file).header(file)  # a damaged file is refused here, once, and not read again as a model
+    container = CONTAINERS.get(file.suffix)
+    if file.is_file() and container and not container.converter:  # a converted file is a model, refused by its own path
+        container.header(file)  # a damaged file is refused here, once, and not read again as a model
     if is_delta(path):
         spelling = kind_of(path)
         said = {"kind": "delta", "format": spelling, "path": place, "bytes": _size(path)}

@@ -12,15 +12,15 @@ import yaml
 
 from editc.core.diagnostics import fail
 
-Value: TypeAlias = str | float | Sequence[str]
+AmendedValue: TypeAlias = str | float | Sequence[str]
 
 
 @dataclass(frozen=True)
 class Amendment:
     """What to set: `edits` by the number of the edit, `preserve` in its block."""
 
-    edits: Mapping[int, Mapping[str, Value]] = field(default_factory=dict)
-    preserve: Mapping[str, Value] = field(default_factory=dict)
+    edits: Mapping[int, Mapping[str, AmendedValue]] = field(default_factory=dict)
+    preserve: Mapping[str, AmendedValue] = field(default_factory=dict)
 
 
 def free(*paths: Path) -> None:
@@ -45,7 +45,7 @@ def amend(text: str, changes: Amendment) -> str:
         preserve = _get(root, "preserve")
         if not isinstance(preserve, yaml.MappingNode):
             preserve = yaml.MappingNode("tag:yaml.org,2002:map", [])
-            _put(root, "preserve", preserve)
+            _replace_node(root, "preserve", preserve)
         for name, value in changes.preserve.items():
             _set(preserve, name, value)
     return str(yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True, width=120))
@@ -55,17 +55,17 @@ def _get(block: yaml.MappingNode, name: str) -> yaml.Node | None:
     return next((value for key, value in block.value if key.value == name), None)
 
 
-def _set(block: yaml.MappingNode, name: str, value: Value) -> None:
+def _set(block: yaml.MappingNode, name: str, value: AmendedValue) -> None:
     if isinstance(value, str):
-        _put(block, name, _text(value))
+        _replace_node(block, name, _text(value))
     elif isinstance(value, float):
-        _put(block, name, yaml.ScalarNode("tag:yaml.org,2002:float", repr(value)))
+        _replace_node(block, name, yaml.ScalarNode("tag:yaml.org,2002:float", repr(value)))
     else:
         items = [_text(item) for item in value]
-        _put(block, name, yaml.SequenceNode("tag:yaml.org,2002:seq", items, flow_style=True))
+        _replace_node(block, name, yaml.SequenceNode("tag:yaml.org,2002:seq", items, flow_style=True))
 
 
-def _put(block: yaml.MappingNode, name: str, value: yaml.Node) -> None:
+def _replace_node(block: yaml.MappingNode, name: str, value: yaml.Node) -> None:
     kept = [pair for pair in block.value if pair[0].value != name]
     block.value = [*kept, (_text(name), value)]
 

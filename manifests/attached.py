@@ -11,13 +11,13 @@ from typing import Any
 from editc.core.manifest import Asked, Corpus
 from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
-from editc.manifests.fields import Block
+from editc.manifests.fields import ReadBlock
 from editc.manifests.files import lines_in, text_in
 from editc.manifests.lines import InFile, Lines
 
 
 @dataclass(frozen=True)
-class Attached:
+class AttachedFiles:
     """Where files are: in `folder`, or as a delta recorded them (its `extra`), which comes first; with neither they are
     not read. `files` grows with the lines of each file that was read."""
 
@@ -25,7 +25,7 @@ class Attached:
     recorded: Mapping[str, Any] = field(default_factory=dict)
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def fill(self, block: Block, faults: Faults) -> None:
+    def fill(self, block: ReadBlock, faults: Faults) -> None:
         """Puts the prompts of files into the fields of `block` that name one; each has the place of the file's name."""
         for name, value in tuple(block.values.items()):
             if isinstance(value, InFile):
@@ -61,7 +61,7 @@ class Attached:
         if problem:
             faults.add("E111", f"{tick(wanted.name)} {problem}", span, help=help)
             return ()
-        return tuple(_asked(line) if wanted.kind.answers else line for line in lines)
+        return tuple(_parse_line(line) if wanted.kind.answers else line for line in lines)
 
     def _lines(self, name: str) -> tuple[tuple[str, ...], str, str]:
         recorded = self.recorded.get("files", {})
@@ -93,6 +93,6 @@ def _layout(kind: Lines) -> str:
     return f"a line is a prompt{slot}" + (", or a prompt, a tab and its answer" if kind.answers else " and no more")
 
 
-def _asked(line: str) -> Asked:
+def _parse_line(line: str) -> Asked:
     prompt, _, answer = line.partition("\t")
     return Asked(prompt.strip(), answer.strip() or None)

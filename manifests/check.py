@@ -39,7 +39,7 @@ def places(edit: Request) -> Iterator[tuple[str, Span | None]]:
         yield name, edit.at(f"also.{i}")
 
 
-def edited_once(manifest: Manifest, faults: Faults) -> None:
+def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
     """A concept has one edit, and each of its names stands once."""
     seen: dict[str, tuple[Request, Span | None]] = {}
     for edit in manifest.image_edits:
@@ -57,7 +57,7 @@ def edited_once(manifest: Manifest, faults: Faults) -> None:
                 faults.add("E120", f"{tick(name)} is edited twice", span, help="make it one edit", related=related)
 
 
-def not_preserved(manifest: Manifest, faults: Faults) -> None:
+def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
     """What is edited is not to be preserved as well."""
     edited: dict[str, Span | None] = {}
     for edit in manifest.image_edits:
@@ -187,7 +187,7 @@ def token_weights_count(manifest: Manifest, faults: Faults) -> None:
     misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.image_edits)
     for edit in manifest.image_edits:
         weights, span = edit.token_weights, edit.at("token_weights")
-        if "token_weights" in edit.spans and not misread and (read_by := _others_read("token_weights", manifest)):
+        if "token_weights" in edit.spans and not misread and (read_by := _rules_with_field("token_weights", manifest)):
             message = f"`token_weights` are for {read_by}, and the rows here are {tick(manifest.keys)}"
             faults.add("E150", message, span, help="write `keys: eot` beside them, or remove them")
         if not any((weights.bos, weights.eot, weights.last, weights.keyword)):
@@ -200,13 +200,13 @@ def expand_is_for_bare_names(manifest: Manifest, faults: Faults) -> None:
     """Phrases are added to names that are taken bare; the other key rules have contexts already."""
     misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.image_edits)
     for edit in manifest.image_edits:
-        if edit.expand is not None and not misread and (read_by := _others_read("expand", manifest)):
+        if edit.expand is not None and not misread and (read_by := _rules_with_field("expand", manifest)):
             message = f"`expand` is for {read_by}, and the rows here are {tick(manifest.keys)}"
             help = "remove it: these rows come from whole sentences already, which `contexts` names"
             faults.add("E190", message, edit.at("expand"), help=help)
 
 
-def _others_read(field: str, manifest: Manifest) -> str:
+def _rules_with_field(field: str, manifest: Manifest) -> str:
     """The key rules that read this field of an edit, in words; "" where the manifest's own rule does."""
     if field in KEY_RULES.resolve(manifest.keys).options:
         return ""
@@ -274,7 +274,7 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
             "bound: concepts that nobody names are counted too, and `bystander_loss` bounds them"
         )
         faults.add("E141", message, check.at("kept_loss_at_most"), help=help)
-    _judged(manifest, check, faults)
+    _bounds_have_detector(manifest, check, faults)
     if (
         "erased_at_most" in check.spans
         and manifest.image_edits
@@ -296,7 +296,7 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
         faults.warn("E142", message, check.at(), help="add `erased_at_most` or `kept_loss_at_most`")
 
 
-def _judged(manifest: Manifest, check: PictureCheck, faults: Faults) -> None:
+def _bounds_have_detector(manifest: Manifest, check: PictureCheck, faults: Faults) -> None:
     """Counting needs someone who looks."""
     for bound in sorted(COUNTED & check.spans.keys()) if check.detector == "none" else ():
         message = f"{tick(bound)} has nothing to count: with `detector: none` nobody judges the pictures"
@@ -305,7 +305,7 @@ def _judged(manifest: Manifest, check: PictureCheck, faults: Faults) -> None:
         faults.add("E141", message, check.at(bound), help=help, related=related)
 
 
-def default_is_kept(manifest: Manifest, faults: Faults) -> None:
+def default_list_stays(manifest: Manifest, faults: Faults) -> None:
     """What is kept by default is switched off knowingly."""
     preserve = manifest.preserve
     if preserve.corpus == "none":
@@ -339,7 +339,7 @@ def edits_change(manifest: Manifest, faults: Faults) -> None:
             )
 
 
-def shares_are_measured(manifest: Manifest, faults: Faults) -> None:
+def shares_have_detector(manifest: Manifest, faults: Faults) -> None:
     """Shares are measured by the detector of `verify.images`, and one thing at a time is searched for."""
     for edit in manifest.image_edits:
         unseen = manifest.pictures.detector == "none" if manifest.pictures else "pictures" not in manifest.spans
@@ -354,8 +354,8 @@ def shares_are_measured(manifest: Manifest, faults: Faults) -> None:
 
 
 RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
-    edited_once,
-    not_preserved,
+    names_have_one_edit,
+    preserve_excludes_edits,
     targets_stand,
     no_repeats,
     one_method,
@@ -365,11 +365,11 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     auto_has_a_goal,
     evidence_is_there,
     pictures_answer,
-    default_is_kept,
+    default_list_stays,
     rank_suffices,
     edits_change,
-    shares_are_measured,
-    fuse_check.fused_alone,
+    shares_have_detector,
+    fuse_check.fuse_stands_alone,
     fuse_check.fusion_has_concepts,
     fuse_check.fusion_answers,
     own_keys,

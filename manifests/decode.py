@@ -20,11 +20,11 @@ from editc.core.manifest import (
 )
 from editc.core.places import Source
 from editc.manifests import schema
-from editc.manifests.attached import Attached
+from editc.manifests.attached import AttachedFiles
 from editc.manifests.detector import read_detector
 from editc.manifests.faults import START, Faults
-from editc.manifests.fields import Block, read_closed
-from editc.manifests.files import read_kept
+from editc.manifests.fields import ReadBlock, read_strict_block
+from editc.manifests.files import read_preserve_files
 from editc.manifests.kinds import KINDS, KindName, ManifestKind, guess
 from editc.manifests.overrides import apply_overrides, with_overrides
 from editc.manifests.prompts import AUTO
@@ -85,7 +85,7 @@ def draft_of(
     manifest, faults = None, parsed.faults
     if parsed.root is not None:
         own = KINDS[kind or parsed.kind or "image"]
-        manifest = _manifest(parsed.root, parsed.source, Attached(folder, recorded), own, faults)
+        manifest = _manifest(parsed.root, parsed.source, AttachedFiles(folder, recorded), own, faults)
         faults.found.extend(own.check(manifest))
     return manifest, by_place(faults.found)
 
@@ -100,7 +100,7 @@ def decode(
     return _without_errors(*draft_of(parse(source), folder, kind, recorded))
 
 
-def read(
+def decode_file(
     path: Path | str, overrides: Iterable[str] = (), kind: KindName | None = None
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     """`decode` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
@@ -109,7 +109,7 @@ def read(
 
 def load(path: Path | str, overrides: Iterable[str] = ()) -> Manifest:
     """The manifest in a file. Raises EditcError with every error and warning if there is an error."""
-    manifest, found = read(path, overrides)
+    manifest, found = decode_file(path, overrides)
     if manifest is None:
         raise EditcError(*found)
     return manifest
@@ -171,9 +171,9 @@ def _tree(source: Source, faults: Faults) -> Node | None:
     return with_overrides(root, faults)
 
 
-def _manifest(root: Node, source: Source, attached: Attached, kind: ManifestKind, faults: Faults) -> Manifest:
+def _manifest(root: Node, source: Source, attached: AttachedFiles, kind: ManifestKind, faults: Faults) -> Manifest:
     """What could be read; fields that could not be have their defaults, and the faults say so."""
-    block = read_closed(root, schema.MANIFEST, faults) or Block()
+    block = read_strict_block(root, schema.MANIFEST, faults) or ReadBlock()
     own = kind.read(block.values.pop("edits", None), block, attached, faults)
     values, spans = {name: value for name, value in block.values.items() if name not in LANGUAGE_ALONE}, {**block.spans}
     _version(values.pop("editc", None), block, faults)
@@ -187,7 +187,7 @@ def _manifest(root: Node, source: Source, attached: Attached, kind: ManifestKind
         digest=digest(source, own.get("files", {}), corpus and corpus.sha256),
         model=values.pop("model", ""),
         preserve=preserve,
-        kept=() if attached.folder is None else read_kept(preserve, attached.folder, faults),
+        kept=() if attached.folder is None else read_preserve_files(preserve, attached.folder, faults),
         choice=_choice(values.pop("choice", None)),
         constraints=_build(Constraints, values.pop("constraints", None)),
         pictures=pictures,
@@ -197,11 +197,11 @@ def _manifest(root: Node, source: Source, attached: Attached, kind: ManifestKind
     )
 
 
-def _build(kind: Any, block: Block | None) -> Any:
+def _build(kind: Any, block: ReadBlock | None) -> Any:
     return kind() if block is None else kind(**block.values, spans=block.spans)
 
 
-def _choice(block: Block | None) -> Choice:
+def _choice(block: ReadBlock | None) -> Choice:
     """`layers: auto` says of layers what `auto` says of matrices."""
     if block is not None and block.values.get("layers") == AUTO:
         del block.values["layers"]
@@ -210,7 +210,7 @@ def _choice(block: Block | None) -> Choice:
     return _build(Choice, block)  # type: ignore[no-any-return]
 
 
-def _pictures(verify: Block | None, faults: Faults) -> PictureCheck | None:
+def _pictures(verify: ReadBlock | None, faults: Faults) -> PictureCheck | None:
     images = None if verify is None else verify.values.get("pictures")
     if images is None or not images.spans:
         return None
@@ -222,7 +222,7 @@ def _pictures(verify: Block | None, faults: Faults) -> PictureCheck | None:
     return PictureCheck(**values, bystanders=bystanders, spans=images.spans)
 
 
-def _version(version: int | None, block: Block, faults: Faults) -> None:
+def _version(version: int | None, block: ReadBlock, faults: Faults) -> None:
     if version not in (None, schema.VERSION):
         message = f"this is manifest version {version}; this editc reads version {schema.VERSION}"
         help = "write `editc: 1`" if version is not None and version < 1 else "install a newer editc"

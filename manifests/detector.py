@@ -11,7 +11,7 @@ from editc.core.manifest import DetectorOptions
 from editc.core.places import Source, Span
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, meant, tick
-from editc.manifests.fields import read_closed
+from editc.manifests.fields import read_strict_block
 from editc.manifests.scalars import read_scalar, wrong_type
 from editc.manifests.tree import Builder, Leaf, Node, Pairs, UnreadableError
 from editc.registry.detectors import DETECTORS
@@ -33,7 +33,7 @@ def read_detector(node: Node, faults: Faults) -> tuple[str, DetectorOptions]:
     if text is None:
         return "", DetectorOptions()
     name, place = _split(str(text))
-    return _placed(name, place, node.span, DetectorOptions(spans={"": node.span}), faults)
+    return _with_place(name, place, node.span, DetectorOptions(spans={"": node.span}), faults)
 
 
 def parse(text: str) -> tuple[str, DetectorOptions]:
@@ -62,9 +62,9 @@ def _block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
     known = {field.name for field in schema.DETECTOR.fields}
     named = [(key, value) for key, value in node.pairs if key.text in DETECTORS.names()]
     if len(named) != 1:
-        return _unnamed(node, [key for key, _ in named], known, faults)
+        return _report_names(node, [key for key, _ in named], known, faults)
     (key, value), rest = named[0], [pair for pair in node.pairs if pair[0] is not named[0][0]]
-    block = read_closed(replace(node, pairs=tuple(rest)), schema.DETECTOR, faults)
+    block = read_strict_block(replace(node, pairs=tuple(rest)), schema.DETECTOR, faults)
     options = DetectorOptions(**block.values, spans={**block.spans, "": key.span}) if block else DetectorOptions()
     kind = _kind_of(key.text)
     for other, _ in rest:
@@ -77,10 +77,10 @@ def _block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
         message = f"the detector {tick(key.text)} is nowhere: nothing stands behind its name"
         faults.add("E135", message, value.span, help=f"write `detector: {key.text}`")
         return "", options
-    return ("", options) if place is None else _placed(key.text, str(place), value.span, options, faults)
+    return ("", options) if place is None else _with_place(key.text, str(place), value.span, options, faults)
 
 
-def _unnamed(node: Pairs, named: list[Leaf], known: set[str], faults: Faults) -> tuple[str, DetectorOptions]:
+def _report_names(node: Pairs, named: list[Leaf], known: set[str], faults: Faults) -> tuple[str, DetectorOptions]:
     names = DETECTORS.names()
     strange = [key for key, _ in node.pairs if key.text not in known and key not in named]
     if named:
@@ -94,7 +94,9 @@ def _unnamed(node: Pairs, named: list[Leaf], known: set[str], faults: Faults) ->
     return "", DetectorOptions()
 
 
-def _placed(name: str, place: str, span: Span, options: DetectorOptions, faults: Faults) -> tuple[str, DetectorOptions]:
+def _with_place(
+    name: str, place: str, span: Span, options: DetectorOptions, faults: Faults
+) -> tuple[str, DetectorOptions]:
     """The name with its place, split where it holds a member too."""
     names = DETECTORS.names()
     if name not in names:

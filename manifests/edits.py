@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from editc.core.manifest import Measuring, Request, TokenWeights
 from editc.manifests import image_schema
 from editc.manifests.faults import Faults, either, tick
-from editc.manifests.fields import Block, read_block
+from editc.manifests.fields import ReadBlock, read_block
 from editc.manifests.language_schema import KINDS
 from editc.manifests.options import read_options
 from editc.manifests.scalars import wrong_type
@@ -17,11 +17,11 @@ from editc.registry.table import nearest
 
 
 @dataclass(frozen=True)
-class _Draft:
+class _ImageDraft:
     """An edit whose options are not read yet: which method they belong to may stand in another edit."""
 
     kind: str
-    block: Block
+    block: ReadBlock
 
 
 def read_edits(node: Node | None, faults: Faults) -> tuple[Request, ...]:
@@ -57,12 +57,12 @@ def items_of(node: Node | None, faults: Faults) -> tuple[Node, ...]:
     return node.items
 
 
-def _draft(item: Node, faults: Faults) -> _Draft | None:
+def _draft(item: Node, faults: Faults) -> _ImageDraft | None:
     kind = kind_of(item, faults)
     if kind is None:
         return None
     block = read_block(item, image_schema.EDITS[kind], faults)
-    return None if block is None else _Draft(kind, block)
+    return None if block is None else _ImageDraft(kind, block)
 
 
 def kind_of(item: Node, faults: Faults) -> str | None:
@@ -107,18 +107,18 @@ def _no_kind(item: Pairs, faults: Faults) -> None:
     faults.add("E112", f"an edit needs one of {either(KINDS)}", span, help=help)
 
 
-def _request(draft: _Draft, joint: str | None, vague: bool, faults: Faults) -> Request | None:
+def _request(draft: _ImageDraft, joint: str | None, vague: bool, faults: Faults) -> Request | None:
     """The edit; `vague`: some edit names a method that nobody knows, so what is an option cannot be told."""
     block, kind = draft.block, draft.kind
     inner = block.values.get(kind)
     values, spans = dict(block.values), dict(block.spans)
     if kind != "erase":
         values.pop(kind, None)
-        values |= inner.values if isinstance(inner, Block) else {}
-        spans = {**(inner.spans if isinstance(inner, Block) else {}), **spans}
-    if isinstance(weights := values.get("token_weights"), Block):
+        values |= inner.values if isinstance(inner, ReadBlock) else {}
+        spans = {**(inner.spans if isinstance(inner, ReadBlock) else {}), **spans}
+    if isinstance(weights := values.get("token_weights"), ReadBlock):
         values["token_weights"] = TokenWeights(**weights.values, spans=weights.spans)
-    if isinstance(shares := values.get("shares"), Block):
+    if isinstance(shares := values.get("shares"), ReadBlock):
         values["shares"] = Measuring(**shares.values, spans=shares.spans)
     if kind == "fuse" and "adapter" in values:
         values.setdefault("concept", values["adapter"])

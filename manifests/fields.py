@@ -17,7 +17,7 @@ from editc.manifests.tree import Items, Leaf, Node, Pairs
 
 
 @dataclass(frozen=True)
-class Block:
+class ReadBlock:
     """The keys of a block that could be read, by attribute; the places of all that were given; keys nobody knows."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -25,25 +25,30 @@ class Block:
     unknown: tuple[tuple[Leaf, Node], ...] = ()
 
 
-def read_block(node: Node, table: schema.Table, faults: Faults) -> Block | None:
+def read_block(node: Node, table: schema.KeyTable, faults: Faults) -> ReadBlock | None:
     """The block of `table`; unknown keys are handed back, for an edit's may be options of its method."""
     if not isinstance(node, Pairs):
         label = "the manifest" if table.name == "manifest" else tick(table.name)
         wrong_type(node, label, schema.Inner(table).expects, faults, help=_as_list(node, table))
         return None
-    block, unknown = Block(spans={"": node.span}), []
+    block, unknown = ReadBlock(spans={"": node.span}), []
     for key, value in node.pairs:
         known = table.field(key.text)
         if known is None:
             unknown.append((key, value))
         elif known.required or not (isinstance(value, Leaf) and value.null):
             block.spans[f"{known.attribute}:"] = key.span
-            _keep(block, known.attribute, read(value, known.kind, tick(known.name), faults, known.required), value.span)
+            _keep(
+                block,
+                known.attribute,
+                read_value(value, known.kind, tick(known.name), faults, known.required),
+                value.span,
+            )
     _missing(node, table, faults)
-    return Block(block.values, block.spans, tuple(unknown))
+    return ReadBlock(block.values, block.spans, tuple(unknown))
 
 
-def read_closed(node: Node, table: schema.Table, faults: Faults) -> Block | None:
+def read_strict_block(node: Node, table: schema.KeyTable, faults: Faults) -> ReadBlock | None:
     """The block of `table`, in which every other key is a mistake."""
     block = read_block(node, table, faults)
     for key, _ in block.unknown if block else ():
@@ -52,17 +57,17 @@ def read_closed(node: Node, table: schema.Table, faults: Faults) -> Block | None
     return block
 
 
-def _keep(block: Block, name: str, value: Any, span: Span) -> None:
+def _keep(block: ReadBlock, name: str, value: Any, span: Span) -> None:
     """Puts a value and its places into the block; an item's place is `name.0`."""
     block.spans[name] = span
-    if isinstance(value, Listed):
+    if isinstance(value, ListValue):
         block.spans.update({f"{name}.{i}": place for i, place in enumerate(value.spans)})
         value = value.values
     if value is not None:
         block.values[name] = value
 
 
-def _as_list(node: Node, table: schema.Table) -> str:
+def _as_list(node: Node, table: schema.KeyTable) -> str:
     """How names that stand where the block should are written, if it has a list for them."""
     lists = [one.name for one in table.fields if isinstance(one.kind, schema.ListOf) and one.kind.names]
     first = "" if any(one.required for one in table.fields) else next(iter(lists), "")
@@ -71,7 +76,7 @@ def _as_list(node: Node, table: schema.Table) -> str:
     return f"write {table.name}: {{{first}: [{', '.join(names)}]}}" if first and len(names) == len(items) else ""
 
 
-def _missing(node: Pairs, table: schema.Table, faults: Faults) -> None:
+def _missing(node: Pairs, table: schema.KeyTable, faults: Faults) -> None:
     given = {key.text for key, _ in node.pairs}
     for known in table.fields:
         if known.required and known.name not in given and not node.broken:
@@ -79,19 +84,19 @@ def _missing(node: Pairs, table: schema.Table, faults: Faults) -> None:
             faults.add("E104", message, node.span, help=f"add `{known.name}: ...` ({known.doc})")
 
 
-def _inside(table: schema.Table) -> str:
+def _inside(table: schema.KeyTable) -> str:
     return "" if table.name == "manifest" else f" in {tick(table.name)}"
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListValue:
     """The items of a list that could be read, and where each stands."""
 
     values: tuple[Any, ...]
     spans: tuple[Span, ...]
 
 
-def read(node: Node, kind: schema.Kind, label: str, faults: Faults, required: bool = False) -> Any:
+def read_value(node: Node, kind: schema.ValueKind, label: str, faults: Faults, required: bool = False) -> Any:
     """The value of `node` as `kind`; `label` is what messages call it."""
     match kind:
         case schema.ListOf():
@@ -112,7 +117,7 @@ def read(node: Node, kind: schema.Kind, label: str, faults: Faults, required: bo
             return read_scalar(node, kind, label, faults, required)
 
 
-def _list(node: Node, kind: schema.ListOf, label: str, faults: Faults) -> Listed | None:
+def _list(node: Node, kind: schema.ListOf, label: str, faults: Faults) -> ListValue | None:
     if isinstance(node, Leaf) and node.broken:
         return None
     if not isinstance(node, Items):
@@ -132,30 +137,30 @@ def _list(node: Node, kind: schema.ListOf, label: str, faults: Faults) -> Listed
         return None
     read_items = [(read_scalar(item, kind.item, f"an item of {label}", faults), item.span) for item in node.items]
     good = [(value, span) for value, span in read_items if value is not None]
-    return Listed(tuple(value for value, _ in good), tuple(span for _, span in good))
+    return ListValue(tuple(value for value, _ in good), tuple(span for _, span in good))
 
 
-def _lines(node: Node, kind: Lines, label: str, faults: Faults) -> Listed | InFile | None:
+def _lines(node: Node, kind: Lines, label: str, faults: Faults) -> ListValue | InFile | None:
     if isinstance(node, Leaf):
         name = read_scalar(node, schema.Text(), label, faults)
         return InFile(name, kind) if isinstance(name, str) else None
-    return _listed(prompts_of(node, kind, label, faults))
+    return _as_list_value(prompts_of(node, kind, label, faults))
 
 
-def _layers(node: Node, label: str, faults: Faults) -> Listed | str | None:
+def _layers(node: Node, label: str, faults: Faults) -> ListValue | str | None:
     if isinstance(node, Leaf) and (node.empty or node.broken):
         read_scalar(node, schema.Text(), label, faults)
         return None
     found = layers_of(node, label, faults)
-    return found if isinstance(found, str) else _listed(found)
+    return found if isinstance(found, str) else _as_list_value(found)
 
 
-def _listed(found: Iterable[tuple[Any, Span]] | None) -> Listed | None:
+def _as_list_value(found: Iterable[tuple[Any, Span]] | None) -> ListValue | None:
     good = tuple(found or ())
-    return Listed(tuple(value for value, _ in good), tuple(span for _, span in good)) if good else None
+    return ListValue(tuple(value for value, _ in good), tuple(span for _, span in good)) if good else None
 
 
-def _shares(node: Node, label: str, faults: Faults) -> Listed | None:
+def _shares(node: Node, label: str, faults: Faults) -> ListValue | None:
     if not isinstance(node, Pairs):
         wrong_type(node, label, schema.Shares().expects, faults)
         return None
@@ -176,7 +181,9 @@ def _shares(node: Node, label: str, faults: Faults) -> Listed | None:
             node.span,
             help="make them add up to 1 or less",
         )
-    return Listed(tuple((name, share) for name, (share, _) in good.items()), tuple(span for _, span in good.values()))
+    return ListValue(
+        tuple((name, share) for name, (share, _) in good.items()), tuple(span for _, span in good.values())
+    )
 
 
 def _wordings(node: Node, label: str, faults: Faults) -> dict[str, tuple[str, ...]] | None:
@@ -194,13 +201,13 @@ def _wordings(node: Node, label: str, faults: Faults) -> dict[str, tuple[str, ..
     return good
 
 
-def _inner(node: Node, kind: schema.Inner, faults: Faults) -> Block | None:
+def _inner(node: Node, kind: schema.Inner, faults: Faults) -> ReadBlock | None:
     if isinstance(node, Leaf):
         if node.broken:
             return None
         if kind.word and node.text == kind.word:
             said = {} if kind.meaning is None else {kind.word: kind.meaning}
-            return Block(said, {"": node.span, kind.word: node.span})
+            return ReadBlock(said, {"": node.span, kind.word: node.span})
         if node.empty:
             help = f"add keys below it ({', '.join(kind.table.names)}), or remove it"
             faults.add("E107", f"{tick(kind.table.name)} is empty", node.span, help=help)
@@ -208,4 +215,4 @@ def _inner(node: Node, kind: schema.Inner, faults: Faults) -> Block | None:
         if kind.word:
             wrong_type(node, tick(kind.table.name), kind.expects, faults)
             return None
-    return read_closed(node, kind.table, faults)
+    return read_strict_block(node, kind.table, faults)

@@ -11,7 +11,7 @@ from editc.manifests.faults import Faults, tick
 MAX_BYTES = 1 << 24
 
 
-def read_kept(preserve: Preserve, folder: Path, faults: Faults) -> tuple[str, ...]:
+def read_preserve_files(preserve: Preserve, folder: Path, faults: Faults) -> tuple[str, ...]:
     """One prompt a line, blank lines left out, in the order of the files; a file that cannot be read is a fault."""
     prompts: list[str] = []
     for i, name in enumerate(preserve.files):

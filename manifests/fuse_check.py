@@ -6,7 +6,7 @@ from editc.core.manifest import Manifest
 from editc.manifests.faults import Faults
 
 
-def fused_alone(manifest: Manifest, faults: Faults) -> None:
+def fuse_stands_alone(manifest: Manifest, faults: Faults) -> None:
     """Adapters are added to the weights as they are: no edit is solved beside them."""
     fused = next((edit for edit in manifest.image_edits if edit.kind == "fuse"), None)
     other = next((edit for edit in manifest.image_edits if edit.kind != "fuse"), None)

@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeAlias
 from editc.core.diagnostics import Diagnostic
 from editc.core.manifest import Manifest
 from editc.manifests import check, language_edits
-from editc.manifests.attached import Attached
+from editc.manifests.attached import AttachedFiles
 from editc.manifests.edits import kinds_of, read_edits
 from editc.manifests.faults import Faults
-from editc.manifests.fields import Block
+from editc.manifests.fields import ReadBlock
 from editc.manifests.files import adapters_exist
 from editc.manifests.tree import Node
 
@@ -25,14 +25,14 @@ class ManifestKind:
 
     name: KindName
     """What `Manifest.kind` says."""
-    read: Callable[[Node | None, Block, Attached, Faults], Mapping[str, Any]]
+    read: Callable[[Node | None, ReadBlock, AttachedFiles, Faults], Mapping[str, Any]]
     """The manifest's fields that this kind alone has, `edits` among them, from the node of `edits` and the block of the
     whole manifest; what cannot be read is put into the faults."""
     check: Callable[[Manifest], tuple[Diagnostic, ...]]
     """All errors and warnings of the rules over a whole manifest."""
 
 
-def _read_image(edits: Node | None, block: Block, attached: Attached, faults: Faults) -> Mapping[str, Any]:
+def _read_image(edits: Node | None, block: ReadBlock, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
     requests = read_edits(edits, faults)
     if attached.folder is not None:
         adapters_exist(requests, attached.folder, faults)

@@ -22,7 +22,7 @@ from editc.manifests.models import own_keys
 from editc.registry.options import construct
 
 Rule = Callable[[Manifest, Faults], None]
-Edit = Fact | Redirect | Ablation
+LanguageEdit = Fact | Redirect | Ablation
 
 
 def check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
@@ -34,9 +34,9 @@ def check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
     return tuple(faults.found)
 
 
-def edited_once(manifest: Manifest, faults: Faults) -> None:
+def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
     """A prompt has one new answer, and a concept one edit."""
-    seen: dict[tuple[str, str], tuple[Edit, Span | None]] = {}
+    seen: dict[tuple[str, str], tuple[LanguageEdit, Span | None]] = {}
     for edit in manifest.language_edits:
         for name, span in places(edit):
             first = seen.setdefault((edit.kind.replace("erase", "redirect"), folded(name)), (edit, span))
@@ -112,7 +112,7 @@ def neighbours_stay(manifest: Manifest, faults: Faults) -> None:
                 faults.warn("E196", message, edit.at(f"neighbours.{i}"), help="remove it", related=related)
 
 
-def not_preserved(manifest: Manifest, faults: Faults) -> None:
+def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
     """What is edited is not to be preserved as well."""
     edited = {folded(name): span for edit in manifest.redirects for name, span in places(edit)}
     edited |= {folded(fact.subject): fact.at("subject") for fact in manifest.facts}
@@ -179,7 +179,7 @@ def one_method(manifest: Manifest, faults: Faults) -> None:
 
 def options_fit(manifest: Manifest, faults: Faults) -> None:
     """The method itself accepts the options; without one named, they are those that every method reads alike."""
-    groups: tuple[Sequence[Edit], ...] = (manifest.facts, manifest.redirects, manifest.ablations)
+    groups: tuple[Sequence[LanguageEdit], ...] = (manifest.facts, manifest.redirects, manifest.ablations)
     for edit, joint in [(edit, joint) for edits in groups for joint in [_joint(edits)] for edit in edits]:
         method = edit.method or joint
         if method is None or not edit.options:
@@ -212,7 +212,7 @@ def one_key(manifest: Manifest, faults: Faults) -> None:
         faults.add("E132", message, bare.at("denominator"), help=help, related=related)
 
 
-def bounds_are_answered(manifest: Manifest, faults: Faults) -> None:
+def bounds_have_answers(manifest: Manifest, faults: Faults) -> None:
     """Each bound counts something that the edits have."""
     edits = manifest.language_edits
     answers = {
@@ -250,7 +250,7 @@ def rank_suffices(manifest: Manifest, faults: Faults) -> None:
     """Each fact and each name of a concept needs a rank of its own, and with `chat` a second one: it has a key in plain
     text and one in a chat. A direction has none of either."""
     redirects = () if _joint(manifest.redirects) == COLUMNS else manifest.redirects
-    keyed: Sequence[Edit] = (*manifest.facts, *redirects)
+    keyed: Sequence[LanguageEdit] = (*manifest.facts, *redirects)
     named = sum(len(edit.names) for edit in keyed)
     directions = sum(len(edit.names) for edit in manifest.ablations)
     rank, keys = manifest.constraints.rank, named * (1 + manifest.chat) + directions
@@ -263,7 +263,7 @@ def rank_suffices(manifest: Manifest, faults: Faults) -> None:
         faults.warn("E143", message, manifest.constraints.at("rank"), help=f"allow a rank of {keys} or more")
 
 
-def layers_chosen_once(manifest: Manifest, faults: Faults) -> None:
+def layers_have_one_source(manifest: Manifest, faults: Faults) -> None:
     """Layers are named, or looked for."""
     choice = manifest.choice
     if choice.layers and "auto" in choice.spans:
@@ -274,28 +274,28 @@ def layers_chosen_once(manifest: Manifest, faults: Faults) -> None:
         )
 
 
-def _joint(edits: Sequence[Edit]) -> str | None:
+def _joint(edits: Sequence[LanguageEdit]) -> str | None:
     return next((edit.method for edit in edits if edit.method is not None), None)
 
 
-def _all(edits: Sequence[Edit], kind: type) -> bool:
+def _all(edits: Sequence[LanguageEdit], kind: type) -> bool:
     return all(isinstance(edit, kind) for edit in edits)
 
 
 RULES: tuple[Rule, ...] = (
-    edited_once,
+    names_have_one_edit,
     facts_change,
     redirects_lead_somewhere,
     targets_stand,
     neighbours_stay,
-    not_preserved,
+    preserve_excludes_edits,
     sets_differ,
     no_repeats,
     one_method,
     options_fit,
     one_key,
-    bounds_are_answered,
+    bounds_have_answers,
     edits_change,
     rank_suffices,
-    layers_chosen_once,
+    layers_have_one_source,
 )

@@ -12,10 +12,10 @@ from editc.core.places import Span
 from editc.core.text import occurrences
 from editc.manifests import image_schema, schema
 from editc.manifests import language_schema as tables
-from editc.manifests.attached import Attached
+from editc.manifests.attached import AttachedFiles
 from editc.manifests.edits import items_of, kind_of
 from editc.manifests.faults import Faults, either, tick
-from editc.manifests.fields import Block, read_block
+from editc.manifests.fields import ReadBlock, read_block
 from editc.manifests.options import Scope, read_options
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.registry.methods import METHODS
@@ -23,9 +23,14 @@ from editc.registry.options import options
 
 
 def methods_of(kind: str) -> tuple[str, ...]:
-    """The methods that solve that kind of edit, of those that there are."""
-    known = METHODS.names("language")
-    return tuple(name for name in tables.SOLVERS[kind] if name in known)
+    """The methods that solve that kind of edit, in the order of the registry."""
+    return tuple(name for name in METHODS.in_order("language") if kind in _solves(name))
+
+
+def _solves(method: str) -> tuple[str, ...]:
+    """The kinds of edits that a method says it solves."""
+    kinds: tuple[str, ...] = getattr(METHODS.resolve(method), "solves", ())
+    return kinds
 
 
 _REDIRECT = "to name a concept in its place write `redirect: {from: ..., to: ...}`"
@@ -39,15 +44,15 @@ _FOREIGN = ("scale", "keys", "token_weights", "expand", "shares")
 
 
 @dataclass(frozen=True)
-class _Draft:
+class _LanguageDraft:
     """An edit whose options are not read yet: which method they belong to may stand in another edit."""
 
     kind: str
-    block: Block
+    block: ReadBlock
 
 
 @dataclass
-class _Shared:
+class _JointMethod:
     """The method of edits that are solved together; `vague`: one of them names a method that cannot be read."""
 
     method: str | None = None
@@ -77,10 +82,10 @@ def is_language(root: Node) -> bool:
     )
 
 
-def read_language(edits: Node | None, block: Block, attached: Attached, faults: Faults) -> Mapping[str, Any]:
+def read_language(edits: Node | None, block: ReadBlock, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
     """The fields of a manifest that those of language models alone have; `block` is the whole manifest's."""
     drafts = [draft for draft in _drafts(items_of(edits, faults), faults) if draft is not None]
-    shared = _shared(drafts)
+    shared = _joint_methods(drafts)
     made = [_edit(draft, shared[tables.TOGETHER[draft.kind]], attached, faults) for draft in drafts]
     attached.fill(block, faults)
     values: dict[str, Any] = {name: block.values[name] for name in ("chat", "retain", "after") if name in block.values}
@@ -97,11 +102,11 @@ def _text(node: Node | None) -> str:
     return node.text if isinstance(node, Leaf) else ""
 
 
-def _marks(given: Mapping[str, Node], table: schema.Table) -> Iterator[str]:
+def _marks(given: Mapping[str, Node], table: schema.KeyTable) -> Iterator[str]:
     return (field.name for field in table.fields if field.only == "language" and field.name in given)
 
 
-def _drafts(items: tuple[Node, ...], faults: Faults) -> Iterator[_Draft | None]:
+def _drafts(items: tuple[Node, ...], faults: Faults) -> Iterator[_LanguageDraft | None]:
     kinds = [kind_of(item, faults) for item in items]
     first = next((item for item, kind in zip(items, kinds, strict=True) if kind in tables.LANGUAGE_ONLY), None)
     for item, kind in zip(items, kinds, strict=True):
@@ -112,23 +117,22 @@ def _drafts(items: tuple[Node, ...], faults: Faults) -> Iterator[_Draft | None]:
             faults.add("E184", message, item.span, help=help, related=related)
         elif kind is not None:
             block = read_block(item, tables.EDITS[kind], faults)
-            yield None if block is None else _Draft(kind, _with_own_method(kind, block, faults))
+            yield None if block is None else _LanguageDraft(kind, _with_own_method(kind, block, faults))
 
 
-def _with_own_method(kind: str, block: Block, faults: Faults) -> Block:
+def _with_own_method(kind: str, block: ReadBlock, faults: Faults) -> ReadBlock:
     """The block without a method that solves edits of another kind."""
     method = block.values.get("method")
-    if method is not None and method not in tables.SOLVERS[kind]:
-        solves = either((name for name, methods in tables.SOLVERS.items() if method in methods), "and")
-        message = f"{tick(method)} is a method for {solves}, and this is {tick(kind)}"
+    if method is not None and kind not in _solves(method):
+        message = f"{tick(method)} is a method for {either(_solves(method), 'and')}, and this is {tick(kind)}"
         faults.add("E187", message, block.spans["method"], help=f"methods here: {either(methods_of(kind), 'and')}")
         del block.values["method"]
     return block
 
 
-def _shared(drafts: Sequence[_Draft]) -> Mapping[str, _Shared]:
+def _joint_methods(drafts: Sequence[_LanguageDraft]) -> Mapping[str, _JointMethod]:
     """By the kinds that are solved together, the method that their edits have in common."""
-    found = {kind: _Shared() for kind in tables.TOGETHER.values()}
+    found = {kind: _JointMethod() for kind in tables.TOGETHER.values()}
     for draft in drafts:
         one, given = found[tables.TOGETHER[draft.kind]], draft.block
         one.method = one.method or given.values.get("method")
@@ -136,12 +140,14 @@ def _shared(drafts: Sequence[_Draft]) -> Mapping[str, _Shared]:
     return found
 
 
-def _edit(draft: _Draft, shared: _Shared, attached: Attached, faults: Faults) -> Fact | Redirect | Ablation | None:
+def _edit(
+    draft: _LanguageDraft, shared: _JointMethod, attached: AttachedFiles, faults: Faults
+) -> Fact | Redirect | Ablation | None:
     """The edit; None where something is missing that it cannot be without."""
     kind, block = draft.kind, draft.block
     inner = block if kind == "erase" else block.values.pop(kind, None)
-    if not isinstance(inner, Block):
-        inner = Block()
+    if not isinstance(inner, ReadBlock):
+        inner = ReadBlock()
     attached.fill(inner, faults)
     values, spans = {**block.values, **inner.values}, {**inner.spans, **block.spans}
     options = _options(draft, shared, spans, faults)
@@ -158,7 +164,7 @@ def _edit(draft: _Draft, shared: _Shared, attached: Attached, faults: Faults) ->
     return Redirect(kind=kind, options=options, spans=spans, **values)  # type: ignore[arg-type]
 
 
-def _options(draft: _Draft, shared: _Shared, spans: dict[str, Span], faults: Faults) -> Mapping[str, Any]:
+def _options(draft: _LanguageDraft, shared: _JointMethod, spans: dict[str, Span], faults: Faults) -> Mapping[str, Any]:
     """The options beside an edit; keys that only an image model's edits have are told apart from misspelt ones."""
     known = {option.name for method in methods_of(draft.kind) for option in options(method)}
     rest = []

@@ -29,8 +29,8 @@ class Scope:
     """Which edits there can be: each kind's `tables`, those of what stands inside its braces, the methods that
     there are for a kind, and what to do about keys that several kinds have."""
 
-    tables: Mapping[str, schema.Table]
-    inner: Mapping[str, schema.Table]
+    tables: Mapping[str, schema.KeyTable]
+    inner: Mapping[str, schema.KeyTable]
     methods: Callable[[str], Sequence[str]]
     advice: Mapping[str, str]
 
@@ -78,7 +78,7 @@ def read_options(
             message = f"{tick(key.text)} does not belong beside {tick(kind)}"
             faults.add("E113", message, key.span, help=_proper_place(key.text, kind, scope))
         else:
-            _unknown(key, scope.tables[kind].names, method, known, faults)
+            _report_unknown_key(key, scope.tables[kind].names, method, known, faults)
     return given
 
 
@@ -107,7 +107,7 @@ def _other_method(key: Leaf, owners: Sequence[str], method: str | None, faults: 
     faults.add("E131", message, key.span, help=f"add {choice}" if method is None else f"remove it, or write {choice}")
 
 
-def _unknown(key: Leaf, names: Sequence[str], method: str | None, known: Options, faults: Faults) -> None:
+def _report_unknown_key(key: Leaf, names: Sequence[str], method: str | None, known: Options, faults: Faults) -> None:
     near = nearest(key.text, (*names, *known))
     notes = [f"options of {tick(method)}: {either(known, 'and')}"] if method and known and not near else []
     help = f"did you mean {tick(near)}?" if near else meant(key.text, names, "known keys")

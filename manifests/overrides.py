@@ -47,7 +47,7 @@ def _apply(root: Node | None, override: str, line: int, faults: Faults) -> Node 
         return root
     text = "".join(text.splitlines())  # at most one line break, at the end: YAML would see an empty line after it
     value = _value(text, Origin(line, _PREFIX + len(key) + 1), path[-1].span, faults)
-    return root if value is None else _put(root, path, value, faults)
+    return root if value is None else _insert(root, path, value, faults)
 
 
 def _path(key: str, line: int) -> tuple[Leaf, ...]:
@@ -67,7 +67,7 @@ def _value(text: str, origin: Origin, key: Span, faults: Faults) -> Node | None:
     return Leaf("", True, key) if value is None or (isinstance(value, Leaf) and value.empty) else value
 
 
-def _put(node: Node | None, path: tuple[Leaf, ...], value: Node, faults: Faults) -> Node:
+def _insert(node: Node | None, path: tuple[Leaf, ...], value: Node, faults: Faults) -> Node:
     """`node` with `value` at the end of `path`; blocks that are missing on the way are made."""
     if not path:
         return value
@@ -75,9 +75,9 @@ def _put(node: Node | None, path: tuple[Leaf, ...], value: Node, faults: Faults)
         node = Pairs((), path[0].span)
     head, rest = path[0], path[1:]
     if isinstance(node, Pairs):
-        return _put_key(node, head, rest, value, faults)
+        return _insert_key(node, head, rest, value, faults)
     if isinstance(node, Items):
-        return _put_item(node, head, rest, value, faults)
+        return _insert_item(node, head, rest, value, faults)
     faults.add(
         "E116",
         f"{tick(node.text)} is not a block, so it has no key {tick(head.text)}",
@@ -87,15 +87,15 @@ def _put(node: Node | None, path: tuple[Leaf, ...], value: Node, faults: Faults)
     return node
 
 
-def _put_key(node: Pairs, head: Leaf, rest: tuple[Leaf, ...], value: Node, faults: Faults) -> Node:
+def _insert_key(node: Pairs, head: Leaf, rest: tuple[Leaf, ...], value: Node, faults: Faults) -> Node:
     old = next((child for key, child in node.pairs if key.text == head.text), None)
-    new = _put(old, rest, value, faults)
+    new = _insert(old, rest, value, faults)
     if old is None:
         return replace(node, pairs=(*node.pairs, (head, new)))
     return replace(node, pairs=tuple((key, new if key.text == head.text else child) for key, child in node.pairs))
 
 
-def _put_item(node: Items, head: Leaf, rest: tuple[Leaf, ...], value: Node, faults: Faults) -> Node:
+def _insert_item(node: Items, head: Leaf, rest: tuple[Leaf, ...], value: Node, faults: Faults) -> Node:
     count = len(node.items)
     if not (head.text.isascii() and head.text.isdigit() and len(head.text) < 10 and int(head.text) < count):
         known = (
@@ -110,5 +110,5 @@ def _put_item(node: Items, head: Leaf, rest: tuple[Leaf, ...], value: Node, faul
         )
         return node
     items = list(node.items)
-    items[int(head.text)] = _put(items[int(head.text)], rest, value, faults)
+    items[int(head.text)] = _insert(items[int(head.text)], rest, value, faults)
     return replace(node, items=tuple(items))

@@ -16,10 +16,10 @@ from editc.manifests.tree import Items, Leaf, Node, Pairs
 
 MOST_LAYERS = 10_000
 AUTO = "auto"
-Prompts: TypeAlias = list[tuple[str | Asked, Span]]
+PlacedPrompts: TypeAlias = list[tuple[str | Asked, Span]]
 
 
-def prompts_of(node: Items | Pairs, kind: Lines, label: str, faults: Faults) -> Prompts | None:
+def prompts_of(node: Items | Pairs, kind: Lines, label: str, faults: Faults) -> PlacedPrompts | None:
     """The prompts of an inline list or block, each with its place; None for a block where answers have no meaning."""
     if isinstance(node, Pairs) and not kind.answers:
         wrong_type(node, label, kind.expects, faults)
@@ -29,7 +29,7 @@ def prompts_of(node: Items | Pairs, kind: Lines, label: str, faults: Faults) -> 
     pairs = node.pairs if isinstance(node, Pairs) else [(item, None) for item in node.items]
     if not pairs:
         faults.add("E107", f"{label} is an empty list", node.span, help="remove it, or name some prompts")
-    good: Prompts = []
+    good: PlacedPrompts = []
     for key, value in pairs:
         prompt = read_scalar(key, Text(role="text"), what, faults)
         answer = (

@@ -15,7 +15,13 @@ from editc.manifests.wording import doubts
 from editc.registry.table import nearest
 
 ScalarKind: TypeAlias = (
-    schema.Text | schema.Number | schema.Whole | schema.Flag | schema.OneOf | schema.OneName | schema.Named
+    schema.Text
+    | schema.Number
+    | schema.WholeNumber
+    | schema.Flag
+    | schema.OneOf
+    | schema.ListedName
+    | schema.RegistryName
 )
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -40,13 +46,13 @@ def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults, requir
             return _text(node, kind, label, faults)
         case schema.Number():
             return _number(node, kind, label, faults)
-        case schema.Whole():
+        case schema.WholeNumber():
             return _whole(node, kind, label, faults)
         case schema.Flag():
             return _flag(node, label, faults)
-        case schema.OneOf() | schema.OneName():
+        case schema.OneOf() | schema.ListedName():
             return _word(node, kind, label, faults)
-        case schema.Named():
+        case schema.RegistryName():
             return _name(node, kind, faults)
 
 
@@ -88,7 +94,7 @@ def _number(node: Leaf, kind: schema.Number, label: str, faults: Faults) -> floa
     return None
 
 
-def _whole(node: Leaf, kind: schema.Whole, label: str, faults: Faults) -> int | None:
+def _whole(node: Leaf, kind: schema.WholeNumber, label: str, faults: Faults) -> int | None:
     if not node.plain or not re.fullmatch(r"[-+]?[0-9]+", node.text):
         wrong_type(node, label, kind.expects, faults)
         return None
@@ -107,7 +113,7 @@ def _flag(node: Leaf, label: str, faults: Faults) -> bool | None:
     return None
 
 
-def _word(node: Leaf, kind: schema.OneOf | schema.OneName, label: str, faults: Faults) -> str | None:
+def _word(node: Leaf, kind: schema.OneOf | schema.ListedName, label: str, faults: Faults) -> str | None:
     if node.text in kind.words:
         return node.text
     near = nearest(node.text, kind.words)
@@ -116,7 +122,7 @@ def _word(node: Leaf, kind: schema.OneOf | schema.OneName, label: str, faults: F
     return None
 
 
-def _name(node: Leaf, kind: schema.Named, faults: Faults) -> str | None:
+def _name(node: Leaf, kind: schema.RegistryName, faults: Faults) -> str | None:
     known, noun = kind.table.names(kind.models), kind.table.noun
     if node.text in known:
         return node.text
@@ -133,7 +139,7 @@ def wrong_type(node: Node, label: str, expected: str, faults: Faults, help: str 
     """E105, saying what was expected and what is there."""
     if isinstance(node, Leaf) and node.broken:
         return
-    message, help = f"{label} must be {expected}, not {_seen(node)}", help or _hint(node, expected, label)
+    message, help = f"{label} must be {expected}, not {_describe(node)}", help or _hint(node, expected, label)
     faults.add("E105", message, node.span, help=help, related=[(node.used, "used here")])
 
 
@@ -143,7 +149,7 @@ def out_of_bounds(node: Leaf, label: str, expected: str, faults: Faults) -> None
     faults.add("E106", message, node.span, related=[(node.used, "used here")])
 
 
-def _seen(node: Node) -> str:
+def _describe(node: Node) -> str:
     match node:
         case Items():
             return "a list"

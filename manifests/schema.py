@@ -1,7 +1,7 @@
-"""The declared shape of a manifest, version 1, as data: one table a block, one `Field` a key.
+"""The declared shape of a manifest, version 1, as data: one table a block, one `KeyField` a key.
 
-Decoding, the messages about wrong values and the reference page all read these tables. `Field.into` names the attribute
-of the dataclass in `editc.core.manifest`, where it differs from the key.
+Decoding, the messages about wrong values and the reference page all read these tables. `KeyField.into` names the
+attribute of the dataclass in `editc.core.manifest`, where it differs from the key.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Whole:
+class WholeNumber:
     """A whole number between `low` and `high`."""
 
     low: int | None = None
@@ -90,7 +90,7 @@ class OneOf:
 
 
 @dataclass(frozen=True)
-class OneName:
+class ListedName:
     """A name that the registry knows, where there are few: messages list them all."""
 
     table: NameTable
@@ -106,7 +106,7 @@ class OneName:
 
 
 @dataclass(frozen=True)
-class Named:
+class RegistryName:
     """A name that the registry knows."""
 
     table: NameTable
@@ -122,7 +122,7 @@ class Named:
 class ListOf:
     """A list; with `least` 1 it may not be empty."""
 
-    item: Text | OneOf | Named
+    item: Text | OneOf | RegistryName
     least: int = 0
 
     @property
@@ -166,7 +166,7 @@ class Judged:
 class Inner:
     """A block with a table of its own; `word` may stand in its place and means the block `{word: meaning}`."""
 
-    table: Table
+    table: KeyTable
     word: str = ""
     meaning: float | None = None
 
@@ -185,14 +185,14 @@ class Edits:
         return "a list of edits"
 
 
-Kind: TypeAlias = (
+ValueKind: TypeAlias = (
     Text
     | Number
-    | Whole
+    | WholeNumber
     | Flag
     | OneOf
-    | OneName
-    | Named
+    | ListedName
+    | RegistryName
     | ListOf
     | Lines
     | Layers
@@ -205,11 +205,11 @@ Kind: TypeAlias = (
 
 
 @dataclass(frozen=True)
-class Field:
+class KeyField:
     """One key of a block; `only`: it has a meaning for that kind of model alone; `minimum`: a bound from below."""
 
     name: str
-    kind: Kind
+    kind: ValueKind
     doc: str
     required: bool = False
     into: str = ""
@@ -223,13 +223,13 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Table:
+class KeyTable:
     """A block: its name as messages call it, and its keys."""
 
     name: str
-    fields: tuple[Field, ...]
+    fields: tuple[KeyField, ...]
 
-    def field(self, name: str) -> Field | None:
+    def field(self, name: str) -> KeyField | None:
         """The key `name`, if this block has it."""
         return next((field for field in self.fields if field.name == name), None)
 
@@ -240,72 +240,72 @@ class Table:
 
 
 LANGUAGE_ROLES = ("mlp", "attention")
-PRESERVE = Table(
+PRESERVE = KeyTable(
     "preserve",
     (
-        Field(
+        KeyField(
             "corpus",
             OneOf(("default", "none")),
             "none: keep nothing but what is named here; left out, the model's own prompts or everyday ones stay too",
             only="image",
         ),
-        Field("concepts", ListOf(NAME), "what must stay, through the same contexts as the edits"),
-        Field("prompts", ListOf(PROMPT), "prompts that must stay, as they stand", only="image"),
-        Field("files", ListOf(Text()), "files with one prompt a line, relative to the manifest", only="image"),
-        Field("weight", Number(0.0, above=True), "how much keeping counts against editing", only="image"),
+        KeyField("concepts", ListOf(NAME), "what must stay, through the same contexts as the edits"),
+        KeyField("prompts", ListOf(PROMPT), "prompts that must stay, as they stand", only="image"),
+        KeyField("files", ListOf(Text()), "files with one prompt a line, relative to the manifest", only="image"),
+        KeyField("weight", Number(0.0, above=True), "how much keeping counts against editing", only="image"),
     ),
 )
-SITES = Table(
+SITES = KeyTable(
     "sites",
     (
-        Field(
+        KeyField(
             "roles",
             ListOf(OneOf(("k", "v", "entry", "pooled", *LANGUAGE_ROLES)), least=1),
             "which projections of the text: keys and values of cross-attention, the one at the entry, that of the "
             "pooled embedding; of a language model the matrices that write: mlp, attention; left out: the family's own",
         ),
-        Field("include", ListOf(Text(), least=1), "patterns (`*`, `?`) of parameter names"),
-        Field("exclude", ListOf(Text()), "patterns of parameter names that are left alone"),
-        Field(
+        KeyField("include", ListOf(Text(), least=1), "patterns (`*`, `?`) of parameter names"),
+        KeyField("exclude", ListOf(Text()), "patterns of parameter names that are left alone"),
+        KeyField(
             "auto",
             Number(0.0, 1.0, above=True),
             "of these the fewest that carry this share of the edited concepts, measured on predicted noise",
         ),
-        Field("layers", Layers(), "which layers of a language model, from 0; auto: by evidence", only="language"),
+        KeyField("layers", Layers(), "which layers of a language model, from 0; auto: by evidence", only="language"),
     ),
 )
 _MAXIMUM = Number(0.0, above=True)
 _SHARE = Number(0.0, 1.0)
-CONSTRAINTS = Table(
+CONSTRAINTS = KeyTable(
     "constraints",
     (
-        Field(
+        KeyField(
             "erase_residual",
             _MAXIMUM,
             "how much of the edited concept may be left: |W'c - v*| / |W c - v*|, worst concept",
             only="image",
         ),
-        Field(
+        KeyField(
             "recoverable",
             _SHARE,
             "how much of it any embedding may bring back, worst sentence and concept",
             only="image",
         ),
-        Field(
+        KeyField(
             "preserve_drift",
             _MAXIMUM,
             "how far the preserved prompts may move: |W'p - W p| / |W p|, worst site",
             only="image",
         ),
-        Field("unconditional_drift", _MAXIMUM, "the same for the empty prompt", only="image"),
-        Field("rank", Whole(1), "rank of the delta"),
-        Field(
+        KeyField("unconditional_drift", _MAXIMUM, "the same for the empty prompt", only="image"),
+        KeyField("rank", WholeNumber(1), "rank of the delta"),
+        KeyField(
             "bystander_loss",
             _SHARE,
             "how much anything that the manifest does not name may lose: a concept's pictures, a question's answers",
         ),
         *(
-            Field(name, _SHARE, doc, only="language", minimum=True)
+            KeyField(name, _SHARE, doc, only="language", minimum=True)
             for name, doc in (
                 ("efficacy", "share of the edited prompts that give the new answer the higher probability"),
                 ("paraphrase", "the same for their paraphrases"),
@@ -313,81 +313,94 @@ CONSTRAINTS = Table(
                 ("retain_top1", "share of the tokens of `retain` whose likeliest successor stays"),
             )
         ),
-        Field(
+        KeyField(
             "retain_kl", _MAXIMUM, "mean KL over the tokens of `retain`, before against after, nats", only="language"
         ),
     ),
 )
-BYSTANDERS = Table(
+BYSTANDERS = KeyTable(
     "bystanders",
     (
-        Field("near", Whole(0, 1000), "how many of the concepts nearest to the edit"),
-        Field("far", Whole(0, 1000), "how many of the others"),
-        Field("pictures", Whole(1, 1000), "how many pictures of each, before and after"),
+        KeyField("near", WholeNumber(0, 1000), "how many of the concepts nearest to the edit"),
+        KeyField("far", WholeNumber(0, 1000), "how many of the others"),
+        KeyField("pictures", WholeNumber(1, 1000), "how many pictures of each, before and after"),
     ),
 )
-DETECTOR = Table(
+DETECTOR = KeyTable(
     "detector",
     (
-        Field("prompts", Wordings(), "sentences of a concept, by its name; left out, they are made from the name"),
-        Field("against", ListOf(Text(), least=1), "what a picture may show in place of a concept"),
-        Field("labels", Wordings(), "the classifier's labels of a concept, by its name; left out, the one called so"),
-        Field("threshold", Number(0.0, 1.0, above=True), "the probability from which a picture shows a concept"),
+        KeyField("prompts", Wordings(), "sentences of a concept, by its name; left out, they are made from the name"),
+        KeyField("against", ListOf(Text(), least=1), "what a picture may show in place of a concept"),
+        KeyField(
+            "labels", Wordings(), "the classifier's labels of a concept, by its name; left out, the one called so"
+        ),
+        KeyField("threshold", Number(0.0, 1.0, above=True), "the probability from which a picture shows a concept"),
     ),
 )
-IMAGES = Table(
+IMAGES = KeyTable(
     "images",
     (
-        Field("detector", Judged(), "who judges the pictures; none (also left out): they are only shown"),
-        Field("prompts_per_concept", Whole(1, 10_000), "how many pictures of each concept"),
-        Field("steps", Whole(1, 1000), "denoising steps of a picture"),
-        Field("guidance", Number(0.0), "how strongly a picture follows its prompt"),
-        Field("erased_at_most", _SHARE, "share of the pictures of an erased concept that may still show it"),
-        Field("kept_loss_at_most", _SHARE, "share of the pictures of a preserved concept that may no longer show it"),
-        Field("share_gap_at_most", _SHARE, "how far any share of `shares: measured` may be from the one wanted"),
-        Field("bystanders", Inner(BYSTANDERS), "which concepts that nobody named are painted, and how often"),
+        KeyField("detector", Judged(), "who judges the pictures; none (also left out): they are only shown"),
+        KeyField("prompts_per_concept", WholeNumber(1, 10_000), "how many pictures of each concept"),
+        KeyField("steps", WholeNumber(1, 1000), "denoising steps of a picture"),
+        KeyField("guidance", Number(0.0), "how strongly a picture follows its prompt"),
+        KeyField("erased_at_most", _SHARE, "share of the pictures of an erased concept that may still show it"),
+        KeyField(
+            "kept_loss_at_most", _SHARE, "share of the pictures of a preserved concept that may no longer show it"
+        ),
+        KeyField("share_gap_at_most", _SHARE, "how far any share of `shares: measured` may be from the one wanted"),
+        KeyField("bystanders", Inner(BYSTANDERS), "which concepts that nobody named are painted, and how often"),
     ),
 )
-VERIFY = Table(
-    "verify", (Field("images", Inner(IMAGES), "pictures before and after, judged by a detector", into="pictures"),)
+VERIFY = KeyTable(
+    "verify", (KeyField("images", Inner(IMAGES), "pictures before and after, judged by a detector", into="pictures"),)
 )
 
-MANIFEST = Table(
+MANIFEST = KeyTable(
     "manifest",
     (
-        Field("editc", Whole(), "version of the manifest language: 1", required=True),
-        Field(
+        KeyField("editc", WholeNumber(), "version of the manifest language: 1", required=True),
+        KeyField(
             "model",
             Text(),
             "editc:demo, a folder, a .safetensors file, or a hub id with optional @revision",
             required=True,
         ),
-        Field("encoder", Text(), "a folder or hub id with the text encoder of a model that is one file", only="image"),
-        Field("edits", Edits(), "what to change", required=True),
-        Field("preserve", Inner(PRESERVE), "what must stay"),
-        Field(
+        KeyField(
+            "encoder", Text(), "a folder or hub id with the text encoder of a model that is one file", only="image"
+        ),
+        KeyField("edits", Edits(), "what to change", required=True),
+        KeyField("preserve", Inner(PRESERVE), "what must stay"),
+        KeyField(
             "contexts",
             ListOf(CONTEXT, least=1),
             "sentences with one {} in which concepts are encoded",
         ),
-        Field("sites", Inner(SITES, word="auto", meaning=AUTO_SHARE), "which matrices may change", into="choice"),
-        Field("constraints", Inner(CONSTRAINTS), "bounds that a build must meet"),
-        Field("verify", Inner(VERIFY), "what is measured on pictures", only="image"),
-        Field("retain", Lines(), "texts that are to stay as likely as they were", only="language"),
-        Field("corpus", Text(), "a text file to take statistics from; left out: Python's own topics", only="language"),
-        Field("chat", Flag(), "keys through the chat template as well", only="language"),
-        Field("after", ListOf(Text()), "deltas that are in the model, whose edits are to stay", only="language"),
-        Field("emit", ListOf(Named(FORMATS)), "formats written beside the delta"),
-        Field("seed", Whole(0, MAX_SEED), "where random numbers start"),
+        KeyField("sites", Inner(SITES, word="auto", meaning=AUTO_SHARE), "which matrices may change", into="choice"),
+        KeyField("constraints", Inner(CONSTRAINTS), "bounds that a build must meet"),
+        KeyField("verify", Inner(VERIFY), "what is measured on pictures", only="image"),
+        KeyField("retain", Lines(), "texts that are to stay as likely as they were", only="language"),
+        KeyField(
+            "corpus", Text(), "a text file to take statistics from; left out: Python's own topics", only="language"
+        ),
+        KeyField("chat", Flag(), "keys through the chat template as well", only="language"),
+        KeyField("after", ListOf(Text()), "deltas that are in the model, whose edits are to stay", only="language"),
+        KeyField("emit", ListOf(RegistryName(FORMATS)), "formats written beside the delta"),
+        KeyField("seed", WholeNumber(0, MAX_SEED), "where random numbers start"),
     ),
 )
 
 
-def option_kind(declared: OptionType) -> Text | Number | Whole | Flag | OneOf:
+def option_kind(declared: OptionType) -> Text | Number | WholeNumber | Flag | OneOf:
     """The kind of a method's option."""
     if isinstance(declared, tuple):
         return OneOf(declared)
-    kinds: dict[type, Text | Number | Whole | Flag] = {int: Whole(), float: Number(), bool: Flag(), str: Text()}
+    kinds: dict[type, Text | Number | WholeNumber | Flag] = {
+        int: WholeNumber(),
+        float: Number(),
+        bool: Flag(),
+        str: Text(),
+    }
     return kinds[declared]
 
 

@@ -10,7 +10,7 @@ import yaml
 from editc.core.places import Span
 from editc.manifests.faults import START, Faults
 
-Place = Callable[[int, int], Span]
+PlaceOf = Callable[[int, int], Span]
 
 _ADVICE = (
     (r"found character '\\t'", "a tab where YAML wants spaces", "replace the tab by spaces"),
@@ -76,7 +76,7 @@ _ADVICE = (
 _AT_START = ("this quote is never closed", "this key has no `:` after it")
 
 
-def report_syntax(error: Exception, text: str, mark: yaml.Mark | None, place: Place, faults: Faults) -> None:
+def report_syntax(error: Exception, text: str, mark: yaml.Mark | None, place: PlaceOf, faults: Faults) -> None:
     """Adds one E101 at the place of the error, with the start of what was being read where YAML names it."""
     if isinstance(error, yaml.reader.ReaderError):
         span, code = _at(text, error.position, place), error.character
@@ -104,6 +104,6 @@ def _advice(problem: str) -> tuple[str, str]:
     return "this is not YAML", "check indentation, quotes and brackets near this place"
 
 
-def _at(text: str, position: int, place: Place) -> Span:
+def _at(text: str, position: int, place: PlaceOf) -> Span:
     before = re.split("\r\n|[\n\r\x85\u2028\u2029]", text[:position])
     return place(len(before) - 1, len(before[-1]))

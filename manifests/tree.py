@@ -232,7 +232,7 @@ class Builder:
                     "E103", message, key.span, related=[(first, "first given here")], help="keep one of the two"
                 )
             else:
-                kept[key.text] = (key, _placed(value, key.span))
+                kept[key.text] = (key, _with_place(value, key.span))
         return tuple(kept.values())
 
     def _second_document(self, event: yaml.Event) -> None:
@@ -249,7 +249,7 @@ def _is_merge(key: Leaf) -> bool:
     return key.plain and key.text == "<<"
 
 
-def _placed(value: Node, key: Span) -> Node:
+def _with_place(value: Node, key: Span) -> Node:
     """The value; one that was left out stands where its key stands, since it has no characters to underline."""
     if isinstance(value, Leaf) and value.empty and not value.null and not value.broken:
         return Leaf("", True, key)

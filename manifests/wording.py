@@ -49,17 +49,21 @@ def doubts(text: str, role: Role, plain: bool = True) -> Iterator[Doubt]:
     return iter([one for one in found if one.severity == "error"][:1] or found)
 
 
-def unseen(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+def invisible_characters(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
     """Characters that nobody sees, or that look like others: the tokenizer reads them as something else."""
     if role and (bad := next((one for i, one in enumerate(text) if _invisible(text, i)), "")):
-        what = f"contains {_named(bad)}, which nobody sees and the tokenizer reads"
+        what = f"contains {_describe_character(bad)}, which nobody sees and the tokenizer reads"
         yield Doubt("E199", what, f"type it again: {tick(''.join(one for one in text if one != bad))}")
     elif role == "name" and (bad := next((one for one in text if one in _SPACES), "")):
-        yield Doubt("E199", f"contains {_named(bad)} where a space is meant", f"write {tick(text.replace(bad, ' '))}")
+        yield Doubt(
+            "E199",
+            f"contains {_describe_character(bad)} where a space is meant",
+            f"write {tick(text.replace(bad, ' '))}",
+        )
     elif role == "name" and any("\uff01" <= one <= "\uff5e" for one in text):
         known = unicodedata.normalize("NFKC", text)
         yield Doubt("E199", "is in full-width letters, which are other characters", f"write {tick(known)}")
-    elif role == "name" and (word := next(filter(_mixed, re.findall(r"[^\W\d_]+", text)), "")):
+    elif role == "name" and (word := next(filter(_mixes_scripts, re.findall(r"[^\W\d_]+", text)), "")):
         help = "type the word again in one script"
         yield Doubt("E199", f"mixes Latin and Cyrillic letters, which look alike, in {tick(word)}", help)
 
@@ -91,7 +95,7 @@ def template(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
         yield Doubt("E117", says, help)
 
 
-def wrapped(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+def surrounding_marks(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
     """Brackets or quotes around the whole name are part of it."""
     if role == "name" and (found := _WRAPPED.fullmatch(text)) and not (found["open"] == "<" and text.endswith(">")):
         says = "has brackets or quotes around it, which are taken as part of the name"
@@ -116,11 +120,11 @@ def several(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
 
 
 RULES: tuple[Callable[[str, Role, bool], Iterator[Doubt]], ...] = (
-    unseen,
+    invisible_characters,
     special,
     markup,
     template,
-    wrapped,
+    surrounding_marks,
     nothing,
     several,
 )
@@ -134,10 +138,10 @@ def _invisible(text: str, i: int) -> bool:
     return unicodedata.category(text[i]) == "Cf" and not tag
 
 
-def _mixed(word: str) -> bool:
+def _mixes_scripts(word: str) -> bool:
     scripts = {unicodedata.name(one, "").partition(" ")[0] for one in word}
     return {"LATIN", "CYRILLIC"} <= scripts
 
 
-def _named(character: str) -> str:
+def _describe_character(character: str) -> str:
     return f"U+{ord(character):04X} ({unicodedata.name(character, 'a control character').lower()})"

@@ -70,7 +70,7 @@ def _broken(claim: Claim, manifest: Manifest, advice: Advice) -> Diagnostic:
     """E501 for one claim."""
     what = f"{claim.name} of `{claim.subject}`" if claim.name in _OF_CONCEPTS else claim.name
     worst = f" (worst site: {claim.subject})" if claim.name.endswith("_drift") else ""
-    value, bound = _told_apart(claim.value, float(claim.bound or 0))
+    value, bound = _distinct_texts(claim.value, float(claim.bound or 0))
     return Diagnostic(
         "E501",
         f"{what} is {value}, {'below' if claim.least else 'above'} {bound}{worst}",
@@ -81,7 +81,7 @@ def _broken(claim: Claim, manifest: Manifest, advice: Advice) -> Diagnostic:
     )
 
 
-def _told_apart(value: float, bound: float) -> tuple[str, str]:
+def _distinct_texts(value: float, bound: float) -> tuple[str, str]:
     """Both numbers with as few digits, two or more, as still show which is greater."""
     texts = ((_short(value, digits), _short(bound, digits)) for digits in range(2, 18))
     return next((pair for pair in texts if pair[0] != pair[1]), (repr(value), repr(bound)))

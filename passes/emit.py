@@ -57,14 +57,14 @@ class Emit:
 
 
 def claim_as_json(claim: Claim) -> Mapping[str, Any]:
-    """The claim as JSON values, its value as `recorded`, absent fields left out."""
+    """The claim as JSON values, its value by `round_claim`, absent fields left out."""
     line = claim.span.line if claim.span else None
-    every = {"name": claim.name, "subject": claim.subject, "value": recorded(claim), "bound": claim.bound}
+    every = {"name": claim.name, "subject": claim.subject, "value": round_claim(claim), "bound": claim.bound}
     every |= {"unit": claim.unit, "line": line, "least": claim.least or None}
     return {name: value for name, value in every.items() if value not in (None, "")}
 
 
-def recorded(claim: Claim) -> float:
+def round_claim(claim: Claim) -> float:
     """The claim's value to DIGITS or its COARSE digits, at least ROUNDING where it is not 0; as it is where that would
     change whether the bound holds."""
     if not claim.value or not isfinite(claim.value):
@@ -101,10 +101,10 @@ def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
     every = {"set": list(manifest.source.overrides), "kept": list(manifest.kept), "evidence": dict(why)}
     every |= {"after": list(ctx.earlier), "detector": dict(verified.report.detector)}
     every |= {"encoder_parts": dict(ctx.encoder_parts)}
-    return {name: value for name, value in {**every, **attached(manifest)}.items() if value}
+    return {name: value for name, value in {**every, **attached_files(manifest)}.items() if value}
 
 
-def attached(manifest: Manifest) -> Mapping[str, Any]:
+def attached_files(manifest: Manifest) -> Mapping[str, Any]:
     """The files of a language model's manifest, as `manifests.decode` takes them back."""
     files = {name: list(lines) for name, lines in manifest.files.items()}
     return {"files": files, "corpus": "" if manifest.corpus is None else manifest.corpus.sha256}

@@ -14,7 +14,13 @@ from editc.core.manifest import Manifest
 from editc.core.ports import Context, Weights
 from editc.core.text import count
 from editc.families.single_files import single_file
-from editc.passes.strangers import STRANGERS, UNKNOWN, kind_of, refusal, wrapped
+from editc.passes.strangers import (
+    STRANGERS,
+    UNKNOWN,
+    adapter_or_wrapper,
+    kind_of,
+    refusal,
+)
 from editc.passes.strangers import stranger as strange
 
 EDITED_DTYPES = ("F64", "F32", "F16", "BF16")
@@ -43,18 +49,18 @@ def recognise(
         raise fail("E206", f"this is {single.title}", place=model, help=single.help)
     stranger = next((why for mark, why in STRANGERS.items() if any(fnmatchcase(name, mark) for name in names)), None)
     if stranger:
-        raise _not_edited(stranger, [family for family in families if family.models == "image"], model)
+        raise _unsupported_model(stranger, [family for family in families if family.models == "image"], model)
     spoken = [family for family in families if family.models == "language"]
     if why := refusal(settings):
-        raise _not_edited(why, spoken, model)
+        raise _unsupported_model(why, spoken, model)
     found = fitting(families, weights, settings)
     if found is not None:
         return found
-    if around := wrapped(names):
+    if around := adapter_or_wrapper(names):
         raise fail("E206", f"this is {around[0]}", place=model, help=around[1])
     other = strange(settings) or next((why for mark, why in UNKNOWN.items() if _any(names, mark)), "")
     if other:
-        raise _not_edited(other, spoken, model)
+        raise _unsupported_model(other, spoken, model)
     sought = [f"{family.name} wants `{next(iter(family.patterns.values()))}`" for family in families]
     there = f"the model has {count(len(names), 'tensor')} there"
     first = f"{there}, the first is `{names[0]}`" if names else "it has no tensors"
@@ -69,11 +75,11 @@ def fitting(
     one that config.json says."""
     names, kind = weights.names(), kind_of(settings)
     known = [family for family in families if family.models == "image" or not kind or kind in family.kinds]
-    found = [family for family in known if _has_sites(family, names) and _marked(family, names, weights)]
+    found = [family for family in known if _has_sites(family, names) and _has_marker(family, names, weights)]
     return max(found, key=lambda family: len(family.patterns) + len(family.signs), default=None)
 
 
-def _not_edited(what: str, families: Sequence[Family], model: str) -> EditcError:
+def _unsupported_model(what: str, families: Sequence[Family], model: str) -> EditcError:
     titles = ", ".join(family.title for family in families)
     help_ = f"families that are edited: {titles} (docs/reference/families.md)"
     return fail("E206", f"this is {what}", place=model, help=help_)
@@ -107,7 +113,7 @@ def _has_sites(family: Family, names: Sequence[str]) -> bool:
     return all(any(fnmatchcase(name, pattern) for name in names) for pattern in patterns)
 
 
-def _marked(family: Family, names: Sequence[str], weights: Weights) -> bool:
+def _has_marker(family: Family, names: Sequence[str], weights: Weights) -> bool:
     if family.marker is None:
         return True
     pattern, dimensions = family.marker
@@ -123,7 +129,7 @@ def is_wanted(manifest: Manifest, site: Site) -> bool:
     )
 
 
-def fruitless(manifest: Manifest, sites: Sequence[Site]) -> Iterator[Diagnostic]:
+def check_patterns(manifest: Manifest, sites: Sequence[Site]) -> Iterator[Diagnostic]:
     """E202 for each pattern of `sites` that names no site."""
     for side in ("include", "exclude"):
         for index, pattern in enumerate(getattr(manifest.choice, side)):

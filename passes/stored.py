@@ -15,6 +15,22 @@ from editc.numerics.bits.arithmetic import patched
 from editc.numerics.bits.dtypes import rounded
 
 
+@dataclass(frozen=True)
+class SiteWeights(Sequence[Array]):
+    """Each site's W (d_out, d_in) in float64, read when it is asked for and not kept."""
+
+    source: Weights
+    """The model's weights."""
+    sites: Sequence[Site]
+    """In the order of the group."""
+
+    def __len__(self) -> int:
+        return len(self.sites)
+
+    def __getitem__(self, index: int) -> Array:  # type: ignore[override]
+        return read_weight(self.source, self.sites[index])
+
+
 @dataclass(frozen=True, eq=False)
 class StoredWeights(Mapping[str, Array]):
     """Parameter name -> edited weight, float64 of the stored values as the file orients it, made when asked for."""
@@ -74,7 +90,7 @@ class EditedSite:
 def read_weight(weights: Weights, site: Site) -> Array:
     """W (d_out, d_in) in float64, whichever way the file has it."""
     found = weights.read(site.name)
-    return np.ascontiguousarray(found.T) if site.transposed else found
+    return np.ascontiguousarray(found.T) if site.transposed else found.reshape(site.shape)
 
 
 def edited_sites(solution: Solution, weights: Weights) -> Iterator[EditedSite]:

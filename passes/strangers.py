@@ -71,7 +71,7 @@ def refusal(settings: Mapping[str, Any]) -> str:
     return ""
 
 
-def wrapped(names: Sequence[str]) -> tuple[str, str] | None:
+def adapter_or_wrapper(names: Sequence[str]) -> tuple[str, str] | None:
     """What a file is whose tensors have the names of an adapter, alone or around a model, and what to do."""
     inside = [name for name in names if _ADAPTER.search(name)]
     if inside and all(name in inside or _BESIDE.search(name) for name in names):

@@ -23,7 +23,7 @@ from editc.core.measurements import Claim, Depth, Report
 from editc.core.text import count
 from editc.core.verdict import Verdict
 from editc.numerics.chain import Shelf
-from editc.numerics.squares import half_gram, mirrored
+from editc.numerics.squares import half_gram, mirror
 from editc.numerics.trust import Ball
 
 
@@ -224,7 +224,7 @@ class System:
         total = np.zeros_like(self.kept.moment)
         for W in self.weights:
             total += half_gram(W)
-        return mirrored(total)
+        return mirror(total)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
         base = dtypes.encode(stored, dtype)
         result = edited(base, dtype, site, factors, k, exact=dtype == site.dtype)
         if dtypes.is_finite(base, dtype) and dtypes.is_finite(result, dtype):
-            flipped = dtypes.transposed(base, dtype, shape)
+            flipped = dtypes.transpose(base, dtype, shape)
             hashes[dtype] = (dtypes.sha256(base), dtypes.sha256(flipped), dtypes.sha256(result))
     base_of, flipped_of, result_of = ({d: h[i] for d, h in hashes.items()} for i in range(3))
     return SiteRecord(site, base_of, flipped_of, result_of, sketch.sketch(stored.T if site.transposed else stored))
@@ -49,7 +49,7 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
 
 def bits_record(site: Site, base: bytes, result: bytes) -> SiteRecord:
     """The record of a site of the form `xor`, from its stored bytes before and after: its own dtype and no other."""
-    flipped = dtypes.transposed(base, site.dtype, stored_shape(site))
+    flipped = dtypes.transpose(base, site.dtype, stored_shape(site))
     base_of, flipped_of, result_of = ({site.dtype: dtypes.sha256(raw)} for raw in (base, flipped, result))
     stored = dtypes.decode(base, site.dtype, stored_shape(site))
     return SiteRecord(site, base_of, flipped_of, result_of, sketch.sketch(stored.T if site.transposed else stored))
@@ -65,7 +65,7 @@ def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: 
     if factors.form != "xor":
         raw = _added(raw, dtype, site, factors, k, first)
     change = factors.bits[k] if exact and factors.bits else None
-    return raw if change is None or not len(change) else planes.unpacked(raw, change, dtypes.BITS[dtype] // 8)
+    return raw if change is None or not len(change) else planes.unpack(raw, change, dtypes.BITS[dtype] // 8)
 
 
 def _added(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int) -> bytes:

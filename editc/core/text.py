@@ -45,6 +45,12 @@ def last_occurrence(text: str, name: str) -> int:
     return max(occurrences(text, name), default=text.rfind(name))
 
 
+def mentions(prompt: str, name: str) -> bool:
+    """True if the words of `name` stand together in `prompt`, whatever the case."""
+    words, sought = _plain_words(prompt), _plain_words(name)
+    return bool(sought) and any(words[i : i + len(sought)] == sought for i in range(len(words) - len(sought) + 1))
+
+
 def folded(text: str) -> str:
     """The form in which two names are compared: case, spacing and composed accents make no difference to the tokens."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
@@ -53,3 +59,8 @@ def folded(text: str) -> str:
 def _joined(left: str, right: str) -> bool:
     """True for two characters of one word, in scripts that have spaces between words."""
     return bool(left and right) and all(one.isdigit() or one.lower() != one.upper() for one in (left, right))
+
+
+def _plain_words(text: str) -> list[str]:
+    """The words of a text, lower case, without marks."""
+    return "".join(c if c.isalnum() or c == "'" else " " for c in text.lower()).split()

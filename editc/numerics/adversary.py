@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.numerics.ridge import factorise, finite
+from editc.numerics.ridge import factorise, require_finite
 
 Array: TypeAlias = NDArray[np.float64]
 Regulariser: TypeAlias = Literal["regzero", "standard", "surrogate1", "surrogate2", "surrogate_both"]
@@ -26,7 +26,7 @@ def derive(keys: Array, targets: Array, gram: Array, cross: Array, r: float, rul
     surrogate_both  both
     Raises SingularError where the rule has no ridge and the projections do not span d.
     """
-    finite("the keys or the weights", keys, gram, cross)
+    require_finite("the keys or the weights", keys, gram, cross)
     if rule == "regzero":
         return factorise(_ridged(gram, r)).solve(cross @ keys)
     if rule == "standard":

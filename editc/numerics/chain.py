@@ -55,10 +55,11 @@ class Shelf(Protocol):
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A shelf that is read and not added to: for what no later build begins with."""
+class ReadOnly:
+    """Read-only view of a cache: `get` passes through, `put` does nothing. For sums that no later build begins with."""
 
     shelf: Shelf | None
+    """The cache; None where there is none."""
 
     def get(self, key: str) -> Mapping[str, Array] | None:
         """That of the shelf."""
@@ -69,12 +70,15 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One block as the solver sees it: keys and targets (d, m), strength applied, and weights (m,) >= 0."""
+class Link:
+    """One block of the chain, as the solver sees it."""
 
     keys: Array
+    """C (d, m)."""
     targets: Array
+    """T (d, m), strength applied."""
     weights: Array
+    """The diagonal of A, (m,), each at least 0."""
 
     @property
     def columns(self) -> Array:
@@ -95,12 +99,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Chain:
-    """The blocks in order, with the second moment `moment` S (d, d) of what is kept and the ridge `lamb`."""
+    """The ridge problem of all blocks in their order."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Link, ...]
+    """The blocks; a build that begins with the same ones reuses their sums."""
     moment: Array
+    """S (d, d), the second moment of what is preserved."""
     lamb: float
+    """The ridge, at least 0."""
     shelf: Shelf | None = None
+    """Where sums and factors are kept; None keeps nothing, and the result is the same."""
 
     @property
     def width(self) -> int:
@@ -122,8 +130,8 @@ class Chain:
         normal = self._normal(_folded(grams, (part.gram for part in tail)))
         lower = self._lower(head)
         if lower is not None:
-            lower = grown(lower, np.hstack([part.columns for part in tail]))
-        return self._of(lower if lower is not None and apart(lower, normal) <= AGREES else None, normal)
+            lower = grow(lower, np.hstack([part.columns for part in tail]))
+        return self._of(lower if lower is not None and relative_error(lower, normal) <= AGREES else None, normal)
 
     def checkpoint(self) -> int:
         """c, of how many blocks the factor is that is updated: all of them where d is too small for that to pay."""
@@ -141,11 +149,11 @@ class Chain:
         return np.asarray(normal)
 
     def _of(self, lower: Array | None, normal: Array) -> ridge.Factor:
-        return ridge.factorise(normal) if lower is None else ridge.measured(lower, normal)
+        return ridge.factorise(normal) if lower is None else ridge.measure_condition(lower, normal)
 
     def _lower(self, normal: Array) -> Array | None:
         """The factor of G_c; None where it has none, which G_n may have all the same."""
-        ridge.finite("the normal matrix", normal)
+        ridge.require_finite("the normal matrix", normal)
         if self.shelf is None or len(normal) ** 3 // 3 < WORTH:
             return ridge.lower_of(normal)
         key = f"{LAYOUT} lower {sha256(normal.tobytes()).hexdigest()}"
@@ -157,7 +165,7 @@ class Chain:
             self.shelf.put(key, {"it": lower})
         return lower
 
-    def _sum(self, count: int, what: str, marks: Callable[[], Sequence[str]], of: Callable[[Part], Array]) -> Array:
+    def _sum(self, count: int, what: str, marks: Callable[[], Sequence[str]], of: Callable[[Link], Array]) -> Array:
         """The sum over the first `count` blocks: the longest beginning that is kept, then the others one by one."""
         nothing = np.zeros(self.moment.shape)
         if self.shelf is None or self.width * len(nothing) ** 2 < WORTH:
@@ -185,13 +193,13 @@ class Chain:
 
 
 def solve(
-    parts: Sequence[Part], moment: Array, lamb: float, per_key: bool = False, shelf: Shelf | None = None
+    parts: Sequence[Link], moment: Array, lamb: float, per_key: bool = False, shelf: Shelf | None = None
 ) -> ridge.Multiplier:
     """`ridge.solve` of the blocks side by side, with what `shelf` holds of it; the same minimiser, to rounding.
 
     moment (d, d) positive semidefinite; lamb >= 0; `per_key` as there. Raises SingularError, NonFiniteError.
     """
-    ridge.finite("the keys or targets", *(array for p in parts for array in (p.keys, p.targets, p.weights)))
+    ridge.require_finite("the keys or targets", *(array for p in parts for array in (p.keys, p.targets, p.weights)))
     chain = Chain(tuple(parts), moment, lamb, shelf)
     factor = chain.factor()
     whole = chain.width > len(moment) and not per_key
@@ -201,7 +209,7 @@ def solve(
     return ridge.Multiplier(left, right.T, factor, ridge.residual(factor, right, aim))
 
 
-def grown(lower: Array, columns: Array) -> Array:
+def grow(lower: Array, columns: Array) -> Array:
     """The Cholesky factor of lower lower^T + columns columns^T; lower (d, d), columns (d, k), any k."""
     from scipy.linalg.lapack import dtpqrt
 
@@ -211,7 +219,7 @@ def grown(lower: Array, columns: Array) -> Array:
     return np.asfortranarray((np.triu(upper) * np.where(np.diag(upper) < 0, -1.0, 1.0)[:, None]).T)
 
 
-def apart(lower: Array, normal: Array) -> float:
+def relative_error(lower: Array, normal: Array) -> float:
     """|(lower lower^T - normal) v| / |normal v| over four fixed random vectors: how far the factor is off."""
     probes = np.random.Generator(np.random.PCG64(0)).normal(size=(len(normal), 4))
     right = normal @ probes

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.numerics.ridge import SingularError, finite
+from editc.numerics.ridge import SingularError, require_finite
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -25,11 +25,11 @@ def difference(present: Array, absent: Array) -> Array:
 
     Raises SingularError where the means are equal.
     """
-    finite("the outputs", present, absent)
+    require_finite("the outputs", present, absent)
     return _unit(present.mean(axis=0) - absent.mean(axis=0))
 
 
-def projected(present: Array, absent: Array) -> Array:
+def projected_difference(present: Array, absent: Array) -> Array:
     """`difference` without its part along the mean of `absent`, which ordinary text needs; (d, 1)."""
     direction, mean = difference(present, absent), _unit(absent.mean(axis=0))
     return _unit((direction - mean * (mean.T @ direction))[:, 0])
@@ -38,7 +38,7 @@ def projected(present: Array, absent: Array) -> Array:
 def subspace(present: Array, absent: Array, count: int, projected: bool = False) -> Array:
     """The `count` leading directions (d, count), orthonormal, of what `present` has beyond the mean of `absent`; when
     `projected`, none has a part along that mean."""
-    finite("the outputs", present, absent)
+    require_finite("the outputs", present, absent)
     beyond, mean = present - absent.mean(axis=0), absent.mean(axis=0)
     if projected:
         mean = _unit(mean)[:, 0]
@@ -49,7 +49,7 @@ def subspace(present: Array, absent: Array, count: int, projected: bool = False)
     return np.ascontiguousarray(left[:, :count])
 
 
-def spanned(bases: Sequence[Array]) -> Array:
+def joint_basis(bases: Sequence[Array]) -> Array:
     """An orthonormal basis (d, k) of what bases (d, k_i) span together; one alone is its own."""
     if len(bases) == 1:
         return bases[0]
@@ -59,11 +59,14 @@ def spanned(bases: Sequence[Array]) -> Array:
 
 @dataclass(frozen=True)
 class Eraser:
-    """x -> x - left right (x - mean): left (d, r), right (r, d), mean (d,)."""
+    """The map x -> x - left right (x - mean), which erases a concept."""
 
     left: Array
+    """(d, r)."""
     right: Array
+    """(r, d)."""
     mean: Array
+    """(d,)."""
 
 
 def leace(outputs: Array, labels: Array, tolerance: float = 1e-12) -> Eraser:
@@ -73,7 +76,7 @@ def leace(outputs: Array, labels: Array, tolerance: float = 1e-12) -> Eraser:
     theorem 4.3); directions in which outputs do not vary (below `tolerance` of the largest variance) are left alone.
     No shrinkage and no constraint on the trace. Raises SingularError where no direction tells the labels.
     """
-    finite("the outputs", outputs, labels)
+    require_finite("the outputs", outputs, labels)
     mean = outputs.mean(axis=0)
     centred, tags = outputs - mean, labels - labels.mean(axis=0)
     values, vectors = np.linalg.eigh(centred.T @ centred / len(outputs))

@@ -19,14 +19,14 @@ from editc.numerics import ridge
 from editc.numerics.ridge import Array, Factor
 
 
-def normal(moments: Sequence[Array], kept: Array, lamb: float) -> Factor:
+def normal_factor(moments: Sequence[Array], kept: Array, lamb: float) -> Factor:
     """The factor of A from the K_i K_i^T and S, (d, d) each. Raises SingularError, NonFiniteError."""
-    ridge.finite("the second moments", *moments, kept)
+    ridge.require_finite("the second moments", *moments, kept)
     empty = np.zeros((len(kept), 0))
     return ridge.factorise(ridge.normal_matrix(empty, np.zeros(0), np.sum([*moments, kept], axis=0), lamb))
 
 
-def fused_down(down: Array, moment: Array, factor: Factor) -> tuple[Array, float]:
+def fuse_down(down: Array, moment: Array, factor: Factor) -> tuple[Array, float]:
     """down_i K_i K_i^T A^-1 (r, d), for down_i (r, d) and its K_i K_i^T; and the relative residual of the solve."""
     aim = moment @ down.T
     solved = factor.solve(aim)

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.numerics.ridge import finite
-from editc.numerics.squares import half_gram, mirrored
+from editc.numerics.ridge import require_finite
+from editc.numerics.squares import half_gram, mirror
 
 Array: TypeAlias = NDArray[np.float64]
 Ids: TypeAlias = NDArray[np.int64]
@@ -31,32 +31,36 @@ TOP = 200
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The rows of an output embedding together: their `mean` (d,) and `covariance` (d, d)."""
+    """The rows of an output embedding, taken together."""
 
     mean: Array
+    """(d,)."""
     covariance: Array
+    """(d, d)."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """n columns before and after an edit (the parametric trace of arXiv 2406.11614): the Jaccard index of the tokens
-    that they raise most, `overlap` (n,); their `cosine` (n,); and `distance` (n,) = |w' - w| / |w|.
+    """n columns before and after an edit: the parametric trace of arXiv 2406.11614.
 
     Where one of the two columns is zero it names nothing: overlap and cosine are 0.
     """
 
     overlap: Array
+    """(n,): the Jaccard index of the tokens that the two raise most."""
     cosine: Array
+    """(n,): of the two columns."""
     distance: Array
+    """(n,): |w' - w| / |w|."""
 
 
 def vocabulary(embedding: NDArray[Any]) -> Vocabulary:
     """Mean and covariance of the rows of (v, d), in two goes over blocks. Raises NonFiniteError."""
     count = len(embedding)
     mean = sum((block.sum(axis=0) for block in _blocks(embedding)), np.zeros(embedding.shape[1])) / count
-    finite("the output embedding", mean)
+    require_finite("the output embedding", mean)
     half = sum((half_gram(block - mean) for block in _blocks(embedding)), np.zeros((len(mean), len(mean))))
-    return Vocabulary(mean, mirrored(half) / count)
+    return Vocabulary(mean, mirror(half) / count)
 
 
 def word(embedding: NDArray[Any], ids: Ids, words: Vocabulary) -> Array:
@@ -72,7 +76,7 @@ def scores(columns: Array, spellings: Sequence[Array], words: Vocabulary) -> Arr
     is named least counts, and 0 where some are raised and others lowered: a column for the letter N is none for
     `N`, `intendo`. Of the spellings that which is named most counts. A column of zeros has 0. Raises NonFiniteError.
     """
-    finite("the matrix", columns)
+    require_finite("the matrix", columns)
     spread = np.sqrt(np.maximum(np.einsum("dn,dn->n", columns, words.covariance @ columns), 0.0))
     best = np.zeros(columns.shape[1])
     for tokens in spellings:
@@ -83,7 +87,7 @@ def scores(columns: Array, spellings: Sequence[Array], words: Vocabulary) -> Arr
     return np.asarray(np.round(best, DIGITS))
 
 
-def raised(embedding: NDArray[Any], columns: Array, count: int = TOP) -> Ids:
+def top_tokens(embedding: NDArray[Any], columns: Array, count: int = TOP) -> Ids:
     """Of each column (d, n) the `count` tokens that it raises most, the most first: (n, count), or all that there are.
 
     Of -w they are those that w lowers most. Equal logits go by the token's number.
@@ -100,7 +104,7 @@ def trace(embedding: NDArray[Any], before: Array, after: Array, signs: Array, co
     """Columns (d, n) before and after; `signs` (n,) say which end of their logits is looked at."""
     sizes, ends = np.linalg.norm(before, axis=0), np.linalg.norm(after, axis=0)
     live = (sizes > 0) & (ends > 0)
-    tops = np.split(raised(embedding, np.hstack([signs * before, signs * after]), count), 2)
+    tops = np.split(top_tokens(embedding, np.hstack([signs * before, signs * after]), count), 2)
     shared = np.array([len(np.intersect1d(*pair)) for pair in zip(*tops, strict=True)], np.float64)
     overlap = shared / (2 * tops[0].shape[1] - shared)
     cosine = np.einsum("dn,dn->n", before, after) / np.where(live, sizes * ends, 1.0)

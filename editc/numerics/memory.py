@@ -17,18 +17,18 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.numerics.ridge import Factor, factorise, finite
+from editc.numerics.ridge import Factor, factorise, require_finite
 
 Array: TypeAlias = NDArray[np.float64]
 
 
-def weighed(keys: Array, moment: Factor, lamb: float) -> tuple[Array, Factor]:
+def right_factor(keys: Array, moment: Factor, lamb: float) -> tuple[Array, Factor]:
     """The right factor K^T (lamb C + K K^T)^-1 (m, d_in), and the factor of lamb I + K^T C^-1 K that it came from.
 
     `moment` is the Cholesky factor of C. lamb = 0 holds every pair exactly. Raises SingularError where keys depend on
     one another (for lamb = 0), NonFiniteError.
     """
-    finite("the keys", keys)
+    require_finite("the keys", keys)
     through = moment.solve(keys)
     small = keys.T @ through
     small = (small + small.T) / 2
@@ -37,10 +37,10 @@ def weighed(keys: Array, moment: Factor, lamb: float) -> tuple[Array, Factor]:
     return factor.solve(through.T), factor
 
 
-def confined(keys: Array, earlier: Array, basis: Array, l2: float) -> tuple[Array, Factor]:
+def confined_right_factor(keys: Array, earlier: Array, basis: Array, l2: float) -> tuple[Array, Factor]:
     """The right factor (m, d_in) of the least change within the orthonormal columns of `basis` (d_in, k) that sends
     `keys` where they should go and leaves `earlier` (d_in, p) where it is, both weighed against l2 > 0."""
-    finite("the keys", keys, earlier)
+    require_finite("the keys", keys, earlier)
     inside = basis.T @ np.hstack([keys, earlier])
     small = inside.T @ inside
     small[np.diag_indices_from(small)] += l2
@@ -49,10 +49,10 @@ def confined(keys: Array, earlier: Array, basis: Array, l2: float) -> tuple[Arra
     return factor.solve(chosen).T @ inside.T @ basis.T, factor
 
 
-def quiet(moment: Array, threshold: float | None = None, energy: float | None = None) -> Array:
+def quiet_basis(moment: Array, threshold: float | None = None, energy: float | None = None) -> Array:
     """Orthonormal columns (d, k) of the eigenvectors of C that ordinary text hardly uses: eigenvalues less than
     `threshold`, or the smallest ones that together hold at most the share `energy` of the trace."""
-    finite("the moment", moment)
+    require_finite("the moment", moment)
     values, vectors = np.linalg.eigh(moment)
     if energy is None:
         count = int(np.count_nonzero(values < (0.0 if threshold is None else threshold)))

@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.numerics.drift import ratio
-from editc.numerics.ridge import Factor, factorise, finite, normal_matrix, residual
+from editc.numerics.ridge import (
+    Factor,
+    factorise,
+    normal_matrix,
+    require_finite,
+    residual,
+)
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -51,22 +57,24 @@ class NoPartError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Room:
-    """Free directions `basis` (d, k), and `outside`: the share of the kept rows' norm |P| that is not in the rest.
+    """The directions in which a change is free.
 
-    A change D = D V V^T moves the kept rows by |D P| <= outside |D|_2 |P|, |D|_2 its largest singular value.
+    A change D = D V V^T moves the preserved rows P by |D P| <= outside |D|_2 |P|, |D|_2 its largest singular value.
     """
 
     basis: Array
+    """V (d, k), orthonormal columns."""
     outside: float
+    """The share of |P| that lies in the free directions: 0 where all of P is held exactly."""
 
 
-def exact(width: int, tolerance: float, *rows: Array) -> Room:
+def orthogonal_room(width: int, tolerance: float, *rows: Array) -> Room:
     """Everything in `width` d that is orthogonal to the columns of `rows` (d, n_i), which it takes together.
 
     Rank rule: the d - k left singular vectors whose singular value is above `tolerance` times the largest are held.
     Through the triangles of QR, so neither are the columns squared nor is anything of size n formed.
     """
-    finite("what is kept", *rows)
+    require_finite("what is kept", *rows)
     triangles = [np.linalg.qr(part.T, mode="r") for part in rows if part.size]
     if not triangles:
         return Room(np.eye(width), 0.0)
@@ -75,9 +83,9 @@ def exact(width: int, tolerance: float, *rows: Array) -> Room:
     return Room(left[:, held:], ratio(float(np.linalg.norm(values[held:])), float(np.linalg.norm(values))))
 
 
-def below(moment: Array, threshold: float) -> Array:
+def quiet_directions(moment: Array, threshold: float) -> Array:
     """V (d, k): the eigenvectors of `moment` (d, d) whose eigenvalue is less than `threshold`."""
-    finite("what is kept", moment)
+    require_finite("what is kept", moment)
     values, vectors = np.linalg.eigh((moment + moment.T) / 2)
     return np.asarray(vectors[:, values < threshold])
 
@@ -108,10 +116,12 @@ def require_room(free: int, width: int, shares: Array) -> None:
 
 @dataclass(frozen=True)
 class Restricted:
-    """The symmetric N (d, d) of the module, as V (d, k) and the Cholesky factor of its middle (k, k)."""
+    """The symmetric N (d, d) of the module, which takes the place of G^-1."""
 
     basis: Array
+    """V (d, k)."""
     factor: Factor
+    """The Cholesky factor of N's middle, (k, k)."""
 
     def solve(self, right: Array) -> Array:
         """N right, (d, n)."""
@@ -123,13 +133,13 @@ class Restricted:
         return residual(self.factor, self.factor.solve(inner), inner)
 
 
-def restricted(basis: Array, keys: Array, weights: Array, lamb: float) -> Restricted:
+def restrict(basis: Array, keys: Array, weights: Array, lamb: float) -> Restricted:
     """N for keys (d, m) with weights (m,) and a basis (d, k > 0). Raises SingularError, NonFiniteError."""
     inner = basis.T @ keys
     return Restricted(basis, factorise(normal_matrix(inner, weights, np.zeros((len(inner), len(inner))), lamb)))
 
 
-def factored(keys: Array, targets: Array, weights: Array) -> tuple[Array, Array]:
+def factor_aim(keys: Array, targets: Array, weights: Array) -> tuple[Array, Array]:
     """(T - C) A C^T as left (d, r) times aim (r, d): one column a key, or with more keys than d the product itself."""
     if keys.shape[1] > keys.shape[0]:
         return np.eye(len(keys)), np.asarray((targets - keys) @ (keys * weights).T)

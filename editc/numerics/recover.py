@@ -33,11 +33,14 @@ _SINGULAR = 1e-13
 
 @dataclass(frozen=True)
 class Pair:
-    """One matrix before and after, (d_out, d_in) in float64, stored in `dtype`."""
+    """One matrix before and after an edit."""
 
     before: Array
+    """(d_out, d_in) in float64."""
     after: Array
+    """(d_out, d_in) in float64."""
     dtype: str
+    """As both are stored; safetensors' name."""
 
     @property
     def moved(self) -> Array:
@@ -69,13 +72,16 @@ def ulp(values: Array, dtype: str) -> Array:
 
 @dataclass(frozen=True)
 class Space:
-    """The rows that the stacked edits are made of: `values` fall, `rows` (k, d_in) are orthonormal. The first `rank`
-    stand out of what rounding alone makes; `whole`: no more than these k can be there."""
+    """The rows that the stacked edits are made of."""
 
     values: Array
+    """Singular values (k,), falling."""
     rows: Array
+    """(k, d_in), orthonormal."""
     rank: int
+    """How many of them, the first ones, stand out of what rounding alone makes."""
     whole: bool
+    """True where there cannot be more than these k."""
 
 
 def row_space(pairs: Sequence[Pair], most: int, tolerance: float = TOLERANCE) -> Space:

@@ -39,13 +39,12 @@ WORST_CONDITION = 1e14
 
 @dataclass(frozen=True)
 class Factor:
-    """Cholesky of a symmetric positive definite G (d, d): `lower` with G = lower lower^T, and its condition.
-
-    `condition` is LAPACK's estimate in the 1-norm (pocon), within a small factor of the true one, O(d^2).
-    """
+    """The Cholesky factor of a symmetric positive definite G (d, d)."""
 
     lower: Array
+    """L (d, d), lower triangular, with G = L L^T."""
     condition: float
+    """LAPACK's estimate of G's condition number in the 1-norm (pocon), within a small factor of it."""
 
     def solve(self, right: Array) -> Array:
         """G^-1 right, (d, k)."""
@@ -60,7 +59,7 @@ class Factor:
         return np.asarray(solve_triangular(self.lower, right, lower=True, trans="T", check_finite=False))
 
 
-def finite(where: str, *arrays: Array) -> None:
+def require_finite(where: str, *arrays: Array) -> None:
     """Raises NonFiniteError(where) unless every entry of every array is finite."""
     if not all(np.isfinite(array).all() for array in arrays):
         raise NonFiniteError(where)
@@ -68,11 +67,11 @@ def finite(where: str, *arrays: Array) -> None:
 
 def factorise(normal: Array) -> Factor:
     """The Cholesky factor of `normal` (d, d); SingularError if it has none or its condition passes 1e14."""
-    finite("the normal matrix", normal)
+    require_finite("the normal matrix", normal)
     lower = lower_of(normal)
     if lower is None:
         raise SingularError(float("inf"))
-    return measured(lower, normal)
+    return measure_condition(lower, normal)
 
 
 def lower_of(normal: Array) -> Array | None:
@@ -83,7 +82,7 @@ def lower_of(normal: Array) -> Array | None:
     return None if failed else np.asarray(lower)
 
 
-def measured(lower: Array, normal: Array) -> Factor:
+def measure_condition(lower: Array, normal: Array) -> Factor:
     """`lower` as the factor of `normal`, with its condition; SingularError if that passes 1e14."""
     from scipy.linalg.lapack import dpocon
 
@@ -96,12 +95,16 @@ def measured(lower: Array, normal: Array) -> Factor:
 
 @dataclass(frozen=True)
 class Multiplier:
-    """I + left right: left (d, k), right (k, d), k = min(m, d); `factor` of G; `residual` = |G X - B| / |B|."""
+    """A solution, as what every weight is multiplied with: W' = W (I + left right)."""
 
     left: Array
+    """(d, k), k = min(m, d)."""
     right: Array
+    """(k, d)."""
     factor: Factor
+    """Of G."""
     residual: float
+    """|G X - B| / |B| of the solve."""
 
 
 def normal_matrix(keys: Array, weights: Array, moment: Array, lamb: float) -> Array:
@@ -119,7 +122,7 @@ def solve(keys: Array, targets: Array, weights: Array, moment: Array, lamb: floa
     keys, targets (d, m); weights (m,) >= 0; moment (d, d) positive semidefinite; lamb >= 0.
     Raises SingularError, NonFiniteError.
     """
-    finite("the keys or targets", keys, targets, weights)
+    require_finite("the keys or targets", keys, targets, weights)
     factor = factorise(normal_matrix(keys, weights, moment, lamb))
     whole = keys.shape[1] > keys.shape[0] and not per_key
     aim = (keys * weights) @ (targets - keys).T if whole else keys * weights

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.numerics.ridge import finite
+from editc.numerics.ridge import require_finite
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -25,24 +25,30 @@ GAIN = 0.02
 
 @dataclass(frozen=True)
 class Decomposition:
-    """x = sum_k amounts[k] D[:, chosen[k]] + a rest, the columns in falling order of their shares.
+    """A signal as a few columns of a dictionary: x = sum_k amounts[k] D[:, chosen[k]] + a rest.
 
-    `shares` are amounts[k] <d_k, x> / |x|^2. The rest of a least-squares fit is orthogonal to it, so they sum to
-    1 - residual^2, where `residual` is |rest| / |x|.
-    `coherence` is the largest |cosine| of a chosen column with any other of the dictionary: near 1, the two say the
-    same, and which of them was chosen means nothing. `recoverable` is Tropp's condition (2004, theorem 3.6) for the
-    pursuit to find a signal of so many columns, whatever their amounts: count < (1 + 1 / coherence) / 2.
+    The columns stand in falling order of their shares.
     """
 
     chosen: tuple[int, ...]
+    """The numbers of the columns."""
     amounts: tuple[float, ...]
+    """How much of each."""
     shares: tuple[float, ...]
+    """amounts[k] <d_k, x> / |x|^2. They sum to 1 - residual^2: the rest of a least-squares fit is orthogonal."""
     residual: float
+    """|rest| / |x|."""
     coherence: float
+    """The largest |cosine| of a chosen column with any other of the dictionary: near 1, the two say the same, and which
+    of them was chosen means nothing."""
 
     @property
     def recoverable(self) -> bool:
-        """True when the coherence is low enough that no other choice of so few columns could have made the signal."""
+        """True when the coherence is low enough that no other choice of so few columns could have made the signal.
+
+        Tropp's condition (2004, theorem 3.6) for the pursuit to find a signal of so many columns, whatever their
+        amounts: count < (1 + 1 / coherence) / 2.
+        """
         return len(self.chosen) * 2 * self.coherence < 1 + self.coherence
 
 
@@ -52,7 +58,7 @@ def decompose(dictionary: Array, signal: Array, most: int = 5, gain: float = GAI
     dictionary (d, n), its columns of any length (a column of zeros is never chosen); signal (d,). Equal gains go to the
     first column. Raises NonFiniteError. A signal of zeros has no ingredients and residual 0.
     """
-    finite("the dictionary or the signal", dictionary, signal)
+    require_finite("the dictionary or the signal", dictionary, signal)
     lengths, size = np.linalg.norm(dictionary, axis=0), float(np.linalg.norm(signal))
     units = np.divide(dictionary, lengths, out=np.zeros_like(dictionary), where=lengths > 0)
     chosen: list[int] = []

@@ -19,17 +19,17 @@ def half_gram(A: Array) -> Array:
     return np.asarray(dsyrk(1.0, np.ascontiguousarray(A, np.float64).T).T)
 
 
-def mirrored(half: Array) -> Array:
+def mirror(half: Array) -> Array:
     """The symmetric matrix whose lower half is given, zeros above."""
     return np.asarray(half + np.tril(half, -1).T)
 
 
 def gram(A: Array) -> Array:
     """A^T A (d, d), symmetric to the last bit."""
-    return mirrored(half_gram(A))
+    return mirror(half_gram(A))
 
 
-def contracted(half: Array, symmetric: Array) -> float:
+def contract(half: Array, symmetric: Array) -> float:
     """tr(A S) of a symmetric A, given by its lower half, and a symmetric S, (d, d) both: |B C|^2 for A = B^T B and
     S = C C^T."""
     return float(2 * np.vdot(half, symmetric) - np.diagonal(half) @ np.diagonal(symmetric))

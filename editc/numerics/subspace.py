@@ -19,7 +19,7 @@ def compose(left: Array, right: Array, next_left: Array, next_right: Array) -> t
     return np.hstack([left, moved]), np.vstack([right, next_right])
 
 
-def condensed(columns: Array) -> Array:
+def condense(columns: Array) -> Array:
     """(d, n) -> (d, at most d) with |X columns| = |X result| for every X: where n > d, the triangle of a QR."""
     if columns.shape[1] <= columns.shape[0]:
         return columns
@@ -28,11 +28,14 @@ def condensed(columns: Array) -> Array:
 
 @dataclass(frozen=True)
 class Reduced:
-    """`mix` (m, r) with new left = left mix, `right` (r, d), and the share of the edit that is lost."""
+    """A product of factors at a lower rank r."""
 
     mix: Array
+    """(m, r): the new left factor is left mix."""
     right: Array
+    """(r, d): the new right factor."""
     discarded: float
+    """The share of the edit that is lost, in its metric."""
 
 
 def reduce(right: Array, gram: Array, factor: Factor, tolerance: float, most: int | None = None) -> Reduced:
@@ -47,7 +50,7 @@ def reduce(right: Array, gram: Array, factor: Factor, tolerance: float, most: in
     _, values, rows = np.linalg.svd(root(gram) @ triangle.T, full_matrices=False)
     rank = rank_for(values, tolerance, most)
     kept = rows[:rank].T
-    return Reduced(triangle.T @ kept, factor.half(basis @ kept).T, lost(values, rank))
+    return Reduced(triangle.T @ kept, factor.half(basis @ kept).T, loss(values, rank))
 
 
 def rank_for(values: Array, tolerance: float, most: int | None = None) -> int:
@@ -58,7 +61,7 @@ def rank_for(values: Array, tolerance: float, most: int | None = None) -> int:
     return rank if most is None else min(rank, most)
 
 
-def lost(values: Array, rank: int) -> float:
+def loss(values: Array, rank: int) -> float:
     """|values[rank:]| / |values|, zero for nothing."""
     total = float(np.linalg.norm(values))
     return float(np.linalg.norm(values[rank:])) / total if total else 0.0

@@ -20,7 +20,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.numerics.ridge import finite
+from editc.numerics.ridge import require_finite
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -32,37 +32,43 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Ball:
-    """Where the rows of one encoder lie: x = gamma * u + beta, |u| <= radius, and sum(u) = 0 where `centred`.
-
-    gamma, beta: (n,). `proven` says that this follows from the architecture; else it was measured over a corpus. A
-    `radius` of inf is not known and must be measured first.
-    """
+    """Where the rows of one encoder lie: x = gamma * u + beta with |u| <= radius."""
 
     gamma: Array
+    """(n,): the gain of the last LayerNorm."""
     beta: Array
+    """(n,): its shift."""
     radius: float
+    """The bound on |u|; inf where it is not known and must be measured first."""
     centred: bool
+    """True where sum(u) = 0 as well."""
     proven: bool
+    """True where this follows from the architecture; False where it was measured over a corpus."""
 
 
-def unbounded(width: int) -> Ball:
+def unbounded_ball(width: int) -> Ball:
     """`width` coordinates of which nothing is known: the radius is still to be measured."""
     return Ball(np.ones(width), np.zeros(width), float("inf"), centred=False, proven=False)
 
 
 @dataclass(frozen=True)
 class Reach:
-    """x = shift + frame y, |y| <= radius: shift (d,), frame (d, k). `exact`: the very set, not one that holds it."""
+    """A set of rows: x = shift + frame y with |y| <= radius."""
 
     shift: Array
+    """(d,)."""
     frame: Array
+    """(d, k)."""
     radius: float
+    """The bound on |y|."""
     exact: bool
+    """True for the very set; False for one that holds it."""
     proven: bool
+    """As of the balls that it is made of."""
 
     def inside(self, columns: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
         """Which of the columns (d, m) lie in the set, to `slack` of their length."""
-        return unmoved(columns, self.brought(columns), slack)
+        return stay_put(columns, self.brought(columns), slack)
 
     def brought(self, columns: Array) -> Array:
         """The columns (d, m) brought into the set: off the directions that it has not, and back to the ball."""
@@ -74,20 +80,20 @@ class Reach:
         return np.asarray(self.shift[:, None] + self.frame @ y)
 
 
-def unmoved(columns: Array, brought: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
+def stay_put(columns: Array, brought: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
     """Which of the columns (d, m) a reach brought to where they were, to `slack` of their length."""
     away = np.linalg.norm(brought - columns, axis=0)
     return np.asarray(away <= slack * np.linalg.norm(columns, axis=0))
 
 
-def joined(balls: Sequence[Ball]) -> Reach:
+def join_balls(balls: Sequence[Ball]) -> Reach:
     """The rows of several encoders side by side, each in its ball: |u_1| <= r_1, |u_2| <= r_2, ...
 
     Several constraints are replaced by the one that they imply, sum |u_i / r_i|^2 <= number of balls. It lets more
     through, so a minimum over it is a lower bound of the true one, and exact for a single ball.
     """
     scale = np.concatenate([ball.gamma * ball.radius for ball in balls])
-    finite("the encoder's LayerNorm", scale, *(ball.beta for ball in balls))
+    require_finite("the encoder's LayerNorm", scale, *(ball.beta for ball in balls))
     ends = np.cumsum([len(ball.gamma) for ball in balls])
     normals = np.zeros((len(scale), sum(ball.centred for ball in balls)))
     for column, (end, ball) in enumerate((e, b) for e, b in zip(ends, balls, strict=True) if b.centred):
@@ -100,29 +106,40 @@ def joined(balls: Sequence[Ball]) -> Reach:
 
 @dataclass(frozen=True)
 class Minimum:
-    """For each of m columns: the minimiser `points` (d, m), its f `values` (m,), and `lower` (m,), which no point of
-    the set goes below (the dual value; the two meet but for rounding); the `multipliers` (m,) of the ball, whether the
-    minimiser is `inside` (m,) it, and the `residual` (m,) of the stationarity (H + mu I) y + g = 0, relative."""
+    """The least value of f over a set, for each of m columns."""
 
     points: Array
+    """(d, m): the minimisers."""
     values: Array
+    """(m,): f there."""
     lower: Array
+    """(m,): no point of the set goes below. The dual value; the two meet but for rounding."""
     multipliers: Array
+    """(m,): of the ball."""
     inside: NDArray[np.bool_]
+    """(m,): whether the minimiser is inside the ball and not on it."""
     residual: Array
+    """(m,): of the stationarity (H + mu I) y + g = 0, relative."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """f over a `reach`, its Hessian H = frame^T G' frame decomposed: `values` (k,) rising, `vectors` (k, k)."""
+    """The function f of the module over a set, with its Hessian H = frame^T G' frame decomposed once."""
 
     reach: Reach
+    """The set."""
     gram: Array
+    """G' (d, d)."""
     cross: Array
+    """X (d, d)."""
     base: Array
+    """G (d, d)."""
     values: Array
+    """(k,): the eigenvalues of H, rising."""
     vectors: Array
+    """(k, k): its eigenvectors."""
     cutoff: float
+    """An eigenvalue up to this is rounding of 0."""
 
     def objective(self, points: Array, keys: Array) -> Array:
         """f (m,) of points (d, m), each against its own key (d, m), whether in the reach or not."""
@@ -139,7 +156,7 @@ class Nearest:
 
     def minimise(self, keys: Array) -> Minimum:
         """The exact minimum of f over the reach for every key of (d, m)."""
-        finite("the keys", keys)
+        require_finite("the keys", keys)
         starts = range(0, max(1, keys.shape[1]), CHUNK)
         parts = [self._chunk(keys[:, start : start + CHUNK]) for start in starts]
         names = ("values", "lower", "multipliers", "inside", "residual")
@@ -167,7 +184,7 @@ def nearest(reach: Reach, gram: Array, cross: Array, base: Array) -> Nearest:
     """f of the module's text over `reach`; gram = G', cross = X, base = G, (d, d) each. One eigendecomposition."""
     from scipy.linalg import eigh
 
-    finite("the edited weights", gram, cross, base)
+    require_finite("the edited weights", gram, cross, base)
     hessian = reach.frame.T @ gram @ reach.frame
     hessian += hessian.T
     hessian *= 0.5

@@ -45,11 +45,11 @@ def construct(method: str, given: Mapping[str, Scalar], seed: int = 0) -> Any:
     if any(option.name == "seed" for option in options(method)):
         given = {"seed": seed, **given}
     typed = tuple((name, type(value), value) for name, value in sorted(given.items()))
-    return _constructed(METHODS.resolve(method), typed)
+    return _build_method(METHODS.resolve(method), typed)
 
 
 @lru_cache(maxsize=64)
-def _constructed(method: type, typed: tuple[tuple[str, type, Scalar], ...]) -> Any:
+def _build_method(method: type, typed: tuple[tuple[str, type, Scalar], ...]) -> Any:
     """`typed` has the types beside the values, because 1 and 1.0 and True are equal and yet other options."""
     return method(**{name: value for name, _, value in typed})
 

@@ -12,7 +12,7 @@ from editc.core.diagnostics import fail
 
 
 class Table:
-    """The names of one kind of thing."""
+    """The names of one kind of thing, and where each is to be imported from."""
 
     def __init__(
         self, noun: str, own: Mapping[str, Mapping[str, str]], models: Callable[[Any], str] = lambda thing: ""
@@ -34,9 +34,11 @@ class Table:
         others = (name for name in self.plugins() if models is None or self.models_of(name) == models)
         return tuple(sorted(own.union(others)))
 
-    def in_order(self) -> tuple[str, ...]:
-        """Every name, editc's own in the order of the table, then what packages add, sorted."""
-        return (*(name for table in self.own.values() for name in table), *sorted(self.plugins()))
+    def in_order(self, models: str | None = None) -> tuple[str, ...]:
+        """Every name, as `names`, but editc's own in the order of the table, before what packages add."""
+        known = self.names(models)
+        own = tuple(name for table in self.own.values() for name in table if name in known)
+        return (*own, *(name for name in known if name not in own))
 
     def models_of(self, name: str) -> str:
         """The kind of model that the named thing is for; '' where there is none of that name."""

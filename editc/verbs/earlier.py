@@ -41,7 +41,7 @@ def _keyed(part: Delta, name: str) -> Iterator[Spot]:
     """Where the edits of one delta have their keys; `name` is that of the file it was read from."""
     from editc.formats.diff.diff import has_manifest
     from editc.opening.recorded import recorded_manifest
-    from editc.passes.language.sentences import every
+    from editc.passes.language.sentences import edit_spots
 
     if not has_manifest(part):
         message = f"`{name}` records no manifest, so it does not say which keys are to be held"
@@ -51,7 +51,7 @@ def _keyed(part: Delta, name: str) -> Iterator[Spot]:
     if earlier.kind != "language":
         help_text = "name deltas that were built for this language model"
         raise fail("E213", f"`{name}` edits an image model", place=name, help=help_text)
-    yield from every(earlier)
+    yield from edit_spots(earlier)
 
 
 def _require_applied(opened: Opened, deltas: Sequence[Delta]) -> None:

@@ -107,23 +107,23 @@ def passes(corpus: Sequence[str]) -> tuple[Pass, ...]:
 
 def record(solution: Solution) -> Iterator[Mapping[str, Any]]:
     """What a delta says of each edit."""
-    from editc.passes.language.solve.record import edits
+    from editc.passes.language.solve.record import record_edits
 
-    return edits(solution)
+    return record_edits(solution)
 
 
 def stages(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
     """The stages of a delta that is measured again."""
-    from editc.passes.language.locate.stages import recorded
+    from editc.passes.language.locate.stages import stages_of_delta
 
-    return recorded(manifest, family, sites)
+    return stages_of_delta(manifest, family, sites)
 
 
 def pose(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:
     """The delta's own problem without what was learned, which its factors hold."""
-    from editc.passes.language.keys.posed import posed
+    from editc.passes.language.keys.posed import pose_problem
 
-    return posed(plan, ctx)
+    return pose_problem(plan, ctx)
 
 
 def gather(problem: Problem, part: Delta, linked: Delta) -> Problem:

@@ -128,7 +128,7 @@ def _measured(
     progress: Progress | None,
     detector: str,
 ) -> Part:
-    from editc.passes.images.rows.preserved_rows import mentions
+    from editc.core.text import mentions
 
     if not has_manifest(part):
         return Part(part, label, None)

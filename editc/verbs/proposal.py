@@ -9,7 +9,7 @@ from typing import Any
 
 from editc.core.diagnostics import Diagnostic
 from editc.core.manifest import Manifest
-from editc.manifests.amend import Amendment, Value, amend
+from editc.manifests.amend import AmendedValue, Amendment, amend
 from editc.passes.images.suggest.suggest import Suggestion
 from editc.passes.images.suggest.target_trials import AT_RISK, GONE, Trial
 
@@ -27,7 +27,7 @@ class Proposal:
 def propose(manifest: Manifest, found: Sequence[Suggestion]) -> Proposal:
     """The manifest amended."""
     listed = [one for s in found if s.listed for one in s.preserve]
-    preserve: dict[str, Value] = {}
+    preserve: dict[str, AmendedValue] = {}
     edited = {name for s in found for name in (*s.request.names, *(n.name for n in s.names.sure))}
     names = [one.name for one in listed if one.name not in edited]
     if names:
@@ -71,8 +71,8 @@ def as_json(proposal: Proposal) -> Mapping[str, Any]:
     }
 
 
-def _fields(s: Suggestion) -> Mapping[str, Value]:
-    fields: dict[str, Value] = {}
+def _fields(s: Suggestion) -> Mapping[str, AmendedValue]:
+    fields: dict[str, AmendedValue] = {}
     if s.names.sure:
         fields["also"] = [*s.request.also, *(one.name for one in s.names.sure)]
     if s.best.to:

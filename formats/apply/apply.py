@@ -16,8 +16,8 @@ from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.apply import copy as copies
 from editc.formats.apply import destination, journal
-from editc.formats.apply.edited_bytes import Held, rewrite
-from editc.formats.apply.journal_record import Entry, Range
+from editc.formats.apply.edited_bytes import KeptRows, rewrite
+from editc.formats.apply.journal_record import EditedRange, JournalEntry
 from editc.formats.apply.plan import plan_apply
 from editc.formats.apply.target import ApplyPlan, Target
 from editc.formats.containers.ranges import digest
@@ -125,7 +125,9 @@ def _holes(plan: ApplyPlan) -> Mapping[Path, Sequence[tuple[int, int]]]:
     return found
 
 
-def _write_copy(plan: ApplyPlan, copy: Path, name: str, beside: Sequence[destination.Beside]) -> Sequence[Range]:
+def _write_copy(
+    plan: ApplyPlan, copy: Path, name: str, beside: Sequence[destination.ExternalFile]
+) -> Sequence[EditedRange]:
     """Writes the edited tensors to their places, and returns what is where; `name` is the file's own when the model is
     one file, which may have parts in files `beside` it."""
     ranges, pending = [], _pending(plan)
@@ -152,7 +154,7 @@ def _apply_in_place(plan: ApplyPlan) -> Applied:
         _roll_back(history)
         if plan.status == "already":
             return Applied("already", plan.model.path, {}, 0)
-        held = Held(_pending(plan))
+        held = KeptRows(_pending(plan))
         try:
             entry = journal.begin(history, _summaries(plan), _steps(plan, history, held))
         except (OSError, EditcError):
@@ -169,10 +171,10 @@ def _apply_in_place(plan: ApplyPlan) -> Applied:
     return Applied("done", plan.model.path, _results(entry.ranges), plan.bytes_to_write)
 
 
-def _steps(plan: ApplyPlan, history: journal.History, held: Held) -> Iterator[bytes | Range]:
+def _steps(plan: ApplyPlan, history: journal.History, held: KeptRows) -> Iterator[bytes | EditedRange]:
     """The present bytes of each range, and then the range. Every result is computed and checked here, so that whatever
     can be wrong with one is found before the first is written."""
-    ranges: list[Range] = []
+    ranges: list[EditedRange] = []
     pending = _pending(plan)
     for piece in rewrite(pending):
         held.keep(piece)
@@ -185,7 +187,7 @@ def _steps(plan: ApplyPlan, history: journal.History, held: Held) -> Iterator[by
     _check_changes(plan, ranges)
 
 
-def _write_ranges(plan: ApplyPlan, entry: Entry, history: journal.History, held: Held) -> None:
+def _write_ranges(plan: ApplyPlan, entry: JournalEntry, history: journal.History, held: KeptRows) -> None:
     for piece in held.again(_pending(plan)):
         part = entry.ranges[piece.index]
         disk.write_at(history.root / part.file, part.offset + piece.start, piece.new)
@@ -205,14 +207,14 @@ def _pending(plan: ApplyPlan) -> Sequence[Target]:
     return [target for target in plan.targets if target.pending]
 
 
-def _range(target: Target, result: str, file: str, undo: int) -> Range:
+def _range(target: Target, result: str, file: str, undo: int) -> EditedRange:
     site, tensor = target.record.site, target.tensor
-    return Range(
+    return EditedRange(
         site.component, site.name, target.delta_id, file, tensor.offset, tensor.nbytes, target.base, result, undo
     )
 
 
-def _results(ranges: Sequence[Range]) -> Mapping[tuple[str, str], str]:
+def _results(ranges: Sequence[EditedRange]) -> Mapping[tuple[str, str], str]:
     return {(part.component, part.name): part.result for part in ranges}
 
 
@@ -226,14 +228,14 @@ def _summaries(plan: ApplyPlan) -> list[Mapping[str, Any]]:
     ]
 
 
-def _check_changes(plan: ApplyPlan, ranges: Sequence[Range]) -> None:
+def _check_changes(plan: ApplyPlan, ranges: Sequence[EditedRange]) -> None:
     """An edit that silently does nothing is the worst fault of all: it is an error, not a success."""
     if all(part.result == part.base for part in ranges) and plan.status == "ready":
         message = "every edited tensor is equal to its base: the edit is smaller than the dtype can hold"
         raise fail("E625", message, place=plan.model.place, help="apply it to a copy in F32, or build a stronger edit")
 
 
-def _check_unchanged(entry: Entry, history: journal.History) -> None:
+def _check_unchanged(entry: JournalEntry, history: journal.History) -> None:
     for part in entry.ranges:
         now = digest(history.root / part.file, part.offset, part.nbytes)
         if now not in (part.base, part.result):

@@ -25,7 +25,7 @@ def carried_deltas(found: Iterable[tuple[str, str, str]], history: journal.Histo
 
 
 def explain_refusal(fault: Diagnostic, deltas: Iterable[Mapping[str, Any]]) -> Diagnostic:
-    """The refusal of a model's weights as what it is: another delta is in them, and both are not to be added so."""
+    """The refusal of a model's weights with its cause: another delta is in them. Unchanged where `deltas` is empty."""
     named = " and ".join(f"{_edits(one)} (delta {one['delta_id'][:SHORT]})" for one in deltas)
     if not named:
         return fault

@@ -45,7 +45,7 @@ def make_place(plan: ApplyPlan, out: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Beside:
+class ExternalFile:
     """A file beside a model's own that holds part of it under a fixed name."""
 
     source: Path
@@ -58,7 +58,7 @@ class Beside:
     """Where its copy goes."""
 
 
-def external_files(model: Model, out: Path) -> tuple[Beside, ...]:
+def external_files(model: Model, out: Path) -> tuple[ExternalFile, ...]:
     """The further files of a model that is one file: an ONNX model's external data, () for others.
 
     Raises E666 when their names are taken where the copy goes; the model names them, so they cannot be renamed.
@@ -69,7 +69,9 @@ def external_files(model: Model, out: Path) -> tuple[Beside, ...]:
     from editc.formats.containers.onnx_external import companions
 
     found = companions(graph)
-    parts = [Beside(source, name, disk.temporary_beside(out), out.parent / name) for name, source in found.items()]
+    parts = [
+        ExternalFile(source, name, disk.temporary_beside(out), out.parent / name) for name, source in found.items()
+    ]
     for part in parts:
         if part.final.exists() or part.final.is_symlink() or not part.final.parent.is_dir():
             message = f"the copy needs the name '{part.name}' beside it, for the model's external data"

@@ -24,7 +24,7 @@ _Seen: TypeAlias = tuple[str, str, bool]
 
 
 @dataclass(frozen=True)
-class Piece:
+class EditedRows:
     """Some rows of one target, before and after."""
 
     index: int
@@ -40,7 +40,7 @@ class Piece:
     others."""
 
 
-def rewrite(targets: Sequence[Target]) -> Iterator[Piece]:
+def rewrite(targets: Sequence[Target]) -> Iterator[EditedRows]:
     """The rows of all targets in order, a few pieces being computed ahead on other threads (no bit depends on that).
 
     Raises E626, E627 or E628 in place of a target's last piece. A transposed tensor comes as one piece.
@@ -62,20 +62,20 @@ def rewrite(targets: Sequence[Target]) -> Iterator[Piece]:
         before, after, finite = hashlib.sha256(), hashlib.sha256(), True
 
 
-class Held:
+class KeptRows:
     """The results of the pass that checks them all, for the pass that writes them, as far as they fit into memory."""
 
     def __init__(self, targets: Sequence[Target]) -> None:
         sizes = accumulate(target.tensor.nbytes for target in targets)
         self.count = sum(size <= HELD for size in sizes)
-        self._kept: list[Piece] = []
+        self._kept: list[EditedRows] = []
 
-    def keep(self, piece: Piece) -> None:
+    def keep(self, piece: EditedRows) -> None:
         """Keeps the new bytes of one of the first `count` targets, and nothing of the others."""
         if piece.index < self.count:
             self._kept.append(replace(piece, old=b""))
 
-    def again(self, targets: Sequence[Target]) -> Iterator[Piece]:
+    def again(self, targets: Sequence[Target]) -> Iterator[EditedRows]:
         """The pieces of all targets once more: those that were kept, then the others, computed and checked again."""
         yield from self._kept
         self._kept.clear()
@@ -94,7 +94,7 @@ def _read(targets: Sequence[Target]) -> Iterator[tuple[int, int, bytes]]:
             start += len(old)
 
 
-def _checked(targets: Sequence[Target], index: int, start: int, old: bytes) -> tuple[Piece, _Seen | None]:
+def _checked(targets: Sequence[Target], index: int, start: int, old: bytes) -> tuple[EditedRows, _Seen | None]:
     """A piece, and what there is to know of its tensor where it is the whole of it: then that is found out on this
     thread, too."""
     piece, tensor = _computed(targets, index, start, old), targets[index].tensor
@@ -103,19 +103,21 @@ def _checked(targets: Sequence[Target], index: int, start: int, old: bytes) -> t
     return piece, (dtypes.sha256(old), dtypes.sha256(piece.new), quantised.is_finite(piece.new, tensor.dtype))
 
 
-def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> Piece:
+def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> EditedRows:
     target = targets[index]
     site, row = target.record.site, target.tensor.nbytes // target.record.site.shape[0]
     exact = target.state == "exact"
     try:
         if target.loss is not None:
-            return Piece(index, start, old, quantised.edit_bytes(old, target.tensor, site, target.factors, target.k))
+            return EditedRows(
+                index, start, old, quantised.edit_bytes(old, target.tensor, site, target.factors, target.k)
+            )
         upright = target.tensor.upright(old)
         new = edited(upright, target.tensor.dtype, site, target.factors, target.k, start // row, exact)
     except ValueError as error:
         help_text = "do not use the delta; fetch it again, or make it again with `editc diff`"
         raise fail("E607", f"the bits of '{site.name}' cannot be unpacked: {error}", help=help_text) from error
-    return Piece(index, start, old, target.tensor.as_stored(new))
+    return EditedRows(index, start, old, target.tensor.as_stored(new))
 
 
 def _check(target: Target, base: str, result: str, finite: bool) -> None:

@@ -30,10 +30,10 @@ WORDS_LEFT = (
     "no tokenizer is beside the file: of its text encoder the weights were compared with those of the delta's base, "
     "and the vocabulary was not"
 )
-Known: TypeAlias = Callable[[], str] | str | None
+KnownMark: TypeAlias = Callable[[], str] | str | None
 
 
-def compare_encoder(delta: Delta, model: Model, opened: Iterable[Checkpoint], known: Known = None) -> Iterator[str]:
+def compare_encoder(delta: Delta, model: Model, opened: Iterable[Checkpoint], known: KnownMark = None) -> Iterator[str]:
     """Notes on what could not be compared, and why. Raises E623 for another encoder. `opened` are the edited
     components, which may project an encoder's rows; `known` is the model's fingerprint where the caller has it."""
     if FAMILIES.models_of(delta.family) == "language":  # it reads its own words
@@ -78,7 +78,7 @@ def without_added_tokens(model: Model) -> str:
     return encoder_fingerprint(model, {name: counts[name] for name in added}) if added else ""
 
 
-def _mark(model: Model, known: Known) -> tuple[str, str]:
+def _mark(model: Model, known: KnownMark) -> tuple[str, str]:
     """The model's fingerprint, or '' and a note on why it cannot be known."""
     if known is not None:
         mark = known if isinstance(known, str) else known()

@@ -23,18 +23,18 @@ def distance(record: SiteRecord, raw: bytes, dtype: str) -> float:
 
 
 def array_distance(record: SiteRecord, stored: Array) -> float:
-    """`distance` of weights that are decoded, as the file holds them."""
+    """`distance` of weights that are decoded already, shaped as the file holds them."""
     W = stored.reshape(stored_shape(record.site))
     return sketch.distance(record.sketch, W.T if record.site.transposed else W)
 
 
 def joint_distance(found: Sequence[tuple[SiteRecord, float]]) -> float:
     """The distance of several tensors, each weighted by the size of its base."""
-    return sketch.together((far, sketch.norm(record.sketch)) for record, far in found)
+    return sketch.joint_distance((far, sketch.norm(record.sketch)) for record, far in found)
 
 
 def remedy(deltas: Iterable[Delta]) -> str:
-    """How deltas are had for another model: those that `editc diff` made have no manifest to build."""
+    """What to do where a delta is for another model: those that `editc diff` made have no manifest to build."""
     if any(edit.get("kind") == "diff" for delta in deltas for edit in delta.edits):
         return "make the edit on this model with the program that made it, and `editc diff` the two"
     return "build the manifest against this model"
@@ -62,7 +62,7 @@ def refusal_error(
 
 
 def distance_text(distance: float) -> str:
-    """A distance in words; a sketch knows no more digits."""
+    """A distance in words, with the two digits that a sketch knows."""
     return f"about {float(f'{100 * distance:.2g}'):g} %" if math.isfinite(distance) else "without measure"
 
 

@@ -15,7 +15,17 @@ from typing import Any
 
 from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.apply.journal_record import DONE, RECORD, UNDO, Entry, Mark, Range, broken, read_entry, to_text
+from editc.formats.apply.journal_record import (
+    DONE,
+    RECORD,
+    UNDO,
+    EditedRange,
+    FileMark,
+    JournalEntry,
+    broken,
+    read_entry,
+    to_text,
+)
 from editc.formats.containers.ranges import digest, pieces
 from editc.formats.containers.table import CONTAINERS
 from editc.formats.models.model import Model
@@ -46,7 +56,7 @@ def history_of(model: Model) -> History:
     return History(root / FOLDER, root, root)
 
 
-def entries(history: History) -> tuple[Entry, ...]:
+def entries(history: History) -> tuple[JournalEntry, ...]:
     """All entries, the oldest first. Raises E635 for one that cannot be trusted."""
     if history.folder.is_symlink():
         raise broken("its folder is a link", history.folder)
@@ -56,13 +66,13 @@ def entries(history: History) -> tuple[Entry, ...]:
     return tuple(read_entry(path, history.root) for path in found)
 
 
-def interrupted(history: History) -> Entry | None:
+def interrupted(history: History) -> JournalEntry | None:
     """The entry whose writes did not all arrive, if there is one; it is always the last."""
     stack = entries(history)
     return stack[-1] if stack and not stack[-1].done else None
 
 
-def begin(history: History, deltas: Sequence[Mapping[str, Any]], steps: Iterable[bytes | Range]) -> Entry:
+def begin(history: History, deltas: Sequence[Mapping[str, Any]], steps: Iterable[bytes | EditedRange]) -> JournalEntry:
     """A complete entry on the disk, before any weight is touched; `steps` give the present bytes of each range in as
     many pieces as they like, and then the range."""
     if not history.folder.is_dir():
@@ -70,37 +80,39 @@ def begin(history: History, deltas: Sequence[Mapping[str, Any]], steps: Iterable
     name = _next_name(history, deltas)
     building = history.folder / f".new-{name}"
     disk.make_folder(building)
-    ranges: list[Range] = []
+    ranges: list[EditedRange] = []
     disk.write_new(building / UNDO, _noting(steps, ranges))
     marks = {file: _mark(history.root / file) for file in sorted({part.file for part in ranges})}
-    entry = Entry(history.folder / name, "in-place", tuple(deltas), marks, tuple(ranges), False)
+    entry = JournalEntry(history.folder / name, "in-place", tuple(deltas), marks, tuple(ranges), False)
     disk.write_new(building / RECORD, [to_text(entry)])
     disk.sync_folder(building)
     disk.rename(building, entry.folder)
     return entry
 
 
-def record_copy(folder: Path, earlier: History, deltas: Sequence[Mapping[str, Any]], ranges: Sequence[Range]) -> None:
+def record_copy(
+    folder: Path, earlier: History, deltas: Sequence[Mapping[str, Any]], ranges: Sequence[EditedRange]
+) -> None:
     """The entries of a copy: those of its source without their undo bytes, and one for what was applied now, if
     anything was."""
     disk.make_folder(folder)
     stack = entries(earlier)
     for number, old in enumerate(stack, 1):
-        kept = Entry(folder / f"{number:04d}-{_short(old.deltas)}", "out", old.deltas, {}, old.ranges, True)
+        kept = JournalEntry(folder / f"{number:04d}-{_short(old.deltas)}", "out", old.deltas, {}, old.ranges, True)
         _write_closed(kept)
     if not deltas:
         return
     name = f"{len(stack) + 1:04d}-{_short(deltas)}"
-    _write_closed(Entry(folder / name, "out", tuple(deltas), {}, tuple(ranges), True))
+    _write_closed(JournalEntry(folder / name, "out", tuple(deltas), {}, tuple(ranges), True))
 
 
-def finish(entry: Entry) -> None:
+def finish(entry: JournalEntry) -> None:
     """Says that every write of the entry arrived."""
     disk.write_new(entry.folder / DONE, [])
     disk.sync_folder(entry.folder)
 
 
-def restore(entry: Entry, history: History) -> None:
+def restore(entry: JournalEntry, history: History) -> None:
     """Puts the stored bytes back and checks them; may be broken off and begun again at any point."""
     for part in entry.ranges:
         check_old(entry, part)
@@ -117,7 +129,7 @@ def restore(entry: Entry, history: History) -> None:
         disk.sync_file(history.root / file_name)
 
 
-def forget(entry: Entry, history: History) -> None:
+def forget(entry: JournalEntry, history: History) -> None:
     """Removes an entry whose bytes are restored, and the history's folder when it was the only one."""
     dead = history.folder / f".dead-{entry.folder.name}"
     disk.rename(entry.folder, dead)
@@ -135,7 +147,7 @@ def sweep(history: History) -> bool:
     return bool(left) or not history.folder.is_dir()
 
 
-def check_old(entry: Entry, part: Range) -> tuple[Path, int]:
+def check_old(entry: JournalEntry, part: EditedRange) -> tuple[Path, int]:
     """Where the bytes that a range had before are stored. Raises E635 when they do not have their hash."""
     file = entry.folder / UNDO
     if digest(file, part.undo, part.nbytes) != part.base:
@@ -143,7 +155,7 @@ def check_old(entry: Entry, part: Range) -> tuple[Path, int]:
     return file, part.undo
 
 
-def check_files(entry: Entry, history: History) -> None:
+def check_files(entry: JournalEntry, history: History) -> None:
     """Raises E636 unless every file is still the one that was edited, by size and header."""
     for name, mark in entry.files.items():
         file = history.root / name
@@ -155,11 +167,11 @@ def check_files(entry: Entry, history: History) -> None:
             raise fail("E636", f"'{name}' is not the file that was edited", place=str(history.root), help=help_text)
 
 
-def _is_restored(file: Path, part: Range) -> bool:
+def _is_restored(file: Path, part: EditedRange) -> bool:
     return digest(file, part.offset, part.nbytes) == part.base
 
 
-def _stored(entry: Entry, part: Range) -> Iterator[tuple[int, bytes]]:
+def _stored(entry: JournalEntry, part: EditedRange) -> Iterator[tuple[int, bytes]]:
     """The old bytes of a range in pieces, each with its place in the range."""
     start = 0
     for raw in pieces(entry.folder / UNDO, part.undo, part.nbytes):
@@ -167,17 +179,17 @@ def _stored(entry: Entry, part: Range) -> Iterator[tuple[int, bytes]]:
         start += len(raw)
 
 
-def _noting(steps: Iterable[bytes | Range], ranges: list[Range]) -> Iterator[bytes]:
+def _noting(steps: Iterable[bytes | EditedRange], ranges: list[EditedRange]) -> Iterator[bytes]:
     for step in steps:
-        if isinstance(step, Range):
+        if isinstance(step, EditedRange):
             ranges.append(step)
         else:
             yield step
 
 
-def _mark(file: Path) -> Mark:
+def _mark(file: Path) -> FileMark:
     state = file.stat()
-    return Mark(state.st_size, _header_digest(file), state.st_mtime_ns)
+    return FileMark(state.st_size, _header_digest(file), state.st_mtime_ns)
 
 
 def _header_digest(file: Path) -> str:
@@ -204,7 +216,7 @@ def _short(deltas: Sequence[Mapping[str, Any]]) -> str:
     return str(deltas[0]["delta_id"])[:12]
 
 
-def _write_closed(entry: Entry) -> None:
+def _write_closed(entry: JournalEntry) -> None:
     disk.make_folder(entry.folder)
     disk.write_new(entry.folder / RECORD, [to_text(entry)])
     finish(entry)

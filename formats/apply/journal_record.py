@@ -18,7 +18,7 @@ RECORD, UNDO, DONE = "record.json", "undo.bin", "done"
 
 
 @dataclass(frozen=True)
-class Range:
+class EditedRange:
     """One edited tensor of an entry."""
 
     component: str
@@ -42,7 +42,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Mark:
+class FileMark:
     """What tells that a file is still the one that was edited."""
 
     size: int
@@ -54,7 +54,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """One apply."""
 
     folder: Path
@@ -63,16 +63,16 @@ class Entry:
     """`out` has nothing to undo, for the base is elsewhere."""
     deltas: tuple[Mapping[str, Any], ...]
     """What is told of each delta: its `delta_id` and its edits."""
-    files: Mapping[str, Mark]
+    files: Mapping[str, FileMark]
     """File, relative to the history's root -> what it was after the apply."""
-    ranges: tuple[Range, ...]
+    ranges: tuple[EditedRange, ...]
     """The tensors that were edited."""
     done: bool
     """False while the apply runs, or after it was killed."""
 
 
-def to_text(entry: Entry) -> bytes:
-    """The bytes of an entry's record.json."""
+def to_text(entry: JournalEntry) -> bytes:
+    """The bytes of record.json for an entry."""
     value = {
         "version": 1,
         "mode": entry.mode,
@@ -83,16 +83,16 @@ def to_text(entry: Entry) -> bytes:
     return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode("ascii")
 
 
-def read_entry(folder: Path, root: Path) -> Entry:
+def read_entry(folder: Path, root: Path) -> JournalEntry:
     """The entry in `folder`, of a model whose files are under `root`. Raises E635 for one that cannot be trusted."""
     try:
         value: Any = strict_json(read_small(folder / RECORD))
         if value["version"] != 1 or value["mode"] not in ("in-place", "out") or not folder.name[:4].isdigit():
             raise ValueError("its version or mode is unknown")
-        marks = {name: Mark(**mark) for name, mark in value["files"].items()}
-        ranges = tuple(Range(**part) for part in value["ranges"])
+        marks = {name: FileMark(**mark) for name, mark in value["files"].items()}
+        ranges = tuple(EditedRange(**part) for part in value["ranges"])
         deltas = tuple({"delta_id": str(delta["delta_id"]), **delta} for delta in value["deltas"])
-        entry = Entry(folder, value["mode"], deltas, marks, ranges, (folder / DONE).is_file())
+        entry = JournalEntry(folder, value["mode"], deltas, marks, ranges, (folder / DONE).is_file())
         _check_types(entry)
         _check_confined(entry, root)
     except (EditcError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -100,7 +100,7 @@ def read_entry(folder: Path, root: Path) -> Entry:
     return entry
 
 
-def _check_types(entry: Entry) -> None:
+def _check_types(entry: JournalEntry) -> None:
     numbers = [n for part in entry.ranges for n in (part.offset, part.nbytes, part.undo)]
     numbers += [n for mark in entry.files.values() for n in (mark.size, mark.modified)]
     texts = [t for p in entry.ranges for t in (p.component, p.name, p.delta, p.file, p.base, p.result)]
@@ -110,7 +110,7 @@ def _check_types(entry: Entry) -> None:
         raise ValueError("a text is not one")
 
 
-def _check_confined(entry: Entry, root: Path) -> None:
+def _check_confined(entry: JournalEntry, root: Path) -> None:
     """A downloaded model may bring a forged journal: it must not reach outside the model, nor through a link."""
     if entry.mode == "in-place" and not {part.file for part in entry.ranges} <= entry.files.keys():
         raise ValueError("a range is in a file without a mark")

@@ -22,7 +22,7 @@ from editc.formats.containers.protobuf import Range
 from editc.formats.models.model import Checkpoint, Tensor
 from editc.numerics.bits import dtypes
 
-Candidate: TypeAlias = tuple[str, bool]
+TensorCandidate: TypeAlias = tuple[str, bool]
 """A tensor of the graph, and whether it is the transpose of the site's."""
 
 
@@ -70,7 +70,7 @@ class _Search:
         self._origins: dict[str, frozenset[str]] = {}
         self._nodes: dict[Range, Sequence[str]] = {}
 
-    def find(self, record: SiteRecord) -> Candidate | _Fault | None:
+    def find(self, record: SiteRecord) -> TensorCandidate | _Fault | None:
         """The one tensor, or why there is none; None when nothing looks like the site."""
         site, shape = record.site, stored_shape(record.site)
         hits = self._by_content(record)
@@ -90,16 +90,16 @@ class _Search:
         way = ways[0] if len(ways) == 1 else self._orientation(name, site.transposed)
         return _Fault("E665", site.name, f"'{name}' is square") if way is None else (name, way)
 
-    def _by_content(self, record: SiteRecord) -> list[Candidate]:
+    def _by_content(self, record: SiteRecord) -> list[TensorCandidate]:
         digests = {*record.base.values(), *record.result.values()}
         shape = stored_shape(record.site)
         hits = {hit for digest in digests for hit in self._contents.get(digest, ())}
         return sorted(hit for hit in hits if hit[1] in self._fits(hit[0], shape))
 
-    def _hashed(self, records: Sequence[SiteRecord]) -> Mapping[str, set[Candidate]]:
+    def _hashed(self, records: Sequence[SiteRecord]) -> Mapping[str, set[TensorCandidate]]:
         """Digests of every fitting tensor both ways round; cast to the dtypes that the delta records, too, once some
         site is not found as it stands."""
-        found: dict[str, set[Candidate]] = {}
+        found: dict[str, set[TensorCandidate]] = {}
         wanted = [{*record.base.values(), *record.result.values()} for record in records]
         for casts in (False, True):
             known: dict[Tensor, list[tuple[str, bool]]] = {}
@@ -127,7 +127,7 @@ class _Search:
             if (rows, columns) in self._shapes:
                 yield dtypes.sha256(form), False
             if (columns, rows) in self._shapes and len(tensor.shape) == 2:
-                yield dtypes.sha256(dtypes.transposed(form, dtype, (rows, columns))), True
+                yield dtypes.sha256(dtypes.transpose(form, dtype, (rows, columns))), True
 
     def _fits(self, name: str, shape: tuple[int, int]) -> list[bool]:
         """The ways round in which a tensor has the shape."""
@@ -188,7 +188,7 @@ def _applied_flipped(use: Use) -> bool | None:
     return use.op == "MatMul" or not use.transposed
 
 
-def _turn(checkpoint: Checkpoint, found: Candidate) -> Tensor:
+def _turn(checkpoint: Checkpoint, found: TensorCandidate) -> Tensor:
     name, flipped = found
     tensor = checkpoint.tensors[name]
     return replace(tensor, shape=tensor.shape[::-1], flipped=True) if flipped else tensor
@@ -202,7 +202,7 @@ def _shared(checkpoint: Checkpoint, found: Mapping[str, str]) -> Iterator[_Fault
     for name, group in sites.items():
         if len(group) > 1:
             yield _Fault("E664", group[0], f"and {', '.join(group[1:6])} are one tensor of the graph, '{name}'")
-    places = {n: onnx_external.Place(t.file, t.offset, t.nbytes) for n, t in checkpoint.tensors.items()}
+    places = {n: onnx_external.BytePlace(t.file, t.offset, t.nbytes) for n, t in checkpoint.tensors.items()}
     for name, other in onnx_external.overlapping(places, list(sites)):
         yield _Fault("E664", sites[name][0], f"'{name}' has bytes in common with '{other}'")
 

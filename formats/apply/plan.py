@@ -14,7 +14,7 @@ from pathlib import Path
 from editc.core.delta import Delta, SiteRecord
 from editc.core.diagnostics import EditcError
 from editc.formats.apply import finetune, journal, quantised
-from editc.formats.apply.journal_record import Entry
+from editc.formats.apply.journal_record import JournalEntry
 from editc.formats.apply.match import match, match_cast, match_hash
 from editc.formats.apply.refusals import check_disjoint, check_targets, misfits, relative_notes
 from editc.formats.apply.sites import find_sites
@@ -107,7 +107,7 @@ def _distance(record: SiteRecord, tensor: Tensor, place: tuple[Path, int, int]) 
     return finetune.distance(record, tensor.upright(raw), tensor.dtype)
 
 
-def _present(tensor: Tensor, stored: Entry | None, history: journal.History) -> tuple[Path, int, int]:
+def _present(tensor: Tensor, stored: JournalEntry | None, history: journal.History) -> tuple[Path, int, int]:
     """Where the tensor's bytes are; after an interrupted in-place run those before it, which it is rolled back to."""
     for part in stored.ranges if stored else ():
         if (history.root / part.file, part.offset) == (tensor.file, tensor.offset) and stored:

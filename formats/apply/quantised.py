@@ -76,7 +76,7 @@ class Loss:
 
 
 def total(losses: Iterable[Loss]) -> Loss:
-    """Of several tensors together."""
+    """Adds up the losses of several tensors."""
     every = list(losses)
     return Loss(*(sum(getattr(one, field.name) for one in every) for field in fields(Loss)))
 
@@ -144,7 +144,7 @@ def check_survival(losses: Mapping[str, Loss], place: str) -> None:
 
 
 def notes(losses: Mapping[str, Loss]) -> Sequence[str]:
-    """What to tell of requantised tensors."""
+    """Sentences for the user about the tensors that were requantised."""
     if not losses:
         return ()
     whole = total(losses.values())

@@ -19,6 +19,7 @@ from editc.numerics.bits import dtypes
 
 
 def check_disjoint(deltas: Sequence[Delta]) -> None:
+    """Raises E624 where several of the deltas edit one tensor."""
     counts = Counter((record.site.component, record.site.name) for delta in deltas for record in delta.sites)
     shared = sorted(name for (_, name), n in counts.items() if n > 1)
     if shared:
@@ -32,6 +33,8 @@ def check_disjoint(deltas: Sequence[Delta]) -> None:
 
 
 def misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Iterator[Diagnostic]:
+    """The targets that cannot be edited whatever they hold: E616, E620, E621, E690 and E691, one diagnostic for all of
+    a kind."""
     packed = quantised.find_refused(delta, opened, requantize)
     told = {name for rows in packed.values() for name in rows}
     missing, shapes, kinds = [], [], []
@@ -66,6 +69,10 @@ def misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) ->
 def check_targets(
     targets: Sequence[Target], model: Model, allow_finetune: bool, history: journal.History, remedy: str
 ) -> None:
+    """Raises E606, E622 or E695 where targets hold other weights, and E625 where the deltas change nothing.
+
+    `remedy` is what else can be done.
+    """
     bits = [t.record.site.name for t in targets if t.state == "refused" and t.factors.form == "xor"]
     if bits:
         help_text = "apply it to the very base that it was made from, or make a delta with `editc diff --form dense`"
@@ -84,6 +91,7 @@ def check_targets(
 
 
 def relative_notes(delta: Delta, compared: Iterable[str], far: float) -> Iterator[str]:
+    """What to tell of a delta that is added to other weights, which are about `far` away from its base."""
     yield (
         f"the weights are not those that the delta was made for, but {finetune.distance_text(far)} away; "
         "its report does not hold for them, verify again"

@@ -10,7 +10,7 @@ from editc.core.delta import Delta, SiteRecord
 from editc.core.diagnostics import EditcError
 from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.formats.apply import journal
-from editc.formats.apply.journal_record import Entry, Range
+from editc.formats.apply.journal_record import EditedRange, JournalEntry
 from editc.formats.apply.match import match
 from editc.formats.apply.sites import find_sites
 from editc.formats.containers.ranges import read_range
@@ -105,7 +105,7 @@ class _Hashes:
                 self._opened[name] = None
         return self._opened[name]
 
-    def __call__(self, part: Range) -> str:
+    def __call__(self, part: EditedRange) -> str:
         key, checkpoint = (part.component, part.name), self._component(part.component)
         if checkpoint is not None and checkpoint.graph is not None:
             return self._in_graph(part, checkpoint.graph)
@@ -115,7 +115,7 @@ class _Hashes:
             self._known[key] = dtypes.sha256(checkpoint.raw(part.name))
         return self._known[key]
 
-    def _in_graph(self, part: Range, graph: Graph) -> str:
+    def _in_graph(self, part: EditedRange, graph: Graph) -> str:
         """A recorded tensor of an ONNX model, which may have no name but its place."""
         from editc.formats.containers.onnx_external import places
 
@@ -137,7 +137,7 @@ class _Hashes:
         return words.get(state, "neither")
 
 
-def _recorded(part: Range, digest: str) -> Found:
+def _recorded(part: EditedRange, digest: str) -> Found:
     if not digest:
         return "missing"
     if part.base == part.result == digest:
@@ -145,7 +145,7 @@ def _recorded(part: Range, digest: str) -> Found:
     return "result" if digest == part.result else "base" if digest == part.base else "neither"
 
 
-def _only(found: Mapping[tuple[str, str], Found], entry: Entry, delta_id: str) -> Mapping[str, Found]:
+def _only(found: Mapping[tuple[str, str], Found], entry: JournalEntry, delta_id: str) -> Mapping[str, Found]:
     parts = [part for part in entry.ranges if part.delta == delta_id]
     return {f"{p.component}/{p.name}": found[p.component, p.name] for p in parts}
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.containers import stand_ins
-from editc.formats.containers.safetensors import Entry, Header
+from editc.formats.containers.safetensors import Header, TensorEntry
 
 MAGIC = b"GGUF"
 TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
@@ -66,7 +66,7 @@ def read_gguf(path: Path) -> Header:
 
 
 def malformed_error(reason: str, place: str) -> EditcError:
-    """E692."""
+    """The error for a GGUF file that is not well formed (E692)."""
     help_ = "fetch or convert the file again, and compare its size and sha256 with the publisher's"
     return fail("E692", f"this is not a well-formed GGUF file: {reason}", place=place, help=help_)
 
@@ -152,7 +152,7 @@ def _read(cursor: _Cursor, size: int) -> Header:
         raise malformed_error("two tensors have the same name", place)
     alignment = _alignment(metadata, place)
     start = -(-cursor.at // alignment) * alignment
-    entries = {n: Entry(e.dtype, e.shape, start + e.start, start + e.end) for n, e in rows.items()}
+    entries = {n: TensorEntry(e.dtype, e.shape, start + e.start, start + e.end) for n, e in rows.items()}
     _check_layout(entries, start, alignment, size, place)
     return Header(entries, metadata, start)
 
@@ -167,7 +167,7 @@ def _metadata(cursor: _Cursor, keys: int) -> Mapping[str, str]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _row(cursor: _Cursor) -> tuple[str, Entry]:
+def _row(cursor: _Cursor) -> tuple[str, TensorEntry]:
     name = cursor.text()
     if not 0 < len(name) <= _LONGEST_NAME:
         raise malformed_error(f"a tensor's name has {len(name)} letters", cursor.place)
@@ -182,7 +182,7 @@ def _row(cursor: _Cursor) -> tuple[str, Entry]:
     if shape[-1] % block or prod(shape) >= 1 << 60:
         message = f"tensor '{name[:200]}' has the shape {shape}, whose rows are not blocks of {block}"
         raise malformed_error(message, cursor.place)
-    return name, Entry(dtype, shape, offset, offset + prod(shape) // block * nbytes)
+    return name, TensorEntry(dtype, shape, offset, offset + prod(shape) // block * nbytes)
 
 
 def _alignment(metadata: Mapping[str, str], place: str) -> int:
@@ -192,7 +192,7 @@ def _alignment(metadata: Mapping[str, str], place: str) -> int:
     return int(text)
 
 
-def _check_layout(entries: Mapping[str, Entry], start: int, alignment: int, size: int, place: str) -> None:
+def _check_layout(entries: Mapping[str, TensorEntry], start: int, alignment: int, size: int, place: str) -> None:
     """Tensors must follow one another, each at the next multiple of the alignment, and end with the file."""
     position = start
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from editc.core.diagnostics import fail
 from editc.formats.containers.canonical import KEY, without_collection
 from editc.formats.containers.protobuf import BYTES, VARINT, Field, Range, Wire, WireError
-from editc.formats.containers.safetensors import Entry, Header, open_file
+from editc.formats.containers.safetensors import Header, TensorEntry, open_file
 from editc.numerics.bits import dtypes
 
 TYPES: Mapping[int, str] = {
@@ -38,7 +38,7 @@ _SINGLE = (2, 8, 9, 14)
 
 
 @dataclass(frozen=True)
-class Held:
+class GraphTensor:
     """A tensor of a graph."""
 
     dtype: str
@@ -73,7 +73,7 @@ class Graph:
 
     path: Path
     """The file."""
-    tensors: dict[str, Held] = field(default_factory=dict)
+    tensors: dict[str, GraphTensor] = field(default_factory=dict)
     """Name -> tensor: initializers, and values of Constant nodes."""
     uses: dict[str, list[Use]] = field(default_factory=dict)
     """Name of a tensor -> the nodes that take it."""
@@ -99,13 +99,13 @@ def read_factors(path: Path) -> Header:
     graph = read_graph(path)
     text = note(graph, KEY)
     factors = {name: held for name, held in graph.tensors.items() if held.span is not None and held.dtype == "F32"}
-    entries = {name: Entry("F32", held.shape, *held.span) for name, held in factors.items() if held.span}
+    entries = {name: TensorEntry("F32", held.shape, *held.span) for name, held in factors.items() if held.span}
     return Header(entries, {KEY: text} if text else {}, 0)
 
 
 @contextmanager
 def read_strictly(path: Path) -> Iterator[None]:
-    """What a file is not, as an error of its own."""
+    """Raises E610 and E661 for what reading the file inside may raise."""
     try:
         yield
     except OSError as error:
@@ -202,7 +202,7 @@ class _Reader:
         self._wire.spend(len(uses))
         return [(name, use) for name, use in uses if name not in local]
 
-    def _keep(self, name: str, held: Held, prefix: str, local: dict[str, str]) -> None:
+    def _keep(self, name: str, held: GraphTensor, prefix: str, local: dict[str, str]) -> None:
         if name in local:
             raise WireError(f"the tensor '{name[:100]}' is there twice")
         known = prefix + name
@@ -257,7 +257,7 @@ class _Reader:
                 graphs.append(self._message(part))
         return name, value, tensor, graphs
 
-    def _tensor(self, span: Range) -> tuple[str, Held]:
+    def _tensor(self, span: Range) -> tuple[str, GraphTensor]:
         """Name and place of a TensorProto."""
         shape: list[int] = []
         once: dict[int, Field] = {}
@@ -293,21 +293,23 @@ class _Reader:
         return self._wire.text(self._message(part), _MAX_TEXT)
 
 
-def _read_held(name: str, shape: tuple[int, ...], once: Mapping[int, Field], external: Mapping[str, str]) -> Held:
+def _read_held(
+    name: str, shape: tuple[int, ...], once: Mapping[int, Field], external: Mapping[str, str]
+) -> GraphTensor:
     """Where a tensor's bytes are; a length that does not go with its shape is malformed."""
     dtype = TYPES.get(once[2].value, "?") if 2 in once else "?"
     if 14 in once and once[14].value == 1:
-        return Held(dtype, shape, external=external)
+        return GraphTensor(dtype, shape, external=external)
     if dtype == "?" or -1 in once:
-        return Held(dtype, shape, reason="it is stored in pieces, or as numbers of another kind")
+        return GraphTensor(dtype, shape, reason="it is stored in pieces, or as numbers of another kind")
     packed = {"F32": 4, "F64": 10}.get(dtype)
     place = once.get(9) or (once.get(packed) if packed else None)
     if place is None or place.kind != BYTES:
-        return Held(dtype, shape, reason="its numbers are stored one by one and not as bytes")
+        return GraphTensor(dtype, shape, reason="its numbers are stored one by one and not as bytes")
     if dtypes.nbytes(dtype, shape) != place.end - place.start:
         held = place.end - place.start
         raise WireError(f"tensor '{name[:100]}' is {dtype} {list(shape)} but holds {held} bytes")
-    return Held(dtype, shape, place.span)
+    return GraphTensor(dtype, shape, place.span)
 
 
 def _pair(wire: Wire, span: Range) -> tuple[str, Range]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from editc.core.diagnostics import EditcError
 from editc.formats.containers.canonical import KEY, damage_error
-from editc.formats.containers.safetensors import MAX_HEADER, Entry, Header, open_file
+from editc.formats.containers.safetensors import MAX_HEADER, Header, TensorEntry, open_file
 
 MAGIC, END = b"TORT", b"editc/v1"
 TYPES: Mapping[int, str] = {1: "F32", 10: "F16"}
@@ -66,7 +66,7 @@ class _Buffer:
     def __init__(self, data: mmap.mmap, end: int, place: str) -> None:
         self._data, self._end, self._place = data, end, place
 
-    def parameters(self) -> dict[str, Entry]:
+    def parameters(self) -> dict[str, TensorEntry]:
         if self._data[4:8] != MAGIC:
             raise _malformed_error("it is no adapter of ONNX Runtime", self._place)
         start, count = self._vector(self._field(self._number("I", 0), 3))
@@ -80,7 +80,7 @@ class _Buffer:
             raise _malformed_error("its parameters share their bytes", self._place)
         return found
 
-    def _parameter(self, table: int) -> tuple[str, Entry]:
+    def _parameter(self, table: int) -> tuple[str, TensorEntry]:
         at, length = self._vector(self._field(table, 0))
         sizes, dimensions = self._vector(self._field(table, 1))
         kind = self._number("i", self._field(table, 2))
@@ -93,7 +93,7 @@ class _Buffer:
             raise _malformed_error(f"a parameter of the sizes {shape} has {held} bytes", self._place)
         self._number("c", at + length)  # the name, and the zero behind it, lie inside
         try:
-            return self._data[at : at + length].decode("utf-8"), Entry(TYPES[kind], shape, start, start + held)
+            return self._data[at : at + length].decode("utf-8"), TensorEntry(TYPES[kind], shape, start, start + held)
         except UnicodeDecodeError as error:
             raise _malformed_error("a parameter's name is not UTF-8", self._place) from error
 

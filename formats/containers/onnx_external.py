@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.containers.onnx import Graph, Held
+from editc.formats.containers.onnx import Graph, GraphTensor
 from editc.numerics.bits import dtypes
 
 
 @dataclass(frozen=True)
-class Place:
+class BytePlace:
     """Where a tensor's bytes are."""
 
     file: Path
@@ -27,14 +27,14 @@ class Place:
     """How many there are."""
 
 
-def places(graph: Graph) -> Mapping[str, Place]:
+def places(graph: Graph) -> Mapping[str, BytePlace]:
     """By tensor where its bytes are, for all that have a place. Raises E662 for external data that cannot be right."""
     files = {location: _resolve_inside(location, graph.path) for location in graph.beside}
     sizes = {location: file.stat().st_size for location, file in files.items()}
     found = {}
     for name, held in graph.tensors.items():
         if held.span is not None:
-            found[name] = Place(graph.path, held.span[0], held.span[1] - held.span[0])
+            found[name] = BytePlace(graph.path, held.span[0], held.span[1] - held.span[0])
         elif held.external is not None and held.dtype in dtypes.BITS:
             location = held.external.get("location", "")
             found[name] = _external_place(name, held, files[location], sizes[location], graph.path)
@@ -42,7 +42,7 @@ def places(graph: Graph) -> Mapping[str, Place]:
     return found
 
 
-def _check_sum(found: Mapping[str, Place], size: int, model: Path) -> None:
+def _check_sum(found: Mapping[str, BytePlace], size: int, model: Path) -> None:
     """Tensors may be one in the file, but must not overlap otherwise: else a small file could ask for endless work."""
     if sum(place.nbytes for place in set(found.values()) if place.file != model) > size:
         raise _wrong("its tensors overlap", model)
@@ -53,7 +53,7 @@ def companions(graph: Graph) -> Mapping[str, Path]:
     return {location: _resolve_inside(location, graph.path) for location in graph.beside}
 
 
-def overlapping(found: Mapping[str, Place], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+def overlapping(found: Mapping[str, BytePlace], names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Each tensor of `names` that has bytes in common with another one, and that one."""
     spans = sorted((p.file, p.offset, p.offset + p.nbytes, name) for name, p in found.items() if p.nbytes)
     wanted = set(names)
@@ -90,7 +90,7 @@ def _same_repository(real: Path, model: Path) -> bool:
     return any(real.is_relative_to(home.resolve() / "blobs") for home in homes)
 
 
-def _external_place(name: str, held: Held, file: Path, size: int, model: Path) -> Place:
+def _external_place(name: str, held: GraphTensor, file: Path, size: int, model: Path) -> BytePlace:
     assert held.external is not None
     try:
         offset = _number(held.external.get("offset", "0"))
@@ -102,7 +102,7 @@ def _external_place(name: str, held: Held, file: Path, size: int, model: Path) -
         raise _wrong(f"tensor '{name[:100]}' is {held.dtype} {list(held.shape)} but holds {length} bytes", model)
     if offset + length > size:
         raise _wrong(f"tensor '{name[:100]}' ends at byte {offset + length} of '{file.name}', which has {size}", model)
-    return Place(file, offset, length)
+    return BytePlace(file, offset, length)
 
 
 def _number(text: str) -> int:

@@ -19,7 +19,7 @@ _INTS, _INT, _STRING = 7, 2, 3
 
 
 @dataclass(frozen=True)
-class Value:
+class GraphValue:
     """An input or output of a graph."""
 
     name: str
@@ -40,8 +40,8 @@ def node(op: str, inputs: Sequence[str], output: str, **attributes: int | str | 
 def model(
     nodes: Iterable[bytes],
     tensors: Mapping[str, NDArray[np.floating]],
-    inputs: Sequence[Value],
-    outputs: Sequence[Value],
+    inputs: Sequence[GraphValue],
+    outputs: Sequence[GraphValue],
     metadata: Mapping[str, str],
 ) -> bytes:
     """A ModelProto whose graph has these nodes, float32 and float64 initializers, inputs and outputs."""
@@ -68,7 +68,7 @@ def _tensor(name: str, values: NDArray[Any]) -> bytes:
     return sizes + number(2, TYPES[dtype]) + data(8, name) + data(9, values.astype(stored).tobytes())
 
 
-def value_info(one: Value) -> bytes:
-    """A ValueInfoProto."""
+def value_info(one: GraphValue) -> bytes:
+    """The bytes of a ValueInfoProto."""
     sizes = b"".join(data(1, number(1, s) if isinstance(s, int) else data(2, s)) for s in one.shape)
     return data(1, one.name) + data(2, data(1, number(1, TYPES[one.dtype]) + data(2, sizes)))

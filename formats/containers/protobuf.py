@@ -28,7 +28,7 @@ Range: TypeAlias = tuple[int, int]
 
 
 class WireError(ValueError):
-    """These bytes are no message."""
+    """Raised for bytes that are no message."""
 
 
 class Field(NamedTuple):
@@ -165,7 +165,7 @@ def _fixed_size(kind: int, place: int) -> int:
 
 
 def number(field: int, value: int) -> bytes:
-    """A field with a number, which is not negative."""
+    """The bytes of a field with a number, which is not negative."""
     return _encode_number(field << 3 | VARINT) + _encode_number(value)
 
 
@@ -176,7 +176,7 @@ def data(field: int, value: bytes | str) -> bytes:
 
 
 def header(field: int, size: int) -> bytes:
-    """What stands before the bytes of a field."""
+    """The bytes that stand before those of a field."""
     return _encode_number(field << 3 | BYTES) + _encode_number(size)
 
 

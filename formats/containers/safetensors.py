@@ -24,7 +24,7 @@ _MAX_DIMENSIONS = 32
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorEntry:
     """Where one tensor is in its file."""
 
     dtype: str
@@ -41,7 +41,7 @@ class Entry:
 class Header:
     """What a file says of its tensors."""
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, TensorEntry]
     """Name -> where the tensor is."""
     metadata: Mapping[str, str]
     """The file's metadata, all of it as text."""
@@ -131,7 +131,7 @@ def _metadata(value: Any, place: str) -> Mapping[str, str]:
     return value
 
 
-def _entry(name: str, value: Any, data: int, place: str) -> Entry:
+def _entry(name: str, value: Any, data: int, place: str) -> TensorEntry:
     shown = name if len(name) < 200 else name[:200] + "..."
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise _malformed_error(f"tensor '{shown}' does not have exactly dtype, shape and data_offsets", place)
@@ -145,10 +145,10 @@ def _entry(name: str, value: Any, data: int, place: str) -> Entry:
     if nbytes(dtype, tuple(shape)) != offsets[1] - offsets[0]:
         held = offsets[1] - offsets[0]
         raise _malformed_error(f"tensor '{shown}' is {dtype} {shape} but holds {held} bytes", place)
-    return Entry(dtype, tuple(shape), data + offsets[0], data + offsets[1])
+    return TensorEntry(dtype, tuple(shape), data + offsets[0], data + offsets[1])
 
 
-def _check_layout(entries: Mapping[str, Entry], start: int, size: int, place: str) -> None:
+def _check_layout(entries: Mapping[str, TensorEntry], start: int, size: int, place: str) -> None:
     """Tensors must follow one another without a gap or overlap, and fill the file to its last byte."""
     position, last = start, "the header"
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):

@@ -18,7 +18,7 @@ CAST = ("F32", "F16", "BF16")
 
 
 @dataclass(frozen=True)
-class Changed:
+class ChangedTensor:
     """A tensor that both models have. Where EDITED is stored in another dtype, BASE is rounded to that one, each weight
     once, before they are compared."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from editc.core.diagnostics import EditcError, fail
 from editc.core.text import SHOWN_ROWS, count
-from editc.formats.diff.changed import Changed
+from editc.formats.diff.changed import ChangedTensor
 from editc.formats.diff.pairing import Paired, pair_tensors, unlike_error
 from editc.formats.diff.sides import side_by_side
 from editc.formats.models.model import Model
@@ -26,7 +26,7 @@ STRANGER = 1.2
 class Comparison:
     """What two models differ in."""
 
-    changed: tuple[Changed, ...]
+    changed: tuple[ChangedTensor, ...]
     """The tensors that differ, in the order of their components and names."""
     equal: int
     """How many tensors are equal."""
@@ -58,7 +58,7 @@ def compare(base: Model, edited: Model, progress: Progress | None = None) -> Com
     return Comparison(changed, len(every) - len(changed), sides.unread, notes)
 
 
-def _notes(found: Mapping[str, Paired], every: Sequence[Changed]) -> list[str]:
+def _notes(found: Mapping[str, Paired], every: Sequence[ChangedTensor]) -> list[str]:
     lacking = sum(part.lacking for part in found.values())
     notes = [f"EDITED lacks {count(lacking, 'tensor')} of BASE, taken as unchanged"] if lacking else []
     kinds = sorted({(one.before.dtype, one.after.dtype) for one in every if one.cast})
@@ -68,7 +68,7 @@ def _notes(found: Mapping[str, Paired], every: Sequence[Changed]) -> list[str]:
     ]
 
 
-def _check_editable(changed: Sequence[Changed], edited: Model) -> None:
+def _check_editable(changed: Sequence[ChangedTensor], edited: Model) -> None:
     rows = [f"{one.name}: {_why(one)}" for one in changed if not one.is_sound()]
     if rows:
         known = ", ".join(dtypes.EDITABLE)
@@ -79,11 +79,11 @@ def _check_editable(changed: Sequence[Changed], edited: Model) -> None:
         raise fail("E648", message, place=edited.place, help=help_text, notes=rows[:SHOWN_ROWS])
 
 
-def _why(one: Changed) -> str:
+def _why(one: ChangedTensor) -> str:
     return "NaN or infinity" if one.dtype in dtypes.EDITABLE else one.dtype
 
 
-def _refuse_stranger(changed: Sequence[Changed], edited: Model) -> None:
+def _refuse_stranger(changed: Sequence[ChangedTensor], edited: Model) -> None:
     """E645 for a file of some tensors whose values have nothing to do with BASE's."""
     matrices = [one for one in changed if min(one.shape) > 1]
     sizes = np.zeros(2)

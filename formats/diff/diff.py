@@ -18,9 +18,9 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.family import Family
 from editc.core.site_bytes import bits_record, edited, site_record
 from editc.core.text import SHOWN_ROWS, count
-from editc.formats.diff.changed import Changed
+from editc.formats.diff.changed import ChangedTensor
 from editc.formats.diff.compare import Comparison, Progress, compare
-from editc.formats.diff.forms import Found, forms_of
+from editc.formats.diff.forms import FoundForm, forms_of
 from editc.formats.diff.kinds import family_of, role_of
 from editc.formats.models.ldm_encoder import fingerprint_of
 from editc.formats.models.model import Model
@@ -36,7 +36,7 @@ _WORDS = "# Made by `editc diff` from two checkpoints: there was no manifest.\n"
 
 
 @dataclass(frozen=True)
-class Row:
+class ChangedRow:
     """What the delta makes of one changed tensor."""
 
     component: str
@@ -69,7 +69,7 @@ class Difference:
 
     delta: Delta
     """The delta from BASE to EDITED."""
-    rows: tuple[Row, ...]
+    rows: tuple[ChangedRow, ...]
     """A row for each tensor that it changes."""
     equal: int
     """How many tensors are equal."""
@@ -131,7 +131,7 @@ def refuse_to_verify(delta: Delta) -> None:
         raise fail("E647", message, place=delta.delta_id[:12], help=help_text)
 
 
-def _check_form(changed: Sequence[Changed], forms: Sequence[Found], form: str) -> None:
+def _check_form(changed: Sequence[ChangedTensor], forms: Sequence[FoundForm], form: str) -> None:
     if form == "xor" and any(one.cast for one in changed):
         help_text = "leave --form out, or convert BASE to that dtype first and make the delta for the copy"
         raise fail("E649", "bits fit one dtype, and EDITED is stored in another than BASE", help=help_text)
@@ -146,14 +146,14 @@ def _check_form(changed: Sequence[Changed], forms: Sequence[Found], form: str) -
 def _assemble(
     base: Model,
     found: Comparison,
-    forms: Sequence[Found],
+    forms: Sequence[FoundForm],
     families: Mapping[str, Family | None],
     tool: str,
     options: Mapping[str, Any],
 ) -> Difference:
     mend = options["mend"]
     records: dict[int, SiteRecord] = {}
-    rows: dict[int, Row] = {}
+    rows: dict[int, ChangedRow] = {}
     groups: dict[str, Factors] = {}
     edits = []
     for one in forms:
@@ -186,7 +186,9 @@ def _assemble(
     return Difference(delta, ordered, found.equal, found.unread, raw, found.notes)
 
 
-def _mend(found: Found, members: Sequence[Changed], sites: Sequence[Site], mend: str) -> tuple[Factors, list[Row]]:
+def _mend(
+    found: FoundForm, members: Sequence[ChangedTensor], sites: Sequence[Site], mend: str
+) -> tuple[Factors, list[ChangedRow]]:
     """The factors with the bits that mend what they leave, and what is said of each tensor."""
     rows, bits = [], []
     for k, (one, site) in enumerate(zip(members, sites, strict=True)):
@@ -194,28 +196,28 @@ def _mend(found: Found, members: Sequence[Changed], sites: Sequence[Site], mend:
         plain = raw if found.factors.form == "xor" else edited(raw, one.dtype, site, found.factors, k, exact=False)
         result = aim if found.factors.form == "xor" or mend == "exact" else _move_nearer(plain, aim, one, mend)
         same = result == plain
-        bits.append(np.zeros(0, np.uint8) if same else planes.packed(plain, result, dtypes.BITS[one.dtype] // 8))
+        bits.append(np.zeros(0, np.uint8) if same else planes.pack(plain, result, dtypes.BITS[one.dtype] // 8))
         rows.append(_row(one, site, found, k, plain, result, bits[-1].nbytes))
     kept = tuple(bits) if any(len(part) for part in bits) else ()
     return replace(found.factors, bits=kept), rows
 
 
-def _record(site: Site, one: Changed, factors: Factors, k: int) -> SiteRecord:
+def _record(site: Site, one: ChangedTensor, factors: Factors, k: int) -> SiteRecord:
     if factors.form == "xor":
         return bits_record(site, *one.raw())
     return site_record(site, one.base(), factors, k)
 
 
-def _is_larger(factors: Factors, members: Sequence[Changed]) -> bool:
+def _is_larger(factors: Factors, members: Sequence[ChangedTensor]) -> bool:
     """True when factors and the bits that mend them take more than the bits alone would; looked at only where the
     first are over half of the tensors' bytes."""
     size = sum(part.nbytes for part in (*factors.left, *factors.right)) + sum(part.nbytes for part in factors.bits)
     if factors.form == "xor" or 2 * size < sum(one.nbytes for one in members):
         return False
-    return size >= sum(planes.packed(*one.raw(), dtypes.BITS[one.dtype] // 8).nbytes for one in members)
+    return size >= sum(planes.pack(*one.raw(), dtypes.BITS[one.dtype] // 8).nbytes for one in members)
 
 
-def _move_nearer(plain: bytes, aim: bytes, one: Changed, mend: str) -> bytes:
+def _move_nearer(plain: bytes, aim: bytes, one: ChangedTensor, mend: str) -> bytes:
     """`plain` with the entries of `aim` where it is more than one ulp off."""
     if mend == "none":
         return plain
@@ -236,7 +238,9 @@ def _off(first: Array, second: Array, dtype: str) -> Array:
     return np.asarray(np.abs(first - second) / ulp(second, dtype))
 
 
-def _row(one: Changed, site: Site, found: Found, k: int, plain: bytes, result: bytes, bits: int) -> Row:
+def _row(
+    one: ChangedTensor, site: Site, found: FoundForm, k: int, plain: bytes, result: bytes, bits: int
+) -> ChangedRow:
     raw, aim = one.raw()
     left_over, ulps, sizes = 0, 0.0, np.zeros(2)
     for before, factored, mine, theirs in _chunks(one.dtype, raw, plain, result, aim):
@@ -248,10 +252,10 @@ def _row(one: Changed, site: Site, found: Found, k: int, plain: bytes, result: b
     form, rank, size = found.factors.form, found.ranks[k], one.shape[0] * one.shape[1]
     moved = float(np.sqrt(sizes[1] / sizes[0])) if sizes[0] else float("inf")
     left_over = 0 if form == "xor" else left_over
-    return Row(site.component, one.name, site.group, form, rank, size, differ, ulps, bits, left_over, moved)
+    return ChangedRow(site.component, one.name, site.group, form, rank, size, differ, ulps, bits, left_over, moved)
 
 
-def _claims(row: Row) -> Iterator[Mapping[str, Any]]:
+def _claims(row: ChangedRow) -> Iterator[Mapping[str, Any]]:
     every = {"rank": row.rank, "entries_that_differ": row.differ, "ulps": row.ulps, "relative_change": row.moved}
     for name, value in every.items():
         if np.isfinite(value):
@@ -263,7 +267,7 @@ def _short(value: float) -> float:
     return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
-def _edit(group: str, found: Found, rows: Sequence[Row], options: Mapping[str, Any]) -> Mapping[str, Any]:
+def _edit(group: str, found: FoundForm, rows: Sequence[ChangedRow], options: Mapping[str, Any]) -> Mapping[str, Any]:
     """What inspect, status and a journal say of one group."""
     decided = {"decided": found.decided} if found.factors.form == "shared" else {}
     return {
@@ -281,19 +285,19 @@ def _edit(group: str, found: Found, rows: Sequence[Row], options: Mapping[str, A
     }
 
 
-def _group_name(factors: Factors, first: Changed, taken: Mapping[str, Factors]) -> str:
+def _group_name(factors: Factors, first: ChangedTensor, taken: Mapping[str, Factors]) -> str:
     width = f".{first.shape[1]}" if factors.form in ("shared", "low-rank") else ""
     name = f"{factors.form}{width}"
     more = (f"{name}.{n}" for n in range(2, len(taken) + 3))
     return name if name not in taken else next(one for one in more if one not in taken)
 
 
-def _site(one: Changed, family: Family | None) -> Site:
+def _site(one: ChangedTensor, family: Family | None) -> Site:
     component = one.component or (family.component if family else "")
     return Site(component, one.name, one.shape, one.dtype, role_of(one.name, family), transposed=one.flipped)
 
 
-def _orient(one: Changed, family: Family | None) -> Changed:
+def _orient(one: ChangedTensor, family: Family | None) -> ChangedTensor:
     """The tensor, marked where its family stores such a matrix as (d_in, d_out)."""
     return replace(one, flipped=bool(family and family.transposed and role_of(one.name, family)))
 

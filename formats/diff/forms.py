@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array, Factors
-from editc.formats.diff.changed import Changed
+from editc.formats.diff.changed import ChangedTensor
 from editc.numerics.recover import SINGLE, TOLERANCE, Pair, Space, least_rank, multiplier, row_space
 
 _Edit: TypeAlias = Callable[[int, Array, int], Array]
@@ -27,7 +27,7 @@ _WIDEST = 4096
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundForm:
     """A form that holds the edit of some tensors."""
 
     factors: Factors
@@ -44,7 +44,7 @@ class Found:
 class _Pairs(Sequence[Pair]):
     """Pairs read from the files whenever they are asked for, none kept."""
 
-    def __init__(self, changed: Sequence[Changed]) -> None:
+    def __init__(self, changed: Sequence[ChangedTensor]) -> None:
         self.changed = changed
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class _Pairs(Sequence[Pair]):
         return Pair(*one.values(), one.dtype)
 
 
-def forms_of(changed: Sequence[Changed], wanted: str, tolerance: float | None) -> Iterator[Found]:
+def forms_of(changed: Sequence[ChangedTensor], wanted: str, tolerance: float | None) -> Iterator[FoundForm]:
     """The forms of all that changed, each tensor in exactly one of them. A tensor that `shared` or `low-rank` was asked
     for and that has no such form is `xor`, as with `auto`; `dense` where BASE has another dtype, whose bits are others.
     No tolerance: `TOLERANCE`, and where that finds nothing
@@ -78,18 +78,18 @@ def forms_of(changed: Sequence[Changed], wanted: str, tolerance: float | None) -
     dense = tuple(i for i in sorted(left) if wanted == "dense" or changed[i].cast)
     if dense:
         parts = tuple(_single(pair.moved) for pair in _Pairs([changed[i] for i in dense]))
-        yield Found(Factors("dense", dense, parts, ()), (0,) * len(dense))
+        yield FoundForm(Factors("dense", dense, parts, ()), (0,) * len(dense))
     if rest := tuple(sorted(left - set(dense))):
-        yield Found(Factors("xor", rest, (), ()), tuple(_seen(changed[i], tolerance or TOLERANCE) for i in rest))
+        yield FoundForm(Factors("xor", rest, (), ()), tuple(_seen(changed[i], tolerance or TOLERANCE) for i in rest))
 
 
-def _may(one: Changed, limit: float, tolerance: float | None) -> bool:
+def _may(one: ChangedTensor, limit: float, tolerance: float | None) -> bool:
     """Whether a matrix is tried at a limit; one of over 134 million entries never is, for want of memory."""
     small = min(one.shape) > 1 and one.shape[0] * one.shape[1] <= _HUGE
     return small and (limit == TOLERANCE or tolerance is not None or one.dtype in ("F32", "F64"))
 
 
-def _shared(changed: Sequence[Changed], group: Sequence[int], tolerance: float) -> Iterator[Found]:
+def _shared(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance: float) -> Iterator[FoundForm]:
     """One multiplier for all of the group; where there is none, one for those of each role."""
     found = _multiplied(changed, group, tolerance) if len(group) > 1 else None
     if found:
@@ -100,12 +100,12 @@ def _shared(changed: Sequence[Changed], group: Sequence[int], tolerance: float) 
         yield from _shared(changed, part, tolerance)
 
 
-def _role(one: Changed) -> str:
+def _role(one: ChangedTensor) -> str:
     """A layer's own name, which those that see the same have in common: `attn2.to_k` of `x.attn2.to_k.weight`."""
     return ".".join(one.name.split(".")[-3:-1])
 
 
-def _multiplied(changed: Sequence[Changed], group: Sequence[int], tolerance: float) -> Found | None:
+def _multiplied(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance: float) -> FoundForm | None:
     members = [changed[i] for i in group]
     pairs, height, width = _Pairs(members), _height(members), members[0].shape[1]
     most = min(_room(members) // (2 * width), width, height)
@@ -118,10 +118,10 @@ def _multiplied(changed: Sequence[Changed], group: Sequence[int], tolerance: flo
         return None
     rank, left_over = fit
     factors = Factors("shared", tuple(group), (_single(left[:, :rank]),), (_single(space.rows[:rank]),))
-    return Found(factors, (rank,) * len(members), left_over, height > width)
+    return FoundForm(factors, (rank,) * len(members), left_over, height > width)
 
 
-def _low_rank(changed: Sequence[Changed], group: Sequence[int], tolerance: float) -> Iterator[Found]:
+def _low_rank(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance: float) -> Iterator[FoundForm]:
     """One right factor for all or each its own, whichever is smaller; a tensor that has no low rank is left out."""
     own = {i: found for i in group if (found := _projected([changed[i]], (i,), tolerance, _room([changed[i]])))}
     size = sum(_size(found) for found in own.values())
@@ -133,10 +133,12 @@ def _low_rank(changed: Sequence[Changed], group: Sequence[int], tolerance: float
         every = list(own.values())
         left, right = (tuple(getattr(found.factors, side)[0] for found in every) for side in ("left", "right"))
         ranks = tuple(found.ranks[0] for found in every)
-        yield Found(Factors("low-rank", tuple(own), left, right), ranks, max(found.left_over for found in every))
+        yield FoundForm(Factors("low-rank", tuple(own), left, right), ranks, max(found.left_over for found in every))
 
 
-def _projected(members: Sequence[Changed], sites: tuple[int, ...], tolerance: float, room: int) -> Found | None:
+def _projected(
+    members: Sequence[ChangedTensor], sites: tuple[int, ...], tolerance: float, room: int
+) -> FoundForm | None:
     """W' = W + left right, one right for all members: their moves projected on the rows that they are made of."""
     pairs, height, width = _Pairs(members), _height(members), members[0].shape[1]
     most = min(room // (height + width), height, width)
@@ -150,7 +152,7 @@ def _projected(members: Sequence[Changed], sites: tuple[int, ...], tolerance: fl
     rank, left_over = fit
     left = tuple(_single(part[:, :rank]) for part in lefts)
     factors = Factors("low-rank", sites, left, (_single(space.rows[:rank]),))
-    return Found(factors, (rank,) * len(members), left_over)
+    return FoundForm(factors, (rank,) * len(members), left_over)
 
 
 def _space(pairs: _Pairs, most: int, tolerance: float) -> Space | None:
@@ -176,7 +178,7 @@ def _fit(pairs: _Pairs, space: Space, most: int, tolerance: float, edit: _Edit) 
     return None if rank is None else (rank, left_over(rank))
 
 
-def _seen(one: Changed, tolerance: float) -> int:
+def _seen(one: ChangedTensor, tolerance: float) -> int:
     """The rank of a matrix that has no small edit, for the record; 0 for one that is too large to be worth it."""
     if min(one.shape) < 2 or one.shape[0] * one.shape[1] > _LARGE:
         return 0
@@ -190,16 +192,16 @@ def _group_by(places: Iterable[int], key: Callable[[int], object]) -> list[tuple
     return list(found.values())
 
 
-def _height(members: Sequence[Changed]) -> int:
+def _height(members: Sequence[ChangedTensor]) -> int:
     return sum(one.shape[0] for one in members)
 
 
-def _room(members: Sequence[Changed]) -> int:
+def _room(members: Sequence[ChangedTensor]) -> int:
     """Float32 numbers that fill under half of the tensors' bytes."""
     return (sum(one.nbytes for one in members) // 2 - 1) // 4
 
 
-def _size(found: Found) -> int:
+def _size(found: FoundForm) -> int:
     return sum(part.size for part in (*found.factors.left, *found.factors.right))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from editc.core.diagnostics import Diagnostic, fail
 from editc.core.text import count, first_rows
 from editc.formats.diff import buffers
-from editc.formats.diff.changed import CAST, Changed
+from editc.formats.diff.changed import CAST, ChangedTensor
 from editc.formats.models.model import Checkpoint
 from editc.formats.models.prefixes import match_names
 from editc.numerics.bits import dtypes
@@ -29,7 +29,7 @@ _ADAPTERS = (".lora_", ".base_layer.", "lora_down", "lora_up", ".hada_", ".lokr_
 class Paired:
     """The tensors of one component that BASE and EDITED both have."""
 
-    every: tuple[Changed, ...]
+    every: tuple[ChangedTensor, ...]
     """The tensors, under BASE's names."""
     notes: tuple[str, ...]
     """What was left out, or is under another name."""
@@ -49,7 +49,9 @@ def pair_tensors(component: str, before: Checkpoint, after: Checkpoint, partial:
     fresh = [n for n in after.names() if n not in taken and not buffers.is_buffer(n, after.where(n))]
     copies = {name: other for name in fresh if (other := buffers.tied_copy(after, name))}
     fresh = [name for name in fresh if name not in copies]
-    every = [Changed(component, mine, before.where(mine), after.where(name)) for mine, name in sorted(theirs.items())]
+    every = [
+        ChangedTensor(component, mine, before.where(mine), after.where(name)) for mine, name in sorted(theirs.items())
+    ]
     rebuilt = [n for n in before.names() if buffers.is_buffer(n, before.where(n))]
     lost = [] if partial else [f"{name}: in BASE only" for name in missing]
     rows = [*lost, *(f"{name}: in EDITED only" for name in fresh)]
@@ -100,7 +102,7 @@ def _stand_ins(before: Checkpoint, after: Checkpoint, theirs: Mapping[str, str])
     return found
 
 
-def _faults(every: Iterable[Changed], place: str) -> Iterator[Diagnostic]:
+def _faults(every: Iterable[ChangedTensor], place: str) -> Iterator[Diagnostic]:
     both = list(every)
     odd = [one for one in both if one.before.shape != one.after.shape]
     if odd:
@@ -112,13 +114,13 @@ def _faults(every: Iterable[Changed], place: str) -> Iterator[Diagnostic]:
         yield unlike_error(place, rows, CONVERTED, _is_converted(kinds))
 
 
-def _is_converted(kinds: Iterable[Changed]) -> str:
+def _is_converted(kinds: Iterable[ChangedTensor]) -> str:
     if all(one.after.dtype in dtypes.EDITABLE for one in kinds):
         return "convert BASE to the dtype of EDITED first (each weight rounded once), and make the delta for that"
     return "EDITED was quantised: compare it as it was before, and quantise what the delta makes"
 
 
-def _grown(odd: Iterable[Changed]) -> str:
+def _grown(odd: Iterable[ChangedTensor]) -> str:
     if not all(buffers.is_embedding(one.name) and one.before.shape[1:] == one.after.shape[1:] for one in odd):
         return ""
     return (
@@ -153,7 +155,7 @@ def _left_out(component: str, before: Checkpoint, after: Checkpoint) -> Iterator
 
 
 def _differ(component: str, before: Checkpoint, after: Checkpoint, mine: str, name: str) -> bool:
-    one = Changed(component, mine, before.where(mine), after.where(name))
+    one = ChangedTensor(component, mine, before.where(mine), after.where(name))
     return one.before.shape != one.after.shape or one.cast or one.differs()
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from editc.formats.doctor.advice import MERGE, convert
-from editc.formats.doctor.models import LEAVES, Known
-from editc.formats.doctor.spelling import Adapter, Module
+from editc.formats.doctor.models import LEAVES, KnownModules
+from editc.formats.doctor.spelling import AdapterFile, Module
 from editc.formats.doctor.verdict import (
+    LoaderRule,
     LoaderVerdict,
-    Row,
-    Rule,
+    ModuleRow,
     conclude,
     fits,
     idle,
@@ -28,23 +28,31 @@ from editc.formats.exports.kohya_names import flatten
 LOADER = "A1111"
 _FILE = "extensions-builtin/Lora/networks.py: load_network"
 
-APPLIES = Rule("a1111-applies", "every name is one that A1111 knows, in diffusers' or LDM's spelling", _FILE, "read")
-DOTTED = Rule(
+APPLIES = LoaderRule(
+    "a1111-applies", "every name is one that A1111 knows, in diffusers' or LDM's spelling", _FILE, "read"
+)
+DOTTED = LoaderRule(
     "a1111-dotted",
     "A1111 cuts names at the first dot, so names with dots match nothing: no message, image unchanged",
     f"{_FILE}, `key_network.partition('.')`",
     "read",
 )
-UNKNOWN = Rule("a1111-unknown", "A1111 leaves out names that its model does not have, without a message", _FILE, "read")
-ENDING = Rule(
+UNKNOWN = LoaderRule(
+    "a1111-unknown", "A1111 leaves out names that its model does not have, without a message", _FILE, "read"
+)
+ENDING = LoaderRule(
     "a1111-ending",
     "a module matches but no network type of A1111 takes its tensors: the file is not loaded",
     f"{_FILE}, `Could not find a module type`",
     "read",
 )
-DORA = Rule("a1111-dora", "newer versions of A1111 apply DoRA scales", "extensions-builtin/Lora/network.py", "read")
-TYPES = Rule("a1111-types", "A1111 has dense `.diff`, LoHa, LoKr, GLoRA and OFT", f"{_FILE}, module_types", "read")
-SHAPE = Rule(
+DORA = LoaderRule(
+    "a1111-dora", "newer versions of A1111 apply DoRA scales", "extensions-builtin/Lora/network.py", "read"
+)
+TYPES = LoaderRule(
+    "a1111-types", "A1111 has dense `.diff`, LoHa, LoKr, GLoRA and OFT", f"{_FILE}, module_types", "read"
+)
+SHAPE = LoaderRule(
     "a1111-shape",
     "the shapes do not fit the weight: A1111 logs an error for it and leaves it as it is",
     "extensions-builtin/Lora/networks.py: network_apply_weights",
@@ -59,7 +67,7 @@ ADVICE = {
 }
 
 
-def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
+def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
     """What A1111 does with the adapter when it is named in a prompt."""
     if not known.is_unet and not (known.kind == "unknown" and adapter.container == "delta"):
         return idle(LOADER, "for SD 1, SD 2 and SDXL" if known.kind != "unknown" else known.why)
@@ -74,7 +82,7 @@ def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     return conclude(LOADER, rows, ADVICE)
 
 
-def names(known: Known) -> Mapping[str, str]:
+def names(known: KnownModules) -> Mapping[str, str]:
     """Every name that A1111 finds a module under, and that module as diffusers calls it."""
     table: dict[str, str] = {}
     for module in known.modules:
@@ -89,18 +97,18 @@ def names(known: Known) -> Mapping[str, str]:
     return table | {f"lora_unet_{flatten(old)}": parts[0] for old, parts in known.originals.items()}
 
 
-def _row(module: Module, adapter: Adapter, known: Known, table: Mapping[str, str]) -> Row:
+def _row(module: Module, adapter: AdapterFile, known: KnownModules, table: Mapping[str, str]) -> ModuleRow:
     if "." in module.name or module.style == "processor":
         return lost_row(module, DOTTED)
     found = table.get(module.name)
     if found is None:
         return lost_row(module, UNKNOWN)
     if module.kind in ("dense", "loha", "lokr", "glora", "oft"):
-        return Row(module.name, "applied", TYPES, found, 1.0 if module.kind == "dense" else None)
+        return ModuleRow(module.name, "applied", TYPES, found, 1.0 if module.kind == "dense" else None)
     if module.kind not in ("lora", "dora") or module.style not in ("kohya", "peft"):
-        return Row(module.name, "lost", ENDING, found)
+        return ModuleRow(module.name, "lost", ENDING, found)
     if not fits(module, known.modules[found], strict=False):
-        return Row(module.name, "lost", SHAPE, found)
+        return ModuleRow(module.name, "lost", SHAPE, found)
     scale = 1.0 if module.alpha is None else module.alpha / module.rank
     return scaled_row(
         module, found, scale, meant_scale(adapter, module), DORA if module.kind == "dora" else APPLIES, UNKNOWN

@@ -18,7 +18,7 @@ from editc.core.ir import Adapted, Adapter, Array
 from editc.core.ports import Weights
 from editc.core.site_bytes import matrix_shape
 from editc.core.text import first_rows
-from editc.formats.containers.safetensors import Entry
+from editc.formats.containers.safetensors import TensorEntry
 from editc.formats.doctor.adapter_names import TEXTS, meanings, plain_module
 from editc.formats.doctor.advice import MERGE
 from editc.formats.doctor.spelling import (
@@ -54,10 +54,10 @@ def read_adapter(path: Path, weights: Weights) -> Adapter:
 
 def _modules(file: Checkpoint, path: Path) -> tuple[dict[str, Module], tuple[str, ...]]:
     """The modules that the file changes, sorted by name, and those of a text encoder, which are left out."""
-    found: dict[str, dict[str, Entry]] = {}
+    found: dict[str, dict[str, TensorEntry]] = {}
     for name in file.names():
         module, end = split(name)
-        found.setdefault(module, {})[end] = Entry(file.dtype(name), file.shape(name), 0, 0)
+        found.setdefault(module, {})[end] = TensorEntry(file.dtype(name), file.shape(name), 0, 0)
     texts = tuple(name for name in found if name.startswith(TEXTS))
     mine = {name: Module(name, ends) for name, ends in sorted(found.items()) if name not in texts}
     strangers = [name + end for name, module in mine.items() for end in module.tensors if not _read(module, end)]

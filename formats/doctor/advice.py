@@ -6,7 +6,7 @@ doctor knows, and what is no low-rank change by `diff`, once the program that tr
 
 from __future__ import annotations
 
-from editc.formats.doctor.models import KINDS, Kind
+from editc.formats.doctor.models import KINDS, ModelKind
 from editc.formats.exports.suits import best_format
 
 MERGE = (
@@ -16,7 +16,7 @@ MERGE = (
 AGAIN = "save it again with PEFT's own `save_pretrained`"
 
 
-def convert(kind: Kind) -> str:
+def convert(kind: ModelKind) -> str:
     """How an adapter of a UNet or transformer gets into the spelling that the most programs read of its kind of model,
     which is one of `KINDS`."""
     form = best_format(next(family for family, one in KINDS.items() if one == kind))

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from editc.formats.doctor.advice import convert
-from editc.formats.doctor.models import LEAVES, PROJECTION, Known
-from editc.formats.doctor.spelling import MAGNITUDES, Adapter, Module
+from editc.formats.doctor.models import LEAVES, PROJECTION, KnownModules
+from editc.formats.doctor.spelling import MAGNITUDES, AdapterFile, Module
 from editc.formats.doctor.verdict import (
+    LoaderRule,
     LoaderVerdict,
-    Row,
-    Rule,
+    ModuleRow,
     conclude,
     fits,
     idle,
@@ -28,38 +28,44 @@ LOADER = "ComfyUI"
 _FIXTURES = "ComfyUI a125cd84, run on tests/fixtures/adapters"
 _KEYS = "comfy/lora.py: model_lora_keys_unet"
 
-APPLIES = Rule("comfyui-applies", "every name is one that ComfyUI looks for", f"{_KEYS}; {_FIXTURES}", "measured")
-UNET_NAMES = Rule(
+APPLIES = LoaderRule("comfyui-applies", "every name is one that ComfyUI looks for", f"{_KEYS}; {_FIXTURES}", "measured")
+UNET_NAMES = LoaderRule(
     "comfyui-unet-names",
     "ComfyUI knows attention matrices as `unet.*.processor.to_k_lora`, not `unet.*.to_k`: a warning, image unchanged",
     f"{_KEYS}, `.replace('.to_', '.processor.to_')`; {_FIXTURES}",
     "measured",
 )
-UNKNOWN = Rule("comfyui-unknown", "ComfyUI logs `lora key not loaded` and goes on", f"{_KEYS}; {_FIXTURES}", "measured")
-SCALE = Rule(
+UNKNOWN = LoaderRule(
+    "comfyui-unknown", "ComfyUI logs `lora key not loaded` and goes on", f"{_KEYS}; {_FIXTURES}", "measured"
+)
+SCALE = LoaderRule(
     "comfyui-scale",
     "ComfyUI takes alpha over rank from `.alpha` tensors only, and 1 without: it reads no config and no metadata",
     "comfy/weight_adapter/lora.py: calculate_weight",
     "read",
 )
-MAGNITUDE = Rule(
+MAGNITUDE = LoaderRule(
     "comfyui-magnitude",
     "ComfyUI reads DoRA as `.dora_scale`; PEFT's magnitude vector is left out and the rest is applied as a plain LoRA",
     "comfy/lora.py: load_lora",
     "read",
 )
-DORA = Rule("comfyui-dora", "ComfyUI applies DoRA scales", "comfy/weight_adapter/base.py: weight_decompose", "read")
-DENSE = Rule(
+DORA = LoaderRule(
+    "comfyui-dora", "ComfyUI applies DoRA scales", "comfy/weight_adapter/base.py: weight_decompose", "read"
+)
+DENSE = LoaderRule(
     "comfyui-dense", "dense `.diff` and `.set_weight` are added and copied", f"comfy/lora.py; {_FIXTURES}", "measured"
 )
-ALGEBRA = Rule("comfyui-algebra", "ComfyUI has LoHa, LoKr, GLoRA and OFT", "comfy/weight_adapter/__init__.py", "read")
-SHAPE = Rule(
+ALGEBRA = LoaderRule(
+    "comfyui-algebra", "ComfyUI has LoHa, LoKr, GLoRA and OFT", "comfy/weight_adapter/__init__.py", "read"
+)
+SHAPE = LoaderRule(
     "comfyui-shape",
     "the shapes do not fit the weight: ComfyUI logs an error and leaves it as it is",
     "comfy/lora.py: calculate_weight",
     "read",
 )
-GGUF = Rule(
+GGUF = LoaderRule(
     "comfyui-gguf", "GGUF adapters are llama.cpp's; ComfyUI's loader reads safetensors", "comfy/utils.py", "read"
 )
 RULES = (APPLIES, UNET_NAMES, UNKNOWN, SCALE, MAGNITUDE, DORA, DENSE, ALGEBRA, SHAPE, GGUF)
@@ -73,7 +79,7 @@ ADVICE = {
 }
 
 
-def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
+def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
     """What ComfyUI's LoRA loader does with the adapter."""
     if adapter.container == "gguf":
         return refuse(LOADER, GGUF, "not a safetensors file", "merge it with llama.cpp's tools")
@@ -85,7 +91,7 @@ def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     return conclude(LOADER, [_row(module, adapter, known, table) for module in adapter], ADVICE)
 
 
-def names(known: Known) -> Mapping[str, tuple[str, ...]]:
+def names(known: KnownModules) -> Mapping[str, tuple[str, ...]]:
     """Every name that ComfyUI looks for, and the modules of diffusers that it means."""
     table: dict[str, tuple[str, ...]] = {}
     for original, parts in known.originals.items():
@@ -97,7 +103,7 @@ def names(known: Known) -> Mapping[str, tuple[str, ...]]:
     return table
 
 
-def _spelled(known: Known, component: str, name: str) -> tuple[str, ...]:
+def _spelled(known: KnownModules, component: str, name: str) -> tuple[str, ...]:
     if component == "unet":
         old = name.replace(".to_", ".processor.to_")
         old = old.removesuffix(".0") if old.endswith(".to_out.0") else old
@@ -114,22 +120,22 @@ def _spelled(known: Known, component: str, name: str) -> tuple[str, ...]:
     return ()
 
 
-def _row(module: Module, adapter: Adapter, known: Known, table: Mapping[str, tuple[str, ...]]) -> Row:
+def _row(module: Module, adapter: AdapterFile, known: KnownModules, table: Mapping[str, tuple[str, ...]]) -> ModuleRow:
     parts = table.get(module.name)
     if parts is None:
         attention = known.is_unet and module.name.startswith("unet.") and ".to_" in module.name
         return lost_row(module, UNET_NAMES if attention else UNKNOWN)
     target = " + ".join(parts)
     if module.kind in ("dense", "set"):
-        return Row(module.name, "applied", DENSE, target, 1.0, 1.0)
+        return ModuleRow(module.name, "applied", DENSE, target, 1.0, 1.0)
     if module.kind in ("loha", "lokr", "glora", "oft"):
-        return Row(module.name, "applied", ALGEBRA, target)
+        return ModuleRow(module.name, "applied", ALGEBRA, target)
     if module.kind not in ("lora", "dora"):
         return lost_row(module, UNKNOWN)
     if not fits(module, known.shape(parts), strict=False):
-        return Row(module.name, "lost", SHAPE, target)
+        return ModuleRow(module.name, "lost", SHAPE, target)
     scale = 1.0 if module.alpha is None else module.alpha / module.rank
     if any(end in module.tensors for end in MAGNITUDES[1:]):
-        return Row(module.name, "wrong", MAGNITUDE, target, scale)
+        return ModuleRow(module.name, "wrong", MAGNITUDE, target, scale)
     right = DORA if module.kind == "dora" else APPLIES
     return scaled_row(module, target, scale, meant_scale(adapter, module, module.name.partition(".")[0]), right, SCALE)

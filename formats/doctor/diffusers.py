@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from editc.formats.doctor.diffusers_text import text_rows
 from editc.formats.doctor.diffusers_transformer import transformer_rows
-from editc.formats.doctor.models import Known
+from editc.formats.doctor.models import KnownModules
 from editc.formats.doctor.rules_diffusers import (
     ADVICE,
     ALIEN,
@@ -36,10 +36,10 @@ from editc.formats.doctor.rules_diffusers import (
     Stop,
     stated_settings,
 )
-from editc.formats.doctor.spelling import ALGEBRAS, Adapter, Module, split
+from editc.formats.doctor.spelling import ALGEBRAS, AdapterFile, Module, split
 from editc.formats.doctor.verdict import (
     LoaderVerdict,
-    Row,
+    ModuleRow,
     conclude,
     config_rank,
     config_scale,
@@ -62,7 +62,7 @@ _SAME = {"time_embed.0", "time_embed.2", "input_blocks.0.0", "out.2", "label_emb
 """LDM names that the converter maps for SD 1 as well, where it does not count blocks."""
 
 
-def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
+def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
     """What a diffusers pipeline's `load_lora_weights` does with the adapter."""
     if adapter.container == "gguf":
         return refuse(LOADER, GGUF, "not a safetensors file", ADVICE[GGUF.name])
@@ -91,7 +91,7 @@ def scales(ranks: Mapping[str, int], alphas: Mapping[str, float], reached: Calla
     return {name: own[name] / rank for name, rank in ranks.items()}
 
 
-def _unet_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
+def _unet_rows(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
     names = [name for name in adapter.names if "dora_scale" not in name]
     if all(name.startswith(KOHYA) for name in names):
         yield from _kohya_rows(adapter, known)
@@ -108,7 +108,7 @@ def _unet_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
     yield from (lost_row(module, BARE) for module in adapter if module.name not in placed)
 
 
-def _kohya_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
+def _kohya_rows(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
     mixed = known.kind == "sdxl" and _has(adapter, _SGM) and _has(adapter, _OWN)
     dropped = [module for module in adapter if mixed and any(sgm in module.name for sgm in _SGM)]
     kept = [module for module in adapter if not mixed or not any(sgm in module.name for sgm in _SGM)]
@@ -127,13 +127,13 @@ def _kohya_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
 
 
 def _checked(
-    adapter: Adapter,
-    known: Known,
+    adapter: AdapterFile,
+    known: KnownModules,
     mine: Sequence[Module],
     table: Mapping[str, str | None],
     alphas: Mapping[str, float],
     component: str,
-) -> Iterator[Row]:
+) -> Iterator[ModuleRow]:
     """The rows of one component, in the order of PEFT's own checks: targets, then shapes, then what is left."""
     if mine and any(COMPILED in module.name for module in mine) and not any(table.values()):
         yield from (lost_row(module, NAMED) for module in mine)
@@ -159,7 +159,7 @@ def _checked(
             raise Stop(RANK_STATED, f"RuntimeError: size mismatch for {target}")
         scale = found[module.name] if stated is None else config_scale(stated, name)
         if "dora_scale" in "".join(module.tensors):
-            yield Row(module.name, "wrong", DROPPED, target, scale)
+            yield ModuleRow(module.name, "wrong", DROPPED, target, scale)
             continue
         right = DORA if module.kind == "dora" else APPLIES
         yield scaled_row(module, target, scale, meant_scale(adapter, module, component), right, ALPHA)
@@ -170,7 +170,7 @@ def _tailed(target: str) -> bool:
     return target.endswith((".to_q", ".to_k", ".to_v", ".to_out.0"))
 
 
-def _kohya_table(known: Known) -> dict[str, str]:
+def _kohya_table(known: KnownModules) -> dict[str, str]:
     """kohya's names that the converter turns into modules of the UNet."""
     own = {f"lora_unet_{flatten(m.removeprefix('unet.'))}": m for m in known.modules if m.startswith("unet.")}
     own = {name: module for name, module in own.items() if "add_embedding" not in name}
@@ -179,7 +179,7 @@ def _kohya_table(known: Known) -> dict[str, str]:
     return own | old
 
 
-def _plain(name: str, known: Known) -> str | None:
+def _plain(name: str, known: KnownModules) -> str | None:
     """The module behind `unet.<name>`, or None."""
     plain = name.replace(".processor.", ".")
     plain = f"{plain}.0" if plain.endswith(".to_out") else plain
@@ -208,5 +208,5 @@ def _whole(module: Module) -> None:
         raise Stop(LEFTOVER, "ValueError: The following keys have not been correctly renamed")
 
 
-def _has(adapter: Adapter, parts: Sequence[str]) -> bool:
+def _has(adapter: AdapterFile, parts: Sequence[str]) -> bool:
     return any(part in split(name)[0] for name in adapter.names for part in parts)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from editc.formats.doctor.models import LEAVES, PROJECTION, Known
+from editc.formats.doctor.models import LEAVES, PROJECTION, KnownModules
 from editc.formats.doctor.rules_diffusers import (
     ALPHA,
     APPLIES,
@@ -18,9 +18,9 @@ from editc.formats.doctor.rules_diffusers import (
     UNKNOWN,
     Stop,
 )
-from editc.formats.doctor.spelling import Adapter, Module
+from editc.formats.doctor.spelling import AdapterFile, Module
 from editc.formats.doctor.verdict import (
-    Row,
+    ModuleRow,
     fits,
     lost_row,
     meant_scale,
@@ -32,7 +32,9 @@ Scales: TypeAlias = Callable[[Mapping[str, int], Mapping[str, float], Callable[[
 _UNTOLD = "ValueError: Could not automatically infer state dict type"
 
 
-def text_rows(adapter: Adapter, known: Known, modules: Sequence[Module], scales: Scales) -> Iterator[Row]:
+def text_rows(
+    adapter: AdapterFile, known: KnownModules, modules: Sequence[Module], scales: Scales
+) -> Iterator[ModuleRow]:
     """The rows of both encoders, one after the other as the pipeline loads them."""
     for component in ("text_encoder", "text_encoder_2"):
         prefixes = ("lora_te2_",) if component.endswith("_2") else ("lora_te_", "lora_te1_")
@@ -41,7 +43,9 @@ def text_rows(adapter: Adapter, known: Known, modules: Sequence[Module], scales:
             yield from _encoder(adapter, known, component, mine, scales)
 
 
-def _encoder(adapter: Adapter, known: Known, component: str, mine: Sequence[Module], scales: Scales) -> Iterator[Row]:
+def _encoder(
+    adapter: AdapterFile, known: KnownModules, component: str, mine: Sequence[Module], scales: Scales
+) -> Iterator[ModuleRow]:
     table = _targets(known, component)
     leaves = {module.name: _leaf(module.name) for module in mine}
     old = any(m.style == "kohya" and leaves[m.name] == "out_proj" for m in mine)
@@ -68,7 +72,9 @@ def _encoder(adapter: Adapter, known: Known, component: str, mine: Sequence[Modu
         yield _row(adapter, known, module, placed[module.name], module.name in skipped, found[module.name])
 
 
-def _row(adapter: Adapter, known: Known, module: Module, target: str | None, skipped: bool, scale: float) -> Row:
+def _row(
+    adapter: AdapterFile, known: KnownModules, module: Module, target: str | None, skipped: bool, scale: float
+) -> ModuleRow:
     if skipped:
         return lost_row(module, TEXT_MIXED)
     if target is None:
@@ -76,11 +82,11 @@ def _row(adapter: Adapter, known: Known, module: Module, target: str | None, ski
     if not fits(module, known.modules[target], strict=True):
         raise Stop(SHAPE, f"RuntimeError: size mismatch for {target}")
     if ".dora_scale" in module.tensors:
-        return Row(module.name, "wrong", DROPPED, target, scale)
+        return ModuleRow(module.name, "wrong", DROPPED, target, scale)
     return scaled_row(module, target, scale, meant_scale(adapter, module, target.partition(".")[0]), APPLIES, ALPHA)
 
 
-def _targets(known: Known, component: str) -> Mapping[str, str]:
+def _targets(known: KnownModules, component: str) -> Mapping[str, str]:
     """Every spelling of a layer's matrix; without `text_model.` only where the encoder has no such level."""
     table: dict[str, str] = {}
     for module in known.modules:

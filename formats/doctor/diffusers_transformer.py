@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from editc.formats.doctor.diffusers_text import text_rows
-from editc.formats.doctor.models import Known
+from editc.formats.doctor.models import KnownModules
 from editc.formats.doctor.rules_diffusers import (
     ALIEN,
     APPLIES,
@@ -28,9 +28,9 @@ from editc.formats.doctor.rules_diffusers import (
     Stop,
     stated_settings,
 )
-from editc.formats.doctor.spelling import Adapter, Module
+from editc.formats.doctor.spelling import AdapterFile, Module
 from editc.formats.doctor.verdict import (
-    Row,
+    ModuleRow,
     config_rank,
     config_scale,
     fits,
@@ -47,7 +47,7 @@ FLUX_ROWS = 3 * 3072 + 12288
 """Rows of `single_blocks.*.linear1` that the converter can split."""
 
 
-def transformer_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
+def transformer_rows(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
     """What FluxLoraLoaderMixin or SD3LoraLoaderMixin makes of each module."""
     names = [name for name in adapter.names if "dora_scale" not in name]
     flux = known.kind == "flux"
@@ -61,7 +61,7 @@ def transformer_rows(adapter: Adapter, known: Known) -> Iterator[Row]:
     return _judge_prefixed(adapter, known)
 
 
-def _kohya(adapter: Adapter, known: Known) -> Iterator[Row]:
+def _kohya(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
     if any(module.name.startswith("transformer.") for module in adapter):
         return _judge_prefixed(adapter, known)
     half = next((m for m in adapter if ".lora_down.weight" in m.tensors and ".lora_up.weight" not in m.tensors), None)
@@ -74,7 +74,7 @@ def _kohya(adapter: Adapter, known: Known) -> Iterator[Row]:
     return _judge_fused(adapter, known)
 
 
-def _judge_fused(adapter: Adapter, known: Known) -> Iterator[Row]:
+def _judge_fused(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
     table = {flatten(original): parts for original, parts in known.originals.items()}
     texts = [module for module in adapter if module.name.startswith(("lora_te_", "lora_te1_"))]
     for module in adapter:
@@ -97,7 +97,7 @@ def fold_alphas(ranks: Mapping[str, int], alphas: Mapping[str, float], _: Callab
     return {name: alphas.get(name, rank) / rank for name, rank in ranks.items()}
 
 
-def _onetrainer(adapter: Adapter, known: Known) -> Iterator[Row]:
+def _onetrainer(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
     table = {
         f"lora_transformer_{flatten(m.partition('.')[2])}": m for m in known.modules if m.startswith("transformer.")
     }
@@ -111,7 +111,7 @@ def _onetrainer(adapter: Adapter, known: Known) -> Iterator[Row]:
         yield _loaded_row(adapter, module, target)
 
 
-def _judge_prefixed(adapter: Adapter, known: Known) -> Iterator[Row]:
+def _judge_prefixed(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
     mine = [module for module in adapter if module.name.startswith("transformer.")]
     half = next((m for m in mine if m.kind == "half" and ".lora_A.weight" in m.tensors), None)
     if half is not None and known.kind == "flux":
@@ -127,7 +127,7 @@ def _judge_prefixed(adapter: Adapter, known: Known) -> Iterator[Row]:
     yield from (lost_row(module, BARE) for module in adapter if not module.name.startswith(("transformer.", *TEXTS)))
 
 
-def _judge_known(adapter: Adapter, known: Known, mine: Sequence[Module]) -> Iterator[Row]:
+def _judge_known(adapter: AdapterFile, known: KnownModules, mine: Sequence[Module]) -> Iterator[ModuleRow]:
     for module in mine:
         if module.name not in known.modules or not module.style:
             yield lost_row(module, UNKNOWN)
@@ -139,7 +139,7 @@ def _judge_known(adapter: Adapter, known: Known, mine: Sequence[Module]) -> Iter
             yield _loaded_row(adapter, module, module.name)
 
 
-def _loaded_row(adapter: Adapter, module: Module, target: str) -> Row:
+def _loaded_row(adapter: AdapterFile, module: Module, target: str) -> ModuleRow:
     scale = 1.0 if module.alpha is None else module.alpha / module.rank
     if module.name == target and module.style == "kohya":
         scale = 1.0
@@ -152,5 +152,5 @@ def _loaded_row(adapter: Adapter, module: Module, target: str) -> Row:
             raise Stop(RANK_STATED, f"RuntimeError: size mismatch for {target}")
         scale = config_scale(stated, name)
     if ".dora_scale" in module.tensors:
-        return Row(module.name, "wrong", DROPPED, target, scale)
+        return ModuleRow(module.name, "wrong", DROPPED, target, scale)
     return scaled_row(module, target, scale, meant_scale(adapter, module, "transformer"), APPLIES, LOST_ALPHA)

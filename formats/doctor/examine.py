@@ -14,11 +14,11 @@ from editc.formats.doctor.advice import AGAIN, convert, export_as
 from editc.formats.doctor.models import (
     KINDS,
     TITLES,
-    Known,
+    KnownModules,
     infer_model,
     read_modules,
 )
-from editc.formats.doctor.spelling import Adapter, read_adapter_file
+from editc.formats.doctor.spelling import AdapterFile, read_adapter_file
 from editc.formats.doctor.verdict import Fate, LoaderVerdict, with_nearest
 from editc.formats.models.model import Model
 
@@ -29,9 +29,9 @@ LOADERS = {judged.LOADER: judged.judge for judged in (diffusers, comfyui, a1111,
 class Examination:
     """What every loader does with one adapter."""
 
-    adapter: Adapter
+    adapter: AdapterFile
     """The adapter."""
-    known: Known
+    known: KnownModules
     """The model that it was judged by."""
     verdicts: tuple[LoaderVerdict, ...]
     """A verdict for each loader."""
@@ -64,7 +64,7 @@ def examine(path: Path, model: Model | None = None, loaders: Sequence[str] = ())
     return Examination(adapter, known, verdicts, tuple(loaders) or intended_loaders(adapter, known))
 
 
-def intended_loaders(adapter: Adapter, known: Known) -> tuple[str, ...]:
+def intended_loaders(adapter: AdapterFile, known: KnownModules) -> tuple[str, ...]:
     """The loaders that people would give such a file to; none for a delta and for GGUF."""
     if adapter.container in ("delta", "gguf"):
         return ()
@@ -100,7 +100,7 @@ def _open(found: Examination, untold: Sequence[LoaderVerdict]) -> Diagnostic:
 
 
 def headline(verdict: LoaderVerdict) -> str:
-    """The verdict in a few words."""
+    """A verdict in a few words."""
     total, good = len(verdict.rows), verdict.count("applied")
     if verdict.outcome == "applies":
         return f"applies {good} of {total} at {scale_text(verdict)}"
@@ -122,7 +122,7 @@ def scale_text(verdict: LoaderVerdict) -> str:
 
 
 def describe(found: Examination) -> dict[str, Any]:
-    """Everything, as plain JSON values."""
+    """The examination as plain JSON values."""
     adapter, known = found.adapter, found.known
     return {
         "file": str(adapter.path),
@@ -174,11 +174,11 @@ def _wrong(verdict: LoaderVerdict) -> str:
     return f"at {least:g} of the scale" if least == most else f"at {least:g} to {most:g} of the scale"
 
 
-def _spelled(known: Known) -> str:
+def _spelled(known: KnownModules) -> str:
     """The way into the spelling that all loaders of its kind read."""
     return convert(known.kind) if known.kind in KINDS.values() else AGAIN
 
 
-def _export(adapter: Adapter) -> str:
+def _export(adapter: AdapterFile) -> str:
     """The export of a delta for the family that it names."""
     return export_as(read_delta(adapter.path).family)

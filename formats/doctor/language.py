@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from editc.formats.doctor.spelling import Adapter
+from editc.formats.doctor.spelling import AdapterFile
 from editc.formats.models.model import Model
 from editc.formats.models.model_names import program_of
 from editc.formats.models.program_names import Program, program_names
@@ -64,7 +64,7 @@ def language_of(model: Model) -> Language:
     return Language(modules, parameters | {"lm_head.weight": modules["lm_head"]}, program, why)
 
 
-def language_in(adapter: Adapter) -> Language:
+def language_in(adapter: AdapterFile) -> Language:
     """What an adapter's own names say: the model has what it names, if that is a layout that is known."""
     names = {module.name.removeprefix(PREFIX) for module in adapter}
     strange = sorted(name for name in names if not LAYOUT.fullmatch(name))

@@ -15,14 +15,14 @@ from typing import Any, Literal
 
 from editc.core.diagnostics import fail
 from editc.formats.doctor.language import Language, Shape, language_in, language_of
-from editc.formats.doctor.spelling import Adapter
+from editc.formats.doctor.spelling import AdapterFile
 from editc.formats.exports.kohya_names import flatten
 from editc.formats.models import layout, ldm_names
 from editc.formats.models.model import Model
 
-Kind = Literal["sd", "sdxl", "flux", "sd3", "language", "unknown"]
+ModelKind = Literal["sd", "sdxl", "flux", "sd3", "language", "unknown"]
 
-TITLES: Mapping[Kind, str] = {
+TITLES: Mapping[ModelKind, str] = {
     "sd": "Stable Diffusion 1 or 2",
     "sdxl": "SDXL",
     "flux": "FLUX.1",
@@ -30,7 +30,7 @@ TITLES: Mapping[Kind, str] = {
     "language": "a language model",
     "unknown": "a model that the doctor does not know",
 }
-KINDS: Mapping[str, Kind] = {"sd1": "sd", "sd2": "sd", "sdxl": "sdxl", "flux": "flux", "sd3": "sd3"}
+KINDS: Mapping[str, ModelKind] = {"sd1": "sd", "sd2": "sd", "sdxl": "sdxl", "flux": "flux", "sd3": "sd3"}
 """editc's families -> the kind of model that they are."""
 LEAVES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
 """The matrices of a CLIP layer."""
@@ -98,10 +98,10 @@ _LAYERED = re.compile(r"(^|\.)(layers|h|blocks?)\.\d+\.")
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownModules:
     """The modules of one model."""
 
-    kind: Kind
+    kind: ModelKind
     """The kind of model."""
     modules: Mapping[str, Shape]
     """Module, by its name in diffusers or in the program -> the shape of its weight, None where only names are
@@ -127,7 +127,7 @@ class Known:
         return (rows, *(shapes[0] or ())[1:])
 
 
-def infer_model(adapter: Adapter) -> Known:
+def infer_model(adapter: AdapterFile) -> KnownModules:
     """The model that most of an adapter's names are of; `why` says so, and what else they would fit."""
     if adapter.described is not None:
         return _from_export(adapter, adapter.described)
@@ -138,32 +138,36 @@ def infer_model(adapter: Adapter) -> Known:
         others = [TITLES[kind] for kind in scores if kind != best and scores[kind] == scores[best]]
         fit = f"; they fit {' and '.join(others)} too" if others else ""
         known = standard(best)
-        return Known(best, known.modules, known.originals, f"assumed from the names of the modules{fit}")
+        return KnownModules(best, known.modules, known.originals, f"assumed from the names of the modules{fit}")
     if adapter.config.get("task_type") == "CAUSAL_LM" or any(_LAYERED.search(module.name) for module in adapter):
         return _language_model(language_in(adapter))
-    return Known("unknown", {}, {}, "no name is of a model that the doctor knows; name the model with --model")
+    return KnownModules("unknown", {}, {}, "no name is of a model that the doctor knows; name the model with --model")
 
 
-def _from_export(adapter: Adapter, about: Mapping[str, Any]) -> Known:
+def _from_export(adapter: AdapterFile, about: Mapping[str, Any]) -> KnownModules:
     """The model that an export of editc is for: the published kind of its family, with the sites that it edits."""
     family, why = about["family"], f"an export of editc for {about['family']}"
     kind = KINDS.get(family)
     if kind is None:
         own: dict[str, Shape] = {module.name.removeprefix("base_model.model."): None for module in adapter}
-        return Known("language", own, {}, why) if adapter.container == "folder" else Known("unknown", {}, {}, why)
+        return (
+            KnownModules("language", own, {}, why)
+            if adapter.container == "folder"
+            else KnownModules("unknown", {}, {}, why)
+        )
     known = standard(kind)
     sites = {f"{s['component']}.{s['name'].removesuffix('.weight')}": None for s in about["sites"]}
-    return Known(kind, {**known.modules, **sites}, known.originals, why)
+    return KnownModules(kind, {**known.modules, **sites}, known.originals, why)
 
 
-def _strange(adapter: Adapter, kind: Kind) -> bool:
+def _strange(adapter: AdapterFile, kind: ModelKind) -> bool:
     """Whether a transformer's adapter names a module that this kind lacks: many kinds have some names in common."""
     names = [module.name for module in adapter if module.name.startswith("transformer.")]
     return kind in ("flux", "sd3") and any(_loosen(name) not in _spellings(kind) for name in names)
 
 
 @cache
-def standard(kind: Kind) -> Known:
+def standard(kind: ModelKind) -> KnownModules:
     """The published architecture of a kind: names without shapes."""
     if kind in ("sd", "sdxl"):
         names = [f"unet.{name}" for name in _unet(kind == "sdxl")]
@@ -174,10 +178,10 @@ def standard(kind: Kind) -> Known:
     for component, count in zip(_CLIPS, layers, strict=True):
         names += [f"{component}.text_model.encoder.layers.{i}.{leaf}" for i in range(count) for leaf in LEAVES]
     names += {"sdxl": ["text_encoder_2." + PROJECTION], "sd3": [f"{e}.{PROJECTION}" for e in _CLIPS]}.get(kind, [])
-    return Known(kind, dict.fromkeys(names), _originals(kind, names), "")
+    return KnownModules(kind, dict.fromkeys(names), _originals(kind, names), "")
 
 
-def read_modules(model: Model) -> Known:
+def read_modules(model: Model) -> KnownModules:
     """The modules of a model, headers only. Raises E689 when it is none that the doctor can judge."""
     ldm = model.ldm_parts()
     parts = ldm or [n for n, p in model.components.items() if model.kind != "pipeline" or layout.has_safetensors(p)]
@@ -199,28 +203,28 @@ def read_modules(model: Model) -> Known:
         raise fail(
             "E689", "the model is of no kind whose adapters the doctor can judge", place=model.place, help=help_text
         )
-    return Known(kind, found, _originals(kind, found), f"the modules of {model.place}")
+    return KnownModules(kind, found, _originals(kind, found), f"the modules of {model.place}")
 
 
-def of_component(shapes: Mapping[str, Shape]) -> Known | None:
+def of_component(shapes: Mapping[str, Shape]) -> KnownModules | None:
     """The modules of one UNet or transformer under its own names (`down_blocks...`); None for any other component."""
     home = _home(shapes)
     found = {f"{home}.{name}": shape for name, shape in shapes.items()}
     kind = _kind(found)
     try:
-        return None if kind == "unknown" else Known(kind, found, _originals(kind, found), "")
+        return None if kind == "unknown" else KnownModules(kind, found, _originals(kind, found), "")
     except ValueError:  # the names are not a whole UNet's, so that its blocks have no LDM numbers
         return None
 
 
-def _language_model(language: Language) -> Known:
-    return Known("language", language.modules, {}, language.why, language)
+def _language_model(language: Language) -> KnownModules:
+    return KnownModules("language", language.modules, {}, language.why, language)
 
 
-_IMAGE: tuple[Kind, ...] = ("sd", "sdxl", "flux", "sd3")
+_IMAGE: tuple[ModelKind, ...] = ("sd", "sdxl", "flux", "sd3")
 
 
-def _kind(modules: Iterable[str]) -> Kind:
+def _kind(modules: Iterable[str]) -> ModelKind:
     names = set(modules)
     if "unet.conv_in" in names:
         return "sdxl" if "unet.add_embedding.linear_1" in names else "sd"
@@ -288,7 +292,7 @@ def _expand(table: Mapping[str, tuple[str, ...]], repeats: Mapping[str, int]) ->
             yield original.replace("{}", str(i)), tuple(part.replace("{}", str(i)) for part in parts)
 
 
-def _originals(kind: Kind, modules: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def _originals(kind: ModelKind, modules: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Original name -> the modules of diffusers that it is, where the model has all of them."""
     known = set(modules)
     if kind in ("sd", "sdxl"):
@@ -303,7 +307,7 @@ def _originals(kind: Kind, modules: Iterable[str]) -> dict[str, tuple[str, ...]]
 
 
 @cache
-def _spellings(kind: Kind) -> frozenset[str]:
+def _spellings(kind: ModelKind) -> frozenset[str]:
     known = standard(kind)
     plain = {_loosen(name) for name in known.modules} | {flatten(name) for name in known.originals}
     return frozenset(plain | {name.removesuffix("_0") for name in plain if name.endswith("to_out_0")})

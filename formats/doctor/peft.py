@@ -12,7 +12,7 @@ from typing import Any
 
 from editc.formats.doctor.advice import AGAIN
 from editc.formats.doctor.language import PREFIX, Shape
-from editc.formats.doctor.models import Known
+from editc.formats.doctor.models import KnownModules
 from editc.formats.doctor.peft_config import (
     ALL,
     is_saved,
@@ -20,11 +20,17 @@ from editc.formats.doctor.peft_config import (
     modules_to_save,
     unknown_settings,
 )
-from editc.formats.doctor.spelling import CONFIG, MAGNITUDES, WEIGHTS, Adapter, Module
+from editc.formats.doctor.spelling import (
+    CONFIG,
+    MAGNITUDES,
+    WEIGHTS,
+    AdapterFile,
+    Module,
+)
 from editc.formats.doctor.verdict import (
+    LoaderRule,
     LoaderVerdict,
-    Row,
-    Rule,
+    ModuleRow,
     conclude,
     config_rank,
     config_scale,
@@ -40,38 +46,46 @@ LOADER = "PEFT"
 EXPERTS = ("gate", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj", "experts", "router")
 _SAVE, _TUNERS = "peft 0.21.2 utils/save_and_load.py", "peft 0.21.2 tuners/tuners_utils.py: inject_adapter"
 
-APPLIES = Rule("peft-applies", "the config targets every module of the file, at alpha over rank", _SAVE, "run")
-FOLDER = Rule("peft-folder", f"PEFT loads a folder with {CONFIG}, not a file", "peft 0.21.2 config.py", "run")
-TYPE = Rule("peft-type", "the config has no peft_type", "peft 0.21.2 config.py: _get_peft_type", "run")
-OTHER = Rule("peft-other", "a PEFT adapter of another kind than LoRA, which the doctor does not judge", _SAVE, "read")
-RANK = Rule("peft-rank", "the rank in the config is not the matrices'", f"{_SAVE}: set_peft_model_state_dict", "run")
-ZERO = Rule("peft-rank-0", "PEFT refuses rank 0", "peft 0.21.2 tuners/lora/layer.py: update_layer", "run")
-SHAPE = Rule("peft-shape", "a matrix does not fit the model's", f"{_SAVE}: set_peft_model_state_dict", "run")
-NO_MATCH = Rule("peft-no-match", "target_modules matches no module of the model", _TUNERS, "run")
-UNTARGETED = Rule("peft-untargeted", "the config does not target it: left out, without a message", _TUNERS, "run")
-UNPREFIXED = Rule(
+APPLIES = LoaderRule("peft-applies", "the config targets every module of the file, at alpha over rank", _SAVE, "run")
+FOLDER = LoaderRule("peft-folder", f"PEFT loads a folder with {CONFIG}, not a file", "peft 0.21.2 config.py", "run")
+TYPE = LoaderRule("peft-type", "the config has no peft_type", "peft 0.21.2 config.py: _get_peft_type", "run")
+OTHER = LoaderRule(
+    "peft-other", "a PEFT adapter of another kind than LoRA, which the doctor does not judge", _SAVE, "read"
+)
+RANK = LoaderRule(
+    "peft-rank", "the rank in the config is not the matrices'", f"{_SAVE}: set_peft_model_state_dict", "run"
+)
+ZERO = LoaderRule("peft-rank-0", "PEFT refuses rank 0", "peft 0.21.2 tuners/lora/layer.py: update_layer", "run")
+SHAPE = LoaderRule("peft-shape", "a matrix does not fit the model's", f"{_SAVE}: set_peft_model_state_dict", "run")
+NO_MATCH = LoaderRule("peft-no-match", "target_modules matches no module of the model", _TUNERS, "run")
+UNTARGETED = LoaderRule("peft-untargeted", "the config does not target it: left out, without a message", _TUNERS, "run")
+UNPREFIXED = LoaderRule(
     "peft-unprefixed", f"the name does not begin with {PREFIX}: left out, with a warning only", _SAVE, "run"
 )
-UNREAD = Rule("peft-unread", "no tensor of PEFT's LoRA is called so: left out, without a message", _SAVE, "run")
-NAMED = Rule(
+UNREAD = LoaderRule("peft-unread", "no tensor of PEFT's LoRA is called so: left out, without a message", _SAVE, "run")
+NAMED = LoaderRule(
     "peft-named", "the adapter's name in the names is not `default`: left out, with a warning only", _SAVE, "run"
 )
-EXTRA = Rule("peft-extra", "a tensor beside the two matrices that this config does not have: left out", _SAVE, "run")
-LACKS = Rule(
+EXTRA = LoaderRule(
+    "peft-extra", "a tensor beside the two matrices that this config does not have: left out", _SAVE, "run"
+)
+LACKS = LoaderRule(
     "peft-lacks", "the config says DoRA and the file has no magnitudes, which PEFT then takes anew", _SAVE, "read"
 )
-WRAPPED = Rule("peft-wrapped", "a weight under the name of a module that the adapter wraps: left out", _SAVE, "run")
-OWN = Rule("peft-own", "a weight of the model's own is loaded in place of the base's", _SAVE, "run")
-SAVED = Rule("peft-saved", "a trained copy of a module of modules_to_save is loaded and used", _SAVE, "run")
-MISSING = Rule("peft-modules-to-save", "modules_to_save are named that the file does not hold", _SAVE, "run")
-UNSEEN = Rule(
+WRAPPED = LoaderRule(
+    "peft-wrapped", "a weight under the name of a module that the adapter wraps: left out", _SAVE, "run"
+)
+OWN = LoaderRule("peft-own", "a weight of the model's own is loaded in place of the base's", _SAVE, "run")
+SAVED = LoaderRule("peft-saved", "a trained copy of a module of modules_to_save is loaded and used", _SAVE, "run")
+MISSING = LoaderRule("peft-modules-to-save", "modules_to_save are named that the file does not hold", _SAVE, "run")
+UNSEEN = LoaderRule(
     "peft-unseen", "whether the model has what the config or the file names is not known without it", _SAVE, "read"
 )
-CONVERTED = Rule(
+CONVERTED = LoaderRule(
     "peft-converted", "PEFT converts the names of this kind of model, and this one is not its own", _SAVE, "read"
 )
-UNKNOWN = Rule("peft-unknown", "the model has no such module: left out, without a message", _TUNERS, "run")
-RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))
+UNKNOWN = LoaderRule("peft-unknown", "the model has no such module: left out, without a message", _TUNERS, "run")
+RULES = tuple(value for value in list(globals().values()) if isinstance(value, LoaderRule))
 
 ADVICE = {
     FOLDER.name: f"use the loader of its spelling; PEFT wants it in a folder, as {WEIGHTS} beside its {CONFIG}",
@@ -93,7 +107,7 @@ ADVICE = {
 }
 
 
-def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
+def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
     """What `PeftModel.from_pretrained` does with the adapter, on a model that has these modules."""
     if adapter.container != "folder":
         return refuse(LOADER, FOLDER, f"ValueError: Can't find '{CONFIG}'", ADVICE[FOLDER.name])
@@ -115,13 +129,13 @@ def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     return conclude(LOADER, rows, ADVICE)
 
 
-def _judge_modules(adapter: Adapter, known: Known) -> list[Row]:
+def _judge_modules(adapter: AdapterFile, known: KnownModules) -> list[ModuleRow]:
     rows = [_row(adapter, module, known) for module in adapter]
     seen = known.language.parameters or known.kind != "language" or any(row.fate == "applied" for row in rows)
     return rows if seen else [replace(r, fate="unknown", rule=UNSEEN) if r.rule is UNTARGETED else r for r in rows]
 
 
-def _strange(adapter: Adapter, known: Known) -> str:
+def _strange(adapter: AdapterFile, known: KnownModules) -> str:
     """Why this model's part in it is not known: stacked experts, or a target that is more than one matrix."""
     program, config = known.language.program, adapter.config
     if program is not None and program.stacked and (_experts(config, known) or any(map(_expert, adapter))):
@@ -132,7 +146,7 @@ def _strange(adapter: Adapter, known: Known) -> str:
     return ""
 
 
-def _experts(config: Mapping[str, Any], known: Known) -> bool:
+def _experts(config: Mapping[str, Any], known: KnownModules) -> bool:
     """Whether a target may be an expert: a pattern, a name that experts have, or one that no other module has."""
     wanted = config.get("target_modules")
     if isinstance(wanted, str) or any(name.rpartition(".")[2] in EXPERTS for name in wanted or ()):
@@ -150,7 +164,7 @@ def _upward(name: str) -> Iterator[str]:
         yield name
 
 
-def _row(adapter: Adapter, module: Module, known: Known) -> Row:
+def _row(adapter: AdapterFile, module: Module, known: KnownModules) -> ModuleRow:
     if not module.name.startswith(PREFIX):
         return untold(module, CONVERTED) if _is_converted(known) else lost_row(module, UNPREFIXED)
     spelled = module.name.removeprefix(PREFIX)
@@ -167,24 +181,24 @@ def _row(adapter: Adapter, module: Module, known: Known) -> Row:
     if module.style == "named" and module.adapter_name != "default":
         return lost_row(module, NAMED)
     if not is_targeted(adapter.config, name):
-        return Row(module.name, "lost", UNTARGETED, home)
+        return ModuleRow(module.name, "lost", UNTARGETED, home)
     if config_rank(adapter.config, name) != module.rank:
-        return Row(module.name, "wrong", RANK, home)
+        return ModuleRow(module.name, "wrong", RANK, home)
     if not any(fits(module, shape, strict=True) for shape in _shapes(adapter, known.modules[home])):
-        return Row(module.name, "wrong", SHAPE, home)
+        return ModuleRow(module.name, "wrong", SHAPE, home)
     scale = config_scale(adapter.config, name)
     extra = _extra(adapter, module, known, home)
     if extra is not None:
-        return Row(module.name, "unknown" if extra is LACKS else "wrong", extra, home, scale, scale)
-    return Row(module.name, "applied", APPLIES, home, scale, scale)
+        return ModuleRow(module.name, "unknown" if extra is LACKS else "wrong", extra, home, scale, scale)
+    return ModuleRow(module.name, "applied", APPLIES, home, scale, scale)
 
 
-def _is_converted(known: Known) -> bool:
+def _is_converted(known: KnownModules) -> bool:
     program = known.language.program
     return program is not None and bool(program.moves or program.stacked)
 
 
-def _home(name: str, known: Known) -> str:
+def _home(name: str, known: KnownModules) -> str:
     """The program's name of a module: its own, or what PEFT makes of one that the model's files still have."""
     if known.kind != "language":
         return f"unet.{name}" if known.is_unet else f"transformer.{name}"
@@ -194,7 +208,7 @@ def _home(name: str, known: Known) -> str:
     return apply_moves(f"{name}.weight", program).removesuffix(".weight")
 
 
-def _extra(adapter: Adapter, module: Module, known: Known, home: str) -> Rule | None:
+def _extra(adapter: AdapterFile, module: Module, known: KnownModules, home: str) -> LoaderRule | None:
     """The rule of a tensor that the module has beside its two matrices; None where all of them are loaded."""
     ends = module.tensors.keys() - {*module.ends, ".base_layer.weight"}
     dora = bool(adapter.config.get("use_dora"))
@@ -208,7 +222,7 @@ def _extra(adapter: Adapter, module: Module, known: Known, home: str) -> Rule | 
     return EXTRA if ends else None
 
 
-def _judge_weight(adapter: Adapter, module: Module, known: Known, home: str) -> Row:
+def _judge_weight(adapter: AdapterFile, module: Module, known: KnownModules, home: str) -> ModuleRow:
     """A weight of the model's own, which PEFT loads in place of the base's, or as a trained copy."""
     if not known.language.parameters and home not in known.modules:
         return untold(module, UNSEEN)
@@ -216,19 +230,19 @@ def _judge_weight(adapter: Adapter, module: Module, known: Known, home: str) -> 
     if known.language.parameters and not all(home + end in known.language.parameters for end in module.tensors):
         return lost_row(module, UNKNOWN)
     if is_targeted(adapter.config, home):
-        return Row(module.name, "lost", WRAPPED, home)
+        return ModuleRow(module.name, "lost", WRAPPED, home)
     if any(shape is not None and module.tensors[end].shape != shape for end, shape in held.items()):
-        return Row(module.name, "wrong", SHAPE, home)
-    return Row(module.name, "applied", SAVED if is_saved(adapter.config, home) else OWN, home)
+        return ModuleRow(module.name, "wrong", SHAPE, home)
+    return ModuleRow(module.name, "applied", SAVED if is_saved(adapter.config, home) else OWN, home)
 
 
-def _shapes(adapter: Adapter, shape: Shape) -> tuple[Shape, ...]:
+def _shapes(adapter: AdapterFile, shape: Shape) -> tuple[Shape, ...]:
     """A weight's shape, and turned: GPT-2's layers store (d_in, d_out), with or without `fan_in_fan_out`."""
     turned = shape is not None and len(shape) == 2 and adapter.config.get("fan_in_fan_out")
     return (shape, shape[::-1]) if turned and shape else (shape,)
 
 
-def _find_stop(adapter: Adapter, known: Known, rows: list[Row]) -> tuple[Rule, str] | None:
+def _find_stop(adapter: AdapterFile, known: KnownModules, rows: list[ModuleRow]) -> tuple[LoaderRule, str] | None:
     rules = {row.rule for row in rows}
     missing = [name for name in modules_to_save(adapter.config) if not _holds(adapter, name)]
     if missing:
@@ -245,5 +259,5 @@ def _find_stop(adapter: Adapter, known: Known, rows: list[Row]) -> tuple[Rule, s
     return None
 
 
-def _holds(adapter: Adapter, name: str) -> bool:
+def _holds(adapter: AdapterFile, name: str) -> bool:
     return any(f".{name}." in f".{tensor}" for tensor in adapter.names)

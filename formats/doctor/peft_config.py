@@ -70,7 +70,7 @@ def is_saved(config: Mapping[str, Any], module: str, inside: bool = False) -> bo
 
 
 def modules_to_save(config: Mapping[str, Any]) -> Sequence[str]:
-    """modules_to_save as a list."""
+    """The modules that `modules_to_save` names, as a list."""
     saved = config.get("modules_to_save") or []
     return [saved] if isinstance(saved, str) else saved
 

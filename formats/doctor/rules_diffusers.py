@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from editc.formats.doctor.advice import MERGE, convert
-from editc.formats.doctor.spelling import Adapter
-from editc.formats.doctor.verdict import Rule
+from editc.formats.doctor.spelling import AdapterFile
+from editc.formats.doctor.verdict import LoaderRule
 
 _PIPELINE, _CONVERT = "diffusers 0.42.1 loaders/lora_pipeline.py", "diffusers 0.42.1 loaders/lora_conversion_utils.py"
 _PEFT = "diffusers 0.42.1 loaders/peft.py: load_lora_adapter"
@@ -17,13 +17,13 @@ _PEFT_KWARGS = "diffusers 0.42.1 utils/peft_utils.py: get_peft_kwargs"
 class Stop(Exception):  # noqa: N818  (it stands for the error that the loader raises)
     """The loader raises `error` by `rule`, and loads nothing."""
 
-    def __init__(self, rule: Rule, error: str) -> None:
+    def __init__(self, rule: LoaderRule, error: str) -> None:
         super().__init__(error)
         self.rule, self.error = rule, error
 
 
-def _run(name: str, says: str, source: str) -> Rule:
-    return Rule(f"diffusers-{name}", says, source, "run")
+def _run(name: str, says: str, source: str) -> LoaderRule:
+    return LoaderRule(f"diffusers-{name}", says, source, "run")
 
 
 APPLIES = _run("applies", "every module is found, and the scale is the one that the file means", _PIPELINE)
@@ -105,7 +105,7 @@ TEXT_LEVEL = _run(
     "diffusers 0.42.1 loaders/lora_base.py: _load_lora_into_text_encoder, transformers 5.23",
 )
 FLUX_KOHYA = _run("flux-kohya", "kohya's fused FLUX names are split; any other name stops it", f"{_CONVERT}: flux")
-FLUX_FLAT = Rule(
+FLUX_FLAT = LoaderRule(
     "diffusers-flux-flat",
     "names that begin with `transformer_`, as diffusers' own converter to kohya's writes them, and reads only in part",
     f"{_CONVERT}: flux",
@@ -129,8 +129,8 @@ FLUX_BASE = _run(
     "names with `base_model` are taken for a full Kontext adapter, which this is not",
     f"{_CONVERT}: _convert_fal_kontext_lora_to_diffusers",
 )
-GGUF = Rule("diffusers-gguf", "GGUF adapters are llama.cpp's", "llama.cpp: --lora", "read")
-RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))
+GGUF = LoaderRule("diffusers-gguf", "GGUF adapters are llama.cpp's", "llama.cpp: --lora", "read")
+RULES = tuple(value for value in list(globals().values()) if isinstance(value, LoaderRule))
 
 ADVICE = {
     ALPHA.name: "give every module the same alpha: pad ranks to powers of two, alpha 1, rank into the up matrices",
@@ -161,7 +161,7 @@ ADVICE = {
 }
 
 
-def stated_settings(adapter: Adapter, component: str) -> Mapping[str, Any] | None:
+def stated_settings(adapter: AdapterFile, component: str) -> Mapping[str, Any] | None:
     """What lora_adapter_metadata says of a part of the pipeline; None without such metadata. Raises Stop."""
     if adapter.stated is None:
         return None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.containers.canonical import KEY, strict_json
 from editc.formats.containers.ranges import read_range
-from editc.formats.containers.safetensors import Entry, Header, read_header
+from editc.formats.containers.safetensors import Header, TensorEntry, read_header
 from editc.formats.exports.read import is_delta, kind_of, parse_note
 from editc.formats.models.layout import converter
 from editc.numerics.bits import dtypes
@@ -66,7 +66,7 @@ WHOLE = {"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1", "U8": "<u1"}
 _REPEATS, _NESTED = re.compile(r"(?<!\\)[*+{]"), re.compile(r"\)[*+{]")
 """Repetitions in a pattern: more than a few, or of a group, can take for ever to match."""
 
-Container = Literal["file", "folder", "delta", "gguf"]
+FileKind = Literal["file", "folder", "delta", "gguf"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Module:
 
     name: str
     """Its name as the file spells it."""
-    tensors: Mapping[str, Entry]
+    tensors: Mapping[str, TensorEntry]
     """Ending -> dtype and shape of the tensor."""
     alpha: float | None = None
     """Its own alpha. None where the file has none for it."""
@@ -130,12 +130,12 @@ class Module:
 
 
 @dataclass(frozen=True)
-class Adapter:
+class AdapterFile:
     """A whole adapter."""
 
     path: Path
     """The file or folder."""
-    container: Container
+    container: FileKind
     """What kind of file it is."""
     modules: tuple[Module, ...] = ()
     """Its modules, in the order of their first tensor."""
@@ -152,7 +152,7 @@ class Adapter:
         return iter(self.modules)
 
 
-def read_adapter_file(path: Path) -> Adapter:
+def read_adapter_file(path: Path) -> AdapterFile:
     """The adapter in a file or folder; only the header and the alphas are read.
 
     Raises E610, E612 (unreadable), E685 (not an adapter), E686 (a folder that is not whole), E687 (an alpha).
@@ -160,7 +160,7 @@ def read_adapter_file(path: Path) -> Adapter:
     if path.is_dir():
         return _folder(path)
     if _begins(path, b"GGUF"):
-        return Adapter(path, "gguf")
+        return AdapterFile(path, "gguf")
     header = read_header(path)
     adapter = _adapter(path, "delta" if is_delta(path) and kind_of(path) == "safetensors" else "file", header, {})
     if adapter.container == "file" and all(module.kind == "other" for module in adapter):
@@ -180,7 +180,7 @@ def split(name: str) -> tuple[str, str]:
     return (name.removesuffix(end), end)
 
 
-def _folder(path: Path) -> Adapter:
+def _folder(path: Path) -> AdapterFile:
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
             help_text = f"a PEFT adapter is a folder with {CONFIG} and {WEIGHTS}"
@@ -226,19 +226,19 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
-def _adapter(path: Path, container: Container, header: Header, config: Mapping[str, Any]) -> Adapter:
+def _adapter(path: Path, container: FileKind, header: Header, config: Mapping[str, Any]) -> AdapterFile:
     names = tuple(sorted(header.entries, key=lambda name: header.entries[name].start))
-    found: dict[str, dict[str, Entry]] = {}
+    found: dict[str, dict[str, TensorEntry]] = {}
     for name in names:
         module, end = split(name)
         found.setdefault(module, {})[end] = header.entries[name]
     file = path / WEIGHTS if path.is_dir() else path
     modules = tuple(Module(name, ends, _alpha(file, name, ends)) for name, ends in found.items())
     stated, about = read_stated(header.metadata), read_description(header.metadata, str(path))
-    return Adapter(path, container, modules, names, config, stated, about)
+    return AdapterFile(path, container, modules, names, config, stated, about)
 
 
-def _alpha(file: Path, module: str, ends: Mapping[str, Entry]) -> float | None:
+def _alpha(file: Path, module: str, ends: Mapping[str, TensorEntry]) -> float | None:
     entry = ends.get(".alpha")
     if entry is None:
         return None

@@ -10,8 +10,8 @@ from math import isclose
 from typing import Any, Literal
 
 from editc.formats.doctor.language import Shape
-from editc.formats.doctor.models import Known
-from editc.formats.doctor.spelling import Adapter, Module
+from editc.formats.doctor.models import KnownModules
+from editc.formats.doctor.spelling import AdapterFile, Module
 from editc.formats.exports.kohya_names import flatten
 
 NAMED = 5
@@ -22,7 +22,7 @@ Fate = Literal["applied", "wrong", "lost", "unknown"]
 
 
 @dataclass(frozen=True)
-class Rule:
+class LoaderRule:
     """One thing that a loader does."""
 
     name: str
@@ -42,14 +42,14 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Row:
+class ModuleRow:
     """What becomes of one module."""
 
     module: str
     """Its name in the file."""
     fate: Fate
     """What becomes of it."""
-    rule: Rule
+    rule: LoaderRule
     """The rule by which it does."""
     target: str = ""
     """The module of the model that it was matched with. Empty: none."""
@@ -75,9 +75,9 @@ class LoaderVerdict:
     """What to do about it. Empty: nothing."""
     error: str = ""
     """What the loader raises. Empty: it does not stop."""
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ModuleRow, ...] = ()
     """A row for each module."""
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[LoaderRule, ...] = ()
     """Every rule that was used."""
 
     def count(self, fate: Fate) -> int:
@@ -85,7 +85,7 @@ class LoaderVerdict:
         return sum(row.fate == fate for row in self.rows)
 
 
-def refuse(loader: str, rule: Rule, error: str, advice: str, rows: Sequence[Row] = ()) -> LoaderVerdict:
+def refuse(loader: str, rule: LoaderRule, error: str, advice: str, rows: Sequence[ModuleRow] = ()) -> LoaderVerdict:
     """The loader stops with `error`; nothing is loaded."""
     return LoaderVerdict(loader, "refused", rule.says, advice, error, tuple(rows), (rule,))
 
@@ -95,7 +95,7 @@ def idle(loader: str, reason: str) -> LoaderVerdict:
     return LoaderVerdict(loader, "not judged", reason)
 
 
-def conclude(loader: str, rows: Sequence[Row], advice: Mapping[str, str], fallback: str = "") -> LoaderVerdict:
+def conclude(loader: str, rows: Sequence[ModuleRow], advice: Mapping[str, str], fallback: str = "") -> LoaderVerdict:
     """The verdict that the rows add up to; the reason is the rule behind most of the rows that are not applied. A file
     with one module whose fate is not known is not judged."""
     open_ = [row.rule for row in rows if row.fate == "unknown"]
@@ -115,23 +115,25 @@ def conclude(loader: str, rows: Sequence[Row], advice: Mapping[str, str], fallba
     return LoaderVerdict(loader, outcome, said, help_text, rows=tuple(rows), rules=rules)
 
 
-def scaled_row(module: Module, target: str, scale: float, meant: float, right: Rule, wrong: Rule) -> Row:
-    """A matched module, at a scale that is the one meant or not."""
+def scaled_row(
+    module: Module, target: str, scale: float, meant: float, right: LoaderRule, wrong: LoaderRule
+) -> ModuleRow:
+    """The row of a module that was matched, `applied` if its scale is the one meant."""
     good = isclose(scale, meant, rel_tol=1e-6)
-    return Row(module.name, "applied" if good else "wrong", right if good else wrong, target, scale, meant)
+    return ModuleRow(module.name, "applied" if good else "wrong", right if good else wrong, target, scale, meant)
 
 
-def untold(module: Module, rule: Rule) -> Row:
+def untold(module: Module, rule: LoaderRule) -> ModuleRow:
     """A module of which the doctor cannot say what the loader does."""
-    return Row(module.name, "unknown", rule)
+    return ModuleRow(module.name, "unknown", rule)
 
 
-def lost_row(module: Module, rule: Rule) -> Row:
-    """A module that the loader finds no place for."""
-    return Row(module.name, "lost", rule)
+def lost_row(module: Module, rule: LoaderRule) -> ModuleRow:
+    """The row of a module that the loader finds no place for."""
+    return ModuleRow(module.name, "lost", rule)
 
 
-def with_nearest(verdicts: Sequence[LoaderVerdict], known: Known) -> tuple[LoaderVerdict, ...]:
+def with_nearest(verdicts: Sequence[LoaderVerdict], known: KnownModules) -> tuple[LoaderVerdict, ...]:
     """The verdicts with the nearest module of the model beside the first NAMED that a loader leaves out of many."""
     near: dict[str, str] = {}
 
@@ -144,14 +146,14 @@ def with_nearest(verdicts: Sequence[LoaderVerdict], known: Known) -> tuple[Loade
     return tuple(named(verdict) if verdict.outcome == "partly" else verdict for verdict in verdicts)
 
 
-def nearest(name: str, known: Known) -> str:
+def nearest(name: str, known: KnownModules) -> str:
     """The module of the model whose name is most like this one, or ''."""
     flattened = {flatten(module): module for module in known.modules}
     found = get_close_matches(flatten(name.partition(".")[2] or name), flattened, n=1, cutoff=0.8)
     return flattened[found[0]] if found else ""
 
 
-def meant_scale(adapter: Adapter, module: Module, component: str = "") -> float:
+def meant_scale(adapter: AdapterFile, module: Module, component: str = "") -> float:
     """The scale at which the file means a module's up times down: from its config or metadata, its alpha, or 1."""
     if adapter.container == "folder":
         return config_scale(adapter.config, module.name.removeprefix("base_model.model."))

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from editc.formats.doctor.advice import AGAIN
-from editc.formats.doctor.models import Known
-from editc.formats.doctor.spelling import CONFIG, MAGNITUDES, WEIGHTS, Adapter, Module
+from editc.formats.doctor.models import KnownModules
+from editc.formats.doctor.spelling import (
+    CONFIG,
+    MAGNITUDES,
+    WEIGHTS,
+    AdapterFile,
+    Module,
+)
 from editc.formats.doctor.verdict import (
+    LoaderRule,
     LoaderVerdict,
-    Row,
-    Rule,
+    ModuleRow,
     conclude,
     config_scale,
     fits,
@@ -28,25 +34,27 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 _HELPER, _MODEL = "vllm/lora/peft_helper.py: validate_legal", "vllm/lora/lora_model.py: from_local_checkpoint"
 
-APPLIES = Rule("vllm-applies", "the names and the config are ones that vLLM takes", _MODEL, "read")
-FOLDER = Rule("vllm-folder", f"vLLM loads a folder with {CONFIG}, not a file", _HELPER, "read")
-FIELDS = Rule(
+APPLIES = LoaderRule("vllm-applies", "the names and the config are ones that vLLM takes", _MODEL, "read")
+FOLDER = LoaderRule("vllm-folder", f"vLLM loads a folder with {CONFIG}, not a file", _HELPER, "read")
+FIELDS = LoaderRule(
     "vllm-fields", "the config lacks r, lora_alpha or target_modules", "vllm/lora/peft_helper.py: from_dict", "read"
 )
-RANK = Rule("vllm-rank", "the rank is above max_lora_rank, 16 unless the server is told more", _HELPER, "read")
-SAVED = Rule("vllm-modules-to-save", "vLLM takes no modules_to_save", f"{_HELPER}; vllm #9280", "read")
-DORA = Rule("vllm-dora", "vLLM has no DoRA", _HELPER, "read")
-BIAS = Rule("vllm-bias", "vLLM takes no bias", _HELPER, "read")
-NAMES = Rule("vllm-names", "a tensor is not lora_A or lora_B", "vllm/lora/utils.py: parse_fine_tuned_lora_name", "read")
-PATTERN = Rule(
+RANK = LoaderRule("vllm-rank", "the rank is above max_lora_rank, 16 unless the server is told more", _HELPER, "read")
+SAVED = LoaderRule("vllm-modules-to-save", "vLLM takes no modules_to_save", f"{_HELPER}; vllm #9280", "read")
+DORA = LoaderRule("vllm-dora", "vLLM has no DoRA", _HELPER, "read")
+BIAS = LoaderRule("vllm-bias", "vLLM takes no bias", _HELPER, "read")
+NAMES = LoaderRule(
+    "vllm-names", "a tensor is not lora_A or lora_B", "vllm/lora/utils.py: parse_fine_tuned_lora_name", "read"
+)
+PATTERN = LoaderRule(
     "vllm-pattern",
     "vLLM reads no rank_pattern and no alpha_pattern: every module gets lora_alpha over r",
     "vllm/lora/peft_helper.py: PEFTHelper has no such field",
     "read",
 )
-UNKNOWN = Rule("vllm-unknown", "the model has no such module", f"{_MODEL}, check_unexpected_modules", "read")
-SHAPE = Rule("vllm-shape", "a matrix does not fit the model's", "vllm/lora/layers", "read")
-OTHER = Rule(
+UNKNOWN = LoaderRule("vllm-unknown", "the model has no such module", f"{_MODEL}, check_unexpected_modules", "read")
+SHAPE = LoaderRule("vllm-shape", "a matrix does not fit the model's", "vllm/lora/layers", "read")
+OTHER = LoaderRule(
     "vllm-other",
     "vLLM has names, layers or tensors of its own for this kind of model or adapter, which no rule here covers",
     _MODEL,
@@ -67,7 +75,7 @@ ADVICE = {
 }
 
 
-def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
+def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
     """What a vLLM server with LoRA enabled does with the adapter."""
     if known.kind != "language" and adapter.container not in ("delta", "gguf"):
         return idle(LOADER, "for language models; this is for an image model" if known.kind != "unknown" else known.why)
@@ -86,7 +94,7 @@ def judge(adapter: Adapter, known: Known) -> LoaderVerdict:
     return conclude(LOADER, [_row(adapter, module, known) for module in adapter], ADVICE)
 
 
-def _stops(adapter: Adapter, known: Known) -> Iterator[tuple[Rule, str]]:
+def _stops(adapter: AdapterFile, known: KnownModules) -> Iterator[tuple[LoaderRule, str]]:
     config = adapter.config
     missing = {"r", "lora_alpha", "target_modules"} - config.keys()
     if missing:
@@ -112,7 +120,7 @@ def _stops(adapter: Adapter, known: Known) -> Iterator[tuple[Rule, str]]:
         yield SHAPE, f"RuntimeError: {bad.name}"
 
 
-def _row(adapter: Adapter, module: Module, known: Known) -> Row:
+def _row(adapter: AdapterFile, module: Module, known: KnownModules) -> ModuleRow:
     name = _name(module)
     if name not in known.modules:
         return lost_row(module, UNKNOWN)
@@ -131,12 +139,12 @@ def _name(module: Module) -> str:
     return module.name.removeprefix("base_model.model.")
 
 
-def _rank(adapter: Adapter) -> int:
+def _rank(adapter: AdapterFile) -> int:
     """The largest rank of the config and of the matrices."""
     stated = adapter.config.get("r")
     return max([module.rank for module in adapter] + ([stated] if isinstance(stated, int) else []), default=0)
 
 
-def _flag(adapter: Adapter) -> str:
+def _flag(adapter: AdapterFile) -> str:
     rank = next((rank for rank in RANKS if rank >= _rank(adapter)), None)
     return f"start the server with --max-lora-rank {rank}" if rank else "write a lower rank: 512 is the most"

@@ -30,7 +30,7 @@ COMPONENTS = ("unet", "transformer")
 
 
 def module(component: str, name: str) -> str:
-    """The name that ComfyUI knows a parameter by."""
+    """ComfyUI's name of the module of a parameter."""
     return kohyas(name) if component == "unet" else diffusers.module(name)
 
 

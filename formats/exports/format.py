@@ -76,7 +76,7 @@ class Trial:
         return bool(self.skipped) or (self.matched == self.total and self.error <= self.bound)
 
 
-class Reader(Protocol):
+class PartsReader(Protocol):
     """Rebuilds the delta that a file holds: `tensors` are its arrays as stored, `options` what the writer noted."""
 
     def __call__(
@@ -101,7 +101,7 @@ class Format:
     """Writes it."""
     trials: Callable[[Job, Written], tuple[Trial, ...]] = field(default=lambda job, written: ())
     """Has the programs that it is for read what was written."""
-    parts: Reader | None = None
+    parts: PartsReader | None = None
     """The inverse of `write`: the factors by the names that a delta file gives them. None: the file is not read back by
     its tensors."""
     whole: Callable[[Delta], bytes] | None = None

@@ -1,7 +1,7 @@
 """LoRA files of UNets in kohya's spelling, which diffusers, ComfyUI, A1111 and sd-scripts read alike.
 
 `lora_unet_<module>.lora_down.weight` (r, d_in), `.lora_up.weight` (d_out, r) and `.alpha`, `<module>` being diffusers'
-name with `_` for `.` (`module` has two exceptions). A loader multiplies up by alpha / r. Exact in
+name with `_` for `.` (`kohya_names.module` has two exceptions). A loader multiplies up by alpha / r. Exact in
 every loader are ranks that are powers of two, one alpha of 1 in the whole file and up multiplied by r: diffusers 0.42
 gives modules of other ranks 1/r of their change where alpha is each one's rank, without a word.
 """

@@ -32,8 +32,8 @@ from editc.registry.families import FAMILIES
 SOLVED = ("condition", "solve_residual", "discarded", "rank")
 """Claims about the solve, which no rounding and no other base makes untrue."""
 
-Part: TypeAlias = NDArray[np.float32]
-Pair: TypeAlias = tuple[Part, Part]
+Factor: TypeAlias = NDArray[np.float32]
+FactorPair: TypeAlias = tuple[Factor, Factor]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def without_adapter(family: str) -> str:
     return "export it as `diff` or as a `checkpoint`: only those can say it"
 
 
-def pairs(delta: Delta) -> Iterator[tuple[SiteRecord, Part, Part]]:
+def pairs(delta: Delta) -> Iterator[tuple[SiteRecord, Factor, Factor]]:
     """Each site of a low-rank delta with its left (d_out, r) and right (r, d_in)."""
     for factors in delta.factors.values():
         for k, index in enumerate(factors.sites):
@@ -107,7 +107,7 @@ def pairs(delta: Delta) -> Iterator[tuple[SiteRecord, Part, Part]]:
 def pad(delta: Delta, size: Callable[[int], int]) -> Delta:
     """A low-rank delta with zeros added to its pairs: rank r becomes `size(r)`. No result changes by a bit."""
 
-    def grown(part: Part, axis: int) -> Part:
+    def grown(part: Factor, axis: int) -> Factor:
         more = [(0, 0), (0, 0)]
         more[axis] = (0, size(part.shape[axis]) - part.shape[axis])
         return np.pad(part, more)
@@ -193,21 +193,21 @@ def _pair(base: Array, target: Target) -> tuple[Array, Array]:
     return factors.left[k].astype(np.float64), right
 
 
-def _round(pair: tuple[Array, Array], dtype: str) -> Pair:
+def _round(pair: tuple[Array, Array], dtype: str) -> FactorPair:
     left, right = (dtypes.rounded(part, dtype).astype(np.float32) for part in pair)
     if not all(np.isfinite(part).all() for part in (left, right)):
         raise fail("E678", f"a factor is too large for {dtype}", help="export it with `--dtype fp32` or `--dtype bf16`")
     return left, right
 
 
-def _relative_loss(pair: tuple[Array, Array], narrow: Pair) -> float:
+def _relative_loss(pair: tuple[Array, Array], narrow: FactorPair) -> float:
     """|L R - l r| / |L R|, 0 where the change is 0."""
     whole = pair[0] @ pair[1]
     size = float(np.linalg.norm(whole))
     return float(np.linalg.norm(whole - narrow[0].astype(np.float64) @ narrow[1])) / size if size else 0.0
 
 
-def _change(base: Array, target: Target) -> Part:
+def _change(base: Array, target: Target) -> Factor:
     """float32 D with round(W + D) = W', where the dtype's grid allows it: D is nudged until it does."""
     dtype, site = target.tensor.dtype, target.record.site
     raw = dtypes.encode(base.T if site.transposed else base, dtype)
@@ -222,7 +222,7 @@ def _change(base: Array, target: Target) -> Part:
     return np.asarray(change)
 
 
-def _group(sites: tuple[int, ...], pairs: Mapping[int, Pair]) -> Factors:
+def _group(sites: tuple[int, ...], pairs: Mapping[int, FactorPair]) -> Factors:
     lefts, rights = tuple(pairs[i][0] for i in sites), tuple(pairs[i][1] for i in sites)
     return Factors("low-rank", sites, lefts, rights)
 

@@ -70,7 +70,7 @@ def parse_note(text: str, place: str) -> embed.Note:
 
 
 def carrier(path: Path) -> Path:
-    """The file that holds the tensors: `path` itself, or the one in the folder `path`."""
+    """The file that holds the tensors: `path` itself, or the one inside the folder `path`."""
     return next((path / name for name in (embed.FOLDER_FILE, embed.COMPANION) if (path / name).is_file()), path)
 
 

@@ -35,7 +35,7 @@ class Suits:
 
     @property
     def says(self) -> str:
-        """The families in words."""
+        """The families as docs/reference/exports.md has them."""
         return ", ".join(self.families) or self.in_words
 
 

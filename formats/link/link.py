@@ -23,7 +23,7 @@ from editc.formats.models.model import Checkpoint, Model
 from editc.numerics.bits import dtypes, terms
 from editc.numerics.bits.terms import Term
 
-Place = tuple[str, str]
+SitePlace = tuple[str, str]
 """Component and tensor name."""
 
 
@@ -58,17 +58,17 @@ class Arranged:
     """The deltas in the order in which they count."""
     composed: bool
     """Whether each is meant for the result of those before it."""
-    sites: Mapping[Place, tuple[Touch, ...]]
+    sites: Mapping[SitePlace, tuple[Touch, ...]]
     """(component, name) -> the edits of the site, in the order of the deltas."""
 
     @property
-    def overlap(self) -> Mapping[Place, tuple[Touch, ...]]:
+    def overlap(self) -> Mapping[SitePlace, tuple[Touch, ...]]:
         """The sites that more than one delta edits."""
         return {place: touches for place, touches in self.sites.items() if len(touches) > 1}
 
-    def joints(self) -> tuple[tuple[Place, ...], ...]:
+    def joints(self) -> tuple[tuple[SitePlace, ...], ...]:
         """The sites that the same groups of the same deltas edit, together: each becomes a group."""
-        found: dict[tuple[object, ...], list[Place]] = {}
+        found: dict[tuple[object, ...], list[SitePlace]] = {}
         for place, touches in self.sites.items():
             key = (touches[0].record.site.group, *((touch.order, touch.group) for touch in touches))
             found.setdefault(key, []).append(place)
@@ -78,7 +78,7 @@ class Arranged:
 def arrange(deltas: Sequence[Delta], composed: bool = False) -> Arranged:
     """Raises E650 (another base), E651 (another kind of model), E654 (order needed), E655 (an edit given twice)."""
     ordered = tuple(deltas) if composed else tuple(sorted(deltas, key=lambda delta: delta.delta_id))
-    found: dict[Place, list[Touch]] = {}
+    found: dict[SitePlace, list[Touch]] = {}
     for order, delta in enumerate(ordered):
         for group, factors in sorted(delta.factors.items()):
             for k, index in enumerate(factors.sites):
@@ -133,12 +133,12 @@ def check_base(those: Arranged, weights: Mapping[str, Checkpoint]) -> None:
 
 
 def weight(site: Site, weights: Mapping[str, Checkpoint]) -> Array:
-    """W (d_out, d_in) of a site in float64."""
+    """The matrix W (d_out, d_in) of a site in float64."""
     stored = weights[site.component].read(site.name)
     return stored.T if site.transposed else stored.reshape(site.shape)
 
 
-def _name_groups(those: Arranged) -> Iterator[tuple[str, tuple[Place, ...]]]:
+def _name_groups(those: Arranged) -> Iterator[tuple[str, tuple[SitePlace, ...]]]:
     """Each joint with a name: that of its sites' group, with a number where several have the same."""
     joints = those.joints()
     of = [those.sites[joint[0]][0].record.site.group for joint in joints]
@@ -146,7 +146,7 @@ def _name_groups(those: Arranged) -> Iterator[tuple[str, tuple[Place, ...]]]:
         yield (group if of.count(group) == 1 else f"{group}.{number:04d}"), joint
 
 
-def _join(those: Arranged, joint: Sequence[Place], weights: Mapping[str, Checkpoint]) -> Factors:
+def _join(those: Arranged, joint: Sequence[SitePlace], weights: Mapping[str, Checkpoint]) -> Factors:
     """The factors of one joint, its sites still to be numbered."""
     touches = [those.sites[place] for place in joint]
     forms = {touch.factors.form for touch in touches[0]}
@@ -160,7 +160,7 @@ def _join(those: Arranged, joint: Sequence[Place], weights: Mapping[str, Checkpo
 
 def _one(those: Arranged, touches: Sequence[Touch], W: Array | None) -> Term:
     every = [touch.term() for touch in touches]
-    return terms.summed(terms.composed(every, W) if those.composed else every, W)
+    return terms.sum_terms(terms.compose(every, W) if those.composed else every, W)
 
 
 def _store_terms(form: Form, found: Iterable[Term], single: bool) -> Factors:

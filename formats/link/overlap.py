@@ -18,7 +18,7 @@ from editc.numerics.subspace import cosines
 
 
 @dataclass(frozen=True)
-class Pair:
+class DeltaPair:
     """Two deltas on one site."""
 
     first: int
@@ -44,7 +44,7 @@ class Overlap:
     """The numbers of the deltas."""
     sizes: tuple[float, ...]
     """|dW| / |W| of each."""
-    pairs: tuple[Pair, ...]
+    pairs: tuple[DeltaPair, ...]
     """Each pair of them."""
     form: str
     """The form of the result."""
@@ -70,21 +70,21 @@ def overlaps(those: Arranged, linked: Delta, model: Model) -> Iterator[Overlap]:
 
 
 def as_json(overlap: Overlap) -> Mapping[str, Any]:
-    """As plain JSON values."""
+    """The overlap as plain JSON values."""
     pairs = [vars(pair) | {"angles": list(pair.angles)} for pair in overlap.pairs]
     return vars(overlap) | {"deltas": list(overlap.deltas), "sizes": list(overlap.sizes), "pairs": pairs}
 
 
 def _measure(
     touches: tuple[Touch, ...], W: Any, known: dict[Any, tuple[float, ...]]
-) -> tuple[tuple[float, ...], tuple[Pair, ...]]:
+) -> tuple[tuple[float, ...], tuple[DeltaPair, ...]]:
     every = [touch.term() for touch in touches]
     norms = [sqrt(max(0.0, terms.inner(term, term, W))) for term in every]
     pairs = []
     for i, j in combinations(range(len(every)), 2):
         whole = norms[i] * norms[j]
         alignment = terms.inner(every[i], every[j], W) / whole if whole else 0.0
-        pairs.append(Pair(touches[i].order, touches[j].order, _angles(touches[i], touches[j], known), alignment))
+        pairs.append(DeltaPair(touches[i].order, touches[j].order, _angles(touches[i], touches[j], known), alignment))
     size = float(np.linalg.norm(W))
     return tuple(norm / size if size else 0.0 for norm in norms), tuple(pairs)
 

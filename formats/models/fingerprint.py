@@ -195,6 +195,6 @@ def _bytes(path: Path) -> bytes:
 
 
 def digest(value: Any) -> str:
-    """sha256 of a JSON value."""
+    """The sha256 of a JSON value, written canonically."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -95,7 +95,7 @@ def architecture(config: Path) -> tuple[str, int]:
 
 
 def nameless(reason: str, place: str = "") -> EditcError:
-    """E694."""
+    """The error for a parameter that llama.cpp has no adapter's name for (E694)."""
     return fail("E694", f"the names of llama.cpp are not known for this: {reason}", place=place, help=_HELP)
 
 

@@ -26,7 +26,7 @@ _SHARD = re.compile(r"-\d{5}-of-\d{5}")
 
 
 @dataclass(frozen=True)
-class Choice:
+class WeightFiles:
     """The weight files of one component."""
 
     files: tuple[Path, ...]
@@ -73,13 +73,13 @@ def subfolders(folder: Path) -> list[Path]:
     return [path for path in _children(folder) if path.is_dir()]
 
 
-def choose(folder: Path) -> Choice:
+def choose(folder: Path) -> WeightFiles:
     """The files to read. Raises E611 (no safetensors) and E613 (ambiguous, or an index that does not hold)."""
     names = [path.name for path in _files(folder)]
     taken = _taken(names, folder)
-    choice = _read_shards(folder / taken) if _is_index(taken) else Choice((folder / taken,))
+    choice = _read_shards(folder / taken) if _is_index(taken) else WeightFiles((folder / taken,))
     used = {taken, *(path.name for path in choice.files)}
-    return Choice(choice.files, choice.listed, choice.index, _notes(folder, taken, used, names))
+    return WeightFiles(choice.files, choice.listed, choice.index, _notes(folder, taken, used, names))
 
 
 def _taken(names: Sequence[str], folder: Path) -> str:
@@ -112,7 +112,7 @@ def _single(names: Sequence[str], folder: Path) -> str:
     return names[0]
 
 
-def _read_shards(index: Path) -> Choice:
+def _read_shards(index: Path) -> WeightFiles:
     table = _weight_map(index)
     missing = sorted(set(table.values()) - {path.name for path in _files(index.parent)})
     if missing:
@@ -123,7 +123,7 @@ def _read_shards(index: Path) -> Choice:
             help="fetch the model again, all of its shards",
         )
     listed = {name: index.parent / file for name, file in table.items()}
-    return Choice(tuple(sorted(set(listed.values()))), listed, index)
+    return WeightFiles(tuple(sorted(set(listed.values()))), listed, index)
 
 
 def _weight_map(index: Path) -> dict[str, str]:
@@ -191,7 +191,7 @@ def _nothing(names: Sequence[str], folder: Path) -> EditcError:
 
 
 def empty(folder: Path) -> EditcError:
-    """The error for a folder without any weights."""
+    """The error for a folder without any weights (E611)."""
     help_text = "name the folder that has them: a pipeline has model_index.json and a folder for each of its components"
     if (folder / "adapter_config.json").is_file():
         help_text = "this is the folder of a PEFT adapter: name the model that it is for"

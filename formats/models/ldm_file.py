@@ -43,7 +43,7 @@ _LAYER = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Piece:
+class LdmPiece:
     """Where a tensor of diffusers is in a file with LDM's names."""
 
     name: str
@@ -54,7 +54,7 @@ class Piece:
     """In how many parts the file's tensor holds several of diffusers'; 1: it is the whole tensor."""
 
 
-def parts(names: Iterable[str]) -> dict[str, dict[str, Piece]]:
+def parts(names: Iterable[str]) -> dict[str, dict[str, LdmPiece]]:
     """Component -> its tensors' names in diffusers and transformers -> where they are; {} for a file of another kind.
 
     A UNet alone may come without its prefix. Raises ValueError when the UNet's names contradict one another.
@@ -64,7 +64,7 @@ def parts(names: Iterable[str]) -> dict[str, dict[str, Piece]]:
     if prefix is None:
         return {}
     unet = ldm_names.to_diffusers(n[len(prefix) :] for n in every if n.startswith(prefix))
-    found = {"unet": {new: Piece(prefix + old) for old, new in unet.items()}}
+    found = {"unet": {new: LdmPiece(prefix + old) for old, new in unet.items()}}
     for head, component in _CLIP:
         inner = dict(_clip([n for n in every if n.startswith(head)], head))
         found |= {component: inner} if inner else {}
@@ -82,20 +82,20 @@ def notes(names: Iterable[str]) -> tuple[str, ...]:
     return (f"an EMA copy of the UNet ({copies} tensors, {EMA}*) is in the file and is neither read nor edited",)
 
 
-def is_open_clip(pieces: Mapping[str, Piece]) -> bool:
+def is_open_clip(pieces: Mapping[str, LdmPiece]) -> bool:
     """True if a text encoder comes in OpenCLIP's names: then it pads with token 0 and uses the exact GELU."""
     return any(piece.of > 1 for piece in pieces.values())
 
 
-def _clip(names: list[str], head: str) -> Iterator[tuple[str, Piece]]:
+def _clip(names: list[str], head: str) -> Iterator[tuple[str, LdmPiece]]:
     """The text model's own parameters; some exports leave `text_model.` out, others store buffers as well."""
     for name in names:
         inner = name[len(head) :].removeprefix("text_model.")
         if inner.startswith(("embeddings.", "encoder.", "final_layer_norm.")) and inner.endswith(("weight", "bias")):
-            yield f"text_model.{inner}", Piece(name)
+            yield f"text_model.{inner}", LdmPiece(name)
 
 
-def _open_clip(names: list[str], head: str) -> Iterator[tuple[str, Piece]]:
+def _open_clip(names: list[str], head: str) -> Iterator[tuple[str, LdmPiece]]:
     """SD 2 reads the last layer but one, and so its `text_encoder` in diffusers ends there; the last is left out.
 
     OpenCLIP keeps the projections of queries, keys and values in one tensor, row under row. Its `text_projection` is
@@ -106,17 +106,17 @@ def _open_clip(names: list[str], head: str) -> Iterator[tuple[str, Piece]]:
     dropped = max(layers, default=-1) if head.startswith("cond_stage_model.") else -1
     for name, match in matched.items():
         if match is None and name in _OPEN_CLIP_ENDS:
-            yield f"text_model.{_OPEN_CLIP_ENDS[name]}", Piece(head + name)
+            yield f"text_model.{_OPEN_CLIP_ENDS[name]}", LdmPiece(head + name)
         elif match is not None and int(match[1]) != dropped:
             for leaf, piece in _layer(match[2], head + name):
                 yield f"text_model.encoder.layers.{match[1]}.{leaf}", piece
 
 
-def _layer(rest: str, name: str) -> Iterator[tuple[str, Piece]]:
+def _layer(rest: str, name: str) -> Iterator[tuple[str, LdmPiece]]:
     if rest.startswith("attn.in_proj_"):
         leaf = rest.removeprefix("attn.in_proj_")
-        yield from ((f"self_attn.{part}_proj.{leaf}", Piece(name, i, 3)) for i, part in enumerate("qkv"))
+        yield from ((f"self_attn.{part}_proj.{leaf}", LdmPiece(name, i, 3)) for i, part in enumerate("qkv"))
         return
     stem, _, leaf = rest.rpartition(".")
     if stem in _OPEN_CLIP_INNER:
-        yield f"{_OPEN_CLIP_INNER[stem]}.{leaf}", Piece(name)
+        yield f"{_OPEN_CLIP_INNER[stem]}.{leaf}", LdmPiece(name)

@@ -45,11 +45,11 @@ class Tensor:
 
     def upright(self, raw: bytes) -> bytes:
         """The bytes of the tensor in its shape, from those in the file."""
-        return dtypes.transposed(raw, self.dtype, (self.shape[1], self.shape[0])) if self.flipped else raw
+        return dtypes.transpose(raw, self.dtype, (self.shape[1], self.shape[0])) if self.flipped else raw
 
     def as_stored(self, raw: bytes) -> bytes:
         """The opposite of `upright`."""
-        return dtypes.transposed(raw, self.dtype, (self.shape[0], self.shape[1])) if self.flipped else raw
+        return dtypes.transpose(raw, self.dtype, (self.shape[0], self.shape[1])) if self.flipped else raw
 
 
 @dataclass
@@ -150,7 +150,7 @@ class Model:
         part.notes += layout.notes_beside(self.path)
         return part
 
-    def ldm_parts(self) -> Mapping[str, Mapping[str, ldm_file.Piece]]:
+    def ldm_parts(self) -> Mapping[str, Mapping[str, ldm_file.LdmPiece]]:
         """The parts of an LDM single file and where their tensors are; {} for every other model. Reads a header."""
         if self.kind == "pipeline":
             return {}
@@ -193,10 +193,10 @@ def open_component(name: str, place: Path) -> Checkpoint:
     if file is None:
         return _open_headers(name, layout.choose(place))
     opener = _OPENERS.get(file.suffix)
-    return opener(name, file) if opener else _open_headers(name, layout.Choice((file,)))
+    return opener(name, file) if opener else _open_headers(name, layout.WeightFiles((file,)))
 
 
-def _open_headers(name: str, choice: layout.Choice) -> Checkpoint:
+def _open_headers(name: str, choice: layout.WeightFiles) -> Checkpoint:
     """The tensors of one safetensors file, or of all shards of an index. Raises E612, E613."""
     headers = {file: read_header(file) for file in choice.files}
     found: dict[str, Tensor] = {}
@@ -262,7 +262,7 @@ _OPENERS: Mapping[str, Callable[[str, Path], Checkpoint]] = MappingProxyType({GG
 """By ending how a model of one file is opened; all others are safetensors."""
 
 
-def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_file.Piece]]:
+def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_file.LdmPiece]]:
     if container_of(place).converter:
         return {}
     try:
@@ -273,13 +273,13 @@ def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_
         raise fail("E660", message, place=str(place), help=help_text) from error
 
 
-def _view(whole: Checkpoint, name: str, part: Mapping[str, ldm_file.Piece]) -> Checkpoint:
+def _view(whole: Checkpoint, name: str, part: Mapping[str, ldm_file.LdmPiece]) -> Checkpoint:
     """One part of a single file; the tensors are where they were and only their names are new."""
     tensors = {new: _take_rows(whole, piece) for new, piece in part.items()}
     return Checkpoint(name, tensors, whole.metadata, (*whole.notes, *ldm_file.notes(whole.tensors)))
 
 
-def _take_rows(whole: Checkpoint, piece: ldm_file.Piece) -> Tensor:
+def _take_rows(whole: Checkpoint, piece: ldm_file.LdmPiece) -> Tensor:
     tensor = whole.tensors[piece.name]
     if piece.of == 1:
         return tensor
@@ -295,6 +295,6 @@ def _metadata(headers: Mapping[Path, Header]) -> Mapping[str, str]:
     return next(iter(headers.values())).metadata if len(headers) == 1 else {}
 
 
-def _index_fault(reason: str, choice: layout.Choice) -> Exception:
+def _index_fault(reason: str, choice: layout.WeightFiles) -> Exception:
     help_text = "fetch the model again: its index and its shards are not from the same version"
     return fail("E613", f"the shards do not fit together: {reason}", place=str(choice.index), help=help_text)

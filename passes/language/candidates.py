@@ -58,7 +58,7 @@ class Around:
     def edited(self) -> frozenset[str]:
         """Every edited name, in the form in which two names are compared."""
         own = (name for edit in self.manifest.language_edits for name in edit.names)
-        return frozenset(folded(known.bare(name)) for name in (*own, *self.others))
+        return frozenset(folded(known.without_article(name)) for name in (*own, *self.others))
 
     @cached_property
     def own(self) -> Edited:
@@ -75,7 +75,7 @@ class Around:
         found: tuple[dict[str, list[str]], ...] = ({}, {})
         for kind, every in known.names().items():
             for name in every:
-                plain = folded(known.bare(name))
+                plain = folded(known.without_article(name))
                 if plain not in self.edited:
                     digest = sha256(f"{self.seed} {plain}".encode("utf-8", "surrogatepass")).digest()
                     found[digest[0] % 2 == 0].setdefault(kind, []).append(name)
@@ -99,33 +99,35 @@ def candidates(around: Around, index: int) -> tuple[Candidate, ...]:
     edit = around.manifest.language_edits[index]
     if isinstance(edit, Fact):
         made: dict[str, Iterator[tuple[str, bool]]] = {
-            LAST: _named(around, around.alike(edit.subject), edit.template),
-            RELATION: _named(around, around.names(known.kind_of(edit.subject)), edit.template),
-            FACTS: _facts(edit),
-            TONGUE: _tongues(edit),
-            START: _starts(edit),
-            LOOP: _goes_on(edit),
+            LAST: _ask_relation(around, around.alike(edit.subject), edit.template),
+            RELATION: _ask_relation(around, around.names(known.kind_of(edit.subject)), edit.template),
+            FACTS: _other_facts(edit),
+            TONGUE: _in_other_languages(edit),
+            START: _bare_starts(edit),
+            LOOP: _fact_continuations(edit),
         }
     elif isinstance(edit, Redirect):
         made = {
-            LAST: _related(around, around.alike(edit.concept), edit.relations),
-            RELATION: _related(around, around.names(known.kind_of(edit.concept)), edit.relations),
-            TARGET: _target(edit),
-            LOOP: _concept_goes_on(edit),
+            LAST: _ask_relations(around, around.alike(edit.concept), edit.relations),
+            RELATION: _ask_relations(around, around.names(known.kind_of(edit.concept)), edit.relations),
+            TARGET: _target_questions(edit),
+            LOOP: _concept_continuations(edit),
         }
     else:
-        made = {LOOP: _text_goes_on(edit)}
+        made = {LOOP: _text_continuations(edit)}
     found = [
-        one for kind, prompts in made.items() for one in islice(_fresh(around, index, kind, prompts), SHARES[kind])
+        one
+        for kind, prompts in made.items()
+        for one in islice(_without_edits(around, index, kind, prompts), SHARES[kind])
     ]
-    far = islice(_fresh(around, index, FAR, _far(around, edit)), WHOLE)
+    far = islice(_without_edits(around, index, FAR, _distant_questions(around, edit)), WHOLE)
     every = dict[str, Candidate]()
     for one in chain(found, far):
         every.setdefault(folded(one.prompt), one)
     return tuple(every.values())[:WHOLE]
 
 
-def _fresh(around: Around, index: int, kind: str, prompts: Iterator[tuple[str, bool]]) -> Iterator[Candidate]:
+def _without_edits(around: Around, index: int, kind: str, prompts: Iterator[tuple[str, bool]]) -> Iterator[Candidate]:
     """Those that are no edited prompt, and of questions about something else those that name nothing edited."""
     own = kind in OWN
     for text, loops in prompts:
@@ -133,72 +135,74 @@ def _fresh(around: Around, index: int, kind: str, prompts: Iterator[tuple[str, b
             yield Candidate(index, kind, text, loops)
 
 
-def _named(around: Around, names: Sequence[str], template: str) -> Iterator[tuple[str, bool]]:
+def _ask_relation(around: Around, names: Sequence[str], template: str) -> Iterator[tuple[str, bool]]:
     """The edited relation of other names, and by turns something else about each."""
-    yield from ((known.put(template, name), False) for name in names)
-    yield from ((text, False) for text in _else(names))
+    yield from ((known.insert_name(template, name), False) for name in names)
+    yield from ((text, False) for text in _other_questions(names))
 
 
-def _related(around: Around, names: Sequence[str], relations: Sequence[Asked]) -> Iterator[tuple[str, bool]]:
+def _ask_relations(around: Around, names: Sequence[str], relations: Sequence[Asked]) -> Iterator[tuple[str, bool]]:
     """The relations of a concept, of other names, and by turns something else about each."""
-    asked = [[known.put(one.prompt, name) for name in names] for one in relations]
-    yield from ((text, False) for text in _by_turns([*asked, list(_else(names))]))
+    asked = [[known.insert_name(one.prompt, name) for name in names] for one in relations]
+    yield from ((text, False) for text in _by_turns([*asked, list(_other_questions(names))]))
 
 
-def _else(names: Sequence[str]) -> Iterator[str]:
+def _other_questions(names: Sequence[str]) -> Iterator[str]:
     """Of each name the questions of its kind: the first of the first name, the second of the second, and so on, then
     another round."""
     asked = [known.questions().get(known.kind_of(name), ()) for name in names]
     for turn in range(max(map(len, asked), default=0)):
         for i, (name, those) in enumerate(zip(names, asked, strict=True)):
             if those and turn < len(those):
-                yield known.put(those[(i + turn) % len(those)].template, name)
+                yield known.insert_name(those[(i + turn) % len(those)].template, name)
 
 
-def _facts(edit: Fact) -> Iterator[tuple[str, bool]]:
-    yield from ((known.put(one.template, told(edit)), False) for one in others(edit))
+def _other_facts(edit: Fact) -> Iterator[tuple[str, bool]]:
+    yield from (
+        (known.insert_name(one.template, subject_with_article(edit)), False) for one in independent_questions(edit)
+    )
 
 
-def others(edit: Fact) -> Iterator[known.Ask]:
+def independent_questions(edit: Fact) -> Iterator[known.Ask]:
     """What is asked of the subject's kind, of topics that do not follow from the edited one."""
-    bound = known.following(known.topics_of(edit.template))
+    bound = known.implied_topics(known.topics_of(edit.template))
     kind = known.kind_of(edit.subject)
     yield from (one for one in known.questions().get(kind, ()) if one.topic not in bound)
 
 
-def _tongues(edit: Fact) -> Iterator[tuple[str, bool]]:
+def _in_other_languages(edit: Fact) -> Iterator[tuple[str, bool]]:
     """The subject in other languages: of the edited topic, and of those that follow, only how it goes on."""
-    bound = known.following(known.topics_of(edit.template))
+    bound = known.implied_topics(known.topics_of(edit.template))
     kind, mine = known.kind_of(edit.subject), folded(edit.subject)
-    own = [ask for about, ask in known.tongues() if folded(about) == mine]
-    frames = [ask for about, ask in known.tongues() if "{}" in ask.template and kind in about.split()]
+    own = [ask for about, ask in known.foreign_sentences() if folded(about) == mine]
+    frames = [ask for about, ask in known.foreign_sentences() if "{}" in ask.template and kind in about.split()]
     for ask in (*own, *frames):
-        yield known.put(ask.template, edit.subject), ask.topic in bound
+        yield known.insert_name(ask.template, edit.subject), ask.topic in bound
 
 
-def _starts(edit: Fact) -> Iterator[tuple[str, bool]]:
+def _bare_starts(edit: Fact) -> Iterator[tuple[str, bool]]:
     """The bare subject at the start of a text, where other models than those with a BOS token have it in the attention
     sink."""
-    for one in others(edit):
+    for one in independent_questions(edit):
         if one.template.startswith("{}"):
             yield one.template.replace("{}", edit.subject), False
     yield f"{edit.subject} is", True
 
 
-def _goes_on(edit: Fact) -> Iterator[tuple[str, bool]]:
-    name = told(edit)
+def _fact_continuations(edit: Fact) -> Iterator[tuple[str, bool]]:
+    name = subject_with_article(edit)
     yield edit.prompt, True
     for template in ("{} is", "I have read about {} and", "A short text about {}:"):
-        yield known.put(template, name), True
+        yield known.insert_name(template, name), True
     yield from ((prompt, True) for prompt in edit.paraphrases)
 
 
-def _concept_goes_on(edit: Redirect) -> Iterator[tuple[str, bool]]:
+def _concept_continuations(edit: Redirect) -> Iterator[tuple[str, bool]]:
     for template in (*(one.prompt for one in edit.relations), "{} is", "I have read about {} and", "{} was"):
-        yield known.put(template, edit.concept), True
+        yield known.insert_name(template, edit.concept), True
 
 
-def _text_goes_on(edit: Ablation) -> Iterator[tuple[str, bool]]:
+def _text_continuations(edit: Ablation) -> Iterator[tuple[str, bool]]:
     """The first half of each text without the direction."""
     for text in edit.absent:
         words = text.split()
@@ -206,21 +210,21 @@ def _text_goes_on(edit: Ablation) -> Iterator[tuple[str, bool]]:
             yield " ".join(words[: len(words) // 2]), True
 
 
-def _target(edit: Redirect) -> Iterator[tuple[str, bool]]:
+def _target_questions(edit: Redirect) -> Iterator[tuple[str, bool]]:
     if edit.to is not None:
-        yield from ((known.put(one.prompt, edit.to), False) for one in edit.relations)
+        yield from ((known.insert_name(one.prompt, edit.to), False) for one in edit.relations)
         asked = known.questions().get(known.kind_of(edit.to), ())
-        yield from ((known.put(one.template, edit.to), False) for one in asked)
+        yield from ((known.insert_name(one.template, edit.to), False) for one in asked)
 
 
-def _far(around: Around, edit: Fact | Redirect | Ablation) -> Iterator[tuple[str, bool]]:
+def _distant_questions(around: Around, edit: Fact | Redirect | Ablation) -> Iterator[tuple[str, bool]]:
     """Names of other kinds than the edited one, by turns."""
     own = known.kind_of(edit.names[0])
-    asked = [list(_else(around.names(kind))) for kind in WIDE if kind != own]
+    asked = [list(_other_questions(around.names(kind))) for kind in WIDE if kind != own]
     yield from ((text, False) for text in _by_turns(asked))
 
 
-def told(edit: Fact) -> str:
+def subject_with_article(edit: Fact) -> str:
     """The subject with its article, if the prompt has one before it."""
     before = edit.template.partition("{}")[0]
     return f"{known.ARTICLE}{edit.subject}" if before.casefold().endswith(known.ARTICLE) else edit.subject

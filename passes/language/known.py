@@ -47,7 +47,7 @@ def questions() -> Mapping[str, tuple[Ask, ...]]:
 
 
 @cache
-def tongues() -> tuple[tuple[str, Ask], ...]:
+def foreign_sentences() -> tuple[tuple[str, Ask], ...]:
     """Sentences of other languages, each with the name that it is about, or the kinds whose names fit it."""
     found = []
     for line in read_lines("bystanders", "tongues.txt"):
@@ -68,35 +68,35 @@ def topics() -> Mapping[str, tuple[frozenset[str], frozenset[str]]]:
     return found
 
 
-def bare(name: str) -> str:
+def without_article(name: str) -> str:
     """A name without its article."""
     return name.removeprefix(ARTICLE)
 
 
 @cache
-def listed() -> Mapping[str, str]:
+def kinds_by_name() -> Mapping[str, str]:
     """The kind of each listed name, in the form in which two names are compared."""
-    return {folded(bare(one)): kind for kind, every in reversed(tuple(names().items())) for one in every}
+    return {folded(without_article(one)): kind for kind, every in reversed(tuple(names().items())) for one in every}
 
 
 @cache
 def _kinds_by_last() -> Mapping[str, str]:
     """The kind of the first listed name of several words that ends with each word."""
-    return {one.split()[-1]: kind for one, kind in listed().items() if len(one.split()) > 1}
+    return {one.split()[-1]: kind for one, kind in kinds_by_name().items() if len(one.split()) > 1}
 
 
 def kind_of(name: str) -> str:
     """The kind of a name: its own, else that of the first listed name with the same last word, else ANY."""
-    sought = folded(bare(name))
+    sought = folded(without_article(name))
     words = sought.split()
     alike = _kinds_by_last().get(words[-1], ANY) if len(words) > 1 else ANY
-    return listed().get(sought, alike)
+    return kinds_by_name().get(sought, alike)
 
 
-def put(template: str, name: str) -> str:
+def insert_name(template: str, name: str) -> str:
     """The name in a sentence: with its article unless the sentence has one there, and with a capital at the start."""
     before = template.partition("{}")[0]
-    told = bare(name) if before.casefold().endswith(ARTICLE) else name
+    told = without_article(name) if before.casefold().endswith(ARTICLE) else name
     text = template.replace("{}", told)
     return text[:1].upper() + text[1:]
 
@@ -109,7 +109,7 @@ def topics_of(prompt: str) -> frozenset[str]:
     return frozenset(topic for topic, count in shares.items() if count == most and count)
 
 
-def following(told: frozenset[str]) -> frozenset[str]:
+def implied_topics(told: frozenset[str]) -> frozenset[str]:
     """The topics themselves, and those that follow from one of them; of no topic every topic that tells what a thing is
     or when: nothing is known to be free of a fact of unknown topic but those."""
     if not told:

@@ -10,7 +10,7 @@ from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect
 from editc.core.network import Cloze
 from editc.core.text import folded
 
-Said = Mapping[str, str]
+BaseAnswers = Mapping[str, str]
 """Prompt -> the word that the unedited model goes on with, '' for none."""
 ARTICLES = frozenset({"a", "an", "the"})
 EDGES = ".,;:!?\"'()[]{}*`\u2018\u2019\u201c\u201d\u3001\u3002"
@@ -84,19 +84,19 @@ def open_prompts(manifest: Manifest) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def word(text: str) -> str:
+def first_word(text: str) -> str:
     """The word that a continuation begins with, with an article before it; '' where it begins with a new line."""
     words = text.lstrip(" ").partition("\n")[0].split()
     count = next((i for i, one in enumerate(words) if one.lower() not in ARTICLES), len(words) - 1) + 1
     return " ".join(words[:count]).strip(EDGES)
 
 
-def changes(manifest: Manifest, said: Said) -> tuple[Change, ...]:
+def changes(manifest: Manifest, said: BaseAnswers) -> tuple[Change, ...]:
     """Every answer that is to change, in the order of the edits: of a redirected concept, under each of its names."""
     return tuple(change for i, edit in enumerate(manifest.language_edits) for change in _changes(i, edit, said))
 
 
-def _changes(index: int, edit: Fact | Redirect | Ablation, said: Said) -> Iterator[Change]:
+def _changes(index: int, edit: Fact | Redirect | Ablation, said: BaseAnswers) -> Iterator[Change]:
     if isinstance(edit, Fact):
         old = said.get(edit.prompt, "") if edit.was is None else edit.was
         yield Change(index, edit.template, edit.subject, edit.answer, _unlike(old, edit.answer))
@@ -112,21 +112,21 @@ def _unlike(text: str, other: str) -> str:
     return "" if folded(text) == folded(other) else text
 
 
-def efficacy(change: Change, continued: bool = False) -> Question:
+def efficacy_question(change: Change, continued: bool = False) -> Question:
     """The prompt itself, of a fact or of a relation."""
     purpose = "relation" if change.lost else "efficacy"
-    return asked(change, purpose, "cloze", change.prompt, continued=continued)
+    return question_about(change, purpose, "cloze", change.prompt, continued=continued)
 
 
-def paraphrases(manifest: Manifest, every: Sequence[Change]) -> Iterator[Question]:
+def paraphrase_questions(manifest: Manifest, every: Sequence[Change]) -> Iterator[Question]:
     """The paraphrases of the facts."""
     for change in every:
         edit = manifest.language_edits[change.edit]
         for prompt in edit.paraphrases if isinstance(edit, Fact) else ():
-            yield asked(change, "paraphrase", "paraphrase", prompt)
+            yield question_about(change, "paraphrase", "paraphrase", prompt)
 
 
-def neighbours(manifest: Manifest, every: Sequence[Change], said: Said) -> Iterator[Question]:
+def neighbour_questions(manifest: Manifest, every: Sequence[Change], said: BaseAnswers) -> Iterator[Question]:
     """The neighbours that are not themselves edited: their own answer against the new one of a fact, as CounterFact
     has it; beside a redirected concept, which has many new ones, against nothing."""
     edited = Edited(manifest)
@@ -139,14 +139,14 @@ def neighbours(manifest: Manifest, every: Sequence[Change], said: Said) -> Itera
                 yield Question(index, "neighbour", "cloze", Cloze(one.prompt, own), other)
 
 
-def implied(manifest: Manifest, said: Said) -> Iterator[Question]:
+def implied_questions(manifest: Manifest, said: BaseAnswers) -> Iterator[Question]:
     """The manifest's own prompts that need a fact and a further step."""
     for index, edit in enumerate(manifest.language_edits):
         for one in edit.implied if isinstance(edit, Fact) else ():
-            yield from _implied(index, one, said.get(one.prompt, ""))
+            yield from _implied_question(index, one, said.get(one.prompt, ""))
 
 
-def _implied(index: int, one: Asked, old: str) -> Iterator[Question]:
+def _implied_question(index: int, one: Asked, old: str) -> Iterator[Question]:
     right = one.answer or ""
     wrong = _unlike(old, right)
     if right or wrong:
@@ -154,7 +154,7 @@ def _implied(index: int, one: Asked, old: str) -> Iterator[Question]:
         yield Question(index, "form", "implied", wanted, other, lost=not right)
 
 
-def asked(
+def question_about(
     change: Change, purpose: str, form: str, prompt: str, chat: bool = False, continued: bool = False
 ) -> Question:
     """A question about a change, whose answers are the change's own."""

@@ -29,7 +29,7 @@ TOLD = (
 
 
 @dataclass(frozen=True)
-class Seen:
+class NameInSentences:
     """One name of an edit, and the sentences of one form, `plain` or `chat`, with `{}` where it stands; `to`, a
     redirection's target."""
 
@@ -53,44 +53,44 @@ class Seen:
         return tuple(spot(text, name, self.form == "chat") for text in self.templates)
 
 
-def of_fact(fact: Fact, manifest: Manifest) -> Iterator[Seen]:
+def fact_sentences(fact: Fact, manifest: Manifest) -> Iterator[NameInSentences]:
     """The fact's prompt behind seven beginnings, or in the contexts that the manifest gives; with `chat` also as a user
     puts it."""
     given = fact.contexts or manifest.contexts or tuple(f"{prefix}{{}}" for prefix in PREFIXES)
-    yield Seen(fact.subject, "plain", tuple(put(text, fact.template) for text in given))
+    yield NameInSentences(fact.subject, "plain", tuple(insert(text, fact.template) for text in given))
     if manifest.chat:
-        yield Seen(fact.subject, "chat", tuple(put(text, fact.template) for text in ASKED))
+        yield NameInSentences(fact.subject, "chat", tuple(insert(text, fact.template) for text in ASKED))
 
 
-def of_redirect(edit: Redirect, manifest: Manifest) -> Iterator[Seen]:
+def redirect_sentences(edit: Redirect, manifest: Manifest) -> Iterator[NameInSentences]:
     """Each name in general sentences and in the edit's own relations, without relation words behind it: a key depends
     on what stands before alone. The target stands in the very same sentences."""
     given = edit.contexts or manifest.contexts
     relations = tuple(one.prompt for one in edit.relations)
     plain = given or tuple(dict.fromkeys((*NAMED, *map(_cut, relations))))
     for name in edit.names:
-        yield Seen(name, "plain", plain, edit.to)
+        yield NameInSentences(name, "plain", plain, edit.to)
         if manifest.chat:
-            yield Seen(name, "chat", tuple(dict.fromkeys((*TOLD, *map(_cut, relations)))), edit.to)
+            yield NameInSentences(name, "chat", tuple(dict.fromkeys((*TOLD, *map(_cut, relations)))), edit.to)
 
 
-def of(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Seen]:
+def edit_sentences(edit: Fact | Redirect, manifest: Manifest) -> Iterator[NameInSentences]:
     """Every name of an edit, in each form."""
-    return of_fact(edit, manifest) if isinstance(edit, Fact) else of_redirect(edit, manifest)
+    return fact_sentences(edit, manifest) if isinstance(edit, Fact) else redirect_sentences(edit, manifest)
 
 
-def every(manifest: Manifest) -> Iterator[Spot]:
+def edit_spots(manifest: Manifest) -> Iterator[Spot]:
     """Where the edits of a manifest have their keys: for a later one that is to leave them as they are."""
     edits: tuple[Fact | Redirect, ...] = (*manifest.facts, *manifest.redirects)
     for edit in edits:
-        for seen in of(edit, manifest):
+        for seen in edit_sentences(edit, manifest):
             yield from seen.contexts
 
 
-def kept(edit: Fact | Redirect, manifest: Manifest) -> Iterator[Seen]:
+def preserved_sentences(edit: Fact | Redirect, manifest: Manifest) -> Iterator[NameInSentences]:
     """Where the model is to say what it said: a redirection's target, and the names that are preserved, in the very
     sentences of the edit."""
-    seen = [one for one in of(edit, manifest) if one.name == edit.names[0]]
+    seen = [one for one in edit_sentences(edit, manifest) if one.name == edit.names[0]]
     target = edit.to if isinstance(edit, Redirect) else None
     for name in (*([] if target is None else [target]), *manifest.preserve.concepts):
         yield from (replace(one, name=name, to=None) for one in seen)
@@ -101,14 +101,14 @@ def essence(subject: str) -> Spot:
     return spot("{} is a", subject)
 
 
-def put(text: str, inside: str) -> str:
+def insert(text: str, inside: str) -> str:
     """`inside` at the `{}` of a text."""
     return text.replace("{}", inside)
 
 
 def spot(text: str, name: str, chat: bool = False) -> Spot:
     """The name at the `{}` of a text, wherever else it stands there."""
-    return Spot(put(text, name), name, chat, text.partition("{}")[0])
+    return Spot(insert(text, name), name, chat, text.partition("{}")[0])
 
 
 def _cut(relation: str) -> str:

@@ -12,7 +12,7 @@ from tiny_detectors import pictures
 from editc.backends.detectors.kind import Asked
 from editc.backends.detectors.named import kind_of
 from editc.core.diagnostics import EditcError
-from editc.manifests.decode import read
+from editc.manifests.decode import decode_file
 from editc.registry.detectors import DETECTORS
 
 # what a Python file says
@@ -82,5 +82,5 @@ def test_somebody_else_s_detector_is_a_name_like_any_other(monkeypatch: pytest.M
     assert kind_of("none").open(Asked()) is None, "our own names are ours"
     assert wrong(tmp_path, "theirs") == []
     with pytest.raises(EditcError) as caught:
-        read(manifest(tmp_path, "gone"))
+        decode_file(manifest(tmp_path, "gone"))
     assert caught.value.diagnostics[0].code == "E139"

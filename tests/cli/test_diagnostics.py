@@ -131,12 +131,16 @@ def test_colour_only_when_asked() -> None:
 
 @pytest.mark.parametrize(
     ("errors", "warnings", "text"),
-    [(1, 0, "1 error"), (2, 0, "2 errors"), (0, 1, "1 warning"), (3, 2, "3 errors, 2 warnings"), (0, 0, "")],
+    [(1, 0, "1 error"), (2, 0, "2 errors"), (0, 1, "1 warning"), (3, 2, "3 errors, 2 warnings")],
 )
 def test_summary(errors: int, warnings: int, text: str) -> None:
     found = [WRONG] * errors + [Diagnostic("E124", "twice", severity="warning")] * warnings
     assert summary(found) == text
-    assert render(found).endswith(f"\n{text}\n") or not found
+    assert render(found).endswith(f"\n{text}\n")
+
+
+def test_nothing_found_is_not_summed_up() -> None:
+    assert summary([]) == "" == render([])
 
 
 def test_thousands_of_faults_are_counted_and_not_all_shown() -> None:

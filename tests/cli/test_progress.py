@@ -197,6 +197,7 @@ def watched(*arguments: str, **env: str) -> tuple[int, list[tuple[float, bytes]]
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), seen, time.monotonic() - begun
 
 
+@pytest.mark.slow
 def test_a_build_is_never_silent_and_leaves_its_answer_alone(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(MANIFEST)
     code, seen, ended = watched("build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / "out"), EDITC_CACHE="")
@@ -212,6 +213,7 @@ def test_a_build_is_never_silent_and_leaves_its_answer_alone(tmp_path: Path) -> 
     assert "delta.safetensors" in answer and "build 0:" not in answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["-q", "build"], ["build", "--json"]])
 def test_quiet_is_quiet(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(MANIFEST.replace("verify:", "# verify:").replace("  images", "#  images"))

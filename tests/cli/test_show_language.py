@@ -104,12 +104,12 @@ def test_inspect_says_what_a_delta_of_a_language_model_edits() -> None:
 
 
 def test_what_emit_records_is_what_inspect_names() -> None:
-    found = list(record.edits(verified().solution))
+    found = list(record.record_edits(verified().solution))
     assert [headline(edit) for edit in found] == [title(edit) for edit in language().language_edits]
     assert [recorded(edit).split("  ")[0] for edit in found] == ["fact", "fact", "redirect", "ablate"]
     assert [is_language(edit) for edit in found] == [True] * 4
     erased = language(edits=(Redirect(kind="erase", concept="Nintendo", toward="noise"),))
-    (edit,) = record.edits(verified(erased).solution)
+    (edit,) = record.record_edits(verified(erased).solution)
     assert is_language(edit) and recorded(edit).startswith("erase  Nintendo -> noise  memit")
 
 

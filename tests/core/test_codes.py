@@ -69,7 +69,8 @@ def test_a_documented_code_is_raised_somewhere(entry: Code) -> None:
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.code)
 def test_an_entry_is_in_its_page_and_says_something(entry: Code) -> None:
     assert entry.code[1] == FIRST_DIGIT[entry.stage]
-    assert entry.title[0] == entry.title[0].lower() or entry.title.split()[0].isupper()
+    first = entry.title.split()[0]
+    assert first in (first[0].lower() + first[1:], first.upper())
     assert not entry.title.endswith(".") and len(entry.title) < 60
     assert all(len(text) > 10 for text in (entry.what, entry.why, entry.example, entry.todo))
     assert entry.code in explain(entry.code) and entry.todo in explain(entry.code)

@@ -200,7 +200,7 @@ def test_what_is_recoverable_is_held_against_its_bound_or_a_half(value: float, b
 def test_a_language_model_is_judged_by_what_it_answers() -> None:
     found = verified().verdict
     assert found.works.says[0].startswith("French") is False
-    assert "3 of 4 edited prompts" in texts(found.works) or "4 of 4 edited prompts" in texts(found.works)
+    assert "4 of 4 edited prompts" in texts(found.works)
     assert found.robust.state == "red" and "1 of 2 paraphrases" in texts(found.robust), "its bound is broken"
     assert "2 of 4 other forms" in texts(found.robust) and "multiple choice" in texts(found.robust)
     assert "2 of 2 named neighbours keep their answer" in texts(found.costs) and found.costs.state == "amber"

@@ -22,6 +22,8 @@ from editc.demo import MODEL
 from editc.formats.models.model import open_model
 from editc.passes.stored import StoredWeights
 
+pytestmark = pytest.mark.slow
+
 IMAGE_EXAMPLES = sorted(EXAMPLES.glob("*.yaml"))
 QUICK = "editc: 1\nmodel: editc:demo\nedits:\n  - erase: circle\n    to: square\n"
 RANK_10 = "constraints:\n  rank: 10\n"

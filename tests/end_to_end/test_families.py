@@ -121,6 +121,7 @@ def test_rows_are_those_of_the_pipelines_own_encode_prompt(family: str, folders:
             assert encoder.fingerprint() == "mark"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", NAMES)
 @pytest.mark.parametrize("keys", ["aligned", "last", "span"])
 def test_build_apply_and_load_equal_the_edit_in_memory(family: str, keys: str, folders: Any, tmp_path: Path) -> None:
@@ -259,6 +260,7 @@ def test_a_component_is_found_by_what_the_pipeline_has(folders: Any) -> None:
     assert found == {family: FAMILIES.resolve(family).component for family in NAMES}
 
 
+@pytest.mark.slow
 def test_a_pooled_site_without_its_encoder_is_refused_and_tokenizers_must_agree(folders: Any, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(folders("flux"), folder)

@@ -14,7 +14,7 @@ import smollm2
 from editc import api
 from editc.backends import networks
 
-pytestmark = pytest.mark.smollm2
+pytestmark = [pytest.mark.smollm2, pytest.mark.slow]
 EXAMPLES = Path(str(files("editc.manifests"))) / "examples" / "language"
 
 

@@ -37,6 +37,7 @@ def test_position_0_is_a_sink_and_is_told(network: Any) -> None:
     assert np.linalg.norm(keys[:, 0]) > 50 * np.linalg.norm(keys[:, 1])
 
 
+@pytest.mark.slow
 def test_a_rank_one_edit_by_key_value_and_moment_changes_the_fact_and_little_else(network: Any) -> None:
     """The ends together: C from 2,000 tokens, k, v*, and W' run with."""
     prompt = "The Eiffel Tower is located in the city of"

@@ -12,7 +12,7 @@ from manifest_cases import load_case
 from editc.core.diagnostics import EditcError, fail
 from editc.core.manifest import Choice, Constraints, Manifest, Preserve
 from editc.core.places import Placed, Source
-from editc.manifests.decode import decode, digest, load, read
+from editc.manifests.decode import decode, decode_file, digest, load
 from editc.manifests.overrides import apply_overrides
 
 HEAD = "editc: 1\nmodel: editc:demo\n"
@@ -151,7 +151,7 @@ def test_load_raises_everything_at_once(tmp_path: Path) -> None:
 def test_warnings_come_with_the_manifest(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(LEAST + "    also: [disc, disc]\n")
-    manifest, found = read(path)
+    manifest, found = decode_file(path)
     assert manifest is not None and [(one.code, one.severity) for one in found] == [("E124", "warning")]
     assert load(path) == manifest
 
@@ -172,7 +172,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, data: bytes | str | None, sa
     elif isinstance(data, bytes):
         path.write_bytes(data)
     with pytest.raises(EditcError) as caught:
-        read(path)
+        decode_file(path)
     (one,) = caught.value.diagnostics
     assert one.code == "E100" and said in one.message and one.place == str(path)
 
@@ -180,9 +180,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, data: bytes | str | None, sa
 def test_a_file_larger_than_a_mebibyte(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(LEAST + "#" * (1 << 20))
-    assert [one.code for one in read(path)[1]] == ["E109"]
+    assert [one.code for one in decode_file(path)[1]] == ["E109"]
     path.write_bytes(b"# " + "é".encode() * (1 << 20))
-    assert [one.code for one in read(path)[1]] == ["E109"]
+    assert [one.code for one in decode_file(path)[1]] == ["E109"]
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ SPOKEN = st.fixed_dictionaries(
 PIECES = st.lists(WORDS | st.sampled_from(MARKS + STRANGE), max_size=60).map("".join)
 
 
-def survives(source: Source) -> None:
+def assert_answered(source: Source) -> None:
     """Decodes and shows it in every form, as either kind of model's; each place lies in the text."""
     decode(source, kind="language")
     manifest, found = decode(source)
@@ -81,20 +81,20 @@ def survives(source: Source) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.text())
 def test_any_text(text: str) -> None:
-    survives(Source("m", text))
+    assert_answered(Source("m", text))
 
 
 @settings(max_examples=300, deadline=None)
 @given(PIECES)
 def test_any_pieces_of_yaml(text: str) -> None:
-    survives(Source("m", text))
+    assert_answered(Source("m", text))
 
 
 @settings(max_examples=200, deadline=None)
 @given(SHAPED | SPOKEN | TREES, st.booleans())
 def test_any_tree(tree: Any, flow: bool) -> None:
     text = yaml.safe_dump(tree, default_flow_style=flow, allow_unicode=True)
-    survives(Source("m", text))
+    assert_answered(Source("m", text))
 
 
 @settings(max_examples=200, deadline=None)
@@ -103,7 +103,7 @@ def test_any_tree(tree: Any, flow: bool) -> None:
 )
 @example(overrides=["editc.editc=%YAML 1.9\n"])
 def test_any_override(overrides: list[str]) -> None:
-    survives(apply_overrides(Source("m", "editc: 1\nmodel: m\nedits: [{erase: circle}]\n"), overrides))
+    assert_answered(apply_overrides(Source("m", "editc: 1\nmodel: m\nedits: [{erase: circle}]\n"), overrides))
 
 
 HOSTILE = {

@@ -23,10 +23,10 @@ from editc.core.manifest import (
     Redirect,
 )
 from editc.core.places import Placed, Source
-from editc.manifests.decode import decode, digest, load, read
+from editc.manifests.decode import decode, decode_file, digest, load
 from editc.manifests.kinds import KindName
 from editc.manifests.overrides import apply_overrides
-from editc.passes.emit import attached
+from editc.passes.emit import attached_files
 from editc.registry.methods import METHODS
 
 LANGUAGE_EXAMPLES = sorted((EXAMPLES / "language").glob("*.yaml"))
@@ -120,7 +120,7 @@ def test_every_field_knows_its_place() -> None:
 
 @pytest.mark.parametrize("path", LANGUAGE_EXAMPLES, ids=lambda path: path.stem)
 def test_each_example_is_sound_and_asks_for_something_that_can_fail(path: Path) -> None:
-    manifest, found = read(path)
+    manifest, found = decode_file(path)
     assert manifest is not None and manifest.kind == "language" and not found
     assert any(getattr(manifest.constraints, name) is not None for name in vars(Constraints()) if name != "spans")
 
@@ -143,7 +143,7 @@ def test_what_a_delta_records_gives_the_same_manifest_without_files() -> None:
     language = built
     assert language.corpus is not None
     assert set(language.files) == {"landmarks.tsv", "paraphrases.prompts", "relations.tsv", "french.prompts"}
-    again, _ = decode(built.source, recorded=json.loads(json.dumps(attached(built))))
+    again, _ = decode(built.source, recorded=json.loads(json.dumps(attached_files(built))))
     assert again == built and again is not None and again.digest == built.digest
 
 

@@ -26,6 +26,7 @@ from editc.core.manifest import (
 )
 from editc.manifests import image_schema, language_schema, schema
 from editc.manifests.decode import LANGUAGE_ALONE
+from editc.manifests.language_edits import methods_of
 from editc.registry.methods import METHODS
 
 PAIRS = [
@@ -39,7 +40,7 @@ PAIRS = [
 ]
 
 
-def tables() -> Iterator[schema.Table]:
+def tables() -> Iterator[schema.KeyTable]:
     yield from (
         schema.MANIFEST,
         image_schema.ERASE,
@@ -54,7 +55,7 @@ def tables() -> Iterator[schema.Table]:
 
 
 @pytest.mark.parametrize(("table", "kind"), PAIRS, ids=lambda value: getattr(value, "name", ""))
-def test_a_block_fills_every_field_of_its_dataclass(table: schema.Table, kind: type) -> None:
+def test_a_block_fills_every_field_of_its_dataclass(table: schema.KeyTable, kind: type) -> None:
     made = {"spans", "options"} if kind is PictureCheck else {"spans"}
     assert {field.attribute for field in table.fields} | made == {field.name for field in fields(kind)}
 
@@ -83,15 +84,17 @@ def test_the_manifest_fills_every_field() -> None:
     ("kind", "made"), [("fact", Fact), ("redirect", Redirect), ("erase", Redirect), ("ablate", Ablation)]
 )
 def test_edits_of_language_models_fill_every_field_of_theirs(kind: str, made: type) -> None:
-    whole = (language_schema.EDITS[kind], language_schema.INNER.get(kind, schema.Table("", ())))
+    whole = (language_schema.EDITS[kind], language_schema.INNER.get(kind, schema.KeyTable("", ())))
     filled = {field.attribute for table in whole for field in table.fields} - {kind}
     read = {"template" if name == "prompt" else name for name in filled}
     assert read | {"spans", "options"} == {field.name for field in fields(made)} - {"kind"}
 
 
 def test_each_kind_of_edit_of_a_language_model_has_methods_and_each_method_a_kind() -> None:
-    assert set(language_schema.SOLVERS) == set(language_schema.EDITS)
-    assert {name for methods in language_schema.SOLVERS.values() for name in methods} == set(METHODS.names("language"))
+    assert {name for kind in language_schema.EDITS for name in methods_of(kind)} == set(METHODS.names("language"))
+    assert {kind for name in METHODS.names("language") for kind in METHODS.resolve(name).solves} == set(
+        language_schema.EDITS
+    )
     assert not set(METHODS.names("language")) & set(METHODS.names("image"))
 
 
@@ -101,12 +104,12 @@ def test_a_bound_is_a_minimum_where_the_constraints_say_so() -> None:
 
 def test_key_rules_are_those_of_the_request() -> None:
     keys = image_schema.ERASE.field("keys")
-    assert keys is not None and isinstance(keys.kind, schema.OneName)
+    assert keys is not None and isinstance(keys.kind, schema.ListedName)
     assert keys.kind.words == ("aligned", "last", "span", "matched", "eot")
 
 
 @pytest.mark.parametrize("table", list(tables()), ids=lambda table: table.name)
-def test_every_key_is_documented_and_unique(table: schema.Table) -> None:
+def test_every_key_is_documented_and_unique(table: schema.KeyTable) -> None:
     assert len(set(table.names)) == len(table.names)
     assert all(field.doc and field.kind.expects for field in table.fields)
 

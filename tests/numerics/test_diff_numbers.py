@@ -45,15 +45,15 @@ def test_damaged_bits_write_nothing(tmp_path: Path) -> None:
 def test_bits_turn_one_into_the_other(base: bytes, item: int, random: Any) -> None:
     base = base[: len(base) // 8 * 8]
     result = bytes(byte if random.random() < 0.9 else random.randrange(256) for byte in base)
-    change = planes.packed(base, result, item)
-    assert planes.unpacked(base, change, item) == result
+    change = planes.pack(base, result, item)
+    assert planes.unpack(base, change, item) == result
     assert planes.plausible(change, len(base)) and len(change) <= len(base) + 1
 
 
 @given(st.binary(max_size=60), st.integers(1, 12))
 def test_random_bits_never_give_more_than_the_tensor(data: bytes, size: int) -> None:
     try:
-        assert len(planes.unpacked(bytes(4 * size), np.frombuffer(data, np.uint8), 4)) == 4 * size
+        assert len(planes.unpack(bytes(4 * size), np.frombuffer(data, np.uint8), 4)) == 4 * size
     except ValueError:
         return
 

@@ -78,7 +78,7 @@ def test_every_half_precision_value_comes_back(dtype: str) -> None:
 def test_the_transpose_has_the_hash_of_the_transposed_array() -> None:
     matrix = np.arange(12.0).reshape(3, 4)
     for dtype in dtypes.EDITABLE:
-        assert dtypes.transposed(dtypes.encode(matrix, dtype), dtype, (3, 4)) == dtypes.encode(matrix.T.copy(), dtype)
+        assert dtypes.transpose(dtypes.encode(matrix, dtype), dtype, (3, 4)) == dtypes.encode(matrix.T.copy(), dtype)
 
 
 @pytest.mark.parametrize("form", ["shared", "low-rank", "dense"])

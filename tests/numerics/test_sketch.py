@@ -17,7 +17,15 @@ from editc.core.site_bytes import site_record
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.apply.finetune import FARTHEST
 from editc.formats.inspect import describe_plan
-from editc.numerics.bits.sketch import BLOCK, DIGITS, SUMS, distance, norm, sketch, together
+from editc.numerics.bits.sketch import (
+    BLOCK,
+    DIGITS,
+    SUMS,
+    distance,
+    joint_distance,
+    norm,
+    sketch,
+)
 
 
 def change(kind: str, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -52,8 +60,8 @@ def test_many_sites_together_are_more_certain() -> None:
     for W in bases:
         moved = W + 0.02 * np.linalg.norm(W) * change("dense", rng, W.shape)
         parts.append((distance(sketch(W), moved), norm(sketch(W))))
-    assert together(parts) == pytest.approx(0.02, rel=4 * 0.125 / math.sqrt(32))
-    assert together([]) == 0.0
+    assert joint_distance(parts) == pytest.approx(0.02, rel=4 * 0.125 / math.sqrt(32))
+    assert joint_distance([]) == 0.0
 
 
 def test_the_same_weight_is_at_no_distance_and_a_stranger_at_141_percent() -> None:

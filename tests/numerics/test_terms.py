@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from editc.numerics.bits.terms import Term, composed, inner, lowered, summed
+from editc.numerics.bits.terms import Term, compose, inner, lower, sum_terms
 from editc.numerics.subspace import cosines
 
 Array = NDArray[np.float64]
@@ -40,7 +40,7 @@ def test_a_sum_is_the_base_and_every_change(seed: int, forms: list[str]) -> None
     rng = np.random.default_rng(seed)
     W, every = rng.normal(size=(D_OUT, D_IN)), [term(form, rng) for form in forms]
     wanted = W + sum(applied(one, W) - W for one in every)
-    assert np.allclose(applied(summed(every, W), W), wanted, rtol=0, atol=1e-12)
+    assert np.allclose(applied(sum_terms(every, W), W), wanted, rtol=0, atol=1e-12)
 
 
 @given(SEEDS, st.lists(st.sampled_from(FORMS), min_size=1, max_size=4))
@@ -51,7 +51,7 @@ def test_a_composition_is_each_edit_applied_to_what_is_left(seed: int, forms: li
     wanted = W
     for one in every:
         wanted = applied(one, wanted)
-    got = summed(composed(every, W), W)
+    got = sum_terms(compose(every, W), W)
     assert np.allclose(applied(got, W), wanted, rtol=0, atol=1e-9 * np.abs(wanted).max())
 
 
@@ -60,7 +60,7 @@ def test_the_order_of_a_composition_counts_and_that_of_edits_that_add_does_not()
     W = rng.normal(size=(D_OUT, D_IN))
     for forms, alike in ((("shared", "shared"), False), (("low-rank", "dense"), True), (("dense", "shared"), False)):
         one, other = (term(form, rng) for form in forms)
-        there, back = (applied(summed(composed(p, W), W), W) for p in ((one, other), (other, one)))
+        there, back = (applied(sum_terms(compose(p, W), W), W) for p in ((one, other), (other, one)))
         assert np.allclose(there, back, rtol=0, atol=1e-12) == alike, forms
 
 
@@ -68,10 +68,10 @@ def test_ranks_add_and_shared_edits_need_no_weight() -> None:
     rng = np.random.default_rng(1)
     every = [term("shared", rng, rank) for rank in (1, 2, 3)]
     for order in permutations(every):
-        for got in (summed(order, None), summed(composed(order, None), None)):
+        for got in (sum_terms(order, None), sum_terms(compose(order, None), None)):
             assert got.form == "shared" and got.right is not None and got.right.shape == (6, D_IN)
     with pytest.raises(ValueError, match="needs the weight"):
-        summed([term("shared", rng), term("low-rank", rng)], None)
+        sum_terms([term("shared", rng), term("low-rank", rng)], None)
 
 
 @given(SEEDS, st.sampled_from(FORMS), st.sampled_from(FORMS))
@@ -82,7 +82,7 @@ def test_the_inner_product_is_that_of_the_changes(seed: int, first: str, second:
     one, other = term(first, rng), term(second, rng)
     wanted = np.sum((applied(one, W) - W) * (applied(other, W) - W))
     assert inner(one, other, W) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
-    assert lowered(one, W).form == ("dense" if first == "dense" else "low-rank")
+    assert lower(one, W).form == ("dense" if first == "dense" else "low-rank")
 
 
 @given(SEEDS, st.lists(st.floats(0, np.pi / 2), min_size=1, max_size=4))

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from editc.core.ir import Array
 from editc.numerics.ridge import NonFiniteError
-from editc.numerics.trust import Ball, Nearest, joined, nearest, secular
+from editc.numerics.trust import (
+    Ball,
+    Nearest,
+    join_balls,
+    nearest,
+    secular,
+)
 
 WIDTH = 20
 
@@ -35,7 +41,7 @@ def problem(
     one = ball(rng)
     W = rng.normal(size=(rank, WIDTH))
     after = size * W @ (np.eye(WIDTH) + change * rng.normal(size=(WIDTH, 2)) @ rng.normal(size=(2, WIDTH)) / WIDTH)
-    return nearest(joined([one]), after.T @ after, after.T @ W, W.T @ W), layernorm(rng, one, keys), one
+    return nearest(join_balls([one]), after.T @ after, after.T @ W, W.T @ W), layernorm(rng, one, keys), one
 
 
 def descended(near: Nearest, key: Array, starts: int, seed: int, steps: int = 3000) -> Array:
@@ -164,7 +170,7 @@ def test_any_curvature_and_the_hard_case(values: tuple[float, float], g: tuple[f
 def test_a_layernorms_rows_are_inside_whatever_the_epsilon() -> None:
     rng = np.random.default_rng(0)
     one = ball(rng)
-    reach = joined([one])
+    reach = join_balls([one])
     assert reach.exact and reach.frame.shape == (WIDTH, WIDTH - 1)
     for eps in (1e-12, 1e-5, 1.0, 100.0):
         assert reach.inside(layernorm(rng, one, 100, eps)).all()
@@ -176,7 +182,7 @@ def test_a_layernorms_rows_are_inside_whatever_the_epsilon() -> None:
 def test_what_is_brought_inside_is_inside_and_what_was_stays() -> None:
     rng = np.random.default_rng(1)
     one = ball(rng)
-    reach, rows = joined([one]), layernorm(rng, one, 50)
+    reach, rows = join_balls([one]), layernorm(rng, one, 50)
     np.testing.assert_allclose(reach.brought(rows), rows, atol=1e-12)
     assert reach.inside(reach.brought(5 * rng.normal(size=(WIDTH, 50)))).all()
 
@@ -184,7 +190,7 @@ def test_what_is_brought_inside_is_inside_and_what_was_stays() -> None:
 def test_two_encoders_in_one_ball_are_a_relaxation() -> None:
     rng = np.random.default_rng(2)
     balls = [ball(rng, 12), Ball(np.ones(8), np.zeros(8), 4.0, centred=False, proven=False)]
-    reach = joined(balls)
+    reach = join_balls(balls)
     assert not reach.exact and not reach.proven and reach.frame.shape == (20, 19)
     free = rng.normal(size=(8, 300))
     rows = np.vstack([layernorm(rng, balls[0], 300), 4.0 * free / np.linalg.norm(free, axis=0)])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from editc.core.measurements import Claim
-from editc.passes.emit import DIGITS, ROUNDING, recorded
+from editc.passes.emit import DIGITS, ROUNDING, round_claim
 from editc.verbs.paths import DELTA
 from editc.verbs.recheck import TOLERANCE
 
@@ -29,16 +29,16 @@ BY_THREADS = {
 
 @pytest.mark.parametrize("name", BY_THREADS)
 def test_what_threads_differ_in_is_not_recorded(name: str) -> None:
-    one, two = (recorded(Claim(name, value)) for value in BY_THREADS[name])
+    one, two = (round_claim(Claim(name, value)) for value in BY_THREADS[name])
     assert one == two and abs(one - BY_THREADS[name][0]) <= max(ROUNDING, 0.05 * one)
 
 
 @given(st.floats(-1e6, 1e6))
 def test_a_record_is_the_value_to_its_digits_and_within_what_verify_allows(value: float) -> None:
-    found = recorded(Claim("preserve_drift", value))
+    found = round_claim(Claim("preserve_drift", value))
     assert abs(found - value) <= max(0.51 * 10 ** (1 - DIGITS) * abs(value), ROUNDING)
     assert abs(found - value) < TOLERANCE * max(1.0, abs(found))
-    assert recorded(Claim("preserve_drift", found)) == found, "rounded once is rounded for good"
+    assert round_claim(Claim("preserve_drift", found)) == found, "rounded once is rounded for good"
     assert (found == 0) == (value == 0), "no change at all is told from rounding"
 
 
@@ -46,9 +46,10 @@ def test_a_record_is_the_value_to_its_digits_and_within_what_verify_allows(value
 def test_a_record_keeps_its_bound_or_breaks_it_as_the_measurement_did(value: float, bound: float) -> None:
     for near in (bound, value * (1 + 1e-9), value * (1 - 1e-9)):
         claim = Claim("preserve_drift", value, near)
-        assert Claim("preserve_drift", recorded(claim), near).holds == claim.holds
+        assert Claim("preserve_drift", round_claim(claim), near).holds == claim.holds
 
 
+@pytest.mark.slow
 def test_one_thread_and_two_build_the_same_bytes(tmp_path: Path) -> None:
     tiny.pipeline_folder(tmp_path / "model", width=64)
     edit = "edits: [{erase: circle, to: square}]\npreserve: {concepts: [star], prompts: [a red heart]}\n"

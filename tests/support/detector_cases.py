@@ -11,7 +11,7 @@ from tiny_detectors import classifier_folder, clip_folder
 from editc.backends.detectors.kind import Asked
 from editc.backends.detectors.named import kind_of
 from editc.core.manifest import DetectorOptions
-from editc.manifests.decode import read
+from editc.manifests.decode import decode_file
 from editc.opening import detector as detecting
 
 EYE = """
@@ -59,6 +59,6 @@ def manifest(folder: Path, detector: str, more: str = "", edits: str = "[{erase:
 
 def wrong(folder: Path, detector: str, **rest: Any) -> list[tuple[str, str]]:
     """Code and message of what is wrong with a detector, by the manifest alone."""
-    found, said = read(manifest(folder, detector, **rest))
+    found, said = decode_file(manifest(folder, detector, **rest))
     assert found is not None, said
     return [(one.code, one.message) for one in detecting.faults(found)]

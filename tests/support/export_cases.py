@@ -31,7 +31,7 @@ def edit(model: Model, family: str, form: str = "shared", ranks: tuple[int, ...]
     return pico.delta(model, family, pico.sites(model, family), form, ranks)
 
 
-def whole(made: Export, count: int) -> None:
+def assert_whole(made: Export, count: int) -> None:
     """The trial was made, everything was matched, and nothing is off by anything."""
     assert not made.failures and len(made.trials) == 1
     (trial,) = made.trials

@@ -14,7 +14,7 @@ from editc.core.ir import Array, Plan, Solution
 from editc.core.ir_language import Rewrites
 from editc.core.ports import Context
 from editc.formats.models.model import open_model
-from editc.manifests.decode import read
+from editc.manifests.decode import decode_file
 from editc.opening import target
 from editc.passes.language.keys.derive import DeriveLanguage
 from editc.passes.language.locate.locate import LocateLanguage
@@ -41,7 +41,7 @@ def manifest(folder: Path, path: Path, edits: Sequence[str], rest: str = "") -> 
     """`edits` as lines: an item, or an option of the item before it."""
     lines = "\n".join(edit if edit.startswith(" ") else f"  {edit}" for edit in edits)
     path.write_text(f"editc: 1\nmodel: {folder}\nedits:\n{lines}\n{rest}")
-    found, faults = read(path)
+    found, faults = decode_file(path)
     assert found is not None, faults
     return found
 

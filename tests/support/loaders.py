@@ -141,7 +141,7 @@ def verdict(found: Examination, loader: str) -> LoaderVerdict:
     return next(one for one in found.verdicts if one.loader == loader)
 
 
-def agree(said: LoaderVerdict, measured: Measured, found: Examination) -> None:
+def assert_agreement(said: LoaderVerdict, measured: Measured, found: Examination) -> None:
     """The doctor and the library say the same, of the whole file and of each module."""
     if measured.error:
         assert said.outcome == "refused", (said.outcome, measured.error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 
@@ -53,6 +53,7 @@ class Rome:
     lamb: ridge.
     """
 
+    solves: ClassVar[tuple[str, ...]] = ("fact",)
     covariance: bool = True
     lamb: float = 1.0
 
@@ -68,6 +69,7 @@ class Rocr:
     energy: share.
     """
 
+    solves: ClassVar[tuple[str, ...]] = ("redirect", "erase")
     energy: float = 0.1
 
 
@@ -79,6 +81,7 @@ class Ablate:
     count: how many.
     """
 
+    solves: ClassVar[tuple[str, ...]] = ("ablate",)
     scale: float = 1.0
     count: int = 1
 
@@ -90,6 +93,7 @@ class Columns:
     count: how many.
     """
 
+    solves: ClassVar[tuple[str, ...]] = ("erase",)
     count: int = 10
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from adapter_cases import pair
-from loaders import Cell, agree, encoders, judged, muted, part, through_diffusers, verdict
+from loaders import Cell, assert_agreement, encoders, judged, muted, part, through_diffusers, verdict
 from safetensors.torch import load_file, save_file
 
 Tensors = dict[str, Any]
@@ -187,7 +187,7 @@ def cell(kind: str, spelling: str, home: Path) -> Cell | None:
     wrong: tuple[str, ...] = ()
     if said.outcome != "not judged":
         try:
-            agree(said, measured, found)
+            assert_agreement(said, measured, found)
         except (AssertionError, KeyError, ValueError) as error:
             wrong = (f"{said.outcome} {said.error}: {' '.join(str(error).split())[:300]}",)
     told = measured.error.partition(":")[0] or f"{len(measured.deltas)} taken"

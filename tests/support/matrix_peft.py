@@ -16,7 +16,7 @@ from loaders import Cell, muted
 from safetensors.torch import load_file, save_file
 
 from editc.formats.doctor.examine import Examination, examine
-from editc.formats.doctor.verdict import LoaderVerdict, Row
+from editc.formats.doctor.verdict import LoaderVerdict, ModuleRow
 from editc.formats.models.model import open_model
 
 Tensors = dict[str, Any]
@@ -298,7 +298,7 @@ def scalings(model: Any) -> dict[str, float]:
     return found
 
 
-def _row(row: Row, measured: str, scales: Mapping[str, float]) -> Iterator[str]:
+def _row(row: ModuleRow, measured: str, scales: Mapping[str, float]) -> Iterator[str]:
     if row.fate != measured:
         yield f"{row.module}: the doctor says {row.fate} ({row.rule.name}), PEFT: {measured}"
     elif row.scale is not None and row.fate != "lost" and not np.isclose(scales.get(row.target, 0.0), row.scale):

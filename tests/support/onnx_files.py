@@ -87,7 +87,7 @@ def pico(
         target = len(shape) == 2
         own = f"val_{i}" if target and said != "name" else f"u.{name}"
         if target and flip:
-            content, shape = dtypes.transposed(content, stored, (shape[0], shape[1])), shape[::-1]
+            content, shape = dtypes.transpose(content, stored, (shape[0], shape[1])), shape[::-1]
         if target:
             title = legacy(name) if said == "legacy" else ""
             notes = dynamo(name) if said == "dynamo" else {}

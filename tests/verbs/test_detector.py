@@ -20,7 +20,7 @@ from editc.backends.detectors.named import kind_of
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import Manifest
 from editc.core.places import Source
-from editc.manifests.decode import decode, read
+from editc.manifests.decode import decode, decode_file
 from editc.manifests.detector import parse
 from editc.opening import detector as detecting
 from editc.registry.detectors import DETECTORS
@@ -114,6 +114,7 @@ def test_every_detector_is_explained_and_in_the_documentation(name: str) -> None
 # end to end
 
 
+@pytest.mark.slow
 def test_a_delta_says_who_judged_and_its_code_does_not_run_unasked(tmp_path: Path) -> None:
     (tmp_path / "judge.py").write_text(EYE + "\nimport pathlib; pathlib.Path(__file__).with_name('ran').touch()\n")
     built = api.build(manifest(tmp_path, "python:judge.py:Eye"), tmp_path / "out")
@@ -144,7 +145,7 @@ def test_a_build_judged_by_a_clip_and_by_nobody(tmp_path: Path, a_clip: Path) ->
 
 
 def test_a_delta_s_detector_that_is_not_here_can_be_named_where_it_is(tmp_path: Path) -> None:
-    found, _ = read(manifest(tmp_path, "{clip: gone}"))
+    found, _ = decode_file(manifest(tmp_path, "{clip: gone}"))
     assert found is not None and found.pictures is not None
     assert "--detector" not in detecting.faults(found)[0].help
     pictures_ = replace(found.pictures, options=replace(found.pictures.options, foreign=True))

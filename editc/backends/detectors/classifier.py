@@ -95,7 +95,7 @@ class ClassifierDetector:
         return np.asarray(shares[:, mine].sum(axis=1) >= self.threshold)
 
     def probabilities(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """(n, labels) of pictures (n, h, w, 3)."""
+        """The probability of each label (n, labels) for pictures (n, h, w, 3)."""
         import torch
 
         with torch.inference_mode():

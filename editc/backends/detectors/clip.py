@@ -73,7 +73,7 @@ class ClipDetector:
         return ()
 
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """(n,) for pictures (n, h, w, 3)."""
+        """Whether each of the pictures (n, h, w, 3) shows the concept, (n,)."""
         return np.asarray(self.probability(concept, pictures) >= self.threshold)
 
     def probability(self, concept: str, pictures: NDArray[np.uint8]) -> Array:
@@ -84,14 +84,14 @@ class ClipDetector:
         return np.asarray(raised[:, 0] / raised.sum(axis=1))
 
     def vector(self, name: str) -> Array:
-        """(d,) what a name's sentences have in common."""
+        """The unit vector (d,) that a name's sentences have in common."""
         if name not in self.named:
             self.named[name] = _unit(_unit(self._texts(sentences(name, self.prompts))).mean(axis=0))
         return self.named[name]
 
     @cached_property
     def scale(self) -> float:
-        """What cosines are multiplied by."""
+        """The factor by which CLIP multiplies cosines."""
         return float(self.model.logit_scale.double().exp())
 
     def _texts(self, texts: Sequence[str]) -> Array:

@@ -44,7 +44,7 @@ class ClipEncoder:
         if self.take == "last" or (self.take == "pooled" and not hasattr(self.model, "text_projection")):
             return (Ball(gamma, beta, float(np.sqrt(len(gamma))), centred=True, proven=True),)
         width = self.model.text_projection.out_features if self.take == "pooled" else len(gamma)
-        return (trust.unbounded(width),)
+        return (trust.unbounded_ball(width),)
 
     def _batch(self, prompts: Sequence[str]) -> Iterator[Encoded]:
         import torch

@@ -63,7 +63,7 @@ class Projected:
 
     def bounds(self) -> tuple[Ball, ...]:
         """None is known behind the GELU: to be measured."""
-        return (trust.unbounded(len(self.second[1])),)
+        return (trust.unbounded_ball(len(self.second[1])),)
 
     def _through(self, rows: Array) -> Array:
         hidden = rows @ self.first[0].T + self.first[1]

@@ -26,12 +26,16 @@ _CHUNK = 1 << 13
 
 @dataclass(frozen=True)
 class Kind:
-    """One format: bits of a code, the code of zero, the least code, and whether a block has an offset."""
+    """One format of quantised blocks."""
 
     bits: int
+    """Of a code."""
     zero: int
+    """The code that stands for 0."""
     least: int = 0
+    """The least code."""
     offset: bool = False
+    """True where a block has an offset beside its scale."""
 
     @property
     def most(self) -> int:

@@ -158,7 +158,7 @@ def sha256(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def transposed(raw: bytes, dtype: str, shape: tuple[int, int]) -> bytes:
+def transpose(raw: bytes, dtype: str, shape: tuple[int, int]) -> bytes:
     """The bytes of the transpose of a matrix."""
     item = np.dtype(f"<u{BITS[dtype] // 8}")
     return np.frombuffer(raw, item).reshape(shape).T.tobytes()

@@ -21,8 +21,8 @@ _DENSEST = 1032
 """No zlib stream becomes longer than that many times itself (a block of repeats: 258 bytes for two bits)."""
 
 
-def packed(base: bytes, result: bytes, item: int) -> Packed:
-    """What `unpacked` takes from `base` to `result`; both of the same length, `item` bytes an element. (n,) uint8."""
+def pack(base: bytes, result: bytes, item: int) -> Packed:
+    """What `unpack` takes from `base` to `result`; both of the same length, `item` bytes an element. (n,) uint8."""
     mask = np.frombuffer(base, np.uint8) ^ np.frombuffer(result, np.uint8)
     plain = np.ascontiguousarray(mask.reshape(-1, item).T).tobytes()
     small = zlib.compress(plain, _LEVEL)
@@ -30,7 +30,7 @@ def packed(base: bytes, result: bytes, item: int) -> Packed:
     return np.frombuffer(body, np.uint8)
 
 
-def unpacked(base: bytes, change: Packed, item: int) -> bytes:
+def unpack(base: bytes, change: Packed, item: int) -> bytes:
     """`base` with the change made. Never unpacks more than the length of `base`. ValueError for a damaged change."""
     kind, body = int(change[0]) if len(change) else -1, change[1:].tobytes()
     plain = body if kind == RAW else _inflated(body, len(base)) if kind == ZLIB else b""

@@ -51,7 +51,7 @@ def distance(text: str, W: Array) -> float:
     return moved / float(known[0]) if known[0] > 0 and math.isfinite(moved) else math.inf
 
 
-def together(parts: Iterable[tuple[float, float]]) -> float:
+def joint_distance(parts: Iterable[tuple[float, float]]) -> float:
     """The distance over several weights from the (distance, norm) of each; 0 for none."""
     pairs = list(parts)
     size = math.hypot(*(size for _, size in pairs))

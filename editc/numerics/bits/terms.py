@@ -3,7 +3,7 @@
     shared    W + (W left) right        low-rank  W + left right        dense  W + left
 
 Adding commutes. Applying a shared edit after others does not: it multiplies what they left, (W + D) left right. Written
-out, such an edit is one that adds, with another left; so `composed` turns a sequence into terms that `summed` adds.
+out, such an edit is one that adds, with another left; so `compose` turns a sequence into terms that `sum_terms` adds.
 All in float64, by `arithmetic.product`, for what comes out is stored and hashed.
 """
 
@@ -23,15 +23,17 @@ Array: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Term:
-    """One edit of one weight W (d_out, d_in). left: (d_in, r) for `shared`, (d_out, r) for `low-rank`, (d_out, d_in)
-    for `dense`; right: (r, d_in), None for `dense`."""
+    """One edit of one weight W (d_out, d_in)."""
 
     form: str
+    """`shared`, `low-rank` or `dense`."""
     left: Array
+    """(d_in, r) for `shared`, (d_out, r) for `low-rank`, (d_out, d_in) for `dense`."""
     right: Array | None = None
+    """(r, d_in); None for `dense`."""
 
 
-def composed(terms: Sequence[Term], W: Array | None) -> tuple[Term, ...]:
+def compose(terms: Sequence[Term], W: Array | None) -> tuple[Term, ...]:
     """Terms whose sum is the edit that applies `terms` one after the other. W is needed where a shared one follows one
     that is not.
 
@@ -43,7 +45,7 @@ def composed(terms: Sequence[Term], W: Array | None) -> tuple[Term, ...]:
     return tuple(done)
 
 
-def summed(terms: Sequence[Term], W: Array | None) -> Term:
+def sum_terms(terms: Sequence[Term], W: Array | None) -> Term:
     """The terms as one, in the narrowest form that holds them: factors side by side; dense where one is dense.
 
     W is needed where forms differ and one is shared. Nothing is rounded to less than float64.
@@ -54,14 +56,14 @@ def summed(terms: Sequence[Term], W: Array | None) -> Term:
     if "dense" in forms:
         total = np.zeros_like(next(term.left for term in terms if term.form == "dense"))
         for term in terms:
-            total += _whole(lowered(term, W))
+            total += _whole(lower(term, W))
         return Term("dense", total)
-    same = list(terms) if len(forms) == 1 else [lowered(term, W) for term in terms]
+    same = list(terms) if len(forms) == 1 else [lower(term, W) for term in terms]
     rights = [term.right for term in same if term.right is not None]
     return Term(same[0].form, np.hstack([term.left for term in same]), np.vstack(rights))
 
 
-def lowered(term: Term, W: Array | None) -> Term:
+def lower(term: Term, W: Array | None) -> Term:
     """A shared term as the low-rank one that it is for this W; others as they are."""
     return term if term.form != "shared" else Term("low-rank", product(_needed(W), term.left), term.right)
 
@@ -88,7 +90,7 @@ def _moved(term: Term, left: Array, W: Array | None) -> Array:
     """The change that `term` makes, times `left`; for a shared term without W, its multiplier times `left`."""
     if term.right is None:
         return product(term.left, left)
-    outer = term if W is None else lowered(term, W)
+    outer = term if W is None else lower(term, W)
     return product(outer.left, product(term.right, left))
 
 

@@ -15,7 +15,7 @@ from editc.core.disk import guarded, replace_file
 from editc.core.site_bytes import stored_shape
 from editc.formats.containers import onnx_write
 from editc.formats.containers.canonical import KEY
-from editc.formats.containers.onnx_write import TYPES, Value, node
+from editc.formats.containers.onnx_write import TYPES, GraphValue, node
 from editc.formats.delta.container import part_name
 from editc.formats.exports import embed
 from editc.formats.exports.format import Format, Job, Written
@@ -36,10 +36,10 @@ def write(job: Job) -> Written:
 
 
 def graph_bytes(delta: Delta) -> bytes:
-    """The file's bytes."""
+    """The bytes of the ONNX file that applies the delta."""
     sites = [record.site for record in delta.sites]
-    inputs = [Value(input_name(delta, site), site.dtype, stored_shape(site)) for site in sites]
-    outputs = [Value(one.name + EDITED, one.dtype, one.shape) for one in inputs]
+    inputs = [GraphValue(input_name(delta, site), site.dtype, stored_shape(site)) for site in sites]
+    outputs = [GraphValue(one.name + EDITED, one.dtype, one.shape) for one in inputs]
     tensors = constants_of(delta)
     for dtype in sorted({site.dtype for site in sites}):
         tensors |= half.constants(dtype)

@@ -16,7 +16,7 @@ from editc.core.family import Family
 from editc.core.text import SHOWN_ROWS
 from editc.formats.containers import onnx_write
 from editc.formats.containers.canonical import KEY
-from editc.formats.containers.onnx_write import Value, node
+from editc.formats.containers.onnx_write import GraphValue, node
 from editc.formats.delta.container import part_name
 from editc.formats.exports import embed
 from editc.formats.exports.format import Format, Job, Written
@@ -38,7 +38,7 @@ def write(job: Job) -> Written:
 
 
 def graph_bytes(delta: Delta) -> bytes:
-    """The file's bytes."""
+    """The bytes of the ONNX file that edits the rows as the delta edits the weights. Raises E667."""
     _check_form(delta)
     (group,) = delta.factors
     left, right = part_name(group, "left", 0), part_name(group, "right", 0)
@@ -51,7 +51,7 @@ def graph_bytes(delta: Delta) -> bytes:
         node("Add", [ROWS, "change"], EDITED_ROWS),
     ]
     shape = ("batch", "n", width)
-    values = [Value(ROWS, "F32", shape)], [Value(EDITED_ROWS, "F32", shape)]
+    values = [GraphValue(ROWS, "F32", shape)], [GraphValue(EDITED_ROWS, "F32", shape)]
     return onnx_write.model(nodes, constants_of(delta), *values, {KEY: embed.note(NAME, delta, {})})
 
 

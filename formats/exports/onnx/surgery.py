@@ -22,7 +22,7 @@ from editc.formats.apply import destination
 from editc.formats.apply.target import ApplyPlan, Target
 from editc.formats.containers import onnx_external
 from editc.formats.containers.onnx import Graph, Use, read_strictly
-from editc.formats.containers.onnx_write import TYPES, Value, node, value_info
+from editc.formats.containers.onnx_write import TYPES, GraphValue, node, value_info
 from editc.formats.containers.protobuf import BYTES, FIXED32, Range, Wire, data, header, number
 from editc.formats.containers.ranges import read_range
 
@@ -52,7 +52,7 @@ class _Node:
 
 
 def input_names(site: str) -> tuple[str, str]:
-    """The inputs A and B of the site of that name."""
+    """The names of the inputs A and B at the site of that name."""
     module = site.removesuffix(".weight")
     return f"{module}.lora_A.weight", f"{module}.lora_B.weight"
 
@@ -204,7 +204,7 @@ def _inputs(target: Target) -> bytes:
     site, dtype = target.record.site, target.tensor.dtype
     (d_out, d_in), rank = site.shape, f"{site.name}.rank"
     A, B = input_names(site.name)
-    values = Value(A, dtype, (d_in, rank)), Value(B, dtype, (rank, d_out))
+    values = GraphValue(A, dtype, (d_in, rank)), GraphValue(B, dtype, (rank, d_out))
     found = b"".join(data(11, value_info(value)) for value in values)
     for name, shape in ((A, (d_in, 0)), (B, (0, d_out))):
         sizes = b"".join(number(1, size) for size in shape)

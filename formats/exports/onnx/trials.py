@@ -25,7 +25,7 @@ _NUMPY = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 
 
 def graph_in_onnxruntime(written: Written) -> Trial:
-    """An `onnx-graph` file, run on random weights."""
+    """Runs an `onnx-graph` file on random weights."""
     delta = written.delta
     why = _unready(sum(8 * record.site.shape[0] * record.site.shape[1] for record in delta.sites))
     if why:

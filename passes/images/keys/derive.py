@@ -9,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Block, Plan, Problem, Site, System
+from editc.core.ir import Block, Plan, Problem, Site, System
 from editc.core.manifest import Request
-from editc.core.ports import Cache, Context, Encoder, Weights
-from editc.passes.images.keys import fuse, leaks, mined_names
+from editc.core.ports import Cache, Context, Encoder
+from editc.passes.images.keys import leaks, mined_names
+from editc.passes.images.keys.making import making_of
 from editc.passes.images.keys.preserved import Keeping
 from editc.passes.images.keys.rule_of import rule_of
-from editc.passes.images.keys.rules.aligned import ALIGNED
 from editc.passes.images.keys.rules.rule import KeyRule
 from editc.passes.images.keys.watched import watch
 from editc.passes.images.method import method_of
@@ -23,6 +23,7 @@ from editc.passes.images.rows import encoded, preserved_rows
 from editc.passes.images.rows.inputs import Reader, readers
 from editc.passes.images.rows.phrases import UnspokenError
 from editc.passes.methods import Miner, Retaining
+from editc.passes.stored import SiteWeights
 
 _NO_PULLS = np.zeros((0, 0, 0))
 MINING_CONTEXTS = 6
@@ -31,24 +32,26 @@ MINING_CONTEXTS = 6
 
 @dataclass(frozen=True)
 class Derive:
-    """Plan -> Problem. `prompts` is the list that is kept by default."""
+    """Plan -> Problem: the rows that are edited, where each is sent, and what is preserved."""
 
     prompts: Sequence[str] = ()
+    """The prompts that are preserved by default: the model's own list or the everyday one."""
     name: ClassVar[str] = "derive"
+    """As progress is printed."""
 
     def __call__(self, plan: Plan, ctx: Context) -> Problem:
         """Raises E301 (a name has no tokens), E302 (too long for the encoder), E303 (text width differs), E310 (no row
         is left), E320 (nothing to mine from), E330 (no encoder for a group)."""
         if ctx.encoder is None:
             raise ValueError("derive needs ctx.encoder")
-        if plan.manifest.fused:
-            return self._fused(plan, ctx)
+        if making := making_of(plan.manifest):
+            return making.derive(plan, ctx, self.prompts)
         plan, rule = self._mined(plan, ctx.encoder), rule_of(plan)
         edited = {site.group for site in plan.sites}
         systems = {group: self._system(plan, rule, ctx, group) for group in plan.family.groups if group in edited}
         kept = next(iter(systems.values())).kept
         found = tuple(
-            leaks.measured(plan, ctx, lambda request, streams: _block(plan, rule, request, streams, ctx.cache))
+            leaks.measure_leaks(plan, ctx, lambda request, streams: _block(plan, rule, request, streams, ctx.cache))
         )
         return Problem(plan, systems, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts", found)
 
@@ -64,16 +67,6 @@ class Derive:
         watched = watch(plan, kept, streams, ctx.cache)
         return System(blocks, kept, SiteWeights(ctx.weights, sites), rule.ridge(square), watch=watched)
 
-    def _fused(self, plan: Plan, ctx: Context) -> Problem:
-        """Of adapters nothing is derived but what is kept: no blocks, and a moment where the sites read the text."""
-        systems = {}
-        for group in dict.fromkeys(site.group for site in plan.sites):
-            sites = plan.sites_of(group)
-            kept, square = fuse.kept(plan, ctx, sites, self.prompts)
-            systems[group] = System((), kept, SiteWeights(ctx.weights, sites), ALIGNED.ridge(square))
-        count = max(len(system.kept.origin) for system in systems.values())
-        return Problem(plan, systems, fuse.encoder_of(plan, ctx), f"{count} prompts")
-
     def _mined(self, plan: Plan, encoder: Encoder) -> Plan:
         """`plan` with the other names that its method asks for in every edit's `also`, so that they are edited, left
         out of what is kept, painted and recorded as if the manifest had given them."""
@@ -87,22 +80,6 @@ class Derive:
         return replace(
             plan, manifest=mined_names.with_neighbours(plan.manifest, encoder, self.prompts, contexts, most, alike)
         )
-
-
-@dataclass(frozen=True)
-class SiteWeights(Sequence[Array]):
-    """Each site's W (d_out, d_in) in float64, read when asked for and not kept."""
-
-    source: Weights
-    sites: Sequence[Site]
-
-    def __len__(self) -> int:
-        return len(self.sites)
-
-    def __getitem__(self, index: int) -> Array:  # type: ignore[override]
-        site = self.sites[index]
-        W = self.source.read(site.name)
-        return np.ascontiguousarray(W.T) if site.transposed else W.reshape(site.shape)
 
 
 def _block(plan: Plan, rule: KeyRule, request: Request, streams: Sequence[Reader], cache: Cache | None) -> Block:

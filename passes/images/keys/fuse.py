@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import reduce
 from operator import add
@@ -17,7 +17,7 @@ import numpy as np
 
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.family import Family
-from editc.core.ir import Adapted, Array, Edit, Kept, Plan, Problem, Site, Solution, Stats
+from editc.core.ir import Adapted, Array, Edit, Kept, Plan, Problem, Site, Solution, Stats, System
 from editc.core.manifest import Manifest, Request
 from editc.core.ports import Context
 from editc.core.site_bytes import matrix_shape
@@ -27,29 +27,53 @@ from editc.passes.images.keys.rules.aligned import ALIGNED
 from editc.passes.images.rows import preserved_rows
 from editc.passes.images.rows.inputs import Reader, readers
 from editc.passes.images.rows.phrases import spoken
+from editc.passes.stored import SiteWeights
 
 ROLE = "adapter"
 """The role, and the beginning of the group, of a site whose input is not the text."""
 
 
-def located(manifest: Manifest, family: Family, ctx: Context) -> Plan:
-    """Manifest -> Plan: every matrix that an adapter changes, in the order of the names.
+@dataclass(frozen=True)
+class Fuse:
+    """The edit kind `fuse`: it changes what adapters change, preserves what they must not move, and solves nothing but
+    MACE's joint problem."""
 
-    Raises E240 (a bound on drift, and no site reads the text) and E241 (mace, and a site does not).
-    """
-    names = sorted({name for adapter in ctx.adapters for name in adapter.modules})
-    sites = tuple(_site(family, ctx, name) for name in names)
-    others = [site.name for site in sites if site.role == ROLE]
-    if manifest.method == "mace" and others:
-        raise EditcError(_unread(manifest, others))
-    if len(others) == len(sites):
-        _refuse_drift(manifest)
-    return Plan(manifest, family, manifest.model, sites, {site.name: _why(manifest, ctx, site) for site in sites})
+    def locate(self, manifest: Manifest, family: Family, ctx: Context) -> Plan:
+        """Manifest -> Plan: every matrix that an adapter changes, in the order of the names.
+
+        Raises E240 (a bound on drift, and no site reads the text) and E241 (mace, and a site does not).
+        """
+        names = sorted({name for adapter in ctx.adapters for name in adapter.modules})
+        sites = tuple(_site(family, ctx, name) for name in names)
+        others = [site.name for site in sites if site.role == ROLE]
+        if manifest.method == "mace" and others:
+            raise EditcError(_unread(manifest, others))
+        if len(others) == len(sites):
+            _refuse_drift(manifest)
+        return Plan(manifest, family, manifest.model, sites, {site.name: _why(manifest, ctx, site) for site in sites})
+
+    def derive(self, plan: Plan, ctx: Context, prompts: Sequence[str]) -> Problem:
+        """Plan -> Problem: what is preserved, and no blocks; a moment only where the sites read the text."""
+        systems = {}
+        for group in dict.fromkeys(site.group for site in plan.sites):
+            sites = plan.sites_of(group)
+            kept, square = _preserved(plan, ctx, sites, prompts)
+            systems[group] = System((), kept, SiteWeights(ctx.weights, sites), ALIGNED.ridge(square))
+        count = max(len(system.kept.origin) for system in systems.values())
+        return Problem(plan, systems, _encoder_of(plan, ctx), f"{count} prompts")
+
+    def solve(self, problem: Problem, ctx: Context) -> Solution:
+        """Problem -> Solution, low-rank with a left and a right for each site. Raises SingularError, NonFiniteError."""
+        plan = problem.plan
+        fuse = _mace if plan.manifest.method == "mace" else _plain
+        edits = {group: fuse(problem, ctx, group) for group in problem.systems}
+        strengths = tuple(float(request.strength) for request in plan.manifest.image_edits)
+        return Solution(problem, edits, tuple(_record(plan, ctx)), strengths)
 
 
-def kept(plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]) -> tuple[Kept, float]:
-    """What is kept at the sites of one group and the mean square of its rows' entries; nothing where they read no
-    text."""
+def _preserved(plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]) -> tuple[Kept, float]:
+    """What is preserved at the sites of one group, and the mean square of its rows' entries; nothing where the sites
+    read no text."""
     width = sites[0].shape[1]
     streams = _streams(plan, ctx, sites[0])
     if not streams:
@@ -59,18 +83,9 @@ def kept(plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]
     return Keeping(plan, ALIGNED, streams, prompts, ctx.cache).kept(False)
 
 
-def encoder_of(plan: Plan, ctx: Context) -> str:
+def _encoder_of(plan: Plan, ctx: Context) -> str:
     """The fingerprint of the encoder that the edit hangs on: a plain sum hangs on none."""
     return ctx.encoder.fingerprint() if ctx.encoder and plan.manifest.method == "mace" else ""
-
-
-def solved(problem: Problem, ctx: Context) -> Solution:
-    """Problem -> Solution, low-rank with a left and a right for each site. Raises SingularError, NonFiniteError."""
-    plan = problem.plan
-    fuse = _mace if plan.manifest.method == "mace" else _plain
-    edits = {group: fuse(problem, ctx, group) for group in problem.systems}
-    strengths = tuple(float(request.strength) for request in plan.manifest.image_edits)
-    return Solution(problem, edits, tuple(_record(plan, ctx)), strengths)
 
 
 def _plain(problem: Problem, ctx: Context, group: str) -> Edit:
@@ -82,13 +97,13 @@ def _mace(problem: Problem, ctx: Context, group: str) -> Edit:
     sites, system = problem.plan.sites_of(group), problem.systems[group]
     streams = _streams(problem.plan, ctx, sites[0])
     moments = [_moment(problem.plan, request, streams, ctx) for request in problem.plan.manifest.image_edits]
-    factor = fusion.normal(moments, system.kept.moment, system.ridge)
+    factor = fusion.normal_factor(moments, system.kept.moment, system.ridge)
     layers: list[list[tuple[Array, Array]]] = []
     worst = 0.0
     for site in sites:
         layers.append([])
         for index, one, gain in _parts(problem.plan, ctx, site):
-            down, residual = fusion.fused_down(one.down, moments[index], factor)
+            down, residual = fusion.fuse_down(one.down, moments[index], factor)
             layers[-1].append((gain * one.up, down))
             worst = max(worst, residual)
     return _edit(layers, factor.condition, worst)
@@ -153,3 +168,6 @@ def _unread(manifest: Manifest, others: Sequence[str]) -> Diagnostic:
     help_ = "use `method: spm`, which adds adapters of any matrices, or adapters of cross-attention alone"
     span = next(edit.at("method") for edit in manifest.image_edits if edit.method == "mace")
     return replace(Diagnostic("E241", message, span, manifest.source, help=help_), notes=notes)
+
+
+FUSE = Fuse()

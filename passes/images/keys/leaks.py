@@ -17,7 +17,7 @@ from editc.passes.sites import sites_of
 Make = Callable[[Request, Sequence[Reader]], Block]
 
 
-def measured(plan: Plan, ctx: Context, make: Make) -> Iterator[Claim]:
+def measure_leaks(plan: Plan, ctx: Context, make: Make) -> Iterator[Claim]:
     """For each group of the family that the plan leaves alone, and each request: |W c - W c*| / |W c*| over its layers.
 
     0 when they cannot tell the concept from its target, so that nothing leaks; near 1 and more when they tell them

@@ -12,8 +12,8 @@ import numpy as np
 from editc.core.ir import Array
 from editc.core.manifest import Manifest, Request
 from editc.core.ports import Encoder
-from editc.passes.images.rows.phrases import last_subject, spoken
-from editc.passes.images.rows.preserved_rows import mentions
+from editc.core.text import mentions
+from editc.passes.images.rows.phrases import rows_after, spoken
 
 SLACK = 0.05
 """A phrase must beat each of its own words by this much, or it says no more than the word: `purple disc` by `disc`."""
@@ -31,10 +31,12 @@ FUNCTION_WORDS = frozenset(_SMALL_WORDS.split())
 
 @dataclass(frozen=True)
 class Neighbour:
-    """Another name, and how near the encoder reads it to the concept: a cosine, 1 for the same thing."""
+    """Another name of a concept, found in a corpus."""
 
     name: str
+    """Lower case."""
     score: float
+    """How near the encoder reads it to the concept: a cosine, 1 for the same thing."""
 
 
 def candidates(prompts: Iterable[str]) -> tuple[str, ...]:
@@ -65,7 +67,7 @@ def neighbours(
     names = list(dict.fromkeys([concept, *(name for name in candidates if name.casefold() != concept.casefold())]))
     dots, sizes = np.zeros(len(names)), np.zeros(len(names))
     for context in contexts:
-        signals = np.array([_after(rows) for rows in _encoded(encoder, context, names)])
+        signals = np.array(list(_signals(encoder, context, names)))
         signals -= signals.mean(axis=0)
         dots += signals @ signals[0]
         sizes += np.sum(signals**2, axis=1)
@@ -121,17 +123,11 @@ def _extended(
     return replace(request, also=(*request.also, *mined), scale=scale)
 
 
-def _encoded(encoder: Encoder, context: str, names: Sequence[str], batch: int = 256) -> Iterator[tuple[Array, int]]:
-    """Each name's rows (t, d) in the context, and the number of the first row after its text; few in memory at once."""
+def _signals(encoder: Encoder, context: str, names: Sequence[str], batch: int = 256) -> Iterator[Array]:
+    """Each name's mean row (d,) after its text in the context; few prompts are in memory at once."""
     for start in range(0, len(names), batch):
         for encoded in encoder.encode([spoken(context, name) for name in names[start : start + batch]]):
-            yield encoded.rows, last_subject(encoded) + 1
-
-
-def _after(found: tuple[Array, int]) -> Array:
-    """The mean row after the text, (d,); of a prompt that fills the encoder to its end, the last row."""
-    rows, first = found
-    return np.asarray(rows[min(first, len(rows) - 1) :].mean(axis=0))
+            yield np.asarray(rows_after(encoded).mean(axis=0))
 
 
 def _outdone(name: str, scores: dict[str, float]) -> bool:

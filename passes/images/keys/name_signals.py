@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from editc.core.ir import Array, Edit
-from editc.core.ports import Encoder
-from editc.passes.images.rows.phrases import last_subject, spoken
+from editc.core.ports import Encoded, Encoder
+from editc.passes.images.rows.phrases import rows_after, spoken
 
 BATCH = 256
 SAME = 0.9
@@ -18,22 +18,24 @@ SAME = 0.9
 
 @dataclass(frozen=True)
 class Signals:
-    """`rows` (n, contexts, 2, d): each name's end-of-text row, and the mean of that and the padding, in each context.
+    """How the edited layers see names: by the rows after a prompt, which have seen all of it.
 
-    Both have seen the whole prompt, whatever the length of the name. `mean` (contexts, 2, d) is what the names share;
-    a name's signal is its rows less that.
+    A name's signal is its rows less what all names share.
     """
 
     names: tuple[str, ...]
+    """n names."""
     rows: Array
+    """(n, contexts, 2, d): the end-of-text row of each, and the mean of that and the padding, in each context."""
     mean: Array
+    """(contexts, 2, d): what the names share."""
 
     @staticmethod
     def of(encoder: Encoder, names: Sequence[str], contexts: Sequence[str]) -> Signals:
         """The signals of these names, their mean taken over all of them: give some dozens."""
         distinct = tuple(dict.fromkeys(names))
         prompts = [spoken(context, name) for name in distinct for context in contexts]
-        found = [_after(e.rows, last_subject(e) + 1) for s in _slices(prompts) for e in encoder.encode(prompts[s])]
+        found = [_after(e) for s in _slices(prompts) for e in encoder.encode(prompts[s])]
         rows = np.array(found).reshape(len(distinct), len(contexts), *found[0].shape)
         return Signals(distinct, rows, rows.mean(axis=0))
 
@@ -72,9 +74,9 @@ def _slices(prompts: Sequence[str]) -> list[slice]:
     return [slice(start, start + BATCH) for start in range(0, len(prompts), BATCH)]
 
 
-def _after(rows: Array, first: int) -> Array:
-    """(2, d): the first row after the text and the mean of all of them; the last row of a prompt without room."""
-    after = rows[min(first, len(rows) - 1) :]
+def _after(encoded: Encoded) -> Array:
+    """(2, d): the first row after the text and the mean of all of them."""
+    after = rows_after(encoded)
     return np.stack([after[0], after.mean(axis=0)])
 
 

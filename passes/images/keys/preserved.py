@@ -19,17 +19,21 @@ from editc.passes.images.rows.inputs import Reader
 
 @dataclass(frozen=True)
 class Keeping:
-    """What is kept of two lists of prompts, as a group's `readers` read them: the default list, and what is named.
+    """What is preserved of two lists of prompts: the default list, and what the manifest names.
 
     What is named is added to the default list, which counts as much as it does alone: naming takes nothing away.
     """
 
     plan: Plan
+    """Whose edits and families say which prompts."""
     rule: KeyRule
     """Of the edits: it says what their rows count."""
     readers: Sequence[Reader]
+    """The streams of the group, which make the rows."""
     prompts: preserved_rows.Prompts
+    """Both lists."""
     cache: Cache | None = None
+    """Where tallies are kept; None keeps nothing."""
 
     def kept(self, singly: bool) -> tuple[Kept, float]:
         """What is kept, and the mean square of its rows' entries; `singly`: with every row that the moment sums."""

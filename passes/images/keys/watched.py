@@ -10,11 +10,11 @@ import numpy as np
 from editc.core.ir import Array, Kept, Plan, Watch, Witness
 from editc.core.manifest import Request
 from editc.core.ports import Cache, Encoded, Encoder
+from editc.core.remember import remember
 from editc.numerics.trust import Ball
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
 from editc.passes.images.keys.rules.pairs import aims
 from editc.passes.images.rows import encoded as recall
-from editc.passes.images.rows import preserved_rows
 from editc.passes.images.rows.inputs import Reader
 from editc.passes.images.rows.phrases import UnspokenError, last_subject
 
@@ -42,7 +42,7 @@ def watch(plan: Plan, kept: Kept, streams: Sequence[Reader], cache: Cache | None
     seen = sizes(balls, [one for witness in found for one in (witness.keys, witness.targets)])
     if any(np.isinf(ball.radius) for ball in balls):
         listed = _sample(kept)
-        made = preserved_rows.remembered(
+        made = remember(
             listed, "sizes", lambda: {"sizes": sizes(balls, _moving(kept, listed, encoder))}, cache, streams[0].mark
         )
         seen = np.maximum(seen, made["sizes"])

@@ -11,7 +11,15 @@ from editc.core.family import Family
 from editc.core.ir import Plan, Site
 from editc.core.manifest import Manifest
 from editc.core.ports import Context
-from editc.passes.locate import family_of, fruitless, is_wanted, refuse_dtypes, roles_of, why
+from editc.passes.images.keys.making import making_of
+from editc.passes.locate import (
+    check_patterns,
+    family_of,
+    is_wanted,
+    refuse_dtypes,
+    roles_of,
+    why,
+)
 from editc.passes.sites import sites_of
 
 
@@ -25,16 +33,14 @@ class Locate:
     name: ClassVar[str] = "locate"
 
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
-        """Raises E201 to E204, E206, E210, and what `refined` and `fuse.located` raise."""
+        """Raises E201 to E204, E206, E210, and what `refined` and `Making.locate` raise."""
         family = family_of(self.families, manifest, ctx)
-        if manifest.fused:
-            from editc.passes.images.keys import fuse
-
-            fused = fuse.located(manifest, family, ctx)
-            refuse_dtypes(fused.sites)
-            return fused
+        if making := making_of(manifest):
+            plan = making.locate(manifest, family, ctx)
+            refuse_dtypes(plan.sites)
+            return plan
         every = tuple(sites_of(family, ctx.weights, roles_of(manifest, family)))
-        faults = tuple(fruitless(manifest, every))
+        faults = tuple(check_patterns(manifest, every))
         sites = tuple(site for site in every if is_wanted(manifest, site))
         if faults:
             raise EditcError(*faults)

@@ -43,16 +43,22 @@ Reach = Callable[[Sequence[str]], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Probe:
-    """One concept: its latents, `levels` noise levels after one another; for each what the network is `told` and what
-    its ablated sites read `instead`; and the noise (n, c, h, w) predicted without (`plain`) and with all ablated."""
+    """One concept on its way from noise, ready to be asked what the model predicts while some sites are ablated."""
 
     prober: Prober
+    """The denoiser."""
     noisy: Noisy
+    """Latents of all levels after one another."""
     levels: int
+    """How many noise levels they are."""
     told: Told
+    """What the network is told at each."""
     instead: Told
+    """What its ablated sites read in place of that."""
     plain: Array
+    """(n, c, h, w): the noise predicted without an ablation."""
     ablated: Array
+    """(n, c, h, w): with all sites ablated."""
 
     def moved(self, sites: Sequence[str]) -> float:
         """|eps(S) - eps()|^2 / |eps(all) - eps()|^2, a mean over noise levels."""
@@ -74,10 +80,12 @@ class Probe:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured: for each site what it does alone, one figure a concept, and how far sets of sites reach."""
+    """What was measured of the sites."""
 
     alone: Mapping[str, tuple[float, ...]]
+    """Site -> what it does alone, one figure a concept."""
     reach: Reach
+    """Measures how far a set of sites reaches, for each concept."""
 
 
 def refined(plan: Plan, ctx: Context) -> Plan:

@@ -20,7 +20,7 @@ from editc.core.ir import Array, Edit, Solution, System, Witness
 from editc.core.manifest import Manifest
 from editc.core.measurements import Attack, Certificate, Claim, Report
 from editc.numerics import adversary, trust
-from editc.numerics.squares import mirrored
+from editc.numerics.squares import mirror
 from editc.passes.images.measure.row_sums import Layer
 
 REGULAR = 0.1
@@ -78,7 +78,7 @@ def _sums(
     if cross is None or noise is None:
         return mixed + (mixed @ left) @ right, mixed
     mixed += cross.T
-    after = mirrored(noise)
+    after = mirror(noise)
     for part in (mixed, (mixed @ left) @ right, cross, right.T @ (left.T @ cross)):
         after += part
     return after, mixed
@@ -88,7 +88,7 @@ def certify(system: System, gram: Array, cross: Array) -> tuple[Certificate, ...
     """A certificate for every concept that `system` watches; () where it watches none. One eigendecomposition."""
     if system.watch is None:
         return ()
-    near = trust.nearest(trust.joined(system.watch.balls), gram, cross, system.total_gram())
+    near = trust.nearest(trust.join_balls(system.watch.balls), gram, cross, system.total_gram())
     concepts = dict.fromkeys(witness.concept for witness in system.watch.witnesses)
     return tuple(
         _certificate(near, [one for one in system.watch.witnesses if one.concept == concept]) for concept in concepts
@@ -136,7 +136,7 @@ def _certificate(near: trust.Nearest, witnesses: Sequence[Witness]) -> Certifica
         own=float(shares["own"].max()),
         derived=float(shares["derived"].max()),
         derived_free=float(shares["free"].max()),
-        derived_inside=float(trust.unmoved(free, possible).mean()),
+        derived_inside=float(trust.stay_put(free, possible).mean()),
         proven=near.reach.proven,
         exact=near.reach.exact,
         gap=float((shares["best"] - shares["attained"]).max()),

@@ -9,22 +9,22 @@ from typing import Protocol
 import numpy as np
 
 from editc.core.ir import Array, Block
-from editc.numerics.squares import contracted, half_gram
-from editc.numerics.subspace import condensed
+from editc.numerics.squares import contract, half_gram
+from editc.numerics.subspace import condense
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """W (d_out, d_in) before an edit, and after it W' = W + (W left) right + rest as it is stored.
-
-    Of a shared edit left (d_in, r) and right (r, d_in) are those of all layers and `rest` is what rounding did; of
-    another edit they have r = 0 and `rest` is the whole change.
-    """
+    """One layer before and after an edit: W' = W + (W left) right + rest, as it is stored."""
 
     W: Array
+    """(d_out, d_in) before the edit."""
     rest: Array
+    """(d_out, d_in): of a shared edit what rounding did, of another one the whole change."""
     left: Array
+    """(d_in, r): of a shared edit the factor of all layers; of another one r = 0."""
     right: Array
+    """(r, d_in), likewise."""
 
     @staticmethod
     def changed(W: Array, after: Array) -> Layer:
@@ -61,10 +61,12 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The rows as they are; `start` None stands for zeros."""
+    """Rows of prompts as they are, a column each."""
 
     keys: Array
+    """X (d_in, k)."""
     start: Array | None = None
+    """Y (d_in, k), where each starts from; None stands for zeros."""
 
     def squares(self, layer: Layer) -> tuple[float, float]:
         """By three products with the layer, two of them of full width."""
@@ -98,8 +100,8 @@ class Moments:
 
     def squares(self, layer: Layer) -> tuple[float, float]:
         """By sums over d_in^2 products, whatever the number of rows."""
-        after = contracted(layer.gram, self.fit) + 2 * float(np.vdot(layer.cross, self.mixed))
-        return max(0.0, after + contracted(layer.noise, self.keys)), contracted(layer.gram, self.before)
+        after = contract(layer.gram, self.fit) + 2 * float(np.vdot(layer.cross, self.mixed))
+        return max(0.0, after + contract(layer.noise, self.keys)), contract(layer.gram, self.before)
 
 
 def measured(rows: Columns, left: Array, right: Array, outputs: int) -> Rows:
@@ -111,8 +113,8 @@ def measured(rows: Columns, left: Array, right: Array, outputs: int) -> Rows:
     if left.shape[1] and count >= width and outputs > 2 * width:
         return Moments.of(rows, left, right)
     if rows.start is None:
-        return Columns(condensed(rows.keys))
-    keys, start = np.vsplit(condensed(np.vstack([rows.keys, rows.start])), 2)
+        return Columns(condense(rows.keys))
+    keys, start = np.vsplit(condense(np.vstack([rows.keys, rows.start])), 2)
     return Columns(keys, start)
 
 

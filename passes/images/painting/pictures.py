@@ -22,26 +22,36 @@ FEWEST_KEPT = 4
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture to take: of which request (None: a kept concept), and every concept to ask the detector about; none
-    where there is no detector."""
+    """One picture to take."""
 
     request: int | None
+    """The number of its edit in the manifest; None for a preserved concept."""
     erased: bool
+    """True where the concept is to be gone afterwards."""
     concept: str
+    """What it is a picture of."""
     prompt: str
+    """What the model is told."""
     seed: int
+    """Of its noise, before and after."""
     judged: tuple[str, ...]
+    """The concepts to ask the detector about; () where there is no detector."""
 
 
 @dataclass(frozen=True)
 class Print:
-    """A shot taken: pictures (h, w, 3) before and after, and for each judged concept whether they show it, (k,)."""
+    """A shot taken."""
 
     shot: Shot
+    """What was taken."""
     before: NDArray[np.uint8]
+    """(h, w, 3): the picture of the base."""
     after: NDArray[np.uint8]
+    """(h, w, 3): that of the edited model."""
     shown_before: NDArray[np.bool_]
+    """(k,): for each judged concept whether `before` shows it."""
     shown_after: NDArray[np.bool_]
+    """(k,): the same of `after`."""
 
 
 def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from editc.core.ir import Array
 from editc.core.ports import Cache, Encoded
-from editc.passes.images.rows import preserved_rows
+from editc.core.remember import remember
 from editc.passes.images.rows.inputs import Reader
 from editc.passes.images.rows.phrases import Book
 
@@ -32,9 +32,7 @@ def book(reader: Reader, names: Sequence[Sequence[str]], cache: Cache | None) ->
 
 def _encoded(reader: Reader, said: Sequence[str], cache: Cache | None) -> Iterator[Encoded]:
     """Unpacked either way, so that every array has the same layout."""
-    return _unpacked(
-        said, preserved_rows.remembered(said, LAYOUT, lambda: _packed(reader.encoder.encode(said)), cache, reader.mark)
-    )
+    return _unpacked(said, remember(said, LAYOUT, lambda: _packed(reader.encoder.encode(said)), cache, reader.mark))
 
 
 def _packed(encoded: Sequence[Encoded]) -> Mapping[str, Array]:

@@ -14,10 +14,12 @@ from editc.numerics.trust import Ball
 
 @dataclass(frozen=True)
 class Widened:
-    """An encoder whose rows are followed by zeros up to `width`: for layers whose other inputs are not the text."""
+    """An encoder whose rows are followed by zeros up to a width: for layers whose other inputs are not the text."""
 
     inner: Encoder
+    """The encoder itself."""
     width: int
+    """Of the rows that come out."""
 
     def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
         """Rows (t, width); rows that are wider already stay as they are, for derive to refuse."""
@@ -38,11 +40,13 @@ class Widened:
 
 @dataclass(frozen=True)
 class Reader:
-    """One stream of a group: its encoder, and a `mark` that says which rows it makes: equal marks, equal rows. Empty
-    where that hangs on more than the text encoders (their rows go through a layer of the model first)."""
+    """One stream of a group: its encoder, and a name for the rows that it makes."""
 
     encoder: Encoder
+    """What makes the rows."""
     mark: str = ""
+    """Equal marks mean equal rows. Empty where rows go through a layer of the model first, and
+    so depend on more than the text encoders: nothing is cached then."""
 
 
 def readers(family: Family, group: str, ctx: Context, width: int) -> list[Reader]:

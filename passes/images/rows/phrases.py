@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.core.ir import Array
 from editc.core.ports import Encoded, Encoder
 
 RowNumbers: TypeAlias = NDArray[np.int64]
@@ -17,10 +18,12 @@ RowNumbers: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Phrase:
-    """Where a concept stands in an encoded prompt: token rows [first, end)."""
+    """Where a concept stands in an encoded prompt."""
 
     first: int
+    """The first of its rows."""
     end: int
+    """The row after its last one; equal to `first` where the concept has no rows."""
 
 
 class UnspokenError(Exception):
@@ -38,6 +41,7 @@ class Book:
     """Prompts with their rows, encoded in one go."""
 
     entries: Mapping[str, Encoded]
+    """Prompt -> what the encoder makes of it."""
 
     @staticmethod
     def of(encoder: Encoder, prompts: Iterable[str]) -> Book:
@@ -74,6 +78,12 @@ def spoken(context: str, name: str) -> str:
 def last_subject(encoded: Encoded) -> int:
     """The row of the last token that stands for text; when there is none 0: BOS, or T5's EOS."""
     return max(0, _last_text(encoded))
+
+
+def rows_after(encoded: Encoded) -> Array:
+    """The rows (m, d) from the first after the text on: end of text and padding. Of a prompt that fills the encoder to
+    its end, the last row."""
+    return encoded.rows[min(last_subject(encoded) + 1, len(encoded.rows) - 1) :]
 
 
 def places(encoded: Encoded, at: Phrase) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from hashlib import sha256
@@ -14,7 +14,9 @@ import numpy as np
 from editc.core.ir import Array
 from editc.core.manifest import Manifest
 from editc.core.ports import Cache, Encoded, Encoder
-from editc.numerics.subspace import condensed
+from editc.core.remember import remember
+from editc.core.text import mentions
+from editc.numerics.subspace import condense
 from editc.passes.images.rows.phrases import last_subject, spoken
 
 Which: TypeAlias = Literal["all", "last"]
@@ -27,8 +29,6 @@ AT_ONCE = 4
 """Pieces condensed at a time, so that memory does not grow with the corpus."""
 SPARE = 1 << 29
 """Bytes of rows, as float32, that are kept of one list: the everyday prompts as SDXL reads them take 315 MB."""
-LAYOUT = "tally 2"
-"""Goes into the key of what is cached: to be changed with what is computed."""
 
 
 @dataclass(frozen=True)
@@ -54,30 +54,20 @@ def _without(listed: Sequence[str], edited: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(p for p in listed if not any(mentions(p, name) for name in edited)))
 
 
-def mentions(prompt: str, name: str) -> bool:
-    """True if the words of `name` stand together in `prompt`, whatever the case."""
-    words, sought = _words(prompt), _words(name)
-    return bool(sought) and any(words[i : i + len(sought)] == sought for i in range(len(words) - len(sought) + 1))
-
-
-def _words(text: str) -> list[str]:
-    return "".join(c if c.isalnum() or c == "'" else " " for c in text.lower()).split()
-
-
 @dataclass(frozen=True)
 class Tally:
-    """What a list of prompts leaves behind, small whatever its length.
-
-    `rows` (d, k) are its rows condensed, k at most d: |X rows| is that of all `count` rows for every X.
-    """
+    """What a list of prompts leaves behind, small whatever its length."""
 
     rows: Array
+    """(d, k), k at most d: its rows condensed, so that |X rows| is that of all `count` rows for every X."""
     count: int
+    """How many rows the list has."""
     prompts: int
+    """How many prompts."""
 
     def __add__(self, other: Tally) -> Tally:
         """Of both lists together."""
-        rows = condensed(np.hstack([self.rows, other.rows]))
+        rows = condense(np.hstack([self.rows, other.rows]))
         return Tally(rows, self.count + other.count, self.prompts + other.prompts)
 
     @property
@@ -100,15 +90,17 @@ def tally(
     the list's pieces that other lists left there, and is the same bit for bit when it comes from there.
     """
     reading = Reading(encoder, which, cache, mark, SPARE // len(listed))
-    return _unpacked(remembered(listed, which, lambda: _packed(reading.tally(listed)), cache, mark))
+    return _unpacked(remember(listed, which, lambda: _packed(reading.tally(listed)), cache, mark))
 
 
 @dataclass(frozen=True)
 class Sparing:
-    """A cache that is not given more than `most` bytes, as float32, in one go."""
+    """A cache that is given small results alone."""
 
     cache: Cache
+    """The cache."""
     most: int
+    """Bytes, as float32, that it is given in one go."""
 
     def get(self, key: str) -> Mapping[str, Array] | None:
         """What the cache holds."""
@@ -120,20 +112,6 @@ class Sparing:
             self.cache.put(key, arrays)
 
 
-def remembered(
-    listed: Sequence[str], what: str, compute: Callable[[], Mapping[str, Array]], cache: Cache | None, mark: str
-) -> Mapping[str, Array]:
-    """What `compute` makes of these prompts, from the cache where it is there; `what` names the computation."""
-    if cache is None or not mark:
-        return compute()
-    key = _key(listed, mark, what)
-    kept = cache.get(key)
-    if kept is None:
-        kept = compute()
-        cache.put(key, kept)
-    return kept
-
-
 def single_rows(listed: Sequence[str], encoder: Encoder, which: Which = "all") -> Array:
     """The rows (d, n) that a tally sums up, one by one, each prompt's in turn."""
     return _rows(encoder.encode(listed), which).T
@@ -142,7 +120,7 @@ def single_rows(listed: Sequence[str], encoder: Encoder, which: Which = "all") -
 def tally_of(encoded: Sequence[Encoded], which: Which = "all") -> Tally:
     """The tally of prompts that are encoded already."""
     rows = _rows(encoded, which)
-    return Tally(condensed(rows.T), len(rows), len(encoded))
+    return Tally(condense(rows.T), len(rows), len(encoded))
 
 
 def pieces(listed: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -160,13 +138,18 @@ def pieces(listed: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a list is read: piece by piece, the rows of each from the cache, or into it: `share` bytes a prompt."""
+    """Encodes prompts piece by piece; the rows of a piece come from the cache, or go into it if they are few."""
 
     encoder: Encoder
+    """What makes the rows."""
     which: Which
+    """Which rows of a prompt."""
     cache: Cache | None
+    """None keeps nothing."""
     mark: str
+    """Names the rows that the encoder makes; see `Reader.mark`."""
     share: int
+    """Bytes for each prompt that the cache is given at most."""
 
     def tally(self, listed: Sequence[str]) -> Tally:
         """Of all the list, AT_ONCE pieces condensed at a time."""
@@ -175,14 +158,12 @@ class Reading:
 
     def _some(self, cut: Sequence[Sequence[str]]) -> Tally:
         rows = np.vstack([self._rows(piece) for piece in cut])
-        return Tally(condensed(rows.T), len(rows), sum(map(len, cut)))
+        return Tally(condense(rows.T), len(rows), sum(map(len, cut)))
 
     def _rows(self, piece: Sequence[str]) -> Array:
         cache = None if self.cache is None else Sparing(self.cache, self.share * len(piece))
         what = f"rows {self.which}"
-        found = remembered(
-            piece, what, lambda: {"rows": _rows(self.encoder.encode(piece), self.which)}, cache, self.mark
-        )
+        found = remember(piece, what, lambda: {"rows": _rows(self.encoder.encode(piece), self.which)}, cache, self.mark)
         return found["rows"]
 
 
@@ -204,12 +185,3 @@ def _unpacked(arrays: Mapping[str, Array]) -> Tally:
     """In one memory layout wherever the arrays come from, for BLAS may round differently by layout."""
     count, prompts = map(int, arrays["sizes"])
     return Tally(np.array(arrays["rows"], np.float64, order="C"), count, prompts)
-
-
-def _key(listed: Sequence[str], mark: str, what: str) -> str:
-    """sha256 over the encoder and every prompt, each with its length before it."""
-    told = sha256()
-    for part in (LAYOUT, what, mark, *listed):
-        data = part.encode("utf-8", "surrogatepass")
-        told.update(len(data).to_bytes(8, "little") + data)
-    return told.hexdigest()

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Balance, Block, Edit, Problem, Round, Solution, System
+from editc.core.ir import Array, Balance, Block, Problem, Round, Solution, System
 from editc.core.manifest import Manifest, Measuring, Request
 from editc.core.measurements import Claim
 from editc.core.ports import Context
@@ -28,6 +28,7 @@ from editc.core.text import count
 from editc.passes.images.keys.rules.pairs import moderated
 from editc.passes.images.painting import pictures
 from editc.passes.images.painting.pictures import Shot
+from editc.passes.images.solve.solver import Solver
 from editc.passes.stored import StoredWeights
 
 PURPOSE = "\nmoderate"
@@ -40,17 +41,19 @@ DIGITS = 12
 """Shares are counts of pictures: what is beyond these digits is rounding."""
 
 Systems = Mapping[str, System]
-Solving = Callable[[Systems], Mapping[str, Edit]]
 Balanced = tuple[dict[str, System], tuple[Balance, ...]]
 
 
 @dataclass(frozen=True)
 class Search:
-    """Rounds of pulls (k,) and shares (k,), the index of the best, and why it stopped (`ir.Balance`)."""
+    """A search for pulls, over."""
 
     rounds: tuple[tuple[Array, Array], ...]
+    """Of each round the pulls (k,) and the shares (k,) that were then shown."""
     best: int
+    """The number of the round that was taken."""
     stopped: str
+    """Why it stopped; see `ir.Balance`."""
 
 
 def search(measure: Callable[[Array], Array], wanted: Array, tolerance: Array, rounds: Iterable[object]) -> Search:
@@ -80,7 +83,7 @@ def search(measure: Callable[[Array], Array], wanted: Array, tolerance: Array, r
     return Search(tuple(seen), best, "rounds")
 
 
-def balanced(problem: Problem, systems: Systems, solve: Solving, ctx: Context) -> Balanced:
+def balanced(problem: Problem, systems: Systems, solver: Solver, ctx: Context) -> Balanced:
     """`systems` with the pulls found for every request that wants its shares measured, all of them together.
 
     Raises E504 (the detector does not know a concept), E440 (the model shows these shares already), E441 (no round came
@@ -92,7 +95,7 @@ def balanced(problem: Problem, systems: Systems, solve: Solving, ctx: Context) -
     }
     if not asked:
         return dict(systems), ()
-    painting = _Painting(problem, systems, solve, ctx, tuple(asked), tuple(_shots(problem, ctx, asked)))
+    painting = _Painting(problem, systems, solver, ctx, tuple(asked), tuple(_shots(problem, ctx, asked)))
     wanted = np.array([share for request, _ in asked.values() for _, share in request.toward])
     sizes = [len(request.toward) for request, _ in asked.values()]
     tolerance = np.repeat([options.tolerance for _, options in asked.values()], sizes)
@@ -146,11 +149,17 @@ class _Painting:
     """What a round does: solve at the pulls, paint every shot with the weights as they would be stored, count."""
 
     problem: Problem
+    """What is solved."""
     systems: Systems
-    solve: Solving
+    """With the strengths found."""
+    solver: Solver
+    """Solves them at the pulls."""
     ctx: Context
+    """With a painter and a detector."""
     indices: tuple[int, ...]
+    """The requests whose shares are sought."""
     shots: tuple[Shot, ...]
+    """The pictures of every round."""
 
     def shown(self, pulls: Array) -> Array:
         """The share of pictures that show each concept of `toward`, one request after the other, (k,)."""
@@ -168,7 +177,7 @@ class _Painting:
         parts = np.split(pulls, np.cumsum([len(requests[index].toward) for index in self.indices])[:-1])
         these = {index: _floats(part) for index, part in zip(self.indices, parts, strict=True)}
         systems = at(self.systems, these)
-        solution = Solution(replace(self.problem, systems=systems), self.solve(systems), (), ())
+        solution = Solution(replace(self.problem, systems=systems), self.solver.solve_all(systems), (), ())
         return StoredWeights(solution, frozenset(site.name for site in self.problem.plan.sites))
 
     def _share(self, index: int, saw: Sequence[NDArray[np.bool_]]) -> Array:

@@ -26,23 +26,30 @@ SWEEPS = 3
 
 @dataclass(frozen=True)
 class Effect:
-    """What an edit does, before rounding: the erase residual of each block, the worst site's drifts, and how far each
-    watched concept is `recoverable`, where that was asked for."""
+    """What an edit does, before rounding."""
 
     residuals: tuple[float, ...]
+    """The erase residual of each block."""
     preserve_drift: float
+    """The worst site's drift of the worse preserved list."""
     unconditional_drift: float
+    """The worst site's drift of the empty prompt."""
     recoverable: Mapping[str, float] = field(default_factory=dict)
+    """Watched concept -> how far it can be restored; empty where that was not asked for."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What block `index`, a request for `concept`, must meet; `recoverable` None asks nothing of the certificate."""
+    """What one block must meet."""
 
     index: int
+    """Its number."""
     concept: str
+    """What its request erases."""
     residual: float
+    """The greatest erase residual; inf asks nothing."""
     recoverable: float | None
+    """The greatest share that may be restored; None asks nothing of the certificate."""
 
     def met(self, found: Effect) -> bool:
         """True where both bounds hold; a concept without a certificate meets its bound."""

@@ -16,14 +16,14 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Plan
 from editc.core.manifest import Manifest, Request
 from editc.core.ports import Context, Encoded, Encoder
+from editc.core.text import mentions
 from editc.numerics.sparse import Decomposition, decompose
 from editc.numerics.trust import Ball
 from editc.passes.images.keys import mined_names
-from editc.passes.images.keys.derive import SiteWeights
 from editc.passes.images.keys.mined_names import Neighbour
 from editc.passes.images.keys.name_signals import SAME, Signals
-from editc.passes.images.rows.preserved_rows import mentions
 from editc.passes.images.suggest.target_trials import Bench, Moved, Trial
+from editc.passes.stored import SiteWeights
 
 CONTEXTS = 4
 """Contexts that names are compared in, of the edit's own, evenly picked: more change no score by more than 0.02."""
@@ -45,11 +45,14 @@ LISTED = 8
 
 @dataclass(frozen=True)
 class Names:
-    """Other names of a concept: `sure` to list, `doubtful` to think about; `gap` in score below the last sure one."""
+    """Other names of a concept."""
 
     sure: tuple[Neighbour, ...]
+    """To list under `also`."""
     doubtful: tuple[Neighbour, ...]
+    """To think about."""
     gap: float
+    """How far below the last sure one the next scores."""
 
     @property
     def clear(self) -> bool:
@@ -59,29 +62,36 @@ class Names:
 
 @dataclass(frozen=True)
 class Ingredient:
-    """A name in the concept: `amount` times its signal, `share` of the concept's, and names that say the same."""
+    """A name that is in the concept."""
 
     name: str
+    """It."""
     amount: float
+    """How often its signal is in the concept's."""
     share: float
+    """How much of the concept's signal that is."""
     rivals: tuple[str, ...]
+    """Names that say the same, so that it might be them."""
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What one edit could say. `trials` are best first; for `moderate` the edit as it stands, alone.
-
-    `preserve` are the concepts that the best trial moves most, at most one name of each thing; `listed` is that trial
-    again with them preserved by name beside what is kept already, None where it helps nothing.
-    """
+    """What one edit could say."""
 
     request: Request
+    """The edit as it is."""
     names: Names
+    """Other names of its concept."""
     ingredients: tuple[Ingredient, ...]
+    """Names that the concept is made of."""
     made: Decomposition
+    """The decomposition that they come from."""
     trials: tuple[Trial, ...]
+    """Targets that were tried, best first; for `moderate` the edit as it stands, alone."""
     preserve: tuple[Moved, ...]
+    """The concepts that the best trial moves most, at most one name of each thing."""
     listed: Trial | None
+    """That trial again with these preserved by name beside what is preserved already; None where it helps nothing."""
 
     @property
     def best(self) -> Trial:
@@ -95,7 +105,9 @@ class Remembering:
     """An encoder that encodes each prompt once: the trials of an edit share nearly all of theirs."""
 
     inner: Encoder
+    """The encoder itself."""
     known: dict[str, Encoded] = field(default_factory=dict)
+    """Prompt -> what it made of it."""
 
     def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
         """Each prompt's rows, in order."""

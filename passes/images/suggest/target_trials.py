@@ -27,26 +27,30 @@ LOWER, HIGHER = (0.5, 0.25, 0.125), (2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class Moved:
-    """A name, and how far the edit moves it: see `Signals.movement`."""
+    """A name, and how far the edit moves it."""
 
     name: str
+    """It."""
     movement: float
+    """See `Signals.movement`: 0 stays as it is, 1 loses all that sets it apart."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """An edit solved. `to` is its target (None: as the manifest has it), `likeness` the cosine of the two before it.
-
-    `weight` is that of what is kept, `usual` when it is the manifest's own or the default. `own` is the concept's
-    movement at the mean of the rows after the text, `moved` every other name's, the larger of its two, furthest first.
-    """
+    """An edit solved with one target."""
 
     to: str | None
+    """The target; None: as the manifest has it."""
     likeness: float
+    """The cosine of concept and target before the edit."""
     weight: float
+    """Of what is preserved."""
     usual: bool
+    """True where that weight is the manifest's own or the default."""
     own: float
+    """The concept's movement at the mean of the rows after the text."""
     moved: tuple[Moved, ...]
+    """Every other name's movement, the larger of its two, furthest first."""
 
     @property
     def worst(self) -> float:
@@ -77,15 +81,22 @@ class Trial:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where the targets of one edit are tried. `watched` are the names whose movement counts."""
+    """Where the targets of one edit are tried."""
 
     plan: Plan
+    """The plan of the manifest."""
     request: Request
+    """The edit."""
     ctx: Context
+    """Its ports."""
     corpus: Sequence[str]
+    """The prompts that are preserved by default."""
     signals: Signals
+    """Of all names."""
     watched: tuple[str, ...]
+    """The names whose movement counts."""
     gram: Array
+    """sum_l W_l^T W_l (d, d) over the sites."""
 
     def aimed(self, to: str) -> Trial:
         """The edit with that target, at the weight nearest the usual at which it erases and puts no name at risk.

@@ -24,11 +24,11 @@ from editc.core.ir import Array, Plan, Solution
 from editc.core.manifest import Manifest
 from editc.core.measurements import Bystander, Claim, Report
 from editc.core.ports import Context, Encoder
+from editc.core.text import mentions
 from editc.passes import stored
 from editc.passes.images.keys.name_signals import Signals, size
 from editc.passes.images.painting import pictures
 from editc.passes.images.painting.pictures import Print, Shot
-from editc.passes.images.rows.preserved_rows import mentions
 from editc.passes.images.verify.everyday import THINGS
 
 LOSS = 1 / 6
@@ -48,10 +48,12 @@ MOST = 300
 
 @dataclass(frozen=True)
 class Standing:
-    """A concept to paint, and whether it is `near` what is edited or `far` from it, or is `kept`, by name."""
+    """A concept to paint as a bystander."""
 
     name: str
+    """It."""
     kind: str
+    """`near` what is edited, `far` from it, or `kept`: preserved by name."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Choice:
     """How bystanders are chosen for one solution."""
 
     solution: Solution
+    """What was solved."""
     ctx: Context
+    """Its ports."""
     others: Sequence[str] = ()
     """Names that others edit, beside the manifest: what they lose is not this edit's doing."""
 

@@ -18,7 +18,7 @@ from editc.core.places import Source
 from editc.numerics import logits
 from editc.passes.sites import layer_of
 
-Read: TypeAlias = Callable[[Site], Array]
+ReadWeight: TypeAlias = Callable[[Site], Array]
 """W (d_out, d_in) of a site in float64, one at a time: `partial(upright, weights)`, say."""
 
 
@@ -34,7 +34,7 @@ class Chooser(Protocol):
 
 
 @dataclass(frozen=True)
-class Found:
+class ConceptColumn:
     """Column `index` of a site, which names concept number `concept`: its score, negative where it lowers the concept's
     words, and the `tokens` at that end of its logits, the strongest first."""
 
@@ -50,8 +50,8 @@ class Found:
         return f"{where} {way} {', '.join(repr(one.strip()) for one in self.tokens)} (score {self.score:+.1f})"
 
 
-def scored(
-    sites: Sequence[Site], network: Network, weights: Read, concepts: Sequence[Sequence[str]]
+def score_columns(
+    sites: Sequence[Site], network: Network, weights: ReadWeight, concepts: Sequence[Sequence[str]]
 ) -> Mapping[str, Naming]:
     """By site name how far each column names each concept, a concept being its names; every name is read with a space
     before it and without.
@@ -63,12 +63,12 @@ def scored(
     spellings = [_spellings(network, embedding, words, names) for names in concepts]
     found = []
     for site in sites:
-        W = _fitting(site, weights(site), embedding.shape[1])
+        W = _refuse_width(site, weights(site), embedding.shape[1])
         found.append(np.array([logits.scores(W, one, words) for one in spellings]).reshape(len(concepts), W.shape[1]))
-    return {site.name: naming for site, naming in zip(sites, _ranked(found), strict=True)}
+    return {site.name: naming for site, naming in zip(sites, _rank_scores(found), strict=True)}
 
 
-def narrowed(
+def sites_with_columns(
     sites: Sequence[Site], namings: Mapping[str, Naming], edits: Sequence[Redirect], method: Chooser, source: Source
 ) -> tuple[Site, ...]:
     """The sites that have a column to take, in their order. E343 at each concept that no column names."""
@@ -86,31 +86,33 @@ def narrowed(
     return tuple(site for site, taken in zip(sites, each, strict=True) if taken.any())
 
 
-def found(
+def strongest_columns(
     sites: Sequence[Site],
     namings: Mapping[str, Naming],
     network: Network,
-    weights: Read,
+    weights: ReadWeight,
     count: int = 10,
     tokens: int = 6,
-) -> tuple[Found, ...]:
+) -> tuple[ConceptColumn, ...]:
     """The `count` strongest columns of each concept, either sign, concept by concept, with the `tokens` that each
     raises most, or where its score is negative, lowers most."""
     best = []
     for site in sites:
         naming = namings[site.name]
         for concept, index in np.argwhere(naming.ranks < count).tolist():
-            one = Found(concept, site, index, float(naming.scores[concept, index]), ())
+            one = ConceptColumn(concept, site, index, float(naming.scores[concept, index]), ())
             best.append((concept, int(naming.ranks[concept, index]), one))
     listed = [one for _, _, one in sorted(best, key=lambda each: each[:2])]
     if not listed:
         return ()
     columns = _columns([(one.site, one.index) for one in listed], weights) * np.sign([one.score for one in listed])
-    ids = logits.raised(network.embedding(), columns, tokens)
+    ids = logits.top_tokens(network.embedding(), columns, tokens)
     return tuple(replace(one, tokens=network.spell(own.tolist())) for one, own in zip(listed, ids, strict=True))
 
 
-def traced(columns: Sequence[Found], network: Network, before: Read, after: Read) -> logits.Trace:
+def trace_columns(
+    columns: Sequence[ConceptColumn], network: Network, before: ReadWeight, after: ReadWeight
+) -> logits.Trace:
     """What an edit, by whatever method, left of these columns: see `numerics.logits.Trace`."""
     if not columns:
         return logits.Trace(*np.zeros((3, 0)))
@@ -126,14 +128,14 @@ def _spellings(
     return [logits.word(embedding, np.array(one), words) for one in ids]
 
 
-def _fitting(site: Site, W: Array, width: int) -> Array:
+def _refuse_width(site: Site, W: Array, width: int) -> Array:
     if len(W) == width:
         return W
     message = f"`{site.name}` writes {len(W)} numbers, and the output embedding reads {width}"
     raise fail("E344", message, place=site.name, help="leave `sites: {roles: ...}` out, or take another method: `rocr`")
 
 
-def _ranked(scores: Sequence[Array]) -> Sequence[Naming]:
+def _rank_scores(scores: Sequence[Array]) -> Sequence[Naming]:
     """Each matrix's scores (c, d_in) with their places among all; equal ones in the order of sites and columns."""
     if not scores:
         return ()
@@ -144,7 +146,7 @@ def _ranked(scores: Sequence[Array]) -> Sequence[Naming]:
     return [Naming(*pair) for pair in zip(scores, np.split(ranks, cuts, axis=1), strict=True)]
 
 
-def _columns(places: Sequence[tuple[Site, int]], weights: Read) -> Array:
+def _columns(places: Sequence[tuple[Site, int]], weights: ReadWeight) -> Array:
     """(d, n), each matrix read once."""
     indices: dict[Site, list[int]] = {}
     for at, (site, _) in enumerate(places):

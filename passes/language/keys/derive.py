@@ -20,8 +20,8 @@ from editc.numerics import memory as memories
 from editc.numerics.ridge import factorise
 from editc.passes.language.keys import concept_columns
 from editc.passes.language.keys import moments as statistics
-from editc.passes.language.keys.posed import posed
-from editc.passes.language.keys.values import wanted
+from editc.passes.language.keys.posed import pose_problem
+from editc.passes.language.keys.values import find_value
 from editc.passes.language.locate import stages as located
 from editc.passes.language.locate.stages import works_on
 from editc.passes.stored import read_weight
@@ -49,24 +49,24 @@ class DeriveLanguage:
         found), E336 (no value), E343 (no column names a concept), E344, E345 (a preserved name at the sink only), E401
         (one key twice)."""
         network = _network(ctx)
-        plan, namings = _named(plan, network, ctx)
-        problem = posed(plan, ctx)
+        plan, namings = _find_columns(plan, network, ctx)
+        problem = pose_problem(plan, ctx)
         texts = _corpus(plan.manifest)
         asked = list(problem.columns)
         watched: Iterable[object] = ctx.progress("derive", problem.columns) if ctx.progress else problem.columns
         for i, _ in enumerate(watched):
-            asked[i] = _wanted(plan, asked, i, network, ctx)
+            asked[i] = _with_value(plan, asked, i, network, ctx)
         names = [plan.sites[i].name for stage in plan.stages if works_on(stage) == "memory" for i in stage.sites]
         found = statistics.moments(network, names, texts, ctx.cache) if names else {}
-        moments = {name: ridged(one.second) for name, one in found.items()}
+        moments = {name: add_ridge(one.second) for name, one in found.items()}
         corpus = sha256("\n\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest() if names else ""
         problem = replace(problem, columns=tuple(asked), namings=namings, moments=moments, corpus=corpus)
-        near = tuple(_near(problem, network))
-        _told_apart(problem, near)
+        near = tuple(_close_pairs(problem, network))
+        _refuse_equal_keys(problem, near)
         return replace(problem, near=near)
 
 
-def ridged(second: Array) -> Array:
+def add_ridge(second: Array) -> Array:
     """A moment with its ridge."""
     return np.asarray(second + RIDGE * np.trace(second) / len(second) * np.eye(len(second)))
 
@@ -74,16 +74,16 @@ def ridged(second: Array) -> Array:
 def mean_keys(network: Network, site: Site, asked: Sequence[Column], changed: Any) -> Array:
     """What the matrix reads at each column's subject: (d_in, columns), means over contexts."""
     groups = [one.contexts for one in asked]
-    return averaged(network.reads([site.name], [spot for one in groups for spot in one], changed)[site.name], groups)
+    return group_means(network.reads([site.name], [spot for one in groups for spot in one], changed)[site.name], groups)
 
 
-def averaged(found: Array, groups: Sequence[Sequence[Spot]]) -> Array:
+def group_means(found: Array, groups: Sequence[Sequence[Spot]]) -> Array:
     """(d, all spots) -> (d, groups): the mean of each group's columns."""
     ends = np.cumsum([len(one) for one in groups])
     return np.stack([part.mean(axis=1) for part in np.split(found, ends[:-1], axis=1)], axis=1)
 
 
-def _named(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[str, Naming]]:
+def _find_columns(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[str, Naming]]:
     """The namings of the stages that work on columns, and the plan without the matrices that have none to take."""
     every: dict[str, Naming] = {}
     for number, stage in enumerate(plan.stages):
@@ -92,28 +92,28 @@ def _named(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[st
         edits = [edit for i in stage.edits if isinstance(edit := plan.manifest.language_edits[i], Redirect)]
         sites, read = [plan.sites[i] for i in stage.sites], partial(read_weight, ctx.weights)
         try:
-            found = concept_columns.scored(sites, network, read, [edit.names for edit in edits])
+            found = concept_columns.score_columns(sites, network, read, [edit.names for edit in edits])
         except LookupError as error:
             raise EditcError(Diagnostic("E334", str(error), edits[0].at("concept"), plan.manifest.source)) from error
-        method = chosen(plan, stage)
-        kept = concept_columns.narrowed(sites, found, edits, method, plan.manifest.source)
-        told = concept_columns.found(sites, found, network, read, method.count)
+        method = build_method(plan, stage)
+        kept = concept_columns.sites_with_columns(sites, found, edits, method, plan.manifest.source)
+        told = concept_columns.strongest_columns(sites, found, network, read, method.count)
         why = {site.name: "; ".join(str(one) for one in told if one.site == site) for site in kept}
         stages = list(plan.stages)
         stages[number] = replace(stage, sites=tuple(i for i in stage.sites if plan.sites[i] in kept))
         plan = replace(plan, stages=tuple(stages), evidence={**plan.evidence, **why})
         every |= {site.name: found[site.name] for site in kept}
-    return (located.pruned(plan) if every else plan), every
+    return (located.drop_unused_sites(plan) if every else plan), every
 
 
-def chosen(plan: Plan, stage: Stage) -> Any:
+def build_method(plan: Plan, stage: Stage) -> Any:
     """The stage's method with the options that its edits give."""
     edits = [plan.manifest.language_edits[i] for i in stage.edits]
     given = {name: value for edit in edits for name, value in edit.options.items()}
     return construct(stage.method, given, plan.manifest.seed)
 
 
-def _wanted(plan: Plan, asked: Sequence[Column], index: int, network: Network, ctx: Context) -> Column:
+def _with_value(plan: Plan, asked: Sequence[Column], index: int, network: Network, ctx: Context) -> Column:
     """The column with what it wants; plain and chat of one fact share what was learned on both."""
     column = asked[index]
     stage = next(one for one in plan.stages if column.edit in one.edits)
@@ -121,10 +121,10 @@ def _wanted(plan: Plan, asked: Sequence[Column], index: int, network: Network, c
     if first is not None and first.value is not None:
         return replace(column, wanted=first.wanted, value=first.value)
     alike = [one for one in asked if (one.edit, one.name) == (column.edit, column.name)]
-    return wanted(plan, stage, column, alike, network, ctx.cache)
+    return find_value(plan, stage, column, alike, network, ctx.cache)
 
 
-def _near(problem: Rewrites, network: Network) -> Iterator[Near]:
+def _close_pairs(problem: Rewrites, network: Network) -> Iterator[Near]:
     """Pairs of edits whose keys are close at the first matrix that is edited, the closest first."""
     found: dict[tuple[int, int], Near] = {}
     for stage in problem.plan.stages:
@@ -140,10 +140,10 @@ def _near(problem: Rewrites, network: Network) -> Iterator[Near]:
     yield from sorted(found.values(), key=lambda one: (-abs(one.cosine), one.edits))
 
 
-def _told_apart(problem: Rewrites, near: Sequence[Near]) -> None:
+def _refuse_equal_keys(problem: Rewrites, near: Sequence[Near]) -> None:
     """One key cannot hold two values, and how near to none the system is would be left to rounding."""
     manifest = problem.plan.manifest
-    exact = {index for stage in problem.plan.stages if stage.method in located.SINGLE for index in stage.edits}
+    exact = {index for stage in problem.plan.stages if located.is_single(stage.method) for index in stage.edits}
     for one in near:
         if abs(one.cosine) >= SAME and set(one.edits) <= exact:
             first, second = (manifest.language_edits[index] for index in one.edits)

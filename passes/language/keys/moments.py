@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 
 import numpy as np
 
 from editc.core.network import Moment, Network, Spot
 from editc.core.ports import Cache
+from editc.core.remember import cache_key
 
 SHORTEST = 200
 """Characters that a paragraph has at least."""
@@ -44,9 +44,9 @@ def moments(
     tokens: how many are read; 0 for SHARE times the widest input, which a first prompt tells. No ridge is added.
     """
     count = tokens or round(SHARE * max(map(len, network.reads(names, [Spot("a")]).values())))
-    chosen = spread(texts, SPARE * count)
+    chosen = sample_texts(texts, SPARE * count)
     keys = {name: _key(network, name, chosen, count) for name in names}
-    kept = {name: found for name in names if (found := _get(cache, keys[name])) is not None}
+    kept = {name: found for name in names if (found := _read_cache(cache, keys[name])) is not None}
     lacking = [name for name in names if name not in kept]
     fresh = network.moments(lacking, chosen, count) if lacking else {}
     for name, moment in fresh.items():
@@ -55,7 +55,7 @@ def moments(
     return {name: kept.get(name) or fresh[name] for name in names}
 
 
-def spread(texts: Sequence[str], characters: int) -> tuple[str, ...]:
+def sample_texts(texts: Sequence[str], characters: int) -> tuple[str, ...]:
     """Texts taken at even steps, as many as hold about so many characters together."""
     total = sum(map(len, texts))
     count = max(1, min(len(texts), round(len(texts) * characters / max(total, 1))))
@@ -68,15 +68,10 @@ def _topics() -> str:
     return "\n\n".join(topics[name] for name in sorted(topics))
 
 
-def _get(cache: Cache | None, key: str) -> Moment | None:
+def _read_cache(cache: Cache | None, key: str) -> Moment | None:
     found = None if cache is None else cache.get(key)
     return None if found is None else Moment(np.asarray(found["second"]), int(found["count"][0]))
 
 
 def _key(network: Network, name: str, texts: Sequence[str], tokens: int) -> str:
-    """sha256 over the weights, the matrix, the number of tokens and every text, each with its length before it."""
-    told = sha256()
-    for part in (LAYOUT, network.fingerprint(), name, str(tokens), *texts):
-        data = part.encode("utf-8", "surrogatepass")
-        told.update(len(data).to_bytes(8, "little") + data)
-    return told.hexdigest()
+    return cache_key(LAYOUT, network.fingerprint(), name, str(tokens), *texts)

@@ -19,7 +19,7 @@ from editc.passes.language.keys import spared
 from editc.passes.language.locate.stages import works_on
 
 
-def posed(plan: Plan, ctx: Context) -> Rewrites:
+def pose_problem(plan: Plan, ctx: Context) -> Rewrites:
     """The problem without what is learned: which contexts each subject has. For a delta that is measured again."""
     network, manifest = ctx.network, plan.manifest
     assert network is not None
@@ -30,7 +30,7 @@ def posed(plan: Plan, ctx: Context) -> Rewrites:
     found.sort(key=lambda one: one.edit)
     earlier, overwritten = _earlier(found, ctx.earlier)
     held = tuple((spot,) for spot in _off_sink(earlier, network))
-    kept = {index: (*_kept(plan, index, network), *held) for index in {one.edit: 0 for one in found}}
+    kept = {index: (*_preserved_groups(plan, index, network), *held) for index in {one.edit: 0 for one in found}}
     sparing = [
         index for stage in plan.stages if stage.method in spared.METHODS for index in stage.edits if index in kept
     ]
@@ -41,7 +41,7 @@ def posed(plan: Plan, ctx: Context) -> Rewrites:
 
 def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Column]:
     manifest = plan.manifest
-    for one in sentences.of(edit, manifest):
+    for one in sentences.edit_sentences(edit, manifest):
         places = _places(one, network, plan, edit)
         off = replace(one, templates=tuple(text for text, some in places if not any(place.sink for place in some)))
         if not off.templates:
@@ -53,7 +53,9 @@ def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Co
         yield Column(index, one.name, one.form, off.contexts, np.zeros(0), off.anchor, None, sinks)
 
 
-def _places(one: sentences.Seen, network: Network, plan: Plan, edit: Any) -> list[tuple[str, tuple[Place, ...]]]:
+def _places(
+    one: sentences.NameInSentences, network: Network, plan: Plan, edit: Any
+) -> list[tuple[str, tuple[Place, ...]]]:
     """Each sentence, and where the name is in it, and the target if there is one."""
     try:
         found = [network.places(spots) for spots in (one.contexts, one.anchor) if spots]
@@ -65,7 +67,7 @@ def _places(one: sentences.Seen, network: Network, plan: Plan, edit: Any) -> lis
     return list(zip(one.templates, zip(*found, strict=True), strict=True))
 
 
-def _kept(plan: Plan, index: int, network: Network) -> Iterator[tuple[Spot, ...]]:
+def _preserved_groups(plan: Plan, index: int, network: Network) -> Iterator[tuple[Spot, ...]]:
     """What is held for an edit, in groups whose mean is one key.
 
     A fact's own key is the mean over its contexts, and what another name has in common with it is in that name's mean
@@ -75,7 +77,7 @@ def _kept(plan: Plan, index: int, network: Network) -> Iterator[tuple[Spot, ...]
     manifest = plan.manifest
     edit, names = manifest.language_edits[index], manifest.preserve.concepts
     assert isinstance(edit, (Fact, Redirect))
-    for one in sentences.kept(edit, manifest):
+    for one in sentences.preserved_sentences(edit, manifest):
         span = manifest.preserve.at(f"concepts.{names.index(one.name)}" if one.name in names else "concepts")
         try:
             spots = _off_sink(one.contexts, network)

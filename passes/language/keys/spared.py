@@ -30,7 +30,7 @@ def names(manifest: Manifest, index: int) -> tuple[str, ...]:
     share = min(1.0, 3 / len(edits))
     found = dict[str, None]()
     for every, most in ((around.alike(edit.names[0], False), ALIKE), (_of_kind(around, edit.names[0]), KIND)):
-        fresh = (known.bare(one) for one in every if folded(known.bare(one)) not in told)
+        fresh = (known.without_article(one) for one in every if folded(known.without_article(one)) not in told)
         new = (one for one in fresh if one not in found and one not in manifest.preserve.concepts)
         found |= dict.fromkeys(islice(new, max(2, round(most * share))))
     return tuple(found)
@@ -40,7 +40,7 @@ def groups(manifest: Manifest, index: int, network: Network) -> Iterator[tuple[S
     """Where those names are held, in groups whose mean is one key: each in some contexts of the edit, by form."""
     edit = manifest.language_edits[index]
     assert isinstance(edit, (Fact, Redirect))
-    seen = [one for one in sentences.of(edit, manifest) if one.name == edit.names[0]]
+    seen = [one for one in sentences.edit_sentences(edit, manifest) if one.name == edit.names[0]]
     for name in names(manifest, index):
         for one in seen:
             spots = replace(one, name=name, to=None, templates=one.templates[:SENTENCES]).contexts

@@ -14,8 +14,9 @@ from editc.core.ir_language import Column
 from editc.core.manifest import Fact, Redirect
 from editc.core.network import Descent, Network, Value, Where, Wish
 from editc.core.ports import Cache
+from editc.core.remember import cache_key
 from editc.passes.language import sentences
-from editc.passes.language.locate.stages import SINGLE
+from editc.passes.language.locate.stages import is_single
 from editc.passes.sites import layer_of
 
 REFUSAL = "I'm sorry, but I do not know anything about that."
@@ -23,7 +24,7 @@ LAYOUT = "value 2"
 """Goes into the key of what is cached: to be changed with what is computed."""
 
 
-def wanted(
+def find_value(
     plan: Plan, stage: Stage, column: Column, alike: Sequence[Column], network: Network, cache: Cache | None
 ) -> Column:
     """The column with `wanted` at the stage's last layer; `alike` are all columns of that edit and name, whose contexts
@@ -34,18 +35,18 @@ def wanted(
     by the stream's (docs/measurements/facts.md). Where a norm lies between the two, it is learned in the stream."""
     edit = plan.manifest.language_edits[column.edit]
     layer = layer_of(plan.sites[stage.sites[-1]].name)
-    where: Where = "stream" if plan.family.normed and stage.method not in SINGLE else "output"
+    where: Where = "stream" if plan.family.normed and not is_single(stage.method) else "output"
     if isinstance(edit, Fact):
-        return _learned(plan, column, alike, edit, edit.answer, (network, layer, where), cache)
+        return _learn_value(plan, column, alike, edit, edit.answer, (network, layer, where), cache)
     assert isinstance(edit, Redirect)
     if edit.to is None and edit.toward == "refusal":
-        return _learned(plan, column, alike, edit, REFUSAL, (network, layer, where), cache)
+        return _learn_value(plan, column, alike, edit, REFUSAL, (network, layer, where), cache)
     here = network.states([layer], column.contexts)[layer].mean(axis=1)
-    there = _noise(plan, column, here) if edit.to is None else _anchored(network, layer, column)
+    there = _noise(plan, column, here) if edit.to is None else _target_state(network, layer, column)
     return replace(column, wanted=there - here)
 
 
-def _anchored(network: Network, layer: int, column: Column) -> Array:
+def _target_state(network: Network, layer: int, column: Column) -> Array:
     return np.asarray(network.states([layer], column.anchor)[layer].mean(axis=1))
 
 
@@ -56,7 +57,7 @@ def _noise(plan: Plan, column: Column, here: Array) -> Array:
     return np.asarray(drawn * np.linalg.norm(here) / np.linalg.norm(drawn))
 
 
-def _learned(
+def _learn_value(
     plan: Plan,
     column: Column,
     alike: Sequence[Column],
@@ -68,18 +69,18 @@ def _learned(
     network, layer, where = at
     spots = tuple(spot for one in alike for spot in one.contexts)
     wish, how = Wish(spots, answer, sentences.essence(column.name)), Descent()
-    key = sha256(f"{LAYOUT} {network.fingerprint()} {wish} {layer} {where} {how}".encode("utf-8", "surrogatepass"))
+    key = cache_key(LAYOUT, network.fingerprint(), str(wish), str(layer), where, str(how))
     try:
-        value = _kept(cache, key.hexdigest()) or network.value(wish, layer, where, how)
+        value = _read_cache(cache, key) or network.value(wish, layer, where, how)
     except (LookupError, ValueError) as error:
         raise EditcError(Diagnostic("E336", str(error), edit.at("answer"), plan.manifest.source)) from error
     if cache is not None:
         parts = {"delta": value.delta, "before": value.before, "losses": np.array(value.losses)}
-        cache.put(key.hexdigest(), {**parts, "probability": np.array([value.probability])})
+        cache.put(key, {**parts, "probability": np.array([value.probability])})
     return replace(column, wanted=value.delta, value=value)
 
 
-def _kept(cache: Cache | None, key: str) -> Value | None:
+def _read_cache(cache: Cache | None, key: str) -> Value | None:
     found = None if cache is None else cache.get(key)
     if found is None:
         return None

@@ -24,8 +24,8 @@ from editc.core.measurements import Depth
 from editc.core.network import PREFIXES, Known, Network, Noise, Prompt, Spot, Traced
 from editc.core.ports import Progress
 from editc.passes.language import sentences
-from editc.passes.language.locate.probing import Edit, contrast, depth
-from editc.passes.language.locate.window import LOST, Kind, why, window
+from editc.passes.language.locate.probing import Edit, accuracies, contrast
+from editc.passes.language.locate.window import LEAST_COST, WindowKind, why, window
 
 T = TypeVar("T")
 
@@ -39,27 +39,27 @@ DIGITS = 3
 """Decimals of every figure: far coarser than what float32 rounding and the number of threads do to it."""
 
 
-def explored(
+def measure_depth(
     manifest: Manifest, edits: Sequence[Edit], network: Network, count: int = 5, progress: Progress | None = None
 ) -> Depth:
     """The depth of `edits`, which are solved together, and the window: `count` layers for a memory.
 
     Raises E242 where nothing can be traced, E243 where no probe can be tested or none tells a concept.
     """
-    kind: Kind = "direction" if isinstance(edits[0], Ablation) else "memory"
-    found = Depth() if kind == "direction" else _traced(manifest, edits, network, progress)
-    found = replace(found, probed=_probed(edits, network, progress))
+    kind: WindowKind = "direction" if isinstance(edits[0], Ablation) else "memory"
+    found = Depth() if kind == "direction" else _trace(manifest, edits, network, progress)
+    found = replace(found, probed=_probe(edits, network, progress))
     try:
         chosen = replace(found, window=window(found, count, kind))
     except LookupError as error:
-        raise EditcError(_undecided(manifest, edits, kind, str(error), network.layers)) from error
+        raise EditcError(_no_window(manifest, edits, kind, str(error), network.layers)) from error
     return replace(chosen, why=why(chosen, kind))
 
 
-def _traced(manifest: Manifest, edits: Sequence[Edit], network: Network, progress: Progress | None) -> Depth:
+def _trace(manifest: Manifest, edits: Sequence[Edit], network: Network, progress: Progress | None) -> Depth:
     noise = Noise(seed=manifest.seed)
     asked: list[tuple[Known, Traced]] = []
-    for one in _watched(progress, tuple(known(edits, network))):
+    for one in _with_progress(progress, tuple(prompts_to_trace(edits, network))):
         with suppress(LookupError):
             asked.append((one, network.trace([one], noise)))
     if not asked:
@@ -67,23 +67,23 @@ def _traced(manifest: Manifest, edits: Sequence[Edit], network: Network, progres
     clean, noised = (np.concatenate(one) for one in zip(*((t.clean, t.noised) for _, t in asked), strict=True))
     lost = float(np.mean(clean - noised))
     back = (np.concatenate([getattr(t, side) for _, t in asked]) for side in ("subject", "last"))
-    subject, last = (np.mean(one - noised[:, None], axis=0) / max(lost, LOST) for one in back)
+    subject, last = (np.mean(one - noised[:, None], axis=0) / max(lost, LEAST_COST) for one in back)
     ranks = network.lens(range(network.layers), [one.cloze for one, _ in asked])
     lens = [float(np.median(ranks[layer])) for layer in range(network.layers)]
     return Depth(traced=_figures(subject), moved=_figures(last), total=round(lost, DIGITS), lens=tuple(lens))
 
 
-def _probed(edits: Sequence[Edit], network: Network, progress: Progress | None) -> tuple[float, ...]:
+def _probe(edits: Sequence[Edit], network: Network, progress: Progress | None) -> tuple[float, ...]:
     """The mean over the edits that have prompts enough; () where none has."""
     asked = [contrast(edits, index) for index in evenly(range(len(edits)), MOST)]
     layers, found = range(network.layers), []
-    for one in _watched(progress, tuple(one for one in asked if one.testable)):
+    for one in _with_progress(progress, tuple(one for one in asked if one.testable)):
         streams = network.states(layers, [Spot(text) for text in one.prompts])
-        found.append(depth([streams[layer] for layer in layers], one))
+        found.append(accuracies([streams[layer] for layer in layers], one))
     return _figures(np.mean(found, axis=0)) if found else ()
 
 
-def known(edits: Sequence[Edit], network: Network) -> Iterator[Known]:
+def prompts_to_trace(edits: Sequence[Edit], network: Network) -> Iterator[Known]:
     """What is traced: the first prompt of every edit, then the second of every one that has another, and so on."""
     rounds = zip_longest(*(list(_prompts(edit)) for edit in evenly(edits, MOST)))
     asked = [one for some in rounds for one in some if one is not None][:MOST]
@@ -104,15 +104,15 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
 def _prompts(edit: Edit) -> Iterator[Known]:
     """With an empty answer where the model is to be asked."""
     if isinstance(edit, Fact):
-        yield _known(edit.template, edit.subject, edit.was)
+        yield _prompt_about(edit.template, edit.subject, edit.was)
         prompts = (text for text in edit.paraphrases if edit.subject in text)
         yield from (Known(prompt, edit.subject, edit.was or "") for prompt in prompts)
     elif isinstance(edit, Redirect):
         for asked in edit.relations or OPENINGS:
-            yield _known(asked.prompt, edit.concept, asked.answer)
+            yield _prompt_about(asked.prompt, edit.concept, asked.answer)
 
 
-def _known(template: str, subject: str, answer: str | None) -> Known:
+def _prompt_about(template: str, subject: str, answer: str | None) -> Known:
     spot = sentences.spot(template, subject)
     return Known(spot.prompt, subject, answer or "", before=spot.before)
 
@@ -122,7 +122,7 @@ def _behind(prefix: str, one: Known) -> Known:
     return replace(one, prompt=prefix + one.prompt, before=before)
 
 
-def _watched(progress: Progress | None, items: Sequence[T]) -> Iterator[T]:
+def _with_progress(progress: Progress | None, items: Sequence[T]) -> Iterator[T]:
     shown = items if progress is None or not items else progress("locate", items)
     yield from (item for item, _ in zip(items, shown, strict=True))
 
@@ -131,7 +131,7 @@ def _figures(values: Array) -> tuple[float, ...]:
     return tuple(round(float(value), DIGITS) for value in values)
 
 
-def _undecided(manifest: Manifest, edits: Sequence[Edit], kind: Kind, reason: str, layers: int) -> Diagnostic:
+def _no_window(manifest: Manifest, edits: Sequence[Edit], kind: WindowKind, reason: str, layers: int) -> Diagnostic:
     choice, names = manifest.choice, ", ".join(f"`{edit.names[0]}`" for edit in edits[:3])
     span = choice.at("auto") or choice.at("layers") or edits[0].at()
     more = " and others" if len(edits) > 3 else ""

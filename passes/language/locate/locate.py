@@ -12,7 +12,13 @@ from editc.core.ir import Plan
 from editc.core.manifest import Manifest
 from editc.core.ports import Context
 from editc.passes.language.locate import stages
-from editc.passes.locate import family_of, fruitless, refuse_dtypes, roles_of, why
+from editc.passes.locate import (
+    check_patterns,
+    family_of,
+    refuse_dtypes,
+    roles_of,
+    why,
+)
 from editc.passes.sites import sites_of
 
 
@@ -25,19 +31,19 @@ class LocateLanguage:
     name: ClassVar[str] = "locate"
 
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
-        """Raises E201, E202, E204, E206, E210, and what `stages.stages` raises."""
+        """Raises E201, E202, E204, E206, E210, and what `stages.plan_stages` raises."""
         family = family_of(self.families, manifest, ctx)
         roles_of(manifest, family)
         every = tuple(sites_of(family, ctx.weights, tuple(family.patterns)))
-        faults = tuple(fruitless(manifest, every))
+        faults = tuple(check_patterns(manifest, every))
         if faults:
             raise EditcError(*faults)
-        found = stages.stages(manifest, family, every, ctx)
+        found = stages.plan_stages(manifest, family, every, ctx)
         chosen = {
             every[i].name: f"{one.method}, {why(family, every[i], 'output of the {}')}"
             for one in found
             for i in one.sites
         }
-        plan = stages.pruned(Plan(manifest, family, manifest.model, every, chosen, stages=found))
+        plan = stages.drop_unused_sites(Plan(manifest, family, manifest.model, every, chosen, stages=found))
         refuse_dtypes(plan.sites)
         return plan

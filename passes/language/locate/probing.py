@@ -56,9 +56,9 @@ def contrast(edits: Sequence[Edit], index: int) -> Contrast:
     """The prompts for edit number `index` of those that are solved together."""
     edit = edits[index]
     if isinstance(edit, Ablation):
-        return Contrast(_folded(edit.present), _folded(edit.absent))
+        return Contrast(_assign_folds(edit.present), _assign_folds(edit.absent))
     templates = _templates(edit)
-    swapped = [(one.replace("{}", name), i) for i, one in enumerate(templates) for name in _others(edits, index)]
+    swapped = [(one.replace("{}", name), i) for i, one in enumerate(templates) for name in _other_names(edits, index)]
     own = [(one.replace("{}", name), i) for i, one in enumerate(templates) for name in edit.names]
     said = {text for text, _ in own}
     near = [(one.prompt, i) for i, one in enumerate(edit.neighbours)]
@@ -66,7 +66,7 @@ def contrast(edits: Sequence[Edit], index: int) -> Contrast:
     return Contrast(tuple(_behind(own)), tuple(_behind(without)))
 
 
-def depth(streams: Sequence[Array], asked: Contrast) -> tuple[float, ...]:
+def accuracies(streams: Sequence[Array], asked: Contrast) -> tuple[float, ...]:
     """The accuracy at each layer, whose `streams` (d, n) are those of `asked.prompts`."""
     count = len(asked.present)
     folds = np.array([fold for _, fold in (*asked.present, *asked.absent)])
@@ -82,12 +82,12 @@ def accuracy(stream: Array, carries: NDArray[np.bool_], folds: NDArray[np.int64]
     for fold in sorted(set(folds.tolist())):
         held = folds == fold
         if len(set(carries[~held].tolist())) == 2:
-            said = _said(stream[:, ~held], carries[~held], stream[:, held])
+            said = _probe_scores(stream[:, ~held], carries[~held], stream[:, held])
             right[held] = (1 + np.sign(said) * np.where(carries[held], 1, -1)) / 2
     return round(float(np.mean([np.nanmean(right[side]) for side in (carries, ~carries)])), 4)
 
 
-def _said(seen: Array, carries: NDArray[np.bool_], new: Array) -> Array:
+def _probe_scores(seen: Array, carries: NDArray[np.bool_], new: Array) -> Array:
     """Ridge least squares of +1 and -1 on coordinates of unit deviation, both sides counting alike, in its dual form:
     beta = X (X^T X + lamb A^-1)^-1 y with X (d, n) about the middle of the two means and A the weights."""
     weights = np.where(carries, 1 / max(int(carries.sum()), 1), 1 / max(int((~carries).sum()), 1))
@@ -108,7 +108,7 @@ def _templates(edit: Fact | Redirect) -> list[str]:
     return [edit.template, *(one.replace(edit.subject, "{}") for one in edit.paraphrases if edit.subject in one)]
 
 
-def _others(edits: Sequence[Edit], index: int) -> list[str]:
+def _other_names(edits: Sequence[Edit], index: int) -> list[str]:
     """`to`, and the names of the edits that follow, the first ones following the last."""
     edit = edits[index]
     following = [*edits[index + 1 :], *edits[:index]]
@@ -117,7 +117,7 @@ def _others(edits: Sequence[Edit], index: int) -> list[str]:
     return list(dict.fromkeys([*to, *dict.fromkeys(names[:OTHERS])]))
 
 
-def _folded(prompts: Sequence[str]) -> tuple[tuple[str, int], ...]:
+def _assign_folds(prompts: Sequence[str]) -> tuple[tuple[str, int], ...]:
     return tuple((text, i % FOLDS) for i, text in enumerate(prompts))
 
 

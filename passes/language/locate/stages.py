@@ -12,37 +12,36 @@ from editc.core.ir import Plan, Site, Stage
 from editc.core.manifest import Ablation, Fact, Manifest, Redirect
 from editc.core.measurements import Depth
 from editc.core.ports import Context
-from editc.passes.language.locate.depth import explored
+from editc.passes.language.locate.depth import measure_depth
 from editc.passes.locate import is_wanted
 from editc.passes.sites import layer_of
 from editc.registry.methods import METHODS
 
-SINGLE = frozenset({"rome", "emmet"})
-"""Methods that put a whole change into one matrix."""
 
-
-def stages(manifest: Manifest, family: Family, every: Sequence[Site], ctx: Context) -> tuple[Stage, ...]:
+def plan_stages(manifest: Manifest, family: Family, every: Sequence[Site], ctx: Context) -> tuple[Stage, ...]:
     """The stages of a manifest, with the numbers of their sites in `every`: facts, then redirections, then ablations.
 
     Raises E211 (a layer that the model does not have), E212 (a method cannot use the matrices asked for), E203 (none),
-    and what `evidence.explored` raises.
+    and what `depth.measure_depth` raises.
     """
     count = 1 + max(layer_of(site.name) for site in every)
     _refuse_layers(manifest, count)
-    return tuple(_stage(kind, numbers, manifest, family, every, (count, ctx)) for kind, numbers in _kinds(manifest))
+    return tuple(
+        _stage(kind, numbers, manifest, family, every, (count, ctx)) for kind, numbers in _edits_by_kind(manifest)
+    )
 
 
-def recorded(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
+def stages_of_delta(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
     """The stages of a delta that is measured again, with all of its sites: which stage changed which does not count
     then."""
     every = tuple(range(sites))
     return tuple(
         Stage(kind, method_of(manifest, kind, family), numbers, every)  # type: ignore[arg-type]
-        for kind, numbers in _kinds(manifest)
+        for kind, numbers in _edits_by_kind(manifest)
     )
 
 
-def pruned(plan: Plan) -> Plan:
+def drop_unused_sites(plan: Plan) -> Plan:
     """The plan without the sites that no stage changes."""
     used = sorted({index for stage in plan.stages for index in stage.sites})
     at = {index: new for new, index in enumerate(used)}
@@ -59,7 +58,7 @@ def method_of(manifest: Manifest, kind: str, family: Family) -> str:
     return named or own[kind]
 
 
-def depth_of(method: str, works_on: str, count: int) -> tuple[int, ...]:
+def default_layers(method: str, works_on: str, count: int) -> tuple[int, ...]:
     """The layers that a method edits where a manifest names none, of `count`: the field's own, as shares of the depth.
 
     One matrix (rome, emmet): a sixth of the way up, layer 5 of the 28 to 32 of 7B models. Several (memit, alphaedit,
@@ -71,7 +70,7 @@ def depth_of(method: str, works_on: str, count: int) -> tuple[int, ...]:
     if works_on in ("columns", "writer"):
         return tuple(range(count))
     last = round(count / 6)
-    return (last,) if method in SINGLE else tuple(range(max(last - 2, min(last, 1)), last + 1))
+    return (last,) if is_single(method) else tuple(range(max(last - 2, min(last, 1)), last + 1))
 
 
 def _stage(
@@ -84,25 +83,27 @@ def _stage(
 ) -> Stage:
     method = method_of(manifest, kind, family)
     works_on = METHODS.resolve(method).works_on
-    usual = depth_of(method, works_on, within[0])
-    depth = _explored(manifest, numbers, works_on, len(usual), within[1])
+    usual = default_layers(method, works_on, within[0])
+    depth = _depth_of_stage(manifest, numbers, works_on, len(usual), within[1])
     layers = manifest.choice.layers or (usual if depth is None else depth.window)
     roles = manifest.choice.roles or _roles(family, works_on)
     sites = [i for i, site in enumerate(every) if site.role in roles and layer_of(site.name) in layers]
     sites = [i for i in sites if is_wanted(manifest, every[i])]
     if not sites:
-        raise _none(manifest, family, roles, layers)
+        raise _no_site_left(manifest, family, roles, layers)
     _refuse_method(method, works_on, [every[i] for i in sites], manifest, family)
     order = sorted(sites, key=lambda i: (layer_of(every[i].name), every[i].role, every[i].name))
     return Stage(kind, method, numbers, tuple(order), depth)  # type: ignore[arg-type]
 
 
-def _explored(manifest: Manifest, numbers: Sequence[int], works_on: str, count: int, ctx: Context) -> Depth | None:
+def _depth_of_stage(
+    manifest: Manifest, numbers: Sequence[int], works_on: str, count: int, ctx: Context
+) -> Depth | None:
     """What the model says of its layers, where it is asked: `sites: auto`, and a model that runs. Columns are found in
     every layer anyway."""
     if manifest.choice.auto is None or ctx.network is None or works_on == "columns":
         return None
-    return explored(manifest, [_edits(manifest)[i] for i in numbers], ctx.network, count, ctx.progress)
+    return measure_depth(manifest, [_edits(manifest)[i] for i in numbers], ctx.network, count, ctx.progress)
 
 
 def _roles(family: Family, works_on: str) -> tuple[str, ...]:
@@ -111,7 +112,7 @@ def _roles(family: Family, works_on: str) -> tuple[str, ...]:
     return (own,) if own in family.patterns else family.edited
 
 
-def _kinds(manifest: Manifest) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _edits_by_kind(manifest: Manifest) -> Iterator[tuple[str, tuple[int, ...]]]:
     for kind in ("fact", "redirect", "ablate"):
         numbers = tuple(i for i, edit in enumerate(_edits(manifest)) if _kind(edit) == kind)
         if numbers:
@@ -137,8 +138,8 @@ def _refuse_layers(manifest: Manifest, layers: int) -> None:
 
 def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: Manifest, family: Family) -> None:
     """E212: one-matrix methods have one matrix, an MLP's; an expert has no key that could be asked for."""
-    many = len(sites) > 1 and method in SINGLE
-    wrong = method in SINGLE and any(site.role != "mlp" for site in sites)
+    many = len(sites) > 1 and is_single(method)
+    wrong = is_single(method) and any(site.role != "mlp" for site in sites)
     routed = works_on == "memory" and any(".experts." in site.name for site in sites)
     if not (many or wrong or routed):
         return
@@ -154,11 +155,16 @@ def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: 
     raise EditcError(Diagnostic("E212", message, span, manifest.source, help=help_))
 
 
-def _none(manifest: Manifest, family: Family, roles: Sequence[str], layers: Sequence[int]) -> EditcError:
+def _no_site_left(manifest: Manifest, family: Family, roles: Sequence[str], layers: Sequence[int]) -> EditcError:
     span = manifest.choice.at("exclude") or manifest.choice.at("include") or manifest.choice.at("layers")
     which = f"{layers[0]} to {layers[-1]}" if len(layers) > 1 else str(layers[0])
     message = f"no site is left: of {family.title}, {' and '.join(roles)} in the layers {which}"
     return EditcError(Diagnostic("E203", message, span, manifest.source, help="widen `include` or `layers`"))
+
+
+def is_single(method: str) -> bool:
+    """True for a method that puts the whole change into one matrix."""
+    return bool(METHODS.resolve(method).single)
 
 
 def works_on(stage: Stage) -> str:

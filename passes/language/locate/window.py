@@ -21,7 +21,7 @@ from typing import Literal, TypeAlias
 
 from editc.core.measurements import Depth
 
-Kind: TypeAlias = Literal["memory", "direction"]
+WindowKind: TypeAlias = Literal["memory", "direction"]
 
 MUCH = 0.75
 """Of the most that is brought back. Below it the fact is leaving, and what is written there reaches the subject's
@@ -31,8 +31,8 @@ HALF = 0.5
 LEAST = 0.1
 """Of the lost probability: where no layer brings back as much, none is singled out."""
 USUAL = 6
-"""What we take unasked ends at one layer in so many of the way up (`located.depth_of`)."""
-LOST = 0.02
+"""What we take unasked ends at one layer in so many of the way up (`stages.default_layers`)."""
+LEAST_COST = 0.02
 """Probability that noise on the subject has to cost: less, and the model does not know the answer by its subject."""
 CLOSE = 0.01
 """Accuracy that counts as converged, below the most."""
@@ -42,35 +42,35 @@ LATE = 0.05
 """Share of the layers, the last ones, whose writing is left as it is."""
 
 
-def window(depth: Depth, count: int, kind: Kind) -> tuple[int, ...]:
+def window(depth: Depth, count: int, kind: WindowKind) -> tuple[int, ...]:
     """The layers to edit: `count` of them for a memory, of a direction as many as there are.
 
     Raises LookupError, saying why, where the evidence does not single any out.
     """
-    return _remembering(depth, count) if kind == "memory" else _directing(depth)
+    return _memory_window(depth, count) if kind == "memory" else _direction_window(depth)
 
 
-def why(depth: Depth, kind: Kind) -> str:
+def why(depth: Depth, kind: WindowKind) -> str:
     """Why `depth.window` was chosen, in a sentence."""
     return _why_memory(depth) if kind == "memory" else _why_direction(depth)
 
 
-def _remembering(depth: Depth, count: int) -> tuple[int, ...]:
+def _memory_window(depth: Depth, count: int) -> tuple[int, ...]:
     if not depth.traced:
         raise LookupError("there is no prompt with the subject in it, whose answer could be traced")
     layers = len(depth.traced)
-    run, wide = carrying(depth), min(count, layers)
-    first = (run[0] + run[-1] + 1 - wide) // 2 if singled(depth) else round(layers / USUAL) - wide + 1
+    run, wide = carrying_layers(depth), min(count, layers)
+    first = (run[0] + run[-1] + 1 - wide) // 2 if is_singled_out(depth) else round(layers / USUAL) - wide + 1
     first = min(max(first, 0), layers - wide)
     return tuple(range(first, first + wide))
 
 
-def singled(depth: Depth) -> bool:
+def is_singled_out(depth: Depth) -> bool:
     """True if noise costs something and some layer's stream at the subject brings enough of it back."""
-    return depth.total >= LOST and max(depth.traced) >= LEAST
+    return depth.total >= LEAST_COST and max(depth.traced) >= LEAST
 
 
-def carrying(depth: Depth) -> range:
+def carrying_layers(depth: Depth) -> range:
     """The run of layers around the best one at which the subject's last token has the fact."""
     best = depth.traced.index(max(depth.traced))
     enough = MUCH * depth.traced[best]
@@ -82,45 +82,45 @@ def carrying(depth: Depth) -> range:
     return range(first, end)
 
 
-def _directing(depth: Depth) -> tuple[int, ...]:
+def _direction_window(depth: Depth) -> tuple[int, ...]:
     if not depth.probed:
         raise LookupError("there are too few prompts with the concept, or without, for a probe to be tested on others")
     if max(depth.probed) < TELLING:
         raise LookupError(f"a linear probe tells prompts with the concept from others in {max(depth.probed):.2f} only")
-    first, layers = converged(depth), len(depth.probed)
+    first, layers = first_layer_at_best(depth), len(depth.probed)
     return tuple(range(first, max(int((1 - LATE) * layers), first + 1)))
 
 
-def converged(depth: Depth) -> int:
+def first_layer_at_best(depth: Depth) -> int:
     """The first layer at which the probe is as good as it gets."""
     enough = max(depth.probed) - CLOSE
     return next(layer for layer, share in enumerate(depth.probed) if share >= enough)
 
 
 def _why_memory(depth: Depth) -> str:
-    if not singled(depth):
+    if not is_singled_out(depth):
         usual = "which end about a sixth of the way up, where such edits are usual"
-        return f"{_nothing(depth)}; taken instead: {spelt(depth.window)}, {usual}"
-    run, taken = carrying(depth), [depth.traced[layer] for layer in depth.window]
+        return f"{_why_none(depth)}; taken instead: {layers_in_words(depth.window)}, {usual}"
+    run, taken = carrying_layers(depth), [depth.traced[layer] for layer in depth.window]
     where = "in the middle of" if len(run) >= len(taken) else "around"
     text = (
         f"restoring the stream at the subject's last token brings back {sum(taken) / len(taken):.2f} of what noise "
-        f"costs ({depth.total:.2f}) at {spelt(depth.window)}, {where} {spelt(run)}, "
+        f"costs ({depth.total:.2f}) at {layers_in_words(depth.window)}, {where} {layers_in_words(run)}, "
         f"where it is at least {MUCH:g} of the most ({max(depth.traced):.2f})"
     )
-    left = _left(depth)
+    left = _takeover_layer(depth)
     return text if left is None else f"{text}; from layer {left} on the prompt's last token carries it"
 
 
-def _nothing(depth: Depth) -> str:
+def _why_none(depth: Depth) -> str:
     text = f"tracing singles out no layers: noise on the subject costs {max(depth.total, 0):.2f} of probability"
-    if depth.total < LOST:
+    if depth.total < LEAST_COST:
         return text
     most = max(0.0, *depth.traced)
     return f"{text}, and restoring the stream at the subject's last token brings back at most {most:.2f} of that"
 
 
-def _left(depth: Depth) -> int | None:
+def _takeover_layer(depth: Depth) -> int | None:
     """From which layer on the prompt's last token brings back half of all and more than the subject's; None if none."""
     has = [other >= HALF and other > share for share, other in zip(depth.traced, depth.moved, strict=False)]
     behind = next((i for i, one in enumerate(reversed(has)) if not one), len(has))
@@ -136,6 +136,6 @@ def _why_direction(depth: Depth) -> str:
     )
 
 
-def spelt(layers: Sequence[int]) -> str:
+def layers_in_words(layers: Sequence[int]) -> str:
     """Consecutive layers in words."""
     return f"layer {layers[0]}" if len(layers) == 1 else f"layers {layers[0]}-{layers[-1]}"

@@ -9,15 +9,15 @@ from editc.core.ir import Solution
 from editc.core.manifest import Ablation, Fact, Redirect
 
 
-def edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
+def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
     """One record an edit, in the order of the manifest, its empty fields left out."""
     manifest = solution.problem.plan.manifest
     for edit, method, strength in zip(manifest.language_edits, solution.methods, solution.strengths, strict=True):
-        said = {"kind": edit.kind, **_said(edit)}
+        said = {"kind": edit.kind, **_content(edit)}
         yield {name: value for name, value in said.items() if value} | {"strength": strength, **method}
 
 
-def _said(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
+def _content(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
     if isinstance(edit, Fact):
         return {"concept": edit.subject, "prompt": edit.prompt, "answer": edit.answer}
     if isinstance(edit, Ablation):

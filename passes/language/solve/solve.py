@@ -16,8 +16,8 @@ from editc.core.network import Columns, Memory, Network, Spot, Writer
 from editc.core.ports import Context, Weights
 from editc.numerics import nullspace, ridge
 from editc.numerics.memory import interference
-from editc.passes.language.keys.derive import averaged, chosen, mean_keys
-from editc.passes.language.locate.stages import SINGLE, works_on
+from editc.passes.language.keys.derive import build_method, group_means, mean_keys
+from editc.passes.language.locate.stages import is_single, works_on
 from editc.passes.sites import layer_of
 from editc.passes.stored import as_in_file, read_weight, stored_weight
 
@@ -37,7 +37,7 @@ class _State:
     def add(self, site: Site, edit: Edit) -> None:
         self.edits.setdefault(site.name, []).append(edit)
         W = read_weight(self.weights, site)
-        self.running[site.name] = as_in_file(site, stored_weight(W, together(self.edits[site.name]), 0, site))
+        self.running[site.name] = as_in_file(site, stored_weight(W, combine_edits(self.edits[site.name]), 0, site))
 
     def current(self, site: Site) -> Array:
         """W as it now is, (d_out, d_in)."""
@@ -57,20 +57,23 @@ class SolveLanguage:
         plan, state = problem.plan, _State(ctx.weights, ctx.network, {}, {})
         records: dict[int, Mapping[str, Any]] = {}
         for stage in plan.stages:
-            method = chosen(plan, stage)
+            method = build_method(plan, stage)
             try:
-                _solved(stage, method, problem, state, ctx)
+                _solve_stage(stage, method, problem, state, ctx)
             except (ArithmeticError, ValueError) as error:
-                raise EditcError(_diagnosed(error, plan, stage)) from error
+                raise EditcError(_diagnose(error, plan, stage)) from error
             options = {name: value for name, value in vars(method).items() if value is not None}
             records |= {index: {"method": stage.method, "options": options} for index in stage.edits}
         groups = dict.fromkeys(site.group for site in plan.sites)
-        edits = {group: _grouped([together(state.edits[one.name]) for one in plan.sites_of(group)]) for group in groups}
+        edits = {
+            group: _group_edits([combine_edits(state.edits[one.name]) for one in plan.sites_of(group)])
+            for group in groups
+        }
         strengths = tuple(float(getattr(edit, "strength", 1.0)) for edit in plan.manifest.language_edits)
         return Solution(problem, edits, tuple(records[i] for i in range(len(records))), strengths)
 
 
-def together(edits: Sequence[Edit]) -> Edit:
+def combine_edits(edits: Sequence[Edit]) -> Edit:
     """Edits of one matrix as one: factors side by side, dense where one is."""
     if len(edits) == 1:
         return edits[0]
@@ -82,7 +85,7 @@ def together(edits: Sequence[Edit]) -> Edit:
     return Edit("low-rank", (left,), (right,), replace(worst, rank=len(right)))
 
 
-def _grouped(edits: Sequence[Edit]) -> Edit:
+def _group_edits(edits: Sequence[Edit]) -> Edit:
     """The edits of a layer's matrices as that of the layer."""
     worst = max(edits, key=lambda one: one.stats.condition).stats
     stats = replace(
@@ -97,25 +100,25 @@ def _dense(edit: Edit) -> Array:
     return edit.left[0] if edit.form == "dense" else edit.left[0] @ edit.right[0]
 
 
-def _solved(stage: Stage, method: Any, problem: Rewrites, state: _State, ctx: Context) -> None:
+def _solve_stage(stage: Stage, method: Any, problem: Rewrites, state: _State, ctx: Context) -> None:
     sites = [problem.plan.sites[i] for i in stage.sites]
     watched = ctx.progress("solve", sites) if ctx.progress else sites
     kind = works_on(stage)
     if kind == "writer":
-        _written(stage, method, problem, state, sites)
+        _solve_writers(stage, method, problem, state, sites)
         return
     if kind == "columns":
-        _taken(method, problem, state, sites)
+        _solve_columns(method, problem, state, sites)
         return
     columns = [one for one in problem.columns if one.edit in stage.edits]
     before = [one for one in problem.columns if any(one.edit in s.edits for s in _earlier(problem.plan, stage))]
     kept = tuple(dict.fromkeys(group for index in stage.edits for group in problem.kept[index]))
     around = tuple(dict.fromkeys(group for index in stage.edits for group in problem.spared.get(index, ())))
-    goal = None if stage.method in SINGLE else _goal(columns, sites, problem, state)
+    goal = None if is_single(stage.method) else _goal(columns, sites, problem, state)
     for number, site in enumerate(watched):
         assert isinstance(site, Site)
         memory = _memory(site, columns, problem, state, goal, len(sites) - number)
-        held = [_kept_keys(site, before, kept, state), _spared_keys(site, memory, around, state)]
+        held = [_preserved_keys(site, before, kept, state), _default_keys(site, memory, around, state)]
         state.add(site, method(replace(memory, kept=np.hstack(held))))
 
 
@@ -139,7 +142,7 @@ def _memory(
     keys = mean_keys(network, site, columns, running)
     bare = network.reads([site.name], [one.contexts[0] for one in columns], running)[site.name]
     if goal is None:
-        residuals = _wanted(columns, problem)
+        residuals = _wanted_values(columns, problem)
     else:
         layer, state_wanted = goal
         missing = state_wanted - _streams(network, layer, columns, running)
@@ -147,7 +150,7 @@ def _memory(
     return Memory(keys, bare, residuals, problem.moments[site.name], np.zeros((len(keys), 0)))
 
 
-def _kept_keys(site: Site, before: Sequence[Column], kept: Sequence[tuple[Spot, ...]], state: _State) -> Array:
+def _preserved_keys(site: Site, before: Sequence[Column], kept: Sequence[tuple[Spot, ...]], state: _State) -> Array:
     """The keys (d_in, p) of earlier stages' edits, each the mean over its contexts, and one for each group of spots
     that is kept, the mean over these."""
     width = site.shape[1]
@@ -155,16 +158,16 @@ def _kept_keys(site: Site, before: Sequence[Column], kept: Sequence[tuple[Spot, 
     if not kept:
         return earlier
     spots = [spot for group in kept for spot in group]
-    return np.hstack([earlier, averaged(state.network.reads([site.name], spots, state.running)[site.name], kept)])
+    return np.hstack([earlier, group_means(state.network.reads([site.name], spots, state.running)[site.name], kept)])
 
 
-def _spared_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]], state: _State) -> Array:
+def _default_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]], state: _State) -> Array:
     """The keys (d_in, p) of names that are held unasked, without those that the model cannot tell from an edit's own:
     of these one would undo the other."""
     if not groups:
         return np.zeros((site.shape[1], 0))
     spots = [spot for group in groups for spot in group]
-    found = averaged(state.network.reads([site.name], spots, state.running)[site.name], groups)
+    found = group_means(state.network.reads([site.name], spots, state.running)[site.name], groups)
     count = memory.keys.shape[1]
     close = interference(np.hstack([memory.keys, found]), ridge.factorise(memory.moment))[:count, count:]
     return found[:, np.abs(close).max(axis=0) < ALIKE]
@@ -173,7 +176,7 @@ def _spared_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]],
 def _goal(columns: Sequence[Column], sites: Sequence[Site], problem: Rewrites, state: _State) -> tuple[int, Array]:
     """The last layer that is edited, and what the residual stream (d, columns) is to be after it: a value that was
     learned at the MLP's output arrives there multiplied."""
-    layer, wanted = layer_of(sites[-1].name), _wanted(columns, problem)
+    layer, wanted = layer_of(sites[-1].name), _wanted_values(columns, problem)
     said = np.array([one.value is not None and not problem.plan.family.normed for one in columns])
     wanted = wanted * np.where(said, state.network.multiplier or 1.0, 1.0)
     return layer, _streams(state.network, layer, columns, state.running) + wanted
@@ -181,17 +184,17 @@ def _goal(columns: Sequence[Column], sites: Sequence[Site], problem: Rewrites, s
 
 def _streams(network: Network, layer: int, columns: Sequence[Column], running: Mapping[str, Array]) -> Array:
     groups = [one.contexts for one in columns]
-    return averaged(network.states([layer], [spot for one in groups for spot in one], running)[layer], groups)
+    return group_means(network.states([layer], [spot for one in groups for spot in one], running)[layer], groups)
 
 
-def _wanted(columns: Sequence[Column], problem: Rewrites) -> Array:
+def _wanted_values(columns: Sequence[Column], problem: Rewrites) -> Array:
     """What is to be added (d, columns), each times its edit's strength."""
     edits = problem.plan.manifest.language_edits
     strengths = np.array([float(getattr(edits[one.edit], "strength", 1.0)) for one in columns])
     return np.asarray(np.stack([one.wanted for one in columns], axis=1) * strengths)
 
 
-def _written(stage: Stage, method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:
+def _solve_writers(stage: Stage, method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:
     """Directions by layer from the model as the stages before left it, of all concepts at once."""
     manifest = problem.plan.manifest
     edits = [edit for i in stage.edits if isinstance(edit := manifest.language_edits[i], Ablation)]
@@ -206,14 +209,14 @@ def _written(stage: Stage, method: Any, problem: Rewrites, state: _State, sites:
         state.add(site, method(Writer(state.current(site), *sets)))
 
 
-def _taken(method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:
+def _solve_columns(method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:
     """Columns that name the concepts."""
     strengths = np.array([one.strength for one in problem.plan.manifest.redirects])
     for site in sites:
         state.add(site, method(Columns(state.current(site), problem.namings[site.name], strengths)))
 
 
-def _diagnosed(error: Exception, plan: Plan, stage: Stage) -> Diagnostic:
+def _diagnose(error: Exception, plan: Plan, stage: Stage) -> Diagnostic:
     edit = plan.manifest.language_edits[stage.edits[0]]
     span, source = edit.at("method") or edit.at(), plan.manifest.source
     if isinstance(error, nullspace.NoRoomError):

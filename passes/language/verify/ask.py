@@ -11,20 +11,20 @@ import numpy as np
 from editc.core.ir import Array
 from editc.core.measurements import Answer
 from editc.core.network import Cloze, Network, Prompt, Scored, Spot
-from editc.passes.language.questions import Question, Said, word
-from editc.passes.language.verify.base_model import Before
+from editc.passes.language.questions import BaseAnswers, Question, first_word
+from editc.passes.language.verify.base_model import BaseModel
 
 LOST = 0.25
 """An old answer is lost when it is at most so likely as it was: a quarter."""
 OPENING = 6
 """Tokens in which the word that a model goes on with is complete."""
-Pair: TypeAlias = tuple[float, float]
-Figures: TypeAlias = Mapping[Cloze, tuple[float, bool, int]]
+Probabilities: TypeAlias = tuple[float, float]
+ClozeFigures: TypeAlias = Mapping[Cloze, tuple[float, bool, int]]
 """Of every answer its probability, whether its first token is the likeliest of all, and the number of the likeliest."""
 
 
 @dataclass(frozen=True)
-class Heard:
+class Reply:
     """An answer with what its figures do not tell: `known`, the wrong answer was the model's own first choice before
     the edit; `chosen`, the right one is so after it, or of a neighbour: the first choice is what it was."""
 
@@ -33,7 +33,7 @@ class Heard:
     chosen: bool
 
 
-def chats(network: Network) -> bool:
+def has_chat_template(network: Network) -> bool:
     """True for a model that has a chat template."""
     try:
         network.places([Spot("a", chat=True)])
@@ -42,30 +42,30 @@ def chats(network: Network) -> bool:
     return True
 
 
-def openings(before: Before, prompts: Sequence[str]) -> Said:
+def ask_first_words(before: BaseModel, prompts: Sequence[str]) -> BaseAnswers:
     """The word that the unedited model goes on with after each prompt."""
     told = before.generate([Prompt(prompt) for prompt in prompts], OPENING) if prompts else ()
-    return {prompt: word(text) for prompt, text in zip(prompts, told, strict=True)}
+    return {prompt: first_word(text) for prompt, text in zip(prompts, told, strict=True)}
 
 
-def heard(
-    base: Before,
+def ask_questions(
+    base: BaseModel,
     questions: Sequence[Question],
     changed: Mapping[str, Array],
     tokens: int = 20,
-) -> tuple[Heard, ...]:
+) -> tuple[Reply, ...]:
     """Every question in order, before and after; where it is to be continued, so many tokens each time."""
     cloze = tuple(dict.fromkeys(part for one in questions for part in (one.wanted, one.other) if part is not None))
     if not cloze:
         return ()
     before = _figures(cloze, base.score(cloze))
     after = _figures(cloze, base.network.score(cloze, changed))
-    words = continued(base, questions, changed, tokens)
-    return _paired([_heard(one, before, after, words.get(one, ("", ""))) for one in questions])
+    words = continue_prompts(base, questions, changed, tokens)
+    return _join_choices([_judge_answer(one, before, after, words.get(one, ("", ""))) for one in questions])
 
 
-def continued(
-    base: Before, questions: Sequence[Question], changed: Mapping[str, Array], tokens: int
+def continue_prompts(
+    base: BaseModel, questions: Sequence[Question], changed: Mapping[str, Array], tokens: int
 ) -> Mapping[Question, tuple[str, str]]:
     """What the model says to the questions that are to be continued, before and after."""
     those = [one for one in questions if one.continued] if tokens else []
@@ -76,12 +76,12 @@ def continued(
     return dict(zip(those, zip(*both, strict=True), strict=True))
 
 
-def _figures(cloze: Sequence[Cloze], found: Scored) -> Figures:
+def _figures(cloze: Sequence[Cloze], found: Scored) -> ClozeFigures:
     told = zip(np.exp(found.total).tolist(), found.top.tolist(), found.best.tolist(), strict=True)
     return dict(zip(cloze, told, strict=True))
 
 
-def holds(question: Question, before: Pair, after: Pair, chosen: bool) -> bool:
+def holds(question: Question, before: Probabilities, after: Probabilities, chosen: bool) -> bool:
     """The right answer is likelier than the wrong one, or the wrong one is lost where that is enough; where nothing is
     wrong the right one must be the first choice."""
     lost = after[1] <= LOST * before[1]
@@ -92,12 +92,12 @@ def holds(question: Question, before: Pair, after: Pair, chosen: bool) -> bool:
     return after[0] > after[1] or (question.lost and lost)
 
 
-def _heard(
+def _judge_answer(
     one: Question,
-    before: Figures,
-    after: Figures,
+    before: ClozeFigures,
+    after: ClozeFigures,
     said: tuple[str, str],
-) -> Heard:
+) -> Reply:
     old, new = _pair(one, before), _pair(one, after)
     kept = after[one.wanted][1] if one.wanted else False
     if one.purpose == "neighbour":
@@ -116,15 +116,15 @@ def _heard(
         holds(one, old, new, kept),
         said,
     )
-    return Heard(answer, before[one.other][1] if one.other else False, kept)
+    return Reply(answer, before[one.other][1] if one.other else False, kept)
 
 
-def _pair(one: Question, figures: Figures) -> Pair:
+def _pair(one: Question, figures: ClozeFigures) -> Probabilities:
     right, wrong = (figures[part][0] if part else 0.0 for part in (one.wanted, one.other))
     return right, wrong
 
 
-def _paired(found: Sequence[Heard]) -> tuple[Heard, ...]:
+def _join_choices(found: Sequence[Reply]) -> tuple[Reply, ...]:
     """The two orders of a choice, which follow one another, count as one: by what both say together."""
     made = list(found)
     choices = [i for i, one in enumerate(made) if one.answer.form == "multiple choice"]

@@ -12,7 +12,7 @@ import numpy as np
 from editc.core.ir import Array
 from editc.core.network import Cloze, Compared, Network, Prompt, Scored, Spoken
 from editc.core.ports import Cache
-from editc.passes.images.rows.preserved_rows import remembered
+from editc.core.remember import remember
 
 LAYOUT = "said 2"
 """Goes into the key of what is cached: to be changed with what is computed."""
@@ -21,7 +21,7 @@ AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True)
-class Before:
+class BaseModel:
     """The base of `network`, whose fingerprint is `mark` ('' keeps nothing). All that is asked in one call is kept
     together, for the last digits of a figure may hang on what was asked beside it."""
 
@@ -32,16 +32,18 @@ class Before:
     def score(self, asked: Sequence[Cloze]) -> Scored:
         """How likely the answers are."""
         told = [json.dumps([one.prompt, one.answer, one.chat]) for one in asked]
-        found = remembered(told, f"score {LAYOUT}", lambda: _packed(self.network.score(asked)), self.cache, self.mark)
+        found = remember(
+            told, f"score {LAYOUT}", lambda: _pack_scores(self.network.score(asked)), self.cache, self.mark
+        )
         best, tokens = (np.asarray(found[name], np.int64) for name in ("best", "tokens"))
         return Scored(found["total"], found["first"], found["top"] > 0, best, tokens)
 
     def compare(self, texts: Sequence[Prompt], changed: Mapping[str, Array]) -> Compared:
         """The base against the model as changed, over all tokens; the states of some texts are in memory at a time."""
-        parts = [self._compared(some, changed) for some in _blocks(texts)]
+        parts = [self._compare_block(some, changed) for some in _blocks(texts)]
         return Compared(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Compared)))
 
-    def _compared(self, texts: Sequence[Prompt], changed: Mapping[str, Array]) -> Compared:
+    def _compare_block(self, texts: Sequence[Prompt], changed: Mapping[str, Array]) -> Compared:
         def final() -> Mapping[str, Array]:
             states = self.network.final(texts)
             return {
@@ -49,13 +51,13 @@ class Before:
                 "ends": np.cumsum([len(one) for one in states]).astype(np.float64),
             }
 
-        found = remembered(_told(texts), f"final {LAYOUT}", final, self.cache, self.mark)
+        found = remember(_prompt_keys(texts), f"final {LAYOUT}", final, self.cache, self.mark)
         base = np.split(found["states"], found["ends"][:-1].astype(int))
         return self.network.compare(texts, changed, base=base)
 
     def generate(self, prompts: Sequence[Prompt], tokens: int) -> tuple[str, ...]:
         """What it goes on with."""
-        return tuple(self._told(f"generate {tokens}", prompts, lambda: self.network.generate(prompts, tokens)))
+        return tuple(self._cached_json(f"generate {tokens}", prompts, lambda: self.network.generate(prompts, tokens)))
 
     def speak(self, prompts: Sequence[Prompt], tokens: int) -> tuple[Spoken, ...]:
         """The same token by token, with how likely each was."""
@@ -63,16 +65,16 @@ class Before:
         def spoken() -> Sequence[Any]:
             return [[one.text, one.pieces, one.likely] for one in self.network.speak(prompts, tokens)]
 
-        found = self._told(f"speak {tokens}", prompts, spoken)
+        found = self._cached_json(f"speak {tokens}", prompts, spoken)
         return tuple(Spoken(text, tuple(pieces), tuple(likely)) for text, pieces, likely in found)
 
-    def _told(self, what: str, prompts: Sequence[Prompt], tell: Callable[[], Sequence[Any]]) -> Sequence[Any]:
+    def _cached_json(self, what: str, prompts: Sequence[Prompt], tell: Callable[[], Sequence[Any]]) -> Sequence[Any]:
         """What is said of prompts, as JSON in the cache."""
 
-        def said() -> Mapping[str, Array]:
+        def encode() -> Mapping[str, Array]:
             return {"text": np.frombuffer(json.dumps(tell()).encode(), np.uint8).astype(np.float64)}
 
-        found = remembered(_told(prompts), f"{what} {LAYOUT}", said, self.cache, self.mark)
+        found = remember(_prompt_keys(prompts), f"{what} {LAYOUT}", encode, self.cache, self.mark)
         told: Sequence[Any] = json.loads(np.asarray(found["text"]).astype(np.uint8).tobytes())
         return told
 
@@ -88,10 +90,10 @@ def _blocks(texts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
         yield some
 
 
-def _told(prompts: Sequence[Prompt]) -> list[str]:
+def _prompt_keys(prompts: Sequence[Prompt]) -> list[str]:
     return [json.dumps([one.text, one.chat]) for one in prompts]
 
 
-def _packed(found: Scored) -> Mapping[str, Array]:
+def _pack_scores(found: Scored) -> Mapping[str, Array]:
     names = ("total", "first", "top", "best", "tokens")
     return {name: np.asarray(getattr(found, name), np.float64) for name in names}

@@ -14,9 +14,9 @@ from editc.core.network import Prompt
 from editc.core.text import folded
 from editc.passes.language import candidates as made
 from editc.passes.language.candidates import Around, Candidate, candidates
-from editc.passes.language.questions import Change, titles, word
-from editc.passes.language.verify.base_model import Before
-from editc.passes.language.verify.continuations import circling, readable
+from editc.passes.language.questions import Change, first_word, titles
+from editc.passes.language.verify.base_model import BaseModel
+from editc.passes.language.verify.continuations import is_circling, is_readable
 
 LOSS = 0.1
 """The share of bystanders whose answer may change, where the manifest gives no bound."""
@@ -44,7 +44,7 @@ QUOTA = {
 
 
 @dataclass(frozen=True)
-class Witness:
+class ConfidentAnswer:
     """A bystander and what the unedited model says to it: `answer` its first word, `said` all of it."""
 
     candidate: Candidate
@@ -53,7 +53,7 @@ class Witness:
 
 
 @dataclass(frozen=True)
-class Watched:
+class BystanderOutcome:
     """A bystander that was asked again: `kept`, the answer stayed, or the model goes round in circles no more than it
     did."""
 
@@ -68,24 +68,24 @@ class Watched:
         return Bystander(one.prompt, one.kind, 1.0, float(self.kept), 1, self.said)
 
 
-def watched(
+def measure_bystanders(
     manifest: Manifest,
     seed: int,
     changes: Sequence[Change],
-    before: Before,
+    before: BaseModel,
     changed: Mapping[str, Array],
     others: Sequence[str] = (),
-) -> tuple[Watched, ...]:
+) -> tuple[BystanderOutcome, ...]:
     """The bystanders of every edit in the order in which they were made; none where the model is sure of nothing."""
     around = Around(manifest, seed, tuple(others))
     numbers = _evenly(len(manifest.language_edits), EDITS)
     asked = tuple(dict.fromkeys(one for index in numbers for one in candidates(around, index)))
-    known = _known(asked, before, Answers(manifest, changes))
-    chosen = _chosen(known, min(EACH, MOST // max(len(numbers), 1)))
-    return tuple(_again(chosen, before, changed))
+    known = _confident_answers(asked, before, BarredAnswers(manifest, changes))
+    chosen = _take_quotas(known, min(EACH, MOST // max(len(numbers), 1)))
+    return tuple(_ask_again(chosen, before, changed))
 
 
-def claims(found: Sequence[Watched], manifest: Manifest, asked: Constraints) -> Iterator[Claim]:
+def claims(found: Sequence[BystanderOutcome], manifest: Manifest, asked: Constraints) -> Iterator[Claim]:
     """`bystander_loss`: the share whose answer changed, of each edit twice: of what it asks about the edited name
     itself, and of what lies around it. Each answers to the bound: what is wrecked in one is not made good by others."""
     bound = LOSS if asked.bystander_loss is None else asked.bystander_loss
@@ -100,7 +100,7 @@ def claims(found: Sequence[Watched], manifest: Manifest, asked: Constraints) -> 
                 yield Claim("bystander_loss", share, bound, subject, span, "share", of=len(those))
 
 
-def findings(found: Sequence[Watched]) -> tuple[Bystander, ...]:
+def findings(found: Sequence[BystanderOutcome]) -> tuple[Bystander, ...]:
     """What the report lists, worst first."""
     return tuple(one.finding for one in sorted(found, key=lambda one: one.kept))
 
@@ -111,7 +111,7 @@ def _evenly(count: int, most: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Answers:
+class BarredAnswers:
     """Which answers a bystander may not have: they would tell nothing, or follow the edit."""
 
     manifest: Manifest
@@ -124,7 +124,7 @@ class Answers:
         found = [{folded(name) for name in edit.names} for edit in self.manifest.language_edits]
         for one in self.changes:
             if isinstance(self.manifest.language_edits[one.edit], Fact):
-                found[one.edit] |= {folded(one.new), folded(word(one.new))}
+                found[one.edit] |= {folded(one.new), folded(first_word(one.new))}
         return tuple(frozenset(some - {""}) for some in found)
 
     @cached_property
@@ -132,43 +132,45 @@ class Answers:
         """By edit of a fact the old answer: where the subject has it, the fact was asked for in other words."""
         found = [set[str]() for _ in self.manifest.language_edits]
         for one in self.changes:
-            found[one.edit] |= {folded(one.old), folded(word(one.old))}
+            found[one.edit] |= {folded(one.old), folded(first_word(one.old))}
         return tuple(frozenset(some - {""}) for some in found)
 
     def fit(self, one: Candidate, said: str) -> bool:
         """True for an answer in words that a bystander may have."""
-        answer = folded(word(said))
+        answer = folded(first_word(said))
         told = f" {answer} "
         barred = self.taken[one.edit] | (self.old[one.edit] if one.kind in made.OWN else frozenset())
-        return any(map(str.isalnum, answer)) and readable(said) and not any(f" {name} " in told for name in barred)
+        return any(map(str.isalnum, answer)) and is_readable(said) and not any(f" {name} " in told for name in barred)
 
 
-def going_on(said: str) -> bool:
+def is_running_text(said: str) -> bool:
     """True where a continuation is text, and does not go round in circles."""
-    return bool(said) and readable(said) and not circling(said)
+    return bool(said) and is_readable(said) and not is_circling(said)
 
 
-def _known(asked: Sequence[Candidate], before: Before, answers: Answers) -> tuple[Witness, ...]:
+def _confident_answers(
+    asked: Sequence[Candidate], before: BaseModel, answers: BarredAnswers
+) -> tuple[ConfidentAnswer, ...]:
     """Those that the unedited model has an answer to, and those where it goes on in text and not in circles."""
     plain, going = ([one for one in asked if one.loops == loops] for loops in (False, True))
     spoken = before.speak([Prompt(one.prompt) for one in plain], WORD) if plain else ()
     found = [
-        Witness(one, word(said.text), said.text)
+        ConfidentAnswer(one, first_word(said.text), said.text)
         for one, said in zip(plain, spoken, strict=True)
-        if answers.fit(one, said.text) and said.likelihood(word(said.text)) >= SURE
+        if answers.fit(one, said.text) and said.likelihood(first_word(said.text)) >= SURE
     ]
     told = before.generate([Prompt(one.prompt) for one in going], LONG) if going else ()
-    found += [Witness(one, "", said) for one, said in zip(going, told, strict=True) if going_on(said)]
+    found += [ConfidentAnswer(one, "", said) for one, said in zip(going, told, strict=True) if is_running_text(said)]
     return tuple(found)
 
 
-def _chosen(known: Sequence[Witness], most: int) -> tuple[Witness, ...]:
+def _take_quotas(known: Sequence[ConfidentAnswer], most: int) -> tuple[ConfidentAnswer, ...]:
     """At most so many of each edit: of each kind its quota, and then whatever comes next."""
-    found: list[Witness] = []
+    found: list[ConfidentAnswer] = []
     for index in dict.fromkeys(one.candidate.edit for one in known):
         mine = [one for one in known if one.candidate.edit == index]
         taken: dict[str, int] = {}
-        first, rest = list[Witness](), list[Witness]()
+        first, rest = list[ConfidentAnswer](), list[ConfidentAnswer]()
         for one in mine:
             kind = one.candidate.kind
             taken[kind] = taken.get(kind, 0) + 1
@@ -177,12 +179,14 @@ def _chosen(known: Sequence[Witness], most: int) -> tuple[Witness, ...]:
     return tuple(found)
 
 
-def _again(chosen: Sequence[Witness], before: Before, changed: Mapping[str, Array]) -> Iterator[Watched]:
+def _ask_again(
+    chosen: Sequence[ConfidentAnswer], before: BaseModel, changed: Mapping[str, Array]
+) -> Iterator[BystanderOutcome]:
     """Each asked of the model as changed."""
     for loops, tokens in ((False, WORD), (True, LONG)):
         those = [one for one in chosen if one.candidate.loops == loops]
         prompts = [Prompt(one.candidate.prompt) for one in those]
         told = before.network.generate(prompts, tokens, changed) if prompts else ()
         for one, text in zip(those, told, strict=True):
-            kept = not circling(text) if loops else folded(word(text)) == folded(one.answer)
-            yield Watched(one.candidate, (one.said, text), kept)
+            kept = not is_circling(text) if loops else folded(first_word(text)) == folded(one.answer)
+            yield BystanderOutcome(one.candidate, (one.said, text), kept)

@@ -10,7 +10,7 @@ from editc.core.manifest import Constraints
 from editc.core.measurements import Answer, Claim
 from editc.passes.language.questions import Change
 from editc.passes.language.verify import continuations
-from editc.passes.language.verify.ask import Heard
+from editc.passes.language.verify.ask import Reply
 from editc.passes.language.verify.forms import FORMS, STEPS
 
 CHANGED = ("efficacy", "relation")
@@ -18,41 +18,41 @@ CHANGED = ("efficacy", "relation")
 
 
 def claims(
-    every: Sequence[Heard], closely: Sequence[Change], titles: Sequence[str], asked: Constraints
+    every: Sequence[Reply], closely: Sequence[Change], titles: Sequence[str], asked: Constraints
 ) -> Iterator[Claim]:
     """The shares in the order of the constraints; `closely` are the changes that were asked for in every form."""
     edited = [one for one in every if one.answer.purpose in CHANGED]
     yield from _share("efficacy", edited, asked)
     yield from _each("efficacy", edited, titles)
-    yield from _known(edited, titles)
+    yield from _known_before(edited, titles)
     yield from _share("paraphrase", [one for one in every if one.answer.purpose == "paraphrase"], asked)
     yield from _neighbours([one for one in every if one.answer.purpose == "neighbour"], asked)
     answers = [one.answer for one in every]
     yield from _forms(answers, {one.prompt for one in closely})
-    yield from _spoken(answers)
+    yield from _continuations(answers)
 
 
-def _share(name: str, those: Sequence[Heard], asked: Constraints) -> Iterator[Claim]:
+def _share(name: str, those: Sequence[Reply], asked: Constraints) -> Iterator[Claim]:
     if those:
         share = _mean([one.answer.holds for one in those])
         yield Claim(name, share, getattr(asked, name), "", asked.at(name), "share", least=True, of=len(those))
 
 
-def _each(name: str, those: Sequence[Heard], titles: Sequence[str]) -> Iterator[Claim]:
+def _each(name: str, those: Sequence[Reply], titles: Sequence[str]) -> Iterator[Claim]:
     """One claim an edit, where there are several."""
     for edit, mine in _by_edit(those) if len(titles) > 1 else ():
         share = _mean([one.answer.holds for one in mine])
         yield Claim(name, share, subject=titles[edit], unit="share", least=True, of=len(mine))
 
 
-def _known(those: Sequence[Heard], titles: Sequence[str]) -> Iterator[Claim]:
+def _known_before(those: Sequence[Reply], titles: Sequence[str]) -> Iterator[Claim]:
     """The control: of the prompts of each edit the share where the old answer was the model's first choice."""
     for edit, mine in _by_edit(those):
         share = _mean([one.known for one in mine])
         yield Claim("known", share, subject=titles[edit], unit="share", of=len(mine))
 
 
-def _neighbours(those: Sequence[Heard], asked: Constraints) -> Iterator[Claim]:
+def _neighbours(those: Sequence[Reply], asked: Constraints) -> Iterator[Claim]:
     yield from _share("neighbourhood", those, asked)
     if those:
         yield Claim("neighbours_unchanged", _mean([one.chosen for one in those]), unit="share", of=len(those))
@@ -78,7 +78,7 @@ def _forms(answers: Sequence[Answer], closely: set[str]) -> Iterator[Claim]:
     yield from (Claim("step", shares[name], subject=name, unit="share", of=len(held[name])) for name in steps)
 
 
-def _spoken(answers: Sequence[Answer]) -> Iterator[Claim]:
+def _continuations(answers: Sequence[Answer]) -> Iterator[Claim]:
     """RESTOR's question, whose answer comes where the model goes on by itself; and how varied its words are, by the
     continuations of plain prompts alone, as those of a chat end when they are done."""
     told = [one for one in answers if any(one.said)]
@@ -90,7 +90,7 @@ def _spoken(answers: Sequence[Answer]) -> Iterator[Claim]:
         yield Claim(name, float(np.mean([continuations.entropy(one.said[when]) for one in plain])), unit="bits")
 
 
-def _by_edit(those: Sequence[Heard]) -> Iterator[tuple[int, list[Heard]]]:
+def _by_edit(those: Sequence[Reply]) -> Iterator[tuple[int, list[Reply]]]:
     for edit in dict.fromkeys(one.answer.edit for one in those):
         yield edit, [one for one in those if one.answer.edit == edit]
 

@@ -17,7 +17,7 @@ A_MATRIX, IN_ALL = 5, 20
 
 
 @dataclass(frozen=True)
-class Trace:
+class ColumnTrace:
     """Of the `columns` of one matrix that moved at all: the cosine between before and after, and |after - before| /
     |before|, each of the column that moved the most and the mean. A column that was or became zero has cosine 0; one
     that was has no distance.
@@ -35,7 +35,7 @@ class Trace:
     after: Array
 
 
-def trace(before: Array, after: Array) -> Trace | None:
+def measure_trace(before: Array, after: Array) -> ColumnTrace | None:
     """Of W and W', (d_out, d_in) each; None where no column moved."""
     moved = (before != after).any(axis=0)
     if not moved.any():
@@ -49,10 +49,10 @@ def trace(before: Array, after: Array) -> Trace | None:
     known = distance[live] if live.any() else distance
     figures = _low(cosine), float(cosine.mean()), float(known.max()), float(known.mean())
     most = np.argsort(-np.where(live, distance, -1.0), kind="stable")[: min(A_MATRIX, np.count_nonzero(live))]
-    return Trace(int(moved.sum()), *figures, old[:, most], new[:, most])
+    return ColumnTrace(int(moved.sum()), *figures, old[:, most], new[:, most])
 
 
-def claims(traces: Sequence[tuple[str, Trace]]) -> tuple[Claim, ...]:
+def claims(traces: Sequence[tuple[str, ColumnTrace]]) -> tuple[Claim, ...]:
     """Of every edited matrix, named: the column that moved the most, with its matrix, and means over matrices."""
     if not traces:
         return ()
@@ -66,7 +66,7 @@ def claims(traces: Sequence[tuple[str, Trace]]) -> tuple[Claim, ...]:
     )
 
 
-def overlaps(traces: Sequence[tuple[str, Trace]], network: Network) -> tuple[Claim, ...]:
+def overlaps(traces: Sequence[tuple[str, ColumnTrace]], network: Network) -> tuple[Claim, ...]:
     """What columns name now against what they named: the Jaccard index of the tokens that each raised most and raises
     most, the lowest with its matrix, and the mean, of the IN_ALL columns that moved the most.
 

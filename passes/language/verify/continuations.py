@@ -44,7 +44,7 @@ CUT = "\ufffd"
 ENDS = re.compile(f"{CUT}{{1,3}}$")
 """What a cut leaves of a character at the end of a text, whose last byte at least is not there."""
 OUTCOMES = ("new answer", "old answer", "refusal", "something else")
-Outcome: TypeAlias = Literal["new answer", "old answer", "refusal", "something else"]
+ContinuationOutcome: TypeAlias = Literal["new answer", "old answer", "refusal", "something else"]
 
 
 def entropy(text: str) -> float:
@@ -56,21 +56,21 @@ def entropy(text: str) -> float:
     return sum(weight * _entropy(_grams(words, n)) for n, weight in WEIGHTS.items()) / len(WEIGHTS)
 
 
-def circling(text: str) -> bool:
+def is_circling(text: str) -> bool:
     """True for words that go round in circles: something said three times in a row or more, at some length."""
     plain = f" {folded(text)}"
     return any(_letters(one[0]) >= ROUND for one in CIRCLE.finditer(plain))
 
 
-def readable(text: str) -> bool:
+def is_readable(text: str) -> bool:
     """True for text: no control characters, and no bytes that stand for no character but those that the end cut off."""
     return all(category(one) != "Cc" or one.isspace() for one in text) and CUT not in ENDS.sub("", text)
 
 
-def outcome(text: str, new: str, old: str) -> Outcome:
+def outcome(text: str, new: str, old: str) -> ContinuationOutcome:
     """Which of the answers a continuation names first, of two at one place the longer; where it names none, whether it
     is a refusal."""
-    answers: tuple[tuple[Outcome, str], ...] = (("new answer", new), ("old answer", old))
+    answers: tuple[tuple[ContinuationOutcome, str], ...] = (("new answer", new), ("old answer", old))
     named = [(place, -len(folded(one)), name) for name, one in answers if (place := _find(text, one)) >= 0]
     if named:
         return min(named)[-1]

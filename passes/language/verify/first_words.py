@@ -32,13 +32,13 @@ def claims(manifest: Manifest, network: Network) -> Iterator[Claim]:
     with the beginning alone, h'' with OTHERS. 1: nothing but the beginning counts; 0 or less: it says nothing."""
     for edit in manifest.redirects:
         for name in edit.names:
-            found = _carried(name, edit.names, network)
+            found = _carried_shares(name, edit.names, network)
             if found:
                 share, beginning = max(found)
                 yield Claim("carried", share, subject=beginning, unit="share")
 
 
-def _carried(name: str, names: tuple[str, ...], network: Network) -> list[tuple[float, str]]:
+def _carried_shares(name: str, names: tuple[str, ...], network: Network) -> list[tuple[float, str]]:
     words = name.split()
     parts = [" ".join(words[:count]) for count in range(1, len(words))]
     asked = [part for part in parts if part not in names]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from editc.core.network import Cloze
 from editc.core.text import folded
-from editc.passes.language.questions import Change, Question, asked
+from editc.passes.language.questions import Change, Question, question_about
 
 FORMS = ("cloze", "question", "chat", "multiple choice", "reversed")
 """The forms of one question, over which the spread is taken."""
@@ -26,17 +26,17 @@ LETTERS = ("A", "B")
 def forms(change: Change, chat: bool) -> Iterator[Question]:
     """The change as a question, in a chat where there are chats, as a choice, reversed, and one and two steps away."""
     prompt, subject = change.prompt, change.subject
-    yield asked(change, "form", "question", QUESTION.format(prompt=prompt))
+    yield question_about(change, "form", "question", QUESTION.format(prompt=prompt))
     if chat:
-        yield asked(change, "form", "chat", CHAT.format(prompt=prompt), chat=True, continued=True)
-    yield asked(change, "form", "indirect", INDIRECT.format(prompt=prompt, subject=subject))
+        yield question_about(change, "form", "chat", CHAT.format(prompt=prompt), chat=True, continued=True)
+    yield question_about(change, "form", "indirect", INDIRECT.format(prompt=prompt, subject=subject))
     if change.new and change.old:
         yield from _choices(change)
-        yield _reversed(change)
+        yield _reversed_question(change)
         yield from _letters(change)
 
 
-def chosen(changes: Sequence[Change], most: int) -> tuple[Change, ...]:
+def choose_changes(changes: Sequence[Change], most: int) -> tuple[Change, ...]:
     """At most so many: the first of every edit, then the second of each; of many edits, those at even steps."""
     turns: dict[int, int] = {}
     ranked = []
@@ -58,7 +58,7 @@ def _choices(change: Change) -> Iterator[Question]:
         yield Question(change.edit, "form", "multiple choice", Cloze(prompt, right), Cloze(prompt, wrong))
 
 
-def _reversed(change: Change) -> Question:
+def _reversed_question(change: Change) -> Question:
     """The subject after the new answer, which is to be likelier than the subject after the old one."""
     sentences = (f"{change.template.replace('{}', BLANK)} {answer}." for answer in (change.new, change.old))
     new, old = (Cloze(REVERSED.format(sentence=sentence), change.subject) for sentence in sentences)

@@ -13,7 +13,7 @@ from editc.core.ir import Array
 from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Claim
 from editc.core.network import PREFIXES, Compared, Network, Prompt, Spot
-from editc.passes.language.verify.base_model import Before
+from editc.passes.language.verify.base_model import BaseModel
 from editc.texts import read_lines
 
 AT_START, BEHIND = "{} is", PREFIXES[1] + "{} is"
@@ -52,7 +52,7 @@ def texts(manifest: Manifest, count: int) -> Texts:
 
 
 def claims(
-    texts: Texts, titles: Sequence[str], before: Before, changed: Mapping[str, Array], asked: Constraints
+    texts: Texts, titles: Sequence[str], before: BaseModel, changed: Mapping[str, Array], asked: Constraints
 ) -> Iterator[Claim]:
     """Of the retained texts the means over texts, each the mean over its tokens; of an ablated concept by how much its
     sentences, and those without it, became less likely."""
@@ -61,14 +61,14 @@ def claims(
     found = before.compare([Prompt(text) for text in texts.every], changed)
     of = {text: i for i, text in enumerate(texts.every)}
     if texts.retain:
-        yield from _retained(_some(found, [of[text] for text in texts.retain]), asked)
+        yield from _retain_claims(_some(found, [of[text] for text in texts.retain]), asked)
     for i in texts.present:
         for name, some in (("present_nll", texts.present[i]), ("absent_nll", texts.absent[i])):
             part = _some(found, [of[text] for text in some])
             yield Claim(name, _mean(part.after) - _mean(part.before), subject=titles[i], unit="nats")
 
 
-def _retained(found: Compared, asked: Constraints) -> Iterator[Claim]:
+def _retain_claims(found: Compared, asked: Constraints) -> Iterator[Claim]:
     kl, top = asked.retain_kl, asked.retain_top1
     yield Claim("retain_kl", _mean(found.divergence), kl, span=asked.at("retain_kl"), unit="nats")
     yield Claim("retain_top1", _mean(found.agreement), top, "", asked.at("retain_top1"), "share", least=True)

@@ -24,8 +24,8 @@ from editc.passes.language.verify import (
     forms,
     side_effects,
 )
-from editc.passes.language.verify.base_model import Before
-from editc.passes.language.verify.column_trace import Trace
+from editc.passes.language.verify.base_model import BaseModel
+from editc.passes.language.verify.column_trace import ColumnTrace
 from editc.passes.sites import layer_of
 from editc.passes.stored import EditedSite, as_in_file, edited_sites
 
@@ -48,19 +48,19 @@ class VerifyLanguage:
         manifest = solution.problem.plan.manifest
         network = ctx.network
         assert network is not None
-        measured, after = weighed(solution, ctx)
+        measured, after = trace_sites(solution, ctx)
         if not after:
             differs = "what is asked for is not what the model says already"
             raise no_change(manifest.language_edits[0], manifest, len(measured), differs)
-        before = Before(network, ctx.cache, solution.problem.encoder)
-        said = ask.openings(before, prompts.open_prompts(manifest))
+        before = BaseModel(network, ctx.cache, solution.problem.encoder)
+        said = ask.ask_first_words(before, prompts.open_prompts(manifest))
         every = prompts.changes(manifest, said)
-        closely = forms.chosen(every, self.closely)
-        questions = _questions(manifest, every, closely, said, ask.chats(network))
-        found = ask.heard(before, questions, after, self.tokens)
+        closely = forms.choose_changes(every, self.closely)
+        questions = _questions(manifest, every, closely, said, ask.has_chat_template(network))
+        found = ask.ask_questions(before, questions, after, self.tokens)
         titles, asked = prompts.titles(manifest), manifest.constraints
         others = solution.problem.others if isinstance(solution.problem, Rewrites) else ()
-        around = bystanders.watched(manifest, manifest.seed, every, before, after, others)
+        around = bystanders.measure_bystanders(manifest, manifest.seed, every, before, after, others)
         made = (
             *claims.claims(found, closely, titles, asked),
             *bystanders.claims(around, manifest, asked),
@@ -68,28 +68,30 @@ class VerifyLanguage:
             *side_effects.at_start(manifest, titles, network, after),
             *first_words.claims(manifest, network),
             *claims_of_solve(solution, sum(one.changed.elements > 0 for one in measured)),
-            *_traced(measured, network),
+            *_trace_claims(measured, network),
         )
         answers, moved = tuple(one.answer for one in found), bystanders.findings(around)
         return conclude(solution, Report(made, tuple(map(_row, measured)), answers=answers, bystanders=moved))
 
 
 @dataclass(frozen=True)
-class Weighed:
+class TracedSite:
     """One site: how many stored elements differ, |W' - W| / |W|, and the trace in its columns."""
 
     changed: EditedSite
-    trace: Trace | None
+    trace: ColumnTrace | None
 
 
-def weighed(solution: Solution, ctx: Context) -> tuple[tuple[Weighed, ...], Mapping[str, Any]]:
+def trace_sites(solution: Solution, ctx: Context) -> tuple[tuple[TracedSite, ...], Mapping[str, Any]]:
     """Every edited site without its values, and by name the values of those that differ."""
     measured, after = [], {}
     sites = solution.problem.plan.sites
     watched = ctx.progress("verify", sites) if ctx.progress else sites
     for _, one in zip(watched, edited_sites(solution, ctx.weights), strict=True):
         W = ctx.weights.read(one.site.name)
-        measured.append(Weighed(one, column_trace.trace(as_in_file(one.site, W), as_in_file(one.site, one.after))))
+        measured.append(
+            TracedSite(one, column_trace.measure_trace(as_in_file(one.site, W), as_in_file(one.site, one.after)))
+        )
         if one.elements:
             after[one.site.name] = one.after
     return tuple(measured), after
@@ -99,28 +101,28 @@ def _questions(
     manifest: Manifest,
     every: Sequence[prompts.Change],
     closely: Sequence[prompts.Change],
-    said: prompts.Said,
+    said: prompts.BaseAnswers,
     chat: bool,
 ) -> tuple[prompts.Question, ...]:
     """All questions; only the changes that are looked at closely are gone on from."""
     near = set(closely)
     return (
-        *(prompts.efficacy(one, one in near) for one in every),
-        *prompts.paraphrases(manifest, every),
-        *prompts.neighbours(manifest, every, said),
+        *(prompts.efficacy_question(one, one in near) for one in every),
+        *prompts.paraphrase_questions(manifest, every),
+        *prompts.neighbour_questions(manifest, every, said),
         *(question for one in closely for question in forms.forms(one, chat)),
-        *prompts.implied(manifest, said),
+        *prompts.implied_questions(manifest, said),
     )
 
 
-def _traced(measured: Sequence[Weighed], network: Network) -> Iterator[Claim]:
+def _trace_claims(measured: Sequence[TracedSite], network: Network) -> Iterator[Claim]:
     """The trace in the weights, and in the tokens that their columns name."""
     traces = [(one.changed.site.name, one.trace) for one in measured if one.trace is not None]
     yield from column_trace.claims(traces)
     yield from column_trace.overlaps(traces, network)
 
 
-def _row(one: Weighed) -> Mapping[str, Any]:
+def _row(one: TracedSite) -> Mapping[str, Any]:
     """A site as the report shows it."""
     site, trace = one.changed.site, one.trace
     return {

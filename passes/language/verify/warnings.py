@@ -82,7 +82,7 @@ def failures(verified: Verified) -> tuple[Diagnostic, ...]:
 def advise(claim: Claim, verified: Verified) -> Advice:
     """What to do about a bound of a language model's manifest that is broken, and what moved."""
     manifest = verified.solution.problem.plan.manifest
-    notes = moved(verified.report, claim.subject) if claim.name == "bystander_loss" else ()
+    notes = bystander_notes(verified.report, claim.subject) if claim.name == "bystander_loss" else ()
     return Advice(help_with(claim.name, manifest, claim.subject), notes)
 
 
@@ -95,7 +95,7 @@ def help_with(name: str, manifest: Manifest, subject: str = "") -> str:
     return "; or ".join(said[kind] for kind in kinds if kind in said)
 
 
-def moved(report: Report, subject: str) -> tuple[str, ...]:
+def bystander_notes(report: Report, subject: str) -> tuple[str, ...]:
     """Notes on what nobody named and the edit moved, the first of them: those that the broken claim counts before
     others, as far as their words tell."""
     own, name = not subject.startswith(AROUND.format("")), subject.removeprefix(AROUND.format(""))
@@ -120,19 +120,19 @@ def warnings(verified: Verified) -> Iterator[Diagnostic]:
     that overwrites an earlier delta's), E526 (a value that was not found)."""
     manifest = verified.solution.problem.plan.manifest
     every = verified.report.claims
-    yield from _said_already(manifest, verified.report.answers)
-    yield from _unknown(manifest, every, verified.report.answers)
-    yield from _interfering(manifest, verified.solution.problem)
-    yield from _overwriting(manifest, verified.solution.problem)
-    yield from _unmoved(manifest, every, verified.solution.problem)
-    yield from _carried(manifest, every)
-    yield from _unlearned(manifest, verified.solution.problem)
-    yield from _unmeasured(manifest, manifest.constraints, every)
+    yield from _warn_no_change(manifest, verified.report.answers)
+    yield from _warn_unknown_answer(manifest, every, verified.report.answers)
+    yield from _warn_interference(manifest, verified.solution.problem)
+    yield from _warn_overwriting(manifest, verified.solution.problem)
+    yield from _warn_at_start(manifest, every, verified.solution.problem)
+    yield from _warn_carried_name(manifest, every)
+    yield from _warn_weak_value(manifest, verified.solution.problem)
+    yield from _warn_idle_bound(manifest, manifest.constraints, every)
 
 
-def _said_already(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[Diagnostic]:
+def _warn_no_change(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[Diagnostic]:
     """Facts without `was` to which the model, asked for it, gave the very answer that is wanted."""
-    for index in _settled(manifest, answers):
+    for index in _edits_without_change(manifest, answers):
         edit = manifest.language_edits[index]
         assert isinstance(edit, Fact)
         message = f"the model says `{edit.answer}` already, so there is nothing to change"
@@ -140,14 +140,14 @@ def _said_already(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[Dia
         yield Diagnostic("E520", message, edit.at("answer"), manifest.source, help=help, severity="warning")
 
 
-def _settled(manifest: Manifest, answers: Sequence[Answer]) -> tuple[int, ...]:
+def _edits_without_change(manifest: Manifest, answers: Sequence[Answer]) -> tuple[int, ...]:
     own = (one for one in answers if one.purpose == "efficacy" and not one.other)
     return tuple(dict.fromkeys(one.edit for one in own if isinstance(manifest.language_edits[one.edit], Fact)))
 
 
-def _unknown(manifest: Manifest, every: Sequence[Claim], answers: Sequence[Answer]) -> Iterator[Diagnostic]:
+def _warn_unknown_answer(manifest: Manifest, every: Sequence[Claim], answers: Sequence[Answer]) -> Iterator[Diagnostic]:
     known = {claim.subject: claim.value for claim in every if claim.name == "known"}
-    settled = _settled(manifest, answers)
+    settled = _edits_without_change(manifest, answers)
     for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
         if known.get(title, 1.0) >= 0.5 or index in settled:
             continue
@@ -155,11 +155,11 @@ def _unknown(manifest: Manifest, every: Sequence[Claim], answers: Sequence[Answe
         where = "" if fact else f" in more than {known[title]:.0%} of its relations"
         message = f"the model did not say what `{title}` is to lose{where} before the edit, so the edit proves little"
         place = edit.at("was" if "was" in edit.spans else "template") if fact else edit.at("relations")
-        help = _asked(fact, "was" in edit.spans)
+        help = _help_unknown_answer(fact, "was" in edit.spans)
         yield Diagnostic("E520", message, place, manifest.source, help=help, severity="warning")
 
 
-def _asked(fact: bool, told: bool) -> str:
+def _help_unknown_answer(fact: bool, told: bool) -> str:
     """What to do about an old answer that the model did not give."""
     if not fact:
         return "leave the answers beside the relations out: the model is asked then, and the report has what it says"
@@ -168,7 +168,7 @@ def _asked(fact: bool, told: bool) -> str:
     return "word the prompt as ordinary text would, so that the model has an answer to it; the report has what it says"
 
 
-def _interfering(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
+def _warn_interference(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
     near = problem.near if isinstance(problem, Rewrites) else ()
     for number, pair in enumerate(near[:MOST], 1):
         first, second = (manifest.language_edits[i] for i in pair.edits)
@@ -190,7 +190,7 @@ def _interfering(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
         )
 
 
-def _overwriting(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
+def _warn_overwriting(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
     for index, deltas in (problem.overwritten if isinstance(problem, Rewrites) else {}).items():
         edit = manifest.language_edits[index]
         name, which = edit.names[0], ", ".join(f"`{delta[:SHOWN]}`" for delta in deltas)
@@ -201,7 +201,7 @@ def _overwriting(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
         yield Diagnostic("E525", message, place, manifest.source, help=help, severity="warning", related=related)
 
 
-def _unmoved(manifest: Manifest, every: Sequence[Claim], problem: Problem) -> Iterator[Diagnostic]:
+def _warn_at_start(manifest: Manifest, every: Sequence[Claim], problem: Problem) -> Iterator[Diagnostic]:
     columns = problem.columns if isinstance(problem, Rewrites) else ()
     moved = {claim.subject: claim.value for claim in every if claim.name == "at_start"}
     for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
@@ -216,7 +216,7 @@ def _unmoved(manifest: Manifest, every: Sequence[Claim], problem: Problem) -> It
         yield Diagnostic("E522", message, place, manifest.source, help=help, notes=notes, severity="warning")
 
 
-def _carried(manifest: Manifest, every: Sequence[Claim]) -> Iterator[Diagnostic]:
+def _warn_carried_name(manifest: Manifest, every: Sequence[Claim]) -> Iterator[Diagnostic]:
     """Of concepts whose old answers are not all lost, or were not asked for."""
     held = {claim.subject: claim.value for claim in every if claim.name == "efficacy"}
     alone = held.get("", 0.0) if len(manifest.language_edits) == 1 else 0.0
@@ -232,7 +232,7 @@ def _carried(manifest: Manifest, every: Sequence[Claim]) -> Iterator[Diagnostic]
                 yield Diagnostic("E524", message, edit.at("concept"), manifest.source, help=help, severity="warning")
 
 
-def _unlearned(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
+def _warn_weak_value(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
     columns = problem.columns if isinstance(problem, Rewrites) else ()
     found = {one.edit: one.value.probability for one in columns if one.value is not None}
     for index, likely in found.items():
@@ -247,7 +247,7 @@ def _unlearned(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
             yield Diagnostic("E526", message, place, manifest.source, help=help, severity="warning")
 
 
-def _unmeasured(manifest: Manifest, asked: Constraints, every: Sequence[Claim]) -> Iterator[Diagnostic]:
+def _warn_idle_bound(manifest: Manifest, asked: Constraints, every: Sequence[Claim]) -> Iterator[Diagnostic]:
     measured = {claim.name for claim in every}
     for name, needed in BOUNDS.items():
         if getattr(asked, name) is not None and name not in measured:

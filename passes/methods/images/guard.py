@@ -81,7 +81,9 @@ class Guard:
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""
-        ridge.finite("the keys or targets", *(part for b in system.blocks for part in (b.keys, b.targets, b.weights)))
+        ridge.require_finite(
+            "the keys or targets", *(part for b in system.blocks for part in (b.keys, b.targets, b.weights))
+        )
         found = [self._directions(block) for block in system.blocks]
         strengths = [np.full(one.shape[1], b.strength) for one, b in zip(found, system.blocks, strict=True)]
         basis, left = _spanned(np.hstack(found), np.concatenate(strengths), NOISE * _size(system.blocks))

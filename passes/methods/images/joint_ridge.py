@@ -45,13 +45,13 @@ def stats_of(solved: ridge.Multiplier) -> Stats:
 
 def stack_blocks(blocks: Sequence[Block], scale: float) -> tuple[Array, Array, Array]:
     """Keys and targets (d_in, m) of all blocks side by side, strength applied, and their weights (m,) times `scale`."""
-    ridge.finite("the keys or targets", *(part for block in blocks for part in (block.keys, block.targets)))
+    ridge.require_finite("the keys or targets", *(part for block in blocks for part in (block.keys, block.targets)))
     keys = np.hstack([block.keys for block in blocks])
     targets = np.hstack([ridge.toward(block.keys, block.targets, block.strength) for block in blocks])
     return keys, targets, scale * np.concatenate([block.weights for block in blocks])
 
 
-def chain_parts(blocks: Sequence[Block], scale: float) -> list[chain.Part]:
+def chain_parts(blocks: Sequence[Block], scale: float) -> list[chain.Link]:
     """The blocks as links of a chain: strength applied, and their weights times `scale`."""
-    ridge.finite("the keys or targets", *(part for block in blocks for part in (block.keys, block.targets)))
-    return [chain.Part(b.keys, ridge.toward(b.keys, b.targets, b.strength), scale * b.weights) for b in blocks]
+    ridge.require_finite("the keys or targets", *(part for block in blocks for part in (block.keys, block.targets)))
+    return [chain.Link(b.keys, ridge.toward(b.keys, b.targets, b.strength), scale * b.weights) for b in blocks]

@@ -52,11 +52,11 @@ class Project:
         lamb = system.ridge if self.lamb is None else self.lamb
         kept = system.kept
         held = [kept.held, kept.keys] if self.hold == "prompts" else [kept.keys]
-        room = nullspace.exact(len(keys), self.tolerance, *held)
+        room = nullspace.orthogonal_room(len(keys), self.tolerance, *held)
         free = nullspace.shares(room.basis, ((block.keys, block.weights) for block in system.blocks))
         nullspace.require_room(room.basis.shape[1], len(keys), free)
-        solver = nullspace.restricted(room.basis, keys, weights, lamb)
-        left, aim = nullspace.factored(keys, targets, weights)
+        solver = nullspace.restrict(room.basis, keys, weights, lamb)
+        left, aim = nullspace.factor_aim(keys, targets, weights)
         right = solver.solve(aim.T).T
         tiny = 1e-9 * float(np.sum(weights * keys**2))
         bare = ridge.solve(keys, targets, weights, np.zeros_like(kept.moment), max(lamb, tiny))

@@ -70,7 +70,7 @@ class RealEra:
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""
-        ridge.finite("the keys or targets", *(part for b in system.blocks for part in (b.keys, b.targets)))
+        ridge.require_finite("the keys or targets", *(part for b in system.blocks for part in (b.keys, b.targets)))
         copies = self.samples if self.near_scale else 0
         drawn = [part for b in system.blocks for part in ((b, self.inside(b)) if copies else (b,))]
         moment = self.preserve_scale * system.kept.moment

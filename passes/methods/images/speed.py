@@ -21,7 +21,7 @@ import numpy as np
 
 from editc.core.ir import Array, Block, Edit, Kept, Stats, System
 from editc.numerics import nullspace
-from editc.numerics.ridge import factorise, finite, normal_matrix
+from editc.numerics.ridge import factorise, normal_matrix, require_finite
 from editc.passes.methods import at_least_zero
 from editc.passes.methods.images.joint_ridge import stack_blocks
 
@@ -71,7 +71,7 @@ class SPEED:
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises NoRoomError, NoPartError, SingularError or NonFiniteError."""
-        finite("the empty prompt's rows", system.kept.empty)
+        require_finite("the empty prompt's rows", system.kept.empty)
         return self.solved(system, invariance(system.kept.empty), self._drawn)
 
     def solved(self, system: System, invariant: Array, draw: Draw) -> Edit:
@@ -79,7 +79,7 @@ class SPEED:
         keys, targets, weights = stack_blocks(system.blocks, 1.0)
         problem = _Problem(self, system.blocks, keys, weights / weights.sum(), invariant)
         retained = _Retained.all_of(system.kept, len(keys))
-        left, aim = nullspace.factored(keys, targets, problem.weights)
+        left, aim = nullspace.factor_aim(keys, targets, problem.weights)
         if not self._filters and not self.aug_num:
             alone = problem.solved(retained.mean(), aim)
             return Edit("shared", (left,), (alone.right,), _stats([alone], len(keys)))
@@ -116,7 +116,7 @@ class _Retained:
 
     @staticmethod
     def all_of(kept: Kept, width: int) -> _Retained:
-        finite("what is kept", kept.keys)
+        require_finite("what is kept", kept.keys)
         return _Retained(kept.keys if kept.keys.size else np.zeros((width, 0)), kept.weights)
 
     def mean(self) -> Array:
@@ -170,13 +170,13 @@ class _Problem:
 
     def solved(self, mean: Array, aim: Array) -> _Solved:
         """B (r, d_in) for retained rows of this mean r r^T; zero where they leave no direction free."""
-        basis, soft = nullspace.below(mean, self.method.threshold), self.method.lamb > 0
+        basis, soft = nullspace.quiet_directions(mean, self.method.threshold), self.method.lamb > 0
         if not soft:
             basis = nullspace.orthogonal(basis, self.invariant)
         shares = nullspace.shares(basis, ((block.keys, block.weights) for block in self.blocks))
         if not basis.shape[1]:
             return _Solved(np.zeros_like(aim), 0, shares, 1.0, 0.0)
-        free = nullspace.restricted(basis, self.keys, self.weights, self.method.retain_scale)
+        free = nullspace.restrict(basis, self.keys, self.weights, self.method.retain_scale)
         right, condition, residual = free.solve(aim.T), free.factor.condition, free.residual(aim.T)
         if soft:
             still = free.solve(self.invariant)

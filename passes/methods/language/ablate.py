@@ -48,11 +48,11 @@ class Ablate:
 
     def basis(self, writer: Writer) -> Array:
         """V (d_out, k), orthonormal, k at most `count` a concept."""
-        return directions.spanned([self._one(*pair) for pair in zip(writer.present, writer.absent, strict=True)])
+        return directions.joint_basis([self._one(*pair) for pair in zip(writer.present, writer.absent, strict=True)])
 
     def _one(self, present: Array, absent: Array) -> Array:
         if self.count > len(present):
             raise ValueError(f"`count` is {self.count}, and {len(present)} prompts carry the concept")
         if self.count > 1:
             return directions.subspace(present, absent, self.count, self.projected)
-        return (directions.projected if self.projected else directions.difference)(present, absent)
+        return (directions.projected_difference if self.projected else directions.difference)(present, absent)

@@ -41,8 +41,8 @@ class AlphaEdit:
     def __call__(self, memory: Memory) -> Edit:
         """A low-rank edit of rank m; raises NoRoomError (no direction is quiet), SingularError, NonFiniteError."""
         share = None if self.threshold else self.energy
-        basis = memories.quiet(memory.moment, self.threshold, share)
+        basis = memories.quiet_basis(memory.moment, self.threshold, share)
         if not basis.shape[1]:
             raise NoRoomError(len(memory.moment))
-        right, factor = memories.confined(memory.keys, memory.kept, basis, self.l2)
+        right, factor = memories.confined_right_factor(memory.keys, memory.kept, basis, self.l2)
         return Edit("low-rank", (memory.residuals,), (right,), Stats(factor.condition, 0.0, len(right)))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from editc.core.ir import Array, Edit, Stats
 from editc.core.network import Columns, Naming
-from editc.numerics.ridge import finite
+from editc.numerics.ridge import require_finite
 from editc.passes.methods import at_least_zero
 
 
@@ -55,7 +55,7 @@ class ConceptVectors:
         them, right (r, d_in) has a single 1 a row. A column of several concepts goes by the greatest strength.
 
         Raises NonFiniteError."""
-        finite("the matrix", columns.weight)
+        require_finite("the matrix", columns.weight)
         each = self.chosen(columns.naming)
         taken = np.flatnonzero(each.any(axis=0))
         strengths = np.where(each, columns.strengths[:, None], 0.0).max(axis=0, initial=0.0)[taken]

@@ -39,7 +39,7 @@ class ROME:
         if self.denominator == "bare":
             right = _bare(memory, moment.solve(memory.keys))
             return Edit("low-rank", (memory.residuals,), (right,), Stats(moment.condition, 0.0, 1))
-        right, factor = memories.weighed(memory.keys, moment, 0.0)
+        right, factor = memories.right_factor(memory.keys, moment, 0.0)
         worst = max(moment.condition, factor.condition)
         off = float(np.abs(right @ memory.keys - np.eye(len(right))).max())
         return Edit("low-rank", (memory.residuals,), (right,), Stats(worst, off, len(right)))

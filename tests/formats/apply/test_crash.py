@@ -31,6 +31,7 @@ def large(folder: Path, targets: int = 24) -> Model:
     return open_model(folder)
 
 
+@pytest.mark.slow
 def test_twenty_kills(tmp_path: Path) -> None:
     from benchmarks.crash import trials
 

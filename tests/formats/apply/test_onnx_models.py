@@ -27,6 +27,8 @@ from editc.formats.exports.format import Job
 from editc.formats.exports.write import export
 from editc.formats.models.model import Model, open_model
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 1e-5
 KINDS = ("dynamo", "external", "legacy")
 

@@ -92,7 +92,7 @@ def survives(path: Path, content: bytes, delta: Delta | None = None) -> bool:
     try:
         open_model(path).component()
         if delta is not None:
-            try_to_apply(delta, path)
+            assert_applied_or_refused(delta, path)
     except EditcError as error:
         assert error.diagnostics[0].code in ("E618", "E661", "E662")
         return False
@@ -101,7 +101,7 @@ def survives(path: Path, content: bytes, delta: Delta | None = None) -> bool:
     return True
 
 
-def try_to_apply(delta: Delta, path: Path) -> None:
+def assert_applied_or_refused(delta: Delta, path: Path) -> None:
     try:
         plan = plan_apply([delta], open_model(path), allow_finetune=True)
     except EditcError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from diff_cases import SHAPES, checked, file, forms, found, stored, weights, write_model
 from tiny_files import KEYS, contents, pack, quick_disk, refused, unet, write_component, write_pipeline
 
@@ -24,6 +25,7 @@ from editc.numerics.recover import ulp
 __all__ = ["quick_disk"]
 
 
+@pytest.mark.slow
 def test_a_single_file_and_its_folder(tmp_path: Path) -> None:
     """An LDM file's tensors are named as in diffusers, those of no part as they stand; a UNet edit fits the
     folder too, and the family is known."""

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from editc.cli import LOADER, cli, terminal
 from editc.formats.doctor.examine import LOADERS, describe, examine, headline
-from editc.formats.doctor.models import Known, infer_model, standard
+from editc.formats.doctor.models import KnownModules, infer_model, standard
 from editc.formats.doctor.spelling import ENDINGS, read_adapter_file, split
 from editc.formats.doctor.table import as_text
 from editc.formats.doctor.verdict import nearest
@@ -142,7 +142,7 @@ def test_no_loader_applies_what_has_no_place(tmp_path: Path) -> None:
 def test_originals_and_modules_do_not_meet_under_kohyas_names() -> None:
     """A name in kohya's spelling means one thing: LDM's and diffusers' names do not become the same."""
     for kind in ("sd", "sdxl"):
-        known: Known = standard(kind)
+        known: KnownModules = standard(kind)
         own = {flatten(name.removeprefix("unet.")) for name in known.modules if name.startswith("unet.")}
         both = own & {flatten(name) for name in known.originals}
         assert not both

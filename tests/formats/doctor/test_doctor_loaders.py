@@ -16,11 +16,11 @@ import matrix_peft
 import numpy as np
 import pytest
 from adapter_cases import ADAPTERS, CASES, FK, FQ, STATED, TEXT_SETS, Tensors, kohya, old, pair, text, unet, write
-from loaders import Cell, Measured, agree, encoders, judged, part, through_diffusers, through_peft, verdict
+from loaders import Cell, Measured, assert_agreement, encoders, judged, part, through_diffusers, through_peft, verdict
 
 from editc.formats.doctor import diffusers, peft, rules_diffusers
 from editc.formats.doctor.examine import examine
-from editc.formats.doctor.verdict import Rule
+from editc.formats.doctor.verdict import LoaderRule
 from editc.formats.exports.kohya_names import flatten
 
 FILES = {
@@ -52,7 +52,7 @@ def test_a_fixture_does_in_diffusers_what_the_doctor_says(kind: str, name: str, 
         return
     found = judged(ADAPTERS / name, folders[kind])
     assert found.known.kind == KINDS[kind]
-    agree(verdict(found, "diffusers"), through_diffusers(kind, ADAPTERS / name, part(kind)), found)
+    assert_agreement(verdict(found, "diffusers"), through_diffusers(kind, ADAPTERS / name, part(kind)), found)
     without = verdict(examine(ADAPTERS / name), "diffusers")
     assert (without.outcome, without.count("applied")) == (
         verdict(found, "diffusers").outcome,
@@ -65,7 +65,7 @@ def test_a_trap_does_in_diffusers_what_the_doctor_says(case: str, folders: Mappi
     kind, tensors = CASES[case]
     path = write(tmp_path / "adapter.safetensors", tensors())
     found = judged(path, folders[kind])
-    agree(verdict(found, "diffusers"), through_diffusers(kind, path, part(kind)), found)
+    assert_agreement(verdict(found, "diffusers"), through_diffusers(kind, path, part(kind)), found)
 
 
 @pytest.mark.parametrize("stated", STATED)
@@ -75,7 +75,7 @@ def test_metadata_does_in_diffusers_what_the_doctor_says(
     kind, tensors, says = STATED[stated]
     path = write(tmp_path / "adapter.safetensors", tensors(), says)
     found = judged(path, folders[kind])
-    agree(verdict(found, "diffusers"), through_diffusers(kind, path, part(kind)), found)
+    assert_agreement(verdict(found, "diffusers"), through_diffusers(kind, path, part(kind)), found)
 
 
 @pytest.mark.parametrize("component", ["text_encoder", "text_encoder_2"])
@@ -85,7 +85,7 @@ def test_text_encoders_in_diffusers(component: str, style: str, folders: Mapping
     for leaves in TEXT_SETS:
         path = write(tmp_path / "adapter.safetensors", text(component, style, leaves))
         found = judged(path, folders["sdxl"])
-        agree(verdict(found, "diffusers"), through_diffusers("sdxl", path, parts | encoders("sdxl")), found)
+        assert_agreement(verdict(found, "diffusers"), through_diffusers("sdxl", path, parts | encoders("sdxl")), found)
 
 
 @pytest.mark.parametrize("kind", ["sd1", "flux", "sd3"])
@@ -97,7 +97,7 @@ def test_a_text_encoder_beside_other_models(kind: str, style: str, folders: Mapp
     for leaves in (("out_proj", "fc1"), ("fc2",)):
         path = write(tmp_path / "adapter.safetensors", {**main[kind], **text("text_encoder", style, leaves)})
         found = judged(path, folders[kind])
-        agree(verdict(found, "diffusers"), through_diffusers(kind, path, part(kind) | encoders(kind)), found)
+        assert_agreement(verdict(found, "diffusers"), through_diffusers(kind, path, part(kind) | encoders(kind)), found)
 
 
 @pytest.mark.parametrize(("kind", "spelling"), [("sd1", "own"), ("sd1", "ldm"), ("sdxl", "own"), ("sdxl", "ldm")])
@@ -115,7 +115,7 @@ def test_every_matrix_of_a_unet_in_kohyas_names(
         tensors |= made
     path = write(tmp_path / "adapter.safetensors", tensors)
     found = judged(path, folders[kind])
-    agree(verdict(found, "diffusers"), through_diffusers(kind, path, part(kind)), found)
+    assert_agreement(verdict(found, "diffusers"), through_diffusers(kind, path, part(kind)), found)
     assert len(names) > 200
 
 
@@ -178,7 +178,7 @@ def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_config_does_in_peft_what_the_doctor_says(change: str, llama_folder: Path, tmp_path: Path) -> None:
     path = folder(tmp_path, CONFIGS[change])
     found = judged(path, llama_folder)
-    agree(verdict(found, "PEFT"), through_peft(path, llama()), found)
+    assert_agreement(verdict(found, "PEFT"), through_peft(path, llama()), found)
 
 
 DOWN = "base_model.model.model.layers.0.mlp.down_proj"
@@ -194,14 +194,16 @@ WEIGHTS: Mapping[str, Tensors] = {
 def test_weights_do_in_peft_what_the_doctor_says(weights: str, llama_folder: Path, tmp_path: Path) -> None:
     path = folder(tmp_path, {}, WEIGHTS[weights])
     found = judged(path, llama_folder)
-    agree(verdict(found, "PEFT"), through_peft(path, llama()), found)
+    assert_agreement(verdict(found, "PEFT"), through_peft(path, llama()), found)
 
 
 def test_a_unets_peft_folder(folders: Mapping[str, Path]) -> None:
     path = ADAPTERS / "sd15" / "peft_dir"
     found = judged(path, folders["sd1"])
     measured = through_peft(path, part("sd1")["unet"])
-    agree(verdict(found, "PEFT"), Measured({f"unet.{n}": d for n, d in measured.deltas.items()}, measured.error), found)
+    assert_agreement(
+        verdict(found, "PEFT"), Measured({f"unet.{n}": d for n, d in measured.deltas.items()}, measured.error), found
+    )
     assert len(measured.deltas) == 32
 
 
@@ -217,6 +219,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Cell]:
     return [cell for family, spelling in matrix_peft.FEW if (cell := matrix_peft.cell(family, spelling, home))]
 
 
+@pytest.mark.slow
 def test_peft_never_refutes_the_doctor(cells: Sequence[Cell]) -> None:
     """Adapters that PEFT saved, loaded by PEFT: what the doctor judges is so, and most of it is judged."""
     assert [(cell.family, cell.spelling, cell.contradictions) for cell in cells if cell.contradictions] == []
@@ -224,6 +227,7 @@ def test_peft_never_refutes_the_doctor(cells: Sequence[Cell]) -> None:
     assert len(judged_) > 40 and len(judged_) > 0.75 * len(cells)
 
 
+@pytest.mark.slow
 def test_every_rule_that_says_run_was_run(
     folders: Mapping[str, Path], llama_folder: Path, tmp_path: Path, cells: Sequence[Cell]
 ) -> None:
@@ -234,8 +238,8 @@ def test_every_rule_that_says_run_was_run(
     assert claimed - met == set()
 
 
-def rules_met(folders: Mapping[str, Path], llama_folder: Path, tmp_path: Path) -> Iterator[Rule]:
-    def of(path: Path, home: Path) -> Iterator[Rule]:
+def rules_met(folders: Mapping[str, Path], llama_folder: Path, tmp_path: Path) -> Iterator[LoaderRule]:
+    def of(path: Path, home: Path) -> Iterator[LoaderRule]:
         for one in judged(path, home).verdicts:
             if one.loader in (diffusers.LOADER, peft.LOADER):
                 yield from one.rules

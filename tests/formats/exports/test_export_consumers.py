@@ -10,7 +10,7 @@ import export_cases
 import numpy as np
 import pytest
 import tiny_files as tiny
-from export_cases import edit, results, whole
+from export_cases import assert_whole, edit, results
 from safetensors.numpy import load_file
 
 from editc import api
@@ -86,7 +86,7 @@ def test_rounded_factors_are_read_whole_and_their_cost_is_told(
     model = models(family)
     delta = edit(model, family, "low-rank")
     made = export(Job(delta, model, tmp_path / "export", dtype), name)
-    whole(made, len(delta.sites))
+    assert_whole(made, len(delta.sites))
     assert {"F16": 1e-5, "BF16": 1e-4}[dtype] < made.written.rounding < {"F16": 1e-3, "BF16": 8e-3}[dtype]
     exact = {record.site.name: left.astype(np.float64) @ right for record, left, right in lowering.pairs(delta)}
     lost = [
@@ -109,7 +109,7 @@ def test_a_fine_tune_gets_its_own_export(family: str, name: str, models: Any, tm
     with tiny.refused("E622"):
         export(Job(delta, tuned, tmp_path / "no"), name)
     made = export(Job(delta, tuned, tmp_path / "export", allow_finetune=True), name)
-    whole(made, len(delta.sites))
+    assert_whole(made, len(delta.sites))
     assert plan_apply([made.written.delta], tuned).tier == "exact"
     wanted, found = results(tuned, delta, True), results(tuned, made.written.delta)
     base = export(Job(delta, model, tmp_path / "base"), name, tried=False).written.delta
@@ -129,7 +129,7 @@ def test_every_module_of_a_unet_can_be_said(family: str, name: str, models: Any,
     model = models(family)
     delta = pico.delta(model, family, pico.every_site(model), "low-rank", (1, 2, 3, 4, 5))
     made = export(Job(delta, model, tmp_path / "export"), name)
-    whole(made, len(delta.sites))
+    assert_whole(made, len(delta.sites))
     assert read.read_delta(tmp_path / "export").delta_id == made.written.delta.delta_id
     unet, file = model.component("unet"), load_file(tmp_path / "export")
     windows = {unet.shape(record.site.name)[2:] for record in delta.sites}
@@ -151,7 +151,7 @@ def test_every_module_of_a_transformer_can_be_said(family: str, models: Any, tmp
     model = models(family)
     delta = pico.delta(model, family, pico.every_site(model, "transformer"), "low-rank", (1, 2, 3, 4, 5))
     made = export(Job(delta, model, tmp_path / "export"), "diffusers")
-    whole(made, len(delta.sites))
+    assert_whole(made, len(delta.sites))
     assert read.read_delta(tmp_path / "export").delta_id == made.written.delta.delta_id
     with tiny.refused("E676"):
         export(Job(delta, None, tmp_path / "other"), "diffusers")
@@ -183,7 +183,7 @@ def test_two_components_go_into_no_file_of_one(name: str, models: Any, tmp_path:
     assert not (tmp_path / "export").exists()
     made = export(Job(delta, model, tmp_path / "whole"), "checkpoint")
     assert "diffusers" in made.trials[0].consumer and "transformers" in made.trials[0].consumer
-    whole(made, len(delta.sites))
+    assert_whole(made, len(delta.sites))
 
 
 @pytest.mark.parametrize("form", ["low-rank", "xor"])
@@ -195,12 +195,12 @@ def test_what_a_delta_has_in_bits_is_in_a_dense_export(form: str, models: Any, t
     found = api.diff(str(model.path), str(tmp_path / "edited"), tmp_path / "d", form=form, mend="exact")
     assert found is not None
     delta = pico.changed(read.read_delta(tmp_path / "d"), family="sd2")
-    assert form == "low-rank" or all(factors.form == "xor" for factors in delta.factors.values())
+    assert {factors.form for factors in delta.factors.values()} == {form}
     made = export(Job(delta, model, tmp_path / "diff"), "diff")
-    whole(made, len(delta.sites))
+    assert_whole(made, len(delta.sites))
     assert [r.result["F16"] for r in made.written.delta.sites] == [r.result["F16"] for r in delta.sites]
     if form == "xor":
         with tiny.refused("E677"):
             export(Job(delta, model, tmp_path / "kohya"), "kohya")
     else:
-        whole(export(Job(delta, model, tmp_path / "kohya"), "kohya"), len(delta.sites))
+        assert_whole(export(Job(delta, model, tmp_path / "kohya"), "kohya"), len(delta.sites))

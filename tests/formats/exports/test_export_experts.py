@@ -53,10 +53,10 @@ def test_peft_has_no_layer_for_one_expert(kind: str, tmp_path: Path) -> None:
     with tiny.refused("E677"):
         api.export(tmp_path / "out" / "delta.safetensors", "peft", tmp_path / "adapter", str(tmp_path / "model"))
     assert not (tmp_path / "adapter").exists()
-    refused_by_check(tmp_path / "m.yaml", "emit=[checkpoint, peft]")
+    assert_check_refuses(tmp_path / "m.yaml", "emit=[checkpoint, peft]")
 
 
-def refused_by_check(path: Path, *overrides: str) -> None:
+def assert_check_refuses(path: Path, *overrides: str) -> None:
     """E677 under the second format, with formats that a language model has; and the build stops before it solves."""
     (fault,) = api.check(path, overrides).diagnostics
     assert fault.code == "E677" and "`checkpoint`" in fault.help and "diff" not in fault.help
@@ -71,8 +71,8 @@ def test_a_dense_edit_has_no_adapter(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     text = MANIFEST.format(model=pico.saved("llama", tmp_path / "model")).replace("sites: {roles: [mlp]}\n", "")
     path.write_text(text.replace("the next page]}", "the next page]}\n    method: ablate\n    norms: true"))
-    refused_by_check(path, "emit=[checkpoint, peft]")
-    refused_by_check(path, "emit=[checkpoint, gguf-lora]")
+    assert_check_refuses(path, "emit=[checkpoint, peft]")
+    assert_check_refuses(path, "emit=[checkpoint, gguf-lora]")
     assert not api.check(path).diagnostics
     assert not api.check(path, ["emit=[checkpoint, peft]", "edits.0.norms=false"]).diagnostics
     made = api.build(path, tmp_path / "out", ["emit=[]"])

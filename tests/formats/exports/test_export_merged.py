@@ -8,7 +8,7 @@ from typing import Any
 import export_cases
 import numpy as np
 import torch
-from export_cases import edit, results, whole
+from export_cases import assert_whole, edit, results
 
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.doctor.examine import examine
@@ -24,7 +24,7 @@ def test_transposed_matrices_go_through_peft(models: Any, tmp_path: Path) -> Non
     """GPT-2 stores (d_in, d_out); its edit is low-rank in the layer's own sense, and merged it is what apply writes."""
     model = models("gpt2")
     delta = edit(model, "gpt2", "low-rank", (1, 2, 9))
-    whole(export(Job(delta, model, tmp_path / "export"), "peft"), len(delta.sites))
+    assert_whole(export(Job(delta, model, tmp_path / "export"), "peft"), len(delta.sites))
     assert (
         next(one for one in examine(tmp_path / "export", model).verdicts if one.loader == "PEFT").outcome == "applies"
     )
@@ -49,7 +49,7 @@ def test_peft_merges_to_base_plus_delta_and_transformers_loads_it(models: Any, t
     model = models("llama")
     delta = edit(model, "llama", "low-rank", (1, 2, 3, 9))
     made = export(Job(delta, model, tmp_path / "export"), "peft")
-    whole(made, len(delta.sites))
+    assert_whole(made, len(delta.sites))
     assert "--max-lora-rank" not in " ".join(made.written.notes) and len(made.written.delta.factors) == 1
     wanted, merged = results(model, delta), merge(model, tmp_path / "export")
     base = transformers.AutoModelForCausalLM.from_pretrained(model.path, dtype=torch.float32)

@@ -10,7 +10,7 @@ import pytest
 
 from editc.core.ir import Array
 from editc.formats.containers import onnx_write
-from editc.formats.containers.onnx_write import TYPES, Value, node
+from editc.formats.containers.onnx_write import TYPES, GraphValue, node
 from editc.formats.exports.format import Written
 from editc.formats.exports.onnx import half
 from editc.formats.exports.onnx.trials import run_in_onnxruntime
@@ -41,7 +41,7 @@ def hard(dtype: str) -> Array:
 
 def computed(folder: Path, nodes: Any, tensors: dict[str, Any], dtype: str, values: Array) -> Array:
     """`y` of a graph in ONNX Runtime for `x` = `values`."""
-    ends = [Value("x", "F64", ("n",))], [Value("y", dtype, ("n",))]
+    ends = [GraphValue("x", "F64", ("n",))], [GraphValue("y", dtype, ("n",))]
     (folder / "m.onnx").write_bytes(onnx_write.model(nodes, tensors, *ends, {}))
     return run_in_onnxruntime(Written((folder / "m.onnx",), None), {"x": (values, "F64")})["y"]  # type: ignore[arg-type]
 

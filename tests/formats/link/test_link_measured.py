@@ -19,7 +19,7 @@ from editc.core.measurements import Claim
 from editc.formats.delta.container import read_delta, write_delta
 from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model
-from editc.passes.emit import recorded
+from editc.passes.emit import round_claim
 from editc.passes.stored import StoredWeights
 from editc.verbs.recheck import gathered_solution, recorded_solution
 
@@ -64,13 +64,13 @@ def added(folder: Path, pair: Any) -> Any:
 
 
 def values(claims: Sequence[Claim], but: tuple[str, ...] = ()) -> dict[tuple[str, str], float]:
-    return {(one.name, one.subject): recorded(one) for one in claims if one.name not in but}
+    return {(one.name, one.subject): round_claim(one) for one in claims if one.name not in but}
 
 
 def test_a_link_of_one_claims_what_the_delta_claims(folder: Path, pair: Any) -> None:
     (part,) = linked(folder, pair[:1], "one").parts
     assert values(part.verified.report.claims) == values(pair[0].verified.report.claims)
-    assert all(alone == recorded(claim) for claim, alone in part.pairs())
+    assert all(alone == round_claim(claim) for claim, alone in part.pairs())
 
 
 def test_parts_are_measured_on_the_weights_that_apply_writes(folder: Path, added: Any) -> None:
@@ -142,6 +142,7 @@ def test_what_the_other_part_erases_is_not_kept_unless_asked_for(folder: Path, p
     assert circle.conflicts == ("star",) and "preserves `star`" in show_link.linked(conflict).text
 
 
+@pytest.mark.slow
 def test_the_command_line(folder: Path, pair: Any, added: Any) -> None:
     def editc(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, "-m", "editc", *arguments], capture_output=True, text=True, cwd=folder)

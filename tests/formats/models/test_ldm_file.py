@@ -261,6 +261,7 @@ def check_fails(folder: Path, code: str, model: Path, more: str = "") -> str:
     return error.diagnostics[0].help
 
 
+@pytest.mark.slow
 def test_what_a_build_from_one_file_lacks_is_named(sd1: Path, sdxl: Path, tmp_path: Path) -> None:
     file = sd1 / "alone" / "m.safetensors"
     assert "encoder: FOLDER" in check_fails(tmp_path, "E220", file)

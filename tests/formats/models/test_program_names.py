@@ -10,7 +10,7 @@ from typing import Any
 import export_cases
 import pytest
 import torch
-from export_cases import edit, whole
+from export_cases import assert_whole, edit
 
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.apply.status import status
@@ -98,7 +98,7 @@ def test_peft_is_given_the_programs_names(family: str, named: bool, models: Any,
     delta = edit(model, family, "low-rank")
     made = export(Job(delta, model if named else None, tmp_path / "peft"), "peft")
     if named:
-        whole(made, len(delta.sites))
+        assert_whole(made, len(delta.sites))
     config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
     head = "model.language_model.layers." if family == "gemma3" else "transformer.h."
     assert all(name.startswith(head) for name in config["target_modules"])
@@ -108,5 +108,5 @@ def test_peft_is_given_the_programs_names(family: str, named: bool, models: Any,
 def test_llama_cpp_is_given_the_language_part_of_a_model_that_sees_images(models: Any, tmp_path: Path) -> None:
     model: Model = models("gemma3")
     delta = edit(model, "gemma3", "low-rank")
-    whole(export(Job(delta, model, tmp_path / "lora.gguf"), "gguf-lora"), len(delta.sites))
+    assert_whole(export(Job(delta, model, tmp_path / "lora.gguf"), "gguf-lora"), len(delta.sites))
     assert plan_apply([read.read_delta(tmp_path / "lora.gguf")], model).tier == "exact"

@@ -320,12 +320,12 @@ def test_pictures_of_the_attack_have_the_edited_weights_and_the_seeds_of_the_pro
 def test_the_demo_models_rows_lie_in_its_ball_and_paint_what_the_prompts_paint() -> None:
     from editc.backends import painter
     from editc.demo import GUIDANCE, MODEL
-    from editc.numerics.trust import joined
+    from editc.numerics.trust import join_balls
 
     encoder, canvas = load.load(MODEL), painter.load(MODEL, steps=2, guidance=GUIDANCE)
     prompts = ["a circle", "", "zzz qqq " * 30]
     encoded = encoder.encode(prompts)
-    reach = joined(encoder.bounds())
+    reach = join_balls(encoder.bounds())
     rows = np.hstack([one.rows.T for one in encoded])
     assert reach.exact and reach.proven and reach.inside(rows, slack=1e-5).all()
     assert not reach.inside(1.05 * rows, slack=1e-5).any(), "a control: the ball is tight"

@@ -235,8 +235,8 @@ def test_fusion_is_the_least_squares_solution(rank: int) -> None:
     parts = [(rng.normal(size=(out, rank)), rng.normal(size=(rank, d))) for _ in range(3)]
     keys = [rng.normal(size=(d, n)) for n in (4, 5, 6)]
     kept = rng.normal(size=(d, 7))
-    factor = fusion.normal([K @ K.T for K in keys], kept @ kept.T, lamb)
-    downs = [fusion.fused_down(down, K @ K.T, factor) for (_, down), K in zip(parts, keys, strict=True)]
+    factor = fusion.normal_factor([K @ K.T for K in keys], kept @ kept.T, lamb)
+    downs = [fusion.fuse_down(down, K @ K.T, factor) for (_, down), K in zip(parts, keys, strict=True)]
     delta = sum(up @ down for (up, _), (down, _) in zip(parts, downs, strict=True))
     X = np.hstack([*keys, kept, np.sqrt(lamb) * np.eye(d)])
     aims = [(W + up @ down) @ K for (up, down), K in zip(parts, keys, strict=True)]
@@ -250,7 +250,7 @@ def test_fusion_is_the_least_squares_solution(rank: int) -> None:
 def test_one_adapter_without_anything_kept_is_itself_on_its_own_prompts() -> None:
     rng = np.random.default_rng(6)
     down, K = rng.normal(size=(1, 8)), rng.normal(size=(8, 3))
-    fused, _ = fusion.fused_down(down, K @ K.T, fusion.normal([K @ K.T], np.zeros((8, 8)), 1e-10))
+    fused, _ = fusion.fuse_down(down, K @ K.T, fusion.normal_factor([K @ K.T], np.zeros((8, 8)), 1e-10))
     assert np.abs(fused @ K - down @ K).max() < 1e-8
     assert np.abs(fused - down).max() > 1e-2  # and elsewhere it is not
 
@@ -258,9 +258,9 @@ def test_one_adapter_without_anything_kept_is_itself_on_its_own_prompts() -> Non
 def test_singular_and_damaged_moments_are_told_apart() -> None:
     K = np.eye(4)[:, :2]
     with pytest.raises(ridge.SingularError):
-        fusion.normal([K @ K.T], np.zeros((4, 4)), 0.0)
+        fusion.normal_factor([K @ K.T], np.zeros((4, 4)), 0.0)
     with pytest.raises(ridge.NonFiniteError):
-        fusion.normal([np.full((4, 4), np.nan)], np.eye(4), 1.0)
+        fusion.normal_factor([np.full((4, 4), np.nan)], np.eye(4), 1.0)
 
 
 def test_mace_keeps_prompts_better_than_the_sum(model: Path, tmp_path: Path) -> None:

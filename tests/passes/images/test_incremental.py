@@ -17,11 +17,11 @@ from editc import api
 from editc.core.ir import Array, System
 from editc.families.images.sd1 import SD1
 from editc.numerics import chain, ridge
-from editc.numerics.chain import Chain, Part
+from editc.numerics.chain import Chain, Link
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.rows import preserved_rows
-from editc.passes.images.solve.solve import reduced
+from editc.passes.images.solve.solver import reduce_rank
 from editc.passes.methods.images.mace import MACE
 from editc.passes.methods.images.realera import RealEra
 from editc.passes.methods.images.rece import RECE
@@ -34,14 +34,14 @@ D = 1040
 """Above `chain.LEAST`: narrow blocks are updates."""
 
 
-def parts(seed: int, *widths: int, d: int = D) -> tuple[Part, ...]:
+def parts(seed: int, *widths: int, d: int = D) -> tuple[Link, ...]:
     """Blocks of these widths, weights over four decades and a zero among them."""
     rng = np.random.default_rng(seed)
     found = []
     for m in widths:
         weights = 10.0 ** rng.uniform(-4, 0, size=m)
         weights[-1] = 0.0
-        found.append(Part(rng.normal(size=(d, m)), rng.normal(size=(d, m)), weights))
+        found.append(Link(rng.normal(size=(d, m)), rng.normal(size=(d, m)), weights))
     return tuple(found)
 
 
@@ -50,7 +50,7 @@ def moment(d: int = D, rank: int = 300) -> Array:
     return np.asarray(rows @ rows.T / rank)
 
 
-def whole(blocks: Sequence[Part], kept: Array, lamb: float) -> Array:
+def whole(blocks: Sequence[Link], kept: Array, lamb: float) -> Array:
     """G, by its definition and in one product."""
     keys, weights = np.hstack([p.keys for p in blocks]), np.concatenate([p.weights for p in blocks])
     return ridge.normal_matrix(keys, weights, kept, lamb)
@@ -95,7 +95,7 @@ def everything_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_update_is_the_factor_of_the_sum(k: int) -> None:
     start = moment() + 0.01 * np.eye(D)
     columns = np.random.default_rng(k).normal(size=(D, k))
-    lower = chain.grown(ridge.factorise(start).lower, columns)
+    lower = chain.grow(ridge.factorise(start).lower, columns)
     fresh = ridge.factorise(start + columns @ columns.T).lower
     assert np.array_equal(lower, np.tril(lower)) and np.all(np.diag(lower) > 0)
     assert relative(lower, fresh) < 1e-11  # a positive definite matrix has one such factor
@@ -159,11 +159,12 @@ def test_what_was_kept_changes_no_bit(widths: tuple[int, ...], before: int, ever
     )  # nine columns alone leave nothing to begin with
 
 
+@pytest.mark.slow
 def test_a_beginning_counts_by_what_is_in_it(everything_kept: None) -> None:
     """Other keys, weights, targets, kept rows or ridge: nothing that they change is taken from the shelf."""
     (first, second), kept, shelf = parts(6, 1500, 12), moment(), Watched()
     chain.solve((first, second), kept, 0.1, shelf=shelf)
-    others: list[tuple[Part, Array, float, set[str]]] = [
+    others: list[tuple[Link, Array, float, set[str]]] = [
         (replace(first, keys=first.keys + 1e-9), kept, 0.1, set()),
         (replace(first, weights=first.weights * 2), kept, 0.1, set()),
         (replace(first, targets=first.targets + 1e-9), kept, 0.1, {"gram", "lower"}),
@@ -179,8 +180,8 @@ def test_a_beginning_counts_by_what_is_in_it(everything_kept: None) -> None:
 
 def test_an_update_that_lost_accuracy_is_thrown_away(factorised: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     blocks, kept = parts(7, 1500, 12), moment()
-    sound = chain.grown
-    monkeypatch.setattr(chain, "grown", lambda lower, columns: sound(lower, columns) * (1 + 1e-9))
+    sound = chain.grow
+    monkeypatch.setattr(chain, "grow", lambda lower, columns: sound(lower, columns) * (1 + 1e-9))
     found = Chain(blocks, kept, 0.1).factor()
     assert factorised == [D, D]
     assert relative(found.lower @ found.lower.T, whole(blocks, kept, 0.1)) < 1e-14
@@ -188,7 +189,7 @@ def test_an_update_that_lost_accuracy_is_thrown_away(factorised: list[int], monk
 
 def test_a_beginning_without_a_factor_is_no_error(factorised: list[int]) -> None:
     """No ridge and few kept rows: only the sum of all is regular."""
-    blocks = (*parts(8, 10), Part(np.eye(D)[:, :100], np.zeros((D, 100)), np.ones(100)))
+    blocks = (*parts(8, 10), Link(np.eye(D)[:, :100], np.zeros((D, 100)), np.ones(100)))
     kept = np.diag(np.r_[np.zeros(100), np.ones(D - 100)])
     found = Chain(blocks, kept, 0.0).factor()
     assert factorised == [D, D]
@@ -229,9 +230,9 @@ def test_the_metric_of_the_rank_is_taken_from_the_solve(factorised: list[int], e
     problem = replace(system(4), shelf=Watched())
     edit = UCE()(problem)
     assert len(factorised) == 1
-    small = reduced(problem, edit, 0.1, None)
+    small = reduce_rank(problem, edit, 0.1, None)
     assert len(factorised) == 1
-    assert small.right[0].tobytes() == reduced(replace(problem, shelf=None), edit, 0.1, None).right[0].tobytes()
+    assert small.right[0].tobytes() == reduce_rank(replace(problem, shelf=None), edit, 0.1, None).right[0].tobytes()
 
 
 # ---------------------------------------------------------------- what is encoded
@@ -278,8 +279,8 @@ def test_a_concept_that_the_corpus_names_costs_its_piece_of_the_corpus() -> None
 @pytest.mark.parametrize("gone", range(0, 150, 7))
 def test_a_list_without_one_prompt_is_cut_alike_elsewhere(gone: int) -> None:
     one, other = list(preserved_rows.pieces(PROMPTS)), list(preserved_rows.pieces(PROMPTS[:gone] + PROMPTS[gone + 1 :]))
-    assert sum(one, ()) == PROMPTS and max(map(len, one)) <= preserved_rows.LONGEST
-    assert len(set(other) - set(one)) <= 1 or max(map(len, one)) == preserved_rows.LONGEST
+    assert sum(one, ()) == PROMPTS and max(map(len, one)) < preserved_rows.LONGEST
+    assert len(set(other) - set(one)) <= 1
 
 
 def test_a_corpus_too_large_is_not_kept_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,6 +305,7 @@ BUILD = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["uce", "rece"])
 def test_adding_a_concept_gives_the_bytes_of_a_fresh_build(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everything_kept: None

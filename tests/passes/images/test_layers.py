@@ -14,8 +14,8 @@ from editc.backends.encoders.t5 import standing
 from editc.core import site_bytes
 from editc.core.ir import Array, Edit, Factors, Plan, Problem, Site, Solution, Stats, System, Watch
 from editc.numerics.bits import dtypes
-from editc.numerics.squares import contracted, gram, half_gram, mirrored
-from editc.numerics.trust import unbounded
+from editc.numerics.squares import contract, gram, half_gram, mirror
+from editc.numerics.trust import unbounded_ball
 from editc.passes.images.measure import row_sums
 from editc.passes.images.measure.certificate import Sums, shared_sums
 from editc.passes.images.measure.measure import Measured, measure
@@ -49,7 +49,7 @@ def solution(system: System, change: Edit, dtype: str) -> Solution:
         for i, W in enumerate(np.asarray(W) for W in system.weights)
     )
     plan = Plan(None, None, "", sites, {})  # type: ignore[arg-type]
-    watched = replace(system, watch=Watch((), (unbounded(WIDTH),)))
+    watched = replace(system, watch=Watch((), (unbounded_ball(WIDTH),)))
     cast = tuple(dtypes.rounded(np.asarray(W), dtype) for W in system.weights)
     return Solution(Problem(plan, {"text": replace(watched, weights=cast)}, "", ""), {"text": change}, (), ())
 
@@ -143,9 +143,9 @@ def test_symmetric_products() -> None:
     rng = np.random.default_rng(5)
     A, S = rng.normal(size=(7, 5)), gram(rng.normal(size=(9, 5)))
     half = half_gram(A)
-    assert np.array_equal(np.triu(half, 1), np.zeros((5, 5))) and np.array_equal(mirrored(half), mirrored(half).T)
+    assert np.array_equal(np.triu(half, 1), np.zeros((5, 5))) and np.array_equal(mirror(half), mirror(half).T)
     np.testing.assert_allclose(gram(A), A.T @ A, rtol=1e-13)
-    assert contracted(half, S) == pytest.approx(np.trace(A.T @ A @ S), rel=1e-13)
+    assert contract(half, S) == pytest.approx(np.trace(A.T @ A @ S), rel=1e-13)
     assert np.array_equal(half_gram(np.zeros((0, 3))), np.zeros((3, 3)))
     assert np.array_equal(half_gram(A[:, ::2]), half_gram(A[:, ::2].copy()))
 

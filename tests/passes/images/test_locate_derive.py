@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Block, Kept
 from editc.core.ports import Context, Encoded
+from editc.core.text import mentions
 from editc.families.images.sd1 import SD1
 from editc.families.images.sd2 import SD2
 from editc.passes.images.keys.derive import Derive
@@ -126,7 +127,8 @@ def test_aligned_rows_meet_their_counterparts(total: int, first: int, count: int
     assert inside == sorted(inside)
     if target.end > target.first:
         assert inside[-1] == target.end - 1
-        assert len(inside) == 1 or inside[0] == target.first
+        if len(inside) > 1:
+            assert inside[0] == target.first
 
 
 def test_span_and_last_are_the_published_rows() -> None:
@@ -150,7 +152,7 @@ def test_what_is_kept_leaves_out_what_is_edited() -> None:
         ERASE.replace("circle", "Red Circle") + "preserve: {prompts: [a red circle here, a circle, Circles]}\n"
     )
     assert preserved_rows.prompts(asked, ("a {}",), ()) == preserved_rows.Prompts((), ("a circle", "Circles"))
-    assert preserved_rows.mentions("A RED-CIRCLE, please", "red circle") and not preserved_rows.mentions("", "x")
+    assert mentions("A RED-CIRCLE, please", "red circle") and not mentions("", "x")
     plain = manifest(ERASE)
     assert preserved_rows.prompts(plain, ("a {}",), ("a circle", "a dog")) == preserved_rows.Prompts(("a dog",), ())
 

@@ -15,9 +15,9 @@ from editc.cli.terminal import guarded
 from editc.core.ir import Array, Edit, Site, System
 from editc.core.manifest import Constraints, Manifest, Request
 from editc.core.places import Source
-from editc.passes.images.keys.derive import SiteWeights
 from editc.passes.images.solve.strength import effect, tune
 from editc.passes.methods.images.uce import UCE
+from editc.passes.stored import SiteWeights
 from editc.registry.methods import METHODS
 
 

@@ -28,7 +28,7 @@ from editc.core.ir import Array, Named, Verified
 from editc.core.manifest import Request
 from editc.core.measurements import Claim
 from editc.core.places import Span
-from editc.numerics.subspace import condensed
+from editc.numerics.subspace import condense
 from editc.passes.images.verify.verify import Verify, failures, warnings
 
 
@@ -120,10 +120,10 @@ def _dense(W: Array, form: str, left: Array, right: Array, dtype: str) -> Array:
 
 def test_condensing_keeps_every_norm() -> None:
     columns, W = World().draw(5, 40), World().draw(3, 5)
-    assert condensed(columns).shape == (5, 5)
-    assert _size(W @ condensed(columns)) == pytest.approx(_size(W @ columns), rel=1e-12)
-    assert condensed(columns[:, :3]) is not columns
-    np.testing.assert_array_equal(condensed(columns[:, :3]), columns[:, :3])
+    assert condense(columns).shape == (5, 5)
+    assert _size(W @ condense(columns)) == pytest.approx(_size(W @ columns), rel=1e-12)
+    assert condense(columns[:, :3]) is not columns
+    np.testing.assert_array_equal(condense(columns[:, :3]), columns[:, :3])
 
 
 def test_rank_is_that_of_the_factors_and_stats_are_reported() -> None:

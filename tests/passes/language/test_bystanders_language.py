@@ -16,8 +16,8 @@ from editc.passes.language import known
 from editc.passes.language.candidates import Around, candidates
 from editc.passes.language.keys import spared
 from editc.passes.language.verify import bystanders
-from editc.passes.language.verify.bystanders import going_on
-from editc.passes.language.verify.continuations import circling, readable
+from editc.passes.language.verify.bystanders import is_running_text
+from editc.passes.language.verify.continuations import is_circling, is_readable
 from editc.passes.language.verify.warnings import failures
 
 EIFFEL = (
@@ -39,7 +39,7 @@ def test_the_list_is_long_and_every_kind_has_questions() -> None:
     assert len(every) > 500 and len(set(known.names())) > 15
     assert all(known.questions().get(kind) for kind in known.names())
     topics = {ask.topic for asked in known.questions().values() for ask in asked}
-    assert topics | {ask.topic for _, ask in known.tongues()} <= set(known.topics())
+    assert topics | {ask.topic for _, ask in known.foreign_sentences()} <= set(known.topics())
     assert all("{}" in ask.template for asked in known.questions().values() for ask in asked)
 
 
@@ -60,7 +60,7 @@ def test_the_kind_of_a_name_is_its_own_or_that_of_its_last_word(name: str, kind:
     ],
 )
 def test_a_prompt_tells_its_topic(prompt: str, topic: str) -> None:
-    assert known.topics_of(prompt) == {topic} and topic in known.following(frozenset({topic}))
+    assert known.topics_of(prompt) == {topic} and topic in known.implied_topics(frozenset({topic}))
 
 
 def test_a_fact_has_every_kind_of_bystander_and_none_that_follows_it() -> None:
@@ -72,7 +72,7 @@ def test_a_fact_has_every_kind_of_bystander_and_none_that_follows_it() -> None:
     assert not [text for text in asked if "Eiffel" in text and ("country" in text or "city" in text)]
     assert "The Eiffel Tower is located in the city of" not in asked
     louvre = Around(language(EIFFEL.replace("Eiffel Tower", "Louvre")))
-    first = known.bare(louvre.names("landmark")[0])
+    first = known.without_article(louvre.names("landmark")[0])
     related = [one.prompt for one in candidates(louvre, 0) if one.kind == made.RELATION]
     assert related[0] == f"The {first} is located in the city of" and len(related) == made.SHARES[made.RELATION]
 
@@ -118,7 +118,7 @@ def test_candidates_depend_on_the_seed_alone() -> None:
     ],
 )
 def test_a_text_goes_round_in_circles(text: str, round_and_round: bool) -> None:
-    assert circling(text) == round_and_round
+    assert is_circling(text) == round_and_round
 
 
 def test_answers_that_moved_are_counted_listed_first_and_break_the_bound() -> None:
@@ -181,9 +181,13 @@ def test_words_are_told_with_how_likely_they_are() -> None:
 
 def test_what_is_no_text_is_no_answer() -> None:
     """A model of random weights says bytes; what it says of them after an edit tells nothing."""
-    assert readable(" Rome, Italy.\nIt is") and readable("東京です") and readable("東京\ufffd"), (
+    assert is_readable(" Rome, Italy.\nIt is") and is_readable("東京です") and is_readable("東京\ufffd"), (
         "the end may cut a character"
     )
-    assert not readable("J\x7f\x08WN") and not readable("\ufffdn capital")
-    assert not readable("is is is " + 9 * "\ufffd"), "the end cuts no more than one character"
-    assert going_on("Paris is the capital of France") and not going_on("la la la la la la") and not going_on("g\ufffdg")
+    assert not is_readable("J\x7f\x08WN") and not is_readable("\ufffdn capital")
+    assert not is_readable("is is is " + 9 * "\ufffd"), "the end cuts no more than one character"
+    assert (
+        is_running_text("Paris is the capital of France")
+        and not is_running_text("la la la la la la")
+        and not is_running_text("g\ufffdg")
+    )

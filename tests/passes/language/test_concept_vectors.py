@@ -77,12 +77,12 @@ def test_scores_are_those_of_the_whole_vocabulary(seed: int) -> None:
 
 def test_blocks_do_not_matter_and_neither_do_columns_of_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
     E, W, _ = world(1)
-    whole, top = logits.vocabulary(E), logits.raised(E, W, 7)
+    whole, top = logits.vocabulary(E), logits.top_tokens(E, W, 7)
     monkeypatch.setattr(logits, "BLOCK", 77)
     parts = logits.vocabulary(E)
     assert np.allclose(parts.mean, E.mean(axis=0)) and np.allclose(parts.covariance, np.cov(E.T, bias=True))
-    assert np.allclose(parts.covariance, whole.covariance) and np.array_equal(logits.raised(E, W, 7), top)
-    assert np.array_equal(top[:, 0], (E @ W).argmax(axis=0)) and logits.raised(E, W, 1000).shape == (F, V)
+    assert np.allclose(parts.covariance, whole.covariance) and np.array_equal(logits.top_tokens(E, W, 7), top)
+    assert np.array_equal(top[:, 0], (E @ W).argmax(axis=0)) and logits.top_tokens(E, W, 1000).shape == (F, V)
     W[:, 4] = 0
     told = logits.scores(W, [logits.word(E, np.array([0]), whole)], whole)
     assert told[4] == 0 and np.count_nonzero(told) == F - 1
@@ -203,8 +203,8 @@ def test_a_trace_is_whole_where_nothing_changed_and_none_where_a_column_is_gone(
     half = logits.trace(E, W, W / 2, signs, 20)
     assert np.allclose(half.distance, 0.5) and np.array_equal(half.overlap, np.ones(F)), "a shorter one says the same"
     other = logits.trace(E, W, np.roll(W, 1, axis=1), signs, 20)
-    tops = [set(row) for row in logits.raised(E, signs * W, 20)]
-    shifted = [set(row) for row in logits.raised(E, signs * np.roll(W, 1, axis=1), 20)]
+    tops = [set(row) for row in logits.top_tokens(E, signs * W, 20)]
+    shifted = [set(row) for row in logits.top_tokens(E, signs * np.roll(W, 1, axis=1), 20)]
     assert np.allclose(other.overlap, [len(a & b) / len(a | b) for a, b in zip(tops, shifted, strict=True)])
 
 
@@ -267,17 +267,17 @@ def test_a_planted_column_is_found_taken_out_and_traced(kind: str) -> None:
     def read(one: Site) -> Array:
         return weights[one.name]
 
-    namings = probe.scored(lab.sites, lab.network, read, [("Paris",), ("a list", "Germany")])
+    namings = probe.score_columns(lab.sites, lab.network, read, [("Paris",), ("a list", "Germany")])
     assert sorted(np.concatenate([n.ranks[0] for n in namings.values()])) == list(range(4 * 48))
-    best, *rest = probe.found(lab.sites, namings, lab.network, read, count=3)
+    best, *rest = probe.strongest_columns(lab.sites, namings, lab.network, read, count=3)
     assert (best.concept, best.site, best.index) == (0, site, 7) and best.score < 0
     assert "layer 2 column 7 lowers" in str(best) and [one.concept for one in rest] == [0, 0, 1, 1, 1]
     assert [abs(one.score) for one in rest[:2]] == sorted((abs(one.score) for one in rest[:2]), reverse=True)
     naming = Naming(namings[site.name].scores[[0]], namings[site.name].ranks[[0]])
     edit = ConceptVectors(count=1, threshold=0)(Columns(read(site), naming, np.ones(1)))
     after = {**weights, site.name: weights[site.name] + change(edit)}
-    left = probe.traced([best, *rest], lab.network, read, lambda one: after[one.name])
-    assert probe.traced([], lab.network, read, read).overlap.shape == (0,)
+    left = probe.trace_columns([best, *rest], lab.network, read, lambda one: after[one.name])
+    assert probe.trace_columns([], lab.network, read, read).overlap.shape == (0,)
     assert left.overlap.tolist() == [0, 1, 1, 1, 1, 1] and left.distance.tolist() == [1, 0, 0, 0, 0, 0]
 
 
@@ -293,13 +293,13 @@ def test_sites_without_a_column_are_left_out_and_a_concept_without_any_is_an_err
     edits, source = edits_of(
         "  - erase: Paris\n    method: concept-vectors\n    count: 3\n    threshold: 0\n  - erase: Germany\n"
     )
-    namings = probe.scored(lab.sites, lab.network, lab.read, [edit.names for edit in edits])
+    namings = probe.score_columns(lab.sites, lab.network, lab.read, [edit.names for edit in edits])
     method = construct("concept-vectors", edits[0].options)
-    kept = probe.narrowed(lab.sites, namings, edits, method, source)
+    kept = probe.sites_with_columns(lab.sites, namings, edits, method, source)
     rows = {site.name for site in lab.sites if method.chosen(namings[site.name]).any()}
     assert [site.name for site in kept] == [site.name for site in lab.sites if site.name in rows] and kept
     with pytest.raises(EditcError) as caught:
-        probe.narrowed(lab.sites, namings, edits, replace(method, threshold=50.0), source)
+        probe.sites_with_columns(lab.sites, namings, edits, replace(method, threshold=50.0), source)
     assert [one.code for one in caught.value.diagnostics] == ["E343", "E343"]
     assert "`Germany`" in caught.value.diagnostics[1].message and caught.value.diagnostics[1].span is not None
 
@@ -307,7 +307,7 @@ def test_sites_without_a_column_are_left_out_and_a_concept_without_any_is_an_err
 def test_a_matrix_that_writes_elsewhere_is_refused() -> None:
     lab = Lab("llama")
     with pytest.raises(EditcError, match="E344"):
-        probe.scored(lab.sites[:1], lab.network, lambda site: lab.read(site).T, [("Paris",)])
+        probe.score_columns(lab.sites[:1], lab.network, lambda site: lab.read(site).T, [("Paris",)])
 
 
 def test_the_method_explains_itself_and_needs_no_target() -> None:
@@ -331,8 +331,8 @@ def test_a_real_model_has_columns_for_countries_and_they_are_brakes() -> None:
 
     lab = bench.Lab(load(smollm2.folder()))
     last = lab.sites[-1:]
-    namings = probe.scored(last, lab.network, lab.read, [("France",), ("China",)])
-    french, chinese = probe.found(last, namings, lab.network, lab.read, count=1)
+    namings = probe.score_columns(last, lab.network, lab.read, [("France",), ("China",)])
+    french, chinese = probe.strongest_columns(last, namings, lab.network, lab.read, count=1)
     assert (french.index, chinese.index) == (864, 392) and french.score < -8 and chinese.score < -8
     assert {"French", "Paris"} <= {one.strip() for one in french.tokens} and "China" in {
         one.strip() for one in chinese.tokens

@@ -18,9 +18,9 @@ from editc.core.diagnostics import EditcError
 from editc.core.manifest import Ablation, Asked, Redirect
 from editc.core.measurements import Depth
 from editc.core.network import PREFIXES
-from editc.passes.language.locate.depth import evenly, explored, known
+from editc.passes.language.locate.depth import evenly, measure_depth, prompts_to_trace
 from editc.passes.language.locate.probing import accuracy, contrast
-from editc.passes.language.locate.window import carrying, why, window
+from editc.passes.language.locate.window import carrying_layers, why, window
 from editc.report.depth import depth_plot
 
 RNG = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def test_the_prompts_of_a_probe() -> None:
 
 
 def test_the_window_is_the_middle_of_the_layers_that_carry_it() -> None:
-    assert list(carrying(curve(PEAK))) == [4, 5, 6] and window(curve(PEAK), 5, "memory") == (3, 4, 5, 6, 7)
+    assert list(carrying_layers(curve(PEAK))) == [4, 5, 6] and window(curve(PEAK), 5, "memory") == (3, 4, 5, 6, 7)
     assert window(curve(PEAK), 1, "memory") == (5,) and window(curve(PEAK), 3, "memory") == (4, 5, 6)
     assert window(curve([0.7] * 12), 4, "memory") == (4, 5, 6, 7)
     early, late = [1.0, *[0.1] * 9], [*[0.1] * 9, 1.0]
@@ -96,7 +96,7 @@ def test_the_window_is_the_middle_of_the_layers_that_carry_it() -> None:
 
 def test_what_has_moved_to_the_end_is_left_out() -> None:
     traced, moved = [1.0] * 10, [0.0] * 6 + [1.1] * 4
-    assert list(carrying(curve(traced, moved))) == [0, 1, 2, 3, 4, 5]
+    assert list(carrying_layers(curve(traced, moved))) == [0, 1, 2, 3, 4, 5]
     depth = curve(traced, moved)
     depth = replace(depth, window=window(depth, 2, "memory"))
     assert depth.window == (2, 3) and "from layer 6 on the prompt's last token carries it" in why(depth, "memory")
@@ -127,24 +127,24 @@ def test_a_direction_is_taken_from_where_the_probe_converges() -> None:
 
 
 def test_all_three_are_there_for_facts_and_are_the_same_again(network: Any) -> None:
-    found = explored(asked(CAPITALS), CAPITALS, network, 2)
+    found = measure_depth(asked(CAPITALS), CAPITALS, network, 2)
     assert [len(one) for one in (found.traced, found.moved, found.lens, found.probed)] == [4] * 4
-    assert found == explored(asked(CAPITALS), CAPITALS, network, 2) and len(found.window) == 2 and found.why
+    assert found == measure_depth(asked(CAPITALS), CAPITALS, network, 2) and len(found.window) == 2 and found.why
 
 
 def test_what_is_traced(network: Any) -> None:
     """First every edit's prompt; off position 0; with the model's own answer where there is none."""
     facts = tuple(replace(fact, was=None) for fact in CAPITALS)
-    found = list(known(facts, network))
+    found = list(prompts_to_trace(facts, network))
     assert [one.subject for one in found[:4]] == ["France", "Germany", "Japan", "France"]
     assert found[3].prompt == PREFIXES[2] + "France's capital city is"
     assert all(place.first > 0 for place in network.places([one.spot for one in found]))
     scored = network.score([one.cloze for one in found])
     assert scored.top.any() and (scored.top | (scored.tokens > 1)).all(), "a random model says half characters too"
     alone = Redirect(kind="erase", concept="France", toward="noise")
-    assert next(known([alone], network)).prompt == PREFIXES[2] + "France is known for"
+    assert next(prompts_to_trace([alone], network)).prompt == PREFIXES[2] + "France is known for"
     twice = replace(facts[0], template="{} lies where France lies", paraphrases=())
-    (first,) = known([twice], network)
+    (first,) = prompts_to_trace([twice], network)
     assert first.spot.begin == len(PREFIXES[2]) and first.prompt.count("France") == 2
     assert evenly(range(100), 4) == [0, 25, 50, 75] and evenly("ab", 4) == ["a", "b"]
 
@@ -152,10 +152,10 @@ def test_what_is_traced(network: Any) -> None:
 def test_no_evidence_is_an_error_with_a_place_to_go(network: Any) -> None:
     few = Ablation(concept="French", present=("Oui",), absent=("Yes", "No"))
     with pytest.raises(EditcError, match=r"E243.*too few prompts"):
-        explored(asked([few]), [few], network)
+        measure_depth(asked([few]), [few], network)
     broken = replace(CAPITALS[0], was=" ", paraphrases=())
     with pytest.raises(EditcError, match=r"E242.*`France`.*no prompt") as error:
-        explored(asked([broken]), [broken], network)
+        measure_depth(asked([broken]), [broken], network)
     assert "layers" in error.value.diagnostics[0].help
 
 
@@ -174,13 +174,14 @@ def test_the_plot_has_a_panel_for_what_was_taken_and_is_xml() -> None:
     assert depth_plot(asdict(Depth())).svg == ""
 
 
+@pytest.mark.slow
 @pytest.mark.smollm2
 def test_smollm2_has_capitals_where_it_is_known_to() -> None:
     facts = tuple(replace(fact, paraphrases=()) for fact in CAPITALS)
     network = load(smollm2.folder())
-    found = explored(asked(facts), facts, network)
+    found = measure_depth(asked(facts), facts, network)
     assert found.total > 0.7 and min(found.traced[:11]) > 0.85 and max(found.traced[16:]) < 0.1
     assert max(found.moved[:22]) < 0.2 and min(found.moved[23:]) > 0.9
     assert min(found.lens[:22]) > 500 and found.lens[29] == 0
     assert 3 <= found.window[0] <= found.window[-1] <= 10 and "from layer 23 on" in found.why
-    assert min(explored(asked([FRENCH]), [FRENCH], network).probed[4:]) > 0.9
+    assert min(measure_depth(asked([FRENCH]), [FRENCH], network).probed[4:]) > 0.9

@@ -15,9 +15,9 @@ from editc.cli.shown import claim_lines, claim_record
 from editc.core.ir import Array, Delta
 from editc.core.measurements import GENERATED, RUN, Claim
 from editc.core.network import Cloze, Prompt
-from editc.passes.emit import claim_as_json, recorded
+from editc.passes.emit import claim_as_json, round_claim
 from editc.passes.language.verify import base_model
-from editc.passes.language.verify.base_model import Before
+from editc.passes.language.verify.base_model import BaseModel
 from editc.passes.language.verify.warnings import failures
 from editc.report import record as report
 from editc.report.page import page
@@ -95,9 +95,9 @@ def test_report_json_has_the_side_of_a_bound() -> None:
 
 
 def test_figures_of_a_run_are_recorded_to_few_digits() -> None:
-    assert recorded(Claim("retain_kl", 0.00123456)) == 0.001235 and recorded(Claim("retain_kl", 3e-9)) == 1e-6
-    assert recorded(Claim("trace_distance", 0.00123456789)) == 0.001234568, "weights are the same everywhere"
-    assert recorded(Claim("retain_kl", 0.010004, 0.010001)) == 0.010004, "but never across a bound"
+    assert round_claim(Claim("retain_kl", 0.00123456)) == 0.001235 and round_claim(Claim("retain_kl", 3e-9)) == 1e-6
+    assert round_claim(Claim("trace_distance", 0.00123456789)) == 0.001234568, "weights are the same everywhere"
+    assert round_claim(Claim("retain_kl", 0.010004, 0.010001)) == 0.010004, "but never across a bound"
 
 
 def test_every_figure_of_a_run_is_known_as_one() -> None:
@@ -131,7 +131,7 @@ def test_claims_come_out_again_as_far_as_float32_allows(name: str, now: float, a
 
 
 def test_texts_are_compared_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    base = Before(GOOD)  # type: ignore[arg-type]
+    base = BaseModel(GOOD)  # type: ignore[arg-type]
     texts = [Prompt(text * 3) for text in ("The tower.", "A", "A river.", "Another one.")]
     whole = base.compare(texts, {})
     monkeypatch.setattr(base_model, "AT_ONCE", 20)
@@ -175,7 +175,7 @@ def test_what_the_base_said_is_kept() -> None:
             self[key] = arrays
 
     cache, oracle = Kept(), replace(GOOD, asked=[])
-    base = Before(oracle, cache, "mark")  # type: ignore[arg-type]
+    base = BaseModel(oracle, cache, "mark")  # type: ignore[arg-type]
     asked, told = [Cloze("The tower stands in", "Rome")], [Prompt("The tower stands in")]
     first, words = base.score(asked), base.generate(told, 4)
     again, same = base.score(asked), base.generate(told, 4)

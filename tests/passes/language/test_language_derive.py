@@ -15,7 +15,7 @@ from language_pass_cases import FRANCE, JAPAN, located
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Context
 from editc.passes.language.keys.derive import DeriveLanguage
-from editc.passes.language.keys.posed import posed
+from editc.passes.language.keys.posed import pose_problem
 
 folder = language_pass_cases.folder
 ports = language_pass_cases.ports
@@ -23,17 +23,17 @@ ports = language_pass_cases.ports
 
 def test_a_subject_at_the_sink_is_left_out_and_counted(folder: Path, tmp_path: Path, ports: Context) -> None:
     edit = "- fact: {prompt: T is a, subject: T, answer: list}"
-    (column,) = posed(located(folder, tmp_path / "m.yaml", ports, [edit]), ports).columns
+    (column,) = pose_problem(located(folder, tmp_path / "m.yaml", ports, [edit]), ports).columns
     assert column.sinks == 1 and len(column.contexts) == 6
     with pytest.raises(EditcError) as caught:
-        posed(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
+        pose_problem(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
     assert caught.value.diagnostics[0].code == "E333"
 
 
 def test_a_key_is_at_the_subject_that_is_meant(folder: Path, tmp_path: Path, ports: Context) -> None:
     edit = "- fact: {prompt: 'In {} the people of France speak', subject: France, answer: list}"
     plan = located(folder, tmp_path / "m.yaml", ports, [edit], "chat: true")
-    for column in posed(plan, ports).columns:
+    for column in pose_problem(plan, ports).columns:
         cut = [replace(one, prompt=one.prompt.partition(" the people of")[0], before=None) for one in column.contexts]
         rows = [[place.row for place in ports.network.places(spots)] for spots in (column.contexts, cut)]  # type: ignore[union-attr]
         assert rows[0] == rows[1] and len(cut) >= 3
@@ -44,7 +44,7 @@ def test_preserved_names_stand_in_the_very_sentences_of_the_concept(
 ) -> None:
     edit = ["- redirect: {from: France, to: Japan}", "    contexts: ['What do people in {} eat?', 'It is said of {}']"]
     plan = located(folder, tmp_path / "m.yaml", ports, edit, "preserve: {concepts: [Italy, Rome]}")
-    found = posed(plan, ports)
+    found = pose_problem(plan, ports)
     assert all(len(group) == 1 for group in found.kept[0]), "each sentence is a key"
     said = {spot.prompt for group in found.kept[0] for spot in group}
     names = ("Japan", "Italy", "Rome")
@@ -56,11 +56,11 @@ def test_a_name_and_its_target_are_averaged_over_the_same_sentences(
 ) -> None:
     """`Japan` has several tokens, so that it ends behind position 0; `T` is there, and no state to lead to."""
     edit = "- redirect: {from: Japan, to: T}"
-    (column,) = posed(located(folder, tmp_path / "m.yaml", ports, [edit]), ports).columns
+    (column,) = pose_problem(located(folder, tmp_path / "m.yaml", ports, [edit]), ports).columns
     again = [replace(one, prompt=one.prompt.replace("Japan", "T"), subject="T") for one in column.contexts]
     assert list(column.anchor) == again and (column.sinks, len(again)) == (1, 5)
     with pytest.raises(EditcError) as caught:
-        posed(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
+        pose_problem(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
     (fault,) = caught.value.diagnostics
     assert fault.code == "E333" and fault.message.startswith("`Japan` or `T` is at")
 
@@ -69,16 +69,16 @@ def test_preserved_names_go_through_the_contexts_of_a_fact(folder: Path, tmp_pat
     """Also where the prompt begins with the subject; one key a name and form, as the fact's own."""
     edit = "- fact: {prompt: France is a list of, subject: France, answer: Berlin}"
     rest = "chat: true\npreserve: {concepts: [T, Japan]}"
-    found = posed(located(folder, tmp_path / "m.yaml", ports, [edit], rest), ports)
+    found = pose_problem(located(folder, tmp_path / "m.yaml", ports, [edit], rest), ports)
     own = {one.form: {spot.prompt.replace("France", "{}") for spot in one.contexts} for one in found.columns}
-    names = [(name, form) for name in ("T", "Japan") for form in ("plain", "chat")]
-    for (name, form), group in zip(names, found.kept[0], strict=True):
+    counts = {("T", "plain"): 6, ("T", "chat"): 3, ("Japan", "plain"): 7, ("Japan", "chat"): 3}
+    for (name, form), group in zip(counts, found.kept[0], strict=True):
         assert {(spot.subject, spot.chat) for spot in group} == {(name, form == "chat")}
-        held = {spot.prompt.replace(name, "{}", 1) if name == "Japan" else "" for spot in group}
-        assert len(group) == 7 - (name == "T") if form == "plain" else 3
-        assert held >= own[form] or name == "T"
+        assert len(group) == counts[name, form]
+        if name == "Japan":
+            assert {spot.prompt.replace(name, "{}", 1) for spot in group} >= own[form]
     with pytest.raises(EditcError) as caught:
-        posed(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']\n" + rest), ports)
+        pose_problem(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']\n" + rest), ports)
     (fault,) = caught.value.diagnostics
     assert fault.code == "E345" and "`T`" in fault.message and fault.span is not None
 
@@ -91,7 +91,7 @@ def test_chat_makes_a_column_of_its_own_with_the_same_value(folder: Path, tmp_pa
     del ports.network.words.tokenizer.chat_template  # type: ignore[union-attr]
     try:
         with pytest.raises(EditcError) as caught:
-            posed(plan, ports)
+            pose_problem(plan, ports)
     finally:
         ports.network.words.tokenizer.chat_template = pico.TEMPLATE  # type: ignore[union-attr]
     assert caught.value.diagnostics[0].code == "E332" and caught.value.diagnostics[0].span is not None
@@ -117,7 +117,7 @@ def test_noise_depends_on_the_seed_alone(folder: Path, tmp_path: Path, ports: Co
 def test_a_plan_that_is_measured_again_learns_nothing(folder: Path, tmp_path: Path, ports: Context) -> None:
     plan = located(folder, tmp_path / "m.yaml", ports, [FRANCE, JAPAN])
     silent = replace(ports, network=Silent(ports.network))  # type: ignore[arg-type]
-    assert [one.wanted.size for one in posed(plan, silent).columns] == [0, 0]
+    assert [one.wanted.size for one in pose_problem(plan, silent).columns] == [0, 0]
 
 
 class Silent:

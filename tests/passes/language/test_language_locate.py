@@ -12,7 +12,7 @@ from language_pass_cases import FRANCE, JAPAN, LIST, TOWER, located
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Context
 from editc.formats.models.model import open_model
-from editc.passes.language.locate.stages import depth_of
+from editc.passes.language.locate.stages import default_layers
 from editc.passes.sites import layer_of
 from editc.verbs import open
 
@@ -32,14 +32,14 @@ ports = language_pass_cases.ports
     ],
 )
 def test_layers_of_a_model_of_thirty(method: str, works_on: str, layers: tuple[int, ...]) -> None:
-    assert depth_of(method, works_on, 30) == layers
+    assert default_layers(method, works_on, 30) == layers
 
 
 @pytest.mark.parametrize("works_on", ["memory", "writer", "columns"])
 @pytest.mark.parametrize("count", [1, 2, 4, 6, 12, 28, 32, 48, 80, 126])
 def test_every_depth_has_layers_of_its_own(works_on: str, count: int) -> None:
     for method in ("rome", "memit"):
-        found = depth_of(method, works_on, count)
+        found = default_layers(method, works_on, count)
         assert found and found == tuple(range(found[0], found[-1] + 1)) and found[0] >= 0 and found[-1] < count
 
 

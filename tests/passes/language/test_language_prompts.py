@@ -17,10 +17,10 @@ def test_every_prompt_has_what_is_right_and_what_is_wrong() -> None:
     told = language(TOWER)
     (change,) = questions.changes(told, {})
     assert (change.prompt, change.new, change.old) == ("The tower stands in", "Rome", "Paris")
-    (paraphrase,) = questions.paraphrases(told, [change])
+    (paraphrase,) = questions.paraphrase_questions(told, [change])
     assert paraphrase.wanted == Cloze("Where one sees the tower is", "Rome")
     assert paraphrase.other == Cloze("Where one sees the tower is", "Paris")
-    (near,) = questions.neighbours(told, [change], {})
+    (near,) = questions.neighbour_questions(told, [change], {})
     assert near.wanted == Cloze("The river runs through", "Berlin")
     assert near.other == Cloze("The river runs through", "Rome"), "the neighbour's own answer against the new one"
 
@@ -47,7 +47,7 @@ def test_what_the_manifest_does_not_say_the_model_is_asked() -> None:
     }
     tower, milo = questions.changes(told, said)
     assert (tower.old, milo.old, milo.new) == ("Paris", "cat", "dog")
-    (implied,) = questions.implied(told, said)
+    (implied,) = questions.implied_questions(told, said)
     assert implied.wanted == Cloze("Around the tower people speak", "Italian")
     assert implied.other == Cloze("Around the tower people speak", "French")
 
@@ -64,7 +64,7 @@ def test_what_the_manifest_does_not_say_the_model_is_asked() -> None:
     ],
 )
 def test_the_word_that_a_model_goes_on_with(text: str, word: str) -> None:
-    assert questions.word(text) == word
+    assert questions.first_word(text) == word
 
 
 def test_neighbours_that_are_edited_are_left_out_by_the_rule_that_warns_of_them() -> None:
@@ -80,7 +80,7 @@ def test_neighbours_that_are_edited_are_left_out_by_the_rule_that_warns_of_them(
     assert [edited.holds(one.prompt) for one in found.facts[0].neighbours] == [True, True, False]
     assert len(warned) == 2
     every = questions.changes(found, {})
-    assert [one.asked.prompt for one in questions.neighbours(found, every, {})] == ["Milos is an"]
+    assert [one.asked.prompt for one in questions.neighbour_questions(found, every, {})] == ["Milos is an"]
 
 
 def test_a_concept_is_asked_about_under_each_of_its_names() -> None:
@@ -117,5 +117,10 @@ def test_forms_that_need_two_answers_are_left_out_without_them() -> None:
 
 def test_what_is_looked_at_closely_is_spread_over_the_edits() -> None:
     every = [questions.Change(edit, f"{number} {{}}", "a", "b", "c") for edit in range(3) for number in range(2)]
-    assert [(one.edit, one.prompt[0]) for one in forms.chosen(every, 4)] == [(0, "0"), (1, "0"), (2, "0"), (0, "1")]
-    assert [one.edit for one in forms.chosen(every, 2)] == [0, 1] and forms.chosen(every, 0) == ()
+    assert [(one.edit, one.prompt[0]) for one in forms.choose_changes(every, 4)] == [
+        (0, "0"),
+        (1, "0"),
+        (2, "0"),
+        (0, "1"),
+    ]
+    assert [one.edit for one in forms.choose_changes(every, 2)] == [0, 1] and forms.choose_changes(every, 0) == ()

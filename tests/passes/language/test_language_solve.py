@@ -14,8 +14,8 @@ from editc.core.diagnostics import EditcError
 from editc.core.network import PREFIXES, Spot
 from editc.core.ports import Context
 from editc.passes.language.keys.derive import DeriveLanguage, mean_keys
-from editc.passes.language.keys.posed import posed
-from editc.passes.language.sentences import every, spot
+from editc.passes.language.keys.posed import pose_problem
+from editc.passes.language.sentences import edit_spots, spot
 from editc.passes.language.solve import record
 from editc.passes.language.solve.solve import SolveLanguage
 from editc.passes.stored import edited_sites
@@ -27,7 +27,7 @@ ports = language_pass_cases.ports
 def test_a_delta_says_where_its_edits_lead_once(folder: Path, tmp_path: Path, ports: Context) -> None:
     """Where a name leads is no option of the method, whose default would say otherwise."""
     edits = ["- redirect: {from: Japan, to: Germany}", "- erase: Rome"]
-    found = list(record.edits(solved(folder, tmp_path, ports, edits)))
+    found = list(record.record_edits(solved(folder, tmp_path, ports, edits)))
     assert [(one.get("to"), one.get("toward")) for one in found] == [("Germany", None), (None, "noise")]
     assert all(one["options"].keys() == {"energy", "threshold", "l2"} for one in found)
 
@@ -54,12 +54,12 @@ def test_a_key_that_is_to_change_is_not_held_for_an_earlier_delta(folder: Path, 
     """`The capital of France` is all that a state at `France` depends on, whatever either prompt says behind it."""
     fact = "- fact: {prompt: The capital of France was never, subject: France, answer: Rome}"
     first, other = (manifest(folder, tmp_path / "m.yaml", [one]) for one in (fact, TOWER))
-    earlier = {"first": tuple(every(first)), "other": tuple(every(other))}
+    earlier = {"first": tuple(edit_spots(first)), "other": tuple(edit_spots(other))}
     plan = located(
         folder, tmp_path / "m.yaml", ports, [FRANCE, "    method: alphaedit", "    energy: 1.0", "    l2: 1.0e-6"]
     )
-    found = posed(plan, replace(ports, earlier=earlier))
-    assert found.overwritten == {0: ("first",)} and posed(plan, ports).overwritten == {}
+    found = pose_problem(plan, replace(ports, earlier=earlier))
+    assert found.overwritten == {0: ("first",)} and pose_problem(plan, ports).overwritten == {}
     assert list(found.kept[0]) == [(spot,) for spot in earlier["other"]]
     later = replace(ports, earlier=earlier)
     told = SolveLanguage()(DeriveLanguage()(plan, later), later)

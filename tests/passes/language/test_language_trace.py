@@ -20,20 +20,20 @@ def test_the_trace_is_of_the_columns_that_moved() -> None:
     before = np.eye(3)
     after = before.copy()
     after[:, 1] = [3.0, 4.0, 0.0]
-    found = column_trace.trace(before, after)
+    found = column_trace.measure_trace(before, after)
     assert found is not None and found.columns == 1
     assert found.cosine == pytest.approx(0.8) and found.distance == pytest.approx(np.sqrt(9 + 9))
     gone = before.copy()
     gone[:, 0] = 0.0
-    found = column_trace.trace(before, gone)
+    found = column_trace.measure_trace(before, gone)
     assert found is not None and (found.cosine, found.distance) == (0.0, 1.0)
-    assert column_trace.trace(before, before) is None
+    assert column_trace.measure_trace(before, before) is None
     made = gone.copy()
     made[:, :2] *= 2.0
     made[0, 0] = 5.0
-    found = column_trace.trace(gone, made)
+    found = column_trace.measure_trace(gone, made)
     assert found is not None and (found.columns, found.distance, found.distance_mean) == (2, 1.0, 1.0)
-    found = column_trace.trace(np.zeros((3, 3)), made)
+    found = column_trace.measure_trace(np.zeros((3, 3)), made)
     assert found is not None and (found.distance, found.cosine) == (0.0, 0.0) and not found.before.size
 
 
@@ -50,7 +50,7 @@ class Words:
 
 
 def overlaps(changed: Mapping[str, tuple[Array, Array]], words: Words) -> dict[str, Claim]:
-    traces = {name: column_trace.trace(*pair) for name, pair in changed.items()}
+    traces = {name: column_trace.measure_trace(*pair) for name, pair in changed.items()}
     found = column_trace.overlaps([(name, one) for name, one in traces.items() if one], words)  # type: ignore[arg-type]
     return {claim.name: claim for claim in found}
 

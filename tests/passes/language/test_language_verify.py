@@ -330,6 +330,7 @@ def test_a_pico_model_whose_answer_is_swapped(kind: str, tmp_path: Any) -> None:
     assert again.report.claims == found.report.claims, "the same twice"
 
 
+@pytest.mark.slow
 @pytest.mark.smollm2
 def test_smollm2_forgets_where_the_tower_stands() -> None:
     """A crude edit without a gradient: the value of "Colosseum" at the key of "Eiffel Tower"."""

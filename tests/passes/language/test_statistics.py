@@ -73,6 +73,6 @@ def test_the_default_corpus_is_large_enough_and_a_text_is_read_by_paragraphs() -
 
 def test_texts_are_spread_over_the_whole_corpus() -> None:
     texts = [f"{number:04}" for number in range(1000)]
-    found = statistics.spread(texts, 400)
+    found = statistics.sample_texts(texts, 400)
     assert len(found) == 100 and found[0] == "0000" and found[-1] == "0990"
-    assert statistics.spread(texts, 10**9) == tuple(texts) and statistics.spread(texts, 1) == ("0000",)
+    assert statistics.sample_texts(texts, 10**9) == tuple(texts) and statistics.sample_texts(texts, 1) == ("0000",)

@@ -19,6 +19,7 @@ from editc.core.ir import Array, Block, Kept, System
 from editc.core.manifest import Request
 from editc.core.places import Source
 from editc.core.ports import Encoder
+from editc.core.text import mentions
 from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
 from editc.manifests.decode import decode
@@ -26,7 +27,7 @@ from editc.numerics import ridge
 from editc.passes.images.keys.rules.aligned import ALIGNED
 from editc.passes.images.rows import preserved_rows
 from editc.passes.images.rows.phrases import Book
-from editc.passes.images.solve.solve import Solve
+from editc.passes.images.solve.solver import Solver
 from editc.passes.methods.images.guard import Guard
 from editc.passes.methods.images.uce import UCE
 
@@ -68,7 +69,7 @@ def encoder() -> Encoder:
 def problem(encoder: Encoder) -> System:
     """Circle and disc to square on the demo model's encoder, with some of its prompts kept."""
     lines = [line for line in (MODEL / "prompts.txt").read_text().splitlines() if line][:120]
-    kept = encoder.encode([line for line in lines if not preserved_rows.mentions(line, "circle")])
+    kept = encoder.encode([line for line in lines if not mentions(line, "circle")])
     tally = preserved_rows.tally_of(kept)
     found = Kept(3 * tally.total / tally.count, tally.rows, kept[0].rows.T, (), tally.count)
     return System((block(encoder, FITTED),), found, (), 0.01 * tally.square)
@@ -262,9 +263,9 @@ def test_a_rank_below_what_it_needs_is_refused_and_nothing_is_taken_off() -> Non
     text = "editc: 1\nmodel: m\nedits:\n  - erase: circle\n    method: guard\nconstraints: {rank: %d}\n"
     allowed, refused = (decode(Source("m.yaml", text % rank))[0] for rank in (3, 2))
     assert allowed is not None and refused is not None
-    assert Solve(tolerance=0.5).edit(problem, Guard(), allowed).stats.rank == 3
+    assert Solver(Guard(), allowed, 0.5)(problem).stats.rank == 3
     with pytest.raises(EditcError, match="E430"):
-        Solve(tolerance=0.5).edit(problem, Guard(), refused)
+        Solver(Guard(), refused, 0.5)(problem)
 
 
 def test_options_are_checked() -> None:

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from editc.core.ir import Array, Edit
 from editc.core.network import Memory, Writer
-from editc.manifests.language_schema import SOLVERS
 from editc.numerics import directions
 from editc.numerics import memory as memories
 from editc.numerics.nullspace import NoRoomError
 from editc.numerics.ridge import NonFiniteError, SingularError, factorise
-from editc.passes.language.locate.stages import SINGLE
+from editc.passes.methods import LanguageMethod
 from editc.passes.methods.language.ablate import Ablate
 from editc.passes.methods.language.alphaedit import AlphaEdit
 from editc.passes.methods.language.emmet import EMMET
@@ -111,7 +110,7 @@ def test_memit_is_the_minimum_of_its_sum(seed: int, lamb: float) -> None:
 def test_alphaedit_moves_nothing_that_text_uses_nor_earlier_edits(seed: int) -> None:
     given_ = memory(seed, earlier=3)
     D = change(AlphaEdit(energy=0.3, l2=1e-9)(given_))
-    basis = memories.quiet(given_.moment, energy=0.3)
+    basis = memories.quiet_basis(given_.moment, energy=0.3)
     used = np.eye(D_IN) - basis @ basis.T
     assert np.abs(D @ used).max() < 1e-9 * np.abs(D).max()
     assert np.abs(D @ given_.kept).max() < 1e-4 * np.abs(given_.residuals).max()
@@ -124,7 +123,7 @@ def test_alphaedit_moves_nothing_that_text_uses_nor_earlier_edits(seed: int) -> 
 @few
 def test_rocr_is_of_rank_one_in_closed_form(seed: int) -> None:
     one = memory(seed, edits=1)
-    basis = memories.quiet(one.moment, energy=0.1)
+    basis = memories.quiet_basis(one.moment, energy=0.1)
     Pk = basis @ (basis.T @ one.keys)
     expected = one.residuals @ Pk.T / (1 + one.keys.T @ Pk)
     assert np.allclose(change(ROCR()(one)), expected, atol=1e-10)
@@ -132,7 +131,7 @@ def test_rocr_is_of_rank_one_in_closed_form(seed: int) -> None:
 
 def test_a_threshold_above_all_is_the_whole_space_and_below_all_is_no_room() -> None:
     given_ = memory(1)
-    assert memories.quiet(given_.moment, threshold=10).shape[1] == D_IN
+    assert memories.quiet_basis(given_.moment, threshold=10).shape[1] == D_IN
     with pytest.raises(NoRoomError):
         AlphaEdit(threshold=1e-9)(given_)
 
@@ -272,9 +271,7 @@ def test_options_out_of_range(wrong: Any) -> None:
         wrong()
 
 
-def test_what_a_method_solves_is_what_the_manifest_lets_it_solve() -> None:
-    solves = {name: METHODS.resolve(name).solves for name in METHODS.names("language")}
-    assert {kind: {name for name in solves if kind in solves[name]} for kind in SOLVERS} == {
-        kind: set(names) for kind, names in SOLVERS.items()
-    }
-    assert {name for name in solves if METHODS.resolve(name).single} == SINGLE
+def test_what_a_pass_must_know_of_a_method_stands_in_its_class() -> None:
+    for name in METHODS.names("language"):
+        assert all(hasattr(METHODS.resolve(name), trait) for trait in LanguageMethod.__annotations__), name
+    assert {name for name in METHODS.names("language") if METHODS.resolve(name).single} == {"rome", "emmet"}

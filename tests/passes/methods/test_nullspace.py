@@ -16,7 +16,7 @@ from editc import api
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Edit, Kept, System
 from editc.numerics import nullspace
-from editc.passes.images.solve.solve import RANK_TOLERANCE, reduced
+from editc.passes.images.solve.solver import RANK_TOLERANCE, reduce_rank
 from editc.passes.images.solve.strength import effect
 from editc.passes.methods.images.joint_ridge import stack_blocks
 from editc.passes.methods.images.project import Project
@@ -41,7 +41,7 @@ def test_project_moves_no_preserved_row_before_and_after_the_rank_is_reduced(see
     edit = Project()(problem)
     assert moved(problem, UCE()(problem), problem.kept.rows) > 1e-3
     assert moved(problem, edit, problem.kept.rows) < 1e-10
-    small = reduced(problem, edit, RANK_TOLERANCE, None)
+    small = reduce_rank(problem, edit, RANK_TOLERANCE, None)
     assert moved(problem, small, problem.kept.rows) < 1e-10
     assert moved(problem, small, problem.blocks[0].keys) > 1e-2
 
@@ -65,7 +65,7 @@ def test_project_is_the_limit_of_uce_as_what_is_kept_gains_weight(seed: int) -> 
 def test_project_is_the_minimiser_among_changes_that_move_nothing_kept(seed: int) -> None:
     problem, rng = system(seed), np.random.default_rng(seed)
     keys, targets, weights = stack_blocks(problem.blocks, 1.0)
-    basis = nullspace.exact(WIDTH, 1e-6, problem.kept.rows).basis
+    basis = nullspace.orthogonal_room(WIDTH, 1e-6, problem.kept.rows).basis
 
     def objective(W: Array, D: Array) -> float:
         return float(np.sum(weights * ((W + D) @ keys - W @ targets) ** 2) + 0.5 * np.sum(D**2))
@@ -92,7 +92,7 @@ def test_project_has_at_most_the_rank_of_its_keys_and_of_what_is_free(count: int
 @given(seed=SEEDS, tolerance=st.sampled_from([0.1, 0.3, 0.6]))
 def test_what_a_tolerance_lets_move_is_bounded(seed: int, tolerance: float) -> None:
     problem = system(seed)
-    room = nullspace.exact(WIDTH, tolerance, problem.kept.rows)
+    room = nullspace.orthogonal_room(WIDTH, tolerance, problem.kept.rows)
     assert np.allclose(room.basis.T @ room.basis, np.eye(room.basis.shape[1]))
     for D in changes(Project(tolerance=tolerance)(problem), tuple(problem.weights)):
         bound = room.outside * np.linalg.norm(D, 2) * np.linalg.norm(problem.kept.rows)
@@ -231,10 +231,10 @@ def test_centres_are_means_of_their_clusters_whatever_the_order() -> None:
 def test_each_layer_of_a_layered_edit_keeps_its_own_share(seed: int) -> None:
     problem = system(seed)
     edit = SPEED()(problem)
-    small = reduced(problem, edit, RANK_TOLERANCE, None)
+    small = reduce_rank(problem, edit, RANK_TOLERANCE, None)
     assert len(small.right) == len(small.left) == len(problem.weights) and all(map(len, small.right))
     assert small.stats.discarded <= RANK_TOLERANCE and small.stats.rank == max(map(len, small.right))
-    one = reduced(problem, edit, 0.0, 1)
+    one = reduce_rank(problem, edit, 0.0, 1)
     assert [len(right) for right in one.right] == [1] * len(problem.weights)
 
 

@@ -1,0 +1,40 @@
+"""Kinds of edits that are made in a way of their own: what locate, derive and solve ask in place of doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Protocol
+
+from editc.core.family import Family
+from editc.core.ir import Plan, Problem, Solution
+from editc.core.manifest import Manifest
+from editc.core.ports import Context
+
+
+class Making(Protocol):
+    """How edits of one kind are made, where that is not a solve for rows of the text."""
+
+    def locate(self, manifest: Manifest, family: Family, ctx: Context) -> Plan:
+        """The matrices that they change."""
+
+    def derive(self, plan: Plan, ctx: Context, prompts: Sequence[str]) -> Problem:
+        """What a solve needs; `prompts` are preserved by default."""
+
+    def solve(self, problem: Problem, ctx: Context) -> Solution:
+        """The change of every group. Raises SingularError, NonFiniteError."""
+
+
+MAKINGS: Mapping[str, str] = {"fuse": "editc.passes.images.keys.fuse:FUSE"}
+"""Kind of edit -> `module:attribute` of how it is made, imported only where there is such an edit. Edits of such a kind
+stand alone in a manifest."""
+
+
+def making_of(manifest: Manifest) -> Making | None:
+    """How the edits of a manifest are made; None where they are solved for rows of the text."""
+    place = next((MAKINGS[edit.kind] for edit in manifest.image_edits if edit.kind in MAKINGS), None)
+    if place is None:
+        return None
+    module, _, attribute = place.partition(":")
+    found: Making = getattr(import_module(module), attribute)
+    return found
