@@ -58,3 +58,20 @@ def test_modules_are_found_without_a_word_from_whoever_imports_them() -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"
     }
     assert changing == PATH
+
+
+def test_no_file_of_tests_is_long() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in TESTS.rglob("*.py")}
+    assert not {str(path.relative_to(ROOT)): count for path, count in lengths.items() if count > 400}
+
+
+def test_helpers_that_only_assert_are_called_so() -> None:
+    silent = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path, tree in trees(TESTS)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and not node.decorator_list
+        if not node.name.startswith(("test_", "assert_", "pytest_")) and ast.unparse(node.returns or node) == "None"
+        if any(isinstance(inner, ast.Assert) for inner in ast.walk(node))
+    ]
+    assert not silent
