@@ -12,6 +12,7 @@ import tiny_language as pico
 from editc.backends.networks import load
 from editc.core.ir import Array, Plan, Solution
 from editc.core.ir_language import Rewrites
+from editc.core.network import Network
 from editc.core.ports import Context
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode_file
@@ -53,6 +54,12 @@ def located(folder: Path, path: Path, ports: Context, edits: Sequence[str], rest
 def solved(folder: Path, path: Path, ports: Context, edits: Sequence[str], rest: str = "") -> Solution:
     plan = located(folder, path / "m.yaml", ports, edits, rest)
     return SolveLanguage()(DeriveLanguage()(plan, ports), ports)
+
+
+def network(ports: Context) -> Network:
+    """The model that runs."""
+    assert ports.network is not None
+    return ports.network
 
 
 def run_with(solution: Solution, ports: Context) -> Mapping[str, Array]:

@@ -17,7 +17,7 @@ from editc.core.ir import Delta, Form
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import seal
 from editc.formats.exports import lowering, read
-from editc.formats.exports.format import Job
+from editc.formats.exports.format import Dtype, Job
 from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
 from editc.formats.exports.suits import SUITS
 from editc.formats.exports.write import export, refusals
@@ -79,8 +79,8 @@ def test_powers_of_two(rank: int, wanted: int) -> None:
 
 @pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
 @pytest.mark.parametrize("form", FORMS)
-def test_kohya_is_read_back_to_the_bit(model: Model, tmp_path: Path, form: Form, dtype: str) -> None:
-    made = export(Job(edit(model, form), model, tmp_path / "k.safetensors", dtype), "kohya", tried=False)  # type: ignore[arg-type]
+def test_kohya_is_read_back_to_the_bit(model: Model, tmp_path: Path, form: Form, dtype: Dtype) -> None:
+    made = export(Job(edit(model, form), model, tmp_path / "k.safetensors", dtype), "kohya", tried=False)
     back = read.read_delta(tmp_path / "k.safetensors")
     assert back.delta_id == made.written.delta.delta_id
     limit = {"F32": 1e-7, "F16": 1e-3, "BF16": 8e-3}[dtype]

@@ -8,7 +8,7 @@ from pathlib import Path
 import language_pass_cases
 import numpy as np
 import pytest
-from language_pass_cases import FRANCE, JAPAN, LIST, TOWER, columns, located, manifest, run_with, solved
+from language_pass_cases import FRANCE, JAPAN, LIST, TOWER, columns, located, manifest, network, run_with, solved
 
 from editc.core.diagnostics import EditcError
 from editc.core.network import PREFIXES, Spot
@@ -37,13 +37,13 @@ def test_what_a_preserved_name_reads_stays(prompt: str, folder: Path, tmp_path: 
     edit = [f"- fact: {{prompt: '{prompt}', subject: France, answer: Berlin}}", "    method: alphaedit"]
     edit += ["    energy: 1.0", "    l2: 1.0e-6"]
     spots = [spot(f"{one}{prompt}", "Tower") for one in PREFIXES]
-    off = tuple(one for one, place in zip(spots, ports.network.places(spots), strict=True) if not place.sink)  # type: ignore[union-attr]
+    off = tuple(one for one, place in zip(spots, network(ports).places(spots), strict=True) if not place.sink)
     moved = []
     for rest in ("", "preserve: {concepts: [Tower]}"):
         found = solved(folder, tmp_path, ports, edit, rest + "\nsites: {layers: [1]}")
         (after,), (column,) = tuple(edited_sites(found, ports.weights)), columns(found)
         step = after.after - ports.weights.read(after.site.name)
-        keys = mean_keys(ports.network, after.site, [column, replace(column, contexts=off)], None)  # type: ignore[arg-type]
+        keys = mean_keys(network(ports), after.site, [column, replace(column, contexts=off)], None)
         own, other = np.linalg.norm(step @ keys, axis=0)
         moved.append(other / own)
     free, held = moved
@@ -65,7 +65,7 @@ def test_a_key_that_is_to_change_is_not_held_for_an_earlier_delta(folder: Path, 
     told = SolveLanguage()(DeriveLanguage()(plan, later), later)
     site = told.problem.plan.sites[-1]
     step = {one.site.name: one.after - ports.weights.read(one.site.name) for one in edited_sites(told, ports.weights)}
-    keys = mean_keys(ports.network, site, columns(told), None)  # type: ignore[arg-type]
+    keys = mean_keys(network(ports), site, columns(told), None)
     alone = SolveLanguage()(DeriveLanguage()(plan, ports), ports)
     free = {one.site.name: one.after - ports.weights.read(one.site.name) for one in edited_sites(alone, ports.weights)}
     sizes = [np.linalg.norm(one[site.name] @ keys) for one in (step, free)]
@@ -79,7 +79,7 @@ def test_one_matrix_says_what_was_wanted_at_the_keys(method: str, folder: Path, 
     found = solved(folder, tmp_path, ports, edits)
     (site,) = found.problem.plan.sites
     (after,) = edited_sites(found, ports.weights)
-    keys = mean_keys(ports.network, site, columns(found), None)  # type: ignore[arg-type]
+    keys = mean_keys(network(ports), site, columns(found), None)
     moved = (after.after - ports.weights.read(site.name)) @ keys
     wanted = np.stack([one.wanted for one in columns(found)], axis=1)
     assert np.abs(moved - wanted).max() < 1e-4 * np.abs(wanted).max() and after.elements
@@ -92,8 +92,7 @@ def test_the_stream_comes_near_its_goal_behind_the_last_layer(folder: Path, tmp_
     )
     for one in columns(found):
         before, after = (
-            ports.network.states([2], one.contexts, run)[2].mean(axis=1)  # type: ignore[union-attr]
-            for run in (None, run_with(found, ports))
+            network(ports).states([2], one.contexts, run)[2].mean(axis=1) for run in (None, run_with(found, ports))
         )
         assert np.linalg.norm(after - before - one.wanted) < 0.35 * np.linalg.norm(one.wanted)
 
@@ -102,7 +101,7 @@ def test_a_transplant_has_the_state_of_the_other_concept(folder: Path, tmp_path:
     found = solved(folder, tmp_path, ports, [JAPAN, "    method: transplant", "    lamb: 1.0e-6"])
     (column,), run = columns(found), run_with(found, ports)
     here, there = (
-        ports.network.states([1], spots, edited_sites)[1].mean(axis=1)  # type: ignore[union-attr]
+        network(ports).states([1], spots, edited_sites)[1].mean(axis=1)
         for spots, edited_sites in ((column.contexts, run), (column.anchor, None))
     )
     assert np.linalg.norm(here - there) < 0.05 * np.linalg.norm(column.wanted)
@@ -116,9 +115,9 @@ def test_the_target_and_preserved_names_stay(method: str, folder: Path, tmp_path
         found = solved(folder, tmp_path, ports, [JAPAN, f"    method: {method}", options], rest)
         (after,), (column,) = tuple(edited_sites(found, ports.weights)), columns(found)
         rome = [replace(spot, prompt=spot.prompt.replace("Japan", "Rome"), subject="Rome") for spot in column.contexts]
-        keys = [ports.network.reads([after.site.name], spots)[after.site.name] for spots in (column.anchor, rome)]  # type: ignore[union-attr]
+        keys = [network(ports).reads([after.site.name], spots)[after.site.name] for spots in (column.anchor, rome)]
         step = after.after - ports.weights.read(after.site.name)
-        own = mean_keys(ports.network, after.site, [column], None)  # type: ignore[arg-type]
+        own = mean_keys(network(ports), after.site, [column], None)
         size = np.linalg.norm(step @ own)
         moved[rest] = [float(np.linalg.norm(step @ one, axis=0).mean() / size) for one in keys]
     (target, before), (_, kept) = moved.values()
@@ -158,7 +157,7 @@ def test_later_stages_work_on_what_earlier_ones_left(folder: Path, tmp_path: Pat
     found = solved(folder, tmp_path, ports, edits)
     (site,) = found.problem.plan.sites
     fact, _ = columns(found)
-    keys = mean_keys(ports.network, site, [fact], None)  # type: ignore[arg-type]
+    keys = mean_keys(network(ports), site, [fact], None)
     (after,) = edited_sites(found, ports.weights)
     moved = ((after.after - ports.weights.read(site.name)) @ keys)[:, 0]
     assert np.linalg.norm(moved - fact.wanted) < 0.05 * np.linalg.norm(fact.wanted)
@@ -171,7 +170,7 @@ def test_nothing_is_written_along_an_ablated_direction(folder: Path, tmp_path: P
     )
     (after,) = edited_sites(found, ports.weights)
     present, absent = (
-        ports.network.states([2], [Spot(text) for text in texts])[2].mean(axis=1)  # type: ignore[union-attr]
+        network(ports).states([2], [Spot(text) for text in texts])[2].mean(axis=1)
         for texts in (("a list", "the long list"), ("a page", "the next page"))
     )
     direction = (present - absent) / np.linalg.norm(present - absent)
@@ -187,7 +186,7 @@ def test_two_ablated_concepts_leave_no_part_of_either(folder: Path, tmp_path: Pa
     assert found.edits[after.site.group].stats.rank == 2
     for edit in found.problem.plan.manifest.ablations:
         present, absent = (
-            ports.network.states([2], [Spot(text) for text in texts])[2].mean(axis=1)  # type: ignore[union-attr]
+            network(ports).states([2], [Spot(text) for text in texts])[2].mean(axis=1)
             for texts in (edit.present, edit.absent)
         )
         direction = (present - absent) / np.linalg.norm(present - absent)
