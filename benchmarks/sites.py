@@ -21,7 +21,7 @@ from editc.demo import GUIDANCE, MODEL
 from editc.manifests.decode import decode
 from editc.opening.target import families
 from editc.passes.images.locate.locate import Locate
-from editc.passes.images.locate.ranked_sites import Evidence, gathered, grown, spared
+from editc.passes.images.locate.ranked_sites import Evidence, drop_spare_sites, gather_evidence, grow_set
 
 SHARES = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 
@@ -40,13 +40,16 @@ def plan_of(lab: Lab, text: str, seed: int = 0) -> Plan:
 
 def evidence(lab: Lab, plan: Plan) -> Evidence:
     """What `sites: auto` measures, of all sites."""
-    return gathered(plan, replace(lab.ctx, prober=denoiser.load(MODEL)))
+    return gather_evidence(plan, replace(lab.ctx, prober=denoiser.load(MODEL)))
 
 
 def choices(plan: Plan, found: Evidence) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each row's name and its sites."""
     for share in SHARES:
-        yield f"auto: {share}", tuple(sorted(spared(grown(found.alone, share, found.reach), share, found.reach)))
+        yield (
+            f"auto: {share}",
+            tuple(sorted(drop_spare_sites(grow_set(found.alone, share, found.reach), share, found.reach))),
+        )
     for role, name in (("k", "keys only"), ("v", "values only")):
         yield name, tuple(site.name for site in plan.sites if site.role == role)
     yield "all", tuple(site.name for site in plan.sites)
@@ -85,7 +88,9 @@ def steadiness(lab: Lab, concept: str, to: str, seeds: Sequence[int]) -> Iterato
     for seed in seeds:
         plan = plan_of(lab, text, seed)
         found = evidence(lab, plan)
-        kept = {share: spared(grown(found.alone, share, found.reach), share, found.reach) for share in SHARES}
+        kept = {
+            share: drop_spare_sites(grow_set(found.alone, share, found.reach), share, found.reach) for share in SHARES
+        }
         yield f"{concept} to {to}, seed {seed}: " + "; ".join(
             f"{share}: {', '.join(short(name) for name in sorted(names))}" for share, names in kept.items()
         )

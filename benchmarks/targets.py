@@ -20,7 +20,7 @@ from editc.core.ir import Array, Solution
 from editc.core.ports import Encoder
 from editc.demo.world import CHARACTERS, OBJECTS, WEAPONS
 from editc.families.images.contexts import CONTEXTS
-from editc.passes.images.rows.phrases import last_subject, spoken
+from editc.passes.images.rows.phrases import fill_context, last_subject
 from editc.passes.images.solve.strength import effect
 
 TARGETS = tuple(name for name in OBJECTS if name not in (*WEAPONS, *CHARACTERS))
@@ -31,7 +31,7 @@ def signals(encoder: Encoder, contexts: Sequence[str]) -> Mapping[str, tuple[Arr
     """Object -> its rows (contexts, 2, d) after the text (end of text, mean of the padding), and the same less the mean
     over all objects."""
     names = tuple(OBJECTS)
-    encoded = encoder.encode([spoken(context, name) for name in names for context in contexts])
+    encoded = encoder.encode([fill_context(context, name) for name in names for context in contexts])
     rows = np.array([[e.rows[last_subject(e) + 1], e.rows[last_subject(e) + 2 :].mean(axis=0)] for e in encoded])
     rows = rows.reshape(len(names), len(contexts), 2, -1)
     return dict(zip(names, zip(rows, rows - rows.mean(axis=0), strict=True), strict=True))

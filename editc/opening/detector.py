@@ -31,7 +31,7 @@ def faults(manifest: Manifest) -> tuple[Diagnostic, ...]:
         Diagnostic(one.code, one.message, check.options.at(one.field), manifest.source, help=one.help + here)
         for one in kind.faults(asked)
     )
-    return found or pictures.unknown(manifest, kind.knows(asked))
+    return found or pictures.unknown_concepts(manifest, kind.knows(asked))
 
 
 def _foreign(check: PictureCheck, manifest: Manifest) -> Diagnostic:
@@ -48,7 +48,7 @@ def _foreign(check: PictureCheck, manifest: Manifest) -> Diagnostic:
 def _asked_of(manifest: Manifest, check: PictureCheck) -> Asked:
     """The manifest's words, and where its place leads: relative to the manifest first, then to where the command runs,
     then in the hub's cache."""
-    judged = [name for _, _, name in pictures.judged(manifest)]
+    judged = [name for _, _, name in pictures.judged_concepts(manifest)]
     targets = [name for edit in manifest.image_edits for name in (edit.to or "", *(name for name, _ in edit.toward))]
     concepts = tuple(dict.fromkeys((*judged, *manifest.preserve.concepts)))
     return Asked(check.options, _detector_place(manifest, check), concepts, tuple(filter(None, targets)))

@@ -85,11 +85,11 @@ class Derive:
 def _block(plan: Plan, rule: KeyRule, request: Request, streams: Sequence[Reader], cache: Cache | None) -> Block:
     asked = request, plan.contexts(request), plan.family.neutral
     names = rule.prompts(*asked)
-    books = [encoded.book(one, names, cache) for one in streams]
+    books = [encoded.encode_names(one, names, cache) for one in streams]
     try:
         found = [one for book in books for one in rule.pairs(*asked, book)]
     except UnspokenError as error:
-        raise EditcError(unspoken(error, request, plan)) from error
+        raise EditcError(unspoken_name(error, request, plan)) from error
     weights = np.concatenate([column.weights for column in found])
     if not len(weights):
         raise EditcError(_nothing_left(request, plan))
@@ -106,7 +106,7 @@ def _block(plan: Plan, rule: KeyRule, request: Request, streams: Sequence[Reader
     )
 
 
-def unspoken(error: UnspokenError, request: Request, plan: Plan) -> Diagnostic:
+def unspoken_name(error: UnspokenError, request: Request, plan: Plan) -> Diagnostic:
     """E301 or E302 for a name that leaves no token in its prompt."""
     prompt, limit = error.encoded.prompt, error.encoded.reads
     if error.cut:

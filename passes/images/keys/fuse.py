@@ -26,7 +26,7 @@ from editc.passes.images.keys.preserved import Keeping
 from editc.passes.images.keys.rules.aligned import ALIGNED
 from editc.passes.images.rows import preserved_rows
 from editc.passes.images.rows.inputs import Reader, readers
-from editc.passes.images.rows.phrases import spoken
+from editc.passes.images.rows.phrases import fill_context
 from editc.passes.stored import SiteWeights
 
 ROLE = "adapter"
@@ -125,7 +125,7 @@ def _parts(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, Adapted,
 
 def _moment(plan: Plan, request: Request, streams: Sequence[Reader], ctx: Context) -> Array:
     """K K^T / n over all n rows of the concept's prompts: a mean, as is what is kept."""
-    said = [spoken(context, request.concept) for context in plan.contexts(request)]
+    said = [fill_context(context, request.concept) for context in plan.contexts(request)]
     found = reduce(add, (preserved_rows.tally(said, one.encoder, ctx.cache, "all", one.mark) for one in streams))
     return np.asarray(found.total / found.count)
 

@@ -13,7 +13,7 @@ from editc.core.ir import Array
 from editc.core.manifest import Manifest, Request
 from editc.core.ports import Encoder
 from editc.core.text import mentions
-from editc.passes.images.rows.phrases import rows_after, spoken
+from editc.passes.images.rows.phrases import fill_context, rows_after
 
 SLACK = 0.05
 """A phrase must beat each of its own words by this much, or it says no more than the word: `purple disc` by `disc`."""
@@ -126,7 +126,7 @@ def _extended(
 def _signals(encoder: Encoder, context: str, names: Sequence[str], batch: int = 256) -> Iterator[Array]:
     """Each name's mean row (d,) after its text in the context; few prompts are in memory at once."""
     for start in range(0, len(names), batch):
-        for encoded in encoder.encode([spoken(context, name) for name in names[start : start + batch]]):
+        for encoded in encoder.encode([fill_context(context, name) for name in names[start : start + batch]]):
             yield np.asarray(rows_after(encoded).mean(axis=0))
 
 

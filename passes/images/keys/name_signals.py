@@ -9,7 +9,7 @@ import numpy as np
 
 from editc.core.ir import Array, Edit
 from editc.core.ports import Encoded, Encoder
-from editc.passes.images.rows.phrases import rows_after, spoken
+from editc.passes.images.rows.phrases import fill_context, rows_after
 
 BATCH = 256
 SAME = 0.9
@@ -34,7 +34,7 @@ class Signals:
     def of(encoder: Encoder, names: Sequence[str], contexts: Sequence[str]) -> Signals:
         """The signals of these names, their mean taken over all of them: give some dozens."""
         distinct = tuple(dict.fromkeys(names))
-        prompts = [spoken(context, name) for name in distinct for context in contexts]
+        prompts = [fill_context(context, name) for name in distinct for context in contexts]
         found = [_after(e) for s in _slices(prompts) for e in encoder.encode(prompts[s])]
         rows = np.array(found).reshape(len(distinct), len(contexts), *found[0].shape)
         return Signals(distinct, rows, rows.mean(axis=0))

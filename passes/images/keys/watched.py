@@ -46,7 +46,7 @@ def watch(plan: Plan, kept: Kept, streams: Sequence[Reader], cache: Cache | None
             listed, "sizes", lambda: {"sizes": sizes(balls, _moving(kept, listed, encoder))}, cache, streams[0].mark
         )
         seen = np.maximum(seen, made["sizes"])
-    return Watch(found, measured(balls, seen))
+    return Watch(found, measure_radii(balls, seen))
 
 
 def sizes(balls: Sequence[Ball], rows: Iterable[Array]) -> Array:
@@ -60,7 +60,7 @@ def sizes(balls: Sequence[Ball], rows: Iterable[Array]) -> Array:
     return found
 
 
-def measured(balls: Sequence[Ball], seen: Array) -> tuple[Ball, ...]:
+def measure_radii(balls: Sequence[Ball], seen: Array) -> tuple[Ball, ...]:
     """`balls` with each radius that is not known set to the greatest seen: no proof."""
     return tuple(
         replace(ball, radius=float(size), proven=False) if np.isinf(ball.radius) else ball
@@ -85,7 +85,7 @@ def _moving(kept: Kept, listed: Sequence[str], encoder: Encoder) -> Iterator[Arr
 def _sentences(plan: Plan, request: Request, reader: Reader, cache: Cache | None) -> Iterator[Witness]:
     """One for every name in every context, but those that the encoder cuts off, which no prompt can say either."""
     contexts = plan.contexts(request)
-    book = recall.book(reader, ALIGNED.prompts(request, contexts, plan.family.neutral), cache)
+    book = recall.encode_names(reader, ALIGNED.prompts(request, contexts, plan.family.neutral), cache)
     (target,) = aims(request, plan.family.neutral)
     for name in request.names:
         for context in contexts:

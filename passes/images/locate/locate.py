@@ -33,7 +33,7 @@ class Locate:
     name: ClassVar[str] = "locate"
 
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
-        """Raises E201 to E204, E206, E210, and what `refined` and `Making.locate` raise."""
+        """Raises E201 to E204, E206, E210, and what `choose_sites` and `Making.locate` raise."""
         family = family_of(self.families, manifest, ctx)
         if making := making_of(manifest):
             plan = making.locate(manifest, family, ctx)
@@ -50,9 +50,9 @@ class Locate:
         plan = Plan(manifest, family, manifest.model, sites, {s.name: why(family, s, _what(s)) for s in sites})
         if manifest.choice.auto is None or ctx.prober is None:
             return plan
-        from editc.passes.images.locate.ranked_sites import refined  # only here: it loads what derives keys
+        from editc.passes.images.locate.ranked_sites import choose_sites  # only here: it loads what derives keys
 
-        return refined(plan, ctx)
+        return choose_sites(plan, ctx)
 
 
 def _what(site: Site) -> str:

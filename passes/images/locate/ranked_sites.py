@@ -21,7 +21,7 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Plan, Ranking, Weighed
 from editc.core.manifest import Request
 from editc.core.ports import Context, Encoder, Noisy, Prober, Told
-from editc.passes.images.keys.derive import unspoken
+from editc.passes.images.keys.derive import unspoken_name
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
 from editc.passes.images.keys.rules.pairs import aims, shares
 from editc.passes.images.rows.phrases import Book, UnspokenError
@@ -88,21 +88,21 @@ class Evidence:
     """Measures how far a set of sites reaches, for each concept."""
 
 
-def refined(plan: Plan, ctx: Context) -> Plan:
+def choose_sites(plan: Plan, ctx: Context) -> Plan:
     """`plan` with the fewest of its sites that reach the manifest's share of every concept, and the ranking of all.
 
     Raises E231 (a concept makes no difference), E232 (predictions that are not finite), E301 and E302.
     """
     share = plan.manifest.choice.auto
     assert share is not None
-    found = gathered(plan, ctx)
-    without = spared(grown(found.alone, share, found.reach), share, found.reach)
+    found = gather_evidence(plan, ctx)
+    without = drop_spare_sites(grow_set(found.alone, share, found.reach), share, found.reach)
     ranking = _ranking(plan, found, without)
     chosen = tuple(site for site in plan.sites if site.name in without)
     return replace(plan, sites=chosen, evidence=_told(ranking), ranking=ranking)
 
 
-def gathered(plan: Plan, ctx: Context) -> Evidence:
+def gather_evidence(plan: Plan, ctx: Context) -> Evidence:
     """Every site of `plan` ablated alone for each request, and a `reach` that measures a set once."""
     assert ctx.prober is not None
     prober, names = ctx.prober(), tuple(site.name for site in plan.sites)
@@ -121,7 +121,7 @@ def gathered(plan: Plan, ctx: Context) -> Evidence:
     return Evidence(alone, reach)
 
 
-def grown(alone: Mapping[str, tuple[float, ...]], share: float, reach: Reach) -> list[str]:
+def grow_set(alone: Mapping[str, tuple[float, ...]], share: float, reach: Reach) -> list[str]:
     """Sites until `reach` of them is at least `share` for every concept: each time the one that alone does most to the
     concept that is furthest behind (of equals the first)."""
     kept: list[str] = []
@@ -134,7 +134,7 @@ def grown(alone: Mapping[str, tuple[float, ...]], share: float, reach: Reach) ->
     return kept
 
 
-def spared(kept: Sequence[str], share: float, reach: Reach) -> Mapping[str, float]:
+def drop_spare_sites(kept: Sequence[str], share: float, reach: Reach) -> Mapping[str, float]:
     """The sites of `kept` that cannot be spared, each with what the others reach without it (of the worst concept)."""
     needed = list(kept)
     while True:
@@ -167,7 +167,7 @@ def _sides(plan: Plan, request: Request, encoder: Encoder) -> tuple[list[Array],
     try:
         pairs = [_pair(request, others, context, name, book) for context, name in _said(request, contexts)]
     except UnspokenError as error:
-        raise EditcError(unspoken(error, request, plan)) from error
+        raise EditcError(unspoken_name(error, request, plan)) from error
     return [rows for rows, _ in pairs], [instead for _, instead in pairs], [book.entries[neutral].rows]
 
 

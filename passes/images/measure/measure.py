@@ -11,7 +11,13 @@ import numpy as np
 from editc.core.ir import Array, Edit, Site, Solution, System
 from editc.core.ports import Progress
 from editc.numerics import drift
-from editc.passes.images.measure.row_sums import Columns, Layer, Rows, measured, missed
+from editc.passes.images.measure.row_sums import (
+    Columns,
+    Layer,
+    Rows,
+    condense_rows,
+    misses,
+)
 from editc.passes.stored import exact_weight, factor, rounded_weight
 
 
@@ -48,7 +54,7 @@ def measure(
         left, right = _shared(edit, system.kept.moment.shape[0])
         outputs = sum(site.shape[0] for site in sites)
         lists = len(system.kept.lists)
-        rows = tuple(measured(one, left, right, outputs) for one in _rows(system))
+        rows = tuple(condense_rows(one, left, right, outputs) for one in _rows(system))
         watched: Iterable[Any] = progress("verify", sites) if progress else sites
         for index, (site, W) in enumerate(zip(watched, system.weights, strict=True)):
             layer, after = _edited(np.asarray(W), edit, index, site, (left, right))
@@ -61,7 +67,7 @@ def _rows(system: System) -> Iterator[Columns]:
     """What is measured: each kept list, the empty prompt's, then each request's, made one after the other."""
     yield from map(Columns, system.kept.lists)
     yield Columns(system.kept.empty)
-    yield from map(missed, system.blocks)
+    yield from map(misses, system.blocks)
 
 
 def _shared(edit: Edit, width: int) -> tuple[Array, Array]:

@@ -104,7 +104,7 @@ class Moments:
         return max(0.0, after + contract(layer.noise, self.keys)), contract(layer.gram, self.before)
 
 
-def measured(rows: Columns, left: Array, right: Array, outputs: int) -> Rows:
+def condense_rows(rows: Columns, left: Array, right: Array, outputs: int) -> Rows:
     """`rows` in the form that takes less work over layers of `outputs` rows together, left (d_in, r) and right.
 
     Moments are squared once and then serve every layer: they pay where there are many rows and many outputs.
@@ -118,7 +118,7 @@ def measured(rows: Columns, left: Array, right: Array, outputs: int) -> Rows:
     return Columns(keys, start)
 
 
-def missed(block: Block) -> Columns:
+def misses(block: Block) -> Columns:
     """A block's columns times the roots of their weights: keys C, from where their targets miss them, C - T."""
     scale = np.sqrt(block.weights)
     return Columns(block.keys * scale, (block.keys - block.targets) * scale)

@@ -16,7 +16,7 @@ from editc.passes.images.painting import pictures
 from editc.passes.images.painting.pictures import Print
 
 
-def painted(
+def paint_attacks(
     prints: Sequence[Print],
     certificates: Sequence[Certificate],
     changed: Mapping[str, Array],
@@ -65,6 +65,6 @@ def _painted(
     shots = [one.shot for one in chunk]
     fed = rows(ctx.encoder, [found[shot.prompt] for shot in shots])
     after = ctx.painter.paint_rows(fed, [shot.seed for shot in shots], changed)
-    saw = pictures.seen(shots, after, ctx.detector)
+    saw = pictures.judge_pictures(shots, after, ctx.detector)
     for one, picture, shown in zip(chunk, after, saw, strict=True):
         yield replace(one, after=picture, shown_after=shown)

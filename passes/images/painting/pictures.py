@@ -80,16 +80,16 @@ def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
 
 def refuse_unknown(manifest: Manifest, detector: Detector) -> None:
     """Raises E504 for each concept of the edits that the detector does not know."""
-    if found := unknown(manifest, detector.knows):
+    if found := unknown_concepts(manifest, detector.knows):
         raise EditcError(*found)
 
 
-def unknown(manifest: Manifest, knows: Callable[[str], bool]) -> tuple[Diagnostic, ...]:
+def unknown_concepts(manifest: Manifest, knows: Callable[[str], bool]) -> tuple[Diagnostic, ...]:
     """E504 for each concept of the edits that a detector does not know."""
-    return tuple(_unknown(manifest, *place) for place in judged(manifest) if not knows(place[2]))
+    return tuple(_unknown(manifest, *place) for place in judged_concepts(manifest) if not knows(place[2]))
 
 
-def painted(
+def paint_shots(
     todo: Sequence[Shot], changed: Mapping[str, Array], ctx: Context, batch: int, told: str = "paint"
 ) -> tuple[Print, ...]:
     """Every shot before and after the edit, with equal seeds, `batch` at a time; `told` is what progress is called."""
@@ -134,7 +134,7 @@ def albums(prints: Sequence[Print]) -> tuple[Picture, ...]:
     )
 
 
-def weak(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
+def seldom_shown(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
     """E505 for each erased concept that the base model itself shows in under half of its pictures."""
     controls = {claim.subject: claim.value for claim in report.claims if claim.name == "shown_before"}
     for request in manifest.image_edits:
@@ -151,7 +151,7 @@ def weak(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
             )
 
 
-def unpainted(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
+def unanswered_bounds(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
     """E506 for each bound on pictures that no picture answered."""
     asked = manifest.pictures
     answered = {claim.name for claim in report.claims if claim.bound is not None}
@@ -173,7 +173,7 @@ def _judged(request: Request) -> tuple[str, ...]:
     return tuple(name for name, _ in request.toward) if request.kind == "moderate" else (request.concept,)
 
 
-def judged(manifest: Manifest) -> Iterator[tuple[Request, str, str]]:
+def judged_concepts(manifest: Manifest) -> Iterator[tuple[Request, str, str]]:
     """Every concept that the detector must know: its request, the field that names it, itself."""
     for request in manifest.image_edits:
         field = "toward" if request.kind == "moderate" else "concept"
@@ -212,12 +212,14 @@ def _pair(chunk: Sequence[Shot], changed: Mapping[str, Array], ctx: Context) -> 
     assert ctx.painter is not None
     prompts, seeds = [shot.prompt for shot in chunk], [shot.seed for shot in chunk]
     before, after = ctx.painter.paint(prompts, seeds), ctx.painter.paint(prompts, seeds, changed)
-    saw = [seen(chunk, pictures, ctx.detector) for pictures in (before, after)]
+    saw = [judge_pictures(chunk, pictures, ctx.detector) for pictures in (before, after)]
     for index, shot in enumerate(chunk):
         yield Print(shot, before[index], after[index], saw[0][index], saw[1][index])
 
 
-def seen(chunk: Sequence[Shot], pictures: NDArray[np.uint8], detector: Detector | None) -> list[NDArray[np.bool_]]:
+def judge_pictures(
+    chunk: Sequence[Shot], pictures: NDArray[np.uint8], detector: Detector | None
+) -> list[NDArray[np.bool_]]:
     """For each shot whether its picture shows each concept it is judged for; one question a concept, and none without a
     detector."""
     if detector is None:

@@ -22,7 +22,7 @@ LAYOUT = "sentences 1"
 """Goes into the key of what is cached: to be changed with what is computed."""
 
 
-def book(reader: Reader, names: Sequence[Sequence[str]], cache: Cache | None) -> Book:
+def encode_names(reader: Reader, names: Sequence[Sequence[str]], cache: Cache | None) -> Book:
     """The book of these prompts, those of each name together; from the cache where the reader's rows can be kept."""
     entries: dict[str, Encoded] = {}
     for said in dict.fromkeys(tuple(dict.fromkeys(one)) for one in names):

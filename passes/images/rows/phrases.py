@@ -55,7 +55,7 @@ class Book:
         An empty name takes no rows: the phrase is the gap between the rows before it and after it. Of a pooled
         embedding every name takes the one row.
         """
-        encoded = self.entries[spoken(context, name)]
+        encoded = self.entries[fill_context(context, name)]
         if encoded.pooled:
             return encoded, Phrase(0, 1)
         if not name:
@@ -70,7 +70,7 @@ class Book:
         return encoded, Phrase(rows[0], rows[-1] + 1)
 
 
-def spoken(context: str, name: str) -> str:
+def fill_context(context: str, name: str) -> str:
     """The context with a name in its place; without a name, the sentence closes up over the gap."""
     return context.replace("{}", name) if name else " ".join(context.replace("{}", "").split())
 

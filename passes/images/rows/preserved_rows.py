@@ -17,7 +17,7 @@ from editc.core.ports import Cache, Encoded, Encoder
 from editc.core.remember import remember
 from editc.core.text import mentions
 from editc.numerics.subspace import condense
-from editc.passes.images.rows.phrases import last_subject, spoken
+from editc.passes.images.rows.phrases import fill_context, last_subject
 
 Which: TypeAlias = Literal["all", "last"]
 PIECE = 16
@@ -44,7 +44,7 @@ class Prompts:
 def prompts(manifest: Manifest, contexts: Sequence[str], corpus: Sequence[str]) -> Prompts:
     """Both lists for a manifest; `corpus` is the default one. What is edited is not preserved."""
     preserve = manifest.preserve
-    asked = [spoken(context, concept) for concept in preserve.concepts for context in contexts]
+    asked = [fill_context(context, concept) for concept in preserve.concepts for context in contexts]
     asked += [*preserve.prompts, *manifest.kept]
     edited = [name for request in manifest.image_edits if request.kind != "moderate" for name in request.names]
     return Prompts(_without(corpus, edited), _without(asked, edited))

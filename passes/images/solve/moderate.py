@@ -83,7 +83,7 @@ def search(measure: Callable[[Array], Array], wanted: Array, tolerance: Array, r
     return Search(tuple(seen), best, "rounds")
 
 
-def balanced(problem: Problem, systems: Systems, solver: Solver, ctx: Context) -> Balanced:
+def find_shares(problem: Problem, systems: Systems, solver: Solver, ctx: Context) -> Balanced:
     """`systems` with the pulls found for every request that wants its shares measured, all of them together.
 
     Raises E504 (the detector does not know a concept), E440 (the model shows these shares already), E441 (no round came
@@ -166,7 +166,7 @@ class _Painting:
         assert self.ctx.painter is not None and self.ctx.detector is not None
         prompts, seeds = [shot.prompt for shot in self.shots], [shot.seed for shot in self.shots]
         painted = self.ctx.painter.paint(prompts, seeds, self._changed(pulls))
-        saw = pictures.seen(self.shots, painted, self.ctx.detector)
+        saw = pictures.judge_pictures(self.shots, painted, self.ctx.detector)
         return np.concatenate([self._share(index, saw) for index in self.indices])
 
     def _changed(self, pulls: Array) -> Mapping[str, Array] | None:

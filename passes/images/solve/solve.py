@@ -32,7 +32,7 @@ class Solve:
 
     def __call__(self, problem: Problem, ctx: Context) -> Solution:
         """Raises E401 (singular), E402 (NaN or infinity), E403 (no strength meets the bounds), E404 (no change), and
-        where shares are to be measured what `moderate.balanced` raises."""
+        where shares are to be measured what `moderate.find_shares` raises."""
         making = making_of(problem.plan.manifest)
         try:
             return making.solve(problem, ctx) if making else self._solve(problem, ctx)
@@ -43,8 +43,8 @@ class Solve:
         plan = problem.plan
         name, solver = name_of_method(plan), Solver(method_of(plan), plan.manifest, self.tolerance)
         systems = {g: replace(s, gram=_gram(s, ctx.cache), shelf=ctx.cache) for g, s in problem.systems.items()}
-        systems = alike({group: _tuned(system, solver) for group, system in systems.items()})
-        systems, balances = moderate.balanced(problem, systems, solver, ctx)
+        systems = even_strengths({group: _tuned(system, solver) for group, system in systems.items()})
+        systems, balances = moderate.find_shares(problem, systems, solver, ctx)
         edits = solver.solve_all(systems)
         _refuse_nothing(systems, plan.manifest)
         strengths = tuple(block.strength for block in next(iter(systems.values())).blocks)
@@ -61,7 +61,7 @@ def _tuned(system: System, solver: Solver) -> System:
     return tune(system, solver, manifest) if auto else system
 
 
-def alike(systems: Mapping[str, System]) -> dict[str, System]:
+def even_strengths(systems: Mapping[str, System]) -> dict[str, System]:
     """The systems with one strength a request: the greatest that `strength: auto` found in any group."""
     found = [max(block.strength for block in row) for row in zip(*(s.blocks for s in systems.values()), strict=True)]
     return {

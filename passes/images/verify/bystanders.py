@@ -215,7 +215,7 @@ def _paint(
         first = Shot(None, False, one.name, "", plan.manifest.seed, (one.name,))
         contexts = spread(_contexts(plan, one), count, start)
         shots += pictures.series(first, (one.name,), contexts, count, f" as a bystander from {start}")
-    return pictures.painted(shots, changed, choice.ctx, batch, "bystanders")
+    return pictures.paint_shots(shots, changed, choice.ctx, batch, "bystanders")
 
 
 def _contexts(plan: Plan, one: Standing) -> Sequence[str]:

@@ -47,9 +47,9 @@ class Verify:
         if not any(one.elements for one in measured):
             raise no_change(manifest.image_edits[0], manifest, len(measured), "`to` is another concept")
         after = StoredWeights(solution, frozenset(one.site.name for one in measured if one.elements))
-        prints = pictures.painted(shots, after, ctx, self.batch)
+        prints = pictures.paint_shots(shots, after, ctx, self.batch)
         found = sums.certificates()
-        attacked = attacks.painted(prints, found, after, ctx, self.batch)
+        attacked = attacks.paint_attacks(prints, found, after, ctx, self.batch)
         unnamed = bystanders.measured(bystanders.Choice(solution, ctx, self.others), after, self.batch, prints)
         claims = (
             *_claims(solution, measured),
@@ -74,8 +74,8 @@ def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
     E510 (no proof for this encoder), E511 (nothing certified)."""
     manifest, report = verified.solution.problem.plan.manifest, verified.report
     return (
-        *pictures.weak(manifest, report),
-        *pictures.unpainted(manifest, report),
+        *pictures.seldom_shown(manifest, report),
+        *pictures.unanswered_bounds(manifest, report),
         *bystanders.unmeasured(manifest, report),
         *certificate.warnings(manifest, report),
     )

@@ -22,7 +22,7 @@ from editc.core.measurements import Attack, Certificate, Report
 from editc.core.places import Source, Span
 from editc.core.ports import Context, Encoded
 from editc.numerics.trust import Ball
-from editc.passes.images.keys.watched import measured, sizes
+from editc.passes.images.keys.watched import measure_radii, sizes
 from editc.passes.images.measure.certificate import Sums, certify, shared_sums, warnings
 from editc.passes.images.measure.row_sums import Layer
 from editc.passes.images.painting.attacks import rows as fed
@@ -143,7 +143,7 @@ def verified(strength: float, **bounds: Any) -> Verified:
     problem = cases.World().problem(cases.manifest(constraints=limits))
     system = problem.systems["text"]
     ball = Ball(np.ones(8), np.zeros(8), np.inf, centred=False, proven=False)
-    (ball,) = measured([ball], sizes([ball], [block.keys for block in system.blocks]))
+    (ball,) = measure_radii([ball], sizes([ball], [block.keys for block in system.blocks]))
     problem = replace(problem, systems={"text": watched(system, ball)})
     return Verify()(cases.exact(problem, strength), cases.context())
 
@@ -259,7 +259,7 @@ def test_a_ball_that_is_not_known_is_measured_and_no_proof() -> None:
     assert np.isfinite(ball.radius) and not ball.proven
     assert ball.radius >= max(np.linalg.norm(one.keys, axis=0).max() for one in watch.witnesses) * (1 - 1e-12)
     known = replace(UNIT, gamma=np.ones(8), beta=np.zeros(8))
-    assert measured([known], sizes([known], [np.ones((8, 1))])) == (known,)
+    assert measure_radii([known], sizes([known], [np.ones((8, 1))])) == (known,)
 
 
 # ---------------------------------------------------------------- the attack in pictures

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from editc import api
 from editc.cli.dump import dump
 from editc.core.diagnostics import EditcError
-from editc.passes.images.locate.ranked_sites import grown, spared
+from editc.passes.images.locate.ranked_sites import drop_spare_sites, grow_set
 from editc.report import record as report
 from editc.verbs.paths import DELTA
 
@@ -51,7 +51,7 @@ def test_the_kept_sites_reach_the_share_of_every_concept_and_none_can_be_spared(
 ) -> None:
     reach = additive(gains)
     alone = {str(i): tuple(map(float, gain)) for i, gain in enumerate(gains)}
-    without = spared(grown(alone, share, reach), share, reach)
+    without = drop_spare_sites(grow_set(alone, share, reach), share, reach)
     assert min(reach(list(without))) >= share - 1e-12
     for name, left in without.items():
         others = [other for other in without if other != name]
@@ -63,7 +63,9 @@ def test_the_kept_sites_reach_the_share_of_every_concept_and_none_can_be_spared(
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.floats(0.05, 1.0))
 def test_where_effects_add_up_no_smaller_set_reaches_the_share(gains: list[int], share: float) -> None:
     reach = additive([(gain,) for gain in gains])
-    kept = spared(grown({str(i): (float(gain),) for i, gain in enumerate(gains)}, share, reach), share, reach)
+    kept = drop_spare_sites(
+        grow_set({str(i): (float(gain),) for i, gain in enumerate(gains)}, share, reach), share, reach
+    )
     fewer = sorted(gains, reverse=True)[: len(kept) - 1]
     assert sum(fewer) / sum(gains) < share
 
@@ -75,14 +77,14 @@ def test_sites_that_only_work_together_are_found_and_the_false_start_is_dropped(
         return (1.0 if {"key", "value"} <= set(names) else 0.1 * ("loud" in names),)
 
     alone = {"idle": (0.0,), "key": (0.2,), "loud": (0.9,), "value": (0.3,)}
-    assert grown(alone, 0.9, reach) == ["loud", "value", "key"]
-    assert spared(["loud", "value", "key"], 0.9, reach) == {"value": 0.0, "key": 0.0}
+    assert grow_set(alone, 0.9, reach) == ["loud", "value", "key"]
+    assert drop_spare_sites(["loud", "value", "key"], 0.9, reach) == {"value": 0.0, "key": 0.0}
 
 
 def test_the_concept_that_is_furthest_behind_is_served_next() -> None:
     reach = additive([(90.0, 1.0), (9.0, 1.0), (1.0, 98.0)])
     alone = {"0": (90.0, 1.0), "1": (9.0, 1.0), "2": (1.0, 98.0)}
-    assert grown(alone, 0.85, reach) == ["0", "2"], "the second concept gets its own site before more of the first"
+    assert grow_set(alone, 0.85, reach) == ["0", "2"], "the second concept gets its own site before more of the first"
 
 
 # ---------------------------------------------------------------- a model

@@ -19,7 +19,7 @@ from editc.numerics.trust import unbounded_ball
 from editc.passes.images.measure import row_sums
 from editc.passes.images.measure.certificate import Sums, shared_sums
 from editc.passes.images.measure.measure import Measured, measure
-from editc.passes.images.measure.row_sums import Columns, Moments, missed
+from editc.passes.images.measure.row_sums import Columns, Moments, misses
 from editc.passes.methods.images.uce import UCE
 from editc.passes.stored import stored_weight
 
@@ -97,8 +97,8 @@ def test_moments_say_what_columns_say(monkeypatch: pytest.MonkeyPatch, dtype: st
     monkeypatch.setattr(Moments, "of", staticmethod(counted))
     moments = list(measure(found))
     assert len(taken) == 3, "the kept rows and both blocks, and not the empty prompt's two rows"
-    monkeypatch.setattr(row_sums, "measured", lambda rows, *_: rows)
-    monkeypatch.setattr("editc.passes.images.measure.measure.measured", lambda rows, *_: rows)
+    monkeypatch.setattr(row_sums, "condense_rows", lambda rows, *_: rows)
+    monkeypatch.setattr("editc.passes.images.measure.measure.condense_rows", lambda rows, *_: rows)
     for one, other in zip(moments, measure(found), strict=True):
         assert figures(one) == pytest.approx(figures(other), rel=1e-10)
 
@@ -159,11 +159,11 @@ def test_memory_does_not_grow_with_the_sentences() -> None:
     block = replace(block, keys=keys, targets=keys + 1, weights=np.ones(40 * width))
     left, right = rng.normal(size=(width, 4)), rng.normal(size=(4, width))
     tracemalloc.start()
-    rows = row_sums.measured(missed(block), left, right, 100 * width)
+    rows = row_sums.condense_rows(misses(block), left, right, 100 * width)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 5 * width * width * 8 < keys.nbytes
-    few = row_sums.measured(Columns(keys[:, :10]), left, right, 100 * width)
+    few = row_sums.condense_rows(Columns(keys[:, :10]), left, right, 100 * width)
     assert isinstance(rows, Moments) and isinstance(few, Columns) and few.keys.shape == (width, 10)
 
 

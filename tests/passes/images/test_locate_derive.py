@@ -23,7 +23,7 @@ from editc.passes.images.keys.rules.last import LAST
 from editc.passes.images.keys.rules.span import SPAN
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.rows import preserved_rows
-from editc.passes.images.rows.phrases import Book, Phrase, last_subject, spoken
+from editc.passes.images.rows.phrases import Book, Phrase, fill_context, last_subject
 from editc.passes.images.solve.solve import Solve
 from editc.passes.locate import recognise
 
@@ -137,13 +137,13 @@ def test_span_and_last_are_the_published_rows() -> None:
 
 
 def test_phrases_are_found_by_their_characters() -> None:
-    book = Book.of(WordEncoder(), [spoken("a red {} here", name) for name in ("round shape", "disc", "")])
+    book = Book.of(WordEncoder(), [fill_context("a red {} here", name) for name in ("round shape", "disc", "")])
     assert [book.find("a red {} here", name)[1] for name in ("round shape", "disc", "")] == [
         Phrase(3, 5),
         Phrase(3, 4),
         Phrase(3, 3),
     ]
-    assert spoken("a {} here", "") == "a here"
+    assert fill_context("a {} here", "") == "a here"
     assert last_subject(book.entries["a red disc here"]) == 4
 
 

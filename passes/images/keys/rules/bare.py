@@ -12,7 +12,7 @@ from editc.core.ir import Array
 from editc.core.manifest import Request
 from editc.passes.images.keys.rules.pairs import KeyPairs, aims, moderated
 from editc.passes.images.keys.rules.rule import PreservedLists, PreservedSum
-from editc.passes.images.rows.phrases import Book, last_subject, spoken
+from editc.passes.images.rows.phrases import Book, fill_context, last_subject
 from editc.passes.images.rows.preserved_rows import Which
 
 RIDGE = 0.5
@@ -57,7 +57,7 @@ class Bare(ABC):
     def prompts(self, request: Request, contexts: Sequence[str], neutral: str) -> list[list[str]]:
         """Every name and every aim in every phrase of `expand`, and what stands for a target of no words."""
         names = [*request.names, *aims(request, neutral)]
-        return [*([spoken(phrase, name) for phrase in _phrases(request)] for name in names), [" "]]
+        return [*([fill_context(phrase, name) for phrase in _phrases(request)] for name in names), [" "]]
 
     def pairs(self, request: Request, contexts: Sequence[str], neutral: str, book: Book) -> Iterator[KeyPairs]:
         """Name against target, alone and in each phrase of `expand`, every key with weight 1."""
@@ -87,7 +87,7 @@ class Bare(ABC):
 
     def _erase(self, phrase: str, name: str, target: str, book: Book) -> KeyPairs:
         old, _ = book.find(phrase, name)
-        new = book.entries[spoken(phrase, target) or self.nothing]
+        new = book.entries[fill_context(phrase, target) or self.nothing]
         here, there = self.rows(len(old.rows), last_subject(old), len(new.rows), last_subject(new))
         labels = tuple(f"{old.prompt} [{row}]" for row in range(len(old.rows))[here])
         return KeyPairs(old.rows[here].T, new.rows[there].T, np.ones(len(labels)), labels)

@@ -13,7 +13,7 @@ from editc.core.manifest import Request
 from editc.core.ports import Encoded
 from editc.passes.images.keys.rules.pairs import KeyPairs, aims, pair_rows, shares
 from editc.passes.images.keys.rules.rule import PreservedLists, PreservedSum
-from editc.passes.images.rows.phrases import Book, Phrase, RowNumbers, spoken
+from editc.passes.images.rows.phrases import Book, Phrase, RowNumbers, fill_context
 from editc.passes.images.rows.preserved_rows import Tally
 
 NAMED_SHARE = 0.3
@@ -60,7 +60,7 @@ class InContexts(ABC):
     def prompts(self, request: Request, contexts: Sequence[str], neutral: str) -> list[list[str]]:
         """Every name and every aim in every context."""
         names = [*request.names, *aims(request, neutral)]
-        return [[spoken(context, name) for context in contexts] for name in names]
+        return [[fill_context(context, name) for context in contexts] for name in names]
 
     def pairs(self, request: Request, contexts: Sequence[str], neutral: str, book: Book) -> Iterator[KeyPairs]:
         """Every name in every context against the same context with each aim."""
