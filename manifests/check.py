@@ -210,7 +210,7 @@ def _rules_with_field(field: str, manifest: Manifest) -> str:
     """The key rules that read this field of an edit, in words; "" where the manifest's own rule does."""
     if field in KEY_RULES.resolve(manifest.keys).options:
         return ""
-    names = [name for name in KEY_RULES.in_order() if field in KEY_RULES.resolve(name).options]
+    names = [name for name, rule in KEY_RULES.each() if field in rule.options]
     return " and ".join(tick(f"keys: {name}") for name in names)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from editc.core.diagnostics import EditcError
 from editc.core.manifest import Scalar
 from editc.core.places import Span
 from editc.manifests import image_schema, schema
@@ -83,10 +85,11 @@ def read_options(
 
 
 def _options_of(method: str | None, methods: Sequence[str]) -> Options:
-    """The method's options; with no method named, those that every method has and reads alike."""
+    """The method's options; with no method named, those that every method of editc's own has and reads alike: which
+    packages are installed changes no manifest."""
     if method is not None:
         return {option.name: option for option in options(method)}
-    tables = [{option.name: option for option in options(name)} for name in methods]
+    tables = [{option.name: option for option in options(name)} for name in methods if METHODS.module(name)]
     first = tables[0] if tables else {}
     return {
         name: one
@@ -97,7 +100,11 @@ def _options_of(method: str | None, methods: Sequence[str]) -> Options:
 
 def _owners(name: str, methods: Sequence[str]) -> tuple[str, ...]:
     """Those of `methods` that have an option of that name."""
-    return tuple(method for method in methods if any(one.name == name for one in options(method)))
+    found = []
+    for method in methods:
+        with suppress(EditcError):  # a plugin that is broken has none
+            found += [method for one in options(method) if one.name == name]
+    return tuple(found)
 
 
 def _other_method(key: Leaf, owners: Sequence[str], method: str | None, faults: Faults) -> None:

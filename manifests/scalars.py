@@ -7,6 +7,7 @@ import re
 import unicodedata
 from typing import TypeAlias
 
+from editc.core.diagnostics import EditcError
 from editc.core.manifest import Scalar
 from editc.manifests import schema
 from editc.manifests.faults import Faults, either, meant, tick
@@ -126,7 +127,13 @@ def _name(node: Leaf, kind: schema.RegistryName, faults: Faults) -> str | None:
     known, noun = kind.table.names(kind.models), kind.table.noun
     if node.text in known:
         return node.text
-    if kind.models and (other := kind.table.models_of(node.text)):
+    try:
+        other = kind.table.models_of(node.text) if kind.models else ""
+    except EditcError as error:  # a plugin's name, and the plugin is broken
+        for one in error.diagnostics:
+            faults.add(one.code, one.message, node.span, help=one.help)
+        return None
+    if other:
         message = f"{tick(node.text)} is a {noun} for {other} models, and this edit is not for one"
         faults.add("E187", message, node.span, help=f"{noun}s here: {either(known, 'and')}")
         return None

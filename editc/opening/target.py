@@ -70,7 +70,7 @@ def language_settings(model: Model) -> Mapping[str, Any]:
 
 def families(*kinds: str) -> tuple[Family, ...]:
     """Every family of these kinds of models, of all where none is named, in the order of their names."""
-    return tuple(FAMILIES.resolve(name) for kind in kinds or ("image", "language") for name in FAMILIES.names(kind))
+    return tuple(family for kind in kinds or ("image", "language") for _, family in FAMILIES.each(kind))
 
 
 def corpus_of(model: Model) -> tuple[str, ...]:

@@ -34,4 +34,5 @@ FAMILIES = Table(
         },
     },
     lambda family: str(family.models),
+    needs=("name", "title", "component", "patterns", "models"),
 )

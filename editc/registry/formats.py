@@ -21,4 +21,5 @@ FORMATS = Table(
             "xor-index": "editc.formats.exports.xor_index:FORMAT",
         },
     },
+    needs=("name", "output", "says", "suits", "write"),
 )

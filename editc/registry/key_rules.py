@@ -16,4 +16,5 @@ KEY_RULES = Table(
         },
     },
     lambda rule: "image",
+    needs=("options", "prompts", "pairs", "total", "ridge", "preserve_weight", "preserved"),
 )

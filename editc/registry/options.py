@@ -32,8 +32,13 @@ class Option:
 
 
 def options(method: str) -> tuple[Option, ...]:
-    """The options of a method, in the order of its fields."""
-    return _options(METHODS.resolve(method))
+    """The options of a method, in the order of its fields. E139 for a plugin's method that has none to be read."""
+    try:
+        return _options(METHODS.resolve(method))
+    except TypeError as error:
+        if METHODS.module(method):
+            raise
+        raise METHODS.broken(method, f"cannot be used: {error}") from error
 
 
 def construct(method: str, given: Mapping[str, Scalar], seed: int = 0) -> Any:

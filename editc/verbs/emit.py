@@ -117,6 +117,6 @@ def _listed(report: Path) -> Iterator[str]:
         files = [Path(file) for one in record.get("exports", ()) for file in one["files"]]
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return
-    known = set(write.outputs([name for name in FORMATS.names() if name != "safetensors"]).values())
+    known = {form.output for name, form in FORMATS.each() if name != "safetensors"}
     known |= {name + ONE_FILE for name in known}
     yield from {file.parts[0] for file in files if file.parts and file.parts[0] in known}

@@ -14,7 +14,7 @@ def family_of(base: Model, component: str) -> Family | None:
     """The family of that component's tensors, as locate would find it; None for any other model. A language model is
     known by its config.json, without which nothing says how its matrices are stored."""
     part = base.component(component)
-    every = [FAMILIES.resolve(name) for name in FAMILIES.names("image")]
+    every = [family for _, family in FAMILIES.each("image")]
     fitting = [family for family in every if component in ("", family.component) and _fits(family, part)]
     if not fitting and base.kind != "pipeline":
         fitting = [family for family in _spoken(base) if _fits(family, part)]
@@ -31,7 +31,7 @@ def _spoken(base: Model) -> list[Family]:
     settings = settings_of(base.path if base.kind == "folder" else base.path.parent)
     inner = settings.get("text_config")
     kind = inner.get("model_type") if isinstance(inner, dict) else settings.get("model_type")
-    every = [FAMILIES.resolve(name) for name in FAMILIES.names("language")]
+    every = [family for _, family in FAMILIES.each("language")]
     return [family for family in every if kind in family.kinds]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -127,12 +126,7 @@ def _stopped_error(name: str, error: Exception) -> Diagnostic:
 
 def suitable_formats(family: str) -> tuple[str, ...]:
     """The formats that hold deltas of a family; those of a plugin that cannot be imported are left out."""
-    found = []
-    for name in FORMATS.names():
-        with suppress(EditcError):
-            if not FORMATS.resolve(name).suits(family):
-                found.append(name)
-    return tuple(found)
+    return tuple(name for name, form in FORMATS.each() if not form.suits(family))
 
 
 def outputs(names: Sequence[str]) -> dict[str, str]:

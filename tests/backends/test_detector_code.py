@@ -14,6 +14,7 @@ from editc.backends.detectors.named import kind_of
 from editc.core.diagnostics import EditcError
 from editc.manifests.decode import decode_file
 from editc.registry.detectors import DETECTORS
+from editc.registry.table import Plugin
 
 # what a Python file says
 
@@ -74,7 +75,8 @@ def test_somebody_else_s_detector_is_a_name_like_any_other(monkeypatch: pytest.M
     """By an entry point; what cannot be imported says so, and is no bug of ours."""
     (tmp_path / "their_eyes.py").write_text(EYE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    found = {"theirs": "their_eyes:made", "gone": "their_ears:made", "none": "their_eyes:made"}
+    places = {"theirs": "their_eyes:made", "gone": "their_ears:made", "none": "their_eyes:made"}
+    found = {name: (Plugin(place, "their-package"),) for name, place in places.items()}
     monkeypatch.setattr("editc.registry.table._entry_points", lambda group: found if group == "editc.detectors" else {})
     assert {"theirs", "gone"} < set(DETECTORS.names())
     theirs = kind_of("theirs").open(Asked())

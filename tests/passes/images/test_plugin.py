@@ -153,4 +153,4 @@ def test_a_rule_that_cannot_be_imported_is_named(toy: Path, model: Path) -> None
     with pytest.raises(EditcError) as caught:
         api.build(toy / "manifest.yaml", toy / "out")
     (found,) = caught.value.diagnostics
-    assert found.code == "E139" and "the key rule `toy-ends` cannot be imported" in found.message
+    assert found.code == "E139" and "the key rule `toy-ends` of the package toy cannot be imported" in found.message
