@@ -21,7 +21,7 @@ from editc.core.measurements import Attack, Certificate
 from editc.numerics import adversary
 from editc.passes.images.measure.certificate import REGULAR, Sums, certify
 from editc.passes.images.measure.row_sums import Layer
-from editc.passes.images.painting import attacks
+from editc.passes.images.painting import certificate_attack
 
 EDITS: Mapping[str, tuple[str, float]] = {
     "uce, aligned keys (default)": ("    to: {to}\n", 0.1),
@@ -57,7 +57,7 @@ def pictures(lab: Lab, tries: Sequence[Attack], count: int, changed: Mapping[str
     """`count` pictures of the sentences in turn, painted from the attacks' rows."""
     assert lab.ctx.encoder is not None
     chosen = [tries[i % len(tries)] for i in range(count)]
-    return lab.canvas.paint_rows(attacks.rows(lab.ctx.encoder, chosen), _seeds(count), changed)
+    return lab.canvas.paint_rows(certificate_attack.fed_rows(lab.ctx.encoder, chosen), _seeds(count), changed)
 
 
 def row(lab: Lab, concept: str, solution: Solution, count: int) -> tuple[Certificate, list[NDArray[np.uint8]]]:

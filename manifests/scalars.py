@@ -13,6 +13,7 @@ from editc.manifests import schema
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.manifests.wording import doubts
+from editc.registry.table import Table as NameTable
 from editc.registry.table import nearest
 
 ScalarKind: TypeAlias = (
@@ -114,7 +115,21 @@ def _flag(node: Leaf, label: str, faults: Faults) -> bool | None:
     return None
 
 
+def _is_broken(node: Leaf, table: NameTable, faults: Faults) -> bool:
+    """True for the name of a plugin that cannot be used; E139 says why."""
+    try:
+        if node.text in table.plugins():
+            table.resolve(node.text)
+    except EditcError as error:
+        for one in error.diagnostics:
+            faults.add(one.code, one.message, node.span, help=one.help)
+        return True
+    return False
+
+
 def _word(node: Leaf, kind: schema.OneOf | schema.ListedName, label: str, faults: Faults) -> str | None:
+    if isinstance(kind, schema.ListedName) and _is_broken(node, kind.table, faults):
+        return None
     if node.text in kind.words:
         return node.text
     near = nearest(node.text, kind.words)
@@ -125,15 +140,11 @@ def _word(node: Leaf, kind: schema.OneOf | schema.ListedName, label: str, faults
 
 def _name(node: Leaf, kind: schema.RegistryName, faults: Faults) -> str | None:
     known, noun = kind.table.names(kind.models), kind.table.noun
+    if _is_broken(node, kind.table, faults):
+        return None
     if node.text in known:
         return node.text
-    try:
-        other = kind.table.models_of(node.text) if kind.models else ""
-    except EditcError as error:  # a plugin's name, and the plugin is broken
-        for one in error.diagnostics:
-            faults.add(one.code, one.message, node.span, help=one.help)
-        return None
-    if other:
+    if kind.models and (other := kind.table.models_of(node.text)):
         message = f"{tick(node.text)} is a {noun} for {other} models, and this edit is not for one"
         faults.add("E187", message, node.span, help=f"{noun}s here: {either(known, 'and')}")
         return None

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from editc.manifests.lines import Layers, Lines
 from editc.manifests.wording import Role
+from editc.registry.attacks import ATTACKS
 from editc.registry.formats import FORMATS
 from editc.registry.options import OptionType
 from editc.registry.table import Table as NameTable
@@ -350,6 +351,7 @@ IMAGES = KeyTable(
         ),
         KeyField("share_gap_at_most", _SHARE, "how far any share of `shares: measured` may be from the one wanted"),
         KeyField("bystanders", Inner(BYSTANDERS), "which concepts that nobody named are painted, and how often"),
+        KeyField("attacks", ListOf(RegistryName(ATTACKS)), "attacks on erased concepts that are painted; [] for none"),
     ),
 )
 VERIFY = KeyTable(

@@ -161,6 +161,8 @@ class PictureCheck(Placed):
     kept_loss_at_most: float | None = None
     share_gap_at_most: float | None = None
     bystanders: BystanderCheck = field(default_factory=BystanderCheck)
+    attacks: tuple[str, ...] = ("certificate",)
+    """The attacks on erased concepts that are painted, by their names in `editc.registry.attacks`."""
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ def options(method: str) -> tuple[Option, ...]:
     """The options of a method, in the order of its fields. E139 for a plugin's method that has none to be read."""
     try:
         return _options(METHODS.resolve(method))
-    except TypeError as error:
-        if METHODS.module(method):
+    except (TypeError, NameError) as error:
+        if method not in METHODS.plugins():
             raise
         raise METHODS.broken(method, f"cannot be used: {error}") from error
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from editc.core.diagnostics import fail
 from editc.core.family import Family
+from editc.registry.attacks import ATTACKS
 from editc.registry.detectors import DETECTORS
 from editc.registry.families import FAMILIES
 from editc.registry.formats import FORMATS
@@ -16,8 +17,9 @@ from editc.registry.table import nearest
 from editc.report import terms
 
 TABLES = (METHODS, FAMILIES, FORMATS, DETECTORS)
-"""The names that are explained, besides codes and words."""
-
+"""The names that are explained before words of the glossary."""
+AFTER_WORDS = (KEY_RULES, ATTACKS)
+"""The names that are explained where the glossary has no word of that name."""
 
 OTHERS = {
     "image": "  (only with `sites: {roles: [...]}`: unedited, it is a leak)",
@@ -33,14 +35,14 @@ def explain(name: str) -> str:
 
     if codes.lookup(name) is not None:
         return codes.explain(name)
-    for table in TABLES:
+    word = name.lower() in terms.every()
+    for table in (*TABLES, *(() if word else AFTER_WORDS)):
         if name.lower() in table.names():
             return "\n".join([*LINES[table.noun](name.lower()), ""])
-    if name.lower() in terms.every():
+    if word:
         return terms.explain(name.lower())
-    if name.lower() in KEY_RULES.names():
-        return "\n".join([*_rule_lines(name.lower()), ""])
-    known = [name for table in (*TABLES, KEY_RULES) for name in table.names()] + [*codes.catalogue(), *terms.every()]
+    known = [*codes.catalogue(), *terms.every()]
+    known += [name for table in (*TABLES, *AFTER_WORDS) for name in table.names()]
     near = nearest(name, tuple(known))
     words = "a code (E501), a measurement (recoverable), a method (uce), a family (sd1), a format (diff)"
     help_ = f"did you mean `{near}`?" if near else f"name {words}"
@@ -63,6 +65,11 @@ def _rule_lines(name: str) -> Iterator[str]:
     yield from (f"key rule {name}", "", cleandoc(type(rule).__doc__ or ""))
     if rule.options:
         yield f"fields of an edit that it reads: {', '.join(rule.options)}"
+
+
+def _attack_lines(name: str) -> Iterator[str]:
+    """What an attack feeds the model, and how a manifest names it."""
+    yield from (f"attack {name}: {ATTACKS.resolve(name).says}", "", f"verify: {{images: {{attacks: [{name}]}}}}")
 
 
 def _detector_lines(name: str) -> Iterator[str]:
@@ -116,5 +123,7 @@ LINES: Mapping[str, Callable[[str], Iterator[str]]] = {
     "family": _family_lines,
     "format": _format_lines,
     "detector": _detector_lines,
+    "key rule": _rule_lines,
+    "attack": _attack_lines,
 }
 """The noun of a table -> the page of one of its names."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from editc.core.diagnostics import Diagnostic
 from editc.core.ir import Solution, Verified
+from editc.core.manifest import Manifest
 from editc.core.measurements import Claim, Report
 from editc.core.ports import Context
 from editc.judging import conclude
@@ -49,7 +50,7 @@ class Verify:
         after = StoredWeights(solution, frozenset(one.site.name for one in measured if one.elements))
         prints = pictures.paint_shots(shots, after, ctx, self.batch)
         found = sums.certificates()
-        attacked = attacks.paint_attacks(prints, found, after, ctx, self.batch)
+        attacked = attacks.paint_attacks(_attacks(manifest), prints, found, after, ctx, self.batch)
         unnamed = bystanders.measured(bystanders.Choice(solution, ctx, self.others), after, self.batch, prints)
         claims = (
             *_claims(solution, measured),
@@ -79,6 +80,10 @@ def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
         *bystanders.unmeasured(manifest, report),
         *certificate.warnings(manifest, report),
     )
+
+
+def _attacks(manifest: Manifest) -> tuple[str, ...]:
+    return () if manifest.pictures is None else manifest.pictures.attacks
 
 
 def _row(one: Measured) -> Mapping[str, Any]:

@@ -69,7 +69,8 @@ def test_a_plugin_that_cannot_be_imported_stands_in_nobodys_way(monkeypatch: pyt
     """Neither a format nor a family of that kind: other formats are refused and advised as before, and it is named
     where it is asked for."""
     before = {family: suitable_formats(family) for family in EVERY}
-    monkeypatch.setattr(table, "_entry_points", lambda group: {"broken": (table.Plugin("no_such_module_of_anybody:THING", "theirs"),)})
+    theirs = (table.Plugin("no_such_module_of_anybody:THING", "theirs"),)
+    monkeypatch.setattr(table, "_entry_points", lambda group: {"broken": theirs})
     assert {family: suitable_formats(family) for family in EVERY} == before
     assert [fault.code for fault in refusals(["kohya"], "flux")] == ["E680"]
     with pytest.raises(EditcError, match="broken"):

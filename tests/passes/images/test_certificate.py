@@ -25,7 +25,7 @@ from editc.numerics.trust import Ball
 from editc.passes.images.keys.watched import measure_radii, sizes
 from editc.passes.images.measure.certificate import Sums, certify, shared_sums, warnings
 from editc.passes.images.measure.row_sums import Layer
-from editc.passes.images.painting.attacks import rows as fed
+from editc.passes.images.painting.certificate_attack import fed_rows as fed
 from editc.passes.images.solve.strength import MARGIN, STEPS, effect, tune
 from editc.passes.images.verify.verify import Verify, failures
 from editc.passes.methods.images.rece import RECE

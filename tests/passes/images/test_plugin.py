@@ -2,87 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny
+import toy_package
 
 from editc import api
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Delta, Verified
 from editc.registry import table
 from editc.verbs.explain import explain
 
-TOY_METHOD = '''
-"""Each key is sent to its target as far as a ridge lets it, and nothing is preserved."""
-
-from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
-
-from editc.core.ir import Edit, Stats
-from editc.numerics import ridge
-
-
-@dataclass(frozen=True)
-class Toy:
-    """W' = W (I + (T - C) C^T (C C^T + lamb I)^-1).
-
-    lamb: ridge towards the old weights.
-    """
-
-    keys: ClassVar[str] = "toy-ends"
-    lamb: float = 1.0
-
-    def __call__(self, system):
-        """The joint edit of all blocks."""
-        keys = np.hstack([block.keys for block in system.blocks])
-        targets = np.hstack([ridge.toward(b.keys, b.targets, b.strength) for b in system.blocks])
-        weights = np.ones(keys.shape[1])
-        solved = ridge.solve(keys, targets, weights, np.zeros_like(system.kept.moment), self.lamb)
-        return Edit("shared", (solved.left,), (solved.right,), Stats(solved.factor.condition, 0.0, keys.shape[1]))
-'''
-TOY_RULE = '''
-"""The rows after a sentence's text."""
-
-import numpy as np
-
-from editc.passes.images.keys.rules.in_contexts import InContexts
-from editc.passes.images.rows.phrases import last_subject
-
-
-class Ends(InContexts):
-    """Every row behind the last word goes to that of the same sentence with the target."""
-
-    def counterparts(self, encoded, at, other, aim):
-        here, there = last_subject(encoded) + 1, last_subject(other) + 1
-        count = min(len(encoded.rows) - here, len(other.rows) - there)
-        return here + np.arange(count), there + np.arange(count)
-
-    def total(self, weights, prompts):
-        return len(weights)
-
-    def ridge(self, square):
-        return square
-
-    def preserve_weight(self, edited, preserved):
-        return 1.0
-
-    def divisor(self, preserved):
-        return preserved.count
-
-
-ENDS = Ends()
-'''
-ENTRY_POINTS = """\
-[editc.methods]
-toy = toy_method:Toy
-[editc.key_rules]
-toy-ends = toy_rule:ENDS
-"""
 MANIFEST = """\
 editc: 1
 model: {model}
@@ -100,24 +33,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with the package installed into it."""
-    (tmp_path / "toy_method.py").write_text(TOY_METHOD)
-    (tmp_path / "toy_rule.py").write_text(TOY_RULE)
-    info = tmp_path / "toy-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("toy_method", "toy_rule"):
+    for name in ("toy_method", "toy_key_rule"):
+        shutil.copy(toy_package.SOURCE / f"{name}.py", tmp_path)
         monkeypatch.delitem(sys.modules, name, raising=False)
+    groups = "[editc.methods]\ntoy = toy_method:Toy\n[editc.key_rules]\ntoy-ends = toy_key_rule:ENDS\n"
+    toy_package.put_beside(tmp_path, "toy", groups)
+    monkeypatch.syspath_prepend(str(tmp_path))
     table._entry_points.cache_clear()
     yield tmp_path
     table._entry_points.cache_clear()
-
-
-def build(toy: Path) -> tuple[Delta, Verified]:
-    built = api.build(toy / "manifest.yaml", toy / "out")
-    assert built is not None and built.delta is not None
-    return built.delta, built.verified
 
 
 def test_it_builds_verifies_exports_and_is_explained(toy: Path, model: Path) -> None:
@@ -130,7 +54,7 @@ def test_it_builds_verifies_exports_and_is_explained(toy: Path, model: Path) -> 
     assert list((toy / "out").glob("*kohya*"))
     again = api.verify(toy / "out" / "delta.safetensors", model)
     assert again.verified is not None and not again.failures
-    assert "lamb = 1.0" in explain("toy") and "behind the last word" in explain("toy-ends")
+    assert "lamb = by the key rule" in explain("toy") and "behind the last word" in explain("toy-ends")
 
 
 def test_a_manifest_may_name_another_rule_for_it(toy: Path, model: Path) -> None:
@@ -148,7 +72,7 @@ def test_its_rule_serves_methods_of_editc_too(toy: Path, model: Path) -> None:
 
 
 def test_a_rule_that_cannot_be_imported_is_named(toy: Path, model: Path) -> None:
-    (toy / "toy_rule.py").write_text("import nothing_of_that_name\n")
+    (toy / "toy_key_rule.py").write_text("import nothing_of_that_name\n")
     (toy / "manifest.yaml").write_text(MANIFEST.format(model=model, keys=""))
     with pytest.raises(EditcError) as caught:
         api.build(toy / "manifest.yaml", toy / "out")
