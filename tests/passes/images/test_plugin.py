@@ -12,7 +12,9 @@ import tiny
 import toy_package
 
 from editc import api
+from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError
+from editc.core.ir import Verified
 from editc.registry import table
 from editc.verbs.explain import explain
 
@@ -42,6 +44,12 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     table._entry_points.cache_clear()
     yield tmp_path
     table._entry_points.cache_clear()
+
+
+def build(toy: Path) -> tuple[Delta, Verified]:
+    built = api.build(toy / "manifest.yaml", toy / "out")
+    assert built is not None and built.delta is not None
+    return built.delta, built.verified
 
 
 def test_it_builds_verifies_exports_and_is_explained(toy: Path, model: Path) -> None:
