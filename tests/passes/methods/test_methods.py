@@ -163,7 +163,7 @@ def test_the_recipe_s_example_is_a_method(monkeypatch: pytest.MonkeyPatch) -> No
     module = ModuleType("recipe")
     monkeypatch.setitem(sys.modules, "recipe", module)
     exec(compile(example, "add-a-method.md", "exec"), module.__dict__)
-    monkeypatch.setattr(METHODS, "own", {"image": {"plain": "recipe:Plain"}})
+    monkeypatch.setattr(METHODS, "own", {"image": {"plain": "recipe:Toy"}})
     assert [(option.name, bool(option.doc)) for option in options("plain")] == [("lamb", True)]
     test_singular_keys_are_refused_and_never_nan("plain", {})
     test_half_precision_weights_and_keys_work("plain", {})
