@@ -47,7 +47,7 @@ class Table:
     def names(self, models: str | None = None) -> tuple[str, ...]:
         """Every name, sorted; with `models`, those for that kind of model alone, without those of broken plugins."""
         own = {name for kind, table in self.own.items() if models in (None, kind) for name in table}
-        others = (name for name in self.plugins() if models is None or self._is_for(name, models))
+        others = (name for name in self.plugins() if models is None or self.models_of(name) == models)
         return tuple(sorted(own.union(others)))
 
     def in_order(self, models: str | None = None) -> tuple[str, ...]:
@@ -63,11 +63,12 @@ class Table:
                 yield name, self.resolve(name)
 
     def models_of(self, name: str) -> str:
-        """The kind of model that the named thing is for; '' where there is none of that name. E139 as `resolve`."""
+        """The kind of model that the named thing is for; '' where there is none of that name, or its plugin is
+        broken."""
         for kind, table in self.own.items():
             if name in table:
                 return kind
-        return self.models(self.resolve(name)) if name in self.plugins() else ""
+        return self.models(self.resolve(name)) if name in self.plugins() and self._works(name) else ""
 
     def place(self, name: str) -> str:
         """`module:attribute` of a name, editc's own before a plugin's. KeyError for a name that neither has, E139 for
@@ -114,13 +115,10 @@ class Table:
 
     def _works(self, name: str) -> bool:
         try:
-            self.models_of(name)
+            self.resolve(name)
         except EditcError:
             return False
         return True
-
-    def _is_for(self, name: str, models: str) -> bool:
-        return self._works(name) and self.models_of(name) == models
 
 
 @cache

@@ -1,5 +1,5 @@
-"""Every recipe in docs/how-to/add-*.md is run: its code is a file of the toy package, which other tests install and use,
-or is executed here."""
+"""Every recipe in docs/how-to/add-*.md is run: its code is a file of the toy package, which other tests install, or is
+executed here."""
 
 from __future__ import annotations
 
