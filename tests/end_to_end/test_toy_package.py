@@ -11,6 +11,8 @@ import pytest
 import tiny
 import toy_package
 
+from editc.formats.exports.read import read_delta
+
 MANIFEST = """\
 editc: 1
 model: {model}
@@ -47,7 +49,8 @@ def test_a_method_with_its_key_rule_is_checked_built_verified_exported_and_expla
     assert "sound" in editc(python, "check", manifest)
     editc(python, "build", manifest, "-o", out)
     record = json.loads((out / "report.json").read_text())
-    assert (record["edits"][0]["method"], record["edits"][0]["keys"]) == ("toy", "toy-ends")
+    (edit,) = read_delta(out / "delta.safetensors").edits
+    assert (edit["method"], edit["keys"], edit["options"]) == ("toy", "toy-ends", {"lamb": 2.0})
     listed = json.loads((out / "delta.sites.json").read_text())
     assert len(listed["sites"]) == len(record["sites"]) > 0
     editc(python, "verify", out / "delta.safetensors", "--model", model)
