@@ -13,11 +13,11 @@ from editc.backends.networks import CausalNetwork, load
 from editc.core.ir import Array, Solution
 from editc.core.manifest import (
     Ablation,
-    Choice,
     Fact,
     Manifest,
     Preserve,
     Redirect,
+    Sites,
 )
 from editc.core.places import Source
 from editc.core.ports import Context
@@ -66,7 +66,7 @@ def edited(
         kind="language",
         edits=tuple(replace(edit, method=method) for edit in edits),
         preserve=Preserve(concepts=tuple(keep)),
-        choice=Choice(layers=tuple(layers), roles=tuple(roles)),
+        sites=Sites(layers=tuple(layers), roles=tuple(roles)),
     )
     plan = LocateLanguage(target.families())(manifest, lab.ctx)
     found: Solution = SolveLanguage()(DeriveLanguage()(plan, lab.ctx), lab.ctx)

@@ -252,8 +252,8 @@ def build(kind: Kind, folder: Path, out: Path) -> dict[str, Any]:
 def _plan(kind: Kind, folder: Path, ctx: Context) -> Plan:
     manifest, found = decode(Source("scale.yaml", WORDS.format(folder)))
     assert manifest is not None, found
-    choice = replace(manifest.choice, roles=kind.roles())
-    manifest = replace(manifest, choice=choice, contexts=CONTEXTS[: kind.contexts])
+    sites = replace(manifest.sites, roles=kind.roles())
+    manifest = replace(manifest, sites=sites, contexts=CONTEXTS[: kind.contexts])
     family = kind.family()
     if family.title != kind.name:
         return Locate((family,))(manifest, ctx)
@@ -264,7 +264,7 @@ def _plan(kind: Kind, folder: Path, ctx: Context) -> Plan:
 def _sites(manifest: Manifest, family: Family, ctx: Context) -> Iterator[Site]:
     for name in ctx.weights.names():
         for role, pattern in family.patterns.items():
-            if role in manifest.choice.roles and fnmatchcase(name, pattern):
+            if role in manifest.sites.roles and fnmatchcase(name, pattern):
                 rows, columns = ctx.weights.shape(name)
                 yield Site(family.component, name, (rows, columns), ctx.weights.dtype(name), role)
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import Manifest, PictureCheck, Request, Scalar
+from editc.core.manifest import Manifest, ImageCheck, Request, Scalar
 from editc.core.places import Span
 from editc.core.text import folded
 from editc.manifests import fuse_check
@@ -90,7 +90,7 @@ def _mentions(manifest: Manifest, edited: dict[str, Span | None], faults: Faults
             faults.warn(
                 "E125", message, preserve.at(f"prompts.{i}"), help=help, related=[(edited[found[0]], "edited here")]
             )
-    kept = [(prompt, found[0]) for prompt in manifest.kept if (found := pattern.search(folded(prompt)))]
+    kept = [(prompt, found[0]) for prompt in manifest.preserve_lines if (found := pattern.search(folded(prompt)))]
     if kept:
         count = "1 prompt" if len(kept) == 1 else f"{len(kept)} prompts"
         message = (
@@ -146,7 +146,7 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
         (preserve.files, "files", preserve.at, str),
         (manifest.contexts or (), "contexts", manifest.at, str),
         (manifest.emit, "emit", manifest.at, str),
-        (manifest.choice.roles, "roles", manifest.choice.at, str),
+        (manifest.sites.roles, "roles", manifest.sites.at, str),
         *(([name for name, _ in edit.toward], "toward", edit.at, folded) for edit in manifest.image_edits),
         *((edit.contexts or (), "contexts", edit.at, str) for edit in manifest.image_edits),
     )
@@ -247,7 +247,7 @@ def auto_has_a_goal(manifest: Manifest, faults: Faults) -> None:
 
 def evidence_is_there(manifest: Manifest, faults: Faults) -> None:
     """Sites are chosen by what the model predicts, so there must be a model that predicts."""
-    choice = manifest.choice
+    choice = manifest.sites
     if "auto" in choice.spans and manifest.model.casefold().endswith(SINGLE_FILES):
         message = f"`auto` has nothing to measure with: {tick(manifest.model)} is a single file"
         help = "give `model` a whole pipeline (a folder or a hub id), or choose with `roles`, `include` and `exclude`"
@@ -256,7 +256,7 @@ def evidence_is_there(manifest: Manifest, faults: Faults) -> None:
 
 def pictures_answer(manifest: Manifest, faults: Faults) -> None:
     """Each bound on pictures is one that pictures can answer."""
-    check = manifest.pictures
+    check = manifest.images
     if check is None:
         return
     if manifest.model.casefold().endswith(SINGLE_FILES):
@@ -296,7 +296,7 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
         faults.warn("E142", message, check.at(), help="add `erased_at_most` or `kept_loss_at_most`")
 
 
-def _bounds_have_detector(manifest: Manifest, check: PictureCheck, faults: Faults) -> None:
+def _bounds_have_detector(manifest: Manifest, check: ImageCheck, faults: Faults) -> None:
     """Counting needs someone who looks."""
     for bound in sorted(COUNTED & check.spans.keys()) if check.detector == "none" else ():
         message = f"{tick(bound)} has nothing to count: with `detector: none` nobody judges the pictures"
@@ -342,7 +342,7 @@ def edits_change(manifest: Manifest, faults: Faults) -> None:
 def shares_have_detector(manifest: Manifest, faults: Faults) -> None:
     """Shares are measured by the detector of `verify.images`, and one thing at a time is searched for."""
     for edit in manifest.image_edits:
-        unseen = manifest.pictures.detector == "none" if manifest.pictures else "pictures" not in manifest.spans
+        unseen = manifest.images.detector == "none" if manifest.images else "images" not in manifest.spans
         if "shares" in edit.spans and unseen:
             message = "the shares are to be measured, and nothing says who looks at the pictures"
             help = "add `verify: {images: {detector: ...}}`"

@@ -12,10 +12,10 @@ from typing import Any
 from editc.core.diagnostics import Diagnostic, EditcError, by_place, fail
 from editc.core.manifest import (
     BystanderCheck,
-    Choice,
+    Sites,
     Constraints,
     Manifest,
-    PictureCheck,
+    ImageCheck,
     Preserve,
 )
 from editc.core.places import Source
@@ -177,9 +177,9 @@ def _manifest(root: Node, source: Source, attached: AttachedFiles, kind: Manifes
     own = kind.read(block.values.pop("edits", None), block, attached, faults)
     values, spans = {name: value for name, value in block.values.items() if name not in LANGUAGE_ALONE}, {**block.spans}
     _version(values.pop("editc", None), block, faults)
-    pictures = _pictures(values.pop("verify", None), faults)
-    if pictures is not None:
-        spans["pictures"] = pictures.spans[""]
+    images = _images(values.pop("verify", None), faults)
+    if images is not None:
+        spans["images"] = images.spans[""]
     preserve, corpus = _build(Preserve, values.pop("preserve", None)), own.get("corpus")
     return Manifest(
         kind=kind.name,
@@ -187,10 +187,10 @@ def _manifest(root: Node, source: Source, attached: AttachedFiles, kind: Manifes
         digest=digest(source, own.get("files", {}), corpus and corpus.sha256),
         model=values.pop("model", ""),
         preserve=preserve,
-        kept=() if attached.folder is None else read_preserve_files(preserve, attached.folder, faults),
-        choice=_choice(values.pop("choice", None)),
+        preserve_lines=() if attached.folder is None else read_preserve_files(preserve, attached.folder, faults),
+        sites=_sites(values.pop("sites", None)),
         constraints=_build(Constraints, values.pop("constraints", None)),
-        pictures=pictures,
+        images=images,
         spans=spans,
         **own,
         **values,
@@ -201,17 +201,17 @@ def _build(kind: Any, block: ReadBlock | None) -> Any:
     return kind() if block is None else kind(**block.values, spans=block.spans)
 
 
-def _choice(block: ReadBlock | None) -> Choice:
+def _sites(block: ReadBlock | None) -> Sites:
     """`layers: auto` says of layers what `auto` says of matrices."""
     if block is not None and block.values.get("layers") == AUTO:
         del block.values["layers"]
         block.values.setdefault("auto", schema.AUTO_SHARE)
         block.spans.setdefault("auto", block.spans["layers"])
-    return _build(Choice, block)  # type: ignore[no-any-return]
+    return _build(Sites, block)  # type: ignore[no-any-return]
 
 
-def _pictures(verify: ReadBlock | None, faults: Faults) -> PictureCheck | None:
-    images = None if verify is None else verify.values.get("pictures")
+def _images(verify: ReadBlock | None, faults: Faults) -> ImageCheck | None:
+    images = None if verify is None else verify.values.get("images")
     if images is None or not images.spans:
         return None
     values = dict(images.values)
@@ -219,7 +219,7 @@ def _pictures(verify: ReadBlock | None, faults: Faults) -> PictureCheck | None:
     if detector is not None:
         values["detector"], values["options"] = read_detector(detector, faults)
     bystanders = _build(BystanderCheck, values.pop("bystanders", None))
-    return PictureCheck(**values, bystanders=bystanders, spans=images.spans)
+    return ImageCheck(**values, bystanders=bystanders, spans=images.spans)
 
 
 def _version(version: int | None, block: ReadBlock, faults: Faults) -> None:

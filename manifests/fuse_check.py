@@ -33,6 +33,6 @@ def fusion_answers(manifest: Manifest, faults: Faults) -> None:
             message = f"`{name}` cannot be measured of a fused adapter: nothing says where it sends the concept"
             help = "count it on pictures, `verify: {images: {...}}`, or remove the bound"
             faults.add("E183", message, manifest.constraints.at(name), help=help)
-    if manifest.choice.spans:
+    if manifest.sites.spans:
         message = "`sites` do not go with `fuse`: an adapter changes the matrices that it was trained on"
-        faults.add("E183", message, manifest.choice.at(), help="remove `sites`")
+        faults.add("E183", message, manifest.sites.at(), help="remove `sites`")

@@ -265,7 +265,7 @@ def rank_suffices(manifest: Manifest, faults: Faults) -> None:
 
 def layers_have_one_source(manifest: Manifest, faults: Faults) -> None:
     """Layers are named, or looked for."""
-    choice = manifest.choice
+    choice = manifest.sites
     if choice.layers and "auto" in choice.spans:
         related = [(choice.at("layers"), "named here")]
         help = "remove one of the two"

@@ -24,7 +24,7 @@ def own_keys(manifest: Manifest, faults: Faults) -> None:
     blocks = (
         (schema.MANIFEST, manifest),
         (schema.PRESERVE, manifest.preserve),
-        (schema.SITES, manifest.choice),
+        (schema.SITES, manifest.sites),
         (schema.CONSTRAINTS, manifest.constraints),
     )
     for table, block in blocks:
@@ -33,10 +33,10 @@ def own_keys(manifest: Manifest, faults: Faults) -> None:
                 span = block.at(f"{field.attribute}:")
                 message = f"{tick(field.name)} has no meaning for {kind}, which these edits are for"
                 faults.add("E185", message, span, help=_instead(field.name, manifest))
-    for i, role in enumerate(manifest.choice.roles):
+    for i, role in enumerate(manifest.sites.roles):
         if ("language" if role in schema.LANGUAGE_ROLES else "image") != manifest.kind:
             message = f"{tick(role)} is no role in {kind}, which these edits are for"
-            faults.add("E185", message, manifest.choice.at(f"roles.{i}"), help="leave `roles` out for the family's own")
+            faults.add("E185", message, manifest.sites.at(f"roles.{i}"), help="leave `roles` out for the family's own")
 
 
 def _instead(name: str, manifest: Manifest) -> str:

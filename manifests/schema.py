@@ -355,7 +355,7 @@ IMAGES = KeyTable(
     ),
 )
 VERIFY = KeyTable(
-    "verify", (KeyField("images", Inner(IMAGES), "pictures before and after, judged by a detector", into="pictures"),)
+    "verify", (KeyField("images", Inner(IMAGES), "pictures before and after, judged by a detector"),)
 )
 
 MANIFEST = KeyTable(
@@ -378,7 +378,7 @@ MANIFEST = KeyTable(
             ListOf(CONTEXT, least=1),
             "sentences with one {} in which concepts are encoded",
         ),
-        KeyField("sites", Inner(SITES, word="auto", meaning=AUTO_SHARE), "which matrices may change", into="choice"),
+        KeyField("sites", Inner(SITES, word="auto", meaning=AUTO_SHARE), "which matrices may change"),
         KeyField("constraints", Inner(CONSTRAINTS), "bounds that a build must meet"),
         KeyField("verify", Inner(VERIFY), "what is measured on pictures", only="image"),
         KeyField("retain", Lines(), "texts that are to stay as likely as they were", only="language"),

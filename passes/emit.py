@@ -98,7 +98,7 @@ def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
     manifest = verified.solution.problem.plan.manifest
     plan = verified.solution.problem.plan
     why = plan.evidence if plan.ranking else {}
-    every = {"set": list(manifest.source.overrides), "kept": list(manifest.kept), "evidence": dict(why)}
+    every = {"set": list(manifest.source.overrides), "kept": list(manifest.preserve_lines), "evidence": dict(why)}
     every |= {"after": list(ctx.earlier), "detector": dict(verified.report.detector)}
     every |= {"encoder_parts": dict(ctx.encoder_parts)}
     return {name: value for name, value in {**every, **attached_files(manifest)}.items() if value}

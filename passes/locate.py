@@ -98,14 +98,14 @@ def refuse_other_kind(manifest: Manifest, family: Family) -> None:
 
 def roles_of(manifest: Manifest, family: Family) -> tuple[str, ...]:
     """The roles asked for, or the family's own; E210 for one that it does not have."""
-    for index, role in enumerate(manifest.choice.roles):
+    for index, role in enumerate(manifest.sites.roles):
         if role not in family.patterns:
             reason = family.refused.get(role, f"its roles are {', '.join(family.patterns)}")
-            span = manifest.choice.spans.get(f"roles.{index}", manifest.choice.at("roles"))
+            span = manifest.sites.spans.get(f"roles.{index}", manifest.sites.at("roles"))
             help_ = f"leave `roles` out for {', '.join(family.edited)}; see `editc explain {family.name}`"
             message = f"{family.title} has no role `{role}`: {reason}"
             raise EditcError(Diagnostic("E210", message, span, manifest.source, help=help_))
-    return manifest.choice.roles or family.edited
+    return manifest.sites.roles or family.edited
 
 
 def _has_sites(family: Family, names: Sequence[str]) -> bool:
@@ -123,7 +123,7 @@ def _has_marker(family: Family, names: Sequence[str], weights: Weights) -> bool:
 
 def is_wanted(manifest: Manifest, site: Site) -> bool:
     """True for a site that `sites.include` names and `sites.exclude` does not."""
-    choice = manifest.choice
+    choice = manifest.sites
     return any(fnmatchcase(site.name, p) for p in choice.include) and not any(
         fnmatchcase(site.name, p) for p in choice.exclude
     )
@@ -132,12 +132,12 @@ def is_wanted(manifest: Manifest, site: Site) -> bool:
 def check_patterns(manifest: Manifest, sites: Sequence[Site]) -> Iterator[Diagnostic]:
     """E202 for each pattern of `sites` that names no site."""
     for side in ("include", "exclude"):
-        for index, pattern in enumerate(getattr(manifest.choice, side)):
+        for index, pattern in enumerate(getattr(manifest.sites, side)):
             if not any(fnmatchcase(site.name, pattern) for site in sites):
                 yield Diagnostic(
                     "E202",
                     f"`{pattern}` in sites.{side} matches none of {len(sites)} sites",
-                    manifest.choice.spans.get(f"{side}.{index}", manifest.choice.at(side)),
+                    manifest.sites.spans.get(f"{side}.{index}", manifest.sites.at(side)),
                     manifest.source,
                     help=f"a site looks like `{sites[0].name}`" if sites else "",
                 )

@@ -42,7 +42,7 @@ def checked(found: Checked) -> Shown:
     own = _own(found.manifest)
     concepts = own.titles(found.manifest)
     sites, title = len(plan.sites), plan.family.title
-    share = found.manifest.choice.auto
+    share = found.manifest.sites.auto
     matrices = count(sites, "matrix") if share is None else own.chosen_sites(sites, share)
     text = f"{found.manifest.source.name}: sound. {title}, {matrices}, edits: {', '.join(concepts)}"
     data = {"family": plan.family.name, "sites": [site.name for site in plan.sites], "edits": concepts}

@@ -76,13 +76,13 @@ class Preserve(Placed):
     prompts: tuple[str, ...] = ()
     """Prompts as they stand."""
     files: tuple[str, ...] = ()
-    """Files with one prompt a line, as the manifest names them; their lines are in `Manifest.kept`."""
+    """Files with one prompt a line, as the manifest names them; their lines are in `Manifest.preserve_lines`."""
     weight: float | None = None
     """How much all that is kept counts against the edits; None: the usual weight of the key rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice(Placed):
+class Sites(Placed):
     """Which matrices: roles (`k`, `v`; none named: the family's own), then fnmatch patterns over parameter names; then,
     where `auto` is a share, the fewest of them that carry that share of the edited concepts.
 
@@ -149,7 +149,7 @@ class DetectorOptions(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureCheck(Placed):
+class ImageCheck(Placed):
     """`verify.images`: pictures before and after, judged by a detector; with `none` they are painted and not judged."""
 
     detector: str = "none"
@@ -284,15 +284,15 @@ class Manifest(Placed):
     """What is to change, in the order given; all of the manifest's kind."""
     preserve: Preserve = field(default_factory=Preserve)
     """What must stay."""
-    kept: tuple[str, ...] = ()
+    preserve_lines: tuple[str, ...] = ()
     """The lines of the files under `preserve.files`."""
     contexts: tuple[str, ...] | None = None
     """Sentences with one `{}` for a concept; None: those of the model or of its family."""
-    choice: Choice = field(default_factory=Choice)
+    sites: Sites = field(default_factory=Sites)
     """`sites`: which matrices."""
     constraints: Constraints = field(default_factory=Constraints)
     """Bounds that the build must meet."""
-    pictures: PictureCheck | None = None
+    images: ImageCheck | None = None
     """`verify.images`; None: nothing is painted."""
     emit: tuple[str, ...] = ()
     """Formats that are written beside the delta."""

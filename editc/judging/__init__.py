@@ -76,8 +76,8 @@ def _asked(manifest: Manifest) -> Iterator[str]:
     yield from (
         one.name for one in fields(Constraints) if one.name != "spans" and getattr(bounds, one.name) is not None
     )
-    if manifest.pictures is not None:
-        yield from (name for name, bound in PICTURES.items() if getattr(manifest.pictures, bound) is not None)
+    if manifest.images is not None:
+        yield from (name for name, bound in PICTURES.items() if getattr(manifest.images, bound) is not None)
 
 
 SPOKEN_OF = frozenset(

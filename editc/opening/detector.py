@@ -9,7 +9,7 @@ from typing import Any
 from editc.backends.detectors.kind import Asked
 from editc.backends.detectors.named import identity, kind_of
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import Manifest, PictureCheck
+from editc.core.manifest import ImageCheck, Manifest
 from editc.core.pointing import pointing_at
 from editc.core.ports import Detector
 from editc.formats.models import paths
@@ -20,7 +20,7 @@ from editc.registry.detectors import DETECTORS
 def faults(manifest: Manifest) -> tuple[Diagnostic, ...]:
     """What is wrong with the detector that `verify.images` names, nothing opened: E134 to E137, and E504 for concepts
     that it will not know."""
-    check = manifest.pictures
+    check = manifest.images
     if check is None or check.detector not in DETECTORS.names():
         return ()
     kind, asked = kind_of(check.detector), _asked_of(manifest, check)
@@ -34,7 +34,7 @@ def faults(manifest: Manifest) -> tuple[Diagnostic, ...]:
     return found or pictures.unknown_concepts(manifest, kind.knows(asked))
 
 
-def _foreign(check: PictureCheck, manifest: Manifest) -> Diagnostic:
+def _foreign(check: ImageCheck, manifest: Manifest) -> Diagnostic:
     where = f"{check.options.place}:{check.options.member}"
     return Diagnostic(
         "E137",
@@ -45,7 +45,7 @@ def _foreign(check: PictureCheck, manifest: Manifest) -> Diagnostic:
     )
 
 
-def _asked_of(manifest: Manifest, check: PictureCheck) -> Asked:
+def _asked_of(manifest: Manifest, check: ImageCheck) -> Asked:
     """The manifest's words, and where its place leads: relative to the manifest first, then to where the command runs,
     then in the hub's cache."""
     judged = [name for _, _, name in pictures.judged_concepts(manifest)]
@@ -54,7 +54,7 @@ def _asked_of(manifest: Manifest, check: PictureCheck) -> Asked:
     return Asked(check.options, _detector_place(manifest, check), concepts, tuple(filter(None, targets)))
 
 
-def _detector_place(manifest: Manifest, check: PictureCheck) -> Path | None:
+def _detector_place(manifest: Manifest, check: ImageCheck) -> Path | None:
     given = check.options.place
     if not given:
         return None
@@ -67,7 +67,7 @@ def _detector_place(manifest: Manifest, check: PictureCheck) -> Path | None:
         return beside
 
 
-def opened(manifest: Manifest, check: PictureCheck) -> tuple[Detector | None, Mapping[str, Any]]:
+def opened(manifest: Manifest, check: ImageCheck) -> tuple[Detector | None, Mapping[str, Any]]:
     """The detector that `verify.images` names, None where nobody is to judge the pictures, and how to tell it from
     another. E504 for concepts that it does not know."""
     asked = _asked_of(manifest, check)

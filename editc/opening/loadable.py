@@ -36,7 +36,7 @@ def require_pipeline(manifest: Manifest, model: Model, family: Family) -> None:
     """Raises E205, E224, E610 to E613 and E616 to E618 for a pipeline that a build could not load. Of a file, and of a
     model with an `encoder` of its own, whoever opens that encoder says the same."""
     if model.kind == "pipeline" and manifest.encoder is None:
-        _pipeline(model.path, family, manifest.pictures is not None)
+        _pipeline(model.path, family, manifest.images is not None)
 
 
 def _language(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.core.manifest import Manifest, PictureCheck
+from editc.core.manifest import ImageCheck, Manifest
 from editc.core.places import Source
 from editc.formats.delta.check import check_account
 from editc.manifests.decode import decode
@@ -27,14 +27,14 @@ def recorded_manifest(delta: Delta, path: Path, detector: str = "") -> Manifest:
     )
     if manifest is None:
         raise EditcError(*found)
-    choice = replace(manifest.choice, auto=None)  # the sites are those recorded
-    pictures = _judged_by(manifest, detector)
-    return replace(manifest, choice=choice, kept=tuple(delta.extra.get("kept", ())), pictures=pictures)
+    sites = replace(manifest.sites, auto=None)  # the sites are those recorded
+    images = _judged_by(manifest, detector)
+    return replace(manifest, sites=sites, preserve_lines=tuple(delta.extra.get("kept", ())), images=images)
 
 
-def _judged_by(manifest: Manifest, detector: str) -> PictureCheck | None:
+def _judged_by(manifest: Manifest, detector: str) -> ImageCheck | None:
     """`verify.images` with another detector, or with its own as a stranger named it. E509 where no picture is asked."""
-    check = manifest.pictures
+    check = manifest.images
     if check is None:
         if detector:
             help_text = "leave `--detector` out: its figures are of weights alone"

@@ -153,7 +153,7 @@ def _manifest(manifest: Manifest) -> Mapping[str, Any]:
         "seed": manifest.seed,
         "preserve": {
             "concepts": manifest.preserve.concepts,
-            "prompts": len(manifest.preserve.prompts) + len(manifest.kept),
+            "prompts": len(manifest.preserve.prompts) + len(manifest.preserve_lines),
         },
     }
 

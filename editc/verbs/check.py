@@ -44,7 +44,7 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
 
 def _of_the_detector(opened: Opened) -> tuple[Diagnostic, ...]:
     """What is wrong with who is to judge the pictures, where pictures are asked for."""
-    if opened.manifest.pictures is None:
+    if opened.manifest.images is None:
         return ()
     from editc.opening import detector
 

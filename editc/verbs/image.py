@@ -90,7 +90,7 @@ def context(opened: Opened, progress: Progress | None) -> Context:
         notes = tuple(require_sound(model, component_of(model), store))
         source = source_of(manifest, model)
         streams = source.load(ctx.family, ctx.weights)
-    if manifest.pictures is not None:
+    if manifest.images is not None:
         announce(progress, "opening the model")
     painter, detector, judged_by = _pictures(manifest, model, progress)
     ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=store, judged_by=judged_by)
@@ -101,11 +101,11 @@ def context(opened: Opened, progress: Progress | None) -> Context:
 def _pictures(
     manifest: Manifest, model: Model, progress: Progress | None
 ) -> tuple[Painter | None, Detector | None, Mapping[str, Any]]:
-    asked = manifest.pictures
+    asked = manifest.images
     if asked is None:
         return None, None, {}
     if model.kind != "pipeline":
-        with pointing_at(manifest, "pictures"):
+        with pointing_at(manifest, "images"):
             help_text = "convert the file to a diffusers folder, or leave `verify.images` out"
             raise fail("E221", "pictures need a whole pipeline folder, and the model is weights alone", help=help_text)
     from editc.backends import painter
@@ -120,11 +120,11 @@ def _pictures(
 
 
 def _prober(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:
-    if manifest.choice.auto is None:
+    if manifest.sites.auto is None:
         return None
     from editc.backends import denoiser
 
-    with pointing_at(manifest, "choice"):
+    with pointing_at(manifest, "sites"):
         return denoiser.load(model.path, component_of(model))
 
 

@@ -137,7 +137,7 @@ def _measured(
     corpus = [p for p in corpus_of(model) if not any(mentions(p, name) for name in erased)]
     announce(progress, "deriving and measuring again")
     problem = posed_again(part, manifest, model.place, corpus, ctx)
-    asked = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept)
+    asked = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.preserve_lines)
     conflicts = tuple(name for name in erased if any(mentions(p, name) for p in asked))
     return Part(part, label, measured(gathered_solution(part, linked, problem), ctx, erased), conflicts)
 

@@ -49,7 +49,7 @@ def _opened(
         message = "suggest asks an image model's text encoder, and these edits are for a language model"
         raise fail("E206", message, place=str(path), help="`editc build` reports which edits interfere")
     refuse_fused(opened.manifest)
-    opened = replace(opened, manifest=replace(opened.manifest, pictures=None))
+    opened = replace(opened, manifest=replace(opened.manifest, images=None))
     ctx = opened.kind.context(opened, progress)
     return opened.manifest, opened.kind.locate()(opened.manifest, ctx), ctx, corpus_of(opened.model)
 

@@ -79,10 +79,10 @@ def test_every_broken_bound_turns_its_own_line_red_and_names_itself(name: str) -
 
 
 def test_a_bound_that_nothing_answered_is_amber_and_no_success() -> None:
-    asked = manifest(constraints=constraints(erase_residual=0.2), pictures=images(erased_at_most=0.1))
+    asked = manifest(constraints=constraints(erase_residual=0.2), images=images(erased_at_most=0.1))
     found = judge(Report((Claim("erase_residual", 0.1, 0.2, "circle"),)), asked)
     assert found.works.state == "amber" and "erased was not measured" in texts(found.works)
-    painted = built(strength=1.0, constraints=constraints(erase_residual=0.2), pictures=None)
+    painted = built(strength=1.0, constraints=constraints(erase_residual=0.2), images=None)
     assert report.status(painted) == "met"
     plan = painted.solution.problem.plan
     bounds = Constraints(erase_residual=0.2, recoverable=0.5)
@@ -267,5 +267,5 @@ def test_the_strip_has_the_worst_first_and_says_when_there_is_none() -> None:
 
 def test_a_name_in_the_verdict_is_text() -> None:
     evil = "<b>`x"
-    of = built(erase(evil), pictures=None)
+    of = built(erase(evil), images=None)
     assert "<b>`x" not in html(of) and "&lt;b&gt;`x not checked" in html(of)

@@ -10,7 +10,7 @@ import pytest
 from manifest_cases import load_case
 
 from editc.core.diagnostics import EditcError, fail
-from editc.core.manifest import Choice, Constraints, Manifest, Preserve
+from editc.core.manifest import Constraints, Manifest, Preserve, Sites
 from editc.core.places import Placed, Source
 from editc.manifests.decode import decode, decode_file, digest, load
 from editc.manifests.overrides import apply_overrides
@@ -40,8 +40,8 @@ def under(manifest: Manifest, block: Placed, name: str) -> str:
 
 def test_defaults_are_those_of_the_dataclasses() -> None:
     manifest = decoded(LEAST)
-    assert (manifest.preserve, manifest.choice, manifest.constraints) == (Preserve(), Choice(), Constraints())
-    assert (manifest.pictures, manifest.emit, manifest.seed, manifest.contexts) == (None, (), 0, None)
+    assert (manifest.preserve, manifest.sites, manifest.constraints) == (Preserve(), Sites(), Constraints())
+    assert (manifest.images, manifest.emit, manifest.seed, manifest.contexts) == (None, (), 0, None)
     assert manifest.image_edits[0].names == ("circle",)
     assert (manifest.image_edits[0].strength, manifest.image_edits[0].scale, manifest.image_edits[0].to) == (
         1.0,
@@ -60,12 +60,12 @@ def test_everything_arrives_where_it_belongs() -> None:
     assert (swap.kind, swap.concept, swap.to) == ("replace", "Milo", "a person")
     assert (balance.concept, balance.toward) == ("doctor", (("woman", 0.5), ("man", 0.5)))
     assert manifest.preserve.prompts == ("a red square",) and manifest.preserve.weight == 0.5
-    assert manifest.kept == ("a red square", "a blue square")
+    assert manifest.preserve_lines == ("a red square", "a blue square")
     assert manifest.contexts == ("a photo of {}", "{}")
     assert manifest.constraints == Constraints(
         erase_residual=0.2, preserve_drift=0.1, unconditional_drift=0.02, rank=64
     )
-    assert manifest.pictures is not None and manifest.pictures.prompts_per_concept == 20
+    assert manifest.images is not None and manifest.images.prompts_per_concept == 20
     assert (manifest.emit, manifest.seed) == (("safetensors", "kohya"), 7)
     assert (manifest.method, dict(manifest.options)) == ("rece", {"epochs": 3})
 
@@ -101,9 +101,9 @@ def test_every_field_knows_its_place() -> None:
     assert under(manifest, manifest.constraints, "preserve_drift") == "0.1"
     assert under(manifest, manifest.preserve, "concepts.1") == "triangle"
     assert under(manifest, manifest, "model") == "editc:demo"
-    assert manifest.pictures is not None
-    assert under(manifest, manifest.pictures, "erased_at_most") == "0.02"
-    assert under(manifest, manifest, "pictures").startswith("{detector")
+    assert manifest.images is not None
+    assert under(manifest, manifest.images, "erased_at_most") == "0.02"
+    assert under(manifest, manifest, "images").startswith("{detector")
 
 
 def test_overrides_win_and_know_their_place() -> None:
@@ -197,8 +197,8 @@ def test_files_of_prompts_are_looked_for_beside_the_manifest(tmp_path: Path, mon
     (folder / "kept.txt").write_bytes(b"\xef\xbb\xbfone\r\n\r\n  two \r\n")
     (folder / "m.yaml").write_text(LEAST + "preserve: {files: [kept.txt]}\n")
     monkeypatch.chdir(tmp_path)
-    assert load("inner/m.yaml").kept == ("one", "two")
-    assert decoded(LEAST + "preserve: {files: [nowhere.txt]}\n").kept == ()
+    assert load("inner/m.yaml").preserve_lines == ("one", "two")
+    assert decoded(LEAST + "preserve: {files: [nowhere.txt]}\n").preserve_lines == ()
 
 
 def test_what_a_method_has_against_its_options_is_shown_at_the_option(monkeypatch: pytest.MonkeyPatch) -> None:

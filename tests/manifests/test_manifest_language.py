@@ -94,7 +94,7 @@ def test_everything_arrives_where_it_belongs() -> None:
     assert language.ablations == (french,)
     assert language.corpus is not None and language.corpus.text.startswith("A language model")
     assert language.chat and language.retain[1] == "Music is made of sounds."
-    assert (manifest.choice.layers, manifest.choice.roles) == ((4, 5, 6), ("mlp", "attention"))
+    assert (manifest.sites.layers, manifest.sites.roles) == ((4, 5, 6), ("mlp", "attention"))
     assert manifest.constraints == Constraints(
         rank=16, efficacy=1.0, paraphrase=0.9, neighbourhood=0.85, retain_kl=0.02, retain_top1=0.95
     )
@@ -114,7 +114,7 @@ def test_every_field_knows_its_place() -> None:
     assert under(manifest, french, "absent.1") == "The dog barks."
     assert under(manifest, language, "corpus") == "corpus.prompts"
     assert under(manifest, language, "retain.1") == "Music is made of sounds."
-    assert under(manifest, manifest.choice, "layers.1") == "4-6"
+    assert under(manifest, manifest.sites, "layers.1") == "4-6"
     assert under(manifest, manifest.constraints, "retain_kl") == "0.02"
 
 
@@ -227,12 +227,12 @@ def test_a_subject_with_its_accent_in_another_way_is_told_so() -> None:
     [("4-6", (4, 5, 6)), ("5", (5,)), ("[9, 4-6, 5]", (4, 5, 6, 9)), ("4 - 5", (4, 5)), ("[0]", (0,)), ("7-7", (7,))],
 )
 def test_layers(written: str, layers: tuple[int, ...]) -> None:
-    choice = decoded(f"{HEAD}{FACT}sites: {{layers: {written}}}\n").choice
+    choice = decoded(f"{HEAD}{FACT}sites: {{layers: {written}}}\n").sites
     assert choice.layers == layers and choice.auto is None
 
 
 def test_automatic_layers_are_automatic_sites() -> None:
-    word, inner = (decoded(f"{HEAD}{FACT}sites: {what}\n").choice for what in ("auto", "{layers: auto}"))
+    word, inner = (decoded(f"{HEAD}{FACT}sites: {what}\n").sites for what in ("auto", "{layers: auto}"))
     assert word == inner and word.auto is not None and word.layers == ()
 
 

@@ -13,12 +13,12 @@ import pytest
 from editc.core.manifest import (
     Ablation,
     BystanderCheck,
-    Choice,
+    Sites,
     Constraints,
     Fact,
     Manifest,
     Measuring,
-    PictureCheck,
+    ImageCheck,
     Preserve,
     Redirect,
     Request,
@@ -31,9 +31,9 @@ from editc.registry.methods import METHODS
 
 PAIRS = [
     (schema.PRESERVE, Preserve),
-    (schema.SITES, Choice),
+    (schema.SITES, Sites),
     (schema.CONSTRAINTS, Constraints),
-    (schema.IMAGES, PictureCheck),
+    (schema.IMAGES, ImageCheck),
     (image_schema.TOKENS, TokenWeights),
     (image_schema.MEASURED, Measuring),
     (schema.BYSTANDERS, BystanderCheck),
@@ -56,7 +56,7 @@ def tables() -> Iterator[schema.KeyTable]:
 
 @pytest.mark.parametrize(("table", "kind"), PAIRS, ids=lambda value: getattr(value, "name", ""))
 def test_a_block_fills_every_field_of_its_dataclass(table: schema.KeyTable, kind: type) -> None:
-    made = {"spans", "options"} if kind is PictureCheck else {"spans"}
+    made = {"spans", "options"} if kind is ImageCheck else {"spans"}
     assert {field.attribute for field in table.fields} | made == {field.name for field in fields(kind)}
 
 
@@ -75,7 +75,7 @@ def test_edits_fill_every_field_of_a_request() -> None:
 
 def test_the_manifest_fills_every_field() -> None:
     filled = {field.attribute for field in schema.MANIFEST.fields} - {"editc", "verify"}
-    made = {"spans", "source", "digest", "kept", "pictures", "kind", "files"}
+    made = {"spans", "source", "digest", "preserve_lines", "images", "kind", "files"}
     assert filled | made == {field.name for field in fields(Manifest)}
     assert set(LANGUAGE_ALONE) == {field.attribute for field in schema.MANIFEST.fields if field.only == "language"}
 

@@ -84,7 +84,7 @@ def test_the_page_is_well_formed_and_refers_to_nothing_outside() -> None:
 def test_names_are_text_and_never_markup() -> None:
     eye = Eye({EVIL: 1.0, "square": 1.0, "circle": 1.0}, {EVIL: 0.0, "square": 1.0, "circle": 1.0})
     source = Source(EVIL, f"# {EVIL}\n" + "x: y\n" * 12)
-    asked = manifest(erase(EVIL, also=(EVIL,)), pictures=images(prompts_per_concept=2), preserve=kept("square"))
+    asked = manifest(erase(EVIL, also=(EVIL,)), images=images(prompts_per_concept=2), preserve=kept("square"))
     problem = World().problem(replace(asked, source=source, model=EVIL))
     problem = replace(problem, plan=replace(problem.plan, model=EVIL), corpus=EVIL, encoder=EVIL)
     text = html(Verify()(exact(problem), context(Brush(), eye)))
@@ -110,14 +110,14 @@ def test_each_bound_line_is_marked() -> None:
 
 
 def test_several_claims_on_one_line_are_named_and_the_worst_is_shown() -> None:
-    of = built(erase(), erase("square"), pictures=images(erased_at_most=0.9, kept_loss_at_most=0.9))
+    of = built(erase(), erase("square"), images=images(erased_at_most=0.9, kept_loss_at_most=0.9))
     (line,) = (line for line in lines(report.as_json(of)) if line.index == place("erased_at_most").line)
     rates = [claim.value for claim in of.report.claims if claim.name == "erased"]
     assert len(rates) == 2 and line.note.startswith(f"erased {percent(max(rates))}, kept_loss ")
 
 
 def test_a_bound_that_was_not_measured_is_no_success() -> None:
-    asked = manifest(pictures=images(erased_at_most=0.1))
+    asked = manifest(images=images(erased_at_most=0.1))
     of = Verify()(exact(World().problem(asked)), context())
     record = report.as_json(of, diagnostics=warnings(of))
     assert {line.state for line in lines(record)} == {"", "unmeasured"}
@@ -233,7 +233,7 @@ def test_numbers_read_well() -> None:
 
 
 def test_pictures_that_nobody_judged_are_shown_without_a_word_on_them() -> None:
-    asked = manifest(pictures=images(prompts_per_concept=3), preserve=kept("square"))
+    asked = manifest(images=images(prompts_per_concept=3), preserve=kept("square"))
     found = Verify()(exact(World().problem(asked)), context(Brush()))
     record = report.as_json(found)
     assert {(one["shown_before"], one["shown_after"]) for one in record["pictures"]} == {(None, None)}

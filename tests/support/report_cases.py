@@ -24,7 +24,7 @@ def built(*edits: Request, strength: float = 0.5, **fields: Any) -> Verified:
     """A painted build that breaks both BOUNDS, unless the fields say otherwise."""
     given = {
         "constraints": constraints(**BOUNDS),
-        "pictures": images(prompts_per_concept=8),
+        "images": images(prompts_per_concept=8),
         "preserve": kept("square"),
     }
     asked = manifest(*edits, **{**given, **fields})

@@ -13,8 +13,8 @@ from editc.core.family import Family
 from editc.core.ir import Array, Block, Edit, Form, Kept, Plan, Problem, Site, Solution, Stats, System
 from editc.core.manifest import (
     Constraints,
+    ImageCheck,
     Manifest,
-    PictureCheck,
     Preserve,
     Request,
 )
@@ -51,9 +51,9 @@ def constraints(**bounds: Any) -> Constraints:
     return Constraints(**bounds, spans={name: place(name) for name in bounds})
 
 
-def images(**fields: Any) -> PictureCheck:
+def images(**fields: Any) -> ImageCheck:
     spans = {name: place(name) for name in fields if name in TEXT}
-    return PictureCheck(detector="tiny", **fields, spans=spans)
+    return ImageCheck(detector="tiny", **fields, spans=spans)
 
 
 def erase(concept: str = "circle", **fields: Any) -> Request:

@@ -146,10 +146,10 @@ def test_a_build_judged_by_a_clip_and_by_nobody(tmp_path: Path, a_clip: Path) ->
 
 def test_a_delta_s_detector_that_is_not_here_can_be_named_where_it_is(tmp_path: Path) -> None:
     found, _ = decode_file(manifest(tmp_path, "{clip: gone}"))
-    assert found is not None and found.pictures is not None
+    assert found is not None and found.images is not None
     assert "--detector" not in detecting.faults(found)[0].help
-    pictures_ = replace(found.pictures, options=replace(found.pictures.options, foreign=True))
-    (fault,) = detecting.faults(replace(found, pictures=pictures_))
+    pictures_ = replace(found.images, options=replace(found.images.options, foreign=True))
+    (fault,) = detecting.faults(replace(found, images=pictures_))
     assert fault.code == "E134" and fault.help.endswith("`--detector '{clip: FOLDER}'`")
 
 

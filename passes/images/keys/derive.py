@@ -144,7 +144,7 @@ def _check_width(plan: Plan, sites: Sequence[Site], width: int) -> None:
 
 def _unread(plan: Plan, group: str, site: Site) -> Diagnostic:
     sought = " or ".join(part for name in plan.family.groups[group].streams for part in plan.family.streams[name].parts)
-    span = plan.manifest.choice.at("roles") or plan.manifest.at("model")
+    span = plan.manifest.sites.at("roles") or plan.manifest.at("model")
     message = f"`{site.name}` reads {plan.family.groups[group].sees}, and the pipeline has no `{sought}`"
     help_ = "name a whole pipeline, or leave this role out of `sites.roles`"
     return Diagnostic("E330", message, span, plan.manifest.source, place=site.name, help=help_)

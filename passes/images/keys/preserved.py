@@ -74,7 +74,7 @@ class Keeping:
             self.prompts.named,
             nothing,
             self.plan.family.neutral,
-            (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.kept),
+            (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.preserve_lines),
             self._tally,
         )
         weight = manifest.preserve.weight or usual_weight(self.plan, self.rule, base.prompts)

@@ -48,7 +48,7 @@ class Locate:
             raise EditcError(_none_left(manifest, family, len(every)))
         refuse_dtypes(sites)
         plan = Plan(manifest, family, manifest.model, sites, {s.name: why(family, s, _what(s)) for s in sites})
-        if manifest.choice.auto is None or ctx.prober is None:
+        if manifest.sites.auto is None or ctx.prober is None:
             return plan
         from editc.passes.images.locate.ranked_sites import choose_sites  # only here: it loads what derives keys
 
@@ -60,7 +60,7 @@ def _what(site: Site) -> str:
 
 
 def _none_left(manifest: Manifest, family: Family, found: int) -> Diagnostic:
-    span = manifest.choice.at("exclude") or manifest.choice.at("include") or manifest.choice.at("roles")
+    span = manifest.sites.at("exclude") or manifest.sites.at("include") or manifest.sites.at("roles")
     return Diagnostic(
         "E203",
         f"no site is left: {found} of {family.title} have a role asked for, and include and exclude drop them all",

@@ -93,7 +93,7 @@ def choose_sites(plan: Plan, ctx: Context) -> Plan:
 
     Raises E231 (a concept makes no difference), E232 (predictions that are not finite), E301 and E302.
     """
-    share = plan.manifest.choice.auto
+    share = plan.manifest.sites.auto
     assert share is not None
     found = gather_evidence(plan, ctx)
     without = drop_spare_sites(grow_set(found.alone, share, found.reach), share, found.reach)
@@ -217,7 +217,7 @@ def _ranking(plan: Plan, found: Evidence, without: Mapping[str, float]) -> Ranki
     ]
     order = sorted(weighed, key=lambda one: (not one.kept, -one.alone))
     concepts = tuple(request.concept for request in plan.manifest.image_edits)
-    return Ranking(float(plan.manifest.choice.auto or 0), concepts, found.reach(list(without)), tuple(order))
+    return Ranking(float(plan.manifest.sites.auto or 0), concepts, found.reach(list(without)), tuple(order))
 
 
 def _told(ranking: Ranking) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array, Plan
-from editc.core.manifest import Manifest, PictureCheck, Request
+from editc.core.manifest import ImageCheck, Manifest, Request
 from editc.core.measurements import Claim, Picture, Report
 from editc.core.ports import Context, Detector
 
@@ -62,11 +62,11 @@ def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
     judged for nothing. E504 for a concept unknown to the detector.
     """
     manifest = plan.manifest
-    if manifest.pictures is None:
+    if manifest.images is None:
         return ()
     if detector is not None:
         refuse_unknown(manifest, detector)
-    many = manifest.pictures.prompts_per_concept
+    many = manifest.images.prompts_per_concept
     few = max(FEWEST_KEPT, many // 2)
     taken: list[Shot] = []
     for index, request in enumerate(manifest.image_edits):
@@ -101,7 +101,7 @@ def paint_shots(
 def claims(manifest: Manifest, prints: Sequence[Print]) -> tuple[Claim, ...]:
     """`erased` and its control `shown_before` a request, `toward_before` and `toward_after` for each share, where the
     shares were to be measured the largest `toward_gap` between one and what is wanted, and the loss of what is kept."""
-    asked = manifest.pictures
+    asked = manifest.images
     if asked is None or not any(one.shot.judged for one in prints):
         return ()
     found: list[Claim] = []
@@ -153,7 +153,7 @@ def seldom_shown(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
 
 def unanswered_bounds(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
     """E506 for each bound on pictures that no picture answered."""
-    asked = manifest.pictures
+    asked = manifest.images
     answered = {claim.name for claim in report.claims if claim.bound is not None}
     bounds = ("erased", "erased_at_most"), ("kept_loss", "kept_loss_at_most"), ("toward_gap", "share_gap_at_most")
     for name, bound in bounds:
@@ -181,7 +181,7 @@ def judged_concepts(manifest: Manifest) -> Iterator[tuple[Request, str, str]]:
 
 
 def _unknown(manifest: Manifest, request: Request, field: str, concept: str) -> Diagnostic:
-    detector = "" if manifest.pictures is None else manifest.pictures.detector
+    detector = "" if manifest.images is None else manifest.images.detector
     return Diagnostic(
         "E504",
         f"the detector {detector} does not know `{concept}`",
@@ -241,7 +241,7 @@ def _shares(request: Request, before: Array, after: Array) -> Iterator[Claim]:
         yield Claim("toward_after", float(new), subject=f"{request.concept}: {name}", unit="share")
 
 
-def _gaps(request: Request, asked: PictureCheck, after: Array) -> Iterator[Claim]:
+def _gaps(request: Request, asked: ImageCheck, after: Array) -> Iterator[Claim]:
     if request.shares is not None:
         gap = max(abs(share - float(new)) for (_, share), new in zip(request.toward, after, strict=True))
         place = asked.at("share_gap_at_most")
@@ -250,7 +250,7 @@ def _gaps(request: Request, asked: PictureCheck, after: Array) -> Iterator[Claim
 
 def _losses(manifest: Manifest, kept: Sequence[Print]) -> Iterator[Claim]:
     """The share lost over all kept pictures together, which has the bound, then that of each concept alone."""
-    asked = manifest.pictures
+    asked = manifest.images
     if asked is None or not kept:
         return
     yield Claim("kept_loss", _loss(kept), asked.kept_loss_at_most, span=asked.at("kept_loss_at_most"), unit="share")

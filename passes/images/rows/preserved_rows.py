@@ -45,7 +45,7 @@ def prompts(manifest: Manifest, contexts: Sequence[str], corpus: Sequence[str]) 
     """Both lists for a manifest; `corpus` is the default one. What is edited is not preserved."""
     preserve = manifest.preserve
     asked = [fill_context(context, concept) for concept in preserve.concepts for context in contexts]
-    asked += [*preserve.prompts, *manifest.kept]
+    asked += [*preserve.prompts, *manifest.preserve_lines]
     edited = [name for request in manifest.image_edits if request.kind != "moderate" for name in request.names]
     return Prompts(_without(corpus, edited), _without(asked, edited))
 

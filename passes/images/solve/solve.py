@@ -113,7 +113,7 @@ def _diagnosed(error: ArithmeticError, manifest: Manifest) -> Diagnostic:
 
 
 def _no_room(error: nullspace.NoRoomError, manifest: Manifest) -> Diagnostic:
-    named = manifest.preserve.concepts or manifest.preserve.prompts or manifest.kept
+    named = manifest.preserve.concepts or manifest.preserve.prompts or manifest.preserve_lines
     what = "preserve fewer prompts: each holds as many directions as it has rows"
     if manifest.preserve.corpus == "default":
         what = (

@@ -134,7 +134,7 @@ def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequenc
     if ctx.encoder is None:
         raise ValueError("suggest needs ctx.encoder")
     manifest = plan.manifest
-    texts = [*manifest.preserve.prompts, *manifest.kept, *corpus]
+    texts = [*manifest.preserve.prompts, *manifest.preserve_lines, *corpus]
     found = list(dictionary) or [*manifest.preserve.concepts, *mined_names.candidates(texts)]
     if len(found) < FEWEST:
         raise EditcError(_too_few(plan, len(found), bool(dictionary)))

@@ -74,7 +74,7 @@ class Choice:
 
     def standing(self) -> tuple[Standing, ...]:
         """The bystanders, near ones first; none without pictures and a detector."""
-        asked, encoder = self.plan.manifest.pictures, self.ctx.encoder
+        asked, encoder = self.plan.manifest.images, self.ctx.encoder
         if asked is None or self.ctx.detector is None or self.ctx.painter is None:
             return ()
         unnamed = self._unnamed()
@@ -159,7 +159,7 @@ def measured(
 ) -> tuple[Bystander, ...]:
     """Every bystander painted before and after, and what is kept by name as it stands in `prints`; those that lost most
     first."""
-    standing, asked = choice.standing(), choice.plan.manifest.pictures
+    standing, asked = choice.standing(), choice.plan.manifest.images
     kept = [one for one in prints if one.shot.request is None and one.shot.judged]
     if asked is None or not (standing or kept):
         return ()

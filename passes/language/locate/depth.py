@@ -132,7 +132,7 @@ def _figures(values: Array) -> tuple[float, ...]:
 
 
 def _no_window(manifest: Manifest, edits: Sequence[Edit], kind: WindowKind, reason: str, layers: int) -> Diagnostic:
-    choice, names = manifest.choice, ", ".join(f"`{edit.names[0]}`" for edit in edits[:3])
+    choice, names = manifest.sites, ", ".join(f"`{edit.names[0]}`" for edit in edits[:3])
     span = choice.at("auto") or choice.at("layers") or edits[0].at()
     more = " and others" if len(edits) > 3 else ""
     message = f"no layers can be chosen for {names}{more}: {reason}"

@@ -85,8 +85,8 @@ def _stage(
     works_on = METHODS.resolve(method).works_on
     usual = default_layers(method, works_on, within[0])
     depth = _depth_of_stage(manifest, numbers, works_on, len(usual), within[1])
-    layers = manifest.choice.layers or (usual if depth is None else depth.window)
-    roles = manifest.choice.roles or _roles(family, works_on)
+    layers = manifest.sites.layers or (usual if depth is None else depth.window)
+    roles = manifest.sites.roles or _roles(family, works_on)
     sites = [i for i, site in enumerate(every) if site.role in roles and layer_of(site.name) in layers]
     sites = [i for i in sites if is_wanted(manifest, every[i])]
     if not sites:
@@ -101,7 +101,7 @@ def _depth_of_stage(
 ) -> Depth | None:
     """What the model says of its layers, where it is asked: `sites: auto`, and a model that runs. Columns are found in
     every layer anyway."""
-    if manifest.choice.auto is None or ctx.network is None or works_on == "columns":
+    if manifest.sites.auto is None or ctx.network is None or works_on == "columns":
         return None
     return measure_depth(manifest, [_edits(manifest)[i] for i in numbers], ctx.network, count, ctx.progress)
 
@@ -128,10 +128,10 @@ def _kind(edit: Fact | Redirect | Ablation) -> str:
 
 
 def _refuse_layers(manifest: Manifest, layers: int) -> None:
-    beyond = [layer for layer in manifest.choice.layers if layer >= layers]
+    beyond = [layer for layer in manifest.sites.layers if layer >= layers]
     if beyond:
         message = f"the model has {text.count(layers, 'layer')}, 0 to {layers - 1}, and no layer {beyond[0]}"
-        span = manifest.choice.at("layers")
+        span = manifest.sites.at("layers")
         help_ = "leave `layers` out for the usual ones"
         raise EditcError(Diagnostic("E211", message, span, manifest.source, help=help_))
 
@@ -143,7 +143,7 @@ def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: 
     routed = works_on == "memory" and any(".experts." in site.name for site in sites)
     if not (many or wrong or routed):
         return
-    span, help_ = manifest.choice.at("layers") or manifest.choice.at(), "take `memit`, which spreads it over layers"
+    span, help_ = manifest.sites.at("layers") or manifest.sites.at(), "take `memit`, which spreads it over layers"
     if routed:
         message = f"`{method}` asks what a matrix reads at a subject, and an expert reads what the router sends it"
         help_ = "leave `roles` out: this family's attention is edited then"
@@ -156,7 +156,7 @@ def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: 
 
 
 def _no_site_left(manifest: Manifest, family: Family, roles: Sequence[str], layers: Sequence[int]) -> EditcError:
-    span = manifest.choice.at("exclude") or manifest.choice.at("include") or manifest.choice.at("layers")
+    span = manifest.sites.at("exclude") or manifest.sites.at("include") or manifest.sites.at("layers")
     which = f"{layers[0]} to {layers[-1]}" if len(layers) > 1 else str(layers[0])
     message = f"no site is left: of {family.title}, {' and '.join(roles)} in the layers {which}"
     return EditcError(Diagnostic("E203", message, span, manifest.source, help="widen `include` or `layers`"))

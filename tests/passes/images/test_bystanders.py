@@ -54,7 +54,7 @@ def verified(
         {"circle": 1.0} | dict.fromkeys(OTHERS, 1.0), {"circle": 0.0} | dict.fromkeys(OTHERS, 1.0) | after, OTHERS
     )
     check = images(prompts_per_concept=2, bystanders=asked or BystanderCheck(), **fields)
-    made = manifest(pictures=check, constraints=bounds or Constraints(), preserve=preserve or Preserve())
+    made = manifest(images=check, constraints=bounds or Constraints(), preserve=preserve or Preserve())
     solution = exact(World(d_in=WIDTH).problem(made))
     return Verify()(solution, replace(context(brush or Brush(), eye), encoder=encoder))
 
@@ -109,7 +109,7 @@ def test_to_preserve_a_concept_by_name_does_not_take_it_out_of_the_bound() -> No
 
 def test_names_that_other_deltas_edit_are_no_bystanders() -> None:
     eye = Eye(dict.fromkeys(("circle", *OTHERS), 1.0), dict.fromkeys(("circle", *OTHERS), 1.0), OTHERS)
-    solution = exact(World(d_in=WIDTH).problem(manifest(pictures=images(prompts_per_concept=1))))
+    solution = exact(World(d_in=WIDTH).problem(manifest(images=images(prompts_per_concept=1))))
     found = Verify(others=("house",))(solution, context(Brush(), eye))
     assert "house" not in {one.name for one in found.report.bystanders}
 
@@ -124,7 +124,7 @@ def test_so_many_near_and_far_ones_are_painted_as_the_manifest_says(near: int, f
 
 def test_the_ones_that_the_edit_moves_most_are_near() -> None:
     """Of two orders in turn: what is read most alike, and what is moved most."""
-    solution = exact(World(d_in=WIDTH).problem(manifest(pictures=images())))
+    solution = exact(World(d_in=WIDTH).problem(manifest(images=images())))
     eye = Eye(dict.fromkeys(("circle", *OTHERS), 1.0), dict.fromkeys(("circle", *OTHERS), 1.0), OTHERS)
     choice = Choice(solution, replace(context(Brush(), eye), encoder=Encoder()))
     unnamed = [name for name in OTHERS if name != "disc"]
@@ -141,7 +141,7 @@ def test_what_the_model_does_not_paint_cannot_be_lost() -> None:
     eye = Eye(
         {"circle": 1.0, "square": 0.0, "tree": 1.0}, {"circle": 0.0, "square": 0.0, "tree": 1.0}, ("square", "tree")
     )
-    solution = exact(World(d_in=WIDTH).problem(manifest(pictures=images(prompts_per_concept=1))))
+    solution = exact(World(d_in=WIDTH).problem(manifest(images=images(prompts_per_concept=1))))
     found = Verify()(solution, context(Brush(), eye))
     assert [one.name for one in found.report.bystanders] == ["tree"]
 
@@ -150,7 +150,7 @@ def test_what_the_model_does_not_paint_cannot_be_lost() -> None:
 def test_where_none_can_be_measured_nothing_is_claimed_and_a_bound_of_the_manifest_says_so(without: str) -> None:
     eye = Eye({"circle": 1.0}, {"circle": 0.0}, OTHERS)
     asked = manifest(
-        pictures=None if without == "pictures" else images(prompts_per_concept=1),
+        images=None if without == "pictures" else images(prompts_per_concept=1),
         constraints=Constraints(bystander_loss=0.1),
     )
     ctx = context(Brush(), eye)
@@ -173,7 +173,7 @@ def test_a_detector_that_judges_any_word_is_asked_about_everyday_things() -> Non
         def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
             return np.ones(len(pictures), bool)
 
-    solution = exact(World(d_in=WIDTH).problem(manifest(erase("dog"), pictures=images(prompts_per_concept=1))))
+    solution = exact(World(d_in=WIDTH).problem(manifest(erase("dog"), images=images(prompts_per_concept=1))))
     found = Verify()(solution, context(Brush(), Open({}, {})))
     assert len(found.report.bystanders) == 12
     names = {one.name for one in found.report.bystanders}
@@ -211,7 +211,7 @@ def test_no_context_of_a_bystander_names_what_is_edited() -> None:
             dict.fromkeys(("circle", "night", "tree"), 1.0), dict.fromkeys(("circle", "night", "tree"), 1.0), ("tree",)
         ),
     )
-    solution = exact(World(d_in=WIDTH).problem(manifest(erase("night"), pictures=images(prompts_per_concept=1))))
+    solution = exact(World(d_in=WIDTH).problem(manifest(erase("night"), images=images(prompts_per_concept=1))))
     Verify()(solution, context(brush, eye))
     painted = {prompt for prompts, _, _ in brush.calls for prompt in prompts}
     assert "a tree" in painted and "the tree at night" not in painted

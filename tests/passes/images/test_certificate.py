@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from editc.backends.encoders import load
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Edit, Kept, Stats, System, Verified, Watch, Witness
-from editc.core.manifest import Constraints, Manifest, PictureCheck, Request
+from editc.core.manifest import Constraints, ImageCheck, Manifest, Request
 from editc.core.measurements import Attack, Certificate, Report
 from editc.core.places import Source, Span
 from editc.core.ports import Context, Encoded
@@ -300,8 +300,8 @@ def test_the_attack_takes_the_concepts_rows_and_no_others() -> None:
 
 
 def test_pictures_of_the_attack_have_the_edited_weights_and_the_seeds_of_the_prompt() -> None:
-    check = PictureCheck(detector="tiny", prompts_per_concept=6)
-    asked = cases.manifest(pictures=check, preserve=cases.kept("square"))
+    check = ImageCheck(detector="tiny", prompts_per_concept=6)
+    asked = cases.manifest(images=check, preserve=cases.kept("square"))
     problem = cases.World().problem(asked)
     ball = Ball(np.ones(8), np.zeros(8), 10.0, centred=False, proven=True)
     problem = replace(problem, systems={"text": watched(problem.systems["text"], ball)})

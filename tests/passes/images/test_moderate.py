@@ -16,7 +16,7 @@ from verify_cases import FAMILY, NoWeights
 
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Block, Kept, Plan, Problem, Site, Solution, System
-from editc.core.manifest import Manifest, PictureCheck
+from editc.core.manifest import ImageCheck, Manifest
 from editc.core.places import Source
 from editc.core.ports import Context
 from editc.manifests.decode import decode
@@ -224,8 +224,8 @@ def test_the_search_paints_with_none_of_the_seeds_of_verify() -> None:
     verified = {seed for _, seeds in easel.calls[count:] for seed in seeds}
     assert len(verified) == 20 and not searched & verified
     assert {p for p, _ in easel.calls[:1]} and set(easel.calls[0][0]) == {p for c in easel.calls[count:] for p in c[0]}
-    many = replace(found.problem.plan.manifest.pictures or PictureCheck(detector=""), prompts_per_concept=5000)
-    plan = replace(found.problem.plan, manifest=replace(found.problem.plan.manifest, pictures=many))
+    many = replace(found.problem.plan.manifest.images or ImageCheck(detector=""), prompts_per_concept=5000)
+    plan = replace(found.problem.plan, manifest=replace(found.problem.plan.manifest, images=many))
     assert not searched & {shot.seed for shot in pictures.shots(plan, Looker())}
 
 

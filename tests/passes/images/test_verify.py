@@ -215,7 +215,7 @@ def painted(asked: Any, eye: Eye = EYE) -> tuple[Verified, Brush]:
 
 def test_rates_are_those_of_the_detector() -> None:
     check = images(prompts_per_concept=400, erased_at_most=0.1, kept_loss_at_most=0.2)
-    found, _ = painted(manifest(pictures=check, preserve=kept("square", "star", "ghost")))
+    found, _ = painted(manifest(images=check, preserve=kept("square", "star", "ghost")))
     assert (value("erased", found), value("shown_before", found)) == (0.0, 1.0)
     losses = {claim.subject: claim for claim in claims("kept_loss", found)}
     assert set(losses) == {"", "square", "star"}, "the detector does not know ghosts"
@@ -232,7 +232,7 @@ def test_before_and_after_share_prompts_and_seeds_and_only_changed_weights_go_to
     world = World()
     left = world.draw(3, world.d_out, 1)
     left[1] = 0
-    brush, asked = Brush(), manifest(pictures=images(prompts_per_concept=7), preserve=kept("square"))
+    brush, asked = Brush(), manifest(images=images(prompts_per_concept=7), preserve=kept("square"))
     verified(solved(world.problem(asked), left, world.draw(1, world.d_in), "low-rank"), context(brush, EYE))
     pairs = list(zip(brush.calls[::2], brush.calls[1::2], strict=True))
     assert [len(before[0]) for before, _ in pairs] == [3, 3, 3, 2, *[3] * 4], "a kept concept that fell, again"
@@ -244,11 +244,11 @@ def test_before_and_after_share_prompts_and_seeds_and_only_changed_weights_go_to
 
 
 def test_every_name_is_painted_in_every_context_in_turn() -> None:
-    asked = manifest(erase(also=("disc",)), pictures=images(prompts_per_concept=6))
+    asked = manifest(erase(also=("disc",)), images=images(prompts_per_concept=6))
     _, brush = painted(asked)
     prompts = [prompt for call in brush.calls[::2] for prompt in call[0]]
     assert prompts == ["a circle", "a disc", "the circle at night", "the disc at night", "circle", "disc"]
-    few = manifest(erase(also=("disc", "ball"), contexts=("one {} here",)), pictures=images(prompts_per_concept=1))
+    few = manifest(erase(also=("disc", "ball"), contexts=("one {} here",)), images=images(prompts_per_concept=1))
     prompts = [prompt for call in painted(few)[1].calls[::2] for prompt in call[0]]
     assert prompts == ["one circle here", "one disc here", "one ball here"]
 
@@ -258,22 +258,22 @@ def test_seeds_depend_on_the_manifest_and_the_concept_alone() -> None:
         return {p: s for call in painted(asked)[1].calls for p, s in zip(call[0], call[1], strict=True)}
 
     check = images(prompts_per_concept=3)
-    alone, joined = seeds(manifest(pictures=check)), seeds(manifest(erase(), erase("square"), pictures=check))
+    alone, joined = seeds(manifest(images=check)), seeds(manifest(erase(), erase("square"), images=check))
     assert alone.items() <= joined.items()
     assert len(set(joined.values())) == len(joined)
-    assert seeds(manifest(pictures=check, seed=1)).values() != alone.values()
+    assert seeds(manifest(images=check, seed=1)).values() != alone.values()
     assert all(0 <= seed < 2**31 for seed in joined.values())
 
 
 def test_a_concept_the_detector_does_not_know_is_underlined() -> None:
-    asked = manifest(erase("ghost"), pictures=images())
+    asked = manifest(erase("ghost"), images=images())
     error = stopped(exact(World().problem(asked)), context(Brush(), EYE))
     assert [(d.code, d.span) for d in error.diagnostics] == [("E504", place("erase"))]
 
 
 def test_moderation_reports_the_shares_before_and_after() -> None:
     toward = Request(kind="moderate", concept="doctor", toward=(("circle", 0.5), ("square", 0.5)))
-    found, _ = painted(manifest(toward, pictures=images(prompts_per_concept=8, erased_at_most=0.0)))
+    found, _ = painted(manifest(toward, images=images(prompts_per_concept=8, erased_at_most=0.0)))
     before = {claim.subject: claim.value for claim in claims("toward_before", found)}
     after = {claim.subject: claim.value for claim in claims("toward_after", found)}
     assert before == {"doctor: circle": 1.0, "doctor: square": 1.0}
@@ -283,13 +283,13 @@ def test_moderation_reports_the_shares_before_and_after() -> None:
 
 def test_a_concept_that_was_hardly_there_makes_a_warning() -> None:
     faint = Eye({"circle": 0.1}, {"circle": 0.0})
-    found, _ = painted(manifest(pictures=images(prompts_per_concept=40, erased_at_most=0.1)), faint)
+    found, _ = painted(manifest(images=images(prompts_per_concept=40, erased_at_most=0.1)), faint)
     assert [(d.code, d.severity, d.span) for d in warnings(found)] == [("E505", "warning", place("erase"))]
     assert failures(found) == ()
 
 
 def test_bounds_that_no_picture_answered_make_a_warning() -> None:
-    asked = manifest(pictures=images(erased_at_most=0.1, kept_loss_at_most=0.1))
+    asked = manifest(images=images(erased_at_most=0.1, kept_loss_at_most=0.1))
     found = verified(exact(World().problem(asked)))
     assert [(d.code, d.span) for d in warnings(found)] == [
         ("E506", place("erased_at_most")),
@@ -299,7 +299,7 @@ def test_bounds_that_no_picture_answered_make_a_warning() -> None:
 
 
 def test_without_a_detector_everything_is_painted_and_nothing_judged() -> None:
-    asked = manifest(pictures=images(prompts_per_concept=4, erased_at_most=0.1), preserve=kept("square", "ghost"))
+    asked = manifest(images=images(prompts_per_concept=4, erased_at_most=0.1), preserve=kept("square", "ghost"))
     brush = Brush()
     found = verified(exact(World().problem(asked)), context(brush))
     shown = found.report.pictures
@@ -311,7 +311,7 @@ def test_without_a_detector_everything_is_painted_and_nothing_judged() -> None:
 
 
 def test_the_same_input_gives_the_same_report() -> None:
-    asked = manifest(pictures=images(prompts_per_concept=5), preserve=kept("square"))
+    asked = manifest(images=images(prompts_per_concept=5), preserve=kept("square"))
     one, other = painted(asked)[0].report, painted(asked)[0].report
     assert (one.claims, one.sites) == (other.claims, other.sites)
     for first, second in zip(one.pictures, other.pictures, strict=True):
