@@ -173,7 +173,7 @@ def open_lab(steps: int, each: int, round_: int) -> Lab:
     canvas = Canvas(painter.load(model.path, "unet", steps, GUIDANCE))
     images, _ = decode(Source("manifest", HEAD + "  - erase: circle\n" + TAIL))
     assert images is not None and images.pictures is not None
-    ctx = replace(ctx, painter=canvas, detector=detecting.opened(images, images.pictures)[0])
+    ctx = replace(ctx, painter=canvas, detector=detecting.open_detector(images, images.pictures)[0])
     return Lab(ctx, target.corpus_of(model), each, round_)
 
 

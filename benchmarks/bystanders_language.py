@@ -21,7 +21,7 @@ from editc import api
 from editc.backends.networks import load
 from editc.core.ir import Verified
 from editc.core.network import Network, Prompt
-from editc.core.text import folded
+from editc.core.text import fold_name
 from editc.formats.models.model import open_model
 from editc.passes.language.candidates import OWN, Around, candidates
 from editc.passes.language.keys.spared import names
@@ -92,10 +92,10 @@ def _asked(verified: Verified, network: Network) -> tuple[list[str], int]:
     assert language is not None
     manifest = solution.problem.plan.manifest
     held = {
-        folded(name) for i, edit in enumerate(language.edits) if edit.kind != "ablate" for name in names(manifest, i)
+        fold_name(name) for i, edit in enumerate(language.edits) if edit.kind != "ablate" for name in names(manifest, i)
     }
     every = dict.fromkeys(_fresh(Around(language, SEED)))
-    prompts = [text for text in every if not any(f" {name} " in f" {folded(text)} " for name in held)]
+    prompts = [text for text in every if not any(f" {name} " in f" {fold_name(text)} " for name in held)]
     before = network.speak([Prompt(text) for text in prompts], WORD)
     told = [
         (text, first_word(one.text), one.likelihood(first_word(one.text)))
@@ -105,7 +105,7 @@ def _asked(verified: Verified, network: Network) -> tuple[list[str], int]:
     weights = open_model(smollm2.folder()).component("model")
     edited = {one.site.name: one.after for one in edited_sites(solution, weights)}
     after = network.generate([Prompt(text) for text, _ in sure], WORD, edited)
-    moved = [text for (text, old), new in zip(sure, after, strict=True) if folded(first_word(new)) != folded(old)]
+    moved = [text for (text, old), new in zip(sure, after, strict=True) if fold_name(first_word(new)) != fold_name(old)]
     return moved, len(sure)
 
 

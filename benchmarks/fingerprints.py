@@ -47,7 +47,7 @@ def base() -> dict[str, Array]:
     weights, rng = open_model(MODEL).component("unet"), np.random.default_rng(7)
     names = [name for name in weights.names() if re.search(r"\.attn2\.to_[kv]\.weight$", name)]
     half = {name: weights.read(name) for name in names}
-    return {name: dtypes.rounded(W * (1 + rng.uniform(-1, 1, W.shape) * 2.0**-12), "F32") for name, W in half.items()}
+    return {name: dtypes.round_to(W * (1 + rng.uniform(-1, 1, W.shape) * 2.0**-12), "F32") for name, W in half.items()}
 
 
 def delta_of(W: Weights, dtype: str, rank: int = 4) -> Delta:
@@ -79,7 +79,7 @@ def copies(W: Weights, delta: Delta) -> Iterator[tuple[str, str, Weights]]:
     yield "the base", "F32", W
     for dtype in ("F16", "BF16"):
         yield f"cast to {dtype}", dtype, W
-        yield f"cast to {dtype}, widened to F32", "F32", {n: dtypes.rounded(w, dtype) for n, w in W.items()}
+        yield f"cast to {dtype}, widened to F32", "F32", {n: dtypes.round_to(w, dtype) for n, w in W.items()}
     yield "int8 a row, and back to F16", "F16", {n: int8(w) for n, w in W.items()}
     yield "fp8 e4m3, and back to F16", "F16", {n: fp8(w) for n, w in W.items()}
     factors = delta.factors["text"]
@@ -133,7 +133,7 @@ def judged(delta: Delta, W: Weights, dtype: str, found: Weights, folder: Path) -
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(MODEL, place)
     write(place / FILE, found, dtype)
-    stored = {n: dtypes.rounded(w, dtype) for n, w in found.items()}
+    stored = {n: dtypes.round_to(w, dtype) for n, w in found.items()}
     true = {n: float(np.linalg.norm(stored[n] - W[n]) / np.linalg.norm(W[n])) for n in W}
     size = np.linalg.norm(np.concatenate([w.ravel() for w in W.values()]))
     whole = float(np.sqrt(sum(np.sum((stored[n] - W[n]) ** 2) for n in W)) / size)

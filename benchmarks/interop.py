@@ -154,7 +154,7 @@ def _ours(row: Tried) -> Mapping[str, tuple[Any, Any]]:
         site = target.record.site
         stored = row.case.model.component(site.component).read(site.name).reshape(stored_shape(site))
         result = patched_site(stored.T if site.transposed else stored, target.factors, target.k)
-        found[site.name] = stored, dtypes.rounded(result.T if site.transposed else result, "F32")
+        found[site.name] = stored, dtypes.round_to(result.T if site.transposed else result, "F32")
     return found
 
 

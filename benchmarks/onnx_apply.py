@@ -175,7 +175,7 @@ def arithmetic(folder: Path) -> Iterator[str]:
         delta = _delta([site_record(site, base.astype(float), factors, 0)], {"g": factors})
         path = folder / f"{form}-{rank}.onnx"
         path.write_bytes(graph_bytes(delta))
-        exact = dtypes.rounded(patched_site(base.astype(float), factors, 0), "F32").astype(np.float32)
+        exact = dtypes.round_to(patched_site(base.astype(float), factors, 0), "F32").astype(np.float32)
         ours = run_in_onnxruntime(Written((path,), delta), {"w": (base.astype(float), "F32")})["w" + EDITED]
         plain = base + (base @ left if form == "shared" else left) @ right
         cells = []

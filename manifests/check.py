@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import Manifest, ImageCheck, Request, Scalar
+from editc.core.manifest import ImageCheck, Manifest, Request, Scalar
 from editc.core.places import Span
-from editc.core.text import folded
+from editc.core.text import fold_name
 from editc.manifests import fuse_check
 from editc.manifests.faults import Faults, tick
 from editc.manifests.models import own_keys
@@ -44,9 +44,9 @@ def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
     seen: dict[str, tuple[Request, Span | None]] = {}
     for edit in manifest.image_edits:
         for name, span in places(edit):
-            first = seen.get(folded(name))
+            first = seen.get(fold_name(name))
             if first is None:
-                seen[folded(name)] = (edit, span)
+                seen[fold_name(name)] = (edit, span)
                 continue
             related = [(first[1], "first here")]
             if first[0] is edit:
@@ -62,10 +62,10 @@ def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
     edited: dict[str, Span | None] = {}
     for edit in manifest.image_edits:
         for name, span in places(edit):
-            edited.setdefault(folded(name), span)
+            edited.setdefault(fold_name(name), span)
     preserve = manifest.preserve
     for i, name in enumerate(preserve.concepts):
-        if folded(name) in edited:
+        if fold_name(name) in edited:
             message = f"{tick(name)} is both edited and preserved"
             help = "remove it from one of the two"
             faults.add(
@@ -73,7 +73,7 @@ def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
                 message,
                 preserve.at(f"concepts.{i}"),
                 help=help,
-                related=[(edited[folded(name)], "edited here")],
+                related=[(edited[fold_name(name)], "edited here")],
             )
     _mentions(manifest, edited, faults)
 
@@ -85,12 +85,12 @@ def _mentions(manifest: Manifest, edited: dict[str, Span | None], faults: Faults
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(edited, key=len, reverse=True)))})(?!\w)")
     preserve, help = manifest.preserve, "remove the prompt, or the word: it is asked both to stay and to change"
     for i, prompt in enumerate(preserve.prompts):
-        if found := pattern.search(folded(prompt)):
+        if found := pattern.search(fold_name(prompt)):
             message = f"this preserved prompt names {tick(found[0])}, which is edited"
             faults.warn(
                 "E125", message, preserve.at(f"prompts.{i}"), help=help, related=[(edited[found[0]], "edited here")]
             )
-    kept = [(prompt, found[0]) for prompt in manifest.preserve_lines if (found := pattern.search(folded(prompt)))]
+    kept = [(prompt, found[0]) for prompt in manifest.preserve_lines if (found := pattern.search(fold_name(prompt)))]
     if kept:
         count = "1 prompt" if len(kept) == 1 else f"{len(kept)} prompts"
         message = (
@@ -102,15 +102,15 @@ def _mentions(manifest: Manifest, edited: dict[str, Span | None], faults: Faults
 def targets_stand(manifest: Manifest, faults: Faults) -> None:
     """A target is neither the concept itself nor something that another edit erases."""
     erased = {
-        folded(name): (edit, span)
+        fold_name(name): (edit, span)
         for edit in manifest.image_edits
         if edit.kind != "moderate"
         for name, span in places(edit)
     }
     for edit in manifest.image_edits:
-        own = {folded(name) for name in edit.names}
+        own = {fold_name(name) for name in edit.names}
         for name, span in _targets(edit):
-            if folded(name) in own:
+            if fold_name(name) in own:
                 help = "name another concept" + ("; leave `to` out for the neutral one" * (edit.kind == "erase"))
                 faults.add(
                     "E122",
@@ -119,8 +119,8 @@ def targets_stand(manifest: Manifest, faults: Faults) -> None:
                     help=help,
                     related=[(edit.at("concept"), "the concept")],
                 )
-            elif folded(name) in erased:
-                related = [(erased[folded(name)][1], "erased here")]
+            elif fold_name(name) in erased:
+                related = [(erased[fold_name(name)][1], "erased here")]
                 faults.add(
                     "E123",
                     f"the target {tick(name)} is itself erased",
@@ -141,13 +141,13 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
     """Lists hold each item once."""
     preserve = manifest.preserve
     lists: tuple[tuple[Iterable[str], str, Callable[[str], Span | None], Callable[[str], str]], ...] = (
-        (preserve.concepts, "concepts", preserve.at, folded),
+        (preserve.concepts, "concepts", preserve.at, fold_name),
         (preserve.prompts, "prompts", preserve.at, str),
         (preserve.files, "files", preserve.at, str),
         (manifest.contexts or (), "contexts", manifest.at, str),
         (manifest.emit, "emit", manifest.at, str),
         (manifest.sites.roles, "roles", manifest.sites.at, str),
-        *(([name for name, _ in edit.toward], "toward", edit.at, folded) for edit in manifest.image_edits),
+        *(([name for name, _ in edit.toward], "toward", edit.at, fold_name) for edit in manifest.image_edits),
         *((edit.contexts or (), "contexts", edit.at, str) for edit in manifest.image_edits),
     )
     for items, name, at, fold in lists:

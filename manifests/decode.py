@@ -12,11 +12,11 @@ from typing import Any
 from editc.core.diagnostics import Diagnostic, EditcError, by_place, fail
 from editc.core.manifest import (
     BystanderCheck,
-    Sites,
     Constraints,
-    Manifest,
     ImageCheck,
+    Manifest,
     Preserve,
+    Sites,
 )
 from editc.core.places import Source
 from editc.manifests import schema

@@ -15,7 +15,7 @@ from editc.core.manifest import (
     Scalar,
 )
 from editc.core.places import Span
-from editc.core.text import folded
+from editc.core.text import fold_name
 from editc.manifests.faults import Faults, tick
 from editc.manifests.language_schema import COLUMNS
 from editc.manifests.models import own_keys
@@ -39,7 +39,7 @@ def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
     seen: dict[tuple[str, str], tuple[LanguageEdit, Span | None]] = {}
     for edit in manifest.language_edits:
         for name, span in places(edit):
-            first = seen.setdefault((edit.kind.replace("erase", "redirect"), folded(name)), (edit, span))
+            first = seen.setdefault((edit.kind.replace("erase", "redirect"), fold_name(name)), (edit, span))
             if first[1] == span and first[0] is edit:
                 continue
             related = [(first[1], "first here")]
@@ -53,7 +53,7 @@ def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
 def facts_change(manifest: Manifest, faults: Faults) -> None:
     """What a fact was is not what it is to be."""
     for fact in manifest.facts:
-        if fact.was is not None and folded(fact.was) == folded(fact.answer):
+        if fact.was is not None and fold_name(fact.was) == fold_name(fact.answer):
             message = f"the answer {tick(fact.answer)} is what the model says already, by `was`"
             related = [(fact.at("was"), "what it is now")]
             faults.add("E195", message, fact.at("answer"), help="change one of the two", related=related)
@@ -88,12 +88,12 @@ def redirects_lead_somewhere(manifest: Manifest, faults: Faults) -> None:
 
 def targets_stand(manifest: Manifest, faults: Faults) -> None:
     """A target is neither the concept itself nor one that is itself redirected."""
-    moved = {folded(name): (edit, span) for edit in manifest.redirects for name, span in places(edit)}
+    moved = {fold_name(name): (edit, span) for edit in manifest.redirects for name, span in places(edit)}
     for edit in manifest.redirects:
-        found = None if edit.to is None else moved.get(folded(edit.to))
+        found = None if edit.to is None else moved.get(fold_name(edit.to))
         if found is None:
             continue
-        if any(folded(name) == folded(str(edit.to)) for name in edit.names):
+        if any(fold_name(name) == fold_name(str(edit.to)) for name in edit.names):
             message, help, why, code = "is to become itself", "name another concept", "the concept", "E122"
         else:
             message, help, why, code = "is itself led away", "choose a target that stays", "led away here", "E123"
@@ -114,12 +114,12 @@ def neighbours_stay(manifest: Manifest, faults: Faults) -> None:
 
 def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
     """What is edited is not to be preserved as well."""
-    edited = {folded(name): span for edit in manifest.redirects for name, span in places(edit)}
-    edited |= {folded(fact.subject): fact.at("subject") for fact in manifest.facts}
+    edited = {fold_name(name): span for edit in manifest.redirects for name, span in places(edit)}
+    edited |= {fold_name(fact.subject): fact.at("subject") for fact in manifest.facts}
     for i, name in enumerate(manifest.preserve.concepts):
-        if folded(name) in edited:
+        if fold_name(name) in edited:
             message, help = f"{tick(name)} is both edited and preserved", "remove it from one of the two"
-            related = [(edited[folded(name)], "edited here")]
+            related = [(edited[fold_name(name)], "edited here")]
             faults.add("E121", message, manifest.preserve.at(f"concepts.{i}"), help=help, related=related)
 
 
@@ -130,9 +130,9 @@ def sets_differ(manifest: Manifest, faults: Faults) -> None:
             if len(prompts) == 1:
                 message = f"{tick(name)} has one prompt: its mean is that prompt, whatever else it says"
                 faults.add("E188", message, edit.at(name), help="give several, 8 or more for each set")
-        absent = {folded(text): i for i, text in reversed(tuple(enumerate(edit.absent)))}
+        absent = {fold_name(text): i for i, text in reversed(tuple(enumerate(edit.absent)))}
         for i, text in enumerate(edit.present):
-            if (j := absent.get(folded(text))) is not None:
+            if (j := absent.get(fold_name(text))) is not None:
                 related = [(edit.at(f"absent.{j}"), "and absent here")]
                 message = f"{tick(text)} is in both sets"
                 faults.add("E188", message, edit.at(f"present.{i}"), help="remove one of the two", related=related)

@@ -354,9 +354,7 @@ IMAGES = KeyTable(
         KeyField("attacks", ListOf(RegistryName(ATTACKS)), "attacks on erased concepts that are painted; [] for none"),
     ),
 )
-VERIFY = KeyTable(
-    "verify", (KeyField("images", Inner(IMAGES), "pictures before and after, judged by a detector"),)
-)
+VERIFY = KeyTable("verify", (KeyField("images", Inner(IMAGES), "pictures before and after, judged by a detector"),))
 
 MANIFEST = KeyTable(
     "manifest",

@@ -11,8 +11,8 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.ir import Array, Edit, Site, Solution
 from editc.core.ports import Weights
 from editc.numerics import drift
-from editc.numerics.bits.arithmetic import patched
-from editc.numerics.bits.dtypes import rounded
+from editc.numerics.bits.arithmetic import patch
+from editc.numerics.bits.dtypes import round_to
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ def stored_weight(W: Array, edit: Edit, index: int, site: Site) -> Array:
 def exact_weight(W: Array, edit: Edit, index: int) -> Array:
     edit, index = edit.at(index)
     with np.errstate(over="ignore", invalid="ignore"):
-        return patched(W, edit.form, factor(edit.left, index), factor(edit.right, index))
+        return patch(W, edit.form, factor(edit.left, index), factor(edit.right, index))
 
 
 def rounded_weight(W: Array, exact: Array, site: Site) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
-        after = np.asarray(rounded(exact, site.dtype))
+        after = np.asarray(round_to(exact, site.dtype))
     if not np.isfinite(after).all():
         raise _not_finite(site, W, after)
     return after

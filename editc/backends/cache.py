@@ -57,7 +57,7 @@ class Disk:
         """Writes the arrays under `key`, whole or not at all, and makes room for them."""
         from safetensors.numpy import save
 
-        data = save({name: _narrowed(array) for name, array in arrays.items()})
+        data = save({name: _narrow(array) for name, array in arrays.items()})
         with suppress(OSError, EditcError):
             self.folder.mkdir(parents=True, exist_ok=True)
             replace_file(self.folder / f"{self._name(key)}.{_hash(data)}.safetensors", data)
@@ -97,7 +97,7 @@ def _setting() -> tuple[str, ...]:
     return (*map(_version, LIBRARIES), platform.platform(), platform.processor(), f"{cores} cores", *threads)
 
 
-def _narrowed(array: Array) -> NDArray[np.floating]:
+def _narrow(array: Array) -> NDArray[np.floating]:
     """In float32 where that loses nothing, as in the rows of an encoder that runs in float32; else in float64."""
     whole = np.ascontiguousarray(array, np.float64)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):

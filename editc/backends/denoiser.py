@@ -73,14 +73,14 @@ class NetworkProber:
                 here, other = told.take(part), None if instead is None else instead.take(part)
                 latents, times = _tensor(noisy.latents[part]), torch.from_numpy(noisy.timesteps[part])
                 given = {"timestep": times, "encoder_hidden_states": _tensor(here.rows), **self.beside(here)}
-                with misled(self.network, sites, other):
+                with substitute_text(self.network, sites, other):
                     said = self.network(latents, **given).sample
                 parts.append(said[:, : latents.shape[1]].numpy())
         return np.concatenate(parts)
 
 
 @contextmanager
-def misled(network: Any, sites: Sequence[str], instead: Told | None) -> Iterator[None]:
+def substitute_text(network: Any, sites: Sequence[str], instead: Told | None) -> Iterator[None]:
     """`network` whose layers `sites` (parameter names) see `instead` in place of what they are given: its rows, or its
     pooled embedding in their first columns where they are given one row a picture."""
     hooks: list[Any] = []
@@ -109,13 +109,13 @@ def load(folder: Path, component: str = "unet") -> Callable[[], NetworkProber]:
     """Opens the denoiser of the pipeline in `folder` when called; E230 now if it is none that can be asked."""
     config = folder / component / "config.json"
     if not config.is_file():
-        raise _unasked(folder, f"it has no `{component}/config.json`")
+        raise _not_measurable(folder, f"it has no `{component}/config.json`")
     if not (folder / "scheduler" / "scheduler_config.json").is_file():
-        raise _unasked(folder, "it has no `scheduler`")
+        raise _not_measurable(folder, "it has no `scheduler`")
     why = _unfit(folder, json.loads(config.read_text(encoding="utf-8")))
     if why:
-        raise _unasked(folder, why)
-    return partial(_opened, folder, component)
+        raise _not_measurable(folder, why)
+    return partial(_open_prober, folder, component)
 
 
 def _unfit(folder: Path, declared: Mapping[str, Any]) -> str:
@@ -140,7 +140,7 @@ def _told_width(folder: Path, declared: Mapping[str, Any]) -> int:
     return pooled + SIZES * int(declared.get("addition_time_embed_dim") or 0)
 
 
-def _opened(folder: Path, component: str) -> NetworkProber:
+def _open_prober(folder: Path, component: str) -> NetworkProber:
     import diffusers
 
     kind = _config(folder, component)["_class_name"]
@@ -188,7 +188,7 @@ def _config(folder: Path, part: str) -> Mapping[str, Any]:
     return found
 
 
-def _unasked(folder: Path, why: str) -> EditcError:
+def _not_measurable(folder: Path, why: str) -> EditcError:
     return fail(
         "E230",
         f"the sites cannot be chosen by evidence on this model: {why}",

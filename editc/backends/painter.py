@@ -48,7 +48,7 @@ class PipelinePainter:
         self, prompts: Sequence[str], seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
     ) -> NDArray[np.uint8]:
         """Pictures (n, h, w, 3); `changed` replaces parameters by name while painting."""
-        return self._painted(lambda part: {"prompt": list(prompts[part])}, seeds, changed)
+        return self._paint(lambda part: {"prompt": list(prompts[part])}, seeds, changed)
 
     @property
     def reads_rows(self) -> bool:
@@ -63,15 +63,15 @@ class PipelinePainter:
 
         known = next(self.pipeline.text_encoder.parameters())
         embeds = torch.from_numpy(np.ascontiguousarray(rows)).to(known.device, known.dtype)
-        return self._painted(lambda part: {"prompt_embeds": embeds[part]}, seeds, changed)
+        return self._paint(lambda part: {"prompt_embeds": embeds[part]}, seeds, changed)
 
-    def _painted(
+    def _paint(
         self,
         told: Callable[[slice], Mapping[str, Any]],
         seeds: Sequence[int],
         changed: Mapping[str, NDArray[np.float64]] | None,
     ) -> NDArray[np.uint8]:
-        with replaced(getattr(self.pipeline, self.component), changed or {}):
+        with swap_parameters(getattr(self.pipeline, self.component), changed or {}):
             parts = [slice(start, start + self.batch) for start in range(0, len(seeds), self.batch)]
             return np.concatenate([self._batch(told(part), seeds[part]) for part in parts])
 
@@ -86,11 +86,11 @@ class PipelinePainter:
                 guidance_scale=self.guidance,
                 generator=generators,
                 output_type="np",
-                **self._watched(),
+                **self._step_arguments(),
             ).images
         return np.asarray(np.rint(images * 255.0).astype(np.uint8))
 
-    def _watched(self) -> Mapping[str, Any]:
+    def _step_arguments(self) -> Mapping[str, Any]:
         """What makes the pipeline tell of its steps, where it can."""
         if self.progress is None or "callback_on_step_end" not in signature(self.pipeline.__call__).parameters:
             return {}
@@ -105,7 +105,7 @@ class PipelinePainter:
 
 
 @contextmanager
-def replaced(module: Any, changed: Mapping[str, NDArray[np.float64]]) -> Iterator[None]:
+def swap_parameters(module: Any, changed: Mapping[str, NDArray[np.float64]]) -> Iterator[None]:
     """`module` with the named parameters set to `changed`, and as it was afterwards."""
     import torch
 

@@ -52,8 +52,8 @@ def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
     from editc.cli import show
     from editc.verbs import public as api
 
-    found = terminal.worked(api.check, manifest, set_)
-    return terminal.answer(show.checked(found), found.diagnostics, json_)
+    found = terminal.run_verb(api.check, manifest, set_)
+    return terminal.answer(show.check_result(found), found.diagnostics, json_)
 
 
 @cli.command()
@@ -78,9 +78,9 @@ def build(
     where = manifest.with_suffix(".out") if out is None else out
     extra = [f"emit=[{', '.join(emit)}]"] if emit else []
     after = show.dumper(print_after, terminal.say)
-    built = terminal.worked(api.build, manifest, where, [*set_, *extra], after=after)
+    built = terminal.run_verb(api.build, manifest, where, [*set_, *extra], after=after)
     found = (*built.failures, *built.warnings) if built else ()
-    return terminal.answer(show.built(built), found, json_)
+    return terminal.answer(show.build_result(built), found, json_)
 
 
 @cli.command()
@@ -94,8 +94,8 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
     from editc.verbs import proposal
     from editc.verbs import public as api
 
-    found = terminal.worked(api.suggest, manifest, dictionary, write)
-    return terminal.answer(show.suggested(found), proposal.warnings(found), json_)
+    found = terminal.run_verb(api.suggest, manifest, dictionary, write)
+    return terminal.answer(show.suggest_result(found), proposal.warnings(found), json_)
 
 
 @cli.command()
@@ -126,12 +126,12 @@ def apply(
     from editc.verbs import public as api
 
     if dry_run:
-        plan = terminal.worked(api.plan_apply, delta, model, allow_finetune, requantize)
-        return terminal.answer(show.planned(plan), (), json_)
+        plan = terminal.run_verb(api.plan_apply, delta, model, allow_finetune, requantize)
+        return terminal.answer(show.apply_plan(plan), (), json_)
     if in_place == (out is not None):
         raise click.UsageError("say where the result goes: either --out PATH or --in-place")
-    done = terminal.worked(api.apply, delta, model, out, in_place, allow_finetune, link, requantize)
-    return terminal.answer(show.applied(*done), (), json_)
+    done = terminal.run_verb(api.apply, delta, model, out, in_place, allow_finetune, link, requantize)
+    return terminal.answer(show.apply_result(*done), (), json_)
 
 
 @cli.command()
@@ -142,7 +142,7 @@ def revert(model: str, json_: bool) -> int:
     from editc.cli import show
     from editc.verbs import public as api
 
-    return terminal.answer(show.reverted(terminal.worked(api.revert, model)), (), json_)
+    return terminal.answer(show.revert_result(terminal.run_verb(api.revert, model)), (), json_)
 
 
 @cli.command()
@@ -154,7 +154,7 @@ def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
     from editc.cli import show
     from editc.verbs import public as api
 
-    return terminal.answer(show.status(terminal.worked(api.status, model, delta)), (), json_)
+    return terminal.answer(show.status(terminal.run_verb(api.status, model, delta)), (), json_)
 
 
 @cli.command()
@@ -168,8 +168,8 @@ def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: 
     from editc.cli import show
     from editc.verbs import public as api
 
-    again = terminal.worked(api.verify, delta, model, allow_finetune, detector=detector)
-    return terminal.answer(show.verified(again), (*again.failures, *again.warnings), json_)
+    again = terminal.run_verb(api.verify, delta, model, allow_finetune, detector=detector)
+    return terminal.answer(show.verify_result(again), (*again.failures, *again.warnings), json_)
 
 
 @cli.command()
@@ -194,8 +194,8 @@ def export(
     from editc.cli import show
     from editc.verbs import public as api
 
-    made = terminal.worked(api.export, delta, name, out, model, dtype, allow_finetune, not no_test)
-    return terminal.answer(show.exported(made), made.failures, json_)
+    made = terminal.run_verb(api.export, delta, name, out, model, dtype, allow_finetune, not no_test)
+    return terminal.answer(show.export_result(made), made.failures, json_)
 
 
 @cli.group()
@@ -215,7 +215,7 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
     from editc.cli import show
     from editc.verbs import public as api
 
-    return terminal.answer(show.made_ready(terminal.worked(api.make_lora_ready, model, out, sites)), (), json_)
+    return terminal.answer(show.made_ready(terminal.run_verb(api.make_lora_ready, model, out, sites)), (), json_)
 
 
 @cli.command()
@@ -230,8 +230,8 @@ def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, d
     from editc.cli import show_link
     from editc.verbs import public as api
 
-    found = terminal.worked(api.link, delta, out, model, compose, detector=detector)
-    return terminal.answer(show_link.linked(found), found.failures, json_)
+    found = terminal.run_verb(api.link, delta, out, model, compose, detector=detector)
+    return terminal.answer(show_link.link_result(found), found.failures, json_)
 
 
 @cli.command()
@@ -247,8 +247,8 @@ def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: flo
     from editc.cli import show
     from editc.verbs import public as api
 
-    found = terminal.worked(api.diff, base, edited, out, form, mend, tolerance)
-    return terminal.answer(show.differed(found, out), (), json_)
+    found = terminal.run_verb(api.diff, base, edited, out, form, mend, tolerance)
+    return terminal.answer(show.diff_result(found, out), (), json_)
 
 
 @cli.command()
@@ -259,7 +259,7 @@ def inspect(path: str, json_: bool) -> int:
     from editc.cli import show
     from editc.verbs import public as api
 
-    return terminal.answer(show.inspected(terminal.worked(api.inspect, path)), (), json_)
+    return terminal.answer(show.inspect_result(terminal.run_verb(api.inspect, path)), (), json_)
 
 
 @cli.command()
@@ -273,8 +273,8 @@ def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) ->
     from editc.formats.doctor.examine import failing
     from editc.verbs import public as api
 
-    found = terminal.worked(api.doctor, file, model, for_)
-    return terminal.answer(show.examined(found), failing(found), json_)
+    found = terminal.run_verb(api.doctor, file, model, for_)
+    return terminal.answer(show.doctor_result(found), failing(found), json_)
 
 
 @cli.command()
@@ -287,7 +287,7 @@ def explain(name: str, json_: bool) -> int:
     from editc.cli import show
     from editc.verbs import public as api
 
-    return terminal.answer(show.explained(name, api.explain(name)), (), json_)
+    return terminal.answer(show.explain_result(name, api.explain(name)), (), json_)
 
 
 def main() -> None:
@@ -299,6 +299,6 @@ def main() -> None:
     gc.set_threshold(GARBAGE)
     if not sys.warnoptions and not os.environ.get("EDITC_DEBUG"):
         warnings.simplefilter("ignore")
-    code = terminal.guarded(cli, sys.argv[1:])
+    code = terminal.run_command(cli, sys.argv[1:])
     gc.freeze()
     sys.exit(code)

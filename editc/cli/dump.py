@@ -26,7 +26,7 @@ def _lines(value: Any, indent: str, label: str) -> Iterator[str]:
                 yield from _lines(getattr(value, one.name), indent + "  ", one.name)
     elif isinstance(value, Mapping):
         yield f"{indent}{label}: {len(value)}"
-        width = max((len(str(name)) for name in value), default=0) if _aligned(value) else 0
+        width = max((len(str(name)) for name in value), default=0) if _is_text_table(value) else 0
         for name, item in value.items():
             yield from _lines(item, indent + "  ", f"{name!s:<{width}}")
     elif isinstance(value, (tuple, list)) and any(is_dataclass(item) or isinstance(item, np.ndarray) for item in value):
@@ -39,7 +39,7 @@ def _lines(value: Any, indent: str, label: str) -> Iterator[str]:
         yield f"{indent}{label}: {_leaf(value)}"
 
 
-def _aligned(value: Mapping[Any, Any]) -> bool:
+def _is_text_table(value: Mapping[Any, Any]) -> bool:
     """True for a table of texts, whose second column reads better in line."""
     return len(value) > 1 and all(isinstance(item, str) for item in value.values())
 

@@ -36,7 +36,7 @@ class Loop:
     done: int = 0
     last: float = 0.0
 
-    def shown(self, now: float) -> str:
+    def line(self, now: float) -> str:
         """`paint [####----] 3 of 8, 0:20 left`."""
         full = WIDTH * self.done // self.total
         each = (self.last - self.since) / self.done if self.done else 0.0
@@ -71,9 +71,9 @@ class Watch:
             self.phase = label
             self._turn()
             return every
-        return self._counted(label, every)
+        return self._count(label, every)
 
-    def _counted(self, label: str, every: list[Any]) -> Iterator[Any]:
+    def _count(self, label: str, every: list[Any]) -> Iterator[Any]:
         loop = Loop(label, len(every), self.now())
         self.loops.append(loop)
         if len(self.loops) == 1:
@@ -95,7 +95,7 @@ class Watch:
         """What is being done now: the loops from the outermost in, else the phase; and since when."""
         now = self.now()
         first, *rest = tuple(self.loops) or (None,)
-        doing = self.phase if first is None else first.shown(now)
+        doing = self.phase if first is None else first.line(now)
         within = "".join(f", {one.label} {one.done} of {one.total}" for one in rest if one is not None)
         return f"{self.verb} {clock(now - self.begun)}  {doing}{within}".rstrip()
 

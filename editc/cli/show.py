@@ -34,7 +34,7 @@ LOADERS: Mapping[str, str] = {r"(?m)^(ok) ": "green", r"(?m)^(NO) ": "red"}
 """What a loader does with an adapter."""
 
 
-def checked(found: Checked) -> Shown:
+def check_result(found: Checked) -> Shown:
     """What a sound manifest will edit."""
     if found.manifest is None or found.plan is None:
         return Shown("", {"file": found.manifest.source.name} if found.manifest else {})
@@ -54,12 +54,12 @@ def _bytes(path: Path) -> int:
     return sum(one.stat().st_size for one in path.rglob("*")) if path.is_dir() else path.stat().st_size
 
 
-def built(made: Built | None) -> Shown:
+def build_result(made: Built | None) -> Shown:
     """The claims with their bounds, and where the files are."""
     if made is None:
         return Shown("")
     claims, found = made.verified.report.claims, made.verified.verdict
-    lines = [*_measured(made.verified), ""]
+    lines = [*_claim_lines(made.verified), ""]
     lines += [f"wrote {path} ({_bytes(path):,} bytes)" for path in made.files]
     if made.delta is None:
         lines.append("no delta was written: a constraint is not met")
@@ -76,7 +76,7 @@ def built(made: Built | None) -> Shown:
     return Shown("\n".join(lines), data, marks=MEASURED)
 
 
-def exported(made: Export) -> Shown:
+def export_result(made: Export) -> Shown:
     """What was written, what rounding cost, and which programs read it."""
     lines = [
         f"removed {path}" if made.failures else f"wrote {path} ({_bytes(path):,} bytes)" for path in made.written.files
@@ -91,7 +91,7 @@ def _own(manifest: Manifest) -> Any:
     return import_module(OWN[manifest.kind])
 
 
-def _measured(verified: Verified) -> Iterator[str]:
+def _claim_lines(verified: Verified) -> Iterator[str]:
     yield from _own(verified.solution.problem.plan.manifest).measured_lines(verified)
 
 
@@ -119,24 +119,24 @@ def _export(made: Export) -> dict[str, Any]:
     }
 
 
-def suggested(found: Proposal) -> Shown:
+def suggest_result(found: Proposal) -> Shown:
     """What the manifest could say, with reasons."""
     from editc.verbs import proposal
 
     return Shown(proposal.as_text(found), proposal.as_json(found))
 
 
-def verified(again: Again) -> Shown:
+def verify_result(again: Again) -> Shown:
     """Every claim measured again."""
     head = f"delta {again.delta.delta_id[:12]}: model matches as {again.tier}"
     if again.parts:
-        from editc.cli.show_link import parts_verified
+        from editc.cli.show_link import part_results
 
-        return parts_verified(again, head)
+        return part_results(again, head)
     if again.verified is None:
         return Shown(f"{head}: nothing to measure", {"tier": "already"}, "already")
     claims, found = again.verified.report.claims, again.verified.verdict
-    lines = [head, *_measured(again.verified), *(["all claims hold"] if not again.failures else []), ""]
+    lines = [head, *_claim_lines(again.verified), *(["all claims hold"] if not again.failures else []), ""]
     return Shown(
         "\n".join([*lines, *verdicts.as_lines(found)]),
         {
@@ -148,7 +148,7 @@ def verified(again: Again) -> Shown:
     )
 
 
-def planned(plan: ApplyPlan) -> Shown:
+def apply_plan(plan: ApplyPlan) -> Shown:
     """What an apply would do."""
     from editc.formats.inspect import describe_plan
 
@@ -160,7 +160,7 @@ def planned(plan: ApplyPlan) -> Shown:
     return Shown("\n".join([text, *(f"note: {note}" for note in plan.notes)]), data, plan.status)
 
 
-def applied(plan: ApplyPlan, done: Applied) -> Shown:
+def apply_result(plan: ApplyPlan, done: Applied) -> Shown:
     """What an apply did."""
     from editc.formats.inspect import describe_applied
 
@@ -177,7 +177,7 @@ def applied(plan: ApplyPlan, done: Applied) -> Shown:
     return Shown("\n".join([text, *(f"note: {note}" for note in notes)]), describe_applied(plan, done))
 
 
-def reverted(done: Reverted) -> Shown:
+def revert_result(done: Reverted) -> Shown:
     """What a revert put back."""
     from editc.formats.inspect import describe_reverted
 
@@ -193,7 +193,7 @@ def status(found: Status) -> Shown:
 
     lines = [f"{found.model.path}"]
     for state in found.deltas:
-        concepts = ", ".join(_headed(edit) for edit in state.edits)
+        concepts = ", ".join(_edit_heading(edit) for edit in state.edits)
         lines.append(f"  {state.delta_id[:12]}  {state.presence:<12} {concepts}")
     if not found.deltas:
         lines.append("  no delta is recorded here; name one with --delta to ask about it")
@@ -202,13 +202,13 @@ def status(found: Status) -> Shown:
     return Shown("\n".join(lines), describe_status(found))
 
 
-def _headed(edit: Mapping[str, Any]) -> str:
+def _edit_heading(edit: Mapping[str, Any]) -> str:
     from editc.cli.show_language import headline, is_language
 
     return headline(edit) if is_language(edit) else str(edit.get("concept", "?"))
 
 
-def differed(found: Difference, out: Path) -> Shown:
+def diff_result(found: Difference, out: Path) -> Shown:
     """What two checkpoints differ in, and the delta that says it."""
     size, changed = out.stat().st_size, len(found.rows)
     lines = [f"{changed} of {changed + found.equal} tensors differ; wrote {out} ({size:,} bytes for {found.raw:,})"]
@@ -235,17 +235,17 @@ def made_ready(made: Ready) -> Shown:
     )
 
 
-def explained(name: str, text: str) -> Shown:
+def explain_result(name: str, text: str) -> Shown:
     """Long form help."""
     return Shown(text.rstrip("\n"), {"name": name, "text": text})
 
 
-def inspected(data: Mapping[str, Any]) -> Shown:
+def inspect_result(data: Mapping[str, Any]) -> Shown:
     """A delta or a model, its long lists counted."""
     return Shown("\n".join(_tree(data, "")), data)
 
 
-def examined(found: Examination) -> Shown:
+def doctor_result(found: Examination) -> Shown:
     """What every loader will do with an adapter file, as a table as wide as the terminal."""
     from shutil import get_terminal_size
 
@@ -291,10 +291,10 @@ def _tree(data: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 
 def _item(name: str, item: Mapping[str, Any]) -> str:
-    from editc.cli.show_language import is_language, recorded
+    from editc.cli.show_language import edit_line, is_language
 
     if name == "edits" and is_language(item):
-        return recorded(item)
+        return edit_line(item)
     return "  ".join(f"{k}={_short(v)}" for k, v in item.items() if v not in ("", [], {}))
 
 

@@ -39,9 +39,9 @@ def answer_lines(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[str]
     purposes = [*(name for name in COLUMNS if name in asked), *(name for name in asked if name not in COLUMNS)]
     heads = [COLUMNS.get(name, name) for name in purposes]
     names = [_cut(title(edit)) for edit in manifest.language_edits]
-    rows = [(name, _held(answers, index, purposes)) for index, name in enumerate(names)]
+    rows = [(name, _shares_right(answers, index, purposes)) for index, name in enumerate(names)]
     if any(not 0 <= one.edit < len(names) for one in answers):
-        rows.append(("of no single edit", _held(answers, None, purposes, len(names))))
+        rows.append(("of no single edit", _shares_right(answers, None, purposes, len(names))))
     width = max(len(name) for name, _ in rows)
     yield f"  {'prompts that hold':<{width}}" + "".join(f"  {head:>10}" for head in heads)
     for name, held in rows:
@@ -107,7 +107,7 @@ def is_language(edit: Mapping[str, Any]) -> bool:
     return edit.get("kind") in ("fact", "redirect", "ablate") or isinstance(edit.get("toward"), str)
 
 
-def recorded(edit: Mapping[str, Any]) -> str:
+def edit_line(edit: Mapping[str, Any]) -> str:
     """One line: kind, what leads where, the method with its options, the prompt of a fact, other names."""
     strength, also, options = edit.get("strength"), edit.get("also"), edit.get("options")
     parts = [
@@ -126,7 +126,7 @@ def _given(options: Mapping[str, Any]) -> str:
     return f" ({', '.join(said)})" if options else ""
 
 
-def _held(answers: Sequence[Answer], index: int | None, purposes: Sequence[str], edits: int = 0) -> list[str]:
+def _shares_right(answers: Sequence[Answer], index: int | None, purposes: Sequence[str], edits: int = 0) -> list[str]:
     """`3/4` of each purpose, a dash where nothing was asked; `index` None: of the answers that belong to no edit."""
     mine = [one for one in answers if (one.edit == index if index is not None else not 0 <= one.edit < edits)]
     found = [[one.holds for one in mine if one.purpose == purpose] for purpose in purposes]

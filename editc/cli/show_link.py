@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from editc.verbs.results import Again
 
 
-def linked(found: Linked) -> Shown:
+def link_result(found: Linked) -> Shown:
     """What went in, how the edits lie to each other, and what each claims now beside what it claimed alone."""
     from editc.formats.link.overlap import as_json
 
@@ -50,7 +50,7 @@ def linked(found: Linked) -> Shown:
     return Shown("\n".join(lines), data, marks=MEASURED)
 
 
-def parts_verified(again: Again, head: str) -> Shown:
+def part_results(again: Again, head: str) -> Shown:
     """Of a linked delta, each part's claims."""
     lines = [head]
     for number, part in enumerate(again.parts, 1):

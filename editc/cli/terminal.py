@@ -23,18 +23,18 @@ _running: list[tuple[TextIO, Watch | None]] = []
 """The true stdout and the progress of the verb that runs; there is one or none."""
 
 
-def guarded(command: click.Command, arguments: Sequence[str]) -> int:
+def run_command(command: click.Command, arguments: Sequence[str]) -> int:
     """Run a command and turn whatever stops it into its exit code; with EDITC_DEBUG=1 what libraries said is last."""
     try:
-        return _coded(command, arguments)
+        return _run_to_code(command, arguments)
     finally:
         if os.environ.get("EDITC_DEBUG"):
             from editc.libraries import foreign
 
-            click.echo(foreign.told(everything=True), nl=False, err=True)
+            click.echo(foreign.last_lines(everything=True), nl=False, err=True)
 
 
-def _coded(command: click.Command, arguments: Sequence[str]) -> int:
+def _run_to_code(command: click.Command, arguments: Sequence[str]) -> int:
     wants_json = "--json" in arguments
     try:
         return int(command.main(list(arguments), prog_name="editc", standalone_mode=False) or 0)
@@ -47,7 +47,7 @@ def _coded(command: click.Command, arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _stopped(error, wants_json)
+        return _report_error(error, wants_json)
 
 
 def answer(shown: Shown, diagnostics: Sequence[Diagnostic], as_json: bool) -> int:
@@ -61,13 +61,13 @@ def answer(shown: Shown, diagnostics: Sequence[Diagnostic], as_json: bool) -> in
         return code
     if shown.text:
         colour = wants_colour(sys.stdout)
-        click.echo(_marked(_plain(shown.text), shown.marks) if colour else _plain(shown.text), color=colour)
+        click.echo(_colour(_plain(shown.text), shown.marks) if colour else _plain(shown.text), color=colour)
     if diagnostics:
         _talk(diagnostics)
     return code
 
 
-def worked(verb: Callable[..., T], *given: Any, **named: Any) -> T:
+def run_verb(verb: Callable[..., T], *given: Any, **named: Any) -> T:
     """What a verb of `editc.api` gives. Meanwhile its progress is shown, unless --json or --quiet ask for none, and
     what libraries print is kept back. A verb that takes `progress` says by it what it does."""
     from editc.cli import progress
@@ -104,7 +104,7 @@ def wants_colour(stream: TextIO) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
-def _marked(text: str, marks: Mapping[str, str]) -> str:
+def _colour(text: str, marks: Mapping[str, str]) -> str:
     """The text with the first group of every match of a pattern in its colour."""
     found = [(*m.span(1), colour) for pattern, colour in marks.items() for m in re.finditer(pattern, text)]
     for start, end, colour in sorted(found, reverse=True):
@@ -136,7 +136,7 @@ def _usage(error: click.ClickException, wants_json: bool) -> int:
     return 2
 
 
-def _stopped(error: Exception, wants_json: bool) -> int:
+def _report_error(error: Exception, wants_json: bool) -> int:
     from editc.codes import BUG, exit_code
     from editc.core.diagnostics import EditcError
     from editc.core.diagnostics import as_json as record
@@ -147,7 +147,7 @@ def _stopped(error: Exception, wants_json: bool) -> int:
         from editc.libraries import foreign
 
         traceback.print_exception(error)
-        click.echo(foreign.told(), nl=False, err=True)
+        click.echo(foreign.last_lines(), nl=False, err=True)
         click.echo("\nthis is a bug in editc: please report it with the lines above", err=True)
         if wants_json:
             click.echo(json.dumps({"status": "bug", "message": f"{type(error).__name__}: {error}"}))

@@ -24,7 +24,7 @@ _FICLONE = 0x40049409
 
 
 @contextmanager
-def guarded(path: Path) -> Iterator[None]:
+def guard_writes(path: Path) -> Iterator[None]:
     """Turns what the system refuses (full disk, no permission) into E632."""
     try:
         yield
@@ -158,7 +158,7 @@ def remove_if_empty(path: Path) -> None:
         path.rmdir()
 
 
-def set_modified(path: Path, nanoseconds: int) -> None:
+def set_mtime(path: Path, nanoseconds: int) -> None:
     """Sets the time of last change."""
     os.utime(path, ns=(path.stat().st_atime_ns, nanoseconds))
 
@@ -174,7 +174,7 @@ def sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def lock_model(path: Path) -> Iterator[None]:
     """Holds the model against another editc on this machine (E637). The lock goes when the process does."""
     release = _lock(path)
     try:

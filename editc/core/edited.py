@@ -9,7 +9,7 @@ from functools import cached_property
 
 from editc.core.manifest import Ablation, Fact, Manifest, Redirect
 from editc.core.places import Span
-from editc.core.text import folded
+from editc.core.text import fold_name
 
 
 def places(edit: Fact | Redirect | Ablation) -> Iterator[tuple[str, Span | None]]:
@@ -33,27 +33,27 @@ class Edited:
     def prompts(self) -> dict[str, Span | None]:
         """Each in the form in which two prompts are compared, with the place of its fact."""
         facts = self.manifest.facts
-        return {folded(text): fact.at("template") for fact in facts for text in (fact.prompt, *fact.paraphrases)}
+        return {fold_name(text): fact.at("template") for fact in facts for text in (fact.prompt, *fact.paraphrases)}
 
     @cached_property
     def names(self) -> dict[str, Span | None]:
         """Each name in the form in which two names are compared, with its place."""
-        return {folded(name): span for edit in self.manifest.redirects for name, span in places(edit)}
+        return {fold_name(name): span for edit in self.manifest.redirects for name, span in places(edit)}
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         longest = sorted(self.names, key=len, reverse=True)
         return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)")
 
-    def named(self, prompt: str) -> str | None:
+    def name_in(self, prompt: str) -> str | None:
         """The redirected name that stands in a prompt as whole words."""
-        found = self._pattern.search(folded(prompt)) if self.names else None
+        found = self._pattern.search(fold_name(prompt)) if self.names else None
         return found[0] if found else None
 
     def holds(self, prompt: str) -> bool:
         """True for a prompt that is edited, and is no neighbour therefore."""
-        return folded(prompt) in self.prompts or self.named(prompt) is not None
+        return fold_name(prompt) in self.prompts or self.name_in(prompt) is not None
 
     def where(self, prompt: str) -> Span | None:
         """The place of what edits a prompt that is edited."""
-        return self.prompts.get(folded(prompt)) or self.names.get(self.named(prompt) or "")
+        return self.prompts.get(fold_name(prompt)) or self.names.get(self.name_in(prompt) or "")

@@ -45,7 +45,7 @@ class Memory:
     moment: Array
     kept: Array
 
-    def weighted(self) -> Array:
+    def weighted_moment(self) -> Array:
         """C + K_p K_p^T: the moment as if each kept key were read as often as all text together."""
         return np.asarray(self.moment + self.kept @ self.kept.T)
 

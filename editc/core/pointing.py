@@ -18,10 +18,10 @@ def pointing_at(manifest: Manifest, field: str, block: Placed | None = None) -> 
         yield
     except EditcError as error:
         span = (block or manifest).at(field)
-        raise EditcError(*(_placed(one, manifest, span) for one in error.diagnostics)) from error
+        raise EditcError(*(_place(one, manifest, span) for one in error.diagnostics)) from error
 
 
-def _placed(one: Diagnostic, manifest: Manifest, span: Span | None) -> Diagnostic:
+def _place(one: Diagnostic, manifest: Manifest, span: Span | None) -> Diagnostic:
     if one.span is not None:
         return one
     notes = (*one.notes, f"in {one.place}") if one.place else one.notes

@@ -9,7 +9,7 @@ import numpy as np
 
 from editc.core.delta import Array, Factors, Site, SiteRecord
 from editc.numerics.bits import dtypes, planes, sketch
-from editc.numerics.bits.arithmetic import Real, patched
+from editc.numerics.bits.arithmetic import Real, patch
 from editc.numerics.bits.rounded import edited_rows
 
 RECORDED = ("F32", "F16", "BF16")
@@ -39,7 +39,7 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
     other = () if factors.form == "xor" else RECORDED
     for dtype in dict.fromkeys((*other, site.dtype)):
         base = dtypes.encode(stored, dtype)
-        result = edited(base, dtype, site, factors, k, exact=dtype == site.dtype)
+        result = edit_bytes(base, dtype, site, factors, k, exact=dtype == site.dtype)
         if dtypes.is_finite(base, dtype) and dtypes.is_finite(result, dtype):
             flipped = dtypes.transpose(base, dtype, shape)
             hashes[dtype] = (dtypes.sha256(base), dtypes.sha256(flipped), dtypes.sha256(result))
@@ -55,7 +55,9 @@ def bits_record(site: Site, base: bytes, result: bytes) -> SiteRecord:
     return SiteRecord(site, base_of, flipped_of, result_of, sketch.sketch(stored.T if site.transposed else stored))
 
 
-def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int = 0, exact: bool = True) -> bytes:
+def edit_bytes(
+    raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int = 0, exact: bool = True
+) -> bytes:
     """The edited tensor's bytes from its stored bytes: float64 arithmetic, one rounding to the same dtype.
 
     `raw` may be some whole rows of a tensor that is not transposed and has no `bits`, `first` being the number of the
@@ -63,12 +65,12 @@ def edited(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: 
     hold too. ValueError where they are damaged.
     """
     if factors.form != "xor":
-        raw = _added(raw, dtype, site, factors, k, first)
+        raw = _add_edit(raw, dtype, site, factors, k, first)
     change = factors.bits[k] if exact and factors.bits else None
     return raw if change is None or not len(change) else planes.unpack(raw, change, dtypes.BITS[dtype] // 8)
 
 
-def _added(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int) -> bytes:
+def _add_edit(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int) -> bytes:
     left, right = _factors(factors, k)
     width = site.shape[1]
     if site.transposed:
@@ -100,10 +102,10 @@ def _factors(factors: Factors, k: int) -> tuple[Real, Real | None]:
 def patched_site(W: Array, factors: Factors, k: int) -> Array:
     """The edited weight of site `factors.sites[k]`, (d_out, d_in), in float64."""
     left, right = _factors(factors, k)
-    return patched(W, factors.form, left, right)
+    return patch(W, factors.form, left, right)
 
 
-def patched_as_stored(stored: Array, transposed: bool, factors: Factors, k: int) -> Array:
+def patch_as_stored(stored: Array, transposed: bool, factors: Factors, k: int) -> Array:
     """`patched_site` for a tensor as the file holds it: (d_in, d_out) when `transposed`, else (d_out, d_in)."""
     if not transposed:
         return patched_site(stored, factors, k)

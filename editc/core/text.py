@@ -35,7 +35,7 @@ def occurrences(text: str, name: str) -> Iterator[int]:
     start = text.find(name)
     while start >= 0:
         end = start + len(name)
-        if not (_joined(text[start - 1 : start], name[0]) or _joined(name[-1], text[end : end + 1])):
+        if not (_in_one_word(text[start - 1 : start], name[0]) or _in_one_word(name[-1], text[end : end + 1])):
             yield start
         start = text.find(name, end)
 
@@ -51,12 +51,12 @@ def mentions(prompt: str, name: str) -> bool:
     return bool(sought) and any(words[i : i + len(sought)] == sought for i in range(len(words) - len(sought) + 1))
 
 
-def folded(text: str) -> str:
+def fold_name(text: str) -> str:
     """The form in which two names are compared: case, spacing and composed accents make no difference to the tokens."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
-def _joined(left: str, right: str) -> bool:
+def _in_one_word(left: str, right: str) -> bool:
     """True for two characters of one word, in scripts that have spaces between words."""
     return bool(left and right) and all(one.isdigit() or one.lower() != one.upper() for one in (left, right))
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from editc.core.diagnostics import EditcError, fail
-from editc.core.disk import guarded
+from editc.core.disk import guard_writes
 
 
 def check_folder(out: Path) -> None:
@@ -32,7 +32,7 @@ def check_parent(out: Path) -> None:
 
 def make_parent(out: Path) -> None:
     """Makes the folder that `out` is to lie in."""
-    with guarded(out):
+    with guard_writes(out):
         out.parent.mkdir(parents=True, exist_ok=True)
 
 

@@ -14,8 +14,23 @@ from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Claim, Report
 from editc.core.verdict import QUESTIONS, Reason, Verdict, line_of
 from editc.judging.bystanders import bystanders
-from editc.judging.images import attacked, erased, kept, moderated, recoverable, unpainted
-from editc.judging.language import ablated, answered, begun, neighbours, paraphrased, unasked, untried
+from editc.judging.images import (
+    judge_attacks,
+    judge_erasures,
+    judge_preserve,
+    judge_recoverable,
+    judge_shares,
+    list_unpainted,
+)
+from editc.judging.language import (
+    begun,
+    judge_ablations,
+    judge_answers,
+    judge_paraphrases,
+    list_unasked,
+    list_untried,
+    neighbours,
+)
 
 WORKS = ("erase_residual", "erased", "toward_fitted", "toward_gap", "efficacy")
 ROBUST = ("recoverable", "paraphrase")
@@ -39,10 +54,10 @@ def conclude(solution: Solution, report: Report) -> Verified:
     return Verified(solution, report, judge(report, solution.problem.plan.manifest))
 
 
-def unanswered(report: Report, manifest: Manifest) -> tuple[str, ...]:
+def unanswered_claims(report: Report, manifest: Manifest) -> tuple[str, ...]:
     """The claims that the manifest bounds and that nothing measured."""
     measured = {claim.name for claim in report.claims}
-    return tuple(name for name in _asked(manifest) if name not in measured)
+    return tuple(name for name in _bounded_claims(manifest) if name not in measured)
 
 
 def _reasons(rules: Sequence[Rule], report: Report, manifest: Manifest) -> Iterator[Reason]:
@@ -55,22 +70,22 @@ def _bounds(mine: Callable[[str], bool]) -> Rule:
         """Every bound that no other rule speaks of, and every bound that nothing answered."""
         for claim in report.claims:
             if claim.bound is not None and mine(claim.name) and claim.name not in SPOKEN_OF:
-                yield _bounded(claim)
-        for name in unanswered(report, manifest):
+                yield _bound_reason(claim)
+        for name in unanswered_claims(report, manifest):
             if mine(name):
                 yield Reason("amber", f"{name} was not measured: nothing answers its bound", name)
 
     return bounds
 
 
-def _bounded(claim: Claim) -> Reason:
+def _bound_reason(claim: Claim) -> Reason:
     side = ("at least" if claim.holds else "below") if claim.least else "at most" if claim.holds else "above"
     subject = f" of {claim.subject}" if claim.name in WORKS and claim.subject else ""
     told = f"{claim.name}{subject} {claim.value:.3g}, {side} {claim.bound:.3g}"
     return Reason("plain" if claim.holds else "red", told, claim.name, claim.subject, claim.value)
 
 
-def _asked(manifest: Manifest) -> Iterator[str]:
+def _bounded_claims(manifest: Manifest) -> Iterator[str]:
     """The claims that the manifest bounds."""
     bounds = manifest.constraints
     yield from (
@@ -84,8 +99,23 @@ SPOKEN_OF = frozenset(
     {"erased", "toward_gap", "efficacy", "bystander_loss", "kept_loss", "neighbourhood", "recoverable", "paraphrase"}
 )
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    "Works?": (erased, moderated, answered, ablated, unpainted, unasked, _bounds(lambda name: name in WORKS)),
-    "Costs?": (bystanders, kept, neighbours, _bounds(lambda name: name not in WORKS + ROBUST)),
-    "Robust?": (attacked, recoverable, paraphrased, begun, untried, _bounds(lambda name: name in ROBUST)),
+    "Works?": (
+        judge_erasures,
+        judge_shares,
+        judge_answers,
+        judge_ablations,
+        list_unpainted,
+        list_unasked,
+        _bounds(lambda name: name in WORKS),
+    ),
+    "Costs?": (bystanders, judge_preserve, neighbours, _bounds(lambda name: name not in WORKS + ROBUST)),
+    "Robust?": (
+        judge_attacks,
+        judge_recoverable,
+        judge_paraphrases,
+        begun,
+        list_untried,
+        _bounds(lambda name: name in ROBUST),
+    ),
 }
 """Question -> what is looked at, in the order in which it is told."""

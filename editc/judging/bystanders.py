@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from editc.core.manifest import Manifest
 from editc.core.measurements import Bystander, Claim, Report
 from editc.core.verdict import Reason, Share
-from editc.judging.shares import POOR, claims_named, doubt, judge_share, percent
+from editc.judging.shares import POOR, claims_of, doubt, judge_share, percent
 
 COUNTED = {"image": "pictures of bystanders show them", "language": "questions nobody named are answered"}
 """Kind of model -> what is counted of bystanders."""
@@ -22,7 +22,7 @@ def bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
         return
     kept = Share(shown - sum(max(0, round(one.loss * one.of)) for one in every), shown)
     worst = max(every, key=lambda one: one.loss)
-    claims = claims_named(report, "bystander_loss")
+    claims = claims_of(report, "bystander_loss")
     claim = max(claims, key=lambda one: (not one.holds, one.value), default=Claim("bystander_loss", worst.loss))
     what = COUNTED[manifest.kind]
     few = kept.count == kept.of and kept.at_least < POOR
@@ -45,14 +45,14 @@ def _worst(worst: Bystander, claim: Claim) -> str:
         return ""
     if claim.of and not claim.holds:
         changed = round(claim.value * claim.of)
-        return f"; worst: {claim.subject}, {changed} of {claim.of} changed, {_allowed(claim, claim.of)} may"
+        return f"; worst: {claim.subject}, {changed} of {claim.of} changed, {_allowance(claim, claim.of)} may"
     name = f"; worst: {worst.name}"
     if worst.of > 1:
         name += f" {round(worst.after * worst.of)} of {worst.of}, {round(worst.before * worst.of)} before"
-    return name + ("" if claim.holds else f", {_allowed(claim, worst.of)} may be lost")
+    return name + ("" if claim.holds else f", {_allowance(claim, worst.of)} may be lost")
 
 
-def _allowed(claim: Claim, of: int) -> str:
+def _allowance(claim: Claim, of: int) -> str:
     """How many of so many the bound lets change, in words."""
     most = sum((count + 1) / of <= (claim.bound or 0.0) for count in range(of))
     return f"at most {most}" if most else "none"

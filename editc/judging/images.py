@@ -10,7 +10,7 @@ from editc.core.verdict import Reason, Share
 from editc.judging.shares import (
     GOOD,
     POOR,
-    claims_named,
+    claims_of,
     count_shown,
     doubt,
     judge_share,
@@ -20,9 +20,9 @@ from editc.judging.shares import (
 )
 
 
-def erased(report: Report, manifest: Manifest) -> Iterator[Reason]:
+def judge_erasures(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """How many pictures still show each erased concept."""
-    for claim in claims_named(report, "erased"):
+    for claim in claims_of(report, "erased"):
         shots = pictures_of(report, claim.subject)
         seen, before = count_shown(shots), Share(sum(bool(one.shown_before) for one in shots), len(shots))
         few, weak = seen.at_most > POOR, before.count < POOR * before.of
@@ -32,14 +32,14 @@ def erased(report: Report, manifest: Manifest) -> Iterator[Reason]:
         yield Reason(state, told, claim.name, claim.subject, claim.value, seen, seen.at_most)
 
 
-def moderated(report: Report, manifest: Manifest) -> Iterator[Reason]:
+def judge_shares(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """How far the shares of each moderated concept are from those wanted."""
-    gaps = claims_named(report, "toward_gap")
+    gaps = claims_of(report, "toward_gap")
     for claim in gaps:
         told = f"shares of {claim.subject} are {percent(claim.value)} or less from those wanted"
         yield Reason(judge_share(claim, 1 - claim.value), told, claim.name, claim.subject, claim.value)
     measured = {claim.subject for claim in gaps}
-    after = claims_named(report, "toward_after")
+    after = claims_of(report, "toward_after")
     for edit in manifest.image_edits:
         mine = [one for one in after if one.subject.startswith(f"{edit.concept}: ")]
         if mine and edit.kind == "moderate" and edit.concept not in measured:
@@ -47,19 +47,19 @@ def moderated(report: Report, manifest: Manifest) -> Iterator[Reason]:
             yield Reason("amber", f"pictures of {edit.concept} show {shares}; no shares were asked for", after[0].name)
 
 
-def unpainted(report: Report, manifest: Manifest) -> Iterator[Reason]:
+def list_unpainted(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """Edits of an image model that no judged picture shows."""
-    judged = {one.subject for one in claims_named(report, "erased")}
-    judged |= {one.subject.split(": ", 1)[0] for one in claims_named(report, "toward_after")}
+    judged = {one.subject for one in claims_of(report, "erased")}
+    judged |= {one.subject.split(": ", 1)[0] for one in claims_of(report, "toward_after")}
     missing = [edit.concept for edit in manifest.image_edits if edit.concept not in judged]
     if missing:
         why = "no detector judged the pictures" if report.pictures else "no pictures were painted"
         yield Reason("amber", f"{list_some(missing)} not checked: {why}")
 
 
-def kept(report: Report, manifest: Manifest) -> Iterator[Reason]:
+def judge_preserve(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """The preserved concepts that were painted: all together, and each that lost more than a little."""
-    claims = claims_named(report, "kept_loss")
+    claims = claims_of(report, "kept_loss")
     names = dict.fromkeys(claim.subject for claim in claims if claim.subject)
     for claim in claims:
         if claim.subject and (claim.value <= 1 - GOOD or len(names) == 1):
@@ -73,9 +73,9 @@ def kept(report: Report, manifest: Manifest) -> Iterator[Reason]:
         yield Reason(state, told, claim.name, claim.subject, claim.value, lost, lost.at_most)
 
 
-def attacked(report: Report, manifest: Manifest) -> Iterator[Reason]:
+def judge_attacks(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """Pictures painted from the certificate's embeddings: one that shows the concept is one too many."""
-    claims = claims_named(report, "attacked")
+    claims = claims_of(report, "attacked")
     for claim in claims:
         seen = count_shown(pictures_of(report, claim.subject, attack=True))
         state = "red" if claim.value > 0 else doubt("green", seen.at_most > POOR)
@@ -89,9 +89,9 @@ def attacked(report: Report, manifest: Manifest) -> Iterator[Reason]:
         yield Reason("amber", f"{list_some(missing)} not checked: {why}")
 
 
-def recoverable(report: Report, manifest: Manifest) -> Iterator[Reason]:
+def judge_recoverable(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """How much of a concept any embedding can bring back."""
-    for claim in claims_named(report, "recoverable"):
+    for claim in claims_of(report, "recoverable"):
         told = f"{percent(claim.value)} of {claim.subject} is recoverable by the worst embedding"
         state = judge_share(claim, 1.0) if claim.bound is not None else "amber" if claim.value > POOR else "plain"
         told += "" if claim.holds else f", more than {percent(claim.bound or 0.0)}"

@@ -24,7 +24,7 @@ def doubt(state: State, doubtful: bool) -> State:
     return "amber" if state == "green" and doubtful else state
 
 
-def claims_named(report: Report, name: str, subject: str | None = None) -> list[Claim]:
+def claims_of(report: Report, name: str, subject: str | None = None) -> list[Claim]:
     """The claims of a name, of one subject or of all."""
     return [one for one in report.claims if one.name == name and (subject is None or one.subject == subject)]
 
@@ -40,7 +40,7 @@ def count_shown(shots: Sequence[Picture]) -> Share:
     return Share(sum(bool(one.shown_after) for one in shots), len(shots))
 
 
-def count_held(answers: Sequence[Answer], *purposes: str) -> Share:
+def count_right(answers: Sequence[Answer], *purposes: str) -> Share:
     """How many of the prompts of some purposes count as they should."""
     mine = [one.holds for one in answers if one.purpose in purposes]
     return Share(sum(mine), len(mine))

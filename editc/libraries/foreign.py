@@ -64,7 +64,7 @@ def kept_back() -> Iterator[tuple[TextIO, TextIO]]:
             os.close(copy)
 
 
-def told(everything: bool = False) -> str:
+def last_lines(everything: bool = False) -> str:
     """The last lines that were kept back, or with `everything` all; empty where there are none."""
     if not KEPT:
         return ""

@@ -99,7 +99,7 @@ def variant(folder: Path) -> str | None:
 def require_whole(found: Difference, what: str, network: str, folder: Path) -> None:
     """Raises E205 with the names, where the files are not those of the network."""
     if not found.empty:
-        message = f"the files of {what} do not make a {network}: {'; '.join(_told(found))}"
+        message = f"the files of {what} do not make a {network}: {'; '.join(_difference_lines(found))}"
         raise fail("E205", message, place=str(folder), help=_what_to_do(found), notes=_names(found))
 
 
@@ -144,7 +144,7 @@ def wrapping(names: Sequence[str]) -> tuple[str, str] | None:
     return next((told for mark, told in WRAPPED.items() if any(re.search(mark, name) for name in names)), None)
 
 
-def _told(found: Difference) -> Iterator[str]:
+def _difference_lines(found: Difference) -> Iterator[str]:
     if found.missing:
         yield f"{_many(found.missing, 'of the network is', 'of the network are')} not in them"
     if found.unexpected:

@@ -28,17 +28,17 @@ def derive(keys: Array, targets: Array, gram: Array, cross: Array, r: float, rul
     """
     require_finite("the keys or the weights", keys, gram, cross)
     if rule == "regzero":
-        return factorise(_ridged(gram, r)).solve(cross @ keys)
+        return factorise(_add_ridge(gram, r)).solve(cross @ keys)
     if rule == "standard":
-        return factorise(_ridged(gram, r)).solve(r * targets + cross @ keys)
+        return factorise(_add_ridge(gram, r)).solve(r * targets + cross @ keys)
     if rule == "surrogate1":
         return factorise((1 + r) * gram).solve((cross + r * gram) @ keys)
     if rule == "surrogate2":
-        return factorise(_ridged(gram, r)).solve(_ridged(cross, r) @ keys)
-    return factorise(_ridged((1 + r) * gram, r)).solve(_ridged(cross + r * gram, r) @ keys)
+        return factorise(_add_ridge(gram, r)).solve(_add_ridge(cross, r) @ keys)
+    return factorise(_add_ridge((1 + r) * gram, r)).solve(_add_ridge(cross + r * gram, r) @ keys)
 
 
-def _ridged(square: Array, r: float) -> Array:
+def _add_ridge(square: Array, r: float) -> Array:
     """A + r I."""
     found = square.copy()
     found[np.diag_indices_from(found)] += r

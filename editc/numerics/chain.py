@@ -127,7 +127,7 @@ class Chain:
         head, tail = self._normal(grams), self.parts[at:]
         if not tail:
             return self._of(self._lower(head), head)
-        normal = self._normal(_folded(grams, (part.gram for part in tail)))
+        normal = self._normal(_sum_onto(grams, (part.gram for part in tail)))
         lower = self._lower(head)
         if lower is not None:
             lower = grow(lower, np.hstack([part.columns for part in tail]))
@@ -169,15 +169,15 @@ class Chain:
         """The sum over the first `count` blocks: the longest beginning that is kept, then the others one by one."""
         nothing = np.zeros(self.moment.shape)
         if self.shelf is None or self.width * len(nothing) ** 2 < WORTH:
-            return _folded(nothing, map(of, self.parts[:count]))
+            return _sum_onto(nothing, map(of, self.parts[:count]))
         keys = [f"{LAYOUT} {what} {mark}" for mark in marks()[:count]]
-        start, total = next(self._found(keys), (0, nothing))
-        total = _folded(total, map(of, self.parts[start:count]))
+        start, total = next(self._find_sums(keys), (0, nothing))
+        total = _sum_onto(total, map(of, self.parts[start:count]))
         if start < count:
             self.shelf.put(keys[-1], {"it": total})
         return total
 
-    def _found(self, keys: Sequence[str]) -> Iterator[tuple[int, Array]]:
+    def _find_sums(self, keys: Sequence[str]) -> Iterator[tuple[int, Array]]:
         """The beginnings that are kept, with their lengths, the longest first."""
         for count in range(len(keys), 0, -1):
             found = None if self.shelf is None else self.shelf.get(keys[count - 1])
@@ -226,7 +226,7 @@ def relative_error(lower: Array, normal: Array) -> float:
     return float(np.linalg.norm(lower @ (lower.T @ probes) - right) / np.linalg.norm(right))
 
 
-def _folded(total: Array, terms: Iterable[Array]) -> Array:
+def _sum_onto(total: Array, terms: Iterable[Array]) -> Array:
     """total + term + term + ..., from left to right."""
     return reduce(add, terms, total)
 

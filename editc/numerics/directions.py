@@ -37,7 +37,7 @@ def projected_difference(present: Array, absent: Array) -> Array:
 
 def subspace(present: Array, absent: Array, count: int, projected: bool = False) -> Array:
     """The `count` leading directions (d, count), orthonormal, of what `present` has beyond the mean of `absent`; when
-    `projected`, none has a part along that mean."""
+    `project_out`, none has a part along that mean."""
     require_finite("the outputs", present, absent)
     beyond, mean = present - absent.mean(axis=0), absent.mean(axis=0)
     if projected:

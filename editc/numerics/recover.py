@@ -91,7 +91,7 @@ def row_space(pairs: Sequence[Pair], most: int, tolerance: float = TOLERANCE) ->
     By random combinations of the rows, more of them until the smallest is only rounding (Halko et al. 2011, 4.3, with
     one step of its power iteration), or until `most` directions stand out: then `whole` is False.
     """
-    height, width, floor = _measured(pairs)
+    height, width, floor = _size_and_noise(pairs)
     floor *= max(1.0, tolerance / TOLERANCE)
     count = _FIRST
     while True:
@@ -104,7 +104,7 @@ def row_space(pairs: Sequence[Pair], most: int, tolerance: float = TOLERANCE) ->
         count = min(_MORE * count, most + 8)
 
 
-def _measured(pairs: Sequence[Pair]) -> tuple[int, int, float]:
+def _size_and_noise(pairs: Sequence[Pair]) -> tuple[int, int, float]:
     """Rows of all pairs, columns, and twice the largest singular value that is expected when both W and W' were rounded
     (a base may have been rounded after it was edited, and programs round on the way)."""
     height, width, power, count = 0, 0, 0.0, 0

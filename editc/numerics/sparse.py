@@ -74,7 +74,7 @@ def decompose(dictionary: Array, signal: Array, most: int = 5, gain: float = GAI
         if float(rest @ rest - left @ left) < gain * size**2:
             break
         chosen, weights, rest = [*chosen, best], trial, left
-    return _told(chosen, weights, units, lengths, signal, float(np.linalg.norm(rest)))
+    return _decomposition(chosen, weights, units, lengths, signal, float(np.linalg.norm(rest)))
 
 
 def _fit(columns: Array, signal: Array) -> Array:
@@ -83,7 +83,9 @@ def _fit(columns: Array, signal: Array) -> Array:
     return np.asarray(nnls(columns, signal)[0])
 
 
-def _told(chosen: list[int], weights: Array, units: Array, lengths: Array, signal: Array, rest: float) -> Decomposition:
+def _decomposition(
+    chosen: list[int], weights: Array, units: Array, lengths: Array, signal: Array, rest: float
+) -> Decomposition:
     size = float(np.linalg.norm(signal))
     kept = [
         (int(i), float(w), float(w * (units[:, i] @ signal)) / size**2)

@@ -67,7 +67,7 @@ def _detector_place(manifest: Manifest, check: ImageCheck) -> Path | None:
         return beside
 
 
-def opened(manifest: Manifest, check: ImageCheck) -> tuple[Detector | None, Mapping[str, Any]]:
+def open_detector(manifest: Manifest, check: ImageCheck) -> tuple[Detector | None, Mapping[str, Any]]:
     """The detector that `verify.images` names, None where nobody is to judge the pictures, and how to tell it from
     another. E504 for concepts that it does not know."""
     asked = _asked_of(manifest, check)

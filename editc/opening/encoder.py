@@ -57,7 +57,7 @@ class Source:
             from editc.backends.encoders.load import load_streams
 
             return load_streams(self.folder, family.streams, mark, weights)
-        return {"text": loaded(self.inside, mark)}
+        return {"text": load_clip(self.inside, mark)}
 
 
 def source_of(manifest: Manifest, model: Model) -> Source:
@@ -96,7 +96,7 @@ def require(manifest: Manifest, model: Model) -> None:
         _require(model, folder)
 
 
-def loaded(found: Assembled, mark: str) -> ClipEncoder:
+def load_clip(found: Assembled, mark: str) -> ClipEncoder:
     """The CLIP with these weights (in transformers' names) and settings; E223 if they do not fit together."""
     import torch
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast

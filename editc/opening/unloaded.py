@@ -30,10 +30,10 @@ def require_sound(model: Model, edited: str, cache: Cache | None) -> Iterator[Di
         folder = place if place.is_dir() else place.parent
         kind = _class(place)
         if kind is not None:
-            require_whole(_compared(checkpoint, kind, folder, what), what, kind.__name__, folder)
+            require_whole(_compare(checkpoint, kind, folder, what), what, kind.__name__, folder)
         elif part == edited:
-            yield _not_compared(part, place)
-        if not _known(checkpoint, cache):
+            yield _cannot_compare(part, place)
+        if not _is_known(checkpoint, cache):
             refuse_values(not_finite(checkpoint), what, folder)
             _remember(checkpoint, cache)
 
@@ -60,7 +60,7 @@ def _class(place: Path) -> Any:
     return kind if hasattr(kind, "from_config") and hasattr(kind, "state_dict") else None
 
 
-def _compared(checkpoint: Checkpoint, kind: Any, folder: Path, what: str) -> Difference:
+def _compare(checkpoint: Checkpoint, kind: Any, folder: Path, what: str) -> Difference:
     """The header against the network, whose parameters are made as shapes alone ("meta")."""
     import torch
 
@@ -78,7 +78,7 @@ def _compared(checkpoint: Checkpoint, kind: Any, folder: Path, what: str) -> Dif
     return Difference.of(wanted.keys() - held.keys(), held.keys() - wanted.keys(), shapes, ignored)
 
 
-def _not_compared(part: str, place: Path) -> Diagnostic:
+def _cannot_compare(part: str, place: Path) -> Diagnostic:
     return Diagnostic(
         "E226",
         f"nothing says how the `{part}` is built, so its tensors were not compared with what they should be",
@@ -88,7 +88,7 @@ def _not_compared(part: str, place: Path) -> Diagnostic:
     )
 
 
-def _known(checkpoint: Checkpoint, cache: Cache | None) -> bool:
+def _is_known(checkpoint: Checkpoint, cache: Cache | None) -> bool:
     return cache is not None and cache.get(_stamp(checkpoint)) is not None
 
 

@@ -130,7 +130,7 @@ class Count:
     total: int
 
 
-def told(record: Mapping[str, Any]) -> tuple[Told, ...]:
+def edits_with_prompts(record: Mapping[str, Any]) -> tuple[Told, ...]:
     """Every edit with every prompt, in the order of the manifest; then the prompts that belong to no edit."""
     edits, answers = record["edits"], record["answers"]
     few = len(edits) <= MOST_OPEN
@@ -180,10 +180,10 @@ def _group(name: str, answers: Sequence[Mapping[str, Any]]) -> Group:
         by_form.setdefault(_form(one), []).append(one["holds"])
     forms = tuple((form, sum(holds), len(holds)) for form, holds in by_form.items())
     purpose = PURPOSES.get(name) or Purpose(name.replace("_", " ").capitalize())
-    return Group(purpose, tuple(_asked(one) for one in answers), forms if len(forms) > 1 else ())
+    return Group(purpose, tuple(_prompt(one) for one in answers), forms if len(forms) > 1 else ())
 
 
-def _asked(one: Mapping[str, Any]) -> Asked:
+def _prompt(one: Mapping[str, Any]) -> Asked:
     wanted, other = (
         Chance(text, one["before"][index], one["after"][index]) if text else None
         for index, text in enumerate(_texts(one))

@@ -9,7 +9,7 @@ from typing import Any
 
 from editc.core.measurements import Picture
 from editc.core.verdict import QUESTIONS
-from editc.report.answers import cases, counts, own, told
+from editc.report.answers import cases, counts, edits_with_prompts, own
 from editc.report.bars import Plot, data_uri, plot
 from editc.report.bystanders import strip
 from editc.report.depth import depth_plot
@@ -104,7 +104,7 @@ def page(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str,
         "lines": tuple(lines(record)),
         "albums": tuple(albums(pictures, record)),
         "plots": _plots(record["sites"], drift),
-        "told": told(record) if "answers" in record else (),
+        "told": edits_with_prompts(record) if "answers" in record else (),
         "cases": tuple(cases(record)),
         "titles": TITLES,
         "depths": [(one, depth_plot(one["depth"])) for one in record.get("stages", ()) if one["depth"] is not None],
@@ -112,7 +112,7 @@ def page(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str,
         "evidence": evidence(record["ranking"]),
         "unchanged": [site["name"] for site in record["sites"] if not site["changed"]],
         "residuals": _by_subject(record, "erase_residual"),
-        "solves": sorted(record["solves"], key=_layered) if "answers" in record else record["solves"],
+        "solves": sorted(record["solves"], key=_layers) if "answers" in record else record["solves"],
         "total_bytes": sum(solve["bytes"] for solve in record["solves"]),
     }
 
@@ -189,7 +189,7 @@ def _row(claim: Mapping[str, Any]) -> Row:
         return Row(title, about, subject, value, "", None, claim["holds"], line)
     measured, bound = float(claim["value"]), float(claim["bound"])
     if not claim.get("least"):
-        used = _used(measured, bound)
+        used = _share_of_bound(measured, bound)
         mark, danger = 1 / used if used > 1 else None, claim["name"] in DANGERS
         if danger and isfinite(measured):  # the whole bar is the whole concept, and the mark is the bound
             used, mark = min(max(measured, 0.0), 1.0), bound
@@ -212,7 +212,7 @@ def _margin(claim: Mapping[str, Any], over: float) -> str:
     return f"{size} {'above' if over > 0 else 'below'} the least" if over else "exactly the least"
 
 
-def _used(value: float, bound: float) -> float:
+def _share_of_bound(value: float, bound: float) -> float:
     """value / bound, for a bar: at most 10, which also stands for what is no number and for anything above 0."""
     if not isfinite(value):
         return 10.0
@@ -269,12 +269,12 @@ def _changes(sites: Sequence[Mapping[str, Any]]) -> Plot:
 
 def _natural(site: Mapping[str, Any]) -> list[tuple[int, str]]:
     """Layer 9 before layer 10."""
-    return _numbered(str(site["name"]))
+    return _numbers(str(site["name"]))
 
 
-def _layered(solve: Mapping[str, Any]) -> list[tuple[int, str]]:
-    return _numbered(str(solve["group"]))
+def _layers(solve: Mapping[str, Any]) -> list[tuple[int, str]]:
+    return _numbers(str(solve["group"]))
 
 
-def _numbered(name: str) -> list[tuple[int, str]]:
+def _numbers(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]

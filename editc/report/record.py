@@ -18,7 +18,7 @@ from editc.core.diagnostics import Diagnostic
 from editc.core.ir import Delta, Ranking, Verified
 from editc.core.manifest import Manifest
 from editc.core.measurements import Certificate, Claim, Picture
-from editc.judging import unanswered
+from editc.judging import unanswered_claims
 from editc.report import record_image, record_language
 
 PARTS: Mapping[str, Callable[[Verified], Mapping[str, Any]]] = {
@@ -80,7 +80,7 @@ def status(verified: Verified, found: Iterable[Diagnostic] = ()) -> str:
     if any(not claim.holds for claim in report.claims) or any(one.is_error for one in found):
         return "failed"
     bounded = any(claim.bound is not None for claim in report.claims)
-    return "met" if bounded and not unanswered(report, manifest) else "measured"
+    return "met" if bounded and not unanswered_claims(report, manifest) else "measured"
 
 
 def as_text(record: Mapping[str, Any]) -> str:

@@ -45,7 +45,7 @@ def _edit(solution: Solution, index: int, edit: Fact | Redirect | Ablation) -> M
     return {
         "kind": edit.kind,
         "concept": edit.names[0],
-        **_asked(edit),
+        **_request(edit),
         "method": method["method"],
         "options": method["options"],
         "strength": solution.strengths[index],
@@ -54,7 +54,7 @@ def _edit(solution: Solution, index: int, edit: Fact | Redirect | Ablation) -> M
     }
 
 
-def _asked(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
+def _request(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
     """The manifest's words; of its lists of prompts how many there are, for `answers` has them all."""
     match edit:
         case Fact():

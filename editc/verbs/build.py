@@ -57,7 +57,7 @@ def _verify(opened: Opened, ctx: Context, after: Callable[[str, Any], bool] | No
     for step in (opened.kind.locate(), *opened.kind.passes(corpus_of(opened.model))):
         announce(ctx.progress, step.name)
         value = step(value, ctx)
-        if step.name == "locate" and (wrong := emit.refused(opened.manifest, value)):
+        if step.name == "locate" and (wrong := emit.refusals(opened.manifest, value)):
             raise EditcError(*wrong)
         if after is not None and not after(step.name, value):
             return None
@@ -74,10 +74,10 @@ def _emit(opened: Opened, verified: Verified, ctx: Context) -> Delta:
 def _write(built: Built, opened: Opened, out: Path) -> Built:
     """Writes the delta and its exports, then the report, which says what came of them. The last build's delta and
     exports make room: for good where there is a new delta, into the folder `last-good` where there is none."""
-    from editc.core.disk import guarded
+    from editc.core.disk import guard_writes
     from editc.formats.delta.container import write_delta
 
-    with guarded(out):
+    with guard_writes(out):
         out.mkdir(parents=True, exist_ok=True)
         if built.delta is not None:
             emit.clear_last(out / REPORT, opened.model)
@@ -96,7 +96,7 @@ def _write(built: Built, opened: Opened, out: Path) -> Built:
 def _with_exports(built: Built, opened: Opened, out: Path) -> Built:
     if built.delta is None or not opened.manifest.emit:
         return built
-    exports, faults = emit.emitted(opened.manifest, built.delta, opened.model, out)
+    exports, faults = emit.emit_exports(opened.manifest, built.delta, opened.model, out)
     files = (*built.files, *(file for one in exports if not one.failures for file in one.written.files))
     return replace(built, files=files, exports=exports, failures=(*built.failures, *faults))
 
@@ -106,7 +106,7 @@ def _report(built: Built, opened: Opened, out: Path) -> None:
     from editc.report import record
 
     found = (*built.failures, *built.warnings)
-    exports = emit.described(built.exports, out)
+    exports = emit.describe_exports(built.exports, out)
     said = record.as_json(built.verified, built.delta, diagnostics=found, tool=tool(), exports=exports)
     replace_file(out / REPORT, record.as_text(said).encode())
     replace_file(out / PAGE, record.as_html(built.verified, said).encode())

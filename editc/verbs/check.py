@@ -30,7 +30,7 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     try:
         ctx = kind.attached(opened.header, manifest)
         found = (*found, *kind.notes(ctx, manifest))
-        ctx = _recognised(opened, ctx)
+        ctx = _with_family(opened, ctx)
     except EditcError as error:
         return Checked(by_place((*found, *error.diagnostics)), manifest, None)
     try:
@@ -57,10 +57,10 @@ def _of_the_formats(opened: Opened, plan: Plan) -> tuple[Diagnostic, ...]:
         return ()
     from editc.verbs import emit
 
-    return emit.refused(opened.manifest, plan)
+    return emit.refusals(opened.manifest, plan)
 
 
-def _recognised(opened: Opened, ctx: Context) -> Context:
+def _with_family(opened: Opened, ctx: Context) -> Context:
     return replace(ctx, family=opened.recognised.family)
 
 
@@ -84,4 +84,4 @@ def _of_the_exports(opened: Opened) -> tuple[Diagnostic, ...]:
         return ()
     from editc.verbs import emit
 
-    return emit.unsuited(opened.manifest, family.name)
+    return emit.unsuited_formats(opened.manifest, family.name)

@@ -31,13 +31,13 @@ def keys_of_earlier(opened: Opened) -> Mapping[str, tuple[Spot, ...]]:
     for index, name in enumerate(manifest.after):
         with pointing_at(manifest, f"after.{index}"):
             delta = read_delta(Path(manifest.source.name).parent / name)
-            found[delta.delta_id] = tuple(spot for part in parts(delta) for spot in _keyed(part, name))
+            found[delta.delta_id] = tuple(spot for part in parts(delta) for spot in _key_spots(part, name))
             deltas.append(delta)
     _require_applied(opened, deltas)
     return found
 
 
-def _keyed(part: Delta, name: str) -> Iterator[Spot]:
+def _key_spots(part: Delta, name: str) -> Iterator[Spot]:
     """Where the edits of one delta have their keys; `name` is that of the file it was read from."""
     from editc.formats.diff.diff import has_manifest
     from editc.opening.recorded import recorded_manifest

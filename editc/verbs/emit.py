@@ -23,17 +23,17 @@ ONE_FILE = ".safetensors"
 """The ending of a `checkpoint` export whose model is one file."""
 
 
-def refused(manifest: Manifest, plan: Plan) -> tuple[Diagnostic, ...]:
+def refusals(manifest: Manifest, plan: Plan) -> tuple[Diagnostic, ...]:
     """Each at its place in `emit`: E680 for formats that cannot hold deltas of this family, E677 for those that cannot
     hold this one, as far as it is known before it is solved."""
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
         for index, name in enumerate(manifest.emit)
-        for fault in write.refusals([name], plan.family.name) or _unheld(name, manifest, plan)
+        for fault in write.refusals([name], plan.family.name) or _unsuited_plan(name, manifest, plan)
     )
 
 
-def unsuited(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
+def unsuited_formats(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
     """E680 and E669 for the formats in `emit`, each at its place, which is all that can be said without the sites."""
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
@@ -42,7 +42,7 @@ def unsuited(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
     )
 
 
-def _unheld(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
+def _unsuited_plan(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
     form, ablations = write.find_format(name), manifest.ablations
     help_ = without_adapter(plan.family.name)
     if form.low_rank and any(edit.options.get("norms") for edit in ablations):
@@ -52,7 +52,7 @@ def _unheld(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
         yield Diagnostic("E677", why, help=help_)
 
 
-def emitted(
+def emit_exports(
     manifest: Manifest, delta: Delta, model: Model, out: Path
 ) -> tuple[tuple[write.Export, ...], tuple[Diagnostic, ...]]:
     """Each format of `emit` beside the delta, and what stands against them: a format that fails stops no other."""
@@ -77,7 +77,7 @@ def clear_last(report: Path, model: Model) -> None:
     A model that was emitted and is now built upon stays.
     """
     folder = report.parent
-    for name in sorted(_listed(report)):
+    for name in sorted(_listed_files(report)):
         if not model.path.resolve().is_relative_to((folder / name).resolve()):
             for path in (folder / name, destination.state_of(folder / name)):
                 clear(path)
@@ -85,7 +85,9 @@ def clear_last(report: Path, model: Model) -> None:
 
 def set_aside(out: Path, name: str, files: Iterable[str], model: Model) -> None:
     """Moves the files of the build before, and its exports, from `out` into the folder of that name inside it."""
-    own = [one for one in sorted(_listed(out / "report.json")) if not model.path.resolve().is_relative_to(out / one)]
+    own = [
+        one for one in sorted(_listed_files(out / "report.json")) if not model.path.resolve().is_relative_to(out / one)
+    ]
     made = [path for one in own for path in (out / one, destination.state_of(out / one))]
     aside = out / name
     clear(aside)
@@ -95,7 +97,7 @@ def set_aside(out: Path, name: str, files: Iterable[str], model: Model) -> None:
             path.rename(aside / path.name)
 
 
-def described(exports: Iterable[write.Export], out: Path) -> list[Mapping[str, Any]]:
+def describe_exports(exports: Iterable[write.Export], out: Path) -> list[Mapping[str, Any]]:
     """What the report says of them: files relative to it, who read them, what rounding cost."""
     beside = out.absolute()
     return [
@@ -111,7 +113,7 @@ def described(exports: Iterable[write.Export], out: Path) -> list[Mapping[str, A
     ]
 
 
-def _listed(report: Path) -> Iterator[str]:
+def _listed_files(report: Path) -> Iterator[str]:
     try:
         record = json.loads(report.read_text(encoding="utf-8"))
         files = [Path(file) for one in record.get("exports", ()) for file in one["files"]]

@@ -36,7 +36,7 @@ def with_adapters(ctx: Context, manifest: Manifest) -> Context:
     return replace(ctx, adapters=tuple(found))
 
 
-def unfused(ctx: Context, manifest: Manifest) -> tuple[Diagnostic, ...]:
+def text_encoder_warnings(ctx: Context, manifest: Manifest) -> tuple[Diagnostic, ...]:
     """E657, a warning, for each adapter that has a part for a text encoder, which the edit leaves out."""
     edits = [edit for edit in manifest.image_edits if edit.adapter]
     return tuple(
@@ -111,7 +111,7 @@ def _pictures(
     from editc.backends import painter
     from editc.opening import detector as detecting
 
-    detector, judged_by = detecting.opened(manifest, asked)  # first: it is quickly opened, and a painter is not
+    detector, judged_by = detecting.open_detector(manifest, asked)  # first: it is quickly opened, and a painter is not
     return (
         painter.load(model.path, component_of(model), asked.steps, asked.guidance, progress),
         detector,
@@ -187,7 +187,7 @@ IMAGE = Kind(
     name="image",
     contexts=own_contexts,
     attached=with_adapters,
-    notes=unfused,
+    notes=text_encoder_warnings,
     missing=missing,
     context=context,
     after=lambda ctx, opened: ctx,

@@ -26,7 +26,7 @@ from editc.opening.recorded import recorded_manifest
 from editc.opening.target import corpus_of
 from editc.verbs.kinds import kind_of
 from editc.verbs.open import open_for
-from editc.verbs.recheck import by_pictures, gathered_solution, measured, posed_again
+from editc.verbs.recheck import by_pictures, gathered_solution, measure_solution, posed_again
 
 LOCK = ".lock.json"
 """Ending of the lock file, in place of the delta's."""
@@ -90,7 +90,7 @@ def link_files(
     made = link(those, opened, tool)
     labels = {part.delta_id: str(path) for path, delta in read for part in parts(delta)}
     found = tuple(overlaps(those, made, opened)) if opened else ()
-    measured = measure(made, labels, opened, progress, detector) if opened else _unmeasured(made, labels)
+    measured = measure(made, labels, opened, progress, detector) if opened else _parts_without_measures(made, labels)
     broken = tuple(fault for part in measured if part.verified for fault in _failures(part.verified))
     if broken:
         return Linked(those, found, measured, None, broken, ())
@@ -98,7 +98,7 @@ def link_files(
     made = write_delta(replace(made, claims=tuple(_claims(those, measured))), out)
     lock = out.with_suffix(LOCK)
     by_id = {delta.delta_id: path for path, delta in read}
-    with disk.guarded(lock):
+    with disk.guard_writes(lock):
         disk.replace_file(lock, _lock(those, by_id, out, made, tool).encode())
     return Linked(those, found, measured, made, (), (out, lock))
 
@@ -114,12 +114,12 @@ def measure(
     """
     every, found = parts(linked), []
     for part in every:
-        label, erased = labels.get(part.delta_id, ""), _erased(every, but=part)
-        found.append(_measured(part, linked, label, model, erased, progress, detector))
+        label, erased = labels.get(part.delta_id, ""), _erased_names(every, but=part)
+        found.append(_measure_part(part, linked, label, model, erased, progress, detector))
     return tuple(found)
 
 
-def _measured(
+def _measure_part(
     part: Delta,
     linked: Delta,
     label: str,
@@ -139,21 +139,21 @@ def _measured(
     problem = posed_again(part, manifest, model.place, corpus, ctx)
     asked = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.preserve_lines)
     conflicts = tuple(name for name in erased if any(mentions(p, name) for p in asked))
-    return Part(part, label, measured(gathered_solution(part, linked, problem), ctx, erased), conflicts)
+    return Part(part, label, measure_solution(gathered_solution(part, linked, problem), ctx, erased), conflicts)
 
 
 def _failures(verified: Verified) -> tuple[Diagnostic, ...]:
     return kind_of(verified.solution.problem.plan.manifest).failures(verified)
 
 
-def _erased(every: Sequence[Delta], but: Delta) -> list[str]:
+def _erased_names(every: Sequence[Delta], but: Delta) -> list[str]:
     """The names that the other parts erase."""
     edits = [edit for part in every if part is not but for edit in part.edits if edit.get("kind") != "moderate"]
     names = [name for edit in edits for name in (edit.get("concept"), *(edit.get("also") or ()))]
     return list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
 
 
-def _unmeasured(linked: Delta, labels: Mapping[str, str]) -> tuple[Part, ...]:
+def _parts_without_measures(linked: Delta, labels: Mapping[str, str]) -> tuple[Part, ...]:
     return tuple(Part(part, labels.get(part.delta_id, ""), None) for part in parts(linked))
 
 
@@ -165,13 +165,13 @@ def _claims(those: Arranged, measured: Sequence[Part]) -> list[Mapping[str, Any]
     found: list[Mapping[str, Any]] = []
     for number, part in enumerate(measured):
         mine = [dict(claim_as_json(claim)) for claim in part.verified.report.claims] if part.verified else []
-        if part.verified is None and not _overlapped(part.delta, those):
+        if part.verified is None and not _overlaps(part.delta, those):
             mine = [dict(claim) for claim in part.delta.claims if not by_pictures(str(claim["name"]))]
         found += [claim | {"part": number} for claim in mine]
     return found
 
 
-def _overlapped(part: Delta, those: Arranged) -> bool:
+def _overlaps(part: Delta, those: Arranged) -> bool:
     return any((record.site.component, record.site.name) in those.overlap for record in part.sites)
 
 

@@ -94,7 +94,7 @@ def _risk(s: Suggestion, best: Trial) -> str:
 def _lines(s: Suggestion) -> Iterator[str]:
     yield f"{s.request.kind} {s.request.concept}"
     yield f"  other names  {_names(s)}"
-    yield f"  made of      {_made(s)}"
+    yield f"  made of      {_ingredients(s)}"
     yield "  targets      to               likeness  weight  concept  cost  moves most"
     for trial in s.trials:
         mark = "*" if trial is s.best else " "
@@ -115,7 +115,7 @@ def _names(s: Suggestion) -> str:
     return f"none is sure; near, with no gap below: {doubt}" if doubt else "none found"
 
 
-def _made(s: Suggestion) -> str:
+def _ingredients(s: Suggestion) -> str:
     if not s.ingredients:
         return "nothing that the dictionary holds"
     parts = [

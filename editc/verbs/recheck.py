@@ -43,7 +43,7 @@ def posed_again(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[s
     return kind_of(manifest).pose(recorded_plan(delta, manifest, model, ctx), ctx, corpus)
 
 
-def measured(solution: Solution, ctx: Context, others: Sequence[str] = ()) -> Verified:
+def measure_solution(solution: Solution, ctx: Context, others: Sequence[str] = ()) -> Verified:
     """Every claim of a solution, measured; `others` are names that other deltas edit in the same model."""
     found: Verified = kind_of(solution.problem.plan.manifest).verify(others)(solution, ctx)
     return found
@@ -86,10 +86,10 @@ def _solution(delta: Delta, problem: Problem, edits: Mapping[str, Edit]) -> Solu
 
 
 def _edit(part: Factors, stats: Stats) -> Edit:
-    return Edit(part.form, *_unpadded(part), stats)
+    return Edit(part.form, *_strip_padding(part), stats)
 
 
-def _unpadded(part: Factors) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+def _strip_padding(part: Factors) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """Left and right in float64, without the zeros that exports pad low-rank pairs with."""
     left, right = (tuple(np.asarray(f, np.float64) for f in side) for side in (part.left, part.right))
     if part.form != "low-rank" or len(left) != len(right):
@@ -102,7 +102,7 @@ def _unpadded(part: Factors) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
 def _rank(delta: Delta, part: Factors) -> int:
     """The largest rank of a pair; of a dense edit, which has none, the one that was claimed."""
     claimed = next((int(claim["value"]) for claim in delta.claims if claim["name"] == "rank"), 0)
-    return max((len(right) for right in _unpadded(part)[1]), default=claimed)
+    return max((len(right) for right in _strip_padding(part)[1]), default=claimed)
 
 
 def _stats(delta: Delta, rank: int) -> Stats:
@@ -116,7 +116,7 @@ def by_pictures(name: str) -> bool:
     return name in SHARES or name.startswith(("toward", "kept"))
 
 
-def allowed(claim: Mapping[str, Any], prompts: int = 0) -> float:
+def allowed_difference(claim: Mapping[str, Any], prompts: int = 0) -> float:
     """By how much a recorded claim may differ from what is measured again; inf for those by pictures, and by words that
     a model goes on with, which only answer to their bounds.
 
@@ -155,7 +155,7 @@ def _differing(delta: Delta, measured: Mapping[tuple[str, str], Claim]) -> Itera
     for claim in delta.claims:
         name, subject = claim["name"], claim.get("subject", "")
         again = measured.get((name, subject))
-        most = allowed(claim, again.of if again else 0)
+        most = allowed_difference(claim, again.of if again else 0)
         if isinf(most):
             continue
         value = again.value if again else None

@@ -25,16 +25,14 @@ def suggest(
     from editc.passes.images.suggest.suggest import suggest as find
     from editc.verbs import proposal
 
-    manifest, plan, ctx, corpus = _opened(path, write, progress)
+    manifest, plan, ctx, corpus = _open(path, write, progress)
     announce(progress, "comparing names and trying targets")
     found = find(plan, ctx, corpus, () if dictionary is None else names_in(dictionary))
     made = proposal.propose(manifest, found)
     return made if write is None else _put(made, write)
 
 
-def _opened(
-    path: Path, write: Path | None, progress: Progress | None
-) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
+def _open(path: Path, write: Path | None, progress: Progress | None) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
     """What suggest works on; E171 and E341 before any work: the place to write to is taken,
     or adapters are fused."""
     from editc.manifests.amend import free
@@ -56,9 +54,9 @@ def _opened(
 
 def _put(made: Proposal, write: Path) -> Proposal:
     """Writes the manifest."""
-    from editc.core.disk import guarded, replace_file
+    from editc.core.disk import guard_writes, replace_file
 
-    with guarded(write):
+    with guard_writes(write):
         write.parent.mkdir(parents=True, exist_ok=True)
         replace_file(write, made.text.encode())
     return replace(made, files=(write,))

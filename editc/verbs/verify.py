@@ -21,7 +21,7 @@ from editc.verbs.open import open_for
 from editc.verbs.recheck import (
     another_detector,
     disagreements,
-    measured,
+    measure_solution,
     posed_again,
     recorded_solution,
 )
@@ -35,7 +35,7 @@ def verify(
     delta, opened = read_delta(path), open_model(model)
     plan = plan_apply([delta], opened, allow_finetune)
     if plan.status == "already":
-        return Again(delta, "already", None, (_unmeasured(plan),))
+        return Again(delta, "already", None, (_nothing_measured(plan),))
     refuse_to_verify(delta)
     if is_linked(delta):
         return _verified_parts(delta, path, opened, plan.tier, progress, detector)
@@ -45,13 +45,13 @@ def verify(
     announce(progress, "derive")
     problem = posed_again(delta, manifest, opened.place, corpus_of(opened), ctx)
     announce(progress, "verify")
-    verified = measured(recorded_solution(delta, problem), ctx)
+    verified = measure_solution(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()
     said = (*kind.warnings(verified), *another_detector(delta, verified))
     return Again(delta, plan.tier, verified, (*kind.failures(verified), *differing), warnings=said)
 
 
-def _unmeasured(plan: ApplyPlan) -> Diagnostic:
+def _nothing_measured(plan: ApplyPlan) -> Diagnostic:
     total = len(plan.targets)
     message = f"nothing was measured: the model contains this edit already ({total} of {total} tensors, bit for bit)"
     help_text = "give the unedited base to measure the claims again; `editc status` tells which edits a model has"

@@ -79,7 +79,7 @@ def revert(model: Model) -> Reverted:
     Also ends a run that was killed at any moment. Raises E632, E634 (nothing to undo), E635, E636, E637.
     """
     history = journal.history_of(model)
-    with disk.locked(history.anchor), disk.guarded(model.path):
+    with disk.lock_model(history.anchor), disk.guard_writes(model.path):
         swept = journal.sweep(history)
         stack = journal.entries(history)
         if not stack or stack[-1].mode == "out":
@@ -101,7 +101,7 @@ def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> Applied:
     copy = disk.temporary_beside(out)
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
     beside = destination.external_files(plan.model, out)
-    with disk.guarded(out), destination.remove_on_failure(copy, state, *(part.temporary for part in beside)):
+    with disk.guard_writes(out), destination.remove_on_failure(copy, state, *(part.temporary for part in beside)):
         more = [(part.source, part.temporary) for part in beside]
         with copies.copying(plan.model.path, copy, _holes(plan), link, more) as linked:
             ranges = _write_copy(plan, copy, out.name if single else "", beside)
@@ -149,7 +149,7 @@ def _write_copy(
 def _apply_in_place(plan: ApplyPlan) -> Applied:
     history = journal.history_of(plan.model)
     destination.check_private(plan)
-    with disk.locked(history.anchor), disk.guarded(plan.model.path):
+    with disk.lock_model(history.anchor), disk.guard_writes(plan.model.path):
         journal.sweep(history)
         _roll_back(history)
         if plan.status == "already":

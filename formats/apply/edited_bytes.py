@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import TypeAlias
 
 from editc.core.diagnostics import fail
-from editc.core.site_bytes import edited
+from editc.core.site_bytes import edit_bytes
 from editc.formats.apply import quantised
 from editc.formats.apply.target import Target
 from editc.formats.containers.ranges import PIECE, ahead, pieces
@@ -113,7 +113,7 @@ def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> 
                 index, start, old, quantised.edit_bytes(old, target.tensor, site, target.factors, target.k)
             )
         upright = target.tensor.upright(old)
-        new = edited(upright, target.tensor.dtype, site, target.factors, target.k, start // row, exact)
+        new = edit_bytes(upright, target.tensor.dtype, site, target.factors, target.k, start // row, exact)
     except ValueError as error:
         help_text = "do not use the delta; fetch it again, or make it again with `editc diff`"
         raise fail("E607", f"the bits of '{site.name}' cannot be unpacked: {error}", help=help_text) from error

@@ -125,7 +125,7 @@ def restore(entry: JournalEntry, history: History) -> None:
             if not _is_restored(file, part):
                 raise broken(f"'{part.name}' could not be restored", entry.folder)
     for file_name, mark in entry.files.items():
-        disk.set_modified(history.root / file_name, mark.modified)
+        disk.set_mtime(history.root / file_name, mark.modified)
         disk.sync_file(history.root / file_name)
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from editc.core.delta import Array, Delta, Factors, Site
 from editc.core.diagnostics import fail
-from editc.core.site_bytes import edited as edited_exactly
-from editc.core.site_bytes import patched_as_stored, stored_shape
+from editc.core.site_bytes import edit_bytes as edited_exactly
+from editc.core.site_bytes import patch_as_stored, stored_shape
 from editc.formats.containers.canonical import strict_json
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.table import container_of
@@ -162,7 +162,7 @@ def notes(losses: Mapping[str, Loss]) -> Sequence[str]:
 def _change(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[Array, Array]:
     """W_q and W', as stored, in float64."""
     before = decode(raw, tensor).reshape(stored_shape(site))
-    wanted = patched_as_stored(before, site.transposed, factors, k)
+    wanted = patch_as_stored(before, site.transposed, factors, k)
     if not np.isfinite(wanted).all():
         message = f"the edited tensor '{site.name}' would not be finite, or the base is not"
         raise fail("E626", message, place=str(tensor.file), help="fetch the model again")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Delta, Factors
 from editc.core.diagnostics import EditcError, fail
-from editc.core.disk import guarded, replace_file
+from editc.core.disk import guard_writes, replace_file
 from editc.formats.containers.canonical import KEY, damage_error, dumps, strict_json
 from editc.formats.containers.safetensors import Header, open_file, parse_header, read_header
 from editc.formats.containers.safetensors_write import header_bytes
@@ -35,7 +35,7 @@ _DTYPES: Mapping[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("
 def write_delta(delta: Delta, path: Path) -> Delta:
     """Writes the file, whole or not at all, and returns `delta` with its `delta_id`. Raises E604, E605, E625, E632."""
     data = to_bytes(delta)
-    with guarded(path):
+    with guard_writes(path):
         replace_file(path, data)
     return replace(delta, delta_id=_identity(data))
 

@@ -16,7 +16,7 @@ import numpy as np
 from editc.core.delta import Array, Delta, Factors, Site, SiteRecord
 from editc.core.diagnostics import EditcError, fail
 from editc.core.family import Family
-from editc.core.site_bytes import bits_record, edited, site_record
+from editc.core.site_bytes import bits_record, edit_bytes, site_record
 from editc.core.text import SHOWN_ROWS, count
 from editc.formats.diff.changed import ChangedTensor
 from editc.formats.diff.compare import Comparison, Progress, compare
@@ -193,7 +193,7 @@ def _mend(
     rows, bits = [], []
     for k, (one, site) in enumerate(zip(members, sites, strict=True)):
         raw, aim = one.raw()
-        plain = raw if found.factors.form == "xor" else edited(raw, one.dtype, site, found.factors, k, exact=False)
+        plain = raw if found.factors.form == "xor" else edit_bytes(raw, one.dtype, site, found.factors, k, exact=False)
         result = aim if found.factors.form == "xor" or mend == "exact" else _move_nearer(plain, aim, one, mend)
         same = result == plain
         bits.append(np.zeros(0, np.uint8) if same else planes.pack(plain, result, dtypes.BITS[one.dtype] // 8))

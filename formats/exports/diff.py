@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Delta
-from editc.core.disk import guarded, replace_file
+from editc.core.disk import guard_writes, replace_file
 from editc.core.site_bytes import patched_site, stored_shape
 from editc.formats.apply.plan import plan_apply
 from editc.formats.apply.target import Target
@@ -45,7 +45,7 @@ def write(job: Job) -> Written:
         shape = (record.site.shape[0], *windows[record.site.name]) if record.site.name in windows else change.shape
         tensors[module(record.site.component, record.site.name) + END] = encode_tensor(change.reshape(shape), "F32")
     metadata = {"ss_network_module": "lycoris.kohya", KEY: embed.note("diff", delta, {})}
-    with guarded(job.out):
+    with guard_writes(job.out):
         replace_file(job.out, file_bytes(tensors, metadata))
     notes = ["diffusers refuses this file (ValueError); give it the low-rank form or the checkpoint"]
     if job.dtype != "F32":
@@ -81,9 +81,9 @@ def _error(job: Job, target: Target, change: Any) -> float:
     assert job.model is not None
     stored = job.model.component(site.component).read(site.name).reshape(stored_shape(site))
     base = np.asarray(stored.T if site.transposed else stored)
-    ours = dtypes.rounded(patched_site(base, target.factors, target.k), target.tensor.dtype)
+    ours = dtypes.round_to(patched_site(base, target.factors, target.k), target.tensor.dtype)
     theirs = (base.astype(np.float32) + change).astype(np.float64)
-    return float(np.abs(dtypes.rounded(theirs, target.tensor.dtype) - ours).max())
+    return float(np.abs(dtypes.round_to(theirs, target.tensor.dtype) - ours).max())
 
 
 def _changes(delta: Delta) -> list[tuple[Any, Any]]:

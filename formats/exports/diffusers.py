@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from editc.core.disk import guarded, replace_file
+from editc.core.disk import guard_writes, replace_file
 from editc.formats.containers.canonical import KEY
 from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering
@@ -41,7 +41,7 @@ def write(job: Job) -> Written:
         tensors[module(name) + UP] = encode_tensor(up, job.dtype)
         tensors[module(name) + DOWN] = encode_tensor(down, job.dtype)
     data = file_bytes(tensors, {"format": "pt", KEY: embed.note("diffusers", delta, {})})
-    with guarded(job.out):
+    with guard_writes(job.out):
         replace_file(job.out, data)
     return Written((job.out,), delta, lowered.rounding)
 

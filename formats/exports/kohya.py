@@ -15,7 +15,7 @@ import numpy as np
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
-from editc.core.disk import guarded, replace_file
+from editc.core.disk import guard_writes, replace_file
 from editc.formats.containers.canonical import KEY
 from editc.formats.containers.safetensors_write import Stored, encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering
@@ -36,7 +36,7 @@ def write(job: Job) -> Written:
     delta = lowering.pad(lowered.delta, lowering.power_of_two)
     found = lowering.windows(delta, job.model)
     data = file_bytes(_tensors(delta, found, job.dtype), _metadata(delta, found))
-    with guarded(job.out):
+    with guard_writes(job.out):
         replace_file(job.out, data)
     return Written((job.out,), delta, lowered.rounding)
 
@@ -72,7 +72,7 @@ def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict
 
 def _check_range(up: Any, left: Any, rank: int, name: str, dtype: str) -> None:
     """Multiplied by a power of two a factor keeps its bits, unless it leaves the dtype's range."""
-    if not np.array_equal(dtypes.rounded(up.astype(np.float64), dtype).reshape(left.shape) / rank, left):
+    if not np.array_equal(dtypes.round_to(up.astype(np.float64), dtype).reshape(left.shape) / rank, left):
         help_ = "export it with `--dtype fp32` or `--dtype bf16`"
         raise fail("E678", f"the factor of '{name}' times its rank is too large for {dtype}", help=help_)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Array, Delta, Factors, SiteRecord
 from editc.core.diagnostics import fail
-from editc.core.site_bytes import edited, site_record, stored_shape
+from editc.core.site_bytes import edit_bytes, site_record, stored_shape
 from editc.core.text import count
 from editc.formats.apply.plan import plan_apply
 from editc.formats.apply.target import ApplyPlan, Target
@@ -194,7 +194,7 @@ def _pair(base: Array, target: Target) -> tuple[Array, Array]:
 
 
 def _round(pair: tuple[Array, Array], dtype: str) -> FactorPair:
-    left, right = (dtypes.rounded(part, dtype).astype(np.float32) for part in pair)
+    left, right = (dtypes.round_to(part, dtype).astype(np.float32) for part in pair)
     if not all(np.isfinite(part).all() for part in (left, right)):
         raise fail("E678", f"a factor is too large for {dtype}", help="export it with `--dtype fp32` or `--dtype bf16`")
     return left, right
@@ -211,12 +211,12 @@ def _change(base: Array, target: Target) -> Factor:
     """float32 D with round(W + D) = W', where the dtype's grid allows it: D is nudged until it does."""
     dtype, site = target.tensor.dtype, target.record.site
     raw = dtypes.encode(base.T if site.transposed else base, dtype)
-    after = edited(raw, dtype, site, target.factors, target.k, exact=target.state == "exact")
+    after = edit_bytes(raw, dtype, site, target.factors, target.k, exact=target.state == "exact")
     stored = dtypes.decode(after, dtype, stored_shape(site))
     wanted = stored.T if site.transposed else stored
     change = (wanted - base).astype(np.float32)
     for _ in range(2):
-        off = wanted - dtypes.rounded(base + change, dtype)
+        off = wanted - dtypes.round_to(base + change, dtype)
         toward = np.where(off > 0, np.float32(np.inf), np.float32(-np.inf))
         change = np.where(off != 0, np.nextafter(change, toward), change)
     return np.asarray(change)

@@ -61,7 +61,7 @@ def write(delta: Delta, model: Model, out: Path, version: str = "000001", base: 
     metadata = {"version": version, "base_version": base, "delta_encoding": "xor", "compression_format": "zstd"}
     metadata |= {"checksum_format": "adler32", "editc_delta_id": delta.delta_id}
     part = disk.temporary_beside(out)
-    with disk.guarded(out), remove_on_failure(part, part):
+    with disk.guard_writes(out), remove_on_failure(part, part):
         disk.make_folder(part)
         table = _put_all(changes, part, metadata)
         disk.rename(part, out)
@@ -187,7 +187,7 @@ def _export(job: Job) -> Written:
         help_text = "name it with --model; nothing of it is changed"
         raise fail("E676", "this export needs the weights that the delta was built for", help=help_text)
     made = write(job.delta, job.model, job.out)
-    with disk.guarded(job.out):
+    with disk.guard_writes(job.out):
         disk.replace_file(job.out / COMPANION, to_bytes(job.delta))
     return Written((*made, job.out / COMPANION), job.delta)
 

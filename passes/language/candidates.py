@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from editc.core.edited import Edited
 from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect
-from editc.core.text import folded
+from editc.core.text import fold_name
 from editc.passes.language import known
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Around:
     def edited(self) -> frozenset[str]:
         """Every edited name, in the form in which two names are compared."""
         own = (name for edit in self.manifest.language_edits for name in edit.names)
-        return frozenset(folded(known.without_article(name)) for name in (*own, *self.others))
+        return frozenset(fold_name(known.without_article(name)) for name in (*own, *self.others))
 
     @cached_property
     def own(self) -> Edited:
@@ -75,7 +75,7 @@ class Around:
         found: tuple[dict[str, list[str]], ...] = ({}, {})
         for kind, every in known.names().items():
             for name in every:
-                plain = folded(known.without_article(name))
+                plain = fold_name(known.without_article(name))
                 if plain not in self.edited:
                     digest = sha256(f"{self.seed} {plain}".encode("utf-8", "surrogatepass")).digest()
                     found[digest[0] % 2 == 0].setdefault(kind, []).append(name)
@@ -84,13 +84,13 @@ class Around:
 
     def alike(self, name: str, measured: bool = True) -> tuple[str, ...]:
         """Listed names of any kind that end with the same word."""
-        last = folded(name).split()[-1:]
+        last = fold_name(name).split()[-1:]
         every = chain.from_iterable(self.names(kind, measured) for kind in known.names())
-        return tuple(dict.fromkeys(one for one in every if folded(one).split()[-1:] == last))
+        return tuple(dict.fromkeys(one for one in every if fold_name(one).split()[-1:] == last))
 
     def touches(self, text: str) -> bool:
         """True for a text in which an edited name or prompt stands."""
-        plain = f" {folded(text)} "
+        plain = f" {fold_name(text)} "
         return self.own.holds(text) or any(name in plain for name in self.edited)
 
 
@@ -123,7 +123,7 @@ def candidates(around: Around, index: int) -> tuple[Candidate, ...]:
     far = islice(_without_edits(around, index, FAR, _distant_questions(around, edit)), WHOLE)
     every = dict[str, Candidate]()
     for one in chain(found, far):
-        every.setdefault(folded(one.prompt), one)
+        every.setdefault(fold_name(one.prompt), one)
     return tuple(every.values())[:WHOLE]
 
 
@@ -173,8 +173,8 @@ def independent_questions(edit: Fact) -> Iterator[known.Ask]:
 def _in_other_languages(edit: Fact) -> Iterator[tuple[str, bool]]:
     """The subject in other languages: of the edited topic, and of those that follow, only how it goes on."""
     bound = known.implied_topics(known.topics_of(edit.template))
-    kind, mine = known.kind_of(edit.subject), folded(edit.subject)
-    own = [ask for about, ask in known.foreign_sentences() if folded(about) == mine]
+    kind, mine = known.kind_of(edit.subject), fold_name(edit.subject)
+    own = [ask for about, ask in known.foreign_sentences() if fold_name(about) == mine]
     frames = [ask for about, ask in known.foreign_sentences() if "{}" in ask.template and kind in about.split()]
     for ask in (*own, *frames):
         yield known.insert_name(ask.template, edit.subject), ask.topic in bound

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from editc.core.text import folded
+from editc.core.text import fold_name
 from editc.texts import read_lines
 
 ANY = "any"
@@ -76,7 +76,7 @@ def without_article(name: str) -> str:
 @cache
 def kinds_by_name() -> Mapping[str, str]:
     """The kind of each listed name, in the form in which two names are compared."""
-    return {folded(without_article(one)): kind for kind, every in reversed(tuple(names().items())) for one in every}
+    return {fold_name(without_article(one)): kind for kind, every in reversed(tuple(names().items())) for one in every}
 
 
 @cache
@@ -87,7 +87,7 @@ def _kinds_by_last() -> Mapping[str, str]:
 
 def kind_of(name: str) -> str:
     """The kind of a name: its own, else that of the first listed name with the same last word, else ANY."""
-    sought = folded(without_article(name))
+    sought = fold_name(without_article(name))
     words = sought.split()
     alike = _kinds_by_last().get(words[-1], ANY) if len(words) > 1 else ANY
     return kinds_by_name().get(sought, alike)

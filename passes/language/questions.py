@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from editc.core.edited import Edited
 from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect
 from editc.core.network import Cloze
-from editc.core.text import folded
+from editc.core.text import fold_name
 
 BaseAnswers = Mapping[str, str]
 """Prompt -> the word that the unedited model goes on with, '' for none."""
@@ -109,7 +109,7 @@ def _changes(index: int, edit: Fact | Redirect | Ablation, said: BaseAnswers) ->
 
 
 def _unlike(text: str, other: str) -> str:
-    return "" if folded(text) == folded(other) else text
+    return "" if fold_name(text) == fold_name(other) else text
 
 
 def efficacy_question(change: Change, continued: bool = False) -> Question:

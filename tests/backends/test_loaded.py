@@ -234,7 +234,7 @@ def test_weights_that_are_there_in_one_variant_alone(tmp_path: Path) -> None:
 def test_a_chat_template_that_fails(template: str) -> None:
     tokenizer = copy.deepcopy(pico.tokenizer())
     tokenizer.chat_template = template
-    fault = refusal(lambda: networks.Words(tokenizer).told("So?"))
+    fault = refusal(lambda: networks.Words(tokenizer).through_template("So?"))
     assert fault.code == "E227" and "template" in fault.message
 
 

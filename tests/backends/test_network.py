@@ -12,7 +12,7 @@ import torch
 
 from editc.backends.networks import CausalNetwork, Words, answers, load, products
 from editc.backends.networks.products import quick
-from editc.backends.networks.words import joined
+from editc.backends.networks.words import join_answer
 from editc.core.network import PREFIXES, Cloze, Descent, Network, Prompt, Spot, Wish
 
 SPOTS = (
@@ -222,14 +222,17 @@ def test_a_tokenizer_without_offsets_finds_the_same_places() -> None:
 
 
 def test_an_answer_follows_as_it_would_be_written() -> None:
-    assert joined("The capital is", "Paris") == "The capital is Paris" and joined("It is ", "Paris") == "It is Paris"
-    assert joined('He said "', "no") == 'He said "no' and joined("Paris", ", France") == "Paris, France"
-    assert joined("\u9996\u90fd\u662f", "\u5df4\u9ece") == "\u9996\u90fd\u662f\u5df4\u9ece"
     assert (
-        joined("\u0e40\u0e21\u0e37\u0e2d\u0e07", "\u0e01\u0e23\u0e38\u0e07")
+        join_answer("The capital is", "Paris") == "The capital is Paris"
+        and join_answer("It is ", "Paris") == "It is Paris"
+    )
+    assert join_answer('He said "', "no") == 'He said "no' and join_answer("Paris", ", France") == "Paris, France"
+    assert join_answer("\u9996\u90fd\u662f", "\u5df4\u9ece") == "\u9996\u90fd\u662f\u5df4\u9ece"
+    assert (
+        join_answer("\u0e40\u0e21\u0e37\u0e2d\u0e07", "\u0e01\u0e23\u0e38\u0e07")
         == "\u0e40\u0e21\u0e37\u0e2d\u0e07\u0e01\u0e23\u0e38\u0e07"
     ), "Thai"
-    assert joined("\uc218\ub3c4\ub294", "\uc11c\uc6b8") == "\uc218\ub3c4\ub294 \uc11c\uc6b8", "Korean has spaces"
+    assert join_answer("\uc218\ub3c4\ub294", "\uc11c\uc6b8") == "\uc218\ub3c4\ub294 \uc11c\uc6b8", "Korean has spaces"
 
 
 @pytest.mark.parametrize(("kind", "bos"), [("llama", False), ("gpt2", False), ("llama", True)])

@@ -13,7 +13,7 @@ import pytest
 import tiny_language as pico
 import torch
 
-from editc.backends.networks import CausalNetwork, Words, load, uncollected
+from editc.backends.networks import CausalNetwork, Words, load, pause_collection
 from editc.backends.networks.products import quick
 from editc.core.diagnostics import EditcError
 
@@ -38,7 +38,7 @@ def test_the_fingerprint_tells_words_and_settings_apart() -> None:
 def test_a_chat_template_that_asks_the_clock_is_told_one_day() -> None:
     tokenizer = copy.deepcopy(pico.tokenizer())
     tokenizer.chat_template = "Today is {{ strftime_now('%d %B %Y') }}. " + tokenizer.chat_template
-    assert Words(tokenizer).told("So?").startswith("Today is 26 Jul 2024. ")
+    assert Words(tokenizer).through_template("So?").startswith("Today is 26 Jul 2024. ")
 
 
 def test_layers_that_are_no_attention_are_refused(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_garbage_is_looked_for_again() -> None:
     for running in (True, False):
         (gc.enable if running else gc.disable)()
         try:
-            with suppress(ValueError), uncollected():
+            with suppress(ValueError), pause_collection():
                 assert not gc.isenabled()
                 raise ValueError
             assert gc.isenabled() == running

@@ -10,7 +10,7 @@ import tiny_language as pico
 import torch
 
 from editc.backends.networks import CausalNetwork
-from editc.backends.networks.hooks import watched
+from editc.backends.networks.hooks import watch_modules
 from editc.backends.networks.tracing import deviation
 from editc.core.network import Known, Noise
 
@@ -40,7 +40,7 @@ def plainly(network: CausalNetwork, known: Known, noise: Noise) -> tuple[float, 
     drawn = noise.sigmas * deviation(network) * np.random.default_rng(noise.seed).standard_normal(shape)
 
     def likely(hooks: dict[Any, Any]) -> float:
-        with watched(outputs=hooks), torch.inference_mode():
+        with watch_modules(outputs=hooks), torch.inference_mode():
             logits = network.model(input_ids=given, use_cache=False).logits[0, -1]
         return float(logits.double().softmax(-1)[answer])
 

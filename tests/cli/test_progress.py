@@ -122,7 +122,7 @@ def test_what_is_printed_meanwhile_is_kept_back(capfd: pytest.CaptureFixture[str
     said = "\n".join(foreign.KEPT)
     assert "on stdout" in said and "a log" in said
     assert "Loading: 100%|##" in said and "0%" not in said.replace("100%", "")
-    assert foreign.told().startswith("libraries said:\n  on stdout\n")
+    assert foreign.last_lines().startswith("libraries said:\n  on stdout\n")
 
 
 def run(program: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -172,7 +172,7 @@ def test_a_closed_pipe_and_a_stop_leave_the_streams_as_they_were() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        terminal.worked(stopped)
+        terminal.run_verb(stopped)
     assert (sys.stdout, sys.stderr, os.fstat(2).st_ino) == before and not terminal._running
 
 
@@ -243,5 +243,5 @@ def test_the_garbage_of_the_command_line_is_hardly_looked_for(monkeypatch: pytes
 def test_what_a_pass_prints_on_purpose_is_an_answer(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.yaml").write_text(MANIFEST)
     given: list[Any] = ["build", str(tmp_path / "m.yaml"), "--print-after", "locate"]
-    assert terminal.guarded(cli.cli, given) == 0
+    assert terminal.run_command(cli.cli, given) == 0
     assert capfd.readouterr().out.startswith("after locate:\n")

@@ -11,14 +11,14 @@ from report_language_cases import answer, answers, claim, facts, language, rewri
 from editc.api import Built
 from editc.cli import show, shown
 from editc.cli.dump import dump
-from editc.cli.show_language import MOST, answer_lines, headline, is_language, recorded, title
+from editc.cli.show_language import MOST, answer_lines, edit_line, headline, is_language, title
 from editc.core.manifest import Redirect
 from editc.core.measurements import Claim
 from editc.passes.language.solve import record
 
 
 def test_a_build_says_how_many_prompts_of_each_edit_hold() -> None:
-    text = show.built(Built(verified(), None, (), (), files=(Path(__file__),))).text
+    text = show.build_result(Built(verified(), None, (), (), files=(Path(__file__),))).text
     head, tower, japan, nintendo, french = (
         line.split() for line in answer_lines(language(), answers()) if "no single" not in line
     )
@@ -43,7 +43,7 @@ SINGLE = (
 
 
 def lines(edits: int) -> list[str]:
-    text = show.built(Built(verified(facts(edits), claims=SINGLE), None, (), (), ())).text
+    text = show.build_result(Built(verified(facts(edits), claims=SINGLE), None, (), (), ())).text
     return text.partition("\nWorks?")[0].splitlines()
 
 
@@ -88,7 +88,7 @@ FACT: dict[str, Any] = {
 
 
 def test_inspect_says_what_a_delta_of_a_language_model_edits() -> None:
-    text = show.inspected(
+    text = show.inspect_result(
         {"kind": "delta", "edits": [FACT, {**FACT, "kind": "ablate", "answer": "", "toward": None}]}
     ).text
     assert (
@@ -98,7 +98,7 @@ def test_inspect_says_what_a_delta_of_a_language_model_edits() -> None:
     assert "  - ablate  Eiffel Tower  memit" in text
     redirect = {"kind": "redirect", "concept": "Nintendo", "to": "Volvo", "toward": "anchor", "also": ["the maker"]}
     assert (
-        recorded({**redirect, "method": "rocr", "options": {}}) == "redirect  Nintendo -> Volvo  rocr  also the maker"
+        edit_line({**redirect, "method": "rocr", "options": {}}) == "redirect  Nintendo -> Volvo  rocr  also the maker"
     )
     assert headline({"kind": "erase", "concept": "Nintendo", "to": None, "toward": "noise"}) == "Nintendo -> noise"
 
@@ -106,16 +106,18 @@ def test_inspect_says_what_a_delta_of_a_language_model_edits() -> None:
 def test_what_emit_records_is_what_inspect_names() -> None:
     found = list(record.record_edits(verified().solution))
     assert [headline(edit) for edit in found] == [title(edit) for edit in language().language_edits]
-    assert [recorded(edit).split("  ")[0] for edit in found] == ["fact", "fact", "redirect", "ablate"]
+    assert [edit_line(edit).split("  ")[0] for edit in found] == ["fact", "fact", "redirect", "ablate"]
     assert [is_language(edit) for edit in found] == [True] * 4
     erased = language(edits=(Redirect(kind="erase", concept="Nintendo", toward="noise"),))
     (edit,) = record.record_edits(verified(erased).solution)
-    assert is_language(edit) and recorded(edit).startswith("erase  Nintendo -> noise  memit")
+    assert is_language(edit) and edit_line(edit).startswith("erase  Nintendo -> noise  memit")
 
 
 def test_inspect_of_an_image_delta_is_as_it_was() -> None:
     edit = {"kind": "erase", "concept": "circle", "to": "shape", "toward": {}, "keys": "last", "strength": 1.0}
-    assert "  - kind=erase  concept=circle  to=shape  keys=last  strength=1" in show.inspected({"edits": [edit]}).text
+    assert (
+        "  - kind=erase  concept=circle  to=shape  keys=last  strength=1" in show.inspect_result({"edits": [edit]}).text
+    )
 
 
 def test_what_a_hostile_delta_records_cannot_steer_the_terminal() -> None:
@@ -125,7 +127,7 @@ def test_what_a_hostile_delta_records_cannot_steer_the_terminal() -> None:
         {"kind": "ablate", "concept": None, "also": "text"},
     ]
     for edit in strange:
-        assert recorded(edit).isprintable() and headline(edit)
+        assert edit_line(edit).isprintable() and headline(edit)
 
 
 def test_what_flows_between_passes_can_be_dumped() -> None:

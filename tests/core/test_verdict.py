@@ -245,7 +245,7 @@ def every_case() -> list[Verified]:
 @pytest.mark.parametrize("number", range(4))
 def test_json_terminal_and_page_say_the_same(number: int) -> None:
     of = every_case()[number]
-    record, text, page = report.as_json(of), show.built(Built(of, None, (), (), ())), html(of)
+    record, text, page = report.as_json(of), show.build_result(Built(of, None, (), (), ())), html(of)
     assert record["verdict"] == json.loads(json.dumps(report.plain(text.data["verdict"])))
     assert record == json.loads(report.as_text(record))
     head = page.split("</header>")[0]

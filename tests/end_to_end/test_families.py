@@ -17,7 +17,7 @@ from editc import api
 from editc.backends import painter
 from editc.backends.encoders.joined import Joined
 from editc.backends.encoders.load import load_streams
-from editc.backends.encoders.t5 import lowered, standing
+from editc.backends.encoders.t5 import standing, to_lower_case
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Encoded
 from editc.formats.models.model import open_model
@@ -249,7 +249,7 @@ def test_standing_rows_are_the_text_and_its_padding_at_powers_of_two() -> None:
 
 def test_lowered_prompts_keep_their_places() -> None:
     prompt = "  \u0130STANBUL Circle "
-    text, origin = lowered(prompt)
+    text, origin = to_lower_case(prompt)
     assert text == prompt.strip().lower()
     at = text.index("circle")
     assert prompt[origin[at] : origin[at + 6]] == "Circle" and len(origin) == len(text) + 1

@@ -13,15 +13,15 @@ import pytest
 from editc.core.manifest import (
     Ablation,
     BystanderCheck,
-    Sites,
     Constraints,
     Fact,
+    ImageCheck,
     Manifest,
     Measuring,
-    ImageCheck,
     Preserve,
     Redirect,
     Request,
+    Sites,
     TokenWeights,
 )
 from editc.manifests import image_schema, language_schema, schema

@@ -72,7 +72,7 @@ def test_the_least_rank_is_found(start: int, holds: int) -> None:
 
 @pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16"])
 def test_an_ulp_is_the_distance_to_the_next_number(dtype: str) -> None:
-    values = dtypes.rounded(np.concatenate([np.random.default_rng(0).normal(size=200), [0.0, 1e-7, 1.0, -2.0]]), dtype)
+    values = dtypes.round_to(np.concatenate([np.random.default_rng(0).normal(size=200), [0.0, 1e-7, 1.0, -2.0]]), dtype)
     width = dtypes.BITS[dtype] // 8
     raw = np.frombuffer(dtypes.encode(np.abs(values), dtype), f"<u{width}") + np.array(1, f"<u{width}")
     after = dtypes.decode(raw.astype(f"<u{width}").tobytes(), dtype, values.shape)

@@ -53,7 +53,7 @@ awkward = st.one_of(
 @settings(max_examples=1500, deadline=None)
 @given(awkward, st.sampled_from(["BF16", "F16", "F32"]))
 def test_narrowing_rounds_exactly_once(value: float, dtype: str) -> None:
-    got = float(dtypes.rounded(np.array([value]), dtype)[0])
+    got = float(dtypes.round_to(np.array([value]), dtype)[0])
     if np.isnan(value):
         assert np.isnan(got)
     elif np.isinf(value) or (expected := nearest_even(value, dtype)) is None:

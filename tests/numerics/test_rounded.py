@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from editc.core.ir import Array, Factors, Site
-from editc.core.site_bytes import edited, patched_as_stored
+from editc.core.site_bytes import edit_bytes, patch_as_stored
 from editc.numerics.bits import dtypes, rounded
-from editc.numerics.bits.arithmetic import patched
+from editc.numerics.bits.arithmetic import patch
 
 DTYPES = ("F32", "F16", "BF16")
 Single = NDArray[np.float32]
@@ -29,7 +29,7 @@ def problem(
 
 
 def slow(raw: bytes, dtype: str, width: int, form: str, left: Single, right: Single | None) -> bytes:
-    return dtypes.encode(patched(dtypes.decode(raw, dtype, (-1, width)), form, left, right), dtype)
+    return dtypes.encode(patch(dtypes.decode(raw, dtype, (-1, width)), form, left, right), dtype)
 
 
 @pytest.mark.parametrize("dtype", (*DTYPES, "F64"))
@@ -51,7 +51,7 @@ def test_ties_zeros_and_what_is_not_finite(dtype: str, form: str) -> None:
     W = rng.integers(-4096, 4096, (rows, width)) * 2.0 ** rng.integers(-30, 4, (rows, width))
     W[rng.random(W.shape) < 0.2] = 0.0
     W[rng.random(W.shape) < 0.1] = -0.0
-    W[3], W[4, 5], W[5, 6], W[6] = 0.0, np.nan, np.inf, np.float64(dtypes.rounded(np.array([6e4]), dtype)[0])
+    W[3], W[4, 5], W[5, 6], W[6] = 0.0, np.nan, np.inf, np.float64(dtypes.round_to(np.array([6e4]), dtype)[0])
     right = np.zeros((2, width), np.float32)
     right[0, :9], right[1, 4:20] = 2.0**-9, 2.0**-12
     left = (rng.integers(-2, 3, (width if form == "shared" else rows, 2)) * 0.5).astype(np.float32)
@@ -109,7 +109,7 @@ def test_the_bound_holds_for_every_order() -> None:
     assert right is not None
     wide = left.astype(float), right.astype(float)
     bound = np.linalg.norm(W, axis=1)[:, None] * rounded._bound("shared", *wide)
-    exact, rng = patched(W, "shared", left, right), np.random.default_rng(0)
+    exact, rng = patch(W, "shared", left, right), np.random.default_rng(0)
     for _ in range(5):
         order, inner = rng.permutation(500), rng.permutation(8)
         other = W + (W[:, order] @ wide[0][order])[:, inner] @ wide[1][inner]
@@ -123,12 +123,12 @@ def test_rows_and_columns_in_pieces(form, dtype, monkeypatch: pytest.MonkeyPatch
     W, left, right = problem(form, 37, 21, 3, 8, 0.1)
     factors = Factors(form, (0,), (left,), () if right is None else (right,))
     site = Site("unet", "w", (37, 21), dtype, "k")
-    whole = edited(dtypes.encode(W, dtype), dtype, site, factors, 0)
-    pieces = (edited(dtypes.encode(W[i : i + 5], dtype), dtype, site, factors, 0, i) for i in range(0, 37, 5))
+    whole = edit_bytes(dtypes.encode(W, dtype), dtype, site, factors, 0)
+    pieces = (edit_bytes(dtypes.encode(W[i : i + 5], dtype), dtype, site, factors, 0, i) for i in range(0, 37, 5))
     assert b"".join(pieces) == whole
     turned = Site("unet", "w", (37, 21), dtype, "k", transposed=True)
     raw = dtypes.encode(W.T, dtype)
-    expected = dtypes.encode(patched_as_stored(dtypes.decode(raw, dtype, (21, 37)), True, factors, 0), dtype)
+    expected = dtypes.encode(patch_as_stored(dtypes.decode(raw, dtype, (21, 37)), True, factors, 0), dtype)
     for elements in (1, 100, 1 << 20):
         monkeypatch.setattr("editc.core.site_bytes._ELEMENTS", elements)
-        assert edited(raw, dtype, turned, factors, 0) == expected
+        assert edit_bytes(raw, dtype, turned, factors, 0) == expected

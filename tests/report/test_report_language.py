@@ -17,7 +17,7 @@ from editc.core.ir_language import Near
 from editc.core.manifest import Ablation, Fact
 from editc.core.measurements import Answer, Claim
 from editc.report import record as reporting
-from editc.report.answers import MOST_OPEN, cases, told
+from editc.report.answers import MOST_OPEN, cases, edits_with_prompts
 from editc.report.bars import block_of
 from editc.report.page import headline, lines, page
 from editc.report.words import TITLES, chance, figure, ranges
@@ -207,7 +207,7 @@ def test_every_answer_is_a_row_and_every_number_in_it_is_the_records() -> None:
 
 
 def test_bars_are_as_long_as_their_probabilities() -> None:
-    (row,) = [row for row in told(reporting.as_json(verified()))[0].groups[0].rows]
+    (row,) = [row for row in edits_with_prompts(reporting.as_json(verified()))[0].groups[0].rows]
     assert row.wanted is not None and row.wanted.bars == (0.04, 98.5)
     assert row.other is not None and row.other.bars == (61.0, 0.02)
     assert "--p:98.5%" in html(verified())
@@ -287,7 +287,7 @@ def test_a_case_that_is_called_as_an_edit_is_not_the_edits() -> None:
     one = Fact(template="{} is", subject="chat", answer="x")
     of = verified(language(edits=(one,)), answers=(), claims=(claim("form", 1.0, subject="chat"),))
     of = replace(of, solution=replace(of.solution, problem=replace(rewrites(language(edits=(one,))), near=())))
-    (found,) = told(reporting.as_json(of))
+    (found,) = edits_with_prompts(reporting.as_json(of))
     assert found.claims == ()
 
 
@@ -296,9 +296,9 @@ def test_claims_of_a_redirect_are_not_those_of_a_fact_of_the_same_name() -> None
     fact = Fact(template="The capital of {} is", subject="Nintendo", answer="Berlin")
     _, other, redirect, last = language().edits
     mine = (claim("known", 0.25, subject="Nintendo"), claim("known", 0.75, subject=fact.prompt))
-    found = told(reporting.as_json(verified(language(edits=(fact, other, redirect, last)), claims=mine)))
+    found = edits_with_prompts(reporting.as_json(verified(language(edits=(fact, other, redirect, last)), claims=mine)))
     assert [[one["value"] for one in each.claims] for each in found] == [[0.75], [], [0.25], []]
-    alone = told(reporting.as_json(verified(language(edits=(fact, other, last)), claims=mine)))
+    alone = edits_with_prompts(reporting.as_json(verified(language(edits=(fact, other, last)), claims=mine)))
     assert [one["value"] for one in alone[0].claims] == [0.25], "without the other it has its short name"
 
 
@@ -315,13 +315,13 @@ def test_probabilities_that_are_no_numbers_are_said_and_have_no_bar() -> None:
     nan = float("nan")
     of = verified(answers=(answer(0, "efficacy", "a", "b", "c", nan, 0.1, nan, 0.1, holds=False),))
     assert "nan → <b>nan</b>" in html(of)
-    (row,) = told(reporting.as_json(of))[0].groups[0].rows
+    (row,) = edits_with_prompts(reporting.as_json(of))[0].groups[0].rows
     assert row.wanted is not None and row.wanted.bars == (0.0, 0.0)
 
 
 def test_of_a_reversed_prompt_both_answers_are_the_subject_and_told_apart() -> None:
     one = answer(0, "form", "The ____ is in Rome. The blank is", "Tower", "Tower", 0.1, 0.3, 0.2, 0.1, form="reversed")
-    (group,) = told(reporting.as_json(verified(answers=(one,))))[0].groups
+    (group,) = edits_with_prompts(reporting.as_json(verified(answers=(one,))))[0].groups
     (row,) = group.rows
     assert row.wanted is not None and row.other is not None
     assert (row.wanted.text, row.other.text) == ("Tower, by the new answer", "Tower, by the old one")
@@ -333,9 +333,11 @@ def test_of_many_edits_those_with_a_failure_are_unfolded() -> None:
         answer(i, "efficacy", f"Tower {i} is in", "x", "y", 0.1, 0.2, 0.9, 0.1, holds=i != 3) for i in range(count)
     )
     of = verified(facts(MOST_OPEN), answers=found[:-1])
-    assert all(one.unfolded for one in told(reporting.as_json(many(of, MOST_OPEN))))
+    assert all(one.unfolded for one in edits_with_prompts(reporting.as_json(many(of, MOST_OPEN))))
     of = verified(facts(count), answers=found)
-    assert [one.unfolded for one in told(reporting.as_json(many(of, count)))] == [i == 3 for i in range(count)]
+    assert [one.unfolded for one in edits_with_prompts(reporting.as_json(many(of, count)))] == [
+        i == 3 for i in range(count)
+    ]
 
 
 def many(of: Verified, count: int) -> Verified:
@@ -345,7 +347,7 @@ def many(of: Verified, count: int) -> Verified:
 
 
 def test_the_old_answer_is_the_manifests_or_the_one_that_was_found() -> None:
-    first, second, *_ = told(reporting.as_json(verified()))
+    first, second, *_ = edits_with_prompts(reporting.as_json(verified()))
     assert (first.was, second.was) == ("Paris", "Tokyo")
 
 

@@ -74,7 +74,7 @@ def run(case: Case, folder: Path) -> Ended:
     resident = memory("VmRSS", anew=True)
     begun = time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        exit_code = terminal.guarded(reading if words[0] == "adapter" else cli, words)
+        exit_code = terminal.run_command(reading if words[0] == "adapter" else cli, words)
     seconds = time.process_time() - begun
     peak = memory("VmHWM") - resident
     wrote = listing(folder) != before

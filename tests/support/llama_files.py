@@ -50,7 +50,7 @@ def weights() -> dict[str, NDArray[np.float64]]:
             found[f"model.layers.{i}.{part}.weight"] = np.random.default_rng(10 * i + j).normal(size=shape) * 0.03
         for norm in ("input_layernorm", "post_attention_layernorm"):
             found[f"model.layers.{i}.{norm}.weight"] = np.ones(WIDTH)
-    return {name: dtypes.rounded(values, "F32") for name, values in found.items()}
+    return {name: dtypes.round_to(values, "F32") for name, values in found.items()}
 
 
 def folder(place: Path, dtype: str = "F32") -> Model:
@@ -71,7 +71,7 @@ def eight_bit(place: Path, dtype: str, scale: str = "weight_scale", rows: bool =
             parts[name] = ("F32", values.shape, dtypes.encode(values, "F32"))
             continue
         size = np.abs(values).max(1, keepdims=True) if rows else np.abs(values).max(keepdims=True)
-        factor = dtypes.rounded(size / (448 if dtype == "F8_E4M3" else 57344), "F32")
+        factor = dtypes.round_to(size / (448 if dtype == "F8_E4M3" else 57344), "F32")
         parts[name] = (dtype, values.shape, dtypes.encode(values / factor, dtype))
         kept = factor.shape if rows else ()
         parts[f"{name.removesuffix('.weight')}.{scale}"] = ("F32", kept, dtypes.encode(factor.reshape(kept), "F32"))

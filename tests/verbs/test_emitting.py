@@ -159,7 +159,7 @@ def test_a_trial_that_fails_is_the_builds_exit_code(
     found = export_.find_format
     monkeypatch.setattr(export_, "find_format", lambda name: form if name == "kohya" else found(name))
     path = manifest(tmp_path, model, "[kohya, diff]")
-    code = terminal.guarded(cli, ["build", str(path), "-o", str(tmp_path / "out"), "--json"])
+    code = terminal.run_command(cli, ["build", str(path), "-o", str(tmp_path / "out"), "--json"])
     shown = json.loads(capsys.readouterr().out)
     assert code == 1 and shown["status"] == "failed" and [one["code"] for one in shown["diagnostics"]] == ["E682"]
     kept = {path.name for path in (tmp_path / "out").glob("delta*")}
@@ -185,9 +185,9 @@ def test_files_are_told_beside_a_folder_that_was_named_from_here(
     )
     one: Any = SimpleNamespace(format="checkpoint", written=written, trials=())
     assert (
-        emitting.described([one], Path("out"))[0]["files"]
+        emitting.describe_exports([one], Path("out"))[0]["files"]
         == ["model"]
-        == emitting.described([one], tmp_path / "out")[0]["files"]
+        == emitting.describe_exports([one], tmp_path / "out")[0]["files"]
     )
 
 

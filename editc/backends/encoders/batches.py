@@ -9,7 +9,7 @@ from editc.core.ports import Encoded
 BATCH = 64
 
 
-def batched(prompts: Sequence[str], encode: Callable[[Sequence[str]], Iterable[Encoded]]) -> Sequence[Encoded]:
+def encode_batches(prompts: Sequence[str], encode: Callable[[Sequence[str]], Iterable[Encoded]]) -> Sequence[Encoded]:
     """`encode` over the distinct prompts, BATCH at a time, the results in the order of `prompts`."""
     distinct = list(dict.fromkeys(prompts))
     found: dict[str, Encoded] = {}

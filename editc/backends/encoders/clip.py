@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.backends.encoders.batches import batched
+from editc.backends.encoders.batches import encode_batches
 from editc.core.family import Take
 from editc.core.ports import Encoded
 from editc.numerics import trust
@@ -31,7 +31,7 @@ class ClipEncoder:
 
     def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
         """Each prompt's rows in order; equal prompts are encoded once."""
-        return batched(prompts, self._batch)
+        return encode_batches(prompts, self._batch)
 
     def fingerprint(self) -> str:
         """As `formats.models.fingerprint` found it when the encoder was loaded."""

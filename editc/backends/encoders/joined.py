@@ -22,7 +22,7 @@ class Joined:
 
     def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
         """Each prompt's rows in order. Raises E331 when the tokenizers cut a prompt differently."""
-        return [_joined(parts) for parts in zip(*(one.encode(prompts) for one in self.encoders), strict=True)]
+        return [_join(parts) for parts in zip(*(one.encode(prompts) for one in self.encoders), strict=True)]
 
     def fingerprint(self) -> str:
         """That of all encoders together, which each of them carries."""
@@ -71,7 +71,7 @@ class Projected:
         return np.asarray(hidden @ self.second[0].T + self.second[1])
 
 
-def _joined(parts: Sequence[Encoded]) -> Encoded:
+def _join(parts: Sequence[Encoded]) -> Encoded:
     first = parts[0]
     for other in parts[1:]:
         if (other.start, other.end) != (first.start, first.end):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.backends.encoders.batches import batched
+from editc.backends.encoders.batches import encode_batches
 from editc.core.ports import Encoded
 from editc.numerics.trust import Ball
 
@@ -33,7 +33,7 @@ class T5Encoder:
 
     def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
         """Each prompt's rows in order; equal prompts are encoded once."""
-        return batched(prompts, self._batch)
+        return encode_batches(prompts, self._batch)
 
     def fingerprint(self) -> str:
         """As `formats.models.fingerprint` found it when the encoder was loaded."""
@@ -47,7 +47,9 @@ class T5Encoder:
     def _batch(self, prompts: Sequence[str]) -> Iterator[Encoded]:
         import torch
 
-        texts = [lowered(prompt) if self.lowered else (prompt, tuple(range(len(prompt) + 1))) for prompt in prompts]
+        texts = [
+            to_lower_case(prompt) if self.lowered else (prompt, tuple(range(len(prompt) + 1))) for prompt in prompts
+        ]
         tokens = self.tokenizer(
             [text for text, _ in texts],
             padding="max_length",
@@ -74,7 +76,7 @@ def standing(count: int, length: int) -> list[int]:
     return [*range(count), *(count - 1 + step for step in powers if count - 1 + step < length)]
 
 
-def lowered(prompt: str) -> tuple[str, tuple[int, ...]]:
+def to_lower_case(prompt: str) -> tuple[str, tuple[int, ...]]:
     """The prompt stripped and in lower case, and for each character there (and the end) where it was in `prompt`."""
     begin = len(prompt) - len(prompt.lstrip())
     text = prompt.strip()

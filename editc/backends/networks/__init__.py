@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from editc.backends.networks.causal import CausalNetwork
-from editc.backends.networks.hooks import watched
+from editc.backends.networks.hooks import watch_modules
 from editc.backends.networks.products import quick
 from editc.backends.networks.words import Words
 from editc.core.diagnostics import fail
@@ -30,11 +30,11 @@ def load(folder: Path) -> CausalNetwork:
     Raises E205 where the tokenizer or the model cannot be loaded, E206 for a model that makes its states or logits in a
     way not known here.
     """
-    with uncollected():
-        return _loaded(folder)
+    with pause_collection():
+        return _load(folder)
 
 
-def _loaded(folder: Path) -> CausalNetwork:
+def _load(folder: Path) -> CausalNetwork:
     import torch
     from transformers import AutoTokenizer
 
@@ -73,7 +73,7 @@ def _require_ends(network: CausalNetwork) -> None:
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def pause_collection() -> Iterator[None]:
     """No garbage is looked for meanwhile: what two libraries and a model leave in memory is no garbage, and looking
     through it time and again takes an eighth of the time that they need to load."""
     import gc
@@ -92,7 +92,7 @@ def faithful(network: CausalNetwork) -> bool:
     import torch
 
     seen: list[Any] = []
-    with watched(outputs={network.decoder: seen.append}), torch.inference_mode():
+    with watch_modules(outputs={network.decoder: seen.append}), torch.inference_mode():
         theirs = network.model(input_ids=torch.arange(3)[None], use_cache=False).logits
         ours = network.logits(seen[0].last_hidden_state)
     return bool(torch.allclose(theirs, ours, rtol=1e-4, atol=1e-4))

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from editc.backends.networks.hooks import halved
-from editc.backends.networks.past import filled, told
-from editc.backends.networks.running import AT_ONCE, RunningModel, batches, padded
+from editc.backends.networks.hooks import split_batch
+from editc.backends.networks.past import cache_arguments, new_cache
+from editc.backends.networks.running import AT_ONCE, RunningModel, batches, pad_tokens
 from editc.core.ir import Array
 from editc.core.network import Cloze, Compared, Prompt, Scored, Spoken
 
@@ -21,7 +21,7 @@ ROWS = 64
 """Rows whose logits are in memory at a time: a vocabulary of 256,000 makes 130 MB of them in float64."""
 
 
-def scored(network: RunningModel, asked: Sequence[Cloze], changed: Mapping[str, Array] | None) -> Scored:
+def score_answers(network: RunningModel, asked: Sequence[Cloze], changed: Mapping[str, Array] | None) -> Scored:
     """How likely the answers are. Those that follow the same tokens (their own but the last too) share a run."""
     told = [network.words.cloze(one) for one in asked]
     runs: dict[tuple[int, ...], list[int]] = {}
@@ -30,9 +30,9 @@ def scored(network: RunningModel, asked: Sequence[Cloze], changed: Mapping[str, 
     texts = list(runs)
     total, first, best = np.zeros(len(told)), np.zeros(len(told)), np.zeros(len(told), np.int64)
     with network.running(changed):
-        for which, states in network.batched(texts):
+        for which, states in network.run_batches(texts):
             those = [(at, i) for at, k in enumerate(which) for i in runs[texts[k]]]
-            for i, order, likely, likeliest in _read(network, states, those, told):
+            for i, order, likely, likeliest in _token_scores(network, states, those, told):
                 total[i] += likely
                 if order == 0:
                     first[i], best[i] = likely, likeliest
@@ -41,7 +41,7 @@ def scored(network: RunningModel, asked: Sequence[Cloze], changed: Mapping[str, 
     return Scored(total, first, best == firsts, best, counts)
 
 
-def _read(
+def _token_scores(
     network: RunningModel,
     states: Any,
     those: Sequence[tuple[int, int]],
@@ -65,7 +65,7 @@ def _read(
                 yield i, order, float(spoken[line, token]), best[line]
 
 
-def compared(
+def compare_models(
     network: RunningModel,
     texts: Sequence[Prompt],
     changed: Mapping[str, Array],
@@ -79,7 +79,7 @@ def compared(
         some = [ids[i] for i in which]
         rows = [(at, row) for at, one in enumerate(some) for row in range(len(one) - 1 if last else 0, len(one))]
         lines, columns = map(list, zip(*rows, strict=True))
-        before = network.run(some)[lines, columns] if base is None else _stacked([base[i] for i in which])
+        before = network.run(some)[lines, columns] if base is None else _stack_states([base[i] for i in which])
         with network.running(changed):
             after = network.run(some)[lines, columns]
         nexts = [some[at][row + 1] if row + 1 < len(some[at]) else -1 for at, row in rows]
@@ -90,15 +90,15 @@ def compared(
 
 
 def final(network: RunningModel, texts: Sequence[Prompt]) -> tuple[Array, ...]:
-    """The states (t, d) of each text behind the final norm, as `compared` takes them."""
+    """The states (t, d) of each text behind the final norm, as `compare_models` takes them."""
     ids = [network.words.prompt(text).ids for text in texts]
     found: dict[int, Array] = {}
-    for which, states in network.batched(ids):
+    for which, states in network.run_batches(ids):
         found |= {i: states[at, : len(ids[i])].double().numpy() for at, i in enumerate(which)}
     return tuple(found[i] for i in range(len(ids)))
 
 
-def _stacked(states: Sequence[Array]) -> Any:
+def _stack_states(states: Sequence[Array]) -> Any:
     import torch
 
     return torch.from_numpy(np.concatenate(states)).float()
@@ -119,7 +119,7 @@ def _apart(network: RunningModel, before: Any, after: Any, nexts: Sequence[int])
     return found
 
 
-def continued(
+def continue_prompts(
     network: RunningModel, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None
 ) -> tuple[str, ...]:
     """What the model goes on with, the likeliest token each time, up to its end-of-text."""
@@ -131,7 +131,7 @@ def spoken(
 ) -> tuple[Spoken, ...]:
     """The same token by token, with how likely each was."""
     with network.running(changed):
-        return _continued(network, prompts, tokens, 1)[0]
+        return _run_batches(network, prompts, tokens, 1)[0]
 
 
 def continued_both(
@@ -142,25 +142,27 @@ def continued_both(
     try:
         layers = {network.module(name): value for name, value in changed.items()}
     except LookupError:
-        return continued(network, prompts, tokens, None), continued(network, prompts, tokens, changed)
-    with halved(layers):
-        before, after = _continued(network, prompts, tokens, 2)
+        return continue_prompts(network, prompts, tokens, None), continue_prompts(network, prompts, tokens, changed)
+    with split_batch(layers):
+        before, after = _run_batches(network, prompts, tokens, 2)
     return tuple(one.text for one in before), tuple(one.text for one in after)
 
 
-def _continued(
+def _run_batches(
     network: RunningModel, prompts: Sequence[Prompt], tokens: int, times: int
 ) -> tuple[tuple[Spoken, ...], ...]:
     """Every batch so many times over, beside itself."""
     ids = [network.words.prompt(prompt).ids for prompt in prompts]
     found: dict[int, list[Spoken]] = {}
     for which in batches(ids, AT_ONCE):
-        told = [_told(network, *one) for one in _spoken(network, [ids[i] for _ in range(times) for i in which], tokens)]
+        told = [
+            _to_spoken(network, *one) for one in _spoken(network, [ids[i] for _ in range(times) for i in which], tokens)
+        ]
         found |= {i: told[at :: len(which)] for at, i in enumerate(which)}
     return tuple(tuple(found[i][k] for i in range(len(ids))) for k in range(times))
 
 
-def _told(network: RunningModel, ids: list[int], likely: list[float]) -> Spoken:
+def _to_spoken(network: RunningModel, ids: list[int], likely: list[float]) -> Spoken:
     decode = network.words.tokenizer.decode
     pieces = tuple(decode([one], skip_special_tokens=True) for one in ids)
     return Spoken(decode(ids, skip_special_tokens=True), pieces, tuple(likely))
@@ -172,8 +174,8 @@ def _spoken(
     """New tokens stand behind the padding, which nobody sees, and at the positions that follow their own text."""
     import torch
 
-    given, mask = padded(ids)
-    past = told(network.decoder, filled())
+    given, mask = pad_tokens(ids)
+    past = cache_arguments(network.decoder, new_cache())
     lengths = torch.tensor([len(one) for one in ids])
     ends, every, likely = network.ends, list[Any](), list[Any]()
     position = None

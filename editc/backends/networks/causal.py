@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.backends.networks import answers, descent, tracing, vocabulary
-from editc.backends.networks.hooks import EnoughError, watched
+from editc.backends.networks.hooks import EnoughError, watch_modules
 from editc.backends.networks.running import AT_ONCE, Changed, RunningModel, batches
 from editc.core.ir import Array
 from editc.core.network import (
@@ -57,16 +57,16 @@ class CausalNetwork(RunningModel):
     def reads(self, names: Sequence[str], spots: Sequence[Spot], changed: Changed = None) -> Mapping[str, Array]:
         """What each matrix reads at the spots, (d_in, n)."""
         modules = {name: self.module(name) for name in names}
-        found: Mapping[str, Array] = self._seen(modules, spots, changed, lambda show: watched(inputs=show))
+        found: Mapping[str, Array] = self._observe(modules, spots, changed, lambda show: watch_modules(inputs=show))
         return found
 
     def states(self, layers: Sequence[int], spots: Sequence[Spot], changed: Changed = None) -> Mapping[int, Array]:
         """The residual stream (d, n) after each layer at the spots."""
         modules = {layer: self.blocks[layer] for layer in layers}
-        found: Mapping[int, Array] = self._seen(modules, spots, changed, lambda show: watched(outputs=show))
+        found: Mapping[int, Array] = self._observe(modules, spots, changed, lambda show: watch_modules(outputs=show))
         return found
 
-    def _seen(
+    def _observe(
         self, modules: Mapping[Any, Any], spots: Sequence[Spot], changed: Changed, watch: Callable[..., Any]
     ) -> Any:
         ids = [self.words.prompt(Prompt(spot.prompt, spot.chat)).ids for spot in spots]
@@ -104,11 +104,11 @@ class CausalNetwork(RunningModel):
 
     def trace(self, known: Sequence[Known], noise: Noise) -> Traced:
         """Causal tracing of each."""
-        return tracing.traced(self, known, noise)
+        return tracing.trace_causes(self, known, noise)
 
     def score(self, asked: Sequence[Cloze], changed: Changed = None) -> Scored:
         """How likely the answers are."""
-        return answers.scored(self, asked, changed)
+        return answers.score_answers(self, asked, changed)
 
     def compare(
         self,
@@ -118,7 +118,7 @@ class CausalNetwork(RunningModel):
         base: Sequence[Array] | None = None,
     ) -> Compared:
         """The base against the model as changed."""
-        return answers.compared(self, texts, changed, last, base)
+        return answers.compare_models(self, texts, changed, last, base)
 
     def final(self, texts: Sequence[Prompt]) -> tuple[Array, ...]:
         """The states (t, d) of each text behind the final norm."""
@@ -126,7 +126,7 @@ class CausalNetwork(RunningModel):
 
     def generate(self, prompts: Sequence[Prompt], tokens: int, changed: Changed = None) -> tuple[str, ...]:
         """What the model goes on with, the likeliest token each time."""
-        return answers.continued(self, prompts, tokens, changed)
+        return answers.continue_prompts(self, prompts, tokens, changed)
 
     def speak(self, prompts: Sequence[Prompt], tokens: int, changed: Changed = None) -> tuple[Spoken, ...]:
         """The same token by token, with how likely each was."""
@@ -162,7 +162,7 @@ class CausalNetwork(RunningModel):
         watch = {module: look(name) for name, module in modules.items()}
         for start in range(0, len(chosen), AT_ONCE // CHUNK):
             seen.clear()
-            with watched(inputs=watch), torch.inference_mode():
+            with watch_modules(inputs=watch), torch.inference_mode():
                 self.run(chosen[start : start + AT_ONCE // CHUNK])
         read = sum(len(one) - 1 for one in chosen)
         return {name: Moment((sums[name] / read).numpy(), read) for name in names}

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from editc.backends.networks.hooks import skipped, watched
-from editc.backends.networks.past import filled, kept, told
-from editc.backends.networks.running import RunningModel, padded
+from editc.backends.networks.hooks import skip_layers, watch_modules
+from editc.backends.networks.past import cache_arguments, keys_and_values, new_cache
+from editc.backends.networks.running import RunningModel, pad_tokens
 from editc.core.network import Cloze, Descent, Prompt, Spot, Value, Where, Wish
 
 
@@ -88,19 +88,19 @@ def _rest(network: RunningModel, texts: list[tuple[int, ...]], rows: list[int], 
     """One run of the whole texts, padded on the right, cut at the subjects and lined up there."""
     import torch
 
-    given, mask = padded(texts)
-    at, seen, cache = torch.tensor(rows), dict[str, Any](), filled()
+    given, mask = pad_tokens(texts)
+    at, seen, cache = torch.tensor(rows), dict[str, Any](), new_cache()
     spoken, whole = _speaker(network, layer, where), (*given.shape, -1)
     hooks = {network.blocks[layer]: lambda states: seen.__setitem__("lower", states)}
     shown = {spoken: lambda states: seen.__setitem__("before", states.detach().clone().view(whole))}
-    with watched(hooks, shown), torch.no_grad():
-        network.decoder(input_ids=given, attention_mask=mask, **told(network.decoder, cache))
+    with watch_modules(hooks, shown), torch.no_grad():
+        network.decoder(input_ids=given, attention_mask=mask, **cache_arguments(network.decoder, cache))
     back = torch.arange(max(rows)) - (max(rows) - at[:, None])
     ahead = at[:, None] + torch.arange(int((mask.sum(1) - at).max()))
     inside = ahead.clamp(max=given.shape[1] - 1)
     valid = torch.cat([back >= 0, ahead < mask.sum(1, keepdim=True)], dim=1).long()
     every = torch.arange(len(texts))
-    past = tuple((_taken(keys, back), _taken(values, back)) for keys, values in kept(cache))
+    past = tuple((_taken(keys, back), _taken(values, back)) for keys, values in keys_and_values(cache))
     lower = seen["lower"][every[:, None], inside]
     return Rest(given.gather(1, inside), ahead, valid, past, lower, seen["before"][every, at])
 
@@ -120,7 +120,7 @@ def _reader(network: RunningModel, rest: Rest, layer: int, where: Where) -> Call
     """delta (d,) -> the states (n, t, d) behind the final norm, with delta added in column 0 of what the layer says."""
     import torch
 
-    def added(delta: Any) -> Callable[[Any], Any]:
+    def adder(delta: Any) -> Callable[[Any], Any]:
         def add(states: Any) -> Any:
             rows = states.view(*rest.ids.shape, -1)
             return torch.cat([rows[:, :1] + delta, rows[:, 1:]], dim=1).view(states.shape)
@@ -128,11 +128,11 @@ def _reader(network: RunningModel, rest: Rest, layer: int, where: Where) -> Call
         return add
 
     def read(delta: Any) -> Any:
-        cache = filled(rest.past) if rest.past[0][0].shape[2] else None
+        cache = new_cache(rest.past) if rest.past[0][0].shape[2] else None
         given = {"input_ids": rest.ids, "attention_mask": rest.mask, "position_ids": rest.positions}
-        outputs = {_speaker(network, layer, where): added(delta)}
-        with skipped(list(network.blocks[:layer]), rest.lower, network.beside), watched(outputs=outputs):
-            return network.decoder(**given, **told(network.decoder, cache)).last_hidden_state
+        outputs = {_speaker(network, layer, where): adder(delta)}
+        with skip_layers(list(network.blocks[:layer]), rest.lower, network.beside), watch_modules(outputs=outputs):
+            return network.decoder(**given, **cache_arguments(network.decoder, cache)).last_hidden_state
 
     return read
 

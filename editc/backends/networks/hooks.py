@@ -16,7 +16,7 @@ class EnoughError(Exception):
 
 
 @contextmanager
-def replaced(parameters: Mapping[str, Any], changed: Mapping[str, Array]) -> Iterator[None]:
+def replace_parameters(parameters: Mapping[str, Any], changed: Mapping[str, Array]) -> Iterator[None]:
     """The named parameters hold `changed`, in their own dtype; afterwards they hold the very memory of before."""
     import torch
 
@@ -32,7 +32,7 @@ def replaced(parameters: Mapping[str, Any], changed: Mapping[str, Array]) -> Ite
 
 
 @contextmanager
-def watched(
+def watch_modules(
     inputs: Mapping[Any, Callable[[Any], None]] = {}, outputs: Mapping[Any, Callable[[Any], Any]] = {}
 ) -> Iterator[None]:
     """Each module of `inputs` shows its first input; each of `outputs` its output, which a value returned replaces.
@@ -44,7 +44,7 @@ def watched(
         return lambda module, given: show(given[0])
 
     def after(show: Callable[[Any], Any]) -> Callable[..., Any]:
-        return lambda module, given, out: rewrapped(out, show(unwrapped(out)))
+        return lambda module, given, out: rewrap_states(out, show(unwrap_states(out)))
 
     with ExitStack() as stack:
         for module, show in inputs.items():
@@ -56,7 +56,7 @@ def watched(
 
 
 @contextmanager
-def halved(layers: Mapping[Any, Array]) -> Iterator[None]:
+def split_batch(layers: Mapping[Any, Array]) -> Iterator[None]:
     """The second half of every batch meets other weights in these layers, the first half their own."""
     import torch
 
@@ -79,7 +79,7 @@ def halved(layers: Mapping[Any, Array]) -> Iterator[None]:
 
 
 @contextmanager
-def skipped(layers: list[Any], state: Any, beside: int = 0) -> Iterator[None]:
+def skip_layers(layers: list[Any], state: Any, beside: int = 0) -> Iterator[None]:
     """These layers do nothing, and the last of them gives `state`, with so many values `beside` it in a tuple."""
     before = [layer.forward for layer in layers]
 
@@ -99,11 +99,11 @@ def skipped(layers: list[Any], state: Any, beside: int = 0) -> Iterator[None]:
             layer.forward = own
 
 
-def unwrapped(out: Any) -> Any:
+def unwrap_states(out: Any) -> Any:
     """The states of a layer's output, which some give as the first of a tuple."""
     return out[0] if isinstance(out, tuple) else out
 
 
-def rewrapped(out: Any, new: Any) -> Any:
+def rewrap_states(out: Any, new: Any) -> Any:
     """`out` with other states; None where there are none."""
     return (new, *out[1:]) if new is not None and isinstance(out, tuple) else new

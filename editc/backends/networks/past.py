@@ -10,18 +10,18 @@ NAMES = ("cache", "past_key_values")
 """What a decoder may call the argument: the first is transformers' name since 5.24, which warns of the second."""
 
 
-def told(decoder: Any, cache: Any) -> Mapping[str, Any]:
+def cache_arguments(decoder: Any, cache: Any) -> Mapping[str, Any]:
     """The arguments by which `decoder` reads `cache` and adds to it; without one it keeps nothing."""
-    return {named(decoder): cache, "use_cache": cache is not None}
+    return {cache_name(decoder): cache, "use_cache": cache is not None}
 
 
-def named(decoder: Any) -> str:
+def cache_name(decoder: Any) -> str:
     """What this decoder calls its cache."""
     known = inspect.signature(decoder.forward).parameters
     return next((name for name in NAMES if name in known), NAMES[-1])
 
 
-def filled(past: Iterable[tuple[Any, Any]] = ()) -> Any:
+def new_cache(past: Iterable[tuple[Any, Any]] = ()) -> Any:
     """A cache that holds these keys and values (n, h, t, e) of each layer."""
     from transformers import DynamicCache
 
@@ -31,6 +31,6 @@ def filled(past: Iterable[tuple[Any, Any]] = ()) -> Any:
     return cache
 
 
-def kept(cache: Any) -> tuple[tuple[Any, Any], ...]:
+def keys_and_values(cache: Any) -> tuple[tuple[Any, Any], ...]:
     """The keys and values (n, h, t, e) of each layer."""
     return tuple((one[0], one[1]) for one in cache)

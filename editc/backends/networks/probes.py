@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from editc.backends.networks.hooks import EnoughError, watched
+from editc.backends.networks.hooks import EnoughError, watch_modules
 
 CLOSE = 1e-3
 """How far from a multiple, in its own length, what reaches the stream may be: float32 sums."""
@@ -20,7 +20,7 @@ def beside(decoder: Any, block: Any) -> int:
 
     handle = block.register_forward_hook(look)
     try:
-        with watched():
+        with watch_modules():
             _run(decoder)
     finally:
         handle.remove()
@@ -53,7 +53,7 @@ def _after(decoder: Any, block: Any, speaker: Any, pushed: Any) -> Any:
     outputs = {block: show}
     if pushed is not None:
         outputs[speaker] = lambda states: states + pushed.to(states.dtype)
-    with watched(outputs=outputs):
+    with watch_modules(outputs=outputs):
         _run(decoder)
     return seen[0].double()
 

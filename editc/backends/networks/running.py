@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, TypeAlias
 
 from editc.backends.networks import probes
-from editc.backends.networks.hooks import replaced
+from editc.backends.networks.hooks import replace_parameters
 from editc.backends.networks.words import Words
 from editc.core.ir import Array
 
@@ -82,14 +82,14 @@ class RunningModel:
 
     @cached_property
     def _mark(self) -> str:
-        def told(name: str) -> bytes:
+        def digest(name: str) -> bytes:
             values = self.parameters[name].detach().contiguous()
             return sha256(f"{name} {tuple(values.shape)} ".encode() + sha256(values.numpy()).digest()).digest()
 
         settings = {k: v for k, v in self.model.config.to_dict().items() if k not in UNTOLD}
         rest = json.dumps([settings, sorted(self.ends)], sort_keys=True, default=str) + self.words.fingerprint()
         with ThreadPoolExecutor() as threads:
-            return sha256(b"".join(threads.map(told, sorted(self.parameters))) + rest.encode()).hexdigest()
+            return sha256(b"".join(threads.map(digest, sorted(self.parameters))) + rest.encode()).hexdigest()
 
     def fingerprint(self) -> str:
         """sha256 over the weights as they run, the configuration and the tokenizer with its chat template."""
@@ -126,17 +126,17 @@ class RunningModel:
                 if own not in values:
                     values[own] = self.parameters[own].double().numpy()
                 values[own][int(expert["number"])] = value
-        return replaced(self.parameters, values)
+        return replace_parameters(self.parameters, values)
 
     def run(self, ids: Sequence[Sequence[int]]) -> Any:
         """The states (n, t, d) behind the final norm, padded on the right."""
         import torch
 
-        given, mask = padded(ids)
+        given, mask = pad_tokens(ids)
         with torch.inference_mode():
             return self.decoder(input_ids=given, attention_mask=mask, use_cache=False).last_hidden_state
 
-    def batched(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Any]]:
+    def run_batches(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Any]]:
         """`run` of some at a time, and which."""
         for which in batches(ids):
             yield which, self.run([ids[i] for i in which])
@@ -189,7 +189,7 @@ def batches(ids: Sequence[Sequence[int]], spare: int = PADDING) -> Iterator[list
         yield some
 
 
-def padded(ids: Sequence[Sequence[int]]) -> tuple[Any, Any]:
+def pad_tokens(ids: Sequence[Sequence[int]]) -> tuple[Any, Any]:
     """Tokens (n, t) and which of them are text (n, t)."""
     import torch
 

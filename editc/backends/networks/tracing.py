@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from editc.backends.networks.hooks import skipped, watched
-from editc.backends.networks.past import filled, kept, told
+from editc.backends.networks.hooks import skip_layers, watch_modules
+from editc.backends.networks.past import cache_arguments, keys_and_values, new_cache
 from editc.backends.networks.running import RunningModel
 from editc.core.ir import Array
 from editc.core.network import Known, Noise, Traced
@@ -40,7 +40,7 @@ class Noised:
     after: float
 
 
-def traced(network: RunningModel, known: Sequence[Known], noise: Noise) -> Traced:
+def trace_causes(network: RunningModel, known: Sequence[Known], noise: Noise) -> Traced:
     """Each of `known` by itself; the noise is the same for all whose subjects have as many tokens."""
     sigma = noise.sigmas * deviation(network)
     found = [_one(network, one, noise, sigma) for one in known]
@@ -83,9 +83,9 @@ def _run(network: RunningModel, ids: Sequence[int], answer: int, first: int, dra
 
     added = torch.from_numpy(np.concatenate([np.zeros_like(drawn[:1]), drawn])).float()
     given = torch.tensor([ids])
-    cache, seen = filled(), dict[int, Any]()
+    cache, seen = new_cache(), dict[int, Any]()
 
-    def noised(states: Any) -> Any:
+    def add_noise(states: Any) -> Any:
         states = states.clone()
         states[:, first : first + added.shape[1]] += added
         return states
@@ -94,13 +94,15 @@ def _run(network: RunningModel, ids: Sequence[int], answer: int, first: int, dra
         return lambda states: seen.__setitem__(layer, states)
 
     shown = {block: look(layer) for layer, block in enumerate(network.blocks)}
-    with watched(outputs={network.model.get_input_embeddings(): noised, **shown}), torch.inference_mode():
+    with watch_modules(outputs={network.model.get_input_embeddings(): add_noise, **shown}), torch.inference_mode():
         rows = given.expand(len(added), -1)
         mask = torch.ones_like(rows)
-        states = network.decoder(input_ids=rows, attention_mask=mask, **told(network.decoder, cache)).last_hidden_state
+        states = network.decoder(
+            input_ids=rows, attention_mask=mask, **cache_arguments(network.decoder, cache)
+        ).last_hidden_state
     likely = network.spoken(states[:, -1])[:, answer].exp().numpy()
     streams = [seen[layer] for layer in range(network.layers)]
-    past = tuple((keys[1:], values[1:]) for keys, values in kept(cache))
+    past = tuple((keys[1:], values[1:]) for keys, values in keys_and_values(cache))
     clean, others = tuple(one[0] for one in streams), tuple(one[1:] for one in streams)
     return Noised(given, answer, clean, others, past, float(likely[0]), float(likely[1:].mean()))
 
@@ -109,10 +111,10 @@ def _curve(network: RunningModel, run: Noised, row: int) -> Array:
     """The probability (layers,) with the clean stream restored at token `row` after each layer."""
     starts = range(0, network.layers, TOGETHER)
     groups = (range(start, min(start + TOGETHER, network.layers)) for start in starts)
-    return np.array([likely for layers in groups for likely in _restored(network, run, row, layers)])
+    return np.array([likely for layers in groups for likely in _run_restored(network, run, row, layers)])
 
 
-def _restored(network: RunningModel, run: Noised, row: int, layers: range) -> Iterator[float]:
+def _run_restored(network: RunningModel, run: Noised, row: int, layers: range) -> Iterator[float]:
     """One batch: the samples of noise for each of the layers after one another."""
     import torch
 
@@ -120,13 +122,13 @@ def _restored(network: RunningModel, run: Noised, row: int, layers: range) -> It
     times = len(layers)
 
     def restore(layer: int) -> Callable[[Any], Any]:
-        def restored(states: Any) -> Any:
+        def put_back(states: Any) -> Any:
             states = states.clone()
             begin = (layer - bottom) * samples
             states[begin : begin + samples, 0] = run.clean[layer][row]
             return states
 
-        return restored
+        return put_back
 
     rows = run.ids[:, row:].expand(times * samples, -1)
     past = tuple((_taken(keys, row, times), _taken(values, row, times)) for keys, values in run.past)
@@ -134,13 +136,13 @@ def _restored(network: RunningModel, run: Noised, row: int, layers: range) -> It
         "input_ids": rows,
         "attention_mask": torch.ones(len(rows), run.ids.shape[1], dtype=torch.long),
         "position_ids": torch.arange(row, run.ids.shape[1])[None],
-        **told(network.decoder, filled(past) if row else None),
+        **cache_arguments(network.decoder, new_cache(past) if row else None),
     }
     lower = restore(bottom)(run.states[bottom][:, row:].repeat(times, 1, 1))
     upper = {network.blocks[layer]: restore(layer) for layer in layers[1:]}
     with (
-        skipped(list(network.blocks[: bottom + 1]), lower, network.beside),
-        watched(outputs=upper),
+        skip_layers(list(network.blocks[: bottom + 1]), lower, network.beside),
+        watch_modules(outputs=upper),
         torch.inference_mode(),
     ):
         states = network.decoder(**given).last_hidden_state

@@ -43,9 +43,9 @@ class Words:
 
     def prompt(self, prompt: Prompt) -> Tokens:
         """The prompt as the model is given it: through the chat template, or with what the tokenizer adds to text."""
-        return self.tokens(self.told(prompt.text), False) if prompt.chat else self.begun(prompt.text)
+        return self.tokens(self.through_template(prompt.text), False) if prompt.chat else self.begun(prompt.text)
 
-    def told(self, text: str) -> str:
+    def through_template(self, text: str) -> str:
         """What a user says, through the chat template, with the answer to come. LookupError where there is none, E227
         where it fails."""
         if not getattr(self.tokenizer, "chat_template", None):
@@ -75,12 +75,12 @@ class Words:
             return Place(len(found.ids) - 1, len(found.ids) - 1, len(found.ids))
         begin = spot.begin
         if spot.chat:
-            begin += self._moved(found.text, spot.prompt)
+            begin += self._template_offset(found.text, spot.prompt)
         rows = list(covering(found, begin, begin + len(spot.subject)))
         return Place(rows[-1], rows[0], len(found.ids))
 
     @staticmethod
-    def _moved(told: str, prompt: str) -> int:
+    def _template_offset(told: str, prompt: str) -> int:
         """How far the characters of a prompt are moved by the chat template, which may leave out spaces at its ends.
         LookupError when it changes the prompt otherwise."""
         at = told.rfind(prompt.strip())
@@ -95,7 +95,7 @@ class Words:
             ids = (*before.ids, *self.tokens(asked.answer, False).ids)
             first = len(before.ids)
         else:
-            ids = self.begun(joined(asked.prompt, asked.answer)).ids
+            ids = self.begun(join_answer(asked.prompt, asked.answer)).ids
             first = next((i for i, (a, b) in enumerate(zip(before.ids, ids, strict=False)) if a != b), len(before.ids))
         if not 0 < first < len(ids):
             raise LookupError(f"`{asked.answer}` has no token of its own after `{asked.prompt}`")
@@ -145,9 +145,9 @@ class Words:
             found = self.tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
             starts, ends = zip(*found["offset_mapping"], strict=True) if found["input_ids"] else ((), ())
             return Tokens(text, tuple(found["input_ids"]), starts, ends)
-        return self._decoded(text, tuple(self.tokenizer(text, add_special_tokens=special)["input_ids"]))
+        return self._decode(text, tuple(self.tokenizer(text, add_special_tokens=special)["input_ids"]))
 
-    def _decoded(self, text: str, ids: tuple[int, ...]) -> Tokens:
+    def _decode(self, text: str, ids: tuple[int, ...]) -> Tokens:
         """Offsets of a tokenizer that has none: how long the text is that its first tokens decode to."""
         plain = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
         reach = [len(self.tokenizer.decode(list(ids[:count]), **plain)) for count in range(len(ids) + 1)]
@@ -164,7 +164,7 @@ def covering(tokens: Tokens, begin: int, end: int) -> Iterator[int]:
     yield from rows
 
 
-def joined(prompt: str, answer: str) -> str:
+def join_answer(prompt: str, answer: str) -> str:
     """Prompt and answer with one space between them where a writer would put one."""
     if not prompt or not answer or prompt[-1].isspace() or prompt[-1] in OPENING or not answer[0].isalnum():
         return prompt + answer

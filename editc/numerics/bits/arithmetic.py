@@ -23,7 +23,7 @@ _BLOCK = 1 << 15
 """Elements of the running sum at a time: it and its scratch (512 kB) stay in the second-level cache."""
 
 
-def patched(W: Array, form: str, left: Real, right: Real | None = None) -> Array:
+def patch(W: Array, form: str, left: Real, right: Real | None = None) -> Array:
     """The edited weight in float64, before its rounding to the stored dtype.
 
     W: (rows, d_in), the whole matrix or some of its rows, then with the same rows of a left that has them.

@@ -74,7 +74,7 @@ def decode(raw: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
     rows = np.frombuffer(raw, np.uint8).reshape(-1, kind.nbytes)
     values = np.empty((len(rows), BLOCK))
     for start in range(0, len(rows), _CHUNK):
-        values[start : start + _CHUNK] = _values(_unpacked(rows[start : start + _CHUNK], kind), kind)
+        values[start : start + _CHUNK] = _values(_unpack(rows[start : start + _CHUNK], kind), kind)
     return values.reshape(shape)
 
 
@@ -86,10 +86,10 @@ def encode(values: Array, dtype: str, old: bytes) -> bytes:
     parts = []
     for start in range(0, len(wanted), _CHUNK):
         part = wanted[start : start + _CHUNK]
-        kept = _unpacked(before[start : start + _CHUNK], kind)
+        kept = _unpack(before[start : start + _CHUNK], kind)
         for scale, offset in ((kept.scale, kept.offset), *_fresh_grids(part, kind)):
             kept = _nearer(part, kept, _on_grid(part, scale, offset, kind), kind)
-        parts.append(_packed(kept, kind).tobytes())
+        parts.append(_pack(kept, kind).tobytes())
     return b"".join(parts)
 
 
@@ -149,7 +149,7 @@ def _half(values: Array) -> Array:
         return values.astype("<f2").astype(np.float64)
 
 
-def _unpacked(rows: Bytes, kind: Kind) -> _Blocks:
+def _unpack(rows: Bytes, kind: Kind) -> _Blocks:
     head = 2 + 2 * kind.offset
     heads = np.ascontiguousarray(rows[:, :head]).view("<f2").astype(np.float64)
     offset = heads[:, 1:] if kind.offset else np.zeros((len(rows), 1))
@@ -168,7 +168,7 @@ def _codes(body: Bytes, kind: Kind) -> NDArray[np.int16]:
     return whole
 
 
-def _packed(blocks: _Blocks, kind: Kind) -> Bytes:
+def _pack(blocks: _Blocks, kind: Kind) -> Bytes:
     with np.errstate(over="ignore"):
         heads = [blocks.scale.astype("<f2").view(np.uint8)]
         heads += [blocks.offset.astype("<f2").view(np.uint8)] if kind.offset else []

@@ -78,7 +78,7 @@ def most(dtype: str) -> float:
     return float(np.nanmax(np.where(np.isinf(_eight_bits(dtype)), np.nan, _eight_bits(dtype))))
 
 
-def rounded(values: Array, dtype: str) -> Array:
+def round_to(values: Array, dtype: str) -> Array:
     """`values` as they are once stored in `dtype`, in float64."""
     return decode(encode(values, dtype), dtype, values.shape)
 

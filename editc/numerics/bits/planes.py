@@ -33,7 +33,7 @@ def pack(base: bytes, result: bytes, item: int) -> Packed:
 def unpack(base: bytes, change: Packed, item: int) -> bytes:
     """`base` with the change made. Never unpacks more than the length of `base`. ValueError for a damaged change."""
     kind, body = int(change[0]) if len(change) else -1, change[1:].tobytes()
-    plain = body if kind == RAW else _inflated(body, len(base)) if kind == ZLIB else b""
+    plain = body if kind == RAW else _inflate(body, len(base)) if kind == ZLIB else b""
     if len(plain) != len(base) or len(base) % item:
         raise ValueError(f"the change holds {len(plain)} bytes for a tensor of {len(base)}")
     mask = np.frombuffer(plain, np.uint8).reshape(item, -1).T
@@ -48,7 +48,7 @@ def plausible(change: NDArray[np.generic], size: int) -> bool:
     return (int(change[0]) == RAW and body == size) or (int(change[0]) == ZLIB and body < size <= _DENSEST * body)
 
 
-def _inflated(body: bytes, size: int) -> bytes:
+def _inflate(body: bytes, size: int) -> bytes:
     stream = zlib.decompressobj()
     try:
         plain = stream.decompress(body, size + 1)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.numerics.bits import dtypes
-from editc.numerics.bits.arithmetic import patched
+from editc.numerics.bits.arithmetic import patch
 
 Array: TypeAlias = NDArray[np.float64]
 Real: TypeAlias = NDArray[np.floating]
@@ -157,4 +157,4 @@ def _bound(form: str, left: Array, right: Array) -> Array:
 
 def _by_rows(raw: bytes, dtype: str, width: int, form: str, left: Real, right: Real | None) -> bytes:
     W = dtypes.decode(raw, dtype, (-1, width))
-    return dtypes.encode(patched(W, form, left, right), dtype)
+    return dtypes.encode(patch(W, form, left, right), dtype)

@@ -65,7 +65,7 @@ def sum_terms(terms: Sequence[Term], W: Array | None) -> Term:
 
 def lower(term: Term, W: Array | None) -> Term:
     """A shared term as the low-rank one that it is for this W; others as they are."""
-    return term if term.form != "shared" else Term("low-rank", product(_needed(W), term.left), term.right)
+    return term if term.form != "shared" else Term("low-rank", product(_require_weight(W), term.left), term.right)
 
 
 def inner(first: Term, second: Term, W: Array) -> float:
@@ -81,12 +81,12 @@ def inner(first: Term, second: Term, W: Array) -> float:
 def _after(term: Term, before: Sequence[Term], W: Array | None) -> Term:
     """The shared `term` applied to what `before`, as terms that add, made of W."""
     if all(one.form == "shared" for one in before):
-        return Term("shared", term.left + sum(_moved(one, term.left, None) for one in before), term.right)
-    moved = product(_needed(W), term.left)
-    return Term("low-rank", moved + sum(_moved(one, term.left, W) for one in before), term.right)
+        return Term("shared", term.left + sum(_change_of(one, term.left, None) for one in before), term.right)
+    moved = product(_require_weight(W), term.left)
+    return Term("low-rank", moved + sum(_change_of(one, term.left, W) for one in before), term.right)
 
 
-def _moved(term: Term, left: Array, W: Array | None) -> Array:
+def _change_of(term: Term, left: Array, W: Array | None) -> Array:
     """The change that `term` makes, times `left`; for a shared term without W, its multiplier times `left`."""
     if term.right is None:
         return product(term.left, left)
@@ -102,7 +102,7 @@ def _pair(term: Term, W: Array) -> tuple[Array, Array | None]:
     return (W @ term.left if term.form == "shared" else term.left), term.right
 
 
-def _needed(W: Array | None) -> Array:
+def _require_weight(W: Array | None) -> Array:
     if W is None:
         raise ValueError("a shared edit beside others that are not needs the weight")
     return W

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from editc.core.diagnostics import fail
-from editc.core.disk import guarded, replace_file
+from editc.core.disk import guard_writes, replace_file
 from editc.formats.containers import onnx_adapter
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Trial, Written
@@ -44,7 +44,7 @@ def write(job: Job) -> Written:
     made.set_adapter_version(1)
     made.set_model_version(1)
     made.set_parameters({name: parameters[name] for name in sorted(parameters)})
-    with guarded(job.out), tempfile.TemporaryDirectory() as folder:
+    with guard_writes(job.out), tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "adapter"
         made.export_adapter(str(plain))
         replace_file(job.out, onnx_adapter.append_description(plain.read_bytes(), embed.note(NAME, lowered.delta, {})))

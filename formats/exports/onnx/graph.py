@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from editc.core.delta import Delta, Site
-from editc.core.disk import guarded, replace_file
+from editc.core.disk import guard_writes, replace_file
 from editc.core.site_bytes import stored_shape
 from editc.formats.containers import onnx_write
 from editc.formats.containers.canonical import KEY
@@ -29,7 +29,7 @@ NAME = "onnx-graph"
 
 def write(job: Job) -> Written:
     """One .onnx file; the delta in it is the very same. Raises E632."""
-    with guarded(job.out):
+    with guard_writes(job.out):
         replace_file(job.out, graph_bytes(job.delta))
     notes = ("the factors are float32 here, as in the delta itself",) if job.dtype != "F32" else ()
     return Written((job.out,), job.delta, 0.0, notes)

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.core.disk import guarded, replace_file
+from editc.core.disk import guard_writes, replace_file
 from editc.core.family import Family
 from editc.core.text import SHOWN_ROWS
 from editc.formats.containers import onnx_write
@@ -32,7 +32,7 @@ def write(job: Job) -> Written:
     """One .onnx file. Raises E667 (the rows cannot be edited instead), E676 (needs the model) and E632."""
     _check_form(job.delta)
     _check_readers(job)
-    with guarded(job.out):
+    with guard_writes(job.out):
         replace_file(job.out, graph_bytes(job.delta))
     return Written((job.out,), job.delta, 0.0, ("give the edited rows to every layer, or to none",))
 

@@ -73,7 +73,7 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
     )
     temporary = disk.temporary_beside(out)
     created = (temporary, *(part.final for part in beside))
-    with disk.guarded(out), destination.remove_on_failure(*created):
+    with disk.guard_writes(out), destination.remove_on_failure(*created):
         disk.write_new(temporary, _rewritten(plan, graph))
         for part in beside:
             disk.copy_file(part.source, part.final)

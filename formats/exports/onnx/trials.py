@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Array, Delta, Factors, Site
-from editc.core.site_bytes import patched_as_stored, stored_shape
+from editc.core.site_bytes import patch_as_stored, stored_shape
 from editc.formats.exports.format import Trial, Written
 from editc.formats.exports.onnx.values import EDITED, EDITED_ROWS, ROWS, input_name
 from editc.numerics.bits import dtypes
@@ -32,7 +32,7 @@ def graph_in_onnxruntime(written: Written) -> Trial:
         return Trial("onnxruntime", skipped=why)
     rng = np.random.default_rng(0)
     bases = {
-        input_name(delta, r.site): dtypes.rounded(rng.normal(size=stored_shape(r.site), scale=0.05), r.site.dtype)
+        input_name(delta, r.site): dtypes.round_to(rng.normal(size=stored_shape(r.site), scale=0.05), r.site.dtype)
         for r in delta.sites
     }
     feeds = {input_name(delta, r.site): (bases[input_name(delta, r.site)], r.site.dtype) for r in delta.sites}
@@ -41,7 +41,7 @@ def graph_in_onnxruntime(written: Written) -> Trial:
     for factors, k, site in _sites(delta):
         name = input_name(delta, site)
         if name + EDITED in found:
-            result = dtypes.rounded(patched_as_stored(bases[name], site.transposed, factors, k), site.dtype)
+            result = dtypes.round_to(patch_as_stored(bases[name], site.transposed, factors, k), site.dtype)
             error = np.abs(found[name + EDITED] - result)
             bound = _bound(bases[name], site, factors, k)
             matched += bool((error <= bound).all())
@@ -56,7 +56,7 @@ def multiplier_in_onnxruntime(written: Written) -> Trial:
     why = _unready(0)
     if why:
         return Trial("onnxruntime", skipped=why)
-    rows = dtypes.rounded(np.random.default_rng(0).normal(size=(2, 7, len(U))), "F32")
+    rows = dtypes.round_to(np.random.default_rng(0).normal(size=(2, 7, len(U))), "F32")
     found = run_in_onnxruntime(written, {ROWS: (rows, "F32")})[EDITED_ROWS]
     error = np.abs(found - (rows + rows @ V.T @ U.T))
     bound = _sum_error(sum(U.shape) + 4, "F32") * (np.abs(rows) + np.abs(rows) @ np.abs(V.T) @ np.abs(U.T))
@@ -73,7 +73,7 @@ def _bound(base: Array, site: Site, factors: Factors, k: int) -> Array:
         tuple(np.abs(part) for part in factors.left),
         tuple(np.abs(part) for part in factors.right),
     )
-    size = patched_as_stored(np.abs(base), site.transposed, absolute, k)
+    size = patch_as_stored(np.abs(base), site.transposed, absolute, k)
     inner = len(factors.right[0]) if factors.right else 0
     inner += site.shape[1] if factors.form == "shared" else 0
     bound = _sum_error(inner + 4, "F64") * size + 4 * _LEAST[site.dtype]

@@ -9,7 +9,7 @@ from itertools import islice
 
 from editc.core.manifest import Fact, Manifest, Redirect
 from editc.core.network import Network, Spot
-from editc.core.text import folded
+from editc.core.text import fold_name
 from editc.passes.language import known, sentences
 from editc.passes.language.candidates import Around
 
@@ -26,11 +26,11 @@ def names(manifest: Manifest, index: int) -> tuple[str, ...]:
     """The names held for an edit: of the half that verify does not ask about, none that the manifest names anywhere."""
     edits = manifest.language_edits
     around, edit = Around(manifest, manifest.seed), edits[index]
-    told = " ".join(folded(one.prompt) for each in edits for one in getattr(each, "neighbours", ()))
+    told = " ".join(fold_name(one.prompt) for each in edits for one in getattr(each, "neighbours", ()))
     share = min(1.0, 3 / len(edits))
     found = dict[str, None]()
     for every, most in ((around.alike(edit.names[0], False), ALIKE), (_of_kind(around, edit.names[0]), KIND)):
-        fresh = (known.without_article(one) for one in every if folded(known.without_article(one)) not in told)
+        fresh = (known.without_article(one) for one in every if fold_name(known.without_article(one)) not in told)
         new = (one for one in fresh if one not in found and one not in manifest.preserve.concepts)
         found |= dict.fromkeys(islice(new, max(2, round(most * share))))
     return tuple(found)

@@ -11,7 +11,7 @@ from editc.core.ir import Array
 from editc.core.manifest import Constraints, Fact, Manifest
 from editc.core.measurements import Bystander, Claim
 from editc.core.network import Prompt
-from editc.core.text import folded
+from editc.core.text import fold_name
 from editc.passes.language import candidates as made
 from editc.passes.language.candidates import Around, Candidate, candidates
 from editc.passes.language.questions import Change, first_word, titles
@@ -121,10 +121,10 @@ class BarredAnswers:
     def taken(self) -> tuple[frozenset[str], ...]:
         """By edit: of a concept its names, which such a question asks for backwards; of a fact the new answer, for what
         has it already cannot be led to it."""
-        found = [{folded(name) for name in edit.names} for edit in self.manifest.language_edits]
+        found = [{fold_name(name) for name in edit.names} for edit in self.manifest.language_edits]
         for one in self.changes:
             if isinstance(self.manifest.language_edits[one.edit], Fact):
-                found[one.edit] |= {folded(one.new), folded(first_word(one.new))}
+                found[one.edit] |= {fold_name(one.new), fold_name(first_word(one.new))}
         return tuple(frozenset(some - {""}) for some in found)
 
     @cached_property
@@ -132,12 +132,12 @@ class BarredAnswers:
         """By edit of a fact the old answer: where the subject has it, the fact was asked for in other words."""
         found = [set[str]() for _ in self.manifest.language_edits]
         for one in self.changes:
-            found[one.edit] |= {folded(one.old), folded(first_word(one.old))}
+            found[one.edit] |= {fold_name(one.old), fold_name(first_word(one.old))}
         return tuple(frozenset(some - {""}) for some in found)
 
     def fit(self, one: Candidate, said: str) -> bool:
         """True for an answer in words that a bystander may have."""
-        answer = folded(first_word(said))
+        answer = fold_name(first_word(said))
         told = f" {answer} "
         barred = self.taken[one.edit] | (self.old[one.edit] if one.kind in made.OWN else frozenset())
         return any(map(str.isalnum, answer)) and is_readable(said) and not any(f" {name} " in told for name in barred)
@@ -188,5 +188,5 @@ def _ask_again(
         prompts = [Prompt(one.candidate.prompt) for one in those]
         told = before.network.generate(prompts, tokens, changed) if prompts else ()
         for one, text in zip(those, told, strict=True):
-            kept = not is_circling(text) if loops else folded(first_word(text)) == folded(one.answer)
+            kept = not is_circling(text) if loops else fold_name(first_word(text)) == fold_name(one.answer)
             yield BystanderOutcome(one.candidate, (one.said, text), kept)

@@ -9,7 +9,7 @@ from math import log2
 from typing import Literal, TypeAlias
 from unicodedata import category
 
-from editc.core.text import folded
+from editc.core.text import fold_name
 
 WORDS = re.compile(r"\w+|[^\w\s]")
 WEIGHTS = {2: 2 / 3, 3: 4 / 3}
@@ -58,7 +58,7 @@ def entropy(text: str) -> float:
 
 def is_circling(text: str) -> bool:
     """True for words that go round in circles: something said three times in a row or more, at some length."""
-    plain = f" {folded(text)}"
+    plain = f" {fold_name(text)}"
     return any(_letters(one[0]) >= ROUND for one in CIRCLE.finditer(plain))
 
 
@@ -71,10 +71,10 @@ def outcome(text: str, new: str, old: str) -> ContinuationOutcome:
     """Which of the answers a continuation names first, of two at one place the longer; where it names none, whether it
     is a refusal."""
     answers: tuple[tuple[ContinuationOutcome, str], ...] = (("new answer", new), ("old answer", old))
-    named = [(place, -len(folded(one)), name) for name, one in answers if (place := _find(text, one)) >= 0]
+    named = [(place, -len(fold_name(one)), name) for name, one in answers if (place := _find(text, one)) >= 0]
     if named:
         return min(named)[-1]
-    plain = folded(text.replace("\u2019", "'")).lstrip("\"'*")
+    plain = fold_name(text.replace("\u2019", "'")).lstrip("\"'*")
     return "refusal" if plain.startswith(REFUSALS) else "something else"
 
 
@@ -84,10 +84,10 @@ def _letters(text: str) -> int:
 
 def _find(text: str, answer: str) -> int:
     """Where the answer stands as whole words, -1 where it does not; in a script without spaces anywhere."""
-    sought = folded(answer)
-    found = re.search(rf"(?<!\w){re.escape(sought)}(?!\w)", folded(text)) if sought else None
+    sought = fold_name(answer)
+    found = re.search(rf"(?<!\w){re.escape(sought)}(?!\w)", fold_name(text)) if sought else None
     if found is None and sought and not sought.isascii():
-        return folded(text).find(sought)
+        return fold_name(text).find(sought)
     return -1 if found is None else found.start()
 
 

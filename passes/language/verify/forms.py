@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from editc.core.network import Cloze
-from editc.core.text import folded
+from editc.core.text import fold_name
 from editc.passes.language.questions import Change, Question, question_about
 
 FORMS = ("cloze", "question", "chat", "multiple choice", "reversed")
@@ -67,7 +67,7 @@ def _reversed_question(change: Change) -> Question:
 
 def _letters(change: Change) -> Iterator[Question]:
     new, old = (_initial(answer) for answer in (change.new, change.old))
-    if folded(new) != folded(old):
+    if fold_name(new) != fold_name(old):
         prompt = LETTER.format(prompt=change.prompt)
         yield Question(change.edit, "form", "implied", Cloze(prompt, new), Cloze(prompt, old), change.lost)
 

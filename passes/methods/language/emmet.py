@@ -31,6 +31,6 @@ class EMMET:
 
     def __call__(self, memory: Memory) -> Edit:
         """A low-rank edit of rank m; raises SingularError and NonFiniteError."""
-        moment = factorise(self.moment_scale * memory.weighted())
+        moment = factorise(self.moment_scale * memory.weighted_moment())
         right, factor = memories.right_factor(memory.keys, moment, self.relax)
         return Edit("low-rank", (memory.residuals,), (right,), Stats(factor.condition, 0.0, len(right)))

@@ -32,5 +32,5 @@ class MEMIT:
 
     def __call__(self, memory: Memory) -> Edit:
         """A low-rank edit of rank m; raises SingularError and NonFiniteError."""
-        right, factor = memories.right_factor(memory.keys, factorise(memory.weighted()), self.lamb)
+        right, factor = memories.right_factor(memory.keys, factorise(memory.weighted_moment()), self.lamb)
         return Edit("low-rank", (memory.residuals,), (right,), Stats(factor.condition, 0.0, len(right)))

@@ -35,7 +35,7 @@ class ROME:
     def __call__(self, memory: Memory) -> Edit:
         """A low-rank edit of rank m; raises SingularError (keys depend on one another) and NonFiniteError."""
         known = memory if self.covariance else replace(memory, moment=np.eye(len(memory.keys)))
-        moment = factorise(known.weighted())
+        moment = factorise(known.weighted_moment())
         if self.denominator == "bare":
             right = _bare(memory, moment.solve(memory.keys))
             return Edit("low-rank", (memory.residuals,), (right,), Stats(moment.condition, 0.0, 1))

@@ -29,7 +29,7 @@ from tiny_files import (
 from editc.core import disk
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Delta, Form, Site
-from editc.core.site_bytes import edited
+from editc.core.site_bytes import edit_bytes
 from editc.formats.apply import edited_bytes
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.apply.status import status
@@ -48,7 +48,7 @@ def expected(delta: Delta, model: Model) -> dict[str, bytes]:
     for factors in delta.factors.values():
         for k, index in enumerate(factors.sites):
             site = delta.sites[index].site
-            found[site.name] = edited(weights.raw(site.name), weights.dtype(site.name), site, factors, k)
+            found[site.name] = edit_bytes(weights.raw(site.name), weights.dtype(site.name), site, factors, k)
     return found
 
 

@@ -31,7 +31,7 @@ STEPS = (
     "remove_file",
     "remove_tree",
     "remove_if_empty",
-    "set_modified",
+    "set_mtime",
 )
 
 
@@ -175,7 +175,7 @@ def test_the_old_bytes_are_on_the_disk_before_the_first_new_one(
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     model = pipeline(tmp_path / "m")
     plan, before = plan_apply([delta_for(model)], model), tree(tmp_path)
-    with disk.locked(tmp_path / "m"):
+    with disk.lock_model(tmp_path / "m"):
         with refused("E637"):
             apply(plan, in_place=True)
         with refused("E637"):

@@ -194,16 +194,16 @@ def test_a_later_delta_goes_on_top_and_both_are_known(tmp_path: Path) -> None:
 
 def test_the_command_line_says_what_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from editc.cli import cli
-    from editc.cli.terminal import guarded
+    from editc.cli.terminal import run_command
     from editc.formats.delta.container import write_delta
 
     model = quantised_model(tmp_path, "Q8_0")
     write_delta(llama.delta(), tmp_path / "d.safetensors")
     command = ["apply", str(tmp_path / "d.safetensors"), "--to", str(model.path), "--in-place"]
-    assert guarded(cli, command) == 1 and "E690" in capsys.readouterr().err
-    assert guarded(cli, [*command, "--requantize"]) == 0
+    assert run_command(cli, command) == 1 and "E690" in capsys.readouterr().err
+    assert run_command(cli, [*command, "--requantize"]) == 0
     assert "2 tensors (requantised)" in (said := capsys.readouterr().out) and "100.0% of the edit is left" in said
-    assert guarded(cli, [*command, "--requantize"]) == 0 and "already applied" in capsys.readouterr().out
+    assert run_command(cli, [*command, "--requantize"]) == 0 and "already applied" in capsys.readouterr().out
 
 
 def test_nothing_heavy_is_imported_to_requantise(tmp_path: Path) -> None:

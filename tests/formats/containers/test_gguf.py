@@ -312,7 +312,7 @@ def test_an_adapter_edits_the_gguf_that_it_is_for(tmp_path: Path) -> None:
     (factors,) = back.factors.values()
     wanted = W + factors.left[1].astype(np.float64) @ factors.right[1].astype(np.float64)
     found = open_model(tmp_path / "out.gguf").component().read("blk.1.ffn_down.weight")
-    assert np.array_equal(found, dtypes.rounded(wanted, "F32"))
+    assert np.array_equal(found, dtypes.round_to(wanted, "F32"))
 
 
 def test_ranks_are_padded_to_one_for_there_is_one_alpha(tmp_path: Path) -> None:

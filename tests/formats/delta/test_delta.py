@@ -22,7 +22,7 @@ from tiny_files import KEYS, contents, delta_for, factors_for, pipeline
 
 import editc
 from editc.core.ir import Delta, Factors, Form, Site
-from editc.core.site_bytes import RECORDED, patched_as_stored, site_record
+from editc.core.site_bytes import RECORDED, patch_as_stored, site_record
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.containers.canonical import KEY, dumps
 from editc.formats.delta.container import read_delta, to_bytes, write_delta
@@ -95,7 +95,7 @@ def test_records_hold_what_apply_will_compute(tmp_path: Path) -> None:
     assert list(record.base) == list(record.result) == list(RECORDED)
     assert record.base["F32"] == dtypes.sha256(weights.raw(KEYS[0]))
     half = dtypes.decode(dtypes.encode(weights.read(KEYS[0]), "F16"), "F16", (4, 6))
-    result = dtypes.encode(patched_as_stored(half, False, factors, 0), "F16")
+    result = dtypes.encode(patch_as_stored(half, False, factors, 0), "F16")
     assert record.result["F16"] == dtypes.sha256(result)
     assert record.base_transposed["F16"] == dtypes.sha256(dtypes.encode(half.T.copy(), "F16"))
 
@@ -107,8 +107,8 @@ def test_a_transposed_site_is_the_same_edit_the_other_way_round() -> None:
     upright = site_record(site, W, factors, 0)
     lying = site_record(replace(site, transposed=True), W.T.copy(), factors, 0)
     assert lying.base == upright.base_transposed and lying.base_transposed == upright.base
-    flat = patched_as_stored(W.T.copy(), True, factors, 0)
-    assert flat.tobytes() == patched_as_stored(W, False, factors, 0).T.tobytes()
+    flat = patch_as_stored(W.T.copy(), True, factors, 0)
+    assert flat.tobytes() == patch_as_stored(W, False, factors, 0).T.tobytes()
     assert lying.result["F64"] == dtypes.sha256(flat.tobytes())
 
 

@@ -22,7 +22,7 @@ __all__ = ["quick_disk"]
 @settings(max_examples=12, deadline=None)
 @given(st.integers(1, 12), st.sampled_from(["F64", "F32", "F16", "BF16"]), st.integers(0, 10**6))
 def test_a_shared_edit_is_recovered(tmp_path_factory: pytest.TempPathFactory, rank: int, dtype: str, seed: int) -> None:
-    base = {name: dtypes.rounded(W, dtype) for name, W in weights(seed, SHAPES).items()}
+    base = {name: dtypes.round_to(W, dtype) for name, W in weights(seed, SHAPES).items()}
     made = found(tmp_path_factory.mktemp("d"), base, multiplied(base, rank, seed + 1), dtype)
     if dtype == "F64":  # float32 factors cannot say a float64 edit: the form is found, the bits mend the rest
         assert all(row.ulps <= 1 for row in made.rows)
@@ -40,7 +40,7 @@ def test_edits_of_their_own_are_recovered(
 ) -> None:
     """Each tensor has an edit of another rank; nothing is shared."""
     rng = np.random.default_rng(seed)
-    base = {name: dtypes.rounded(W, dtype) for name, W in weights(seed, SHAPES).items()}
+    base = {name: dtypes.round_to(W, dtype) for name, W in weights(seed, SHAPES).items()}
     ranks = {name: 1 + (rank + k) % 3 for k, name in enumerate(base)}
     edited = {
         name: W + rng.normal(size=(len(W), ranks[name])) @ rng.normal(size=(ranks[name], WIDTH)) / 20
@@ -111,8 +111,8 @@ def test_what_is_smaller_than_the_rounding_is_not_cut_from_the_rank(tmp_path: Pa
 
 def test_a_script_that_rounds_on_the_way(tmp_path: Path) -> None:
     """Two edits one after the other, stored in float32 between: still one multiplier of the summed rank."""
-    base = {name: dtypes.rounded(W, "F32") for name, W in weights(13, SHAPES).items()}
-    first = {name: dtypes.rounded(W, "F32") for name, W in multiplied(base, 2, 14).items()}
+    base = {name: dtypes.round_to(W, "F32") for name, W in weights(13, SHAPES).items()}
+    first = {name: dtypes.round_to(W, "F32") for name, W in multiplied(base, 2, 14).items()}
     assert forms(found(tmp_path, base, multiplied(first, 3, 15))) == [("shared", 5)]
 
 

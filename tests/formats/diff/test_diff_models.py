@@ -145,7 +145,7 @@ def test_what_no_delta_can_say_is_refused(tmp_path: Path) -> None:
 def test_the_verbs_know_such_a_delta(tmp_path: Path) -> None:
     base, after = write_pipeline(tmp_path / "base", "F16"), changed_pipeline(tmp_path / "after")
     made = api.diff(str(base), str(after), tmp_path / "d.safetensors")
-    shown = show.differed(made, tmp_path / "d.safetensors")
+    shown = show.diff_result(made, tmp_path / "d.safetensors")
     assert "6 of 9 tensors differ" in shown.text and json.loads(json.dumps(shown.data)) == shown.data
     told = inspect(str(tmp_path / "d.safetensors"))
     assert told["groups"]["xor"]["bits"] > 0 and told["edits"][0]["kind"] == "diff"

@@ -104,7 +104,7 @@ def test_the_table_fits_the_terminal(name: str, width: int) -> None:
 
 
 def run(*arguments: str) -> int:
-    return terminal.guarded(cli, ["doctor", *arguments])
+    return terminal.run_command(cli, ["doctor", *arguments])
 
 
 def test_the_exit_code_is_that_of_the_loaders_that_count(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,9 +54,9 @@ def test_dense_change_gives_the_results_bit_for_bit(model: Model) -> None:
     changed = seal(lowering.dense(Job(delta, model, Path())).delta)
     (factors,) = changed.factors.values()
     for k, target in enumerate(plan_apply([delta], model).targets):
-        wanted = dtypes.rounded(_result(model, target), "F32")
+        wanted = dtypes.round_to(_result(model, target), "F32")
         base = model.component("unet").read(target.record.site.name)
-        found = dtypes.rounded(base + factors.left[k], "F32")
+        found = dtypes.round_to(base + factors.left[k], "F32")
         fine = np.spacing(np.abs(factors.left[k])) < np.spacing(np.abs(wanted).astype(np.float32))
         assert fine.mean() > 0.2 and np.array_equal(found[fine], wanted[fine])
         assert np.abs(found - wanted).max() <= np.spacing(np.abs(factors.left[k]).max())

@@ -112,6 +112,6 @@ def test_what_a_pipeline_fuses_is_what_apply_writes(models: Any, tmp_path: Path)
     pipeline.fuse_lora()
     held = {n.replace(".base_layer", ""): v.double().numpy() for n, v in pipeline.unet.state_dict().items()}
     for name, values in results(model, delta).items():
-        assert np.abs(held[name] - dtypes.rounded(values, "F32")).max() <= 4 * np.spacing(
+        assert np.abs(held[name] - dtypes.round_to(values, "F32")).max() <= 4 * np.spacing(
             np.float32(np.abs(values).max())
         )

@@ -51,7 +51,7 @@ def test_halves_are_rounded_once(tmp_path: Path, dtype: str) -> None:
     """To the bit, the sign of zero too, from the least subnormal past the largest half."""
     values = hard(dtype)
     found = computed(tmp_path, half.cast("x", "y", dtype), half.constants(dtype), dtype, values)
-    assert found.tobytes() == dtypes.rounded(values, dtype).tobytes()
+    assert found.tobytes() == dtypes.round_to(values, dtype).tobytes()
     assert np.isinf(found).any() and (np.signbit(found) & (found == 0)).any()
 
 
@@ -61,7 +61,7 @@ def test_what_the_cast_gets_is_a_half_already(tmp_path: Path, dtype: str) -> Non
     *nodes, _ = half.cast("x", "y", dtype)
     nodes.append(node("Identity", ["x.half"], "y"))
     values = hard(dtype)
-    wanted = dtypes.rounded(values, dtype)
+    wanted = dtypes.round_to(values, dtype)
     wide = computed(tmp_path, nodes, half.constants(dtype), "F64", values)
     most = halves(dtype)[-1]
     assert np.array_equal(np.where(np.isinf(wanted), np.copysign(most, values), wanted), np.clip(wide, -most, most))
@@ -72,7 +72,7 @@ def test_control_the_runtimes_cast_alone_rounds_twice(tmp_path: Path, dtype: str
     """When this fails the nodes are no longer needed."""
     values = hard(dtype)
     found = computed(tmp_path, [node("Cast", ["x"], "y", to=TYPES[dtype])], {}, dtype, values)
-    assert np.count_nonzero(found != dtypes.rounded(values, dtype)) > 1000
+    assert np.count_nonzero(found != dtypes.round_to(values, dtype)) > 1000
 
 
 @pytest.mark.parametrize("dtype", ["F32", "F64"])

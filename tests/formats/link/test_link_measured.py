@@ -109,7 +109,7 @@ def test_verify_measures_each_part_again_and_finds_a_lie(folder: Path, pair: Any
     found = linked(folder, pair, "composed", composed=True) if composed else added
     again = api.verify(found.files[0], str(folder / "m"))
     assert again.tier == "exact" and not again.failures and len(again.parts) == 2
-    assert "all claims hold" in show.verified(again).text
+    assert "all claims hold" in show.verify_result(again).text
     lie = [dict(claim) for claim in found.delta.claims]
     lie[0]["value"] /= 2
     write_delta(replace(found.delta, claims=tuple(lie)), folder / "lie.safetensors")
@@ -128,7 +128,7 @@ def test_a_broken_bound_is_named_and_nothing_is_written(folder: Path, pair: Any)
     assert failure.code == "E501" and "preserve_drift" in failure.message and failure.source is not None
     assert failure.source.text == tight.delta.manifest and failure.span is not None  # type: ignore[union-attr]
     assert found.delta is None and not found.files and not list(folder.glob("broken.*"))
-    assert "no delta was written" in show_link.linked(found).text
+    assert "no delta was written" in show_link.link_result(found).text
 
 
 def test_what_the_other_part_erases_is_not_kept_unless_asked_for(folder: Path, pair: Any, added: Any) -> None:
@@ -139,7 +139,7 @@ def test_what_the_other_part_erases_is_not_kept_unless_asked_for(folder: Path, p
     asks = built(folder, "asks", "circle", "square", "preserve: {concepts: [star, cat]}\n")
     conflict = linked(folder, (asks, pair[1]), "conflict")
     circle = next(part for part in conflict.parts if part.delta.edits[0]["concept"] == "circle")
-    assert circle.conflicts == ("star",) and "preserves `star`" in show_link.linked(conflict).text
+    assert circle.conflicts == ("star",) and "preserves `star`" in show_link.link_result(conflict).text
 
 
 @pytest.mark.slow
@@ -158,7 +158,7 @@ def test_the_command_line(folder: Path, pair: Any, added: Any) -> None:
     both = {"preserve_drift", "unconditional_drift", "default_drift", "named_drift"}
     assert both in drifts and {"preserve_drift", "unconditional_drift"} in drifts
     assert (folder / "cli.safetensors").read_bytes() == added.files[0].read_bytes()
-    text = show_link.linked(added).text
+    text = show_link.link_result(added).text
     assert " alone " in text and "cosines of the principal angles" in text and "added.lock.json" in text
     assert [part.delta_id for part in parts(added.delta)] == told["inputs"]
     shown = editc("inspect", "cli.safetensors")

@@ -30,7 +30,7 @@ from editc.formats.models import ldm_encoder
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode
-from editc.opening.encoder import loaded, source_of
+from editc.opening.encoder import load_clip, source_of
 
 __all__ = ["quick_disk"]
 
@@ -235,11 +235,11 @@ def test_open_clip_in_a_file_gives_the_folder_s_rows(sd1: Path, tmp_path: Path) 
     found = ldm_encoder.assemble(model, tmp_path)
     assert found is not None and found.pad == 0
     assert found.fingerprint() == encoder_fingerprint(sd1 / "m")
-    ours = loaded(replace(found, pad=None), "")
+    ours = load_clip(replace(found, pad=None), "")
     theirs = load.load(sd1 / "m")
     pairs = zip(ours.encode(["a circle"]), theirs.encode(["a circle"]), strict=True)
     assert all(np.array_equal(a.rows, b.rows) for a, b in pairs)
-    padded = loaded(found, "").encode(["a circle"])[0]
+    padded = load_clip(found, "").encode(["a circle"])[0]
     assert padded.tokens[-1] == 0 != ours.encode(["a circle"])[0].tokens[-1]
 
     class Config:

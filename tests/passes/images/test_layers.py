@@ -50,7 +50,7 @@ def solution(system: System, change: Edit, dtype: str) -> Solution:
     )
     plan = Plan(None, None, "", sites, {})  # type: ignore[arg-type]
     watched = replace(system, watch=Watch((), (unbounded_ball(WIDTH),)))
-    cast = tuple(dtypes.rounded(np.asarray(W), dtype) for W in system.weights)
+    cast = tuple(dtypes.round_to(np.asarray(W), dtype) for W in system.weights)
     return Solution(Problem(plan, {"text": replace(watched, weights=cast)}, "", ""), {"text": change}, (), ())
 
 
@@ -181,9 +181,9 @@ def test_apply_edits_rows_in_parts_and_every_bit_is_the_same(form: str, dtype: s
     right = () if form == "dense" else (rng.normal(size=(3, 24)).astype(np.float32),)
     factors = Factors(form, (0,), (rng.normal(size=left).astype(np.float32),), right)  # type: ignore[arg-type]
     raw = dtypes.encode(rng.normal(size=site.shape), dtype)
-    whole = site_bytes.edited(raw, dtype, site, factors, 0)
+    whole = site_bytes.edit_bytes(raw, dtype, site, factors, 0)
     size = len(raw) // 37
-    parts = (site_bytes.edited(raw[i * size : (i + 5) * size], dtype, site, factors, 0, i) for i in range(0, 37, 5))
+    parts = (site_bytes.edit_bytes(raw[i * size : (i + 5) * size], dtype, site, factors, 0, i) for i in range(0, 37, 5))
     assert b"".join(parts) == whole and whole != raw
 
 
@@ -192,7 +192,7 @@ def test_memory_of_an_edit_is_that_of_its_bytes() -> None:
     factors = Factors("shared", (0,), (np.ones((256, 2), np.float32),), (np.ones((2, 256), np.float32),))
     raw = dtypes.encode(np.ones(site.shape), "BF16")
     tracemalloc.start()
-    site_bytes.edited(raw, "BF16", site, factors, 0)
+    site_bytes.edit_bytes(raw, "BF16", site, factors, 0)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2.1 * len(raw) + 64 * part + 1_000_000 < 8 * site.shape[0] * site.shape[1]

@@ -11,7 +11,7 @@ import systems
 from systems import changes
 
 from editc.cli import cli
-from editc.cli.terminal import guarded
+from editc.cli.terminal import run_command
 from editc.core.ir import Array, Edit, Site, System
 from editc.core.manifest import Constraints, Manifest, Request
 from editc.core.places import Source
@@ -67,7 +67,7 @@ def test_a_build_with_a_dense_method_and_strength_auto_ends_without_a_bug(
         "editc: 1\nmodel: editc:demo\nedits:\n  - {erase: circle, to: square, method: dense, strength: auto}\n"
         "contexts: ['{}', 'a {}']\nsites: {include: ['mid_block.*']}\nconstraints: {erase_residual: 0.9}\n"
     )
-    assert guarded(cli, ["build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / "out")]) == 0
+    assert run_command(cli, ["build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / "out")]) == 0
     assert "erase_residual" in capsys.readouterr().out
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from editc import api
 from editc.cli import cli, show
-from editc.cli.terminal import guarded
+from editc.cli.terminal import run_command
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array, Edit, Stats
 from editc.core.places import Source
@@ -179,7 +179,7 @@ def test_what_is_written_checks_and_names_what_it_would_preserve(found: proposal
 
 
 def test_text_and_json_say_the_same(found: proposal.Proposal) -> None:
-    shown = show.suggested(found)
+    shown = show.suggest_result(found)
     record = json.loads(json.dumps(shown.data))
     assert record["edits"][0]["to"] == found.suggestions[0].best.to
     assert yaml.safe_load(record["manifest"])["edits"][0]["to"] == record["edits"][0]["to"]
@@ -243,9 +243,9 @@ def test_moderate_is_looked_at_as_it_stands(measured: str, folder: Path) -> None
 
 
 def test_the_command_answers_in_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = guarded(cli, ["suggest", str(folder / "m.yaml"), "--dictionary", str(folder / "names.txt"), "--json"])
+    code = run_command(cli, ["suggest", str(folder / "m.yaml"), "--dictionary", str(folder / "names.txt"), "--json"])
     assert code == 0 and json.loads(capsys.readouterr().out)["status"] == "done"
-    assert guarded(cli, ["suggest", str(folder / "none.yaml")]) == 3
+    assert run_command(cli, ["suggest", str(folder / "none.yaml")]) == 3
 
 
 @pytest.mark.parametrize("rule", ["aligned", "last", "span", "matched", "eot"])

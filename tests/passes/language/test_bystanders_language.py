@@ -10,7 +10,7 @@ import tiny_language as pico
 from language_verify_cases import FRENCH, HEAD, Oracle, claims, language, manifest, verified
 
 from editc.core.network import Prompt, Spoken
-from editc.core.text import folded
+from editc.core.text import fold_name
 from editc.passes.language import candidates as made
 from editc.passes.language import known
 from editc.passes.language.candidates import Around, candidates
@@ -95,9 +95,9 @@ def test_an_ablation_is_held_to_other_things_and_to_texts_without_it() -> None:
 def test_what_is_preserved_is_not_what_is_measured(seed: int) -> None:
     asked = replace(manifest(HEAD + EIFFEL), seed=seed)
     held = spared.names(asked, 0)
-    assert len(held) >= 8 and all(folded(name).endswith("tower") for name in held[: spared.ALIKE])
-    told = [folded(one.prompt) for one in candidates(Around(asked, seed), 0) if one.kind not in made.OWN]
-    assert told and not [name for name in held if any(f" {folded(name)} " in f" {text} " for text in told)]
+    assert len(held) >= 8 and all(fold_name(name).endswith("tower") for name in held[: spared.ALIKE])
+    told = [fold_name(one.prompt) for one in candidates(Around(asked, seed), 0) if one.kind not in made.OWN]
+    assert told and not [name for name in held if any(f" {fold_name(name)} " in f" {text} " for text in told)]
 
 
 def test_candidates_depend_on_the_seed_alone() -> None:
