@@ -71,7 +71,7 @@ def test_a_text_encoder_with_one_tensor(how: str, tmp_path: Path) -> None:
     shutil.copytree(MODEL, tmp_path / "m")
     change, code = DAMAGE[how]
     changed(tmp_path / "m/text_encoder/model.safetensors", change(FIRST))
-    fault = refusal(lambda: load.load(tmp_path / "m"))
+    fault = refusal(lambda: load(tmp_path / "m"))
     assert fault.code == code and any(FIRST in note for note in fault.notes)
 
 
@@ -109,7 +109,7 @@ def test_a_pipeline_to_paint_with(part: str, how: str, tmp_path: Path) -> None:
 def test_an_encoder_saved_from_what_wraps_it(change: Callable[[Tensors], Tensors], said: str, tmp_path: Path) -> None:
     shutil.copytree(MODEL, tmp_path / "m")
     changed(tmp_path / "m/text_encoder/model.safetensors", change)
-    fault = refusal(lambda: load.load(tmp_path / "m"))
+    fault = refusal(lambda: load(tmp_path / "m"))
     assert fault.code == "E205" and said in fault.help
 
 
@@ -123,7 +123,7 @@ def test_what_a_network_leaves_out_on_purpose(tmp_path: Path) -> None:
     }
     shutil.copytree(MODEL, tmp_path / "m")
     changed(tmp_path / "m/text_encoder/model.safetensors", lambda found: {**found, **more})
-    rows = [load.load(place).encode(["a circle"])[0].rows for place in (MODEL, tmp_path / "m")]
+    rows = [load(place).encode(["a circle"])[0].rows for place in (MODEL, tmp_path / "m")]
     assert (rows[0] == rows[1]).all()
 
 
@@ -153,7 +153,7 @@ def test_a_configuration_of_another_encoder(said: Mapping[str, Any], why: str, t
     shutil.copytree(MODEL, tmp_path / "m")
     config = tmp_path / "m/text_encoder/config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | said))
-    fault = refusal(lambda: load.load(tmp_path / "m"))
+    fault = refusal(lambda: load(tmp_path / "m"))
     assert fault.code == "E205" and why in fault.message
 
 
@@ -163,10 +163,10 @@ def test_an_encoder_of_more_positions_needs_the_config_that_says_so(tmp_path: Pa
     place, config = "embeddings.position_embedding.weight", tmp_path / "m/text_encoder/config.json"
     file = tmp_path / "m/text_encoder/model.safetensors"
     changed(file, lambda found: {n: torch.cat([v, v]) if n.endswith(place) else v for n, v in found.items()})
-    fault = refusal(lambda: load.load(tmp_path / "m"))
+    fault = refusal(lambda: load(tmp_path / "m"))
     assert fault.code == "E205" and "another shape" in fault.message and place in fault.notes[0]
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 64}))
-    rows = [load.load(folder).encode(["a circle"])[0].rows for folder in (MODEL, tmp_path / "m")]
+    rows = [load(folder).encode(["a circle"])[0].rows for folder in (MODEL, tmp_path / "m")]
     assert (rows[0] == rows[1]).all()
 
 
@@ -174,7 +174,7 @@ def test_a_tokenizer_of_another_encoder(tmp_path: Path) -> None:
     shutil.copytree(MODEL, tmp_path / "m")
     settings = tmp_path / "m/tokenizer/tokenizer_config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"model_max_length": 77}))
-    fault = refusal(lambda: load.load(tmp_path / "m"))
+    fault = refusal(lambda: load(tmp_path / "m"))
     assert fault.code == "E205" and "77 tokens" in fault.message and "reads 32" in fault.message
 
 
@@ -195,7 +195,7 @@ def test_a_pickle_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         torch.save(load_file(file), file.with_name(name))
         file.unlink()
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was opened"))
-    assert refusal(lambda: load.load(tmp_path / "m")).code == "E205"
+    assert refusal(lambda: load(tmp_path / "m")).code == "E205"
     assert refusal(lambda: painter.load(tmp_path / "m")).code == "E205"
 
 
@@ -223,7 +223,7 @@ def test_weights_that_are_there_in_one_variant_alone(tmp_path: Path) -> None:
     for part in ("text_encoder", "unet", "vae"):
         (file,) = (tmp_path / "m" / part).glob("*.safetensors")
         file.rename(file.with_name(file.name.replace(".safetensors", ".fp16.safetensors")))
-    assert load.load(tmp_path / "m").encode(["a circle"])
+    assert load(tmp_path / "m").encode(["a circle"])
     assert painter.load(tmp_path / "m", steps=1).paint(["a circle"], [0]).shape == (1, 32, 32, 3)
 
 
