@@ -41,6 +41,7 @@ def editc(python: Path, *arguments: str | Path) -> str:
     return ran.stdout
 
 
+@pytest.mark.slow
 def test_a_method_with_its_key_rule_is_checked_built_verified_exported_and_explained(
     python: Path, model: Path, tmp_path: Path
 ) -> None:

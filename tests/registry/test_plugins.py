@@ -21,8 +21,10 @@ from editc.cli import cli, terminal
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array
 from editc.core.manifest import PictureCheck
+from editc.core.places import Source
 from editc.core.ports import Context, Encoded
 from editc.formats.models.model import open_model
+from editc.manifests.decode import decode
 from editc.numerics.trust import Ball
 from editc.opening.target import Target
 from editc.passes.images.verify.verify import Verify
@@ -270,3 +272,34 @@ class RowBrush(cases.Brush):
     def paint_rows(self, rows: Array, seeds: Sequence[int], changed: Any = None) -> NDArray[np.uint8]:
         self.fed.append(rows)
         return np.zeros((len(seeds), 4, 4, 3), np.uint8)
+
+
+LANGUAGE_METHOD = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+@dataclass(frozen=True)
+class Theirs:
+    """Does nothing.
+
+    lamb: the ridge.
+    """
+
+    works_on: ClassVar[str] = "memory"
+    solves: ClassVar[tuple[str, ...]] = ("fact",)
+    single: ClassVar[bool] = True
+    lamb: float = 1.0
+'''
+
+
+@pytest.mark.parametrize(("edit", "codes"), [("fact", []), ("redirect", ["E187"])])
+def test_a_method_for_language_models_is_allowed_where_it_says_so(
+    edit: str, codes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy_package.put_beside(tmp_path, "their-package", "[editc.methods]\ntheirs = their_language_method:Theirs\n")
+    (tmp_path / "their_language_method.py").write_text(LANGUAGE_METHOD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    asked = {"fact": "{prompt: 'A {} is', subject: cat, answer: ' green'}", "redirect": "{from: cat, to: dog}"}
+    text = f"editc: 1\nmodel: somewhere\nedits: [{{{edit}: {asked[edit]}, method: theirs, lamb: 2}}]\n"
+    _, found = decode(Source("manifest.yaml", text))
+    assert [one.code for one in found if one.is_error] == codes
