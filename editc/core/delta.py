@@ -18,63 +18,86 @@ Form: TypeAlias = Literal["shared", "low-rank", "dense", "xor"]
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """One matrix that may be edited: parameter `name` in `component` (say `unet`), stored (d_out, d_in) in `dtype`."""
+    """One matrix that may be edited."""
 
     component: str
+    """The part of the pipeline, such as `unet`."""
     name: str
+    """The name of the parameter."""
     shape: tuple[int, int]
+    """(d_out, d_in)."""
     dtype: str
+    """As stored: `F32`, `F16`, `BF16`."""
     role: str
+    """What it does in its layer, such as `k` or `mlp`."""
     group: str = "text"
+    """Sites of one group see the same input."""
     transposed: bool = False
+    """True where the file stores (d_in, d_out)."""
 
 
 @dataclass(frozen=True)
 class SiteRecord:
-    """A site as a delta records it: for each dtype in which the base may come (`F32`, `F16`, `BF16`) the sha256 of the
-    base bytes, of their transpose, and of the result; and the base's `numerics.sketch`, as a matrix (d_out, d_in)."""
+    """A site as a delta records it. Each mapping goes from the dtypes in which the base may come (`F32`, `F16`, `BF16`)
+    to a sha256."""
 
     site: Site
+    """The site."""
     base: Mapping[str, str]
+    """Hashes of the bytes before the edit."""
     base_transposed: Mapping[str, str]
+    """Hashes of the transpose of these."""
     result: Mapping[str, str]
+    """Hashes of the bytes after the edit."""
     sketch: str
+    """`numerics.sketch` of the base, as a matrix (d_out, d_in)."""
 
 
 @dataclass(frozen=True)
 class Factors:
-    """An edit as stored, float32: the same shapes as `Edit`; `sites` are indices into the delta's site records.
-
-    `bits` is empty or has one change a site (`numerics.planes`), made to the rounded result where the base is the
-    site's own, bit for bit; one of no bytes is no change. The form `xor` has bits only.
-    """
+    """An edit of one group as stored, in float32; shapes as in `Edit`."""
 
     form: Form
+    """The formula that the factors go into; `xor` has `bits` alone."""
     sites: tuple[int, ...]
+    """Numbers of the group's sites in the delta's site records."""
     left: tuple[NDArray[np.float32], ...]
+    """Left factors."""
     right: tuple[NDArray[np.float32], ...]
+    """Right factors."""
     bits: tuple[NDArray[np.uint8], ...] = ()
+    """One change a site (`numerics.planes`), made to the rounded result where the base is the site's own, bit for bit;
+    one of no bytes is no change. Empty where no site has one."""
 
 
 @dataclass(frozen=True)
 class Delta:
-    """The artefact in memory. `factors` by group; `claims` are JSON values; `edits` say concept, target and method.
-
-    `encoder` is the fingerprint of the text encoder whose embeddings the keys are ('' when none was used).
-    """
+    """A delta in memory: what `apply` writes into a model."""
 
     family: str
+    """The name of the family."""
     sites: tuple[SiteRecord, ...]
+    """The edited sites."""
     factors: Mapping[str, Factors]
+    """Group -> its edit."""
     encoder: str
+    """Fingerprint of the text encoder whose embeddings the keys are. Empty when none was used."""
     manifest: str
+    """The text of the manifest."""
     manifest_digest: str
+    """Its digest (`Manifest.digest`)."""
     edits: tuple[Mapping[str, Any], ...]
+    """JSON: concept, target and method of each edit."""
     claims: tuple[Mapping[str, Any], ...]
+    """JSON: what the build measured."""
     tool: str
+    """Name and version of what wrote it."""
     version: int = 1
+    """The version of the file format."""
     delta_id: str = ""
+    """sha256 of its bytes. Empty before it is written."""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    """JSON: what only some deltas have."""
 
     def __repr__(self) -> str:
         """Short: a delta holds arrays and its whole manifest."""

@@ -12,41 +12,42 @@ Take: TypeAlias = Literal["last", "penultimate", "final", "pooled", "t5"]
 
 @dataclass(frozen=True)
 class Stream:
-    """One thing that a pipeline makes of a prompt: the outputs of some text encoders, side by side along the width.
-
-    parts: folders of the encoders, in the order of the pipeline's own concatenation; each reads with the tokenizer of
-        the same number (`text_encoder_2` with `tokenizer_2`). Those that a pipeline lacks are left out.
-    take: of a CLIP, rows of its `last` hidden state after the final LayerNorm, of the `penultimate` or the `final`
-        entry of its hidden states, or its one `pooled` row (projected where it has a projection); of a `t5`, its rows.
-    length: tokens that a T5 reads; `lengths` has those of other pipeline classes.
-    masked: the edited layers do not see the padding, so it has no rows.
-    attended: the encoder itself is told which tokens are padding.
-    lowered: prompts are stripped and lower-cased first.
-    through: a prefix of parameters of the edited component, through whose two layers the rows go before any site.
-    """
+    """One thing that a pipeline makes of a prompt: the outputs of some text encoders, side by side along the width."""
 
     parts: tuple[str, ...]
+    """Folders of the encoders, in the order of the pipeline's own concatenation. Each reads with the tokenizer of the
+    same number (`text_encoder_2` with `tokenizer_2`). Those that a pipeline lacks are left out."""
     take: Take
+    """CLIP: rows of the `last` hidden state after the final LayerNorm, of the `penultimate` or the `final` entry of the
+    hidden states, or the one `pooled` row (projected where there is a projection). `t5`: the rows of a T5."""
     length: int = 0
+    """Tokens that a T5 reads."""
     lengths: Mapping[str, int] = field(default_factory=dict)
+    """Pipeline class -> tokens that its T5 reads, where that is not `length`."""
     masked: bool = False
+    """True: the edited layers do not see the padding, so it has no rows."""
     attended: bool = False
+    """True: the encoder itself reads which tokens are padding."""
     lowered: bool = False
+    """True: prompts are stripped and lower-cased first."""
     through: str = ""
+    """A prefix of parameters of the edited component, through whose two layers the rows go before any site. Empty:
+    none."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Sites that see the same input: their roles, and the streams whose rows, one after the other, are that input.
-
-    `leading`: the rows fill the first columns only. In the keys the others are 0, so that their weights stay as they
-    are, bit for bit. `sees` says in words what the input is.
-    """
+    """Sites that see the same input."""
 
     roles: tuple[str, ...]
+    """The roles of the sites."""
     streams: tuple[str, ...]
+    """The streams whose rows, one after the other, are the input."""
     sees: str
+    """What the input is, in words."""
     leading: bool = False
+    """True: the rows fill the first columns only. In the keys the others are 0, so that their weights stay, bit for
+    bit."""
 
 
 CLIP_ROWS: Mapping[str, Stream] = MappingProxyType({"text": Stream(("text_encoder",), "last")})

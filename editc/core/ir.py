@@ -29,14 +29,16 @@ from editc.numerics.trust import Ball
 
 @dataclass(frozen=True)
 class Weighed:
-    """How much one site carries the edited concepts: the change in predicted noise when it alone is ablated, as a
-    share of that of all sites; `alone` is the mean of `each`, one a concept. `without` is what the kept sites reach
-    without this one (of the worst concept), None for a site that is left out."""
+    """How much one site carries the edited concepts, as `sites: auto` measured it."""
 
     site: Site
+    """The matrix."""
     alone: float
+    """Mean of `each`: 0 carries nothing, 1 as much as all sites together."""
     each: tuple[float, ...]
+    """By concept: the change in predicted noise when this site alone is ablated, as a share of that of all sites."""
     without: float | None
+    """What the chosen sites reach without this one, for the worst concept. None for a site that is left out."""
 
     @property
     def kept(self) -> bool:
@@ -46,40 +48,52 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Ranking:
-    """What `sites: auto` measured: the share asked for, what the kept sites reach of each of `concepts`, and every
-    candidate, kept ones first, then by what each does alone. `ranked_sites` says how shares are measured."""
+    """What `sites: auto` measured. `ranked_sites` says how shares are measured."""
 
     share: float
+    """The share that the manifest asks for, 0 to 1."""
     concepts: tuple[str, ...]
+    """The edited concepts, in the order of `reached`."""
     reached: tuple[float, ...]
+    """By concept: the share that the chosen sites reach."""
     sites: tuple[Weighed, ...]
+    """Every candidate: chosen sites first, then by what each does alone."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Edits of a language model that one method solves together: their numbers in the manifest, and the numbers in the
-    plan of the sites that they change, by ascending layer. Each stage works on what those before it left. `depth` is
-    the evidence by which its layers were chosen, where the manifest left that to us."""
+    """Edits of a language model that one method solves together. A stage works on what the stages before it left."""
 
     kind: Literal["fact", "redirect", "ablate"]
+    """The kind of its edits."""
     method: str
+    """The name of the method in the registry."""
     edits: tuple[int, ...]
+    """Numbers of the edits in the manifest."""
     sites: tuple[int, ...]
+    """Numbers of the changed sites in `Plan.sites`, by ascending layer."""
     depth: Depth | None = None
+    """The evidence by which the layers were chosen. None where the manifest names them or the family gives them."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A manifest with the family found, the sites chosen in the order of their names, and why each was (where they
-    were chosen by evidence, also why the others were not). Of a language model also who changes which of them."""
+    """A manifest with its family and the sites that will be edited. `locate` makes it."""
 
     manifest: Manifest
+    """What the user asked for."""
     family: Family
+    """The family of the model."""
     model: str
+    """Where the model is, as the user typed it."""
     sites: tuple[Site, ...]
+    """The sites to edit, in the order of their names."""
     evidence: Mapping[str, str]
+    """Site name -> why it was chosen, or, where evidence decided, why it was not."""
     ranking: Ranking | None = None
+    """What `sites: auto` measured on an image model. None where the manifest does not ask for it."""
     stages: tuple[Stage, ...] = ()
+    """Language models: which edits change which sites. Empty for image models."""
 
     def __repr__(self) -> str:
         """Short: a plan holds its manifest and family."""
@@ -106,31 +120,37 @@ class Adapted:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A trained adapter: what it makes of each parameter that it names, and the sha256 of its file."""
+    """A trained adapter, read from its file."""
 
     modules: Mapping[str, Adapted]
+    """Parameter name -> what the adapter adds to it."""
     fingerprint: str
+    """sha256 of the file."""
     left_out: tuple[str, ...] = ()
     """Modules of the file that are a text encoder's, and so no part of the edit."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """The keys of one request: `keys` and `targets` (d_in, m), `weights` (m,), and where each column came from.
-
-    Strength is not yet in the targets: `numerics.ridge` moves them to `c + strength (c* - c)`.
-    `places` (m,) says which kind of row each column is (`places`); () where the key rule says nothing.
-    `pulls` (k, d_in, m) are there for `moderate`: targets = keys + sum_k share_k pulls_k, for other shares as well.
-    """
+    """The keys of one request, with the targets that they are to be mapped to."""
 
     request: Request
+    """The edit of the manifest."""
     keys: Array
+    """(d_in, m): the inputs to edit."""
     targets: Array
+    """(d_in, m): the inputs whose outputs they take. Strength is not applied: `numerics.ridge` moves them to `c +
+    strength (c* - c)`."""
     weights: Array
+    """(m,): how much each column counts."""
     origin: tuple[str, ...]
+    """By column: the prompt and token that it comes from."""
     strength: float = 1.0
+    """0 changes nothing, 1 is the whole edit."""
     places: tuple[str, ...] = ()
+    """(m,): the kind of row of each column, as the key rule names it. Empty where the rule names none."""
     pulls: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    """(k, d_in, m), filled for `moderate`: targets = keys + sum_k share_k pulls_k. Else (0, 0, 0)."""
 
 
 @dataclass(frozen=True)
@@ -145,22 +165,24 @@ class Named:
 
 @dataclass(frozen=True)
 class Kept:
-    """Rows that must not move: `moment` (d_in, d_in) is their weighted second moment as the solver sees it,
-    `rows` (d_in, k) those of the default list, by which drift is measured whatever is named and kept (those of what is
-    named where there is no default list), `empty` (d_in, t) the empty prompt's.
-
-    `rows` may be condensed: where `count` is above k they stand for that many, with |X rows| the same for every X.
-    `keys` (d_in, n) and `weights` (n,) are the columns that `moment` sums, one by one: moment = keys diag(weights)
-    keys^T. They are there for methods that ask for them (`passes.methods.Retaining`); else (0, 0).
-    """
+    """Rows whose outputs must not move."""
 
     moment: Array
+    """(d_in, d_in): their weighted second moment, as the solver reads it."""
     rows: Array
+    """(d_in, k): rows of the default list, over which drift is measured. Those of what is named where there is no
+    default list. Condensed where `count` > k: |X rows| is then the same for every X."""
     empty: Array
+    """(d_in, t): the rows of the empty prompt."""
     origin: tuple[str, ...]
+    """The prompts that the rows come from."""
     count: int = 0
+    """How many rows `rows` stands for."""
     keys: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """(d_in, n): the columns that `moment` sums, moment = keys diag(weights) keys^T. Filled for methods that ask for
+    them (`passes.methods.Retaining`); else (0, 0)."""
     weights: Array = field(default_factory=lambda: np.zeros(0))
+    """(n,): the weight of each column of `keys`; else (0,)."""
     named: Named | None = None
     """What the manifest names beside the default list; None where it names nothing."""
     default: bool = True
@@ -192,30 +214,34 @@ class Witness:
 
 @dataclass(frozen=True)
 class Watch:
-    """What the certificate is about: the sentences of every erased concept, whichever keys a method edits, and the
-    balls in which any row of the encoder lies."""
+    """What the certificate is computed over, whichever keys a method edits."""
 
     witnesses: tuple[Witness, ...]
+    """The sentences of every erased concept."""
     balls: tuple[Ball, ...]
+    """The balls in which every row of the encoder lies."""
 
 
 @dataclass(frozen=True)
 class System:
-    """One joint least-squares problem over a group of sites that see the same input.
-
-    `weights` yields each W (d_out, d_in) in float64, in the order of the group's sites; it may read from disk,
-    so a method goes through it once. `blocks` is one per request. `ridge` is the lambda that suits the scale of the
-    weights in `blocks` and `kept`; a method's own `lamb`, where the manifest gives one, goes before it. `shelf` is
-    where `numerics.chain` keeps sums and factors from one build to the next; no result hangs on it.
-    """
+    """One joint least-squares problem over a group of sites that see the same input."""
 
     blocks: tuple[Block, ...]
+    """One block a request."""
     kept: Kept
+    """What must stay."""
     weights: Sequence[Array]
+    """Each W (d_out, d_in) in float64, in the order of the sites of the group. It may read from disk, so a method goes
+    through it once."""
     ridge: float = 0.5
+    """The lambda that suits the scale of `blocks` and `kept`. A `lamb` in the manifest goes before it."""
     gram: Array | None = None
+    """(d_in, d_in): sum_l W_l^T W_l. None where it was not computed yet."""
     watch: Watch | None = None
+    """What the certificate is computed over. None where nothing is erased."""
     shelf: Shelf | None = field(default=None, compare=False, repr=False)
+    """The cache in which `numerics.chain` keeps sums and factors between builds. No result depends on it. None: nothing
+    is kept."""
 
     def total_gram(self) -> Array:
         """sum_l W_l^T W_l, (d_in, d_in): `gram` when it is known, else from the weights, one at a time in order."""
@@ -229,13 +255,18 @@ class System:
 
 @dataclass(frozen=True)
 class Problem:
-    """A plan with one system per group; `leaks` measure what reaches the model past the groups that are edited."""
+    """A plan with what is to be solved. `derive` makes it."""
 
     plan: Plan
+    """The plan."""
     systems: Mapping[str, System]
+    """Group -> its system. Empty for language models."""
     encoder: str
+    """Fingerprint of the text encoder, or of the language model that was run."""
     corpus: str
+    """Hash of the prompts or text that must stay."""
     leaks: tuple[Claim, ...] = ()
+    """Claims about what reaches the model through groups that are not edited."""
 
     def __repr__(self) -> str:
         """Short: a problem holds the weights."""
@@ -263,9 +294,13 @@ class Edit:
     """
 
     form: Form
+    """Which of the three formulas."""
     left: tuple[Array, ...]
+    """Left factors; shapes as above."""
     right: tuple[Array, ...]
+    """Right factors; shapes as above. Empty for dense."""
     stats: Stats
+    """How well it could be solved."""
 
     def at(self, index: int) -> tuple[Edit, int]:
         """The edit of this group's site `index`, and the site's index in it."""
@@ -318,14 +353,18 @@ class Balance:
 
 @dataclass(frozen=True)
 class Solution:
-    """A problem with its edit per group; `strengths` are those used, one a request (found, where asked `auto`), and
-    `balances` say how the pulls of `moderate` were found where its shares were to be measured."""
+    """A problem with its edits. `solve` makes it."""
 
     problem: Problem
+    """The problem."""
     edits: Mapping[str, Edit]
+    """Group -> its edit."""
     methods: tuple[Mapping[str, Any], ...]
+    """JSON: each method that was used, with its options."""
     strengths: tuple[float, ...]
+    """By request: the strength that was used, found where the manifest says `auto`."""
     balances: tuple[Balance, ...] = ()
+    """How the pulls of `moderate` were found. Empty where no shares were to be measured."""
 
     def __repr__(self) -> str:
         """Short: a solution holds the factors."""
@@ -334,10 +373,12 @@ class Solution:
 
 @dataclass(frozen=True)
 class Verified:
-    """A solution with its report."""
+    """A solution with its report. `verify` makes it."""
 
     solution: Solution
+    """The solution."""
     report: Report
+    """Everything measured."""
     verdict: Verdict
     """What the report comes to: works, costs, robust. `judging.conclude` fills it."""
 

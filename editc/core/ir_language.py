@@ -11,55 +11,61 @@ from editc.core.network import Naming, Spot, Value
 
 @dataclass(frozen=True)
 class Column:
-    """One key of a memory: an edit's subject, under one of its `names`, as several contexts show it.
-
-    `contexts`: where the key is read, as the mean over these; none has its subject, or the target of a redirection, at
-    position 0, which is an attention sink, and `sinks` says how many were left out for it. Plain text and chat make
-    columns of their own (`form`), for their keys lie far apart. `wanted` (d,): what is to be added at the subject's
-    last token, to the output of the matrix or to the residual stream, at strength 1; empty in a plan that is measured
-    again. `anchor`: the other concept in the same contexts, for a redirection.
-    `value`: how `wanted` was learned, where a gradient did.
-    """
+    """One key of a memory: the subject of an edit, under one of its names, as several contexts show it."""
 
     edit: int
+    """The number of the edit in the manifest."""
     name: str
+    """The name that the key is taken at."""
     form: str
+    """Plain text or chat: these make separate columns, because their keys lie far apart."""
     contexts: tuple[Spot, ...]
+    """Where the key is read, as the mean over these. None of them has the subject, or the target of a redirection, at
+    position 0, the attention sink."""
     wanted: Array
+    """(d,): what is to be added at the subject's last token at strength 1, to the output of the matrix or to the
+    residual stream. Empty in a plan that is measured again."""
     anchor: tuple[Spot, ...] = ()
+    """The other concept in the same contexts. Empty unless it is a redirection."""
     value: Value | None = None
+    """How `wanted` was learned. None where no gradient was used."""
     sinks: int = 0
+    """How many contexts were left out because of position 0."""
 
 
 @dataclass(frozen=True)
 class Near:
-    """Two edits whose keys lie close to one another in the metric of ordinary text: the `cosine` under C^-1."""
+    """Two edits whose keys lie close to each other, so that they will interfere."""
 
     edits: tuple[int, int]
+    """Their numbers in the manifest."""
     names: tuple[str, str]
+    """The names that the two keys are taken at."""
     cosine: float
+    """Cosine of the keys under C^-1, the metric of ordinary text."""
 
 
 @dataclass(frozen=True)
 class Rewrites(Problem):
-    """A plan for a language model with what its methods need: `columns` of the edits that write to memories, in the
-    order of the edits; `kept`, by edit where the model is to say what it said: at a redirection's target, at names
-    that the manifest preserves and where earlier edits wrote, in groups whose mean is one key; `namings`, by site name
-    which of its columns name the concepts of a stage that works on columns, where the plan has no site without one;
-    `moments`, by site name E[k k^T] (d_in, d_in) over ordinary text, with its ridge; `near`, pairs of edits that will
-    interfere, the closest first; `overwritten`, by edit the ids of earlier deltas that wrote at its own keys, which are
-    not held there. `encoder` is the fingerprint of the model that was run, `corpus` of the text. `systems` is empty:
-    nothing here is a single least-squares problem over all layers.
-    """
+    """A plan for a language model with what its methods need. `systems` is empty: no single least-squares problem
+    covers all layers."""
 
     columns: tuple[Column, ...] = ()
+    """The keys of the edits that write to memories, in the order of the edits."""
     kept: Mapping[int, tuple[tuple[Spot, ...], ...]] = field(default_factory=dict)
+    """Edit -> where the model must say what it said: at the target of a redirection, at preserved names and where
+    earlier edits wrote. The mean of each group is one key."""
     spared: Mapping[int, tuple[tuple[Spot, ...], ...]] = field(default_factory=dict)
     """By edit the names that nobody named and that are held all the same, in groups as `kept`; those whose key is the
     edit's own are passed over."""
     namings: Mapping[str, Naming] = field(default_factory=dict)
+    """Site name -> which of its columns name the concepts, for a stage that works on columns. Then every site of the
+    plan has one."""
     moments: Mapping[str, Array] = field(default_factory=dict)
+    """Site name -> (d_in, d_in): E[k k^T] over ordinary text, with its ridge."""
     near: tuple[Near, ...] = ()
+    """Pairs of edits that will interfere, the closest first."""
     overwritten: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Edit -> ids of earlier deltas that wrote at its own keys, which are not preserved there."""
     others: tuple[str, ...] = ()
     """Names that other deltas edit in the same weights, of a delta that is linked with them."""

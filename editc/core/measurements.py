@@ -43,17 +43,24 @@ GENERATED = frozenset({"bystander_loss", "fluency_after", "fluency_before", "sai
 
 @dataclass(frozen=True)
 class Claim:
-    """One measurement, the bound that it answers (None: reported only), and the manifest line of that bound. The bound
-    is a maximum, or with `least` a minimum. `of`: of how many prompts a share is, 0 where it is of anything else."""
+    """One measurement, with the bound that it must meet if there is one."""
 
     name: str
+    """What was measured, such as `erase_residual`."""
     value: float
+    """The figure."""
     bound: float | None = None
+    """The bound in the manifest. None: reported only."""
     subject: str = ""
+    """What it was measured of: a concept, a matrix or a form. Empty: of the whole build."""
     span: Span | None = None
+    """The place of the bound in the manifest. None where there is no bound."""
     unit: str = ""
+    """The unit of `value`, such as `share`. Empty where it has none."""
     least: bool = False
+    """True: the bound is a minimum. False: a maximum."""
     of: int = 0
+    """How many prompts or pictures a share is of. 0 where it is of anything else."""
 
     @property
     def holds(self) -> bool:
@@ -65,101 +72,125 @@ class Claim:
 
 @dataclass(frozen=True)
 class Attack:
-    """Rows (d, m) to put in place of the `rows` (m,) of `prompt`: what brings its concept back the furthest."""
+    """Rows that bring an erased concept back the furthest."""
 
     prompt: str
+    """The sentence that is attacked."""
     rows: tuple[int, ...]
+    """(m,): numbers of the rows of the sentence that are replaced."""
     points: Array = field(compare=False, repr=False)
+    """(d, m): what is put in their place."""
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """How far any rows whatever can bring one concept back in the edited projections: 1 entirely, 0 no nearer than
-    its target is. Every figure is that of the worst sentence, but `median`; docs/explanation/certificate.md
-    defines each.
-
-    `recoverable`, exact, at `sentence`; `own`, the sentence's own rows; `derived`, RECE's embedding moved into the set
-    that rows can lie in; `derived_free`, RECE's as published, of which the share `derived_inside` lies in that set.
-    `proven`: that set follows from the encoder's architecture; `exact`: it is the set itself and not one around it.
-    `gap`: the most by which rounding may be wrong; `residual`: of the optimality conditions, relative.
-    """
+    """Worst case over all embeddings that the encoder can produce: how much of one concept can be restored. 0: no
+    nearer than its target; 1: all of it. Each figure is that of the worst sentence, except `median`;
+    docs/explanation/certificate.md defines them."""
 
     concept: str
+    """The erased concept."""
     recoverable: float
+    """The most that any embedding restores; exact."""
     sentence: str
+    """The sentence at which it is reached."""
     median: float
+    """The median over sentences."""
     own: float
+    """What the sentence's own rows restore."""
     derived: float
+    """What RECE's embedding restores, moved into the set in which rows can lie."""
     derived_free: float
+    """What RECE's embedding restores as published."""
     derived_inside: float
+    """Share of the published embeddings that lie in that set."""
     proven: bool
+    """True: the set follows from the encoder's architecture. False: it was measured over a corpus."""
     exact: bool
+    """True: it is the set itself. False: a set around it."""
     gap: float
+    """The most by which rounding may be wrong."""
     residual: float
+    """Relative residual of the optimality conditions."""
     attacks: tuple[Attack, ...] = field(default=(), compare=False, repr=False)
+    """The embeddings that reach it, one a sentence."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One prompt painted before and after: uint8 (h, w, 3) each, and what the detector said of them, None without one.
-
-    `attack`: `after` is painted from the certificate's attack on that prompt and not from the prompt itself.
-    """
+    """One prompt painted before and after the edit."""
 
     concept: str
+    """The concept that the detector looks for."""
     prompt: str
+    """The prompt."""
     seed: int
+    """The seed of the noise."""
     erased: bool
+    """True for an edited concept, False for a preserved one."""
     before: NDArray[np.uint8]
+    """(h, w, 3), uint8."""
     after: NDArray[np.uint8]
+    """(h, w, 3), uint8."""
     shown_before: bool | None
+    """What the detector said of `before`. None without a detector."""
     shown_after: bool | None
+    """What it said of `after`. None without a detector."""
     attack: bool = False
+    """True: `after` is painted from the certificate's attack on the prompt."""
 
 
 @dataclass(frozen=True)
 class Depth:
-    """Where in a language model the edited concepts are, layer by layer, by three kinds of evidence that are kept
-    apart; each is (layers,), or () where it was not taken. `window` are the layers that it was decided to edit.
-
-    `traced`: causal tracing (ROME, section 2): with the subject's embeddings noised, the share of the lost probability
-    that comes back when the residual stream at the subject's last token is restored after that layer; the mean over
-    edits. `total`: the probability lost, the mean. `moved`: the same share at the prompt's last token. `lens`: logit
-    lens, the median rank of the answer's first token at the prompt's last one. `probed`: concept depth, the
-    cross-validated accuracy of a linear probe that tells prompts with the concept from prompts without.
-    """
+    """Where in a language model the edited concepts are, by three kinds of evidence. Each is (layers,), or () where it
+    was not measured."""
 
     traced: tuple[float, ...] = ()
+    """Causal tracing (ROME, section 2): with noise on the subject's embeddings, the share of the lost probability that
+    returns when the residual stream at the subject's last token is restored after that layer. Mean over edits."""
     moved: tuple[float, ...] = ()
+    """The same share at the prompt's last token."""
     total: float = 0.0
+    """The probability that noise takes away, mean over edits."""
     lens: tuple[float, ...] = ()
+    """Logit lens: median rank of the answer's first token at the prompt's last one; 0 is the likeliest."""
     probed: tuple[float, ...] = ()
+    """Concept depth: cross-validated accuracy of a linear probe that tells prompts with the concept from prompts
+    without."""
     window: tuple[int, ...] = ()
+    """The layers that were chosen."""
     why: str = ""
+    """The reason, for the report."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One prompt, asked of a language model before and after. Probabilities are those of the whole answer; `said` is
-    what follows greedily, where it was generated.
-
-    `purpose`: `efficacy` (the edited prompt itself), `paraphrase`, `relation` (of a redirected concept), `neighbour`
-    (must stay), `form` (the edited knowledge asked for in another form, `form` says which), `retain`.
-    `wanted`: what is right now (the new answer; of a neighbour its own); `other`: what is wrong now. '' where there is
-    none: an erased concept has no new answer. `holds`: what this prompt counts as, for the shares in the claims.
-    """
+    """One prompt, asked of a language model before and after the edit."""
 
     edit: int
+    """The number of the edit in the manifest; a number that no edit has where it belongs to none."""
     purpose: str
+    """`efficacy` (the edited prompt itself), `paraphrase`, `relation` (of a redirected concept), `neighbour` (must
+    stay), `form` (the edited knowledge asked for in another form) or `retain`."""
     form: str
+    """Which form of question it is."""
     prompt: str
+    """The text."""
     chat: bool
+    """True where it went through the chat template."""
     wanted: str
+    """What is right now: the new answer, or of a neighbour its own. Empty where there is none, as for an erased
+    concept."""
     other: str
+    """What is wrong now. Empty where there is none."""
     before: tuple[float, float]
+    """Probabilities of the whole answers `wanted` and `other` before the edit."""
     after: tuple[float, float]
+    """The same after the edit."""
     holds: bool
+    """True where the prompt counts as right in the shares of the claims."""
     said: tuple[str, str] = ("", "")
+    """What follows greedily, before and after; empty where nothing was generated."""
 
 
 @dataclass(frozen=True)
@@ -189,14 +220,18 @@ class Bystander:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything measured: the claims, each site's drift, the pictures where they were asked for, and for each erased
-    concept the certificate against every prompt; of a language model every prompt that it was asked."""
+    """Everything that `verify` measured."""
 
     claims: tuple[Claim, ...]
+    """Every measurement."""
     sites: tuple[Mapping[str, Any], ...] = ()
+    """By site: JSON with its drift and its change."""
     pictures: tuple[Picture, ...] = ()
+    """Empty where none were asked for."""
     certificates: tuple[Certificate, ...] = ()
+    """One for each erased concept; empty for language models."""
     answers: tuple[Answer, ...] = ()
+    """Every prompt that a language model was asked; empty for image models."""
     detector: Mapping[str, Any] = field(default_factory=dict)
     """Who judged the pictures, as `backends.detectors.kind.identity` tells detectors apart; empty where nobody did."""
     bystanders: tuple[Bystander, ...] = ()

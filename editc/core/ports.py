@@ -34,22 +34,24 @@ class Weights(Protocol):
 
 @dataclass(frozen=True)
 class Encoded:
-    """A prompt as the model sees it: `rows` (t, d) of the text encoder, `tokens` (t,) ids,
-    `start` (t,) the character offset in the prompt of each token's text, -1 for special tokens and padding;
-    `end` likewise. The first token of a text is row `first`: 1 after BOS, 0 where there is none (T5).
-
-    limit: how many tokens the encoder reads, special ones too, where that is not the number of rows.
-    pooled: the one row stands for the whole prompt.
-    """
+    """A prompt as the model sees it."""
 
     prompt: str
+    """The text."""
     rows: Array
+    """(t, d): what the text encoder gives."""
     tokens: tuple[int, ...]
+    """(t,): token ids."""
     start: tuple[int, ...]
+    """(t,): where the text of each token begins in the prompt, in characters; -1 for special tokens and padding."""
     end: tuple[int, ...]
+    """(t,): where it ends; -1 likewise."""
     first: int = 1
+    """The row of the first token of the text: 1 after BOS, 0 where there is none (T5)."""
     limit: int = 0
+    """How many tokens the encoder reads, special ones included. 0: as many as there are rows."""
     pooled: bool = False
+    """True where one row stands for the whole prompt."""
 
     @property
     def reads(self) -> int:
@@ -124,20 +126,24 @@ class Cache(Protocol):
 
 @dataclass(frozen=True)
 class Noisy:
-    """Latents (n, c, h, w) on their way from noise to a picture, each at its timestep (n,)."""
+    """Latents on their way from noise to a picture."""
 
     latents: Array
+    """(n, c, h, w)."""
     timesteps: NDArray[np.int64]
+    """(n,): the timestep of each."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a network is told of n prompts: `rows` (n, t, d), of which prompt i has the first `counts[i]`, the others
-    being zeros that no layer sees; and their `pooled` embeddings (n, p), where it is told any."""
+    """What a network reads of n prompts."""
 
     rows: Array
+    """(n, t, d): the first `counts[i]` belong to prompt i; the others are zeros that no layer sees."""
     counts: NDArray[np.int64]
+    """(n,)."""
     pooled: Array | None = None
+    """(n, p): embeddings of whole prompts. None where the network reads none."""
 
     @staticmethod
     def of(rows: Sequence[Array], pooled: Sequence[Array] = ()) -> Told:
@@ -176,26 +182,35 @@ def announce(progress: Progress | None, phase: str) -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """What a pass may use. `encoder` is what most edited layers read; `streams` are the family's other ones by name.
-    `painter` exists only when the manifest asks for pictures, `detector` when they are to be judged as well, `prober`
-    (which opens one, for it may be large) only where it leaves the choice of sites to the evidence; `adapters` are
-    those it fuses, one an edit; `settings` is the config.json of a language model's folder, `network` that model as it
-    runs, and `earlier` has by the id of a delta where the edits that are in it already have their keys."""
+    """What a pass may use. The verbs fill it; a port is None where the manifest does not need it."""
 
     weights: Weights
+    """The tensors of the edited component."""
     encoder: Encoder | None = None
+    """The encoder that most edited layers read. None for language models."""
     painter: Painter | None = None
+    """Paints pictures. None where the manifest asks for none."""
     detector: Detector | None = None
+    """Judges pictures. None where nobody judges."""
     judged_by: Mapping[str, Any] = field(default_factory=dict)
     """How the detector is told from another; reports and deltas record it."""
     progress: Progress | None = None
+    """Shows what is being done. None: nobody watches."""
     cache: Cache | None = None
+    """Keeps arrays between builds. None: nothing is kept."""
     prober: Callable[[], Prober] | None = None
+    """Opens the denoiser for `sites: auto`, when called: it may be large. None where sites are not chosen by
+    evidence."""
     network: Network | None = None
+    """The language model as it runs. None for image models."""
     earlier: Mapping[str, Sequence[Spot]] = field(default_factory=dict)
+    """Delta id -> where the edits of a delta under `after` took their keys."""
     streams: Mapping[str, Encoder] = field(default_factory=dict)
+    """The other encoders of the family, by the stream's name."""
     adapters: Sequence[Adapter] = ()
+    """The adapters to fuse, one an edit."""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    """config.json of a language model's folder."""
     contexts: tuple[str, ...] = ()
     """The model's own sentences for concepts, each with one `{}`; (): those of its family."""
     encoder_parts: Mapping[str, str] = field(default_factory=dict)
