@@ -20,7 +20,7 @@ from editc import api
 from editc.cli import cli, terminal
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ir import Array
-from editc.core.manifest import PictureCheck
+from editc.core.manifest import ImageCheck
 from editc.core.places import Source
 from editc.core.ports import Context, Encoded
 from editc.formats.models.model import open_model
@@ -238,7 +238,7 @@ def test_its_detector_judges(toy: Path) -> None:
 
 
 def test_its_attack_is_painted_where_a_manifest_names_it(toy: Path) -> None:
-    problem = cases.World().problem(cases.manifest(pictures=PictureCheck(detector="tiny", attacks=("toy-capitals",))))
+    problem = cases.World().problem(cases.manifest(images=ImageCheck(detector="tiny", attacks=("toy-capitals",))))
     canvas, eye = RowBrush(), cases.Eye({"circle": 1.0}, {"circle": 0.0})
     found = Verify()(cases.exact(problem), Context(cases.NoWeights(), Letters(), canvas, eye))
     assert canvas.fed and all((rows == 1.0).all() for rows in canvas.fed), "the rows of the prompts in capitals"

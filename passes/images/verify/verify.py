@@ -83,7 +83,7 @@ def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
 
 
 def _attacks(manifest: Manifest) -> tuple[str, ...]:
-    return () if manifest.pictures is None else manifest.pictures.attacks
+    return () if manifest.images is None else manifest.images.attacks
 
 
 def _row(one: Measured) -> Mapping[str, Any]:
