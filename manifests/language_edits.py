@@ -10,7 +10,7 @@ from typing import Any
 from editc.core.manifest import Ablation, Asked, Fact, Redirect
 from editc.core.places import Span
 from editc.core.text import occurrences
-from editc.manifests import image_schema, schema
+from editc.manifests import image_schema, schema, value_kinds
 from editc.manifests import language_schema as tables
 from editc.manifests.attached import AttachedFiles
 from editc.manifests.edits import items_of, kind_of
@@ -102,7 +102,7 @@ def _text(node: Node | None) -> str:
     return node.text if isinstance(node, Leaf) else ""
 
 
-def _marks(given: Mapping[str, Node], table: schema.KeyTable) -> Iterator[str]:
+def _marks(given: Mapping[str, Node], table: value_kinds.KeyTable) -> Iterator[str]:
     return (field.name for field in table.fields if field.only == "language" and field.name in given)
 
 

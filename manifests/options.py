@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import Scalar
 from editc.core.places import Span
-from editc.manifests import image_schema, schema
+from editc.manifests import image_schema, schema, value_kinds
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.scalars import read_scalar
 from editc.manifests.tree import Leaf, Node
@@ -31,8 +31,8 @@ class Scope:
     """Which edits there can be: each kind's `tables`, those of what stands inside its braces, the methods that
     there are for a kind, and what to do about keys that several kinds have."""
 
-    tables: Mapping[str, schema.KeyTable]
-    inner: Mapping[str, schema.KeyTable]
+    tables: Mapping[str, value_kinds.KeyTable]
+    inner: Mapping[str, value_kinds.KeyTable]
     methods: Callable[[str], Sequence[str]]
     advice: Mapping[str, str]
 
