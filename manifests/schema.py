@@ -195,11 +195,3 @@ def option_kind(declared: OptionType) -> Text | Number | WholeNumber | Flag | On
         str: Text(),
     }
     return kinds[declared]
-
-
-def _bounds(low: float | None, high: float | None, above: bool) -> str:
-    if low is not None and high is not None:
-        return f" above {low:g}, at most {high:.10g}" if above else f" from {low:g} to {high:.10g}"
-    if low is not None:
-        return f" above {low:g}" if above else f" of at least {low:g}"
-    return "" if high is None else f" of at most {high:.10g}"

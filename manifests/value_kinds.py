@@ -1,4 +1,4 @@
-"""What the value of a key may be: kinds of values, keys, and blocks of keys. `schema` declares the manifest with them."""
+"""What the value of a key may be: kinds of values, keys, blocks of keys. `schema` declares the manifest with them."""
 
 from __future__ import annotations
 
@@ -226,3 +226,11 @@ class KeyTable:
     def names(self) -> tuple[str, ...]:
         """The keys, in the order in which they are documented."""
         return tuple(field.name for field in self.fields)
+
+
+def _bounds(low: float | None, high: float | None, above: bool) -> str:
+    if low is not None and high is not None:
+        return f" above {low:g}, at most {high:.10g}" if above else f" from {low:g} to {high:.10g}"
+    if low is not None:
+        return f" above {low:g}" if above else f" of at least {low:g}"
+    return "" if high is None else f" of at most {high:.10g}"
