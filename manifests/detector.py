@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from editc.core.diagnostics import EditcError, fail
 from editc.core.manifest import DetectorOptions
 from editc.core.places import Source, Span
-from editc.manifests import schema
+from editc.manifests import schema, value_kinds
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.fields import read_strict_block
 from editc.manifests.scalars import read_scalar, wrong_type
@@ -27,9 +27,9 @@ def read_detector(node: Node, faults: Faults) -> tuple[str, DetectorOptions]:
     if isinstance(node, Pairs):
         return _block(node, faults)
     if not isinstance(node, Leaf):
-        wrong_type(node, LABEL, schema.Judged().expects, faults)
+        wrong_type(node, LABEL, value_kinds.Judged().expects, faults)
         return "", DetectorOptions()
-    text = read_scalar(node, schema.Text(), LABEL, faults)
+    text = read_scalar(node, value_kinds.Text(), LABEL, faults)
     if text is None:
         return "", DetectorOptions()
     name, place = _split(str(text))
@@ -72,7 +72,7 @@ def _block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
             takes = f"it takes {either(kind.keys, 'and')}" if kind.keys else "it takes nothing"
             message = f"{tick(other.text)} is not for the detector {tick(key.text)}"
             faults.add("E135", message, other.span, help=f"{takes}: remove this")
-    place = read_scalar(value, schema.Text(), tick(key.text), faults) if kind.place else ""
+    place = read_scalar(value, value_kinds.Text(), tick(key.text), faults) if kind.place else ""
     if not kind.place:
         message = f"the detector {tick(key.text)} is nowhere: nothing stands behind its name"
         faults.add("E135", message, value.span, help=f"write `detector: {key.text}`")

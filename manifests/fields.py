@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from editc.core.places import Span
-from editc.manifests import schema
+from editc.manifests import value_kinds
 from editc.manifests.faults import Faults, meant, tick
 from editc.manifests.lines import InFile, Layers, Lines
 from editc.manifests.prompts import layers_of, prompts_of
@@ -18,18 +18,22 @@ from editc.manifests.tree import Items, Leaf, Node, Pairs
 
 @dataclass(frozen=True)
 class ReadBlock:
-    """The keys of a block that could be read, by attribute; the places of all that were given; keys nobody knows."""
+    """What could be read of one block of keys."""
 
     values: dict[str, Any] = field(default_factory=dict)
+    """Attribute -> value, for each key whose value could be read."""
     spans: dict[str, Span] = field(default_factory=dict)
+    """Attribute -> place of its value, for each key that was given. `name:` is the place of the key itself, `name.0`
+    that of the first item, and '' that of the block."""
     unknown: tuple[tuple[Leaf, Node], ...] = ()
+    """The keys that the table does not have, with their values."""
 
 
-def read_block(node: Node, table: schema.KeyTable, faults: Faults) -> ReadBlock | None:
+def read_block(node: Node, table: value_kinds.KeyTable, faults: Faults) -> ReadBlock | None:
     """The block of `table`; unknown keys are handed back, for an edit's may be options of its method."""
     if not isinstance(node, Pairs):
         label = "the manifest" if table.name == "manifest" else tick(table.name)
-        wrong_type(node, label, schema.Inner(table).expects, faults, help=_as_list(node, table))
+        wrong_type(node, label, value_kinds.Inner(table).expects, faults, help=_as_list(node, table))
         return None
     block, unknown = ReadBlock(spans={"": node.span}), []
     for key, value in node.pairs:
@@ -48,7 +52,7 @@ def read_block(node: Node, table: schema.KeyTable, faults: Faults) -> ReadBlock 
     return ReadBlock(block.values, block.spans, tuple(unknown))
 
 
-def read_strict_block(node: Node, table: schema.KeyTable, faults: Faults) -> ReadBlock | None:
+def read_strict_block(node: Node, table: value_kinds.KeyTable, faults: Faults) -> ReadBlock | None:
     """The block of `table`, in which every other key is a mistake."""
     block = read_block(node, table, faults)
     for key, _ in block.unknown if block else ():
@@ -67,16 +71,16 @@ def _keep(block: ReadBlock, name: str, value: Any, span: Span) -> None:
         block.values[name] = value
 
 
-def _as_list(node: Node, table: schema.KeyTable) -> str:
+def _as_list(node: Node, table: value_kinds.KeyTable) -> str:
     """How names that stand where the block should are written, if it has a list for them."""
-    lists = [one.name for one in table.fields if isinstance(one.kind, schema.ListOf) and one.kind.names]
+    lists = [one.name for one in table.fields if isinstance(one.kind, value_kinds.ListOf) and one.kind.names]
     first = "" if any(one.required for one in table.fields) else next(iter(lists), "")
     items = node.items if isinstance(node, Items) else (node,)
     names = [item.text for item in items if isinstance(item, Leaf) and item.text]
     return f"write {table.name}: {{{first}: [{', '.join(names)}]}}" if first and len(names) == len(items) else ""
 
 
-def _missing(node: Pairs, table: schema.KeyTable, faults: Faults) -> None:
+def _missing(node: Pairs, table: value_kinds.KeyTable, faults: Faults) -> None:
     given = {key.text for key, _ in node.pairs}
     for known in table.fields:
         if known.required and known.name not in given and not node.broken:
@@ -84,40 +88,42 @@ def _missing(node: Pairs, table: schema.KeyTable, faults: Faults) -> None:
             faults.add("E104", message, node.span, help=f"add `{known.name}: ...` ({known.doc})")
 
 
-def _inside(table: schema.KeyTable) -> str:
+def _inside(table: value_kinds.KeyTable) -> str:
     return "" if table.name == "manifest" else f" in {tick(table.name)}"
 
 
 @dataclass(frozen=True)
 class ListValue:
-    """The items of a list that could be read, and where each stands."""
+    """The items of a list that could be read."""
 
     values: tuple[Any, ...]
+    """The items, in the order of the manifest."""
     spans: tuple[Span, ...]
+    """The place of each item, in the same order."""
 
 
-def read_value(node: Node, kind: schema.ValueKind, label: str, faults: Faults, required: bool = False) -> Any:
+def read_value(node: Node, kind: value_kinds.ValueKind, label: str, faults: Faults, required: bool = False) -> Any:
     """The value of `node` as `kind`; `label` is what messages call it."""
     match kind:
-        case schema.ListOf():
+        case value_kinds.ListOf():
             return _list(node, kind, label, faults)
         case Lines():
             return _lines(node, kind, label, faults)
         case Layers():
             return _layers(node, label, faults)
-        case schema.Shares():
+        case value_kinds.Shares():
             return _shares(node, label, faults)
-        case schema.Inner():
+        case value_kinds.Inner():
             return _inner(node, kind, faults)
-        case schema.Edits() | schema.Judged():
+        case value_kinds.Edits() | value_kinds.Judged():
             return node
-        case schema.Wordings():
+        case value_kinds.Wordings():
             return _wordings(node, label, faults)
         case _:
             return read_scalar(node, kind, label, faults, required)
 
 
-def _list(node: Node, kind: schema.ListOf, label: str, faults: Faults) -> ListValue | None:
+def _list(node: Node, kind: value_kinds.ListOf, label: str, faults: Faults) -> ListValue | None:
     if isinstance(node, Leaf) and node.broken:
         return None
     if not isinstance(node, Items):
@@ -142,14 +148,14 @@ def _list(node: Node, kind: schema.ListOf, label: str, faults: Faults) -> ListVa
 
 def _lines(node: Node, kind: Lines, label: str, faults: Faults) -> ListValue | InFile | None:
     if isinstance(node, Leaf):
-        name = read_scalar(node, schema.Text(), label, faults)
+        name = read_scalar(node, value_kinds.Text(), label, faults)
         return InFile(name, kind) if isinstance(name, str) else None
     return _as_list_value(prompts_of(node, kind, label, faults))
 
 
 def _layers(node: Node, label: str, faults: Faults) -> ListValue | str | None:
     if isinstance(node, Leaf) and (node.empty or node.broken):
-        read_scalar(node, schema.Text(), label, faults)
+        read_scalar(node, value_kinds.Text(), label, faults)
         return None
     found = layers_of(node, label, faults)
     return found if isinstance(found, str) else _as_list_value(found)
@@ -162,15 +168,15 @@ def _as_list_value(found: Iterable[tuple[Any, Span]] | None) -> ListValue | None
 
 def _shares(node: Node, label: str, faults: Faults) -> ListValue | None:
     if not isinstance(node, Pairs):
-        wrong_type(node, label, schema.Shares().expects, faults)
+        wrong_type(node, label, value_kinds.Shares().expects, faults)
         return None
     if not node.pairs:
-        faults.add("E107", f"{label} is empty", node.span, help=f"name {schema.Shares().expects}")
+        faults.add("E107", f"{label} is empty", node.span, help=f"name {value_kinds.Shares().expects}")
         return None
     good: dict[str, tuple[float, Span]] = {}
     for key, value in node.pairs:
-        name = read_scalar(key, schema.NAME, f"a concept in {label}", faults)
-        share = read_scalar(value, schema.Number(0.0, 1.0), f"the share of {tick(key.text)}", faults)
+        name = read_scalar(key, value_kinds.NAME, f"a concept in {label}", faults)
+        share = read_scalar(value, value_kinds.Number(0.0, 1.0), f"the share of {tick(key.text)}", faults)
         if isinstance(name, str) and isinstance(share, float):
             good[name] = (share, key.span)
     total = math.fsum(share for share, _ in good.values())
@@ -188,20 +194,20 @@ def _shares(node: Node, label: str, faults: Faults) -> ListValue | None:
 
 def _wordings(node: Node, label: str, faults: Faults) -> dict[str, tuple[str, ...]] | None:
     if not isinstance(node, Pairs):
-        wrong_type(node, label, schema.Wordings().expects, faults)
+        wrong_type(node, label, value_kinds.Wordings().expects, faults)
         return None
     good: dict[str, tuple[str, ...]] = {}
     for key, value in node.pairs:
-        name = read_scalar(key, schema.Text(), f"a concept in {label}", faults)
+        name = read_scalar(key, value_kinds.Text(), f"a concept in {label}", faults)
         items = value.items if isinstance(value, Items) else (value,)
         if not items:
             faults.add("E107", f"{tick(key.text)} has no text in {label}", key.span, help="give it one, or remove it")
-        texts = [read_scalar(item, schema.Text(), f"a text of {tick(key.text)}", faults) for item in items]
+        texts = [read_scalar(item, value_kinds.Text(), f"a text of {tick(key.text)}", faults) for item in items]
         good[str(name)] = tuple(str(text) for text in texts if text is not None)
     return good
 
 
-def _inner(node: Node, kind: schema.Inner, faults: Faults) -> ReadBlock | None:
+def _inner(node: Node, kind: value_kinds.Inner, faults: Faults) -> ReadBlock | None:
     if isinstance(node, Leaf):
         if node.broken:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.manifests.schema import (
+from editc.manifests.value_kinds import (
     CONTEXT,
     NAME,
     Inner,

@@ -10,7 +10,7 @@ from typing import Any
 from editc.core.manifest import Ablation, Asked, Fact, Redirect
 from editc.core.places import Span
 from editc.core.text import occurrences
-from editc.manifests import image_schema, schema
+from editc.manifests import image_schema, schema, value_kinds
 from editc.manifests import language_schema as tables
 from editc.manifests.attached import AttachedFiles
 from editc.manifests.edits import items_of, kind_of
@@ -45,18 +45,22 @@ _FOREIGN = ("scale", "keys", "token_weights", "expand", "shares")
 
 @dataclass(frozen=True)
 class _LanguageDraft:
-    """An edit whose options are not read yet: which method they belong to may stand in another edit."""
+    """An edit whose options are not read yet, because another edit may name the method that they belong to."""
 
     kind: str
+    """The key that makes it an edit, such as `fact`."""
     block: ReadBlock
+    """The keys of the edit that could be read."""
 
 
 @dataclass
 class _JointMethod:
-    """The method of edits that are solved together; `vague`: one of them names a method that cannot be read."""
+    """The method of edits that are solved together."""
 
     method: str | None = None
+    """The first method that one of them names. None: none is named."""
     vague: bool = False
+    """True if one of them names a method that cannot be read."""
 
 
 def is_language(root: Node) -> bool:
@@ -102,7 +106,7 @@ def _text(node: Node | None) -> str:
     return node.text if isinstance(node, Leaf) else ""
 
 
-def _marks(given: Mapping[str, Node], table: schema.KeyTable) -> Iterator[str]:
+def _marks(given: Mapping[str, Node], table: value_kinds.KeyTable) -> Iterator[str]:
     return (field.name for field in table.fields if field.only == "language" and field.name in given)
 
 

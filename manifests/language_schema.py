@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from editc.manifests import image_schema
 from editc.manifests.lines import Lines
-from editc.manifests.schema import (
+from editc.manifests.value_kinds import (
     CONTEXT,
     NAME,
     Inner,

@@ -11,8 +11,8 @@ from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.lines import Layers, Lines
 from editc.manifests.scalars import read_scalar, wrong_type
-from editc.manifests.schema import Text
 from editc.manifests.tree import Items, Leaf, Node, Pairs
+from editc.manifests.value_kinds import Text
 
 MOST_LAYERS = 10_000
 AUTO = "auto"

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import Scalar
-from editc.manifests import schema
+from editc.manifests import value_kinds
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.manifests.wording import doubts
@@ -17,13 +17,13 @@ from editc.registry.table import Table as NameTable
 from editc.registry.table import nearest
 
 ScalarKind: TypeAlias = (
-    schema.Text
-    | schema.Number
-    | schema.WholeNumber
-    | schema.Flag
-    | schema.OneOf
-    | schema.ListedName
-    | schema.RegistryName
+    value_kinds.Text
+    | value_kinds.Number
+    | value_kinds.WholeNumber
+    | value_kinds.Flag
+    | value_kinds.OneOf
+    | value_kinds.ListedName
+    | value_kinds.RegistryName
 )
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -37,28 +37,28 @@ def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults, requir
         return None
     if node.broken:
         return None
-    if node.empty or (isinstance(kind, schema.Text) and not node.text.strip()):
+    if node.empty or (isinstance(kind, value_kinds.Text) and not node.text.strip()):
         help = f"give it {kind.expects}" + ("" if required else ", or remove it")
-        if node.null and isinstance(kind, schema.Text):
+        if node.null and isinstance(kind, value_kinds.Text):
             help += f', or write "{node.text}" in quotes if the word is meant'
         faults.add("E107", f"{label} is {'null, which is no value' if node.null else 'empty'}", node.span, help=help)
         return None
     match kind:
-        case schema.Text():
+        case value_kinds.Text():
             return _text(node, kind, label, faults)
-        case schema.Number():
+        case value_kinds.Number():
             return _number(node, kind, label, faults)
-        case schema.WholeNumber():
+        case value_kinds.WholeNumber():
             return _whole(node, kind, label, faults)
-        case schema.Flag():
+        case value_kinds.Flag():
             return _flag(node, label, faults)
-        case schema.OneOf() | schema.ListedName():
+        case value_kinds.OneOf() | value_kinds.ListedName():
             return _word(node, kind, label, faults)
-        case schema.RegistryName():
+        case value_kinds.RegistryName():
             return _name(node, kind, faults)
 
 
-def _text(node: Leaf, kind: schema.Text, label: str, faults: Faults) -> str | None:
+def _text(node: Leaf, kind: value_kinds.Text, label: str, faults: Faults) -> str | None:
     text = node.text.rstrip("\n") if kind.verbatim else node.text.strip()
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
@@ -81,7 +81,7 @@ def _text(node: Leaf, kind: schema.Text, label: str, faults: Faults) -> str | No
     return None if any(one.severity == "error" for one in doubtful) else text
 
 
-def _number(node: Leaf, kind: schema.Number, label: str, faults: Faults) -> float | str | None:
+def _number(node: Leaf, kind: value_kinds.Number, label: str, faults: Faults) -> float | str | None:
     if node.text in kind.words:
         return node.text
     if not node.plain or not _NUMBER.fullmatch(node.text):
@@ -96,7 +96,7 @@ def _number(node: Leaf, kind: schema.Number, label: str, faults: Faults) -> floa
     return None
 
 
-def _whole(node: Leaf, kind: schema.WholeNumber, label: str, faults: Faults) -> int | None:
+def _whole(node: Leaf, kind: value_kinds.WholeNumber, label: str, faults: Faults) -> int | None:
     if not node.plain or not re.fullmatch(r"[-+]?[0-9]+", node.text):
         wrong_type(node, label, kind.expects, faults)
         return None
@@ -111,7 +111,7 @@ def _whole(node: Leaf, kind: schema.WholeNumber, label: str, faults: Faults) -> 
 def _flag(node: Leaf, label: str, faults: Faults) -> bool | None:
     if node.plain and node.text in ("true", "false"):
         return node.text == "true"
-    wrong_type(node, label, schema.Flag().expects, faults)
+    wrong_type(node, label, value_kinds.Flag().expects, faults)
     return None
 
 
@@ -127,8 +127,8 @@ def _is_broken(node: Leaf, table: NameTable, faults: Faults) -> bool:
     return False
 
 
-def _word(node: Leaf, kind: schema.OneOf | schema.ListedName, label: str, faults: Faults) -> str | None:
-    if isinstance(kind, schema.ListedName) and _is_broken(node, kind.table, faults):
+def _word(node: Leaf, kind: value_kinds.OneOf | value_kinds.ListedName, label: str, faults: Faults) -> str | None:
+    if isinstance(kind, value_kinds.ListedName) and _is_broken(node, kind.table, faults):
         return None
     if node.text in kind.words:
         return node.text
@@ -138,7 +138,7 @@ def _word(node: Leaf, kind: schema.OneOf | schema.ListedName, label: str, faults
     return None
 
 
-def _name(node: Leaf, kind: schema.RegistryName, faults: Faults) -> str | None:
+def _name(node: Leaf, kind: value_kinds.RegistryName, faults: Faults) -> str | None:
     known, noun = kind.table.names(kind.models), kind.table.noun
     if _is_broken(node, kind.table, faults):
         return None
@@ -194,7 +194,7 @@ def _hint(node: Node, expected: str, label: str) -> str:
         return ""
     if "number" in expected:
         return _number_hint(node, "whole" in expected)
-    if expected == schema.Flag().expects and node.text.lower() in ("yes", "no", "on", "off", "true", "false"):
+    if expected == value_kinds.Flag().expects and node.text.lower() in ("yes", "no", "on", "off", "true", "false"):
         return f"write `{'true' if node.text.lower() in ('yes', 'on', 'true') else 'false'}`"
     return ""
 

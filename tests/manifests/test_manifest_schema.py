@@ -24,7 +24,7 @@ from editc.core.manifest import (
     Sites,
     TokenWeights,
 )
-from editc.manifests import image_schema, language_schema, schema
+from editc.manifests import image_schema, language_schema, schema, value_kinds
 from editc.manifests.decode import LANGUAGE_ALONE
 from editc.manifests.language_edits import methods_of
 from editc.registry.methods import METHODS
@@ -40,7 +40,7 @@ PAIRS = [
 ]
 
 
-def tables() -> Iterator[schema.KeyTable]:
+def tables() -> Iterator[value_kinds.KeyTable]:
     yield from (
         schema.MANIFEST,
         image_schema.ERASE,
@@ -55,7 +55,7 @@ def tables() -> Iterator[schema.KeyTable]:
 
 
 @pytest.mark.parametrize(("table", "kind"), PAIRS, ids=lambda value: getattr(value, "name", ""))
-def test_a_block_fills_every_field_of_its_dataclass(table: schema.KeyTable, kind: type) -> None:
+def test_a_block_fills_every_field_of_its_dataclass(table: value_kinds.KeyTable, kind: type) -> None:
     made = {"spans", "options"} if kind is ImageCheck else {"spans"}
     assert {field.attribute for field in table.fields} | made == {field.name for field in fields(kind)}
 
@@ -84,7 +84,7 @@ def test_the_manifest_fills_every_field() -> None:
     ("kind", "made"), [("fact", Fact), ("redirect", Redirect), ("erase", Redirect), ("ablate", Ablation)]
 )
 def test_edits_of_language_models_fill_every_field_of_theirs(kind: str, made: type) -> None:
-    whole = (language_schema.EDITS[kind], language_schema.INNER.get(kind, schema.KeyTable("", ())))
+    whole = (language_schema.EDITS[kind], language_schema.INNER.get(kind, value_kinds.KeyTable("", ())))
     filled = {field.attribute for table in whole for field in table.fields} - {kind}
     read = {"template" if name == "prompt" else name for name in filled}
     assert read | {"spans", "options"} == {field.name for field in fields(made)} - {"kind"}
@@ -104,12 +104,12 @@ def test_a_bound_is_a_minimum_where_the_constraints_say_so() -> None:
 
 def test_key_rules_are_those_of_the_request() -> None:
     keys = image_schema.ERASE.field("keys")
-    assert keys is not None and isinstance(keys.kind, schema.ListedName)
+    assert keys is not None and isinstance(keys.kind, value_kinds.ListedName)
     assert keys.kind.words == ("aligned", "last", "span", "matched", "eot")
 
 
 @pytest.mark.parametrize("table", list(tables()), ids=lambda table: table.name)
-def test_every_key_is_documented_and_unique(table: schema.KeyTable) -> None:
+def test_every_key_is_documented_and_unique(table: value_kinds.KeyTable) -> None:
     assert len(set(table.names)) == len(table.names)
     assert all(field.doc and field.kind.expects for field in table.fields)
 

@@ -1,0 +1,286 @@
+"""What a value in a manifest can be: a text, a number, a word, a list, a block; and a block's keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from editc.manifests.lines import Layers, Lines
+from editc.manifests.wording import Role
+from editc.registry.options import OptionType
+from editc.registry.table import Table as NameTable
+
+
+@dataclass(frozen=True)
+class Text:
+    """A line of text, whatever it looks like: `no`, `1e3` and `2024-01-01` stay text, and so does "null" in quotes."""
+
+    verbatim: bool = False
+    """True if spaces at both ends are part of the text."""
+    slot: bool = False
+    """True if the text must have exactly one `{}`."""
+    role: Role = ""
+    """What the text is for, which decides what is doubtful in it."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return "a text"
+
+
+NAME = Text(role="name")
+PROMPT = Text(verbatim=True, role="prompt")
+CONTEXT = Text(verbatim=True, slot=True, role="context")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number within bounds, or one of a few words."""
+
+    low: float | None = None
+    """The lower bound. None: there is none."""
+    high: float | None = None
+    """The greatest value. None: there is none."""
+    above: bool = False
+    """True if the value must be greater than `low`; False if it may be equal."""
+    words: tuple[str, ...] = ()
+    """Words that may stand instead of a number."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return f"a number{_bounds(self.low, self.high, self.above)}{''.join(f', or `{word}`' for word in self.words)}"
+
+
+@dataclass(frozen=True)
+class WholeNumber:
+    """A whole number within bounds."""
+
+    low: int | None = None
+    """The least value. None: there is none."""
+    high: int | None = None
+    """The greatest value. None: there is none."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return f"a whole number{_bounds(self.low, self.high, False)}"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """`true` or `false`."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return "`true` or `false`"
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+    """The words, in the order in which messages list them."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        ticked = [f"`{word}`" for word in self.words]
+        return " or ".join([", ".join(ticked[:-1]), ticked[-1]]) if len(ticked) > 1 else ticked[0]
+
+
+@dataclass(frozen=True)
+class ListedName:
+    """A name from a short table of the registry: messages list all of its names."""
+
+    table: NameTable
+    """The table of the registry."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All names of the table, in its order."""
+        return self.table.in_order()
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return OneOf(self.words).expects
+
+
+@dataclass(frozen=True)
+class RegistryName:
+    """A name from a table of the registry."""
+
+    table: NameTable
+    """The table of the registry."""
+    models: str | None = None
+    """The kind of model that the named thing must be for; None: any."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return f"the name of a {self.table.noun}"
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """A list of values of one kind."""
+
+    item: Text | OneOf | RegistryName
+    """What each item must be."""
+    least: int = 0
+    """The least number of items: 1 if the list may not be empty."""
+
+    @property
+    def names(self) -> bool:
+        """True for a list of names of concepts."""
+        return isinstance(self.item, Text) and self.item.role == "name"
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return "a list"
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Concepts with their shares, each from 0 to 1, together at most 1."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return "concepts with shares, such as {woman: 0.5, man: 0.5}"
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """Texts for each of several concepts, by its name."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return "concepts with texts, such as {cat: [a photo of a cat, a kitten]}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The name of a detector, `NAME:PLACE`, or a block with its name and what it takes."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return "the name of a detector, or a block such as {clip: FOLDER}"
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A block with a table of its own, or one word in its place."""
+
+    table: KeyTable
+    """The keys of the block."""
+    word: str = ""
+    """A word that may stand in place of the block; '' if none may."""
+    meaning: float | None = None
+    """The word stands for the block `{word: meaning}`. None: it stands for a block without keys."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        keys = f"a block of keys ({', '.join(field.name for field in self.table.fields)})"
+        return f"{keys}, or `{self.word}`" if self.word else keys
+
+
+@dataclass(frozen=True)
+class Edits:
+    """The list of edits: each a block of one of the tables in `EDITS`."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return "a list of edits"
+
+
+ValueKind: TypeAlias = (
+    Text
+    | Number
+    | WholeNumber
+    | Flag
+    | OneOf
+    | ListedName
+    | RegistryName
+    | ListOf
+    | Lines
+    | Layers
+    | Shares
+    | Wordings
+    | Judged
+    | Inner
+    | Edits
+)
+
+
+@dataclass(frozen=True)
+class KeyField:
+    """One key of a block."""
+
+    name: str
+    """The key, as a manifest writes it."""
+    kind: ValueKind
+    """What its value must be."""
+    doc: str
+    """What it means, in the reference page and in the help of errors."""
+    required: bool = False
+    """True if the block must have it."""
+    into: str = ""
+    """The attribute of the dataclass that it fills; '' if it has the same name."""
+    only: Literal["", "image", "language"] = ""
+    """The kind of model for which alone the key has a meaning; '' for both."""
+    minimum: bool = False
+    """True for a constraint that bounds a measurement from below."""
+
+    @property
+    def attribute(self) -> str:
+        """The dataclass field that this key fills."""
+        return self.into or self.name
+
+
+@dataclass(frozen=True)
+class KeyTable:
+    """The keys that one block can have."""
+
+    name: str
+    """What messages call the block."""
+    fields: tuple[KeyField, ...]
+    """Its keys, in the order in which they are documented."""
+
+    def field(self, name: str) -> KeyField | None:
+        """The key `name`, if this block has it."""
+        return next((field for field in self.fields if field.name == name), None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keys, in the order in which they are documented."""
+        return tuple(field.name for field in self.fields)
+
+
+def option_kind(declared: OptionType) -> Text | Number | WholeNumber | Flag | OneOf:
+    """What the value of a method's option must be, by the type of its dataclass field."""
+    if isinstance(declared, tuple):
+        return OneOf(declared)
+    kinds: dict[type, Text | Number | WholeNumber | Flag] = {
+        int: WholeNumber(),
+        float: Number(),
+        bool: Flag(),
+        str: Text(),
+    }
+    return kinds[declared]
+
+
+def _bounds(low: float | None, high: float | None, above: bool) -> str:
+    if low is not None and high is not None:
+        return f" above {low:g}, at most {high:.10g}" if above else f" from {low:g} to {high:.10g}"
+    if low is not None:
+        return f" above {low:g}" if above else f" of at least {low:g}"
+    return "" if high is None else f" of at most {high:.10g}"
