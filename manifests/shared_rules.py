@@ -12,7 +12,7 @@ from editc.manifests.faults import Faults, tick
 from editc.registry.options import construct
 
 NamedList: TypeAlias = tuple[Iterable[str], str, Callable[[str], Span | None], Callable[[str], str]]
-"""A list of a manifest: its items, its key, what gives the place of `key.0`, and the form that items are compared in."""
+"""A list of a manifest: its items, its key, what gives the place of `key.0`, and the form in which items are equal."""
 
 
 class OptionedEdit(Protocol):
