@@ -17,10 +17,12 @@ AmendedValue: TypeAlias = str | float | Sequence[str]
 
 @dataclass(frozen=True)
 class Amendment:
-    """What to set: `edits` by the number of the edit, `preserve` in its block."""
+    """The values to set in a manifest."""
 
     edits: Mapping[int, Mapping[str, AmendedValue]] = field(default_factory=dict)
+    """Number of an edit, counted from 0 -> the keys to set in it."""
     preserve: Mapping[str, AmendedValue] = field(default_factory=dict)
+    """Keys to set in the block `preserve`; it is added if the manifest has none."""
 
 
 def free(*paths: Path) -> None:

@@ -18,12 +18,14 @@ from editc.manifests.lines import InFile, Lines
 
 @dataclass(frozen=True)
 class AttachedFiles:
-    """Where files are: in `folder`, or as a delta recorded them (its `extra`), which comes first; with neither they are
-    not read. `files` grows with the lines of each file that was read."""
+    """The files that a language model's manifest names, read from disk or from the record of a delta."""
 
     folder: Path | None = None
+    """The folder that file names are relative to. None: files on disk are not read."""
     recorded: Mapping[str, Any] = field(default_factory=dict)
+    """The `extra` of a delta, with `files` and `corpus`. What it holds is used instead of files on disk."""
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """File name -> its lines. It grows with each file that `fill` reads."""
 
     def fill(self, block: ReadBlock, faults: Faults) -> None:
         """Puts the prompts of files into the fields of `block` that name one; each has the place of the file's name."""

@@ -7,17 +7,17 @@ a rule that asks whether something was given looks at the places.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import ImageCheck, Manifest, Request, Scalar
+from editc.core.diagnostics import Diagnostic
+from editc.core.manifest import ImageCheck, Manifest, Request
 from editc.core.places import Span
 from editc.core.text import fold_name
 from editc.manifests import fuse_check
 from editc.manifests.faults import Faults, tick
 from editc.manifests.models import own_keys
+from editc.manifests.shared_rules import NamedList, refuse_options, refuse_other_value, warn_repeats
 from editc.registry.key_rules import KEY_RULES
-from editc.registry.options import construct
 
 COUNTED = frozenset({"erased_at_most", "kept_loss_at_most", "share_gap_at_most"})
 """The bounds on what a detector says of pictures."""
@@ -138,9 +138,9 @@ def _targets(edit: Request) -> Iterator[tuple[str, Span | None]]:
 
 
 def no_repeats(manifest: Manifest, faults: Faults) -> None:
-    """Lists hold each item once."""
+    """E124: no list of the manifest has an item twice. Names are compared without regard to capitals."""
     preserve = manifest.preserve
-    lists: tuple[tuple[Iterable[str], str, Callable[[str], Span | None], Callable[[str], str]], ...] = (
+    lists: tuple[NamedList, ...] = (
         (preserve.concepts, "concepts", preserve.at, fold_name),
         (preserve.prompts, "prompts", preserve.at, str),
         (preserve.files, "files", preserve.at, str),
@@ -150,36 +150,18 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
         *(([name for name, _ in edit.toward], "toward", edit.at, fold_name) for edit in manifest.image_edits),
         *((edit.contexts or (), "contexts", edit.at, str) for edit in manifest.image_edits),
     )
-    for items, name, at, fold in lists:
-        seen: dict[str, int] = {}
-        for i, item in enumerate(items):
-            first = seen.setdefault(fold(item), i)
-            if first != i:
-                related = [(at(f"{name}.{first}"), "first here")]
-                faults.warn(
-                    "E124",
-                    f"{tick(item)} is given twice in `{name}`",
-                    at(f"{name}.{i}"),
-                    help="remove one",
-                    related=related,
-                )
+    warn_repeats(lists, faults)
 
 
 def one_method(manifest: Manifest, faults: Faults) -> None:
     """The edits are solved together, so the methods, key rules and options that they name agree."""
-    if len({edit.kind == "fuse" for edit in manifest.image_edits}) > 1:
+    edits = manifest.image_edits
+    if len({edit.kind == "fuse" for edit in edits}) > 1:
         return
-    for name in ("method", "keys", *dict.fromkeys(option for edit in manifest.image_edits for option in edit.options)):
-        first: tuple[Scalar, Span | None] | None = None
-        for edit in manifest.image_edits:
-            value = {"method": edit.method, "keys": edit.keys}.get(name, edit.options.get(name))
-            if value is None:
-                continue
-            first = first or (value, edit.at(name))
-            if value != first[0]:
-                message = f"{tick(name)} is {tick(str(value))} here and {tick(str(first[0]))} in an edit above"
-                help = "edits of one manifest are solved together: give all the same value, or only one of them a value"
-                faults.add("E133", message, edit.at(name), help=help, related=[(first[1], "first here")])
+    for name in ("method", "keys", *dict.fromkeys(option for edit in edits for option in edit.options)):
+        own = [{"method": edit.method, "keys": edit.keys}.get(name, edit.options.get(name)) for edit in edits]
+        given = [(value, edit.at(name)) for value, edit in zip(own, edits, strict=True)]
+        refuse_other_value(name, given, "manifest", faults)
 
 
 def token_weights_count(manifest: Manifest, faults: Faults) -> None:
@@ -217,20 +199,7 @@ def _rules_with_field(field: str, manifest: Manifest) -> str:
 def options_fit(manifest: Manifest, faults: Faults) -> None:
     """The method itself accepts the options."""
     for edit in () if manifest.fused else manifest.image_edits:
-        method = edit.method or manifest.method
-        if method is None or not edit.options:
-            continue
-        place = next((name for name in edit.options), "")
-        try:
-            construct(method, edit.options, manifest.seed)
-        except EditcError as error:
-            for one in error.diagnostics:
-                faults.add("E132", f"{tick(method)}: {one.message}", edit.at(place), help=one.help)
-        except (ValueError, TypeError) as error:
-            named = next((name for name in edit.options if name in str(error)), place)
-            faults.add(
-                "E132", f"{tick(method)} refuses this: {error}", edit.at(named), help=f"see `editc explain {method}`"
-            )
+        refuse_options(edit, edit.method or manifest.method, manifest.seed, faults)
 
 
 def auto_has_a_goal(manifest: Manifest, faults: Faults) -> None:
@@ -327,7 +296,7 @@ def rank_suffices(manifest: Manifest, faults: Faults) -> None:
 
 
 def edits_change(manifest: Manifest, faults: Faults) -> None:
-    """An edit changes something."""
+    """E144: an edit with `strength: 0` changes nothing, which is hardly meant."""
     for edit in manifest.image_edits:
         if edit.strength == 0.0:
             faults.warn(

@@ -18,10 +18,12 @@ from editc.registry.table import nearest
 
 @dataclass(frozen=True)
 class _ImageDraft:
-    """An edit whose options are not read yet: which method they belong to may stand in another edit."""
+    """An edit whose options are not read yet, because another edit may name the method that they belong to."""
 
     kind: str
+    """The key that makes it an edit, such as `erase`."""
     block: ReadBlock
+    """The keys of the edit that could be read."""
 
 
 def read_edits(node: Node | None, faults: Faults) -> tuple[Request, ...]:

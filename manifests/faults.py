@@ -14,10 +14,12 @@ START = Span(1, 1)
 
 @dataclass(frozen=True)
 class Faults:
-    """Everything found wrong so far in one source. Reading goes on after a fault; only the list grows."""
+    """Everything that was found wrong in one source so far. Reading goes on after a fault."""
 
     source: Source
+    """The text that the faults are in."""
     found: list[Diagnostic] = field(default_factory=list)
+    """The errors and warnings, in the order in which they were found. The list grows."""
 
     def add(
         self,
@@ -53,7 +55,7 @@ class Faults:
         help: str = "",
         related: Iterable[tuple[Span | None, str]] = (),
     ) -> None:
-        """Records one warning."""
+        """Records one warning; the arguments are those of `add`."""
         self.add(code, message, span, help=help, related=related, severity="warning")
 
 
@@ -63,7 +65,7 @@ def tick(text: str, most: int = 60) -> str:
 
 
 def either(words: Iterable[str], last: str = "or") -> str:
-    """`a`, `b` or `c`."""
+    """The words in backticks, joined for a message: `a`, `b` or `c`."""
     ticked = [tick(word) for word in words]
     return ticked[0] if len(ticked) == 1 else f"{', '.join(ticked[:-1])} {last} {ticked[-1]}"
 

@@ -18,11 +18,15 @@ from editc.manifests.tree import Items, Leaf, Node, Pairs
 
 @dataclass(frozen=True)
 class ReadBlock:
-    """The keys of a block that could be read, by attribute; the places of all that were given; keys nobody knows."""
+    """What could be read of one block of keys."""
 
     values: dict[str, Any] = field(default_factory=dict)
+    """Attribute -> value, for each key whose value could be read."""
     spans: dict[str, Span] = field(default_factory=dict)
+    """Attribute -> place of its value, for each key that was given. `name:` is the place of the key itself, `name.0`
+    that of the first item, and '' that of the block."""
     unknown: tuple[tuple[Leaf, Node], ...] = ()
+    """The keys that the table does not have, with their values."""
 
 
 def read_block(node: Node, table: value_kinds.KeyTable, faults: Faults) -> ReadBlock | None:
@@ -90,10 +94,12 @@ def _inside(table: value_kinds.KeyTable) -> str:
 
 @dataclass(frozen=True)
 class ListValue:
-    """The items of a list that could be read, and where each stands."""
+    """The items of a list that could be read."""
 
     values: tuple[Any, ...]
+    """The items, in the order of the manifest."""
     spans: tuple[Span, ...]
+    """The place of each item, in the same order."""
 
 
 def read_value(node: Node, kind: value_kinds.ValueKind, label: str, faults: Faults, required: bool = False) -> Any:

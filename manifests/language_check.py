@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.diagnostics import Diagnostic
 from editc.core.edited import Edited, places
 from editc.core.manifest import (
     Ablation,
@@ -12,14 +12,13 @@ from editc.core.manifest import (
     Fact,
     Manifest,
     Redirect,
-    Scalar,
 )
 from editc.core.places import Span
 from editc.core.text import fold_name
 from editc.manifests.faults import Faults, tick
 from editc.manifests.language_schema import COLUMNS
 from editc.manifests.models import own_keys
-from editc.registry.options import construct
+from editc.manifests.shared_rules import NamedList, refuse_options, refuse_other_value, warn_repeats
 
 Rule = Callable[[Manifest, Faults], None]
 LanguageEdit = Fact | Redirect | Ablation
@@ -139,61 +138,37 @@ def sets_differ(manifest: Manifest, faults: Faults) -> None:
 
 
 def no_repeats(manifest: Manifest, faults: Faults) -> None:
-    """Lists hold each item once."""
-    lists: list[tuple[Sequence[str], str, Callable[[str], Span | None]]] = [
-        (manifest.retain, "retain", manifest.at),
-        (manifest.contexts or (), "contexts", manifest.at),
-        (manifest.emit, "emit", manifest.at),
-        (manifest.preserve.concepts, "concepts", manifest.preserve.at),
+    """E124: no list of the manifest has an item twice."""
+    lists: list[NamedList] = [
+        (manifest.retain, "retain", manifest.at, str),
+        (manifest.contexts or (), "contexts", manifest.at, str),
+        (manifest.emit, "emit", manifest.at, str),
+        (manifest.preserve.concepts, "concepts", manifest.preserve.at, str),
     ]
     for edit in manifest.language_edits:
-        lists.append((edit.contexts or (), "contexts", edit.at))
+        lists.append((edit.contexts or (), "contexts", edit.at, str))
         for name in ("paraphrases", "implied", "neighbours", "relations", "present", "absent"):
             items = getattr(edit, name, ())
-            lists.append(([one.prompt if isinstance(one, Asked) else one for one in items], name, edit.at))
-    for items, name, at in lists:
-        seen: dict[str, int] = {}
-        for i, item in enumerate(items):
-            first = seen.setdefault(item, i)
-            if first != i:
-                message = f"{tick(item)} is given twice in `{name}`"
-                related = [(at(f"{name}.{first}"), "first here")]
-                faults.warn("E124", message, at(f"{name}.{i}"), help="remove one", related=related)
+            lists.append(([one.prompt if isinstance(one, Asked) else one for one in items], name, edit.at, str))
+    warn_repeats(lists, faults)
 
 
 def one_method(manifest: Manifest, faults: Faults) -> None:
     """Edits that are solved together agree on the method and its options."""
-    for edits in (manifest.facts, manifest.redirects, manifest.ablations):
+    groups: tuple[Sequence[LanguageEdit], ...] = (manifest.facts, manifest.redirects, manifest.ablations)
+    for edits in groups:
         for name in ("method", *dict.fromkeys(option for edit in edits for option in edit.options)):
-            first: tuple[Scalar, Span | None] | None = None
-            for edit in edits:
-                value = edit.method if name == "method" else edit.options.get(name)
-                if value is None:
-                    continue
-                first = first or (value, edit.at(name))
-                if value != first[0]:
-                    message = f"{tick(name)} is {tick(str(value))} here and {tick(str(first[0]))} in an edit above"
-                    help = "edits of one kind are solved together: give all the same value, or only one of them a value"
-                    faults.add("E133", message, edit.at(name), help=help, related=[(first[1], "first here")])
+            own = [edit.method if name == "method" else edit.options.get(name) for edit in edits]
+            given = [(value, edit.at(name)) for value, edit in zip(own, edits, strict=True)]
+            refuse_other_value(name, given, "kind", faults)
 
 
 def options_fit(manifest: Manifest, faults: Faults) -> None:
     """The method itself accepts the options; without one named, they are those that every method reads alike."""
     groups: tuple[Sequence[LanguageEdit], ...] = (manifest.facts, manifest.redirects, manifest.ablations)
-    for edit, joint in [(edit, joint) for edits in groups for joint in [_joint(edits)] for edit in edits]:
-        method = edit.method or joint
-        if method is None or not edit.options:
-            continue
-        place = next(iter(edit.options))
-        try:
-            construct(method, edit.options, manifest.seed)
-        except EditcError as error:
-            for one in error.diagnostics:
-                faults.add("E132", f"{tick(method)}: {one.message}", edit.at(place), help=one.help)
-        except (ValueError, TypeError) as error:
-            named = next((name for name in edit.options if name in str(error)), place)
-            message = f"{tick(method)} refuses this: {error}"
-            faults.add("E132", message, edit.at(named), help=f"see `editc explain {method}`")
+    for edits in groups:
+        for edit in edits:
+            refuse_options(edit, edit.method or _joint(edits), manifest.seed, faults)
 
 
 def one_key(manifest: Manifest, faults: Faults) -> None:
@@ -239,7 +214,7 @@ def bounds_have_answers(manifest: Manifest, faults: Faults) -> None:
 
 
 def edits_change(manifest: Manifest, faults: Faults) -> None:
-    """An edit changes something."""
+    """E144: an edit with `strength: 0` changes nothing, which is hardly meant."""
     for edit in manifest.language_edits:
         if not isinstance(edit, Ablation) and edit.strength == 0.0:
             help = "raise it, or remove the edit"
@@ -276,10 +251,6 @@ def layers_have_one_source(manifest: Manifest, faults: Faults) -> None:
 
 def _joint(edits: Sequence[LanguageEdit]) -> str | None:
     return next((edit.method for edit in edits if edit.method is not None), None)
-
-
-def _all(edits: Sequence[LanguageEdit], kind: type) -> bool:
-    return all(isinstance(edit, kind) for edit in edits)
 
 
 RULES: tuple[Rule, ...] = (

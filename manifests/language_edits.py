@@ -45,18 +45,22 @@ _FOREIGN = ("scale", "keys", "token_weights", "expand", "shares")
 
 @dataclass(frozen=True)
 class _LanguageDraft:
-    """An edit whose options are not read yet: which method they belong to may stand in another edit."""
+    """An edit whose options are not read yet, because another edit may name the method that they belong to."""
 
     kind: str
+    """The key that makes it an edit, such as `fact`."""
     block: ReadBlock
+    """The keys of the edit that could be read."""
 
 
 @dataclass
 class _JointMethod:
-    """The method of edits that are solved together; `vague`: one of them names a method that cannot be read."""
+    """The method of edits that are solved together."""
 
     method: str | None = None
+    """The first method that one of them names. None: none is named."""
     vague: bool = False
+    """True if one of them names a method that cannot be read."""
 
 
 def is_language(root: Node) -> bool:

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Lines:
-    """Prompts: a list, or the name of a file with one a line.
-
-    With `answers` each may have its answer, as a key has its value, and in a file after a tab; with `slot` each has
-    exactly one `{}`.
-    """
+    """Prompts: a list, or the name of a file with one prompt a line."""
 
     answers: bool = False
+    """True if a prompt may have an answer: the value of its key, or the text after a tab in a file."""
     slot: bool = False
+    """True if each prompt must have exactly one `{}`."""
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         pairs = "prompts with their answers ({prompt: answer}), " * self.answers
         return f"{pairs}a list of prompts, or the name of a file with one a line"
 
@@ -28,12 +27,15 @@ class Layers:
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         return "layers counted from 0, such as [4, 5, 6] or 4-8, or `auto`"
 
 
 @dataclass(frozen=True)
 class InFile:
-    """Prompts that stand in a file; `attached` reads it."""
+    """Prompts that stand in a file, which `attached` reads later."""
 
     name: str
+    """The file's name, relative to the manifest."""
     kind: Lines
+    """The rules for its lines."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import Scalar
 from editc.core.places import Span
-from editc.manifests import image_schema, schema, value_kinds
+from editc.manifests import image_schema, value_kinds
 from editc.manifests.faults import Faults, either, meant, tick
 from editc.manifests.scalars import read_scalar
 from editc.manifests.tree import Leaf, Node
@@ -28,13 +28,16 @@ _TABLES = {
 
 @dataclass(frozen=True)
 class Scope:
-    """Which edits there can be: each kind's `tables`, those of what stands inside its braces, the methods that
-    there are for a kind, and what to do about keys that several kinds have."""
+    """The edits that a manifest for one kind of model can have."""
 
     tables: Mapping[str, value_kinds.KeyTable]
+    """Kind of edit -> the table of the keys beside it."""
     inner: Mapping[str, value_kinds.KeyTable]
+    """Kind of edit -> the table of the keys inside its braces."""
     methods: Callable[[str], Sequence[str]]
+    """Gives the names of the methods for a kind of edit."""
     advice: Mapping[str, str]
+    """Key -> what to write instead where it stands in the wrong place."""
 
 
 _SUBSTITUTE = "to name a substitute write `replace: {from: ..., to: ...}`"
@@ -71,7 +74,7 @@ def read_options(
         option = known.get(key.text)
         if option is not None:
             spans |= {key.text: node.span, f"{key.text}:": key.span}
-            value = read_scalar(node, schema.option_kind(option.type), tick(key.text), faults)
+            value = read_scalar(node, value_kinds.option_kind(option.type), tick(key.text), faults)
             given |= {} if value is None else {key.text: value}
         elif key.text not in inside and (owners := _owners(key.text, methods)):
             if not vague:

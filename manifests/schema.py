@@ -27,12 +27,15 @@ from editc.manifests.value_kinds import (
 )
 from editc.registry.attacks import ATTACKS
 from editc.registry.formats import FORMATS
-from editc.registry.options import OptionType
 
 VERSION = 1
+"""The version of the manifest language that this editc reads: the value of the key `editc`."""
 MAX_SEED = 2**32 - 1
+"""The greatest seed: seeds are unsigned 32-bit integers."""
 AUTO_SHARE = 0.95
 """What `sites: auto` asks of the sites it keeps; docs/measurements/sites.md says why."""
+
+
 LANGUAGE_ROLES = ("mlp", "attention")
 PRESERVE = KeyTable(
     "preserve",
@@ -182,16 +185,3 @@ MANIFEST = KeyTable(
         KeyField("seed", WholeNumber(0, MAX_SEED), "where random numbers start"),
     ),
 )
-
-
-def option_kind(declared: OptionType) -> Text | Number | WholeNumber | Flag | OneOf:
-    """The kind of a method's option."""
-    if isinstance(declared, tuple):
-        return OneOf(declared)
-    kinds: dict[type, Text | Number | WholeNumber | Flag] = {
-        int: WholeNumber(),
-        float: Number(),
-        bool: Flag(),
-        str: Text(),
-    }
-    return kinds[declared]

@@ -17,24 +17,28 @@ from editc.manifests.faults import Faults, tick
 from editc.manifests.syntax import report_syntax
 
 MAX_DEPTH = 64
+"""The deepest nesting that is read: a manifest needs 5, and reading the tree recurses once a level."""
 MAX_NODES = 50_000
+"""The most values that are read, with aliases written out: aliases can multiply a short text to any size."""
 Node: TypeAlias = "Leaf | Items | Pairs"
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A scalar as written; `plain` is False when it stood in quotes or in a `|` block, and so can only be text.
-
-    `used` is where the alias stands that brought a node here, whose `span` is the anchor's. `broken`: the fault is
-    already told, so that no second one is.
-    """
+    """A scalar as it is written in the manifest."""
 
     text: str
+    """Its characters, without quotes."""
     plain: bool
+    """False if it stood in quotes or in a `|` block, so that it can only be text."""
     span: Span
+    """Its place; the anchor's place if an alias stands for it."""
     size: int = 1
+    """The number of nodes, which is 1."""
     used: Span | None = None
+    """The place of the alias that stands for it. None: it is written out."""
     broken: bool = False
+    """True if a fault about it is recorded already, so that no second one is."""
 
     @property
     def empty(self) -> bool:
@@ -49,31 +53,42 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Items:
-    """A list."""
+    """A list of the manifest."""
 
     items: tuple[Node, ...]
+    """Its items, in order."""
     span: Span
+    """Its place; the anchor's place if an alias stands for it."""
     size: int = 1
+    """The number of nodes in it, itself too, with aliases written out."""
     used: Span | None = None
+    """The place of the alias that stands for it. None: it is written out."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """A block of keys, in order, each key once. `broken`: some keys are lost, so none is reported missing."""
+    """A block of keys of the manifest."""
 
     pairs: tuple[tuple[Leaf, Node], ...]
+    """Its keys and their values, in order, each key once."""
     span: Span
+    """Its place; the anchor's place if an alias stands for it."""
     size: int = 1
+    """The number of nodes in it, itself too, with aliases written out."""
     used: Span | None = None
+    """The place of the alias that stands for it. None: it is written out."""
     broken: bool = False
+    """True if keys were lost, so that no key is reported as missing."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the text stands in the source: `line` lines down, `column` characters to the right."""
+    """Where a text stands in its source: an override is one line of it."""
 
     line: int = 0
+    """The number of lines before the text."""
     column: int = 0
+    """The number of characters before the text on its first line."""
 
 
 class UnreadableError(Exception):
@@ -82,24 +97,34 @@ class UnreadableError(Exception):
 
 @dataclass
 class _Open:
-    """A collection whose end has not come yet."""
+    """A list or block whose end has not been read yet."""
 
     event: yaml.CollectionStartEvent
+    """The event of PyYAML that began it."""
     children: list[Node] = field(default_factory=list)
+    """Its nodes so far; of a block keys and values by turns."""
 
 
 @dataclass
 class Builder:
-    """One pass over the events of one text."""
+    """One pass over the YAML events of one text."""
 
     text: str
+    """The text to read."""
     faults: Faults
+    """What is found wrong is added here."""
     origin: Origin = Origin()
+    """Where the text stands in the source."""
     stack: list[_Open] = field(default_factory=list)
+    """The lists and blocks that are not closed yet, the outermost first."""
     anchors: dict[str, Node] = field(default_factory=dict)
+    """Anchor -> the node that it names."""
     root: Node | None = None
+    """The root of the tree. None: no node has been completed."""
     count: int = 0
+    """The number of nodes so far, with aliases written out."""
     documents: int = 0
+    """The number of YAML documents so far."""
 
     def build(self) -> Node | None:
         """The root, or None for a text without content. Raises UnreadableError where reading cannot go on."""

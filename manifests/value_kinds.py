@@ -1,4 +1,4 @@
-"""What the value of a key may be: kinds of values, keys, blocks of keys. `schema` declares the manifest with them."""
+"""What a value in a manifest can be: a text, a number, a word, a list, a block; and a block's keys."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from typing import Literal, TypeAlias
 
 from editc.manifests.lines import Layers, Lines
 from editc.manifests.wording import Role
+from editc.registry.options import OptionType
 from editc.registry.table import Table as NameTable
 
 
 @dataclass(frozen=True)
 class Text:
-    """A line of text, whatever it looks like: `no`, `1e3` and `2024-01-01` stay text, and so does "null" in quotes.
-
-    `verbatim` keeps the spaces around it; `contexts` are verbatim and hold exactly one `{}`. `role`: what it is to be.
-    """
+    """A line of text, whatever it looks like: `no`, `1e3` and `2024-01-01` stay text, and so does "null" in quotes."""
 
     verbatim: bool = False
+    """True if spaces at both ends are part of the text."""
     slot: bool = False
+    """True if the text must have exactly one `{}`."""
     role: Role = ""
+    """What the text is for, which decides what is doubtful in it."""
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         return "a text"
 
 
@@ -33,27 +35,35 @@ CONTEXT = Text(verbatim=True, slot=True, role="context")
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number between `low` and `high`, `low` itself not if `above`; `words` may stand instead."""
+    """A finite number within bounds, or one of a few words."""
 
     low: float | None = None
+    """The lower bound. None: there is none."""
     high: float | None = None
+    """The greatest value. None: there is none."""
     above: bool = False
+    """True if the value must be greater than `low`; False if it may be equal."""
     words: tuple[str, ...] = ()
+    """Words that may stand instead of a number."""
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         return f"a number{_bounds(self.low, self.high, self.above)}{''.join(f', or `{word}`' for word in self.words)}"
 
 
 @dataclass(frozen=True)
 class WholeNumber:
-    """A whole number between `low` and `high`."""
+    """A whole number within bounds."""
 
     low: int | None = None
+    """The least value. None: there is none."""
     high: int | None = None
+    """The greatest value. None: there is none."""
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         return f"a whole number{_bounds(self.low, self.high, False)}"
 
 
@@ -63,6 +73,7 @@ class Flag:
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         return "`true` or `false`"
 
 
@@ -71,48 +82,56 @@ class OneOf:
     """One of a few words."""
 
     words: tuple[str, ...]
+    """The words, in the order in which messages list them."""
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         ticked = [f"`{word}`" for word in self.words]
         return " or ".join([", ".join(ticked[:-1]), ticked[-1]]) if len(ticked) > 1 else ticked[0]
 
 
 @dataclass(frozen=True)
 class ListedName:
-    """A name that the registry knows, where there are few: messages list them all."""
+    """A name from a short table of the registry: messages list all of its names."""
 
     table: NameTable
+    """The table of the registry."""
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The names."""
+        """All names of the table, in its order."""
         return self.table.in_order()
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         return OneOf(self.words).expects
 
 
 @dataclass(frozen=True)
 class RegistryName:
-    """A name that the registry knows."""
+    """A name from a table of the registry."""
 
     table: NameTable
+    """The table of the registry."""
     models: str | None = None
     """The kind of model that the named thing must be for; None: any."""
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         return f"the name of a {self.table.noun}"
 
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list; with `least` 1 it may not be empty."""
+    """A list of values of one kind."""
 
     item: Text | OneOf | RegistryName
+    """What each item must be."""
     least: int = 0
+    """The least number of items: 1 if the list may not be empty."""
 
     @property
     def names(self) -> bool:
@@ -121,6 +140,7 @@ class ListOf:
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         return "a list"
 
 
@@ -130,6 +150,7 @@ class Shares:
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         return "concepts with shares, such as {woman: 0.5, man: 0.5}"
 
 
@@ -139,6 +160,7 @@ class Wordings:
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         return "concepts with texts, such as {cat: [a photo of a cat, a kitten]}"
 
 
@@ -148,19 +170,24 @@ class Judged:
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         return "the name of a detector, or a block such as {clip: FOLDER}"
 
 
 @dataclass(frozen=True)
 class Inner:
-    """A block with a table of its own; `word` may stand in its place and means the block `{word: meaning}`."""
+    """A block with a table of its own, or one word in its place."""
 
     table: KeyTable
+    """The keys of the block."""
     word: str = ""
+    """A word that may stand in place of the block; '' if none may."""
     meaning: float | None = None
+    """The word stands for the block `{word: meaning}`. None: it stands for a block without keys."""
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         keys = f"a block of keys ({', '.join(field.name for field in self.table.fields)})"
         return f"{keys}, or `{self.word}`" if self.word else keys
 
@@ -171,6 +198,7 @@ class Edits:
 
     @property
     def expects(self) -> str:
+        """What error messages say was expected here."""
         return "a list of edits"
 
 
@@ -195,15 +223,22 @@ ValueKind: TypeAlias = (
 
 @dataclass(frozen=True)
 class KeyField:
-    """One key of a block; `only`: it has a meaning for that kind of model alone; `minimum`: a bound from below."""
+    """One key of a block."""
 
     name: str
+    """The key, as a manifest writes it."""
     kind: ValueKind
+    """What its value must be."""
     doc: str
+    """What it means, in the reference page and in the help of errors."""
     required: bool = False
+    """True if the block must have it."""
     into: str = ""
+    """The attribute of the dataclass that it fills; '' if it has the same name."""
     only: Literal["", "image", "language"] = ""
+    """The kind of model for which alone the key has a meaning; '' for both."""
     minimum: bool = False
+    """True for a constraint that bounds a measurement from below."""
 
     @property
     def attribute(self) -> str:
@@ -213,10 +248,12 @@ class KeyField:
 
 @dataclass(frozen=True)
 class KeyTable:
-    """A block: its name as messages call it, and its keys."""
+    """The keys that one block can have."""
 
     name: str
+    """What messages call the block."""
     fields: tuple[KeyField, ...]
+    """Its keys, in the order in which they are documented."""
 
     def field(self, name: str) -> KeyField | None:
         """The key `name`, if this block has it."""
@@ -226,6 +263,19 @@ class KeyTable:
     def names(self) -> tuple[str, ...]:
         """The keys, in the order in which they are documented."""
         return tuple(field.name for field in self.fields)
+
+
+def option_kind(declared: OptionType) -> Text | Number | WholeNumber | Flag | OneOf:
+    """What the value of a method's option must be, by the type of its dataclass field."""
+    if isinstance(declared, tuple):
+        return OneOf(declared)
+    kinds: dict[type, Text | Number | WholeNumber | Flag] = {
+        int: WholeNumber(),
+        float: Number(),
+        bool: Flag(),
+        str: Text(),
+    }
+    return kinds[declared]
 
 
 def _bounds(low: float | None, high: float | None, above: bool) -> str:

@@ -18,12 +18,16 @@ a language model, in which brackets and braces mean nothing else; '' for what no
 
 @dataclass(frozen=True)
 class Doubt:
-    """What is wrong with a text: `says` goes on from the name of its field."""
+    """One thing that is most likely wrong with a text."""
 
     code: str
+    """The code of the error or warning."""
     says: str
+    """What is wrong. The name of the text's field stands before it."""
     help: str
+    """What to do about it."""
     severity: Severity = "error"
+    """`error`, or `warning` where the text may be meant."""
 
 
 _MARKUP = re.compile(

@@ -33,10 +33,13 @@ class SiteWeights(Sequence[Array]):
 
 @dataclass(frozen=True, eq=False)
 class StoredWeights(Mapping[str, Array]):
-    """Parameter name -> edited weight, float64 of the stored values as the file orients it, made when asked for."""
+    """Parameter name -> edited weight: float64 of the stored values, oriented as in the file. Each weight is computed
+    when it is asked for."""
 
     solution: Solution
+    """The solved edits."""
     names: frozenset[str]
+    """The parameters that the mapping has."""
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.names:
@@ -63,12 +66,14 @@ def stored_weight(W: Array, edit: Edit, index: int, site: Site) -> Array:
 
 
 def exact_weight(W: Array, edit: Edit, index: int) -> Array:
+    """W' (d_out, d_in) in float64, before it is rounded to the site's dtype."""
     edit, index = edit.at(index)
     with np.errstate(over="ignore", invalid="ignore"):
         return patch(W, edit.form, factor(edit.left, index), factor(edit.right, index))
 
 
 def rounded_weight(W: Array, exact: Array, site: Site) -> Array:
+    """`exact` (d_out, d_in) rounded to the site's dtype, as float64. E503 if a value is not finite there."""
     with np.errstate(over="ignore", invalid="ignore"):
         after = np.asarray(round_to(exact, site.dtype))
     if not np.isfinite(after).all():
@@ -78,13 +83,16 @@ def rounded_weight(W: Array, exact: Array, site: Site) -> Array:
 
 @dataclass(frozen=True)
 class EditedSite:
-    """One site after the edit: `after` is W' in float64 as the file orients it, `elements` of which differ from W, by
-    `change` = |W' - W| / |W| together."""
+    """One site after the edit."""
 
     site: Site
+    """The matrix."""
     after: Array
+    """W' in float64, oriented as in the file."""
     elements: int
+    """The number of stored elements that differ from W."""
     change: float
+    """|W' - W| / |W|, Frobenius norms."""
 
 
 def read_weight(weights: Weights, site: Site) -> Array:

@@ -11,15 +11,18 @@ PREFIX = "model.diffusion_model."
 
 @dataclass(frozen=True)
 class SingleFile:
-    """`heads` are beginnings of names that such a file has; `loader` is diffusers' class that converts it."""
+    """One layout of single files that editc recognises and does not edit."""
 
     title: str
+    """What error messages call such a file."""
     heads: tuple[str, ...]
+    """Beginnings of tensor names, after PREFIX is removed. A file is of this layout if it has a name for each."""
     loader: str
+    """The class of diffusers that converts such a file into a folder."""
 
     @property
     def help(self) -> str:
-        """What works for such a file."""
+        """What a user can do with such a file, as the help of an E206."""
         return (
             "edit the diffusers folder of the same model and load what `editc export --as diffusers` makes of the "
             "delta beside this file, in ComfyUI or diffusers; or convert the file to a folder: "

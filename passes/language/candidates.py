@@ -36,23 +36,28 @@ WIDE = ("country", "city", "landmark", "company", "animal", "writer", "planet", 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A question that may serve as a bystander of an edit, and why; with `loops` it is asked only whether the model
-    goes round in circles there, for its answer may well follow the edit."""
+    """A question that may serve as a bystander of an edit."""
 
     edit: int
+    """The number of the edit in the manifest, from 0."""
     kind: str
+    """Why the question was chosen, such as LAST: its name ends with the same word."""
     prompt: str
+    """The text that the model goes on from."""
     loops: bool = False
+    """True if only going round in circles is looked for, because the answer may well follow the edit."""
 
 
 @dataclass(frozen=True)
 class Around:
-    """What lies around the edits of a manifest: `seed` decides which names are measured, and which may be preserved
-    while the edit is made, so that no name is both. `others` are names that other deltas edit."""
+    """Names and questions near the edits of a manifest, from the lists that come with editc."""
 
     manifest: Manifest
+    """The manifest with the edits."""
     seed: int = 0
+    """Decides which names are measured. The others may be preserved by the edit, so that no name is both."""
     others: tuple[str, ...] = ()
+    """Names that other deltas in the same model edit."""
 
     @cached_property
     def edited(self) -> frozenset[str]:

@@ -19,12 +19,15 @@ WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class Ask:
-    """A sentence with `{}` for a name, and the topic of the fact that it asks for; of a sentence in another language
-    its `language`, and in place of `{}` the name's own form there if it has one."""
+    """A sentence by which a name is asked about."""
 
     topic: str
+    """The topic of the fact that it asks for."""
     template: str
+    """The sentence, with `{}` for the name. A sentence in another language may have that language's form of the name in
+    its place."""
     language: str = ""
+    """The sentence's language; '' for English."""
 
 
 @cache
@@ -69,7 +72,7 @@ def topics() -> Mapping[str, tuple[frozenset[str], frozenset[str]]]:
 
 
 def without_article(name: str) -> str:
-    """A name without its article."""
+    """The name without `the ` before it."""
     return name.removeprefix(ARTICLE)
 
 

@@ -18,19 +18,23 @@ EDGES = ".,;:!?\"'()[]{}*`\u2018\u2019\u201c\u201d\u3001\u3002"
 
 @dataclass(frozen=True)
 class Question:
-    """One prompt: `wanted` is what is right now, `other` what is wrong now; where both are there, the likelier counts.
-
-    lost: that the other has become unlikely is enough, as nothing may have taken its place. continued: the model's
-    own words are of interest as well.
-    """
+    """One prompt that is put to the model, and the answers that are right and wrong now."""
 
     edit: int
+    """The number of the edit in the manifest, from 0."""
     purpose: str
+    """What the answer is counted for: `efficacy`, `relation`, `paraphrase`, `neighbour` or `form`."""
     form: str
+    """How it is asked, such as `cloze` or `multiple choice`."""
     wanted: Cloze | None
+    """The right answer. None: only losing the wrong one counts."""
     other: Cloze | None
+    """The wrong answer. None: nothing is wrong, and the right one must be the first choice. With both, the likelier
+    counts."""
     lost: bool = False
+    """True if it is enough that the wrong answer becomes unlikely, as nothing may have taken its place."""
     continued: bool = False
+    """True if the model's own continuation is recorded as well."""
 
     @property
     def asked(self) -> Cloze:
@@ -42,18 +46,20 @@ class Question:
 
 @dataclass(frozen=True)
 class Change:
-    """One answer that an edit changes: after `template`, with `subject` at its `{}`, from `old` to `new`.
-
-    '' where there is none: no new one of a concept that leads to noise, no old one where the model says the new one
-    already. `lost`: that the old one is gone is enough.
-    """
+    """One answer that an edit changes."""
 
     edit: int
+    """The number of the edit in the manifest, from 0."""
     template: str
+    """The prompt, with `{}` for the subject."""
     subject: str
+    """What stands at the `{}`."""
     new: str
+    """The answer after the edit; '' if there is none, as for a concept that leads to noise."""
     old: str
+    """The answer before the edit; '' if the model gives the new one already."""
     lost: bool = False
+    """True if it is enough that the old answer is gone."""
 
     @property
     def prompt(self) -> str:
@@ -119,7 +125,7 @@ def efficacy_question(change: Change, continued: bool = False) -> Question:
 
 
 def paraphrase_questions(manifest: Manifest, every: Sequence[Change]) -> Iterator[Question]:
-    """The paraphrases of the facts."""
+    """The paraphrases of the facts as questions."""
     for change in every:
         edit = manifest.language_edits[change.edit]
         for prompt in edit.paraphrases if isinstance(edit, Fact) else ():

@@ -30,17 +30,20 @@ TOLD = (
 
 @dataclass(frozen=True)
 class NameInSentences:
-    """One name of an edit, and the sentences of one form, `plain` or `chat`, with `{}` where it stands; `to`, a
-    redirection's target."""
+    """One name of an edit, with the sentences in which its keys are read."""
 
     name: str
+    """The name: a fact's subject, or one of a concept's names."""
     form: str
+    """`plain`, or `chat` if the chat template is put around the sentences."""
     templates: tuple[str, ...]
+    """The sentences, with `{}` for the name."""
     to: str | None = None
+    """The target of a redirection. None: there is none."""
 
     @property
     def contexts(self) -> tuple[Spot, ...]:
-        """The name in each sentence."""
+        """The name's position in each of the sentences."""
         return self.of(self.name)
 
     @property

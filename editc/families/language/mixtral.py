@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from editc.core.family import Family
-from editc.families.language.transformers_layers import CONTEXTS, OUT, ROUTED, SEES
+from editc.families.language.transformers_layers import ROUTED, expert_decoder
 
-MIXTRAL = Family(
+MIXTRAL = expert_decoder(
     name="mixtral",
     title="Mixtral",
-    component="model",
-    patterns={"attention": OUT, "mlp": "*layers.*.block_sparse_moe.experts.*.w2.weight"},
-    marker=None,
-    text_width=None,
-    neutral="",
-    default_method="memit",
-    contexts=CONTEXTS,
-    groups=SEES,
-    streams={},
-    models="language",
     kinds=("mixtral",),
-    edited=("attention",),
     signs=("*layers.*.block_sparse_moe.gate.weight",),
+    experts="*layers.*.block_sparse_moe.experts.*.w2.weight",
     notes=(ROUTED,),
 )

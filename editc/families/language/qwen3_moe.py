@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from editc.core.family import Family
-from editc.families.language.transformers_layers import CONTEXTS, OUT, ROUTED, SEES
+from editc.families.language.transformers_layers import ROUTED, expert_decoder
 
-QWEN3_MOE = Family(
+QWEN3_MOE = expert_decoder(
     name="qwen3-moe",
     title="Qwen 3 with experts",
-    component="model",
-    patterns={"attention": OUT, "mlp": "*layers.*.mlp.experts.*.down_proj.weight"},
-    marker=None,
-    text_width=None,
-    neutral="",
-    default_method="memit",
-    contexts=CONTEXTS,
-    groups=SEES,
-    streams={},
-    models="language",
     kinds=("qwen3_moe",),
-    edited=("attention",),
     signs=("*layers.*.mlp.gate.weight", "*layers.*.mlp.experts.*.gate_proj.weight"),
+    experts="*layers.*.mlp.experts.*.down_proj.weight",
     notes=(ROUTED,),
 )

@@ -67,3 +67,37 @@ def decoder(
         normed=normed,
         kinds=kinds,
     )
+
+
+def expert_decoder(
+    name: str,
+    title: str,
+    kinds: tuple[str, ...],
+    signs: tuple[str, ...],
+    experts: str = "",
+    notes: tuple[str, ...] = (),
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> Family:
+    """A family of decoders with a router and experts in each layer. Facts go into the attention.
+
+    `experts` names the matrices that lead out of the experts; '' where they are no matrices, and `refused` says so.
+    """
+    return Family(
+        name=name,
+        title=title,
+        component="model",
+        patterns={"attention": OUT, **({"mlp": experts} if experts else {})},
+        marker=None,
+        text_width=None,
+        neutral="",
+        default_method="memit",
+        contexts=CONTEXTS,
+        groups=SEES,
+        streams={},
+        models="language",
+        kinds=kinds,
+        edited=("attention",),
+        signs=signs,
+        notes=notes,
+        refused=refused,
+    )

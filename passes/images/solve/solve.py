@@ -14,11 +14,17 @@ from editc.core.ir import Array, Problem, Solution, System
 from editc.core.manifest import Manifest
 from editc.core.ports import Cache, Context
 from editc.numerics import chain, nullspace, ridge
+from editc.passes.diagnoses import SolveHelp, diagnose_solve
 from editc.passes.images.keys.making import making_of
 from editc.passes.images.method import method_of, name_of_method
 from editc.passes.images.solve import moderate
 from editc.passes.images.solve.solver import RANK_TOLERANCE, Solver
 from editc.passes.images.solve.strength import tune
+
+HELP = SolveHelp(
+    non_finite="the text encoder or the weights hold NaN or infinity: the checkpoint is damaged",
+    singular="raise `lamb` (a ridge above 0 makes it regular), or preserve more prompts",
+)
 
 
 @dataclass(frozen=True)
@@ -105,11 +111,9 @@ def _diagnosed(error: ArithmeticError, manifest: Manifest) -> Diagnostic:
         return _no_room(error, manifest)
     if isinstance(error, nullspace.NoPartError):
         return _no_part(error, manifest)
-    if isinstance(error, ridge.NonFiniteError):
-        help_ = "the text encoder or the weights hold NaN or infinity: the checkpoint is damaged"
-        return Diagnostic("E402", f"{error}: nothing can be solved with it", span, manifest.source, help=help_)
-    help_ = "raise `lamb` (a ridge above 0 makes it regular), or preserve more prompts"
-    return Diagnostic("E401", str(error), span, manifest.source, help=help_)
+    found = diagnose_solve(error, span, manifest.source, HELP)
+    assert found is not None
+    return found
 
 
 def _no_room(error: nullspace.NoRoomError, manifest: Manifest) -> Diagnostic:

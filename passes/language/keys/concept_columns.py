@@ -35,14 +35,18 @@ class Chooser(Protocol):
 
 @dataclass(frozen=True)
 class ConceptColumn:
-    """Column `index` of a site, which names concept number `concept`: its score, negative where it lowers the concept's
-    words, and the `tokens` at that end of its logits, the strongest first."""
+    """A column of a matrix that names a concept."""
 
     concept: int
+    """The number of the concept, from 0."""
     site: Site
+    """The matrix."""
     index: int
+    """The number of the column in W (d_out, d_in)."""
     score: float
+    """How far it names the concept; negative if it lowers the concept's words."""
     tokens: tuple[str, ...]
+    """The tokens that it raises most, or lowers most if its score is negative; the strongest first."""
 
     def __str__(self) -> str:
         way = "raises" if self.score > 0 else "lowers"

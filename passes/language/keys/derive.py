@@ -67,7 +67,7 @@ class DeriveLanguage:
 
 
 def add_ridge(second: Array) -> Array:
-    """A moment with its ridge."""
+    """The second moment (d_in, d_in) plus RIDGE times its mean diagonal entry."""
     return np.asarray(second + RIDGE * np.trace(second) / len(second) * np.eye(len(second)))
 
 

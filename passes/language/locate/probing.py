@@ -36,10 +36,12 @@ RIDGE = 0.01
 
 @dataclass(frozen=True)
 class Contrast:
-    """Prompts with and without a concept, each with the number of its fold."""
+    """Prompts with and without a concept, by which a linear probe is trained and tested."""
 
     present: tuple[tuple[str, int], ...]
+    """Prompts with the concept, each with the number of its fold."""
     absent: tuple[tuple[str, int], ...]
+    """Prompts without it, each with the number of its fold."""
 
     @property
     def testable(self) -> bool:

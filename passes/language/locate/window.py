@@ -137,5 +137,5 @@ def _why_direction(depth: Depth) -> str:
 
 
 def layers_in_words(layers: Sequence[int]) -> str:
-    """Consecutive layers in words."""
+    """Consecutive layers as words: `layer 5`, `layers 4-8`."""
     return f"layer {layers[0]}" if len(layers) == 1 else f"layers {layers[0]}-{layers[-1]}"

@@ -16,6 +16,7 @@ from editc.core.network import Columns, Memory, Network, Spot, Writer
 from editc.core.ports import Context, Weights
 from editc.numerics import nullspace, ridge
 from editc.numerics.memory import interference
+from editc.passes.diagnoses import SolveHelp, diagnose_solve
 from editc.passes.language.keys.derive import build_method, group_means, mean_keys
 from editc.passes.language.locate.stages import is_single, works_on
 from editc.passes.sites import layer_of
@@ -24,15 +25,24 @@ from editc.passes.stored import as_in_file, read_weight, stored_weight
 ALIKE = 0.9
 """Cosine under C^-1 from which on a name that is held unasked has an edit's own key."""
 
+HELP = SolveHelp(
+    non_finite="the weights hold NaN or infinity: the checkpoint is damaged",
+    singular="two edits have the same subject in the same words, or the sets do not differ: make one edit of them",
+)
+
 
 @dataclass
 class _State:
-    """What has been solved so far: of each site its edits, and the model as it then runs."""
+    """The edits that are solved so far, and the model with them."""
 
     weights: Weights
+    """The weights of the base."""
     network: Network
+    """The model that is run."""
     edits: dict[str, list[Edit]]
+    """Site name -> its edits, in the order of the stages."""
     running: dict[str, Array]
+    """Site name -> the edited weight, float64, as the file orients it."""
 
     def add(self, site: Site, edit: Edit) -> None:
         self.edits.setdefault(site.name, []).append(edit)
@@ -222,10 +232,5 @@ def _diagnose(error: Exception, plan: Plan, stage: Stage) -> Diagnostic:
     if isinstance(error, nullspace.NoRoomError):
         help_ = "raise `energy` (the share of ordinary text that an edit may touch), or take `method: memit`"
         return Diagnostic("E450", "no direction is quiet enough in ordinary text", span, source, help=help_)
-    if isinstance(error, ridge.NonFiniteError):
-        help_ = "the weights hold NaN or infinity: the checkpoint is damaged"
-        return Diagnostic("E402", f"{error}: nothing can be solved with it", span, source, help=help_)
-    if isinstance(error, ridge.SingularError):
-        help_ = "two edits have the same subject in the same words, or the sets do not differ: make one edit of them"
-        return Diagnostic("E401", str(error), span, source, help=help_)
-    return Diagnostic("E451", f"`{stage.method}` refuses this: {error}", span, source)
+    refusal = Diagnostic("E451", f"`{stage.method}` refuses this: {error}", span, source)
+    return diagnose_solve(error, span, source, HELP) or refusal

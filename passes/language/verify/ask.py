@@ -25,12 +25,15 @@ ClozeFigures: TypeAlias = Mapping[Cloze, tuple[float, bool, int]]
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer with what its figures do not tell: `known`, the wrong answer was the model's own first choice before
-    the edit; `chosen`, the right one is so after it, or of a neighbour: the first choice is what it was."""
+    """An answer before and after the edit, and which choices were the model's first."""
 
     answer: Answer
+    """The answer with its probabilities, as the report has it."""
     known: bool
+    """True if the wrong answer was the model's first choice before the edit."""
     chosen: bool
+    """True if the right answer is the first choice after the edit. For a neighbour: if the first choice is the same as
+    before."""
 
 
 def has_chat_template(network: Network) -> bool:

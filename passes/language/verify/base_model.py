@@ -22,15 +22,18 @@ AT_ONCE = 1 << 14
 
 @dataclass(frozen=True)
 class BaseModel:
-    """The base of `network`, whose fingerprint is `mark` ('' keeps nothing). All that is asked in one call is kept
-    together, for the last digits of a figure may hang on what was asked beside it."""
+    """The unedited model, whose answers are cached between builds. All that is asked in one call is cached together,
+    because the last digits of a figure may depend on what is asked beside it."""
 
     network: Network
+    """The model."""
     cache: Cache | None = None
+    """Where answers are cached. None: nowhere."""
     mark: str = ""
+    """The model's fingerprint, part of each cache key; '' if nothing is to be cached."""
 
     def score(self, asked: Sequence[Cloze]) -> Scored:
-        """How likely the answers are."""
+        """The log-likelihood of each answer after its prompt."""
         told = [json.dumps([one.prompt, one.answer, one.chat]) for one in asked]
         found = remember(
             told, f"score {LAYOUT}", lambda: _pack_scores(self.network.score(asked)), self.cache, self.mark
@@ -56,7 +59,7 @@ class BaseModel:
         return self.network.compare(texts, changed, base=base)
 
     def generate(self, prompts: Sequence[Prompt], tokens: int) -> tuple[str, ...]:
-        """What it goes on with."""
+        """The model's continuation of each prompt, at most `tokens` tokens long."""
         return tuple(self._cached_json(f"generate {tokens}", prompts, lambda: self.network.generate(prompts, tokens)))
 
     def speak(self, prompts: Sequence[Prompt], tokens: int) -> tuple[Spoken, ...]:

@@ -45,25 +45,30 @@ QUOTA = {
 
 @dataclass(frozen=True)
 class ConfidentAnswer:
-    """A bystander and what the unedited model says to it: `answer` its first word, `said` all of it."""
+    """A bystander with the answer that the unedited model is sure of."""
 
     candidate: Candidate
+    """The question."""
     answer: str
+    """The first word that the model says; '' for a question that is asked for loops alone."""
     said: str
+    """The whole continuation."""
 
 
 @dataclass(frozen=True)
 class BystanderOutcome:
-    """A bystander that was asked again: `kept`, the answer stayed, or the model goes round in circles no more than it
-    did."""
+    """A bystander that was asked before and after the edit."""
 
     candidate: Candidate
+    """The question."""
     said: tuple[str, str]
+    """The continuations before and after the edit."""
     kept: bool
+    """True if the answer stayed; of a question for loops, if the model does not go round in circles."""
 
     @property
     def finding(self) -> Bystander:
-        """As the report has it."""
+        """The bystander in the form that the report lists."""
         one = self.candidate
         return Bystander(one.prompt, one.kind, 1.0, float(self.kept), 1, self.said)
 
@@ -112,10 +117,12 @@ def _evenly(count: int, most: int) -> list[int]:
 
 @dataclass(frozen=True)
 class BarredAnswers:
-    """Which answers a bystander may not have: they would tell nothing, or follow the edit."""
+    """Answers that a bystander may not have, because they would tell nothing or follow the edit."""
 
     manifest: Manifest
+    """The manifest with the edits."""
     changes: Sequence[Change]
+    """The answers that the edits change."""
 
     @cached_property
     def taken(self) -> tuple[frozenset[str], ...]:

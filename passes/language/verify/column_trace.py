@@ -18,21 +18,23 @@ A_MATRIX, IN_ALL = 5, 20
 
 @dataclass(frozen=True)
 class ColumnTrace:
-    """Of the `columns` of one matrix that moved at all: the cosine between before and after, and |after - before| /
-    |before|, each of the column that moved the most and the mean. A column that was or became zero has cosine 0; one
-    that was has no distance.
-
-    `before` and `after` (d_out, n) are the columns that moved the most by that distance, the most first, n at most
-    A_MATRIX; a column that was zero named nothing and is not among them.
-    """
+    """How far an edit moved the columns of one matrix. Only columns that moved at all are counted."""
 
     columns: int
+    """The number of columns that moved."""
     cosine: float
+    """The lowest cosine between a column before and after; 0 for a column that was or became zero."""
     cosine_mean: float
+    """The mean of these cosines."""
     distance: float
+    """The largest |after - before| / |before|; a column that was zero has none."""
     distance_mean: float
+    """The mean of these distances."""
     before: Array
+    """The columns (d_out, n) with the largest distance, the largest first, n at most A_MATRIX. A column that was zero
+    named nothing and is not among them."""
     after: Array
+    """The same columns (d_out, n) after the edit."""
 
 
 def measure_trace(before: Array, after: Array) -> ColumnTrace | None:

@@ -23,15 +23,18 @@ LEAST = 1e-4
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of a manifest: those to retain, and those of each ablated concept by its number."""
+    """The texts whose likelihood is compared before and after the edit."""
 
     retain: tuple[str, ...]
+    """The texts of `retain`, or plain sentences that come with editc."""
     present: Mapping[int, tuple[str, ...]]
+    """Number of an ablation -> its prompts with the concept."""
     absent: Mapping[int, tuple[str, ...]]
+    """Number of an ablation -> its prompts without the concept."""
 
     @property
     def every(self) -> tuple[str, ...]:
-        """All of them, each once."""
+        """All texts of the three sets, each once."""
         sets = (*self.present.values(), *self.absent.values())
         return tuple(dict.fromkeys((*self.retain, *(text for one in sets for text in one))))
 

@@ -32,15 +32,14 @@ from editc.passes.stored import EditedSite, as_in_file, edited_sites
 
 @dataclass(frozen=True)
 class VerifyLanguage:
-    """Every prompt of the manifest, and of editc's own templates, is asked of the model as it was and as it will be.
-
-    closely: so many of the edited prompts are asked for in other forms and gone on from, which costs the most.
-    tokens: in a continuation. sentences: of editc's own, where the manifest retains nothing.
-    """
+    """Asks the model as it was and as it will be every prompt of the manifest and of editc's own templates."""
 
     closely: int = 6
+    """The number of edited prompts that are also asked in other forms and continued, which costs the most."""
     tokens: int = 16
+    """The length of a continuation, in tokens."""
     sentences: int = 24
+    """The number of editc's own sentences that are compared where the manifest has no `retain`."""
     name: ClassVar[str] = "verify"
 
     def __call__(self, solution: Solution, ctx: Context) -> Verified:
@@ -76,10 +75,12 @@ class VerifyLanguage:
 
 @dataclass(frozen=True)
 class TracedSite:
-    """One site: how many stored elements differ, |W' - W| / |W|, and the trace in its columns."""
+    """One edited matrix and how far its columns moved."""
 
     changed: EditedSite
+    """The site and how far it changed; `changed.after` holds the values."""
     trace: ColumnTrace | None
+    """The trace in its columns. None: no column moved."""
 
 
 def trace_sites(solution: Solution, ctx: Context) -> tuple[tuple[TracedSite, ...], Mapping[str, Any]]:
