@@ -88,13 +88,14 @@ def _row(name: str, examples: Path, out: Path, network: Network) -> bool:
 def _asked(verified: Verified, network: Network) -> tuple[list[str], int]:
     """The fresh questions whose answers moved, and of how many that the unedited model is sure of."""
     solution = verified.solution
-    language = solution.problem.plan.manifest
-    assert language is not None
     manifest = solution.problem.plan.manifest
     held = {
-        fold_name(name) for i, edit in enumerate(language.edits) if edit.kind != "ablate" for name in names(manifest, i)
+        fold_name(name)
+        for i, edit in enumerate(manifest.language_edits)
+        if edit.kind != "ablate"
+        for name in names(manifest, i)
     }
-    every = dict.fromkeys(_fresh(Around(language, SEED)))
+    every = dict.fromkeys(_fresh(Around(manifest, SEED)))
     prompts = [text for text in every if not any(f" {name} " in f" {fold_name(text)} " for name in held)]
     before = network.speak([Prompt(text) for text in prompts], WORD)
     told = [
