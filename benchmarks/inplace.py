@@ -37,8 +37,8 @@ STEM = "diffusion_pytorch_model"
 WATCHED = (
     "import os, sys\n"
     "if os.environ.get('EDITC_NO_SYNC'):\n    os.fsync = os.posix_fadvise = lambda *given: None\n"
-    "from editc.cli import cli\nfrom editc.cli.terminal import guarded\n"
-    "code = guarded(cli, sys.argv[1:])\n"
+    "from editc.cli import cli\nfrom editc.cli.terminal import run_command\n"
+    "code = run_command(cli, sys.argv[1:])\n"
     "lines = open('/proc/self/status').read() + open('/proc/self/io').read()\n"
     "print(lines, file=sys.stderr)\nsys.exit(code)\n"
 )

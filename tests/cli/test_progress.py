@@ -145,7 +145,7 @@ def inspect(place):
     return {"kind": "thing", "path": place}
 api.inspect = inspect
 from editc.cli import show
-show.inspected = lambda found: show.Shown("the answer", found)
+show.inspect_result = lambda found: show.Shown("the answer", found)
 cli.main()
 """
 

@@ -94,8 +94,8 @@ def test_hostile_files_end_in_a_code(reader: str, cases: dict[str, list[Case]], 
 
 PROGRAM = """import sys
 from editc.cli import cli
-from editc.cli.terminal import guarded
-code = guarded(cli, sys.argv[1:])
+from editc.cli.terminal import run_command
+code = run_command(cli, sys.argv[1:])
 print(code, [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
 """
 

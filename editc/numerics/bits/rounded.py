@@ -36,8 +36,8 @@ _NEAR = 8
 
 
 def edited_rows(raw: bytes, dtype: str, width: int, form: str, left: Real, right: Real | None) -> bytes:
-    """The edited rows from their stored bytes, `width` elements a row; `left`, `right` as `arithmetic.patched` takes
-    them. Equal to `encode(patched(decode(raw)))`, bit for bit."""
+    """The edited rows from their stored bytes, `width` elements a row; `left`, `right` as `arithmetic.patch` takes
+    them. Equal to `encode(patch(decode(raw)))`, bit for bit."""
     if form == "dense" or right is None or dtype == "F64":
         return _by_rows(raw, dtype, width, form, left, right)
     item = dtypes.BITS[dtype] // 8

@@ -357,7 +357,7 @@ def test_linking_what_does_not_meet_imports_no_torch(base: Model, tmp_path: Path
     for name, key in (("a", KEYS[0]), ("b", KEYS[1])):
         (tmp_path / f"{name}.safetensors").write_bytes(to_bytes(delta_for(base, names=[key])))
     command = ["link", "a.safetensors", "b.safetensors", "-o", "c.safetensors"]
-    script = f"import sys; from editc.cli import cli, terminal; code = terminal.guarded(cli, {command}); "
+    script = f"import sys; from editc.cli import cli, terminal; code = terminal.run_command(cli, {command}); "
     script += "sys.exit(code or any(name in sys.modules for name in ('torch', 'transformers', 'diffusers', 'scipy')))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
