@@ -21,12 +21,10 @@ from editc.core.manifest import (
 from editc.core.places import Source
 from editc.manifests import schema
 from editc.manifests.attached import AttachedFiles
-from editc.manifests.detector import read_detector
 from editc.manifests.faults import START, Faults
 from editc.manifests.fields import ReadBlock, read_strict_block
 from editc.manifests.files import read_preserve_files
 from editc.manifests.kinds import KINDS, KindName, ManifestKind, guess
-from editc.manifests.overrides import apply_overrides, with_overrides
 from editc.manifests.prompts import AUTO
 from editc.manifests.tree import Builder, Leaf, Node, Pairs, UnreadableError
 
@@ -66,7 +64,7 @@ def parse(source: Source) -> Parsed:
 
 def parse_file(path: Path | str, overrides: Iterable[str] = ()) -> Parsed:
     """`parse` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
-    return parse(apply_overrides(Source(str(path), _text(Path(path))), overrides))
+    return parse(Source(str(path), _text(Path(path)), overrides=tuple(overrides)))
 
 
 def draft_of(
@@ -168,6 +166,10 @@ def _tree(source: Source, faults: Faults) -> Node | None:
     if root is None and not source.overrides and not faults.found:
         faults.add("E107", "the manifest is empty", START, help="begin it with `editc: 1`")
         return None
+    if not source.overrides:
+        return root
+    from editc.manifests.overrides import with_overrides
+
     return with_overrides(root, faults)
 
 
@@ -217,6 +219,8 @@ def _images(verify: ReadBlock | None, faults: Faults) -> ImageCheck | None:
     values = dict(images.values)
     detector = values.pop("detector", None)
     if detector is not None:
+        from editc.manifests.detector import read_detector
+
         values["detector"], values["options"] = read_detector(detector, faults)
     bystanders = _build(BystanderCheck, values.pop("bystanders", None))
     return ImageCheck(**values, bystanders=bystanders, spans=images.spans)

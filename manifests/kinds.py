@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from editc.core.diagnostics import Diagnostic
 from editc.core.manifest import Manifest
-from editc.manifests import check, language_edits
+from editc.manifests import check, image_schema, language_schema, schema, value_kinds
 from editc.manifests.attached import AttachedFiles
 from editc.manifests.edits import kinds_of, read_edits
 from editc.manifests.faults import Faults
 from editc.manifests.fields import ReadBlock
 from editc.manifests.files import adapters_exist
-from editc.manifests.tree import Node
+from editc.manifests.tree import Items, Leaf, Node, Pairs
+from editc.registry.methods import METHODS
 
 KindName: TypeAlias = Literal["image", "language"]
 
@@ -39,6 +40,12 @@ def _read_image(edits: Node | None, block: ReadBlock, attached: AttachedFiles, f
     return {"edits": requests}
 
 
+def _read_language(edits: Node | None, block: ReadBlock, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
+    from editc.manifests.language_edits import read_language
+
+    return read_language(edits, block, attached, faults)
+
+
 def _check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
     from editc.manifests.language_check import check_language
 
@@ -46,13 +53,48 @@ def _check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
 
 
 IMAGE = ManifestKind("image", _read_image, check.check)
-LANGUAGE = ManifestKind("language", language_edits.read_language, _check_language)
+LANGUAGE = ManifestKind("language", _read_language, _check_language)
 KINDS: Mapping[str, ManifestKind] = {kind.name: kind for kind in (IMAGE, LANGUAGE)}
 
 
 def guess(root: Node) -> KindName | None:
     """The kind of model that the manifest can be for, by its words alone; None where only the model can say: of its
     edits all are `erase`, and nothing in it has a meaning for one kind alone."""
-    if language_edits.is_language(root):
+    if _is_language(root):
         return "language"
     return None if kinds_of(root) == {"erase"} else "image"
+
+
+def _is_language(root: Node) -> bool:
+    """True for a manifest that only a language model can answer: by its kinds of edits, else by keys and methods that
+    have no meaning for an image model."""
+    top = _keys(root)
+    edits = top.get("edits")
+    items = [_keys(item) for item in edits.items] if isinstance(edits, Items) else []
+    if any(kind in item for item in items for kind in language_schema.LANGUAGE_ONLY):
+        return True
+    if any(kind in item for item in items for kind in language_schema.IMAGE_ONLY):
+        return False
+    if any(METHODS.models_of(_text(item.get("method"))) == "image" for item in items):
+        return False
+    erase = language_schema.EDITS["erase"]
+    own = [field.name for field in erase.fields if image_schema.ERASE.field(field.name) is None]
+    return (
+        any(name in item for item in items for name in own)
+        or any(METHODS.models_of(_text(item.get("method"))) == "language" for item in items)
+        or any(_marks(top, schema.MANIFEST))
+        or any(_marks(_keys(top.get("sites")), schema.SITES))
+        or any(_marks(_keys(top.get("constraints")), schema.CONSTRAINTS))
+    )
+
+
+def _keys(node: Node | None) -> Mapping[str, Node]:
+    return {key.text: value for key, value in node.pairs} if isinstance(node, Pairs) else {}
+
+
+def _text(node: Node | None) -> str:
+    return node.text if isinstance(node, Leaf) else ""
+
+
+def _marks(given: Mapping[str, Node], table: value_kinds.KeyTable) -> Iterator[str]:
+    return (field.name for field in table.fields if field.only == "language" and field.name in given)

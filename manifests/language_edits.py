@@ -10,14 +10,13 @@ from typing import Any
 from editc.core.manifest import Ablation, Asked, Fact, Redirect
 from editc.core.places import Span
 from editc.core.text import occurrences
-from editc.manifests import image_schema, schema, value_kinds
 from editc.manifests import language_schema as tables
 from editc.manifests.attached import AttachedFiles
 from editc.manifests.edits import items_of, kind_of
 from editc.manifests.faults import Faults, either, tick
 from editc.manifests.fields import ReadBlock, read_block
 from editc.manifests.options import Scope, read_options
-from editc.manifests.tree import Items, Leaf, Node, Pairs
+from editc.manifests.tree import Node
 from editc.registry.methods import METHODS
 from editc.registry.options import options
 
@@ -63,29 +62,6 @@ class _JointMethod:
     """True if one of them names a method that cannot be read."""
 
 
-def is_language(root: Node) -> bool:
-    """True for a manifest that only a language model can answer: by its kinds of edits, else by keys and methods that
-    have no meaning for an image model."""
-    top = _keys(root)
-    edits = top.get("edits")
-    items = [_keys(item) for item in edits.items] if isinstance(edits, Items) else []
-    if any(kind in item for item in items for kind in tables.LANGUAGE_ONLY):
-        return True
-    if any(kind in item for item in items for kind in tables.IMAGE_ONLY):
-        return False
-    if any(METHODS.models_of(_text(item.get("method"))) == "image" for item in items):
-        return False
-    erase = tables.EDITS["erase"]
-    own = [field.name for field in erase.fields if image_schema.ERASE.field(field.name) is None]
-    return (
-        any(name in item for item in items for name in own)
-        or any(METHODS.models_of(_text(item.get("method"))) == "language" for item in items)
-        or any(_marks(top, schema.MANIFEST))
-        or any(_marks(_keys(top.get("sites")), schema.SITES))
-        or any(_marks(_keys(top.get("constraints")), schema.CONSTRAINTS))
-    )
-
-
 def read_language(edits: Node | None, block: ReadBlock, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
     """The fields of a manifest that those of language models alone have; `block` is the whole manifest's."""
     drafts = [draft for draft in _drafts(items_of(edits, faults), faults) if draft is not None]
@@ -96,18 +72,6 @@ def read_language(edits: Node | None, block: ReadBlock, attached: AttachedFiles,
     corpus = attached.corpus(block.values.get("corpus"), block.spans.get("corpus"), faults)
     every = tuple(edit for edit in made if edit is not None)
     return {"edits": every, "corpus": corpus, "files": dict(attached.files), **values}
-
-
-def _keys(node: Node | None) -> Mapping[str, Node]:
-    return {key.text: value for key, value in node.pairs} if isinstance(node, Pairs) else {}
-
-
-def _text(node: Node | None) -> str:
-    return node.text if isinstance(node, Leaf) else ""
-
-
-def _marks(given: Mapping[str, Node], table: value_kinds.KeyTable) -> Iterator[str]:
-    return (field.name for field in table.fields if field.only == "language" and field.name in given)
 
 
 def _drafts(items: tuple[Node, ...], faults: Faults) -> Iterator[_LanguageDraft | None]:

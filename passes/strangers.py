@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from editc.families.language.transformers_layers import ATTENTION
-from editc.libraries.loading import wrapping
-
 OTHER = "which this version of editc does not edit"
 STRANGERS: Mapping[str, str] = MappingProxyType(
     {
@@ -54,6 +51,10 @@ def kind_of(settings: Mapping[str, Any]) -> str:
 
 def refusal(settings: Mapping[str, Any]) -> str:
     """What a config.json says for which a model cannot be edited whatever its tensors are called, or ''."""
+    if not settings:
+        return ""
+    from editc.families.language.transformers_layers import ATTENTION
+
     text, kind, outer = _text(settings), kind_of(settings), str(settings.get("model_type", ""))
     odd = sorted({str(one) for one in text.get("layer_types") or ()} - ATTENTION)
     if settings.get("is_encoder_decoder") is True:
@@ -73,6 +74,8 @@ def refusal(settings: Mapping[str, Any]) -> str:
 
 def adapter_or_wrapper(names: Sequence[str]) -> tuple[str, str] | None:
     """What a file is whose tensors have the names of an adapter, alone or around a model, and what to do."""
+    from editc.libraries.loading import wrapping
+
     inside = [name for name in names if _ADAPTER.search(name)]
     if inside and all(name in inside or _BESIDE.search(name) for name in names):
         return "an adapter and no model", "name its base under `model`; `fuse: FILE` edits an image model by an adapter"

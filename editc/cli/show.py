@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from editc.cli.shown import MEASURED, Shown, claim_record
-from editc.core import verdict as verdicts
+from editc.cli.shown import Shown, claim_record, measured_marks
 from editc.core.text import count
 
 if TYPE_CHECKING:
@@ -58,6 +57,8 @@ def build_result(made: Built | None) -> Shown:
     """The claims with their bounds, and where the files are."""
     if made is None:
         return Shown("")
+    from editc.core import verdict as verdicts
+
     claims, found = made.verified.report.claims, made.verified.verdict
     lines = [*_claim_lines(made.verified), ""]
     lines += [f"wrote {path} ({_bytes(path):,} bytes)" for path in made.files]
@@ -73,7 +74,7 @@ def build_result(made: Built | None) -> Shown:
         "files": [str(path) for path in made.files],
         "exports": [_export(one) for one in made.exports],
     }
-    return Shown("\n".join(lines), data, marks=MEASURED)
+    return Shown("\n".join(lines), data, marks=measured_marks())
 
 
 def export_result(made: Export) -> Shown:
@@ -135,6 +136,8 @@ def verify_result(again: Again) -> Shown:
         return part_results(again, head)
     if again.verified is None:
         return Shown(f"{head}: nothing to measure", {"tier": "already"}, "already")
+    from editc.core import verdict as verdicts
+
     claims, found = again.verified.report.claims, again.verified.verdict
     lines = [head, *_claim_lines(again.verified), *(["all claims hold"] if not again.failures else []), ""]
     return Shown(
@@ -144,7 +147,7 @@ def verify_result(again: Again) -> Shown:
             "tier": again.tier,
             "claims": [claim_record(claim) for claim in claims],
         },
-        marks=MEASURED,
+        marks=measured_marks(),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from editc.cli.shown import MEASURED, Shown, claim_lines, claim_record
+from editc.cli.shown import Shown, claim_lines, claim_record, measured_marks
 from editc.core import verdict as verdicts
 from editc.core.text import count
 
@@ -47,7 +47,7 @@ def link_result(found: Linked) -> Shown:
         "measured": found.measured,
         "files": [str(path) for path in found.files],
     }
-    return Shown("\n".join(lines), data, marks=MEASURED)
+    return Shown("\n".join(lines), data, marks=measured_marks())
 
 
 def part_results(again: Again, head: str) -> Shown:
@@ -57,7 +57,7 @@ def part_results(again: Again, head: str) -> Shown:
         lines += [_part_line(number, part), *(_part_lines(part.verified) if part.verified else ())]
     if not again.failures:
         lines.append("all claims hold")
-    return Shown("\n".join(lines), {"tier": again.tier, "parts": [_part(part) for part in again.parts]}, marks=MEASURED)
+    return Shown("\n".join(lines), {"tier": again.tier, "parts": [_part(part) for part in again.parts]}, marks=measured_marks())
 
 
 def _part_lines(verified: Verified) -> Iterator[str]:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from editc.core import verdict as verdicts
-
 if TYPE_CHECKING:
     from editc.core.measurements import Bystander, Claim
 
@@ -27,12 +25,16 @@ class Shown:
     """Pattern -> colour on a terminal of what its first group matches."""
 
 
-MEASURED: Mapping[str, str] = {
-    r"(?m)^ +\S.*  (NOT MET)(?:  |$)": "red",
-    r"(?m)^ +\S.* [\d.e+-]+  (met)(?:  |$)": "green",
-    **{rf"(?m)^ *\w+\? +({state})\b": colour for state, colour in verdicts.ANSI.items()},
-}
-"""Results of claims, and the states of a verdict."""
+def measured_marks() -> Mapping[str, str]:
+    """Pattern -> colour for the results of claims and the states of a verdict, as `Shown.marks` takes them."""
+    from editc.core.verdict import ANSI
+
+    states = {rf"(?m)^ *\w+\? +({state})\b": colour for state, colour in ANSI.items()}
+    return {
+        r"(?m)^ +\S.*  (NOT MET)(?:  |$)": "red",
+        r"(?m)^ +\S.* [\d.e+-]+  (met)(?:  |$)": "green",
+        **states,
+    }
 
 
 def claim_lines(claims: Sequence[Claim], notes: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:

@@ -14,7 +14,6 @@ from editc.core.ports import Context
 from editc.formats.models.fingerprint import settings_of
 from editc.formats.models.model import Model, open_model
 from editc.registry.families import FAMILIES
-from editc.texts import read_text
 
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
 """What a pipeline calls the part that reads the text, in the order in which one with several is looked at."""
@@ -75,6 +74,8 @@ def families(*kinds: str) -> tuple[Family, ...]:
 
 def corpus_of(model: Model) -> tuple[str, ...]:
     """Prompts to keep where a manifest names none: `prompts.txt` in the model's folder, else everyday prompts."""
+    from editc.texts import read_text
+
     own = model.path / OWN_CORPUS
     text = own.read_text(encoding="utf-8") if own.is_file() else read_text("everyday.txt")
     return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))

@@ -14,7 +14,6 @@ from editc.core.pointing import pointing_at
 from editc.core.ports import Context, Detector, Painter, Prober, Progress, announce
 from editc.core.text import count
 from editc.formats.models.model import Model
-from editc.libraries.extras import require_build
 from editc.manifests.own_contexts import own_contexts
 from editc.opening.target import component_of
 from editc.verbs.kind import Kind, Opened, Pass
@@ -56,13 +55,15 @@ def text_encoder_warnings(ctx: Context, manifest: Manifest) -> tuple[Diagnostic,
 
 def missing(opened: Opened) -> Iterator[Diagnostic]:
     """What a build would miss beside the weights: a text encoder, or what its libraries would not load."""
-    from editc.opening import encoder
     from editc.opening.loadable import require_pipeline
 
     manifest = opened.manifest
     try:
-        with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
-            encoder.require(manifest, opened.target.model)
+        if manifest.encoder or opened.target.model.kind != "pipeline":
+            from editc.opening import encoder
+
+            with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
+                encoder.require(manifest, opened.target.model)
         with pointing_at(manifest, "model"):
             require_pipeline(manifest, opened.target.model, opened.target.family)
     except EditcError as error:
@@ -73,6 +74,7 @@ def context(opened: Opened, progress: Progress | None) -> Context:
     """Every port that a build needs; E205 and E220 to E223 without what they need, E207 without torch and the model
     libraries, E230 where evidence is asked for and the model cannot give it."""
     from editc.backends import cache
+    from editc.libraries.extras import require_build
     from editc.opening import detector as detecting
     from editc.opening.encoder import source_of
     from editc.opening.loadable import require_pipeline

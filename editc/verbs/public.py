@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc.core.writable import check_file, check_parent, make_parent
 from editc.verbs.paths import PathLike, Paths, delta_at, deltas_at
 
 if TYPE_CHECKING:  # each verb loads what it needs, and starts in a fraction of the time without the rest
@@ -60,6 +59,7 @@ def suggest(
     `dictionary` has one name a line, to compare with; `write` is a new file for the manifest as proposed. Raises
     EditcError.
     """
+    from editc.core.writable import check_file
     from editc.verbs.suggest import suggest
 
     names, new = (None if one is None else Path(one) for one in (dictionary, write))
@@ -79,6 +79,7 @@ def export(
 ) -> Export:
     """Write a delta in another program's spelling, and let that program read it. `dtype` (fp32, fp16, bf16) is that of
     the factors in the file. Raises EditcError (E130, E675 to E681, E697)."""
+    from editc.core.writable import check_parent
     from editc.formats.exports import write as exporter
     from editc.formats.exports.format import DTYPES, Job
     from editc.formats.exports.read import read_delta
@@ -198,6 +199,7 @@ def diff(
     progress: Progress | None = None,
 ) -> Difference:
     """A delta from two checkpoints, written to `out`: what was changed, its rank and form. Raises EditcError."""
+    from editc.core.writable import make_parent
     from editc.formats.delta.container import write_delta
     from editc.formats.diff.diff import difference
     from editc.formats.exports.endings import check_delta_file

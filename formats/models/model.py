@@ -14,12 +14,13 @@ from editc.core.diagnostics import EditcError, fail
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header, read_header
 from editc.formats.containers.table import GGUF, MODEL_FILES, MODEL_FILES_TEXT, ONNX, container_of
-from editc.formats.models import layout, ldm_file, paths
+from editc.formats.models import layout, paths
 from editc.formats.models.prefixes import match_names
 from editc.numerics.bits import dtypes
 
 if TYPE_CHECKING:
     from editc.formats.containers.onnx import Graph
+    from editc.formats.models.ldm_file import LdmPiece
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Model:
         part.notes += layout.notes_beside(self.path)
         return part
 
-    def ldm_parts(self) -> Mapping[str, Mapping[str, ldm_file.LdmPiece]]:
+    def ldm_parts(self) -> Mapping[str, Mapping[str, LdmPiece]]:
         """The parts of an LDM single file and where their tensors are; {} for every other model. Reads a header."""
         if self.kind == "pipeline":
             return {}
@@ -262,7 +263,9 @@ _OPENERS: Mapping[str, Callable[[str, Path], Checkpoint]] = MappingProxyType({GG
 """By ending how a model of one file is opened; all others are safetensors."""
 
 
-def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_file.LdmPiece]]:
+def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, LdmPiece]]:
+    from editc.formats.models import ldm_file
+
     if container_of(place).converter:
         return {}
     try:
@@ -273,13 +276,15 @@ def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, ldm_
         raise fail("E660", message, place=str(place), help=help_text) from error
 
 
-def _view(whole: Checkpoint, name: str, part: Mapping[str, ldm_file.LdmPiece]) -> Checkpoint:
+def _view(whole: Checkpoint, name: str, part: Mapping[str, LdmPiece]) -> Checkpoint:
     """One part of a single file; the tensors are where they were and only their names are new."""
+    from editc.formats.models import ldm_file
+
     tensors = {new: _take_rows(whole, piece) for new, piece in part.items()}
     return Checkpoint(name, tensors, whole.metadata, (*whole.notes, *ldm_file.notes(whole.tensors)))
 
 
-def _take_rows(whole: Checkpoint, piece: ldm_file.LdmPiece) -> Tensor:
+def _take_rows(whole: Checkpoint, piece: LdmPiece) -> Tensor:
     tensor = whole.tensors[piece.name]
     if piece.of == 1:
         return tensor
