@@ -57,7 +57,8 @@ def part_results(again: Again, head: str) -> Shown:
         lines += [_part_line(number, part), *(_part_lines(part.verified) if part.verified else ())]
     if not again.failures:
         lines.append("all claims hold")
-    return Shown("\n".join(lines), {"tier": again.tier, "parts": [_part(part) for part in again.parts]}, marks=measured_marks())
+    data = {"tier": again.tier, "parts": [_part(part) for part in again.parts]}
+    return Shown("\n".join(lines), data, marks=measured_marks())
 
 
 def _part_lines(verified: Verified) -> Iterator[str]:

@@ -109,7 +109,7 @@ def test_results_and_states_are_coloured_and_nothing_else(
     text = "\n".join(
         [*shown.claim_lines(claims), "", "Works?   green  red roses", "Costs?   amber  x", "Robust?  red    y"]
     )
-    answer(shown.Shown(text, marks=shown.MEASURED), (), False)
+    answer(shown.Shown(text, marks=shown.measured_marks()), (), False)
     said = capsys.readouterr().out
     for word, code in (("NOT MET", 31), ("met", 32), ("green", 32), ("amber", 33), ("red", 31)):
         assert said.count(f"\x1b[{code}m{word}\x1b[0m") == 1, word
