@@ -45,7 +45,7 @@ def run(lab: Lab, facts: Sequence[Fact], line: Callable[[str, int, Row, float], 
     alone, together = [chosen([fact])[0] for fact in facts[FIRST:LAST]], chosen(facts[FIRST:LAST])
     print(f"\n### When a value is learned\n\n{title}", flush=True)
     for enough in ENDS:
-        network = Ending(lab.network.model, lab.network.words, enough, ([],))
+        network = Ending(lab.network.model, lab.network.tokenizer, enough, ([],))
         own = replace(lab, network=network, ctx=replace(lab.ctx, network=network))
         rows, seconds = [], 0.0
         for fact in alone:

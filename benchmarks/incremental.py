@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.backends.cache import Disk
+from editc.backends.cache import DiskCache
 from editc.numerics import chain, ridge
 
 NAMES = ("circle", "triangle", "star", "heart", "cross", "ring", "moon", "arrow", "diamond", "flower", "fish")
@@ -85,7 +85,7 @@ def solver() -> Iterator[str]:
     for name, m in COLUMNS.items():
         blocks = [chain.Link(rng.normal(size=(WIDTH, m)), rng.normal(size=(WIDTH, m)), np.ones(m) / m) for _ in NAMES]
         with tempfile.TemporaryDirectory() as scratch:
-            shelf = Disk(Path(scratch))
+            shelf = DiskCache(Path(scratch))
             chain.solve(blocks[:10], moment, 0.01, shelf=shelf)
             warm, quick = timed(lambda: chain.solve(blocks, moment, 0.01, shelf=shelf), 1)  # noqa: B023
         cold, slow = timed(lambda: chain.solve(blocks, moment, 0.01), 1)  # noqa: B023
@@ -108,7 +108,7 @@ def update() -> Iterator[str]:
         normal = np.eye(d) + columns @ columns.T
         lower, anew = timed(lambda: ridge.lower_of(normal))  # noqa: B023
         with tempfile.TemporaryDirectory() as scratch:
-            disk = Disk(Path(scratch))
+            disk = DiskCache(Path(scratch))
             disk.put("it", {"it": lower})
             _, read = timed(lambda: np.asfortranarray(disk.get("it")["it"]))  # noqa: B023
         steps = [timed(lambda: chain.grow(lower, columns[:, :k]))[1] for k in ranks]  # noqa: B023

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.backends.encoders.t5 import standing
+from editc.backends.encoders.t5 import representative_rows
 from editc.core.family import Family
 from editc.core.ir import Plan, Site
 from editc.core.manifest import Manifest
@@ -155,7 +155,7 @@ class RandomRows:
             start.append(begin)
             end.append(begin + len(word))
         heads = ["", *(" ".join(words[: i + 1]) for i in range(len(words)))]
-        places = standing(len(heads) + 1, self.length) if self.standing else range(self.length)
+        places = representative_rows(len(heads) + 1, self.length) if self.standing else range(self.length)
         rest = len(places) - len(heads)
         rows = [self._noise(word) + 0.1 * self._noise(head) for word, head in zip(["", *words], heads, strict=True)]
         padding = self._noise("padding") + 0.1 * self._noise(f"padding of {prompt}", rest)

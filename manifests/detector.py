@@ -17,7 +17,7 @@ from editc.manifests.tree import Builder, Leaf, Node, Pairs, UnreadableError
 from editc.registry.detectors import DETECTORS
 
 if TYPE_CHECKING:
-    from editc.backends.detectors.kind import Kind
+    from editc.backends.detectors.kind import DetectorKind
 
 LABEL = "`detector`"
 
@@ -117,8 +117,8 @@ def _with_place(
     return name, replace(options, place=place, member=member, spans={**options.spans, "place": span})
 
 
-def _kind_of(name: str) -> Kind:
+def _kind_of(name: str) -> DetectorKind:
     """The kind of a detector, which is loaded where a manifest names one alone."""
-    from editc.backends.detectors import named
+    from editc.backends.detectors import lookup
 
-    return named.kind_of(name)
+    return lookup.detector_kind(name)

@@ -22,23 +22,23 @@ from editc.core.diagnostics import EditcError
 from editc.core.disk import replace_file
 from editc.core.ir import Array
 
-LIMIT = 2 << 30
+SIZE_LIMIT = 2 << 30
 """Bytes that the folder may hold; beyond, the entries not used for longest go. SDXL: 350 MB a corpus, 23 MB a name."""
 LIBRARIES = ("editc", "numpy", "torch", "transformers")
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
-class Disk:
-    """A cache in `folder`: one file an entry, `KEY.HASH.safetensors`, with a sha256 of its bytes for HASH.
+class DiskCache:
+    """A cache in a folder, one file an entry: `KEY.HASH.safetensors`, where HASH is the sha256 of its bytes.
 
-    The KEY is made of the caller's key and of `setting`: what else the last digits of a computation may depend on. So
-    what comes out is what would be computed here and now, bit for bit.
+    KEY is a hash of the caller's key and of `environment`, so that an entry is what would be computed here and now, bit
+    for bit.
     """
 
     folder: Path
-    setting: tuple[str, ...] = ()
-    limit: int = LIMIT
+    environment: tuple[str, ...] = ()
+    limit: int = SIZE_LIMIT
 
     def get(self, key: str) -> Mapping[str, Array] | None:
         """The arrays put under `key`, or None; an entry whose bytes are not those of its name is removed."""
@@ -57,47 +57,47 @@ class Disk:
         """Writes the arrays under `key`, whole or not at all, and makes room for them."""
         from safetensors.numpy import save
 
-        data = save({name: _narrow(array) for name, array in arrays.items()})
+        data = save({name: _to_float32(array) for name, array in arrays.items()})
         with suppress(OSError, EditcError):
             self.folder.mkdir(parents=True, exist_ok=True)
             replace_file(self.folder / f"{self._name(key)}.{_hash(data)}.safetensors", data)
             self._make_room()
 
     def _name(self, key: str) -> str:
-        return _hash("\0".join((key, *self.setting)).encode())
+        return _hash("\0".join((key, *self.environment)).encode())
 
     def _entries(self, name: str = "*") -> list[Path]:
         return sorted(self.folder.glob(f"{name}.*.safetensors"))
 
     def _make_room(self) -> None:
         entries = sorted(((path.stat().st_mtime_ns, path) for path in self._entries()), reverse=True)
-        held = 0
+        total = 0
         for _, path in entries:
-            held += path.stat().st_size
-            if held > self.limit:
+            total += path.stat().st_size
+            if total > self.limit:
                 path.unlink(missing_ok=True)
 
 
-def open_cache() -> Disk | None:
+def open_cache() -> DiskCache | None:
     """The cache in `$EDITC_CACHE` (none if that is empty), else `$XDG_CACHE_HOME/editc`, else `~/.cache/editc`."""
     named = os.environ.get("EDITC_CACHE")
     if named == "":
         return None
     base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     try:
-        return Disk((base / "editc" if named is None else Path(named)).expanduser(), _setting())
+        return DiskCache((base / "editc" if named is None else Path(named)).expanduser(), _environment())
     except RuntimeError:  # there is no home
         return None
 
 
-def _setting() -> tuple[str, ...]:
+def _environment() -> tuple[str, ...]:
     """Libraries and machine by which float sums may round differently."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = (f"{name}={os.environ.get(name)}" for name in THREADS)
+    threads = (f"{name}={os.environ.get(name)}" for name in THREAD_VARIABLES)
     return (*map(_version, LIBRARIES), platform.platform(), platform.processor(), f"{cores} cores", *threads)
 
 
-def _narrow(array: Array) -> NDArray[np.floating]:
+def _to_float32(array: Array) -> NDArray[np.floating]:
     """In float32 where that loses nothing, as in the rows of an encoder that runs in float32; else in float64."""
     whole = np.ascontiguousarray(array, np.float64)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):

@@ -19,25 +19,26 @@ from editc.core.ports import Noisy, Told
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
 
-PIXELS = 8192
+LATENT_PIXELS = 8192
 """Latent pixels at a time: all of the demo model's pictures, two of Stable Diffusion's."""
 GUIDANCE = 3.0
 """Of the denoising that makes the latents: enough that they come to show what the prompt says."""
-SIZES = 6
+SIZE_NUMBERS = 6
 """Numbers that SDXL's UNet is told of a picture."""
 
-Beside: TypeAlias = Callable[[Told], Mapping[str, Any]]
+ExtraArguments: TypeAlias = Callable[[Told], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class NetworkProber:
-    """Asks `network` in float64: a choice of sites goes into the delta, and the sums of float32 depend on the number
-    of threads. `scheduler` is DDIM over the model's own noise levels, whatever the pipeline paints with. `beside` makes
-    what the network is given beside latents, times and rows."""
+    """A diffusers denoiser that predicts noise in float64.
+
+    Which sites `sites: auto` chooses goes into the delta, and sums of float32 would depend on the number of threads.
+    """
 
     network: Any
     scheduler: Any
-    beside: Beside
+    extra_arguments: ExtraArguments
 
     def denoise(self, told: Told, empty: Told, seeds: Sequence[int], steps: int) -> tuple[Noisy, ...]:
         """The latents before each of `steps` DDIM steps; the first are standard normal, of each picture's seed."""
@@ -49,30 +50,30 @@ class NetworkProber:
         apart, found = empty.take([0] * len(latents)), []
         for time in self.scheduler.timesteps.tolist():
             found.append(Noisy(latents, np.full(len(latents), time)))
-            toward, away = (self._ask(found[-1], one, None, ()) for one in (told, apart))
+            toward, away = (self._run_network(found[-1], one, None, ()) for one in (told, apart))
             guided, here = (torch.from_numpy(one) for one in (away + GUIDANCE * (toward - away), latents))
             latents = self.scheduler.step(guided, time, here).prev_sample.double().numpy()
         return tuple(found)
 
     def predict(self, noisy: Noisy, told: Told, instead: Told | None = None, sites: Sequence[str] = ()) -> Array:
         """The noise (n, c, h, w) predicted in `noisy` for `told`, where `sites` read `instead`."""
-        answer = self._ask(noisy, told, instead, sites)
+        answer = self._run_network(noisy, told, instead, sites)
         level = self.scheduler.alphas_cumprod.double().numpy()[noisy.timesteps, None, None, None]
-        return _as_noise(answer, noisy.latents, level, self.scheduler.config.prediction_type)
+        return _to_noise(answer, noisy.latents, level, self.scheduler.config.prediction_type)
 
-    def _ask(self, noisy: Noisy, told: Told, instead: Told | None, sites: Sequence[str]) -> Array:
+    def _run_network(self, noisy: Noisy, told: Told, instead: Told | None, sites: Sequence[str]) -> Array:
         """What the network itself says (eps, v or x0; a variance that it says beside these is left out), a few
         pictures at a time."""
         import torch
 
-        batch = max(1, PIXELS // int(np.prod(noisy.latents.shape[2:])))
+        batch = max(1, LATENT_PIXELS // int(np.prod(noisy.latents.shape[2:])))
         parts = []
         with torch.inference_mode():
             for start in range(0, len(told.counts), batch):
                 part = slice(start, start + batch)
                 here, other = told.take(part), None if instead is None else instead.take(part)
                 latents, times = _tensor(noisy.latents[part]), torch.from_numpy(noisy.timesteps[part])
-                given = {"timestep": times, "encoder_hidden_states": _tensor(here.rows), **self.beside(here)}
+                given = {"timestep": times, "encoder_hidden_states": _tensor(here.rows), **self.extra_arguments(here)}
                 with substitute_text(self.network, sites, other):
                     said = self.network(latents, **given).sample
                 parts.append(said[:, : latents.shape[1]].numpy())
@@ -87,14 +88,14 @@ def substitute_text(network: Any, sites: Sequence[str], instead: Told | None) ->
     try:
         for name in sites:
             module = network.get_submodule(name.removesuffix(".weight"))
-            hooks.append(module.register_forward_pre_hook(partial(_read, instead)))
+            hooks.append(module.register_forward_pre_hook(partial(_substitute, instead)))
         yield
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _read(instead: Told | None, _: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+def _substitute(instead: Told | None, _: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
     import torch
 
     assert instead is not None
@@ -109,16 +110,16 @@ def load(folder: Path, component: str = "unet") -> Callable[[], NetworkProber]:
     """Opens the denoiser of the pipeline in `folder` when called; E230 now if it is none that can be asked."""
     config = folder / component / "config.json"
     if not config.is_file():
-        raise _not_measurable(folder, f"it has no `{component}/config.json`")
+        raise _unsupported_error(folder, f"it has no `{component}/config.json`")
     if not (folder / "scheduler" / "scheduler_config.json").is_file():
-        raise _not_measurable(folder, "it has no `scheduler`")
-    why = _unfit(folder, json.loads(config.read_text(encoding="utf-8")))
+        raise _unsupported_error(folder, "it has no `scheduler`")
+    why = _why_unsupported(folder, json.loads(config.read_text(encoding="utf-8")))
     if why:
-        raise _not_measurable(folder, why)
+        raise _unsupported_error(folder, why)
     return partial(_open_prober, folder, component)
 
 
-def _unfit(folder: Path, declared: Mapping[str, Any]) -> str:
+def _why_unsupported(folder: Path, declared: Mapping[str, Any]) -> str:
     """Why a network of that configuration cannot be asked; '' where it can."""
     kind, added = declared.get("_class_name"), declared.get("addition_embed_type")
     if kind == "PixArtTransformer2DModel":
@@ -129,35 +130,35 @@ def _unfit(folder: Path, declared: Mapping[str, Any]) -> str:
         return "its UNet is given more than noisy latents, as those for inpainting are"
     if added not in (None, "text_time") or declared.get("class_embed_type") or declared.get("num_class_embeds"):
         return "its UNet is told more than text and picture sizes"
-    if added and _told_width(folder, declared) != declared.get("projection_class_embeddings_input_dim"):
+    if added and _condition_width(folder, declared) != declared.get("projection_class_embeddings_input_dim"):
         return "its UNet is told another embedding than `text_encoder_2` and picture sizes make, as a refiner's is"
     return ""
 
 
-def _told_width(folder: Path, declared: Mapping[str, Any]) -> int:
+def _condition_width(folder: Path, declared: Mapping[str, Any]) -> int:
     """Numbers that SDXL's pooled embedding and picture sizes come to."""
-    pooled: int = _config(folder, "text_encoder_2").get("projection_dim", 0)
-    return pooled + SIZES * int(declared.get("addition_time_embed_dim") or 0)
+    pooled: int = _read_config(folder, "text_encoder_2").get("projection_dim", 0)
+    return pooled + SIZE_NUMBERS * int(declared.get("addition_time_embed_dim") or 0)
 
 
 def _open_prober(folder: Path, component: str) -> NetworkProber:
     import diffusers
 
-    kind = _config(folder, component)["_class_name"]
+    kind = _read_config(folder, component)["_class_name"]
     with quiet():
         with library_errors("the model's `scheduler` cannot be loaded", folder):
             scheduler = diffusers.DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
         network = load_network(
             getattr(diffusers, kind), folder / component, f"the model's `{component}`", low_cpu_mem_usage=False
         )
-    side = [side * _scale(folder) for side in _sides(network.config.sample_size)]
-    beside = _beside_unet
+    side = [side * _pixels_per_latent(folder) for side in _sides(network.config.sample_size)]
+    arguments = _unet_arguments
     if kind == "PixArtTransformer2DModel":
-        network.caption_projection, beside = None, _beside_pixart  # the encoder's rows have been through it
-    return NetworkProber(network.double(), scheduler, partial(beside, network, side))
+        network.caption_projection, arguments = None, _pixart_arguments  # the encoder's rows have been through it
+    return NetworkProber(network.double(), scheduler, partial(arguments, network, side))
 
 
-def _beside_unet(network: Any, side: Sequence[int], told: Told) -> Mapping[str, Any]:
+def _unet_arguments(network: Any, side: Sequence[int], told: Told) -> Mapping[str, Any]:
     """SDXL's pooled embedding and its six numbers: original size, crop and target size."""
     if network.config.addition_embed_type is None:
         return {}
@@ -165,7 +166,7 @@ def _beside_unet(network: Any, side: Sequence[int], told: Told) -> Mapping[str, 
     return {"added_cond_kwargs": {"text_embeds": _tensor(told.pooled), "time_ids": _tensor(sizes)}}
 
 
-def _beside_pixart(network: Any, side: Sequence[int], told: Told) -> Mapping[str, Any]:
+def _pixart_arguments(network: Any, side: Sequence[int], told: Told) -> Mapping[str, Any]:
     """Which rows are a prompt's own and, where the transformer is told it, the size of the picture."""
     count = len(told.counts)
     sizes: Mapping[str, Any] = {"resolution": None, "aspect_ratio": None}
@@ -176,19 +177,19 @@ def _beside_pixart(network: Any, side: Sequence[int], told: Told) -> Mapping[str
     return {"encoder_attention_mask": _tensor(seen), "added_cond_kwargs": sizes}
 
 
-def _scale(folder: Path) -> int:
+def _pixels_per_latent(folder: Path) -> int:
     """Pixels a latent pixel, as pipelines reckon them."""
-    levels = _config(folder, "vae").get("block_out_channels")
+    levels = _read_config(folder, "vae").get("block_out_channels")
     return 2 ** (len(levels) - 1) if levels else 8
 
 
-def _config(folder: Path, part: str) -> Mapping[str, Any]:
+def _read_config(folder: Path, part: str) -> Mapping[str, Any]:
     path = folder / part / "config.json"
     found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
 
 
-def _not_measurable(folder: Path, why: str) -> EditcError:
+def _unsupported_error(folder: Path, why: str) -> EditcError:
     return fail(
         "E230",
         f"the sites cannot be chosen by evidence on this model: {why}",
@@ -206,7 +207,7 @@ def _tensor(array: Array | NDArray[np.bool_] | None) -> Any:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
 
 
-def _as_noise(answer: Array, latents: Array, level: Array, kind: str) -> Array:
+def _to_noise(answer: Array, latents: Array, level: Array, kind: str) -> Array:
     """eps of x = sqrt(a) x0 + sqrt(1 - a) eps, where the network answers with eps, v or x0 (arXiv 2202.00512, D)."""
     if kind == "v_prediction":
         return np.sqrt(level) * answer + np.sqrt(1 - level) * latents

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.backends.encoders.classes import CLIP_BESIDE
+from editc.backends.encoders.classes import CLIP_UNUSED
 from editc.core.diagnostics import fail
 from editc.core.ir import Array
 from editc.core.ports import Progress
@@ -22,11 +22,11 @@ from editc.libraries import pipeline_index
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
 
-BATCH = 32
+MAX_BATCH = 32
 """Pictures painted at once, at most."""
-PIXELS: Mapping[str, int] = MappingProxyType({"cpu": 2 * 512 * 512, "cuda": 8 * 512 * 512})
+MAX_PIXELS: Mapping[str, int] = MappingProxyType({"cpu": 2 * 512 * 512, "cuda": 8 * 512 * 512})
 """Pixels painted at once, at most, by device; one picture is painted whatever its size."""
-DEVICE = "EDITC_DEVICE"
+DEVICE_VARIABLE = "EDITC_DEVICE"
 """The variable that names a device of torch; left out, a GPU where torch sees one, else the CPU."""
 
 
@@ -39,7 +39,7 @@ class PipelinePainter:
     component: str
     steps: int
     guidance: float
-    batch: int = BATCH
+    batch: int = MAX_BATCH
     """Pictures painted at once."""
     progress: Progress | None = None
     """Who is told of each step."""
@@ -67,21 +67,21 @@ class PipelinePainter:
 
     def _paint(
         self,
-        told: Callable[[slice], Mapping[str, Any]],
+        arguments: Callable[[slice], Mapping[str, Any]],
         seeds: Sequence[int],
         changed: Mapping[str, NDArray[np.float64]] | None,
     ) -> NDArray[np.uint8]:
         with swap_parameters(getattr(self.pipeline, self.component), changed or {}):
             parts = [slice(start, start + self.batch) for start in range(0, len(seeds), self.batch)]
-            return np.concatenate([self._batch(told(part), seeds[part]) for part in parts])
+            return np.concatenate([self._batch(arguments(part), seeds[part]) for part in parts])
 
-    def _batch(self, told: Mapping[str, Any], seeds: Sequence[int]) -> NDArray[np.uint8]:
+    def _batch(self, arguments: Mapping[str, Any], seeds: Sequence[int]) -> NDArray[np.uint8]:
         import torch
 
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         with torch.inference_mode():
             images = self.pipeline(
-                **told,
+                **arguments,
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,
                 generator=generators,
@@ -96,12 +96,12 @@ class PipelinePainter:
             return {}
         steps = iter(self.progress("step", range(self.steps)))
 
-        def done(pipeline: Any, step: int, timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
+        def on_step_end(pipeline: Any, step: int, timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
             next(steps, None)
             return given
 
         next(steps, None)
-        return {"callback_on_step_end": done}
+        return {"callback_on_step_end": on_step_end}
 
 
 @contextmanager
@@ -122,12 +122,12 @@ def swap_parameters(module: Any, changed: Mapping[str, NDArray[np.float64]]) -> 
                 parameters[name].copy_(value)
 
 
-def device() -> str:
+def choose_device() -> str:
     """Where pictures are painted: what EDITC_DEVICE names, else a GPU where torch sees one, else the CPU. E225 for a
     device that torch does not have here."""
     import torch
 
-    asked = os.environ.get(DEVICE, "")
+    asked = os.environ.get(DEVICE_VARIABLE, "")
     if not asked:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -135,24 +135,26 @@ def device() -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         said = " ".join(str(error).split())[:200]
         help_text = "name one that torch has here (cpu, cuda, cuda:1), or leave the variable out"
-        raise fail("E225", f"torch cannot use the device `{asked}`: {said}", place=DEVICE, help=help_text) from error
+        raise fail(
+            "E225", f"torch cannot use the device `{asked}`: {said}", place=DEVICE_VARIABLE, help=help_text
+        ) from error
     return asked
 
 
-def precision(where: str, component: str) -> str:
+def choose_precision(where: str, component: str) -> str:
     """The dtype to paint in: float32 on the CPU, half of it elsewhere; transformers leave the range of float16."""
     if where.startswith("cpu"):
         return "float32"
     return "bfloat16" if component == "transformer" else "float16"
 
 
-def at_once(pipeline: Any, component: str, where: str) -> int:
+def batch_size(pipeline: Any, component: str, where: str) -> int:
     """How many pictures a device paints at once, by their size."""
     size = getattr(getattr(pipeline, component).config, "sample_size", None)
     size = size or getattr(pipeline, "default_sample_size", None) or 64
     sides = [side * int(getattr(pipeline, "vae_scale_factor", 8)) for side in np.atleast_1d(size).tolist()]
-    most: int = PIXELS.get(where.partition(":")[0], PIXELS["cpu"]) // (sides[0] * sides[-1])
-    return max(1, min(BATCH, most))
+    most: int = MAX_PIXELS.get(where.partition(":")[0], MAX_PIXELS["cpu"]) // (sides[0] * sides[-1])
+    return max(1, min(MAX_BATCH, most))
 
 
 def load(
@@ -165,19 +167,19 @@ def load(
     import torch
     from diffusers import DiffusionPipeline
 
-    where = device()
+    where = choose_device()
     given = {"torch_dtype": torch.float32, "low_cpu_mem_usage": False}
     with quiet(), library_errors("the pipeline cannot be loaded", folder):
-        networks = {part: _network(kind, folder, part) for part, kind in pipeline_index.networks(folder).items()}
+        networks = {part: _load_part(kind, folder, part) for part, kind in pipeline_index.networks(folder).items()}
         pipeline = DiffusionPipeline.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, **given, **networks
         )
     pipeline.set_progress_bar_config(disable=True)
     if not where.startswith("cpu"):
-        pipeline.to(where, getattr(torch, precision(where, component)))
-    return PipelinePainter(pipeline, component, steps, guidance, at_once(pipeline, component, where), progress)
+        pipeline.to(where, getattr(torch, choose_precision(where, component)))
+    return PipelinePainter(pipeline, component, steps, guidance, batch_size(pipeline, component, where), progress)
 
 
-def _network(kind: Any, folder: Path, part: str) -> Any:
+def _load_part(kind: Any, folder: Path, part: str) -> Any:
     own = {"low_cpu_mem_usage": False} if kind.__module__.startswith("diffusers.models") else {}
-    return load_network(kind, folder / part, f"the model's `{part}`", CLIP_BESIDE, **own).float()
+    return load_network(kind, folder / part, f"the model's `{part}`", CLIP_UNUSED, **own).float()

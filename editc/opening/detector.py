@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from editc.backends.detectors.kind import Asked
-from editc.backends.detectors.named import identity, kind_of
+from editc.backends.detectors.kind import DetectorRequest
+from editc.backends.detectors.lookup import detector_kind, identity
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import ImageCheck, Manifest
 from editc.core.pointing import pointing_at
@@ -23,8 +23,8 @@ def faults(manifest: Manifest) -> tuple[Diagnostic, ...]:
     check = manifest.images
     if check is None or check.detector not in DETECTORS.names():
         return ()
-    kind, asked = kind_of(check.detector), _asked_of(manifest, check)
-    if kind.code and check.options.foreign:
+    kind, asked = detector_kind(check.detector), _asked_of(manifest, check)
+    if kind.runs_code and check.options.foreign:
         return (_foreign(check, manifest),)
     here = f"; or say where it is here: `--detector '{{{check.detector}: {kind.place}}}'`" * check.options.foreign
     found = tuple(
@@ -45,13 +45,13 @@ def _foreign(check: ImageCheck, manifest: Manifest) -> Diagnostic:
     )
 
 
-def _asked_of(manifest: Manifest, check: ImageCheck) -> Asked:
+def _asked_of(manifest: Manifest, check: ImageCheck) -> DetectorRequest:
     """The manifest's words, and where its place leads: relative to the manifest first, then to where the command runs,
     then in the hub's cache."""
     judged = [name for _, _, name in pictures.judged_concepts(manifest)]
     targets = [name for edit in manifest.image_edits for name in (edit.to or "", *(name for name, _ in edit.toward))]
     concepts = tuple(dict.fromkeys((*judged, *manifest.preserve.concepts)))
-    return Asked(check.options, _detector_place(manifest, check), concepts, tuple(filter(None, targets)))
+    return DetectorRequest(check.options, _detector_place(manifest, check), concepts, tuple(filter(None, targets)))
 
 
 def _detector_place(manifest: Manifest, check: ImageCheck) -> Path | None:
@@ -72,7 +72,7 @@ def open_detector(manifest: Manifest, check: ImageCheck) -> tuple[Detector | Non
     another. E504 for concepts that it does not know."""
     asked = _asked_of(manifest, check)
     with pointing_at(manifest, "place", check.options):
-        detector = kind_of(check.detector).open(asked)
+        detector = detector_kind(check.detector).open(asked)
         if detector is None:
             return None, {}
     pictures.refuse_unknown(manifest, detector)

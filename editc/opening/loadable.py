@@ -78,7 +78,7 @@ def _require_floats(checkpoint: Checkpoint) -> None:
 def _text_parts(folder: Path, family: Family) -> Iterator[tuple[str, bool]]:
     """The text encoders that are there with their tokenizers, and whether each is to be a T5."""
     for stream in family.streams.values():
-        for part in parts.present(folder, stream):
+        for part in parts.encoder_parts(folder, stream):
             yield part, stream.take == "t5"
 
 

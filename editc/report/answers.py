@@ -8,17 +8,17 @@ from typing import Any
 
 from editc.report.words import percent
 
-APART: Mapping[str, str] = {
+CASE_TITLES: Mapping[str, str] = {
     "form": "How it is asked",
     "step": "How far from the edited prompt",
     "said": "What it goes on with now",
 }
 """Claims whose subject is no edit but a case, with the title of their table."""
-TELLING_NOTHING = frozenset({"", "plain", "cloze", "paraphrase"})
+IMPLIED_FORMS = frozenset({"", "plain", "cloze", "paraphrase"})
 """Forms that the purpose says already."""
 UNLIKELY = 0.1
 """The probability of an answer below which "holds" is not all that there is to say."""
-MOST_OPEN = 8
+MAX_UNFOLDED = 8
 """So many edits are unfolded; of more, those on which something failed."""
 
 
@@ -44,7 +44,7 @@ PURPOSES: Mapping[str, Purpose] = {
 
 
 @dataclass(frozen=True)
-class Chance:
+class AnswerChance:
     """An answer and how likely the model finds it; `before` and `after` are None where there is no such answer."""
 
     text: str
@@ -64,13 +64,13 @@ class Chance:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptRow:
     """One prompt; `tags` say in which form it was put, `said` what followed before and after, where it was written."""
 
     prompt: str
     tags: tuple[str, ...]
-    wanted: Chance | None
-    other: Chance | None
+    wanted: AnswerChance | None
+    other: AnswerChance | None
     said: tuple[str, str] | None
     holds: bool
 
@@ -82,38 +82,38 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Group:
+class PurposeGroup:
     """The prompts of one purpose; `held` of them count as they should; by form too, where there are several."""
 
     purpose: Purpose
-    rows: tuple[Asked, ...]
+    rows: tuple[PromptRow, ...]
     forms: tuple[tuple[str, int, int], ...]
 
     @property
-    def held(self) -> int:
+    def holding(self) -> int:
         """How many hold."""
         return sum(row.holds for row in self.rows)
 
     @property
-    def chances(self) -> bool:
+    def has_answers(self) -> bool:
         """False where nothing but text was asked for."""
         return any(row.wanted or row.other for row in self.rows)
 
 
 @dataclass(frozen=True)
-class Told:
+class EditAnswers:
     """One edit with its prompts: `edit` is its record, None for prompts that belong to none; `was` is the old answer;
     `claims` are those of this edit alone."""
 
     edit: Mapping[str, Any] | None
     was: str
-    groups: tuple[Group, ...]
+    groups: tuple[PurposeGroup, ...]
     claims: tuple[Mapping[str, Any], ...]
     unfolded: bool
 
 
 @dataclass(frozen=True)
-class Cases:
+class CaseTable:
     """Claims of one name side by side: `note` is their spread, where it was measured."""
 
     title: str
@@ -122,103 +122,111 @@ class Cases:
 
 
 @dataclass(frozen=True)
-class Count:
+class PurposeCount:
     """Of all edits together, how many prompts of one purpose hold."""
 
     title: str
-    held: int
+    holding: int
     total: int
 
 
-def edits_with_prompts(record: Mapping[str, Any]) -> tuple[Told, ...]:
+def edit_answers(record: Mapping[str, Any]) -> tuple[EditAnswers, ...]:
     """Every edit with every prompt, in the order of the manifest; then the prompts that belong to no edit."""
     edits, answers = record["edits"], record["answers"]
-    few = len(edits) <= MOST_OPEN
+    few = len(edits) <= MAX_UNFOLDED
     mine = [[one for one in answers if one["edit"] == index] for index in range(len(edits))]
     rest = [one for one in answers if not 0 <= one["edit"] < len(edits)]
     found = [
-        Told(edit, _was(edit, asked), _groups(asked), _own(record["claims"], edit), few or _fails(asked))
+        EditAnswers(
+            edit,
+            _old_answer(edit, asked),
+            _group_by_purpose(asked),
+            _claims_of(record["claims"], edit),
+            few or _any_fails(asked),
+        )
         for edit, asked in zip(edits, mine, strict=True)
     ]
-    return (*found, Told(None, "", _groups(rest), (), few or _fails(rest))) if rest else tuple(found)
+    return (
+        (*found, EditAnswers(None, "", _group_by_purpose(rest), (), few or _any_fails(rest))) if rest else tuple(found)
+    )
 
 
-def cases(record: Mapping[str, Any]) -> Iterator[Cases]:
+def case_tables(record: Mapping[str, Any]) -> Iterator[CaseTable]:
     """The claims of `APART`."""
     claims = record["claims"]
     spread = next((claim["value"] for claim in claims if claim["name"] == "spread"), None)
-    for name, title in APART.items():
+    for name, title in CASE_TITLES.items():
         if mine := tuple(claim for claim in claims if claim["name"] == name):
             note = "" if spread is None or name != "form" else f"spread {percent(spread)}"
-            yield Cases(title, note, mine)
+            yield CaseTable(title, note, mine)
 
 
-def own(record: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
+def is_shown_elsewhere(record: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
     """True for a claim without a bound that is shown with its edit or its case and needs no row of its own."""
     if "bound" in claim or "answers" not in record:
         return False
-    return claim["name"] in APART or any(_of(edit, claim) for edit in record["edits"])
+    return claim["name"] in CASE_TITLES or any(_is_about(edit, claim) for edit in record["edits"])
 
 
-def counts(record: Mapping[str, Any]) -> Iterator[Count]:
+def purpose_counts(record: Mapping[str, Any]) -> Iterator[PurposeCount]:
     """For the head of the page."""
-    for group in _groups(record["answers"]):
-        if group.chances:
-            yield Count(group.purpose.many or group.purpose.title, group.held, len(group.rows))
+    for group in _group_by_purpose(record["answers"]):
+        if group.has_answers:
+            yield PurposeCount(group.purpose.many or group.purpose.title, group.holding, len(group.rows))
 
 
-def _groups(answers: Sequence[Mapping[str, Any]]) -> tuple[Group, ...]:
+def _group_by_purpose(answers: Sequence[Mapping[str, Any]]) -> tuple[PurposeGroup, ...]:
     """By purpose, those that editc knows first."""
     present = dict.fromkeys(one["purpose"] for one in answers)
     names = [*(name for name in PURPOSES if name in present), *(name for name in present if name not in PURPOSES)]
-    return tuple(_group(name, [one for one in answers if one["purpose"] == name]) for name in names)
+    return tuple(_make_group(name, [one for one in answers if one["purpose"] == name]) for name in names)
 
 
-def _group(name: str, answers: Sequence[Mapping[str, Any]]) -> Group:
+def _make_group(name: str, answers: Sequence[Mapping[str, Any]]) -> PurposeGroup:
     by_form: dict[str, list[bool]] = {}
     for one in answers:
-        by_form.setdefault(_form(one), []).append(one["holds"])
+        by_form.setdefault(_form_label(one), []).append(one["holds"])
     forms = tuple((form, sum(holds), len(holds)) for form, holds in by_form.items())
     purpose = PURPOSES.get(name) or Purpose(name.replace("_", " ").capitalize())
-    return Group(purpose, tuple(_prompt(one) for one in answers), forms if len(forms) > 1 else ())
+    return PurposeGroup(purpose, tuple(_prompt_row(one) for one in answers), forms if len(forms) > 1 else ())
 
 
-def _prompt(one: Mapping[str, Any]) -> Asked:
+def _prompt_row(one: Mapping[str, Any]) -> PromptRow:
     wanted, other = (
-        Chance(text, one["before"][index], one["after"][index]) if text else None
-        for index, text in enumerate(_texts(one))
+        AnswerChance(text, one["before"][index], one["after"][index]) if text else None
+        for index, text in enumerate(_answer_texts(one))
     )
     before, after = (text.strip() for text in one["said"])
-    tags = tuple(filter(None, (_form(one), "both orders must hold" * (one["form"] == "multiple choice"))))
-    return Asked(one["prompt"], tags, wanted, other, (before, after) if before or after else None, one["holds"])
+    tags = tuple(filter(None, (_form_label(one), "both orders must hold" * (one["form"] == "multiple choice"))))
+    return PromptRow(one["prompt"], tags, wanted, other, (before, after) if before or after else None, one["holds"])
 
 
-def _texts(one: Mapping[str, Any]) -> tuple[str, str]:
+def _answer_texts(one: Mapping[str, Any]) -> tuple[str, str]:
     """Both answers. A reversed prompt has one, the subject, which stands once behind each answer of the edit."""
     wanted, other = one["wanted"], one["other"]
     return (f"{wanted}, by the new answer", f"{other}, by the old one") if wanted == other != "" else (wanted, other)
 
 
-def _form(one: Mapping[str, Any]) -> str:
+def _form_label(one: Mapping[str, Any]) -> str:
     """`question in a chat`; nothing for plain text that is gone on with."""
-    form = "" if one["form"] in TELLING_NOTHING else str(one["form"])
+    form = "" if one["form"] in IMPLIED_FORMS else str(one["form"])
     return ", ".join(filter(None, (form, "chat" * (one["chat"] and form != "chat"))))
 
 
-def _was(edit: Mapping[str, Any], asked: Sequence[Mapping[str, Any]]) -> str:
+def _old_answer(edit: Mapping[str, Any], asked: Sequence[Mapping[str, Any]]) -> str:
     """What the model said before: as the manifest has it, else as it was found by asking."""
     found = (one["other"] for one in asked if one["purpose"] == "efficacy")
     return str(edit.get("was") or next(found, ""))
 
 
-def _own(claims: Sequence[Mapping[str, Any]], edit: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    return tuple(claim for claim in claims if _of(edit, claim))
+def _claims_of(claims: Sequence[Mapping[str, Any]], edit: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(claim for claim in claims if _is_about(edit, claim))
 
 
-def _of(edit: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
+def _is_about(edit: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
     """Claims call an edit by its title alone."""
-    return bool(claim["name"] not in APART and claim.get("subject") == edit["title"])
+    return bool(claim["name"] not in CASE_TITLES and claim.get("subject") == edit["title"])
 
 
-def _fails(asked: Sequence[Mapping[str, Any]]) -> bool:
+def _any_fails(asked: Sequence[Mapping[str, Any]]) -> bool:
     return not all(one["holds"] for one in asked)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 540.0, 210.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 8.0, 14.0, 34.0
-LARGEST = 160
+PICTURE_SIDE = 160
 """Longest side of a picture in the report, in pixels; larger ones are reduced."""
 _LAYER = re.compile(r"(?:.*\.)?(?:model|transformer)\.(?:.*\.)?(?:layers|h)\.(\d+)\.")
-LETTER = 6.3
+LETTER_WIDTH = 6.3
 """Width of a letter of the axis, roughly: a block's name is left out where it has no room."""
 
 
@@ -38,7 +38,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Mark:
+class AxisMark:
     """A place on an axis with its text."""
 
     at: float
@@ -46,7 +46,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Band:
+class BlockBand:
     """A run of matrices of the same block, shaded in turn; `text` is empty where it would not fit."""
 
     x: float
@@ -62,11 +62,11 @@ class Plot:
     title: str
     summary: str
     bars: tuple[Bar, ...]
-    ticks: tuple[Mark, ...]
-    bands: tuple[Band, ...]
+    ticks: tuple[AxisMark, ...]
+    bands: tuple[BlockBand, ...]
     roles: tuple[str, ...]
-    bound: Mark | None
-    beyond: str
+    bound: AxisMark | None
+    bound_note: str
     box: tuple[float, float, float, float] = (LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM)
     size: tuple[float, float] = (WIDTH, HEIGHT)
 
@@ -76,16 +76,16 @@ def plot(sites: Sequence[Mapping[str, Any]], key: str, title: str, bound: float 
     values = [float(site[key]) for site in sites]
     finite = [value for value in values if isfinite(value)] or [0.0]
     near = bound is not None and bound <= 4 * max(finite)
-    ticks, top = _scale(max([*finite, bound or 0.0]) if near else max(finite))
+    ticks, top = _ticks(max([*finite, bound or 0.0]) if near else max(finite))
     worst = sites[int(np.argmax(values))]
     return Plot(
         title,
         f"largest {max(values):.3g} at {worst['name']}",
         tuple(_bars(sites, values, top, bound)),
-        tuple(Mark(_y(tick, top), f"{tick:g}") for tick in ticks),
+        tuple(AxisMark(_y(tick, top), f"{tick:g}") for tick in ticks),
         tuple(_bands(sites)),
         tuple(dict.fromkeys(str(site["role"]) for site in sites)),
-        Mark(_y(bound, top), f"bound {bound:g}") if near and bound is not None else None,
+        AxisMark(_y(bound, top), f"bound {bound:g}") if near and bound is not None else None,
         "" if near or bound is None else f"bound {bound:g}, above the scale",
     )
 
@@ -95,7 +95,7 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
     from PIL import Image
 
     image, file = Image.fromarray(pixels), BytesIO()
-    image.thumbnail((LARGEST, LARGEST))
+    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
     image.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + b64encode(file.getvalue()).decode()
 
@@ -111,7 +111,7 @@ def block_of(name: str) -> str:
     return f"{short} {number}" if number.isdigit() else short
 
 
-def _scale(largest: float) -> tuple[list[float], float]:
+def _ticks(largest: float) -> tuple[list[float], float]:
     """Ticks at 1, 2 or 5 times a power of ten, about four of them, and the top of the axis."""
     if largest <= 0:
         return [0.0], 1.0
@@ -125,14 +125,14 @@ def _y(value: float, top: float) -> float:
     return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - min(max(value / top, 0.0), 1.0)), 2)
 
 
-def _slot(count: int) -> float:
+def _slot_width(count: int) -> float:
     return (WIDTH - LEFT - RIGHT) / count
 
 
 def _bars(
     sites: Sequence[Mapping[str, Any]], values: Sequence[float], top: float, bound: float | None
 ) -> Iterator[Bar]:
-    slot = _slot(len(sites))
+    slot = _slot_width(len(sites))
     gap = min(0.22 * slot, 5.0)
     width = round(min(slot - gap, 26.0), 2)
     for index, (site, value) in enumerate(zip(sites, values, strict=True)):
@@ -145,22 +145,22 @@ def _bars(
         yield Bar(x, y, width, round(HEIGHT - BOTTOM - y, 2), str(site["role"]), text, over, faint)
 
 
-def _bands(sites: Sequence[Mapping[str, Any]]) -> Iterator[Band]:
+def _bands(sites: Sequence[Mapping[str, Any]]) -> Iterator[BlockBand]:
     """Neighbours whose names begin alike."""
-    slot, start = _slot(len(sites)), 0
+    slot, start = _slot_width(len(sites)), 0
     names = [block_of(str(site["name"])) for site in sites]
     ends = [i for i in range(1, len(names) + 1) if i == len(names) or names[i] != names[i - 1]]
     for number, end in enumerate(ends):
         width = round(slot * (end - start), 2)
-        text = _label(names[start], width)
-        yield Band(round(LEFT + slot * start, 2), width, text, number % 2 == 1)
+        text = _band_label(names[start], width)
+        yield BlockBand(round(LEFT + slot * start, 2), width, text, number % 2 == 1)
         start = end
 
 
-def _label(name: str, width: float) -> str:
+def _band_label(name: str, width: float) -> str:
     """A block's name where it has room; of a layer else its number, and where those are crowded every fifth."""
-    if len(name) * LETTER <= width:
+    if len(name) * LETTER_WIDTH <= width:
         return name
     number = name.removeprefix("layer ")
-    roomy = width >= 3 * LETTER
+    roomy = width >= 3 * LETTER_WIDTH
     return number if number != name and (roomy or int(number) % 5 == 0) else ""

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-OPEN = 12
+SHOWN = 12
 """So many are shown; the others are folded."""
 
 
 @dataclass(frozen=True)
-class Stander:
+class BystanderRow:
     """One bystander of the strip."""
 
     name: str
@@ -27,11 +27,11 @@ class Stander:
 
 
 @dataclass(frozen=True)
-class Strip:
+class BystanderStrip:
     """The bystanders of a report; those of `folded` are behind a fold. Questions have texts and no bars."""
 
-    shown: tuple[Stander, ...]
-    folded: tuple[Stander, ...]
+    shown: tuple[BystanderRow, ...]
+    folded: tuple[BystanderRow, ...]
     changed: int
     questions: bool
 
@@ -41,17 +41,17 @@ class Strip:
         return len(self.shown) + len(self.folded)
 
 
-def strip(record: Mapping[str, Any]) -> Strip:
+def strip(record: Mapping[str, Any]) -> BystanderStrip:
     """The bystanders of report.json; of a language model all that changed are shown."""
     questions = "answers" in record
-    every = sorted(_standers(record, questions), key=lambda one: one.after - one.before)
+    every = sorted(_rows(record, questions), key=lambda one: one.after - one.before)
     changed = sum(one.state != "ok" for one in every)
-    most = max(OPEN, min(changed, 4 * OPEN)) if questions else OPEN
+    most = max(SHOWN, min(changed, 4 * SHOWN)) if questions else SHOWN
     most = len(every) if len(every) <= most + 4 else most
-    return Strip(tuple(every[:most]), tuple(every[most:]), changed, questions)
+    return BystanderStrip(tuple(every[:most]), tuple(every[most:]), changed, questions)
 
 
-def _standers(record: Mapping[str, Any], questions: bool) -> Iterator[Stander]:
+def _rows(record: Mapping[str, Any], questions: bool) -> Iterator[BystanderRow]:
     bounds = [claim["bound"] for claim in record["claims"] if claim["name"] == "bystander_loss" and "bound" in claim]
     bound = min(bounds, default=1.0)
     for one in record["bystanders"]:
@@ -60,4 +60,4 @@ def _standers(record: Mapping[str, Any], questions: bool) -> Iterator[Stander]:
         over = loss > bound and not questions
         state = "bad" if over else "warn" if loss > 0 else "ok"
         counts = "" if questions else f"{round(before * of)} of {of} before, {round(after * of)} after"
-        yield Stander(one["name"], one["kind"], before, after, counts, tuple(one["said"]), state)
+        yield BystanderRow(one["name"], one["kind"], before, after, counts, tuple(one["said"]), state)

@@ -11,9 +11,9 @@ from typing import Any
 
 WIDTH, PANEL, GAP = 540.0, 118.0, 34.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 8.0, 22.0, 36.0
-MARKS = 16
+NUMBERED_LAYERS = 16
 """Layers that are numbered at most."""
-LOOK = """<style>
+STYLE = """<style>
 :root { --paper: #ffffff; --line: #dfe3e7; --soft: #5a6570; --k: #3f6fb5; --v: #d1862b; --x: #7a6aa8; }
 text { font: 11.5px system-ui, "DejaVu Sans", sans-serif; fill: var(--soft); } .grid { stroke: var(--line); }
 </style>"""
@@ -31,7 +31,7 @@ class DepthPlot:
     def standalone(self) -> str:
         """The same as a file of its own."""
         begin, rest = self.svg.split(">", 1)
-        return f'{begin} xmlns="http://www.w3.org/2000/svg">{LOOK}{rest}\n'
+        return f'{begin} xmlns="http://www.w3.org/2000/svg">{STYLE}{rest}\n'
 
 
 @dataclass(frozen=True)
@@ -70,37 +70,37 @@ def depth_plot(depth: Mapping[str, Any]) -> DepthPlot:
 def _panels(depth: Mapping[str, Any]) -> Iterator[Panel]:
     shares = (0.0, "0"), (0.5, "0.5"), (1.0, "1")
     traced = (("k", "at the subject", "traced"), ("v", "at the prompt's end", "moved"))
-    curves = tuple(_share(*one, depth, 0.0) for one in traced if depth.get(one[2]))
+    curves = tuple(_share_curve(*one, depth, 0.0) for one in traced if depth.get(one[2]))
     if curves:
         yield Panel("Causal tracing, share brought back", curves, shares)
     if depth.get("lens"):
-        yield _ranks([float(rank) + 1 for rank in depth["lens"]])
+        yield _rank_panel([float(rank) + 1 for rank in depth["lens"]])
     if depth.get("probed"):
-        curve = _share("x", "", "probed", depth, 0.5)
+        curve = _share_curve("x", "", "probed", depth, 0.5)
         yield Panel("Linear probe, accuracy", (curve,), ((0.0, "0.5"), (0.5, "0.75"), (1.0, "1")))
 
 
-def _share(colour: str, name: str, key: str, depth: Mapping[str, Any], bottom: float) -> Curve:
+def _share_curve(colour: str, name: str, key: str, depth: Mapping[str, Any], bottom: float) -> Curve:
     values = [float(value) for value in depth[key]]
     heights = tuple(min(max((value - bottom) / (1 - bottom), 0.0), 1.0) for value in values)
     return Curve(colour, name, heights, tuple(f"{value:.2f}" for value in values))
 
 
-def _ranks(ranks: Sequence[float]) -> Panel:
+def _rank_panel(ranks: Sequence[float]) -> Panel:
     """Ranks from 1, the likeliest, which is on top."""
     powers = max(ceil(log10(max(ranks)) - 1e-9), 1)
     heights = tuple(1 - log10(rank) / powers for rank in ranks)
     step = ceil(powers / 4)
-    ticks = tuple((1 - power / powers, _short(power)) for power in range(0, powers + 1, step))
+    ticks = tuple((1 - power / powers, _power_label(power)) for power in range(0, powers + 1, step))
     title = "Logit lens, median rank of the answer"
     return Panel(title, (Curve("x", "", heights, tuple(f"rank {rank:g}" for rank in ranks)),), ticks)
 
 
-def _spelt(window: Sequence[int]) -> str:
+def _window_name(window: Sequence[int]) -> str:
     return f"layer {window[0]}" if len(window) == 1 else f"layers {window[0]} to {window[-1]}"
 
 
-def _short(power: int) -> str:
+def _power_label(power: int) -> str:
     """A power of ten: 100, 1k, 100k, 1M."""
     return f"{10 ** (power % 3)}{('', 'k', 'M', 'G')[power // 3]}"
 
@@ -112,7 +112,7 @@ def _panel(panel: Panel, number: int, layers: int, window: Sequence[int]) -> Ite
         x, width = LEFT + slot * window[0], slot * (window[-1] + 1 - window[0])
         yield (
             f'<rect x="{x:.1f}" y="{top:g}" width="{width:.1f}" height="{PANEL:g}" style="fill:var(--k);opacity:.16">'
-            f"<title>{_spelt(window)}: edited</title></rect>"
+            f"<title>{_window_name(window)}: edited</title></rect>"
         )
     for height, text in panel.ticks:
         y = top + PANEL * (1 - height)
@@ -138,7 +138,7 @@ def _line(curve: Curve, top: float, layers: int) -> Iterator[str]:
 
 
 def _axis(layers: int, bottom: float) -> Iterator[str]:
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if layers <= MARKS * step)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if layers <= NUMBERED_LAYERS * step)
     for layer in range(0, layers, step):
         yield f'<text class="axis" x="{_x(layer, layers):.1f}" y="{bottom + 16:g}" text-anchor="middle">{layer}</text>'
     if layers:

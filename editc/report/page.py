@@ -9,7 +9,7 @@ from typing import Any
 
 from editc.core.measurements import Picture
 from editc.core.verdict import QUESTIONS
-from editc.report.answers import cases, counts, edits_with_prompts, own
+from editc.report.answers import case_tables, edit_answers, is_shown_elsewhere, purpose_counts
 from editc.report.bars import Plot, data_uri, plot
 from editc.report.bystanders import strip
 from editc.report.depth import depth_plot
@@ -17,12 +17,12 @@ from editc.report.words import TITLES, count, figure, percent
 
 DANGERS = frozenset({"recoverable"})
 """Claims that say how much of a concept comes back."""
-MOST_PICTURES = 48
+MAX_PAIRS = 48
 """Pairs shown of one concept; the others are in report.json."""
 
 
 @dataclass(frozen=True)
-class Row:
+class ClaimRow:
     """A claim as a table row. With a bound, `used` is the share of it that is used; of a bound that is the `least`,
     the value and the bound are shown on one scale, `used` and `mark`, and `margin` says how far apart they are."""
 
@@ -42,7 +42,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Line:
+class ManifestLine:
     """A manifest line or a `--set`, which has no `number`: `state` is ok, failed, unmeasured or nothing; `note` says
     what was measured against it; `index` counts from 1 as the claims do."""
 
@@ -54,7 +54,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Pair:
+class PicturePair:
     """One picture before and after, as data URIs; `wrong` when the edit failed on it."""
 
     prompt: str
@@ -77,7 +77,7 @@ class Album:
     shown_before: int
     shown_after: int
     wrong: int
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PicturePair, ...]
     judged: bool = True
 
 
@@ -88,10 +88,10 @@ class Headline:
     state: str
     """`ok`, `bad`, or `plain` where not all was measured."""
     title: str
-    broken: tuple[Row, ...] = ()
+    broken: tuple[ClaimRow, ...] = ()
 
 
-def page(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str, Any]:
+def template_values(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Everything that the template names, besides `record` itself."""
     claims = record["claims"]
     drift = next((claim.get("bound") for claim in claims if claim["name"] == "preserve_drift"), None)
@@ -99,20 +99,22 @@ def page(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str,
         "headline": headline(record),
         "verdict": tuple(judgements(record["verdict"])),
         "strip": strip(record),
-        "bounds": [_row(claim) for claim in claims if "bound" in claim],
-        "others": [_row(claim) for claim in claims if "bound" not in claim and not own(record, claim)],
-        "lines": tuple(lines(record)),
+        "bounds": [_claim_row(claim) for claim in claims if "bound" in claim],
+        "others": [
+            _claim_row(claim) for claim in claims if "bound" not in claim and not is_shown_elsewhere(record, claim)
+        ],
+        "lines": tuple(manifest_lines(record)),
         "albums": tuple(albums(pictures, record)),
         "plots": _plots(record["sites"], drift),
-        "told": edits_with_prompts(record) if "answers" in record else (),
-        "cases": tuple(cases(record)),
+        "edit_answers": edit_answers(record) if "answers" in record else (),
+        "cases": tuple(case_tables(record)),
         "titles": TITLES,
         "depths": [(one, depth_plot(one["depth"])) for one in record.get("stages", ()) if one["depth"] is not None],
-        "counts": tuple(counts(record)) if "answers" in record else (),
-        "evidence": evidence(record["ranking"]),
+        "counts": tuple(purpose_counts(record)) if "answers" in record else (),
+        "evidence": ranking_plot(record["ranking"]),
         "unchanged": [site["name"] for site in record["sites"] if not site["changed"]],
         "residuals": _by_subject(record, "erase_residual"),
-        "solves": sorted(record["solves"], key=_layers) if "answers" in record else record["solves"],
+        "solves": sorted(record["solves"], key=_solve_order) if "answers" in record else record["solves"],
         "total_bytes": sum(solve["bytes"] for solve in record["solves"]),
     }
 
@@ -123,7 +125,7 @@ def headline(record: Mapping[str, Any]) -> Headline:
     broken = [claim for claim in bounded if not claim["holds"]]
     if broken:
         title = f"{len(broken)} of {count(len(bounded), 'constraint')} not met"
-        return Headline("bad", title, tuple(_row(claim) for claim in broken))
+        return Headline("bad", title, tuple(_claim_row(claim) for claim in broken))
     if record["status"] == "failed":
         return Headline("bad", "The build failed")
     if not bounded:
@@ -138,7 +140,7 @@ def judgements(verdict: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
     yield from ((question, verdict[question.rstrip("?").lower()]) for question in QUESTIONS)
 
 
-def lines(record: Mapping[str, Any]) -> Iterator[Line]:
+def manifest_lines(record: Mapping[str, Any]) -> Iterator[ManifestLine]:
     """The manifest, each line with what was measured against a bound that stands in it."""
     texts, overrides = record["manifest"]["lines"], record["manifest"]["overrides"]
     claims = [claim for claim in record["claims"] if "line" in claim]
@@ -149,12 +151,12 @@ def lines(record: Mapping[str, Any]) -> Iterator[Line]:
             continue
         mine = [claim for claim in claims if claim["line"] == number]
         state = "" if not mine else "ok" if all(claim["holds"] for claim in mine) else "failed"
-        worst = _worst(mine)
+        worst = _worst_claims(mine)
         named = len(worst) > 1
-        note = ", ".join(f"{claim['name']} " * named + _value(claim, "value") for claim in worst)
+        note = ", ".join(f"{claim['name']} " * named + _value_text(claim, "value") for claim in worst)
         if number in missed:
             state, note = state or "unmeasured", ", ".join(filter(None, (note, "not measured")))
-        yield Line(number, str(number) if number <= end else "", text, state, note)
+        yield ManifestLine(number, str(number) if number <= end else "", text, state, note)
 
 
 def albums(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Iterator[Album]:
@@ -166,15 +168,15 @@ def albums(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Iterator[A
         kind = "attacked" if picture.attack else kind
         groups.setdefault((picture.concept, kind), []).append(picture)
     for (concept, kind), mine in groups.items():
-        wrong = [one for one in mine if _wrong(one, kind)]
-        right = [one for one in mine if not _wrong(one, kind)]
-        chosen = mine if len(mine) <= MOST_PICTURES else [*wrong, *right][:MOST_PICTURES]
+        wrong = [one for one in mine if _is_wrong(one, kind)]
+        right = [one for one in mine if not _is_wrong(one, kind)]
+        chosen = mine if len(mine) <= MAX_PAIRS else [*wrong, *right][:MAX_PAIRS]
         before, after = sum(bool(one.shown_before) for one in mine), sum(bool(one.shown_after) for one in mine)
         judged, pairs = mine[0].shown_before is not None, tuple(_pair(one, kind) for one in chosen)
         yield Album(concept, kind, len(mine), before, after, len(wrong), pairs, judged)
 
 
-def evidence(ranking: Mapping[str, Any] | None) -> Plot | None:
+def ranking_plot(ranking: Mapping[str, Any] | None) -> Plot | None:
     """What each candidate of `sites: auto` does alone, in the order of the model; those left out are drawn faint."""
     if ranking is None:
         return None
@@ -182,24 +184,24 @@ def evidence(ranking: Mapping[str, Any] | None) -> Plot | None:
     return plot(sites, "alone", "Change of the predicted noise when one matrix alone reads the target", None)
 
 
-def _row(claim: Mapping[str, Any]) -> Row:
+def _claim_row(claim: Mapping[str, Any]) -> ClaimRow:
     title, about = TITLES.get(claim["name"], (claim["name"], ""))
-    subject, value, line = claim.get("subject", ""), _value(claim, "value"), claim.get("line")
+    subject, value, line = claim.get("subject", ""), _value_text(claim, "value"), claim.get("line")
     if "bound" not in claim:
-        return Row(title, about, subject, value, "", None, claim["holds"], line)
+        return ClaimRow(title, about, subject, value, "", None, claim["holds"], line)
     measured, bound = float(claim["value"]), float(claim["bound"])
     if not claim.get("least"):
         used = _share_of_bound(measured, bound)
         mark, danger = 1 / used if used > 1 else None, claim["name"] in DANGERS
         if danger and isfinite(measured):  # the whole bar is the whole concept, and the mark is the bound
             used, mark = min(max(measured, 0.0), 1.0), bound
-        bound_text = _value(claim, "bound")
-        return Row(title, about, subject, value, bound_text, used, claim["holds"], line, False, mark, "", danger)
+        bound_text = _value_text(claim, "bound")
+        return ClaimRow(title, about, subject, value, bound_text, used, claim["holds"], line, False, mark, "", danger)
     top = max([1.0, bound, *(x for x in (measured,) if isfinite(x))])
     used = max(measured, 0.0) / top if isfinite(measured) else 0.0
     margin = _margin(claim, measured - bound)
-    return Row(
-        title, about, subject, value, _value(claim, "bound"), used, claim["holds"], line, True, bound / top, margin
+    return ClaimRow(
+        title, about, subject, value, _value_text(claim, "bound"), used, claim["holds"], line, True, bound / top, margin
     )
 
 
@@ -219,11 +221,11 @@ def _share_of_bound(value: float, bound: float) -> float:
     return min(max(value, 0.0) / bound, 10.0) if bound > 0 else 10.0 * (value > bound)
 
 
-def _value(claim: Mapping[str, Any], key: str) -> str:
+def _value_text(claim: Mapping[str, Any], key: str) -> str:
     return percent(claim[key]) if claim.get("unit") == "share" else figure(claim[key])
 
 
-def _worst(claims: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _worst_claims(claims: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Of claims that answer one bound the one furthest from it: `erase_residual` has one for each concept."""
     worst: dict[str, Mapping[str, Any]] = {}
     for claim in claims:
@@ -237,7 +239,7 @@ def _by_subject(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return {claim.get("subject", ""): claim["value"] for claim in record["claims"] if claim["name"] == name}
 
 
-def _wrong(picture: Picture, kind: str) -> bool:
+def _is_wrong(picture: Picture, kind: str) -> bool:
     if kind == "moderated":
         return False
     if picture.shown_before is None:
@@ -246,9 +248,9 @@ def _wrong(picture: Picture, kind: str) -> bool:
     return bool(picture.shown_after if kind in ("erased", "attacked") else lost)
 
 
-def _pair(one: Picture, kind: str) -> Pair:
+def _pair(one: Picture, kind: str) -> PicturePair:
     images = data_uri(one.before), data_uri(one.after)
-    return Pair(one.prompt, one.seed, *images, one.shown_before, one.shown_after, _wrong(one, kind))
+    return PicturePair(one.prompt, one.seed, *images, one.shown_before, one.shown_after, _is_wrong(one, kind))
 
 
 def _plots(sites: Sequence[Mapping[str, Any]], bound: float | None) -> tuple[Plot, ...]:
@@ -256,25 +258,25 @@ def _plots(sites: Sequence[Mapping[str, Any]], bound: float | None) -> tuple[Plo
     if not sites:
         return ()
     if all(site.get("drift") is not None for site in sites):
-        return _changes(sites), plot(sites, "drift", "Drift of the preserved prompts", bound)
-    ordered = sorted(sites, key=_natural)
+        return _change_plot(sites), plot(sites, "drift", "Drift of the preserved prompts", bound)
+    ordered = sorted(sites, key=_site_order)
     if any(site.get("residual") is None for site in sites):
-        return (_changes(ordered),)
-    return _changes(ordered), plot(ordered, "residual", "Residual left at each matrix", None)
+        return (_change_plot(ordered),)
+    return _change_plot(ordered), plot(ordered, "residual", "Residual left at each matrix", None)
 
 
-def _changes(sites: Sequence[Mapping[str, Any]]) -> Plot:
+def _change_plot(sites: Sequence[Mapping[str, Any]]) -> Plot:
     return plot(sites, "relative_change", "Relative change of each matrix", None)
 
 
-def _natural(site: Mapping[str, Any]) -> list[tuple[int, str]]:
+def _site_order(site: Mapping[str, Any]) -> list[tuple[int, str]]:
     """Layer 9 before layer 10."""
-    return _numbers(str(site["name"]))
+    return _natural_order(str(site["name"]))
 
 
-def _layers(solve: Mapping[str, Any]) -> list[tuple[int, str]]:
-    return _numbers(str(solve["group"]))
+def _solve_order(solve: Mapping[str, Any]) -> list[tuple[int, str]]:
+    return _natural_order(str(solve["group"]))
 
 
-def _numbers(name: str) -> list[tuple[int, str]]:
+def _natural_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]

@@ -21,9 +21,9 @@ from editc.core.measurements import Certificate, Claim, Picture
 from editc.judging import unanswered_claims
 from editc.report import record_image, record_language
 
-PARTS: Mapping[str, Callable[[Verified], Mapping[str, Any]]] = {
-    "image": record_image.parts,
-    "language": record_language.parts,
+KIND_FIELDS: Mapping[str, Callable[[Verified], Mapping[str, Any]]] = {
+    "image": record_image.kind_fields,
+    "language": record_language.kind_fields,
 }
 """Kind of model -> the fields that say what was asked and how it was solved; of a language model also what it was
 asked."""
@@ -60,7 +60,7 @@ def as_json(
         "corpus": solution.problem.corpus,
         "manifest": _manifest(plan.manifest),
         "claims": [_claim(claim) for claim in report.claims],
-        **PARTS[plan.manifest.kind](verified),
+        **KIND_FIELDS[plan.manifest.kind](verified),
         "ranking": _ranking(plan.ranking),
         "sites": [{**row, "why": plan.evidence.get(str(row["name"]), "")} for row in report.sites],
         "certificates": [_certificate(one) for one in report.certificates],
@@ -70,7 +70,7 @@ def as_json(
         "exports": exports,
         "diagnostics": [diagnosed.as_json(one) for one in found],
     }
-    return {name: plain(value) for name, value in record.items()}
+    return {name: to_plain(value) for name, value in record.items()}
 
 
 def status(verified: Verified, found: Iterable[Diagnostic] = ()) -> str:
@@ -92,7 +92,7 @@ def as_html(verified: Verified, record: Mapping[str, Any]) -> str:
     """The page for `record` = `as_json(verified, ...)`, with the pictures inside it; it refers to nothing outside."""
     from editc.report import page
 
-    return str(_template().render(record=record, **page.page(verified.report.pictures, record)))
+    return str(_template().render(record=record, **page.template_values(verified.report.pictures, record)))
 
 
 @cache
@@ -110,16 +110,16 @@ def _template() -> Any:
     return world.get_template("report.html.j2")
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """`value` as JSON holds it: numpy scalars unwrapped, floats to nine digits, tuples as lists, keys as text."""
     if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
+        return {str(name): to_plain(item) for name, item in value.items()}
     if isinstance(value, np.generic):
-        return plain(value.item())
+        return to_plain(value.item())
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else str(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     return value
 
 

@@ -11,7 +11,7 @@ from editc.passes.images.solve import moderate
 from editc.report.record_solve import describe_solve
 
 
-def parts(verified: Verified) -> Mapping[str, Any]:
+def kind_fields(verified: Verified) -> Mapping[str, Any]:
     """The fields of report.json that are an image model's."""
     solution = verified.solution
     requests = solution.problem.plan.manifest.image_edits

@@ -13,7 +13,7 @@ from editc.passes.language.questions import titles
 from editc.report.record_solve import describe_solve
 
 
-def parts(verified: Verified) -> Mapping[str, Any]:
+def kind_fields(verified: Verified) -> Mapping[str, Any]:
     """The fields of report.json that are not those of an image model's, or are made otherwise.
 
     An edit's `title` is what claims call it; `answers` has every prompt, in the order in which verify asked; `near` has
@@ -45,7 +45,7 @@ def _edit(solution: Solution, index: int, edit: Fact | Redirect | Ablation) -> M
     return {
         "kind": edit.kind,
         "concept": edit.names[0],
-        **_request(edit),
+        **_request_fields(edit),
         "method": method["method"],
         "options": method["options"],
         "strength": solution.strengths[index],
@@ -54,7 +54,7 @@ def _edit(solution: Solution, index: int, edit: Fact | Redirect | Ablation) -> M
     }
 
 
-def _request(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
+def _request_fields(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
     """The manifest's words; of its lists of prompts how many there are, for `answers` has them all."""
     match edit:
         case Fact():

@@ -9,7 +9,7 @@ from functools import cache
 from editc.report.words import TITLES
 from editc.texts import read_text
 
-BOUNDS: Mapping[str, str] = {
+BOUND_KEYS: Mapping[str, str] = {
     "erased": "verify.images.erased_at_most",
     "kept_loss": "verify.images.kept_loss_at_most",
     "toward_gap": "verify.images.share_gap_at_most",
@@ -51,7 +51,7 @@ def topics() -> tuple[Topic, ...]:
     return tuple(found)
 
 
-def every() -> tuple[str, ...]:
+def all_words() -> tuple[str, ...]:
     """All words that `explain` takes, in small letters."""
     return (*TITLES, *(word.lower() for topic in topics() for word in topic.words))
 
@@ -72,10 +72,10 @@ def bound_of(name: str) -> str:
 
     from editc.core.manifest import Constraints
 
-    if name not in BOUNDS and name not in {one.name for one in fields(Constraints)}:
+    if name not in BOUND_KEYS and name not in {one.name for one in fields(Constraints)}:
         return ""
     side = "minimum" if name in Constraints.MINIMA else "maximum"
-    return f"{BOUNDS.get(name, f'constraints.{name}')} ({side})"
+    return f"{BOUND_KEYS.get(name, f'constraints.{name}')} ({side})"
 
 
 def _more(name: str) -> Iterator[str]:

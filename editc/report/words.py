@@ -10,7 +10,18 @@ from editc.core.text import count as count
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-FILTERS = ("chance", "count", "dotted", "figure", "percent", "ranges", "size", "spaced", "steady", "ticked")
+FILTERS = (
+    "chance",
+    "count",
+    "breakable",
+    "figure",
+    "percent",
+    "ranges",
+    "size",
+    "tight_percent",
+    "fixed_figure",
+    "code_in_ticks",
+)
 """The functions below that the template uses."""
 
 TITLES: Mapping[str, tuple[str, str]] = {
@@ -109,14 +120,14 @@ def figure(value: Any) -> str:
     return f"{mantissa}\N{MULTIPLICATION SIGN}10{raised}".replace("-", "\N{MINUS SIGN}")
 
 
-def steady(value: Any) -> str:
+def fixed_figure(value: Any) -> str:
     """`figure` for a column: three digits even where the last is a nought."""
     if isinstance(value, str) or not 1e-3 <= abs(value) < 100:
         return figure(value)
     return f"{value:#.3g}".replace("-", "\N{MINUS SIGN}")
 
 
-def dotted(name: str) -> Markup:
+def breakable(name: str) -> Markup:
     """A parameter name, escaped, that may break after its dots."""
     from markupsafe import Markup, escape
 
@@ -148,7 +159,7 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join("\N{EN DASH}".join(str(one) for one in dict.fromkeys((run[0], run[-1]))) for run in runs if run)
 
 
-def ticked(text: str) -> Markup:
+def code_in_ticks(text: str) -> Markup:
     """A message of a diagnostic, escaped, with what stands in backticks as code."""
     from markupsafe import Markup, escape
 
@@ -158,7 +169,7 @@ def ticked(text: str) -> Markup:
     return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
 
 
-def spaced(text: str) -> str:
+def tight_percent(text: str) -> str:
     """A sentence whose per cent signs stand by their numbers."""
     return text.replace(" %", "\N{NARROW NO-BREAK SPACE}%")
 

@@ -35,13 +35,13 @@ def explain(name: str) -> str:
 
     if codes.lookup(name) is not None:
         return codes.explain(name)
-    word = name.lower() in terms.every()
+    word = name.lower() in terms.all_words()
     for table in (*TABLES, *(() if word else AFTER_WORDS)):
         if name.lower() in table.names():
             return "\n".join([*LINES[table.noun](name.lower()), ""])
     if word:
         return terms.explain(name.lower())
-    known = [*codes.catalogue(), *terms.every()]
+    known = [*codes.catalogue(), *terms.all_words()]
     known += [name for table in (*TABLES, *AFTER_WORDS) for name in table.names()]
     near = nearest(name, tuple(known))
     words = "a code (E501), a measurement (recoverable), a method (uce), a family (sd1), a format (diff)"
@@ -77,9 +77,9 @@ def _detector_lines(name: str) -> Iterator[str]:
     from importlib import import_module
     from inspect import cleandoc
 
-    from editc.backends.detectors.named import kind_of
+    from editc.backends.detectors.lookup import detector_kind
 
-    kind, module = kind_of(name), DETECTORS.module(name)
+    kind, module = detector_kind(name), DETECTORS.module(name)
     yield from (f"detector {name}: {kind.says}", "")
     if module:
         yield from (cleandoc(import_module(module).__doc__ or ""), "")

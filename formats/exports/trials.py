@@ -73,11 +73,11 @@ def peft_model(job: Job, written: Written) -> Trial:
     import torch
     import transformers
 
-    from editc.backends.networks.classes import class_for
+    from editc.backends.networks.classes import class_for_config
 
     settings = transformers.AutoConfig.for_model(**config)
     with torch.device("meta"):
-        hollow = class_for(settings).from_config(settings).to_empty(device="cpu")
+        hollow = class_for_config(settings).from_config(settings).to_empty(device="cpu")
     model = peft.PeftModel.from_pretrained(hollow, str(written.files[0].parent))
     named = program_spelling([record.site.name for record in written.delta.sites], job.model)
     ours = {theirs: name for name, theirs in named.items()}

@@ -9,8 +9,8 @@ import pytest
 from detector_cases import EYE, manifest, opened, wrong
 from tiny_detectors import pictures
 
-from editc.backends.detectors.kind import Asked
-from editc.backends.detectors.named import kind_of
+from editc.backends.detectors.kind import DetectorRequest
+from editc.backends.detectors.lookup import detector_kind
 from editc.core.diagnostics import EditcError
 from editc.manifests.decode import decode_file
 from editc.registry.detectors import DETECTORS
@@ -79,9 +79,9 @@ def test_somebody_else_s_detector_is_a_name_like_any_other(monkeypatch: pytest.M
     found = {name: (Plugin(place, "their-package"),) for name, place in places.items()}
     monkeypatch.setattr("editc.registry.table._entry_points", lambda group: found if group == "editc.detectors" else {})
     assert {"theirs", "gone"} < set(DETECTORS.names())
-    theirs = kind_of("theirs").open(Asked())
+    theirs = detector_kind("theirs").open(DetectorRequest())
     assert theirs is not None and theirs.shows("circle", pictures(3)).shape == (3,)
-    assert kind_of("none").open(Asked()) is None, "our own names are ours"
+    assert detector_kind("none").open(DetectorRequest()) is None, "our own names are ours"
     assert wrong(tmp_path, "theirs") == []
     with pytest.raises(EditcError) as caught:
         decode_file(manifest(tmp_path, "gone"))

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from tiny_detectors import LABELS, classifier_folder, clip_folder, pictures
 
 from editc.backends.detectors import clip
-from editc.backends.detectors.kind import Asked
-from editc.backends.detectors.named import identity, kind_of
+from editc.backends.detectors.kind import DetectorRequest
+from editc.backends.detectors.lookup import detector_kind, identity
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import DetectorOptions
 
@@ -50,7 +50,7 @@ def test_several_sentences_of_a_name_are_one_vector(a_clip: Path) -> None:
     from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
     model, tokenizer = CLIPModel.from_pretrained(a_clip).eval(), AutoTokenizer.from_pretrained(a_clip)
-    seen, names = pictures(3, seed=1), ("circle", "square", *clip.EVERYDAY)
+    seen, names = pictures(3, seed=1), ("circle", "square", *clip.EVERYDAY_THINGS)
     texts = [sentence.replace("{}", name) for name in names for sentence in clip.SENTENCES]
     pixels = AutoImageProcessor.from_pretrained(a_clip)(images=list(seen), return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
@@ -66,11 +66,11 @@ def test_several_sentences_of_a_name_are_one_vector(a_clip: Path) -> None:
 
 
 def test_alternatives_are_never_the_concept_itself() -> None:
-    assert clip.others("Square", ("square", "star")) == ("star",)
-    asked = Asked(DetectorOptions(), targets=("square", "", "a person"))
+    assert clip.without_concept("Square", ("square", "star")) == ("star",)
+    asked = DetectorRequest(DetectorOptions(), targets=("square", "", "a person"))
     assert clip.alternatives(asked)[:2] == ("square", "a person")
-    assert len(clip.alternatives(asked)) == 1 + len(clip.EVERYDAY)
-    assert clip.alternatives(Asked(DetectorOptions(against=("x",)), targets=("square",))) == ("x",)
+    assert len(clip.alternatives(asked)) == 1 + len(clip.EVERYDAY_THINGS)
+    assert clip.alternatives(DetectorRequest(DetectorOptions(against=("x",)), targets=("square",))) == ("x",)
 
 
 def test_a_picture_is_judged_alike_alone_and_among_many(a_clip: Path, a_classifier: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_detector_is_told_by_its_files_and_by_what_it_was_told(tmp_path: Path)
     folder = clip_folder(tmp_path / "clip")
 
     def mark(name: str, path: Path, **fields: Any) -> str:
-        return str(identity(name, Asked(DetectorOptions(place="x", **fields), path))["sha256"])
+        return str(identity(name, DetectorRequest(DetectorOptions(place="x", **fields), path))["sha256"])
 
     first = mark("clip", folder)
     told: list[dict[str, Any]] = [{"threshold": 0.4}, {"against": ("x",)}, {"prompts": {"circle": ("disc",)}}]
@@ -182,4 +182,7 @@ def test_a_detector_is_told_by_its_files_and_by_what_it_was_told(tmp_path: Path)
     assert mark("python", tmp_path / "judge.py", member="made") != one
     (tmp_path / "judge.py").write_text(EYE + "\n")
     assert mark("python", tmp_path / "judge.py", member="Eye") != one
-    assert kind_of("editc:demo").files(Asked()) and identity("editc:demo", Asked())["name"] == "editc:demo"
+    assert (
+        detector_kind("editc:demo").files(DetectorRequest())
+        and identity("editc:demo", DetectorRequest())["name"] == "editc:demo"
+    )

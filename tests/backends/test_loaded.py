@@ -180,10 +180,10 @@ def test_a_tokenizer_of_another_encoder(tmp_path: Path) -> None:
 
 def test_a_token_without_an_embedding(tmp_path: Path) -> None:
     pico.saved("llama", tmp_path)
-    tokenizer = networks.load(tmp_path).words.tokenizer
+    tokenizer = networks.load(tmp_path).tokenizer.raw
     tokenizer.add_tokens(["<late>"])
     tokenizer.save_pretrained(tmp_path)
-    words = networks.load(tmp_path).words
+    words = networks.load(tmp_path).tokenizer
     words.tokens("France", False)
     assert "<late>" in refusal(lambda: words.tokens("<late>", False)).message
 

@@ -11,8 +11,8 @@ import tiny_language as pico
 import torch
 
 from editc.backends.networks import CausalNetwork, Words, answers, load, products
-from editc.backends.networks.products import quick
-from editc.backends.networks.words import join_answer
+from editc.backends.networks.products import use_onednn
+from editc.backends.networks.tokenizer import join_answer
 from editc.core.network import PREFIXES, Cloze, Descent, Network, Prompt, Spot, Wish
 
 SPOTS = (
@@ -41,12 +41,14 @@ def networks() -> Any:
 def alone(network: CausalNetwork, text: Prompt) -> Any:
     """The logits (t, v) of one text by itself, as the model's own class gives them."""
     with torch.inference_mode():
-        return network.model(input_ids=torch.tensor([network.words.prompt(text).ids]), use_cache=False).logits[0]
+        return network.model(
+            input_ids=torch.tensor([network.tokenizer.encode_prompt(text).ids]), use_cache=False
+        ).logits[0]
 
 
 def spoken(network: CausalNetwork, cloze: Cloze) -> list[float]:
     """log p of each token of the answer, from the model's own logits."""
-    ids, count = network.words.cloze(cloze)
+    ids, count = network.tokenizer.encode_cloze(cloze)
     with torch.inference_mode():
         likely = network.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].double().log_softmax(-1)
     return [float(likely[i - 1, ids[i]]) for i in range(len(ids) - count, len(ids))]
@@ -85,7 +87,7 @@ def test_answers_do_not_depend_on_the_batch(kind: str, networks: Any) -> None:
         assert scored.total[index] == pytest.approx(sum(likely), abs=1e-4)
         assert scored.first[index] == pytest.approx(likely[0], abs=1e-4) and scored.tokens[index] == len(likely)
         best = int(alone(network, Prompt(cloze.prompt, cloze.chat))[-1].argmax())
-        ids, count = network.words.cloze(cloze)
+        ids, count = network.tokenizer.encode_cloze(cloze)
         assert scored.best[index] == best and scored.top[index] == (ids[-count] == best)
         assert network.score([cloze]).total[0] == pytest.approx(scored.total[index], rel=1e-6, abs=1e-5)
 
@@ -96,14 +98,14 @@ def test_generation_is_the_likeliest_token_each_time(kind: str, networks: Any) -
     prompts = [Prompt(spot.prompt, spot.chat) for spot in SPOTS]
     found = network.generate(prompts, 5)
     for prompt, text in zip(prompts, found, strict=True):
-        ids = list(network.words.prompt(prompt).ids)
+        ids = list(network.tokenizer.encode_prompt(prompt).ids)
         begin = len(ids)
         with torch.inference_mode():
             for _ in range(5):
                 ids.append(int(network.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
         spoken = ids[begin:]
         kept = spoken[: spoken.index(0)] if 0 in spoken else spoken
-        assert text == network.words.tokenizer.decode(kept, skip_special_tokens=True)
+        assert text == network.tokenizer.raw.decode(kept, skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "mixtral"])
@@ -135,7 +137,7 @@ def test_a_changed_run_is_that_of_an_edited_model_and_leaves_nothing(kind: str, 
     with pytest.raises(LookupError):
         network.score([Cloze("a", "")], {name: W})
     assert np.array_equal(network.score(CLOZE).total, before.total)
-    assert CausalNetwork(network.model, network.words).fingerprint() == mark != edited.fingerprint()
+    assert CausalNetwork(network.model, network.tokenizer).fingerprint() == mark != edited.fingerprint()
 
 
 def test_a_comparison_is_the_divergence_of_whole_texts(networks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,11 +152,11 @@ def test_a_comparison_is_the_divergence_of_whole_texts(networks: Any, monkeypatc
         assert found.divergence[i] == pytest.approx(float(apart.mean()), rel=1e-4)
         assert last.divergence[i] == pytest.approx(float(apart[-1]), rel=1e-4) and np.isnan(last.before[i])
         assert found.agreement[i] == pytest.approx(float((old.argmax(1) == new.argmax(1)).double().mean()))
-        ids = network.words.prompt(text).ids
+        ids = network.tokenizer.encode_prompt(text).ids
         likely = -np.mean([float(new[t - 1, ids[t]]) for t in range(1, len(ids))])
         assert found.after[i] == pytest.approx(likely, rel=1e-4)
     again = network.compare(texts, {name: W}, base=network.final(texts))
-    monkeypatch.setattr(answers, "ROWS", 3)
+    monkeypatch.setattr(answers, "LOGIT_ROWS", 3)
     few = network.compare(texts, {name: W})
     for field in ("divergence", "agreement", "before", "after"):
         assert np.array_equal(getattr(found, field), getattr(again, field))
@@ -241,8 +243,10 @@ def test_a_moment_is_the_direct_sum_without_position_0(kind: str, bos: bool) -> 
     names = [pico.writer(kind, 0), pico.attention(kind, 2)]
     texts = [pico.TEXT] * 20
     found = network.moments(names, texts, 300)
-    cut = list(network.words.chunks(texts, 128))
-    assert all(len(one) == 128 and one[: len(network.words.head())] == network.words.head() for one in cut)
+    cut = list(network.tokenizer.chunks(texts, 128))
+    assert all(
+        len(one) == 128 and one[: len(network.tokenizer.bos_ids())] == network.tokenizer.bos_ids() for one in cut
+    )
     chosen = [cut[i * len(cut) // 3] for i in range(3)]
     for name in names:
         rows: list[Any] = []
@@ -270,10 +274,10 @@ def test_what_is_learned_on_cut_runs_holds_in_whole_runs(kind: str, where: Any, 
     """The probability that the descent saw is the model's own with the value added by a hook, context by context."""
     network = networks(kind)
     found = network.value(WISH, 1, where, Descent(steps=4, clamp=30.0))
-    module = network.blocks[1] if where == "stream" else network.speakers[1]
+    module = network.blocks[1] if where == "stream" else network.mlps[1]
     likely = []
     for spot in WISH.contexts:
-        row = network.words.place(spot).row
+        row = network.tokenizer.place(spot).row
 
         def add(module: Any, given: Any, out: Any, row: int = row) -> Any:
             states = (out[0] if isinstance(out, tuple) else out).clone()
@@ -295,7 +299,7 @@ def test_a_learned_value_makes_the_answer_likely(kind: str) -> None:
     network = pico.network(kind)
     network.model.get_output_embeddings().weight.mul_(4)
     contexts = tuple(Spot(f"{prefix}The capital of France is (") for prefix in PREFIXES)
-    vocabulary = network.words.tokenizer.get_vocab()
+    vocabulary = network.tokenizer.raw.get_vocab()
     sizes = network.model.get_output_embeddings().weight.norm(dim=1)
     letter = max("abcdefghijklmnopqrstuvwxyz", key=lambda one: float(sizes[vocabulary[one]]))
     before = np.exp(network.score([Cloze(spot.prompt, letter) for spot in contexts]).total)
@@ -326,16 +330,16 @@ def test_a_value_ends_where_its_answer_is_likely_enough() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_quick_products_are_those_of_the_model(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, made = pico.network(kind), quick(pico.model(kind))
-    network = CausalNetwork(made, plain.words)
-    assert any("forward" in vars(layer) for layer in made.modules()) == (products._onednn() is not None)
+    plain, made = pico.network(kind), use_onednn(pico.model(kind))
+    network = CausalNetwork(made, plain.tokenizer)
+    assert any("forward" in vars(layer) for layer in made.modules()) == (products._onednn_linear() is not None)
     assert np.allclose(network.score(CLOZE).total, plain.score(CLOZE).total, rtol=1e-6, atol=1e-5)
     how = Descent(steps=2, clamp=30.0)
     found, same = (one.value(WISH, 1, "output", how) for one in (network, plain))
     assert np.allclose(found.delta, same.delta, rtol=1e-3, atol=1e-4)
     assert np.allclose(found.losses, same.losses, rtol=1e-5)
     monkeypatch.setattr(products, "_onednn", lambda: None)
-    assert not any("forward" in vars(layer) for layer in quick(pico.model(kind)).modules())
+    assert not any("forward" in vars(layer) for layer in use_onednn(pico.model(kind)).modules())
 
 
 def test_contexts_at_the_sink_are_left_out_and_none_left_is_said(networks: Any) -> None:
@@ -355,7 +359,7 @@ def test_the_lens_ranks_the_answer_as_the_model_does_after_the_last_layer(networ
         network = networks(kind)
         ranks = network.lens(range(network.layers), CLOZE)
         for i, cloze in enumerate(CLOZE):
-            ids, count = network.words.cloze(cloze)
+            ids, count = network.tokenizer.encode_cloze(cloze)
             logits = alone(network, Prompt(cloze.prompt, cloze.chat))[-1]
             assert ranks[3][i] == int((logits > logits[ids[-count]]).sum())
 
@@ -366,6 +370,6 @@ def test_a_folder_loads_and_lacks_are_named(kind: str, networks: Any, tmp_path: 
     assert np.allclose(network.score(CLOZE).total, networks(kind).score(CLOZE).total, atol=1e-5)
     with pytest.raises(LookupError, match="no matrix"):
         network.reads(["model.layers.9.mlp.down_proj.weight"], SPOTS)
-    assert network.own(
+    assert network.own_name(
         "h.1.mlp.c_proj.weight" if kind == "gpt2" else "language_model.model.layers.1.mlp.down_proj.weight"
     )

@@ -13,16 +13,16 @@ import pytest
 import tiny_language as pico
 import torch
 
-from editc.backends.networks import CausalNetwork, Words, load, pause_collection
-from editc.backends.networks.products import quick
+from editc.backends.networks import CausalNetwork, Words, load, pause_garbage_collection
+from editc.backends.networks.products import use_onednn
 from editc.core.diagnostics import EditcError
 
 
 def test_a_weight_that_is_learned_and_another_precision_go_as_before() -> None:
-    layer = quick(torch.nn.Linear(6, 4))
+    layer = use_onednn(torch.nn.Linear(6, 4))
     layer(torch.ones(2, 6)).sum().backward()
     assert torch.equal(layer.weight.grad, torch.full((4, 6), 2.0))
-    half = quick(torch.nn.Linear(6, 4).to(torch.bfloat16).requires_grad_(False))
+    half = use_onednn(torch.nn.Linear(6, 4).to(torch.bfloat16).requires_grad_(False))
     assert half(torch.ones(2, 6, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 
@@ -70,7 +70,7 @@ def test_garbage_is_looked_for_again() -> None:
     for running in (True, False):
         (gc.enable if running else gc.disable)()
         try:
-            with suppress(ValueError), pause_collection():
+            with suppress(ValueError), pause_garbage_collection():
                 assert not gc.isenabled()
                 raise ValueError
             assert gc.isenabled() == running

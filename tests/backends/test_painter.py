@@ -42,37 +42,37 @@ def pipeline(size: Any, scale: int = 8, **more: Any) -> Any:
     ],
 )
 def test_large_pictures_are_painted_few_at_once(size: int, where: str, count: int) -> None:
-    assert painter.at_once(pipeline(size), "unet", where) == count
+    assert painter.batch_size(pipeline(size), "unet", where) == count
 
 
 def test_the_size_is_that_of_both_sides_or_of_the_pipeline() -> None:
-    assert painter.at_once(pipeline([64, 128]), "unet", "cpu") == 1
-    assert painter.at_once(pipeline(None, default_sample_size=128), "unet", "cpu") == 1
-    assert painter.at_once(pipeline(None), "unet", "cpu") == 2
+    assert painter.batch_size(pipeline([64, 128]), "unet", "cpu") == 1
+    assert painter.batch_size(pipeline(None, default_sample_size=128), "unet", "cpu") == 1
+    assert painter.batch_size(pipeline(None), "unet", "cpu") == 2
 
 
 def test_half_precision_is_for_a_gpu_alone() -> None:
-    assert painter.precision("cpu", "unet") == painter.precision("cpu", "transformer") == "float32"
-    assert painter.precision("cuda", "unet") == "float16"
-    assert painter.precision("cuda:1", "transformer") == "bfloat16"
+    assert painter.choose_precision("cpu", "unet") == painter.choose_precision("cpu", "transformer") == "float32"
+    assert painter.choose_precision("cuda", "unet") == "float16"
+    assert painter.choose_precision("cuda:1", "transformer") == "bfloat16"
 
 
 def test_the_device_is_a_gpu_where_there_is_one_or_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(painter.DEVICE, raising=False)
+    monkeypatch.delenv(painter.DEVICE_VARIABLE, raising=False)
     for there, where in ((True, "cuda"), (False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        assert painter.device() == where
-    monkeypatch.setenv(painter.DEVICE, "cpu")
-    assert painter.device() == "cpu"
+        assert painter.choose_device() == where
+    monkeypatch.setenv(painter.DEVICE_VARIABLE, "cpu")
+    assert painter.choose_device() == "cpu"
     for wrong in ("gpu", "cuda:99", "quantum"):
-        monkeypatch.setenv(painter.DEVICE, wrong)
+        monkeypatch.setenv(painter.DEVICE_VARIABLE, wrong)
         with pytest.raises(EditcError) as caught:
-            painter.device()
+            painter.choose_device()
         assert caught.value.diagnostics[0].code == "E225"
 
 
 def test_on_the_cpu_it_is_float32_and_32_at_once(canvas: painter.PipelinePainter) -> None:
-    assert canvas.batch == painter.BATCH == 32
+    assert canvas.batch == painter.MAX_BATCH == 32
     assert {one.dtype for one in canvas.pipeline.unet.parameters()} == {torch.float32}
 
 

@@ -16,7 +16,7 @@ import torch
 from evidence_models import ERASE, copy_with, draw, located, told
 
 from editc.backends import denoiser
-from editc.backends.denoiser import NetworkProber, _as_noise
+from editc.backends.denoiser import NetworkProber, _to_noise
 from editc.core.diagnostics import EditcError
 from editc.core.ir import Array
 from editc.core.places import Source
@@ -50,7 +50,7 @@ def test_all_sites_ablated_is_the_other_prompt(asked: NetworkProber, model: Path
 def test_batches_and_threads_make_no_difference(asked: NetworkProber, monkeypatch: pytest.MonkeyPatch) -> None:
     noisy, rows = Noisy(draw(0, 5, 4, 8, 8), np.array([1, 200, 400, 600, 800])), told(1, 5)
     whole = asked.predict(noisy, rows)
-    monkeypatch.setattr(denoiser, "PIXELS", 2 * 64)
+    monkeypatch.setattr(denoiser, "LATENT_PIXELS", 2 * 64)
     before = torch.get_num_threads()
     torch.set_num_threads(3 - min(before, 2))
     try:
@@ -76,7 +76,7 @@ def test_noise_is_recovered_from_each_kind_of_answer() -> None:
     latents = np.sqrt(level) * clean + np.sqrt(1 - level) * noise
     velocity = np.sqrt(level) * noise - np.sqrt(1 - level) * clean
     for kind, answer in {"epsilon": noise, "v_prediction": velocity, "sample": clean}.items():
-        np.testing.assert_allclose(_as_noise(answer, latents, level, kind), noise, atol=1e-12)
+        np.testing.assert_allclose(_to_noise(answer, latents, level, kind), noise, atol=1e-12)
 
 
 # ---------------------------------------------------------------- networks that are told more than rows

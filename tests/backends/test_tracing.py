@@ -11,7 +11,7 @@ import torch
 
 from editc.backends.networks import CausalNetwork
 from editc.backends.networks.hooks import watch_modules
-from editc.backends.networks.tracing import deviation
+from editc.backends.networks.tracing import embedding_deviation
 from editc.core.network import Known, Noise
 
 KNOWN = (
@@ -32,12 +32,12 @@ def networks() -> Any:
 
 def plainly(network: CausalNetwork, known: Known, noise: Noise) -> tuple[float, float, list[float], list[float]]:
     """Tracing as the paper says it: one run of the whole prompt for each sample, layer and place."""
-    ids, count = network.words.cloze(known.cloze)
+    ids, count = network.tokenizer.encode_cloze(known.cloze)
     given, answer = torch.tensor([ids[: len(ids) - count]]), ids[len(ids) - count]
-    place = network.words.place(known.spot)
+    place = network.tokenizer.place(known.spot)
     embedding = network.model.get_input_embeddings()
     shape = (noise.samples, place.row + 1 - place.first, embedding.weight.shape[1])
-    drawn = noise.sigmas * deviation(network) * np.random.default_rng(noise.seed).standard_normal(shape)
+    drawn = noise.sigmas * embedding_deviation(network) * np.random.default_rng(noise.seed).standard_normal(shape)
 
     def likely(hooks: dict[Any, Any]) -> float:
         with watch_modules(outputs=hooks), torch.inference_mode():

@@ -44,7 +44,7 @@ def test_every_measurement_that_a_build_prints_is_explained() -> None:
         assert explain(name).startswith(f"measurement {name}: ")
 
 
-@pytest.mark.parametrize("name", terms.every())
+@pytest.mark.parametrize("name", terms.all_words())
 def test_every_word_says_something(name: str) -> None:
     assert len(explain(name.upper()).split()) > 8
 
@@ -58,7 +58,7 @@ def test_a_bound_is_named_where_it_stands() -> None:
 
 def test_no_word_hides_a_method_a_family_or_a_format() -> None:
     names = {name for table in (METHODS, FAMILIES, FORMATS, DETECTORS) for name in table.names()}
-    assert not names & set(terms.every())
+    assert not names & set(terms.all_words())
 
 
 def test_explain_has_json() -> None:

@@ -246,7 +246,7 @@ def every_case() -> list[Verified]:
 def test_json_terminal_and_page_say_the_same(number: int) -> None:
     of = every_case()[number]
     record, text, page = report.as_json(of), show.build_result(Built(of, None, (), (), ())), html(of)
-    assert record["verdict"] == json.loads(json.dumps(report.plain(text.data["verdict"])))
+    assert record["verdict"] == json.loads(json.dumps(report.to_plain(text.data["verdict"])))
     assert record == json.loads(report.as_text(record))
     head = page.split("</header>")[0]
     for name, line in zip(("works", "costs", "robust"), of.verdict.lines, strict=True):

@@ -15,9 +15,9 @@ import torch
 
 from editc import api
 from editc.backends import painter
-from editc.backends.encoders.joined import Joined
+from editc.backends.encoders.joined import JoinedEncoder
 from editc.backends.encoders.load import load_streams
-from editc.backends.encoders.t5 import standing, to_lower_case
+from editc.backends.encoders.t5 import representative_rows, to_lower_case
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Encoded
 from editc.formats.models.model import open_model
@@ -114,7 +114,7 @@ def test_rows_are_those_of_the_pipelines_own_encode_prompt(family: str, folders:
             ours = encoder.encode(PROMPTS)[index]
             rows = theirs[name]
             if known.streams[name].take == "t5" and not known.streams[name].masked:
-                rows = rows[standing(sum(start >= 0 for start in ours.start) + 1, len(rows))]
+                rows = rows[representative_rows(sum(start >= 0 for start in ours.start) + 1, len(rows))]
             padded = np.pad(ours.rows, ((0, 0), (0, rows.shape[1] - ours.rows.shape[1])))
             assert np.allclose(padded, rows, rtol=0, atol=1e-6), f"{name} of {prompt!r}"
             assert len(ours.rows) == len(ours.start) == len(ours.end) == len(ours.tokens)
@@ -242,9 +242,9 @@ def test_t5_has_no_first_token_and_its_empty_prompt_is_eos(folders: Any) -> None
 
 
 def test_standing_rows_are_the_text_and_its_padding_at_powers_of_two() -> None:
-    assert standing(3, 16) == [0, 1, 2, 3, 4, 6, 10]
-    assert standing(16, 16) == list(range(16))
-    assert len(standing(1, 512)) == len(standing(9, 512)) - 8 == 10
+    assert representative_rows(3, 16) == [0, 1, 2, 3, 4, 6, 10]
+    assert representative_rows(16, 16) == list(range(16))
+    assert len(representative_rows(1, 512)) == len(representative_rows(9, 512)) - 8 == 10
 
 
 def test_lowered_prompts_keep_their_places() -> None:
@@ -274,7 +274,7 @@ def test_a_pooled_site_without_its_encoder_is_refused_and_tokenizers_must_agree(
         api.build(path, tmp_path / "out")
     one, two = encoded("sdxl", "text", "a circle", folders), encoded("flux", "text", "a circle", folders)
     with pytest.raises(EditcError, match="E331"):
-        Joined((Fixed(one), Fixed(two))).encode(["a circle"])
+        JoinedEncoder((Fixed(one), Fixed(two))).encode(["a circle"])
 
 
 @dataclass(frozen=True)

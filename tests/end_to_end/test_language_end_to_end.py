@@ -70,7 +70,7 @@ def hashes(place: Path) -> dict[str, str]:
 
 
 def logits(model: Any) -> Any:
-    ids = torch.tensor([pico.network("llama").words.tokenizer("The capital of France is")["input_ids"]])
+    ids = torch.tensor([pico.network("llama").tokenizer.raw("The capital of France is")["input_ids"]])
     with torch.inference_mode():
         return model(ids).logits
 

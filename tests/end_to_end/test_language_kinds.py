@@ -93,7 +93,7 @@ def test_a_value_that_is_spread_arrives_whole(kind: str, multiplier: float, tmp_
     changed = {}
     for site in found.problem.plan.sites:
         edit = found.edits[site.group]
-        W = network.parameters[network.own(site.name)].double().numpy()
+        W = network.parameters[network.own_name(site.name)].double().numpy()
         changed[site.name] = W + edit.left[0] @ edit.right[0]
     before, after = (network.states([1], column.contexts, one)[1].mean(axis=1) for one in (None, changed))
     assert network.multiplier == multiplier

@@ -32,7 +32,7 @@ def test_the_language_part_is_edited_the_whole_way(kind: str, tmp_path: Path) ->
     assert found.plan is not None and {site.group for site in found.plan.sites} == {"layers.1"}
     built = api.build(tmp_path / "m.yaml", tmp_path / "out")
     assert built is not None and built.delta is not None and built.delta.family == "llama"
-    assert "language_model" in network.own(built.delta.sites[0].site.name)
+    assert "language_model" in network.own_name(built.delta.sites[0].site.name)
     delta, edited = tmp_path / "out" / "delta.safetensors", copytree(folder, tmp_path / "edited")
     api.apply([delta], str(edited), in_place=True)
     before, after = (one.score([Cloze(ASKED, "Rome")]).total[0] for one in (network, load(edited)))
@@ -49,14 +49,14 @@ def test_a_cut_run_is_the_whole_run(kind: str, tmp_path: Path) -> None:
     network = load(pico.seeing(kind, tmp_path / "model"))
     wish = Wish((Spot(f"A list. {ASKED}", "France"),), "Rome", Spot("A list of France is a", "France"))
     found = network.value(wish, 1, "output", Descent(steps=4, clamp=30.0))
-    row = network.words.place(wish.contexts[0]).row
+    row = network.tokenizer.place(wish.contexts[0]).row
 
     def add(module: object, given: object, out: torch.Tensor) -> torch.Tensor:
         out = out.clone()
         out[:, row] += torch.from_numpy(found.delta).float()
         return out
 
-    handle = network.speakers[1].register_forward_hook(add)
+    handle = network.mlps[1].register_forward_hook(add)
     whole = float(network.score([Cloze(wish.contexts[0].prompt, "Rome")]).total[0])
     handle.remove()
     assert np.isclose(np.log(found.probability), whole, rtol=1e-3)

@@ -225,10 +225,10 @@ def test_its_format_is_offered(toy: Path) -> None:
 
 
 def test_its_detector_judges(toy: Path) -> None:
-    from editc.backends.detectors.kind import Asked
-    from editc.backends.detectors.named import kind_of
+    from editc.backends.detectors.kind import DetectorRequest
+    from editc.backends.detectors.lookup import detector_kind
 
-    bright = kind_of("toy-bright").open(Asked())
+    bright = detector_kind("toy-bright").open(DetectorRequest())
     assert bright is not None
     pictures = np.stack([np.full((4, 4, 3), value, np.uint8) for value in (0, 255)])
     assert bright.shows("sun", pictures).tolist() == [False, True]

@@ -62,7 +62,7 @@ def test_the_page_says_what_explain_says() -> None:
 
 
 def test_a_word_stands_once_and_says_one_thing() -> None:
-    words = terms.every()
+    words = terms.all_words()
     assert len(set(words)) == len(words)
     for topic in terms.topics():
         for word, says in topic.words.items():

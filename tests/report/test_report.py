@@ -22,8 +22,8 @@ from editc.core.places import Source
 from editc.passes.images.verify.verify import Verify, failures, warnings
 from editc.report import record as report
 from editc.report.bars import HEIGHT, TOP, block_of, data_uri, plot
-from editc.report.page import MOST_PICTURES, albums, headline, lines, page
-from editc.report.words import figure, percent, size, steady, ticked
+from editc.report.page import MAX_PAIRS, albums, headline, manifest_lines, template_values
+from editc.report.words import code_in_ticks, figure, fixed_figure, percent, size
 
 # ---------------------------------------------------------------- json
 
@@ -103,7 +103,7 @@ def test_the_headline_says_whether_and_which() -> None:
 
 def test_each_bound_line_is_marked() -> None:
     of = built(strength=1.0, constraints=constraints(erase_residual=0.2, preserve_drift=0.1))
-    marks = {line.index: (line.state, line.note) for line in lines(report.as_json(of)) if line.state}
+    marks = {line.index: (line.state, line.note) for line in manifest_lines(report.as_json(of)) if line.state}
     assert set(marks) == {place("erase_residual").line, place("preserve_drift").line, place("erase").line}
     assert marks[place("erase_residual").line][0] == "ok"
     assert marks[place("preserve_drift").line][0] == "failed"
@@ -111,7 +111,7 @@ def test_each_bound_line_is_marked() -> None:
 
 def test_several_claims_on_one_line_are_named_and_the_worst_is_shown() -> None:
     of = built(erase(), erase("square"), images=images(erased_at_most=0.9, kept_loss_at_most=0.9))
-    (line,) = (line for line in lines(report.as_json(of)) if line.index == place("erased_at_most").line)
+    (line,) = (line for line in manifest_lines(report.as_json(of)) if line.index == place("erased_at_most").line)
     rates = [claim.value for claim in of.report.claims if claim.name == "erased"]
     assert len(rates) == 2 and line.note.startswith(f"erased {percent(max(rates))}, kept_loss ")
 
@@ -120,7 +120,7 @@ def test_a_bound_that_was_not_measured_is_no_success() -> None:
     asked = manifest(images=images(erased_at_most=0.1))
     of = Verify()(exact(World().problem(asked)), context())
     record = report.as_json(of, diagnostics=warnings(of))
-    assert {line.state for line in lines(record)} == {"", "unmeasured"}
+    assert {line.state for line in manifest_lines(record)} == {"", "unmeasured"}
     assert "E506" in report.as_html(of, record)
 
 
@@ -129,7 +129,7 @@ def test_values_from_the_command_line_are_shown_without_a_number() -> None:
     plan = of.solution.problem.plan
     asked = replace(plan.manifest, source=replace(plan.manifest.source, overrides=("constraints.rank=3",)))
     problem = replace(of.solution.problem, plan=replace(plan, manifest=asked))
-    shown = list(lines(report.as_json(replace(of, solution=replace(of.solution, problem=problem)))))
+    shown = list(manifest_lines(report.as_json(replace(of, solution=replace(of.solution, problem=problem)))))
     assert (shown[-1].number, shown[-1].text) == ("", "--set constraints.rank=3")
     assert shown[-2].text, "the empty line after the last line break is left out"
     assert shown[-1].index == len(asked.source.lines)
@@ -144,7 +144,7 @@ def test_bars_show_how_much_of_a_bound_is_used() -> None:
     )
     of = built()
     of = replace(of, report=replace(of.report, claims=claims))
-    rows = page((), report.as_json(of))["bounds"]
+    rows = template_values((), report.as_json(of))["bounds"]
     assert [row.used for row in rows] == pytest.approx([0.25, 3.0, 0.0, 10.0])
     assert "width:25.0%" in html(of) and "left:33.33%" in html(of)
 
@@ -154,7 +154,7 @@ def test_matrices_that_did_not_change_are_named() -> None:
     left = world.draw(3, world.d_out, 1)
     left[1] = 0
     of = Verify()(solved(world.problem(manifest()), left, world.draw(1, world.d_in), "low-rank"), context())
-    assert page((), report.as_json(of))["unchanged"] == [world.names[1]]
+    assert template_values((), report.as_json(of))["unchanged"] == [world.names[1]]
     assert "1 of 3 matrices did not change" in html(of)
 
 
@@ -178,7 +178,7 @@ def test_albums_count_all_and_show_what_went_wrong_first() -> None:
     record = report.as_json(built())
     first, second = albums([*many, *lost], record)
     assert (first.kind, first.count, first.shown_before, first.shown_after, first.wrong) == ("erased", 100, 100, 2, 2)
-    assert len(first.pairs) == MOST_PICTURES and [pair.wrong for pair in first.pairs[:3]] == [True, True, False]
+    assert len(first.pairs) == MAX_PAIRS and [pair.wrong for pair in first.pairs[:3]] == [True, True, False]
     assert (second.kind, second.wrong) == ("kept", 1), "what was not there before cannot be lost"
 
 
@@ -225,11 +225,11 @@ def test_numbers_read_well() -> None:
     assert [figure(x) for x in (0.0, 3.0, 0.0824, 123.4, 4.5e7 + 0.5, 4.6e-16, -0.5, None, "inf")] == [
         "0", "3", "0.0824", "123", "4.5×10⁷", "4.6×10⁻¹⁶", "−0.5", "–", "inf",
     ]  # fmt: skip
-    assert [steady(x) for x in (0.17, 0.0, 2e-5)] == ["0.170", "0", "2×10⁻⁵"]
+    assert [fixed_figure(x) for x in (0.17, 0.0, 2e-5)] == ["0.170", "0", "2×10⁻⁵"]
     assert [percent(x) for x in (0.0, 0.025, 1.0, -0.05)] == ["0\u202f%", "2.5\u202f%", "100\u202f%", "−5\u202f%"]
     assert [size(x) for x in (999, 3070, 35_000_000)] == ["999\u202fB", "3.07\u202fkB", "35\u202fMB"]
-    assert ticked("use `a<b>` now") == "use <code>a&lt;b&gt;</code> now"
-    assert ticked("a lone ` stays") == "a lone ` stays"
+    assert code_in_ticks("use `a<b>` now") == "use <code>a&lt;b&gt;</code> now"
+    assert code_in_ticks("a lone ` stays") == "a lone ` stays"
 
 
 def test_pictures_that_nobody_judged_are_shown_without_a_word_on_them() -> None:

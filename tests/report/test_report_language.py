@@ -17,9 +17,9 @@ from editc.core.ir_language import Near
 from editc.core.manifest import Ablation, Fact
 from editc.core.measurements import Answer, Claim
 from editc.report import record as reporting
-from editc.report.answers import MOST_OPEN, cases, edits_with_prompts
+from editc.report.answers import MAX_UNFOLDED, case_tables, edit_answers
 from editc.report.bars import block_of
-from editc.report.page import headline, lines, page
+from editc.report.page import headline, manifest_lines, template_values
 from editc.report.words import TITLES, chance, figure, ranges
 
 
@@ -65,7 +65,7 @@ def test_the_solves_of_many_layers_are_folded_and_stand_in_the_order_of_the_mode
     few = reporting.as_json(of)
     solve = few["solves"][0]
     many = {**few, "solves": [{**solve, "group": f"layers.{i}"} for i in sorted(range(30), key=str)]}
-    assert [one["group"] for one in page((), many)["solves"]] == [f"layers.{i}" for i in range(30)]
+    assert [one["group"] for one in template_values((), many)["solves"]] == [f"layers.{i}" for i in range(30)]
     assert "All 30 solves" in reporting.as_html(of, many) and "solves</summary>" not in reporting.as_html(of, few)
     Structure(reporting.as_html(of, many))
 
@@ -207,14 +207,14 @@ def test_every_answer_is_a_row_and_every_number_in_it_is_the_records() -> None:
 
 
 def test_bars_are_as_long_as_their_probabilities() -> None:
-    (row,) = [row for row in edits_with_prompts(reporting.as_json(verified()))[0].groups[0].rows]
+    (row,) = [row for row in edit_answers(reporting.as_json(verified()))[0].groups[0].rows]
     assert row.wanted is not None and row.wanted.bars == (0.04, 98.5)
     assert row.other is not None and row.other.bars == (61.0, 0.02)
     assert "--p:98.5%" in html(verified())
 
 
 def test_a_bound_that_is_the_least_is_shown_from_its_other_side() -> None:
-    rows = {row.title: row for row in page((), reporting.as_json(verified()))["bounds"]}
+    rows = {row.title: row for row in template_values((), reporting.as_json(verified()))["bounds"]}
     met, broken, kept = rows["Neighbourhood"], rows["Paraphrases"], rows["Retain KL"]
     assert (met.least, met.used, met.mark, met.holds, met.margin) == (
         True,
@@ -234,18 +234,18 @@ def test_a_broken_maximum_is_still_above_its_bound() -> None:
     of = verified(claims=(claim("retain_kl", 0.02, 0.01), claim("efficacy", 1.0, 0.9)))
     assert [row.title for row in headline(reporting.as_json(of)).broken] == ["Retain KL"]
     assert "0.02 &gt; 0.01" in html(of)
-    assert page((), reporting.as_json(of))["bounds"][0].mark == pytest.approx(0.5)
+    assert template_values((), reporting.as_json(of))["bounds"][0].mark == pytest.approx(0.5)
 
 
 def test_of_several_claims_on_one_line_the_lowest_is_noted_where_the_bound_is_the_least() -> None:
     of = verified(claims=(claim("efficacy", 0.9, 1.0, "one"), claim("efficacy", 0.7, 1.0, "two")))
-    (line,) = (line for line in lines(reporting.as_json(of)) if line.state)
+    (line,) = (line for line in manifest_lines(reporting.as_json(of)) if line.state)
     assert (line.note, line.state) == ("0.7", "failed")
 
 
 def test_a_least_value_that_is_no_number_has_an_empty_bar() -> None:
     record = reporting.as_json(verified(claims=(claim("efficacy", float("nan"), 1.0),)))
-    (row,) = page((), record)["bounds"]
+    (row,) = template_values((), record)["bounds"]
     assert (row.value, row.used, row.margin, row.holds) == ("nan", 0.0, "", False)
 
 
@@ -268,15 +268,15 @@ def test_texts_are_text_and_never_markup() -> None:
 
 def test_every_claim_is_shown_once() -> None:
     record = reporting.as_json(verified())
-    found = page((), record)
+    found = template_values((), record)
     shown = [(row.title, row.subject) for row in (*found["bounds"], *found["others"])]
-    shown += [(TITLES[one["name"]][0], one.get("subject", "")) for told in found["told"] for one in told.claims]
+    shown += [(TITLES[one["name"]][0], one.get("subject", "")) for told in found["edit_answers"] for one in told.claims]
     shown += [(TITLES[one["name"]][0], one["subject"]) for case in found["cases"] for one in case.claims]
     assert sorted(shown) == sorted((TITLES[one["name"]][0], one.get("subject", "")) for one in record["claims"])
 
 
 def test_forms_stand_side_by_side_with_their_spread() -> None:
-    forms, steps, said = cases(reporting.as_json(verified()))
+    forms, steps, said = case_tables(reporting.as_json(verified()))
     assert (forms.note, [one["subject"] for one in forms.claims][-1]) == ("spread 50\u202f%", "multiple choice")
     assert (steps.note, len(steps.claims), len(said.claims)) == ("", 2, 2)
     text = html(verified()).partition('id="forms"')[2].partition("<h2")[0]
@@ -287,7 +287,7 @@ def test_a_case_that_is_called_as_an_edit_is_not_the_edits() -> None:
     one = Fact(template="{} is", subject="chat", answer="x")
     of = verified(language(edits=(one,)), answers=(), claims=(claim("form", 1.0, subject="chat"),))
     of = replace(of, solution=replace(of.solution, problem=replace(rewrites(language(edits=(one,))), near=())))
-    (found,) = edits_with_prompts(reporting.as_json(of))
+    (found,) = edit_answers(reporting.as_json(of))
     assert found.claims == ()
 
 
@@ -296,9 +296,9 @@ def test_claims_of_a_redirect_are_not_those_of_a_fact_of_the_same_name() -> None
     fact = Fact(template="The capital of {} is", subject="Nintendo", answer="Berlin")
     _, other, redirect, last = language().edits
     mine = (claim("known", 0.25, subject="Nintendo"), claim("known", 0.75, subject=fact.prompt))
-    found = edits_with_prompts(reporting.as_json(verified(language(edits=(fact, other, redirect, last)), claims=mine)))
+    found = edit_answers(reporting.as_json(verified(language(edits=(fact, other, redirect, last)), claims=mine)))
     assert [[one["value"] for one in each.claims] for each in found] == [[0.75], [], [0.25], []]
-    alone = edits_with_prompts(reporting.as_json(verified(language(edits=(fact, other, last)), claims=mine)))
+    alone = edit_answers(reporting.as_json(verified(language(edits=(fact, other, last)), claims=mine)))
     assert [one["value"] for one in alone[0].claims] == [0.25], "without the other it has its short name"
 
 
@@ -315,29 +315,27 @@ def test_probabilities_that_are_no_numbers_are_said_and_have_no_bar() -> None:
     nan = float("nan")
     of = verified(answers=(answer(0, "efficacy", "a", "b", "c", nan, 0.1, nan, 0.1, holds=False),))
     assert "nan → <b>nan</b>" in html(of)
-    (row,) = edits_with_prompts(reporting.as_json(of))[0].groups[0].rows
+    (row,) = edit_answers(reporting.as_json(of))[0].groups[0].rows
     assert row.wanted is not None and row.wanted.bars == (0.0, 0.0)
 
 
 def test_of_a_reversed_prompt_both_answers_are_the_subject_and_told_apart() -> None:
     one = answer(0, "form", "The ____ is in Rome. The blank is", "Tower", "Tower", 0.1, 0.3, 0.2, 0.1, form="reversed")
-    (group,) = edits_with_prompts(reporting.as_json(verified(answers=(one,))))[0].groups
+    (group,) = edit_answers(reporting.as_json(verified(answers=(one,))))[0].groups
     (row,) = group.rows
     assert row.wanted is not None and row.other is not None
     assert (row.wanted.text, row.other.text) == ("Tower, by the new answer", "Tower, by the old one")
 
 
 def test_of_many_edits_those_with_a_failure_are_unfolded() -> None:
-    count = MOST_OPEN + 1
+    count = MAX_UNFOLDED + 1
     found = tuple(
         answer(i, "efficacy", f"Tower {i} is in", "x", "y", 0.1, 0.2, 0.9, 0.1, holds=i != 3) for i in range(count)
     )
-    of = verified(facts(MOST_OPEN), answers=found[:-1])
-    assert all(one.unfolded for one in edits_with_prompts(reporting.as_json(many(of, MOST_OPEN))))
+    of = verified(facts(MAX_UNFOLDED), answers=found[:-1])
+    assert all(one.unfolded for one in edit_answers(reporting.as_json(many(of, MAX_UNFOLDED))))
     of = verified(facts(count), answers=found)
-    assert [one.unfolded for one in edits_with_prompts(reporting.as_json(many(of, count)))] == [
-        i == 3 for i in range(count)
-    ]
+    assert [one.unfolded for one in edit_answers(reporting.as_json(many(of, count)))] == [i == 3 for i in range(count)]
 
 
 def many(of: Verified, count: int) -> Verified:
@@ -347,7 +345,7 @@ def many(of: Verified, count: int) -> Verified:
 
 
 def test_the_old_answer_is_the_manifests_or_the_one_that_was_found() -> None:
-    first, second, *_ = edits_with_prompts(reporting.as_json(verified()))
+    first, second, *_ = edit_answers(reporting.as_json(verified()))
     assert (first.was, second.was) == ("Paris", "Tokyo")
 
 
@@ -355,10 +353,10 @@ def test_layers_stand_in_the_order_of_the_model() -> None:
     rows = [{**row, "residual": 0.1} for row in report().sites]
     shuffled = sorted(rows, key=lambda row: str(row["name"]))
     assert shuffled[0]["name"].split(".")[2] == "10", "by name, layer 10 comes first"
-    change, residual = page((), reporting.as_json(verified(sites=tuple(shuffled))))["plots"]
+    change, residual = template_values((), reporting.as_json(verified(sites=tuple(shuffled))))["plots"]
     assert [band.text for band in change.bands] == ["layer 4", "layer 5", "layer 8", "layer 9", "layer 10"]
     assert change.roles == ("mlp", "attention") and residual.title.startswith("Residual")
-    assert len(page((), reporting.as_json(verified()))["plots"]) == 1, "no residual was measured"
+    assert len(template_values((), reporting.as_json(verified()))["plots"]) == 1, "no residual was measured"
 
 
 @pytest.mark.parametrize(
@@ -376,9 +374,9 @@ def test_layers_are_named_shortly(name: str, block: str) -> None:
 
 def test_crowded_layers_are_numbered_by_fives() -> None:
     rows = [{**report().sites[0], "name": f"model.layers.{i}.mlp.down_proj.weight"} for i in range(32)]
-    (drawn,) = page((), reporting.as_json(verified(sites=tuple(rows))))["plots"]
+    (drawn,) = template_values((), reporting.as_json(verified(sites=tuple(rows))))["plots"]
     assert [band.text for band in drawn.bands if band.text] == ["0", "5", "10", "15", "20", "25", "30"]
-    (drawn,) = page((), reporting.as_json(verified(sites=tuple(rows[:16]))))["plots"]
+    (drawn,) = template_values((), reporting.as_json(verified(sites=tuple(rows[:16]))))["plots"]
     assert [band.text for band in drawn.bands] == [str(i) for i in range(16)]
 
 

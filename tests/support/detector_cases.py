@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tiny_detectors import classifier_folder, clip_folder
 
-from editc.backends.detectors.kind import Asked
-from editc.backends.detectors.named import kind_of
+from editc.backends.detectors.kind import DetectorRequest
+from editc.backends.detectors.lookup import detector_kind
 from editc.core.manifest import DetectorOptions
 from editc.manifests.decode import decode_file
 from editc.opening import detector as detecting
@@ -43,9 +43,9 @@ def a_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(name: str, path: Path, **fields: Any) -> Any:
-    asked = Asked(DetectorOptions(place=str(path), **fields), path, targets=("square",))
-    assert not list(kind_of(name).faults(asked))
-    return kind_of(name).open(asked)
+    asked = DetectorRequest(DetectorOptions(place=str(path), **fields), path, targets=("square",))
+    assert not list(detector_kind(name).faults(asked))
+    return detector_kind(name).open(asked)
 
 
 def manifest(folder: Path, detector: str, more: str = "", edits: str = "[{erase: circle, to: square}]") -> Path:

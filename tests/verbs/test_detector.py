@@ -16,7 +16,7 @@ from detector_cases import EYE, manifest, wrong
 from places import DOCS
 
 from editc import api
-from editc.backends.detectors.named import kind_of
+from editc.backends.detectors.lookup import detector_kind
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import Manifest
 from editc.core.places import Source
@@ -105,10 +105,10 @@ def test_the_detector_of_the_command_line_is_relative_to_where_it_runs(
 @pytest.mark.parametrize("name", DETECTORS.names())
 def test_every_detector_is_explained_and_in_the_documentation(name: str) -> None:
     told = api.explain(name)
-    assert told.startswith(f"detector {name}: {kind_of(name).says}") and f"detector: {name}" in told
+    assert told.startswith(f"detector {name}: {detector_kind(name).says}") and f"detector: {name}" in told
     page = (DOCS / "reference" / "detectors.md").read_text(encoding="utf-8")
     assert f"`{name}`" in page or f"`{{{name}: FOLDER}}`" in page or f"`{name}:FILE:NAME`" in page
-    assert all(key in page for key in kind_of(name).keys)
+    assert all(key in page for key in detector_kind(name).keys)
 
 
 # end to end

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.backends.detectors import folder
-from editc.backends.detectors.kind import Asked, Fault, Kind
+from editc.backends.detectors.kind import DetectorFault, DetectorKind, DetectorRequest
 from editc.registry.table import nearest
 
 MULTI = "multi_label_classification"
-THRESHOLD = 0.5
+MULTI_LABEL_THRESHOLD = 0.5
 """Of a classifier with several labels a picture, where the manifest gives none."""
 ADVICE = "name an image classifier as transformers saves it (its config.json says `...ForImageClassification`)"
 
@@ -30,31 +30,31 @@ class Labels:
     """The labels of a classifier, and which of them a concept's name means: those that the manifest gives for it, else
     those that are called so. A label `tabby, tabby cat` has two names, as ImageNet's have."""
 
-    every: tuple[str, ...]
+    names: tuple[str, ...]
     """All labels, in the classifier's order."""
-    given: Mapping[str, tuple[str, ...]]
+    by_concept: Mapping[str, tuple[str, ...]]
     """Concept -> the labels that the manifest gives for it."""
 
-    def of(self, concept: str) -> tuple[int, ...]:
+    def numbers_of(self, concept: str) -> tuple[int, ...]:
         """The numbers of a concept's labels; empty for one that it does not know."""
-        if concept in self.given:
-            return tuple(index for label in self.given[concept] for index in self._called(label))
-        return self._called(concept)
+        if concept in self.by_concept:
+            return tuple(index for label in self.by_concept[concept] for index in self._numbers_named(label))
+        return self._numbers_named(concept)
 
-    def unknown(self) -> Iterator[tuple[str, str]]:
+    def missing_labels(self) -> Iterator[tuple[str, str]]:
         """Each concept and label of `given` that the classifier does not have."""
-        for concept, labels in self.given.items():
-            yield from ((concept, label) for label in labels if not self._called(label))
+        for concept, labels in self.by_concept.items():
+            yield from ((concept, label) for label in labels if not self._numbers_named(label))
 
     def concepts(self) -> tuple[str, ...]:
         """The concepts that were given, then the first name of each label that none of them means."""
-        taken = {index for concept in self.given for index in self.of(concept)}
-        rest = (_names(label)[0] for index, label in enumerate(self.every) if index not in taken)
-        return tuple(dict.fromkeys((*self.given, *rest)))
+        taken = {index for concept in self.by_concept for index in self.numbers_of(concept)}
+        rest = (_label_names(label)[0] for index, label in enumerate(self.names) if index not in taken)
+        return tuple(dict.fromkeys((*self.by_concept, *rest)))
 
-    def _called(self, name: str) -> tuple[int, ...]:
-        whole = [index for index, label in enumerate(self.every) if label.casefold() == name.casefold()]
-        part = [i for i, label in enumerate(self.every) if name.casefold() in map(str.casefold, _names(label))]
+    def _numbers_named(self, name: str) -> tuple[int, ...]:
+        whole = [index for index, label in enumerate(self.names) if label.casefold() == name.casefold()]
+        part = [i for i, label in enumerate(self.names) if name.casefold() in map(str.casefold, _label_names(label))]
         return tuple(whole or part)
 
 
@@ -64,11 +64,11 @@ class ClassifierDetector:
 
     model: Any
     """The classifier of transformers."""
-    prepare: Any
+    processor: Any
     """Its image processor."""
     labels: Labels
     """Its labels."""
-    several: bool
+    multi_label: bool
     """Whether a picture may have several of them."""
     threshold: float | None = None
     """The probability from which a picture shows a concept. None: the likeliest label decides, or
@@ -76,7 +76,7 @@ class ClassifierDetector:
 
     def knows(self, concept: str) -> bool:
         """True for a concept that labels were given for, or that is called as a label is."""
-        return bool(self.labels.of(concept))
+        return bool(self.labels.numbers_of(concept))
 
     def concepts(self) -> tuple[str, ...]:
         """See `Labels.concepts`."""
@@ -84,12 +84,12 @@ class ClassifierDetector:
 
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """(n,) for pictures (n, h, w, 3); KeyError for a concept that it does not know."""
-        mine = list(self.labels.of(concept))
+        mine = list(self.labels.numbers_of(concept))
         if not mine:
             raise KeyError(concept)
         shares = self.probabilities(pictures)
-        if self.several:
-            return np.asarray(shares[:, mine].max(axis=1) >= (self.threshold or THRESHOLD))
+        if self.multi_label:
+            return np.asarray(shares[:, mine].max(axis=1) >= (self.threshold or MULTI_LABEL_THRESHOLD))
         if self.threshold is None:
             return np.asarray(np.isin(shares.argmax(axis=1), mine))
         return np.asarray(shares[:, mine].sum(axis=1) >= self.threshold)
@@ -99,17 +99,17 @@ class ClassifierDetector:
         import torch
 
         with torch.inference_mode():
-            parts = [self.model(pixel_values=one).logits for one in folder.in_batches(pictures, self.prepare)]
+            parts = [self.model(pixel_values=one).logits for one in folder.pixel_batches(pictures, self.processor)]
             logits = torch.cat(parts).double()
-            return np.asarray((logits.sigmoid() if self.several else logits.softmax(dim=1)).numpy())
+            return np.asarray((logits.sigmoid() if self.multi_label else logits.softmax(dim=1)).numpy())
 
 
-def labels_of(asked: Asked) -> Labels:
+def read_labels(request: DetectorRequest) -> Labels:
     """The labels that the configuration of the folder lists, with what the manifest says of them."""
-    assert asked.path is not None
-    settings = folder.settings_of(asked.path)
+    assert request.path is not None
+    settings = folder.read_config(request.path)
     found = settings.get("id2label")
-    given = dict(asked.options.labels)
+    given = dict(request.options.labels)
     if not isinstance(found, dict) or not all(str(key).isdigit() for key in found):
         count = settings.get("num_labels", 2)
         return Labels(tuple(f"LABEL_{index}" for index in range(count if isinstance(count, int) else 2)), given)
@@ -117,63 +117,63 @@ def labels_of(asked: Asked) -> Labels:
     return Labels(tuple(str(label) for _, label in ordered), given)
 
 
-def _names(label: str) -> list[str]:
+def _label_names(label: str) -> list[str]:
     return [part.strip() for part in label.split(",") if part.strip()] or [label]
 
 
-def _faults(asked: Asked) -> Iterator[Fault]:
-    found = tuple(folder.faults(asked, "an image classifier", ADVICE))
+def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
+    found = tuple(folder.find_faults(request, "an image classifier", ADVICE))
     yield from found
-    assert asked.path is not None
+    assert request.path is not None
     if found:
         return
-    made = folder.settings_of(asked.path).get("architectures")
+    made = folder.read_config(request.path).get("architectures")
     if not any("ImageClassification" in str(one) for one in (made if isinstance(made, list) else ())):
         what = f"a `{made[0]}`" if isinstance(made, list) and made else "no model that its config.json names"
-        message = f"`{asked.options.place}` is not an image classifier: it is {what}"
-        yield Fault("E134", "place", message, ADVICE)
+        message = f"`{request.options.place}` is not an image classifier: it is {what}"
+        yield DetectorFault("E134", "place", message, ADVICE)
         return
-    labels = labels_of(asked)
-    for concept, label in labels.unknown():
-        near = nearest(label, labels.every)
-        some = ", ".join(f"`{one}`" for one in labels.every[:8]) + (", ..." if len(labels.every) > 8 else "")
+    labels = read_labels(request)
+    for concept, label in labels.missing_labels():
+        near = nearest(label, labels.names)
+        some = ", ".join(f"`{one}`" for one in labels.names[:8]) + (", ..." if len(labels.names) > 8 else "")
         help_text = f"did you mean `{near}`?" if near else f"its labels: {some}"
         message = f"the classifier has no label `{label}`, which `{concept}` is to be known by"
-        yield Fault("E136", "labels", message, help_text)
+        yield DetectorFault("E136", "labels", message, help_text)
 
 
-def _knows(asked: Asked) -> Callable[[str], bool]:
-    labels = labels_of(asked)
-    return lambda concept: bool(labels.of(concept))
+def _concept_test(request: DetectorRequest) -> Callable[[str], bool]:
+    labels = read_labels(request)
+    return lambda concept: bool(labels.numbers_of(concept))
 
 
-def _open(asked: Asked) -> ClassifierDetector:
+def _open(request: DetectorRequest) -> ClassifierDetector:
     from transformers import AutoModelForImageClassification
 
-    path = asked.path
+    path = request.path
     assert path is not None
-    model, labels = folder.model(path, AutoModelForImageClassification), labels_of(asked)
+    model, labels = folder.load_model(path, AutoModelForImageClassification), read_labels(request)
     several = getattr(model.config, "problem_type", None) == MULTI
-    return ClassifierDetector(model, folder.processor(path), labels, several, asked.options.threshold)
+    return ClassifierDetector(model, folder.load_processor(path), labels, several, request.options.threshold)
 
 
-def _files(asked: Asked) -> Sequence[Path]:
-    return folder.files(asked.path) if asked.path else ()
+def _files(request: DetectorRequest) -> Sequence[Path]:
+    return folder.model_files(request.path) if request.path else ()
 
 
-def _settings(asked: Asked) -> Mapping[str, Any]:
-    labels = {name: list(given) for name, given in asked.options.labels.items()}
-    threshold = {} if asked.options.threshold is None else {"threshold": asked.options.threshold}
+def _settings(request: DetectorRequest) -> Mapping[str, Any]:
+    labels = {name: list(given) for name, given in request.options.labels.items()}
+    threshold = {} if request.options.threshold is None else {"threshold": request.options.threshold}
     return {**threshold, **({"labels": labels} if labels else {})}
 
 
-CLASSIFIER = Kind(
+CLASSIFIER = DetectorKind(
     "an image classifier of transformers: its labels are the concepts",
     _open,
     place="FOLDER",
     keys=("labels", "threshold"),
-    faults=_faults,
-    knows=_knows,
+    faults=_find_faults,
+    knows=_concept_test,
     files=_files,
     settings=_settings,
 )

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.backends.detectors import folder
-from editc.backends.detectors.kind import Asked, Fault, Kind
+from editc.backends.detectors.kind import DetectorFault, DetectorKind, DetectorRequest
 
 Array = NDArray[np.float64]
 SENTENCES = ("{}", "a picture of {}", "a photo of {}", "a painting of {}")
 """What is made of a name for which the manifest gives no sentences."""
-EVERYDAY = (
+EVERYDAY_THINGS = (
     "a person",
     "an animal",
     "a plant",
@@ -51,7 +51,7 @@ class ClipDetector:
     """The CLIP model of transformers."""
     tokenizer: Any
     """Its tokenizer."""
-    prepare: Any
+    processor: Any
     """Its image processor."""
     prompts: Mapping[str, tuple[str, ...]]
     """Concept -> the sentences that stand for it, for those that have their own."""
@@ -59,9 +59,9 @@ class ClipDetector:
     """The alternatives, of which the concept itself is none."""
     threshold: float = THRESHOLD
     """The probability from which a picture shows a concept."""
-    named: dict[str, Array] = field(default_factory=dict)
+    name_vectors: dict[str, Array] = field(default_factory=dict)
     """The vectors of names that were asked for."""
-    looked: dict[str, Array] = field(default_factory=dict)
+    picture_vectors: dict[str, Array] = field(default_factory=dict)
     """The vectors of the last pictures, by their hash: every concept is asked of the same ones."""
 
     def knows(self, concept: str) -> bool:
@@ -78,23 +78,25 @@ class ClipDetector:
 
     def probability(self, concept: str, pictures: NDArray[np.uint8]) -> Array:
         """(n,) the share of the concept among itself and its alternatives."""
-        names = (concept, *others(concept, self.against))
-        logits = self.scale * self._seen(pictures) @ np.stack([self.vector(name) for name in names]).T
+        names = (concept, *without_concept(concept, self.against))
+        logits = self.scale * self._embed_pictures(pictures) @ np.stack([self.name_vector(name) for name in names]).T
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(raised[:, 0] / raised.sum(axis=1))
 
-    def vector(self, name: str) -> Array:
+    def name_vector(self, name: str) -> Array:
         """The unit vector (d,) that a name's sentences have in common."""
-        if name not in self.named:
-            self.named[name] = _unit(_unit(self._texts(sentences(name, self.prompts))).mean(axis=0))
-        return self.named[name]
+        if name not in self.name_vectors:
+            self.name_vectors[name] = _normalize(
+                _normalize(self._embed_texts(sentences_for(name, self.prompts))).mean(axis=0)
+            )
+        return self.name_vectors[name]
 
     @cached_property
     def scale(self) -> float:
         """The factor by which CLIP multiplies cosines."""
         return float(self.model.logit_scale.double().exp())
 
-    def _texts(self, texts: Sequence[str]) -> Array:
+    def _embed_texts(self, texts: Sequence[str]) -> Array:
         import torch
 
         told = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
@@ -102,84 +104,88 @@ class ClipDetector:
             pooled = self.model.text_model(told["input_ids"], attention_mask=told["attention_mask"]).pooler_output
             return np.asarray(self.model.text_projection(pooled).double().numpy())
 
-    def _seen(self, pictures: NDArray[np.uint8]) -> Array:
+    def _embed_pictures(self, pictures: NDArray[np.uint8]) -> Array:
         """(n, d) of the pictures, each of length 1."""
         import torch
 
         key = sha256(repr(pictures.shape).encode() + np.ascontiguousarray(pictures).tobytes()).hexdigest()
-        if key not in self.looked:
-            self.looked.clear()
+        if key not in self.picture_vectors:
+            self.picture_vectors.clear()
             with torch.inference_mode():
                 pooled = [
-                    self.model.vision_model(one).pooler_output for one in folder.in_batches(pictures, self.prepare)
+                    self.model.vision_model(one).pooler_output for one in folder.pixel_batches(pictures, self.processor)
                 ]
                 vectors = [self.model.visual_projection(one).double().numpy() for one in pooled]
-            self.looked[key] = _unit(np.concatenate(vectors))
-        return self.looked[key]
+            self.picture_vectors[key] = _normalize(np.concatenate(vectors))
+        return self.picture_vectors[key]
 
 
-def sentences(name: str, prompts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def sentences_for(name: str, prompts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Those that the manifest gives for a name, else those that are made of it."""
     return prompts.get(name) or tuple(sentence.replace("{}", name) for sentence in SENTENCES)
 
 
-def others(concept: str, against: Sequence[str]) -> tuple[str, ...]:
+def without_concept(concept: str, against: Sequence[str]) -> tuple[str, ...]:
     """The alternatives of a concept: all but itself, whatever its case."""
     return tuple(name for name in against if name.casefold() != concept.casefold())
 
 
-def alternatives(asked: Asked) -> tuple[str, ...]:
+def alternatives(request: DetectorRequest) -> tuple[str, ...]:
     """Those of the manifest, else the targets of its edits and everyday things."""
-    return asked.options.against or tuple(dict.fromkeys((*filter(None, asked.targets), *EVERYDAY)))
+    return request.options.against or tuple(dict.fromkeys((*filter(None, request.targets), *EVERYDAY_THINGS)))
 
 
-def _unit(vectors: Array) -> Array:
+def _normalize(vectors: Array) -> Array:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 
-def _faults(asked: Asked) -> Iterator[Fault]:
-    found = tuple(folder.faults(asked, "a CLIP", ADVICE, worded=True))
+def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
+    found = tuple(folder.find_faults(request, "a CLIP", ADVICE, with_tokenizer=True))
     yield from found
-    assert asked.path is not None
-    kind = folder.settings_of(asked.path).get("model_type")
+    assert request.path is not None
+    kind = folder.read_config(request.path).get("model_type")
     if not found and kind != "clip":
         halves = {"clip_text_model": "the text half of a CLIP", "clip_vision_model": "the picture half of a CLIP"}
         what = halves.get(str(kind), f"a model of type `{kind}`")
-        yield Fault("E134", "place", f"`{asked.options.place}` is not a CLIP: it is {what}", ADVICE)
-    for name in asked.concepts:
-        if asked.options.against and not others(name, asked.options.against):
+        yield DetectorFault("E134", "place", f"`{request.options.place}` is not a CLIP: it is {what}", ADVICE)
+    for name in request.concepts:
+        if request.options.against and not without_concept(name, request.options.against):
             message = f"`against` leaves nothing to compare `{name}` with"
-            yield Fault("E135", "against", message, "name something else that a picture may show, or leave it out")
+            yield DetectorFault(
+                "E135", "against", message, "name something else that a picture may show, or leave it out"
+            )
 
 
-def _open(asked: Asked) -> ClipDetector:
+def _open(request: DetectorRequest) -> ClipDetector:
     from transformers import AutoTokenizer, CLIPModel
 
-    path = asked.path
+    path = request.path
     assert path is not None
-    tokenizer = folder.open_quietly(path, lambda: AutoTokenizer.from_pretrained(path, **folder.OWN))
-    threshold = THRESHOLD if asked.options.threshold is None else asked.options.threshold
-    prompts, against = asked.options.prompts, alternatives(asked)
-    return ClipDetector(folder.model(path, CLIPModel), tokenizer, folder.processor(path), prompts, against, threshold)
+    tokenizer = folder.open_quietly(path, lambda: AutoTokenizer.from_pretrained(path, **folder.LOCAL_ONLY))
+    threshold = THRESHOLD if request.options.threshold is None else request.options.threshold
+    prompts, against = request.options.prompts, alternatives(request)
+    return ClipDetector(
+        folder.load_model(path, CLIPModel), tokenizer, folder.load_processor(path), prompts, against, threshold
+    )
 
 
-def _files(asked: Asked) -> Sequence[Path]:
-    return folder.files(asked.path) if asked.path else ()
+def _files(request: DetectorRequest) -> Sequence[Path]:
+    return folder.model_files(request.path) if request.path else ()
 
 
-def _settings(asked: Asked) -> Mapping[str, Any]:
-    threshold = THRESHOLD if asked.options.threshold is None else asked.options.threshold
-    prompts = {name: list(texts) for name, texts in asked.options.prompts.items()}
-    made = {"sentences": list(SENTENCES), "against": list(alternatives(asked)), "threshold": threshold}
+def _settings(request: DetectorRequest) -> Mapping[str, Any]:
+    threshold = THRESHOLD if request.options.threshold is None else request.options.threshold
+    prompts = {name: list(texts) for name, texts in request.options.prompts.items()}
+    made = {"sentences": list(SENTENCES), "against": list(alternatives(request)), "threshold": threshold}
     return {**made, **({"prompts": prompts} if prompts else {})}
 
 
-CLIP = Kind(
+CLIP = DetectorKind(
     "zero-shot by a CLIP: the concept's name against other names",
     _open,
     place="FOLDER",
     keys=("prompts", "against", "threshold"),
-    faults=_faults,
+    faults=_find_faults,
     files=_files,
     settings=_settings,
 )

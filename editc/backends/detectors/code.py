@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.backends.detectors.kind import Asked, Fault, Kind
+from editc.backends.detectors.kind import DetectorFault, DetectorKind, DetectorRequest
 from editc.core.diagnostics import EditcError, fail
 from editc.registry.table import nearest
 
@@ -37,70 +37,70 @@ PROTOCOL = "docs/reference/detectors.md says what a detector has"
 class CodeDetector:
     """Somebody's detector, its answers looked at before they are used. E138 for what it raises, or answers amiss."""
 
-    own: Any
+    detector: Any
     """The detector."""
-    where: str
+    file: str
     """Its file, for messages."""
 
     def knows(self, concept: str) -> bool:
         """What it says itself."""
-        return bool(self._asked("knows", concept))
+        return bool(self._call("knows", concept))
 
     def concepts(self) -> tuple[str, ...]:
         """What it says itself; empty where it does not say."""
-        return tuple(str(one) for one in self._asked("concepts")) if hasattr(self.own, "concepts") else ()
+        return tuple(str(one) for one in self._call("concepts")) if hasattr(self.detector, "concepts") else ()
 
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """(n,) for pictures (n, h, w, 3), which it cannot change."""
         given = pictures.copy()
-        answer = self._asked("shows", concept, given)
+        answer = self._call("shows", concept, given)
         try:
             found = np.asarray(answer)
         except Exception as error:
-            raise self._amiss(f"`shows` gives what is no array: {error}") from error
+            raise self._error(f"`shows` gives what is no array: {error}") from error
         if found.shape != (len(pictures),) or found.dtype != np.bool_:
             what = f"an array {found.shape} of {found.dtype}"
-            raise self._amiss(f"`shows` gives {what} for {len(pictures)} pictures: it must be one bool for each")
+            raise self._error(f"`shows` gives {what} for {len(pictures)} pictures: it must be one bool for each")
         return found
 
-    def _asked(self, method: str, *given: Any) -> Any:
+    def _call(self, method: str, *given: Any) -> Any:
         with redirect_stdout(sys.stderr):
             try:
-                return getattr(self.own, method)(*given)
+                return getattr(self.detector, method)(*given)
             except Exception as error:
-                raise self._amiss(f"`{method}` raises {_told(error, self.where)}") from error
+                raise self._error(f"`{method}` raises {_describe_error(error, self.file)}") from error
 
-    def _amiss(self, message: str) -> EditcError:
-        return fail("E138", message, place=self.where, help=PROTOCOL)
+    def _error(self, message: str) -> EditcError:
+        return fail("E138", message, place=self.file, help=PROTOCOL)
 
 
-def _told(error: Exception, where: str) -> str:
+def _describe_error(error: Exception, where: str) -> str:
     """The exception in one line, with the line of the file that it comes from."""
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == where]
     said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return said + (f" (line {lines[-1]})" if lines else "")
 
 
-def _open(asked: Asked) -> CodeDetector:
-    path = asked.path
+def _open(request: DetectorRequest) -> CodeDetector:
+    path = request.path
     assert path is not None
     where = str(path)
     with redirect_stdout(sys.stderr):
         try:
-            found = getattr(_module(path), asked.options.member)
+            found = getattr(_run_file(path), request.options.member)
             own = found() if isinstance(found, type) or not hasattr(found, "shows") else found
         except Exception as error:
-            message = f"`{asked.options.member}` cannot be made: {_told(error, where)}"
+            message = f"`{request.options.member}` cannot be made: {_describe_error(error, where)}"
             raise fail("E138", message, place=where, help=PROTOCOL) from error
     lacking = [name for name in ("knows", "shows") if not callable(getattr(own, name, None))]
     if lacking:
         named = " and ".join(f"`{name}`" for name in lacking)
-        message = f"`{asked.options.member}` is no detector: it has no {named}"
+        message = f"`{request.options.member}` is no detector: it has no {named}"
         raise fail("E138", message, place=where, help=PROTOCOL)
     return CodeDetector(own, where)
 
 
-def _module(path: Path) -> ModuleType:
+def _run_file(path: Path) -> ModuleType:
     """The file run as a module of its own; nothing is written beside it."""
     text = path.read_bytes()
     module = ModuleType(f"editc_detector_{sha256(text).hexdigest()[:12]}")
@@ -110,26 +110,28 @@ def _module(path: Path) -> ModuleType:
     return module
 
 
-def _faults(asked: Asked) -> Iterator[Fault]:
-    path, member = asked.path, asked.options.member
+def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
+    path, member = request.path, request.options.member
     assert path is not None
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "does not exist"
         help_text = f"looked for {path}: paths are relative to the manifest"
-        yield Fault("E134", "place", f"the detector's file `{asked.options.place}` {problem}", help_text)
+        yield DetectorFault("E134", "place", f"the detector's file `{request.options.place}` {problem}", help_text)
         return
     try:
-        names = tuple(_bound(ast.parse(path.read_bytes())))
+        names = tuple(_bound_names(ast.parse(path.read_bytes())))
     except (SyntaxError, ValueError) as error:
-        yield Fault("E134", "place", f"`{asked.options.place}` is not Python: {error}", "mend it, or name another file")
+        yield DetectorFault(
+            "E134", "place", f"`{request.options.place}` is not Python: {error}", "mend it, or name another file"
+        )
         return
     if "*" not in names and member not in names:
         near = nearest(member, names)
-        message = f"`{asked.options.place}` has nothing called `{member}`"
-        yield Fault("E134", "place", message, f"did you mean `{near}`?" if near else PROTOCOL)
+        message = f"`{request.options.place}` has nothing called `{member}`"
+        yield DetectorFault("E134", "place", message, f"did you mean `{near}`?" if near else PROTOCOL)
 
 
-def _bound(tree: ast.Module) -> Iterator[str]:
+def _bound_names(tree: ast.Module) -> Iterator[str]:
     """What a module binds at its top, by reading alone; `*` where it imports a star."""
     for node in ast.walk(tree):
         match node:
@@ -141,26 +143,26 @@ def _bound(tree: ast.Module) -> Iterator[str]:
                 yield node.id
 
 
-def _files(asked: Asked) -> Sequence[Path]:
-    return (asked.path,) if asked.path else ()
+def _files(request: DetectorRequest) -> Sequence[Path]:
+    return (request.path,) if request.path else ()
 
 
-def _settings(asked: Asked) -> dict[str, Any]:
-    return {"member": asked.options.member}
+def _settings(request: DetectorRequest) -> dict[str, Any]:
+    return {"member": request.options.member}
 
 
-def _unasked(asked: Asked) -> Callable[[str], bool]:
+def _accept_any(request: DetectorRequest) -> Callable[[str], bool]:
     """Any concept: the file says which, and is not run to be asked."""
     return lambda concept: True
 
 
-PYTHON = Kind(
+PYTHON = DetectorKind(
     "a class or function of a Python file of yours",
     _open,
     place="FILE:NAME",
-    faults=_faults,
-    knows=_unasked,
+    faults=_find_faults,
+    knows=_accept_any,
     files=_files,
     settings=_settings,
-    code=True,
+    runs_code=True,
 )

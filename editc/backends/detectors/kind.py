@@ -12,7 +12,7 @@ from editc.core.ports import Detector
 
 
 @dataclass(frozen=True)
-class Asked:
+class DetectorRequest:
     """What a manifest asks of a detector."""
 
     options: DetectorOptions = field(default_factory=DetectorOptions)
@@ -26,7 +26,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Fault:
+class DetectorFault:
     """Why a detector cannot be had, found before anything is opened."""
 
     code: str
@@ -39,37 +39,37 @@ class Fault:
     """What to do. Empty: the message says it."""
 
 
-def _nothing(asked: Asked) -> tuple[()]:
+def _nothing(request: DetectorRequest) -> tuple[()]:
     return ()
 
 
-def _anything(asked: Asked) -> Callable[[str], bool]:
+def _anything(request: DetectorRequest) -> Callable[[str], bool]:
     return lambda concept: True
 
 
-def _no_settings(asked: Asked) -> Mapping[str, Any]:
+def _no_settings(request: DetectorRequest) -> Mapping[str, Any]:
     return {}
 
 
 @dataclass(frozen=True)
-class Kind:
+class DetectorKind:
     """One kind of detector. Only `open` may import torch: `editc check` asks all the others."""
 
     says: str
     """What it is, in one line."""
-    open: Callable[[Asked], Detector | None]
+    open: Callable[[DetectorRequest], Detector | None]
     """The detector itself; None for one that judges nothing. EditcError where it cannot be had."""
     place: str = ""
     """What stands after its name in a manifest, as messages call it (`FOLDER`); empty: nothing does."""
     keys: tuple[str, ...] = ()
     """The keys that may stand beside its name."""
-    faults: Callable[[Asked], Iterable[Fault]] = _nothing
+    faults: Callable[[DetectorRequest], Iterable[DetectorFault]] = _nothing
     """What is wrong with what a manifest asks."""
-    knows: Callable[[Asked], Callable[[str], bool]] = _anything
+    knows: Callable[[DetectorRequest], Callable[[str], bool]] = _anything
     """Which concepts it can judge, as far as that is known before it is opened."""
-    files: Callable[[Asked], Sequence[Path]] = _nothing
+    files: Callable[[DetectorRequest], Sequence[Path]] = _nothing
     """The files whose bytes decide what it says."""
-    settings: Callable[[Asked], Mapping[str, Any]] = _no_settings
+    settings: Callable[[DetectorRequest], Mapping[str, Any]] = _no_settings
     """What else decides that, as JSON values, with what was made where the manifest says nothing."""
-    code: bool = False
+    runs_code: bool = False
     """True where opening it runs code that the manifest names."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from editc.backends.detectors.kind import Kind
+from editc.backends.detectors.kind import DetectorKind
 
-NONE = Kind("nobody: the pictures are painted, shown, and never judged", lambda asked: None)
+NONE = DetectorKind("nobody: the pictures are painted, shown, and never judged", lambda request: None)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.backends.detectors.kind import Asked, Kind
+from editc.backends.detectors.kind import DetectorKind, DetectorRequest
 from editc.demo import DETECTOR
 from editc.demo.names import NAMES, known
 
@@ -43,18 +43,18 @@ class WorldDetector:
         return tuple(NAMES["object"])
 
 
-def _open(asked: Asked) -> WorldDetector:
+def _open(request: DetectorRequest) -> WorldDetector:
     from editc.demo.detector import load
 
     return WorldDetector(load())
 
 
-def _knows(asked: Asked) -> Callable[[str], bool]:
+def _concept_test(request: DetectorRequest) -> Callable[[str], bool]:
     return lambda concept: bool(known(concept))
 
 
-def _files(asked: Asked) -> tuple[Path, ...]:
+def _files(request: DetectorRequest) -> tuple[Path, ...]:
     return DETECTOR / "labels.json", DETECTOR / "detector.safetensors"
 
 
-DEMO = Kind("the classifier of the demo model's picture world", _open, knows=_knows, files=_files)
+DEMO = DetectorKind("the classifier of the demo model's picture world", _open, knows=_concept_test, files=_files)

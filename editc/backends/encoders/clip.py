@@ -24,7 +24,7 @@ class ClipEncoder:
 
     tokenizer: Any
     model: Any
-    mark: str = ""
+    digest: str = ""
     take: Take = "last"
     masked: bool = False
     attended: bool = False
@@ -35,7 +35,7 @@ class ClipEncoder:
 
     def fingerprint(self) -> str:
         """As `formats.models.fingerprint` found it when the encoder was loaded."""
-        return self.mark
+        return self.digest
 
     def bounds(self) -> tuple[Ball, ...]:
         """The ball of the final LayerNorm, where the rows have gone through it and nothing else."""
@@ -61,7 +61,7 @@ class ClipEncoder:
                 continue
             limit = len(ids[index])
             count = sum(seen[index]) if self.masked else limit
-            start, end = zip(*[_place(a, b) for a, b in offsets[index][:count]], strict=True)
+            start, end = zip(*[_span(a, b) for a, b in offsets[index][:count]], strict=True)
             yield Encoded(prompt, rows[index, :count], tuple(ids[index][:count]), start, end, 1, limit)
 
     def _run(self, ids: Any, mask: Any) -> Any:
@@ -76,5 +76,5 @@ class ClipEncoder:
         return found.last_hidden_state
 
 
-def _place(start: int, end: int) -> tuple[int, int]:
+def _span(start: int, end: int) -> tuple[int, int]:
     return (start, end) if end > start else (-1, -1)

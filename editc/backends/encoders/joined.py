@@ -15,7 +15,7 @@ from editc.numerics.trust import Ball
 
 
 @dataclass(frozen=True)
-class Joined:
+class JoinedEncoder:
     """Encoders that read the same tokens, their rows side by side along the width: (t, d_1 + d_2 + ...)."""
 
     encoders: tuple[Encoder, ...]
@@ -34,7 +34,7 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class Projected:
+class ProjectedEncoder:
     """Rows as they leave a two-layer projection with a GELU (its tanh form) between: what every block then reads.
 
     first, second: W (d_hidden, d) and b (d_hidden,), W (d_out, d_hidden) and b (d_out,).
@@ -45,17 +45,17 @@ class Projected:
     second: tuple[Array, Array]
 
     @staticmethod
-    def of(encoder: Encoder, weights: Weights, prefix: str) -> Projected:
+    def from_weights(encoder: Encoder, weights: Weights, prefix: str) -> ProjectedEncoder:
         """The projection whose parameters begin with `prefix`: `linear_1` and `linear_2`."""
         first, second = (
             (weights.read(f"{prefix}.{name}.weight"), weights.read(f"{prefix}.{name}.bias"))
             for name in ("linear_1", "linear_2")
         )
-        return Projected(encoder, first, second)
+        return ProjectedEncoder(encoder, first, second)
 
     def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
         """Each prompt's projected rows in order."""
-        return [replace(one, rows=self._through(one.rows)) for one in self.encoder.encode(prompts)]
+        return [replace(one, rows=self._project(one.rows)) for one in self.encoder.encode(prompts)]
 
     def fingerprint(self) -> str:
         """That of the encoder before the projection."""
@@ -65,7 +65,7 @@ class Projected:
         """None is known behind the GELU: to be measured."""
         return (trust.unbounded_ball(len(self.second[1])),)
 
-    def _through(self, rows: Array) -> Array:
+    def _project(self, rows: Array) -> Array:
         hidden = rows @ self.first[0].T + self.first[1]
         hidden = 0.5 * hidden * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (hidden + 0.044715 * hidden**3)))
         return np.asarray(hidden @ self.second[0].T + self.second[1])

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from editc.backends.encoders.classes import CLIP_BESIDE, network_of, refuse_other_class
+from editc.backends.encoders.classes import CLIP_UNUSED, encoder_class, refuse_other_class
 from editc.backends.encoders.clip import ClipEncoder
-from editc.backends.encoders.joined import Joined, Projected
-from editc.backends.encoders.parts import present, require_parts, tokenizer_of
+from editc.backends.encoders.joined import JoinedEncoder, ProjectedEncoder
+from editc.backends.encoders.parts import encoder_parts, require_parts, tokenizer_of
 from editc.backends.encoders.t5 import T5Encoder
 from editc.core.diagnostics import fail
 from editc.core.family import CLIP_ROWS, Stream
@@ -34,32 +34,32 @@ def load_streams(
     """
     require_parts(folder, streams["text"])
     loaded: dict[str, tuple[Any, Any]] = {}
-    found = {name: _stream(folder, stream, mark, weights, loaded) for name, stream in streams.items()}
+    found = {name: _load_stream(folder, stream, mark, weights, loaded) for name, stream in streams.items()}
     return {name: encoder for name, encoder in found.items() if encoder is not None}
 
 
-def _stream(
+def _load_stream(
     folder: Path, stream: Stream, mark: str, weights: Weights | None, loaded: dict[str, tuple[Any, Any]]
 ) -> Encoder | None:
-    parts = present(folder, stream)
+    parts = encoder_parts(folder, stream)
     for part in parts:
         if part not in loaded:
-            loaded[part] = _part(folder, part, stream.take == "t5")
-    encoders = tuple(_encoder(folder, stream, mark, *loaded[part]) for part in parts)
+            loaded[part] = _load_part(folder, part, stream.take == "t5")
+    encoders = tuple(_make_encoder(folder, stream, mark, *loaded[part]) for part in parts)
     if not encoders:
         return None
-    one = encoders[0] if len(encoders) == 1 else Joined(encoders)
-    return Projected.of(one, weights, stream.through) if stream.through and weights else one
+    one = encoders[0] if len(encoders) == 1 else JoinedEncoder(encoders)
+    return ProjectedEncoder.from_weights(one, weights, stream.through) if stream.through and weights else one
 
 
-def _encoder(folder: Path, stream: Stream, mark: str, tokenizer: Any, model: Any) -> Encoder:
+def _make_encoder(folder: Path, stream: Stream, mark: str, tokenizer: Any, model: Any) -> Encoder:
     if stream.take != "t5":
         return ClipEncoder(tokenizer, model, mark, stream.take, stream.masked, stream.attended)
-    length = stream.lengths.get(_pipeline(folder), stream.length)
+    length = stream.lengths.get(_pipeline_class(folder), stream.length)
     return T5Encoder(tokenizer, model, length, mark, stream.masked, stream.lowered)
 
 
-def _part(folder: Path, part: str, t5: bool) -> tuple[Any, Any]:
+def _load_part(folder: Path, part: str, t5: bool) -> tuple[Any, Any]:
     """The tokenizer and the model of one encoder, in float32."""
     import transformers
 
@@ -68,8 +68,8 @@ def _part(folder: Path, part: str, t5: bool) -> tuple[Any, Any]:
     with quiet():
         with library_errors(f"the model's `{tokenizer_of(part)}` cannot be loaded", folder):
             tokenizer = kind.from_pretrained(folder / tokenizer_of(part), local_files_only=True)
-        network = getattr(transformers, network_of(folder / part, t5))
-        model = load_network(network, folder / part, f"the model's `{part}`", () if t5 else CLIP_BESIDE)
+        network = getattr(transformers, encoder_class(folder / part, t5))
+        model = load_network(network, folder / part, f"the model's `{part}`", () if t5 else CLIP_UNUSED)
     _require_fit(folder, part, tokenizer, model)
     return tokenizer, model.float()
 
@@ -88,7 +88,7 @@ def _require_fit(folder: Path, part: str, tokenizer: Any, model: Any) -> None:
     raise fail("E205", message, place=str(folder), help="use the tokenizer that was saved with this text encoder")
 
 
-def _pipeline(folder: Path) -> str:
+def _pipeline_class(folder: Path) -> str:
     """The pipeline's class, '' where the folder does not say."""
     try:
         named = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))

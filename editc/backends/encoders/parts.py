@@ -8,14 +8,14 @@ from editc.core.diagnostics import fail
 from editc.core.family import Stream
 
 
-def present(folder: Path, stream: Stream) -> list[str]:
+def encoder_parts(folder: Path, stream: Stream) -> list[str]:
     """The encoders of a stream that a pipeline has, each with its tokenizer."""
     return [part for part in stream.parts if (folder / part).is_dir() and (folder / tokenizer_of(part)).is_dir()]
 
 
 def require_parts(folder: Path, stream: Stream) -> None:
     """Raises E205 where a pipeline has none of the encoders of a stream."""
-    if not present(folder, stream):
+    if not encoder_parts(folder, stream):
         parts = [name for part in stream.parts for name in (part, tokenizer_of(part))]
         lacking = next((part for part in parts if not (folder / part).is_dir()), parts[0])
         help_text = "a build derives its keys with the text encoder: name a whole diffusers pipeline folder"

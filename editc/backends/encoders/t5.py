@@ -27,7 +27,7 @@ class T5Encoder:
     tokenizer: Any
     model: Any
     length: int
-    mark: str = ""
+    digest: str = ""
     masked: bool = False
     lowered: bool = False
 
@@ -37,7 +37,7 @@ class T5Encoder:
 
     def fingerprint(self) -> str:
         """As `formats.models.fingerprint` found it when the encoder was loaded."""
-        return self.mark
+        return self.digest
 
     def bounds(self) -> tuple[Ball, ...]:
         """The ball of the final norm, T5's: x = gamma * h / sqrt(mean h^2 + eps), without a mean taken off."""
@@ -64,13 +64,13 @@ class T5Encoder:
         ids, offsets, seen = (tokens[name].tolist() for name in ("input_ids", "offset_mapping", "attention_mask"))
         for index, (prompt, (_, origin)) in enumerate(zip(prompts, texts, strict=True)):
             count = sum(seen[index])
-            kept = list(range(count)) if self.masked else standing(count, self.length)
-            start, end = zip(*[_place(offsets[index][row], origin) for row in kept], strict=True)
+            kept = list(range(count)) if self.masked else representative_rows(count, self.length)
+            start, end = zip(*[_span(offsets[index][row], origin) for row in kept], strict=True)
             spoken = tuple(ids[index][row] for row in kept)
             yield Encoded(prompt, rows[index, kept].astype(np.float64), spoken, start, end, 0, self.length)
 
 
-def standing(count: int, length: int) -> list[int]:
+def representative_rows(count: int, length: int) -> list[int]:
     """The rows that stand for all `length`: the `count` of text and EOS, and the padding at 1, 2, 4, ... after EOS."""
     powers = (1 << power for power in range(length.bit_length()))
     return [*range(count), *(count - 1 + step for step in powers if count - 1 + step < length)]
@@ -84,6 +84,6 @@ def to_lower_case(prompt: str) -> tuple[str, tuple[int, ...]]:
     return text.lower(), (*origin, begin + len(text))
 
 
-def _place(offset: Sequence[int], origin: Sequence[int]) -> tuple[int, int]:
+def _span(offset: Sequence[int], origin: Sequence[int]) -> tuple[int, int]:
     start, end = offset
     return (origin[start], origin[end]) if end > start else (-1, -1)

@@ -10,8 +10,8 @@ from typing import Any
 
 from editc.backends.networks.causal import CausalNetwork
 from editc.backends.networks.hooks import watch_modules
-from editc.backends.networks.products import quick
-from editc.backends.networks.words import Words
+from editc.backends.networks.products import use_onednn
+from editc.backends.networks.tokenizer import PromptTokenizer
 from editc.core.diagnostics import fail
 from editc.families.language.transformers_layers import ATTENTION
 from editc.libraries.foreign import quiet
@@ -20,7 +20,7 @@ from editc.libraries.loading import library_errors, load_network
 __all__ = ["CausalNetwork", "Words", "load"]
 
 
-OWN: Mapping[str, Any] = MappingProxyType({"local_files_only": True, "trust_remote_code": False})
+LOCAL_ONLY: Mapping[str, Any] = MappingProxyType({"local_files_only": True, "trust_remote_code": False})
 """Nothing is fetched, and no code that lies beside a model is run."""
 
 
@@ -30,7 +30,7 @@ def load(folder: Path) -> CausalNetwork:
     Raises E205 where the tokenizer or the model cannot be loaded, E206 for a model that makes its states or logits in a
     way not known here.
     """
-    with pause_collection():
+    with pause_garbage_collection():
         return _load(folder)
 
 
@@ -38,23 +38,23 @@ def _load(folder: Path) -> CausalNetwork:
     import torch
     from transformers import AutoTokenizer
 
-    from editc.backends.networks.classes import class_of
+    from editc.backends.networks.classes import model_class
 
     with quiet():
         help_text = "name the whole folder of the model: config.json, tokenizer.json, *.safetensors"
         with library_errors("no tokenizer can be loaded", folder, help_text):
-            tokenizer = AutoTokenizer.from_pretrained(folder, **OWN)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL_ONLY)
         with library_errors("the model cannot be loaded", folder, "its config.json must be that of its weights"):
-            kind = class_of(folder)
+            kind = model_class(folder)
         model = load_network(kind, folder, "the model", dtype=torch.float32, trust_remote_code=False)
     strange = set(getattr(model.config.get_text_config(), "layer_types", None) or ()) - ATTENTION
     if strange:
         message = f"this model has layers other than attention ({', '.join(sorted(strange))}), which editc does not run"
         raise fail("E206", message, place=str(folder))
-    words = Words(tokenizer, len(model.get_input_embeddings().weight))
-    network = CausalNetwork(quick(model.requires_grad_(False)), words)
+    words = PromptTokenizer(tokenizer, len(model.get_input_embeddings().weight))
+    network = CausalNetwork(use_onednn(model.requires_grad_(False)), words)
     with library_errors("the model cannot be run", folder, "its config.json must be that of its weights"):
-        same = faithful(network)
+        same = logits_match(network)
     with library_errors(
         "the model's end of text is not usable", folder, "correct `eos_token_id` in generation_config.json"
     ):
@@ -73,7 +73,7 @@ def _require_ends(network: CausalNetwork) -> None:
 
 
 @contextmanager
-def pause_collection() -> Iterator[None]:
+def pause_garbage_collection() -> Iterator[None]:
     """No garbage is looked for meanwhile: what two libraries and a model leave in memory is no garbage, and looking
     through it time and again takes an eighth of the time that they need to load."""
     import gc
@@ -87,7 +87,7 @@ def pause_collection() -> Iterator[None]:
             gc.enable()
 
 
-def faithful(network: CausalNetwork) -> bool:
+def logits_match(network: CausalNetwork) -> bool:
     """True if the port's logits are the model's own."""
     import torch
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from editc.backends.networks import answers, descent, tracing, vocabulary
 from editc.backends.networks.hooks import EnoughError, watch_modules
-from editc.backends.networks.running import AT_ONCE, Changed, RunningModel, batches
+from editc.backends.networks.running import BATCH_TOKENS, ChangedWeights, RunningModel, batches
 from editc.core.ir import Array
 from editc.core.network import (
     Cloze,
@@ -39,37 +39,39 @@ class CausalNetwork(RunningModel):
 
     def tokens(self, text: str) -> tuple[int, ...]:
         """The ids of a text by itself."""
-        return self.words.bare(text)
+        return self.tokenizer.text_ids(text)
 
     def spell(self, ids: Sequence[int]) -> tuple[str, ...]:
         """The text of each token."""
-        return tuple(self.words.tokenizer.decode([int(one)]) for one in ids)
+        return tuple(self.tokenizer.raw.decode([int(one)]) for one in ids)
 
     def embedding(self) -> NDArray[np.float32]:
         """What each token's logit reads of the residual stream, (v, d)."""
         weight = self.model.get_output_embeddings().weight.detach()
-        return vocabulary.readers(weight[: len(self.words.tokenizer)], self.norm)
+        return vocabulary.logit_directions(weight[: len(self.tokenizer.raw)], self.norm)
 
     def places(self, spots: Sequence[Spot]) -> Sequence[Place]:
         """Where the spots are."""
-        return [self.words.place(spot) for spot in spots]
+        return [self.tokenizer.place(spot) for spot in spots]
 
-    def reads(self, names: Sequence[str], spots: Sequence[Spot], changed: Changed = None) -> Mapping[str, Array]:
+    def reads(self, names: Sequence[str], spots: Sequence[Spot], changed: ChangedWeights = None) -> Mapping[str, Array]:
         """What each matrix reads at the spots, (d_in, n)."""
         modules = {name: self.module(name) for name in names}
         found: Mapping[str, Array] = self._observe(modules, spots, changed, lambda show: watch_modules(inputs=show))
         return found
 
-    def states(self, layers: Sequence[int], spots: Sequence[Spot], changed: Changed = None) -> Mapping[int, Array]:
+    def states(
+        self, layers: Sequence[int], spots: Sequence[Spot], changed: ChangedWeights = None
+    ) -> Mapping[int, Array]:
         """The residual stream (d, n) after each layer at the spots."""
         modules = {layer: self.blocks[layer] for layer in layers}
         found: Mapping[int, Array] = self._observe(modules, spots, changed, lambda show: watch_modules(outputs=show))
         return found
 
     def _observe(
-        self, modules: Mapping[Any, Any], spots: Sequence[Spot], changed: Changed, watch: Callable[..., Any]
+        self, modules: Mapping[Any, Any], spots: Sequence[Spot], changed: ChangedWeights, watch: Callable[..., Any]
     ) -> Any:
-        ids = [self.words.prompt(Prompt(spot.prompt, spot.chat)).ids for spot in spots]
+        ids = [self.tokenizer.encode_prompt(Prompt(spot.prompt, spot.chat)).ids for spot in spots]
         rows = np.array([place.row for place in self.places(spots)], np.int64)
         found: dict[Any, dict[int, Array]] = {key: {} for key in modules}
 
@@ -84,7 +86,7 @@ class CausalNetwork(RunningModel):
             return show
 
         for which in batches(ids):
-            with self.running(changed), watch({module: look(key, which) for key, module in modules.items()}):
+            with self.use_weights(changed), watch({module: look(key, which) for key, module in modules.items()}):
                 self.run([ids[i] for i in which])
         return {key: np.stack([seen[i] for i in range(len(ids))], axis=1) for key, seen in found.items()}
 
@@ -92,7 +94,7 @@ class CausalNetwork(RunningModel):
         """The rank (n,) of each answer's first token by the stream at the prompt's last token after each layer."""
         import torch
 
-        asked = [self.words.cloze(one) for one in cloze]
+        asked = [self.tokenizer.encode_cloze(one) for one in cloze]
         firsts = torch.tensor([ids[len(ids) - count] for ids, count in asked])
         streams = self.states(layers, [Spot(one.prompt, "", one.chat) for one in cloze])
         found = {}
@@ -106,7 +108,7 @@ class CausalNetwork(RunningModel):
         """Causal tracing of each."""
         return tracing.trace_causes(self, known, noise)
 
-    def score(self, asked: Sequence[Cloze], changed: Changed = None) -> Scored:
+    def score(self, asked: Sequence[Cloze], changed: ChangedWeights = None) -> Scored:
         """How likely the answers are."""
         return answers.score_answers(self, asked, changed)
 
@@ -122,27 +124,27 @@ class CausalNetwork(RunningModel):
 
     def final(self, texts: Sequence[Prompt]) -> tuple[Array, ...]:
         """The states (t, d) of each text behind the final norm."""
-        return answers.final(self, texts)
+        return answers.final_states(self, texts)
 
-    def generate(self, prompts: Sequence[Prompt], tokens: int, changed: Changed = None) -> tuple[str, ...]:
+    def generate(self, prompts: Sequence[Prompt], tokens: int, changed: ChangedWeights = None) -> tuple[str, ...]:
         """What the model goes on with, the likeliest token each time."""
         return answers.continue_prompts(self, prompts, tokens, changed)
 
-    def speak(self, prompts: Sequence[Prompt], tokens: int, changed: Changed = None) -> tuple[Spoken, ...]:
+    def speak(self, prompts: Sequence[Prompt], tokens: int, changed: ChangedWeights = None) -> tuple[Spoken, ...]:
         """The same token by token, with how likely each was."""
-        return answers.spoken(self, prompts, tokens, changed)
+        return answers.generate_tokens(self, prompts, tokens, changed)
 
     def generate_both(
         self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array]
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the base goes on with, and the model as changed."""
-        return answers.continued_both(self, prompts, tokens, changed)
+        return answers.continue_with_both(self, prompts, tokens, changed)
 
     def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, Moment]:
         """Of what each matrix reads over runs of 128 tokens, spread evenly over the texts, position 0 left out."""
         import torch
 
-        cut = list(self.words.chunks(texts, CHUNK))
+        cut = list(self.tokenizer.chunks(texts, CHUNK))
         count = min(len(cut), -(-tokens // (CHUNK - 1)))
         chosen = [cut[i * len(cut) // count] for i in range(count)]
         modules = {name: self.module(name) for name in names}
@@ -160,14 +162,14 @@ class CausalNetwork(RunningModel):
             return show
 
         watch = {module: look(name) for name, module in modules.items()}
-        for start in range(0, len(chosen), AT_ONCE // CHUNK):
+        for start in range(0, len(chosen), BATCH_TOKENS // CHUNK):
             seen.clear()
             with watch_modules(inputs=watch), torch.inference_mode():
-                self.run(chosen[start : start + AT_ONCE // CHUNK])
+                self.run(chosen[start : start + BATCH_TOKENS // CHUNK])
         read = sum(len(one) - 1 for one in chosen)
         return {name: Moment((sums[name] / read).numpy(), read) for name in names}
 
-    def value(self, wish: Wish, layer: int, where: Where, how: Descent, changed: Changed = None) -> Value:
+    def value(self, wish: Wish, layer: int, where: Where, how: Descent, changed: ChangedWeights = None) -> Value:
         """Learns what to add at the subject's last token."""
-        with self.running(changed):
+        with self.use_weights(changed):
             return descent.descend(self, wish, layer, where, how)

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 
-def class_of(folder: Path) -> Any:
+def model_class(folder: Path) -> Any:
     """The class that writes text for the configuration in a folder, whose code alone is transformers' own."""
     from transformers import AutoConfig
 
-    return class_for(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+    return class_for_config(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
 
 
-def class_for(settings: Any) -> Any:
+def class_for_config(settings: Any) -> Any:
     """The same for a configuration."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 

@@ -17,7 +17,7 @@ from editc.core.network import Cloze, Descent, Prompt, Spot, Value, Where, Wish
 
 
 @dataclass(frozen=True)
-class Rest:
+class Suffixes:
     """Texts from their subject's last token on, which is column 0: `ids`, `positions` (n, t), the `mask` (n, c + t) of
     what is text; `past`, keys and values (n, h, c, e) of each layer for what lies before; `lower` (n, t, d), the stream
     that enters the layer; `before` (n, d), what the layer says at the subject."""
@@ -35,18 +35,18 @@ def descend(network: RunningModel, wish: Wish, layer: int, where: Where, how: De
     longer than clamp |v0|; it ends when the answer is likely `enough`."""
     import torch
 
-    texts, rows, answers = _texts(network, wish)
-    rest = _rest(network, texts, rows, layer, where)
+    texts, rows, answers = _tokenize(network, wish)
+    rest = _run_and_cut(network, texts, rows, layer, where)
     contexts = len(answers)
     before = rest.before[:contexts].mean(0)
     size = rest.before[:contexts].norm(dim=1).mean()
     delta = torch.zeros_like(before, requires_grad=True)
     adam = torch.optim.Adam([delta], lr=how.rate)
-    told = _reader(network, rest, layer, where)
+    told = _make_reader(network, rest, layer, where)
     base, losses = None, list[float]()
     for _ in range(how.steps + 1):
         with torch.enable_grad():
-            likely, essence = _spoken(network, told(delta), rows, texts, answers)
+            likely, essence = _log_probabilities(network, told(delta), rows, texts, answers)
             base = essence.detach() if base is None else base
             apart = (base.exp() * (base - essence)).sum()
             loss = -likely.mean() + how.kl * apart + how.decay * (delta @ delta) / size**2
@@ -63,34 +63,36 @@ def descend(network: RunningModel, wish: Wish, layer: int, where: Where, how: De
     return Value(found, v0, tuple(losses), probability)
 
 
-def _texts(network: RunningModel, wish: Wish) -> tuple[list[tuple[int, ...]], list[int], list[tuple[int, ...]]]:
+def _tokenize(network: RunningModel, wish: Wish) -> tuple[list[tuple[int, ...]], list[int], list[tuple[int, ...]]]:
     """Every context with its answer but the answer's last token, whose own next is not asked for, and then the essence,
     as tokens; the subject's row in each; and each answer's tokens."""
-    kept = [spot for spot in wish.contexts if not network.words.place(spot).sink]
+    kept = [spot for spot in wish.contexts if not network.tokenizer.place(spot).sink]
     if not kept:
         raise ValueError("every context begins with its subject, at the attention sink: put it behind some words")
-    asked = [network.words.cloze(Cloze(spot.prompt, wish.answer, spot.chat)) for spot in kept]
-    essence = _off_the_sink(network, wish.essence)
-    ids = [*(one[:-1] for one, _ in asked), network.words.prompt(Prompt(essence.prompt, essence.chat)).ids]
-    rows = [network.words.place(spot).row for spot in (*kept, essence)]
+    asked = [network.tokenizer.encode_cloze(Cloze(spot.prompt, wish.answer, spot.chat)) for spot in kept]
+    essence = _move_off_sink(network, wish.essence)
+    ids = [*(one[:-1] for one, _ in asked), network.tokenizer.encode_prompt(Prompt(essence.prompt, essence.chat)).ids]
+    rows = [network.tokenizer.place(spot).row for spot in (*kept, essence)]
     return ids, rows, [one[len(one) - count :] for one, count in asked]
 
 
-def _off_the_sink(network: RunningModel, essence: Spot) -> Spot:
+def _move_off_sink(network: RunningModel, essence: Spot) -> Spot:
     """The essence, behind a full stop where its subject would be at position 0."""
-    if not network.words.place(essence).sink:
+    if not network.tokenizer.place(essence).sink:
         return essence
     before = None if essence.before is None else f". {essence.before}"
     return Spot(f". {essence.prompt}", essence.subject, essence.chat, before)
 
 
-def _rest(network: RunningModel, texts: list[tuple[int, ...]], rows: list[int], layer: int, where: Where) -> Rest:
+def _run_and_cut(
+    network: RunningModel, texts: list[tuple[int, ...]], rows: list[int], layer: int, where: Where
+) -> Suffixes:
     """One run of the whole texts, padded on the right, cut at the subjects and lined up there."""
     import torch
 
     given, mask = pad_tokens(texts)
     at, seen, cache = torch.tensor(rows), dict[str, Any](), new_cache()
-    spoken, whole = _speaker(network, layer, where), (*given.shape, -1)
+    spoken, whole = _edited_module(network, layer, where), (*given.shape, -1)
     hooks = {network.blocks[layer]: lambda states: seen.__setitem__("lower", states)}
     shown = {spoken: lambda states: seen.__setitem__("before", states.detach().clone().view(whole))}
     with watch_modules(hooks, shown), torch.no_grad():
@@ -100,23 +102,25 @@ def _rest(network: RunningModel, texts: list[tuple[int, ...]], rows: list[int], 
     inside = ahead.clamp(max=given.shape[1] - 1)
     valid = torch.cat([back >= 0, ahead < mask.sum(1, keepdim=True)], dim=1).long()
     every = torch.arange(len(texts))
-    past = tuple((_taken(keys, back), _taken(values, back)) for keys, values in keys_and_values(cache))
+    past = tuple(
+        (_gather_columns(keys, back), _gather_columns(values, back)) for keys, values in keys_and_values(cache)
+    )
     lower = seen["lower"][every[:, None], inside]
-    return Rest(given.gather(1, inside), ahead, valid, past, lower, seen["before"][every, at])
+    return Suffixes(given.gather(1, inside), ahead, valid, past, lower, seen["before"][every, at])
 
 
-def _taken(states: Any, columns: Any) -> Any:
+def _gather_columns(states: Any, columns: Any) -> Any:
     """Columns (n, c) of keys or values (n, h, t, e); where there is none, the first, which the mask hides."""
     import torch
 
     return states[torch.arange(len(states))[:, None], :, columns.clamp(min=0)].transpose(1, 2)
 
 
-def _speaker(network: RunningModel, layer: int, where: Where) -> Any:
-    return network.blocks[layer] if where == "stream" else network.speakers[layer]
+def _edited_module(network: RunningModel, layer: int, where: Where) -> Any:
+    return network.blocks[layer] if where == "stream" else network.mlps[layer]
 
 
-def _reader(network: RunningModel, rest: Rest, layer: int, where: Where) -> Callable[[Any], Any]:
+def _make_reader(network: RunningModel, rest: Suffixes, layer: int, where: Where) -> Callable[[Any], Any]:
     """delta (d,) -> the states (n, t, d) behind the final norm, with delta added in column 0 of what the layer says."""
     import torch
 
@@ -130,14 +134,19 @@ def _reader(network: RunningModel, rest: Rest, layer: int, where: Where) -> Call
     def read(delta: Any) -> Any:
         cache = new_cache(rest.past) if rest.past[0][0].shape[2] else None
         given = {"input_ids": rest.ids, "attention_mask": rest.mask, "position_ids": rest.positions}
-        outputs = {_speaker(network, layer, where): adder(delta)}
-        with skip_layers(list(network.blocks[:layer]), rest.lower, network.beside), watch_modules(outputs=outputs):
+        outputs = {_edited_module(network, layer, where): adder(delta)}
+        with (
+            skip_layers(list(network.blocks[:layer]), rest.lower, network.extra_outputs),
+            watch_modules(outputs=outputs),
+        ):
             return network.decoder(**given, **cache_arguments(network.decoder, cache)).last_hidden_state
 
     return read
 
 
-def _spoken(network: RunningModel, states: Any, rows: list[int], texts: Any, answers: list[Any]) -> tuple[Any, Any]:
+def _log_probabilities(
+    network: RunningModel, states: Any, rows: list[int], texts: Any, answers: list[Any]
+) -> tuple[Any, Any]:
     """The log-probability (contexts,) of each answer's tokens together, and those (v,) of what follows the essence. One
     product with the output embedding, which is most of a small model's weights."""
     import torch

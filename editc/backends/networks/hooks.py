@@ -79,14 +79,14 @@ def split_batch(layers: Mapping[Any, Array]) -> Iterator[None]:
 
 
 @contextmanager
-def skip_layers(layers: list[Any], state: Any, beside: int = 0) -> Iterator[None]:
-    """These layers do nothing, and the last of them gives `state`, with so many values `beside` it in a tuple."""
+def skip_layers(layers: list[Any], state: Any, extra: int = 0) -> Iterator[None]:
+    """These layers do nothing, and the last of them gives `state`, with so many values `extra` it in a tuple."""
     before = [layer.forward for layer in layers]
 
     def forward(answer: Any) -> Callable[..., Any]:
         def nothing(hidden_states: Any, *rest: Any, **named: Any) -> Any:
             states = hidden_states if answer is None else answer
-            return (states, *[None] * beside) if beside else states
+            return (states, *[None] * extra) if extra else states
 
         return nothing
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-NAMES = ("cache", "past_key_values")
+CACHE_NAMES = ("cache", "past_key_values")
 """What a decoder may call the argument: the first is transformers' name since 5.24, which warns of the second."""
 
 
@@ -18,7 +18,7 @@ def cache_arguments(decoder: Any, cache: Any) -> Mapping[str, Any]:
 def cache_name(decoder: Any) -> str:
     """What this decoder calls its cache."""
     known = inspect.signature(decoder.forward).parameters
-    return next((name for name in NAMES if name in known), NAMES[-1])
+    return next((name for name in CACHE_NAMES if name in known), CACHE_NAMES[-1])
 
 
 def new_cache(past: Iterable[tuple[Any, Any]] = ()) -> Any:

@@ -6,11 +6,11 @@ from typing import Any
 
 from editc.backends.networks.hooks import EnoughError, watch_modules
 
-CLOSE = 1e-3
+TOLERANCE = 1e-3
 """How far from a multiple, in its own length, what reaches the stream may be: float32 sums."""
 
 
-def beside(decoder: Any, block: Any) -> int:
+def count_extra_outputs(decoder: Any, block: Any) -> int:
     """How many values the layer `block` gives beside its states, in a tuple."""
     found: list[int] = []
 
@@ -27,7 +27,7 @@ def beside(decoder: Any, block: Any) -> int:
     return found[0]
 
 
-def multiplier(decoder: Any, block: Any, speaker: Any, width: int) -> float | None:
+def measure_multiplier(decoder: Any, block: Any, speaker: Any, width: int) -> float | None:
     """c where the layer `block` adds c times what its MLP, `speaker`, says to the stream, however long that is.
 
     None where it does something else with it. `width` is the length of a state."""
@@ -35,14 +35,14 @@ def multiplier(decoder: Any, block: Any, speaker: Any, width: int) -> float | No
 
     slope = torch.linspace(-1.0, 1.0, width).double()
     pushed = slope + torch.cos(7.0 * slope)
-    plain = _after(decoder, block, speaker, None)
-    once, thrice = (_after(decoder, block, speaker, times * pushed) - plain for times in (1.0, 3.0))
+    plain = _stream_after(decoder, block, speaker, None)
+    once, thrice = (_stream_after(decoder, block, speaker, times * pushed) - plain for times in (1.0, 3.0))
     found = float(f"{float(once[0] @ pushed) / float(pushed @ pushed):.5g}")
     odd = (once - found * pushed).norm() + (thrice - 3.0 * found * pushed).norm()
-    return found if float(odd) <= CLOSE * max(float(once.norm()), 1e-30) else None
+    return found if float(odd) <= TOLERANCE * max(float(once.norm()), 1e-30) else None
 
 
-def _after(decoder: Any, block: Any, speaker: Any, pushed: Any) -> Any:
+def _stream_after(decoder: Any, block: Any, speaker: Any, pushed: Any) -> Any:
     """The stream (t, d) after the first layer, with `pushed` added to all that its MLP says."""
     seen: list[Any] = []
 

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 
-def quick(model: Any) -> Any:
+def use_onednn(model: Any) -> Any:
     """The model, its linear layers multiplying float32 on the CPU by oneDNN where this torch offers that; anything else
     goes as before. Sums are taken in another order: results agree to float32 rounding."""
     import torch
 
-    multiply = _onednn()
+    multiply = _onednn_linear()
     if multiply is None:
         return model
-    product = _product(multiply)
+    product = _differentiable(multiply)
 
     def forward(layer: Any) -> Callable[[Any], Any]:
         def linear(states: Any) -> Any:
@@ -34,7 +34,7 @@ def quick(model: Any) -> Any:
     return model
 
 
-def _onednn() -> Callable[[Any, Any, Any], Any] | None:
+def _onednn_linear() -> Callable[[Any, Any, Any], Any] | None:
     """x, W, b -> x W^T + b: what torch's own compiler calls for a linear layer. None where this build has no oneDNN."""
     import torch
 
@@ -44,7 +44,7 @@ def _onednn() -> Callable[[Any, Any, Any], Any] | None:
     return lambda states, W, bias: found(states, W, bias, "none", [], "")
 
 
-def _product(multiply: Callable[[Any, Any, Any], Any]) -> Any:
+def _differentiable(multiply: Callable[[Any, Any, Any], Any]) -> Any:
     """The same with a gradient for the states; weights are never learned here."""
     import torch
 

@@ -13,24 +13,24 @@ from typing import Any, TypeAlias
 
 from editc.backends.networks import probes
 from editc.backends.networks.hooks import replace_parameters
-from editc.backends.networks.words import Words
+from editc.backends.networks.tokenizer import PromptTokenizer
 from editc.core.ir import Array
 
-AT_ONCE = 2048
+BATCH_TOKENS = 2048
 """Tokens in a batch at most, padding counted."""
-PADDING = 24
+SPARE_PADDING = 24
 """Tokens of padding that cost as much as another run would, which reads all weights again."""
-UNTOLD = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+IGNORED_SETTINGS = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 """What a configuration says that no result hangs on: where it lay, what wrote it, how weights are stored."""
 LAYER = re.compile(r"(?:^|\.)(?P<tail>(?:layers|h)\.\d+\..*)$")
 WRAPPERS = frozenset({"", "model", "language_model", "text_model", "transformer"})
 """What may stand before the layers in a checkpoint and not in the model, or the other way round."""
 EXPERT = re.compile(r"(?P<layer>.*\blayers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
-NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
-SPEAKERS = ("mlp", "block_sparse_moe", "fc2")
+NORM_NAMES = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
+MLP_NAMES = ("mlp", "block_sparse_moe", "fc2")
 """What a layer calls its MLP; the last of OPT, whose layers have its matrices themselves."""
 
-Changed: TypeAlias = Mapping[str, Array] | None
+ChangedWeights: TypeAlias = Mapping[str, Array] | None
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class RunningModel:
 
     model: Any
     """In float32, in eval mode."""
-    words: Words
+    tokenizer: PromptTokenizer
     """Its tokenizer."""
 
     @property
@@ -59,21 +59,21 @@ class RunningModel:
         return tuple(found)
 
     @cached_property
-    def speakers(self) -> tuple[Any, ...]:
+    def mlps(self) -> tuple[Any, ...]:
         """The module of each layer whose output is that of its MLP."""
-        return tuple(next(getattr(one, name) for name in SPEAKERS if hasattr(one, name)) for one in self.blocks)
+        return tuple(next(getattr(one, name) for name in MLP_NAMES if hasattr(one, name)) for one in self.blocks)
 
     @cached_property
-    def beside(self) -> int:
+    def extra_outputs(self) -> int:
         """How many values a layer gives beside its states, in a tuple."""
-        return probes.beside(self.decoder, self.blocks[0])
+        return probes.count_extra_outputs(self.decoder, self.blocks[0])
 
     @cached_property
     def multiplier(self) -> float | None:
         """By what a layer multiplies what its MLP says when it adds that to the residual stream: 1 in most models. None
         where something else lies between, say a norm."""
         width = self.model.config.get_text_config().hidden_size
-        return probes.multiplier(self.decoder, self.blocks[0], self.speakers[0], width)
+        return probes.measure_multiplier(self.decoder, self.blocks[0], self.mlps[0], width)
 
     @cached_property
     def parameters(self) -> Mapping[str, Any]:
@@ -81,21 +81,21 @@ class RunningModel:
         return dict(self.model.named_parameters())
 
     @cached_property
-    def _mark(self) -> str:
+    def _fingerprint(self) -> str:
         def digest(name: str) -> bytes:
             values = self.parameters[name].detach().contiguous()
             return sha256(f"{name} {tuple(values.shape)} ".encode() + sha256(values.numpy()).digest()).digest()
 
-        settings = {k: v for k, v in self.model.config.to_dict().items() if k not in UNTOLD}
-        rest = json.dumps([settings, sorted(self.ends)], sort_keys=True, default=str) + self.words.fingerprint()
+        settings = {k: v for k, v in self.model.config.to_dict().items() if k not in IGNORED_SETTINGS}
+        rest = json.dumps([settings, sorted(self.ends)], sort_keys=True, default=str) + self.tokenizer.fingerprint()
         with ThreadPoolExecutor() as threads:
             return sha256(b"".join(threads.map(digest, sorted(self.parameters))) + rest.encode()).hexdigest()
 
     def fingerprint(self) -> str:
         """sha256 over the weights as they run, the configuration and the tokenizer with its chat template."""
-        return self._mark
+        return self._fingerprint
 
-    def own(self, name: str) -> str:
+    def own_name(self, name: str) -> str:
         """The model's own name of a checkpoint's parameter, which may be wrapped otherwise: `model.layers.0` may be
         `language_model.model.layers.0`, and is not `mtp.layers.0`. LookupError if there is none, or not one alone."""
         if name in self.parameters:
@@ -112,17 +112,17 @@ class RunningModel:
         """The layer whose weight a parameter is. LookupError for an expert's, of which transformers makes no layer."""
         if EXPERT.search(name):
             raise LookupError(f"`{name}` reads what the router sends it, which differs from prompt to prompt")
-        return self.model.get_submodule(self.own(name).rpartition(".")[0])
+        return self.model.get_submodule(self.own_name(name).rpartition(".")[0])
 
-    def running(self, changed: Changed) -> Any:
+    def use_weights(self, changed: ChangedWeights) -> Any:
         """A `with` in which the model runs as changed; experts are stacked in one tensor when a model is loaded."""
         values: dict[str, Array] = {}
         for name, value in (changed or {}).items():
             expert = EXPERT.search(name)
             if expert is None:
-                values[self.own(name)] = value
+                values[self.own_name(name)] = value
             else:
-                own = self.own(f"{expert['layer']}.mlp.experts.down_proj")
+                own = self.own_name(f"{expert['layer']}.mlp.experts.down_proj")
                 if own not in values:
                     values[own] = self.parameters[own].double().numpy()
                 values[own][int(expert["number"])] = value
@@ -146,20 +146,20 @@ class RunningModel:
         """The tokens that end a text."""
         named = getattr(self.model.generation_config, "eos_token_id", None)
         every = named if isinstance(named, list) else [named]
-        return {one for one in (*every, self.words.tokenizer.eos_token_id) if one is not None}
+        return {one for one in (*every, self.tokenizer.raw.eos_token_id) if one is not None}
 
     def norm(self, states: Any) -> Any:
         """The norm that stands before the output embedding."""
-        return next(getattr(self.decoder, name) for name in NORMS if hasattr(self.decoder, name))(states)
+        return next(getattr(self.decoder, name) for name in NORM_NAMES if hasattr(self.decoder, name))(states)
 
     def logits(self, states: Any) -> Any:
         """Of states (..., d) behind the final norm."""
         settings = self.model.config.get_text_config()
-        found = self.model.get_output_embeddings()(states) * scale(settings)
+        found = self.model.get_output_embeddings()(states) * logit_scale(settings)
         cap = getattr(settings, "final_logit_softcapping", None)
         return found if cap is None else cap * (found / cap).tanh()
 
-    def spoken(self, states: Any) -> Any:
+    def log_probabilities(self, states: Any) -> Any:
         """Log-probabilities (t, v) of the next token after states (t, d), in float64."""
         import torch
 
@@ -167,13 +167,13 @@ class RunningModel:
             return self.logits(states).double().log_softmax(-1)
 
 
-def scale(settings: Any) -> float:
+def logit_scale(settings: Any) -> float:
     """By what a model multiplies its logits: Cohere's `logit_scale`, the inverse of Granite's `logits_scaling`."""
     divided = float(getattr(settings, "logits_scaling", None) or 1.0)
     return float(getattr(settings, "logit_scale", None) or 1.0) / divided
 
 
-def batches(ids: Sequence[Sequence[int]], spare: int = PADDING) -> Iterator[list[int]]:
+def batches(ids: Sequence[Sequence[int]], spare: int = SPARE_PADDING) -> Iterator[list[int]]:
     """Numbers of texts of about the same length, at most AT_ONCE tokens with their padding, of which there are at most
     `spare` or an eighth of the text."""
     some: list[int] = []
@@ -181,7 +181,7 @@ def batches(ids: Sequence[Sequence[int]], spare: int = PADDING) -> Iterator[list
     for i in sorted(range(len(ids)), key=lambda i: (len(ids[i]), i)):
         whole = (len(some) + 1) * len(ids[i])
         text += len(ids[i])
-        if some and (whole > AT_ONCE or whole - text > max(spare, text // 8)):
+        if some and (whole > BATCH_TOKENS or whole - text > max(spare, text // 8)):
             yield some
             some, text = [], len(ids[i])
         some.append(i)

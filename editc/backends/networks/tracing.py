@@ -19,14 +19,14 @@ from editc.backends.networks.running import RunningModel
 from editc.core.ir import Array
 from editc.core.network import Known, Noise, Traced
 
-TOGETHER = 6
+LAYERS_AT_ONCE = 6
 """Layers whose restorations are one batch: it begins at the lowest of them, below which nothing is run twice."""
-TOKENS = 4096
+SAMPLED_TOKENS = 4096
 """Tokens, evenly over the vocabulary, whose embeddings say what one standard deviation is."""
 
 
 @dataclass(frozen=True)
-class Noised:
+class NoisyRun:
     """A prompt of t tokens run once clean and s times with noise: `ids` (1, t); the stream after each layer, `clean`
     (t, d) and `states` (s, t, d); keys and values (s, h, t, e) of each layer; probabilities of the token `answer`,
     `before` and the mean `after` the noise."""
@@ -42,8 +42,8 @@ class Noised:
 
 def trace_causes(network: RunningModel, known: Sequence[Known], noise: Noise) -> Traced:
     """Each of `known` by itself; the noise is the same for all whose subjects have as many tokens."""
-    sigma = noise.sigmas * deviation(network)
-    found = [_one(network, one, noise, sigma) for one in known]
+    sigma = noise.sigmas * embedding_deviation(network)
+    found = [_trace_one(network, one, noise, sigma) for one in known]
     layers = np.empty((0, network.layers))
     return Traced(
         np.array([run.before for run, _, _ in found]),
@@ -53,31 +53,31 @@ def trace_causes(network: RunningModel, known: Sequence[Known], noise: Noise) ->
     )
 
 
-def deviation(network: RunningModel) -> float:
+def embedding_deviation(network: RunningModel) -> float:
     """The standard deviation of the entries of the input embedding, as it enters the first layer."""
     import torch
 
     embedding = network.model.get_input_embeddings()
     count = len(embedding.weight)
     with torch.inference_mode():
-        return float(embedding(torch.arange(0, count, max(count // TOKENS, 1))).double().numpy().std())
+        return float(embedding(torch.arange(0, count, max(count // SAMPLED_TOKENS, 1))).double().numpy().std())
 
 
-def _one(network: RunningModel, known: Known, noise: Noise, sigma: float) -> tuple[Noised, Array, Array]:
-    place = network.words.place(known.spot)
-    ids, count = network.words.cloze(known.cloze)
+def _trace_one(network: RunningModel, known: Known, noise: Noise, sigma: float) -> tuple[NoisyRun, Array, Array]:
+    place = network.tokenizer.place(known.spot)
+    ids, count = network.tokenizer.encode_cloze(known.cloze)
     begun = len(ids) - count
     if place.row >= begun:
         raise LookupError(f"the end of `{known.subject}` and `{known.answer}` are one token after `{known.prompt}`")
     embedding = network.model.get_input_embeddings()
     shape = (noise.samples, place.row + 1 - place.first, embedding.weight.shape[1])
     drawn = sigma * np.random.default_rng(noise.seed).standard_normal(shape)
-    run = _run(network, ids[:begun], ids[begun], place.first, drawn)
-    subject, last = (_curve(network, run, row) for row in (place.row, begun - 1))
+    run = _run_with_noise(network, ids[:begun], ids[begun], place.first, drawn)
+    subject, last = (_restoration_curve(network, run, row) for row in (place.row, begun - 1))
     return run, subject, last
 
 
-def _run(network: RunningModel, ids: Sequence[int], answer: int, first: int, drawn: Array) -> Noised:
+def _run_with_noise(network: RunningModel, ids: Sequence[int], answer: int, first: int, drawn: Array) -> NoisyRun:
     """Row 0 of the batch is clean."""
     import torch
 
@@ -100,21 +100,21 @@ def _run(network: RunningModel, ids: Sequence[int], answer: int, first: int, dra
         states = network.decoder(
             input_ids=rows, attention_mask=mask, **cache_arguments(network.decoder, cache)
         ).last_hidden_state
-    likely = network.spoken(states[:, -1])[:, answer].exp().numpy()
+    likely = network.log_probabilities(states[:, -1])[:, answer].exp().numpy()
     streams = [seen[layer] for layer in range(network.layers)]
     past = tuple((keys[1:], values[1:]) for keys, values in keys_and_values(cache))
     clean, others = tuple(one[0] for one in streams), tuple(one[1:] for one in streams)
-    return Noised(given, answer, clean, others, past, float(likely[0]), float(likely[1:].mean()))
+    return NoisyRun(given, answer, clean, others, past, float(likely[0]), float(likely[1:].mean()))
 
 
-def _curve(network: RunningModel, run: Noised, row: int) -> Array:
+def _restoration_curve(network: RunningModel, run: NoisyRun, row: int) -> Array:
     """The probability (layers,) with the clean stream restored at token `row` after each layer."""
-    starts = range(0, network.layers, TOGETHER)
-    groups = (range(start, min(start + TOGETHER, network.layers)) for start in starts)
-    return np.array([likely for layers in groups for likely in _run_restored(network, run, row, layers)])
+    starts = range(0, network.layers, LAYERS_AT_ONCE)
+    groups = (range(start, min(start + LAYERS_AT_ONCE, network.layers)) for start in starts)
+    return np.array([likely for layers in groups for likely in _restore_layers(network, run, row, layers)])
 
 
-def _run_restored(network: RunningModel, run: Noised, row: int, layers: range) -> Iterator[float]:
+def _restore_layers(network: RunningModel, run: NoisyRun, row: int, layers: range) -> Iterator[float]:
     """One batch: the samples of noise for each of the layers after one another."""
     import torch
 
@@ -131,7 +131,7 @@ def _run_restored(network: RunningModel, run: Noised, row: int, layers: range) -
         return put_back
 
     rows = run.ids[:, row:].expand(times * samples, -1)
-    past = tuple((_taken(keys, row, times), _taken(values, row, times)) for keys, values in run.past)
+    past = tuple((_repeat_past(keys, row, times), _repeat_past(values, row, times)) for keys, values in run.past)
     given = {
         "input_ids": rows,
         "attention_mask": torch.ones(len(rows), run.ids.shape[1], dtype=torch.long),
@@ -141,15 +141,15 @@ def _run_restored(network: RunningModel, run: Noised, row: int, layers: range) -
     lower = restore(bottom)(run.states[bottom][:, row:].repeat(times, 1, 1))
     upper = {network.blocks[layer]: restore(layer) for layer in layers[1:]}
     with (
-        skip_layers(list(network.blocks[: bottom + 1]), lower, network.beside),
+        skip_layers(list(network.blocks[: bottom + 1]), lower, network.extra_outputs),
         watch_modules(outputs=upper),
         torch.inference_mode(),
     ):
         states = network.decoder(**given).last_hidden_state
-    likely = network.spoken(states[:, -1])[:, run.answer].exp().numpy()
+    likely = network.log_probabilities(states[:, -1])[:, run.answer].exp().numpy()
     yield from (float(one.mean()) for one in likely.reshape(times, samples))
 
 
-def _taken(states: Any, row: int, times: int) -> Any:
+def _repeat_past(states: Any, row: int, times: int) -> Any:
     """Keys or values (s, h, t, e) of what stands before token `row`, for so many layers."""
     return states[:, :, :row].repeat(times, 1, 1, 1)

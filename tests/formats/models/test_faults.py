@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from benchmarks import faults
-from editc.backends.cache import Disk
+from editc.backends.cache import DiskCache
 from editc.core.diagnostics import EditcError
 from editc.formats.models.finite import LIMITS, not_finite
 from editc.formats.models.model import Checkpoint, open_component, open_model
@@ -48,7 +48,7 @@ def test_values_that_are_not_finite_are_found_in_every_dtype(tmp_path: Path) -> 
 def test_values_are_looked_through_once_until_the_file_changes(
     listed: dict[str, tuple[Path, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, cache, seen = listed["unet"][1], Disk(tmp_path), list[str]()
+    file, cache, seen = listed["unet"][1], DiskCache(tmp_path), list[str]()
     model = open_model(file.parents[1])
 
     def looked_through(checkpoint: Checkpoint) -> list[str]:

@@ -15,7 +15,7 @@ from cache_cases import PROMPTS, Counting, Memory
 from derive_cases import ERASE, WIDTH, WordEncoder, context, manifest
 
 from editc import api
-from editc.backends.cache import Disk, open_cache
+from editc.backends.cache import DiskCache, open_cache
 from editc.core.ir import System
 from editc.families.images.sd1 import SD1
 from editc.passes.images.keys.derive import Derive
@@ -56,7 +56,7 @@ def test_a_tally_says_of_every_matrix_what_the_rows_say(count: int, which: prese
 @pytest.mark.parametrize("text", ["", "preserve: {concepts: [house, dog], prompts: [a quiet sea]}\n"])
 def test_a_warm_cache_changes_no_bit(rule: str, text: str, tmp_path: Path) -> None:
     none = bits(derived(rule, Counting(), None, text))
-    for cache in (Disk(tmp_path / rule), Memory()):
+    for cache in (DiskCache(tmp_path / rule), Memory()):
         cold, again = Counting(), Counting()
         assert bits(derived(rule, cold, cache, text)) == none
         assert bits(derived(rule, again, cache, text)) == none
@@ -110,7 +110,7 @@ ARRAYS = {"rows": np.array([[1.0, -0.0, 5e-324], [np.pi, 1e300, -1 / 3]]), "size
 
 
 def test_what_comes_out_is_what_went_in(tmp_path: Path) -> None:
-    disk = Disk(tmp_path / "new" / "folder")
+    disk = DiskCache(tmp_path / "new" / "folder")
     disk.put("key", ARRAYS)
     found = disk.get("key")
     assert found is not None and set(found) == set(ARRAYS)
@@ -122,7 +122,7 @@ def test_what_comes_out_is_what_went_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("harm", ["flipped", "cut", "empty", "longer", "not a file"])
 def test_a_damaged_entry_is_none_and_goes(tmp_path: Path, harm: str) -> None:
-    disk = Disk(tmp_path)
+    disk = DiskCache(tmp_path)
     disk.put("key", ARRAYS)
     (path,) = tmp_path.iterdir()
     data = path.read_bytes()
@@ -137,7 +137,7 @@ def test_a_damaged_entry_is_none_and_goes(tmp_path: Path, harm: str) -> None:
 
 
 def test_a_damaged_entry_is_computed_again(tmp_path: Path) -> None:
-    cache = Disk(tmp_path)
+    cache = DiskCache(tmp_path)
     sound = bits(derived("aligned", Counting(), cache))
     held = sorted(tmp_path.iterdir())
     for path in held:
@@ -148,29 +148,29 @@ def test_a_damaged_entry_is_computed_again(tmp_path: Path) -> None:
 
 
 def test_other_libraries_or_threads_are_another_setting(tmp_path: Path) -> None:
-    Disk(tmp_path, ("torch 1",)).put("key", ARRAYS)
-    assert Disk(tmp_path, ("torch 2",)).get("key") is None
-    assert Disk(tmp_path, ("torch 1",)).get("key") is not None
+    DiskCache(tmp_path, ("torch 1",)).put("key", ARRAYS)
+    assert DiskCache(tmp_path, ("torch 2",)).get("key") is None
+    assert DiskCache(tmp_path, ("torch 1",)).get("key") is not None
 
 
 def test_what_float32_holds_exactly_takes_half_the_room(tmp_path: Path) -> None:
     exact = {"rows": np.array([[1 / 3, -0.0, np.inf, 1e-45]], np.float32).astype(np.float64).repeat(1000, axis=0)}
-    Disk(tmp_path).put("exact", exact)
+    DiskCache(tmp_path).put("exact", exact)
     assert next(tmp_path.iterdir()).stat().st_size < 17_000
-    found = Disk(tmp_path).get("exact")
+    found = DiskCache(tmp_path).get("exact")
     assert found is not None and found["rows"].tobytes() == exact["rows"].tobytes()
 
 
 def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where the folder should be")
     for folder in (tmp_path / "taken", tmp_path / "taken" / "below"):
-        Disk(folder).put("key", ARRAYS)
-        assert Disk(folder).get("key") is None
+        DiskCache(folder).put("key", ARRAYS)
+        assert DiskCache(folder).get("key") is None
 
 
 def test_the_entries_not_used_for_longest_make_room(tmp_path: Path) -> None:
     big = {"rows": np.full(1000, 0.1)}
-    disk = Disk(tmp_path, limit=25_000)
+    disk = DiskCache(tmp_path, limit=25_000)
     for age, key in enumerate("abc"):
         disk.put(key, big)
         for path in tmp_path.iterdir():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import systems
 
-from editc.backends.encoders.t5 import standing
+from editc.backends.encoders.t5 import representative_rows
 from editc.core import site_bytes
 from editc.core.ir import Array, Edit, Factors, Plan, Problem, Site, Solution, Stats, System, Watch
 from editc.numerics.bits import dtypes
@@ -169,7 +169,7 @@ def test_memory_does_not_grow_with_the_sentences() -> None:
 
 def test_a_prompt_of_512_tokens_has_few_rows() -> None:
     """T5's padding stands for itself at distances that double: a context costs a few rows, and not 512."""
-    rows = standing(7, 512)
+    rows = representative_rows(7, 512)
     assert rows[:7] == list(range(7)) and len(rows) <= 7 + 9 and rows[-1] < 512
 
 

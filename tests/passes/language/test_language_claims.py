@@ -20,7 +20,7 @@ from editc.passes.language.verify import base_model
 from editc.passes.language.verify.base_model import BaseModel
 from editc.passes.language.verify.warnings import failures
 from editc.report import record as report
-from editc.report.page import page
+from editc.report.page import template_values
 from editc.verbs import recheck
 
 BOUNDS = "constraints: {efficacy: 0.9, retain_kl: 0.1, retain_top1: 1}\n"
@@ -61,7 +61,7 @@ def test_minima_arrive_in_the_terminal_in_json_and_in_a_delta() -> None:
 def test_the_page_tells_minima_from_maxima() -> None:
     made = {"name": "efficacy", "value": 0.95, "bound": 0.9, "holds": True, "unit": "share", "least": True, "line": 1}
     record = _record(made, {**made, "value": 0.8, "holds": False})
-    found = page((), record)
+    found = template_values((), record)
     good, bad = found["bounds"]
     assert (good.used, good.mark, good.least) == (0.95, 0.9, True) and good.bound.startswith("90"), "on one scale"
     assert (bad.used, bad.mark, bad.holds) == (0.8, 0.9, False)
@@ -69,7 +69,7 @@ def test_the_page_tells_minima_from_maxima() -> None:
     (line,) = found["lines"]
     assert line.state == "failed" and line.note.startswith("80"), "the worst is the lowest"
     whole = {**made, "value": 1.0, "bound": 1.0}
-    rows = page((), _record(whole, {**whole, "value": 0.9, "holds": False}))["bounds"]
+    rows = template_values((), _record(whole, {**whole, "value": 0.9, "holds": False}))["bounds"]
     assert [(row.used, row.mark) for row in rows] == [(1.0, 1.0), (0.9, 1.0)]
 
 

@@ -91,12 +91,12 @@ def test_chat_makes_a_column_of_its_own_with_the_same_value(folder: Path, tmp_pa
     assert plain.value is not None and np.array_equal(plain.wanted, chat.wanted)
     running = network(ports)
     assert isinstance(running, CausalNetwork)
-    del running.words.tokenizer.chat_template
+    del running.tokenizer.raw.chat_template
     try:
         with pytest.raises(EditcError) as caught:
             pose_problem(plan, ports)
     finally:
-        running.words.tokenizer.chat_template = pico.TEMPLATE
+        running.tokenizer.raw.chat_template = pico.TEMPLATE
     assert caught.value.diagnostics[0].code == "E332" and caught.value.diagnostics[0].span is not None
 
 

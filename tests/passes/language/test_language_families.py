@@ -132,7 +132,7 @@ def test_layers_beside_the_models_own_are_no_sites(further: str, folders: Any, t
     found, own = (list(sites_of(family, weights(one), ("mlp", "attention"))) for one in (tmp_path, folder))
     assert found == own and len(own) == 8
     with pytest.raises(LookupError, match="no matrix"):
-        load(folder).own(f"{further}.mlp.down_proj.weight")
+        load(folder).own_name(f"{further}.mlp.down_proj.weight")
 
 
 @pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe"])
@@ -140,8 +140,8 @@ def test_experts_beside_the_models_own_are_not_run(kind: str, folders: Any) -> N
     part, network = weights(folders(kind)), load(folders(kind))
     name = next(site.name for site in sites_of(fitting(KNOWN, part) or KNOWN[0], part, ("mlp",)))
     value = part.read(name) + 1
-    with network.running({name: value}), pytest.raises(LookupError, match="no matrix"):
-        network.running({name.replace("model.", "mtp."): value})
+    with network.use_weights({name: value}), pytest.raises(LookupError, match="no matrix"):
+        network.use_weights({name.replace("model.", "mtp."): value})
 
 
 def test_families_are_explained_and_layers_are_read_from_names() -> None:

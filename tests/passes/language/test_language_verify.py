@@ -26,7 +26,7 @@ from language_verify_cases import (
     verified,
 )
 
-from editc.backends.networks.running import PADDING, batches
+from editc.backends.networks.running import SPARE_PADDING, batches
 from editc.core.ir import Site
 from editc.core.ir_language import Column, Near
 from editc.core.network import Cloze, Prompt, Spot, Value
@@ -294,7 +294,7 @@ def test_a_batch_is_not_mostly_padding() -> None:
     for some in found:
         whole = len(some) * max(lengths[i] for i in some)
         text = sum(lengths[i] for i in some)
-        assert whole - text <= max(PADDING, text // 8)
+        assert whole - text <= max(SPARE_PADDING, text // 8)
     assert [len(some) for some in batches([[0] * 1000] * 5)] == [2, 2, 1], "at most 2048 tokens"
 
 
@@ -313,7 +313,7 @@ def test_a_pico_model_whose_answer_is_swapped(kind: str, tmp_path: Any) -> None:
     asked = manifest(f"{HEAD}{fact}retain: [A quiet afternoon.]\n")
     key = network.reads([site.name], [Spot(prompt)])[site.name][:, 0]
     E = network.model.get_output_embeddings().weight.double().numpy()
-    first = [network.words.cloze(Cloze(prompt, text)) for text in ("Paris", "Berlin")]
+    first = [network.tokenizer.encode_cloze(Cloze(prompt, text)) for text in ("Paris", "Berlin")]
     old, new = (ids[len(ids) - count] for ids, count in first)
     way = E[new] - E[old]
     left, right = 80 * (way / np.linalg.norm(way))[:, None], (key / (key @ key))[None]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_language as pico
 
-from editc.backends.cache import Disk
+from editc.backends.cache import DiskCache
 from editc.core.network import Moment
 from editc.passes.language.keys import moments as statistics
 
@@ -34,7 +34,7 @@ class Counting:
 
 
 def test_every_matrix_is_computed_once_for_a_model_and_a_corpus(tmp_path: Path) -> None:
-    texts, cache = statistics.corpus(), Disk(tmp_path)
+    texts, cache = statistics.corpus(), DiskCache(tmp_path)
     counting = Counting(pico.network("llama"))
     first = statistics.moments(counting, NAMES[:1], texts, cache)
     assert counting.asked == [(NAMES[0],)] and 240 <= first[NAMES[0]].count <= 400
@@ -52,7 +52,7 @@ def test_every_matrix_is_computed_once_for_a_model_and_a_corpus(tmp_path: Path) 
 
 
 def test_another_model_corpus_or_size_is_computed_anew(tmp_path: Path) -> None:
-    texts, cache = statistics.corpus(), Disk(tmp_path)
+    texts, cache = statistics.corpus(), DiskCache(tmp_path)
     networks = [Counting(pico.network("llama", seed=seed)) for seed in (0, 1)]
     for counting in networks:
         statistics.moments(counting, NAMES, texts, cache, tokens=300)
