@@ -1,1 +1,1 @@
-"""Adapters behind the ports: everything that loads torch, and the cache on disk."""
+"""Adapters that implement the ports of `editc.core`: everything that loads torch, and the cache on disk."""

@@ -1,7 +1,7 @@
-"""A folder of arrays kept from one build to the next: what a corpus leaves behind is encoded once and read after that.
+"""A cache on disk: arrays that one build computes and later builds read, such as the rows of a corpus.
 
-Nothing hangs on it: an entry that is missing, cut short or altered is computed again, and a folder that cannot be
-written is done without.
+A build gives the same result without it. An entry that is missing, cut short or altered is computed again, and a folder
+that cannot be written is ignored.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from editc.core.disk import replace_file
 from editc.core.ir import Array
 
 SIZE_LIMIT = 2 << 30
-"""Bytes that the folder may hold; beyond, the entries not used for longest go. SDXL: 350 MB a corpus, 23 MB a name."""
+"""Bytes that the folder may hold. Beyond, the entries that were not used for longest are removed. Chosen by hand: SDXL
+needs 350 MB for a corpus and 23 MB for each name."""
 LIBRARIES = ("editc", "numpy", "torch", "transformers")
+"""Packages whose versions may change the last bits of a result."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables that set the number of threads, and so the order in which floats are summed."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,18 @@ class DiskCache:
     """
 
     folder: Path
+    """Where the files lie. `put` makes it where it is missing."""
     environment: tuple[str, ...] = ()
+    """Libraries, machine and threads: what else the last bits of a result may depend on. `open_cache` fills it."""
     limit: int = SIZE_LIMIT
+    """Bytes that the folder may hold."""
 
     def get(self, key: str) -> Mapping[str, Array] | None:
-        """The arrays put under `key`, or None; an entry whose bytes are not those of its name is removed."""
+        """Return the arrays that were put under `key`, each in its own shape and in float64. None where there is no
+        whole entry.
+
+        An entry whose bytes do not match the hash in its name is removed.
+        """
         from safetensors.numpy import load
 
         for path in self._entries(self._name(key)):
@@ -54,7 +64,8 @@ class DiskCache:
         return None
 
     def put(self, key: str, arrays: Mapping[str, Array]) -> None:
-        """Writes the arrays under `key`, whole or not at all, and makes room for them."""
+        """Write arrays of any shape under `key`, the whole entry or nothing, and remove old entries beyond the
+        limit."""
         from safetensors.numpy import save
 
         data = save({name: _to_float32(array) for name, array in arrays.items()})
@@ -79,7 +90,10 @@ class DiskCache:
 
 
 def open_cache() -> DiskCache | None:
-    """The cache in `$EDITC_CACHE` (none if that is empty), else `$XDG_CACHE_HOME/editc`, else `~/.cache/editc`."""
+    """Return the cache in `$EDITC_CACHE`, else in `$XDG_CACHE_HOME/editc`, else in `~/.cache/editc`.
+
+    None where `$EDITC_CACHE` is set and empty, or where the user has no home folder.
+    """
     named = os.environ.get("EDITC_CACHE")
     if named == "":
         return None
@@ -91,14 +105,15 @@ def open_cache() -> DiskCache | None:
 
 
 def _environment() -> tuple[str, ...]:
-    """Libraries and machine by which float sums may round differently."""
+    """List the libraries, the machine and the thread settings, by which float sums may round differently."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = (f"{name}={os.environ.get(name)}" for name in THREAD_VARIABLES)
     return (*map(_version, LIBRARIES), platform.platform(), platform.processor(), f"{cores} cores", *threads)
 
 
 def _to_float32(array: Array) -> NDArray[np.floating]:
-    """In float32 where that loses nothing, as in the rows of an encoder that runs in float32; else in float64."""
+    """Convert an array to float32 where that loses nothing, as with the rows of a float32 encoder. Otherwise return
+    float64."""
     whole = np.ascontiguousarray(array, np.float64)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         half = whole.astype(np.float32)

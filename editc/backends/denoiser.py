@@ -1,4 +1,7 @@
-"""A diffusers denoiser as a port: the noise it predicts, and that when some sites see another text than the rest."""
+"""A diffusers denoiser behind the port `Prober`: it predicts noise for a prompt while chosen sites read another prompt.
+
+`sites: auto` uses it to measure what each site contributes.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,16 @@ from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
 
 LATENT_PIXELS = 8192
-"""Latent pixels at a time: all of the demo model's pictures, two of Stable Diffusion's."""
+"""Latent pixels in one run of the network. Chosen by hand: all pictures of the demo model, two of Stable
+Diffusion's."""
 GUIDANCE = 3.0
-"""Of the denoising that makes the latents: enough that they come to show what the prompt says."""
+"""Guidance of the denoising that makes the latents. Chosen by hand for the demo model: at 3 its latents come to show
+what the prompt says."""
 SIZE_NUMBERS = 6
-"""Numbers that SDXL's UNet is told of a picture."""
+"""Numbers of size and crop that SDXL's UNet reads for each picture (`time_ids` in diffusers)."""
 
 ExtraArguments: TypeAlias = Callable[[Told], Mapping[str, Any]]
+"""Prompts -> the arguments that a network takes besides latents, timestep and rows."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,15 @@ class NetworkProber:
     """
 
     network: Any
+    """The UNet or the transformer of diffusers, in float64."""
     scheduler: Any
+    """DDIM over the model's own noise levels, whichever scheduler the pipeline paints with."""
     extra_arguments: ExtraArguments
+    """Makes the other arguments of the network from the prompts: a pooled embedding, sizes, a mask."""
 
     def denoise(self, told: Told, empty: Told, seeds: Sequence[int], steps: int) -> tuple[Noisy, ...]:
-        """The latents before each of `steps` DDIM steps; the first are standard normal, of each picture's seed."""
+        """Return the latents (n, c, h, w) before each of `steps` DDIM steps. The first are standard normal, drawn from
+        the seed of each picture."""
         import torch
 
         self.scheduler.set_timesteps(steps)
@@ -56,14 +66,18 @@ class NetworkProber:
         return tuple(found)
 
     def predict(self, noisy: Noisy, told: Told, instead: Told | None = None, sites: Sequence[str] = ()) -> Array:
-        """The noise (n, c, h, w) predicted in `noisy` for `told`, where `sites` read `instead`."""
+        """Predict the noise (n, c, h, w) in `noisy` for the prompts `told`. The parameters named in `sites` read
+        `instead`."""
         answer = self._run_network(noisy, told, instead, sites)
         level = self.scheduler.alphas_cumprod.double().numpy()[noisy.timesteps, None, None, None]
         return _to_noise(answer, noisy.latents, level, self.scheduler.config.prediction_type)
 
     def _run_network(self, noisy: Noisy, told: Told, instead: Told | None, sites: Sequence[str]) -> Array:
-        """What the network itself says (eps, v or x0; a variance that it says beside these is left out), a few
-        pictures at a time."""
+        """Run the network a few pictures at a time and return what it predicts (n, c, h, w): noise, v or x0, as the
+        model has it.
+
+        Some networks predict a variance in further channels; these are left out.
+        """
         import torch
 
         batch = max(1, LATENT_PIXELS // int(np.prod(noisy.latents.shape[2:])))
@@ -82,8 +96,11 @@ class NetworkProber:
 
 @contextmanager
 def substitute_text(network: Any, sites: Sequence[str], instead: Told | None) -> Iterator[None]:
-    """`network` whose layers `sites` (parameter names) see `instead` in place of what they are given: its rows, or its
-    pooled embedding in their first columns where they are given one row a picture."""
+    """Within the `with`, the layers of the parameters `sites` read `instead` in place of their own input.
+
+    A layer that reads rows (n, t, d) gets the rows of `instead`. A layer that reads one vector for each picture (n, p)
+    gets the pooled embedding of `instead` in its first columns.
+    """
     hooks: list[Any] = []
     try:
         for name in sites:
@@ -96,6 +113,7 @@ def substitute_text(network: Any, sites: Sequence[str], instead: Told | None) ->
 
 
 def _substitute(instead: Told | None, _: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Replace the input of one layer; a forward pre-hook of torch."""
     import torch
 
     assert instead is not None
@@ -107,7 +125,10 @@ def _substitute(instead: Told | None, _: Any, given: tuple[Any, ...]) -> tuple[A
 
 
 def load(folder: Path, component: str = "unet") -> Callable[[], NetworkProber]:
-    """Opens the denoiser of the pipeline in `folder` when called; E230 now if it is none that can be asked."""
+    """Return a function that opens the denoiser of the pipeline in `folder`.
+
+    Raises E230 at once where editc cannot run this denoiser by itself.
+    """
     config = folder / component / "config.json"
     if not config.is_file():
         raise _unsupported_error(folder, f"it has no `{component}/config.json`")
@@ -120,7 +141,7 @@ def load(folder: Path, component: str = "unet") -> Callable[[], NetworkProber]:
 
 
 def _why_unsupported(folder: Path, declared: Mapping[str, Any]) -> str:
-    """Why a network of that configuration cannot be asked; '' where it can."""
+    """Say why a network with this config.json cannot be run by itself; '' where it can."""
     kind, added = declared.get("_class_name"), declared.get("addition_embed_type")
     if kind == "PixArtTransformer2DModel":
         return ""
@@ -136,12 +157,14 @@ def _why_unsupported(folder: Path, declared: Mapping[str, Any]) -> str:
 
 
 def _condition_width(folder: Path, declared: Mapping[str, Any]) -> int:
-    """Numbers that SDXL's pooled embedding and picture sizes come to."""
+    """Return the length of SDXL's added condition: the pooled embedding of `text_encoder_2` and the embedded size
+    numbers."""
     pooled: int = _read_config(folder, "text_encoder_2").get("projection_dim", 0)
     return pooled + SIZE_NUMBERS * int(declared.get("addition_time_embed_dim") or 0)
 
 
 def _open_prober(folder: Path, component: str) -> NetworkProber:
+    """Load the network and its noise levels."""
     import diffusers
 
     kind = _read_config(folder, component)["_class_name"]
@@ -159,7 +182,8 @@ def _open_prober(folder: Path, component: str) -> NetworkProber:
 
 
 def _unet_arguments(network: Any, side: Sequence[int], told: Told) -> Mapping[str, Any]:
-    """SDXL's pooled embedding and its six numbers: original size, crop and target size."""
+    """Return SDXL's added conditions, pooled embedding and sizes (original, crop, target); nothing for UNets without
+    them."""
     if network.config.addition_embed_type is None:
         return {}
     sizes = np.tile([*side, 0, 0, *side], (len(told.counts), 1))
@@ -167,7 +191,8 @@ def _unet_arguments(network: Any, side: Sequence[int], told: Told) -> Mapping[st
 
 
 def _pixart_arguments(network: Any, side: Sequence[int], told: Told) -> Mapping[str, Any]:
-    """Which rows are a prompt's own and, where the transformer is told it, the size of the picture."""
+    """Return the mask of rows that belong to each prompt and, where the transformer reads them, resolution and aspect
+    ratio."""
     count = len(told.counts)
     sizes: Mapping[str, Any] = {"resolution": None, "aspect_ratio": None}
     if network.use_additional_conditions:
@@ -178,18 +203,20 @@ def _pixart_arguments(network: Any, side: Sequence[int], told: Told) -> Mapping[
 
 
 def _pixels_per_latent(folder: Path) -> int:
-    """Pixels a latent pixel, as pipelines reckon them."""
+    """Return how many pixels wide one latent pixel is, computed as diffusers' pipelines do."""
     levels = _read_config(folder, "vae").get("block_out_channels")
     return 2 ** (len(levels) - 1) if levels else 8
 
 
 def _read_config(folder: Path, part: str) -> Mapping[str, Any]:
+    """Read config.json of one part of the pipeline; empty where there is none."""
     path = folder / part / "config.json"
     found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
 
 
 def _unsupported_error(folder: Path, why: str) -> EditcError:
+    """Make E230: sites cannot be chosen by evidence on this model."""
     return fail(
         "E230",
         f"the sites cannot be chosen by evidence on this model: {why}",
@@ -199,7 +226,7 @@ def _unsupported_error(folder: Path, why: str) -> EditcError:
 
 
 def _tensor(array: Array | NDArray[np.bool_] | None) -> Any:
-    """float64; of None, which a network that wants an array refuses, None."""
+    """Convert an array to a float64 tensor; None stays None, which a network that needs the array refuses."""
     import torch
 
     if array is None:
@@ -208,11 +235,16 @@ def _tensor(array: Array | NDArray[np.bool_] | None) -> Any:
 
 
 def _to_noise(answer: Array, latents: Array, level: Array, kind: str) -> Array:
-    """eps of x = sqrt(a) x0 + sqrt(1 - a) eps, where the network answers with eps, v or x0 (arXiv 2202.00512, D)."""
+    """Return the noise eps of x = sqrt(a) x0 + sqrt(1 - a) eps from what the network predicts: eps, v or x0, all (n, c,
+    h, w).
+
+    `level` (n, 1, 1, 1) is a. `kind` is the scheduler's `prediction_type`. arXiv 2202.00512, appendix D.
+    """
     if kind == "v_prediction":
         return np.sqrt(level) * answer + np.sqrt(1 - level) * latents
     return (latents - np.sqrt(level) * answer) / np.sqrt(1 - level) if kind == "sample" else answer
 
 
 def _sides(size: Any) -> tuple[int, int]:
+    """Return height and width in latent pixels; diffusers gives a square by one number."""
     return (size, size) if isinstance(size, int) else (size[0], size[1])

@@ -1,4 +1,5 @@
-"""A diffusers pipeline as a port: prompts and seeds in, pictures out, with some weights changed for the while."""
+"""A diffusers pipeline behind the port `Painter`: it paints pictures from prompts and seeds, if wanted with other
+weights."""
 
 from __future__ import annotations
 
@@ -23,42 +24,49 @@ from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
 
 MAX_BATCH = 32
-"""Pictures painted at once, at most."""
+"""Pictures painted at once, at most. Chosen by hand."""
 MAX_PIXELS: Mapping[str, int] = MappingProxyType({"cpu": 2 * 512 * 512, "cuda": 8 * 512 * 512})
-"""Pixels painted at once, at most, by device; one picture is painted whatever its size."""
+"""Kind of device -> pixels painted at once, at most: two pictures of 512 x 512 on a CPU, eight on a GPU. Chosen by hand
+to bound memory. One picture is painted whatever its size."""
 DEVICE_VARIABLE = "EDITC_DEVICE"
-"""The variable that names a device of torch; left out, a GPU where torch sees one, else the CPU."""
+"""The environment variable that names torch's device. Without it, a GPU paints if torch sees one, else the CPU."""
 
 
 @dataclass(frozen=True)
 class PipelinePainter:
-    """Paints with `pipeline` in `steps` steps at `guidance`; the noise of a picture depends on its seed alone, and is
-    drawn on the CPU whatever paints."""
+    """Paints with a diffusers pipeline. The noise of a picture depends on its seed alone and is drawn on the CPU on
+    every device."""
 
     pipeline: Any
+    """The pipeline of diffusers."""
     component: str
+    """The part whose parameters can be changed while painting, such as `unet`."""
     steps: int
+    """Denoising steps of a picture."""
     guidance: float
+    """The guidance scale."""
     batch: int = MAX_BATCH
     """Pictures painted at once."""
     progress: Progress | None = None
-    """Who is told of each step."""
+    """Shows each denoising step. None: nobody watches."""
 
     def paint(
         self, prompts: Sequence[str], seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
     ) -> NDArray[np.uint8]:
-        """Pictures (n, h, w, 3); `changed` replaces parameters by name while painting."""
+        """Paint pictures (n, h, w, 3), one for each prompt and seed. `changed` maps parameter names to other weights,
+        in any shape of the same size."""
         return self._paint(lambda part: {"prompt": list(prompts[part])}, seeds, changed)
 
     @property
     def reads_rows(self) -> bool:
-        """True where rows alone make a picture: SDXL and its like want a pooled embedding or a mask beside them."""
+        """True where rows alone make a picture. SDXL and others also need a pooled embedding or a mask."""
         return type(self.pipeline).__name__ == "StableDiffusionPipeline"
 
     def paint_rows(
         self, rows: Array, seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
     ) -> NDArray[np.uint8]:
-        """Pictures (n, h, w, 3) from rows (n, t, d) instead of prompts; guided away from the empty prompt as ever."""
+        """Paint pictures (n, h, w, 3) from rows (n, t, d) in place of prompts. Guidance still leads away from the empty
+        prompt."""
         import torch
 
         known = next(self.pipeline.text_encoder.parameters())
@@ -71,11 +79,13 @@ class PipelinePainter:
         seeds: Sequence[int],
         changed: Mapping[str, NDArray[np.float64]] | None,
     ) -> NDArray[np.uint8]:
+        """Paint in batches. `arguments` gives the pipeline's arguments for the pictures of one slice."""
         with swap_parameters(getattr(self.pipeline, self.component), changed or {}):
             parts = [slice(start, start + self.batch) for start in range(0, len(seeds), self.batch)]
             return np.concatenate([self._batch(arguments(part), seeds[part]) for part in parts])
 
     def _batch(self, arguments: Mapping[str, Any], seeds: Sequence[int]) -> NDArray[np.uint8]:
+        """Paint one batch (n, h, w, 3)."""
         import torch
 
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
@@ -91,7 +101,8 @@ class PipelinePainter:
         return np.asarray(np.rint(images * 255.0).astype(np.uint8))
 
     def _step_arguments(self) -> Mapping[str, Any]:
-        """What makes the pipeline tell of its steps, where it can."""
+        """Return the callback by which the pipeline reports its steps; nothing where it cannot or where nobody
+        watches."""
         if self.progress is None or "callback_on_step_end" not in signature(self.pipeline.__call__).parameters:
             return {}
         steps = iter(self.progress("step", range(self.steps)))
@@ -106,7 +117,10 @@ class PipelinePainter:
 
 @contextmanager
 def swap_parameters(module: Any, changed: Mapping[str, NDArray[np.float64]]) -> Iterator[None]:
-    """`module` with the named parameters set to `changed`, and as it was afterwards."""
+    """Within the `with`, the named parameters of `module` hold `changed`; afterwards they hold what they held before.
+
+    Each array may have any shape of the parameter's size.
+    """
     import torch
 
     parameters = dict(module.named_parameters())
@@ -123,8 +137,10 @@ def swap_parameters(module: Any, changed: Mapping[str, NDArray[np.float64]]) -> 
 
 
 def choose_device() -> str:
-    """Where pictures are painted: what EDITC_DEVICE names, else a GPU where torch sees one, else the CPU. E225 for a
-    device that torch does not have here."""
+    """Return the device that paints: what EDITC_DEVICE names, else a GPU if torch sees one, else the CPU.
+
+    Raises E225 for a device that torch cannot use here.
+    """
     import torch
 
     asked = os.environ.get(DEVICE_VARIABLE, "")
@@ -142,14 +158,15 @@ def choose_device() -> str:
 
 
 def choose_precision(where: str, component: str) -> str:
-    """The dtype to paint in: float32 on the CPU, half of it elsewhere; transformers leave the range of float16."""
+    """Return the dtype to paint in: float32 on the CPU, half precision elsewhere. Transformers leave the range of
+    float16, so they run in bfloat16."""
     if where.startswith("cpu"):
         return "float32"
     return "bfloat16" if component == "transformer" else "float16"
 
 
 def batch_size(pipeline: Any, component: str, where: str) -> int:
-    """How many pictures a device paints at once, by their size."""
+    """Return how many pictures the device paints at once, by their size in pixels."""
     size = getattr(getattr(pipeline, component).config, "sample_size", None)
     size = size or getattr(pipeline, "default_sample_size", None) or 64
     sides = [side * int(getattr(pipeline, "vae_scale_factor", 8)) for side in np.atleast_1d(size).tolist()]
@@ -160,10 +177,10 @@ def batch_size(pipeline: Any, component: str, where: str) -> int:
 def load(
     folder: Path, component: str = "unet", steps: int = 25, guidance: float = 7.5, progress: Progress | None = None
 ) -> PipelinePainter:
-    """The pipeline in `folder`, in float32 on the CPU or in half precision on a GPU, without its own bar; each network
-    by `load_network`.
+    """Load the pipeline in `folder`, in float32 on the CPU or in half precision on a GPU, without its own progress bar.
 
-    Raises E205, E224, E225 and E402."""
+    Raises E205, E224 or E402 where the files are not whole and finite, and E225 for a device that torch cannot use.
+    """
     import torch
     from diffusers import DiffusionPipeline
 
@@ -181,5 +198,6 @@ def load(
 
 
 def _load_part(kind: Any, folder: Path, part: str) -> Any:
+    """Load one network of the pipeline in float32, and check its files."""
     own = {"low_cpu_mem_usage": False} if kind.__module__.startswith("diffusers.models") else {}
     return load_network(kind, folder / part, f"the model's `{part}`", CLIP_UNUSED, **own).float()

@@ -1,1 +1,2 @@
-"""Detectors: who says whether a picture shows a concept. One file a kind; the names are in `editc.registry`."""
+"""Detectors judge whether a picture shows a concept. Each kind has one file; `editc.registry.detectors` lists their
+names."""

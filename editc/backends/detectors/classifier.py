@@ -1,8 +1,10 @@
 """`detector: {classifier: FOLDER}`: an image classifier of transformers, whose labels are the concepts.
 
-Of a classifier with one label a picture (softmax) a picture shows a concept where the likeliest label is one of the
-concept's; with a `threshold`, where their probabilities add up to it. Of one with several labels a picture (sigmoid)
-where one of the concept's has at least the threshold, 0.5 where none is given.
+A classifier with one label for each picture (softmax) finds a concept if the likeliest label is one of the concept's.
+With a `threshold`, it finds the concept if the probabilities of the concept's labels add up to the threshold.
+
+A classifier with several labels for each picture (sigmoid) finds a concept if one of the concept's labels has at least
+the threshold, 0.5 where the manifest gives none.
 """
 
 from __future__ import annotations
@@ -20,39 +22,45 @@ from editc.backends.detectors.kind import DetectorFault, DetectorKind, DetectorR
 from editc.registry.table import nearest
 
 MULTI = "multi_label_classification"
+"""What `problem_type` in config.json says of a classifier with several labels for each picture."""
 MULTI_LABEL_THRESHOLD = 0.5
-"""Of a classifier with several labels a picture, where the manifest gives none."""
+"""The threshold of a classifier with several labels where the manifest gives none: from here on the label is likelier
+than not."""
 ADVICE = "name an image classifier as transformers saves it (its config.json says `...ForImageClassification`)"
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a classifier, and which of them a concept's name means: those that the manifest gives for it, else
-    those that are called so. A label `tabby, tabby cat` has two names, as ImageNet's have."""
+    """The labels of a classifier, and which of them a concept means.
+
+    A concept means the labels that the manifest gives for it, else those of its own name. A label such as ImageNet's
+    `tabby, tabby cat` has two names.
+    """
 
     names: tuple[str, ...]
-    """All labels, in the classifier's order."""
+    """All labels, in the order of the classifier's outputs."""
     by_concept: Mapping[str, tuple[str, ...]]
     """Concept -> the labels that the manifest gives for it."""
 
     def numbers_of(self, concept: str) -> tuple[int, ...]:
-        """The numbers of a concept's labels; empty for one that it does not know."""
+        """Return the numbers of a concept's labels; empty for an unknown concept."""
         if concept in self.by_concept:
             return tuple(index for label in self.by_concept[concept] for index in self._numbers_named(label))
         return self._numbers_named(concept)
 
     def missing_labels(self) -> Iterator[tuple[str, str]]:
-        """Each concept and label of `given` that the classifier does not have."""
+        """Yield each concept and label of the manifest where the classifier lacks the label."""
         for concept, labels in self.by_concept.items():
             yield from ((concept, label) for label in labels if not self._numbers_named(label))
 
     def concepts(self) -> tuple[str, ...]:
-        """The concepts that were given, then the first name of each label that none of them means."""
+        """Return the concepts of the manifest, then the first name of each label that none of them means."""
         taken = {index for concept in self.by_concept for index in self.numbers_of(concept)}
         rest = (_label_names(label)[0] for index, label in enumerate(self.names) if index not in taken)
         return tuple(dict.fromkeys((*self.by_concept, *rest)))
 
     def _numbers_named(self, name: str) -> tuple[int, ...]:
+        """Return the numbers of the labels with this name: a whole label first, else one of a label's names."""
         whole = [index for index, label in enumerate(self.names) if label.casefold() == name.casefold()]
         part = [i for i, label in enumerate(self.names) if name.casefold() in map(str.casefold, _label_names(label))]
         return tuple(whole or part)
@@ -60,7 +68,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class ClassifierDetector:
-    """Judges the concepts that its labels are."""
+    """Judges the concepts that its labels name."""
 
     model: Any
     """The classifier of transformers."""
@@ -69,21 +77,21 @@ class ClassifierDetector:
     labels: Labels
     """Its labels."""
     multi_label: bool
-    """Whether a picture may have several of them."""
+    """True where a picture may have several labels."""
     threshold: float | None = None
-    """The probability from which a picture shows a concept. None: the likeliest label decides, or
-    THRESHOLD where a picture may have several."""
+    """The probability from which a picture shows a concept. None: the likeliest label decides, or MULTI_LABEL_THRESHOLD
+    where a picture may have several."""
 
     def knows(self, concept: str) -> bool:
-        """True for a concept that labels were given for, or that is called as a label is."""
+        """True for a concept that has labels in the manifest, or the name of a label."""
         return bool(self.labels.numbers_of(concept))
 
     def concepts(self) -> tuple[str, ...]:
-        """See `Labels.concepts`."""
+        """Return the concepts that it can judge, as `Labels.concepts` lists them."""
         return self.labels.concepts()
 
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """(n,) for pictures (n, h, w, 3); KeyError for a concept that it does not know."""
+        """Return (n,) bools for pictures (n, h, w, 3). Raises KeyError for an unknown concept."""
         mine = list(self.labels.numbers_of(concept))
         if not mine:
             raise KeyError(concept)
@@ -95,7 +103,7 @@ class ClassifierDetector:
         return np.asarray(shares[:, mine].sum(axis=1) >= self.threshold)
 
     def probabilities(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """The probability of each label (n, labels) for pictures (n, h, w, 3)."""
+        """Return the probability of each label (n, labels) for pictures (n, h, w, 3)."""
         import torch
 
         with torch.inference_mode():
@@ -105,7 +113,7 @@ class ClassifierDetector:
 
 
 def read_labels(request: DetectorRequest) -> Labels:
-    """The labels that the configuration of the folder lists, with what the manifest says of them."""
+    """Read the labels from config.json, and add those that the manifest gives for concepts."""
     assert request.path is not None
     settings = folder.read_config(request.path)
     found = settings.get("id2label")
@@ -118,6 +126,7 @@ def read_labels(request: DetectorRequest) -> Labels:
 
 
 def _label_names(label: str) -> list[str]:
+    """Split a label such as `tabby, tabby cat` into its names."""
     return [part.strip() for part in label.split(",") if part.strip()] or [label]
 
 

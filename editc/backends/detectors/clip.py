@@ -1,8 +1,8 @@
-"""`detector: {clip: FOLDER}`: zero-shot, by a CLIP. Radford et al., arXiv 2103.00020, section 3.1.
+"""`detector: {clip: FOLDER}`: zero-shot judgement by a CLIP. Radford et al., arXiv 2103.00020, section 3.1.
 
-The probability of a concept is softmax over (concept, alternatives) of s cos(picture, name), s being the model's own
-scale, and a name's vector the normalised mean of the normalised embeddings of its sentences (the paper's ensembling). A
-picture shows the concept where that is at least the threshold.
+The probability of a concept is the softmax over the concept and its alternatives of s cos(picture, name). s is the
+model's own scale. The vector of a name is the normalised mean of the normalised embeddings of its sentences, the
+paper's ensembling. A picture shows the concept if that probability reaches the threshold.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from editc.backends.detectors.kind import DetectorFault, DetectorKind, DetectorR
 
 Array = NDArray[np.float64]
 SENTENCES = ("{}", "a picture of {}", "a photo of {}", "a painting of {}")
-"""What is made of a name for which the manifest gives no sentences."""
+"""The sentences for a name where the manifest gives none. Chosen by hand, after the prompts of the CLIP paper."""
 EVERYDAY_THINGS = (
     "a person",
     "an animal",
@@ -37,9 +37,10 @@ EVERYDAY_THINGS = (
     "an abstract pattern",
     "an empty background",
 )
-"""What a picture may show instead, where the manifest does not say; the targets of the edits come before it."""
+"""What a picture may show instead, where the manifest does not say. The targets of the edits come before these. Chosen
+by hand."""
 THRESHOLD = 0.5
-"""Where the manifest gives none: from here on the concept is likelier than all alternatives together."""
+"""The threshold where the manifest gives none: from here on the concept is likelier than all alternatives together."""
 ADVICE = "name a CLIP as transformers saves it, such as a snapshot of openai/clip-vit-large-patch14"
 
 
@@ -54,37 +55,37 @@ class ClipDetector:
     processor: Any
     """Its image processor."""
     prompts: Mapping[str, tuple[str, ...]]
-    """Concept -> the sentences that stand for it, for those that have their own."""
+    """Concept -> its sentences, for concepts that have their own in the manifest."""
     against: tuple[str, ...]
-    """The alternatives, of which the concept itself is none."""
+    """The alternatives to a concept. The concept itself is skipped where it is among them."""
     threshold: float = THRESHOLD
     """The probability from which a picture shows a concept."""
     name_vectors: dict[str, Array] = field(default_factory=dict)
-    """The vectors of names that were asked for."""
+    """Name -> its unit vector (d,), for the names that were asked for."""
     picture_vectors: dict[str, Array] = field(default_factory=dict)
-    """The vectors of the last pictures, by their hash: every concept is asked of the same ones."""
+    """Hash of the last pictures -> their unit vectors (n, d). Every concept is asked of the same pictures."""
 
     def knows(self, concept: str) -> bool:
-        """True: any text is a name."""
+        """True: any text can be judged."""
         return True
 
     def concepts(self) -> tuple[str, ...]:
-        """Empty: any text is a name."""
+        """Return nothing: any text can be judged, so there is no list."""
         return ()
 
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Whether each of the pictures (n, h, w, 3) shows the concept, (n,)."""
+        """Return (n,) bools for pictures (n, h, w, 3)."""
         return np.asarray(self.probability(concept, pictures) >= self.threshold)
 
     def probability(self, concept: str, pictures: NDArray[np.uint8]) -> Array:
-        """(n,) the share of the concept among itself and its alternatives."""
+        """Return for pictures (n, h, w, 3) the probability (n,) of the concept among itself and its alternatives."""
         names = (concept, *without_concept(concept, self.against))
         logits = self.scale * self._embed_pictures(pictures) @ np.stack([self.name_vector(name) for name in names]).T
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(raised[:, 0] / raised.sum(axis=1))
 
     def name_vector(self, name: str) -> Array:
-        """The unit vector (d,) that a name's sentences have in common."""
+        """Return the unit vector (d,) of a name, the mean over its sentences."""
         if name not in self.name_vectors:
             self.name_vectors[name] = _normalize(
                 _normalize(self._embed_texts(sentences_for(name, self.prompts))).mean(axis=0)
@@ -97,6 +98,7 @@ class ClipDetector:
         return float(self.model.logit_scale.double().exp())
 
     def _embed_texts(self, texts: Sequence[str]) -> Array:
+        """Return the projected embeddings (n, d) of texts."""
         import torch
 
         told = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
@@ -105,7 +107,7 @@ class ClipDetector:
             return np.asarray(self.model.text_projection(pooled).double().numpy())
 
     def _embed_pictures(self, pictures: NDArray[np.uint8]) -> Array:
-        """(n, d) of the pictures, each of length 1."""
+        """Return the projected embeddings (n, d) of pictures (n, h, w, 3), each of length 1."""
         import torch
 
         key = sha256(repr(pictures.shape).encode() + np.ascontiguousarray(pictures).tobytes()).hexdigest()
@@ -121,17 +123,17 @@ class ClipDetector:
 
 
 def sentences_for(name: str, prompts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Those that the manifest gives for a name, else those that are made of it."""
+    """Return the sentences that the manifest gives for a name, else SENTENCES with the name in them."""
     return prompts.get(name) or tuple(sentence.replace("{}", name) for sentence in SENTENCES)
 
 
 def without_concept(concept: str, against: Sequence[str]) -> tuple[str, ...]:
-    """The alternatives of a concept: all but itself, whatever its case."""
+    """Return the alternatives without the concept itself, in upper or lower case."""
     return tuple(name for name in against if name.casefold() != concept.casefold())
 
 
 def alternatives(request: DetectorRequest) -> tuple[str, ...]:
-    """Those of the manifest, else the targets of its edits and everyday things."""
+    """Return the alternatives of the manifest, else the targets of its edits and EVERYDAY_THINGS."""
     return request.options.against or tuple(dict.fromkeys((*filter(None, request.targets), *EVERYDAY_THINGS)))
 
 

@@ -35,23 +35,24 @@ PROTOCOL = "docs/reference/detectors.md says what a detector has"
 
 @dataclass(frozen=True)
 class CodeDetector:
-    """Somebody's detector, its answers looked at before they are used. E138 for what it raises, or answers amiss."""
+    """A detector written by the user. Its answers are checked before they are used; E138 where they are wrong or it
+    raises."""
 
     detector: Any
-    """The detector."""
+    """The user's detector."""
     file: str
     """Its file, for messages."""
 
     def knows(self, concept: str) -> bool:
-        """What it says itself."""
+        """Ask the user's detector."""
         return bool(self._call("knows", concept))
 
     def concepts(self) -> tuple[str, ...]:
-        """What it says itself; empty where it does not say."""
+        """Ask the user's detector; empty where it has no `concepts`."""
         return tuple(str(one) for one in self._call("concepts")) if hasattr(self.detector, "concepts") else ()
 
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """(n,) for pictures (n, h, w, 3), which it cannot change."""
+        """Return (n,) bools for pictures (n, h, w, 3). The detector gets a copy of the pictures."""
         given = pictures.copy()
         answer = self._call("shows", concept, given)
         try:
@@ -64,6 +65,7 @@ class CodeDetector:
         return found
 
     def _call(self, method: str, *given: Any) -> Any:
+        """Call a method of the detector. What it prints goes to stderr, and what it raises becomes E138."""
         with redirect_stdout(sys.stderr):
             try:
                 return getattr(self.detector, method)(*given)
@@ -75,13 +77,14 @@ class CodeDetector:
 
 
 def _describe_error(error: Exception, where: str) -> str:
-    """The exception in one line, with the line of the file that it comes from."""
+    """Describe an exception in one line, with the line of the file that raised it."""
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == where]
     said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return said + (f" (line {lines[-1]})" if lines else "")
 
 
 def _open(request: DetectorRequest) -> CodeDetector:
+    """Run the file and make its detector. Raises E138 where that fails or the result lacks a method."""
     path = request.path
     assert path is not None
     where = str(path)
@@ -101,7 +104,7 @@ def _open(request: DetectorRequest) -> CodeDetector:
 
 
 def _run_file(path: Path) -> ModuleType:
-    """The file run as a module of its own; nothing is written beside it."""
+    """Run the file as a module of its own, without writing bytecode beside it."""
     text = path.read_bytes()
     module = ModuleType(f"editc_detector_{sha256(text).hexdigest()[:12]}")
     module.__file__ = str(path)
@@ -111,6 +114,7 @@ def _run_file(path: Path) -> ModuleType:
 
 
 def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
+    """Look for faults without running the file: it must exist, be Python, and bind the name."""
     path, member = request.path, request.options.member
     assert path is not None
     if not path.is_file():
@@ -132,7 +136,7 @@ def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
 
 
 def _bound_names(tree: ast.Module) -> Iterator[str]:
-    """What a module binds at its top, by reading alone; `*` where it imports a star."""
+    """Yield the names that a module may bind, found by parsing alone; `*` for a star import."""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
@@ -152,7 +156,7 @@ def _settings(request: DetectorRequest) -> dict[str, Any]:
 
 
 def _accept_any(request: DetectorRequest) -> Callable[[str], bool]:
-    """Any concept: the file says which, and is not run to be asked."""
+    """Accept any concept: only the file knows, and it is not run before the build."""
     return lambda concept: True
 
 

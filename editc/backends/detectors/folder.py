@@ -1,4 +1,4 @@
-"""A transformers model in a folder, as detectors need one: what it is by its configuration, and opened with checks."""
+"""What detectors share that are a transformers model in a folder: look at its files, then open it with checks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from editc.libraries.foreign import quiet
 from editc.libraries.loading import load_network
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
+"""What transformers calls the configuration and the settings of the image processor."""
 BATCH = 16
-"""Pictures that a detector looks at at once."""
+"""Pictures in one run of a detector. Chosen by hand."""
 TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
-"""The files that a tokenizer of transformers is: all of one of these."""
+"""The files of a tokenizer of transformers: all files of one of these lists."""
 
 
 def read_config(folder: Path) -> Mapping[str, Any]:
-    """The configuration of the model in a folder; empty where there is none that can be read."""
+    """Return config.json of a folder; empty where there is none or it cannot be read."""
     try:
         found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -35,8 +36,10 @@ def read_config(folder: Path) -> Mapping[str, Any]:
 def find_faults(
     request: DetectorRequest, what: str, advice: str, with_tokenizer: bool = False
 ) -> Iterator[DetectorFault]:
-    """E134 for a folder that holds no model with a configuration, weights and a way to prepare pictures, or, if it is
-    to be `with_tokenizer`, without a tokenizer. `what` it should be, and `advice` how to come by it."""
+    """Yield E134 where the folder lacks a configuration, weights, image settings or, `with_tokenizer`, a tokenizer.
+
+    `what` names what the folder should hold; `advice` says how to get it.
+    """
     folder = request.path
     assert folder is not None
     if not folder.is_dir():
@@ -57,21 +60,22 @@ def find_faults(
 
 
 def model_files(folder: Path) -> Sequence[Path]:
-    """The files of a folder that decide what its model says: weights, configurations, the tokenizer."""
+    """List the files of a folder that decide what its model answers: weights, configurations, the tokenizer."""
     kept = (".safetensors", ".json", ".txt", ".model")
     return sorted(path for path in folder.iterdir() if path.suffix in kept and path.is_file())
 
 
 @cache
 def processor_options() -> Mapping[str, Any]:
-    """What makes transformers prepare pictures with pillow, whatever else is installed: the same pixels everywhere."""
+    """Return the options that make transformers prepare pictures with pillow, so that every machine gets the same
+    pixels."""
     import transformers
 
     return {"backend": "pil"} if hasattr(transformers, "CLIPImageProcessorPil") else {"use_fast": False}
 
 
 def load_processor(folder: Path) -> Any:
-    """What prepares pictures for the model in a folder. E139 where transformers cannot open it."""
+    """Load the image processor of a folder. Raises E139 where transformers cannot open it."""
     from transformers.models.auto.image_processing_auto import (
         AutoImageProcessor,
     )  # its short name may ask for torchvision
@@ -80,11 +84,11 @@ def load_processor(folder: Path) -> Any:
 
 
 LOCAL_ONLY: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-"""Nothing is fetched, and no code that lies present a model is run."""
+"""Options of transformers: fetch nothing, and run no code that lies beside a model."""
 
 
 def open_quietly(folder: Path, make: Any) -> Any:
-    """What `make` gives, the library kept quiet; what it raises is E139."""
+    """Return the result of `make` and silence the library. Whatever `make` raises becomes E139."""
     with quiet():
         try:
             return make()
@@ -94,19 +98,20 @@ def open_quietly(folder: Path, make: Any) -> Any:
 
 
 def load_model(folder: Path, kind: Any) -> Any:
-    """The model of a folder in float32. E205 or E402 where it is not what is in its files."""
+    """Load the model of a folder in float32. Raises E205 or E402 where a tensor is missing or not finite."""
     with quiet():
         return load_network(kind, folder, "the detector's model").float().requires_grad_(False)
 
 
 def pixel_batches(pictures: NDArray[np.uint8], prepare: Any) -> Iterator[Any]:
-    """The pixel values that a model sees, BATCH pictures (n, h, w, 3) at a time."""
+    """Yield the pixel values that a model reads, for BATCH of the pictures (n, h, w, 3) at a time."""
     for start in range(0, len(pictures), BATCH):
         chunk = list(pictures[start : start + BATCH])
         yield prepare(images=chunk, return_tensors="pt", input_data_format="channels_last")["pixel_values"]
 
 
 def _pickle_hint(present: set[str], lacking: Sequence[str]) -> str:
+    """Say what to do where the folder has its weights as a pickle only."""
     if "model.safetensors" not in lacking or not any(name.endswith((".bin", ".pt", ".pth")) for name in present):
         return ""
     return "; weights in a pickle (.bin, .pt) are not opened: load them with transformers once and `save_pretrained`"

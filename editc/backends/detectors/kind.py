@@ -1,4 +1,4 @@
-"""What a detector is before it is opened: what it takes, what it knows, and which files decide what it says."""
+"""The description of a kind of detector, which `editc check` can ask without opening a detector."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ class DetectorRequest:
     """What a manifest asks of a detector."""
 
     options: DetectorOptions = field(default_factory=DetectorOptions)
-    """The words of the manifest."""
+    """The detector's own keys in the manifest."""
     path: Path | None = None
-    """The folder or file that they name; None where they name none."""
+    """The folder or file that they name, as a full path. None where they name none."""
     concepts: tuple[str, ...] = ()
-    """What it is to judge."""
+    """The concepts that it must judge."""
     targets: tuple[str, ...] = ()
-    """What the edits put in a concept's place: a picture may show that instead."""
+    """The targets of the edits, which a picture may show in place of a concept."""
 
 
 @dataclass(frozen=True)
 class DetectorFault:
-    """Why a detector cannot be had, found before anything is opened."""
+    """One reason why a detector cannot be used, found before anything is opened."""
 
     code: str
     """The code of the diagnostic."""
     field: str
-    """The manifest's key to underline."""
+    """The key of the manifest to underline."""
     message: str
     """What is wrong."""
     help: str = ""
-    """What to do. Empty: the message says it."""
+    """What to do. Empty where the message says it."""
 
 
 def _nothing(request: DetectorRequest) -> tuple[()]:
@@ -56,20 +56,20 @@ class DetectorKind:
     """One kind of detector. Only `open` may import torch: `editc check` asks all the others."""
 
     says: str
-    """What it is, in one line."""
+    """What it is, in one line. `editc explain` prints it."""
     open: Callable[[DetectorRequest], Detector | None]
-    """The detector itself; None for one that judges nothing. EditcError where it cannot be had."""
+    """Opens the detector. Returns None for a kind that judges nothing. Raises EditcError where it cannot be opened."""
     place: str = ""
-    """What stands after its name in a manifest, as messages call it (`FOLDER`); empty: nothing does."""
+    """What stands after its name in a manifest, as messages call it, such as `FOLDER`. Empty where nothing does."""
     keys: tuple[str, ...] = ()
-    """The keys that may stand beside its name."""
+    """The keys that a manifest may write beside its name."""
     faults: Callable[[DetectorRequest], Iterable[DetectorFault]] = _nothing
-    """What is wrong with what a manifest asks."""
+    """Lists what is wrong with a request."""
     knows: Callable[[DetectorRequest], Callable[[str], bool]] = _anything
-    """Which concepts it can judge, as far as that is known before it is opened."""
+    """Returns a test of which concepts it can judge, as far as that is known before it is opened."""
     files: Callable[[DetectorRequest], Sequence[Path]] = _nothing
-    """The files whose bytes decide what it says."""
+    """The files whose bytes decide its answers."""
     settings: Callable[[DetectorRequest], Mapping[str, Any]] = _no_settings
-    """What else decides that, as JSON values, with what was made where the manifest says nothing."""
+    """Everything else that decides its answers, as JSON values. Defaults are included."""
     runs_code: bool = False
     """True where opening it runs code that the manifest names."""

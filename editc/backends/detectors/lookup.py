@@ -1,4 +1,4 @@
-"""The detector behind a name of the registry, and what reports and deltas say of it."""
+"""Find the detector behind a name of the registry, and say how reports and deltas tell it from another."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from editc.registry.detectors import DETECTORS
 
 
 def detector_kind(name: str) -> DetectorKind:
-    """The kind behind a name of the registry. A detector of somebody else's may be a `Kind` or a function that gives
-    the detector and takes nothing."""
+    """Return the kind behind a name of the registry.
+
+    A package may register a `DetectorKind`, or a function without arguments that returns a detector.
+    """
     found = DETECTORS.resolve(name)
     return found if isinstance(found, DetectorKind) else DetectorKind(f"the detector `{name}`", lambda request: found())
 
 
 def identity(name: str, request: DetectorRequest) -> Mapping[str, Any]:
-    """How reports and deltas name a detector: what it was told, and sha256 over that and the bytes of its files. Two
-    with equal sums say the same of every picture."""
+    """Return what reports and deltas record of a detector: its name, its settings, and a sha256 over both and its
+    files.
+
+    Two detectors with equal sums judge every picture alike.
+    """
     kind = detector_kind(name)
     settings = dict(kind.settings(request))
     hashes = [(path.name, _hash(path)) for path in kind.files(request)]

@@ -1,4 +1,4 @@
-"""`detector: editc:demo`: the classifier of the demo model's picture world."""
+"""`detector: editc:demo`: the classifier that was trained on the demo model's pictures."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from editc.demo.names import NAMES, known
 
 @dataclass(frozen=True)
 class WorldDetector:
-    """The demo world's classifier: a picture shows a concept when that is the likeliest class of its attribute.
+    """Judges by the demo's classifier: a picture shows a concept if the concept is the likeliest class of its
+    attribute.
 
-    A concept of several known names (`blue heart`) is shown when each of them is.
+    A concept of several known names (`blue heart`) is shown if each of them is.
     """
 
     classifier: Any
-    """The demo's classifier."""
+    """The classifier (`editc.demo.detector`)."""
 
     def knows(self, concept: str) -> bool:
-        """True for every name of an object, colour, background or style of the world, and for names in a row."""
+        """True for each name of an object, colour, background or style of the demo, and for several such names in a
+        row."""
         return bool(known(concept))
 
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """(n,) for pictures (n, h, w, 3); KeyError for a concept that it does not know."""
+        """Return (n,) bools for pictures (n, h, w, 3). Raises KeyError for an unknown concept."""
         parts = known(concept)
         if not parts:
             raise KeyError(concept)
@@ -39,7 +41,7 @@ class WorldDetector:
         return np.asarray(np.all([likely[name] == labels[name].index(label) for name, label in parts], axis=0))
 
     def concepts(self) -> tuple[str, ...]:
-        """Every object of the world by its first name: what a picture can be a picture of."""
+        """Return each object of the demo by its first name."""
         return tuple(NAMES["object"])
 
 

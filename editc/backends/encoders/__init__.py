@@ -1,1 +1,1 @@
-"""Text encoders as ports: prompts in, rows out, with the place in the prompt that each row speaks of."""
+"""Text encoders behind the port `Encoder`: a prompt becomes rows, each with its place in the prompt."""

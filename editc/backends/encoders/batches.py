@@ -1,4 +1,4 @@
-"""Prompts to an encoder in batches."""
+"""Encode prompts in batches."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from editc.core.ports import Encoded
 
 BATCH = 64
+"""Prompts in one run of an encoder. Chosen by hand."""
 
 
 def encode_batches(prompts: Sequence[str], encode: Callable[[Sequence[str]], Iterable[Encoded]]) -> Sequence[Encoded]:
-    """`encode` over the distinct prompts, BATCH at a time, the results in the order of `prompts`."""
+    """Encode the distinct prompts, BATCH at a time, and return the results in the order of `prompts`."""
     distinct = list(dict.fromkeys(prompts))
     found: dict[str, Encoded] = {}
     for start in range(0, len(distinct), BATCH):

@@ -1,4 +1,4 @@
-"""Which class of text encoder a folder holds, by its config.json alone."""
+"""Find out from config.json alone which class of text encoder a folder holds."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Any
 from editc.core.diagnostics import fail
 
 CLIP_TYPES, T5_TYPES = ("clip_text_model", "clip"), ("t5",)
-"""What `model_type` says of the encoders that families read."""
+"""The values of `model_type` in config.json for the encoders that families read."""
 CLIP_UNUSED = (r"^(vision_model|visual_projection|text_projection)\.", r"^logit_scale$")
-"""Tensors of a whole CLIP that its text model leaves out: some folders hold the whole one as `text_encoder`."""
+"""Patterns of tensors of a whole CLIP that its text model does not use. Some folders hold a whole CLIP as
+`text_encoder`."""
 
 
 def refuse_other_class(folder: Path, part: str, t5: bool) -> None:
-    """Raises E205 where the encoder `part` of a pipeline is of another class than a CLIP, or a T5: its rows would be
-    made another way. A config.json that says nothing of its class is left to the library."""
+    """Raise E205 where the encoder `part` of a pipeline is of another class than the family reads.
+
+    Another class would make other rows. A config.json without a class is left to the library.
+    """
     said = _read_config(folder / part)
     known = T5_TYPES if t5 else CLIP_TYPES
     if said.get("model_type", known[0]) in known:
@@ -30,7 +33,7 @@ def refuse_other_class(folder: Path, part: str, t5: bool) -> None:
 
 
 def encoder_class(folder: Path, t5: bool) -> str:
-    """The class in transformers; a CLIP has a projection if its config says so."""
+    """Return the name of the class in transformers; for a CLIP the one with a projection if config.json names it."""
     if t5:
         return "T5EncoderModel"
     projected = "CLIPTextModelWithProjection" in (_read_config(folder).get("architectures") or ())
@@ -38,7 +41,7 @@ def encoder_class(folder: Path, t5: bool) -> str:
 
 
 def _read_config(folder: Path) -> Mapping[str, Any]:
-    """config.json; {} where there is none or it cannot be read, which the library will say."""
+    """Read config.json; {} where there is none or it cannot be read, which the library will report."""
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""CLIP text encoders: one row a token, or one pooled row a prompt."""
+"""CLIP text encoders: one row for each token, or one pooled row for the prompt."""
 
 from __future__ import annotations
 
@@ -17,28 +17,34 @@ from editc.numerics.trust import Ball
 
 @dataclass(frozen=True)
 class ClipEncoder:
-    """One CLIP text encoder of a diffusers folder, read as a `Stream` says: see there for `take` and the flags.
+    """One CLIP text encoder of a diffusers folder, read as a `Stream` says.
 
     It runs in float32 whatever the files hold, so that the same files give the same rows.
     """
 
     tokenizer: Any
+    """The fast tokenizer of transformers."""
     model: Any
+    """The text model of transformers, in float32."""
     digest: str = ""
+    """The fingerprint of all text encoders of the model. Empty where the caller needs none."""
     take: Take = "last"
+    """Which output is read: see `Stream.take`."""
     masked: bool = False
+    """True: padding has no rows, because the edited layers do not see it."""
     attended: bool = False
+    """True: the encoder itself reads which tokens are padding."""
 
     def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
-        """Each prompt's rows in order; equal prompts are encoded once."""
+        """Return the rows (t, d) of each prompt, in order. Equal prompts are encoded once."""
         return encode_batches(prompts, self._batch)
 
     def fingerprint(self) -> str:
-        """As `formats.models.fingerprint` found it when the encoder was loaded."""
+        """Return the sum that `formats.models.fingerprint` computed when the encoder was loaded."""
         return self.digest
 
     def bounds(self) -> tuple[Ball, ...]:
-        """The ball of the final LayerNorm, where the rows have gone through it and nothing else."""
+        """Return the ball of the final LayerNorm, or an unbounded one where something else follows it."""
         norm = getattr(self.model, "text_model", self.model).final_layer_norm
         gamma, beta = (part.detach().double().numpy() for part in (norm.weight, norm.bias))
         if self.take == "last" or (self.take == "pooled" and not hasattr(self.model, "text_projection")):
@@ -65,7 +71,7 @@ class ClipEncoder:
             yield Encoded(prompt, rows[index, :count], tuple(ids[index][:count]), start, end, 1, limit)
 
     def _run(self, ids: Any, mask: Any) -> Any:
-        """(n, t, d), or (n, d) where pooled."""
+        """Run the model on tokens (n, t) and return rows (n, t, d), or one pooled row for each prompt (n, d)."""
         given = {"attention_mask": mask} if self.attended else {}
         if self.take in ("penultimate", "final"):
             found = self.model(ids, output_hidden_states=True, **given)
@@ -77,4 +83,5 @@ class ClipEncoder:
 
 
 def _span(start: int, end: int) -> tuple[int, int]:
+    """Return where a token lies in the prompt; (-1, -1) for a special token."""
     return (start, end) if end > start else (-1, -1)

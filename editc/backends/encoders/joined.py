@@ -16,37 +16,42 @@ from editc.numerics.trust import Ball
 
 @dataclass(frozen=True)
 class JoinedEncoder:
-    """Encoders that read the same tokens, their rows side by side along the width: (t, d_1 + d_2 + ...)."""
+    """Encoders that read the same tokens. Their rows stand side by side along the width: (t, d_1 + d_2 + ...)."""
 
     encoders: tuple[Encoder, ...]
+    """The encoders, in the order of their columns."""
 
     def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
-        """Each prompt's rows in order. Raises E331 when the tokenizers cut a prompt differently."""
+        """Return the joined rows of each prompt, in order. Raises E331 where the tokenizers cut a prompt
+        differently."""
         return [_join(parts) for parts in zip(*(one.encode(prompts) for one in self.encoders), strict=True)]
 
     def fingerprint(self) -> str:
-        """That of all encoders together, which each of them carries."""
+        """Return the fingerprint, which covers all encoders of the model and which each of them carries."""
         return self.encoders[0].fingerprint()
 
     def bounds(self) -> tuple[Ball, ...]:
-        """Those of all encoders, in the order of their rows."""
+        """Return the balls of all encoders, in the order of their columns."""
         return tuple(ball for one in self.encoders for ball in one.bounds())
 
 
 @dataclass(frozen=True)
 class ProjectedEncoder:
-    """Rows as they leave a two-layer projection with a GELU (its tanh form) between: what every block then reads.
+    """An encoder followed by the model's own projection: two linear layers with a GELU (its tanh form) between.
 
-    first, second: W (d_hidden, d) and b (d_hidden,), W (d_out, d_hidden) and b (d_out,).
+    All blocks of the model read these projected rows.
     """
 
     encoder: Encoder
+    """The encoder before the projection."""
     first: tuple[Array, Array]
+    """W (d_hidden, d) and b (d_hidden,) of the first layer."""
     second: tuple[Array, Array]
+    """W (d_out, d_hidden) and b (d_out,) of the second layer."""
 
     @staticmethod
     def from_weights(encoder: Encoder, weights: Weights, prefix: str) -> ProjectedEncoder:
-        """The projection whose parameters begin with `prefix`: `linear_1` and `linear_2`."""
+        """Read the projection from the parameters `PREFIX.linear_1` and `PREFIX.linear_2`."""
         first, second = (
             (weights.read(f"{prefix}.{name}.weight"), weights.read(f"{prefix}.{name}.bias"))
             for name in ("linear_1", "linear_2")
@@ -54,24 +59,26 @@ class ProjectedEncoder:
         return ProjectedEncoder(encoder, first, second)
 
     def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
-        """Each prompt's projected rows in order."""
+        """Return the projected rows (t, d_out) of each prompt, in order."""
         return [replace(one, rows=self._project(one.rows)) for one in self.encoder.encode(prompts)]
 
     def fingerprint(self) -> str:
-        """That of the encoder before the projection."""
+        """Return the fingerprint of the encoder before the projection."""
         return self.encoder.fingerprint()
 
     def bounds(self) -> tuple[Ball, ...]:
-        """None is known behind the GELU: to be measured."""
+        """Return one unbounded ball: no bound is known behind the GELU, so it must be measured."""
         return (trust.unbounded_ball(len(self.second[1])),)
 
     def _project(self, rows: Array) -> Array:
+        """Project rows (t, d) to (t, d_out)."""
         hidden = rows @ self.first[0].T + self.first[1]
         hidden = 0.5 * hidden * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (hidden + 0.044715 * hidden**3)))
         return np.asarray(hidden @ self.second[0].T + self.second[1])
 
 
 def _join(parts: Sequence[Encoded]) -> Encoded:
+    """Put the rows of one prompt side by side. Raises E331 where the tokens differ."""
     first = parts[0]
     for other in parts[1:]:
         if (other.start, other.end) != (first.start, first.end):

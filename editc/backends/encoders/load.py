@@ -1,4 +1,4 @@
-"""Text encoders as ports: prompts in, rows out, with the place in the prompt that each row speaks of."""
+"""Load the text encoders of a pipeline's folder."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from editc.libraries.loading import library_errors, load_network
 
 
 def load(folder: Path, mark: str = "") -> Encoder:
-    """The one CLIP encoder of the pipeline in `folder`, with its fingerprint; E205 when it cannot be read."""
+    """Load the one CLIP encoder of the pipeline in `folder`. `mark` is its fingerprint. Raises E205 where it cannot be
+    read."""
     return load_streams(folder, CLIP_ROWS, mark)["text"]
 
 
 def load_streams(
     folder: Path, streams: Mapping[str, Stream], mark: str = "", weights: Weights | None = None
 ) -> Mapping[str, Encoder]:
-    """The encoder of every stream that the pipeline in `folder` has the parts for, each part loaded once.
+    """Load an encoder for each stream whose parts the pipeline has. Each part is loaded once.
 
-    `weights` are those of the edited component, for streams that go through a projection. E205 when `text` is not
-    among them, or a part cannot be read.
+    `mark` is the fingerprint of all encoders. `weights` are those of the edited component, for streams that go through
+    its projection. Raises E205 where `text` has no encoder or a part cannot be read.
     """
     require_parts(folder, streams["text"])
     loaded: dict[str, tuple[Any, Any]] = {}
@@ -41,6 +42,8 @@ def load_streams(
 def _load_stream(
     folder: Path, stream: Stream, mark: str, weights: Weights | None, loaded: dict[str, tuple[Any, Any]]
 ) -> Encoder | None:
+    """Load the encoder of one stream; None where the pipeline has none of its parts. `loaded` keeps parts for other
+    streams."""
     parts = encoder_parts(folder, stream)
     for part in parts:
         if part not in loaded:
@@ -53,6 +56,7 @@ def _load_stream(
 
 
 def _make_encoder(folder: Path, stream: Stream, mark: str, tokenizer: Any, model: Any) -> Encoder:
+    """Wrap a loaded part as the stream reads it."""
     if stream.take != "t5":
         return ClipEncoder(tokenizer, model, mark, stream.take, stream.masked, stream.attended)
     length = stream.lengths.get(_pipeline_class(folder), stream.length)
@@ -60,7 +64,7 @@ def _make_encoder(folder: Path, stream: Stream, mark: str, tokenizer: Any, model
 
 
 def _load_part(folder: Path, part: str, t5: bool) -> tuple[Any, Any]:
-    """The tokenizer and the model of one encoder, in float32."""
+    """Load the tokenizer and the model of one encoder, the model in float32."""
     import transformers
 
     refuse_other_class(folder, part, t5)
@@ -75,7 +79,7 @@ def _load_part(folder: Path, part: str, t5: bool) -> tuple[Any, Any]:
 
 
 def _require_fit(folder: Path, part: str, tokenizer: Any, model: Any) -> None:
-    """Raises E205 where the tokenizer makes tokens, or texts of a length, that the encoder has no embedding for."""
+    """Raise E205 where the tokenizer makes tokens, or a number of tokens, that the encoder has no embedding for."""
     rows, last = len(model.get_input_embeddings().weight), max(tokenizer.get_vocab().values(), default=-1)
     longest, positions = tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)
     if last >= rows:
@@ -89,7 +93,7 @@ def _require_fit(folder: Path, part: str, tokenizer: Any, model: Any) -> None:
 
 
 def _pipeline_class(folder: Path) -> str:
-    """The pipeline's class, '' where the folder does not say."""
+    """Return the pipeline's class name from model_index.json; '' where the folder does not say."""
     try:
         named = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Which text encoders a pipeline's folder has, each with its tokenizer; nothing is opened."""
+"""List the text encoders of a pipeline's folder, without opening them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from editc.core.family import Stream
 
 
 def encoder_parts(folder: Path, stream: Stream) -> list[str]:
-    """The encoders of a stream that a pipeline has, each with its tokenizer."""
+    """List the encoders of a stream that the pipeline has, each with its tokenizer."""
     return [part for part in stream.parts if (folder / part).is_dir() and (folder / tokenizer_of(part)).is_dir()]
 
 
 def require_parts(folder: Path, stream: Stream) -> None:
-    """Raises E205 where a pipeline has none of the encoders of a stream."""
+    """Raise E205 where a pipeline has no encoder of a stream."""
     if not encoder_parts(folder, stream):
         parts = [name for part in stream.parts for name in (part, tokenizer_of(part))]
         lacking = next((part for part in parts if not (folder / part).is_dir()), parts[0])
@@ -23,5 +23,5 @@ def require_parts(folder: Path, stream: Stream) -> None:
 
 
 def tokenizer_of(part: str) -> str:
-    """The tokenizer's folder beside an encoder's."""
+    """Return the name of the tokenizer's folder for an encoder's folder."""
     return part.replace("text_encoder", "tokenizer")

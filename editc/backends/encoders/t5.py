@@ -1,4 +1,4 @@
-"""T5 encoders: no BOS, EOS at the end of the text, and padding that other tokens may see."""
+"""T5 encoders: no token stands before the text, EOS ends it, and other tokens may see the padding."""
 
 from __future__ import annotations
 
@@ -15,32 +15,36 @@ from editc.numerics.trust import Ball
 
 @dataclass(frozen=True)
 class T5Encoder:
-    """The encoder half of a T5, reading `length` tokens in float32.
+    """The encoder half of a T5, in float32.
 
-    masked: neither the encoder nor the edited layers see the padding (PixArt); then it has no rows.
-    Otherwise (SD 3, FLUX) words, EOS and padding all see each other, and of the padding the rows at 1, 2, 4, 8, ...
-    after EOS stand for the rest. T5 knows its positions by logarithmic buckets of their distance, so rows between
-    these differ little; all 512 of them would be 17 MB a prompt.
-    lowered: prompts are stripped and lower-cased, as PixArt's pipeline does.
+    Without `masked` (SD 3, FLUX), words, EOS and padding all see each other. Of the padding, the rows at 1, 2, 4, 8,
+    ... after EOS represent the rest. T5 knows positions by logarithmic buckets of distance, so rows between these
+    differ little. All 512 rows would be 17 MB for each prompt.
     """
 
     tokenizer: Any
+    """The fast tokenizer of transformers."""
     model: Any
+    """The encoder of transformers, in float32."""
     length: int
+    """Tokens that it reads, padding included."""
     digest: str = ""
+    """The fingerprint of all text encoders of the model. Empty where the caller needs none."""
     masked: bool = False
+    """True (PixArt): neither the encoder nor the edited layers see the padding, so it has no rows."""
     lowered: bool = False
+    """True: prompts are stripped and put in lower case, as PixArt's pipeline does."""
 
     def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
-        """Each prompt's rows in order; equal prompts are encoded once."""
+        """Return the rows (t, d) of each prompt, in order. Equal prompts are encoded once."""
         return encode_batches(prompts, self._batch)
 
     def fingerprint(self) -> str:
-        """As `formats.models.fingerprint` found it when the encoder was loaded."""
+        """Return the sum that `formats.models.fingerprint` computed when the encoder was loaded."""
         return self.digest
 
     def bounds(self) -> tuple[Ball, ...]:
-        """The ball of the final norm, T5's: x = gamma * h / sqrt(mean h^2 + eps), without a mean taken off."""
+        """Return the ball of T5's final norm, x = gamma * h / sqrt(mean h^2 + eps), which does not subtract a mean."""
         gamma = self.model.encoder.final_layer_norm.weight.detach().double().numpy()
         return (Ball(gamma, np.zeros(len(gamma)), float(np.sqrt(len(gamma))), centred=False, proven=True),)
 
@@ -71,13 +75,15 @@ class T5Encoder:
 
 
 def representative_rows(count: int, length: int) -> list[int]:
-    """The rows that stand for all `length`: the `count` of text and EOS, and the padding at 1, 2, 4, ... after EOS."""
+    """Return the rows that represent all `length`: the `count` rows of text and EOS, and padding at 1, 2, 4, ... after
+    EOS."""
     powers = (1 << power for power in range(length.bit_length()))
     return [*range(count), *(count - 1 + step for step in powers if count - 1 + step < length)]
 
 
 def to_lower_case(prompt: str) -> tuple[str, tuple[int, ...]]:
-    """The prompt stripped and in lower case, and for each character there (and the end) where it was in `prompt`."""
+    """Strip the prompt and put it in lower case. Also return for each of its characters, and for its end, the place in
+    `prompt`."""
     begin = len(prompt) - len(prompt.lstrip())
     text = prompt.strip()
     origin = [begin + place for place, character in enumerate(text) for _ in character.lower()]
@@ -85,5 +91,6 @@ def to_lower_case(prompt: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _span(offset: Sequence[int], origin: Sequence[int]) -> tuple[int, int]:
+    """Return where a token lies in the prompt; (-1, -1) for EOS and padding. `origin` is that of `to_lower_case`."""
     start, end = offset
     return (origin[start], origin[end]) if end > start else (-1, -1)
