@@ -21,20 +21,21 @@ __all__ = ["CausalNetwork", "Words", "load"]
 
 
 LOCAL_ONLY: Mapping[str, Any] = MappingProxyType({"local_files_only": True, "trust_remote_code": False})
-"""Nothing is fetched, and no code that lies beside a model is run."""
+"""Options of transformers: fetch nothing, and run no code that lies beside a model."""
 
 
 def load(folder: Path) -> CausalNetwork:
-    """The causal language model in a transformers folder with its tokenizer, in float32 on the CPU.
+    """Load the causal language model of a transformers folder with its tokenizer, in float32 on the CPU.
 
-    Raises E205 where the tokenizer or the model cannot be loaded, E206 for a model that makes its states or logits in a
-    way not known here.
+    Raises E205 where the tokenizer or the model cannot be loaded, and E206 where the model computes its states or
+    logits in a way that editc does not know.
     """
     with pause_garbage_collection():
         return _load(folder)
 
 
 def _load(folder: Path) -> CausalNetwork:
+    """Do the work of `load`."""
     import torch
     from transformers import AutoTokenizer
 
@@ -66,7 +67,7 @@ def _load(folder: Path) -> CausalNetwork:
 
 
 def _require_ends(network: CausalNetwork) -> None:
-    """ValueError where what ends a text is not the number of a token."""
+    """Raise ValueError where an end of text is not the number of a token."""
     wrong = [one for one in network.ends if type(one) is not int]
     if wrong:
         raise ValueError(f"`{wrong[0]}` is not the number of a token")
@@ -74,8 +75,8 @@ def _require_ends(network: CausalNetwork) -> None:
 
 @contextmanager
 def pause_garbage_collection() -> Iterator[None]:
-    """No garbage is looked for meanwhile: what two libraries and a model leave in memory is no garbage, and looking
-    through it time and again takes an eighth of the time that they need to load."""
+    """Within the `with`, do not collect cyclic garbage. Loading a model makes none that matters, and the repeated
+    search would take an eighth of the loading time."""
     import gc
 
     running = gc.isenabled()
@@ -88,7 +89,7 @@ def pause_garbage_collection() -> Iterator[None]:
 
 
 def logits_match(network: CausalNetwork) -> bool:
-    """True if the port's logits are the model's own."""
+    """True if the logits that editc computes are the model's own."""
     import torch
 
     seen: list[Any] = []

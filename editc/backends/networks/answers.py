@@ -1,7 +1,7 @@
-"""What a model says: how likely answers are, how far two models are apart, and what each goes on with.
+"""Ask a language model: how likely answers are, how far two models differ, and how each continues a prompt.
 
-Texts run in batches of about one length; the output embedding, which is most of a small model's weights, is read once
-for many rows of them.
+Texts of similar length run in one batch. The output embedding is most of a small model's weights, so it is read once
+for many rows.
 """
 
 from __future__ import annotations
@@ -18,51 +18,58 @@ from editc.core.ir import Array
 from editc.core.network import Cloze, Compared, Prompt, Scored, Spoken
 
 LOGIT_ROWS = 64
-"""Rows whose logits are in memory at a time: a vocabulary of 256,000 makes 130 MB of them in float64."""
+"""Rows whose logits are in memory at a time. Chosen by hand: at a vocabulary of 256,000 they take 130 MB in float64."""
 
 
 def score_answers(network: RunningModel, asked: Sequence[Cloze], changed: Mapping[str, Array] | None) -> Scored:
-    """How likely the answers are. Those that follow the same tokens (their own but the last too) share a run."""
-    told = [network.tokenizer.encode_cloze(one) for one in asked]
+    """Measure how likely each answer is after its prompt.
+
+    Texts of prompt and answer that differ in their last token alone share a run.
+    """
+    encoded = [network.tokenizer.encode_cloze(one) for one in asked]
     runs: dict[tuple[int, ...], list[int]] = {}
-    for i, (ids, _) in enumerate(told):
+    for i, (ids, _) in enumerate(encoded):
         runs.setdefault(ids[:-1], []).append(i)
     texts = list(runs)
-    total, first, best = np.zeros(len(told)), np.zeros(len(told)), np.zeros(len(told), np.int64)
+    total, first, best = np.zeros(len(encoded)), np.zeros(len(encoded)), np.zeros(len(encoded), np.int64)
     with network.use_weights(changed):
         for which, states in network.run_batches(texts):
-            those = [(at, i) for at, k in enumerate(which) for i in runs[texts[k]]]
-            for i, order, likely, likeliest in _token_scores(network, states, those, told):
+            pairs = [(at, i) for at, k in enumerate(which) for i in runs[texts[k]]]
+            for i, order, likely, likeliest in _token_scores(network, states, pairs, encoded):
                 total[i] += likely
                 if order == 0:
                     first[i], best[i] = likely, likeliest
-    counts = np.array([count for _, count in told], np.int64)
-    firsts = np.array([ids[len(ids) - count] for ids, count in told], np.int64)
+    counts = np.array([count for _, count in encoded], np.int64)
+    firsts = np.array([ids[len(ids) - count] for ids, count in encoded], np.int64)
     return Scored(total, first, best == firsts, best, counts)
 
 
 def _token_scores(
     network: RunningModel,
     states: Any,
-    those: Sequence[tuple[int, int]],
-    told: Sequence[tuple[tuple[int, ...], int]],
+    pairs: Sequence[tuple[int, int]],
+    encoded: Sequence[tuple[tuple[int, ...], int]],
 ) -> Iterator[tuple[int, int, float, int]]:
-    """Of each answer in `told`, and the row of `states` (n, t, d) that it is read from: its number, and of each of its
-    tokens in order the place, the log-probability, and the likeliest in its place."""
+    """Yield, for each token of each answer, its answer's number, its place in the answer, its log-probability, and the
+    likeliest token at its place.
+
+    `encoded` has the tokens of each prompt with its answer, and how many of the last belong to the answer. `pairs` has
+    the answers to read, as (text, answer), where text is the first axis of `states` (n, t, d).
+    """
     wanted: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-    for at, i in those:
-        ids, count = told[i]
+    for at, i in pairs:
+        ids, count = encoded[i]
         for order in range(count):
             row = len(ids) - 1 - count + order
             wanted.setdefault((at, row), []).append((i, order, ids[row + 1]))
     places = list(wanted)
     for start in range(0, len(places), LOGIT_ROWS):
         some = places[start : start + LOGIT_ROWS]
-        spoken = network.log_probabilities(states[[at for at, _ in some], [row for _, row in some]])
-        best = spoken.argmax(1).tolist()
+        chances = network.log_probabilities(states[[at for at, _ in some], [row for _, row in some]])
+        best = chances.argmax(1).tolist()
         for line, place in enumerate(some):
             for i, order, token in wanted[place]:
-                yield i, order, float(spoken[line, token]), best[line]
+                yield i, order, float(chances[line, token]), best[line]
 
 
 def compare_models(
@@ -72,7 +79,11 @@ def compare_models(
     last: bool,
     base: Sequence[Array] | None,
 ) -> Compared:
-    """The base against the model as changed, over all tokens of the texts or at their last ones."""
+    """Compare the base with the model as changed, over all tokens of each text or, with `last`, at its last token.
+
+    `changed` maps parameter names to other weights, in their own shapes. `base` has the base's final states (t, d) of
+    each text, from `final_states`; None: the base runs here.
+    """
     ids = [network.tokenizer.encode_prompt(text).ids for text in texts]
     found = np.zeros((4, len(ids)))
     for which in batches(ids):
@@ -90,7 +101,7 @@ def compare_models(
 
 
 def final_states(network: RunningModel, texts: Sequence[Prompt]) -> tuple[Array, ...]:
-    """The states (t, d) of each text behind the final norm, as `compare_models` takes them."""
+    """Return the states (t, d) of each text behind the final norm."""
     ids = [network.tokenizer.encode_prompt(text).ids for text in texts]
     found: dict[int, Array] = {}
     for which, states in network.run_batches(ids):
@@ -99,14 +110,15 @@ def final_states(network: RunningModel, texts: Sequence[Prompt]) -> tuple[Array,
 
 
 def _stack_states(states: Sequence[Array]) -> Any:
+    """Stack states (t_i, d) to one float32 tensor (sum of t_i, d)."""
     import torch
 
     return torch.from_numpy(np.concatenate(states)).float()
 
 
 def _compare_rows(network: RunningModel, before: Any, after: Any, nexts: Sequence[int]) -> Array:
-    """Of each row of states (n, d) the KL, the agreement and, where a token comes next, both negative log-likelihoods:
-    (n, 4)."""
+    """Compare states (n, d) of two models. Each row of the result (n, 4) has KL(before | after), whether the likeliest
+    token is the same, and both negative log-likelihoods of the next token (0 where `nexts` has -1 for none)."""
     found = np.zeros((len(nexts), 4))
     for start in range(0, len(nexts), LOGIT_ROWS):
         part = slice(start, start + LOGIT_ROWS)
@@ -122,14 +134,18 @@ def _compare_rows(network: RunningModel, before: Any, after: Any, nexts: Sequenc
 def continue_prompts(
     network: RunningModel, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None
 ) -> tuple[str, ...]:
-    """What the model goes on with, the likeliest token each time, up to its end-of-text."""
+    """Return the text with which the model continues each prompt, taking the likeliest token each time, up to its end
+    of text.
+
+    `changed` maps parameter names to other weights, in their own shapes.
+    """
     return tuple(one.text for one in generate_tokens(network, prompts, tokens, changed))
 
 
 def generate_tokens(
     network: RunningModel, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None
 ) -> tuple[Spoken, ...]:
-    """The same token by token, with how likely each was."""
+    """Continue each prompt as `continue_prompts` does, and return each token with its log-probability."""
     with network.use_weights(changed):
         return _generate_batches(network, prompts, tokens, 1)[0]
 
@@ -137,8 +153,11 @@ def generate_tokens(
 def continue_with_both(
     network: RunningModel, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the base goes on with, and the model as changed: side by side, so that all other weights, which are what a
-    token costs, are read once for both. One after the other where a changed matrix is no layer's."""
+    """Return what the base and the changed model continue each prompt with.
+
+    Both run in one batch, because a token mostly costs reading the weights, and those that do not change are read once
+    for both. Where a changed matrix belongs to no layer (an expert), one model runs after the other.
+    """
     try:
         layers = {network.module(name): value for name, value in changed.items()}
     except LookupError:
@@ -151,19 +170,21 @@ def continue_with_both(
 def _generate_batches(
     network: RunningModel, prompts: Sequence[Prompt], tokens: int, times: int
 ) -> tuple[tuple[Spoken, ...], ...]:
-    """Every batch so many times over, beside itself."""
+    """Continue all prompts in batches, each batch repeated `times` times beside itself, and return one result for each
+    time."""
     ids = [network.tokenizer.encode_prompt(prompt).ids for prompt in prompts]
     found: dict[int, list[Spoken]] = {}
     for which in batches(ids, BATCH_TOKENS):
-        told = [
+        generated = [
             _decode_answer(network, *one)
             for one in _generate_batch(network, [ids[i] for _ in range(times) for i in which], tokens)
         ]
-        found |= {i: told[at :: len(which)] for at, i in enumerate(which)}
+        found |= {i: generated[at :: len(which)] for at, i in enumerate(which)}
     return tuple(tuple(found[i][k] for i in range(len(ids))) for k in range(times))
 
 
 def _decode_answer(network: RunningModel, ids: list[int], likely: list[float]) -> Spoken:
+    """Turn new tokens and their log-probabilities into text."""
     decode = network.tokenizer.raw.decode
     pieces = tuple(decode([one], skip_special_tokens=True) for one in ids)
     return Spoken(decode(ids, skip_special_tokens=True), pieces, tuple(likely))
@@ -172,7 +193,11 @@ def _decode_answer(network: RunningModel, ids: list[int], likely: list[float]) -
 def _generate_batch(
     network: RunningModel, ids: Sequence[Sequence[int]], tokens: int
 ) -> Iterator[tuple[list[int], list[float]]]:
-    """New tokens stand behind the padding, which nobody sees, and at the positions that follow their own text."""
+    """Continue one batch of texts and yield the new tokens of each with their log-probabilities.
+
+    New tokens come after the padding, which the attention mask hides, and have the positions that follow their own
+    text.
+    """
     import torch
 
     given, mask = pad_tokens(ids)
@@ -199,5 +224,5 @@ def _generate_batch(
 
 
 def cut_at_end(tokens: list[int], ends: set[int]) -> list[int]:
-    """The tokens before the first of `ends`."""
+    """Return the tokens before the first of `ends`."""
     return tokens[: next((i for i, token in enumerate(tokens) if token in ends), len(tokens))]

@@ -1,4 +1,4 @@
-"""A transformers model as the port `Network`: float32 inside, float64 out."""
+"""A transformers model behind the port `Network`: it computes in float32 and returns float64."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ from editc.core.network import (
 )
 
 CHUNK = 128
-"""Tokens in a run of a corpus."""
+"""Tokens in one run of ordinary text. Chosen by hand."""
 
 
 class CausalNetwork(RunningModel):
-    """What the port asks, answered by running the model."""
+    """Answers the questions of the port by running the model."""
 
     def tokens(self, text: str) -> tuple[int, ...]:
-        """The ids of a text by itself."""
+        """Return the ids of a text by itself, without BOS or EOS."""
         return self.tokenizer.text_ids(text)
 
     def spell(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """The text of each token."""
+        """Return the text of each token."""
         return tuple(self.tokenizer.raw.decode([int(one)]) for one in ids)
 
     def embedding(self) -> NDArray[np.float32]:
-        """What each token's logit reads of the residual stream, (v, d)."""
+        """Return for each token the direction (v, d) of the residual stream that raises its logit."""
         weight = self.model.get_output_embeddings().weight.detach()
         return vocabulary.logit_directions(weight[: len(self.tokenizer.raw)], self.norm)
 
     def places(self, spots: Sequence[Spot]) -> Sequence[Place]:
-        """Where the spots are."""
+        """Return the row of each spot."""
         return [self.tokenizer.place(spot) for spot in spots]
 
     def reads(self, names: Sequence[str], spots: Sequence[Spot], changed: ChangedWeights = None) -> Mapping[str, Array]:
-        """What each matrix reads at the spots, (d_in, n)."""
+        """Return what each matrix reads at the spots (d_in, n), its keys, by the matrix's name."""
         modules = {name: self.module(name) for name in names}
         found: Mapping[str, Array] = self._observe(modules, spots, changed, lambda show: watch_modules(inputs=show))
         return found
@@ -63,7 +63,7 @@ class CausalNetwork(RunningModel):
     def states(
         self, layers: Sequence[int], spots: Sequence[Spot], changed: ChangedWeights = None
     ) -> Mapping[int, Array]:
-        """The residual stream (d, n) after each layer at the spots."""
+        """Return the residual stream (d, n) after each layer at the spots, by the layer's number."""
         modules = {layer: self.blocks[layer] for layer in layers}
         found: Mapping[int, Array] = self._observe(modules, spots, changed, lambda show: watch_modules(outputs=show))
         return found
@@ -71,6 +71,11 @@ class CausalNetwork(RunningModel):
     def _observe(
         self, modules: Mapping[Any, Any], spots: Sequence[Spot], changed: ChangedWeights, watch: Callable[..., Any]
     ) -> Any:
+        """Run the prompts of the spots and collect what passes through `modules` there: (d, n) for each module's key.
+
+        `watch` turns functions by module into a context manager that shows them inputs or outputs. A batch stops when
+        every module was seen.
+        """
         ids = [self.tokenizer.encode_prompt(Prompt(spot.prompt, spot.chat)).ids for spot in spots]
         rows = np.array([place.row for place in self.places(spots)], np.int64)
         found: dict[Any, dict[int, Array]] = {key: {} for key in modules}
@@ -91,7 +96,8 @@ class CausalNetwork(RunningModel):
         return {key: np.stack([seen[i] for i in range(len(ids))], axis=1) for key, seen in found.items()}
 
     def lens(self, layers: Sequence[int], cloze: Sequence[Cloze]) -> Mapping[int, NDArray[np.int64]]:
-        """The rank (n,) of each answer's first token by the stream at the prompt's last token after each layer."""
+        """Return the logit lens: for each layer the rank (n,) of each answer's first token, 0 the likeliest, if the
+        model ended after that layer at the prompt's last token."""
         import torch
 
         asked = [self.tokenizer.encode_cloze(one) for one in cloze]
@@ -105,11 +111,11 @@ class CausalNetwork(RunningModel):
         return found
 
     def trace(self, known: Sequence[Known], noise: Noise) -> Traced:
-        """Causal tracing of each."""
+        """Trace each known fact causally."""
         return tracing.trace_causes(self, known, noise)
 
     def score(self, asked: Sequence[Cloze], changed: ChangedWeights = None) -> Scored:
-        """How likely the answers are."""
+        """Measure how likely each answer is."""
         return answers.score_answers(self, asked, changed)
 
     def compare(
@@ -119,29 +125,32 @@ class CausalNetwork(RunningModel):
         last: bool = False,
         base: Sequence[Array] | None = None,
     ) -> Compared:
-        """The base against the model as changed."""
+        """Compare the base with the model as changed, whose weights keep their shapes; see `answers.compare_models`."""
         return answers.compare_models(self, texts, changed, last, base)
 
     def final(self, texts: Sequence[Prompt]) -> tuple[Array, ...]:
-        """The states (t, d) of each text behind the final norm."""
+        """Return the states (t, d) of each text behind the final norm."""
         return answers.final_states(self, texts)
 
     def generate(self, prompts: Sequence[Prompt], tokens: int, changed: ChangedWeights = None) -> tuple[str, ...]:
-        """What the model goes on with, the likeliest token each time."""
+        """Return how the model continues each prompt, taking the likeliest token each time."""
         return answers.continue_prompts(self, prompts, tokens, changed)
 
     def speak(self, prompts: Sequence[Prompt], tokens: int, changed: ChangedWeights = None) -> tuple[Spoken, ...]:
-        """The same token by token, with how likely each was."""
+        """Return the same continuations token by token, with the log-probability of each."""
         return answers.generate_tokens(self, prompts, tokens, changed)
 
     def generate_both(
         self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array]
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What the base goes on with, and the model as changed."""
+        """Return how the base and the changed model, whose weights keep their shapes, continue each prompt."""
         return answers.continue_with_both(self, prompts, tokens, changed)
 
     def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, Moment]:
-        """Of what each matrix reads over runs of 128 tokens, spread evenly over the texts, position 0 left out."""
+        """Return the second moment (d_in, d_in) of what each matrix reads in ordinary text, by the matrix's name.
+
+        Runs of 128 tokens are spread evenly over the texts, about `tokens` tokens in all. Position 0 is left out.
+        """
         import torch
 
         cut = list(self.tokenizer.chunks(texts, CHUNK))
@@ -170,6 +179,6 @@ class CausalNetwork(RunningModel):
         return {name: Moment((sums[name] / read).numpy(), read) for name in names}
 
     def value(self, wish: Wish, layer: int, where: Where, how: Descent, changed: ChangedWeights = None) -> Value:
-        """Learns what to add at the subject's last token."""
+        """Learn what to add at the subject's last token, so that the answer follows."""
         with self.use_weights(changed):
             return descent.descend(self, wish, layer, where, how)

@@ -1,4 +1,5 @@
-"""Which class of transformers runs a language model: of a vision-language model the one that sees, given no picture."""
+"""Choose the transformers class that runs a language model. A vision-language model is loaded whole and gets no
+picture."""
 
 from __future__ import annotations
 
@@ -7,14 +8,14 @@ from typing import Any
 
 
 def model_class(folder: Path) -> Any:
-    """The class that writes text for the configuration in a folder, whose code alone is transformers' own."""
+    """Return the class that writes text for the configuration in a folder. Only transformers' own code is used."""
     from transformers import AutoConfig
 
     return class_for_config(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
 
 
 def class_for_config(settings: Any) -> Any:
-    """The same for a configuration."""
+    """Return the class that writes text for a configuration."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
     sees = type(settings) not in AutoModelForCausalLM._model_mapping

@@ -1,7 +1,7 @@
-"""What a layer should say at a subject so that an answer follows: found by gradient descent (ROME, section 3.1).
+"""Learn by gradient descent what a layer should output at a subject, so that an answer follows (ROME, section 3.1).
 
-A change at the subject's last token is seen from that token on and in that layer and those above. So what lies before
-it is run once and kept as keys and values of the attention, and the layers below once and kept as states.
+A change at the subject's last token reaches that token and later ones, in that layer and those above. So everything
+else runs once: the tokens before are kept as keys and values of the attention, the layers below as states.
 """
 
 from __future__ import annotations
@@ -18,35 +18,45 @@ from editc.core.network import Cloze, Descent, Prompt, Spot, Value, Where, Wish
 
 @dataclass(frozen=True)
 class Suffixes:
-    """Texts from their subject's last token on, which is column 0: `ids`, `positions` (n, t), the `mask` (n, c + t) of
-    what is text; `past`, keys and values (n, h, c, e) of each layer for what lies before; `lower` (n, t, d), the stream
-    that enters the layer; `before` (n, d), what the layer says at the subject."""
+    """Texts from their subject's last token on, which is column 0, with everything that is needed to run them again.
+
+    n texts of t columns; at most c tokens stand before a subject.
+    """
 
     ids: Any
+    """(n, t): tokens."""
     positions: Any
+    """(n, t): the position of each token in its own text."""
     mask: Any
+    """(n, c + t): 1 where a column is text, 0 for padding."""
     past: tuple[tuple[Any, Any], ...]
+    """Keys and values (n, h, c, e) of each layer for the tokens before the subject's last one."""
     lower: Any
+    """(n, t, d): the residual stream that enters the layer."""
     before: Any
+    """(n, d): what the layer outputs at the subject."""
 
 
 def descend(network: RunningModel, wish: Wish, layer: int, where: Where, how: Descent) -> Value:
-    """Adam on NLL of the answer over contexts + kl KL(before | now) at the essence + decay |delta|^2 / |v0|^2, never
-    longer than clamp |v0|; it ends when the answer is likely `enough`."""
+    """Learn the change delta by Adam, and return it with the losses.
+
+    The loss is the mean NLL of the answer over contexts + kl KL(before | now) at the essence + decay |delta|^2 /
+    |v0|^2. delta never grows longer than clamp |v0|. Learning ends when the answer's probability reaches `enough`.
+    """
     import torch
 
     texts, rows, answers = _tokenize(network, wish)
-    rest = _run_and_cut(network, texts, rows, layer, where)
+    suffixes = _run_and_cut(network, texts, rows, layer, where)
     contexts = len(answers)
-    before = rest.before[:contexts].mean(0)
-    size = rest.before[:contexts].norm(dim=1).mean()
+    before = suffixes.before[:contexts].mean(0)
+    size = suffixes.before[:contexts].norm(dim=1).mean()
     delta = torch.zeros_like(before, requires_grad=True)
     adam = torch.optim.Adam([delta], lr=how.rate)
-    told = _make_reader(network, rest, layer, where)
+    read = _make_reader(network, suffixes, layer, where)
     base, losses = None, list[float]()
     for _ in range(how.steps + 1):
         with torch.enable_grad():
-            likely, essence = _log_probabilities(network, told(delta), rows, texts, answers)
+            likely, essence = _log_probabilities(network, read(delta), rows, texts, answers)
             base = essence.detach() if base is None else base
             apart = (base.exp() * (base - essence)).sum()
             loss = -likely.mean() + how.kl * apart + how.decay * (delta @ delta) / size**2
@@ -64,8 +74,11 @@ def descend(network: RunningModel, wish: Wish, layer: int, where: Where, how: De
 
 
 def _tokenize(network: RunningModel, wish: Wish) -> tuple[list[tuple[int, ...]], list[int], list[tuple[int, ...]]]:
-    """Every context with its answer but the answer's last token, whose own next is not asked for, and then the essence,
-    as tokens; the subject's row in each; and each answer's tokens."""
+    """Tokenize the contexts and then the essence. Return the texts, the subject's row in each, and the answers' tokens.
+
+    Each context has its answer behind it without the answer's last token, whose successor nobody asks for. Contexts
+    whose subject is at position 0 are left out; ValueError if that leaves none.
+    """
     kept = [spot for spot in wish.contexts if not network.tokenizer.place(spot).sink]
     if not kept:
         raise ValueError("every context begins with its subject, at the attention sink: put it behind some words")
@@ -77,7 +90,7 @@ def _tokenize(network: RunningModel, wish: Wish) -> tuple[list[tuple[int, ...]],
 
 
 def _move_off_sink(network: RunningModel, essence: Spot) -> Spot:
-    """The essence, behind a full stop where its subject would be at position 0."""
+    """Put the essence behind a full stop where its subject would be at position 0, the attention sink."""
     if not network.tokenizer.place(essence).sink:
         return essence
     before = None if essence.before is None else f". {essence.before}"
@@ -87,14 +100,15 @@ def _move_off_sink(network: RunningModel, essence: Spot) -> Spot:
 def _run_and_cut(
     network: RunningModel, texts: list[tuple[int, ...]], rows: list[int], layer: int, where: Where
 ) -> Suffixes:
-    """One run of the whole texts, padded on the right, cut at the subjects and lined up there."""
+    """Run the whole texts once, padded on the right, and cut them at the subjects' last tokens, which become column
+    0."""
     import torch
 
     given, mask = pad_tokens(texts)
     at, seen, cache = torch.tensor(rows), dict[str, Any](), new_cache()
-    spoken, whole = _edited_module(network, layer, where), (*given.shape, -1)
+    edited, whole = _edited_module(network, layer, where), (*given.shape, -1)
     hooks = {network.blocks[layer]: lambda states: seen.__setitem__("lower", states)}
-    shown = {spoken: lambda states: seen.__setitem__("before", states.detach().clone().view(whole))}
+    shown = {edited: lambda states: seen.__setitem__("before", states.detach().clone().view(whole))}
     with watch_modules(hooks, shown), torch.no_grad():
         network.decoder(input_ids=given, attention_mask=mask, **cache_arguments(network.decoder, cache))
     back = torch.arange(max(rows)) - (max(rows) - at[:, None])
@@ -110,33 +124,36 @@ def _run_and_cut(
 
 
 def _gather_columns(states: Any, columns: Any) -> Any:
-    """Columns (n, c) of keys or values (n, h, t, e); where there is none, the first, which the mask hides."""
+    """Take the columns (n, c) of keys or values (n, h, t, e). A negative column gives the first one, which the mask
+    hides."""
     import torch
 
     return states[torch.arange(len(states))[:, None], :, columns.clamp(min=0)].transpose(1, 2)
 
 
 def _edited_module(network: RunningModel, layer: int, where: Where) -> Any:
+    """Return the module whose output changes: the layer for the residual stream, else its MLP."""
     return network.blocks[layer] if where == "stream" else network.mlps[layer]
 
 
-def _make_reader(network: RunningModel, rest: Suffixes, layer: int, where: Where) -> Callable[[Any], Any]:
-    """delta (d,) -> the states (n, t, d) behind the final norm, with delta added in column 0 of what the layer says."""
+def _make_reader(network: RunningModel, suffixes: Suffixes, layer: int, where: Where) -> Callable[[Any], Any]:
+    """Return a function from delta (d,) to the states (n, t, d) behind the final norm, with delta added to the layer's
+    output in column 0."""
     import torch
 
     def adder(delta: Any) -> Callable[[Any], Any]:
         def add(states: Any) -> Any:
-            rows = states.view(*rest.ids.shape, -1)
+            rows = states.view(*suffixes.ids.shape, -1)
             return torch.cat([rows[:, :1] + delta, rows[:, 1:]], dim=1).view(states.shape)
 
         return add
 
     def read(delta: Any) -> Any:
-        cache = new_cache(rest.past) if rest.past[0][0].shape[2] else None
-        given = {"input_ids": rest.ids, "attention_mask": rest.mask, "position_ids": rest.positions}
+        cache = new_cache(suffixes.past) if suffixes.past[0][0].shape[2] else None
+        given = {"input_ids": suffixes.ids, "attention_mask": suffixes.mask, "position_ids": suffixes.positions}
         outputs = {_edited_module(network, layer, where): adder(delta)}
         with (
-            skip_layers(list(network.blocks[:layer]), rest.lower, network.extra_outputs),
+            skip_layers(list(network.blocks[:layer]), suffixes.lower, network.extra_outputs),
             watch_modules(outputs=outputs),
         ):
             return network.decoder(**given, **cache_arguments(network.decoder, cache)).last_hidden_state
@@ -147,14 +164,17 @@ def _make_reader(network: RunningModel, rest: Suffixes, layer: int, where: Where
 def _log_probabilities(
     network: RunningModel, states: Any, rows: list[int], texts: Any, answers: list[Any]
 ) -> tuple[Any, Any]:
-    """The log-probability (contexts,) of each answer's tokens together, and those (v,) of what follows the essence. One
-    product with the output embedding, which is most of a small model's weights."""
+    """Return the log-probability (contexts,) of each whole answer, and those (v,) of the token that follows the
+    essence.
+
+    One product with the output embedding serves both, because it is most of a small model's weights.
+    """
     import torch
 
     ends = [len(text) - row for text, row in zip(texts, rows, strict=True)]
     places = [(i, ends[i] - len(answer) + k) for i, answer in enumerate(answers) for k in range(len(answer))]
     lines, columns = zip(*places, (len(texts) - 1, ends[-1] - 1), strict=True)
-    spoken = network.logits(states[list(lines), list(columns)]).log_softmax(-1)
+    likely = network.logits(states[list(lines), list(columns)]).log_softmax(-1)
     tokens = [token for answer in answers for token in answer]
-    parts = spoken[range(len(tokens)), tokens].split([len(answer) for answer in answers])
-    return torch.stack([part.sum() for part in parts]), spoken[-1]
+    parts = likely[range(len(tokens)), tokens].split([len(answer) for answer in answers])
+    return torch.stack([part.sum() for part in parts]), likely[-1]

@@ -1,4 +1,4 @@
-"""A model's modules looked into, and its parameters changed, for the while of a `with`."""
+"""Context managers that observe a model's modules or change its parameters, and undo that at the end."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from editc.core.ir import Array
 
 
 class EnoughError(Exception):
-    """All that was asked for has been seen: nothing behind needs to run."""
+    """Ends a run early: everything that was asked for has been seen."""
 
 
 @contextmanager
 def replace_parameters(parameters: Mapping[str, Any], changed: Mapping[str, Array]) -> Iterator[None]:
-    """The named parameters hold `changed`, in their own dtype; afterwards they hold the very memory of before."""
+    """Within the `with`, the named parameters hold `changed`, in their own shape and dtype. Afterwards they hold the
+    same memory as before."""
     import torch
 
     before = {name: parameters[name].data for name in changed}
@@ -35,9 +36,10 @@ def replace_parameters(parameters: Mapping[str, Any], changed: Mapping[str, Arra
 def watch_modules(
     inputs: Mapping[Any, Callable[[Any], None]] = {}, outputs: Mapping[Any, Callable[[Any], Any]] = {}
 ) -> Iterator[None]:
-    """Each module of `inputs` shows its first input; each of `outputs` its output, which a value returned replaces.
+    """Call a function with the first input of each module in `inputs`, and with the output of each module in `outputs`.
 
-    A run ends with EnoughError, which is held back here, when a function raises it.
+    A value that an output's function returns replaces the output. A function that raises EnoughError ends the run; this
+    context manager suppresses the error.
     """
 
     def before(show: Callable[[Any], None]) -> Callable[..., None]:
@@ -57,7 +59,8 @@ def watch_modules(
 
 @contextmanager
 def split_batch(layers: Mapping[Any, Array]) -> Iterator[None]:
-    """The second half of every batch meets other weights in these layers, the first half their own."""
+    """Within the `with`, these layers apply their own weights to the first half of a batch and `layers[layer]`, of the
+    same shape, to the second half."""
     import torch
 
     def beside(new: Any) -> Callable[..., Any]:
@@ -80,7 +83,10 @@ def split_batch(layers: Mapping[Any, Array]) -> Iterator[None]:
 
 @contextmanager
 def skip_layers(layers: list[Any], state: Any, extra: int = 0) -> Iterator[None]:
-    """These layers do nothing, and the last of them gives `state`, with so many values `extra` it in a tuple."""
+    """Within the `with`, these layers do nothing, and the last of them outputs `state` (n, t, d).
+
+    `extra` is the number of values that a layer returns after its states, in a tuple; they become None.
+    """
     before = [layer.forward for layer in layers]
 
     def forward(answer: Any) -> Callable[..., Any]:
@@ -100,10 +106,10 @@ def skip_layers(layers: list[Any], state: Any, extra: int = 0) -> Iterator[None]
 
 
 def unwrap_states(out: Any) -> Any:
-    """The states of a layer's output, which some give as the first of a tuple."""
+    """Return the states of a layer's output, which some layers return as the first of a tuple."""
     return out[0] if isinstance(out, tuple) else out
 
 
 def rewrap_states(out: Any, new: Any) -> Any:
-    """`out` with other states; None where there are none."""
+    """Return `out` with the states `new` in place of its own; None where `new` is None."""
     return (new, *out[1:]) if new is not None and isinstance(out, tuple) else new

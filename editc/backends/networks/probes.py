@@ -1,4 +1,4 @@
-"""What a run of a model says of how its layers are built, asked of the first one."""
+"""Find out how a model's layers are built by running the first one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 from editc.backends.networks.hooks import EnoughError, watch_modules
 
 TOLERANCE = 1e-3
-"""How far from a multiple, in its own length, what reaches the stream may be: float32 sums."""
+"""How far the output may be from a multiple of the MLP's, relative to its length, and still count as one. Chosen by
+hand to allow for float32 sums."""
 
 
 def count_extra_outputs(decoder: Any, block: Any) -> int:
-    """How many values the layer `block` gives beside its states, in a tuple."""
+    """Count the values that the layer `block` returns after its states, in a tuple."""
     found: list[int] = []
 
     def look(layer: Any, given: Any, out: Any) -> None:
@@ -27,23 +28,24 @@ def count_extra_outputs(decoder: Any, block: Any) -> int:
     return found[0]
 
 
-def measure_multiplier(decoder: Any, block: Any, speaker: Any, width: int) -> float | None:
-    """c where the layer `block` adds c times what its MLP, `speaker`, says to the stream, however long that is.
+def measure_multiplier(decoder: Any, block: Any, mlp: Any, width: int) -> float | None:
+    """Return c if the layer `block` adds c times the output of its MLP, `mlp`, to the residual stream, at any length.
 
-    None where it does something else with it. `width` is the length of a state."""
+    None if it does something else with that output. `width` is the length of a state.
+    """
     import torch
 
     slope = torch.linspace(-1.0, 1.0, width).double()
     pushed = slope + torch.cos(7.0 * slope)
-    plain = _stream_after(decoder, block, speaker, None)
-    once, thrice = (_stream_after(decoder, block, speaker, times * pushed) - plain for times in (1.0, 3.0))
+    plain = _stream_after(decoder, block, mlp, None)
+    once, thrice = (_stream_after(decoder, block, mlp, times * pushed) - plain for times in (1.0, 3.0))
     found = float(f"{float(once[0] @ pushed) / float(pushed @ pushed):.5g}")
     odd = (once - found * pushed).norm() + (thrice - 3.0 * found * pushed).norm()
     return found if float(odd) <= TOLERANCE * max(float(once.norm()), 1e-30) else None
 
 
-def _stream_after(decoder: Any, block: Any, speaker: Any, pushed: Any) -> Any:
-    """The stream (t, d) after the first layer, with `pushed` added to all that its MLP says."""
+def _stream_after(decoder: Any, block: Any, mlp: Any, pushed: Any) -> Any:
+    """Return the residual stream (t, d) after the first layer, with `pushed` (d,) added to every output of its MLP."""
     seen: list[Any] = []
 
     def show(states: Any) -> None:
@@ -52,13 +54,14 @@ def _stream_after(decoder: Any, block: Any, speaker: Any, pushed: Any) -> Any:
 
     outputs = {block: show}
     if pushed is not None:
-        outputs[speaker] = lambda states: states + pushed.to(states.dtype)
+        outputs[mlp] = lambda states: states + pushed.to(states.dtype)
     with watch_modules(outputs=outputs):
         _run(decoder)
     return seen[0].double()
 
 
 def _run(decoder: Any) -> None:
+    """Run the decoder on three tokens."""
     import torch
 
     with torch.inference_mode():

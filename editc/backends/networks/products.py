@@ -1,5 +1,8 @@
-"""The products of a model's linear layers by oneDNN, which comes with torch: on the few rows that prompts have it takes
-two thirds of the time of torch's own choice (MKL), and half when a text is gone on from token by token."""
+"""Let oneDNN, which comes with torch, multiply for a model's linear layers.
+
+On the few rows of a prompt it takes two thirds of the time of torch's own choice (MKL), and half of it when a text is
+continued token by token.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from typing import Any
 
 
 def use_onednn(model: Any) -> Any:
-    """The model, its linear layers multiplying float32 on the CPU by oneDNN where this torch offers that; anything else
-    goes as before. Sums are taken in another order: results agree to float32 rounding."""
+    """Make the linear layers of the model multiply float32 on the CPU by oneDNN where this torch has it.
+
+    Everything else runs as before. Sums have another order, so results agree to float32 rounding.
+    """
     import torch
 
     multiply = _onednn_linear()
@@ -35,7 +40,7 @@ def use_onednn(model: Any) -> Any:
 
 
 def _onednn_linear() -> Callable[[Any, Any, Any], Any] | None:
-    """x, W, b -> x W^T + b: what torch's own compiler calls for a linear layer. None where this build has no oneDNN."""
+    """Return the function x, W, b -> x W^T + b that torch's own compiler calls. None where this torch has no oneDNN."""
     import torch
 
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
@@ -45,7 +50,7 @@ def _onednn_linear() -> Callable[[Any, Any, Any], Any] | None:
 
 
 def _differentiable(multiply: Callable[[Any, Any, Any], Any]) -> Any:
-    """The same with a gradient for the states; weights are never learned here."""
+    """Return the product with a gradient for the states. Weights are never learned here, so they get none."""
     import torch
 
     class Product(torch.autograd.Function):  # type: ignore[misc]

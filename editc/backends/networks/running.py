@@ -1,4 +1,4 @@
-"""A transformers model that runs: float32 inside, padding where no token sees it."""
+"""A transformers language model that runs: its parts, parameters, batches and logits. It computes in float32."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ from editc.backends.networks.tokenizer import PromptTokenizer
 from editc.core.ir import Array
 
 BATCH_TOKENS = 2048
-"""Tokens in a batch at most, padding counted."""
+"""Tokens in a batch at most, padding included. Chosen by hand."""
 SPARE_PADDING = 24
-"""Tokens of padding that cost as much as another run would, which reads all weights again."""
+"""Padding tokens that a batch may always have. Chosen by hand: they cost about as much as another run, which reads all
+weights again."""
 IGNORED_SETTINGS = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
-"""What a configuration says that no result hangs on: where it lay, what wrote it, how weights are stored."""
+"""Entries of a configuration on which no result depends: where it lay, what wrote it, and how weights are stored."""
 LAYER = re.compile(r"(?:^|\.)(?P<tail>(?:layers|h)\.\d+\..*)$")
+"""Finds the part of a parameter's name that begins with its layer."""
 WRAPPERS = frozenset({"", "model", "language_model", "text_model", "transformer"})
-"""What may stand before the layers in a checkpoint and not in the model, or the other way round."""
+"""What may stand before the layers in a checkpoint's names and not in the model's, or the other way round."""
 EXPERT = re.compile(r"(?P<layer>.*\blayers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
+"""Matches the name of an expert's output matrix in a checkpoint."""
 NORM_NAMES = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
+"""What decoders call their final norm."""
 MLP_NAMES = ("mlp", "block_sparse_moe", "fc2")
-"""What a layer calls its MLP; the last of OPT, whose layers have its matrices themselves."""
+"""What a layer calls its MLP. `fc2` is OPT's, whose layers hold the matrices of the MLP themselves."""
 
 ChangedWeights: TypeAlias = Mapping[str, Array] | None
 
@@ -38,13 +42,13 @@ class RunningModel:
     """A causal language model of transformers that runs: its parts by name, its parameters, batches, logits."""
 
     model: Any
-    """In float32, in eval mode."""
+    """The transformers model, in float32 and in eval mode."""
     tokenizer: PromptTokenizer
     """Its tokenizer."""
 
     @property
     def layers(self) -> int:
-        """How many decoder layers."""
+        """The number of decoder layers."""
         return len(self.blocks)
 
     @cached_property
@@ -54,7 +58,7 @@ class RunningModel:
 
     @cached_property
     def blocks(self) -> tuple[Any, ...]:
-        """The decoder layers in order."""
+        """The decoder layers, in order."""
         found = next(getattr(self.decoder, name) for name in ("layers", "h") if hasattr(self.decoder, name))
         return tuple(found)
 
@@ -65,23 +69,25 @@ class RunningModel:
 
     @cached_property
     def extra_outputs(self) -> int:
-        """How many values a layer gives beside its states, in a tuple."""
+        """The number of values that a layer returns after its states, in a tuple."""
         return probes.count_extra_outputs(self.decoder, self.blocks[0])
 
     @cached_property
     def multiplier(self) -> float | None:
-        """By what a layer multiplies what its MLP says when it adds that to the residual stream: 1 in most models. None
-        where something else lies between, say a norm."""
+        """The factor by which a layer multiplies the output of its MLP before it adds that to the residual stream; 1 in
+        most models. None where the layer does something else with it, such as a norm."""
         width = self.model.config.get_text_config().hidden_size
         return probes.measure_multiplier(self.decoder, self.blocks[0], self.mlps[0], width)
 
     @cached_property
     def parameters(self) -> Mapping[str, Any]:
-        """By the model's own names."""
+        """All parameters, by the model's own names."""
         return dict(self.model.named_parameters())
 
     @cached_property
     def _fingerprint(self) -> str:
+        """The hash that `fingerprint` returns, computed once."""
+
         def digest(name: str) -> bytes:
             values = self.parameters[name].detach().contiguous()
             return sha256(f"{name} {tuple(values.shape)} ".encode() + sha256(values.numpy()).digest()).digest()
@@ -92,12 +98,15 @@ class RunningModel:
             return sha256(b"".join(threads.map(digest, sorted(self.parameters))) + rest.encode()).hexdigest()
 
     def fingerprint(self) -> str:
-        """sha256 over the weights as they run, the configuration and the tokenizer with its chat template."""
+        """Return a sha256 over the weights as they run, the configuration, and the tokenizer with its chat template."""
         return self._fingerprint
 
     def own_name(self, name: str) -> str:
-        """The model's own name of a checkpoint's parameter, which may be wrapped otherwise: `model.layers.0` may be
-        `language_model.model.layers.0`, and is not `mtp.layers.0`. LookupError if there is none, or not one alone."""
+        """Return the model's own name of a parameter of the checkpoint.
+
+        A model may be wrapped otherwise: `model.layers.0` may be `language_model.model.layers.0`, but is not
+        `mtp.layers.0`. Raises LookupError if no parameter, or more than one, has that name.
+        """
         if name in self.parameters:
             return name
         layer = LAYER.search(name)
@@ -109,13 +118,18 @@ class RunningModel:
         return found[0]
 
     def module(self, name: str) -> Any:
-        """The layer whose weight a parameter is. LookupError for an expert's, of which transformers makes no layer."""
+        """Return the linear layer whose weight a parameter is. Raises LookupError for an expert, for which transformers
+        makes no layer."""
         if EXPERT.search(name):
             raise LookupError(f"`{name}` reads what the router sends it, which differs from prompt to prompt")
         return self.model.get_submodule(self.own_name(name).rpartition(".")[0])
 
     def use_weights(self, changed: ChangedWeights) -> Any:
-        """A `with` in which the model runs as changed; experts are stacked in one tensor when a model is loaded."""
+        """Return a context manager in which the model runs with these weights, named as in the checkpoint, in their own
+        shapes.
+
+        transformers stacks the experts of a layer in one tensor; an expert's matrix replaces its part of the stack.
+        """
         values: dict[str, Array] = {}
         for name, value in (changed or {}).items():
             expert = EXPERT.search(name)
@@ -129,7 +143,7 @@ class RunningModel:
         return replace_parameters(self.parameters, values)
 
     def run(self, ids: Sequence[Sequence[int]]) -> Any:
-        """The states (n, t, d) behind the final norm, padded on the right."""
+        """Return the states (n, t, d) of n texts behind the final norm. Shorter texts are padded on the right."""
         import torch
 
         given, mask = pad_tokens(ids)
@@ -137,7 +151,7 @@ class RunningModel:
             return self.decoder(input_ids=given, attention_mask=mask, use_cache=False).last_hidden_state
 
     def run_batches(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Any]]:
-        """`run` of some at a time, and which."""
+        """Run the texts in batches. Yield the numbers of the texts in a batch, and their states (n, t, d)."""
         for which in batches(ids):
             yield which, self.run([ids[i] for i in which])
 
@@ -149,18 +163,18 @@ class RunningModel:
         return {one for one in (*every, self.tokenizer.raw.eos_token_id) if one is not None}
 
     def norm(self, states: Any) -> Any:
-        """The norm that stands before the output embedding."""
+        """Apply the norm that stands before the output embedding to states (..., d)."""
         return next(getattr(self.decoder, name) for name in NORM_NAMES if hasattr(self.decoder, name))(states)
 
     def logits(self, states: Any) -> Any:
-        """Of states (..., d) behind the final norm."""
+        """Return the logits (..., v) for states (..., d) behind the final norm."""
         settings = self.model.config.get_text_config()
         found = self.model.get_output_embeddings()(states) * logit_scale(settings)
         cap = getattr(settings, "final_logit_softcapping", None)
         return found if cap is None else cap * (found / cap).tanh()
 
     def log_probabilities(self, states: Any) -> Any:
-        """Log-probabilities (t, v) of the next token after states (t, d), in float64."""
+        """Return the log-probabilities (t, v) of the next token after states (t, d), in float64."""
         import torch
 
         with torch.inference_mode():
@@ -168,14 +182,17 @@ class RunningModel:
 
 
 def logit_scale(settings: Any) -> float:
-    """By what a model multiplies its logits: Cohere's `logit_scale`, the inverse of Granite's `logits_scaling`."""
+    """Return the factor of a model's logits: Cohere's `logit_scale`, or the inverse of Granite's `logits_scaling`."""
     divided = float(getattr(settings, "logits_scaling", None) or 1.0)
     return float(getattr(settings, "logit_scale", None) or 1.0) / divided
 
 
 def batches(ids: Sequence[Sequence[int]], spare: int = SPARE_PADDING) -> Iterator[list[int]]:
-    """Numbers of texts of about the same length, at most AT_ONCE tokens with their padding, of which there are at most
-    `spare` or an eighth of the text."""
+    """Yield the numbers of texts of similar length, one batch after the other.
+
+    A batch has at most BATCH_TOKENS tokens with its padding. Its padding is at most `spare`, or an eighth of its text
+    if that is more.
+    """
     some: list[int] = []
     text = 0
     for i in sorted(range(len(ids)), key=lambda i: (len(ids[i]), i)):
@@ -190,7 +207,7 @@ def batches(ids: Sequence[Sequence[int]], spare: int = SPARE_PADDING) -> Iterato
 
 
 def pad_tokens(ids: Sequence[Sequence[int]]) -> tuple[Any, Any]:
-    """Tokens (n, t) and which of them are text (n, t)."""
+    """Pad texts on the right. Return the tokens (n, t) and the mask (n, t), 1 where a token is text."""
     import torch
 
     longest = max(map(len, ids))

@@ -1,4 +1,4 @@
-"""Text to tokens: what a prompt is for the model, and which of its tokens are a subject or an answer."""
+"""Turn prompts into tokens, and find the tokens of a subject or an answer among them."""
 
 from __future__ import annotations
 
@@ -12,42 +12,52 @@ from editc.core.network import Cloze, Place, Prompt, Spot
 from editc.libraries.loading import brief
 
 OPENING_MARKS = "([{\"'`\u2018\u201c\u00ab"
+"""Characters after which a writer puts no space."""
 SPACELESS = ((0x0E00, 0x109F), (0x1780, 0x17FF), (0x2E80, 0xABFF), (0xF900, 0xFAFF), (0xFE30, 0x3FFFF))
-"""Scripts that write words without spaces between them: Thai, Lao, Tibetan, Burmese, Khmer, Chinese, Japanese. Korean
-does not: its syllables lie between."""
+"""Scripts that write words without spaces between them: Thai, Lao, Tibetan, Burmese, Khmer, Chinese, Japanese. Ranges
+of Unicode. Korean uses spaces: its syllables lie outside of these ranges."""
 JAMO = ((0x3130, 0x318F), (0xA960, 0xA97F), (0xFFA0, 0xFFDC))
-"""Korean letters that lie among them."""
+"""Korean letters that lie inside of these ranges."""
 EXAMPLE_DATE = "26 Jul 2024"
-"""For chat templates that say what day it is: Llama 3's own example, so that a build does not depend on the day."""
+"""The date for chat templates that state one: Llama 3's own example, so that a build does not depend on the day."""
 CLOCK_MACRO = f"{{%- macro strftime_now(format) -%}}{EXAMPLE_DATE}{{%- endmacro -%}}"
-"""The same for templates that ask the clock (SmolLM3, gpt-oss): put before one, it hides transformers' own function."""
+"""The same date for templates that ask the clock (SmolLM3, gpt-oss). Put before a template, the macro hides the clock
+function of transformers."""
 
 
 @dataclass(frozen=True)
 class TokenizedText:
-    """A text as tokens: `ids`, and for each where its characters begin and end in `text` (an empty run if special)."""
+    """A text with its tokens."""
 
     text: str
+    """The text."""
     ids: tuple[int, ...]
+    """(t,): token ids."""
     starts: tuple[int, ...]
+    """(t,): where the characters of each token begin in `text`."""
     ends: tuple[int, ...]
+    """(t,): where they end; the same place as the start for a special token."""
 
 
 @dataclass(frozen=True)
 class PromptTokenizer:
-    """A tokenizer, and what editc asks of it."""
+    """A tokenizer of transformers, and what editc asks of it."""
 
     raw: Any
+    """The tokenizer of transformers."""
     embeddings: int | None = None
-    """Tokens that the model has embeddings for; None: not checked."""
+    """The number of tokens for which the model has embeddings. None: not checked."""
 
     def encode_prompt(self, prompt: Prompt) -> TokenizedText:
-        """The prompt as the model is given it: through the chat template, or with what the tokenizer adds to text."""
+        """Tokenize the prompt as the model gets it: through the chat template, or with BOS if the tokenizer adds it to
+        text."""
         return self.tokenize(self.apply_template(prompt.text), False) if prompt.chat else self.with_bos(prompt.text)
 
     def apply_template(self, text: str) -> str:
-        """What a user says, through the chat template, with the answer to come. LookupError where there is none, E227
-        where it fails."""
+        """Return a user's message in the chat template, up to where the answer begins.
+
+        Raises LookupError where the tokenizer has no template, and E227 where the template fails.
+        """
         if not getattr(self.raw, "chat_template", None):
             raise LookupError("the tokenizer has no chat template")
         said = [{"role": "user", "content": text}]
@@ -61,15 +71,15 @@ class PromptTokenizer:
             raise fail("E227", message, help=help_text) from error
 
     def fingerprint(self) -> str:
-        """sha256 over all that makes tokens of text."""
+        """Return a sha256 over everything that decides how text becomes tokens."""
         tokenizer = self.raw
         fast = getattr(tokenizer, "backend_tokenizer", None)
-        told = sorted(tokenizer.get_vocab().items()) if fast is None else fast.to_str()
+        rules = sorted(tokenizer.get_vocab().items()) if fast is None else fast.to_str()
         rest = (getattr(tokenizer, "chat_template", None), tokenizer.special_tokens_map, self.bos_ids())
-        return sha256(f"{told} {rest}".encode("utf-8", "surrogatepass")).hexdigest()
+        return sha256(f"{rules} {rest}".encode("utf-8", "surrogatepass")).hexdigest()
 
     def place(self, spot: Spot) -> Place:
-        """Where the spot is. LookupError when the prompt does not have the subject."""
+        """Return the row of a spot. Raises LookupError where the prompt does not contain the subject."""
         found = self.encode_prompt(Prompt(spot.prompt, spot.chat))
         if not spot.subject:
             return Place(len(found.ids) - 1, len(found.ids) - 1, len(found.ids))
@@ -80,16 +90,21 @@ class PromptTokenizer:
         return Place(rows[-1], rows[0], len(found.ids))
 
     @staticmethod
-    def _template_offset(told: str, prompt: str) -> int:
-        """How far the characters of a prompt are moved by the chat template, which may leave out spaces at its ends.
-        LookupError when it changes the prompt otherwise."""
-        at = told.rfind(prompt.strip())
+    def _template_offset(filled: str, prompt: str) -> int:
+        """Return how far the chat template moves the characters of a prompt. It may strip spaces at the ends.
+
+        Raises LookupError where it changes the prompt otherwise.
+        """
+        at = filled.rfind(prompt.strip())
         if at < 0:
             raise LookupError(f"`{prompt}` does not stand in what the model is told, so its words cannot be found")
         return at - (len(prompt) - len(prompt.lstrip()))
 
     def encode_cloze(self, asked: Cloze) -> tuple[tuple[int, ...], int]:
-        """The tokens of prompt and answer, and how many of the last are the answer's. LookupError for no answer."""
+        """Return the tokens of prompt and answer, and how many of the last belong to the answer.
+
+        Raises LookupError where the answer has no token of its own.
+        """
         before = self.encode_prompt(Prompt(asked.prompt, asked.chat))
         if asked.chat:
             ids = (*before.ids, *self.tokenize(asked.answer, False).ids)
@@ -102,8 +117,10 @@ class PromptTokenizer:
         return ids, len(ids) - first
 
     def chunks(self, texts: Sequence[str], size: int) -> Iterator[tuple[int, ...]]:
-        """The texts one after the other, cut into runs of `size` tokens, each behind what begins a text; the rest that
-        does not fill one is left out, unless it is all there is."""
+        """Join the texts and cut them into runs of `size` tokens, each with BOS if the tokenizer adds it.
+
+        A rest that does not fill a run is left out, unless it is the only one.
+        """
         head = self.bos_ids()
         ids = [token for text in texts for token in self.tokenize(text + "\n\n", False).ids]
         step = size - len(head)
@@ -111,7 +128,7 @@ class PromptTokenizer:
         yield from (one for one in cut if len(one) == size or len(cut) == 1)
 
     def with_bos(self, text: str) -> TokenizedText:
-        """The text behind what the tokenizer puts before one, and without what it puts after one (EOS)."""
+        """Tokenize a text with what the tokenizer puts before it (BOS) and without what it puts after it (EOS)."""
         found = self.tokenize(text, True)
         count = len(found.ids) - (
             len(self.tokenize("a", True).ids) - len(self.tokenize("a", False).ids) - len(self.bos_ids())
@@ -119,20 +136,23 @@ class PromptTokenizer:
         return TokenizedText(text, found.ids[:count], found.starts[:count], found.ends[:count])
 
     def text_ids(self, text: str) -> tuple[int, ...]:
-        """The ids of a text by itself, without what begins or ends one. LookupError for a text that has none."""
+        """Return the ids of a text by itself, without BOS or EOS. Raises LookupError for a text without tokens."""
         ids = self.tokenize(text, False).ids
         if not ids:
             raise LookupError(f"the tokenizer makes no token of `{text}`")
         return ids
 
     def bos_ids(self) -> tuple[int, ...]:
-        """What the tokenizer puts before a text: BOS, or nothing."""
+        """Return the ids that the tokenizer puts before a text: BOS, or nothing."""
         plain, whole = self.tokenize("a", False).ids, self.tokenize("a", True).ids
         return whole[: whole.index(plain[0])] if plain[0] in whole else ()
 
     def tokenize(self, text: str, special: bool) -> TokenizedText:
-        """The text as tokens. LookupError when a tokenizer without offsets does not give the text back; E205 for a
-        token that the model has no embedding for."""
+        """Tokenize a text, with or without special tokens.
+
+        Raises LookupError where the tokens of a tokenizer without offsets do not decode to the text, and E205 for a
+        token that the model has no embedding for.
+        """
         found = self._tokenize(text, special)
         if self.embeddings is not None and max(found.ids, default=0) >= self.embeddings:
             last = max(found.ids)
@@ -143,6 +163,7 @@ class PromptTokenizer:
         return found
 
     def _tokenize(self, text: str, special: bool) -> TokenizedText:
+        """Tokenize a text with the tokenizer's own offsets, or with computed ones where it has none."""
         if getattr(self.raw, "is_fast", False):
             found = self.raw(text, add_special_tokens=special, return_offsets_mapping=True)
             starts, ends = zip(*found["offset_mapping"], strict=True) if found["input_ids"] else ((), ())
@@ -150,7 +171,7 @@ class PromptTokenizer:
         return self._tokenize_without_offsets(text, tuple(self.raw(text, add_special_tokens=special)["input_ids"]))
 
     def _tokenize_without_offsets(self, text: str, ids: tuple[int, ...]) -> TokenizedText:
-        """Offsets of a tokenizer that has none: how long the text is that its first tokens decode to."""
+        """Compute the offsets of tokens: the first k tokens reach as far as the text that they decode to."""
         plain = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
         reach = [len(self.raw.decode(list(ids[:count]), **plain)) for count in range(len(ids) + 1)]
         begin = self.raw.decode(list(ids), **plain).find(text)
@@ -161,13 +182,13 @@ class PromptTokenizer:
 
 
 def rows_between(tokens: TokenizedText, begin: int, end: int) -> Iterator[int]:
-    """The rows whose characters overlap those from `begin` to `end`."""
+    """Yield the rows of tokens whose characters overlap those from `begin` to `end`."""
     rows = (i for i, (a, b) in enumerate(zip(tokens.starts, tokens.ends, strict=True)) if a < end and b > begin)
     yield from rows
 
 
 def join_answer(prompt: str, answer: str) -> str:
-    """Prompt and answer with one space between them where a writer would put one."""
+    """Join prompt and answer, with one space between them where a writer would put one."""
     if not prompt or not answer or prompt[-1].isspace() or prompt[-1] in OPENING_MARKS or not answer[0].isalnum():
         return prompt + answer
     return prompt + answer if spaceless(prompt[-1]) or spaceless(answer[0]) else f"{prompt} {answer}"
@@ -179,4 +200,5 @@ def spaceless(letter: str) -> bool:
 
 
 def _in_ranges(code: int, ranges: Sequence[tuple[int, int]]) -> bool:
+    """True if a code point lies in one of the ranges, ends included."""
     return any(first <= code <= last for first, last in ranges)

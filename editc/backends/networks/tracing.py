@@ -1,8 +1,10 @@
-"""Causal tracing (Meng et al., ROME, arXiv 2202.05262, section 2): what a clean state brings back of an answer that
-noise on the subject has cost.
+"""Causal tracing (Meng et al., ROME, arXiv 2202.05262, section 2).
 
-A state restored at a token is seen from that token on and in the layers above. So a run begins there: the tokens before
-it are kept as keys and values of the attention, the layers below as states. Runs for several layers go together.
+Noise on a subject lowers the probability of an answer. One clean state is put back, and the probability that returns is
+measured.
+
+A restored state reaches its own token and later ones, and the layers above. So a run begins there: tokens before it are
+kept as keys and values of the attention, layers below as states. Runs for several layers share a batch.
 """
 
 from __future__ import annotations
@@ -20,28 +22,34 @@ from editc.core.ir import Array
 from editc.core.network import Known, Noise, Traced
 
 LAYERS_AT_ONCE = 6
-"""Layers whose restorations are one batch: it begins at the lowest of them, below which nothing is run twice."""
+"""Layers whose restorations share a batch. A batch begins at its lowest layer, below which nothing runs twice. Chosen
+by hand."""
 SAMPLED_TOKENS = 4096
-"""Tokens, evenly over the vocabulary, whose embeddings say what one standard deviation is."""
+"""Tokens, evenly over the vocabulary, whose embeddings give the standard deviation. Chosen by hand."""
 
 
 @dataclass(frozen=True)
 class NoisyRun:
-    """A prompt of t tokens run once clean and s times with noise: `ids` (1, t); the stream after each layer, `clean`
-    (t, d) and `states` (s, t, d); keys and values (s, h, t, e) of each layer; probabilities of the token `answer`,
-    `before` and the mean `after` the noise."""
+    """A prompt of t tokens that ran once without noise (clean) and s times with noise on its subject."""
 
     ids: Any
+    """(1, t): tokens."""
     answer: int
+    """The id of the answer's first token."""
     clean: tuple[Any, ...]
+    """(t, d): the clean residual stream, for each layer that it leaves."""
     states: tuple[Any, ...]
+    """(s, t, d): the noisy residual streams, for each layer that they leave."""
     past: tuple[tuple[Any, Any], ...]
+    """Keys and values (s, h, t, e) of each layer, with noise."""
     before: float
+    """The probability of the answer's first token without noise."""
     after: float
+    """The mean probability with noise."""
 
 
 def trace_causes(network: RunningModel, known: Sequence[Known], noise: Noise) -> Traced:
-    """Each of `known` by itself; the noise is the same for all whose subjects have as many tokens."""
+    """Trace each known fact by itself. Facts whose subjects have as many tokens get the same noise."""
     sigma = noise.sigmas * embedding_deviation(network)
     found = [_trace_one(network, one, noise, sigma) for one in known]
     layers = np.empty((0, network.layers))
@@ -54,7 +62,7 @@ def trace_causes(network: RunningModel, known: Sequence[Known], noise: Noise) ->
 
 
 def embedding_deviation(network: RunningModel) -> float:
-    """The standard deviation of the entries of the input embedding, as it enters the first layer."""
+    """Return the standard deviation of the entries of the input embedding, as they enter the first layer."""
     import torch
 
     embedding = network.model.get_input_embeddings()
@@ -64,6 +72,10 @@ def embedding_deviation(network: RunningModel) -> float:
 
 
 def _trace_one(network: RunningModel, known: Known, noise: Noise, sigma: float) -> tuple[NoisyRun, Array, Array]:
+    """Run one fact with noise. Also return the curves (layers,) of restoring the subject's and the prompt's last token.
+
+    Raises LookupError where the answer begins inside the subject's last token.
+    """
     place = network.tokenizer.place(known.spot)
     ids, count = network.tokenizer.encode_cloze(known.cloze)
     begun = len(ids) - count
@@ -78,7 +90,7 @@ def _trace_one(network: RunningModel, known: Known, noise: Noise, sigma: float) 
 
 
 def _run_with_noise(network: RunningModel, ids: Sequence[int], answer: int, first: int, drawn: Array) -> NoisyRun:
-    """Row 0 of the batch is clean."""
+    """Run the prompt clean, as row 0 of the batch, and with the noise `drawn` (s, m, d) on m tokens from `first` on."""
     import torch
 
     added = torch.from_numpy(np.concatenate([np.zeros_like(drawn[:1]), drawn])).float()
@@ -108,14 +120,15 @@ def _run_with_noise(network: RunningModel, ids: Sequence[int], answer: int, firs
 
 
 def _restoration_curve(network: RunningModel, run: NoisyRun, row: int) -> Array:
-    """The probability (layers,) with the clean stream restored at token `row` after each layer."""
+    """Return the probability (layers,) of the answer with the clean stream restored at token `row` after each layer."""
     starts = range(0, network.layers, LAYERS_AT_ONCE)
     groups = (range(start, min(start + LAYERS_AT_ONCE, network.layers)) for start in starts)
     return np.array([likely for layers in groups for likely in _restore_layers(network, run, row, layers)])
 
 
 def _restore_layers(network: RunningModel, run: NoisyRun, row: int, layers: range) -> Iterator[float]:
-    """One batch: the samples of noise for each of the layers after one another."""
+    """Yield that probability for each of `layers`. One batch holds all samples of noise for the first layer, then the
+    next."""
     import torch
 
     samples, bottom = len(run.states[0]), layers[0]
@@ -151,5 +164,5 @@ def _restore_layers(network: RunningModel, run: NoisyRun, row: int, layers: rang
 
 
 def _repeat_past(states: Any, row: int, times: int) -> Any:
-    """Keys or values (s, h, t, e) of what stands before token `row`, for so many layers."""
+    """Take keys or values (s, h, t, e) of the tokens before `row`, and repeat them for `times` layers."""
     return states[:, :, :row].repeat(times, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""The output embedding as the residual stream meets it: through the norm before it."""
+"""The output embedding as the residual stream meets it: behind the norm that stands before it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 PROBE_SIZE = 2.0**13
-"""Of the states that the norm is asked with: its epsilon does not count, and means are exact."""
+"""Size of the states with which the norm is measured. A power of two, so that means are exact, and so large that the
+norm's epsilon does not count."""
 
 
 def logit_directions(embedding: Any, norm: Callable[[Any], Any]) -> NDArray[np.float32]:
-    """Rows (v, d) e_t g of an output embedding, g the gain of the norm; where the norm takes the mean off a state first
-    (LayerNorm), the rows lose theirs. logits = readers @ x / (rms of x) + a constant for each token."""
+    """Return rows (v, d): the output embedding (v, d) times the norm's gain.
+
+    A norm that subtracts the mean of a state (LayerNorm) takes the mean off the rows as well. The logits of a state x
+    (d,) are rows @ x / (rms of x) + a constant for each token.
+    """
     import torch
 
     with torch.inference_mode():
@@ -25,8 +29,11 @@ def logit_directions(embedding: Any, norm: Callable[[Any], Any]) -> NDArray[np.f
 
 
 def norm_gain(norm: Callable[[Any], Any], width: int) -> Any:
-    """What a norm multiplies each channel by, (d,): asked, since families write it as g, as 1 + g, with a bias or
-    without. The state asked with is 1 and -1 in turn, so that its mean is 0 and its root mean square 1."""
+    """Measure the factor (d,) by which a norm multiplies each channel.
+
+    Families write it as g or 1 + g, with a bias or without, so it is measured. The probe alternates between 1 and -1,
+    so that its mean is 0 and its root mean square 1.
+    """
     import torch
 
     state = PROBE_SIZE * (1.0 - 2.0 * (torch.arange(width) % 2))
@@ -34,7 +41,7 @@ def norm_gain(norm: Callable[[Any], Any], width: int) -> Any:
 
 
 def subtracts_mean(norm: Callable[[Any], Any], width: int) -> bool:
-    """True for a norm to which a state that is the same in all channels is none."""
+    """True for a norm that subtracts the mean of a state: it maps a constant state to its bias, whatever the sign."""
     import torch
 
     state = torch.full((1, width), PROBE_SIZE)
