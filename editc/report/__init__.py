@@ -1,1 +1,1 @@
-"""The report of a build: its record as JSON, and the page that shows it."""
+"""The report of a build: its record as JSON, and the HTML page that shows the record."""

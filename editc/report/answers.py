@@ -1,4 +1,5 @@
-"""What the HTML report shows of a language model: for each edit its prompts by purpose, before and after."""
+"""What the HTML report shows of a language model: the prompts of each edit by purpose, with answers before and
+after."""
 
 from __future__ import annotations
 
@@ -13,24 +14,29 @@ CASE_TITLES: Mapping[str, str] = {
     "step": "How far from the edited prompt",
     "said": "What it goes on with now",
 }
-"""Claims whose subject is no edit but a case, with the title of their table."""
+"""Claim -> the title of its table, for claims whose subject is a case, such as a form, and not an edit."""
 IMPLIED_FORMS = frozenset({"", "plain", "cloze", "paraphrase"})
-"""Forms that the purpose says already."""
+"""Forms that need no label, because the purpose implies them."""
 UNLIKELY = 0.1
-"""The probability of an answer below which "holds" is not all that there is to say."""
+"""The probability below which an answer that holds is marked as unlikely. Chosen by hand."""
 MAX_UNFOLDED = 8
-"""So many edits are unfolded; of more, those on which something failed."""
+"""Up to this many edits, all are unfolded. With more, only those on which something failed. Chosen by hand."""
 
 
 @dataclass(frozen=True)
 class Purpose:
-    """How one kind of prompt is shown: its title, what its two answers are, what it asks, and the title of many."""
+    """How the page shows the prompts of one purpose."""
 
     title: str
+    """The heading above its prompts."""
     wanted: str = "Wanted"
+    """The heading of the answer that should be likelier."""
     other: str = "Other"
+    """The heading of the other answer."""
     about: str = ""
+    """What these prompts ask. Empty where the title says it."""
     many: str = ""
+    """The title in the head of the page, where all edits are counted together. Empty: `title`."""
 
 
 PURPOSES: Mapping[str, Purpose] = {
@@ -45,93 +51,115 @@ PURPOSES: Mapping[str, Purpose] = {
 
 @dataclass(frozen=True)
 class AnswerChance:
-    """An answer and how likely the model finds it; `before` and `after` are None where there is no such answer."""
+    """An answer and how likely the model finds it."""
 
     text: str
+    """The answer."""
     before: Any
+    """Its probability before the edit. Text such as `nan` where it is not finite."""
     after: Any
+    """Its probability after the edit; text as above."""
 
     @property
     def bars(self) -> tuple[float, float]:
-        """Both in per cent of the whole bar; no number is an empty one."""
+        """Return both probabilities in per cent, as widths of bars. Text or None gives an empty bar."""
         before, after = (0.0 if isinstance(p, str) or p is None else min(max(p, 0.0), 1.0) for p in self.both)
         return round(100 * before, 2), round(100 * after, 2)
 
     @property
     def both(self) -> tuple[Any, Any]:
-        """Before and after."""
+        """Return the probabilities before and after."""
         return self.before, self.after
 
 
 @dataclass(frozen=True)
 class PromptRow:
-    """One prompt; `tags` say in which form it was put, `said` what followed before and after, where it was written."""
+    """One prompt with its answers."""
 
     prompt: str
+    """The prompt."""
     tags: tuple[str, ...]
+    """Labels: the form in which it was asked, and what that form requires."""
     wanted: AnswerChance | None
+    """The answer that should be likelier. None where there is none."""
     other: AnswerChance | None
+    """The other answer. None where there is none."""
     said: tuple[str, str] | None
+    """The text with which the model continued before and after the edit. None where no text was generated."""
     holds: bool
+    """True where the model answers as it should."""
 
     @property
     def unlikely(self) -> bool:
-        """True where it holds and is still hardly ever said: the new answer is likelier than the old, and unlikely."""
+        """True where the prompt holds and its answer is still unlikely: only more likely than the other one."""
         after = self.wanted.after if self.wanted else 1.0
         return self.holds and not isinstance(after, str) and after < UNLIKELY
 
 
 @dataclass(frozen=True)
 class PurposeGroup:
-    """The prompts of one purpose; `held` of them count as they should; by form too, where there are several."""
+    """The prompts of one purpose."""
 
     purpose: Purpose
+    """How the page shows them."""
     rows: tuple[PromptRow, ...]
+    """The prompts, in the order in which verify asked."""
     forms: tuple[tuple[str, int, int], ...]
+    """For each form: its label, how many prompts hold, how many there are. Empty where all prompts have one form."""
 
     @property
     def holding(self) -> int:
-        """How many hold."""
+        """How many prompts hold."""
         return sum(row.holds for row in self.rows)
 
     @property
     def has_answers(self) -> bool:
-        """False where nothing but text was asked for."""
+        """True where some prompt has an answer with a probability. False where all only generated text."""
         return any(row.wanted or row.other for row in self.rows)
 
 
 @dataclass(frozen=True)
 class EditAnswers:
-    """One edit with its prompts: `edit` is its record, None for prompts that belong to none; `was` is the old answer;
-    `claims` are those of this edit alone."""
+    """One edit with its prompts."""
 
     edit: Mapping[str, Any] | None
+    """The edit's entry in report.json. None for the prompts that belong to no edit."""
     was: str
+    """The old answer. Empty where nobody knows it."""
     groups: tuple[PurposeGroup, ...]
+    """Its prompts, by purpose."""
     claims: tuple[Mapping[str, Any], ...]
+    """The claims about this edit alone."""
     unfolded: bool
+    """True where the page shows it open."""
 
 
 @dataclass(frozen=True)
 class CaseTable:
-    """Claims of one name side by side: `note` is their spread, where it was measured."""
+    """Claims of one name side by side, one for each case."""
 
     title: str
+    """The title of the table."""
     note: str
+    """The spread over the cases. Empty where it was not measured."""
     claims: tuple[Mapping[str, Any], ...]
+    """The claims."""
 
 
 @dataclass(frozen=True)
 class PurposeCount:
-    """Of all edits together, how many prompts of one purpose hold."""
+    """How many prompts of one purpose hold, over all edits."""
 
     title: str
+    """The title of the purpose."""
     holding: int
+    """How many hold."""
     total: int
+    """How many there are."""
 
 
 def edit_answers(record: Mapping[str, Any]) -> tuple[EditAnswers, ...]:
-    """Every edit with every prompt, in the order of the manifest; then the prompts that belong to no edit."""
+    """Return each edit with its prompts, in the order of the manifest, then the prompts that belong to no edit."""
     edits, answers = record["edits"], record["answers"]
     few = len(edits) <= MAX_UNFOLDED
     mine = [[one for one in answers if one["edit"] == index] for index in range(len(edits))]
@@ -152,7 +180,7 @@ def edit_answers(record: Mapping[str, Any]) -> tuple[EditAnswers, ...]:
 
 
 def case_tables(record: Mapping[str, Any]) -> Iterator[CaseTable]:
-    """The claims of `APART`."""
+    """Yield a table for each claim of CASE_TITLES that the record has."""
     claims = record["claims"]
     spread = next((claim["value"] for claim in claims if claim["name"] == "spread"), None)
     for name, title in CASE_TITLES.items():
@@ -162,27 +190,28 @@ def case_tables(record: Mapping[str, Any]) -> Iterator[CaseTable]:
 
 
 def is_shown_elsewhere(record: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
-    """True for a claim without a bound that is shown with its edit or its case and needs no row of its own."""
+    """True for a claim that needs no row of its own: it has no bound, and its edit or its case shows it."""
     if "bound" in claim or "answers" not in record:
         return False
     return claim["name"] in CASE_TITLES or any(_is_about(edit, claim) for edit in record["edits"])
 
 
 def purpose_counts(record: Mapping[str, Any]) -> Iterator[PurposeCount]:
-    """For the head of the page."""
+    """Yield the count of each purpose that has answers, for the head of the page."""
     for group in _group_by_purpose(record["answers"]):
         if group.has_answers:
             yield PurposeCount(group.purpose.many or group.purpose.title, group.holding, len(group.rows))
 
 
 def _group_by_purpose(answers: Sequence[Mapping[str, Any]]) -> tuple[PurposeGroup, ...]:
-    """By purpose, those that editc knows first."""
+    """Group prompts by purpose: first the purposes that editc knows, in its order, then others."""
     present = dict.fromkeys(one["purpose"] for one in answers)
     names = [*(name for name in PURPOSES if name in present), *(name for name in present if name not in PURPOSES)]
     return tuple(_make_group(name, [one for one in answers if one["purpose"] == name]) for name in names)
 
 
 def _make_group(name: str, answers: Sequence[Mapping[str, Any]]) -> PurposeGroup:
+    """Make the group of one purpose. An unknown purpose gets its name as title."""
     by_form: dict[str, list[bool]] = {}
     for one in answers:
         by_form.setdefault(_form_label(one), []).append(one["holds"])
@@ -192,6 +221,7 @@ def _make_group(name: str, answers: Sequence[Mapping[str, Any]]) -> PurposeGroup
 
 
 def _prompt_row(one: Mapping[str, Any]) -> PromptRow:
+    """Make the row of one prompt from its entry in report.json."""
     wanted, other = (
         AnswerChance(text, one["before"][index], one["after"][index]) if text else None
         for index, text in enumerate(_answer_texts(one))
@@ -202,31 +232,37 @@ def _prompt_row(one: Mapping[str, Any]) -> PromptRow:
 
 
 def _answer_texts(one: Mapping[str, Any]) -> tuple[str, str]:
-    """Both answers. A reversed prompt has one, the subject, which stands once behind each answer of the edit."""
+    """Return the texts of both answers.
+
+    A reversed prompt has one answer, the subject. It is asked behind each of the edit's answers, and the texts say
+    which.
+    """
     wanted, other = one["wanted"], one["other"]
     return (f"{wanted}, by the new answer", f"{other}, by the old one") if wanted == other != "" else (wanted, other)
 
 
 def _form_label(one: Mapping[str, Any]) -> str:
-    """`question in a chat`; nothing for plain text that is gone on with."""
+    """Return a label such as `question, chat`; empty for plain text that the model continues."""
     form = "" if one["form"] in IMPLIED_FORMS else str(one["form"])
     return ", ".join(filter(None, (form, "chat" * (one["chat"] and form != "chat"))))
 
 
 def _old_answer(edit: Mapping[str, Any], asked: Sequence[Mapping[str, Any]]) -> str:
-    """What the model said before: as the manifest has it, else as it was found by asking."""
+    """Return the old answer: the one in the manifest, else the one that the model gave."""
     found = (one["other"] for one in asked if one["purpose"] == "efficacy")
     return str(edit.get("was") or next(found, ""))
 
 
 def _claims_of(claims: Sequence[Mapping[str, Any]], edit: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Return the claims about one edit."""
     return tuple(claim for claim in claims if _is_about(edit, claim))
 
 
 def _is_about(edit: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
-    """Claims call an edit by its title alone."""
+    """True for a claim about this edit. Claims name an edit by its title."""
     return bool(claim["name"] not in CASE_TITLES and claim.get("subject") == edit["title"])
 
 
 def _any_fails(asked: Sequence[Mapping[str, Any]]) -> bool:
+    """True where some prompt does not hold."""
     return not all(one["holds"] for one in asked)

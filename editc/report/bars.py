@@ -1,4 +1,5 @@
-"""What the HTML report draws: one bar a matrix as coordinates for an inline SVG, and pictures as PNG data URIs."""
+"""What the HTML report draws: one bar for each matrix, as coordinates for an inline SVG, and pictures as PNG data
+URIs."""
 
 from __future__ import annotations
 
@@ -14,27 +15,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 540.0, 210.0
+"""Size of a chart in SVG units."""
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 8.0, 14.0, 34.0
+"""Margins around the bars, in SVG units."""
 PICTURE_SIDE = 160
-"""Longest side of a picture in the report, in pixels; larger ones are reduced."""
+"""The longest side of a picture in the report, in pixels; larger ones are reduced. Chosen by hand to keep the page
+small."""
 _LAYER = re.compile(r"(?:.*\.)?(?:model|transformer)\.(?:.*\.)?(?:layers|h)\.(\d+)\.")
 LETTER_WIDTH = 6.3
-"""Width of a letter of the axis, roughly: a block's name is left out where it has no room."""
+"""Width of a letter on the axis, in SVG units, roughly. A block's name is left out where it has no room."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One matrix: `role` picks its colour, `title` is its tooltip, `over` says that it is above the bound, `faint` that
-    it was left out."""
+    """One matrix in a chart. Lengths are in SVG units."""
 
     x: float
+    """Its left edge."""
     y: float
+    """Its top edge."""
     width: float
+    """Its width."""
     height: float
+    """Its height."""
     role: str
+    """The role of the matrix, which picks the colour."""
     title: str
+    """The tooltip: name and value."""
     over: bool
+    """True where the value is above the bound."""
     faint: bool = False
+    """True where `sites: auto` left the matrix out."""
 
 
 @dataclass(frozen=True)
@@ -42,37 +53,54 @@ class AxisMark:
     """A place on an axis with its text."""
 
     at: float
+    """The place, in SVG units."""
     text: str
+    """The text."""
 
 
 @dataclass(frozen=True)
 class BlockBand:
-    """A run of matrices of the same block, shaded in turn; `text` is empty where it would not fit."""
+    """A run of neighbouring matrices of one block, such as a layer."""
 
     x: float
+    """Its left edge, in SVG units."""
     width: float
+    """Its width, in SVG units."""
     text: str
+    """The block's name. Empty where it has no room."""
     shaded: bool
+    """True for every second band."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A bar chart, ready to be written: every coordinate is in a box of WIDTH x HEIGHT."""
+    """A bar chart with all coordinates, in a box of WIDTH x HEIGHT."""
 
     title: str
+    """What is drawn."""
     summary: str
+    """The largest value and its matrix, for readers of the page by ear."""
     bars: tuple[Bar, ...]
+    """One bar for each matrix, from left to right."""
     ticks: tuple[AxisMark, ...]
+    """The marks of the vertical axis."""
     bands: tuple[BlockBand, ...]
+    """The blocks along the horizontal axis."""
     roles: tuple[str, ...]
+    """The roles of the matrices, for the legend."""
     bound: AxisMark | None
+    """The line of the bound. None where there is no bound, or where it is far above all values."""
     bound_note: str
+    """The text for a bound that is too high to draw. Empty otherwise."""
     box: tuple[float, float, float, float] = (LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM)
+    """Where the bars are drawn: left, top, width, height."""
     size: tuple[float, float] = (WIDTH, HEIGHT)
+    """Width and height of the whole chart."""
 
 
 def plot(sites: Sequence[Mapping[str, Any]], key: str, title: str, bound: float | None) -> Plot:
-    """`key` of every site from left to right; a bound far above all of them is named and not drawn."""
+    """Draw `key` of every site from left to right. A bound above four times the largest value is named and not
+    drawn."""
     values = [float(site[key]) for site in sites]
     finite = [value for value in values if isfinite(value)] or [0.0]
     near = bound is not None and bound <= 4 * max(finite)
@@ -91,7 +119,7 @@ def plot(sites: Sequence[Mapping[str, Any]], key: str, title: str, bound: float 
 
 
 def data_uri(pixels: NDArray[np.uint8]) -> str:
-    """A picture (h, w, 3) as a PNG inside a data URI."""
+    """Encode a picture (h, w, 3) as a PNG in a data URI."""
     from PIL import Image
 
     image, file = Image.fromarray(pixels), BytesIO()
@@ -101,8 +129,8 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
 
 
 def block_of(name: str) -> str:
-    """`up_blocks.1` of `up_blocks.1.attentions.0...`, `mid_block` of `mid_block.attentions.0...`; without `block`.
-    A language model's `model.layers.5.mlp...` is `layer 5`."""
+    """Return the short name of a matrix's block: `up 1` for `up_blocks.1.attentions.0...`, `mid` for
+    `mid_block.attentions.0...`, and `layer 5` for a language model's `model.layers.5.mlp...`."""
     if found := _LAYER.match(name):
         return f"layer {found[1]}"
     first, _, rest = name.partition(".")
@@ -112,7 +140,7 @@ def block_of(name: str) -> str:
 
 
 def _ticks(largest: float) -> tuple[list[float], float]:
-    """Ticks at 1, 2 or 5 times a power of ten, about four of them, and the top of the axis."""
+    """Return about four ticks, at 1, 2 or 5 times a power of ten, and the value at the top of the axis."""
     if largest <= 0:
         return [0.0], 1.0
     power = 10.0 ** floor(log10(largest / 4))
@@ -122,16 +150,19 @@ def _ticks(largest: float) -> tuple[list[float], float]:
 
 
 def _y(value: float, top: float) -> float:
+    """Return the height of a value in the chart, where `top` is the value at the top of the axis."""
     return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - min(max(value / top, 0.0), 1.0)), 2)
 
 
 def _slot_width(count: int) -> float:
+    """Return the width for one of `count` bars with its gap."""
     return (WIDTH - LEFT - RIGHT) / count
 
 
 def _bars(
     sites: Sequence[Mapping[str, Any]], values: Sequence[float], top: float, bound: float | None
 ) -> Iterator[Bar]:
+    """Yield the bar of each site. A value that is not finite gets a bar of full height."""
     slot = _slot_width(len(sites))
     gap = min(0.22 * slot, 5.0)
     width = round(min(slot - gap, 26.0), 2)
@@ -146,7 +177,7 @@ def _bars(
 
 
 def _bands(sites: Sequence[Mapping[str, Any]]) -> Iterator[BlockBand]:
-    """Neighbours whose names begin alike."""
+    """Yield a band for each run of neighbouring sites of one block."""
     slot, start = _slot_width(len(sites)), 0
     names = [block_of(str(site["name"])) for site in sites]
     ends = [i for i in range(1, len(names) + 1) if i == len(names) or names[i] != names[i - 1]]
@@ -158,7 +189,8 @@ def _bands(sites: Sequence[Mapping[str, Any]]) -> Iterator[BlockBand]:
 
 
 def _band_label(name: str, width: float) -> str:
-    """A block's name where it has room; of a layer else its number, and where those are crowded every fifth."""
+    """Return a block's name where it has room. Of a layer's name at least the number, every fifth where they are
+    crowded."""
     if len(name) * LETTER_WIDTH <= width:
         return name
     number = name.removeprefix("layer ")

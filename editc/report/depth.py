@@ -1,5 +1,7 @@
-"""Where a language model has what was edited, drawn layer by layer: one panel for each kind of evidence, the window
-shaded. The SVG takes its colours from the report's style sheet."""
+"""Draw where a language model holds what was edited, layer by layer: one panel for each kind of evidence.
+
+The window of edited layers is shaded. The SVG takes its colours from the report's style sheet.
+"""
 
 from __future__ import annotations
 
@@ -10,51 +12,65 @@ from math import ceil, log10
 from typing import Any
 
 WIDTH, PANEL, GAP = 540.0, 118.0, 34.0
+"""Width of the drawing, height of a panel and the gap between panels, in SVG units."""
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 8.0, 22.0, 36.0
+"""Margins, in SVG units."""
 NUMBERED_LAYERS = 16
-"""Layers that are numbered at most."""
+"""Layers with a number on the axis, at most. Chosen by hand to leave room between them."""
 STYLE = """<style>
 :root { --paper: #ffffff; --line: #dfe3e7; --soft: #5a6570; --k: #3f6fb5; --v: #d1862b; --x: #7a6aa8; }
 text { font: 11.5px system-ui, "DejaVu Sans", sans-serif; fill: var(--soft); } .grid { stroke: var(--line); }
 </style>"""
+"""The style sheet of a drawing in a file of its own."""
 
 
 @dataclass(frozen=True)
 class DepthPlot:
-    """`svg` is an element for a page; `summary` says in words what it shows."""
+    """The drawing of one stage's evidence."""
 
     title: str
+    """The caption."""
     summary: str
+    """Why `auto` chose the window, in words."""
     svg: str
+    """The SVG element for a page. Empty where there is no evidence."""
 
     @property
     def standalone(self) -> str:
-        """The same as a file of its own."""
+        """The drawing as the text of an SVG file."""
         begin, rest = self.svg.split(">", 1)
         return f'{begin} xmlns="http://www.w3.org/2000/svg">{STYLE}{rest}\n'
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line: values by layer, already as heights from 0 to 1, and the text of each."""
+    """One line over the layers."""
 
     colour: str
+    """The name of its colour in the style sheet."""
     name: str
+    """Its name in the legend. Empty where the panel has one curve."""
     heights: tuple[float, ...]
+    """The height at each layer, 0 to 1 of the panel."""
     texts: tuple[str, ...]
+    """The tooltip of each point."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves over one axis: `ticks` are heights with their text."""
+    """Curves over one axis."""
 
     title: str
+    """What is drawn."""
     curves: tuple[Curve, ...]
+    """The curves."""
     ticks: tuple[tuple[float, str], ...]
+    """Marks of the vertical axis: height, 0 to 1, and text."""
 
 
 def depth_plot(depth: Mapping[str, Any]) -> DepthPlot:
-    """The fields of `findings.Depth` by name, as report.json has them; what was not taken has no panel."""
+    """Draw the evidence `depth`, the fields of `findings.Depth` as report.json has them. Evidence that was not taken
+    has no panel."""
     panels = tuple(_panels(depth))
     layers = max((len(curve.heights) for panel in panels for curve in panel.curves), default=0)
     window = [int(layer) for layer in depth.get("window", ())]
@@ -68,6 +84,7 @@ def depth_plot(depth: Mapping[str, Any]) -> DepthPlot:
 
 
 def _panels(depth: Mapping[str, Any]) -> Iterator[Panel]:
+    """Yield the panels: causal tracing, logit lens, probe."""
     shares = (0.0, "0"), (0.5, "0.5"), (1.0, "1")
     traced = (("k", "at the subject", "traced"), ("v", "at the prompt's end", "moved"))
     curves = tuple(_share_curve(*one, depth, 0.0) for one in traced if depth.get(one[2]))
@@ -81,13 +98,14 @@ def _panels(depth: Mapping[str, Any]) -> Iterator[Panel]:
 
 
 def _share_curve(colour: str, name: str, key: str, depth: Mapping[str, Any], bottom: float) -> Curve:
+    """Make the curve of shares `depth[key]`, drawn from `bottom` to 1."""
     values = [float(value) for value in depth[key]]
     heights = tuple(min(max((value - bottom) / (1 - bottom), 0.0), 1.0) for value in values)
     return Curve(colour, name, heights, tuple(f"{value:.2f}" for value in values))
 
 
 def _rank_panel(ranks: Sequence[float]) -> Panel:
-    """Ranks from 1, the likeliest, which is on top."""
+    """Make the panel of ranks. Rank 1, the likeliest, is on top; the axis is logarithmic."""
     powers = max(ceil(log10(max(ranks)) - 1e-9), 1)
     heights = tuple(1 - log10(rank) / powers for rank in ranks)
     step = ceil(powers / 4)
@@ -97,15 +115,17 @@ def _rank_panel(ranks: Sequence[float]) -> Panel:
 
 
 def _window_name(window: Sequence[int]) -> str:
+    """Name the layers of a window: `layer 5` or `layers 4 to 8`."""
     return f"layer {window[0]}" if len(window) == 1 else f"layers {window[0]} to {window[-1]}"
 
 
 def _power_label(power: int) -> str:
-    """A power of ten: 100, 1k, 100k, 1M."""
+    """Write a power of ten briefly: 100, 1k, 100k, 1M."""
     return f"{10 ** (power % 3)}{('', 'k', 'M', 'G')[power // 3]}"
 
 
 def _panel(panel: Panel, number: int, layers: int, window: Sequence[int]) -> Iterator[str]:
+    """Yield the SVG of one panel: the shaded window, the ticks, the title, the curves."""
     top = TOP + number * (PANEL + GAP)
     if window:
         slot = (WIDTH - LEFT - RIGHT) / layers
@@ -129,6 +149,7 @@ def _panel(panel: Panel, number: int, layers: int, window: Sequence[int]) -> Ite
 
 
 def _line(curve: Curve, top: float, layers: int) -> Iterator[str]:
+    """Yield the SVG of one curve with a point and a tooltip for each layer."""
     places = [(_x(layer, layers), top + PANEL * (1 - height)) for layer, height in enumerate(curve.heights)]
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     yield f'<polyline points="{points}" style="fill:none;stroke:var(--{curve.colour});stroke-width:1.8"/>'
@@ -138,6 +159,7 @@ def _line(curve: Curve, top: float, layers: int) -> Iterator[str]:
 
 
 def _axis(layers: int, bottom: float) -> Iterator[str]:
+    """Yield the SVG of the layer numbers below the lowest panel."""
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if layers <= NUMBERED_LAYERS * step)
     for layer in range(0, layers, step):
         yield f'<text class="axis" x="{_x(layer, layers):.1f}" y="{bottom + 16:g}" text-anchor="middle">{layer}</text>'
@@ -147,4 +169,5 @@ def _axis(layers: int, bottom: float) -> Iterator[str]:
 
 
 def _x(layer: int, layers: int) -> float:
+    """Return the horizontal place of a layer, in SVG units."""
     return LEFT + (WIDTH - LEFT - RIGHT) * (layer + 0.5) / layers

@@ -1,4 +1,5 @@
-"""What the HTML report shows, worked out from report.json: the headline, bounds with bars, lines with marks, albums."""
+"""Compute from report.json what the HTML report shows: headline, bounds with bars, manifest lines with marks,
+albums."""
 
 from __future__ import annotations
 
@@ -18,81 +19,112 @@ from editc.report.words import TITLES, count, figure, percent
 DANGERS = frozenset({"recoverable"})
 """Claims that say how much of a concept comes back."""
 MAX_PAIRS = 48
-"""Pairs shown of one concept; the others are in report.json."""
+"""Pairs of pictures shown of one concept; the others are in report.json. Chosen by hand to keep the page small."""
 
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """A claim as a table row. With a bound, `used` is the share of it that is used; of a bound that is the `least`,
-    the value and the bound are shown on one scale, `used` and `mark`, and `margin` says how far apart they are."""
+    """One claim as a row of a table."""
 
     title: str
+    """The title of the measurement."""
     about: str
+    """What it means."""
     subject: str
+    """What it was measured of. Empty: of the whole build."""
     value: str
+    """The value, as text."""
     bound: str
+    """The bound, as text. Empty where there is none."""
     used: float | None
+    """Length of the bar: the share of a maximum that is used, above 1 where it is broken. Of a minimum, the value on
+    the scale of the bar. None without a bound."""
     holds: bool
+    """True where the bound holds or there is none."""
     line: int | None
+    """The manifest's line of the bound, from 1. None where there is none."""
     least: bool = False
+    """True where the bound is a minimum."""
     mark: float | None = None
+    """Where the bar has a mark for the bound, 0 to 1. None: no mark."""
     margin: str = ""
+    """Of a minimum, how far the value is from it, in words. Empty for a maximum."""
     danger: bool = False
-    """True where more is worse even within the bound: the bar is red however little of it is used."""
+    """True where more is worse even within the bound: the bar is red at any length."""
 
 
 @dataclass(frozen=True)
 class ManifestLine:
-    """A manifest line or a `--set`, which has no `number`: `state` is ok, failed, unmeasured or nothing; `note` says
-    what was measured against it; `index` counts from 1 as the claims do."""
+    """One line of the manifest, or one `--set` of the command line."""
 
     index: int
+    """Its number from 1 over both, as claims count."""
     number: str
+    """Its number as text. Empty for a `--set`."""
     text: str
+    """The line."""
     state: str
+    """`ok` or `failed` where a bound stands in it, `unmeasured` where that bound was not measured, else empty."""
     note: str
+    """What was measured against its bound."""
 
 
 @dataclass(frozen=True)
 class PicturePair:
-    """One picture before and after, as data URIs; `wrong` when the edit failed on it."""
+    """One picture before and after the edit."""
 
     prompt: str
+    """The prompt."""
     seed: int
+    """The seed of the noise."""
     before: str
+    """The picture before the edit, as a data URI."""
     after: str
+    """The picture after it, as a data URI."""
     shown_before: bool | None
+    """Whether the detector found the concept before the edit. None where nobody judged."""
     shown_after: bool | None
+    """Whether it found the concept after the edit. None where nobody judged."""
     wrong: bool
+    """True where the edit failed on this picture."""
 
 
 @dataclass(frozen=True)
 class Album:
-    """The pictures of one concept: `kind` is erased, moderated, kept or attacked; counts are over all, `pairs`
-    may be fewer. Those that were not `judged` by a detector are counted as nothing."""
+    """The pictures of one concept."""
 
     concept: str
+    """The concept."""
     kind: str
+    """`erased`, `moderated`, `kept` or `attacked`."""
     count: int
+    """How many pictures there are, shown or not."""
     shown_before: int
+    """In how many the detector found the concept before the edit. 0 where nobody judged."""
     shown_after: int
+    """In how many it found the concept after the edit. 0 where nobody judged."""
     wrong: int
+    """On how many the edit failed."""
     pairs: tuple[PicturePair, ...]
+    """The pictures on the page, at most MAX_PAIRS; beyond that, failures come first."""
     judged: bool = True
+    """False where the manifest names no detector."""
 
 
 @dataclass(frozen=True)
 class Headline:
-    """What became of the constraints."""
+    """The result of all constraints in one line."""
 
     state: str
     """`ok`, `bad`, or `plain` where not all was measured."""
     title: str
+    """The line."""
     broken: tuple[ClaimRow, ...] = ()
+    """The bounds that do not hold."""
 
 
 def template_values(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Everything that the template names, besides `record` itself."""
+    """Return every variable of the template except `record`."""
     claims = record["claims"]
     drift = next((claim.get("bound") for claim in claims if claim["name"] == "preserve_drift"), None)
     return {
@@ -120,7 +152,7 @@ def template_values(pictures: Sequence[Picture], record: Mapping[str, Any]) -> M
 
 
 def headline(record: Mapping[str, Any]) -> Headline:
-    """`All 6 constraints met`, or how many are not and which."""
+    """Say how many constraints are met, and list those that are not."""
     bounded = [claim for claim in record["claims"] if "bound" in claim]
     broken = [claim for claim in bounded if not claim["holds"]]
     if broken:
@@ -136,12 +168,12 @@ def headline(record: Mapping[str, Any]) -> Headline:
 
 
 def judgements(verdict: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The three lines of the verdict with their questions."""
+    """Yield the three lines of the verdict, each with its question."""
     yield from ((question, verdict[question.rstrip("?").lower()]) for question in QUESTIONS)
 
 
 def manifest_lines(record: Mapping[str, Any]) -> Iterator[ManifestLine]:
-    """The manifest, each line with what was measured against a bound that stands in it."""
+    """Yield the lines of the manifest, each with what was measured against a bound that stands in it."""
     texts, overrides = record["manifest"]["lines"], record["manifest"]["overrides"]
     claims = [claim for claim in record["claims"] if "line" in claim]
     missed = {one.get("line"): one for one in record["diagnostics"] if one["code"] == "E506"}
@@ -160,7 +192,7 @@ def manifest_lines(record: Mapping[str, Any]) -> Iterator[ManifestLine]:
 
 
 def albums(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Iterator[Album]:
-    """The pictures by concept, in the order in which they were painted."""
+    """Yield the pictures by concept and kind, in the order in which they were painted."""
     moderated = {edit["concept"] for edit in record["edits"] if edit["kind"] == "moderate"}
     groups: dict[tuple[str, str], list[Picture]] = {}
     for picture in pictures:
@@ -177,7 +209,8 @@ def albums(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Iterator[A
 
 
 def ranking_plot(ranking: Mapping[str, Any] | None) -> Plot | None:
-    """What each candidate of `sites: auto` does alone, in the order of the model; those left out are drawn faint."""
+    """Draw what each candidate of `sites: auto` does alone, in the order of the model; those left out are faint. None
+    where the manifest chose."""
     if ranking is None:
         return None
     sites = sorted(ranking["sites"], key=lambda site: str(site["name"]))
@@ -185,6 +218,7 @@ def ranking_plot(ranking: Mapping[str, Any] | None) -> Plot | None:
 
 
 def _claim_row(claim: Mapping[str, Any]) -> ClaimRow:
+    """Make the row of one claim, with its bar if it has a bound."""
     title, about = TITLES.get(claim["name"], (claim["name"], ""))
     subject, value, line = claim.get("subject", ""), _value_text(claim, "value"), claim.get("line")
     if "bound" not in claim:
@@ -206,7 +240,7 @@ def _claim_row(claim: Mapping[str, Any]) -> ClaimRow:
 
 
 def _margin(claim: Mapping[str, Any], over: float) -> str:
-    """How far above or below the least a value is; shares in points."""
+    """Say how far a value is above or below its minimum; shares in points of a per cent."""
     if not isfinite(over):
         return ""
     share = claim.get("unit") == "share"
@@ -215,18 +249,20 @@ def _margin(claim: Mapping[str, Any], over: float) -> str:
 
 
 def _share_of_bound(value: float, bound: float) -> float:
-    """value / bound, for a bar: at most 10, which also stands for what is no number and for anything above 0."""
+    """Return value / bound for a bar, at most 10. 10 also stands for a value that is not finite, and for one above a
+    bound of 0."""
     if not isfinite(value):
         return 10.0
     return min(max(value, 0.0) / bound, 10.0) if bound > 0 else 10.0 * (value > bound)
 
 
 def _value_text(claim: Mapping[str, Any], key: str) -> str:
+    """Format a claim's `value` or `bound`; shares as per cent."""
     return percent(claim[key]) if claim.get("unit") == "share" else figure(claim[key])
 
 
 def _worst_claims(claims: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of claims that answer one bound the one furthest from it: `erase_residual` has one for each concept."""
+    """Keep of each name the claim nearest to breaking its bound: `erase_residual` has one for each concept."""
     worst: dict[str, Mapping[str, Any]] = {}
     for claim in claims:
         sign = -1 if claim.get("least") else 1
@@ -236,10 +272,15 @@ def _worst_claims(claims: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
 
 
 def _by_subject(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return subject -> value over the claims of one name."""
     return {claim.get("subject", ""): claim["value"] for claim in record["claims"] if claim["name"] == name}
 
 
 def _is_wrong(picture: Picture, kind: str) -> bool:
+    """True where the edit failed on a picture: an erased concept is shown, or a preserved one is lost.
+
+    Never of a moderated concept, or where nobody judged.
+    """
     if kind == "moderated":
         return False
     if picture.shown_before is None:
@@ -249,12 +290,14 @@ def _is_wrong(picture: Picture, kind: str) -> bool:
 
 
 def _pair(one: Picture, kind: str) -> PicturePair:
+    """Make the pair of one picture."""
     images = data_uri(one.before), data_uri(one.after)
     return PicturePair(one.prompt, one.seed, *images, one.shown_before, one.shown_after, _is_wrong(one, kind))
 
 
 def _plots(sites: Sequence[Mapping[str, Any]], bound: float | None) -> tuple[Plot, ...]:
-    """What was measured at every matrix: an image model's has a drift, a language model's a residual, if anything."""
+    """Draw what was measured at every matrix: the change, and its drift (images) or its residual (language) if
+    measured."""
     if not sites:
         return ()
     if all(site.get("drift") is not None for site in sites):
@@ -266,17 +309,20 @@ def _plots(sites: Sequence[Mapping[str, Any]], bound: float | None) -> tuple[Plo
 
 
 def _change_plot(sites: Sequence[Mapping[str, Any]]) -> Plot:
+    """Draw the relative change of every matrix."""
     return plot(sites, "relative_change", "Relative change of each matrix", None)
 
 
 def _site_order(site: Mapping[str, Any]) -> list[tuple[int, str]]:
-    """Layer 9 before layer 10."""
+    """Sort key of sites: layer 9 before layer 10."""
     return _natural_order(str(site["name"]))
 
 
 def _solve_order(solve: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Sort key of solves: layer 9 before layer 10."""
     return _natural_order(str(solve["group"]))
 
 
 def _natural_order(name: str) -> list[tuple[int, str]]:
+    """Split a dotted name into a sort key that compares numbers as numbers."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]

@@ -1,4 +1,4 @@
-"""The report of a build: everything measured as JSON, and as one HTML page that opens without a server."""
+"""The report of a build: every measurement as JSON, and one HTML page that opens without a server."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ KIND_FIELDS: Mapping[str, Callable[[Verified], Mapping[str, Any]]] = {
     "image": record_image.kind_fields,
     "language": record_language.kind_fields,
 }
-"""Kind of model -> the fields that say what was asked and how it was solved; of a language model also what it was
-asked."""
+"""Kind of model -> the fields of report.json that differ between kinds: what was asked and how it was solved."""
 DIGITS = 9
-"""Significant digits of a figure in report.json: more would differ between machines by the order of a sum."""
+"""Significant digits of a figure in report.json. With more, machines would differ, because they sum in another
+order."""
 
 
 def as_json(
@@ -39,11 +39,12 @@ def as_json(
     tool: str = "",
     exports: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The whole report as plain JSON values; a figure that is not finite is the text `inf`, `-inf` or `nan`.
+    """Return the whole report as plain JSON values. A figure that is not finite becomes the text `inf`, `-inf` or
+    `nan`.
 
-    `delta` is what was written, None where a bound is broken; `diagnostics` are those of the build. Nothing depends on
-    time or place: the same build gives the same bytes (`as_text`), but for `exports`, which say which programs were
-    there to read them.
+    `delta` is what was written; None where a bound is broken. `diagnostics` are those of the build. `exports` says what
+    other programs read of the exports, and depends on which are installed. Nothing else depends on time or place: the
+    same build gives the same bytes (`as_text`).
     """
     solution, report = verified.solution, verified.report
     plan = solution.problem.plan
@@ -74,8 +75,8 @@ def as_json(
 
 
 def status(verified: Verified, found: Iterable[Diagnostic] = ()) -> str:
-    """`failed`: a bound is broken, or the build found an error; `met`: every bound holds; `measured`: there is none, or
-    one that nothing answered, so that nothing was promised."""
+    """Return `failed` where a bound is broken or the build found an error, `met` where every bound holds, else
+    `measured`: there is no bound, or one that nothing measured."""
     report, manifest = verified.report, verified.solution.problem.plan.manifest
     if any(not claim.holds for claim in report.claims) or any(one.is_error for one in found):
         return "failed"
@@ -84,12 +85,13 @@ def status(verified: Verified, found: Iterable[Diagnostic] = ()) -> str:
 
 
 def as_text(record: Mapping[str, Any]) -> str:
-    """Canonical JSON: sorted keys, an indent of one, a line break at the end."""
+    """Write canonical JSON: sorted keys, an indent of one, a line break at the end."""
     return json.dumps(record, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_html(verified: Verified, record: Mapping[str, Any]) -> str:
-    """The page for `record` = `as_json(verified, ...)`, with the pictures inside it; it refers to nothing outside."""
+    """Render the page for `record`, which is `as_json(verified, ...)`. Pictures are inside it; it refers to nothing
+    outside."""
     from editc.report import page
 
     return str(_template().render(record=record, **page.template_values(verified.report.pictures, record)))
@@ -97,7 +99,7 @@ def as_html(verified: Verified, record: Mapping[str, Any]) -> str:
 
 @cache
 def _template() -> Any:
-    """The page's template, compiled once: a report is written before the exports and again with what came of them."""
+    """Compile the page's template once. A report is written before the exports and again with their results."""
     from importlib.resources import files
 
     from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -111,7 +113,8 @@ def _template() -> Any:
 
 
 def to_plain(value: Any) -> Any:
-    """`value` as JSON holds it: numpy scalars unwrapped, floats to nine digits, tuples as lists, keys as text."""
+    """Convert a value to what JSON holds: numpy scalars unwrapped, floats to DIGITS digits, tuples as lists, keys as
+    text."""
     if isinstance(value, Mapping):
         return {str(name): to_plain(item) for name, item in value.items()}
     if isinstance(value, np.generic):
@@ -124,7 +127,7 @@ def to_plain(value: Any) -> Any:
 
 
 def _ranking(ranking: Ranking | None) -> Mapping[str, Any] | None:
-    """What `sites: auto` measured, best first; None where the manifest chose."""
+    """Return what `sites: auto` measured, best site first; None where the manifest chose."""
     if ranking is None:
         return None
     return {
@@ -145,6 +148,7 @@ def _ranking(ranking: Ranking | None) -> Mapping[str, Any] | None:
 
 
 def _manifest(manifest: Manifest) -> Mapping[str, Any]:
+    """Return name, text and digest of the manifest, and what it preserves."""
     return {
         "name": manifest.source.name,
         "digest": manifest.digest,
@@ -159,6 +163,7 @@ def _manifest(manifest: Manifest) -> Mapping[str, Any]:
 
 
 def _claim(claim: Claim) -> Mapping[str, Any]:
+    """Return a claim, with its bound and the place of the bound where it has one."""
     record: dict[str, Any] = {"name": claim.name, "value": claim.value, "holds": claim.holds}
     record |= {name: text for name in ("subject", "unit") if (text := getattr(claim, name))}
     if claim.bound is not None:
@@ -170,13 +175,13 @@ def _claim(claim: Claim) -> Mapping[str, Any]:
 
 
 def _certificate(one: Certificate) -> Mapping[str, Any]:
-    """A certificate without the rows of its attacks: on how many sentences there is one."""
+    """Return a certificate without the rows of its attacks, and how many sentences it has."""
     shown = {field.name: getattr(one, field.name) for field in fields(one) if field.name != "attacks"}
     return shown | {"sentences": len(one.attacks)}
 
 
 def _picture(picture: Picture) -> Mapping[str, Any]:
-    """A picture without its pixels, by their sha256."""
+    """Return a picture with the sha256 of its pixels in their place."""
     return {
         "concept": picture.concept,
         "prompt": picture.prompt,
@@ -191,4 +196,5 @@ def _picture(picture: Picture) -> Mapping[str, Any]:
 
 
 def _digest(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> str:
+    """Return a sha256 over the shape and the bytes of a picture (h, w, 3)."""
     return sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()

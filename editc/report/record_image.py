@@ -1,4 +1,4 @@
-"""What report.json says of an image model's build: its edits and solves."""
+"""The fields of report.json that only an image model's build has: its edits and solves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from editc.report.record_solve import describe_solve
 
 
 def kind_fields(verified: Verified) -> Mapping[str, Any]:
-    """The fields of report.json that are an image model's."""
+    """Return these fields."""
     solution = verified.solution
     requests = solution.problem.plan.manifest.image_edits
     return {
@@ -22,7 +22,7 @@ def kind_fields(verified: Verified) -> Mapping[str, Any]:
 
 
 def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]:
-    """What was asked of one request and what it was given: `keys` are columns, over all its names and contexts."""
+    """Return what one edit asked for and what it got. `keys` counts columns, over all its names and contexts."""
     found = [moderate.as_json(one) for one in solution.balances if one.index == index]
     blocks = [system.blocks[index] for system in solution.problem.systems.values() if system.blocks]
     method = solution.methods[index]
@@ -45,7 +45,7 @@ def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]
 
 
 def _solve(solution: Solution, group: str, edit: Edit) -> Mapping[str, Any]:
-    """With how many keys were edited and how many rows were preserved."""
+    """Return the solve of one group, with the number of edited keys and of preserved rows."""
     system = solution.problem.systems[group]
     keys = {
         "keys": sum(block.keys.shape[1] for block in system.blocks),

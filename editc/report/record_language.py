@@ -1,4 +1,4 @@
-"""What report.json says of a language model's build: its edits, stages, solves, and every prompt that it was asked."""
+"""The fields of report.json that only a language model's build has: its edits, stages, solves, and every prompt."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from editc.report.record_solve import describe_solve
 
 
 def kind_fields(verified: Verified) -> Mapping[str, Any]:
-    """The fields of report.json that are not those of an image model's, or are made otherwise.
+    """Return these fields.
 
-    An edit's `title` is what claims call it; `answers` has every prompt, in the order in which verify asked; `near` has
-    the pairs of edits that will interfere, the closest first; a stage's `depth` is None where its layers were not
-    looked for.
+    An edit's `title` is what claims call it. `answers` has every prompt, in the order in which verify asked. `near` has
+    the pairs of edits that will interfere, the closest first. A stage's `depth` is None where no evidence was taken.
     """
     solution, manifest = verified.solution, verified.solution.problem.plan.manifest
     plan, problem = solution.problem.plan, solution.problem
@@ -39,7 +38,7 @@ def kind_fields(verified: Verified) -> Mapping[str, Any]:
 
 
 def _edit(solution: Solution, index: int, edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
-    """What one edit asked for, the method that did it, and the keys that it was given."""
+    """Return what one edit asked for, the method that solved it, and its keys."""
     problem, method = solution.problem, solution.methods[index]
     columns = problem.columns if isinstance(problem, Rewrites) else ()
     return {
@@ -55,7 +54,7 @@ def _edit(solution: Solution, index: int, edit: Fact | Redirect | Ablation) -> M
 
 
 def _request_fields(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
-    """The manifest's words; of its lists of prompts how many there are, for `answers` has them all."""
+    """Return the words of the manifest. Its lists of prompts become counts, because `answers` has the prompts."""
     match edit:
         case Fact():
             asked = {"paraphrases": len(edit.paraphrases), "neighbours": len(edit.neighbours)}
@@ -68,7 +67,8 @@ def _request_fields(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
 
 
 def _column(column: Column) -> Mapping[str, Any]:
-    """One key: in how many contexts it was read, how many had it at position 0, and how its value was learned."""
+    """Return one key: how many contexts it was read in, how many of them had it at position 0, and how its value was
+    learned."""
     said = {"name": column.name, "form": column.form, "contexts": len(column.contexts), "sinks": column.sinks}
     if column.value is None:
         return said
@@ -76,7 +76,7 @@ def _column(column: Column) -> Mapping[str, Any]:
 
 
 def _stage(plan: Plan, stage: Stage) -> Mapping[str, Any]:
-    """`layers` ascend; a site's group is its layer, `layers.5`."""
+    """Return one stage. `layers` ascend; a site's group names its layer, as in `layers.5`."""
     sites = [plan.sites[index] for index in stage.sites]
     layers = sorted({int(site.group.rpartition(".")[2]) for site in sites})
     roles = sorted({site.role for site in sites})

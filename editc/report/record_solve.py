@@ -1,4 +1,4 @@
-"""What report.json says of the solve of one group of sites, of either kind of model."""
+"""What report.json says of the solve of one group of sites, for both kinds of model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from editc.core.ir import Edit, Plan
 
 
 def describe_solve(plan: Plan, group: str, edit: Edit) -> Mapping[str, Any]:
-    """The form of the group's edit, its rank and size, and what the solve said of itself."""
+    """Return the form of the group's edit, its rank and size in bytes, and the figures and notes of the solve."""
     return {
         "group": group,
         "form": edit.form,

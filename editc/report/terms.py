@@ -1,4 +1,4 @@
-"""The words that a build prints, explained: its measurements, and the words of `glossary.txt`."""
+"""Explain the words that a build prints: its measurements, and the words of `glossary.txt`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BOUND_KEYS: Mapping[str, str] = {
     "kept_loss": "verify.images.kept_loss_at_most",
     "toward_gap": "verify.images.share_gap_at_most",
 }
-"""Bounds that are not called as the measurement is; the others stand under `constraints`."""
+"""Measurement -> the manifest's key that bounds it, where the names differ. The others stand under `constraints`."""
 PAGES: Mapping[str, str] = {
     "recoverable": "docs/explanation/certificate.md",
     "attacked": "docs/explanation/certificate.md",
@@ -24,14 +24,15 @@ PAGES: Mapping[str, str] = {
     "leak": "docs/reference/families.md",
     "erase_residual": "docs/measurements/erasure.md",
 }
-"""The page that says more about a measurement, where there is one."""
+"""Measurement -> the page of the docs that says more, where there is one."""
 
 
 @dataclass(frozen=True)
 class Topic:
-    """Words of one subject."""
+    """The words about one subject."""
 
     title: str
+    """The heading in the glossary."""
     page: str
     """The page that says more."""
     words: Mapping[str, str]
@@ -40,7 +41,7 @@ class Topic:
 
 @cache
 def topics() -> tuple[Topic, ...]:
-    """The glossary: the topics of `glossary.txt`, in its order."""
+    """Read the glossary: the topics of `glossary.txt`, in its order."""
 
     found: list[Topic] = []
     for section in read_text("glossary.txt").split("\n# ")[1:]:
@@ -52,12 +53,12 @@ def topics() -> tuple[Topic, ...]:
 
 
 def all_words() -> tuple[str, ...]:
-    """All words that `explain` takes, in small letters."""
+    """List every word that `explain` knows, in lower case."""
     return (*TITLES, *(word.lower() for topic in topics() for word in topic.words))
 
 
 def explain(name: str) -> str:
-    """What one of `every` means, and which bound it answers."""
+    """Return what a word of `all_words` means and, for a measurement, which bound limits it."""
     for topic in topics():
         for word, says in topic.words.items():
             if word.lower() == name:
@@ -67,7 +68,7 @@ def explain(name: str) -> str:
 
 
 def bound_of(name: str) -> str:
-    """The key of a manifest that bounds a measurement, and on which side; empty where none does."""
+    """Return the manifest's key that bounds a measurement, and on which side; empty where none does."""
     from dataclasses import fields
 
     from editc.core.manifest import Constraints
@@ -79,6 +80,7 @@ def bound_of(name: str) -> str:
 
 
 def _more(name: str) -> Iterator[str]:
+    """Yield the bound of a measurement and the page that says more."""
     bound = bound_of(name)
     yield f"bound in a manifest: {bound}" if bound else "reported only: no bound answers it"
     if name in PAGES:

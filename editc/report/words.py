@@ -1,4 +1,4 @@
-"""How the HTML report says things: names of the measurements, numbers for people, diagnostics with code in them."""
+"""How the HTML report puts things: titles of the measurements, numbers for people, code in messages."""
 
 from __future__ import annotations
 
@@ -102,10 +102,12 @@ TITLES: Mapping[str, tuple[str, str]] = {
     ),
     "trace_overlap_mean": ("Trace, mean overlap", "the mean over the columns that moved the most, at most 20"),
 }
+"""Measurement -> its title and what it means. The glossary and `editc explain` print both."""
 
 
 def figure(value: Any) -> str:
-    """A number for people: whole ones whole, others with three digits, large and small ones with a power of ten."""
+    """Format a number for people: whole numbers whole, others to three digits, very large and small ones with a power
+    of ten."""
     if value is None or isinstance(value, str):
         return value or "\N{EN DASH}"
     number = float(value)
@@ -121,21 +123,21 @@ def figure(value: Any) -> str:
 
 
 def fixed_figure(value: Any) -> str:
-    """`figure` for a column: three digits even where the last is a nought."""
+    """Format a number for a column: as `figure`, but with three digits even where the last is a zero."""
     if isinstance(value, str) or not 1e-3 <= abs(value) < 100:
         return figure(value)
     return f"{value:#.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def breakable(name: str) -> Markup:
-    """A parameter name, escaped, that may break after its dots."""
+    """Escape a parameter name, and let it break after its dots."""
     from markupsafe import Markup, escape
 
     return Markup(".<wbr>").join(escape(part) for part in name.split("."))
 
 
 def percent(value: Any) -> str:
-    """A share as per cent, with one decimal where it has any."""
+    """Format a share as per cent, with one decimal if it has any. Text stays as it is."""
     if isinstance(value, str):
         return value
     text = f"{100 * value:.1f}".removesuffix(".0")
@@ -143,8 +145,7 @@ def percent(value: Any) -> str:
 
 
 def chance(value: Any) -> str:
-    """A probability as per cent: two digits of what is next to nothing, and what is next to certain is not written as
-    certain."""
+    """Format a probability as per cent: two digits where it is tiny, and never 100 % unless it is 1."""
     if isinstance(value, str) or not 0 < value < 1:
         return percent(value)
     if value < 0.0005:
@@ -153,14 +154,14 @@ def chance(value: Any) -> str:
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """Whole numbers that ascend, those that follow one another as one: 4\N{EN DASH}8, 12."""
+    """Format ascending whole numbers, with runs as ranges: 4\N{EN DASH}8, 12."""
     cuts = [i for i in range(1, len(numbers)) if numbers[i] != numbers[i - 1] + 1]
     runs = [numbers[start:end] for start, end in zip([0, *cuts], [*cuts, len(numbers)], strict=True)]
     return ", ".join("\N{EN DASH}".join(str(one) for one in dict.fromkeys((run[0], run[-1]))) for run in runs if run)
 
 
 def code_in_ticks(text: str) -> Markup:
-    """A message of a diagnostic, escaped, with what stands in backticks as code."""
+    """Escape a diagnostic's message, and mark what stands in backticks as code."""
     from markupsafe import Markup, escape
 
     parts = [escape(part) for part in text.split("`")]
@@ -170,12 +171,12 @@ def code_in_ticks(text: str) -> Markup:
 
 
 def tight_percent(text: str) -> str:
-    """A sentence whose per cent signs stand by their numbers."""
+    """Keep per cent signs on the line of their numbers."""
     return text.replace(" %", "\N{NARROW NO-BREAK SPACE}%")
 
 
 def size(count: int) -> str:
-    """Bytes in the unit that gives one to three digits before the point."""
+    """Format bytes in the unit that gives one to three digits before the point."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= scale:
             return f"{count / scale:.3g}\N{NARROW NO-BREAK SPACE}{unit}"
