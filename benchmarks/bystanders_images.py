@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.backends import painter
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array, Verified
 from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.core.ports import Context, Painter
+from editc.core.solution import Verified
 from editc.core.text import mentions
 from editc.demo import GUIDANCE
 from editc.demo.world import OBJECTS

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from benchmarks import world
 from benchmarks.objects import CONFIGURATIONS, HEAD, TARGETS, Lab, edited, open_lab
-from editc.core.ir import Array, Solution
+from editc.core.delta import Array
 from editc.core.measurements import Attack, Certificate
+from editc.core.solution import Solution
 from editc.numerics import adversary
 from editc.passes.images.measure.certificate import REGULAR, Sums, certify
 from editc.passes.images.measure.row_sums import Layer

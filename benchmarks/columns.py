@@ -19,7 +19,7 @@ import smollm2
 
 from editc.backends.networks import load
 from editc.backends.networks.causal import CausalNetwork
-from editc.core.ir import Array, Site
+from editc.core.delta import Array, Site
 from editc.core.network import Cloze, Columns, Naming, Network, Prompt
 from editc.passes.language.keys import concept_columns
 from editc.passes.methods.language.concept_vectors import ConceptVectors

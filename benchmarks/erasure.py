@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks import certificate, world
 from benchmarks.objects import HEAD, TARGETS, Lab, Row, edited, measure, open_lab
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Solution
+from editc.core.solution import Solution
 from editc.demo.world import CHARACTERS, OBJECTS, WEAPONS
 from editc.passes.images.measure.certificate import certify
 

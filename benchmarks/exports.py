@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from editc import api
-from editc.core.ir import Delta
+from editc.core.delta import Delta
 from editc.formats.delta.container import to_bytes
 from editc.formats.exports.format import DTYPES, Job
 from editc.formats.exports.read import read_delta

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.facts_data import CONCEPTS, RELATIONS, RETAIN, Concept, Relation
 from benchmarks.facts_edits import Changed, Lab, edited, timed
 from benchmarks.facts_known import known, knows
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.manifest import Redirect
 from editc.core.network import Cloze, Network, Prompt
 

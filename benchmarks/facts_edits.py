@@ -10,7 +10,7 @@ import smollm2
 
 from editc.backends.cache import open_cache
 from editc.backends.networks import CausalNetwork, load
-from editc.core.ir import Array, Solution
+from editc.core.delta import Array
 from editc.core.manifest import (
     Ablation,
     Fact,
@@ -21,6 +21,7 @@ from editc.core.manifest import (
 )
 from editc.core.places import Source
 from editc.core.ports import Context
+from editc.core.solution import Solution
 from editc.formats.models.model import open_model
 from editc.opening import target
 from editc.passes.language.keys.derive import DeriveLanguage

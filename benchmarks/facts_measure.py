@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.manifest import Fact
 from editc.core.network import Cloze, Network, Prompt
 

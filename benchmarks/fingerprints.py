@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from benchmarks.finetune import walk
+from editc.core.delta import Array, Delta, Factors, Site
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array, Delta, Factors, Site
 from editc.core.site_bytes import patched_site, site_record
 from editc.demo import MODEL
 from editc.formats.apply import finetune

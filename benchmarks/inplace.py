@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.core.ir import Delta, Factors, Site
+from editc.core.delta import Delta, Factors, Site
 from editc.core.site_bytes import site_record
 from editc.formats.delta.container import write_delta
 from editc.formats.models.model import open_model

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Delta
 from editc.core.site_bytes import patched_site, stored_shape
 from editc.formats.apply.plan import plan_apply
 from editc.formats.exports.format import Job

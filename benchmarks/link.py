@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from editc import api
-from editc.core.ir import Array, Delta, Verified
+from editc.core.delta import Array, Delta
+from editc.core.solution import Verified
 from editc.formats.delta.container import read_delta
 from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model

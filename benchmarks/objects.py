@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from benchmarks import world
 from editc.backends import painter
-from editc.core.ir import Array, Solution
+from editc.core.delta import Array
 from editc.core.places import Source
 from editc.core.ports import Context
+from editc.core.solution import Solution
 from editc.demo import GUIDANCE, STEPS
 from editc.demo.captions import Caption
 from editc.demo.detector import Detector

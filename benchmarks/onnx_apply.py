@@ -18,7 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from editc.core.ir import Delta, Factors, Form, Site, SiteRecord
+from editc.core.delta import (
+    Delta,
+    Factors,
+    Form,
+    Site,
+    SiteRecord,
+)
 from editc.core.site_bytes import patched_site, site_record
 from editc.demo import MODEL
 from editc.formats.apply.apply import apply, plan_apply

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from editc.core.ir import Array, Delta, Factors, Site, Solution
+from editc.core.delta import Array, Delta, Factors, Site
 from editc.core.site_bytes import site_record
+from editc.core.solution import Solution
 from editc.formats.apply import quantised
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.apply.quantised import Loss, decode, requantise

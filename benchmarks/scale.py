@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 
 from editc.backends.encoders.t5 import representative_rows
+from editc.core.delta import Site
 from editc.core.family import Family
-from editc.core.ir import Plan, Site
 from editc.core.manifest import Manifest
 from editc.core.places import Source
+from editc.core.plan import Plan
 from editc.core.ports import Context, Encoded
 from editc.families.images.contexts import CONTEXTS
 from editc.formats.delta.container import write_delta

@@ -15,8 +15,9 @@ import numpy as np
 from benchmarks import world
 from benchmarks.objects import HEAD, Lab, edited, open_lab
 from editc.backends import denoiser, painter
-from editc.core.ir import Array, Plan
+from editc.core.delta import Array
 from editc.core.places import Source
+from editc.core.plan import Plan
 from editc.demo import GUIDANCE, MODEL
 from editc.manifests.decode import decode
 from editc.opening.target import families

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks import objects
-from editc.core.ir import Plan
 from editc.core.places import Source
+from editc.core.plan import Plan
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode
 from editc.opening.target import families

@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmarks.objects import HEAD, Lab, open_lab
-from editc.core.ir import Array, Solution
+from editc.core.delta import Array
 from editc.core.ports import Encoder
+from editc.core.solution import Solution
 from editc.demo.world import CHARACTERS, OBJECTS, WEAPONS
 from editc.families.images.contexts import CONTEXTS
 from editc.passes.images.rows.phrases import fill_context, last_subject

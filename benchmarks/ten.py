@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks import targets, world
 from benchmarks.objects import HEAD, Lab, open_lab
-from editc.core.ir import Array, Solution
+from editc.core.delta import Array
+from editc.core.solution import Solution
 from editc.families.images.contexts import CONTEXTS
 
 TITLE = (

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Edit, Solution, Verified
 from editc.core.manifest import Manifest
 from editc.core.measurements import Claim
 from editc.core.places import Placed
+from editc.core.solution import Edit, Solution, Verified
 from editc.core.text import count
 
 _OF_CONCEPTS = frozenset({"erase_residual", "recoverable", "erased", "toward_fitted", "toward_gap", "bystander_loss"})

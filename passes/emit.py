@@ -9,11 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from editc.core.ir import Delta, Edit, Factors, Plan, SiteRecord, Solution, Verified
+from editc.core.delta import Delta, Factors, SiteRecord
 from editc.core.manifest import Manifest
 from editc.core.measurements import GENERATED, RUN, Claim
+from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.core.site_bytes import site_record
+from editc.core.solution import Edit, Solution, Verified
 
 DIGITS = 7
 """Significant digits of a recorded claim. Sums in float64 depend on the number of threads in their last ones; seven are

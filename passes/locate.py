@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 
+from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.family import Family
-from editc.core.ir import Site
 from editc.core.manifest import Manifest
 from editc.core.ports import Context, Weights
 from editc.core.text import count

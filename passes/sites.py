@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
+from editc.core.delta import Site
 from editc.core.family import Family
-from editc.core.ir import Site
 from editc.core.ports import Weights
 
 LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.(\d+)\.")

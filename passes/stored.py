@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from editc.core.delta import Array, Site
 from editc.core.diagnostics import EditcError, fail
-from editc.core.ir import Array, Edit, Site, Solution
 from editc.core.ports import Weights
+from editc.core.solution import Edit, Solution
 from editc.numerics import drift
 from editc.numerics.bits.arithmetic import patch
 from editc.numerics.bits.dtypes import round_to

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
 from editc.core.disk import replace_file
-from editc.core.ir import Array
 
 SIZE_LIMIT = 2 << 30
 """Bytes that the folder may hold. Beyond, the entries that were not used for longest are removed. Chosen by hand: SDXL

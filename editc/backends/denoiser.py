@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError, fail
-from editc.core.ir import Array
 from editc.core.ports import Noisy, Told
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.backends.encoders.classes import CLIP_UNUSED
+from editc.core.delta import Array
 from editc.core.diagnostics import fail
-from editc.core.ir import Array
 from editc.core.ports import Progress
 from editc.libraries import pipeline_index
 from editc.libraries.foreign import quiet

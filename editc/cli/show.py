@@ -12,8 +12,8 @@ from editc.core.text import count
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from editc.core.ir import Verified
     from editc.core.manifest import Manifest
+    from editc.core.solution import Verified
     from editc.formats.apply.apply import Applied, ApplyPlan, Reverted
     from editc.formats.apply.status import Status
     from editc.formats.diff.diff import Difference

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from editc.cli.shown import bystander_lines, claim_lines
 
 if TYPE_CHECKING:
-    from editc.core.ir import Verified
     from editc.core.manifest import Manifest
+    from editc.core.solution import Verified
 
 
 def titles(manifest: Manifest) -> list[str]:

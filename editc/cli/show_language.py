@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from editc.cli.shown import bystander_lines, claim_lines
 
 if TYPE_CHECKING:
-    from editc.core.ir import Verified
     from editc.core.manifest import Ablation, Fact, Manifest, Redirect
     from editc.core.measurements import Answer, Claim
+    from editc.core.solution import Verified
 
 COLUMNS: Mapping[str, str] = {
     "efficacy": "prompt",

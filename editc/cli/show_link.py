@@ -10,7 +10,7 @@ from editc.core import verdict as verdicts
 from editc.core.text import count
 
 if TYPE_CHECKING:
-    from editc.core.ir import Verified
+    from editc.core.solution import Verified
     from editc.formats.link.overlap import Overlap
     from editc.verbs.link import Linked, Part
     from editc.verbs.results import Again

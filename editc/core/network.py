@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.text import last_occurrence
 
 PREFIXES = (

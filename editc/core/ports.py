@@ -9,9 +9,10 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.core.adapter import Adapter
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic
 from editc.core.family import Family
-from editc.core.ir import Adapter, Array
 from editc.core.network import Network, Spot
 from editc.numerics.trust import Ball
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.ports import Cache
 
 LAYOUT = "tally 2"

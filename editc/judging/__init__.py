@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 
-from editc.core.ir import Solution, Verified
 from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Claim, Report
+from editc.core.solution import Solution, Verified
 from editc.core.verdict import QUESTIONS, Reason, Verdict, line_of
 from editc.judging.bystanders import bystanders
 from editc.judging.images import (

@@ -14,10 +14,12 @@ import numpy as np
 
 from editc.core import diagnostics as diagnosed
 from editc.core import verdict as verdicts
+from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic
-from editc.core.ir import Delta, Ranking, Verified
 from editc.core.manifest import Manifest
 from editc.core.measurements import Certificate, Claim, Picture
+from editc.core.plan import Ranking
+from editc.core.solution import Verified
 from editc.judging import unanswered_claims
 from editc.report import record_image, record_language
 

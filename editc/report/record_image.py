@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from editc.core.ir import Edit, Solution, Verified
 from editc.core.manifest import Request
+from editc.core.solution import Edit, Solution, Verified
 from editc.passes.images.solve import moderate
 from editc.report.record_solve import describe_solve
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from editc.core.ir import Plan, Solution, Stage, Verified
-from editc.core.ir_language import Column, Rewrites
+from editc.core.language_problem import Column, Rewrites
 from editc.core.manifest import Ablation, Fact, Redirect
+from editc.core.plan import Plan, Stage
+from editc.core.solution import Solution, Verified
 from editc.passes.language.questions import titles
 from editc.report.record_solve import describe_solve
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from editc.core.ir import Edit, Plan
+from editc.core.plan import Plan
+from editc.core.solution import Edit
 
 
 def describe_solve(plan: Plan, group: str, edit: Edit) -> Mapping[str, Any]:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Delta, Verified
 from editc.core.ports import Context, Progress, announce
+from editc.core.solution import Verified
 from editc.core.writable import check_folder
 from editc.opening.target import corpus_of
 from editc.verbs import emit

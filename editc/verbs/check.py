@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from editc.core.diagnostics import Diagnostic, EditcError, by_place
-from editc.core.ir import Plan
+from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.verbs.kind import Opened
 from editc.verbs.open import open_manifest

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.disk import clear
-from editc.core.ir import Delta, Plan
 from editc.core.manifest import Manifest
+from editc.core.plan import Plan
 from editc.formats.apply import destination
 from editc.formats.exports import write
 from editc.formats.exports.format import Job

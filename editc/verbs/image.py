@@ -19,7 +19,9 @@ from editc.opening.target import component_of
 from editc.verbs.kind import Kind, Opened, Pass
 
 if TYPE_CHECKING:
-    from editc.core.ir import Plan, Problem, Solution, Stage, Verified
+    from editc.core.plan import Plan, Stage
+    from editc.core.problem import Problem
+    from editc.core.solution import Solution, Verified
 
 
 def with_adapters(ctx: Context, manifest: Manifest) -> Context:

@@ -17,9 +17,11 @@ from editc.opening.target import Target
 if TYPE_CHECKING:
     from editc.core.delta import Delta
     from editc.core.family import Family
-    from editc.core.ir import Plan, Problem, Solution, Stage, Verified
     from editc.core.manifest import Manifest
+    from editc.core.plan import Plan, Stage
     from editc.core.ports import Progress
+    from editc.core.problem import Problem
+    from editc.core.solution import Solution, Verified
 
 
 class Pass(Protocol):

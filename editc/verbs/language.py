@@ -18,8 +18,10 @@ from editc.verbs.kind import Kind, Opened, Pass
 
 if TYPE_CHECKING:
     from editc.core.delta import Delta
-    from editc.core.ir import Plan, Problem, Solution, Stage, Verified
     from editc.core.network import Network
+    from editc.core.plan import Plan, Stage
+    from editc.core.problem import Problem
+    from editc.core.solution import Solution, Verified
 
 TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
 """The files that a language model's tokenizer is: all of one of these."""
@@ -129,7 +131,7 @@ def pose(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:
 def gather(problem: Problem, part: Delta, linked: Delta) -> Problem:
     """What a language model says depends on all that was changed, so all sites of `linked` are measured; what other
     parts edit is told apart from the part's own."""
-    from editc.core.ir_language import Rewrites
+    from editc.core.language_problem import Rewrites
 
     assert isinstance(problem, Rewrites)
     sites = tuple(record.site for record in linked.sites)

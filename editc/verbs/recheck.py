@@ -9,11 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from editc.core.delta import Array, Delta, Factors
 from editc.core.diagnostics import Diagnostic, fail
-from editc.core.ir import Array, Delta, Edit, Factors, Gathered, Plan, Problem, Solution, Stats, Verified
 from editc.core.manifest import Manifest
 from editc.core.measurements import GENERATED, RUN, Claim
+from editc.core.plan import Plan
 from editc.core.ports import Context
+from editc.core.problem import Problem
+from editc.core.solution import (
+    Edit,
+    Gathered,
+    Solution,
+    Stats,
+    Verified,
+)
 from editc.passes.images.solve import moderate
 from editc.registry.families import FAMILIES
 from editc.verbs.kinds import kind_of

@@ -10,9 +10,10 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
 
     from editc.core.delta import Delta
     from editc.core.diagnostics import Diagnostic
-    from editc.core.ir import Plan, Verified
     from editc.core.manifest import Manifest
     from editc.core.measurements import Claim
+    from editc.core.plan import Plan
+    from editc.core.solution import Verified
     from editc.core.verdict import Verdict
     from editc.formats.exports.write import Export
     from editc.verbs import link

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from editc.core.diagnostics import fail
-from editc.core.ir import Plan
 from editc.core.manifest import Manifest
+from editc.core.plan import Plan
 from editc.core.ports import Context, Progress
 from editc.verbs.proposal import Proposal
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from editc.core.adapter import Adapted, Adapter
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError, fail
-from editc.core.ir import Adapted, Adapter, Array
 from editc.core.ports import Weights
 from editc.core.site_bytes import matrix_shape
 from editc.core.text import first_rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.core.ir import Plan
+from editc.core.plan import Plan
 from editc.passes.methods import Method
 from editc.registry.options import construct
 

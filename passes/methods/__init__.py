@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, runtime_checkable
 
-from editc.core.ir import Edit, System
+from editc.core.problem import System
+from editc.core.solution import Edit
 
 
 def at_least_zero(**options: float | None) -> None:

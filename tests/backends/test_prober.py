@@ -17,8 +17,8 @@ from evidence_models import ERASE, copy_with, draw, located, told
 
 from editc.backends import denoiser
 from editc.backends.denoiser import NetworkProber, _to_noise
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array
 from editc.core.places import Source
 from editc.core.ports import Noisy, Told
 from editc.manifests.decode import decode

@@ -14,9 +14,9 @@ from verify_cases import constraints, erase, images, manifest
 
 from editc.api import Built
 from editc.cli import show
-from editc.core.ir import Verified
 from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Bystander, Claim, Report
+from editc.core.solution import Verified
 from editc.core.verdict import Judgement, Verdict
 from editc.judging import WORKS, judge
 from editc.numerics.binomial import at_least, at_most

@@ -16,7 +16,7 @@ import torch
 from editc import api
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
-from editc.core.ir_language import Rewrites
+from editc.core.language_problem import Rewrites
 from editc.core.network import Cloze
 from editc.families.single_files import single_file
 

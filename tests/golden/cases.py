@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from editc.core.ir import Array, Block, Edit, Kept, System
+from editc.core.delta import Array
 from editc.core.manifest import Request
+from editc.core.problem import Block, Kept, System
+from editc.core.solution import Edit
 from editc.passes.images.keys.rules.last import LAST
 from editc.passes.images.keys.rules.matched import matched_rows
 from editc.passes.images.keys.rules.span import SPAN

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from editc.core.ir import Array, Edit
+from editc.core.delta import Array
 from editc.core.network import Memory, Writer
+from editc.core.solution import Edit
 from editc.numerics import directions
 from editc.numerics import memory as memories
 from editc.passes.methods.language.ablate import Ablate

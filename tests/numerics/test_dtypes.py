@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_files import factors_for
 
-from editc.core.ir import Site
+from editc.core.delta import Site
 from editc.core.site_bytes import patched_site
 from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import product

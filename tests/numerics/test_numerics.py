@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems import WIDTH, changes, gram_of, rows, system
 
-from editc.core.ir import Array, System
+from editc.core.delta import Array
+from editc.core.problem import System
 from editc.numerics import adversary, drift, ridge, subspace
 from editc.passes.methods.images.joint_ridge import stack_blocks
 from editc.passes.methods.images.uce import UCE

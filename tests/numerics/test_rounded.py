@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from editc.core.ir import Array, Factors, Site
+from editc.core.delta import Array, Factors, Site
 from editc.core.site_bytes import edit_bytes, patch_as_stored
 from editc.numerics.bits import dtypes, rounded
 from editc.numerics.bits.arithmetic import patch

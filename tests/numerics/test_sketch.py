@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tiny_files import KEYS, delta_for, noise, pipeline, refused, sealed, tree
 
-from editc.core.ir import Site
+from editc.core.delta import Site
 from editc.core.site_bytes import site_record
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.apply.finetune import FARTHEST

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.numerics.ridge import NonFiniteError
 from editc.numerics.trust import (
     Ball,

@@ -18,8 +18,8 @@ from safetensors.numpy import save_file
 
 from editc import api
 from editc.cli import cli, terminal
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array
 from editc.core.manifest import ImageCheck
 from editc.core.places import Source
 from editc.core.ports import Context, Encoded

@@ -12,10 +12,11 @@ import pytest
 from report_cases import EVIL, Structure
 from report_language_cases import answer, answers, claim, facts, language, report, rewrites, verified
 
-from editc.core.ir import Problem, Verified
-from editc.core.ir_language import Near
+from editc.core.language_problem import Near
 from editc.core.manifest import Ablation, Fact
 from editc.core.measurements import Answer, Claim
+from editc.core.problem import Problem
+from editc.core.solution import Verified
 from editc.report import record as reporting
 from editc.report.answers import MAX_UNFOLDED, case_tables, edit_answers
 from editc.report.bars import block_of

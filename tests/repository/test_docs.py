@@ -67,7 +67,7 @@ def test_files_that_are_named_exist() -> None:
 
 
 def test_dotted_names_exist() -> None:
-    """`editc.core.ir.Edit` is a module, or stands in one: a name that a page or a docstring has in backticks."""
+    """`editc.core.solution.Edit` is a module, or stands in one: a name that a page or a docstring has in backticks."""
     named = re.compile(r"`(editc(?:\.\w+)+)(?:\(\))?`")
     lost = [
         (str(where), name)

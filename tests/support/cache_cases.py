@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from derive_cases import WordEncoder
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.ports import Encoded
 from editc.numerics.trust import Ball
 

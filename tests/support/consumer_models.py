@@ -15,7 +15,7 @@ import tiny_families
 import tiny_files
 import torch
 
-from editc.core.ir import Delta, Factors, Site
+from editc.core.delta import Delta, Factors, Site
 from editc.core.site_bytes import matrix_shape, site_record
 from editc.formats.models.model import Model, open_model
 from editc.registry.families import FAMILIES

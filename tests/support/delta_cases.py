@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_files import KEYS, delta_for, pipeline
 
-from editc.core.ir import Delta
+from editc.core.delta import Delta
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.core.ports import Context, Encoded

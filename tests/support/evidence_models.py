@@ -12,8 +12,9 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from editc.core.ir import Array, Plan
+from editc.core.delta import Array
 from editc.core.places import Source
+from editc.core.plan import Plan
 from editc.core.ports import Told
 from editc.manifests.decode import decode
 from editc.passes.images.locate.locate import Locate

@@ -7,7 +7,7 @@ from typing import Any
 import consumer_models as pico
 import pytest
 
-from editc.core.ir import Delta
+from editc.core.delta import Delta
 from editc.core.site_bytes import patched_site, stored_shape
 from editc.formats.apply.apply import plan_apply
 from editc.formats.exports.write import Export

@@ -13,7 +13,7 @@ from hostile_bytes import damages, header_lies, sparse, tensor_header
 from hostile_run import Build, Case
 from tiny_files import KEYS, delta_for, frame, pack, random_tensor
 
-from editc.core.ir import Delta
+from editc.core.delta import Delta
 from editc.formats.delta import check
 from editc.formats.delta.container import seal, to_bytes
 from editc.formats.exports import embed

@@ -16,7 +16,7 @@ from hostile_bytes import canonical, sparse
 from hostile_run import Build, Case
 from tiny_files import KEYS, write_pipeline
 
-from editc.core.ir import Delta
+from editc.core.delta import Delta
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.containers.safetensors import MAX_HEADER
 from editc.formats.models.layout import MAX_INDEX

@@ -10,10 +10,12 @@ import pytest
 import tiny_language as pico
 
 from editc.backends.networks import load
-from editc.core.ir import Array, Plan, Solution
-from editc.core.ir_language import Rewrites
+from editc.core.delta import Array
+from editc.core.language_problem import Rewrites
 from editc.core.network import Network
+from editc.core.plan import Plan
 from editc.core.ports import Context
+from editc.core.solution import Solution
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode_file
 from editc.opening import target

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from editc.core.ir import Array, Edit, Plan, Site, Solution, Stats, Verified
-from editc.core.ir_language import Rewrites
+from editc.core.delta import Array, Site
+from editc.core.language_problem import Rewrites
 from editc.core.manifest import Manifest
 from editc.core.measurements import Claim
 from editc.core.network import Cloze, Compared, Place, Prompt, Scored, Spoken, Spot
 from editc.core.places import Source
+from editc.core.plan import Plan
 from editc.core.ports import Context
+from editc.core.solution import Edit, Solution, Stats, Verified
 from editc.manifests.decode import decode
 from editc.passes.language.verify.verify import VerifyLanguage
 from editc.registry.families import FAMILIES

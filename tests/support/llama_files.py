@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tiny_files import noise, pack, sealed
 
-from editc.core.ir import Delta, Factors, Form, Site
+from editc.core.delta import Delta, Factors, Form, Site
 from editc.core.site_bytes import site_record
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from adapter_cases import ADAPTERS
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.formats.doctor.examine import Examination, examine
 from editc.formats.doctor.verdict import LoaderVerdict
 from editc.formats.models.model import open_model

@@ -8,7 +8,7 @@ import onnx_files as of
 import pytest
 import tiny_files as tiny
 
-from editc.core.ir import Delta
+from editc.core.delta import Delta
 from editc.formats.models.model import Model, open_model
 
 K0, V0 = tiny.KEYS[:2]

@@ -8,7 +8,7 @@ from typing import Any
 import llama_files as llama
 import numpy as np
 
-from editc.core.ir import Delta
+from editc.core.delta import Delta
 from editc.formats.apply import quantised
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import blocks, dtypes

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from verify_cases import Brush, Eye, World, constraints, context, exact, images, kept, manifest
 
-from editc.core.ir import Verified
 from editc.core.manifest import Request
 from editc.core.measurements import Picture
+from editc.core.solution import Verified
 from editc.passes.images.verify.verify import Verify
 from editc.report import record as report
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from editc.core.ir import Edit, Plan, Site, Solution, Stage, Stats, Verified
-from editc.core.ir_language import Column, Near, Rewrites
+from editc.core.delta import Site
+from editc.core.language_problem import Column, Near, Rewrites
 from editc.core.manifest import (
     Ablation,
     Asked,
@@ -20,6 +20,8 @@ from editc.core.manifest import (
 from editc.core.measurements import Answer, Claim, Depth, Report
 from editc.core.network import Spot, Value
 from editc.core.places import Source, Span
+from editc.core.plan import Plan, Stage
+from editc.core.solution import Edit, Solution, Stats, Verified
 from editc.families.language.llama import LLAMA
 from editc.judging import conclude
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.core.ir import Array, Block, Edit, Kept, System
+from editc.core.delta import Array
 from editc.core.manifest import Request
+from editc.core.problem import Block, Kept, System
+from editc.core.solution import Edit
 
 WIDTH = 24
 SHAPES = (16, 32, 24, 40)

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from editc.core.delta import Delta, Factors, Form, Site
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Delta, Factors, Form, Site
 from editc.core.site_bytes import site_record, stored_shape
 from editc.formats.delta.container import from_bytes, to_bytes
 from editc.formats.models.fingerprint import encoder_fingerprint

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.core.delta import Array, Form, Site
 from editc.core.family import Family
-from editc.core.ir import Array, Block, Edit, Form, Kept, Plan, Problem, Site, Solution, Stats, System
 from editc.core.manifest import (
     Constraints,
     ImageCheck,
@@ -19,7 +19,10 @@ from editc.core.manifest import (
     Request,
 )
 from editc.core.places import Source, Span
+from editc.core.plan import Plan
 from editc.core.ports import Context
+from editc.core.problem import Block, Kept, Problem, System
+from editc.core.solution import Edit, Solution, Stats
 
 TEXT = """editc: 1
 model: tiny

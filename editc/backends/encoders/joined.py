@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from editc.core.delta import Array
 from editc.core.diagnostics import fail
-from editc.core.ir import Array
 from editc.core.ports import Encoded, Encoder, Weights
 from editc.numerics import trust
 from editc.numerics.trust import Ball

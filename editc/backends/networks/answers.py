@@ -14,7 +14,7 @@ import numpy as np
 from editc.backends.networks.hooks import split_batch
 from editc.backends.networks.past import cache_arguments, new_cache
 from editc.backends.networks.running import BATCH_TOKENS, RunningModel, batches, pad_tokens
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.network import Cloze, Compared, Prompt, Scored, Spoken
 
 LOGIT_ROWS = 64

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from editc.backends.networks import answers, descent, tracing, vocabulary
 from editc.backends.networks.hooks import EnoughError, watch_modules
 from editc.backends.networks.running import BATCH_TOKENS, ChangedWeights, RunningModel, batches
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.network import (
     Cloze,
     Compared,

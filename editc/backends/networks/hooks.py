@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 
 
 class EnoughError(Exception):

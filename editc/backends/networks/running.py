@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from editc.backends.networks import probes
 from editc.backends.networks.hooks import replace_parameters
 from editc.backends.networks.tokenizer import PromptTokenizer
-from editc.core.ir import Array
+from editc.core.delta import Array
 
 BATCH_TOKENS = 2048
 """Tokens in a batch at most, padding included. Chosen by hand."""

@@ -18,7 +18,7 @@ import numpy as np
 from editc.backends.networks.hooks import skip_layers, watch_modules
 from editc.backends.networks.past import cache_arguments, keys_and_values, new_cache
 from editc.backends.networks.running import RunningModel
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.network import Known, Noise, Traced
 
 LAYERS_AT_ONCE = 6

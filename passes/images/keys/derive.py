@@ -8,10 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Block, Plan, Problem, Site, System
 from editc.core.manifest import Request
+from editc.core.plan import Plan
 from editc.core.ports import Cache, Context, Encoder
+from editc.core.problem import Block, Problem, System
 from editc.passes.images.keys import leaks, mined_names
 from editc.passes.images.keys.making import making_of
 from editc.passes.images.keys.preserved import Keeping

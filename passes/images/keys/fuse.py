@@ -15,12 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from editc.core.adapter import Adapted
+from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.family import Family
-from editc.core.ir import Adapted, Array, Edit, Kept, Plan, Problem, Site, Solution, Stats, System
 from editc.core.manifest import Manifest, Request
+from editc.core.plan import Plan
 from editc.core.ports import Context
+from editc.core.problem import Kept, Problem, System
 from editc.core.site_bytes import matrix_shape
+from editc.core.solution import Edit, Solution, Stats
 from editc.numerics import fusion
 from editc.passes.images.keys.preserved import Keeping
 from editc.passes.images.keys.rules.aligned import ALIGNED

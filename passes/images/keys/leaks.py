@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from editc.core.ir import Array, Block, Plan, Site
+from editc.core.delta import Array, Site
 from editc.core.manifest import Request
 from editc.core.measurements import Claim
+from editc.core.plan import Plan
 from editc.core.ports import Context
+from editc.core.problem import Block
 from editc.numerics.drift import ratio
 from editc.passes.images.rows.inputs import Reader, readers
 from editc.passes.sites import sites_of

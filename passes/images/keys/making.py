@@ -7,9 +7,11 @@ from importlib import import_module
 from typing import Protocol
 
 from editc.core.family import Family
-from editc.core.ir import Plan, Problem, Solution
 from editc.core.manifest import Manifest
+from editc.core.plan import Plan
 from editc.core.ports import Context
+from editc.core.problem import Problem
+from editc.core.solution import Solution
 
 
 class Making(Protocol):

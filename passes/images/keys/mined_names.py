@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.manifest import Manifest, Request
 from editc.core.ports import Encoder
 from editc.core.text import mentions

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editc.core.ir import Array, Edit
+from editc.core.delta import Array
 from editc.core.ports import Encoded, Encoder
+from editc.core.solution import Edit
 from editc.passes.images.rows.phrases import fill_context, rows_after
 
 BATCH = 256

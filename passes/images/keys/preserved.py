@@ -9,9 +9,10 @@ from operator import add
 
 import numpy as np
 
-from editc.core.ir import Kept, Named, Plan
 from editc.core.manifest import Manifest
+from editc.core.plan import Plan
 from editc.core.ports import Cache
+from editc.core.problem import Kept, Named
 from editc.passes.images.keys.rules.rule import KeyRule, PreservedLists, PreservedSum
 from editc.passes.images.rows import preserved_rows
 from editc.passes.images.rows.inputs import Reader

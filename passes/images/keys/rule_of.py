@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.core.ir import Plan
+from editc.core.plan import Plan
 from editc.passes.images.keys.rules.rule import KeyRule
 from editc.registry.key_rules import KEY_RULES
 

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from editc.core.ir import Array, Kept, Plan, Watch, Witness
+from editc.core.delta import Array
 from editc.core.manifest import Request
+from editc.core.plan import Plan
 from editc.core.ports import Cache, Encoded, Encoder
+from editc.core.problem import Kept, Watch, Witness
 from editc.core.remember import remember
 from editc.numerics.trust import Ball
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows

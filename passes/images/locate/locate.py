@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.family import Family
-from editc.core.ir import Plan, Site
 from editc.core.manifest import Manifest
+from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.passes.images.keys.making import making_of
 from editc.passes.locate import (

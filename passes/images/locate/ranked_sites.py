@@ -17,9 +17,10 @@ from itertools import chain
 
 import numpy as np
 
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Plan, Ranking, Weighed
 from editc.core.manifest import Request
+from editc.core.plan import Plan, Ranking, Weighed
 from editc.core.ports import Context, Encoder, Noisy, Prober, Told
 from editc.passes.images.keys.derive import unspoken_name
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic
-from editc.core.ir import Array, Edit, Solution, System, Witness
 from editc.core.manifest import Manifest
 from editc.core.measurements import Attack, Certificate, Claim, Report
+from editc.core.problem import System, Witness
+from editc.core.solution import Edit, Solution
 from editc.numerics import adversary, trust
 from editc.numerics.squares import mirror
 from editc.passes.images.measure.row_sums import Layer

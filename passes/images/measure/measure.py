@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from editc.core.ir import Array, Edit, Site, Solution, System
+from editc.core.delta import Array, Site
 from editc.core.ports import Progress
+from editc.core.problem import System
+from editc.core.solution import Edit, Solution
 from editc.numerics import drift
 from editc.passes.images.measure.row_sums import (
     Columns,

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from editc.core.ir import Array, Block
+from editc.core.delta import Array
+from editc.core.problem import Block
 from editc.numerics.squares import contract, half_gram
 from editc.numerics.subspace import condense
 

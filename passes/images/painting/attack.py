@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.measurements import Certificate
 from editc.core.ports import Context
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.measurements import Certificate, Claim, Picture
 from editc.core.ports import Context
 from editc.passes.images.painting import pictures

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.measurements import Attack, Certificate
 from editc.core.ports import Context, Encoder
 from editc.passes.images.painting.attack import PictureAttack

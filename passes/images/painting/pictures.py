@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Plan
 from editc.core.manifest import ImageCheck, Manifest, Request
 from editc.core.measurements import Claim, Picture, Report
+from editc.core.plan import Plan
 from editc.core.ports import Context, Detector
 
 FEWEST_KEPT = 4

@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.ports import Cache, Encoded
 from editc.core.remember import remember
 from editc.passes.images.rows.inputs import Reader

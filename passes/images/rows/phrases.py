@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.ports import Encoded, Encoder
 
 RowNumbers: TypeAlias = NDArray[np.int64]

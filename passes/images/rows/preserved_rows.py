@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.manifest import Manifest
 from editc.core.ports import Cache, Encoded, Encoder
 from editc.core.remember import remember

@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Balance, Block, Problem, Round, Solution, System
 from editc.core.manifest import Manifest, Measuring, Request
 from editc.core.measurements import Claim
 from editc.core.ports import Context
+from editc.core.problem import Block, Problem, System
+from editc.core.solution import Balance, Round, Solution
 from editc.core.text import count
 from editc.passes.images.keys.rules.pairs import moderated
 from editc.passes.images.painting import pictures

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from editc.core.ir import Plan, Solution
 from editc.core.manifest import Request
+from editc.core.plan import Plan
+from editc.core.solution import Solution
 from editc.passes.images.solve import moderate
 
 

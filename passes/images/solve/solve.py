@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Problem, Solution, System
 from editc.core.manifest import Manifest
 from editc.core.ports import Cache, Context
+from editc.core.problem import Problem, System
+from editc.core.solution import Solution
 from editc.numerics import chain, nullspace, ridge
 from editc.passes.diagnoses import SolveHelp, diagnose_solve
 from editc.passes.images.keys.making import making_of

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Edit, System
 from editc.core.manifest import Manifest
+from editc.core.problem import System
+from editc.core.solution import Edit
 from editc.numerics import chain, subspace
 from editc.passes.methods import Method, Whole
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Edit, System
 from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Certificate
+from editc.core.problem import System
+from editc.core.solution import Edit
 from editc.numerics.drift import ratio
 from editc.passes.images.measure.certificate import certify, shared_sums
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Plan
 from editc.core.manifest import Manifest, Request
+from editc.core.plan import Plan
 from editc.core.ports import Context, Encoded, Encoder
 from editc.core.text import mentions
 from editc.numerics.sparse import Decomposition, decompose

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Edit, Plan, Problem
 from editc.core.manifest import Constraints, Request
+from editc.core.plan import Plan
 from editc.core.ports import Context
+from editc.core.problem import Problem
+from editc.core.solution import Edit
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.name_signals import Signals
 from editc.passes.images.keys.preserved import base_prompts, usual_weight

@@ -19,11 +19,13 @@ from itertools import chain, zip_longest
 
 import numpy as np
 
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic
-from editc.core.ir import Array, Plan, Solution
 from editc.core.manifest import Manifest
 from editc.core.measurements import Bystander, Claim, Report
+from editc.core.plan import Plan
 from editc.core.ports import Context, Encoder
+from editc.core.solution import Solution
 from editc.core.text import mentions
 from editc.passes import stored
 from editc.passes.images.keys.name_signals import Signals, size

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from editc.core.diagnostics import Diagnostic
-from editc.core.ir import Solution, Verified
 from editc.core.manifest import Manifest
 from editc.core.measurements import Claim, Report
 from editc.core.ports import Context
+from editc.core.solution import Solution, Verified
 from editc.judging import conclude
 from editc.numerics import drift
 from editc.passes.claims import Advice, broken_bounds, claims_of_solve, no_change

@@ -10,8 +10,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError, fail
-from editc.core.ir import Array, Site
 from editc.core.manifest import Redirect
 from editc.core.network import Naming, Network
 from editc.core.places import Source

@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Plan, Site, Stage
-from editc.core.ir_language import Column, Near, Rewrites
+from editc.core.language_problem import Column, Near, Rewrites
 from editc.core.manifest import Manifest, Redirect
 from editc.core.network import Naming, Network, Spot
+from editc.core.plan import Plan, Stage
 from editc.core.ports import Context
 from editc.numerics import memory as memories
 from editc.numerics.ridge import factorise

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Plan
-from editc.core.ir_language import Column, Rewrites
+from editc.core.language_problem import Column, Rewrites
 from editc.core.manifest import Fact, Redirect
 from editc.core.network import Network, Place, Spot
+from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.passes.language import sentences
 from editc.passes.language.keys import spared

@@ -8,11 +8,12 @@ from hashlib import sha256
 
 import numpy as np
 
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Plan, Stage
-from editc.core.ir_language import Column
+from editc.core.language_problem import Column
 from editc.core.manifest import Fact, Redirect
 from editc.core.network import Descent, Network, Value, Where, Wish
+from editc.core.plan import Plan, Stage
 from editc.core.ports import Cache
 from editc.core.remember import cache_key
 from editc.passes.language import sentences

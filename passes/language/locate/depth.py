@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array
 from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect
 from editc.core.measurements import Depth
 from editc.core.network import PREFIXES, Known, Network, Noise, Prompt, Spot, Traced

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from editc.core.diagnostics import EditcError
 from editc.core.family import Family
-from editc.core.ir import Plan
 from editc.core.manifest import Manifest
+from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.passes.language.locate import stages
 from editc.passes.locate import (

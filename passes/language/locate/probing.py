@@ -19,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.manifest import Ablation, Fact, Redirect
 from editc.core.network import PREFIXES
 from editc.numerics import ridge

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from editc.core import text
+from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.family import Family
-from editc.core.ir import Plan, Site, Stage
 from editc.core.manifest import Ablation, Fact, Manifest, Redirect
 from editc.core.measurements import Depth
+from editc.core.plan import Plan, Stage
 from editc.core.ports import Context
 from editc.passes.language.locate.depth import measure_depth
 from editc.passes.locate import is_wanted

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from editc.core.ir import Solution
 from editc.core.manifest import Ablation, Fact, Redirect
+from editc.core.solution import Solution
 
 
 def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:

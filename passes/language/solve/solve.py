@@ -8,12 +8,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.ir import Array, Edit, Plan, Problem, Site, Solution, Stage
-from editc.core.ir_language import Column, Rewrites
+from editc.core.language_problem import Column, Rewrites
 from editc.core.manifest import Ablation
 from editc.core.network import Columns, Memory, Network, Spot, Writer
+from editc.core.plan import Plan, Stage
 from editc.core.ports import Context, Weights
+from editc.core.problem import Problem
+from editc.core.solution import Edit, Solution
 from editc.numerics import nullspace, ridge
 from editc.numerics.memory import interference
 from editc.passes.diagnoses import SolveHelp, diagnose_solve

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.measurements import Answer
 from editc.core.network import Cloze, Network, Prompt, Scored, Spot
 from editc.passes.language.questions import BaseAnswers, Question, first_word

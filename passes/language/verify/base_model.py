@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.network import Cloze, Compared, Network, Prompt, Scored, Spoken
 from editc.core.ports import Cache
 from editc.core.remember import remember

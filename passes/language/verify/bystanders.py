@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.manifest import Constraints, Fact, Manifest
 from editc.core.measurements import Bystander, Claim
 from editc.core.network import Prompt

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.manifest import Manifest
 from editc.core.measurements import Claim
 from editc.core.network import Network, Prompt

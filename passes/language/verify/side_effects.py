@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Claim
 from editc.core.network import PREFIXES, Compared, Network, Prompt, Spot

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from editc.core.ir import Solution, Verified
-from editc.core.ir_language import Rewrites
+from editc.core.language_problem import Rewrites
 from editc.core.manifest import Manifest
 from editc.core.measurements import Claim, Report
 from editc.core.network import Network
 from editc.core.ports import Context
+from editc.core.solution import Solution, Verified
 from editc.judging import conclude
 from editc.passes.claims import claims_of_solve, no_change
 from editc.passes.language import questions as prompts

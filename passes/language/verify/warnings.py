@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from editc.core.diagnostics import Diagnostic
-from editc.core.ir import Problem, Verified
-from editc.core.ir_language import Rewrites
+from editc.core.language_problem import Rewrites
 from editc.core.manifest import Constraints, Fact, Manifest
 from editc.core.measurements import Answer, Claim, Report
+from editc.core.problem import Problem
+from editc.core.solution import Verified
 from editc.judging.language import CARRIED, UNMOVED
 from editc.passes.claims import Advice, broken_bounds
 from editc.passes.language.candidates import OWN

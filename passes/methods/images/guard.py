@@ -8,7 +8,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from editc.core.ir import Array, Block, Edit, Stats, System
+from editc.core.delta import Array
+from editc.core.problem import Block, System
+from editc.core.solution import Edit, Stats
 from editc.numerics import ridge
 from editc.passes.methods import at_least_zero
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editc.core.ir import Array, Block, Edit, Stats, System
+from editc.core.delta import Array
+from editc.core.problem import Block, System
+from editc.core.solution import Edit, Stats
 from editc.numerics import chain, ridge
 from editc.passes.methods import at_least_zero
 

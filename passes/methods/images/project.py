@@ -12,7 +12,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from editc.core.ir import Array, Block, Edit, Stats, System
+from editc.core.delta import Array
+from editc.core.problem import Block, System
+from editc.core.solution import Edit, Stats
 from editc.numerics import drift, nullspace, ridge, subspace
 from editc.passes.methods import at_least_zero
 from editc.passes.methods.images.joint_ridge import stack_blocks

@@ -7,7 +7,8 @@ from hashlib import sha256
 
 import numpy as np
 
-from editc.core.ir import Block, Edit, Stats, System
+from editc.core.problem import Block, System
+from editc.core.solution import Edit, Stats
 from editc.numerics import chain, ridge
 from editc.passes.methods import at_least_zero
 from editc.passes.methods.images.joint_ridge import chain_parts

@@ -19,7 +19,9 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from editc.core.ir import Array, Block, Edit, Kept, Stats, System
+from editc.core.delta import Array
+from editc.core.problem import Block, Kept, System
+from editc.core.solution import Edit, Stats
 from editc.numerics import nullspace
 from editc.numerics.ridge import factorise, normal_matrix, require_finite
 from editc.passes.methods import at_least_zero

@@ -8,7 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from editc.core.ir import Array, Block, Edit, System
+from editc.core.delta import Array
+from editc.core.problem import Block, System
+from editc.core.solution import Edit
 from editc.passes.methods.images.joint_ridge import JointRidge, stats_of
 
 

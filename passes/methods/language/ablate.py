@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from editc.core.ir import Array, Edit, Stats
+from editc.core.delta import Array
 from editc.core.network import Writer
+from editc.core.solution import Edit, Stats
 from editc.numerics import directions
 from editc.passes.methods import at_least_zero
 

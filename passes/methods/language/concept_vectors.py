@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.core.ir import Array, Edit, Stats
+from editc.core.delta import Array
 from editc.core.network import Columns, Naming
+from editc.core.solution import Edit, Stats
 from editc.numerics.ridge import require_finite
 from editc.passes.methods import at_least_zero
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from editc.core.ir import Edit, Stats
 from editc.core.network import Memory
+from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
 from editc.numerics.ridge import factorise
 from editc.passes.methods import at_least_zero

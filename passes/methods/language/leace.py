@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from editc.core.ir import Edit, Stats
 from editc.core.network import Writer
+from editc.core.solution import Edit, Stats
 from editc.numerics import directions
 from editc.passes.methods import at_least_zero
 

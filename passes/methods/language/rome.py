@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from editc.core.ir import Array, Edit, Stats
+from editc.core.delta import Array
 from editc.core.network import Memory
+from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
 from editc.numerics.ridge import SingularError, factorise
 

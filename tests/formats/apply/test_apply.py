@@ -27,8 +27,8 @@ from tiny_files import (
 )
 
 from editc.core import disk
+from editc.core.delta import Delta, Form, Site
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Delta, Form, Site
 from editc.core.site_bytes import edit_bytes
 from editc.formats.apply import edited_bytes
 from editc.formats.apply.apply import apply, plan_apply, revert

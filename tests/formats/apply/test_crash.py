@@ -11,7 +11,7 @@ import pytest
 from tiny_files import KEYS, contents, delta_for, delta_of, factors_for, pack, pipeline, refused, tree
 
 from editc.core import disk
-from editc.core.ir import Site
+from editc.core.delta import Site
 from editc.formats.apply import copy
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.apply.status import status

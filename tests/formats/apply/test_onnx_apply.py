@@ -12,7 +12,7 @@ import onnx_targets
 import pytest
 import tiny_files as tiny
 
-from editc.core.ir import Delta, Form
+from editc.core.delta import Delta, Form
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.apply.status import status
 from editc.formats.delta.container import write_delta

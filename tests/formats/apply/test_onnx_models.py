@@ -19,7 +19,7 @@ import tiny_files
 import torch
 
 from editc import api
-from editc.core.ir import Delta, Site
+from editc.core.delta import Delta, Site
 from editc.core.site_bytes import site_record
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.delta.container import write_delta

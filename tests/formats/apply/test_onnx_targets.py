@@ -12,7 +12,7 @@ import pytest
 import tiny_files as tiny
 from onnx_targets import K0, V0, build, one
 
-from editc.core.ir import Delta, Site
+from editc.core.delta import Delta, Site
 from editc.core.site_bytes import site_record
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.models.model import Model, open_model

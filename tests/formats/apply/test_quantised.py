@@ -13,7 +13,7 @@ import pytest
 from quantised_models import BLOCKS, EIGHT, change, quantised_model, values
 from tiny_files import refused, tree
 
-from editc.core.ir import Form
+from editc.core.delta import Form
 from editc.formats.apply import quantised
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.apply.status import status

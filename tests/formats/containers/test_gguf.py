@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_files import refused, sealed
 
+from editc.core.delta import Form
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Form
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.containers import gguf
 from editc.formats.exports import read

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx_targets import build, one
 
+from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Delta
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.containers.onnx import read_graph
 from editc.formats.models.model import Model, open_model

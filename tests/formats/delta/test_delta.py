@@ -21,7 +21,7 @@ from places import SUPPORT
 from tiny_files import KEYS, contents, delta_for, factors_for, pipeline
 
 import editc
-from editc.core.ir import Delta, Factors, Form, Site
+from editc.core.delta import Delta, Factors, Form, Site
 from editc.core.site_bytes import RECORDED, patch_as_stored, site_record
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.containers.canonical import KEY, dumps

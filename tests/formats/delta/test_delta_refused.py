@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_files import frame, pack, refused, sealed, write_pipeline
 
+from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Delta
 from editc.formats.containers.canonical import KEY, dumps
 from editc.formats.delta.container import from_bytes, read_delta, to_bytes
 from editc.formats.exports.read import is_delta

@@ -12,8 +12,8 @@ from places import FIXTURES
 from safetensors.numpy import load_file, save_file
 
 from editc import api
+from editc.core.delta import Delta, Form
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Delta, Form
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import seal
 from editc.formats.exports import lowering, read

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from editc.core.delta import Delta, Form
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Delta, Form
 from editc.formats.apply.apply import plan_apply
 from editc.formats.containers import onnx_adapter
 from editc.formats.exports import read as exported

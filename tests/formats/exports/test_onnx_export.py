@@ -11,8 +11,8 @@ import onnx
 import pytest
 import tiny_files as tiny
 
+from editc.core.delta import Delta, Form, Site
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Delta, Form, Site
 from editc.core.site_bytes import site_record
 from editc.formats.apply.apply import plan_apply
 from editc.formats.exports import read

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.formats.containers import onnx_write
 from editc.formats.containers.onnx_write import TYPES, GraphValue, node
 from editc.formats.exports.format import Written

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from tiny_files import KEYS, contents, delta_for, pack, quick_disk, refused, unet, write_component
 
-from editc.core.ir import Delta
+from editc.core.delta import Delta
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.exports import xor_index, zstd
 from editc.formats.exports.write import refusals as unsuited

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_files import KEYS, delta_for, delta_of, factors_for, noise, pipeline, quick_disk, refused, sealed
 
-from editc.core.ir import Delta, Factors, Form, Site
+from editc.core.delta import Delta, Factors, Form, Site
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import from_bytes, to_bytes
 from editc.formats.delta.parts import parts

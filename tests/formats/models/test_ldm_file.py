@@ -18,7 +18,7 @@ from tiny_files import delta_for, quick_disk, refused
 
 from editc import api
 from editc.backends.encoders import load
-from editc.core.ir import Delta
+from editc.core.delta import Delta
 from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.formats import inspect as inspecting

@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from verify_cases import Brush, Eye, World, context, erase, exact, images, kept, manifest
 
-from editc.core.ir import Array, Verified
+from editc.core.delta import Array
 from editc.core.manifest import BystanderCheck, Constraints, Preserve
 from editc.core.measurements import Bystander
 from editc.core.ports import Encoded
+from editc.core.solution import Verified
 from editc.passes.images.verify.bystanders import Choice, claims, loss, spread
 from editc.passes.images.verify.everyday import THINGS
 from editc.passes.images.verify.verify import Verify, failures, warnings

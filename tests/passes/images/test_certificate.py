@@ -15,12 +15,20 @@ import verify_cases as cases
 from numpy.typing import NDArray
 
 from editc.backends.encoders import load
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array, Block, Edit, Kept, Stats, System, Verified, Watch, Witness
 from editc.core.manifest import Constraints, ImageCheck, Manifest, Request
 from editc.core.measurements import Attack, Certificate, Report
 from editc.core.places import Source, Span
 from editc.core.ports import Context, Encoded
+from editc.core.problem import (
+    Block,
+    Kept,
+    System,
+    Watch,
+    Witness,
+)
+from editc.core.solution import Edit, Stats, Verified
 from editc.numerics.trust import Ball
 from editc.passes.images.keys.watched import measure_radii, sizes
 from editc.passes.images.measure.certificate import Sums, certify, shared_sums, warnings

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array
 from editc.core.places import Source
 from editc.core.ports import Context
 from editc.manifests.decode import decode

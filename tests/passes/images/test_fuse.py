@@ -15,8 +15,8 @@ from places import FIXTURES
 from safetensors.torch import load_file, save_file
 
 from editc import api
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array
 from editc.formats.doctor.adapter import read_adapter
 from editc.formats.models.model import Checkpoint, open_component, open_model
 from editc.numerics import fusion, ridge

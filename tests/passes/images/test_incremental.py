@@ -14,7 +14,8 @@ from derive_cases import context, manifest
 from systems import system
 
 from editc import api
-from editc.core.ir import Array, System
+from editc.core.delta import Array
+from editc.core.problem import System
 from editc.families.images.sd1 import SD1
 from editc.numerics import chain, ridge
 from editc.numerics.chain import Chain, Link

@@ -12,7 +12,10 @@ import systems
 
 from editc.backends.encoders.t5 import representative_rows
 from editc.core import site_bytes
-from editc.core.ir import Array, Edit, Factors, Plan, Problem, Site, Solution, Stats, System, Watch
+from editc.core.delta import Array, Factors, Site
+from editc.core.plan import Plan
+from editc.core.problem import Problem, System, Watch
+from editc.core.solution import Edit, Solution, Stats
 from editc.numerics.bits import dtypes
 from editc.numerics.squares import contract, gram, half_gram, mirror
 from editc.numerics.trust import unbounded_ball

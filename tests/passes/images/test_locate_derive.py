@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Block, Kept
 from editc.core.ports import Context, Encoded
+from editc.core.problem import Block, Kept
 from editc.core.text import mentions
 from editc.families.images.sd1 import SD1
 from editc.families.images.sd2 import SD2

@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from verify_cases import FAMILY, NoWeights
 
+from editc.core.delta import Array, Site
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array, Block, Kept, Plan, Problem, Site, Solution, System
 from editc.core.manifest import ImageCheck, Manifest
 from editc.core.places import Source
+from editc.core.plan import Plan
 from editc.core.ports import Context
+from editc.core.problem import Block, Kept, Problem, System
+from editc.core.solution import Solution
 from editc.manifests.decode import decode
 from editc.passes.images.painting import pictures
 from editc.passes.images.solve import moderate

@@ -14,7 +14,7 @@ import toy_package
 from editc import api
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Verified
+from editc.core.solution import Verified
 from editc.registry import table
 from editc.verbs.explain import explain
 

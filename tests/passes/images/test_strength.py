@@ -12,9 +12,11 @@ from systems import changes
 
 from editc.cli import cli
 from editc.cli.terminal import run_command
-from editc.core.ir import Array, Edit, Site, System
+from editc.core.delta import Array, Site
 from editc.core.manifest import Constraints, Manifest, Request
 from editc.core.places import Source
+from editc.core.problem import System
+from editc.core.solution import Edit
 from editc.passes.images.solve.strength import effect, tune
 from editc.passes.methods.images.uce import UCE
 from editc.passes.stored import SiteWeights

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from editc import api
 from editc.cli import cli, show
 from editc.cli.terminal import run_command
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array, Edit, Stats
 from editc.core.places import Source
+from editc.core.solution import Edit, Stats
 from editc.families.images.sd1 import SD1
 from editc.manifests.amend import Amendment, amend
 from editc.manifests.decode import decode

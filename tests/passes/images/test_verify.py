@@ -23,11 +23,13 @@ from verify_cases import (
     solved,
 )
 
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array, Named, Verified
 from editc.core.manifest import Request
 from editc.core.measurements import Claim
 from editc.core.places import Span
+from editc.core.problem import Named
+from editc.core.solution import Verified
 from editc.numerics.subspace import condense
 from editc.passes.images.verify.verify import Verify, failures, warnings
 

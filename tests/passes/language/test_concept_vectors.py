@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from editc.backends.networks import load
+from editc.core.delta import Array, Site
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array, Edit, Site
 from editc.core.manifest import Redirect
 from editc.core.network import Columns, Naming, Network
 from editc.core.places import Source
+from editc.core.solution import Edit
 from editc.manifests.decode import decode
 from editc.numerics import logits
 from editc.numerics.ridge import NonFiniteError

@@ -12,7 +12,7 @@ from language_verify_cases import DEAF, FRENCH, GOOD, TOWER, verified
 
 from editc.cli.render import render
 from editc.cli.shown import claim_lines, claim_record
-from editc.core.ir import Array, Delta
+from editc.core.delta import Array, Delta
 from editc.core.measurements import GENERATED, RUN, Claim
 from editc.core.network import Cloze, Prompt
 from editc.passes.emit import claim_as_json, round_claim

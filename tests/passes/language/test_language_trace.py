@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from language_verify_cases import EMBEDDING, GOOD, NAME, TOWER, W, value, verified
 
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array
 from editc.core.measurements import Claim
 from editc.passes.language.verify import column_trace
 

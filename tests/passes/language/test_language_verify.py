@@ -27,8 +27,8 @@ from language_verify_cases import (
 )
 
 from editc.backends.networks.running import SPARE_PADDING, batches
-from editc.core.ir import Site
-from editc.core.ir_language import Column, Near
+from editc.core.delta import Site
+from editc.core.language_problem import Column, Near
 from editc.core.network import Cloze, Prompt, Spot, Value
 from editc.core.ports import Context
 from editc.passes.language.verify import continuations, forms, side_effects

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from systems import WIDTH, system
 
 from editc.backends.encoders import load
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array, Block, Kept, System
 from editc.core.manifest import Request
 from editc.core.places import Source
 from editc.core.ports import Encoder
+from editc.core.problem import Block, Kept, System
 from editc.core.text import mentions
 from editc.demo import MODEL
 from editc.families.images.sd1 import SD1

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editc.core.ir import Array, Edit
+from editc.core.delta import Array
 from editc.core.network import Memory, Writer
+from editc.core.solution import Edit
 from editc.numerics import directions
 from editc.numerics import memory as memories
 from editc.numerics.nullspace import NoRoomError

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from places import DOCS
 from systems import changes, gram_of, system
 
-from editc.core.ir import Array, System
+from editc.core.delta import Array
+from editc.core.problem import System
 from editc.numerics import adversary
 from editc.numerics.ridge import NonFiniteError, SingularError
 from editc.passes.methods.images.rece import RECE

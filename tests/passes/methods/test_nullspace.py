@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from systems import WIDTH, changes, rows, system
 
 from editc import api
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array, Edit, Kept, System
+from editc.core.problem import Kept, System
+from editc.core.solution import Edit
 from editc.numerics import nullspace
 from editc.passes.images.solve.solver import RANK_TOLERANCE, reduce_rank
 from editc.passes.images.solve.strength import effect

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from systems import changes, system
 
 from editc.backends.encoders import load
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array, Block, Edit, System
 from editc.core.manifest import Manifest
+from editc.core.problem import Block, System
+from editc.core.solution import Edit
 from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
 from editc.passes.images.keys.derive import Derive

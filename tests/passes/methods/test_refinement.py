@@ -15,10 +15,11 @@ from systems import changes, system
 
 from editc.backends.encoders import load
 from editc.backends.encoders.clip import ClipEncoder
+from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.ir import Array, System
 from editc.core.manifest import TokenWeights
 from editc.core.ports import Encoder
+from editc.core.problem import System
 from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
 from editc.passes.images.keys.derive import Derive

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.ports import Encoded
 from editc.passes.images.keys.rules.in_contexts import InContexts
 from editc.passes.images.rows.phrases import Phrase, RowNumbers

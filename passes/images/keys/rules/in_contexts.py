@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.core.ports import Encoded
 from editc.passes.images.keys.rules.pairs import KeyPairs, aims, pair_rows, shares

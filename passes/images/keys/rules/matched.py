@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.ports import Encoded
 from editc.passes.images.keys.rules.aligned import aligned_rows
 from editc.passes.images.keys.rules.in_contexts import InContexts

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.core.ports import Encoded
 from editc.passes.images.rows.phrases import Phrase, places

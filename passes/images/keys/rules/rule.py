@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from editc.core.ir import Array
+from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.passes.images.keys.rules.pairs import KeyPairs
 from editc.passes.images.rows.phrases import Book

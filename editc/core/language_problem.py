@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from editc.core.ir import Array, Problem
+from editc.core.delta import Array
 from editc.core.network import Naming, Spot, Value
+from editc.core.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,95 @@
+"""What will be edited: the manifest, the model's family, and the sites that `locate` chose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from editc.core.delta import Site
+from editc.core.family import Family
+from editc.core.manifest import Manifest, Request
+from editc.core.measurements import Depth
+from editc.core.text import count
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """How much one site carries the edited concepts, as `sites: auto` measured it."""
+
+    site: Site
+    """The matrix."""
+    alone: float
+    """Mean of `each`: 0 carries nothing, 1 as much as all sites together."""
+    each: tuple[float, ...]
+    """By concept: the change in predicted noise when this site alone is ablated, as a share of that of all sites."""
+    without: float | None
+    """What the chosen sites reach without this one, for the worst concept. None for a site that is left out."""
+
+    @property
+    def kept(self) -> bool:
+        """True for a site of the plan."""
+        return self.without is not None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What `sites: auto` measured. `ranked_sites` says how shares are measured."""
+
+    share: float
+    """The share that the manifest asks for, 0 to 1."""
+    concepts: tuple[str, ...]
+    """The edited concepts, in the order of `reached`."""
+    reached: tuple[float, ...]
+    """By concept: the share that the chosen sites reach."""
+    sites: tuple[Weighed, ...]
+    """Every candidate: chosen sites first, then by what each does alone."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Edits of a language model that one method solves together. A stage works on what the stages before it left."""
+
+    kind: Literal["fact", "redirect", "ablate"]
+    """The kind of its edits."""
+    method: str
+    """The name of the method in the registry."""
+    edits: tuple[int, ...]
+    """Numbers of the edits in the manifest."""
+    sites: tuple[int, ...]
+    """Numbers of the changed sites in `Plan.sites`, by ascending layer."""
+    depth: Depth | None = None
+    """The evidence by which the layers were chosen. None where the manifest names them or the family gives them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A manifest with its family and the sites that will be edited. `locate` makes it."""
+
+    manifest: Manifest
+    """What the user asked for."""
+    family: Family
+    """The family of the model."""
+    model: str
+    """Where the model is, as the user typed it."""
+    sites: tuple[Site, ...]
+    """The sites to edit, in the order of their names."""
+    evidence: Mapping[str, str]
+    """Site name -> why it was chosen, or, where evidence decided, why it was not."""
+    ranking: Ranking | None = None
+    """What `sites: auto` measured on an image model. None where the manifest does not ask for it."""
+    stages: tuple[Stage, ...] = ()
+    """Language models: which edits change which sites. Empty for image models."""
+
+    def __repr__(self) -> str:
+        """Short: a plan holds its manifest and family."""
+        return f"<Plan for {self.model} ({self.family.name}): {count(len(self.sites), 'site')}>"
+
+    def sites_of(self, group: str) -> tuple[Site, ...]:
+        """The sites of one group, in the order of the plan."""
+        return tuple(site for site in self.sites if site.group == group)
+
+    def contexts(self, request: Request | None = None) -> tuple[str, ...]:
+        """The sentences that names are put into: those of the request, else of the manifest, else of the family."""
+        own = None if request is None else request.contexts
+        return own or self.manifest.contexts or self.family.contexts
