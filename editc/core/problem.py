@@ -43,7 +43,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedRows:
     """What a manifest names under `preserve`, beside the default list."""
 
     rows: Array
@@ -53,7 +53,7 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Kept:
+class PreservedRows:
     """Rows whose outputs must not move."""
 
     moment: Array
@@ -72,7 +72,7 @@ class Kept:
     them (`passes.methods.Retaining`); else (0, 0)."""
     weights: Array = field(default_factory=lambda: np.zeros(0))
     """(n,): the weight of each column of `keys`; else (0,)."""
-    named: Named | None = None
+    named: NamedRows | None = None
     """What the manifest names beside the default list; None where it names nothing."""
     default: bool = True
     """True where the rows of the default list are in `moment`; False: they are measured and not kept."""
@@ -117,7 +117,7 @@ class System:
 
     blocks: tuple[Block, ...]
     """One block a request."""
-    kept: Kept
+    kept: PreservedRows
     """What must stay."""
     weights: Sequence[Array]
     """Each W (d_out, d_in) in float64, in the order of the sites of the group. It may read from disk, so a method goes

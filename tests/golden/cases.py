@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from editc.core.delta import Array
 from editc.core.manifest import Request
-from editc.core.problem import Block, Kept, System
+from editc.core.problem import Block, PreservedRows, System
 from editc.core.solution import Edit
 from editc.passes.images.keys.rules.last import LAST
 from editc.passes.images.keys.rules.matched import matched_rows
@@ -85,7 +85,7 @@ def _system(blocks: Iterable[Block], kept: Iterable[Array], weights: Iterable[Ar
     width = blocks[0].keys.shape[0]
     moment = np.zeros((width, width)) + sum((rows @ rows.T for rows in kept), np.zeros((width, width)))
     none: NDArray[np.float64] = np.zeros((width, 0))
-    return System(blocks, Kept(moment, none, none, ()), tuple(weights), lamb)
+    return System(blocks, PreservedRows(moment, none, none, ()), tuple(weights), lamb)
 
 
 def applied(edit: Edit, weights: Iterable[Array]) -> list[Array]:

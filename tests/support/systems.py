@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Array
 from editc.core.manifest import Request
-from editc.core.problem import Block, Kept, System
+from editc.core.problem import Block, PreservedRows, System
 from editc.core.solution import Edit
 
 WIDTH = 24
@@ -43,7 +43,7 @@ def system(
     weights = tuple(rng.normal(size=(n, WIDTH)).astype(dtype).astype(np.float64) / 5 for n in SHAPES)
     return System(
         blocks,
-        Kept(preserved @ preserved.T, preserved, preserved[:, :2], (), keys=preserved, weights=np.ones(kept)),
+        PreservedRows(preserved @ preserved.T, preserved, preserved[:, :2], (), keys=preserved, weights=np.ones(kept)),
         weights,
         ridge,
     )

@@ -21,7 +21,7 @@ from editc.core.manifest import (
 from editc.core.places import Source, Span
 from editc.core.plan import Plan
 from editc.core.ports import Context
-from editc.core.problem import Block, Kept, Problem, System
+from editc.core.problem import Block, PreservedRows, Problem, System
 from editc.core.solution import Edit, Solution, Stats
 
 TEXT = """editc: 1
@@ -96,7 +96,7 @@ class World:
         shape = (self.d_out, self.d_in)
         sites = tuple(Site("unet", n, shape, self.dtype, "kv"[i % 2]) for i, n in enumerate(self.names))
         blocks = tuple(self.block(request, i) for i, request in enumerate(asked.image_edits))
-        kept = Kept(np.eye(self.d_in), self.draw(self.d_in, rows), self.draw(self.d_in, 3), ("kept",) * rows)
+        kept = PreservedRows(np.eye(self.d_in), self.draw(self.d_in, rows), self.draw(self.d_in, 3), ("kept",) * rows)
         plan = Plan(asked, FAMILY, "tiny", sites, {})
         return Problem(plan, {"text": System(blocks, kept, self.weights)}, "e" * 64, "20 prompts")
 

@@ -22,7 +22,7 @@ from editc.core.family import Family
 from editc.core.manifest import Manifest, Request
 from editc.core.plan import Plan
 from editc.core.ports import Context
-from editc.core.problem import Kept, Problem, System
+from editc.core.problem import PreservedRows, Problem, System
 from editc.core.site_bytes import matrix_shape
 from editc.core.solution import Edit, Solution, Stats
 from editc.numerics import fusion
@@ -75,14 +75,14 @@ class Fuse:
         return Solution(problem, edits, tuple(_record(plan, ctx)), strengths)
 
 
-def _preserved(plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]) -> tuple[Kept, float]:
+def _preserved(plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]) -> tuple[PreservedRows, float]:
     """What is preserved at the sites of one group, and the mean square of its rows' entries; nothing where the sites
     read no text."""
     width = sites[0].shape[1]
     streams = _streams(plan, ctx, sites[0])
     if not streams:
         nothing = np.zeros((width, 0))
-        return Kept(np.zeros((0, 0)), nothing, nothing, ()), 0.0
+        return PreservedRows(np.zeros((0, 0)), nothing, nothing, ()), 0.0
     prompts = preserved_rows.prompts(plan.manifest, plan.contexts(), default)
     return Keeping(plan, ALIGNED, streams, prompts, ctx.cache).kept(False)
 

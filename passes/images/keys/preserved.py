@@ -12,7 +12,7 @@ import numpy as np
 from editc.core.manifest import Manifest
 from editc.core.plan import Plan
 from editc.core.ports import Cache
-from editc.core.problem import Kept, Named
+from editc.core.problem import NamedRows, PreservedRows
 from editc.passes.images.keys.rules.rule import KeyRule, PreservedLists, PreservedSum
 from editc.passes.images.rows import preserved_rows
 from editc.passes.images.rows.inputs import Reader
@@ -36,7 +36,7 @@ class Keeping:
     cache: Cache | None = None
     """Where tallies are kept; None keeps nothing."""
 
-    def kept(self, singly: bool) -> tuple[Kept, float]:
+    def kept(self, singly: bool) -> tuple[PreservedRows, float]:
         """What is kept, and the mean square of its rows' entries; `singly`: with every row that the moment sums."""
         empty = [reader.encoder.encode([self.plan.family.neutral])[0] for reader in self.readers]
         nothing = preserved_rows.tally_of(empty)
@@ -44,13 +44,13 @@ class Keeping:
         base, extra = (default, named) if self._adds else (named, None)
         parts = tuple(self._sums(base or nothing, extra, nothing))
         measured = default or named or nothing
-        kept = Kept(
+        kept = PreservedRows(
             reduce(add, (part.moment for part in parts)),
             measured.rows,
             np.vstack([one.rows for one in empty]).T,
             (*(self.prompts.default if self._adds else ()), *self.prompts.named),
             measured.count,
-            named=None if named is None or default is None else Named(named.rows, self.prompts.named),
+            named=None if named is None or default is None else NamedRows(named.rows, self.prompts.named),
             default=self._adds or default is None,
         )
         return (self._with_rows(kept, parts) if singly else kept), (base or nothing).square
@@ -86,7 +86,7 @@ class Keeping:
         parts = [preserved_rows.tally(listed, one.encoder, self.cache, which, one.mark) for one in self.readers]
         return replace(reduce(add, parts), prompts=parts[0].prompts)
 
-    def _with_rows(self, kept: Kept, parts: Sequence[PreservedSum]) -> Kept:
+    def _with_rows(self, kept: PreservedRows, parts: Sequence[PreservedSum]) -> PreservedRows:
         """`kept` with the rows that its moment sums, one by one; none for `last` where nothing is named."""
         keys, weights = [np.zeros((len(kept.moment), 0))], [np.zeros(0)]
         for part in parts if any(part.prompts for part in parts) else ():

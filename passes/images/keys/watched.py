@@ -11,7 +11,7 @@ from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.core.plan import Plan
 from editc.core.ports import Cache, Encoded, Encoder
-from editc.core.problem import Kept, Watch, Witness
+from editc.core.problem import PreservedRows, Watch, Witness
 from editc.core.remember import remember
 from editc.numerics.trust import Ball
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
@@ -27,7 +27,7 @@ MEASURED = 128
 """Prompts over which a ball is measured where no norm gives it."""
 
 
-def watch(plan: Plan, kept: Kept, streams: Sequence[Reader], cache: Cache | None = None) -> Watch | None:
+def watch(plan: Plan, kept: PreservedRows, streams: Sequence[Reader], cache: Cache | None = None) -> Watch | None:
     """The sentences of every concept that is erased or replaced; None when there is nothing to certify.
 
     They are the concept in its contexts whatever key rule the edit has: a concept is not gone from a prompt because
@@ -70,13 +70,13 @@ def measure_radii(balls: Sequence[Ball], seen: Array) -> tuple[Ball, ...]:
     )
 
 
-def _sample(kept: Kept) -> tuple[str, ...]:
+def _sample(kept: PreservedRows) -> tuple[str, ...]:
     """Prompts to measure over: of the default list and of what is named the first each."""
     named = () if kept.named is None else kept.named.listed
     return tuple(dict.fromkeys((*kept.origin[:MEASURED], *named[:MEASURED])))
 
 
-def _moving(kept: Kept, listed: Sequence[str], encoder: Encoder) -> Iterator[Array]:
+def _moving(kept: PreservedRows, listed: Sequence[str], encoder: Encoder) -> Iterator[Array]:
     """The rows (d, t) of prompts, without those that begin every prompt alike: BOS is an outlier."""
     bos = kept.empty[:, :1]
     for encoded in encoder.encode(listed):

@@ -20,7 +20,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 
 from editc.core.delta import Array
-from editc.core.problem import Block, Kept, System
+from editc.core.problem import Block, PreservedRows, System
 from editc.core.solution import Edit, Stats
 from editc.numerics import nullspace
 from editc.numerics.ridge import factorise, normal_matrix, require_finite
@@ -117,7 +117,7 @@ class _Retained:
     weights: Array
 
     @staticmethod
-    def all_of(kept: Kept, width: int) -> _Retained:
+    def all_of(kept: PreservedRows, width: int) -> _Retained:
         require_finite("what is kept", kept.keys)
         return _Retained(kept.keys if kept.keys.size else np.zeros((width, 0)), kept.weights)
 

@@ -23,7 +23,7 @@ from editc.core.places import Source, Span
 from editc.core.ports import Context, Encoded
 from editc.core.problem import (
     Block,
-    Kept,
+    PreservedRows,
     System,
     Watch,
     Witness,
@@ -89,7 +89,7 @@ def test_a_projection_leaves_what_a_hand_can_compute(share: float, expected: flo
     key = systems.rows(np.random.default_rng(0), 1)
     unit = key / np.linalg.norm(key)
     block = Block(Request(kind="erase", concept="it"), key, -share * key, np.ones(1), ("it",))
-    kept = Kept(np.eye(systems.WIDTH), key, key, ())
+    kept = PreservedRows(np.eye(systems.WIDTH), key, key, ())
     system = watched(System((block,), kept, (np.eye(systems.WIDTH),)))
     (one,) = certified(system, Edit("shared", (-unit,), (unit.T,), Stats(1.0, 0.0, 1)))
     assert one.recoverable == pytest.approx(expected, abs=1e-9)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Context, Encoded
-from editc.core.problem import Block, Kept
+from editc.core.problem import Block, PreservedRows
 from editc.core.text import mentions
 from editc.families.images.sd1 import SD1
 from editc.families.images.sd2 import SD2
@@ -174,7 +174,7 @@ DEFAULT = ("a dog", "a cat on grass", "two birds")
 RULES = ["aligned", "last", "span", "matched", "eot"]
 
 
-def kept_of(rule: str, preserve: str, default: tuple[str, ...] = DEFAULT) -> Kept:
+def kept_of(rule: str, preserve: str, default: tuple[str, ...] = DEFAULT) -> PreservedRows:
     ctx = context()
     plan = Locate((SD1,))(manifest(f"{ERASE}    keys: {rule}\n{preserve}"), ctx)
     return Derive(default)(plan, ctx).systems["text"].kept

@@ -20,7 +20,7 @@ from editc.core.manifest import ImageCheck, Manifest
 from editc.core.places import Source
 from editc.core.plan import Plan
 from editc.core.ports import Context
-from editc.core.problem import Block, Kept, Problem, System
+from editc.core.problem import Block, PreservedRows, Problem, System
 from editc.core.solution import Solution
 from editc.manifests.decode import decode
 from editc.passes.images.painting import pictures
@@ -158,7 +158,7 @@ def problem(asked: Manifest) -> Problem:
         pulls = np.stack([eye[:, [1]], eye[:, [2]]])[: len(request.toward)]
         target = key + np.tensordot([share for _, share in request.toward], pulls, 1) if request.toward else eye[:, [7]]
         blocks.append(Block(request, key, target, np.ones(1), ("row",), pulls=pulls))
-    kept = Kept(1e-3 * np.eye(WIDTH), eye, eye[:, :2], ("kept",) * WIDTH)
+    kept = PreservedRows(1e-3 * np.eye(WIDTH), eye, eye[:, :2], ("kept",) * WIDTH)
     plan = Plan(asked, FAMILY, "tiny", (Site("unet", SITE, (WIDTH, WIDTH), "F32", "k"),), {})
     return Problem(plan, {"text": System(tuple(blocks), kept, [np.eye(WIDTH)], 1e-6)}, "e" * 64, "8 prompts")
 

@@ -28,7 +28,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.manifest import Request
 from editc.core.measurements import Claim
 from editc.core.places import Span
-from editc.core.problem import Named
+from editc.core.problem import NamedRows
 from editc.core.solution import Verified
 from editc.numerics.subspace import condense
 from editc.passes.images.verify.verify import Verify, failures, warnings
@@ -335,7 +335,7 @@ def test_the_drift_is_the_larger_one_of_the_default_list_and_of_what_is_named(sc
     edited = system.blocks[0].keys
     still = np.linalg.svd(edited)[0][:, edited.shape[1] :]  # what the edit does not move: orthogonal to its keys
     rows = still[:, :2] + scale * edited[:, :1]
-    both = replace(system, kept=replace(system.kept, named=Named(rows, ("a", "b"))))
+    both = replace(system, kept=replace(system.kept, named=NamedRows(rows, ("a", "b"))))
     found = verified(exact(replace(problem, systems={group: both})))
     assert value("default_drift", found) == pytest.approx(alone)
     named = value("named_drift", found)

@@ -19,7 +19,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.manifest import Request
 from editc.core.places import Source
 from editc.core.ports import Encoder
-from editc.core.problem import Block, Kept, System
+from editc.core.problem import Block, PreservedRows, System
 from editc.core.text import mentions
 from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
@@ -72,7 +72,7 @@ def problem(encoder: Encoder) -> System:
     lines = [line for line in (MODEL / "prompts.txt").read_text().splitlines() if line][:120]
     kept = encoder.encode([line for line in lines if not mentions(line, "circle")])
     tally = preserved_rows.tally_of(kept)
-    found = Kept(3 * tally.total / tally.count, tally.rows, kept[0].rows.T, (), tally.count)
+    found = PreservedRows(3 * tally.total / tally.count, tally.rows, kept[0].rows.T, (), tally.count)
     return System((block(encoder, FITTED),), found, (), 0.01 * tally.square)
 
 
@@ -222,7 +222,7 @@ def test_where_rows_hold_a_constant_the_edit_is_leace(seed: int) -> None:
     rng = np.random.default_rng(seed)
     keys, targets = (np.vstack([rng.normal(size=(5, 40)) + shift, np.ones(40)]) for shift in (1.5, 1.0))
     one = Block(Request(kind="erase", concept="x"), keys, targets, np.ones(40), ())
-    empty = Kept(np.zeros((6, 6)), keys, keys, ())
+    empty = PreservedRows(np.zeros((6, 6)), keys, keys, ())
     found = multiplier(Guard(concept_scale=1.0, lamb=1e-9)(System((one,), empty, ())))
     every = np.hstack([keys, targets])
     mean, gap = every.mean(axis=1, keepdims=True), (keys - targets).mean(axis=1, keepdims=True)

@@ -15,7 +15,7 @@ from systems import WIDTH, changes, rows, system
 from editc import api
 from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.problem import Kept, System
+from editc.core.problem import PreservedRows, System
 from editc.core.solution import Edit
 from editc.numerics import nullspace
 from editc.passes.images.solve.solver import RANK_TOLERANCE, reduce_rank
@@ -124,7 +124,9 @@ def test_nothing_free_and_no_part_in_it_are_told_apart(method: Any) -> None:
 
 def holding(columns: Array) -> System:
     """A problem that keeps these columns, each at weight one."""
-    kept = Kept(columns @ columns.T, columns, columns[:, :2], (), keys=columns, weights=np.ones(columns.shape[1]))
+    kept = PreservedRows(
+        columns @ columns.T, columns, columns[:, :2], (), keys=columns, weights=np.ones(columns.shape[1])
+    )
     return replace(system(3), kept=kept)
 
 
