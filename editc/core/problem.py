@@ -14,7 +14,7 @@ from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.core.measurements import Claim
 from editc.core.plan import Plan
-from editc.numerics.chain import Shelf
+from editc.numerics.chain import ArrayCache
 from editc.numerics.squares import half_gram, mirror
 from editc.numerics.trust import Ball
 
@@ -128,7 +128,7 @@ class System:
     """(d_in, d_in): sum_l W_l^T W_l. None where it was not computed yet."""
     watch: Watch | None = None
     """What the certificate is computed over. None where nothing is erased."""
-    shelf: Shelf | None = field(default=None, compare=False, repr=False)
+    shelf: ArrayCache | None = field(default=None, compare=False, repr=False)
     """The cache in which `numerics.chain` keeps sums and factors between builds. No result depends on it. None: nothing
     is kept."""
 

@@ -44,7 +44,7 @@ LAYOUT = "chain 1"
 """Goes into every key: to be changed with what is computed."""
 
 
-class Shelf(Protocol):
+class ArrayCache(Protocol):
     """Arrays kept under a key that says all they were computed from; what `ports.Cache` is."""
 
     def get(self, key: str) -> Mapping[str, Array] | None:
@@ -55,10 +55,10 @@ class Shelf(Protocol):
 
 
 @dataclass(frozen=True)
-class ReadOnly:
+class ReadOnlyCache:
     """Read-only view of a cache: `get` passes through, `put` does nothing. For sums that no later build begins with."""
 
-    shelf: Shelf | None
+    shelf: ArrayCache | None
     """The cache; None where there is none."""
 
     def get(self, key: str) -> Mapping[str, Array] | None:
@@ -107,7 +107,7 @@ class Chain:
     """S (d, d), the second moment of what is preserved."""
     lamb: float
     """The ridge, at least 0."""
-    shelf: Shelf | None = None
+    shelf: ArrayCache | None = None
     """Where sums and factors are kept; None keeps nothing, and the result is the same."""
 
     @property
@@ -193,7 +193,7 @@ class Chain:
 
 
 def solve(
-    parts: Sequence[Link], moment: Array, lamb: float, per_key: bool = False, shelf: Shelf | None = None
+    parts: Sequence[Link], moment: Array, lamb: float, per_key: bool = False, shelf: ArrayCache | None = None
 ) -> ridge.Multiplier:
     """`ridge.solve` of the blocks side by side, with what `shelf` holds of it; the same minimiser, to rounding.
 

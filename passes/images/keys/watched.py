@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from editc.core.caching import load_or_compute
 from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.core.plan import Plan
 from editc.core.ports import Cache, Encoded, Encoder
 from editc.core.problem import PreservedRows, Watch, Witness
-from editc.core.remember import remember
 from editc.numerics.trust import Ball
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
 from editc.passes.images.keys.rules.pairs import aims
@@ -44,7 +44,7 @@ def watch(plan: Plan, kept: PreservedRows, streams: Sequence[Reader], cache: Cac
     seen = sizes(balls, [one for witness in found for one in (witness.keys, witness.targets)])
     if any(np.isinf(ball.radius) for ball in balls):
         listed = _sample(kept)
-        made = remember(
+        made = load_or_compute(
             listed, "sizes", lambda: {"sizes": sizes(balls, _moving(kept, listed, encoder))}, cache, streams[0].mark
         )
         seen = np.maximum(seen, made["sizes"])

@@ -12,9 +12,9 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from editc.core.caching import load_or_compute
 from editc.core.delta import Array
 from editc.core.ports import Cache, Encoded
-from editc.core.remember import remember
 from editc.passes.images.rows.inputs import Reader
 from editc.passes.images.rows.phrases import Book
 
@@ -32,7 +32,9 @@ def encode_names(reader: Reader, names: Sequence[Sequence[str]], cache: Cache | 
 
 def _encoded(reader: Reader, said: Sequence[str], cache: Cache | None) -> Iterator[Encoded]:
     """Unpacked either way, so that every array has the same layout."""
-    return _unpacked(said, remember(said, LAYOUT, lambda: _packed(reader.encoder.encode(said)), cache, reader.mark))
+    return _unpacked(
+        said, load_or_compute(said, LAYOUT, lambda: _packed(reader.encoder.encode(said)), cache, reader.mark)
+    )
 
 
 def _packed(encoded: Sequence[Encoded]) -> Mapping[str, Array]:

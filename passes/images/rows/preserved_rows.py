@@ -11,10 +11,10 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from editc.core.caching import load_or_compute
 from editc.core.delta import Array
 from editc.core.manifest import Manifest
 from editc.core.ports import Cache, Encoded, Encoder
-from editc.core.remember import remember
 from editc.core.text import mentions
 from editc.numerics.subspace import condense
 from editc.passes.images.rows.phrases import fill_context, last_subject
@@ -89,12 +89,12 @@ def tally(
     With a cache it is computed once for a `mark` (which says all that the rows hang on) and a list, from the rows of
     the list's pieces that other lists left there, and is the same bit for bit when it comes from there.
     """
-    reading = Reading(encoder, which, cache, mark, SPARE // len(listed))
-    return _unpacked(remember(listed, which, lambda: _packed(reading.tally(listed)), cache, mark))
+    reading = CachedReader(encoder, which, cache, mark, SPARE // len(listed))
+    return _unpacked(load_or_compute(listed, which, lambda: _packed(reading.tally(listed)), cache, mark))
 
 
 @dataclass(frozen=True)
-class Sparing:
+class SizeLimitedCache:
     """A cache that is given small results alone."""
 
     cache: Cache
@@ -137,7 +137,7 @@ def pieces(listed: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 @dataclass(frozen=True)
-class Reading:
+class CachedReader:
     """Encodes prompts piece by piece; the rows of a piece come from the cache, or go into it if they are few."""
 
     encoder: Encoder
@@ -161,9 +161,11 @@ class Reading:
         return Tally(condense(rows.T), len(rows), sum(map(len, cut)))
 
     def _rows(self, piece: Sequence[str]) -> Array:
-        cache = None if self.cache is None else Sparing(self.cache, self.share * len(piece))
+        cache = None if self.cache is None else SizeLimitedCache(self.cache, self.share * len(piece))
         what = f"rows {self.which}"
-        found = remember(piece, what, lambda: {"rows": _rows(self.encoder.encode(piece), self.which)}, cache, self.mark)
+        found = load_or_compute(
+            piece, what, lambda: {"rows": _rows(self.encoder.encode(piece), self.which)}, cache, self.mark
+        )
         return found["rows"]
 
 

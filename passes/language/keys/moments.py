@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from editc.core.caching import cache_key
 from editc.core.network import Moment, Network, Spot
 from editc.core.ports import Cache
-from editc.core.remember import cache_key
 
 SHORTEST = 200
 """Characters that a paragraph has at least."""

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import numpy as np
 
+from editc.core.caching import cache_key
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.language_problem import Column
@@ -15,7 +16,6 @@ from editc.core.manifest import Fact, Redirect
 from editc.core.network import Descent, Network, Value, Where, Wish
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Cache
-from editc.core.remember import cache_key
 from editc.passes.language import sentences
 from editc.passes.language.locate.stages import is_single
 from editc.passes.sites import layer_of

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from editc.core.caching import load_or_compute
 from editc.core.delta import Array
 from editc.core.network import Cloze, Compared, Network, Prompt, Scored, Spoken
 from editc.core.ports import Cache
-from editc.core.remember import remember
 
 LAYOUT = "said 2"
 """Goes into the key of what is cached: to be changed with what is computed."""
@@ -35,7 +35,7 @@ class BaseModel:
     def score(self, asked: Sequence[Cloze]) -> Scored:
         """The log-likelihood of each answer after its prompt."""
         told = [json.dumps([one.prompt, one.answer, one.chat]) for one in asked]
-        found = remember(
+        found = load_or_compute(
             told, f"score {LAYOUT}", lambda: _pack_scores(self.network.score(asked)), self.cache, self.mark
         )
         best, tokens = (np.asarray(found[name], np.int64) for name in ("best", "tokens"))
@@ -54,7 +54,7 @@ class BaseModel:
                 "ends": np.cumsum([len(one) for one in states]).astype(np.float64),
             }
 
-        found = remember(_prompt_keys(texts), f"final {LAYOUT}", final, self.cache, self.mark)
+        found = load_or_compute(_prompt_keys(texts), f"final {LAYOUT}", final, self.cache, self.mark)
         base = np.split(found["states"], found["ends"][:-1].astype(int))
         return self.network.compare(texts, changed, base=base)
 
@@ -77,7 +77,7 @@ class BaseModel:
         def encode() -> Mapping[str, Array]:
             return {"text": np.frombuffer(json.dumps(tell()).encode(), np.uint8).astype(np.float64)}
 
-        found = remember(_prompt_keys(prompts), f"{what} {LAYOUT}", encode, self.cache, self.mark)
+        found = load_or_compute(_prompt_keys(prompts), f"{what} {LAYOUT}", encode, self.cache, self.mark)
         told: Sequence[Any] = json.loads(np.asarray(found["text"]).astype(np.uint8).tobytes())
         return told
 

@@ -9,7 +9,7 @@ from editc.core.delta import Array
 from editc.core.ports import Cache
 
 LAYOUT = "tally 2"
-"""Goes into the keys of `remember`: to be changed with what is computed from texts and cached."""
+"""Goes into the keys of `load_or_compute`: to be changed with what is computed from texts and cached."""
 
 
 def cache_key(*parts: str) -> str:
@@ -21,7 +21,7 @@ def cache_key(*parts: str) -> str:
     return told.hexdigest()
 
 
-def remember(
+def load_or_compute(
     texts: Sequence[str], what: str, compute: Callable[[], Mapping[str, Array]], cache: Cache | None, mark: str
 ) -> Mapping[str, Array]:
     """What `compute` makes of these texts, from the cache where it is there.
