@@ -20,7 +20,7 @@ import smollm2
 from editc.backends.networks import load
 from editc.backends.networks.causal import CausalNetwork
 from editc.core.delta import Array, Site
-from editc.core.network import Cloze, Columns, Naming, Network, Prompt
+from editc.core.network import Cloze, ConceptScores, Network, Prompt, ScoredColumns
 from editc.passes.language.keys import concept_columns
 from editc.passes.methods.language.concept_vectors import ConceptVectors
 
@@ -41,7 +41,7 @@ class Trial:
 
     label: str
     method: ConceptVectors
-    namings: Mapping[str, Naming]
+    namings: Mapping[str, ConceptScores]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Lab:
         return np.asarray(self.network.parameters[site.name].double().numpy())
 
 
-def trials(namings: Mapping[str, Naming], early: Mapping[str, Naming]) -> Iterator[Trial]:
+def trials(namings: Mapping[str, ConceptScores], early: Mapping[str, ConceptScores]) -> Iterator[Trial]:
     """What is tried for each concept."""
     other = elsewhere(namings)
     for count in (1, 10, 60, 300):
@@ -77,13 +77,13 @@ def trials(namings: Mapping[str, Naming], early: Mapping[str, Naming]) -> Iterat
     yield Trial("10, noise 1, elsewhere", ConceptVectors(10, threshold=0, noise=1.0), other)
 
 
-def elsewhere(namings: Mapping[str, Naming]) -> Mapping[str, Naming]:
+def elsewhere(namings: Mapping[str, ConceptScores]) -> Mapping[str, ConceptScores]:
     """Every column's score and place given to another one of its matrix."""
     rng = np.random.default_rng(0)
     turned = {}
     for name, naming in namings.items():
         order = rng.permutation(naming.scores.shape[1])
-        turned[name] = Naming(naming.scores[:, order], naming.ranks[:, order])
+        turned[name] = ConceptScores(naming.scores[:, order], naming.ranks[:, order])
     return turned
 
 
@@ -92,10 +92,10 @@ def edited(lab: Lab, concept: int, trial: Trial) -> Mapping[str, Array]:
     after = {}
     for site in (one for one in lab.sites if one.name in trial.namings):
         all_ = trial.namings[site.name]
-        naming = Naming(all_.scores[[concept]], all_.ranks[[concept]])
+        naming = ConceptScores(all_.scores[[concept]], all_.ranks[[concept]])
         if trial.method.chosen(naming).any():
             W = lab.read(site)
-            edit = trial.method(Columns(W, naming, np.ones(1)))
+            edit = trial.method(ScoredColumns(W, naming, np.ones(1)))
             after[site.name] = W + edit.left[0] @ edit.right[0]
     return after
 
@@ -106,7 +106,7 @@ def asked(network: Network, changed: Mapping[str, Array] | None) -> Array:
     return np.exp(network.score(cloze, changed).total)
 
 
-def strongest(lab: Lab, namings: Mapping[str, Naming], count: int) -> Iterator[str]:
+def strongest(lab: Lab, namings: Mapping[str, ConceptScores], count: int) -> Iterator[str]:
     """A table a country."""
     listed = concept_columns.strongest_columns(lab.sites, namings, lab.network, lab.read, count)
     yield "| concept | layer | column | score | tokens at that end |"
@@ -116,7 +116,7 @@ def strongest(lab: Lab, namings: Mapping[str, Naming], count: int) -> Iterator[s
         yield f"| {list(CAPITALS)[one.concept]} | {layer} | {one.index} | {one.score:+.1f} | {words} |"
 
 
-def taken_out(lab: Lab, namings: Mapping[str, Naming], early: Mapping[str, Naming]) -> Iterator[str]:
+def taken_out(lab: Lab, namings: Mapping[str, ConceptScores], early: Mapping[str, ConceptScores]) -> Iterator[str]:
     """A row for each country and trial; the trace is that of its ten strongest columns."""
     yield "| concept | columns zeroed | matrices | P(its capital) | P(others' capitals) | KL of plain text | trace |"
     yield "|---|---|---|---|---|---|---|"

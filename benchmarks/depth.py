@@ -19,9 +19,9 @@ from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import (
     Ablation,
-    Asked,
     Fact,
     Manifest,
+    PromptAnswer,
     Redirect,
 )
 from editc.core.measurements import Depth
@@ -60,7 +60,7 @@ FRANCE = Redirect(
     concept="France",
     to="Japan",
     relations=tuple(
-        Asked(text)
+        PromptAnswer(text)
         for text in (
             "The capital of {} is",
             "The currency of {} is the",

@@ -15,7 +15,7 @@ from benchmarks.facts_known import chosen
 from benchmarks.facts_measure import Row, averaged, measured
 from editc.backends.networks import CausalNetwork
 from editc.core.manifest import Fact
-from editc.core.network import Descent, Value, Where, Wish
+from editc.core.network import DeltaTarget, Descent, LearnedValue, ValueGoal
 
 FIRST, LAST = 12, 36
 ENDS = (1.0, 0.98, 0.95, 0.9)
@@ -33,7 +33,7 @@ class Ending(CausalNetwork):
         """Another one, for the cache knows a value by the passes' own way of learning it."""
         return f"{super().fingerprint()} {self.enough}"
 
-    def value(self, wish: Wish, layer: int, where: Where, how: Descent, changed: Any = None) -> Value:
+    def value(self, wish: ValueGoal, layer: int, where: DeltaTarget, how: Descent, changed: Any = None) -> LearnedValue:
         """As asked, but for the end."""
         found = super().value(wish, layer, where, replace(how, enough=self.enough), changed)
         self.steps[0].append(len(found.losses) - 1)

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from math import log
 
 from benchmarks.facts_data import RELATIONS, Relation
-from editc.core.manifest import Asked, Fact
+from editc.core.manifest import Fact, PromptAnswer
 from editc.core.network import Cloze, Network
 
 EACH = 5
@@ -25,9 +25,9 @@ class Known:
     answers: Mapping[str, str]
     unknown: tuple[str, ...]
 
-    def asked(self, subject: str) -> Asked:
+    def asked(self, subject: str) -> PromptAnswer:
         """The prompt of a subject and its answer."""
-        return Asked(self.relation.prompt.replace("{}", subject), self.answers[subject])
+        return PromptAnswer(self.relation.prompt.replace("{}", subject), self.answers[subject])
 
 
 def knows(network: Network, asked: Sequence[Cloze]) -> list[bool]:

@@ -22,7 +22,7 @@ import torch
 from benchmarks.finetune import walk
 from editc.core.delta import Array, Delta, Factors, Site
 from editc.core.diagnostics import EditcError
-from editc.core.site_bytes import patched_site, site_record
+from editc.core.site_bytes import patch_site, site_record
 from editc.demo import MODEL
 from editc.formats.apply import finetune
 from editc.formats.apply.plan import plan_apply
@@ -83,7 +83,7 @@ def copies(W: Weights, delta: Delta) -> Iterator[tuple[str, str, Weights]]:
     yield "int8 a row, and back to F16", "F16", {n: int8(w) for n, w in W.items()}
     yield "fp8 e4m3, and back to F16", "F16", {n: fp8(w) for n, w in W.items()}
     factors = delta.factors["text"]
-    yield "the edit itself", "F32", {n: patched_site(w, factors, 0) for n, w in W.items()}
+    yield "the edit itself", "F32", {n: patch_site(w, factors, 0) for n, w in W.items()}
     rng = np.random.default_rng(4)
     for share in (0.03, 0.1):
         yield f"a random LoRA of rank 4, {share:.0%}", "F16", {n: w + lora(w, share, rng) for n, w in W.items()}

@@ -20,7 +20,7 @@ import numpy as np
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError
-from editc.core.site_bytes import patched_site, stored_shape
+from editc.core.site_bytes import patch_site, stored_shape
 from editc.formats.apply.plan import plan_apply
 from editc.formats.exports.format import Job
 from editc.formats.exports.write import Export, export
@@ -153,7 +153,7 @@ def _ours(row: Tried) -> Mapping[str, tuple[Any, Any]]:
     for target in plan_apply([row.made.written.delta], row.case.model).targets:
         site = target.record.site
         stored = row.case.model.component(site.component).read(site.name).reshape(stored_shape(site))
-        result = patched_site(stored.T if site.transposed else stored, target.factors, target.k)
+        result = patch_site(stored.T if site.transposed else stored, target.factors, target.k)
         found[site.name] = stored, dtypes.round_to(result.T if site.transposed else result, "F32")
     return found
 

@@ -25,7 +25,7 @@ from editc.core.delta import (
     Site,
     SiteRecord,
 )
-from editc.core.site_bytes import patched_site, site_record
+from editc.core.site_bytes import patch_site, site_record
 from editc.demo import MODEL
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import seal
@@ -181,7 +181,7 @@ def arithmetic(folder: Path) -> Iterator[str]:
         delta = _delta([site_record(site, base.astype(float), factors, 0)], {"g": factors})
         path = folder / f"{form}-{rank}.onnx"
         path.write_bytes(graph_bytes(delta))
-        exact = dtypes.round_to(patched_site(base.astype(float), factors, 0), "F32").astype(np.float32)
+        exact = dtypes.round_to(patch_site(base.astype(float), factors, 0), "F32").astype(np.float32)
         ours = run_in_onnxruntime(Written((path,), delta), {"w": (base.astype(float), "F32")})["w" + EDITED]
         plain = base + (base @ left if form == "shared" else left) @ right
         cells = []

@@ -32,7 +32,7 @@ from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.core.plan import Plan
-from editc.core.ports import Context, Encoded
+from editc.core.ports import Context, EncodedPrompt
 from editc.families.images.contexts import CONTEXTS
 from editc.formats.delta.container import write_delta
 from editc.formats.models.model import open_model
@@ -140,7 +140,7 @@ class RandomRows:
     length: int
     standing: bool = False
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         return [self._one(prompt) for prompt in prompts]
 
     def fingerprint(self) -> str:
@@ -149,7 +149,7 @@ class RandomRows:
     def bounds(self) -> tuple[Ball, ...]:
         return (unbounded_ball(self.width),)
 
-    def _one(self, prompt: str) -> Encoded:
+    def _one(self, prompt: str) -> EncodedPrompt:
         words, start, end = prompt.split(), [-1], [-1]
         for word in words:
             begin = prompt.index(word, max(0, end[-1]))
@@ -161,7 +161,7 @@ class RandomRows:
         rows = [self._noise(word) + 0.1 * self._noise(head) for word, head in zip(["", *words], heads, strict=True)]
         padding = self._noise("padding") + 0.1 * self._noise(f"padding of {prompt}", rest)
         spans = tuple([*start, *[-1] * rest]), tuple([*end, *[-1] * rest])
-        return Encoded(prompt, np.vstack([*rows, padding]), tuple(places), *spans, limit=self.length)
+        return EncodedPrompt(prompt, np.vstack([*rows, padding]), tuple(places), *spans, limit=self.length)
 
     def _noise(self, seed: str, rows: int = 1) -> Any:
         number = int.from_bytes(sha256(seed.encode()).digest()[:8], "big")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from editc.core.manifest import Asked, Corpus
+from editc.core.manifest import Corpus, PromptAnswer
 from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.fields import ReadBlock
@@ -54,7 +54,7 @@ class AttachedFiles:
             return None
         return Corpus(name, hashlib.sha256(text.encode()).hexdigest(), text)
 
-    def _prompts(self, wanted: InFile, span: Span, faults: Faults) -> tuple[str | Asked, ...]:
+    def _prompts(self, wanted: InFile, span: Span, faults: Faults) -> tuple[str | PromptAnswer, ...]:
         lines, problem, help = self._lines(wanted.name)
         if lines:
             bad = next((line for line in lines if _wrong(line, wanted.kind)), None)
@@ -95,6 +95,6 @@ def _layout(kind: Lines) -> str:
     return f"a line is a prompt{slot}" + (", or a prompt, a tab and its answer" if kind.answers else " and no more")
 
 
-def _parse_line(line: str) -> Asked:
+def _parse_line(line: str) -> PromptAnswer:
     prompt, _, answer = line.partition("\t")
-    return Asked(prompt.strip(), answer.strip() or None)
+    return PromptAnswer(prompt.strip(), answer.strip() or None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from editc.core.diagnostics import Diagnostic, EditcError, by_place, fail
+from editc.core.diagnostics import Diagnostic, EditcError, fail, sort_by_place
 from editc.core.manifest import (
     BystanderCheck,
     Constraints,
@@ -85,7 +85,7 @@ def draft_of(
         own = KINDS[kind or parsed.kind or "image"]
         manifest = _manifest(parsed.root, parsed.source, AttachedFiles(folder, recorded), own, faults)
         faults.found.extend(own.check(manifest))
-    return manifest, by_place(faults.found)
+    return manifest, sort_by_place(faults.found)
 
 
 def decode(

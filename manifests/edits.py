@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from editc.core.manifest import Measuring, Request, TokenWeights
+from editc.core.manifest import Request, ShareSearch, TokenWeights
 from editc.manifests import image_schema
 from editc.manifests.faults import Faults, either, tick
 from editc.manifests.fields import ReadBlock, read_block
@@ -121,7 +121,7 @@ def _request(draft: _ImageDraft, joint: str | None, vague: bool, faults: Faults)
     if isinstance(weights := values.get("token_weights"), ReadBlock):
         values["token_weights"] = TokenWeights(**weights.values, spans=weights.spans)
     if isinstance(shares := values.get("shares"), ReadBlock):
-        values["shares"] = Measuring(**shares.values, spans=shares.spans)
+        values["shares"] = ShareSearch(**shares.values, spans=shares.spans)
     if kind == "fuse" and "adapter" in values:
         values.setdefault("concept", values["adapter"])
         spans.setdefault("concept", spans["adapter"])

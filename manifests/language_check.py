@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from editc.core.diagnostics import Diagnostic
-from editc.core.edited import Edited, places
+from editc.core.edited import EditedPrompts, edited_texts
 from editc.core.manifest import (
     Ablation,
-    Asked,
     Fact,
     Manifest,
+    PromptAnswer,
     Redirect,
 )
 from editc.core.places import Span
@@ -37,7 +37,7 @@ def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
     """A prompt has one new answer, and a concept one edit."""
     seen: dict[tuple[str, str], tuple[LanguageEdit, Span | None]] = {}
     for edit in manifest.language_edits:
-        for name, span in places(edit):
+        for name, span in edited_texts(edit):
             first = seen.setdefault((edit.kind.replace("erase", "redirect"), fold_name(name)), (edit, span))
             if first[1] == span and first[0] is edit:
                 continue
@@ -87,7 +87,7 @@ def redirects_lead_somewhere(manifest: Manifest, faults: Faults) -> None:
 
 def targets_stand(manifest: Manifest, faults: Faults) -> None:
     """A target is neither the concept itself nor one that is itself redirected."""
-    moved = {fold_name(name): (edit, span) for edit in manifest.redirects for name, span in places(edit)}
+    moved = {fold_name(name): (edit, span) for edit in manifest.redirects for name, span in edited_texts(edit)}
     for edit in manifest.redirects:
         found = None if edit.to is None else moved.get(fold_name(edit.to))
         if found is None:
@@ -102,7 +102,7 @@ def targets_stand(manifest: Manifest, faults: Faults) -> None:
 
 def neighbours_stay(manifest: Manifest, faults: Faults) -> None:
     """What is edited is no neighbour: such prompts are left out of what is counted."""
-    edited = Edited(manifest)
+    edited = EditedPrompts(manifest)
     for edit in manifest.language_edits:
         for i, asked in enumerate(() if isinstance(edit, Ablation) else edit.neighbours):
             if edited.holds(asked.prompt):
@@ -113,7 +113,7 @@ def neighbours_stay(manifest: Manifest, faults: Faults) -> None:
 
 def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
     """What is edited is not to be preserved as well."""
-    edited = {fold_name(name): span for edit in manifest.redirects for name, span in places(edit)}
+    edited = {fold_name(name): span for edit in manifest.redirects for name, span in edited_texts(edit)}
     edited |= {fold_name(fact.subject): fact.at("subject") for fact in manifest.facts}
     for i, name in enumerate(manifest.preserve.concepts):
         if fold_name(name) in edited:
@@ -149,7 +149,7 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
         lists.append((edit.contexts or (), "contexts", edit.at, str))
         for name in ("paraphrases", "implied", "neighbours", "relations", "present", "absent"):
             items = getattr(edit, name, ())
-            lists.append(([one.prompt if isinstance(one, Asked) else one for one in items], name, edit.at, str))
+            lists.append(([one.prompt if isinstance(one, PromptAnswer) else one for one in items], name, edit.at, str))
     warn_repeats(lists, faults)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from editc.core.manifest import Ablation, Asked, Fact, Redirect
+from editc.core.manifest import Ablation, Fact, PromptAnswer, Redirect
 from editc.core.places import Span
 from editc.core.text import occurrences
 from editc.manifests import language_schema as tables
@@ -156,7 +156,9 @@ def _fact(values: dict[str, Any], spans: dict[str, Span], options: Mapping[str, 
     if "paraphrases" in values:
         values["paraphrases"] = tuple(text.replace("{}", subject) for text in values["paraphrases"])
     if "implied" in values:
-        values["implied"] = tuple(Asked(one.prompt.replace("{}", subject), one.answer) for one in values["implied"])
+        values["implied"] = tuple(
+            PromptAnswer(one.prompt.replace("{}", subject), one.answer) for one in values["implied"]
+        )
     return Fact(template=template, options=options, spans={**spans, "template": spans["prompt"]}, **values)
 
 

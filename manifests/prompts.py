@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from editc.core.manifest import Asked
+from editc.core.manifest import PromptAnswer
 from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.lines import Layers, Lines
@@ -16,7 +16,7 @@ from editc.manifests.value_kinds import Text
 
 MOST_LAYERS = 10_000
 AUTO = "auto"
-PlacedPrompts: TypeAlias = list[tuple[str | Asked, Span]]
+PlacedPrompts: TypeAlias = list[tuple[str | PromptAnswer, Span]]
 
 
 def prompts_of(node: Items | Pairs, kind: Lines, label: str, faults: Faults) -> PlacedPrompts | None:
@@ -44,7 +44,9 @@ def prompts_of(node: Items | Pairs, kind: Lines, label: str, faults: Faults) -> 
             message = f"{what} needs exactly one `{{}}` for the concept, this has {found}"
             faults.add("E114", message, key.span, help="such as: The capital of {} is")
             continue
-        good.append((Asked(prompt, None if answer is None else str(answer)) if kind.answers else prompt, key.span))
+        good.append(
+            (PromptAnswer(prompt, None if answer is None else str(answer)) if kind.answers else prompt, key.span)
+        )
     return good
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest
 from editc.core.measurements import Claim
-from editc.core.places import Placed
+from editc.core.places import ManifestBlock
 from editc.core.solution import Edit, Solution, Verified
 from editc.core.text import count
 
@@ -52,7 +52,7 @@ def rank_of(edit: Edit) -> int:
     return edit.stats.rank if edit.form == "dense" else max((len(right) for right in edit.right), default=0)
 
 
-def no_change(first: Placed, manifest: Manifest, sites: int, differs: str) -> EditcError:
+def no_change(first: ManifestBlock, manifest: Manifest, sites: int, differs: str) -> EditcError:
     """E502 at the first edit, whose `strength` or `differs` may be why."""
     return EditcError(
         Diagnostic(

@@ -11,7 +11,7 @@ import numpy as np
 
 from editc.core.delta import Delta, Factors, SiteRecord
 from editc.core.manifest import Manifest
-from editc.core.measurements import GENERATED, RUN, Claim
+from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS, Claim
 from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.core.site_bytes import site_record
@@ -23,7 +23,7 @@ well within what `editc verify` allows two machines to differ by."""
 COARSE: Mapping[str, int] = {"condition": 2, "solve_residual": 2, "discarded": 4}
 """Fewer for what a solve says of itself: by as much as G is ill-conditioned, rounding is magnified in these."""
 FROM_A_RUN = 4
-"""As many for what a model that runs in float32 says (`measurements.RUN` and `GENERATED`)."""
+"""As many for what a model that runs in float32 says (`measurements.RUN_CLAIMS` and `GENERATED_CLAIMS`)."""
 ROUNDING = 1e-12
 """What any smaller number but 0 is recorded as: that it is rounding is all that it says."""
 ROUNDING_OF_A_RUN = 1e-6
@@ -71,7 +71,7 @@ def round_claim(claim: Claim) -> float:
     change whether the bound holds."""
     if not claim.value or not isfinite(claim.value):
         return claim.value
-    run = claim.name in RUN | GENERATED
+    run = claim.name in RUN_CLAIMS | GENERATED_CLAIMS
     size = max(abs(claim.value), ROUNDING_OF_A_RUN if run else ROUNDING)
     digits = FROM_A_RUN if run else COARSE.get(claim.name, DIGITS)
     rounded = copysign(float(f"{size:.{digits - 1}e}"), claim.value)

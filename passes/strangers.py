@@ -74,12 +74,12 @@ def refusal(settings: Mapping[str, Any]) -> str:
 
 def adapter_or_wrapper(names: Sequence[str]) -> tuple[str, str] | None:
     """What a file is whose tensors have the names of an adapter, alone or around a model, and what to do."""
-    from editc.libraries.loading import wrapping
+    from editc.libraries.loading import find_wrapper
 
     inside = [name for name in names if _ADAPTER.search(name)]
     if inside and all(name in inside or _BESIDE.search(name) for name in names):
         return "an adapter and no model", "name its base under `model`; `fuse: FILE` edits an image model by an adapter"
-    around = wrapping(names)
+    around = find_wrapper(names)
     return around and (f"a model that was saved {around[0]}", around[1])
 
 

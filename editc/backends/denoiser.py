@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Array
 from editc.core.diagnostics import EditcError, fail
-from editc.core.ports import Noisy, Told
+from editc.core.ports import Conditioning, NoisyLatents
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
 
@@ -31,7 +31,7 @@ what the prompt says."""
 SIZE_NUMBERS = 6
 """Numbers of size and crop that SDXL's UNet reads for each picture (`time_ids` in diffusers)."""
 
-ExtraArguments: TypeAlias = Callable[[Told], Mapping[str, Any]]
+ExtraArguments: TypeAlias = Callable[[Conditioning], Mapping[str, Any]]
 """Prompts -> the arguments that a network takes besides latents, timestep and rows."""
 
 
@@ -49,7 +49,9 @@ class NetworkProber:
     extra_arguments: ExtraArguments
     """Makes the other arguments of the network from the prompts: a pooled embedding, sizes, a mask."""
 
-    def denoise(self, told: Told, empty: Told, seeds: Sequence[int], steps: int) -> tuple[Noisy, ...]:
+    def denoise(
+        self, told: Conditioning, empty: Conditioning, seeds: Sequence[int], steps: int
+    ) -> tuple[NoisyLatents, ...]:
         """Return the latents (n, c, h, w) before each of `steps` DDIM steps. The first are standard normal, drawn from
         the seed of each picture."""
         import torch
@@ -59,20 +61,24 @@ class NetworkProber:
         latents = np.stack([np.random.default_rng(seed).standard_normal(shape) for seed in seeds])
         apart, found = empty.take([0] * len(latents)), []
         for time in self.scheduler.timesteps.tolist():
-            found.append(Noisy(latents, np.full(len(latents), time)))
+            found.append(NoisyLatents(latents, np.full(len(latents), time)))
             toward, away = (self._run_network(found[-1], one, None, ()) for one in (told, apart))
             guided, here = (torch.from_numpy(one) for one in (away + GUIDANCE * (toward - away), latents))
             latents = self.scheduler.step(guided, time, here).prev_sample.double().numpy()
         return tuple(found)
 
-    def predict(self, noisy: Noisy, told: Told, instead: Told | None = None, sites: Sequence[str] = ()) -> Array:
+    def predict(
+        self, noisy: NoisyLatents, told: Conditioning, instead: Conditioning | None = None, sites: Sequence[str] = ()
+    ) -> Array:
         """Predict the noise (n, c, h, w) in `noisy` for the prompts `told`. The parameters named in `sites` read
         `instead`."""
         answer = self._run_network(noisy, told, instead, sites)
         level = self.scheduler.alphas_cumprod.double().numpy()[noisy.timesteps, None, None, None]
         return _to_noise(answer, noisy.latents, level, self.scheduler.config.prediction_type)
 
-    def _run_network(self, noisy: Noisy, told: Told, instead: Told | None, sites: Sequence[str]) -> Array:
+    def _run_network(
+        self, noisy: NoisyLatents, told: Conditioning, instead: Conditioning | None, sites: Sequence[str]
+    ) -> Array:
         """Run the network a few pictures at a time and return what it predicts (n, c, h, w): noise, v or x0, as the
         model has it.
 
@@ -95,7 +101,7 @@ class NetworkProber:
 
 
 @contextmanager
-def substitute_text(network: Any, sites: Sequence[str], instead: Told | None) -> Iterator[None]:
+def substitute_text(network: Any, sites: Sequence[str], instead: Conditioning | None) -> Iterator[None]:
     """Within the `with`, the layers of the parameters `sites` read `instead` in place of their own input.
 
     A layer that reads rows (n, t, d) gets the rows of `instead`. A layer that reads one vector for each picture (n, p)
@@ -112,7 +118,7 @@ def substitute_text(network: Any, sites: Sequence[str], instead: Told | None) ->
             hook.remove()
 
 
-def _substitute(instead: Told | None, _: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+def _substitute(instead: Conditioning | None, _: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
     """Replace the input of one layer; a forward pre-hook of torch."""
     import torch
 
@@ -181,7 +187,7 @@ def _open_prober(folder: Path, component: str) -> NetworkProber:
     return NetworkProber(network.double(), scheduler, partial(arguments, network, side))
 
 
-def _unet_arguments(network: Any, side: Sequence[int], told: Told) -> Mapping[str, Any]:
+def _unet_arguments(network: Any, side: Sequence[int], told: Conditioning) -> Mapping[str, Any]:
     """Return SDXL's added conditions, pooled embedding and sizes (original, crop, target); nothing for UNets without
     them."""
     if network.config.addition_embed_type is None:
@@ -190,7 +196,7 @@ def _unet_arguments(network: Any, side: Sequence[int], told: Told) -> Mapping[st
     return {"added_cond_kwargs": {"text_embeds": _tensor(told.pooled), "time_ids": _tensor(sizes)}}
 
 
-def _pixart_arguments(network: Any, side: Sequence[int], told: Told) -> Mapping[str, Any]:
+def _pixart_arguments(network: Any, side: Sequence[int], told: Conditioning) -> Mapping[str, Any]:
     """Return the mask of rows that belong to each prompt and, where the transformer reads them, resolution and aspect
     ratio."""
     count = len(told.counts)

@@ -75,7 +75,7 @@ def run_verb(verb: Callable[..., T], *given: Any, **named: Any) -> T:
 
     context = click.get_current_context(silent=True)
     hushed = context is not None and (context.params.get("json_") or context.find_root().params.get("quiet"))
-    with foreign.kept_back() as (out, err):
+    with foreign.capture_output() as (out, err):
         found = None if hushed else progress.watch((context and context.info_name) or verb.__name__, err)
         with found.running() if found else nullcontext():
             _running.append((out, found))

@@ -9,7 +9,7 @@ from editc.core.delta import Array
 
 
 @dataclass(frozen=True)
-class Adapted:
+class AdapterModule:
     """What an adapter makes of one matrix: W + scale up down, with up (d_out, r), down (r, d_in), scale = alpha / r."""
 
     up: Array
@@ -21,7 +21,7 @@ class Adapted:
 class Adapter:
     """A trained adapter, read from its file."""
 
-    modules: Mapping[str, Adapted]
+    modules: Mapping[str, AdapterModule]
     """Parameter name -> what the adapter adds to it."""
     fingerprint: str
     """sha256 of the file."""

@@ -50,7 +50,7 @@ def fail(code: str, message: str, *, place: str = "", help: str = "", notes: Ite
     return EditcError(Diagnostic(code, message, place=place, help=help, notes=tuple(notes)))
 
 
-def by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+def sort_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """The diagnostics in the order of the manifest's lines (those with no line last), each once."""
     return tuple(dict.fromkeys(sorted(diagnostics, key=_place)))
 

@@ -38,14 +38,14 @@ def guard_writes(path: Path) -> Iterator[None]:
         ) from error
 
 
-def temporary_beside(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
     """A free name in the same folder, hence on the same file system, so that a rename is atomic."""
     return path.parent / f".{path.name}.editc-{os.urandom(6).hex()}"
 
 
 def replace_file(path: Path, data: bytes) -> None:
     """Puts a file at `path`, replacing one that is there, whole or not at all."""
-    temporary = temporary_beside(path)
+    temporary = temporary_path(path)
     try:
         write_new(temporary, [data])
         temporary.replace(path)
@@ -85,7 +85,7 @@ def sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def new_like(source: Path, target: Path) -> bool:
+def create_like(source: Path, target: Path) -> bool:
     """A new file of the size of `source`: True when it is a reflink, with its bytes; else it is a hole, all zeros."""
     with source.open("rb") as old, target.open("xb") as new:
         if _reflink(old.fileno(), new.fileno()):
@@ -95,7 +95,7 @@ def new_like(source: Path, target: Path) -> bool:
 
 
 def copy_range(source: Path, target: Path, offset: int, size: int) -> None:
-    """Copies bytes to the same place of a file that `new_like` made, in the kernel where it can."""
+    """Copies bytes to the same place of a file that `create_like` made, in the kernel where it can."""
     with source.open("rb") as old, target.open("r+b", buffering=0) as new:
         end = offset + size
         while offset < end:
@@ -108,7 +108,7 @@ def copy_range(source: Path, target: Path, offset: int, size: int) -> None:
 
 def copy_file(source: Path, target: Path) -> None:
     """An independent copy of a whole file, on the disk when this returns: a reflink where there are some."""
-    if not new_like(source, target):
+    if not create_like(source, target):
         copy_range(source, target, 0, source.stat().st_size)
     sync_file(target)
 

@@ -12,7 +12,7 @@ from editc.core.places import Span
 from editc.core.text import fold_name
 
 
-def places(edit: Fact | Redirect | Ablation) -> Iterator[tuple[str, Span | None]]:
+def edited_texts(edit: Fact | Redirect | Ablation) -> Iterator[tuple[str, Span | None]]:
     """What an edit changes, with its place: the prompt of a fact, every name of a concept."""
     if isinstance(edit, Fact):
         yield edit.prompt, edit.at("template")
@@ -24,7 +24,7 @@ def places(edit: Fact | Redirect | Ablation) -> Iterator[tuple[str, Span | None]
 
 
 @dataclass(frozen=True)
-class Edited:
+class EditedPrompts:
     """The prompts and paraphrases of facts, and the names of redirected and erased concepts."""
 
     manifest: Manifest
@@ -38,7 +38,7 @@ class Edited:
     @cached_property
     def names(self) -> dict[str, Span | None]:
         """Each name in the form in which two names are compared, with its place."""
-        return {fold_name(name): span for edit in self.manifest.redirects for name, span in places(edit)}
+        return {fold_name(name): span for edit in self.manifest.redirects for name, span in edited_texts(edit)}
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

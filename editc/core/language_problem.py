@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from editc.core.delta import Array
-from editc.core.network import Naming, Spot, Value
+from editc.core.network import ConceptScores, LearnedValue, Spot
 from editc.core.problem import Problem
 
 
 @dataclass(frozen=True)
-class Column:
+class MemoryKey:
     """One key of a memory: the subject of an edit, under one of its names, as several contexts show it."""
 
     edit: int
@@ -28,14 +28,14 @@ class Column:
     residual stream. Empty in a plan that is measured again."""
     anchor: tuple[Spot, ...] = ()
     """The other concept in the same contexts. Empty unless it is a redirection."""
-    value: Value | None = None
+    value: LearnedValue | None = None
     """How `wanted` was learned. None where no gradient was used."""
     sinks: int = 0
     """How many contexts were left out because of position 0."""
 
 
 @dataclass(frozen=True)
-class Near:
+class CloseEdits:
     """Two edits whose keys lie close to each other, so that they will interfere."""
 
     edits: tuple[int, int]
@@ -47,11 +47,11 @@ class Near:
 
 
 @dataclass(frozen=True)
-class Rewrites(Problem):
+class LanguageProblem(Problem):
     """A plan for a language model with what its methods need. `systems` is empty: no single least-squares problem
     covers all layers."""
 
-    columns: tuple[Column, ...] = ()
+    columns: tuple[MemoryKey, ...] = ()
     """The keys of the edits that write to memories, in the order of the edits."""
     kept: Mapping[int, tuple[tuple[Spot, ...], ...]] = field(default_factory=dict)
     """Edit -> where the model must say what it said: at the target of a redirection, at preserved names and where
@@ -59,12 +59,12 @@ class Rewrites(Problem):
     spared: Mapping[int, tuple[tuple[Spot, ...], ...]] = field(default_factory=dict)
     """By edit the names that nobody named and that are held all the same, in groups as `kept`; those whose key is the
     edit's own are passed over."""
-    namings: Mapping[str, Naming] = field(default_factory=dict)
+    namings: Mapping[str, ConceptScores] = field(default_factory=dict)
     """Site name -> which of its columns name the concepts, for a stage that works on columns. Then every site of the
     plan has one."""
     moments: Mapping[str, Array] = field(default_factory=dict)
     """Site name -> (d_in, d_in): E[k k^T] over ordinary text, with its ridge."""
-    near: tuple[Near, ...] = ()
+    near: tuple[CloseEdits, ...] = ()
     """Pairs of edits that will interfere, the closest first."""
     overwritten: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """Edit -> ids of earlier deltas that wrote at its own keys, which are not preserved there."""

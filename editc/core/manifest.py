@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
-from editc.core.places import Placed, Source
+from editc.core.places import ManifestBlock, Source
 
 Scalar: TypeAlias = str | int | float | bool
 Strength: TypeAlias = float | Literal["auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenWeights(Placed):
+class TokenWeights(ManifestBlock):
     """What each anchor of `keys: eot` counts; the defaults are TRCE's published ones, the first EOT alone."""
 
     bos: float = 0.0
@@ -23,7 +23,7 @@ class TokenWeights(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measuring(Placed):
+class ShareSearch(ManifestBlock):
     """How `moderate` searches for the pulls that give the wanted shares: `pictures` of the concept in each of at most
     `rounds` edits, until every share is within `tolerance`, which is where UCE's debiasing stops as well."""
 
@@ -33,7 +33,7 @@ class Measuring(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(Placed):
+class Request(ManifestBlock):
     """One item of `edits`.
 
     `erase` and `replace` map `concept` (and every name in `also`) to `to` (None: the family's neutral concept);
@@ -48,7 +48,7 @@ class Request(Placed):
     also: tuple[str, ...] = ()
     to: str | None = None
     toward: tuple[tuple[str, float], ...] = ()
-    shares: Measuring | None = None
+    shares: ShareSearch | None = None
     method: str | None = None
     options: Mapping[str, Scalar] = field(default_factory=dict)
     keys: str | None = None
@@ -66,7 +66,7 @@ class Request(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preserve(Placed):
+class Preserve(ManifestBlock):
     """What must stay, beside what stays by default."""
 
     corpus: Literal["default", "none"] = "default"
@@ -82,7 +82,7 @@ class Preserve(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sites(Placed):
+class Sites(ManifestBlock):
     """Which matrices: roles (`k`, `v`; none named: the family's own), then fnmatch patterns over parameter names; then,
     where `auto` is a share, the fewest of them that carry that share of the edited concepts.
 
@@ -97,7 +97,7 @@ class Sites(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Constraints(Placed):
+class Constraints(ManifestBlock):
     """Bounds that a build must meet: maxima, but for `MINIMA`; None asks nothing (docs/reference/manifest.md)."""
 
     MINIMA: ClassVar[frozenset[str]] = frozenset({"efficacy", "paraphrase", "neighbourhood", "retain_top1"})
@@ -117,7 +117,7 @@ class Constraints(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BystanderCheck(Placed):
+class BystanderCheck(ManifestBlock):
     """`verify.images.bystanders`: which concepts that nobody named are painted before and after, and how often."""
 
     near: int = 8
@@ -129,7 +129,7 @@ class BystanderCheck(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorOptions(Placed):
+class DetectorOptions(ManifestBlock):
     """What `verify.images.detector` says besides the detector's name."""
 
     place: str = ""
@@ -149,7 +149,7 @@ class DetectorOptions(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageCheck(Placed):
+class ImageCheck(ManifestBlock):
     """`verify.images`: pictures before and after, judged by a detector; with `none` they are painted and not judged."""
 
     detector: str = "none"
@@ -166,7 +166,7 @@ class ImageCheck(Placed):
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptAnswer:
     """A prompt and the text that goes on from it, without the space between; None: whatever the unedited model says."""
 
     prompt: str
@@ -174,7 +174,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wording(Placed):
+class LanguageEditBase(ManifestBlock):
     """What every edit of a language model has. `contexts` hold the prompt of a fact, or the name of a concept, at their
     `{}`; None: the method's own."""
 
@@ -184,7 +184,7 @@ class Wording(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fact(Wording):
+class Fact(LanguageEditBase):
     """`fact`: after `template`, with `subject` at its one `{}`, the model is to say `answer`.
 
     `was` is what it says now (None: found by asking); `paraphrases` are other prompts with the same answer, whole
@@ -198,8 +198,8 @@ class Fact(Wording):
     answer: str
     was: str | None = None
     paraphrases: tuple[str, ...] = ()
-    implied: tuple[Asked, ...] = ()
-    neighbours: tuple[Asked, ...] = ()
+    implied: tuple[PromptAnswer, ...] = ()
+    neighbours: tuple[PromptAnswer, ...] = ()
     strength: float = 1.0
 
     @property
@@ -214,7 +214,7 @@ class Fact(Wording):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Redirect(Wording):
+class Redirect(LanguageEditBase):
     """`redirect` and `erase`: the names of `concept` lead to what `to` leads to, or, where that is None,
     to noise or to a refusal. `toward` is `anchor` where a concept is named.
 
@@ -227,8 +227,8 @@ class Redirect(Wording):
     also: tuple[str, ...] = ()
     to: str | None = None
     toward: Literal["anchor", "noise", "refusal"] = "anchor"
-    relations: tuple[Asked, ...] = ()
-    neighbours: tuple[Asked, ...] = ()
+    relations: tuple[PromptAnswer, ...] = ()
+    neighbours: tuple[PromptAnswer, ...] = ()
     strength: float = 1.0
 
     @property
@@ -238,7 +238,7 @@ class Redirect(Wording):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ablation(Wording):
+class Ablation(LanguageEditBase):
     """`ablate`: the direction in which prompts that carry `concept` (`present`) differ from those that do not
     (`absent`)."""
 
@@ -269,7 +269,7 @@ Edit: TypeAlias = Request | LanguageEdit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manifest(Placed):
+class Manifest(ManifestBlock):
     """A whole request, for a model of one kind."""
 
     kind: Literal["image", "language"] = "image"

@@ -14,7 +14,7 @@ from editc.core.places import Span
 Array: TypeAlias = NDArray[np.float64]
 
 
-RUN = frozenset(
+RUN_CLAIMS = frozenset(
     {
         "absent_nll",
         "at_start",
@@ -37,7 +37,7 @@ RUN = frozenset(
     }
 )
 """Claims by running a model in float32, which differ between machines in their last digits."""
-GENERATED = frozenset({"bystander_loss", "fluency_after", "fluency_before", "said"})
+GENERATED_CLAIMS = frozenset({"bystander_loss", "fluency_after", "fluency_before", "said"})
 """Claims by words that a model goes on with: where two tokens are about as likely, another machine says other words."""
 
 

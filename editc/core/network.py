@@ -61,7 +61,7 @@ class Writer:
 
 
 @dataclass(frozen=True)
-class Naming:
+class ConceptScores:
     """How far each column of a matrix (d_out, d_in) names c concepts, by what it adds to the logits of their words.
 
     `scores` (c, d_in): how many standard deviations of all the words' logits, with the sign. `ranks` (c, d_in): the
@@ -73,11 +73,11 @@ class Naming:
 
 
 @dataclass(frozen=True)
-class Columns:
+class ScoredColumns:
     """One matrix W (d_out, d_in) whose columns name c concepts, each to be taken out at its strength (c,)."""
 
     weight: Array
-    naming: Naming
+    naming: ConceptScores
     strengths: Array
 
 
@@ -118,7 +118,7 @@ class Spot:
 
 
 @dataclass(frozen=True)
-class Place:
+class TokenPosition:
     """Where a spot is: row `row` of `count` tokens, `first` being the subject's first row.
 
     Row 0 is an attention sink: what stands there has states hundreds of times as large as elsewhere, which depend
@@ -145,7 +145,7 @@ class Cloze:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownFact:
     """Something that a model knows: after `prompt`, which has `subject` in it behind `before`, it goes on with
     `answer`."""
 
@@ -177,7 +177,7 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Traced:
+class TracedFacts:
     """Causal tracing of n things known, by the probability of each answer's first token: `clean` (n,); `noised` (n,),
     with noise on the subject; and with the noise and the clean residual stream put back after each layer, `subject`
     (n, layers) at the subject's last token, `last` (n, layers) at the prompt's. Means over samples of noise."""
@@ -189,7 +189,7 @@ class Traced:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class Continuation:
     """What a model goes on with, the likeliest token each time: the whole `text`, the text of each token in `pieces`,
     and in `likely` the log-probability of each token, natural logarithms."""
 
@@ -204,7 +204,7 @@ class Spoken:
 
 
 @dataclass(frozen=True)
-class Scored:
+class AnswerScores:
     """Of n answers: `total` (n,), the log-probability of all tokens; `first` (n,), that of the first; `top` (n,), true
     where the first token is the likeliest of all; `best` (n,), the number of the token that is; `tokens` (n,), how many
     an answer has. Natural logarithms."""
@@ -217,7 +217,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ModelComparison:
     """The model before and after a change, of n texts, each the mean over its tokens: `divergence` (n,), KL(before |
     after) of the next token in nats; `agreement` (n,), how often the likeliest token is the same; and the negative
     log-likelihood of the text, `before` (n,) and `after` (n,), nan where the last token alone is compared."""
@@ -229,7 +229,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Moment:
+class SecondMoment:
     """What a matrix reads over text: `second` (d_in, d_in) = mean k k^T, not centred, over `count` tokens."""
 
     second: Array
@@ -237,7 +237,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Wish:
+class ValueGoal:
     """An answer that prompts are to have: `contexts`, one and the same prompt behind several prefixes; `essence`, where
     the next token shall stay as likely as it was ("Paris is a")."""
 
@@ -264,7 +264,7 @@ class Descent:
 
 
 @dataclass(frozen=True)
-class Value:
+class LearnedValue:
     """A learned change: `delta` (d,) of the output, which without it is `before` (d,), the mean over contexts;
     `losses`, one a step; `probability`, the geometric mean over contexts of the answer's, with the delta."""
 
@@ -274,7 +274,7 @@ class Value:
     probability: float
 
 
-Where: TypeAlias = Literal["output", "stream"]
+DeltaTarget: TypeAlias = Literal["output", "stream"]
 
 
 class Network(Protocol):
@@ -307,7 +307,7 @@ class Network(Protocol):
         before it, for the tokens that the tokenizer has. Up to the stream's own length, which the norm divides by,
         embedding @ x is what x adds to the logits."""
 
-    def places(self, spots: Sequence[Spot]) -> Sequence[Place]:
+    def places(self, spots: Sequence[Spot]) -> Sequence[TokenPosition]:
         """Where the spots are."""
 
     def reads(
@@ -324,10 +324,10 @@ class Network(Protocol):
         """Logit lens: the rank (n,), 0 the likeliest, of each answer's first token in what the final norm and the
         output embedding make of the stream at the prompt's last token after each layer."""
 
-    def trace(self, known: Sequence[Known], noise: Noise) -> Traced:
+    def trace(self, known: Sequence[KnownFact], noise: Noise) -> TracedFacts:
         """Causal tracing of each. LookupError where an answer begins inside the subject's last token."""
 
-    def score(self, asked: Sequence[Cloze], changed: Mapping[str, Array] | None = None) -> Scored:
+    def score(self, asked: Sequence[Cloze], changed: Mapping[str, Array] | None = None) -> AnswerScores:
         """How likely the answers are."""
 
     def compare(
@@ -336,7 +336,7 @@ class Network(Protocol):
         changed: Mapping[str, Array],
         last: bool = False,
         base: Sequence[Array] | None = None,
-    ) -> Compared:
+    ) -> ModelComparison:
         """The base against the model as changed, over all tokens of the texts or at their last ones. `base`, what
         `final` said of the texts, saves half of the work; not with `last`."""
 
@@ -350,7 +350,7 @@ class Network(Protocol):
 
     def speak(
         self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None = None
-    ) -> tuple[Spoken, ...]:
+    ) -> tuple[Continuation, ...]:
         """The same token by token, with how likely each was."""
 
     def generate_both(
@@ -358,12 +358,12 @@ class Network(Protocol):
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """`generate` of the base and of the model as changed, in little more time than one of them."""
 
-    def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, Moment]:
+    def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, SecondMoment]:
         """Of what each matrix reads over about so many tokens of the texts, position 0 left out."""
 
     def value(
-        self, wish: Wish, layer: int, where: Where, how: Descent, changed: Mapping[str, Array] | None = None
-    ) -> Value:
+        self, wish: ValueGoal, layer: int, where: DeltaTarget, how: Descent, changed: Mapping[str, Array] | None = None
+    ) -> LearnedValue:
         """Learns what to add at the subject's last token, to the `output` of the MLP of that layer (ROME) or to the
         residual `stream` after it (MEMIT). Contexts whose subject is at position 0 are left out.
 

@@ -48,7 +48,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placed:
+class ManifestBlock:
     """A manifest block that remembers where each of its fields stands; `""` is the block itself.
 
     `"concepts"` is a field's value, `"concepts.0"` an item of it, `"concepts:"` its key. A field that was given but

@@ -14,7 +14,7 @@ from editc.core.text import count
 
 
 @dataclass(frozen=True)
-class Weighed:
+class SiteShare:
     """How much one site carries the edited concepts, as `sites: auto` measured it."""
 
     site: Site
@@ -42,7 +42,7 @@ class Ranking:
     """The edited concepts, in the order of `reached`."""
     reached: tuple[float, ...]
     """By concept: the share that the chosen sites reach."""
-    sites: tuple[Weighed, ...]
+    sites: tuple[SiteShare, ...]
     """Every candidate: chosen sites first, then by what each does alone."""
 
 

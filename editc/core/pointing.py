@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest
-from editc.core.places import Placed, Span
+from editc.core.places import ManifestBlock, Span
 
 
 @contextmanager
-def pointing_at(manifest: Manifest, field: str, block: Placed | None = None) -> Iterator[None]:
+def pointing_at(manifest: Manifest, field: str, block: ManifestBlock | None = None) -> Iterator[None]:
     """Diagnostics without a place of their own underline that field of the manifest, or of a block of it."""
     try:
         yield

@@ -34,7 +34,7 @@ class Weights(Protocol):
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedPrompt:
     """A prompt as the model sees it."""
 
     prompt: str
@@ -68,7 +68,7 @@ class Encoded:
 class Encoder(Protocol):
     """A text encoder."""
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Each prompt's rows; pure, in order."""
 
     def fingerprint(self) -> str:
@@ -126,7 +126,7 @@ class Cache(Protocol):
 
 
 @dataclass(frozen=True)
-class Noisy:
+class NoisyLatents:
     """Latents on their way from noise to a picture."""
 
     latents: Array
@@ -136,7 +136,7 @@ class Noisy:
 
 
 @dataclass(frozen=True)
-class Told:
+class Conditioning:
     """What a network reads of n prompts."""
 
     rows: Array
@@ -147,25 +147,29 @@ class Told:
     """(n, p): embeddings of whole prompts. None where the network reads none."""
 
     @staticmethod
-    def of(rows: Sequence[Array], pooled: Sequence[Array] = ()) -> Told:
+    def of(rows: Sequence[Array], pooled: Sequence[Array] = ()) -> Conditioning:
         """Prompts with rows (t_i, d) and, in the same order, pooled embeddings (1, p)."""
         longest = max(map(len, rows))
         stacked = np.stack([np.pad(one, ((0, longest - len(one)), (0, 0))) for one in rows])
-        return Told(stacked, np.array([len(one) for one in rows]), np.concatenate(pooled) if pooled else None)
+        return Conditioning(stacked, np.array([len(one) for one in rows]), np.concatenate(pooled) if pooled else None)
 
-    def take(self, which: slice | Sequence[int]) -> Told:
+    def take(self, which: slice | Sequence[int]) -> Conditioning:
         """Some of the prompts, by their numbers."""
-        return Told(self.rows[which], self.counts[which], None if self.pooled is None else self.pooled[which])
+        return Conditioning(self.rows[which], self.counts[which], None if self.pooled is None else self.pooled[which])
 
 
 class Prober(Protocol):
     """A denoiser that can be asked what it would predict if some of its sites saw another text."""
 
-    def denoise(self, told: Told, empty: Told, seeds: Sequence[int], steps: int) -> Sequence[Noisy]:
+    def denoise(
+        self, told: Conditioning, empty: Conditioning, seeds: Sequence[int], steps: int
+    ) -> Sequence[NoisyLatents]:
         """The latents before each of `steps` denoising steps from pure noise, a picture for each prompt of `told` and
         of `seeds` (n,); `empty` is the one prompt that guidance leads away from."""
 
-    def predict(self, noisy: Noisy, told: Told, instead: Told | None = None, sites: Sequence[str] = ()) -> Array:
+    def predict(
+        self, noisy: NoisyLatents, told: Conditioning, instead: Conditioning | None = None, sites: Sequence[str] = ()
+    ) -> Array:
         """The noise (n, c, h, w) predicted for `told`, where the parameters `sites` read `instead`, shaped alike: each
         row's output there is that of the row in its place."""
 

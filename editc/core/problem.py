@@ -47,7 +47,7 @@ class NamedRows:
     """What a manifest names under `preserve`, beside the default list."""
 
     rows: Array
-    """(d_in, k), condensed as those of `Kept` are; drift is measured over them apart."""
+    """(d_in, k), condensed as those of `PreservedRows` are; drift is measured over them apart."""
     listed: tuple[str, ...]
     """Their prompts."""
 
@@ -102,7 +102,7 @@ class Witness:
 
 
 @dataclass(frozen=True)
-class Watch:
+class CertificateInput:
     """What the certificate is computed over, whichever keys a method edits."""
 
     witnesses: tuple[Witness, ...]
@@ -126,7 +126,7 @@ class System:
     """The lambda that suits the scale of `blocks` and `kept`. A `lamb` in the manifest goes before it."""
     gram: Array | None = None
     """(d_in, d_in): sum_l W_l^T W_l. None where it was not computed yet."""
-    watch: Watch | None = None
+    watch: CertificateInput | None = None
     """What the certificate is computed over. None where nothing is erased."""
     shelf: ArrayCache | None = field(default=None, compare=False, repr=False)
     """The cache in which `numerics.chain` keeps sums and factors between builds. No result depends on it. None: nothing

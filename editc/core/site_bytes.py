@@ -99,14 +99,14 @@ def _factors(factors: Factors, k: int) -> tuple[Real, Real | None]:
     return left, factors.right[k if len(factors.right) > 1 else 0] if factors.right else None
 
 
-def patched_site(W: Array, factors: Factors, k: int) -> Array:
+def patch_site(W: Array, factors: Factors, k: int) -> Array:
     """The edited weight of site `factors.sites[k]`, (d_out, d_in), in float64."""
     left, right = _factors(factors, k)
     return patch(W, factors.form, left, right)
 
 
 def patch_as_stored(stored: Array, transposed: bool, factors: Factors, k: int) -> Array:
-    """`patched_site` for a tensor as the file holds it: (d_in, d_out) when `transposed`, else (d_out, d_in)."""
+    """`patch_site` for a tensor as the file holds it: (d_in, d_out) when `transposed`, else (d_out, d_in)."""
     if not transposed:
-        return patched_site(stored, factors, k)
-    return np.ascontiguousarray(patched_site(stored.T, factors, k).T)
+        return patch_site(stored, factors, k)
+    return np.ascontiguousarray(patch_site(stored.T, factors, k).T)

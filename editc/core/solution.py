@@ -50,7 +50,7 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class Gathered(Edit):
+class LinkedEdit(Edit):
     """A group whose sites belong to several edits, as in a linked delta: of each site, the edit and its index there."""
 
     places: tuple[tuple[Edit, int], ...]
@@ -61,7 +61,7 @@ class Gathered(Edit):
 
 
 @dataclass(frozen=True)
-class Round:
+class PullRound:
     """One edit that was tried: the pull towards each concept, and the share of pictures that then showed it."""
 
     pulls: tuple[float, ...]
@@ -69,7 +69,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Balance:
+class PullSearch:
     """How the pulls of edit `index` were found: the shares `wanted` of its `toward`, every round that was tried (the
     first without a pull), which of them was taken, and why the search stopped: `reached` (every share within
     `tolerance`), `rounds` (no more were allowed), `stalled` (the last ones came no nearer)."""
@@ -77,7 +77,7 @@ class Balance:
     index: int
     wanted: tuple[float, ...]
     tolerance: float
-    rounds: tuple[Round, ...]
+    rounds: tuple[PullRound, ...]
     taken: int
     stopped: str
 
@@ -105,7 +105,7 @@ class Solution:
     """JSON: each method that was used, with its options."""
     strengths: tuple[float, ...]
     """By request: the strength that was used, found where the manifest says `auto`."""
-    balances: tuple[Balance, ...] = ()
+    balances: tuple[PullSearch, ...] = ()
     """How the pulls of `moderate` were found. Empty where no shares were to be measured."""
 
     def __repr__(self) -> str:

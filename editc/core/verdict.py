@@ -18,7 +18,7 @@ STATES: tuple[State, ...] = ("red", "amber", "green", "plain")
 QUESTIONS = ("Works?", "Costs?", "Robust?")
 COLOURS: Mapping[State, str] = {"red": "#b3261e", "amber": "#8a5a00", "green": "#17734a"}
 ANSI: Mapping[State, str] = {"red": "red", "amber": "yellow", "green": "green"}
-MOST = 4
+SHOWN_REASONS = 4
 """Reasons that a line shows; the others are in report.json."""
 
 
@@ -78,8 +78,8 @@ class Judgement:
     def says(self) -> tuple[str, ...]:
         """The first reasons in words; one for the others where there are more."""
         texts = tuple(reason.text for reason in self.reasons)
-        left = len(texts) - MOST
-        return texts if left <= 1 else (*texts[:MOST], f"and {left} more (report.json has all)")
+        left = len(texts) - SHOWN_REASONS
+        return texts if left <= 1 else (*texts[:SHOWN_REASONS], f"and {left} more (report.json has all)")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Verdict:
         return f"<table>{rows}</table>"
 
 
-def line_of(question: str, reasons: Iterable[Reason]) -> Judgement:
+def make_judgement(question: str, reasons: Iterable[Reason]) -> Judgement:
     """The reasons in the order of their states; those of one state stay in the order given."""
     return Judgement(question, tuple(sorted(reasons, key=lambda reason: STATES.index(reason.state))))
 

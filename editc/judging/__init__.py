@@ -12,8 +12,8 @@ from dataclasses import fields
 from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Claim, Report
 from editc.core.solution import Solution, Verified
-from editc.core.verdict import QUESTIONS, Reason, Verdict, line_of
-from editc.judging.bystanders import bystanders
+from editc.core.verdict import QUESTIONS, Reason, Verdict, make_judgement
+from editc.judging.bystanders import judge_bystanders
 from editc.judging.images import (
     judge_attacks,
     judge_erasures,
@@ -23,19 +23,19 @@ from editc.judging.images import (
     list_unpainted,
 )
 from editc.judging.language import (
-    begun,
     judge_ablations,
     judge_answers,
+    judge_beginnings,
+    judge_neighbours,
     judge_paraphrases,
     list_unasked,
     list_untried,
-    neighbours,
 )
 
-WORKS = ("erase_residual", "erased", "toward_fitted", "toward_gap", "efficacy")
-ROBUST = ("recoverable", "paraphrase")
+WORKS_CLAIMS = ("erase_residual", "erased", "toward_fitted", "toward_gap", "efficacy")
+ROBUST_CLAIMS = ("recoverable", "paraphrase")
 """Claims with a bound by the line that they belong to; all others are costs."""
-PICTURES: Mapping[str, str] = {
+PICTURE_BOUNDS: Mapping[str, str] = {
     "erased": "erased_at_most",
     "kept_loss": "kept_loss_at_most",
     "toward_gap": "share_gap_at_most",
@@ -46,7 +46,7 @@ Rule = Callable[[Report, Manifest], Iterator[Reason]]
 
 def judge(report: Report, manifest: Manifest) -> Verdict:
     """The verdict of a report on the build of a manifest."""
-    return Verdict(*(line_of(question, _reasons(RULES[question], report, manifest)) for question in QUESTIONS))
+    return Verdict(*(make_judgement(question, _reasons(RULES[question], report, manifest)) for question in QUESTIONS))
 
 
 def conclude(solution: Solution, report: Report) -> Verified:
@@ -69,7 +69,7 @@ def _bounds(mine: Callable[[str], bool]) -> Rule:
     def bounds(report: Report, manifest: Manifest) -> Iterator[Reason]:
         """Every bound that no other rule speaks of, and every bound that nothing answered."""
         for claim in report.claims:
-            if claim.bound is not None and mine(claim.name) and claim.name not in SPOKEN_OF:
+            if claim.bound is not None and mine(claim.name) and claim.name not in OWN_RULE_CLAIMS:
                 yield _bound_reason(claim)
         for name in unanswered_claims(report, manifest):
             if mine(name):
@@ -80,7 +80,7 @@ def _bounds(mine: Callable[[str], bool]) -> Rule:
 
 def _bound_reason(claim: Claim) -> Reason:
     side = ("at least" if claim.holds else "below") if claim.least else "at most" if claim.holds else "above"
-    subject = f" of {claim.subject}" if claim.name in WORKS and claim.subject else ""
+    subject = f" of {claim.subject}" if claim.name in WORKS_CLAIMS and claim.subject else ""
     told = f"{claim.name}{subject} {claim.value:.3g}, {side} {claim.bound:.3g}"
     return Reason("plain" if claim.holds else "red", told, claim.name, claim.subject, claim.value)
 
@@ -92,10 +92,10 @@ def _bounded_claims(manifest: Manifest) -> Iterator[str]:
         one.name for one in fields(Constraints) if one.name != "spans" and getattr(bounds, one.name) is not None
     )
     if manifest.images is not None:
-        yield from (name for name, bound in PICTURES.items() if getattr(manifest.images, bound) is not None)
+        yield from (name for name, bound in PICTURE_BOUNDS.items() if getattr(manifest.images, bound) is not None)
 
 
-SPOKEN_OF = frozenset(
+OWN_RULE_CLAIMS = frozenset(
     {"erased", "toward_gap", "efficacy", "bystander_loss", "kept_loss", "neighbourhood", "recoverable", "paraphrase"}
 )
 RULES: Mapping[str, tuple[Rule, ...]] = {
@@ -106,16 +106,21 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         judge_ablations,
         list_unpainted,
         list_unasked,
-        _bounds(lambda name: name in WORKS),
+        _bounds(lambda name: name in WORKS_CLAIMS),
     ),
-    "Costs?": (bystanders, judge_preserve, neighbours, _bounds(lambda name: name not in WORKS + ROBUST)),
+    "Costs?": (
+        judge_bystanders,
+        judge_preserve,
+        judge_neighbours,
+        _bounds(lambda name: name not in WORKS_CLAIMS + ROBUST_CLAIMS),
+    ),
     "Robust?": (
         judge_attacks,
         judge_recoverable,
         judge_paraphrases,
-        begun,
+        judge_beginnings,
         list_untried,
-        _bounds(lambda name: name in ROBUST),
+        _bounds(lambda name: name in ROBUST_CLAIMS),
     ),
 }
 """Question -> what is looked at, in the order in which it is told."""

@@ -13,7 +13,7 @@ COUNTED = {"image": "pictures of bystanders show them", "language": "questions n
 """Kind of model -> what is counted of bystanders."""
 
 
-def bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
+def judge_bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """What nobody named: how much of it is as it was, and what suffered most."""
     every = report.bystanders
     shown = sum(round(one.before * one.of) for one in every)

@@ -48,7 +48,7 @@ def list_unasked(report: Report, manifest: Manifest) -> Iterator[Reason]:
         yield Reason("amber", f"{list_some(missing)} not checked: no prompt asks")
 
 
-def neighbours(report: Report, manifest: Manifest) -> Iterator[Reason]:
+def judge_neighbours(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """The neighbours that a manifest names."""
     for claim in claims_of(report, "neighbourhood"):
         held = count_right(report.answers, "neighbour")
@@ -71,7 +71,7 @@ def judge_paraphrases(report: Report, manifest: Manifest) -> Iterator[Reason]:
         yield Reason(judge_share(None, good), told, "form", "", good, held, held.at_least)
 
 
-def begun(report: Report, manifest: Manifest) -> Iterator[Reason]:
+def judge_beginnings(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """Texts that begin with the subject, and names that their first words carry: both are read past an edit."""
     for claim in claims_of(report, "at_start"):
         state: State = "red" if claim.value < UNMOVED else "amber" if claim.value < POOR else "green"

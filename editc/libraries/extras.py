@@ -7,19 +7,19 @@ from importlib.util import find_spec
 from editc.core.diagnostics import fail
 
 
-def missing(*packages: str) -> tuple[str, ...]:
+def missing_packages(*packages: str) -> tuple[str, ...]:
     """Those of the packages that are not installed."""
     return tuple(name for name in packages if find_spec(name) is None)
 
 
-def install(extra: str) -> str:
+def install_command(extra: str) -> str:
     """What to type for the extra of that name: editc is installed from its own folder, by its lock."""
     return f"in editc's folder: pip install -c constraints.txt '.[{extra}]'"
 
 
 def require_build(*needed: str) -> None:
     """Raises E207 when what a build needs is not installed: apply, revert, status and inspect do without."""
-    absent = missing(*(needed or ("torch", "transformers", "diffusers", "scipy")))
+    absent = missing_packages(*(needed or ("torch", "transformers", "diffusers", "scipy")))
     if absent:
         message = f"a build needs {', '.join(absent)}, which {'is' if len(absent) == 1 else 'are'} not installed"
-        raise fail("E207", message, help=install("build"))
+        raise fail("E207", message, help=install_command("build"))

@@ -18,9 +18,9 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import Any, TextIO
 
-KEPT: list[str] = []
+CAPTURED: list[str] = []
 """Every line that was kept back so far."""
-MOST = 50
+SHOWN_LINES = 50
 """Lines that a bug shows of them."""
 
 
@@ -38,7 +38,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def kept_back() -> Iterator[tuple[TextIO, TextIO]]:
+def capture_output() -> Iterator[tuple[TextIO, TextIO]]:
     """Meanwhile nothing that is printed reaches the terminal, but by the true stdout and stderr that this gives.
 
     Libraries hold on to the stream that they found, so it takes what comes later as well.
@@ -59,16 +59,16 @@ def kept_back() -> Iterator[tuple[TextIO, TextIO]]:
         sys.stdout, sys.stderr = streams
         for number, copy in saved:
             os.dup2(copy, number)
-        KEPT.extend(_lines(sink))
+        CAPTURED.extend(_lines(sink))
         for _, copy in saved:
             os.close(copy)
 
 
 def last_lines(everything: bool = False) -> str:
     """The last lines that were kept back, or with `everything` all; empty where there are none."""
-    if not KEPT:
+    if not CAPTURED:
         return ""
-    shown = KEPT if everything else KEPT[-MOST:]
+    shown = CAPTURED if everything else CAPTURED[-SHOWN_LINES:]
     return "\n".join(("libraries said:", *(f"  {line}" for line in shown), ""))
 
 

@@ -79,7 +79,12 @@ def load_network(kind: Any, folder: Path, what: str, harmless: Sequence[str] = (
     Never opens a pickle, fetches nothing and runs no code from the folder. Raises E205 for a network that cannot be
     loaded or is not what is in its files, E402 for values that are not finite.
     """
-    asked = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True, "variant": variant(folder)}
+    asked = {
+        "local_files_only": True,
+        "use_safetensors": True,
+        "output_loading_info": True,
+        "variant": weight_variant(folder),
+    }
     with library_errors(f"{what} cannot be loaded", folder):
         network, info = kind.from_pretrained(folder, **asked, ignore_mismatched_sizes=True, **given)
     found = Difference.of(info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"], harmless)
@@ -88,7 +93,7 @@ def load_network(kind: Any, folder: Path, what: str, harmless: Sequence[str] = (
     return network.eval()
 
 
-def variant(folder: Path) -> str | None:
+def weight_variant(folder: Path) -> str | None:
     """`fp16` where a folder has its weights in that variant alone, as `layout` takes them; None where it
     has plain ones."""
     found = [VARIANT.fullmatch(path.name) for path in sorted(folder.iterdir())]
@@ -139,7 +144,7 @@ def brief(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def wrapping(names: Sequence[str]) -> tuple[str, str] | None:
+def find_wrapper(names: Sequence[str]) -> tuple[str, str] | None:
     """How a model with these names was saved, where that is not by itself, and how to save it right."""
     return next((told for mark, told in WRAPPED.items() if any(re.search(mark, name) for name in names)), None)
 
@@ -163,7 +168,7 @@ def _names(found: Difference) -> Iterator[str]:
 
 
 def _what_to_do(found: Difference) -> str:
-    if around := wrapping(found.unexpected):
+    if around := find_wrapper(found.unexpected):
         return f"the model was saved {around[0]}: {around[1]}"
     return "fetch or save it again; its config.json and its weights must be those of one and the same model"
 

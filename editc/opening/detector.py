@@ -17,7 +17,7 @@ from editc.passes.images.painting import pictures
 from editc.registry.detectors import DETECTORS
 
 
-def faults(manifest: Manifest) -> tuple[Diagnostic, ...]:
+def check_detector(manifest: Manifest) -> tuple[Diagnostic, ...]:
     """What is wrong with the detector that `verify.images` names, nothing opened: E134 to E137, and E504 for concepts
     that it will not know."""
     check = manifest.images
@@ -25,7 +25,7 @@ def faults(manifest: Manifest) -> tuple[Diagnostic, ...]:
         return ()
     kind, asked = detector_kind(check.detector), _asked_of(manifest, check)
     if kind.runs_code and check.options.foreign:
-        return (_foreign(check, manifest),)
+        return (_refuse_foreign_code(check, manifest),)
     here = f"; or say where it is here: `--detector '{{{check.detector}: {kind.place}}}'`" * check.options.foreign
     found = tuple(
         Diagnostic(one.code, one.message, check.options.at(one.field), manifest.source, help=one.help + here)
@@ -34,7 +34,7 @@ def faults(manifest: Manifest) -> tuple[Diagnostic, ...]:
     return found or pictures.unknown_concepts(manifest, kind.knows(asked))
 
 
-def _foreign(check: ImageCheck, manifest: Manifest) -> Diagnostic:
+def _refuse_foreign_code(check: ImageCheck, manifest: Manifest) -> Diagnostic:
     where = f"{check.options.place}:{check.options.member}"
     return Diagnostic(
         "E137",
@@ -63,7 +63,7 @@ def _detector_place(manifest: Manifest, check: ImageCheck) -> Path | None:
         return beside
     try:
         return paths.locate(given)
-    except EditcError:  # `faults` says that nothing is there
+    except EditcError:  # `check_detector` says that nothing is there
         return beside
 
 

@@ -40,7 +40,7 @@ _SETTINGS = (
 
 
 @dataclass(frozen=True)
-class Source:
+class EncoderSource:
     """A pipeline `folder` whose encoders are the model's, or else the encoder `inside` the model's own file; and the
     fingerprint that both ways have."""
 
@@ -60,7 +60,7 @@ class Source:
         return {"text": load_clip(self.inside, mark)}
 
 
-def source_of(manifest: Manifest, model: Model) -> Source:
+def find_encoder(manifest: Manifest, model: Model) -> EncoderSource:
     """The encoders whose rows this model's cross-attention sees.
 
     A pipeline folder has its own. A single file is completed by `encoder:`, or by the folders beside it: an LDM file
@@ -69,31 +69,31 @@ def source_of(manifest: Manifest, model: Model) -> Source:
     """
     from editc.formats.apply.encoder_marks import weight_marks
 
-    given = _given(manifest)
+    given = _manifest_folder(manifest)
     folder = pipeline_of(model) if given is None else given
     inside = ldm_encoder.inner_parts(model)
     if inside and not ldm_encoder.is_copy(model, folder):
         return _in_file(model, folder, inside)
     if model.kind != "pipeline":
-        _require(model, folder)
+        _require_folders(model, folder)
     whole = model if model.kind == "pipeline" and given is None else open_model(folder)
     account = encoder_account(pipeline_of(whole))
     mark = seal_account(account)
     if given is not None and model.kind == "pipeline":
-        _same(encoder_fingerprint(model), mark, given)
-    return Source(folder, mark, None, weight_marks(account))
+        _require_same(encoder_fingerprint(model), mark, given)
+    return EncoderSource(folder, mark, None, weight_marks(account))
 
 
-def require(manifest: Manifest, model: Model) -> None:
-    """Raises E220 where `source_of` finds no encoder to go with the weights: looks for the files and hashes none."""
-    given = _given(manifest)
+def require_encoder(manifest: Manifest, model: Model) -> None:
+    """Raises E220 where `find_encoder` finds no encoder to go with the weights: looks for the files and hashes none."""
+    given = _manifest_folder(manifest)
     folder = pipeline_of(model) if given is None else given
     inside = ldm_encoder.inner_parts(model)
     if inside:
         if not any((folder / part).is_dir() for part in inside):
-            _with_words(model, folder, inside)
+            _require_tokenizer(model, folder, inside)
     elif model.kind != "pipeline":
-        _require(model, folder)
+        _require_folders(model, folder)
 
 
 def load_clip(found: Assembled, mark: str) -> ClipEncoder:
@@ -122,49 +122,51 @@ def load_clip(found: Assembled, mark: str) -> ClipEncoder:
     return ClipEncoder(tokenizer, model.eval(), mark)
 
 
-def _given(manifest: Manifest) -> Path | None:
+def _manifest_folder(manifest: Manifest) -> Path | None:
     """The folder of `encoder:`, relative to the manifest first, then to where the command runs; or a hub id's."""
     if manifest.encoder is None:
         return None
     beside = Path(manifest.source.name).parent / manifest.encoder
     folder = paths.locate(str(beside) if beside.exists() else manifest.encoder)
     if not folder.is_dir():
-        raise _none("`encoder` names a file; it must be a folder", folder)
+        raise _no_encoder("`encoder` names a file; it must be a folder", folder)
     return folder
 
 
-def _in_file(model: Model, folder: Path, inside: tuple[str, ...]) -> Source:
+def _in_file(model: Model, folder: Path, inside: tuple[str, ...]) -> EncoderSource:
     if len(inside) > 1 and any((folder / part).is_dir() for part in inside):
         message = f"the text encoders in '{folder}' are not those in the model's file"
         raise fail("E222", message, place=str(model.path), help="name the folder of the model that the file is made of")
     from editc.formats.apply.encoder_marks import weight_mark
 
-    found = _with_words(model, folder, inside)
-    return Source(folder, found.fingerprint(), found, {"text_encoder": weight_mark(found.weights)})
+    found = _require_tokenizer(model, folder, inside)
+    return EncoderSource(folder, found.fingerprint(), found, {"text_encoder": weight_mark(found.weights)})
 
 
-def _with_words(model: Model, folder: Path, inside: tuple[str, ...]) -> Assembled:
+def _require_tokenizer(model: Model, folder: Path, inside: tuple[str, ...]) -> Assembled:
     """The encoder inside the file with a tokenizer; E220 without one."""
     found = ldm_encoder.assemble(model, folder)
     if found is None:
         lacking = "a tokenizer" if len(inside) == 1 else "tokenizers and encoders as folders"
-        raise _none(f"the file holds its text encoder, but '{folder}' has not {lacking} to go with it", model.path)
+        raise _no_encoder(
+            f"the file holds its text encoder, but '{folder}' has not {lacking} to go with it", model.path
+        )
     return found
 
 
-def _require(model: Model, folder: Path) -> None:
+def _require_folders(model: Model, folder: Path) -> None:
     for part in ("text_encoder", "tokenizer"):
         if not (folder / part).is_dir():
-            raise _none(f"the model is weights alone, and '{folder}' has no `{part}` to go with them", model.path)
+            raise _no_encoder(f"the model is weights alone, and '{folder}' has no `{part}` to go with them", model.path)
 
 
-def _same(own: str, given: str, folder: Path) -> None:
+def _require_same(own: str, given: str, folder: Path) -> None:
     if own and own != given:
         message = f"the text encoder in '{folder}' is not the model's own"
         raise fail("E222", message, place=str(folder), help="leave `encoder` out: the model's folder has its encoder")
 
 
-def _none(message: str, place: Path) -> EditcError:
+def _no_encoder(message: str, place: Path) -> EditcError:
     help_text = (
         "name a diffusers folder or hub id of the same model with `encoder: FOLDER` in the manifest (for SD 1 and 2 "
         "files its `tokenizer` is enough), or put these folders beside the file"

@@ -21,7 +21,7 @@ from editc.formats.containers.safetensors import read_small
 from editc.formats.models.model import Checkpoint, Model, open_component
 from editc.libraries import pipeline_index
 
-MOST = 64_000_000
+JSON_BYTES = 64_000_000
 """Bytes of a JSON file at most; the largest tokenizers have some 35 MB."""
 ADAPTER = "adapter_config.json"
 
@@ -92,7 +92,7 @@ def _require_json(folder: Path) -> None:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(read_small(path, MOST).decode("utf-8"))
+        return json.loads(read_small(path, JSON_BYTES).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         help_text = "fetch the file again"
         raise fail("E617", f"this is not valid JSON: {str(error)[:200]}", place=str(path), help=help_text) from error

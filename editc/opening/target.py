@@ -17,7 +17,7 @@ from editc.registry.families import FAMILIES
 
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
 """What a pipeline calls the part that reads the text, in the order in which one with several is looked at."""
-USUAL: Mapping[str, tuple[str, ...]] = {"pipeline": ("image",), "folder": ("language",)}
+USUAL_KINDS: Mapping[str, tuple[str, ...]] = {"pipeline": ("image",), "folder": ("language",)}
 """What kind of model lies on disk so, as a rule."""
 OWN_CORPUS = "prompts.txt"
 """In a model's folder, the prompts that are preserved by default."""
@@ -52,7 +52,7 @@ class Target:
 
         asked = self.header.weights, self.name, self.header.settings
         try:  # USUAL holds nearly always, and then the families of the other kind need not be loaded
-            return recognise(families(*USUAL.get(self.model.kind, ())), *asked)
+            return recognise(families(*USUAL_KINDS.get(self.model.kind, ())), *asked)
         except EditcError:
             return recognise(families(), *asked)
 

@@ -22,7 +22,7 @@ from editc.libraries.foreign import quiet
 from editc.libraries.loading import Difference, library_errors, refuse_values, require_whole
 
 
-def require_sound(model: Model, edited: str, cache: Cache | None) -> Iterator[Diagnostic]:
+def check_unloaded_parts(model: Model, edited: str, cache: Cache | None) -> Iterator[Diagnostic]:
     """Raises E205 and E402 for a part that is not what its configuration says, or holds NaN or infinity; a warning,
     E226, for an edited part without a configuration to compare with. `edited` is the component that a build edits."""
     for part, place in _parts(model, edited).items():

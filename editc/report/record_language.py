@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from editc.core.language_problem import Column, Rewrites
+from editc.core.language_problem import LanguageProblem, MemoryKey
 from editc.core.manifest import Ablation, Fact, Redirect
 from editc.core.plan import Plan, Stage
 from editc.core.solution import Solution, Verified
@@ -22,7 +22,7 @@ def kind_fields(verified: Verified) -> Mapping[str, Any]:
     """
     solution, manifest = verified.solution, verified.solution.problem.plan.manifest
     plan, problem = solution.problem.plan, solution.problem
-    near = problem.near if isinstance(problem, Rewrites) else ()
+    near = problem.near if isinstance(problem, LanguageProblem) else ()
     called = titles(manifest)
     return {
         "edits": [
@@ -41,7 +41,7 @@ def kind_fields(verified: Verified) -> Mapping[str, Any]:
 def _edit(solution: Solution, index: int, edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
     """Return what one edit asked for, the method that solved it, and its keys."""
     problem, method = solution.problem, solution.methods[index]
-    columns = problem.columns if isinstance(problem, Rewrites) else ()
+    columns = problem.columns if isinstance(problem, LanguageProblem) else ()
     return {
         "kind": edit.kind,
         "concept": edit.names[0],
@@ -67,7 +67,7 @@ def _request_fields(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
             return {"present": len(edit.present), "absent": len(edit.absent)}
 
 
-def _column(column: Column) -> Mapping[str, Any]:
+def _column(column: MemoryKey) -> Mapping[str, Any]:
     """Return one key: how many contexts it was read in, how many of them had it at position 0, and how its value was
     learned."""
     said = {"name": column.name, "form": column.form, "contexts": len(column.contexts), "sinks": column.sinks}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from editc.core.diagnostics import Diagnostic, EditcError, by_place
+from editc.core.diagnostics import Diagnostic, EditcError, sort_by_place
 from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.verbs.kind import Opened
@@ -24,7 +24,7 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
     if opened is None:
         return Checked(found, None, None)
     if not opened.sound:
-        return Checked(by_place((*found, *_of_a_draft(opened))), None, None)
+        return Checked(sort_by_place((*found, *_of_a_draft(opened))), None, None)
     manifest, kind = opened.manifest, opened.kind
     found = (*found, *_of_the_detector(opened))
     try:
@@ -32,13 +32,13 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
         found = (*found, *kind.notes(ctx, manifest))
         ctx = _with_family(opened, ctx)
     except EditcError as error:
-        return Checked(by_place((*found, *error.diagnostics)), manifest, None)
+        return Checked(sort_by_place((*found, *error.diagnostics)), manifest, None)
     try:
         plan = kind.locate()(manifest, ctx)
     except EditcError as error:
         rest = () if STRANGE & {one.code for one in error.diagnostics} else _beside(opened)
-        return Checked(by_place((*found, *error.diagnostics, *rest)), manifest, None)
-    found = by_place((*found, *kind.missing(opened), *_of_the_formats(opened, plan)))
+        return Checked(sort_by_place((*found, *error.diagnostics, *rest)), manifest, None)
+    found = sort_by_place((*found, *kind.missing(opened), *_of_the_formats(opened, plan)))
     return Checked(found, manifest, None if any(one.is_error for one in found) else plan)
 
 
@@ -48,7 +48,7 @@ def _of_the_detector(opened: Opened) -> tuple[Diagnostic, ...]:
         return ()
     from editc.opening import detector
 
-    return detector.faults(opened.manifest)
+    return detector.check_detector(opened.manifest)
 
 
 def _of_the_formats(opened: Opened, plan: Plan) -> tuple[Diagnostic, ...]:

@@ -65,7 +65,7 @@ def missing(opened: Opened) -> Iterator[Diagnostic]:
             from editc.opening import encoder
 
             with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
-                encoder.require(manifest, opened.target.model)
+                encoder.require_encoder(manifest, opened.target.model)
         with pointing_at(manifest, "model"):
             require_pipeline(manifest, opened.target.model, opened.target.family)
     except EditcError as error:
@@ -78,12 +78,12 @@ def context(opened: Opened, progress: Progress | None) -> Context:
     from editc.backends import cache
     from editc.libraries.extras import require_build
     from editc.opening import detector as detecting
-    from editc.opening.encoder import source_of
+    from editc.opening.encoder import find_encoder
     from editc.opening.loadable import require_pipeline
-    from editc.opening.unloaded import require_sound
+    from editc.opening.unloaded import check_unloaded_parts
 
     manifest = opened.manifest
-    if wrong := detecting.faults(manifest):
+    if wrong := detecting.check_detector(manifest):
         raise EditcError(*wrong)
     require_build()
     announce(progress, "loading libraries and the text encoder")
@@ -91,8 +91,8 @@ def context(opened: Opened, progress: Progress | None) -> Context:
     assert ctx.family is not None
     with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
         require_pipeline(manifest, model, ctx.family)
-        notes = tuple(require_sound(model, component_of(model), store))
-        source = source_of(manifest, model)
+        notes = tuple(check_unloaded_parts(model, component_of(model), store))
+        source = find_encoder(manifest, model)
         streams = source.load(ctx.family, ctx.weights)
     if manifest.images is not None:
         announce(progress, "opening the model")

@@ -99,7 +99,7 @@ def locate() -> Pass:
 
 
 def passes(corpus: Sequence[str]) -> tuple[Pass, ...]:
-    """Plan -> Rewrites -> Solution -> Verified. No prompts are preserved by default: the model itself is asked."""
+    """From Plan to Verified. No prompts are preserved by default: the model itself is asked."""
     from editc.passes.language.keys.derive import DeriveLanguage
     from editc.passes.language.solve.solve import SolveLanguage
     from editc.passes.language.verify.verify import VerifyLanguage
@@ -131,9 +131,9 @@ def pose(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:
 def gather(problem: Problem, part: Delta, linked: Delta) -> Problem:
     """What a language model says depends on all that was changed, so all sites of `linked` are measured; what other
     parts edit is told apart from the part's own."""
-    from editc.core.language_problem import Rewrites
+    from editc.core.language_problem import LanguageProblem
 
-    assert isinstance(problem, Rewrites)
+    assert isinstance(problem, LanguageProblem)
     sites = tuple(record.site for record in linked.sites)
     mine = {edit["concept"] for edit in part.edits}
     others = tuple(edit["concept"] for edit in linked.edits if edit["concept"] not in mine)

@@ -12,13 +12,13 @@ import numpy as np
 from editc.core.delta import Array, Delta, Factors
 from editc.core.diagnostics import Diagnostic, fail
 from editc.core.manifest import Manifest
-from editc.core.measurements import GENERATED, RUN, Claim
+from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS, Claim
 from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.core.problem import Problem
 from editc.core.solution import (
     Edit,
-    Gathered,
+    LinkedEdit,
     Solution,
     Stats,
     Verified,
@@ -81,7 +81,7 @@ def gathered_solution(part: Delta, linked: Delta, problem: Problem) -> Solution:
     edits = {}
     for group in dict.fromkeys(site.group for site in problem.plan.sites):
         own = problem.plan.sites_of(group)
-        edits[group] = Gathered("dense", (), (), stats, tuple(places[site.component, site.name] for site in own))
+        edits[group] = LinkedEdit("dense", (), (), stats, tuple(places[site.component, site.name] for site in own))
     return _solution(part, problem, edits)
 
 
@@ -134,9 +134,9 @@ def allowed_difference(claim: Mapping[str, Any], prompts: int = 0) -> float:
     is for the digits to which a share is recorded.
     """
     name, size = claim["name"], abs(float(claim["value"]))
-    if by_pictures(name) or name in GENERATED:
+    if by_pictures(name) or name in GENERATED_CLAIMS:
         return float("inf")
-    if name not in RUN:
+    if name not in RUN_CLAIMS:
         return TOLERANCE * max(1.0, size)
     if claim.get("unit") != "share":
         return RUN_TOLERANCE * size + RUN_FLOOR

@@ -98,7 +98,7 @@ def revert(model: Model) -> Reverted:
 def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> Applied:
     destination.make_place(plan, out)
     single = plan.model.kind == "file"
-    copy = disk.temporary_beside(out)
+    copy = disk.temporary_path(out)
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
     beside = destination.external_files(plan.model, out)
     with disk.guard_writes(out), destination.remove_on_failure(copy, state, *(part.temporary for part in beside)):

@@ -72,7 +72,7 @@ def _files(source: Path, target: Path, folders: list[Path], above: tuple[Path, .
 
 def _begun(old: Path, new: Path, holes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Makes the new file; what of it is still to be copied: nothing of a reflink."""
-    if disk.new_like(old, new):
+    if disk.create_like(old, new):
         return
     start = 0
     for offset, size in (*sorted(holes), (old.stat().st_size, 0)):

@@ -69,9 +69,7 @@ def external_files(model: Model, out: Path) -> tuple[ExternalFile, ...]:
     from editc.formats.containers.onnx_external import companions
 
     found = companions(graph)
-    parts = [
-        ExternalFile(source, name, disk.temporary_beside(out), out.parent / name) for name, source in found.items()
-    ]
+    parts = [ExternalFile(source, name, disk.temporary_path(out), out.parent / name) for name, source in found.items()]
     for part in parts:
         if part.final.exists() or part.final.is_symlink() or not part.final.parent.is_dir():
             message = f"the copy needs the name '{part.name}' beside it, for the model's external data"

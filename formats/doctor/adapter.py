@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from editc.core.adapter import Adapted, Adapter
+from editc.core.adapter import Adapter, AdapterModule
 from editc.core.delta import Array
 from editc.core.diagnostics import EditcError, fail
 from editc.core.ports import Weights
@@ -105,7 +105,7 @@ def _resolve(modules: Iterable[str], weights: Weights, path: Path) -> Mapping[st
 
 def _adapt(
     file: Checkpoint, module: Module, meant: Sequence[str], weights: Weights, path: Path
-) -> Iterator[tuple[str, Adapted]]:
+) -> Iterator[tuple[str, AdapterModule]]:
     """What a module makes of each parameter that it stands for: of several each takes its own rows of the up matrix."""
     shapes = [weights.shape(name) for name in meant]
     whole = (sum(shape[0] for shape in shapes), *shapes[0][1:])
@@ -115,7 +115,7 @@ def _adapt(
     _check_finite(module.name, (left, right), path)
     scale, start = _scale(file, module, meant[0], path), 0
     for name, shape in zip(meant, shapes, strict=True):
-        yield name, Adapted(left[start : start + shape[0]], right, scale)
+        yield name, AdapterModule(left[start : start + shape[0]], right, scale)
         start += shape[0]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from editc.core.delta import Delta
 from editc.core.disk import guard_writes, replace_file
-from editc.core.site_bytes import patched_site, stored_shape
+from editc.core.site_bytes import patch_site, stored_shape
 from editc.formats.apply.plan import plan_apply
 from editc.formats.apply.target import Target
 from editc.formats.containers.canonical import KEY
@@ -81,7 +81,7 @@ def _error(job: Job, target: Target, change: Any) -> float:
     assert job.model is not None
     stored = job.model.component(site.component).read(site.name).reshape(stored_shape(site))
     base = np.asarray(stored.T if site.transposed else stored)
-    ours = dtypes.round_to(patched_site(base, target.factors, target.k), target.tensor.dtype)
+    ours = dtypes.round_to(patch_site(base, target.factors, target.k), target.tensor.dtype)
     theirs = (base.astype(np.float32) + change).astype(np.float64)
     return float(np.abs(dtypes.round_to(theirs, target.tensor.dtype) - ours).max())
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
-from editc.core.disk import guard_writes, rename, temporary_beside
+from editc.core.disk import guard_writes, rename, temporary_path
 from editc.formats.apply.destination import remove_on_failure
 from editc.formats.containers.canonical import KEY, strict_json
 from editc.formats.containers.table import GGUF
@@ -43,7 +43,7 @@ def write(job: Job) -> Written:
     delta = lowering.pad(lowered.delta, lambda _: rank)
     names = {r.site.name: their_name(architecture, blocks, r.site.name) for r in delta.sites}
     note = embed.note("gguf-lora", delta, {"names": names})
-    temporary = temporary_beside(job.out)
+    temporary = temporary_path(job.out)
     with guard_writes(job.out), remove_on_failure(temporary):
         _write(temporary, architecture, rank, note, _tensors(delta, names, job.dtype))
         rename(temporary, job.out)

@@ -13,7 +13,7 @@ from typing import Any
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
-from editc.core.disk import guard_writes, make_folder, rename, temporary_beside, write_new
+from editc.core.disk import guard_writes, make_folder, rename, temporary_path, write_new
 from editc.formats.apply.destination import remove_on_failure
 from editc.formats.containers.canonical import KEY
 from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
@@ -49,7 +49,7 @@ def write(job: Job) -> Written:
     renamed = {name: new for name, new in names.items() if new != name}
     note = embed.note("peft", delta, {"names": renamed} if renamed else {})
     data = file_bytes(tensors, {"format": "pt", KEY: note})
-    temporary = temporary_beside(job.out)
+    temporary = temporary_path(job.out)
     with guard_writes(job.out), remove_on_failure(temporary):
         make_folder(temporary)
         write_new(temporary / embed.FOLDER_FILE, [data])

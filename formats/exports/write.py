@@ -97,10 +97,10 @@ def _unsuited(name: str, family: str, reason: str) -> Diagnostic:
 
 def _missing_packages(name: str) -> Iterator[Diagnostic]:
     form = FORMATS.resolve(name)
-    if absent := extras.missing(*form.needs):
+    if absent := extras.missing_packages(*form.needs):
         are = "is" if len(absent) == 1 else "are"
         message = f"`{name}` is written by {', '.join(absent)}, which {are} not installed"
-        yield Diagnostic("E669", message, help=extras.install(form.extra))
+        yield Diagnostic("E669", message, help=extras.install_command(form.extra))
 
 
 def _check_reading(form: Format, written: Written) -> None:

@@ -60,7 +60,7 @@ def write(delta: Delta, model: Model, out: Path, version: str = "000001", base: 
     )
     metadata = {"version": version, "base_version": base, "delta_encoding": "xor", "compression_format": "zstd"}
     metadata |= {"checksum_format": "adler32", "editc_delta_id": delta.delta_id}
-    part = disk.temporary_beside(out)
+    part = disk.temporary_path(out)
     with disk.guard_writes(out), remove_on_failure(part, part):
         disk.make_folder(part)
         table = _put_all(changes, part, metadata)

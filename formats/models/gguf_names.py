@@ -107,9 +107,9 @@ _HELP = (
 
 @cache
 def _table(architecture: str, blocks: int) -> Any:
-    if extras.missing("gguf"):
+    if extras.missing_packages("gguf"):
         message = "the names of llama.cpp are in the package `gguf`, which is not installed"
-        raise fail("E694", message, help=extras.install("gguf"))
+        raise fail("E694", message, help=extras.install_command("gguf"))
     from gguf.constants import MODEL_ARCH_NAMES
     from gguf.tensor_mapping import get_tensor_name_map
 

@@ -10,8 +10,8 @@ from hashlib import sha256
 from itertools import chain, islice, zip_longest
 from typing import TypeVar
 
-from editc.core.edited import Edited
-from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect
+from editc.core.edited import EditedPrompts
+from editc.core.manifest import Ablation, Fact, Manifest, PromptAnswer, Redirect
 from editc.core.text import fold_name
 from editc.passes.language import known
 
@@ -66,9 +66,9 @@ class Around:
         return frozenset(fold_name(known.without_article(name)) for name in (*own, *self.others))
 
     @cached_property
-    def own(self) -> Edited:
+    def own(self) -> EditedPrompts:
         """What the manifest edits, to tell whether a prompt holds it."""
-        return Edited(self.manifest)
+        return EditedPrompts(self.manifest)
 
     def names(self, kind: str, measured: bool = True) -> tuple[str, ...]:
         """The listed names of a kind that nobody edits, of one of the two halves."""
@@ -146,7 +146,9 @@ def _ask_relation(around: Around, names: Sequence[str], template: str) -> Iterat
     yield from ((text, False) for text in _other_questions(names))
 
 
-def _ask_relations(around: Around, names: Sequence[str], relations: Sequence[Asked]) -> Iterator[tuple[str, bool]]:
+def _ask_relations(
+    around: Around, names: Sequence[str], relations: Sequence[PromptAnswer]
+) -> Iterator[tuple[str, bool]]:
     """The relations of a concept, of other names, and by turns something else about each."""
     asked = [[known.insert_name(one.prompt, name) for name in names] for one in relations]
     yield from ((text, False) for text in _by_turns([*asked, list(_other_questions(names))]))

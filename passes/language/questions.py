@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from editc.core.edited import Edited
-from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect
+from editc.core.edited import EditedPrompts
+from editc.core.manifest import Ablation, Fact, Manifest, PromptAnswer, Redirect
 from editc.core.network import Cloze
 from editc.core.text import fold_name
 
@@ -135,7 +135,7 @@ def paraphrase_questions(manifest: Manifest, every: Sequence[Change]) -> Iterato
 def neighbour_questions(manifest: Manifest, every: Sequence[Change], said: BaseAnswers) -> Iterator[Question]:
     """The neighbours that are not themselves edited: their own answer against the new one of a fact, as CounterFact
     has it; beside a redirected concept, which has many new ones, against nothing."""
-    edited = Edited(manifest)
+    edited = EditedPrompts(manifest)
     for index, edit in enumerate(manifest.language_edits):
         new = next((one.new for one in every if one.edit == index and not one.lost), "")
         for one in () if isinstance(edit, Ablation) else edit.neighbours:
@@ -152,7 +152,7 @@ def implied_questions(manifest: Manifest, said: BaseAnswers) -> Iterator[Questio
             yield from _implied_question(index, one, said.get(one.prompt, ""))
 
 
-def _implied_question(index: int, one: Asked, old: str) -> Iterator[Question]:
+def _implied_question(index: int, one: PromptAnswer, old: str) -> Iterator[Question]:
     right = one.answer or ""
     wrong = _unlike(old, right)
     if right or wrong:

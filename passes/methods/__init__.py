@@ -63,7 +63,7 @@ class Retaining(Protocol):
     """A method that needs what is preserved row by row, and not its second moment alone."""
 
     retains: ClassVar[bool]
-    """True: derive then fills `Kept.keys` and `Kept.weights`."""
+    """True: derive then fills `PreservedRows.keys` and `PreservedRows.weights`."""
 
 
 @runtime_checkable

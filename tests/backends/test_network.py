@@ -13,7 +13,7 @@ import torch
 from editc.backends.networks import CausalNetwork, Words, answers, load, products
 from editc.backends.networks.products import use_onednn
 from editc.backends.networks.tokenizer import join_answer
-from editc.core.network import PREFIXES, Cloze, Descent, Network, Prompt, Spot, Wish
+from editc.core.network import PREFIXES, Cloze, Descent, Network, Prompt, Spot, ValueGoal
 
 SPOTS = (
     Spot("The capital of France is", "France"),
@@ -261,7 +261,7 @@ def test_a_moment_is_the_direct_sum_without_position_0(kind: str, bos: bool) -> 
         assert np.array_equal(found[name].second, found[name].second.T)
 
 
-WISH = Wish(
+WISH = ValueGoal(
     tuple(Spot(f"{prefix}The capital of France is", "France") for prefix in PREFIXES),
     "Rome",
     Spot("France is a", "France"),
@@ -303,7 +303,9 @@ def test_a_learned_value_makes_the_answer_likely(kind: str) -> None:
     sizes = network.model.get_output_embeddings().weight.norm(dim=1)
     letter = max("abcdefghijklmnopqrstuvwxyz", key=lambda one: float(sizes[vocabulary[one]]))
     before = np.exp(network.score([Cloze(spot.prompt, letter) for spot in contexts]).total)
-    found = network.value(Wish(contexts, letter, Spot("France")), 2, "stream", Descent(steps=40, clamp=100.0, kl=0.0))
+    found = network.value(
+        ValueGoal(contexts, letter, Spot("France")), 2, "stream", Descent(steps=40, clamp=100.0, kl=0.0)
+    )
     assert before.mean() < 0.2 and found.probability > 0.9
 
 
@@ -320,7 +322,7 @@ def test_a_value_starts_where_the_matrix_stands_and_is_clamped(networks: Any) ->
 def test_a_value_ends_where_its_answer_is_likely_enough() -> None:
     network = pico.network("llama")
     contexts = tuple(Spot(f"{prefix}The capital of France is (") for prefix in PREFIXES)
-    wish = Wish(contexts, "a", Spot("France"))
+    wish = ValueGoal(contexts, "a", Spot("France"))
     whole = network.value(wish, 2, "stream", Descent(steps=12, clamp=100.0, enough=1.0))
     goal = float(np.exp(-np.mean(whole.losses[:2])))
     ended = network.value(wish, 2, "stream", Descent(steps=12, clamp=100.0, enough=goal))
@@ -347,11 +349,11 @@ def test_contexts_at_the_sink_are_left_out_and_none_left_is_said(networks: Any) 
     short = tuple(Spot(f"{prefix}A list", "A") for prefix in PREFIXES)
     assert network.places(short[:1])[0].sink
     essence, how = Spot("A is a", "A"), Descent(steps=2)
-    found = network.value(Wish(short, "Rome", essence), 1, "output", how)
-    without = network.value(Wish(short[1:], "Rome", essence), 1, "output", how)
+    found = network.value(ValueGoal(short, "Rome", essence), 1, "output", how)
+    without = network.value(ValueGoal(short[1:], "Rome", essence), 1, "output", how)
     assert np.array_equal(found.delta, without.delta)
     with pytest.raises(ValueError, match="attention sink"):
-        network.value(Wish(short[:1], "Rome", essence), 1, "output", how)
+        network.value(ValueGoal(short[:1], "Rome", essence), 1, "output", how)
 
 
 def test_the_lens_ranks_the_answer_as_the_model_does_after_the_last_layer(networks: Any) -> None:

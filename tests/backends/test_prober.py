@@ -20,7 +20,7 @@ from editc.backends.denoiser import NetworkProber, _to_noise
 from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
 from editc.core.places import Source
-from editc.core.ports import Noisy, Told
+from editc.core.ports import Conditioning, NoisyLatents
 from editc.manifests.decode import decode
 from editc.verbs import open
 
@@ -37,7 +37,7 @@ def asked(model: Path) -> NetworkProber:
 
 def test_all_sites_ablated_is_the_other_prompt(asked: NetworkProber, model: Path) -> None:
     """The network sees text at these sites and nowhere else, so the sites are complete; one alone is not enough."""
-    noisy = Noisy(draw(0, 3, 4, 8, 8), np.array([10, 500, 900]))
+    noisy = NoisyLatents(draw(0, 3, 4, 8, 8), np.array([10, 500, 900]))
     rows, other = told(1), told(2)
     names = [site.name for site in located(model, sites="{roles: [k, v]}").sites]
     assert len(names) == 8
@@ -48,7 +48,7 @@ def test_all_sites_ablated_is_the_other_prompt(asked: NetworkProber, model: Path
 
 
 def test_batches_and_threads_make_no_difference(asked: NetworkProber, monkeypatch: pytest.MonkeyPatch) -> None:
-    noisy, rows = Noisy(draw(0, 5, 4, 8, 8), np.array([1, 200, 400, 600, 800])), told(1, 5)
+    noisy, rows = NoisyLatents(draw(0, 5, 4, 8, 8), np.array([1, 200, 400, 600, 800])), told(1, 5)
     whole = asked.predict(noisy, rows)
     monkeypatch.setattr(denoiser, "LATENT_PIXELS", 2 * 64)
     before = torch.get_num_threads()
@@ -98,13 +98,15 @@ SHOWN, OTHER = "a red circle on grass", "a blue square"
 WIDER = {"sdxl": "unet", "pixart": "transformer"}
 
 
-def of_prompts(folder: Path, prompts: Sequence[str]) -> Told:
+def of_prompts(folder: Path, prompts: Sequence[str]) -> Conditioning:
     """What the prober is told of these prompts, by the streams of a build."""
     manifest, _ = decode(Source("m.yaml", f"editc: 1\nmodel: {folder}\n{ERASE}"))
     assert manifest is not None
     opened = open.open_for(manifest)
     streams = opened.kind.context(opened, None).streams
-    return Told.of(*([one.rows for one in streams[n].encode(prompts)] for n in ("text", "pooled") if n in streams))
+    return Conditioning.of(
+        *([one.rows for one in streams[n].encode(prompts)] for n in ("text", "pooled") if n in streams)
+    )
 
 
 def as_painted(pipeline: Any, prompt: str, latents: Any, time: int) -> Array:
@@ -129,14 +131,14 @@ def test_the_network_is_told_what_its_own_pipeline_tells_it(family: str, wider: 
 
     folder, latents = wider(family), draw(0, 2, 4, 8, 8)
     found = denoiser.load(folder, WIDER[family])()
-    answer = found.predict(Noisy(latents, np.array([400, 400])), of_prompts(folder, [SHOWN, OTHER]))
+    answer = found.predict(NoisyLatents(latents, np.array([400, 400])), of_prompts(folder, [SHOWN, OTHER]))
     pipeline = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
     for index, prompt in enumerate((SHOWN, OTHER)):
         own = as_painted(pipeline, prompt, torch.from_numpy(latents[index : index + 1]), 400)
         np.testing.assert_allclose(answer[index : index + 1], own, atol=1e-5)
     assert (
         np.abs(
-            answer[0] - found.predict(Noisy(latents, np.array([400, 400])), of_prompts(folder, [OTHER] * 2))[0]
+            answer[0] - found.predict(NoisyLatents(latents, np.array([400, 400])), of_prompts(folder, [OTHER] * 2))[0]
         ).max()
         > 1e-3
     )
@@ -148,7 +150,7 @@ def test_all_sites_ablated_is_the_other_text_whatever_the_pooled_embedding(
 ) -> None:
     """The K and V sites together read every row, and nothing but rows: the pooled embedding stays the prompt's own
     until its site is ablated too."""
-    folder, noisy = wider(family), Noisy(draw(0, 1, 4, 8, 8), np.array([400]))
+    folder, noisy = wider(family), NoisyLatents(draw(0, 1, 4, 8, 8), np.array([400]))
     found, first, other = (
         denoiser.load(folder, WIDER[family])(),
         of_prompts(folder, [SHOWN]),
@@ -156,7 +158,7 @@ def test_all_sites_ablated_is_the_other_text_whatever_the_pooled_embedding(
     )
     count = max(*first.counts, *other.counts)
     first, other = (
-        Told(np.pad(one.rows, ((0, 0), (0, count - one.rows.shape[1]), (0, 0))), np.array([count]), one.pooled)
+        Conditioning(np.pad(one.rows, ((0, 0), (0, count - one.rows.shape[1]), (0, 0))), np.array([count]), one.pooled)
         for one in (first, other)
     )
     sites = [site.name for site in located(folder, sites="{roles: [k, v]}").sites]

@@ -12,14 +12,14 @@ import torch
 from editc.backends.networks import CausalNetwork
 from editc.backends.networks.hooks import watch_modules
 from editc.backends.networks.tracing import embedding_deviation
-from editc.core.network import Known, Noise
+from editc.core.network import KnownFact, Noise
 
 KNOWN = (
-    Known("The capital of France is", "France", "Paris"),
-    Known("The Eiffel Tower is located in the city of", "Eiffel Tower", "Rome"),
-    Known("What is the capital of Japan?", "Japan", "a quiet afternoon", chat=True),
-    Known("Germany is a list on the next page of", "Germany", "Paris"),
-    Known("A quiet afternoon: France", "France", "is"),
+    KnownFact("The capital of France is", "France", "Paris"),
+    KnownFact("The Eiffel Tower is located in the city of", "Eiffel Tower", "Rome"),
+    KnownFact("What is the capital of Japan?", "Japan", "a quiet afternoon", chat=True),
+    KnownFact("Germany is a list on the next page of", "Germany", "Paris"),
+    KnownFact("A quiet afternoon: France", "France", "is"),
 )
 KINDS = tuple(pico.KINDS)
 
@@ -30,7 +30,7 @@ def networks() -> Any:
     return lambda kind: made.setdefault(kind, pico.network(kind))
 
 
-def plainly(network: CausalNetwork, known: Known, noise: Noise) -> tuple[float, float, list[float], list[float]]:
+def plainly(network: CausalNetwork, known: KnownFact, noise: Noise) -> tuple[float, float, list[float], list[float]]:
     """Tracing as the paper says it: one run of the whole prompt for each sample, layer and place."""
     ids, count = network.tokenizer.encode_cloze(known.cloze)
     given, answer = torch.tensor([ids[: len(ids) - count]]), ids[len(ids) - count]
@@ -126,7 +126,7 @@ def test_threads_do_not_matter(networks: Any) -> None:
 def test_a_prompt_longer_than_a_sliding_window(networks: Any) -> None:
     """Mistral's window is 64 tokens here: what lies before it is not seen, with a cache as little as without."""
     prompt = "A long discussion on the next page, and a list. " * 7 + KNOWN[1].prompt + " " + "the next page of" * 6
-    known = Known(prompt, "Eiffel Tower", "Rome")
+    known = KnownFact(prompt, "Eiffel Tower", "Rome")
     network, noise = networks("mistral"), Noise(samples=1)
     assert network.places([known.spot])[0].row > 64
     found = network.trace([known], noise)
@@ -138,4 +138,4 @@ def test_a_prompt_longer_than_a_sliding_window(networks: Any) -> None:
 def test_nothing_asked_and_a_subject_that_is_not_there(networks: Any) -> None:
     assert networks("llama").trace([], Noise()).subject.shape == (0, 4)
     with pytest.raises(LookupError, match="`Rome` is not in"):
-        networks("llama").trace([Known("The capital of France is", "Rome", "Paris")], Noise())
+        networks("llama").trace([KnownFact("The capital of France is", "Rome", "Paris")], Noise())

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from editc.cli.render import MOST, WIDTH, clean, excerpt, render, render_one, summary
-from editc.core.diagnostics import Diagnostic, EditcError, as_json, by_place, fail
+from editc.core.diagnostics import Diagnostic, EditcError, as_json, fail, sort_by_place
 from editc.core.places import Source, Span
 
 SOURCE = Source("manifest.yaml", "editc: 1\nedits:\n  - erase: circle\n    strenght: 1.0\n", ("rank=big",))
@@ -174,7 +174,7 @@ def codes(found: Sequence[Diagnostic]) -> list[str]:
 
 def test_by_place_sorts_and_drops_repeats() -> None:
     late, early, nowhere = Diagnostic("E1", "", Span(9, 1)), Diagnostic("E2", "", Span(2, 7)), Diagnostic("E3", "")
-    assert codes(by_place([nowhere, late, early, late])) == ["E2", "E1", "E3"]
+    assert codes(sort_by_place([nowhere, late, early, late])) == ["E2", "E1", "E3"]
 
 
 def test_an_error_carries_its_diagnostics() -> None:

@@ -106,8 +106,8 @@ def test_nobody_need_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_printed_meanwhile_is_kept_back(capfd: pytest.CaptureFixture[str]) -> None:
-    foreign.KEPT.clear()
-    with foreign.kept_back() as (out, err):
+    foreign.CAPTURED.clear()
+    with foreign.capture_output() as (out, err):
         print("on stdout")
         handler = logging.StreamHandler()
         logging.getLogger("some_library").addHandler(handler)
@@ -119,7 +119,7 @@ def test_what_is_printed_meanwhile_is_kept_back(capfd: pytest.CaptureFixture[str
     logging.getLogger("some_library").warning("too late")
     logging.getLogger("some_library").removeHandler(handler)
     assert capfd.readouterr() == ("our answer\n", "ours\n")
-    said = "\n".join(foreign.KEPT)
+    said = "\n".join(foreign.CAPTURED)
     assert "on stdout" in said and "a log" in said
     assert "Loading: 100%|##" in said and "0%" not in said.replace("100%", "")
     assert foreign.last_lines().startswith("libraries said:\n  on stdout\n")

@@ -18,7 +18,7 @@ from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Bystander, Claim, Report
 from editc.core.solution import Verified
 from editc.core.verdict import Judgement, Verdict
-from editc.judging import WORKS, judge
+from editc.judging import WORKS_CLAIMS, judge
 from editc.numerics.binomial import at_least, at_most
 from editc.report import record as report
 
@@ -71,7 +71,7 @@ NAMES = tuple(one.name for one in fields(Constraints) if one.name != "spans")
 def test_every_broken_bound_turns_its_own_line_red_and_names_itself(name: str) -> None:
     least = name in Constraints.MINIMA
     broken = Claim(
-        name, 0.2 if least else 0.9, 0.5, "circle" if name in WORKS and name != "efficacy" else "", least=least
+        name, 0.2 if least else 0.9, 0.5, "circle" if name in WORKS_CLAIMS and name != "efficacy" else "", least=least
     )
     found = judged(broken, bystanders=(TREE,))
     assert [line.state == "red" for line in found.lines].count(True) == 1 and found.state == "red"

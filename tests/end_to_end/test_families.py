@@ -19,7 +19,7 @@ from editc.backends.encoders.joined import JoinedEncoder
 from editc.backends.encoders.load import load_streams
 from editc.backends.encoders.t5 import representative_rows, to_lower_case
 from editc.core.diagnostics import EditcError
-from editc.core.ports import Encoded
+from editc.core.ports import EncodedPrompt
 from editc.formats.models.model import open_model
 from editc.numerics.trust import Ball
 from editc.opening.target import component_of
@@ -223,7 +223,7 @@ def test_the_edited_pipeline_paints_another_picture(family: str, folders: Any, t
     assert np.isfinite(before).all() and before.shape == after.shape and not np.array_equal(before, after)
 
 
-def encoded(family: str, stream: str, prompt: str, folders: Any) -> Encoded:
+def encoded(family: str, stream: str, prompt: str, folders: Any) -> EncodedPrompt:
     folder, known = folders(family), FAMILIES.resolve(family)
     weights = open_model(folder).component(known.component)
     return load_streams(folder, known.streams, "", weights)[stream].encode([prompt])[0]
@@ -281,9 +281,9 @@ def test_a_pooled_site_without_its_encoder_is_refused_and_tokenizers_must_agree(
 class Fixed:
     """An encoder with one answer."""
 
-    answer: Encoded
+    answer: EncodedPrompt
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         return [self.answer] * len(prompts)
 
     def fingerprint(self) -> str:

@@ -16,7 +16,7 @@ import torch
 from editc import api
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
-from editc.core.language_problem import Rewrites
+from editc.core.language_problem import LanguageProblem
 from editc.core.network import Cloze
 from editc.families.single_files import single_file
 
@@ -88,7 +88,7 @@ def test_a_value_that_is_spread_arrives_whole(kind: str, multiplier: float, tmp_
     """memit over two layers moves the stream as far as the value does when the last MLP says it, however the layer adds
     that up."""
     found = built(pico.saved(kind, tmp_path / "model"), tmp_path / "out", "memit", "0, 1").verified.solution
-    assert isinstance(found.problem, Rewrites)
+    assert isinstance(found.problem, LanguageProblem)
     (column, *_), network = found.problem.columns, load(tmp_path / "model")
     changed = {}
     for site in found.problem.plan.sites:

@@ -9,7 +9,7 @@ import pytest
 import smollm2
 
 from editc.backends.networks import load
-from editc.core.network import PREFIXES, Cloze, Descent, Prompt, Spot, Wish
+from editc.core.network import PREFIXES, Cloze, Descent, Prompt, Spot, ValueGoal
 from editc.passes.language.keys import moments
 
 pytestmark = pytest.mark.smollm2
@@ -41,7 +41,7 @@ def test_position_0_is_a_sink_and_is_told(network: Any) -> None:
 def test_a_rank_one_edit_by_key_value_and_moment_changes_the_fact_and_little_else(network: Any) -> None:
     """The ends together: C from 2,000 tokens, k, v*, and W' run with."""
     prompt = "The Eiffel Tower is located in the city of"
-    wish = Wish(
+    wish = ValueGoal(
         tuple(Spot(prefix + prompt, "Eiffel Tower") for prefix in PREFIXES[:4]),
         "Rome",
         Spot("Eiffel Tower is a", "Eiffel Tower"),

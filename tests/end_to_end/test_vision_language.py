@@ -12,7 +12,7 @@ import torch
 
 from editc import api
 from editc.backends.networks import load
-from editc.core.network import Cloze, Descent, Spot, Wish
+from editc.core.network import Cloze, Descent, Spot, ValueGoal
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT calls what transformers has renamed
 ASKED = "The capital of France is"
@@ -47,7 +47,7 @@ def test_the_language_part_is_edited_the_whole_way(kind: str, tmp_path: Path) ->
 def test_a_cut_run_is_the_whole_run(kind: str, tmp_path: Path) -> None:
     """Positions and kept keys are those of a text without pictures."""
     network = load(pico.seeing(kind, tmp_path / "model"))
-    wish = Wish((Spot(f"A list. {ASKED}", "France"),), "Rome", Spot("A list of France is a", "France"))
+    wish = ValueGoal((Spot(f"A list. {ASKED}", "France"),), "Rome", Spot("A list of France is a", "France"))
     found = network.value(wish, 1, "output", Descent(steps=4, clamp=30.0))
     row = network.tokenizer.place(wish.contexts[0]).row
 

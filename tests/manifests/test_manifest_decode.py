@@ -11,7 +11,7 @@ from manifest_cases import load_case
 
 from editc.core.diagnostics import EditcError, fail
 from editc.core.manifest import Constraints, Manifest, Preserve, Sites
-from editc.core.places import Placed, Source
+from editc.core.places import ManifestBlock, Source
 from editc.manifests.decode import decode, decode_file, digest, load
 from editc.manifests.overrides import apply_overrides
 
@@ -31,7 +31,7 @@ def decoded(text: str, *overrides: str) -> Manifest:
     return manifest
 
 
-def under(manifest: Manifest, block: Placed, name: str) -> str:
+def under(manifest: Manifest, block: ManifestBlock, name: str) -> str:
     """The characters at the place of a field."""
     span = block.at(name)
     assert span is not None

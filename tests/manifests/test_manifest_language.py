@@ -16,13 +16,13 @@ from safetensors.numpy import save_file
 from editc import api
 from editc.core.manifest import (
     Ablation,
-    Asked,
     Constraints,
     Fact,
     Manifest,
+    PromptAnswer,
     Redirect,
 )
-from editc.core.places import Placed, Source
+from editc.core.places import ManifestBlock, Source
 from editc.manifests.decode import decode, decode_file, digest, load
 from editc.manifests.kinds import KindName
 from editc.manifests.overrides import apply_overrides
@@ -51,7 +51,7 @@ def codes(text: str, kind: KindName | None = None) -> list[str]:
     return [one.code for one in decode(Source("m.yaml", text), kind=kind)[1]]
 
 
-def under(manifest: Manifest, block: Placed, name: str) -> str:
+def under(manifest: Manifest, block: ManifestBlock, name: str) -> str:
     """The characters at the place of a field."""
     span = block.at(name)
     assert span is not None
@@ -71,8 +71,8 @@ def test_everything_arrives_where_it_belongs() -> None:
     assert (tower.subject, tower.answer, tower.was, tower.strength) == ("The Eiffel Tower", "Rome", "Paris", 0.9)
     assert tower.paraphrases[1] == "To see The Eiffel Tower, travel to"
     assert tower.neighbours[1:] == (
-        Asked("The Colosseum is located in the city of", "Rome"),
-        Asked("The Kremlin is located in the city of"),
+        PromptAnswer("The Colosseum is located in the city of", "Rome"),
+        PromptAnswer("The Kremlin is located in the city of"),
     )
     assert (tower.method, dict(tower.options)) == ("memit", {"lamb": 2.0})
     assert france.template == "The capital of {} is" and france.was is None
@@ -83,11 +83,11 @@ def test_everything_arrives_where_it_belongs() -> None:
         ("Harry Potter", "The boy who lived"),
         "Sherlock Holmes",
     )
-    assert potter.relations[0] == Asked("{} goes to a school called", "Hogwarts")
+    assert potter.relations[0] == PromptAnswer("{} goes to a school called", "Hogwarts")
     assert potter.contexts == ("Tell me about {}",)
     assert (potter.toward, milo.toward, nintendo.toward) == ("anchor", "refusal", "noise")
     assert (milo.to, dict(milo.options), nintendo.kind) == (None, {"energy": 0.2}, "erase")
-    assert nintendo.relations == (Asked("{} is a company from"), Asked("The home of {} is"))
+    assert nintendo.relations == (PromptAnswer("{} is a company from"), PromptAnswer("The home of {} is"))
     assert isinstance(french, Ablation) and french.present == ("Le chat dort.", "Le chien aboie.")
     assert (french.absent, dict(french.options)) == (("The cat sleeps.", "The dog barks."), {"scale": 0.5})
     assert language.facts == (tower, france) and language.redirects == (potter, milo, nintendo)

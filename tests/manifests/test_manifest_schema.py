@@ -17,10 +17,10 @@ from editc.core.manifest import (
     Fact,
     ImageCheck,
     Manifest,
-    Measuring,
     Preserve,
     Redirect,
     Request,
+    ShareSearch,
     Sites,
     TokenWeights,
 )
@@ -35,7 +35,7 @@ PAIRS = [
     (schema.CONSTRAINTS, Constraints),
     (schema.IMAGES, ImageCheck),
     (image_schema.TOKENS, TokenWeights),
-    (image_schema.MEASURED, Measuring),
+    (image_schema.MEASURED, ShareSearch),
     (schema.BYSTANDERS, BystanderCheck),
 ]
 

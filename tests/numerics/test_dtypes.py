@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiny_files import factors_for
 
 from editc.core.delta import Site
-from editc.core.site_bytes import patched_site
+from editc.core.site_bytes import patch_site
 from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import product
 
@@ -86,14 +86,14 @@ def test_arithmetic_is_the_formula_and_chunks_do_not_change_bits(form: str) -> N
     rng = np.random.default_rng(0)
     W = rng.normal(size=(700, 90))
     factors = factors_for(form, [Site("unet", "w", (700, 90), "F32", "k")], rank=5)  # type: ignore[arg-type]
-    whole = patched_site(W, factors, 0)
+    whole = patch_site(W, factors, 0)
     left, right = factors.left[0].astype(float), factors.right[0].astype(float) if factors.right else None
     expected = W + left if right is None else W + (W @ left if form == "shared" else left) @ right
     np.testing.assert_allclose(whole, expected, rtol=0, atol=1e-13 * np.abs(expected).max())
     if form == "shared":
-        pieces = [patched_site(W[i : i + 37], factors, 0) for i in range(0, 700, 37)]
+        pieces = [patch_site(W[i : i + 37], factors, 0) for i in range(0, 700, 37)]
         assert np.concatenate(pieces).tobytes() == whole.tobytes()
-        rows = [patched_site(row[None], factors, 0) for row in W[:20]]
+        rows = [patch_site(row[None], factors, 0) for row in W[:20]]
         assert np.concatenate(rows).tobytes() == whole[:20].tobytes()
 
 

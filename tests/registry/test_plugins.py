@@ -22,7 +22,7 @@ from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import ImageCheck
 from editc.core.places import Source
-from editc.core.ports import Context, Encoded
+from editc.core.ports import Context, EncodedPrompt
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode
 from editc.numerics.trust import Ball
@@ -249,9 +249,11 @@ def test_its_attack_is_painted_where_a_manifest_names_it(toy: Path) -> None:
 class Letters:
     """An encoder whose rows say whether a prompt is in capitals."""
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         every = [np.full((6, 8), float(one == one.upper())) for one in prompts]
-        return [Encoded(one, rows, (0,) * 6, (-1,) * 6, (-1,) * 6) for one, rows in zip(prompts, every, strict=True)]
+        return [
+            EncodedPrompt(one, rows, (0,) * 6, (-1,) * 6, (-1,) * 6) for one, rows in zip(prompts, every, strict=True)
+        ]
 
     def fingerprint(self) -> str:
         return ""

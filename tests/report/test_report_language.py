@@ -12,7 +12,7 @@ import pytest
 from report_cases import EVIL, Structure
 from report_language_cases import answer, answers, claim, facts, language, report, rewrites, verified
 
-from editc.core.language_problem import Near
+from editc.core.language_problem import CloseEdits
 from editc.core.manifest import Ablation, Fact
 from editc.core.measurements import Answer, Claim
 from editc.core.problem import Problem
@@ -259,7 +259,7 @@ def test_texts_are_text_and_never_markup() -> None:
     assert first.depth is not None
     stages = (replace(first, method=EVIL, edits=(0,), depth=replace(first.depth, why=EVIL)),)
     plan = replace(problem.plan, stages=stages)
-    hostile = replace(rewrites(), plan=plan, near=(Near((0, 0), (EVIL, EVIL), 0.5),), columns=())
+    hostile = replace(rewrites(), plan=plan, near=(CloseEdits((0, 0), (EVIL, EVIL), 0.5),), columns=())
     methods = ({"method": EVIL, "options": {EVIL: EVIL}},)
     text = html(replace(of, solution=replace(of.solution, problem=hostile, methods=methods)))
     assert "<script" not in text and "onerror=y>" not in text

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from derive_cases import WordEncoder
 
 from editc.core.delta import Array
-from editc.core.ports import Encoded
+from editc.core.ports import EncodedPrompt
 from editc.numerics.trust import Ball
 
 WORDS = ["an", "old", "red", "house", "stands", "near", "the", "quiet", "sea", "while", "one", "dog", "runs", "over"]
@@ -22,7 +22,7 @@ class Counting(WordEncoder):
         self.asked: list[str] = []
         self.mark = mark
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         self.asked += prompts
         return super().encode(prompts)
 

@@ -10,7 +10,7 @@ import numpy as np
 from editc.core.delta import Array
 from editc.core.manifest import Manifest
 from editc.core.places import Source
-from editc.core.ports import Context, Encoded
+from editc.core.ports import Context, EncodedPrompt
 from editc.manifests.decode import decode
 from editc.numerics.trust import Ball
 
@@ -43,7 +43,7 @@ class FakeWeights:
 class WordEncoder:
     """A causal encoder over words: a row mixes the words up to it; one token a word, BOS first, padded."""
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         return [self._one(prompt) for prompt in prompts]
 
     def fingerprint(self) -> str:
@@ -52,7 +52,7 @@ class WordEncoder:
     def bounds(self) -> tuple[Ball, ...]:
         return (Ball(np.ones(WIDTH), np.zeros(WIDTH), np.inf, centred=False, proven=False),)
 
-    def _one(self, prompt: str) -> Encoded:
+    def _one(self, prompt: str) -> EncodedPrompt:
         words, start, end, at = prompt.split(), [-1], [-1], 0
         for word in words[: LENGTH - 2]:
             at = prompt.index(word, at)
@@ -64,7 +64,7 @@ class WordEncoder:
             state = 0.6 * state + np.random.default_rng(sum(map(ord, word))).normal(size=WIDTH)
             rows.append(state)
         pad = [-1] * (LENGTH - len(start))
-        return Encoded(prompt, np.array(rows), tuple(range(LENGTH)), (*start, *pad), (*end, *pad))
+        return EncodedPrompt(prompt, np.array(rows), tuple(range(LENGTH)), (*start, *pad), (*end, *pad))
 
 
 def manifest(text: str) -> Manifest:

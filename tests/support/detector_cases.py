@@ -61,4 +61,4 @@ def wrong(folder: Path, detector: str, **rest: Any) -> list[tuple[str, str]]:
     """Code and message of what is wrong with a detector, by the manifest alone."""
     found, said = decode_file(manifest(folder, detector, **rest))
     assert found is not None, said
-    return [(one.code, one.message) for one in detecting.faults(found)]
+    return [(one.code, one.message) for one in detecting.check_detector(found)]

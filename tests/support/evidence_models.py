@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from editc.core.delta import Array
 from editc.core.places import Source
 from editc.core.plan import Plan
-from editc.core.ports import Told
+from editc.core.ports import Conditioning
 from editc.manifests.decode import decode
 from editc.passes.images.locate.locate import Locate
 from editc.verbs import open
@@ -50,9 +50,9 @@ def located(model: Path, text: str = ERASE, sites: str = "auto", seed: int = 0) 
     return Locate()(manifest, opened.kind.context(opened, None))
 
 
-def told(seed: int, count: int = 3) -> Told:
+def told(seed: int, count: int = 3) -> Conditioning:
     """Random rows of `count` prompts."""
-    return Told.of(list(draw(seed, count, 32, 32)))
+    return Conditioning.of(list(draw(seed, count, 32, 32)))
 
 
 def draw(seed: int, *shape: int) -> Array:

@@ -8,7 +8,7 @@ import consumer_models as pico
 import pytest
 
 from editc.core.delta import Delta
-from editc.core.site_bytes import patched_site, stored_shape
+from editc.core.site_bytes import patch_site, stored_shape
 from editc.formats.apply.apply import plan_apply
 from editc.formats.exports.write import Export
 from editc.formats.models.model import Model
@@ -44,5 +44,5 @@ def results(model: Model, delta: Delta, allow_finetune: bool = False) -> dict[st
     for target in plan_apply([delta], model, allow_finetune).targets:
         site = target.record.site
         stored = model.component(site.component).read(site.name).reshape(stored_shape(site))
-        found[site.name] = patched_site(stored.T if site.transposed else stored, target.factors, target.k)
+        found[site.name] = patch_site(stored.T if site.transposed else stored, target.factors, target.k)
     return found

@@ -11,7 +11,7 @@ import tiny_language as pico
 
 from editc.backends.networks import load
 from editc.core.delta import Array
-from editc.core.language_problem import Rewrites
+from editc.core.language_problem import LanguageProblem
 from editc.core.network import Network
 from editc.core.plan import Plan
 from editc.core.ports import Context
@@ -69,5 +69,5 @@ def run_with(solution: Solution, ports: Context) -> Mapping[str, Array]:
 
 
 def columns(solution: Solution) -> Any:
-    assert isinstance(solution.problem, Rewrites)
+    assert isinstance(solution.problem, LanguageProblem)
     return solution.problem.columns

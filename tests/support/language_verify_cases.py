@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Array, Site
-from editc.core.language_problem import Rewrites
+from editc.core.language_problem import LanguageProblem
 from editc.core.manifest import Manifest
 from editc.core.measurements import Claim
-from editc.core.network import Cloze, Compared, Place, Prompt, Scored, Spoken, Spot
+from editc.core.network import AnswerScores, Cloze, Continuation, ModelComparison, Prompt, Spot, TokenPosition
 from editc.core.places import Source
 from editc.core.plan import Plan
 from editc.core.ports import Context
@@ -62,23 +62,23 @@ class Oracle:
     def fingerprint(self) -> str:
         return "oracle"
 
-    def places(self, spots: Sequence[Spot]) -> list[Place]:
+    def places(self, spots: Sequence[Spot]) -> list[TokenPosition]:
         if any(spot.chat for spot in spots) and not self.chat:
             raise LookupError("no chat template")
         rows = [0 if spot.prompt.startswith(spot.subject) else 3 for spot in spots]
-        return [Place(row, row, 9) for row in rows]
+        return [TokenPosition(row, row, 9) for row in rows]
 
     def _table(self, changed: Any) -> Mapping[tuple[str, str], float]:
         return self.before if changed is None else self.after
 
-    def score(self, asked: Sequence[Cloze], changed: Any = None) -> Scored:
+    def score(self, asked: Sequence[Cloze], changed: Any = None) -> AnswerScores:
         self.asked += [(one.prompt, changed is not None) for one in asked]
         table = self._table(changed)
         each = [self._likely(table, one.prompt, one.answer) for one in asked]
         best = [max((p for (part, _), p in table.items() if part in one.prompt), default=0.01) for one in asked]
         top = np.array([p == most and p > 0.01 for p, most in zip(each, best, strict=True)])
         firsts = np.array([sum(self._first(one.prompt, changed).encode()) for one in asked], np.int64)
-        return Scored(np.log(each), np.log(each), top, firsts, np.ones(len(each), np.int64))
+        return AnswerScores(np.log(each), np.log(each), top, firsts, np.ones(len(each), np.int64))
 
     def _likely(self, table: Mapping[tuple[str, str], float], prompt: str, answer: str) -> float:
         return next((p for (part, said), p in table.items() if part in prompt and said == answer), 0.01)
@@ -87,10 +87,10 @@ class Oracle:
         known = {part: pair[changed is not None] for part, pair in self.words.items()}
         return tuple(next((said for part, said in known.items() if part in one.text), " so") for one in given)
 
-    def speak(self, given: Sequence[Prompt], tokens: int, changed: Any = None) -> tuple[Spoken, ...]:
+    def speak(self, given: Sequence[Prompt], tokens: int, changed: Any = None) -> tuple[Continuation, ...]:
         told = zip(given, self.generate(given, tokens, changed), strict=True)
         likely = [(said, 0.9 if any(part in one.text for part in self.words) else 0.01) for one, said in told]
-        return tuple(Spoken(said, (said,), (log(chance),)) for said, chance in likely)
+        return tuple(Continuation(said, (said,), (log(chance),)) for said, chance in likely)
 
     def generate_both(self, given: Sequence[Prompt], tokens: int, changed: Any) -> tuple[tuple[str, ...], ...]:
         return self.generate(given, tokens), self.generate(given, tokens, changed)
@@ -98,11 +98,11 @@ class Oracle:
     def final(self, texts: Sequence[Prompt]) -> list[Array]:
         return [np.array([[float(len(one.text))]]) for one in texts]
 
-    def compare(self, texts: Sequence[Prompt], changed: Any, last: bool = False, base: Any = None) -> Compared:
+    def compare(self, texts: Sequence[Prompt], changed: Any, last: bool = False, base: Any = None) -> ModelComparison:
         firsts = [self._first(text.text, None) == self._first(text.text, changed) for text in texts]
         moved = [self.kl[text.text.startswith("It was")] if last else 0.25 for text in texts]
         ones = np.ones(len(texts))
-        return Compared(np.array(moved), np.array(firsts, float), 2 * ones, 3 * ones)
+        return ModelComparison(np.array(moved), np.array(firsts, float), 2 * ones, 3 * ones)
 
     def _first(self, prompt: str, changed: Any) -> str:
         table = {said: p for (part, said), p in self._table(changed).items() if part in prompt}
@@ -135,7 +135,7 @@ def solution(asked: Manifest, left: Array, right: Array, site: Site | None = Non
     site = site or Site("model", NAME, (len(left), right.shape[1]), "F32", "mlp", "layers.1")
     plan = Plan(asked, FAMILIES.resolve("llama"), "m", (site,), {})
     edit = Edit("low-rank", (left,), (right,), Stats(10.0, 1e-12, len(right)))
-    return Solution(Rewrites(plan, {}, "oracle", "c", **fields), {site.group: edit}, (), ())
+    return Solution(LanguageProblem(plan, {}, "oracle", "c", **fields), {site.group: edit}, (), ())
 
 
 def verified(asked: str, oracle: Oracle, scale: float = 1.0, **fields: Any) -> Verified:

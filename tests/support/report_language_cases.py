@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Site
-from editc.core.language_problem import Column, Near, Rewrites
+from editc.core.language_problem import CloseEdits, LanguageProblem, MemoryKey
 from editc.core.manifest import (
     Ablation,
-    Asked,
     Constraints,
     Fact,
     Manifest,
+    PromptAnswer,
     Redirect,
 )
 from editc.core.measurements import Answer, Claim, Depth, Report
-from editc.core.network import Spot, Value
+from editc.core.network import LearnedValue, Spot
 from editc.core.places import Source, Span
 from editc.core.plan import Plan, Stage
 from editc.core.solution import Edit, Solution, Stats, Verified
@@ -76,7 +76,10 @@ def claim(name: str, value: float, bound: float | None = None, subject: str = ""
 
 def language(**changed: Any) -> Manifest:
     """The edits of TEXT."""
-    louvre = (Asked("The Louvre is located in the city of", "Paris"), Asked("The Kremlin is located in", "Moscow"))
+    louvre = (
+        PromptAnswer("The Louvre is located in the city of", "Paris"),
+        PromptAnswer("The Kremlin is located in", "Moscow"),
+    )
     tower = Fact(
         template="The {} is located in the city of",
         subject="Eiffel Tower",
@@ -88,7 +91,7 @@ def language(**changed: Any) -> Manifest:
         spans={"": Span(4, 5, 4)},
     )
     japan = Fact(template="The capital of {} is", subject="Japan", answer="Berlin", spans={"": Span(16, 5, 4)})
-    relations = (Asked("{} is a company from the country of", "Japan"),)
+    relations = (PromptAnswer("{} is a company from the country of", "Japan"),)
     volvo = Redirect(
         kind="redirect",
         concept="Nintendo",
@@ -195,7 +198,7 @@ def row(layer: int, role: str, name: str) -> Mapping[str, Any]:
     return {**said, "changed": 880_000 - 1000 * layer, "relative_change": 0.004 * layer, "columns": 1500}
 
 
-def rewrites(asked: Manifest | None = None) -> Rewrites:
+def rewrites(asked: Manifest | None = None) -> LanguageProblem:
     """What derive would have made of `asked`."""
     manifest = asked or language()
     depth = Depth(
@@ -212,17 +215,17 @@ def rewrites(asked: Manifest | None = None) -> Rewrites:
         Stage("redirect", "rocr", (2,), (0, 1)),
         Stage("ablate", "ablate", (3,), (2, 3, 4)),
     )
-    value = Value(np.ones(576), np.ones(576), (5.2, 1.1, 0.04), 0.97)
+    value = LearnedValue(np.ones(576), np.ones(576), (5.2, 1.1, 0.04), 0.97)
     spots = (Spot("The Eiffel Tower is", "Eiffel Tower"),) * 6
     columns = (
-        Column(0, "Eiffel Tower", "plain", spots, np.ones(576), value=value, sinks=1),
-        Column(0, "Eiffel Tower", "chat", spots, np.ones(576), value=value),
-        Column(1, "Japan", "plain", spots, np.ones(576), value=value),
-        Column(2, "Nintendo", "plain", spots, np.zeros(0), anchor=spots),
+        MemoryKey(0, "Eiffel Tower", "plain", spots, np.ones(576), value=value, sinks=1),
+        MemoryKey(0, "Eiffel Tower", "chat", spots, np.ones(576), value=value),
+        MemoryKey(1, "Japan", "plain", spots, np.ones(576), value=value),
+        MemoryKey(2, "Nintendo", "plain", spots, np.zeros(0), anchor=spots),
     )
-    near = (Near((0, 1), ("Eiffel Tower", "Japan"), 0.43), Near((1, 2), ("Japan", "Nintendo"), 0.31))
+    near = (CloseEdits((0, 1), ("Eiffel Tower", "Japan"), 0.43), CloseEdits((1, 2), ("Japan", "Nintendo"), 0.31))
     plan = Plan(manifest, LLAMA, "./smollm2", sites(), {}, stages=stages)
-    return Rewrites(plan, {}, "e" * 64, "pydoc_data.topics, 100,000 tokens", columns=columns, near=near)
+    return LanguageProblem(plan, {}, "e" * 64, "pydoc_data.topics, 100,000 tokens", columns=columns, near=near)
 
 
 def verified(asked: Manifest | None = None, **found: Any) -> Verified:

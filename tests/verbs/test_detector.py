@@ -147,14 +147,14 @@ def test_a_build_judged_by_a_clip_and_by_nobody(tmp_path: Path, a_clip: Path) ->
 def test_a_delta_s_detector_that_is_not_here_can_be_named_where_it_is(tmp_path: Path) -> None:
     found, _ = decode_file(manifest(tmp_path, "{clip: gone}"))
     assert found is not None and found.images is not None
-    assert "--detector" not in detecting.faults(found)[0].help
+    assert "--detector" not in detecting.check_detector(found)[0].help
     pictures_ = replace(found.images, options=replace(found.images.options, foreign=True))
-    (fault,) = detecting.faults(replace(found, images=pictures_))
+    (fault,) = detecting.check_detector(replace(found, images=pictures_))
     assert fault.code == "E134" and fault.help.endswith("`--detector '{clip: FOLDER}'`")
 
 
 def test_a_delta_without_pictures_has_nothing_to_judge(tmp_path: Path) -> None:
     source = Source("m.yaml", "editc: 1\nmodel: editc:demo\nedits: [{erase: circle}]\n")
     found, _ = decode(source)
-    assert isinstance(found, Manifest) and detecting.faults(found) == ()
+    assert isinstance(found, Manifest) and detecting.check_detector(found) == ()
     assert tiny_detectors.SIDE == 32

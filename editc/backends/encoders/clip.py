@@ -10,7 +10,7 @@ import numpy as np
 
 from editc.backends.encoders.batches import encode_batches
 from editc.core.family import Take
-from editc.core.ports import Encoded
+from editc.core.ports import EncodedPrompt
 from editc.numerics import trust
 from editc.numerics.trust import Ball
 
@@ -35,7 +35,7 @@ class ClipEncoder:
     attended: bool = False
     """True: the encoder itself reads which tokens are padding."""
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Return the rows (t, d) of each prompt, in order. Equal prompts are encoded once."""
         return encode_batches(prompts, self._batch)
 
@@ -52,7 +52,7 @@ class ClipEncoder:
         width = self.model.text_projection.out_features if self.take == "pooled" else len(gamma)
         return (trust.unbounded_ball(width),)
 
-    def _batch(self, prompts: Sequence[str]) -> Iterator[Encoded]:
+    def _batch(self, prompts: Sequence[str]) -> Iterator[EncodedPrompt]:
         import torch
 
         tokens = self.tokenizer(
@@ -63,12 +63,12 @@ class ClipEncoder:
             rows = self._run(tokens["input_ids"], tokens["attention_mask"]).double().numpy()
         for index, prompt in enumerate(prompts):
             if self.take == "pooled":
-                yield Encoded(prompt, rows[index : index + 1], (0,), (0,), (len(prompt),), 0, pooled=True)
+                yield EncodedPrompt(prompt, rows[index : index + 1], (0,), (0,), (len(prompt),), 0, pooled=True)
                 continue
             limit = len(ids[index])
             count = sum(seen[index]) if self.masked else limit
             start, end = zip(*[_span(a, b) for a, b in offsets[index][:count]], strict=True)
-            yield Encoded(prompt, rows[index, :count], tuple(ids[index][:count]), start, end, 1, limit)
+            yield EncodedPrompt(prompt, rows[index, :count], tuple(ids[index][:count]), start, end, 1, limit)
 
     def _run(self, ids: Any, mask: Any) -> Any:
         """Run the model on tokens (n, t) and return rows (n, t, d), or one pooled row for each prompt (n, d)."""

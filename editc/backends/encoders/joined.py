@@ -9,7 +9,7 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.diagnostics import fail
-from editc.core.ports import Encoded, Encoder, Weights
+from editc.core.ports import EncodedPrompt, Encoder, Weights
 from editc.numerics import trust
 from editc.numerics.trust import Ball
 
@@ -21,7 +21,7 @@ class JoinedEncoder:
     encoders: tuple[Encoder, ...]
     """The encoders, in the order of their columns."""
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Return the joined rows of each prompt, in order. Raises E331 where the tokenizers cut a prompt
         differently."""
         return [_join(parts) for parts in zip(*(one.encode(prompts) for one in self.encoders), strict=True)]
@@ -58,7 +58,7 @@ class ProjectedEncoder:
         )
         return ProjectedEncoder(encoder, first, second)
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Return the projected rows (t, d_out) of each prompt, in order."""
         return [replace(one, rows=self._project(one.rows)) for one in self.encoder.encode(prompts)]
 
@@ -77,7 +77,7 @@ class ProjectedEncoder:
         return np.asarray(hidden @ self.second[0].T + self.second[1])
 
 
-def _join(parts: Sequence[Encoded]) -> Encoded:
+def _join(parts: Sequence[EncodedPrompt]) -> EncodedPrompt:
     """Put the rows of one prompt side by side. Raises E331 where the tokens differ."""
     first = parts[0]
     for other in parts[1:]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from editc.backends.encoders.batches import encode_batches
-from editc.core.ports import Encoded
+from editc.core.ports import EncodedPrompt
 from editc.numerics.trust import Ball
 
 
@@ -35,7 +35,7 @@ class T5Encoder:
     lowered: bool = False
     """True: prompts are stripped and put in lower case, as PixArt's pipeline does."""
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Return the rows (t, d) of each prompt, in order. Equal prompts are encoded once."""
         return encode_batches(prompts, self._batch)
 
@@ -48,7 +48,7 @@ class T5Encoder:
         gamma = self.model.encoder.final_layer_norm.weight.detach().double().numpy()
         return (Ball(gamma, np.zeros(len(gamma)), float(np.sqrt(len(gamma))), centred=False, proven=True),)
 
-    def _batch(self, prompts: Sequence[str]) -> Iterator[Encoded]:
+    def _batch(self, prompts: Sequence[str]) -> Iterator[EncodedPrompt]:
         import torch
 
         texts = [
@@ -71,7 +71,7 @@ class T5Encoder:
             kept = list(range(count)) if self.masked else representative_rows(count, self.length)
             start, end = zip(*[_span(offsets[index][row], origin) for row in kept], strict=True)
             spoken = tuple(ids[index][row] for row in kept)
-            yield Encoded(prompt, rows[index, kept].astype(np.float64), spoken, start, end, 0, self.length)
+            yield EncodedPrompt(prompt, rows[index, kept].astype(np.float64), spoken, start, end, 0, self.length)
 
 
 def representative_rows(count: int, length: int) -> list[int]:

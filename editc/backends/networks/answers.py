@@ -15,13 +15,13 @@ from editc.backends.networks.hooks import split_batch
 from editc.backends.networks.past import cache_arguments, new_cache
 from editc.backends.networks.running import BATCH_TOKENS, RunningModel, batches, pad_tokens
 from editc.core.delta import Array
-from editc.core.network import Cloze, Compared, Prompt, Scored, Spoken
+from editc.core.network import AnswerScores, Cloze, Continuation, ModelComparison, Prompt
 
 LOGIT_ROWS = 64
 """Rows whose logits are in memory at a time. Chosen by hand: at a vocabulary of 256,000 they take 130 MB in float64."""
 
 
-def score_answers(network: RunningModel, asked: Sequence[Cloze], changed: Mapping[str, Array] | None) -> Scored:
+def score_answers(network: RunningModel, asked: Sequence[Cloze], changed: Mapping[str, Array] | None) -> AnswerScores:
     """Measure how likely each answer is after its prompt.
 
     Texts of prompt and answer that differ in their last token alone share a run.
@@ -41,7 +41,7 @@ def score_answers(network: RunningModel, asked: Sequence[Cloze], changed: Mappin
                     first[i], best[i] = likely, likeliest
     counts = np.array([count for _, count in encoded], np.int64)
     firsts = np.array([ids[len(ids) - count] for ids, count in encoded], np.int64)
-    return Scored(total, first, best == firsts, best, counts)
+    return AnswerScores(total, first, best == firsts, best, counts)
 
 
 def _token_scores(
@@ -78,7 +78,7 @@ def compare_models(
     changed: Mapping[str, Array],
     last: bool,
     base: Sequence[Array] | None,
-) -> Compared:
+) -> ModelComparison:
     """Compare the base with the model as changed, over all tokens of each text or, with `last`, at its last token.
 
     `changed` maps parameter names to other weights, in their own shapes. `base` has the base's final states (t, d) of
@@ -97,7 +97,7 @@ def compare_models(
         np.add.at(found.T, [which[at] for at in lines], _compare_rows(network, before, after, nexts))
     counts = np.array([1 if last else len(one) for one in ids], np.float64)
     follow = np.where(counts > 1, counts - 1, np.nan)
-    return Compared(found[0] / counts, found[1] / counts, found[2] / follow, found[3] / follow)
+    return ModelComparison(found[0] / counts, found[1] / counts, found[2] / follow, found[3] / follow)
 
 
 def final_states(network: RunningModel, texts: Sequence[Prompt]) -> tuple[Array, ...]:
@@ -144,7 +144,7 @@ def continue_prompts(
 
 def generate_tokens(
     network: RunningModel, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None
-) -> tuple[Spoken, ...]:
+) -> tuple[Continuation, ...]:
     """Continue each prompt as `continue_prompts` does, and return each token with its log-probability."""
     with network.use_weights(changed):
         return _generate_batches(network, prompts, tokens, 1)[0]
@@ -169,11 +169,11 @@ def continue_with_both(
 
 def _generate_batches(
     network: RunningModel, prompts: Sequence[Prompt], tokens: int, times: int
-) -> tuple[tuple[Spoken, ...], ...]:
+) -> tuple[tuple[Continuation, ...], ...]:
     """Continue all prompts in batches, each batch repeated `times` times beside itself, and return one result for each
     time."""
     ids = [network.tokenizer.encode_prompt(prompt).ids for prompt in prompts]
-    found: dict[int, list[Spoken]] = {}
+    found: dict[int, list[Continuation]] = {}
     for which in batches(ids, BATCH_TOKENS):
         generated = [
             _decode_answer(network, *one)
@@ -183,11 +183,11 @@ def _generate_batches(
     return tuple(tuple(found[i][k] for i in range(len(ids))) for k in range(times))
 
 
-def _decode_answer(network: RunningModel, ids: list[int], likely: list[float]) -> Spoken:
+def _decode_answer(network: RunningModel, ids: list[int], likely: list[float]) -> Continuation:
     """Turn new tokens and their log-probabilities into text."""
     decode = network.tokenizer.raw.decode
     pieces = tuple(decode([one], skip_special_tokens=True) for one in ids)
-    return Spoken(decode(ids, skip_special_tokens=True), pieces, tuple(likely))
+    return Continuation(decode(ids, skip_special_tokens=True), pieces, tuple(likely))
 
 
 def _generate_batch(

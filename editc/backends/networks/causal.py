@@ -13,21 +13,21 @@ from editc.backends.networks.hooks import EnoughError, watch_modules
 from editc.backends.networks.running import BATCH_TOKENS, ChangedWeights, RunningModel, batches
 from editc.core.delta import Array
 from editc.core.network import (
+    AnswerScores,
     Cloze,
-    Compared,
+    Continuation,
+    DeltaTarget,
     Descent,
-    Known,
-    Moment,
+    KnownFact,
+    LearnedValue,
+    ModelComparison,
     Noise,
-    Place,
     Prompt,
-    Scored,
-    Spoken,
+    SecondMoment,
     Spot,
-    Traced,
-    Value,
-    Where,
-    Wish,
+    TokenPosition,
+    TracedFacts,
+    ValueGoal,
 )
 
 CHUNK = 128
@@ -50,7 +50,7 @@ class CausalNetwork(RunningModel):
         weight = self.model.get_output_embeddings().weight.detach()
         return vocabulary.logit_directions(weight[: len(self.tokenizer.raw)], self.norm)
 
-    def places(self, spots: Sequence[Spot]) -> Sequence[Place]:
+    def places(self, spots: Sequence[Spot]) -> Sequence[TokenPosition]:
         """Return the row of each spot."""
         return [self.tokenizer.place(spot) for spot in spots]
 
@@ -110,11 +110,11 @@ class CausalNetwork(RunningModel):
             found[layer] = (logits > logits.gather(1, firsts[:, None])).sum(1).numpy()
         return found
 
-    def trace(self, known: Sequence[Known], noise: Noise) -> Traced:
+    def trace(self, known: Sequence[KnownFact], noise: Noise) -> TracedFacts:
         """Trace each known fact causally."""
         return tracing.trace_causes(self, known, noise)
 
-    def score(self, asked: Sequence[Cloze], changed: ChangedWeights = None) -> Scored:
+    def score(self, asked: Sequence[Cloze], changed: ChangedWeights = None) -> AnswerScores:
         """Measure how likely each answer is."""
         return answers.score_answers(self, asked, changed)
 
@@ -124,7 +124,7 @@ class CausalNetwork(RunningModel):
         changed: Mapping[str, Array],
         last: bool = False,
         base: Sequence[Array] | None = None,
-    ) -> Compared:
+    ) -> ModelComparison:
         """Compare the base with the model as changed, whose weights keep their shapes; see `answers.compare_models`."""
         return answers.compare_models(self, texts, changed, last, base)
 
@@ -136,7 +136,7 @@ class CausalNetwork(RunningModel):
         """Return how the model continues each prompt, taking the likeliest token each time."""
         return answers.continue_prompts(self, prompts, tokens, changed)
 
-    def speak(self, prompts: Sequence[Prompt], tokens: int, changed: ChangedWeights = None) -> tuple[Spoken, ...]:
+    def speak(self, prompts: Sequence[Prompt], tokens: int, changed: ChangedWeights = None) -> tuple[Continuation, ...]:
         """Return the same continuations token by token, with the log-probability of each."""
         return answers.generate_tokens(self, prompts, tokens, changed)
 
@@ -146,7 +146,7 @@ class CausalNetwork(RunningModel):
         """Return how the base and the changed model, whose weights keep their shapes, continue each prompt."""
         return answers.continue_with_both(self, prompts, tokens, changed)
 
-    def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, Moment]:
+    def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, SecondMoment]:
         """Return the second moment (d_in, d_in) of what each matrix reads in ordinary text, by the matrix's name.
 
         Runs of 128 tokens are spread evenly over the texts, about `tokens` tokens in all. Position 0 is left out.
@@ -176,9 +176,11 @@ class CausalNetwork(RunningModel):
             with watch_modules(inputs=watch), torch.inference_mode():
                 self.run(chosen[start : start + BATCH_TOKENS // CHUNK])
         read = sum(len(one) - 1 for one in chosen)
-        return {name: Moment((sums[name] / read).numpy(), read) for name in names}
+        return {name: SecondMoment((sums[name] / read).numpy(), read) for name in names}
 
-    def value(self, wish: Wish, layer: int, where: Where, how: Descent, changed: ChangedWeights = None) -> Value:
+    def value(
+        self, wish: ValueGoal, layer: int, where: DeltaTarget, how: Descent, changed: ChangedWeights = None
+    ) -> LearnedValue:
         """Learn what to add at the subject's last token, so that the answer follows."""
         with self.use_weights(changed):
             return descent.descend(self, wish, layer, where, how)

@@ -13,7 +13,7 @@ from typing import Any
 from editc.backends.networks.hooks import skip_layers, watch_modules
 from editc.backends.networks.past import cache_arguments, keys_and_values, new_cache
 from editc.backends.networks.running import RunningModel, pad_tokens
-from editc.core.network import Cloze, Descent, Prompt, Spot, Value, Where, Wish
+from editc.core.network import Cloze, DeltaTarget, Descent, LearnedValue, Prompt, Spot, ValueGoal
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Suffixes:
     """(n, d): what the layer outputs at the subject."""
 
 
-def descend(network: RunningModel, wish: Wish, layer: int, where: Where, how: Descent) -> Value:
+def descend(network: RunningModel, wish: ValueGoal, layer: int, where: DeltaTarget, how: Descent) -> LearnedValue:
     """Learn the change delta by Adam, and return it with the losses.
 
     The loss is the mean NLL of the answer over contexts + kl KL(before | now) at the essence + decay |delta|^2 /
@@ -70,10 +70,10 @@ def descend(network: RunningModel, wish: Wish, layer: int, where: Where, how: De
         with torch.no_grad():
             delta.mul_(min(1.0, how.clamp * float(size) / max(float(delta.norm()), 1e-30)))
     found, v0 = (one.detach().double().numpy() for one in (delta, before))
-    return Value(found, v0, tuple(losses), probability)
+    return LearnedValue(found, v0, tuple(losses), probability)
 
 
-def _tokenize(network: RunningModel, wish: Wish) -> tuple[list[tuple[int, ...]], list[int], list[tuple[int, ...]]]:
+def _tokenize(network: RunningModel, wish: ValueGoal) -> tuple[list[tuple[int, ...]], list[int], list[tuple[int, ...]]]:
     """Tokenize the contexts and then the essence. Return the texts, the subject's row in each, and the answers' tokens.
 
     Each context has its answer behind it without the answer's last token, whose successor nobody asks for. Contexts
@@ -98,7 +98,7 @@ def _move_off_sink(network: RunningModel, essence: Spot) -> Spot:
 
 
 def _run_and_cut(
-    network: RunningModel, texts: list[tuple[int, ...]], rows: list[int], layer: int, where: Where
+    network: RunningModel, texts: list[tuple[int, ...]], rows: list[int], layer: int, where: DeltaTarget
 ) -> Suffixes:
     """Run the whole texts once, padded on the right, and cut them at the subjects' last tokens, which become column
     0."""
@@ -131,12 +131,12 @@ def _gather_columns(states: Any, columns: Any) -> Any:
     return states[torch.arange(len(states))[:, None], :, columns.clamp(min=0)].transpose(1, 2)
 
 
-def _edited_module(network: RunningModel, layer: int, where: Where) -> Any:
+def _edited_module(network: RunningModel, layer: int, where: DeltaTarget) -> Any:
     """Return the module whose output changes: the layer for the residual stream, else its MLP."""
     return network.blocks[layer] if where == "stream" else network.mlps[layer]
 
 
-def _make_reader(network: RunningModel, suffixes: Suffixes, layer: int, where: Where) -> Callable[[Any], Any]:
+def _make_reader(network: RunningModel, suffixes: Suffixes, layer: int, where: DeltaTarget) -> Callable[[Any], Any]:
     """Return a function from delta (d,) to the states (n, t, d) behind the final norm, with delta added to the layer's
     output in column 0."""
     import torch

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from editc.core.diagnostics import fail
-from editc.core.network import Cloze, Place, Prompt, Spot
+from editc.core.network import Cloze, Prompt, Spot, TokenPosition
 from editc.libraries.loading import brief
 
 OPENING_MARKS = "([{\"'`\u2018\u201c\u00ab"
@@ -78,16 +78,16 @@ class PromptTokenizer:
         rest = (getattr(tokenizer, "chat_template", None), tokenizer.special_tokens_map, self.bos_ids())
         return sha256(f"{rules} {rest}".encode("utf-8", "surrogatepass")).hexdigest()
 
-    def place(self, spot: Spot) -> Place:
+    def place(self, spot: Spot) -> TokenPosition:
         """Return the row of a spot. Raises LookupError where the prompt does not contain the subject."""
         found = self.encode_prompt(Prompt(spot.prompt, spot.chat))
         if not spot.subject:
-            return Place(len(found.ids) - 1, len(found.ids) - 1, len(found.ids))
+            return TokenPosition(len(found.ids) - 1, len(found.ids) - 1, len(found.ids))
         begin = spot.begin
         if spot.chat:
             begin += self._template_offset(found.text, spot.prompt)
         rows = list(rows_between(found, begin, begin + len(spot.subject)))
-        return Place(rows[-1], rows[0], len(found.ids))
+        return TokenPosition(rows[-1], rows[0], len(found.ids))
 
     @staticmethod
     def _template_offset(filled: str, prompt: str) -> int:

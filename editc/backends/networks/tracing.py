@@ -19,7 +19,7 @@ from editc.backends.networks.hooks import skip_layers, watch_modules
 from editc.backends.networks.past import cache_arguments, keys_and_values, new_cache
 from editc.backends.networks.running import RunningModel
 from editc.core.delta import Array
-from editc.core.network import Known, Noise, Traced
+from editc.core.network import KnownFact, Noise, TracedFacts
 
 LAYERS_AT_ONCE = 6
 """Layers whose restorations share a batch. A batch begins at its lowest layer, below which nothing runs twice. Chosen
@@ -48,12 +48,12 @@ class NoisyRun:
     """The mean probability with noise."""
 
 
-def trace_causes(network: RunningModel, known: Sequence[Known], noise: Noise) -> Traced:
+def trace_causes(network: RunningModel, known: Sequence[KnownFact], noise: Noise) -> TracedFacts:
     """Trace each known fact by itself. Facts whose subjects have as many tokens get the same noise."""
     sigma = noise.sigmas * embedding_deviation(network)
     found = [_trace_one(network, one, noise, sigma) for one in known]
     layers = np.empty((0, network.layers))
-    return Traced(
+    return TracedFacts(
         np.array([run.before for run, _, _ in found]),
         np.array([run.after for run, _, _ in found]),
         np.array([subject for _, subject, _ in found]) if found else layers,
@@ -71,7 +71,7 @@ def embedding_deviation(network: RunningModel) -> float:
         return float(embedding(torch.arange(0, count, max(count // SAMPLED_TOKENS, 1))).double().numpy().std())
 
 
-def _trace_one(network: RunningModel, known: Known, noise: Noise, sigma: float) -> tuple[NoisyRun, Array, Array]:
+def _trace_one(network: RunningModel, known: KnownFact, noise: Noise, sigma: float) -> tuple[NoisyRun, Array, Array]:
     """Run one fact with noise. Also return the curves (layers,) of restoring the subject's and the prompt's last token.
 
     Raises LookupError where the answer begins inside the subject's last token.

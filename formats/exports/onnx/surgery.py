@@ -71,7 +71,7 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
     beside = (
         () if out.parent.resolve() == plan.model.path.parent.resolve() else destination.external_files(plan.model, out)
     )
-    temporary = disk.temporary_beside(out)
+    temporary = disk.temporary_path(out)
     created = (temporary, *(part.final for part in beside))
     with disk.guard_writes(out), destination.remove_on_failure(*created):
         disk.write_new(temporary, _rewritten(plan, graph))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.core.adapter import Adapted
+from editc.core.adapter import AdapterModule
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.family import Family
@@ -119,7 +119,7 @@ def _edit(layers: Sequence[Sequence[tuple[Array, Array]]], condition: float, res
     return Edit("low-rank", left, right, Stats(condition, residual, max(len(one) for one in right)))
 
 
-def _parts(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, Adapted, float]]:
+def _parts(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, AdapterModule, float]]:
     """For each adapter that changes the site: the number of its edit, what it does there, and strength times scale."""
     for index, (request, adapter) in enumerate(zip(plan.manifest.image_edits, ctx.adapters, strict=True)):
         one = adapter.modules.get(site.name)

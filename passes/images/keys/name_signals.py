@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from editc.core.delta import Array
-from editc.core.ports import Encoded, Encoder
+from editc.core.ports import EncodedPrompt, Encoder
 from editc.core.solution import Edit
 from editc.passes.images.rows.phrases import fill_context, rows_after
 
@@ -75,7 +75,7 @@ def _slices(prompts: Sequence[str]) -> list[slice]:
     return [slice(start, start + BATCH) for start in range(0, len(prompts), BATCH)]
 
 
-def _after(encoded: Encoded) -> Array:
+def _after(encoded: EncodedPrompt) -> Array:
     """(2, d): the first row after the text and the mean of all of them."""
     after = rows_after(encoded)
     return np.stack([after[0], after.mean(axis=0)])

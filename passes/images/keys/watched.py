@@ -11,8 +11,8 @@ from editc.core.caching import load_or_compute
 from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.core.plan import Plan
-from editc.core.ports import Cache, Encoded, Encoder
-from editc.core.problem import PreservedRows, Watch, Witness
+from editc.core.ports import Cache, EncodedPrompt, Encoder
+from editc.core.problem import CertificateInput, PreservedRows, Witness
 from editc.numerics.trust import Ball
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
 from editc.passes.images.keys.rules.pairs import aims
@@ -27,7 +27,9 @@ MEASURED = 128
 """Prompts over which a ball is measured where no norm gives it."""
 
 
-def watch(plan: Plan, kept: PreservedRows, streams: Sequence[Reader], cache: Cache | None = None) -> Watch | None:
+def watch(
+    plan: Plan, kept: PreservedRows, streams: Sequence[Reader], cache: Cache | None = None
+) -> CertificateInput | None:
     """The sentences of every concept that is erased or replaced; None when there is nothing to certify.
 
     They are the concept in its contexts whatever key rule the edit has: a concept is not gone from a prompt because
@@ -48,7 +50,7 @@ def watch(plan: Plan, kept: PreservedRows, streams: Sequence[Reader], cache: Cac
             listed, "sizes", lambda: {"sizes": sizes(balls, _moving(kept, listed, encoder))}, cache, streams[0].mark
         )
         seen = np.maximum(seen, made["sizes"])
-    return Watch(found, measure_radii(balls, seen))
+    return CertificateInput(found, measure_radii(balls, seen))
 
 
 def sizes(balls: Sequence[Ball], rows: Iterable[Array]) -> Array:
@@ -105,7 +107,7 @@ def _sentences(plan: Plan, request: Request, reader: Reader, cache: Cache | None
                 yield Witness(request.concept, encoded.prompt, places, mine[moved].T, theirs[moved].T, weights)
 
 
-def _weights(encoded: Encoded) -> Array:
+def _weights(encoded: EncodedPrompt) -> Array:
     """How much each row (t,) of a sentence counts: a word one, and the rows that pad it to full length one together.
 
     They are most of a short sentence's rows and nearly the same row each time: counted one by one, a sentence whose

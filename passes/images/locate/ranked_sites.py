@@ -20,8 +20,8 @@ import numpy as np
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Request
-from editc.core.plan import Plan, Ranking, Weighed
-from editc.core.ports import Context, Encoder, Noisy, Prober, Told
+from editc.core.plan import Plan, Ranking, SiteShare
+from editc.core.ports import Conditioning, Context, Encoder, NoisyLatents, Prober
 from editc.passes.images.keys.derive import unspoken_name
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
 from editc.passes.images.keys.rules.pairs import aims, shares
@@ -48,13 +48,13 @@ class Probe:
 
     prober: Prober
     """The denoiser."""
-    noisy: Noisy
+    noisy: NoisyLatents
     """Latents of all levels after one another."""
     levels: int
     """How many noise levels they are."""
-    told: Told
+    told: Conditioning
     """What the network is told at each."""
-    instead: Told
+    instead: Conditioning
     """What its ablated sites read in place of that."""
     plain: Array
     """(n, c, h, w): the noise predicted without an ablation."""
@@ -147,12 +147,14 @@ def drop_spare_sites(kept: Sequence[str], share: float, reach: Reach) -> Mapping
 
 def _probe(plan: Plan, request: Request, prober: Prober, encoders: Sequence[Encoder]) -> Probe:
     told, instead, empty = (
-        Told.of(*parts) for parts in zip(*(_sides(plan, request, one) for one in encoders), strict=True)
+        Conditioning.of(*parts) for parts in zip(*(_sides(plan, request, one) for one in encoders), strict=True)
     )
     count = len(told.counts)
     seeds = range(plan.manifest.seed, plan.manifest.seed + count)
     path = prober.denoise(told, empty, seeds, STEPS)[::EVERY]
-    noisy = Noisy(*(np.concatenate(side) for side in zip(*((one.latents, one.timesteps) for one in path), strict=True)))
+    noisy = NoisyLatents(
+        *(np.concatenate(side) for side in zip(*((one.latents, one.timesteps) for one in path), strict=True))
+    )
     told, instead = (side.take([*range(count)] * len(path)) for side in (told, instead))
     plain = prober.predict(noisy, told)
     ablated = prober.predict(noisy, told, instead, [site.name for site in plan.sites])
@@ -214,7 +216,8 @@ def _ranking(plan: Plan, found: Evidence, without: Mapping[str, float]) -> Ranki
     """Kept sites first, then by what each does alone, a mean over concepts."""
     alone = found.alone
     weighed = [
-        Weighed(site, float(np.mean(alone[site.name])), alone[site.name], without.get(site.name)) for site in plan.sites
+        SiteShare(site, float(np.mean(alone[site.name])), alone[site.name], without.get(site.name))
+        for site in plan.sites
     ]
     order = sorted(weighed, key=lambda one: (not one.kept, -one.alone))
     concepts = tuple(request.concept for request in plan.manifest.image_edits)

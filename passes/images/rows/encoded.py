@@ -14,7 +14,7 @@ import numpy as np
 
 from editc.core.caching import load_or_compute
 from editc.core.delta import Array
-from editc.core.ports import Cache, Encoded
+from editc.core.ports import Cache, EncodedPrompt
 from editc.passes.images.rows.inputs import Reader
 from editc.passes.images.rows.phrases import Book
 
@@ -24,20 +24,20 @@ LAYOUT = "sentences 1"
 
 def encode_names(reader: Reader, names: Sequence[Sequence[str]], cache: Cache | None) -> Book:
     """The book of these prompts, those of each name together; from the cache where the reader's rows can be kept."""
-    entries: dict[str, Encoded] = {}
+    entries: dict[str, EncodedPrompt] = {}
     for said in dict.fromkeys(tuple(dict.fromkeys(one)) for one in names):
         entries |= zip(said, _encoded(reader, said, cache), strict=True)
     return Book(entries)
 
 
-def _encoded(reader: Reader, said: Sequence[str], cache: Cache | None) -> Iterator[Encoded]:
+def _encoded(reader: Reader, said: Sequence[str], cache: Cache | None) -> Iterator[EncodedPrompt]:
     """Unpacked either way, so that every array has the same layout."""
     return _unpacked(
         said, load_or_compute(said, LAYOUT, lambda: _packed(reader.encoder.encode(said)), cache, reader.mark)
     )
 
 
-def _packed(encoded: Sequence[Encoded]) -> Mapping[str, Array]:
+def _packed(encoded: Sequence[EncodedPrompt]) -> Mapping[str, Array]:
     """All rows below one another, each with its token and its place, and four numbers a prompt."""
     sizes = [(len(one.rows), one.first, one.limit, one.pooled) for one in encoded]
     places = [place for one in encoded for place in zip(one.tokens, one.start, one.end, strict=True)]
@@ -48,10 +48,10 @@ def _packed(encoded: Sequence[Encoded]) -> Mapping[str, Array]:
     }
 
 
-def _unpacked(said: Sequence[str], found: Mapping[str, Array]) -> Iterator[Encoded]:
+def _unpacked(said: Sequence[str], found: Mapping[str, Array]) -> Iterator[EncodedPrompt]:
     rows = np.ascontiguousarray(found["rows"])
     sizes, places = found["sizes"].astype(int), found["places"].astype(int).tolist()
     ends = accumulate(sizes[:, 0].tolist(), initial=0)
     for prompt, (start, end), (_, first, limit, pooled) in zip(said, pairwise(ends), sizes.tolist(), strict=True):
         tokens, begin, stop = (tuple(part) for part in zip(*places[start:end], strict=True))
-        yield Encoded(prompt, rows[start:end], tokens, begin, stop, first, limit, bool(pooled))
+        yield EncodedPrompt(prompt, rows[start:end], tokens, begin, stop, first, limit, bool(pooled))

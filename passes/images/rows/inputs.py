@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from editc.core.family import Family
-from editc.core.ports import Context, Encoded, Encoder
+from editc.core.ports import Context, EncodedPrompt, Encoder
 from editc.numerics.trust import Ball
 
 
@@ -21,7 +21,7 @@ class Widened:
     width: int
     """Of the rows that come out."""
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Rows (t, width); rows that are wider already stay as they are, for derive to refuse."""
         return [self._one(encoded) for encoded in self.inner.encode(prompts)]
 
@@ -33,7 +33,7 @@ class Widened:
         """None: the other inputs of the layer are not the text, and nothing is certified of them."""
         return ()
 
-    def _one(self, encoded: Encoded) -> Encoded:
+    def _one(self, encoded: EncodedPrompt) -> EncodedPrompt:
         missing = max(0, self.width - encoded.rows.shape[1])
         return replace(encoded, rows=np.pad(encoded.rows, ((0, 0), (0, missing))))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array
-from editc.core.ports import Encoded, Encoder
+from editc.core.ports import EncodedPrompt, Encoder
 
 RowNumbers: TypeAlias = NDArray[np.int64]
 """Numbers of rows in a prompt, (m,)."""
@@ -29,7 +29,7 @@ class Phrase:
 class UnspokenError(Exception):
     """A name leaves no token in its prompt, or not all of them; `cut` when the prompt is too long for the encoder."""
 
-    def __init__(self, name: str, encoded: Encoded) -> None:
+    def __init__(self, name: str, encoded: EncodedPrompt) -> None:
         super().__init__(name)
         self.name = name
         self.encoded = encoded
@@ -40,7 +40,7 @@ class UnspokenError(Exception):
 class Book:
     """Prompts with their rows, encoded in one go."""
 
-    entries: Mapping[str, Encoded]
+    entries: Mapping[str, EncodedPrompt]
     """Prompt -> what the encoder makes of it."""
 
     @staticmethod
@@ -49,7 +49,7 @@ class Book:
         distinct = list(dict.fromkeys(prompts))
         return Book(dict(zip(distinct, encoder.encode(distinct), strict=True)))
 
-    def find(self, context: str, name: str) -> tuple[Encoded, Phrase]:
+    def find(self, context: str, name: str) -> tuple[EncodedPrompt, Phrase]:
         """The prompt's rows and the token rows of `name` in it; UnspokenError if it has none there.
 
         An empty name takes no rows: the phrase is the gap between the rows before it and after it. Of a pooled
@@ -75,24 +75,24 @@ def fill_context(context: str, name: str) -> str:
     return context.replace("{}", name) if name else " ".join(context.replace("{}", "").split())
 
 
-def last_subject(encoded: Encoded) -> int:
+def last_subject(encoded: EncodedPrompt) -> int:
     """The row of the last token that stands for text; when there is none 0: BOS, or T5's EOS."""
     return max(0, _last_text(encoded))
 
 
-def rows_after(encoded: Encoded) -> Array:
+def rows_after(encoded: EncodedPrompt) -> Array:
     """The rows (m, d) from the first after the text on: end of text and padding. Of a prompt that fills the encoder to
     its end, the last row."""
     return encoded.rows[min(last_subject(encoded) + 1, len(encoded.rows) - 1) :]
 
 
-def places(encoded: Encoded, at: Phrase) -> tuple[str, ...]:
+def places(encoded: EncodedPrompt, at: Phrase) -> tuple[str, ...]:
     """What each row (t,) is to the phrase: `before` it (BOS too), `in` it, `after` it, `end` of text, or `padding`."""
     end = last_subject(encoded) + 1
     kinds = [(at.first, "before"), (at.end, "in"), (end, "after"), (end + 1, "end"), (len(encoded.rows), "padding")]
     return tuple(next(kind for limit, kind in kinds if row < limit) for row in range(len(encoded.rows)))
 
 
-def _last_text(encoded: Encoded) -> int:
+def _last_text(encoded: EncodedPrompt) -> int:
     """The row of the last token of the text, the one before EOS when there is none."""
     return max((row for row, start in enumerate(encoded.start) if start >= 0), default=encoded.first - 1)

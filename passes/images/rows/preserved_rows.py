@@ -14,7 +14,7 @@ import numpy as np
 from editc.core.caching import load_or_compute
 from editc.core.delta import Array
 from editc.core.manifest import Manifest
-from editc.core.ports import Cache, Encoded, Encoder
+from editc.core.ports import Cache, EncodedPrompt, Encoder
 from editc.core.text import mentions
 from editc.numerics.subspace import condense
 from editc.passes.images.rows.phrases import fill_context, last_subject
@@ -117,7 +117,7 @@ def single_rows(listed: Sequence[str], encoder: Encoder, which: Which = "all") -
     return _rows(encoder.encode(listed), which).T
 
 
-def tally_of(encoded: Sequence[Encoded], which: Which = "all") -> Tally:
+def tally_of(encoded: Sequence[EncodedPrompt], which: Which = "all") -> Tally:
     """The tally of prompts that are encoded already."""
     rows = _rows(encoded, which)
     return Tally(condense(rows.T), len(rows), len(encoded))
@@ -169,12 +169,12 @@ class CachedReader:
         return found["rows"]
 
 
-def _rows(encoded: Sequence[Encoded], which: Which) -> Array:
+def _rows(encoded: Sequence[EncodedPrompt], which: Which) -> Array:
     """The rows (n, d) that a tally sums up."""
     return np.vstack([one.rows[_pick(one, which)] for one in encoded])
 
 
-def _pick(encoded: Encoded, which: Which) -> slice:
+def _pick(encoded: EncodedPrompt, which: Which) -> slice:
     at = last_subject(encoded)
     return slice(None) if which == "all" else slice(at, at + 1)
 

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import Manifest, Measuring, Request
+from editc.core.manifest import Manifest, Request, ShareSearch
 from editc.core.measurements import Claim
 from editc.core.ports import Context
 from editc.core.problem import Block, Problem, System
-from editc.core.solution import Balance, Round, Solution
+from editc.core.solution import PullRound, PullSearch, Solution
 from editc.core.text import count
 from editc.passes.images.keys.rules.pairs import moderated
 from editc.passes.images.painting import pictures
@@ -43,7 +43,7 @@ DIGITS = 12
 """Shares are counts of pictures: what is beyond these digits is rounding."""
 
 Systems = Mapping[str, System]
-Balanced = tuple[dict[str, System], tuple[Balance, ...]]
+Balanced = tuple[dict[str, System], tuple[PullSearch, ...]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Search:
     best: int
     """The number of the round that was taken."""
     stopped: str
-    """Why it stopped; see `ir.Balance`."""
+    """Why it stopped; see `PullSearch`."""
 
 
 def search(measure: Callable[[Array], Array], wanted: Array, tolerance: Array, rounds: Iterable[object]) -> Search:
@@ -129,7 +129,7 @@ def claims(solution: Solution) -> Iterator[Claim]:
         yield Claim("toward_fitted", one.gap, one.tolerance, request.concept, span, "share")
 
 
-def as_json(one: Balance) -> Mapping[str, Any]:
+def as_json(one: PullSearch) -> Mapping[str, Any]:
     """A search as deltas and reports record it."""
     return {
         "wanted": list(one.wanted),
@@ -140,10 +140,10 @@ def as_json(one: Balance) -> Mapping[str, Any]:
     }
 
 
-def from_json(index: int, record: Mapping[str, Any]) -> Balance:
+def from_json(index: int, record: Mapping[str, Any]) -> PullSearch:
     """The search that `as_json` recorded of edit `index`."""
-    rounds = tuple(Round(tuple(each["pulls"]), tuple(each["shown"])) for each in record["rounds"])
-    return Balance(index, tuple(record["wanted"]), record["tolerance"], rounds, record["taken"], record["stopped"])
+    rounds = tuple(PullRound(tuple(each["pulls"]), tuple(each["shown"])) for each in record["rounds"])
+    return PullSearch(index, tuple(record["wanted"]), record["tolerance"], rounds, record["taken"], record["stopped"])
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class _Painting:
         return np.asarray(np.mean(mine, axis=0))
 
 
-def _shots(problem: Problem, ctx: Context, asked: Mapping[int, tuple[Request, Measuring]]) -> Iterator[Shot]:
+def _shots(problem: Problem, ctx: Context, asked: Mapping[int, tuple[Request, ShareSearch]]) -> Iterator[Shot]:
     """The pictures of each request, in the contexts of verify with seeds of their own."""
     plan = problem.plan
     if ctx.painter is None or ctx.detector is None:
@@ -199,19 +199,19 @@ def _shots(problem: Problem, ctx: Context, asked: Mapping[int, tuple[Request, Me
         yield from pictures.series(first, request.names, plan.contexts(request), options.pictures, PURPOSE)
 
 
-def _balances(found: Search, asked: Mapping[int, tuple[Request, Measuring]], cuts: Array) -> Iterator[Balance]:
+def _balances(found: Search, asked: Mapping[int, tuple[Request, ShareSearch]], cuts: Array) -> Iterator[PullSearch]:
     parts = [(np.split(pulls, cuts), np.split(shown, cuts)) for pulls, shown in found.rounds]
     for number, (index, (request, options)) in enumerate(asked.items()):
-        rounds = tuple(Round(_floats(pulls[number]), _floats(shown[number])) for pulls, shown in parts)
+        rounds = tuple(PullRound(_floats(pulls[number]), _floats(shown[number])) for pulls, shown in parts)
         wanted = tuple(share for _, share in request.toward)
-        yield Balance(index, wanted, options.tolerance, rounds, found.best, found.stopped)
+        yield PullSearch(index, wanted, options.tolerance, rounds, found.best, found.stopped)
 
 
 def _floats(values: Array) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _pointless(one: Balance, manifest: Manifest) -> Diagnostic:
+def _pointless(one: PullSearch, manifest: Manifest) -> Diagnostic:
     """E440 or E441 for a search that took no pull."""
     request = manifest.image_edits[one.index]
     figures = zip(request.toward, one.rounds[0].shown, strict=True)
@@ -229,7 +229,7 @@ def _pointless(one: Balance, manifest: Manifest) -> Diagnostic:
     return Diagnostic("E441", message, request.at("toward"), manifest.source, help=help_, notes=(why, *notes))
 
 
-def _told(number: int, each: Round) -> str:
+def _told(number: int, each: PullRound) -> str:
     pulls, shown = (", ".join(f"{value:.3g}" for value in part) for part in (each.pulls, each.shown))
     return f"round {number}: pulls {pulls}, shown {shown}"
 

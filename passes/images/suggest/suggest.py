@@ -16,7 +16,7 @@ from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest, Request
 from editc.core.plan import Plan
-from editc.core.ports import Context, Encoded, Encoder
+from editc.core.ports import Context, EncodedPrompt, Encoder
 from editc.core.text import mentions
 from editc.numerics.sparse import Decomposition, decompose
 from editc.numerics.trust import Ball
@@ -107,10 +107,10 @@ class Remembering:
 
     inner: Encoder
     """The encoder itself."""
-    known: dict[str, Encoded] = field(default_factory=dict)
+    known: dict[str, EncodedPrompt] = field(default_factory=dict)
     """Prompt -> what it made of it."""
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Each prompt's rows, in order."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.known]
         self.known.update(zip(new, self.inner.encode(new), strict=True))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.manifest import Redirect
-from editc.core.network import Naming, Network
+from editc.core.network import ConceptScores, Network
 from editc.core.places import Source
 from editc.numerics import logits
 from editc.passes.sites import layer_of
@@ -29,7 +29,7 @@ class Chooser(Protocol):
     def threshold(self) -> float:
         """The least |score| of a column that is taken."""
 
-    def chosen(self, naming: Naming) -> NDArray[np.bool_]:
+    def chosen(self, naming: ConceptScores) -> NDArray[np.bool_]:
         """Which columns (c, d_in) are taken for each concept."""
 
 
@@ -56,7 +56,7 @@ class ConceptColumn:
 
 def score_columns(
     sites: Sequence[Site], network: Network, weights: ReadWeight, concepts: Sequence[Sequence[str]]
-) -> Mapping[str, Naming]:
+) -> Mapping[str, ConceptScores]:
     """By site name how far each column names each concept, a concept being its names; every name is read with a space
     before it and without.
 
@@ -73,7 +73,11 @@ def score_columns(
 
 
 def sites_with_columns(
-    sites: Sequence[Site], namings: Mapping[str, Naming], edits: Sequence[Redirect], method: Chooser, source: Source
+    sites: Sequence[Site],
+    namings: Mapping[str, ConceptScores],
+    edits: Sequence[Redirect],
+    method: Chooser,
+    source: Source,
 ) -> tuple[Site, ...]:
     """The sites that have a column to take, in their order. E343 at each concept that no column names."""
     each = [method.chosen(namings[site.name]) for site in sites]
@@ -92,7 +96,7 @@ def sites_with_columns(
 
 def strongest_columns(
     sites: Sequence[Site],
-    namings: Mapping[str, Naming],
+    namings: Mapping[str, ConceptScores],
     network: Network,
     weights: ReadWeight,
     count: int = 10,
@@ -139,7 +143,7 @@ def _refuse_width(site: Site, W: Array, width: int) -> Array:
     raise fail("E344", message, place=site.name, help="leave `sites: {roles: ...}` out, or take another method: `rocr`")
 
 
-def _rank_scores(scores: Sequence[Array]) -> Sequence[Naming]:
+def _rank_scores(scores: Sequence[Array]) -> Sequence[ConceptScores]:
     """Each matrix's scores (c, d_in) with their places among all; equal ones in the order of sites and columns."""
     if not scores:
         return ()
@@ -147,7 +151,7 @@ def _rank_scores(scores: Sequence[Array]) -> Sequence[Naming]:
     order = np.argsort(-np.abs(np.concatenate(scores, axis=1)), axis=1, kind="stable")
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(order.shape[1])[None], axis=1)
-    return [Naming(*pair) for pair in zip(scores, np.split(ranks, cuts, axis=1), strict=True)]
+    return [ConceptScores(*pair) for pair in zip(scores, np.split(ranks, cuts, axis=1), strict=True)]
 
 
 def _columns(places: Sequence[tuple[Site, int]], weights: ReadWeight) -> Array:

@@ -12,9 +12,9 @@ import numpy as np
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.language_problem import Column, Near, Rewrites
+from editc.core.language_problem import CloseEdits, LanguageProblem, MemoryKey
 from editc.core.manifest import Manifest, Redirect
-from editc.core.network import Naming, Network, Spot
+from editc.core.network import ConceptScores, Network, Spot
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context
 from editc.numerics import memory as memories
@@ -41,11 +41,11 @@ SAME = 1 - 1e-6
 
 @dataclass(frozen=True)
 class DeriveLanguage:
-    """Plan -> Rewrites: runs the model on every subject in its contexts, and on ordinary text."""
+    """Plan -> LanguageProblem: runs the model on every subject in its contexts, and on ordinary text."""
 
     name: ClassVar[str] = "derive"
 
-    def __call__(self, plan: Plan, ctx: Context) -> Rewrites:
+    def __call__(self, plan: Plan, ctx: Context) -> LanguageProblem:
         """Raises E332 (no chat template), E333 (a subject at the attention sink only), E334 (a subject that is not
         found), E336 (no value), E343 (no column names a concept), E344, E345 (a preserved name at the sink only), E401
         (one key twice)."""
@@ -72,7 +72,7 @@ def add_ridge(second: Array) -> Array:
     return np.asarray(second + RIDGE * np.trace(second) / len(second) * np.eye(len(second)))
 
 
-def mean_keys(network: Network, site: Site, asked: Sequence[Column], changed: Any) -> Array:
+def mean_keys(network: Network, site: Site, asked: Sequence[MemoryKey], changed: Any) -> Array:
     """What the matrix reads at each column's subject: (d_in, columns), means over contexts."""
     groups = [one.contexts for one in asked]
     return group_means(network.reads([site.name], [spot for one in groups for spot in one], changed)[site.name], groups)
@@ -84,9 +84,9 @@ def group_means(found: Array, groups: Sequence[Sequence[Spot]]) -> Array:
     return np.stack([part.mean(axis=1) for part in np.split(found, ends[:-1], axis=1)], axis=1)
 
 
-def _find_columns(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[str, Naming]]:
+def _find_columns(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[str, ConceptScores]]:
     """The namings of the stages that work on columns, and the plan without the matrices that have none to take."""
-    every: dict[str, Naming] = {}
+    every: dict[str, ConceptScores] = {}
     for number, stage in enumerate(plan.stages):
         if works_on(stage) != "columns":
             continue
@@ -114,7 +114,7 @@ def build_method(plan: Plan, stage: Stage) -> Any:
     return construct(stage.method, given, plan.manifest.seed)
 
 
-def _with_value(plan: Plan, asked: Sequence[Column], index: int, network: Network, ctx: Context) -> Column:
+def _with_value(plan: Plan, asked: Sequence[MemoryKey], index: int, network: Network, ctx: Context) -> MemoryKey:
     """The column with what it wants; plain and chat of one fact share what was learned on both."""
     column = asked[index]
     stage = next(one for one in plan.stages if column.edit in one.edits)
@@ -125,9 +125,9 @@ def _with_value(plan: Plan, asked: Sequence[Column], index: int, network: Networ
     return find_value(plan, stage, column, alike, network, ctx.cache)
 
 
-def _close_pairs(problem: Rewrites, network: Network) -> Iterator[Near]:
+def _close_pairs(problem: LanguageProblem, network: Network) -> Iterator[CloseEdits]:
     """Pairs of edits whose keys are close at the first matrix that is edited, the closest first."""
-    found: dict[tuple[int, int], Near] = {}
+    found: dict[tuple[int, int], CloseEdits] = {}
     for stage in problem.plan.stages:
         own = [one for one in problem.columns if one.edit in stage.edits]
         if len(own) < 2:
@@ -137,11 +137,11 @@ def _close_pairs(problem: Rewrites, network: Network) -> Iterator[Near]:
         for i, j in zip(*np.triu_indices(len(own), 1), strict=True):
             pair, size = (own[i].edit, own[j].edit), float(cosines[i, j])
             if pair[0] != pair[1] and abs(size) >= max(CLOSE, abs(found[pair].cosine) if pair in found else 0.0):
-                found[pair] = Near(pair, (own[i].name, own[j].name), size)
+                found[pair] = CloseEdits(pair, (own[i].name, own[j].name), size)
     yield from sorted(found.values(), key=lambda one: (-abs(one.cosine), one.edits))
 
 
-def _refuse_equal_keys(problem: Rewrites, near: Sequence[Near]) -> None:
+def _refuse_equal_keys(problem: LanguageProblem, near: Sequence[CloseEdits]) -> None:
     """One key cannot hold two values, and how near to none the system is would be left to rounding."""
     manifest = problem.plan.manifest
     exact = {index for stage in problem.plan.stages if located.is_single(stage.method) for index in stage.edits}

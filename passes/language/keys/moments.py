@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from editc.core.caching import cache_key
-from editc.core.network import Moment, Network, Spot
+from editc.core.network import Network, SecondMoment, Spot
 from editc.core.ports import Cache
 
 SHORTEST = 200
@@ -38,7 +38,7 @@ def corpus(text: str | None = None) -> tuple[str, ...]:
 
 def moments(
     network: Network, names: Sequence[str], texts: Sequence[str], cache: Cache | None = None, tokens: int = 0
-) -> Mapping[str, Moment]:
+) -> Mapping[str, SecondMoment]:
     """The second moment of what each matrix reads over the texts, in one pass for those that the cache does not have.
 
     tokens: how many are read; 0 for SHARE times the widest input, which a first prompt tells. No ridge is added.
@@ -68,9 +68,9 @@ def _topics() -> str:
     return "\n\n".join(topics[name] for name in sorted(topics))
 
 
-def _read_cache(cache: Cache | None, key: str) -> Moment | None:
+def _read_cache(cache: Cache | None, key: str) -> SecondMoment | None:
     found = None if cache is None else cache.get(key)
-    return None if found is None else Moment(np.asarray(found["second"]), int(found["count"][0]))
+    return None if found is None else SecondMoment(np.asarray(found["second"]), int(found["count"][0]))
 
 
 def _key(network: Network, name: str, texts: Sequence[str], tokens: int) -> str:

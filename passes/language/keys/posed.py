@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.language_problem import Column, Rewrites
+from editc.core.language_problem import LanguageProblem, MemoryKey
 from editc.core.manifest import Fact, Redirect
-from editc.core.network import Network, Place, Spot
+from editc.core.network import Network, Spot, TokenPosition
 from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.passes.language import sentences
@@ -19,11 +19,11 @@ from editc.passes.language.keys import spared
 from editc.passes.language.locate.stages import works_on
 
 
-def pose_problem(plan: Plan, ctx: Context) -> Rewrites:
+def pose_problem(plan: Plan, ctx: Context) -> LanguageProblem:
     """The problem without what is learned: which contexts each subject has. For a delta that is measured again."""
     network, manifest = ctx.network, plan.manifest
     assert network is not None
-    found: list[Column] = []
+    found: list[MemoryKey] = []
     for stage in plan.stages:
         for index in stage.edits if works_on(stage) == "memory" else ():
             found += _columns(plan, index, manifest.language_edits[index], network)
@@ -36,10 +36,10 @@ def pose_problem(plan: Plan, ctx: Context) -> Rewrites:
     ]
     around = {index: tuple(spared.groups(plan.manifest, index, network)) for index in sparing}
     mark = network.fingerprint()
-    return Rewrites(plan, {}, mark, "", columns=tuple(found), kept=kept, spared=around, overwritten=overwritten)
+    return LanguageProblem(plan, {}, mark, "", columns=tuple(found), kept=kept, spared=around, overwritten=overwritten)
 
 
-def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Column]:
+def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[MemoryKey]:
     manifest = plan.manifest
     for one in sentences.edit_sentences(edit, manifest):
         places = _places(one, network, plan, edit)
@@ -50,12 +50,12 @@ def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[Co
             help_ = "give `contexts` with some words before the `{}`"
             raise EditcError(Diagnostic("E333", message, edit.at("contexts"), manifest.source, help=help_))
         sinks = len(places) - len(off.templates)
-        yield Column(index, one.name, one.form, off.contexts, np.zeros(0), off.anchor, None, sinks)
+        yield MemoryKey(index, one.name, one.form, off.contexts, np.zeros(0), off.anchor, None, sinks)
 
 
 def _places(
     one: sentences.NameInSentences, network: Network, plan: Plan, edit: Any
-) -> list[tuple[str, tuple[Place, ...]]]:
+) -> list[tuple[str, tuple[TokenPosition, ...]]]:
     """Each sentence, and where the name is in it, and the target if there is one."""
     try:
         found = [network.places(spots) for spots in (one.contexts, one.anchor) if spots]
@@ -91,7 +91,7 @@ def _preserved_groups(plan: Plan, index: int, network: Network) -> Iterator[tupl
 
 
 def _earlier(
-    columns: Sequence[Column], earlier: Mapping[str, Sequence[Spot]]
+    columns: Sequence[MemoryKey], earlier: Mapping[str, Sequence[Spot]]
 ) -> tuple[list[Spot], Mapping[int, tuple[str, ...]]]:
     """Where earlier deltas wrote and no column has its key, and by edit the deltas that wrote at its own keys. A key
     depends on the text up to the subject's end alone: one that is to change cannot be held too."""

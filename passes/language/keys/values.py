@@ -11,9 +11,9 @@ import numpy as np
 from editc.core.caching import cache_key
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.language_problem import Column
+from editc.core.language_problem import MemoryKey
 from editc.core.manifest import Fact, Redirect
-from editc.core.network import Descent, Network, Value, Where, Wish
+from editc.core.network import DeltaTarget, Descent, LearnedValue, Network, ValueGoal
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Cache
 from editc.passes.language import sentences
@@ -26,8 +26,8 @@ LAYOUT = "value 2"
 
 
 def find_value(
-    plan: Plan, stage: Stage, column: Column, alike: Sequence[Column], network: Network, cache: Cache | None
-) -> Column:
+    plan: Plan, stage: Stage, column: MemoryKey, alike: Sequence[MemoryKey], network: Network, cache: Cache | None
+) -> MemoryKey:
     """The column with `wanted` at the stage's last layer; `alike` are all columns of that edit and name, whose contexts
     a value is learned on together. E336 where no value could be learned.
 
@@ -36,7 +36,7 @@ def find_value(
     by the stream's (docs/measurements/facts.md). Where a norm lies between the two, it is learned in the stream."""
     edit = plan.manifest.language_edits[column.edit]
     layer = layer_of(plan.sites[stage.sites[-1]].name)
-    where: Where = "stream" if plan.family.normed and not is_single(stage.method) else "output"
+    where: DeltaTarget = "stream" if plan.family.normed and not is_single(stage.method) else "output"
     if isinstance(edit, Fact):
         return _learn_value(plan, column, alike, edit, edit.answer, (network, layer, where), cache)
     assert isinstance(edit, Redirect)
@@ -47,11 +47,11 @@ def find_value(
     return replace(column, wanted=there - here)
 
 
-def _target_state(network: Network, layer: int, column: Column) -> Array:
+def _target_state(network: Network, layer: int, column: MemoryKey) -> Array:
     return np.asarray(network.states([layer], column.anchor)[layer].mean(axis=1))
 
 
-def _noise(plan: Plan, column: Column, here: Array) -> Array:
+def _noise(plan: Plan, column: MemoryKey, here: Array) -> Array:
     """A random vector as long as the concept's own state, by the manifest's seed and the concept's name alone."""
     told = sha256(f"{plan.manifest.seed} {column.name}".encode("utf-8", "surrogatepass")).digest()
     drawn = np.random.default_rng(np.frombuffer(told, np.uint32)).standard_normal(len(here))
@@ -60,16 +60,16 @@ def _noise(plan: Plan, column: Column, here: Array) -> Array:
 
 def _learn_value(
     plan: Plan,
-    column: Column,
-    alike: Sequence[Column],
+    column: MemoryKey,
+    alike: Sequence[MemoryKey],
     edit: Fact | Redirect,
     answer: str,
-    at: tuple[Network, int, Where],
+    at: tuple[Network, int, DeltaTarget],
     cache: Cache | None,
-) -> Column:
+) -> MemoryKey:
     network, layer, where = at
     spots = tuple(spot for one in alike for spot in one.contexts)
-    wish, how = Wish(spots, answer, sentences.essence(column.name)), Descent()
+    wish, how = ValueGoal(spots, answer, sentences.essence(column.name)), Descent()
     key = cache_key(LAYOUT, network.fingerprint(), str(wish), str(layer), where, str(how))
     try:
         value = _read_cache(cache, key) or network.value(wish, layer, where, how)
@@ -81,9 +81,9 @@ def _learn_value(
     return replace(column, wanted=value.delta, value=value)
 
 
-def _read_cache(cache: Cache | None, key: str) -> Value | None:
+def _read_cache(cache: Cache | None, key: str) -> LearnedValue | None:
     found = None if cache is None else cache.get(key)
     if found is None:
         return None
     losses = tuple(float(one) for one in found["losses"])
-    return Value(found["delta"], found["before"], losses, float(found["probability"][0]))
+    return LearnedValue(found["delta"], found["before"], losses, float(found["probability"][0]))

@@ -19,9 +19,9 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import Ablation, Asked, Fact, Manifest, Redirect
+from editc.core.manifest import Ablation, Fact, Manifest, PromptAnswer, Redirect
 from editc.core.measurements import Depth
-from editc.core.network import PREFIXES, Known, Network, Noise, Prompt, Spot, Traced
+from editc.core.network import PREFIXES, KnownFact, Network, Noise, Prompt, Spot, TracedFacts
 from editc.core.ports import Progress
 from editc.passes.language import sentences
 from editc.passes.language.locate.probing import Edit, accuracies, contrast
@@ -30,9 +30,9 @@ from editc.passes.language.locate.window import LEAST_COST, WindowKind, why, win
 T = TypeVar("T")
 
 OPENINGS = (
-    Asked("{} is known for"),
-    Asked("When people hear of {}, they think of"),
-    Asked("The most important thing about {} is"),
+    PromptAnswer("{} is known for"),
+    PromptAnswer("When people hear of {}, they think of"),
+    PromptAnswer("The most important thing about {} is"),
 )
 MOST = 12
 DIGITS = 3
@@ -58,7 +58,7 @@ def measure_depth(
 
 def _trace(manifest: Manifest, edits: Sequence[Edit], network: Network, progress: Progress | None) -> Depth:
     noise = Noise(seed=manifest.seed)
-    asked: list[tuple[Known, Traced]] = []
+    asked: list[tuple[KnownFact, TracedFacts]] = []
     for one in _with_progress(progress, tuple(prompts_to_trace(edits, network))):
         with suppress(LookupError):
             asked.append((one, network.trace([one], noise)))
@@ -83,7 +83,7 @@ def _probe(edits: Sequence[Edit], network: Network, progress: Progress | None) -
     return _figures(np.mean(found, axis=0)) if found else ()
 
 
-def prompts_to_trace(edits: Sequence[Edit], network: Network) -> Iterator[Known]:
+def prompts_to_trace(edits: Sequence[Edit], network: Network) -> Iterator[KnownFact]:
     """What is traced: the first prompt of every edit, then the second of every one that has another, and so on."""
     rounds = zip_longest(*(list(_prompts(edit)) for edit in evenly(edits, MOST)))
     asked = [one for some in rounds for one in some if one is not None][:MOST]
@@ -101,23 +101,23 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     return [items[i * len(items) // count] for i in range(count)]
 
 
-def _prompts(edit: Edit) -> Iterator[Known]:
+def _prompts(edit: Edit) -> Iterator[KnownFact]:
     """With an empty answer where the model is to be asked."""
     if isinstance(edit, Fact):
         yield _prompt_about(edit.template, edit.subject, edit.was)
         prompts = (text for text in edit.paraphrases if edit.subject in text)
-        yield from (Known(prompt, edit.subject, edit.was or "") for prompt in prompts)
+        yield from (KnownFact(prompt, edit.subject, edit.was or "") for prompt in prompts)
     elif isinstance(edit, Redirect):
         for asked in edit.relations or OPENINGS:
             yield _prompt_about(asked.prompt, edit.concept, asked.answer)
 
 
-def _prompt_about(template: str, subject: str, answer: str | None) -> Known:
+def _prompt_about(template: str, subject: str, answer: str | None) -> KnownFact:
     spot = sentences.spot(template, subject)
-    return Known(spot.prompt, subject, answer or "", before=spot.before)
+    return KnownFact(spot.prompt, subject, answer or "", before=spot.before)
 
 
-def _behind(prefix: str, one: Known) -> Known:
+def _behind(prefix: str, one: KnownFact) -> KnownFact:
     before = None if one.before is None else prefix + one.before
     return replace(one, prompt=prefix + one.prompt, before=before)
 

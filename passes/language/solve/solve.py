@@ -10,9 +10,9 @@ import numpy as np
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.language_problem import Column, Rewrites
+from editc.core.language_problem import LanguageProblem, MemoryKey
 from editc.core.manifest import Ablation
-from editc.core.network import Columns, Memory, Network, Spot, Writer
+from editc.core.network import Memory, Network, ScoredColumns, Spot, Writer
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context, Weights
 from editc.core.problem import Problem
@@ -60,13 +60,13 @@ class _State:
 
 @dataclass(frozen=True)
 class SolveLanguage:
-    """Rewrites -> Solution: all edits that share a method at once."""
+    """LanguageProblem -> Solution: all edits that share a method at once."""
 
     name: ClassVar[str] = "solve"
 
     def __call__(self, problem: Problem, ctx: Context) -> Solution:
         """Raises E401 (singular), E402 (NaN or infinity), E450 (no quiet direction), E451 (a method refuses)."""
-        assert isinstance(problem, Rewrites) and ctx.network is not None
+        assert isinstance(problem, LanguageProblem) and ctx.network is not None
         plan, state = problem.plan, _State(ctx.weights, ctx.network, {}, {})
         records: dict[int, Mapping[str, Any]] = {}
         for stage in plan.stages:
@@ -113,7 +113,7 @@ def _dense(edit: Edit) -> Array:
     return edit.left[0] if edit.form == "dense" else edit.left[0] @ edit.right[0]
 
 
-def _solve_stage(stage: Stage, method: Any, problem: Rewrites, state: _State, ctx: Context) -> None:
+def _solve_stage(stage: Stage, method: Any, problem: LanguageProblem, state: _State, ctx: Context) -> None:
     sites = [problem.plan.sites[i] for i in stage.sites]
     watched = ctx.progress("solve", sites) if ctx.progress else sites
     kind = works_on(stage)
@@ -143,8 +143,8 @@ def _earlier(plan: Plan, stage: Stage) -> Iterator[Stage]:
 
 def _memory(
     site: Site,
-    columns: Sequence[Column],
-    problem: Rewrites,
+    columns: Sequence[MemoryKey],
+    problem: LanguageProblem,
     state: _State,
     goal: tuple[int, Array] | None,
     left: int,
@@ -163,7 +163,7 @@ def _memory(
     return Memory(keys, bare, residuals, problem.moments[site.name], np.zeros((len(keys), 0)))
 
 
-def _preserved_keys(site: Site, before: Sequence[Column], kept: Sequence[tuple[Spot, ...]], state: _State) -> Array:
+def _preserved_keys(site: Site, before: Sequence[MemoryKey], kept: Sequence[tuple[Spot, ...]], state: _State) -> Array:
     """The keys (d_in, p) of earlier stages' edits, each the mean over its contexts, and one for each group of spots
     that is kept, the mean over these."""
     width = site.shape[1]
@@ -186,7 +186,9 @@ def _default_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]]
     return found[:, np.abs(close).max(axis=0) < ALIKE]
 
 
-def _goal(columns: Sequence[Column], sites: Sequence[Site], problem: Rewrites, state: _State) -> tuple[int, Array]:
+def _goal(
+    columns: Sequence[MemoryKey], sites: Sequence[Site], problem: LanguageProblem, state: _State
+) -> tuple[int, Array]:
     """The last layer that is edited, and what the residual stream (d, columns) is to be after it: a value that was
     learned at the MLP's output arrives there multiplied."""
     layer, wanted = layer_of(sites[-1].name), _wanted_values(columns, problem)
@@ -195,19 +197,19 @@ def _goal(columns: Sequence[Column], sites: Sequence[Site], problem: Rewrites, s
     return layer, _streams(state.network, layer, columns, state.running) + wanted
 
 
-def _streams(network: Network, layer: int, columns: Sequence[Column], running: Mapping[str, Array]) -> Array:
+def _streams(network: Network, layer: int, columns: Sequence[MemoryKey], running: Mapping[str, Array]) -> Array:
     groups = [one.contexts for one in columns]
     return group_means(network.states([layer], [spot for one in groups for spot in one], running)[layer], groups)
 
 
-def _wanted_values(columns: Sequence[Column], problem: Rewrites) -> Array:
+def _wanted_values(columns: Sequence[MemoryKey], problem: LanguageProblem) -> Array:
     """What is to be added (d, columns), each times its edit's strength."""
     edits = problem.plan.manifest.language_edits
     strengths = np.array([float(getattr(edits[one.edit], "strength", 1.0)) for one in columns])
     return np.asarray(np.stack([one.wanted for one in columns], axis=1) * strengths)
 
 
-def _solve_writers(stage: Stage, method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:
+def _solve_writers(stage: Stage, method: Any, problem: LanguageProblem, state: _State, sites: Sequence[Site]) -> None:
     """Directions by layer from the model as the stages before left it, of all concepts at once."""
     manifest = problem.plan.manifest
     edits = [edit for i in stage.edits if isinstance(edit := manifest.language_edits[i], Ablation)]
@@ -222,11 +224,11 @@ def _solve_writers(stage: Stage, method: Any, problem: Rewrites, state: _State, 
         state.add(site, method(Writer(state.current(site), *sets)))
 
 
-def _solve_columns(method: Any, problem: Rewrites, state: _State, sites: Sequence[Site]) -> None:
+def _solve_columns(method: Any, problem: LanguageProblem, state: _State, sites: Sequence[Site]) -> None:
     """Columns that name the concepts."""
     strengths = np.array([one.strength for one in problem.plan.manifest.redirects])
     for site in sites:
-        state.add(site, method(Columns(state.current(site), problem.namings[site.name], strengths)))
+        state.add(site, method(ScoredColumns(state.current(site), problem.namings[site.name], strengths)))
 
 
 def _diagnose(error: Exception, plan: Plan, stage: Stage) -> Diagnostic:

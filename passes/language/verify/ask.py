@@ -10,7 +10,7 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.measurements import Answer
-from editc.core.network import Cloze, Network, Prompt, Scored, Spot
+from editc.core.network import AnswerScores, Cloze, Network, Prompt, Spot
 from editc.passes.language.questions import BaseAnswers, Question, first_word
 from editc.passes.language.verify.base_model import BaseModel
 
@@ -79,7 +79,7 @@ def continue_prompts(
     return dict(zip(those, zip(*both, strict=True), strict=True))
 
 
-def _figures(cloze: Sequence[Cloze], found: Scored) -> ClozeFigures:
+def _figures(cloze: Sequence[Cloze], found: AnswerScores) -> ClozeFigures:
     told = zip(np.exp(found.total).tolist(), found.top.tolist(), found.best.tolist(), strict=True)
     return dict(zip(cloze, told, strict=True))
 

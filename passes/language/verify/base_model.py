@@ -11,7 +11,7 @@ import numpy as np
 
 from editc.core.caching import load_or_compute
 from editc.core.delta import Array
-from editc.core.network import Cloze, Compared, Network, Prompt, Scored, Spoken
+from editc.core.network import AnswerScores, Cloze, Continuation, ModelComparison, Network, Prompt
 from editc.core.ports import Cache
 
 LAYOUT = "said 2"
@@ -32,21 +32,23 @@ class BaseModel:
     mark: str = ""
     """The model's fingerprint, part of each cache key; '' if nothing is to be cached."""
 
-    def score(self, asked: Sequence[Cloze]) -> Scored:
+    def score(self, asked: Sequence[Cloze]) -> AnswerScores:
         """The log-likelihood of each answer after its prompt."""
         told = [json.dumps([one.prompt, one.answer, one.chat]) for one in asked]
         found = load_or_compute(
             told, f"score {LAYOUT}", lambda: _pack_scores(self.network.score(asked)), self.cache, self.mark
         )
         best, tokens = (np.asarray(found[name], np.int64) for name in ("best", "tokens"))
-        return Scored(found["total"], found["first"], found["top"] > 0, best, tokens)
+        return AnswerScores(found["total"], found["first"], found["top"] > 0, best, tokens)
 
-    def compare(self, texts: Sequence[Prompt], changed: Mapping[str, Array]) -> Compared:
+    def compare(self, texts: Sequence[Prompt], changed: Mapping[str, Array]) -> ModelComparison:
         """The base against the model as changed, over all tokens; the states of some texts are in memory at a time."""
         parts = [self._compare_block(some, changed) for some in _blocks(texts)]
-        return Compared(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Compared)))
+        return ModelComparison(
+            *(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(ModelComparison))
+        )
 
-    def _compare_block(self, texts: Sequence[Prompt], changed: Mapping[str, Array]) -> Compared:
+    def _compare_block(self, texts: Sequence[Prompt], changed: Mapping[str, Array]) -> ModelComparison:
         def final() -> Mapping[str, Array]:
             states = self.network.final(texts)
             return {
@@ -62,14 +64,14 @@ class BaseModel:
         """The model's continuation of each prompt, at most `tokens` tokens long."""
         return tuple(self._cached_json(f"generate {tokens}", prompts, lambda: self.network.generate(prompts, tokens)))
 
-    def speak(self, prompts: Sequence[Prompt], tokens: int) -> tuple[Spoken, ...]:
+    def speak(self, prompts: Sequence[Prompt], tokens: int) -> tuple[Continuation, ...]:
         """The same token by token, with how likely each was."""
 
         def spoken() -> Sequence[Any]:
             return [[one.text, one.pieces, one.likely] for one in self.network.speak(prompts, tokens)]
 
         found = self._cached_json(f"speak {tokens}", prompts, spoken)
-        return tuple(Spoken(text, tuple(pieces), tuple(likely)) for text, pieces, likely in found)
+        return tuple(Continuation(text, tuple(pieces), tuple(likely)) for text, pieces, likely in found)
 
     def _cached_json(self, what: str, prompts: Sequence[Prompt], tell: Callable[[], Sequence[Any]]) -> Sequence[Any]:
         """What is said of prompts, as JSON in the cache."""
@@ -97,6 +99,6 @@ def _prompt_keys(prompts: Sequence[Prompt]) -> list[str]:
     return [json.dumps([one.text, one.chat]) for one in prompts]
 
 
-def _pack_scores(found: Scored) -> Mapping[str, Array]:
+def _pack_scores(found: AnswerScores) -> Mapping[str, Array]:
     names = ("total", "first", "top", "best", "tokens")
     return {name: np.asarray(getattr(found, name), np.float64) for name in names}

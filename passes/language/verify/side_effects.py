@@ -12,7 +12,7 @@ import numpy as np
 from editc.core.delta import Array
 from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Claim
-from editc.core.network import PREFIXES, Compared, Network, Prompt, Spot
+from editc.core.network import PREFIXES, ModelComparison, Network, Prompt, Spot
 from editc.passes.language.verify.base_model import BaseModel
 from editc.texts import read_lines
 
@@ -71,7 +71,7 @@ def claims(
             yield Claim(name, _mean(part.after) - _mean(part.before), subject=titles[i], unit="nats")
 
 
-def _retain_claims(found: Compared, asked: Constraints) -> Iterator[Claim]:
+def _retain_claims(found: ModelComparison, asked: Constraints) -> Iterator[Claim]:
     kl, top = asked.retain_kl, asked.retain_top1
     yield Claim("retain_kl", _mean(found.divergence), kl, span=asked.at("retain_kl"), unit="nats")
     yield Claim("retain_top1", _mean(found.agreement), top, "", asked.at("retain_top1"), "share", least=True)
@@ -96,9 +96,9 @@ def at_start(
             yield Claim("at_start", max(start, 0.0) / behind, subject=title)
 
 
-def _some(found: Compared, which: Sequence[int]) -> Compared:
+def _some(found: ModelComparison, which: Sequence[int]) -> ModelComparison:
     parts = (found.divergence, found.agreement, found.before, found.after)
-    return Compared(*(part[list(which)] for part in parts))
+    return ModelComparison(*(part[list(which)] for part in parts))
 
 
 def _mean(values: Array) -> float:

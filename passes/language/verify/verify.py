@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from editc.core.language_problem import Rewrites
+from editc.core.language_problem import LanguageProblem
 from editc.core.manifest import Manifest
 from editc.core.measurements import Claim, Report
 from editc.core.network import Network
@@ -58,7 +58,7 @@ class VerifyLanguage:
         questions = _questions(manifest, every, closely, said, ask.has_chat_template(network))
         found = ask.ask_questions(before, questions, after, self.tokens)
         titles, asked = prompts.titles(manifest), manifest.constraints
-        others = solution.problem.others if isinstance(solution.problem, Rewrites) else ()
+        others = solution.problem.others if isinstance(solution.problem, LanguageProblem) else ()
         around = bystanders.measure_bystanders(manifest, manifest.seed, every, before, after, others)
         made = (
             *claims.claims(found, closely, titles, asked),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from editc.core.diagnostics import Diagnostic
-from editc.core.language_problem import Rewrites
+from editc.core.language_problem import LanguageProblem
 from editc.core.manifest import Constraints, Fact, Manifest
 from editc.core.measurements import Answer, Claim, Report
 from editc.core.problem import Problem
@@ -170,7 +170,7 @@ def _help_unknown_answer(fact: bool, told: bool) -> str:
 
 
 def _warn_interference(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
-    near = problem.near if isinstance(problem, Rewrites) else ()
+    near = problem.near if isinstance(problem, LanguageProblem) else ()
     for number, pair in enumerate(near[:MOST], 1):
         first, second = (manifest.language_edits[i] for i in pair.edits)
         one, other = pair.names
@@ -192,7 +192,7 @@ def _warn_interference(manifest: Manifest, problem: Problem) -> Iterator[Diagnos
 
 
 def _warn_overwriting(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
-    for index, deltas in (problem.overwritten if isinstance(problem, Rewrites) else {}).items():
+    for index, deltas in (problem.overwritten if isinstance(problem, LanguageProblem) else {}).items():
         edit = manifest.language_edits[index]
         name, which = edit.names[0], ", ".join(f"`{delta[:SHOWN]}`" for delta in deltas)
         message = f"this overwrites what {which} wrote at `{name}`: both have the very same key"
@@ -203,7 +203,7 @@ def _warn_overwriting(manifest: Manifest, problem: Problem) -> Iterator[Diagnost
 
 
 def _warn_at_start(manifest: Manifest, every: Sequence[Claim], problem: Problem) -> Iterator[Diagnostic]:
-    columns = problem.columns if isinstance(problem, Rewrites) else ()
+    columns = problem.columns if isinstance(problem, LanguageProblem) else ()
     moved = {claim.subject: claim.value for claim in every if claim.name == "at_start"}
     for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
         if moved.get(title, 1.0) >= UNMOVED:
@@ -234,7 +234,7 @@ def _warn_carried_name(manifest: Manifest, every: Sequence[Claim]) -> Iterator[D
 
 
 def _warn_weak_value(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
-    columns = problem.columns if isinstance(problem, Rewrites) else ()
+    columns = problem.columns if isinstance(problem, LanguageProblem) else ()
     found = {one.edit: one.value.probability for one in columns if one.value is not None}
     for index, likely in found.items():
         if likely < UNLEARNED:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array
-from editc.core.network import Columns, Naming
+from editc.core.network import ConceptScores, ScoredColumns
 from editc.core.solution import Edit, Stats
 from editc.numerics.ridge import require_finite
 from editc.passes.methods import at_least_zero
@@ -51,7 +51,7 @@ class ConceptVectors:
         if self.count < 1:
             raise ValueError(f"`count` is {self.count}: it must be 1 or more")
 
-    def __call__(self, columns: Columns) -> Edit:
+    def __call__(self, columns: ScoredColumns) -> Edit:
         """A low-rank edit, exact, of as many ranks as columns are chosen, 0 if none is: left holds what is added to
         them, right (r, d_in) has a single 1 a row. A column of several concepts goes by the greatest strength.
 
@@ -65,7 +65,7 @@ class ConceptVectors:
         right[range(len(taken)), taken] = 1.0
         return Edit("low-rank", (left,), (right,), Stats(1.0, 0.0, len(taken)))
 
-    def chosen(self, naming: Naming) -> NDArray[np.bool_]:
+    def chosen(self, naming: ConceptScores) -> NDArray[np.bool_]:
         """Which columns (c, d_in) are taken for each concept; one with a score of 0 never is."""
         size = np.abs(naming.scores)
         return np.asarray((naming.ranks < self.count) & (size >= self.threshold) & (size > 0))

@@ -142,6 +142,6 @@ def test_a_copy_without_the_kernels_help(tmp_path: Path, monkeypatch: pytest.Mon
     one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
     assert one == two
     source = shard_of(model, KEYS[0])
-    disk.new_like(source, tmp_path / "short")
+    disk.create_like(source, tmp_path / "short")
     with pytest.raises(OSError, match="shorter"):
         disk.copy_range(source, tmp_path / "short", 0, source.stat().st_size + 1)

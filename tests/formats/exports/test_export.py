@@ -165,13 +165,13 @@ def test_refusals(model: Model, tmp_path: Path) -> None:
 
 
 def _result(model: Model, target: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    from editc.core.site_bytes import patched_site
+    from editc.core.site_bytes import patch_site
     from editc.formats.apply.target import Target
 
     assert isinstance(target, Target)
     site = target.record.site
     stored = model.component(site.component).read(site.name).reshape(site.shape)
-    return patched_site(stored, target.factors, target.k)
+    return patch_site(stored, target.factors, target.k)
 
 
 def test_a_version_holds_its_delta(model: Model, tmp_path: Path) -> None:

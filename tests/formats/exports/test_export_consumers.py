@@ -36,7 +36,7 @@ def test_every_format_is_read_whole(family: str, name: str, models: Any, tmp_pat
     """Each trial is made, and matches everything without error, or within the bound that its arithmetic has; and the
     file as a delta gives what the delta gives, to the rounding of its factors."""
     model, form = models(family), FORMATS.resolve(name)
-    if extras.missing(*form.needs):
+    if extras.missing_packages(*form.needs):
         pytest.skip("not installed")
     delta, out = edit(model, family), tmp_path / f"export{Path(form.output).suffix}"
     if name in UNHELD:

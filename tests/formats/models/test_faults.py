@@ -13,7 +13,7 @@ from editc.backends.cache import DiskCache
 from editc.core.diagnostics import EditcError
 from editc.formats.models.finite import LIMITS, not_finite
 from editc.formats.models.model import Checkpoint, open_component, open_model
-from editc.opening.unloaded import require_sound
+from editc.opening.unloaded import check_unloaded_parts
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +57,14 @@ def test_values_are_looked_through_once_until_the_file_changes(
 
     monkeypatch.setattr("editc.opening.unloaded.not_finite", looked_through)
     for _ in range(2):
-        assert not list(require_sound(model, "unet", cache))
+        assert not list(check_unloaded_parts(model, "unet", cache))
     assert seen == ["unet", "vae"]
     file.write_bytes(file.read_bytes())
-    assert not list(require_sound(model, "unet", cache)) and seen == ["unet", "vae", "unet"]
+    assert not list(check_unloaded_parts(model, "unet", cache)) and seen == ["unet", "vae", "unet"]
 
 
 def test_weights_that_nothing_describes_are_said_to_be_so(listed: dict[str, tuple[Path, Path]]) -> None:
-    (note,) = require_sound(open_model(listed["unet"][1]), "unet", None)
+    (note,) = check_unloaded_parts(open_model(listed["unet"][1]), "unet", None)
     assert note.code == "E226" and not note.is_error
 
 
@@ -77,6 +77,6 @@ def test_a_configuration_that_makes_no_network(listed: dict[str, tuple[Path, Pat
             lines = [line for line in text.replace("\n  ]", "]").replace("\n    ", "").splitlines() if name not in line]
             config.write_text("\n".join(lines).replace("{", f"{{{wrong},", 1))
             with pytest.raises(EditcError, match="E205"):
-                list(require_sound(open_model(config.parents[1]), "unet", None))
+                list(check_unloaded_parts(open_model(config.parents[1]), "unet", None))
     finally:
         config.write_text(text)

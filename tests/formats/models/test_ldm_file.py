@@ -30,7 +30,7 @@ from editc.formats.models import ldm_encoder
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode
-from editc.opening.encoder import load_clip, source_of
+from editc.opening.encoder import find_encoder, load_clip
 
 __all__ = ["quick_disk"]
 
@@ -290,19 +290,19 @@ def test_an_sdxl_file_needs_its_encoders_as_folders_and_they_must_be_its_own(sdx
         return manifest
 
     with refused("E220"):
-        source_of(asked(sdxl / "m" / "tokenizer"), model)
+        find_encoder(asked(sdxl / "m" / "tokenizer"), model)
     with refused("E222"):
-        source_of(asked(sdxl / "m"), model)  # it has the first encoder only
+        find_encoder(asked(sdxl / "m"), model)  # it has the first encoder only
     shutil.copytree(sdxl / "m", tmp_path / "m")
     second = model.component("text_encoder_2")
     (tmp_path / "m" / "text_encoder_2").mkdir()
     values = {name: torch.from_numpy(second.read(name)).half() for name in second.names()}
     save_file(values, tmp_path / "m" / "text_encoder_2" / "model.safetensors")
-    assert source_of(asked(tmp_path / "m"), model).mark == encoder_fingerprint(tmp_path / "m")
+    assert find_encoder(asked(tmp_path / "m"), model).mark == encoder_fingerprint(tmp_path / "m")
     values = {name: value + 1 for name, value in values.items()}
     save_file(values, tmp_path / "m" / "text_encoder_2" / "model.safetensors")
     with refused("E222"):
-        source_of(asked(tmp_path / "m"), model)
+        find_encoder(asked(tmp_path / "m"), model)
 
 
 def test_a_file_whose_names_contradict_one_another_is_refused(sd1: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from verify_cases import Brush, Eye, World, context, erase, exact, images, kept,
 from editc.core.delta import Array
 from editc.core.manifest import BystanderCheck, Constraints, Preserve
 from editc.core.measurements import Bystander
-from editc.core.ports import Encoded
+from editc.core.ports import EncodedPrompt
 from editc.core.solution import Verified
 from editc.passes.images.verify.bystanders import Choice, claims, loss, spread
 from editc.passes.images.verify.everyday import THINGS
@@ -26,13 +26,13 @@ WIDTH = 8
 class Encoder:
     """Rows that depend on the words alone; `disc` is read as `circle`."""
 
-    def encode(self, prompts: Any) -> list[Encoded]:
+    def encode(self, prompts: Any) -> list[EncodedPrompt]:
         return [self._one(prompt) for prompt in prompts]
 
-    def _one(self, prompt: str) -> Encoded:
+    def _one(self, prompt: str) -> EncodedPrompt:
         said = prompt.replace("disc", "circle")
         rows = np.random.default_rng(sum(said.encode()) * 31 + len(said)).normal(size=(4, WIDTH))
-        return Encoded(prompt, rows, (0, 1, 2, 3), (-1, 0, -1, -1), (-1, len(prompt), -1, -1))
+        return EncodedPrompt(prompt, rows, (0, 1, 2, 3), (-1, 0, -1, -1), (-1, len(prompt), -1, -1))
 
     def fingerprint(self) -> str:
         return "e" * 64

@@ -20,12 +20,12 @@ from editc.core.diagnostics import EditcError
 from editc.core.manifest import Constraints, ImageCheck, Manifest, Request
 from editc.core.measurements import Attack, Certificate, Report
 from editc.core.places import Source, Span
-from editc.core.ports import Context, Encoded
+from editc.core.ports import Context, EncodedPrompt
 from editc.core.problem import (
     Block,
+    CertificateInput,
     PreservedRows,
     System,
-    Watch,
     Witness,
 )
 from editc.core.solution import Edit, Stats, Verified
@@ -55,7 +55,7 @@ def witness(block: Block) -> Witness:
 
 
 def watched(system: System, ball: Ball = UNIT) -> System:
-    return replace(system, watch=Watch(tuple(witness(block) for block in system.blocks), (ball,)))
+    return replace(system, watch=CertificateInput(tuple(witness(block) for block in system.blocks), (ball,)))
 
 
 def certified(system: System, edit: Edit) -> tuple[Certificate, ...]:
@@ -233,7 +233,7 @@ def test_auto_says_when_no_strength_will_do() -> None:
 SENTENCES = "contexts: ['{}', 'a {} here']\n"
 
 
-def watch_of(text: str) -> Watch | None:
+def watch_of(text: str) -> CertificateInput | None:
     from editc.families.images.sd1 import SD1
     from editc.passes.images.keys.derive import Derive
     from editc.passes.images.locate.locate import Locate
@@ -277,9 +277,9 @@ def test_a_ball_that_is_not_known_is_measured_and_no_proof() -> None:
 class Rows:
     """An encoder whose row r of any prompt is full of r."""
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[Encoded]:
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         rows = np.repeat(np.arange(6.0)[:, None], 8, axis=1)
-        return [Encoded(one, rows, (0,) * 6, (-1,) * 6, (-1,) * 6) for one in prompts]
+        return [EncodedPrompt(one, rows, (0,) * 6, (-1,) * 6, (-1,) * 6) for one in prompts]
 
     def fingerprint(self) -> str:
         return ""

@@ -14,7 +14,7 @@ from editc.backends.encoders.t5 import representative_rows
 from editc.core import site_bytes
 from editc.core.delta import Array, Factors, Site
 from editc.core.plan import Plan
-from editc.core.problem import Problem, System, Watch
+from editc.core.problem import CertificateInput, Problem, System
 from editc.core.solution import Edit, Solution, Stats
 from editc.numerics.bits import dtypes
 from editc.numerics.squares import contract, gram, half_gram, mirror
@@ -52,7 +52,7 @@ def solution(system: System, change: Edit, dtype: str) -> Solution:
         for i, W in enumerate(np.asarray(W) for W in system.weights)
     )
     plan = Plan(None, None, "", sites, {})  # type: ignore[arg-type]
-    watched = replace(system, watch=Watch((), (unbounded_ball(WIDTH),)))
+    watched = replace(system, watch=CertificateInput((), (unbounded_ball(WIDTH),)))
     cast = tuple(dtypes.round_to(np.asarray(W), dtype) for W in system.weights)
     return Solution(Problem(plan, {"text": replace(watched, weights=cast)}, "", ""), {"text": change}, (), ())
 

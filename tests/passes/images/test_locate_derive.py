@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from editc.core.diagnostics import EditcError
-from editc.core.ports import Context, Encoded
+from editc.core.ports import Context, EncodedPrompt
 from editc.core.problem import Block, PreservedRows
 from editc.core.text import mentions
 from editc.families.images.sd1 import SD1
@@ -222,7 +222,7 @@ def test_without_the_default_list_only_what_is_named_is_kept_and_the_default_is_
 )
 def test_names_without_rows_are_refused(before: str, name: str, code: str) -> None:
     class Blind(WordEncoder):
-        def _one(self, prompt: str) -> Encoded:
+        def _one(self, prompt: str) -> EncodedPrompt:
             return super()._one(prompt.replace("unheard", " "))
 
     ctx = Context(context().weights, Blind())

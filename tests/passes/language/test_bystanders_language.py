@@ -9,7 +9,7 @@ import pytest
 import tiny_language as pico
 from language_verify_cases import FRENCH, HEAD, Oracle, claims, language, manifest, verified
 
-from editc.core.network import Prompt, Spoken
+from editc.core.network import Continuation, Prompt
 from editc.core.text import fold_name
 from editc.passes.language import candidates as made
 from editc.passes.language import known
@@ -174,7 +174,7 @@ def test_words_are_told_with_how_likely_they_are() -> None:
     told = network.speak(prompts, 5)
     assert tuple(one.text for one in told) == network.generate(prompts, 5)
     assert all(len(one.pieces) == len(one.likely) <= 5 and max(one.likely) <= 0 for one in told)
-    spoken = Spoken(" New York", (" New", " York"), (-1.0, -0.5))
+    spoken = Continuation(" New York", (" New", " York"), (-1.0, -0.5))
     assert spoken.likelihood("New") == pytest.approx(np.exp(-1.0))
     assert spoken.likelihood("New York") == spoken.likelihood("x") == pytest.approx(np.exp(-1.5))
 

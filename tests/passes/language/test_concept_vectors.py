@@ -18,7 +18,7 @@ from editc.backends.networks import load
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import Redirect
-from editc.core.network import Columns, Naming, Network
+from editc.core.network import ConceptScores, Network, ScoredColumns
 from editc.core.places import Source
 from editc.core.solution import Edit
 from editc.manifests.decode import decode
@@ -41,19 +41,19 @@ def world(seed: int) -> tuple[Array, Array, Array]:
     return rng.normal(size=(V, D)) + rng.normal(size=D), rng.normal(size=(D, F)), rng.normal(size=(2, F)) * 4
 
 
-def columns(seed: int, strengths: Sequence[float] = (1.0, 1.0)) -> Columns:
+def columns(seed: int, strengths: Sequence[float] = (1.0, 1.0)) -> ScoredColumns:
     _, W, scores = world(seed)
     ranks = np.argsort(np.argsort(-np.abs(scores), axis=1), axis=1)
-    return Columns(W, Naming(scores, ranks), np.array(strengths))
+    return ScoredColumns(W, ConceptScores(scores, ranks), np.array(strengths))
 
 
 def change(edit: Edit) -> Array:
     return edit.left[0] @ edit.right[0]
 
 
-def only(given_: Columns, concept: int) -> Columns:
+def only(given_: ScoredColumns, concept: int) -> ScoredColumns:
     """The same matrix and one concept."""
-    naming = Naming(given_.naming.scores[[concept]], given_.naming.ranks[[concept]])
+    naming = ConceptScores(given_.naming.scores[[concept]], given_.naming.ranks[[concept]])
     return replace(given_, naming=naming, strengths=given_.strengths[[concept]])
 
 
@@ -153,7 +153,7 @@ def test_scale_and_strength_leave_a_part_and_the_greater_strength_counts() -> No
     assert np.array_equal(change(replace(EVERY, scale=0.5)(given_)), whole / 2)
     assert np.array_equal(change(EVERY(columns(3, (0.5, 0.5)))), whole / 2)
     assert not change(EVERY(columns(3, (0.0, 0.0)))).any() and not change(replace(EVERY, scale=0)(given_)).any()
-    shared = replace(given_, naming=Naming(given_.naming.scores[[0, 0]], given_.naming.ranks[[0, 0]]))
+    shared = replace(given_, naming=ConceptScores(given_.naming.scores[[0, 0]], given_.naming.ranks[[0, 0]]))
     one = only(given_, 0)
     assert np.array_equal(change(EVERY(replace(shared, strengths=np.array([0.25, 1.0])))), change(EVERY(one)))
 
@@ -168,7 +168,7 @@ def test_noise_is_the_papers_needle_seeded_and_of_each_column_alone() -> None:
     alone = method.chosen(only(given_, 0).naming)[0]
     assert np.array_equal(change(method(only(given_, 0)))[:, alone], D_[:, alone]), "not of what else is asked"
     rng = np.random.default_rng(0)
-    large = Columns(rng.normal(size=(4000, 6)), Naming(np.ones((1, 6)), np.arange(6)[None]), np.ones(1))
+    large = ScoredColumns(rng.normal(size=(4000, 6)), ConceptScores(np.ones((1, 6)), np.arange(6)[None]), np.ones(1))
     drawn = change(replace(method, count=6)(large))
     assert np.allclose(drawn.std(axis=0), 0.1, rtol=0.05) and np.abs(np.corrcoef(drawn.T) - np.eye(6)).max() < 0.1
 
@@ -274,8 +274,8 @@ def test_a_planted_column_is_found_taken_out_and_traced(kind: str) -> None:
     assert (best.concept, best.site, best.index) == (0, site, 7) and best.score < 0
     assert "layer 2 column 7 lowers" in str(best) and [one.concept for one in rest] == [0, 0, 1, 1, 1]
     assert [abs(one.score) for one in rest[:2]] == sorted((abs(one.score) for one in rest[:2]), reverse=True)
-    naming = Naming(namings[site.name].scores[[0]], namings[site.name].ranks[[0]])
-    edit = ConceptVectors(count=1, threshold=0)(Columns(read(site), naming, np.ones(1)))
+    naming = ConceptScores(namings[site.name].scores[[0]], namings[site.name].ranks[[0]])
+    edit = ConceptVectors(count=1, threshold=0)(ScoredColumns(read(site), naming, np.ones(1)))
     after = {**weights, site.name: weights[site.name] + change(edit)}
     left = probe.trace_columns([best, *rest], lab.network, read, lambda one: after[one.name])
     assert probe.trace_columns([], lab.network, read, read).overlap.shape == (0,)

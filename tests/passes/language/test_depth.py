@@ -15,7 +15,7 @@ import tiny_language as pico
 from benchmarks.depth import CAPITALS, FRANCE, FRENCH, asked
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import Ablation, Asked, Redirect
+from editc.core.manifest import Ablation, PromptAnswer, Redirect
 from editc.core.measurements import Depth
 from editc.core.network import PREFIXES
 from editc.passes.language.locate.depth import evenly, measure_depth, prompts_to_trace
@@ -75,7 +75,7 @@ def test_the_prompts_of_a_probe() -> None:
     folds = {text: fold for text, fold in (*one.present, *one.absent)}
     assert folds["The capital of France is"] == folds["The capital of Japan is"]
     assert one.testable and not contrast([fact], 0).testable, "alone it has nothing to be told from"
-    near = replace(fact, neighbours=tuple(Asked(f"The capital of {one} is") for one in ("Spain", "Italy")))
+    near = replace(fact, neighbours=tuple(PromptAnswer(f"The capital of {one} is") for one in ("Spain", "Italy")))
     assert contrast([near], 0).testable
     redirect = replace(FRANCE, also=("the French Republic",))
     names = {text for text, _ in contrast([redirect], 0).present}

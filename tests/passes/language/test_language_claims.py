@@ -13,7 +13,7 @@ from language_verify_cases import DEAF, FRENCH, GOOD, TOWER, verified
 from editc.cli.render import render
 from editc.cli.shown import claim_lines, claim_record
 from editc.core.delta import Array, Delta
-from editc.core.measurements import GENERATED, RUN, Claim
+from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS, Claim
 from editc.core.network import Cloze, Prompt
 from editc.passes.emit import claim_as_json, round_claim
 from editc.passes.language.verify import base_model
@@ -105,7 +105,7 @@ def test_every_figure_of_a_run_is_known_as_one() -> None:
     solved |= {"trace_cosine", "trace_cosine_mean", "trace_distance", "trace_distance_mean"}
     cat = "  - redirect: {from: Milo Cat, to: Rex}\n"
     names = {claim.name for claim in verified(TOWER + FRENCH + cat, GOOD).report.claims}
-    assert names - solved == RUN | GENERATED
+    assert names - solved == RUN_CLAIMS | GENERATED_CLAIMS
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_texts_are_compared_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
 def test_one_prompt_may_turn_over_and_no_two() -> None:
     """A share of n prompts moves by 1/n when float32 turns one over, however few or many there are."""
     for claim in verified(TOWER + FRENCH, GOOD).report.claims:
-        if claim.unit != "share" or claim.name in GENERATED:
+        if claim.unit != "share" or claim.name in GENERATED_CLAIMS:
             continue
         step = 1 / claim.of if claim.of else 0.04
         for turned, agrees in ((0, True), (1, True), (2, False)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from language_verify_cases import HEAD, TOWER, language
 
-from editc.core.edited import Edited
+from editc.core.edited import EditedPrompts
 from editc.core.network import Cloze
 from editc.core.places import Source
 from editc.manifests.decode import decode
@@ -76,7 +76,7 @@ def test_neighbours_that_are_edited_are_left_out_by_the_rule_that_warns_of_them(
     found, faults = decode(Source("m.yaml", HEAD + text))
     assert found is not None and found.kind == "language"
     warned = [one.message for one in faults if one.code == "E196"]
-    edited = Edited(found)
+    edited = EditedPrompts(found)
     assert [edited.holds(one.prompt) for one in found.facts[0].neighbours] == [True, True, False]
     assert len(warned) == 2
     every = questions.changes(found, {})

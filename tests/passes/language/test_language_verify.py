@@ -28,8 +28,8 @@ from language_verify_cases import (
 
 from editc.backends.networks.running import SPARE_PADDING, batches
 from editc.core.delta import Site
-from editc.core.language_problem import Column, Near
-from editc.core.network import Cloze, Prompt, Spot, Value
+from editc.core.language_problem import CloseEdits, MemoryKey
+from editc.core.network import Cloze, LearnedValue, Prompt, Spot
 from editc.core.ports import Context
 from editc.passes.language.verify import continuations, forms, side_effects
 from editc.passes.language.verify import warnings as advice
@@ -178,7 +178,7 @@ def test_an_answer_that_the_model_never_gave_proves_little() -> None:
 
 def test_edits_that_interfere_are_both_named() -> None:
     text = TOWER + "  - fact: {prompt: The bridge stands in, subject: bridge, answer: Bonn, was: Oslo}\n"
-    near = (Near((0, 1), ("tower", "bridge"), 0.312),)
+    near = (CloseEdits((0, 1), ("tower", "bridge"), 0.312),)
     (one,) = (one for one in warnings(verified(text, GOOD, near=near)) if one.code == "E521")
     assert one.message == "the edits of `tower` and `bridge` will interfere: the cosine of their keys is 0.31"
     assert one.span is not None and one.span.line == 6 and one.related[0][0].line == 4
@@ -196,7 +196,7 @@ def test_an_edit_that_overwrites_an_earlier_one_is_told() -> None:
 
 @pytest.mark.parametrize(("sinks", "left"), [(1, "1 context was"), (2, "2 contexts were")])
 def test_the_gap_at_position_0_is_measured_and_told(sinks: int, left: str) -> None:
-    columns = (Column(0, "tower", "plain", (), np.zeros(0), sinks=sinks),)
+    columns = (MemoryKey(0, "tower", "plain", (), np.zeros(0), sinks=sinks),)
     found = verified(TOWER, GOOD, columns=columns)
     assert value("at_start", found, "tower") == 0.0
     (one,) = (one for one in warnings(found) if one.code == "E522")
@@ -231,8 +231,8 @@ def test_an_answer_that_the_model_says_already_is_told_as_that() -> None:
 
 @pytest.mark.parametrize(("likely", "told"), [(0.4, 1), (0.6, 0)])
 def test_a_value_that_was_not_found_is_told(likely: float, told: int) -> None:
-    learned = Value(np.zeros(2), np.zeros(2), (3.0, 2.0), likely)
-    columns = (Column(0, "tower", "plain", (), np.zeros(0), value=learned),)
+    learned = LearnedValue(np.zeros(2), np.zeros(2), (3.0, 2.0), likely)
+    columns = (MemoryKey(0, "tower", "plain", (), np.zeros(0), value=learned),)
     said = [one for one in warnings(verified(TOWER, GOOD, columns=columns)) if one.code == "E526"]
     assert len(said) == told and all(
         "`Rome` follow `tower`: it has a probability of 0.4" in one.message for one in said

@@ -12,7 +12,7 @@ import pytest
 import tiny_language as pico
 
 from editc.backends.cache import DiskCache
-from editc.core.network import Moment
+from editc.core.network import SecondMoment
 from editc.passes.language.keys import moments as statistics
 
 NAMES = [f"model.layers.{layer}.mlp.down_proj.weight" for layer in (0, 2)]
@@ -25,7 +25,7 @@ class Counting:
     network: Any
     asked: list[tuple[str, ...]] = field(default_factory=list)
 
-    def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, Moment]:
+    def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, SecondMoment]:
         self.asked.append(tuple(names))
         return self.network.moments(names, texts, tokens)  # type: ignore[no-any-return]
 

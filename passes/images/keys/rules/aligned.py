@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from editc.core.delta import Array
-from editc.core.ports import Encoded
+from editc.core.ports import EncodedPrompt
 from editc.passes.images.keys.rules.in_contexts import InContexts
 from editc.passes.images.rows.phrases import Phrase, RowNumbers
 from editc.passes.images.rows.preserved_rows import Tally
@@ -28,7 +28,9 @@ class Aligned(InContexts):
 
     counts_empty = True
 
-    def counterparts(self, encoded: Encoded, at: Phrase, other: Encoded, aim: Phrase) -> tuple[RowNumbers, RowNumbers]:
+    def counterparts(
+        self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, aim: Phrase
+    ) -> tuple[RowNumbers, RowNumbers]:
         """See `aligned_rows`."""
         return aligned_rows(len(encoded.rows), at, aim, len(other.rows))
 

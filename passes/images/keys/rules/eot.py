@@ -6,7 +6,7 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.manifest import Request, TokenWeights
-from editc.core.ports import Encoded
+from editc.core.ports import EncodedPrompt
 from editc.passes.images.keys.rules.in_contexts import InContexts
 from editc.passes.images.rows.phrases import Phrase, RowNumbers, last_subject
 from editc.passes.images.rows.preserved_rows import Tally
@@ -26,11 +26,13 @@ class Eot(InContexts):
 
     options = ("token_weights",)
 
-    def counterparts(self, encoded: Encoded, at: Phrase, other: Encoded, aim: Phrase) -> tuple[RowNumbers, RowNumbers]:
+    def counterparts(
+        self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, aim: Phrase
+    ) -> tuple[RowNumbers, RowNumbers]:
         """See `eot_rows`."""
         return eot_rows(len(encoded.rows), at, (_end(encoded), _end(other)), len(other.rows))
 
-    def weights(self, encoded: Encoded, at: Phrase, request: Request) -> Array:
+    def weights(self, encoded: EncodedPrompt, at: Phrase, request: Request) -> Array:
         """See `eot_weights`."""
         return eot_weights(len(encoded.rows), at, _end(encoded), request.token_weights)
 
@@ -77,7 +79,7 @@ def eot_weights(total: int, at: Phrase, end: int, scale: TokenWeights) -> Array:
     return weights
 
 
-def _end(encoded: Encoded) -> int:
+def _end(encoded: EncodedPrompt) -> int:
     """The row of the first token after the text; of a pooled embedding the one that there is."""
     return min(last_subject(encoded) + 1, len(encoded.rows) - 1)
 

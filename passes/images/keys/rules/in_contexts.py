@@ -10,7 +10,7 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.manifest import Request
-from editc.core.ports import Encoded
+from editc.core.ports import EncodedPrompt
 from editc.passes.images.keys.rules.pairs import KeyPairs, aims, pair_rows, shares
 from editc.passes.images.keys.rules.rule import PreservedLists, PreservedSum
 from editc.passes.images.rows.phrases import Book, Phrase, RowNumbers, fill_context
@@ -29,11 +29,13 @@ class InContexts(ABC):
     """True where the rows of the empty prompt count among those that are preserved."""
 
     @abstractmethod
-    def counterparts(self, encoded: Encoded, at: Phrase, other: Encoded, aim: Phrase) -> tuple[RowNumbers, RowNumbers]:
+    def counterparts(
+        self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, aim: Phrase
+    ) -> tuple[RowNumbers, RowNumbers]:
         """Rows (m,) of a prompt with the concept at `at`, and the row (m,) that each is sent to of `other`, the same
         prompt with the target at `aim`."""
 
-    def weights(self, encoded: Encoded, at: Phrase, request: Request) -> Array:
+    def weights(self, encoded: EncodedPrompt, at: Phrase, request: Request) -> Array:
         """What each row (t,) of a prompt counts: all alike. A row of weight 0 is not edited."""
         return np.ones(len(encoded.rows))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from editc.core.delta import Array
-from editc.core.ports import Encoded
+from editc.core.ports import EncodedPrompt
 from editc.passes.images.keys.rules.aligned import aligned_rows
 from editc.passes.images.keys.rules.in_contexts import InContexts
 from editc.passes.images.rows.phrases import Phrase, RowNumbers
@@ -23,7 +23,9 @@ class Matched(InContexts):
     They hold what the other words picked up of the concept. Rows count one each, edited and preserved.
     """
 
-    def counterparts(self, encoded: Encoded, at: Phrase, other: Encoded, aim: Phrase) -> tuple[RowNumbers, RowNumbers]:
+    def counterparts(
+        self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, aim: Phrase
+    ) -> tuple[RowNumbers, RowNumbers]:
         """See `matched_rows`."""
         return matched_rows(len(encoded.rows), at, aim, len(other.rows))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.manifest import Request
-from editc.core.ports import Encoded
+from editc.core.ports import EncodedPrompt
 from editc.passes.images.rows.phrases import Phrase, places
 
 
@@ -52,9 +52,9 @@ def moderated(keys: Array, pulls: Array, shares: Sequence[float]) -> Array:
 
 
 def pair_rows(
-    encoded: Encoded,
+    encoded: EncodedPrompt,
     at: Phrase,
-    others: Sequence[Encoded],
+    others: Sequence[EncodedPrompt],
     counterparts: Sequence[Mapping[int, int]],
     weights: Array,
     shares: Sequence[float],
