@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from editc.core.diagnostics import Diagnostic
 from editc.core.manifest import Manifest
-from editc.manifests import check, image_schema, language_schema, schema, value_kinds
+from editc.manifests import image_check, image_schema, language_schema, schema, value_kinds
 from editc.manifests.attached import AttachedFiles
 from editc.manifests.edits import kinds_of, read_edits
 from editc.manifests.faults import Faults
@@ -52,7 +52,7 @@ def _check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
     return check_language(manifest)
 
 
-IMAGE = ManifestKind("image", _read_image, check.check)
+IMAGE = ManifestKind("image", _read_image, image_check.check)
 LANGUAGE = ManifestKind("language", _read_language, _check_language)
 KINDS: Mapping[str, ManifestKind] = {kind.name: kind for kind in (IMAGE, LANGUAGE)}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from editc.cli.shown import Shown, claim_record, measured_marks
+from editc.cli.output import Shown, claim_record, measured_marks
 from editc.core.text import count
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from editc.cli.shown import Shown, claim_lines, claim_record, measured_marks
+from editc.cli.output import Shown, claim_lines, claim_record, measured_marks
 from editc.core import verdict as verdicts
 from editc.core.text import count
 

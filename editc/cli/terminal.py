@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from editc.cli.output import Shown
     from editc.cli.progress import Watch
-    from editc.cli.shown import Shown
     from editc.core.diagnostics import Diagnostic
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from places import ROOT
 
-from editc.cli import cli, shown
+from editc.cli import cli, output
 from editc.cli.terminal import answer, wants_colour
 from editc.core.measurements import Claim
 from editc.core.places import Source
@@ -107,9 +107,9 @@ def test_results_and_states_are_coloured_and_nothing_else(
     monkeypatch.delenv("NO_COLOR", raising=False)
     claims = Claim("rank", 9, 4), Claim("erase_residual", 0.1, 0.2, "we met, NOT MET")
     text = "\n".join(
-        [*shown.claim_lines(claims), "", "Works?   green  red roses", "Costs?   amber  x", "Robust?  red    y"]
+        [*output.claim_lines(claims), "", "Works?   green  red roses", "Costs?   amber  x", "Robust?  red    y"]
     )
-    answer(shown.Shown(text, marks=shown.measured_marks()), (), False)
+    answer(output.Shown(text, marks=output.measured_marks()), (), False)
     said = capsys.readouterr().out
     for word, code in (("NOT MET", 31), ("met", 32), ("green", 32), ("amber", 33), ("red", 31)):
         assert said.count(f"\x1b[{code}m{word}\x1b[0m") == 1, word

@@ -9,7 +9,7 @@ import numpy as np
 from report_language_cases import answer, answers, claim, facts, language, rewrites, verified
 
 from editc.api import Built
-from editc.cli import show, shown
+from editc.cli import output, show
 from editc.cli.dump import dump
 from editc.cli.show_language import MOST, answer_lines, edit_line, headline, is_language, title
 from editc.core.manifest import Redirect
@@ -67,7 +67,7 @@ def test_no_answer_is_lost_in_the_terminal() -> None:
 
 
 def test_claims_say_at_least_or_at_most() -> None:
-    first, second, third = shown.claim_lines(
+    first, second, third = output.claim_lines(
         (claim("efficacy", 0.9, 1.0), Claim("retain_kl", 0.1, 0.2), Claim("rank", 1))
     )
     assert "at least 1  NOT MET" in first and "at most 0.2  met" in second and "at " not in third
