@@ -169,8 +169,8 @@ def open_lab(steps: int, each: int, round_: int) -> Lab:
     """Everything that a build of any of these manifests needs."""
     manifest, _ = decode(Source("manifest", HEAD + "  - erase: circle\n"))
     assert manifest is not None
-    opened = open.open_for(manifest)
-    model, ctx = opened.model, opened.kind.context(opened, None)
+    opened = open.open_decoded(manifest)
+    model, ctx = opened.model, opened.kind.open_ports(opened, None)
     canvas = Canvas(painter.load(model.path, "unet", steps, GUIDANCE))
     images, _ = decode(Source("manifest", HEAD + "  - erase: circle\n" + TAIL))
     assert images is not None and images.pictures is not None

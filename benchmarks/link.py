@@ -26,7 +26,7 @@ from editc.passes.images.locate.locate import Locate
 from editc.passes.images.verify.verify import Verify
 from editc.passes.stored import stored_weight
 from editc.verbs import open
-from editc.verbs.recheck import gathered_solution, recorded_plan
+from editc.verbs.recheck import recorded_plan, solution_of_part
 
 HEAD = "editc: 1\nmodel: editc:demo\nedits:\n"
 EDIT = "  - {{erase: {}, to: {}, method: {}}}\n"
@@ -74,12 +74,12 @@ def measured(folder: Path, delta: Delta, prompts: int) -> Verified:
     manifest, _ = decode_file(folder / "judge.yaml", ())
     assert manifest is not None
     model = open_model("editc:demo")
-    opened = open.open_for(manifest, model)
-    ctx = opened.kind.context(opened, None)
+    opened = open.open_decoded(manifest, model)
+    ctx = opened.kind.open_ports(opened, None)
     problem = Derive(target.corpus_of(model))(Locate()(manifest, ctx), ctx)
     joint = parts(read_delta(folder / "joint" / api.DELTA))[0]
     assert recorded_plan(joint, manifest, model.place).sites == problem.plan.sites
-    return Verify()(gathered_solution(joint, delta, problem), ctx)
+    return Verify()(solution_of_part(joint, delta, problem), ctx)
 
 
 def changes(verified: Verified) -> Array:

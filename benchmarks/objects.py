@@ -86,8 +86,8 @@ def open_lab(model: str, detector: Path | None = None, seed: int = 0) -> Lab:
     """Everything that the benchmark needs of a model."""
     manifest, _ = decode(Source("manifest", HEAD.format(model=model, concept="circle")))
     assert manifest is not None
-    opened = open.open_for(manifest)
-    ctx = opened.kind.context(opened, None)
+    opened = open.open_decoded(manifest)
+    ctx = opened.kind.open_ports(opened, None)
     canvas = painter.load(opened.model.path, "unet", STEPS, GUIDANCE)
     return Lab(model, load_detector(detector), ctx, canvas, target.corpus_of(opened.model), seed)
 

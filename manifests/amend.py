@@ -25,7 +25,7 @@ class Amendment:
     """Keys to set in the block `preserve`; it is added if the manifest has none."""
 
 
-def free(*paths: Path) -> None:
+def refuse_existing(*paths: Path) -> None:
     """Raises E171 for the first of `paths` that is taken: what was written by hand is not replaced."""
     for path in paths:
         if path.exists():

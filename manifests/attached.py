@@ -11,9 +11,9 @@ from typing import Any
 from editc.core.manifest import Corpus, PromptAnswer
 from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
-from editc.manifests.fields import ReadBlock
-from editc.manifests.files import lines_in, text_in
-from editc.manifests.lines import InFile, Lines
+from editc.manifests.fields import BlockValues
+from editc.manifests.files import read_lines, read_text_file
+from editc.manifests.lines import PromptFile, PromptList
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class AttachedFiles:
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """File name -> its lines. It grows with each file that `fill` reads."""
 
-    def fill(self, block: ReadBlock, faults: Faults) -> None:
+    def fill(self, block: BlockValues, faults: Faults) -> None:
         """Puts the prompts of files into the fields of `block` that name one; each has the place of the file's name."""
         for name, value in tuple(block.values.items()):
-            if isinstance(value, InFile):
+            if isinstance(value, PromptFile):
                 span = block.spans[name]
                 prompts = self._prompts(value, span, faults)
                 del block.values[name]
@@ -46,7 +46,7 @@ class AttachedFiles:
             return Corpus(name, str(self.recorded["corpus"]))
         if self.folder is None:
             return Corpus(name, "")
-        text, problem, help = text_in(self.folder / name, "a megabyte of text is enough for statistics")
+        text, problem, help = read_text_file(self.folder / name, "a megabyte of text is enough for statistics")
         if not problem and not text.strip():
             problem, help = "holds no text", "name a file with ordinary text, or leave `corpus` out"
         if problem:
@@ -54,12 +54,12 @@ class AttachedFiles:
             return None
         return Corpus(name, hashlib.sha256(text.encode()).hexdigest(), text)
 
-    def _prompts(self, wanted: InFile, span: Span, faults: Faults) -> tuple[str | PromptAnswer, ...]:
+    def _prompts(self, wanted: PromptFile, span: Span, faults: Faults) -> tuple[str | PromptAnswer, ...]:
         lines, problem, help = self._lines(wanted.name)
         if lines:
-            bad = next((line for line in lines if _wrong(line, wanted.kind)), None)
+            bad = next((line for line in lines if _line_fault(line, wanted.kind)), None)
             if bad is not None:
-                problem, help = f"has the line {tick(bad)}, {_wrong(bad, wanted.kind)}", _layout(wanted.kind)
+                problem, help = f"has the line {tick(bad)}, {_line_fault(bad, wanted.kind)}", _line_layout(wanted.kind)
         if problem:
             faults.add("E111", f"{tick(wanted.name)} {problem}", span, help=help)
             return ()
@@ -71,7 +71,7 @@ class AttachedFiles:
             self.files[name] = tuple(str(line) for line in recorded[name])
         if name in self.files or self.folder is None:
             return self.files.get(name, ()), "", ""
-        lines, problem, help = lines_in(self.folder / name)
+        lines, problem, help = read_lines(self.folder / name)
         if problem:
             return (), problem, help
         if not lines:
@@ -80,7 +80,7 @@ class AttachedFiles:
         return lines, "", ""
 
 
-def _wrong(line: str, kind: Lines) -> str:
+def _line_fault(line: str, kind: PromptList) -> str:
     """What is wrong with a line, nothing if it is well."""
     parts = line.split("\t")
     if kind.slot and parts[0].count("{}") != 1:
@@ -90,7 +90,7 @@ def _wrong(line: str, kind: Lines) -> str:
     return "which has more than one tab" if len(parts) > 2 else ""
 
 
-def _layout(kind: Lines) -> str:
+def _line_layout(kind: PromptList) -> str:
     slot = " with one `{}`" * kind.slot
     return f"a line is a prompt{slot}" + (", or a prompt, a tab and its answer" if kind.answers else " and no more")
 

@@ -22,19 +22,19 @@ from editc.core.places import Source
 from editc.manifests import schema
 from editc.manifests.attached import AttachedFiles
 from editc.manifests.faults import START, Faults
-from editc.manifests.fields import ReadBlock, read_strict_block
+from editc.manifests.fields import BlockValues, read_strict_block
 from editc.manifests.files import read_preserve_files
-from editc.manifests.kinds import KINDS, KindName, ManifestKind, guess
+from editc.manifests.kinds import KINDS, KindName, ManifestKind, guess_kind
 from editc.manifests.prompts import AUTO
-from editc.manifests.tree import Builder, Leaf, Node, Pairs, UnreadableError
+from editc.manifests.tree import Leaf, Node, Pairs, TreeBuilder, UnreadableError
 
 MAX_BYTES = 1 << 20
-LANGUAGE_ALONE = ("retain", "corpus", "chat", "after")
+LANGUAGE_KEYS = ("retain", "corpus", "chat", "after")
 """Keys that the manifest of a language model alone reads, with its edits."""
 
 
 @dataclass(frozen=True)
-class Parsed:
+class ParsedManifest:
     """The text of a manifest as a tree, before it is known for which kind of model it is."""
 
     source: Source
@@ -53,22 +53,22 @@ class Parsed:
     @property
     def kind(self) -> KindName | None:
         """The kind of model that the words are for; None where only the model can say."""
-        return guess(self.root) if self.root is not None else "image"
+        return guess_kind(self.root) if self.root is not None else "image"
 
 
-def parse(source: Source) -> Parsed:
+def parse(source: Source) -> ParsedManifest:
     """The tree of a text; never raises."""
     faults = Faults(source)
-    return Parsed(source, _tree(source, faults), faults)
+    return ParsedManifest(source, _build_tree(source, faults), faults)
 
 
-def parse_file(path: Path | str, overrides: Iterable[str] = ()) -> Parsed:
+def parse_file(path: Path | str, overrides: Iterable[str] = ()) -> ParsedManifest:
     """`parse` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
-    return parse(Source(str(path), _text(Path(path)), overrides=tuple(overrides)))
+    return parse(Source(str(path), _read_file(Path(path)), overrides=tuple(overrides)))
 
 
-def draft_of(
-    parsed: Parsed,
+def read_draft(
+    parsed: ParsedManifest,
     folder: Path | None,
     kind: KindName | None = None,
     recorded: Mapping[str, Any] = MappingProxyType({}),
@@ -83,7 +83,7 @@ def draft_of(
     manifest, faults = None, parsed.faults
     if parsed.root is not None:
         own = KINDS[kind or parsed.kind or "image"]
-        manifest = _manifest(parsed.root, parsed.source, AttachedFiles(folder, recorded), own, faults)
+        manifest = _read_manifest(parsed.root, parsed.source, AttachedFiles(folder, recorded), own, faults)
         faults.found.extend(own.check(manifest))
     return manifest, sort_by_place(faults.found)
 
@@ -94,15 +94,15 @@ def decode(
     kind: KindName | None = None,
     recorded: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
-    """`draft_of` a text, with the manifest only where there is no error."""
-    return _without_errors(*draft_of(parse(source), folder, kind, recorded))
+    """`read_draft` a text, with the manifest only where there is no error."""
+    return _without_errors(*read_draft(parse(source), folder, kind, recorded))
 
 
 def decode_file(
     path: Path | str, overrides: Iterable[str] = (), kind: KindName | None = None
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     """`decode` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
-    return _without_errors(*draft_of(parse_file(path, overrides), Path(path).parent, kind))
+    return _without_errors(*read_draft(parse_file(path, overrides), Path(path).parent, kind))
 
 
 def load(path: Path | str, overrides: Iterable[str] = ()) -> Manifest:
@@ -128,7 +128,7 @@ def digest(source: Source, files: Mapping[str, Sequence[str]] = MappingProxyType
     return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _text(path: Path) -> str:
+def _read_file(path: Path) -> str:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 4)
@@ -147,7 +147,7 @@ def _text(path: Path) -> str:
         raise fail("E100", message, place=str(path), help="save the file as UTF-8 text") from error
 
 
-def _tree(source: Source, faults: Faults) -> Node | None:
+def _build_tree(source: Source, faults: Faults) -> Node | None:
     """The text as a tree, with overrides; None if it cannot be read or holds nothing."""
     if len(source.text) > MAX_BYTES or len(source.text.encode("utf-8", "replace")) > MAX_BYTES:
         faults.add(
@@ -158,7 +158,7 @@ def _tree(source: Source, faults: Faults) -> Node | None:
         )
         return None
     try:
-        root = Builder(source.text, faults).build()
+        root = TreeBuilder(source.text, faults).build()
     except UnreadableError:
         return None
     if isinstance(root, Leaf) and root.empty:
@@ -168,21 +168,21 @@ def _tree(source: Source, faults: Faults) -> Node | None:
         return None
     if not source.overrides:
         return root
-    from editc.manifests.overrides import with_overrides
+    from editc.manifests.overrides import apply_overrides
 
-    return with_overrides(root, faults)
+    return apply_overrides(root, faults)
 
 
-def _manifest(root: Node, source: Source, attached: AttachedFiles, kind: ManifestKind, faults: Faults) -> Manifest:
+def _read_manifest(root: Node, source: Source, attached: AttachedFiles, kind: ManifestKind, faults: Faults) -> Manifest:
     """What could be read; fields that could not be have their defaults, and the faults say so."""
-    block = read_strict_block(root, schema.MANIFEST, faults) or ReadBlock()
-    own = kind.read(block.values.pop("edits", None), block, attached, faults)
-    values, spans = {name: value for name, value in block.values.items() if name not in LANGUAGE_ALONE}, {**block.spans}
-    _version(values.pop("editc", None), block, faults)
-    images = _images(values.pop("verify", None), faults)
+    block = read_strict_block(root, schema.MANIFEST, faults) or BlockValues()
+    own = kind.read_own_fields(block.values.pop("edits", None), block, attached, faults)
+    values, spans = {name: value for name, value in block.values.items() if name not in LANGUAGE_KEYS}, {**block.spans}
+    _check_version(values.pop("editc", None), block, faults)
+    images = _read_images(values.pop("verify", None), faults)
     if images is not None:
         spans["images"] = images.spans[""]
-    preserve, corpus = _build(Preserve, values.pop("preserve", None)), own.get("corpus")
+    preserve, corpus = _block_value(Preserve, values.pop("preserve", None)), own.get("corpus")
     return Manifest(
         kind=kind.name,
         source=source,
@@ -190,8 +190,8 @@ def _manifest(root: Node, source: Source, attached: AttachedFiles, kind: Manifes
         model=values.pop("model", ""),
         preserve=preserve,
         preserve_lines=() if attached.folder is None else read_preserve_files(preserve, attached.folder, faults),
-        sites=_sites(values.pop("sites", None)),
-        constraints=_build(Constraints, values.pop("constraints", None)),
+        sites=_read_sites(values.pop("sites", None)),
+        constraints=_block_value(Constraints, values.pop("constraints", None)),
         images=images,
         spans=spans,
         **own,
@@ -199,20 +199,20 @@ def _manifest(root: Node, source: Source, attached: AttachedFiles, kind: Manifes
     )
 
 
-def _build(kind: Any, block: ReadBlock | None) -> Any:
+def _block_value(kind: Any, block: BlockValues | None) -> Any:
     return kind() if block is None else kind(**block.values, spans=block.spans)
 
 
-def _sites(block: ReadBlock | None) -> Sites:
+def _read_sites(block: BlockValues | None) -> Sites:
     """`layers: auto` says of layers what `auto` says of matrices."""
     if block is not None and block.values.get("layers") == AUTO:
         del block.values["layers"]
         block.values.setdefault("auto", schema.AUTO_SHARE)
         block.spans.setdefault("auto", block.spans["layers"])
-    return _build(Sites, block)  # type: ignore[no-any-return]
+    return _block_value(Sites, block)  # type: ignore[no-any-return]
 
 
-def _images(verify: ReadBlock | None, faults: Faults) -> ImageCheck | None:
+def _read_images(verify: BlockValues | None, faults: Faults) -> ImageCheck | None:
     images = None if verify is None else verify.values.get("images")
     if images is None or not images.spans:
         return None
@@ -222,11 +222,11 @@ def _images(verify: ReadBlock | None, faults: Faults) -> ImageCheck | None:
         from editc.manifests.detector import read_detector
 
         values["detector"], values["options"] = read_detector(detector, faults)
-    bystanders = _build(BystanderCheck, values.pop("bystanders", None))
+    bystanders = _block_value(BystanderCheck, values.pop("bystanders", None))
     return ImageCheck(**values, bystanders=bystanders, spans=images.spans)
 
 
-def _version(version: int | None, block: ReadBlock, faults: Faults) -> None:
+def _check_version(version: int | None, block: BlockValues, faults: Faults) -> None:
     if version not in (None, schema.VERSION):
         message = f"this is manifest version {version}; this editc reads version {schema.VERSION}"
         help = "write `editc: 1`" if version is not None and version < 1 else "install a newer editc"

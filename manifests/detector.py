@@ -10,10 +10,10 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.manifest import DetectorOptions
 from editc.core.places import Source, Span
 from editc.manifests import schema, value_kinds
-from editc.manifests.faults import Faults, either, meant, tick
+from editc.manifests.faults import Faults, list_words, suggest_name, tick
 from editc.manifests.fields import read_strict_block
-from editc.manifests.scalars import read_scalar, wrong_type
-from editc.manifests.tree import Builder, Leaf, Node, Pairs, UnreadableError
+from editc.manifests.scalars import read_scalar, report_wrong_type
+from editc.manifests.tree import Leaf, Node, Pairs, TreeBuilder, UnreadableError
 from editc.registry.detectors import DETECTORS
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ LABEL = "`detector`"
 def read_detector(node: Node, faults: Faults) -> tuple[str, DetectorOptions]:
     """The detector's name, empty where it cannot be told, and what the manifest says besides."""
     if isinstance(node, Pairs):
-        return _block(node, faults)
+        return _read_block(node, faults)
     if not isinstance(node, Leaf):
-        wrong_type(node, LABEL, value_kinds.Judged().expects, faults)
+        report_wrong_type(node, LABEL, value_kinds.DetectorValue().expects, faults)
         return "", DetectorOptions()
     text = read_scalar(node, value_kinds.Text(), LABEL, faults)
     if text is None:
@@ -36,11 +36,11 @@ def read_detector(node: Node, faults: Faults) -> tuple[str, DetectorOptions]:
     return _with_place(name, place, node.span, DetectorOptions(spans={"": node.span}), faults)
 
 
-def parse(text: str) -> tuple[str, DetectorOptions]:
+def parse_detector(text: str) -> tuple[str, DetectorOptions]:
     """The detector of `--detector TEXT`, its place relative to where the command runs. Raises EditcError."""
     faults = Faults(Source("--detector", text))
     try:
-        node = Builder(text, faults).build()
+        node = TreeBuilder(text, faults).build()
     except UnreadableError:
         node = None
     name, options = read_detector(node, faults) if node is not None else ("", DetectorOptions())
@@ -57,7 +57,7 @@ def _split(text: str) -> tuple[str, str]:
     return (text, "") if whole or not _kind_of(head).place else (head, rest.strip())
 
 
-def _block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
+def _read_block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
     """One key is the detector's name, with its place; the others are what it takes."""
     known = {field.name for field in schema.DETECTOR.fields}
     named = [(key, value) for key, value in node.pairs if key.text in DETECTORS.names()]
@@ -69,7 +69,7 @@ def _block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
     kind = _kind_of(key.text)
     for other, _ in rest:
         if other.text in known and other.text not in kind.keys:
-            takes = f"it takes {either(kind.keys, 'and')}" if kind.keys else "it takes nothing"
+            takes = f"it takes {list_words(kind.keys, 'and')}" if kind.keys else "it takes nothing"
             message = f"{tick(other.text)} is not for the detector {tick(key.text)}"
             faults.add("E135", message, other.span, help=f"{takes}: remove this")
     place = read_scalar(value, value_kinds.Text(), tick(key.text), faults) if kind.place else ""
@@ -84,11 +84,11 @@ def _report_names(node: Pairs, named: list[Leaf], known: set[str], faults: Fault
     names = DETECTORS.names()
     strange = [key for key, _ in node.pairs if key.text not in known and key not in named]
     if named:
-        message = f"{either([key.text for key in named], 'and')} are two detectors"
+        message = f"{list_words([key.text for key in named], 'and')} are two detectors"
         faults.add("E135", message, named[1].span, help="keep one of them", related=[(named[0].span, "the other")])
     elif strange:
         message = f"no detector is called {tick(strange[0].text)}"
-        faults.add("E130", message, strange[0].span, help=meant(strange[0].text, names, "known detectors"))
+        faults.add("E130", message, strange[0].span, help=suggest_name(strange[0].text, names, "known detectors"))
     elif not node.broken:
         faults.add("E135", "the block names no detector", node.span, help="add one, such as `clip: FOLDER`")
     return "", DetectorOptions()
@@ -100,7 +100,9 @@ def _with_place(
     """The name with its place, split where it holds a member too."""
     names = DETECTORS.names()
     if name not in names:
-        faults.add("E130", f"no detector is called {tick(name)}", span, help=meant(name, names, "known detectors"))
+        faults.add(
+            "E130", f"no detector is called {tick(name)}", span, help=suggest_name(name, names, "known detectors")
+        )
         return "", options
     kind = _kind_of(name)
     if kind.place and not place:

@@ -7,7 +7,7 @@ from pathlib import Path
 from editc.core.diagnostics import fail
 
 
-def names_in(path: Path) -> tuple[str, ...]:
+def read_names(path: Path) -> tuple[str, ...]:
     """The names in a dictionary file, one a line, `#` lines left out; E170 when it cannot be read or holds none."""
     help_ = "a dictionary is a UTF-8 text file with one name a line"
     try:

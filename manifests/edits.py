@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 from editc.core.manifest import Request, ShareSearch, TokenWeights
 from editc.manifests import image_schema
-from editc.manifests.faults import Faults, either, tick
-from editc.manifests.fields import ReadBlock, read_block
+from editc.manifests.faults import Faults, list_words, tick
+from editc.manifests.fields import BlockValues, read_block
 from editc.manifests.language_schema import KINDS
 from editc.manifests.options import read_options
-from editc.manifests.scalars import wrong_type
+from editc.manifests.scalars import report_wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.registry.methods import METHODS
 from editc.registry.table import nearest
@@ -22,21 +22,21 @@ class _ImageDraft:
 
     kind: str
     """The key that makes it an edit, such as `erase`."""
-    block: ReadBlock
+    block: BlockValues
     """The keys of the edit that could be read."""
 
 
 def read_edits(node: Node | None, faults: Faults) -> tuple[Request, ...]:
     """Every edit that could be read; what is wrong with the others is in the faults."""
-    drafts = [draft for draft in (_draft(item, faults) for item in items_of(node, faults)) if draft is not None]
+    drafts = [draft for draft in (_draft(item, faults) for item in read_items(node, faults)) if draft is not None]
     solved = [draft.block for draft in drafts if draft.kind != "fuse"]
     joint = next((block.values["method"] for block in solved if "method" in block.values), None)
-    vague = joint is None and any("method" in block.spans for block in solved)
-    requests = [_request(draft, joint, vague, faults) for draft in drafts]
-    return _with_rule(tuple(request for request in requests if request is not None))
+    method_unreadable = joint is None and any("method" in block.spans for block in solved)
+    requests = [_request(draft, joint, method_unreadable, faults) for draft in drafts]
+    return _with_method_rule(tuple(request for request in requests if request is not None))
 
 
-def _with_rule(requests: tuple[Request, ...]) -> tuple[Request, ...]:
+def _with_method_rule(requests: tuple[Request, ...]) -> tuple[Request, ...]:
     """The edits with the key rule that their method brings, where none of them names a rule."""
     if any("keys" in request.spans for request in requests):
         return requests
@@ -45,12 +45,14 @@ def _with_rule(requests: tuple[Request, ...]) -> tuple[Request, ...]:
     return tuple(replace(request, keys=rule) for request in requests) if rule else requests
 
 
-def items_of(node: Node | None, faults: Faults) -> tuple[Node, ...]:
+def read_items(node: Node | None, faults: Faults) -> tuple[Node, ...]:
     """The items of the list `edits`; none where it is no list."""
     if node is None or (isinstance(node, Leaf) and node.broken):
         return ()
     if not isinstance(node, Items):
-        wrong_type(node, "`edits`", "a list", faults, help="begin every edit with `- `, such as `- erase: circle`")
+        report_wrong_type(
+            node, "`edits`", "a list", faults, help="begin every edit with `- `, such as `- erase: circle`"
+        )
         return ()
     if not node.items:
         faults.add(
@@ -60,27 +62,27 @@ def items_of(node: Node | None, faults: Faults) -> tuple[Node, ...]:
 
 
 def _draft(item: Node, faults: Faults) -> _ImageDraft | None:
-    kind = kind_of(item, faults)
+    kind = read_kind(item, faults)
     if kind is None:
         return None
     block = read_block(item, image_schema.EDITS[kind], faults)
     return None if block is None else _ImageDraft(kind, block)
 
 
-def kind_of(item: Node, faults: Faults) -> str | None:
+def read_kind(item: Node, faults: Faults) -> str | None:
     """The one kind that the item names."""
     if not isinstance(item, Pairs):
         if not (isinstance(item, Leaf) and item.broken):
             help = (
                 f"write `- erase: {item.text}`" if isinstance(item, Leaf) and item.text and len(item.text) < 40 else ""
             )
-            wrong_type(item, "an edit", f"a block with {either(KINDS)}", faults, help=help)
+            report_wrong_type(item, "an edit", f"a block with {list_words(KINDS)}", faults, help=help)
         return None
     keys = [key for key, _ in item.pairs if key.text in KINDS]
     if len(keys) == 1:
         return keys[0].text
     if keys:
-        message = f"an edit is one of {either(KINDS)}, this is {either((key.text for key in keys), 'and')}"
+        message = f"an edit is one of {list_words(KINDS)}, this is {list_words((key.text for key in keys), 'and')}"
         faults.add(
             "E112",
             message,
@@ -90,11 +92,11 @@ def kind_of(item: Node, faults: Faults) -> str | None:
         )
         return None
     if not item.broken:
-        _no_kind(item, faults)
+        _report_no_kind(item, faults)
     return None
 
 
-def kinds_of(root: Node) -> set[str]:
+def named_kinds(root: Node) -> set[str]:
     """The kinds that the edits of a whole manifest name, of items that name one."""
     edits = next((value for key, value in root.pairs if key.text == "edits"), None) if isinstance(root, Pairs) else None
     items = [item for item in edits.items if isinstance(item, Pairs)] if isinstance(edits, Items) else []
@@ -102,32 +104,36 @@ def kinds_of(root: Node) -> set[str]:
     return {kinds[0] for kinds in named if len(kinds) == 1}
 
 
-def _no_kind(item: Pairs, faults: Faults) -> None:
+def _report_no_kind(item: Pairs, faults: Faults) -> None:
     near = next(((key, found) for key, _ in item.pairs if (found := nearest(key.text, tuple(KINDS)))), None)
     span = near[0].span if near else item.span
     help = f"did you mean {tick(near[1])}?" if near else "begin it with `- erase: CONCEPT`"
-    faults.add("E112", f"an edit needs one of {either(KINDS)}", span, help=help)
+    faults.add("E112", f"an edit needs one of {list_words(KINDS)}", span, help=help)
 
 
-def _request(draft: _ImageDraft, joint: str | None, vague: bool, faults: Faults) -> Request | None:
-    """The edit; `vague`: some edit names a method that nobody knows, so what is an option cannot be told."""
+def _request(draft: _ImageDraft, joint: str | None, method_unreadable: bool, faults: Faults) -> Request | None:
+    """The edit of a draft. None if its concept, or the file of a `fuse`, could not be read.
+
+    `joint` is the method that another edit names. `method_unreadable`: some edit names an unknown method, so it cannot
+    be decided which keys are options.
+    """
     block, kind = draft.block, draft.kind
     inner = block.values.get(kind)
     values, spans = dict(block.values), dict(block.spans)
     if kind != "erase":
         values.pop(kind, None)
-        values |= inner.values if isinstance(inner, ReadBlock) else {}
-        spans = {**(inner.spans if isinstance(inner, ReadBlock) else {}), **spans}
-    if isinstance(weights := values.get("token_weights"), ReadBlock):
+        values |= inner.values if isinstance(inner, BlockValues) else {}
+        spans = {**(inner.spans if isinstance(inner, BlockValues) else {}), **spans}
+    if isinstance(weights := values.get("token_weights"), BlockValues):
         values["token_weights"] = TokenWeights(**weights.values, spans=weights.spans)
-    if isinstance(shares := values.get("shares"), ReadBlock):
+    if isinstance(shares := values.get("shares"), BlockValues):
         values["shares"] = ShareSearch(**shares.values, spans=shares.spans)
     if kind == "fuse" and "adapter" in values:
         values.setdefault("concept", values["adapter"])
         spans.setdefault("concept", spans["adapter"])
     own = draft.block.values.get("method")
     unread = "method" in draft.block.spans and own is None
-    options = read_options(draft.block.unknown, kind, own or joint, unread or vague, spans, faults)
+    options = read_options(draft.block.unknown, kind, own or joint, unread or method_unreadable, spans, faults)
     if "concept" not in values or (kind == "fuse" and "adapter" not in values):
         return None
     return Request(kind=kind, options=options, spans=spans, **values)  # type: ignore[arg-type]

@@ -64,13 +64,13 @@ def tick(text: str, most: int = 60) -> str:
     return f"`{text}`" if len(text) <= most else f"`{text[: most - 3]}...`"
 
 
-def either(words: Iterable[str], last: str = "or") -> str:
+def list_words(words: Iterable[str], last: str = "or") -> str:
     """The words in backticks, joined for a message: `a`, `b` or `c`."""
     ticked = [tick(word) for word in words]
     return ticked[0] if len(ticked) == 1 else f"{', '.join(ticked[:-1])} {last} {ticked[-1]}"
 
 
-ELSEWHERE = {
+FOREIGN_NAMES = {
     "ground_truth": "was",
     "target_true": "was",
     "target_new": "answer",
@@ -86,10 +86,10 @@ ELSEWHERE = {
 """What EasyEdit, ROME and CounterFact call a fact's fields."""
 
 
-def meant(name: str, known: Iterable[str], what: str = "known") -> str:
+def suggest_name(name: str, known: Iterable[str], what: str = "known") -> str:
     """Help for a wrong name: the near one, else all of them."""
     known = tuple(known)
-    ours = ELSEWHERE.get(name)
+    ours = FOREIGN_NAMES.get(name)
     if ours in known:
         return f"what other programs call {tick(name)} is {tick(ours)} here"
     near = nearest(name, known)

@@ -9,15 +9,15 @@ from typing import Any
 
 from editc.core.places import Span
 from editc.manifests import value_kinds
-from editc.manifests.faults import Faults, meant, tick
-from editc.manifests.lines import InFile, Layers, Lines
-from editc.manifests.prompts import layers_of, prompts_of
-from editc.manifests.scalars import read_scalar, wrong_type
+from editc.manifests.faults import Faults, suggest_name, tick
+from editc.manifests.lines import Layers, PromptFile, PromptList
+from editc.manifests.prompts import read_layers, read_prompts
+from editc.manifests.scalars import read_scalar, report_wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 
 
 @dataclass(frozen=True)
-class ReadBlock:
+class BlockValues:
     """What could be read of one block of keys."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -29,39 +29,39 @@ class ReadBlock:
     """The keys that the table does not have, with their values."""
 
 
-def read_block(node: Node, table: value_kinds.KeyTable, faults: Faults) -> ReadBlock | None:
+def read_block(node: Node, table: value_kinds.KeyTable, faults: Faults) -> BlockValues | None:
     """The block of `table`; unknown keys are handed back, for an edit's may be options of its method."""
     if not isinstance(node, Pairs):
         label = "the manifest" if table.name == "manifest" else tick(table.name)
-        wrong_type(node, label, value_kinds.Inner(table).expects, faults, help=_as_list(node, table))
+        report_wrong_type(node, label, value_kinds.InnerBlock(table).expects, faults, help=_list_hint(node, table))
         return None
-    block, unknown = ReadBlock(spans={"": node.span}), []
+    block, unknown = BlockValues(spans={"": node.span}), []
     for key, value in node.pairs:
         known = table.field(key.text)
         if known is None:
             unknown.append((key, value))
         elif known.required or not (isinstance(value, Leaf) and value.null):
             block.spans[f"{known.attribute}:"] = key.span
-            _keep(
+            _store(
                 block,
                 known.attribute,
                 read_value(value, known.kind, tick(known.name), faults, known.required),
                 value.span,
             )
-    _missing(node, table, faults)
-    return ReadBlock(block.values, block.spans, tuple(unknown))
+    _report_missing(node, table, faults)
+    return BlockValues(block.values, block.spans, tuple(unknown))
 
 
-def read_strict_block(node: Node, table: value_kinds.KeyTable, faults: Faults) -> ReadBlock | None:
+def read_strict_block(node: Node, table: value_kinds.KeyTable, faults: Faults) -> BlockValues | None:
     """The block of `table`, in which every other key is a mistake."""
     block = read_block(node, table, faults)
     for key, _ in block.unknown if block else ():
-        message = f"unknown key {tick(key.text)}{_inside(table)}"
-        faults.add("E102", message, key.span, help=meant(key.text, table.names, "known keys"))
+        message = f"unknown key {tick(key.text)}{_in_block(table)}"
+        faults.add("E102", message, key.span, help=suggest_name(key.text, table.names, "known keys"))
     return block
 
 
-def _keep(block: ReadBlock, name: str, value: Any, span: Span) -> None:
+def _store(block: BlockValues, name: str, value: Any, span: Span) -> None:
     """Puts a value and its places into the block; an item's place is `name.0`."""
     block.spans[name] = span
     if isinstance(value, ListValue):
@@ -71,7 +71,7 @@ def _keep(block: ReadBlock, name: str, value: Any, span: Span) -> None:
         block.values[name] = value
 
 
-def _as_list(node: Node, table: value_kinds.KeyTable) -> str:
+def _list_hint(node: Node, table: value_kinds.KeyTable) -> str:
     """How names that stand where the block should are written, if it has a list for them."""
     lists = [one.name for one in table.fields if isinstance(one.kind, value_kinds.ListOf) and one.kind.names]
     first = "" if any(one.required for one in table.fields) else next(iter(lists), "")
@@ -80,15 +80,15 @@ def _as_list(node: Node, table: value_kinds.KeyTable) -> str:
     return f"write {table.name}: {{{first}: [{', '.join(names)}]}}" if first and len(names) == len(items) else ""
 
 
-def _missing(node: Pairs, table: value_kinds.KeyTable, faults: Faults) -> None:
+def _report_missing(node: Pairs, table: value_kinds.KeyTable, faults: Faults) -> None:
     given = {key.text for key, _ in node.pairs}
     for known in table.fields:
         if known.required and known.name not in given and not node.broken:
-            message = f"key {tick(known.name)} is missing{_inside(table)}"
+            message = f"key {tick(known.name)} is missing{_in_block(table)}"
             faults.add("E104", message, node.span, help=f"add `{known.name}: ...` ({known.doc})")
 
 
-def _inside(table: value_kinds.KeyTable) -> str:
+def _in_block(table: value_kinds.KeyTable) -> str:
     return "" if table.name == "manifest" else f" in {tick(table.name)}"
 
 
@@ -106,24 +106,24 @@ def read_value(node: Node, kind: value_kinds.ValueKind, label: str, faults: Faul
     """The value of `node` as `kind`; `label` is what messages call it."""
     match kind:
         case value_kinds.ListOf():
-            return _list(node, kind, label, faults)
-        case Lines():
-            return _lines(node, kind, label, faults)
+            return _read_list(node, kind, label, faults)
+        case PromptList():
+            return _read_lines(node, kind, label, faults)
         case Layers():
-            return _layers(node, label, faults)
+            return _read_layers(node, label, faults)
         case value_kinds.Shares():
-            return _shares(node, label, faults)
-        case value_kinds.Inner():
-            return _inner(node, kind, faults)
-        case value_kinds.Edits() | value_kinds.Judged():
+            return _read_shares(node, label, faults)
+        case value_kinds.InnerBlock():
+            return _read_inner(node, kind, faults)
+        case value_kinds.Edits() | value_kinds.DetectorValue():
             return node
         case value_kinds.Wordings():
-            return _wordings(node, label, faults)
+            return _read_wordings(node, label, faults)
         case _:
             return read_scalar(node, kind, label, faults, required)
 
 
-def _list(node: Node, kind: value_kinds.ListOf, label: str, faults: Faults) -> ListValue | None:
+def _read_list(node: Node, kind: value_kinds.ListOf, label: str, faults: Faults) -> ListValue | None:
     if isinstance(node, Leaf) and node.broken:
         return None
     if not isinstance(node, Items):
@@ -136,9 +136,9 @@ def _list(node: Node, kind: value_kinds.ListOf, label: str, faults: Faults) -> L
         if empty:
             faults.add("E107", f"{label} is empty", node.span, help="give it a list, or remove it")
         else:
-            wrong_type(node, label, kind.expects, faults, help=help)
+            report_wrong_type(node, label, kind.expects, faults, help=help)
         return None
-    if len(node.items) < kind.least:
+    if len(node.items) < kind.min_items:
         faults.add("E107", f"{label} is an empty list", node.span, help="remove it to take the default")
         return None
     read_items = [(read_scalar(item, kind.item, f"an item of {label}", faults), item.span) for item in node.items]
@@ -146,18 +146,18 @@ def _list(node: Node, kind: value_kinds.ListOf, label: str, faults: Faults) -> L
     return ListValue(tuple(value for value, _ in good), tuple(span for _, span in good))
 
 
-def _lines(node: Node, kind: Lines, label: str, faults: Faults) -> ListValue | InFile | None:
+def _read_lines(node: Node, kind: PromptList, label: str, faults: Faults) -> ListValue | PromptFile | None:
     if isinstance(node, Leaf):
         name = read_scalar(node, value_kinds.Text(), label, faults)
-        return InFile(name, kind) if isinstance(name, str) else None
-    return _as_list_value(prompts_of(node, kind, label, faults))
+        return PromptFile(name, kind) if isinstance(name, str) else None
+    return _as_list_value(read_prompts(node, kind, label, faults))
 
 
-def _layers(node: Node, label: str, faults: Faults) -> ListValue | str | None:
+def _read_layers(node: Node, label: str, faults: Faults) -> ListValue | str | None:
     if isinstance(node, Leaf) and (node.empty or node.broken):
         read_scalar(node, value_kinds.Text(), label, faults)
         return None
-    found = layers_of(node, label, faults)
+    found = read_layers(node, label, faults)
     return found if isinstance(found, str) else _as_list_value(found)
 
 
@@ -166,9 +166,9 @@ def _as_list_value(found: Iterable[tuple[Any, Span]] | None) -> ListValue | None
     return ListValue(tuple(value for value, _ in good), tuple(span for _, span in good)) if good else None
 
 
-def _shares(node: Node, label: str, faults: Faults) -> ListValue | None:
+def _read_shares(node: Node, label: str, faults: Faults) -> ListValue | None:
     if not isinstance(node, Pairs):
-        wrong_type(node, label, value_kinds.Shares().expects, faults)
+        report_wrong_type(node, label, value_kinds.Shares().expects, faults)
         return None
     if not node.pairs:
         faults.add("E107", f"{label} is empty", node.span, help=f"name {value_kinds.Shares().expects}")
@@ -192,9 +192,9 @@ def _shares(node: Node, label: str, faults: Faults) -> ListValue | None:
     )
 
 
-def _wordings(node: Node, label: str, faults: Faults) -> dict[str, tuple[str, ...]] | None:
+def _read_wordings(node: Node, label: str, faults: Faults) -> dict[str, tuple[str, ...]] | None:
     if not isinstance(node, Pairs):
-        wrong_type(node, label, value_kinds.Wordings().expects, faults)
+        report_wrong_type(node, label, value_kinds.Wordings().expects, faults)
         return None
     good: dict[str, tuple[str, ...]] = {}
     for key, value in node.pairs:
@@ -207,18 +207,18 @@ def _wordings(node: Node, label: str, faults: Faults) -> dict[str, tuple[str, ..
     return good
 
 
-def _inner(node: Node, kind: value_kinds.Inner, faults: Faults) -> ReadBlock | None:
+def _read_inner(node: Node, kind: value_kinds.InnerBlock, faults: Faults) -> BlockValues | None:
     if isinstance(node, Leaf):
         if node.broken:
             return None
         if kind.word and node.text == kind.word:
             said = {} if kind.meaning is None else {kind.word: kind.meaning}
-            return ReadBlock(said, {"": node.span, kind.word: node.span})
+            return BlockValues(said, {"": node.span, kind.word: node.span})
         if node.empty:
             help = f"add keys below it ({', '.join(kind.table.names)}), or remove it"
             faults.add("E107", f"{tick(kind.table.name)} is empty", node.span, help=help)
             return None
         if kind.word:
-            wrong_type(node, tick(kind.table.name), kind.expects, faults)
+            report_wrong_type(node, tick(kind.table.name), kind.expects, faults)
             return None
     return read_strict_block(node, kind.table, faults)

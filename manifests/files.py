@@ -15,7 +15,7 @@ def read_preserve_files(preserve: Preserve, folder: Path, faults: Faults) -> tup
     """One prompt a line, blank lines left out, in the order of the files; a file that cannot be read is a fault."""
     prompts: list[str] = []
     for i, name in enumerate(preserve.files):
-        lines, problem, help = lines_in(folder / name)
+        lines, problem, help = read_lines(folder / name)
         if not problem and not lines:
             problem, help = "holds no prompt", "write one prompt a line, or remove the file from the list"
         if problem:
@@ -24,7 +24,7 @@ def read_preserve_files(preserve: Preserve, folder: Path, faults: Faults) -> tup
     return tuple(prompts)
 
 
-def adapters_exist(edits: Sequence[Request], folder: Path, faults: Faults) -> None:
+def check_adapters_exist(edits: Sequence[Request], folder: Path, faults: Faults) -> None:
     """A fault for each adapter of `fuse` that is no file; what is in them is read when the model is known."""
     for edit in edits:
         path = folder / edit.adapter
@@ -34,14 +34,14 @@ def adapters_exist(edits: Sequence[Request], folder: Path, faults: Faults) -> No
             faults.add("E181", f"the adapter {tick(edit.adapter)} {problem}", edit.at("adapter"), help=help)
 
 
-def lines_in(path: Path) -> tuple[tuple[str, ...], str, str]:
+def read_lines(path: Path) -> tuple[tuple[str, ...], str, str]:
     """The prompts, one a line; else what is wrong with the file, and what to do."""
-    text, problem, help = text_in(path, "a few thousand prompts are enough")
+    text, problem, help = read_text_file(path, "a few thousand prompts are enough")
     lines = (line.strip() for line in text.split("\n"))
     return tuple(line for line in lines if line), problem, help
 
 
-def text_in(path: Path, enough: str) -> tuple[str, str, str]:
+def read_text_file(path: Path, enough: str) -> tuple[str, str, str]:
     """The characters of a file, lines ended by `\\n`; else what is wrong with it, and what to do."""
     try:
         if path.exists() and not path.is_dir() and not path.is_file():

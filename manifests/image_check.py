@@ -19,12 +19,12 @@ from editc.manifests.models import own_keys
 from editc.manifests.shared_rules import NamedList, refuse_options, refuse_other_value, warn_repeats
 from editc.registry.key_rules import KEY_RULES
 
-COUNTED = frozenset({"erased_at_most", "kept_loss_at_most", "share_gap_at_most"})
+PICTURE_BOUNDS = frozenset({"erased_at_most", "kept_loss_at_most", "share_gap_at_most"})
 """The bounds on what a detector says of pictures."""
 SINGLE_FILES = (".safetensors", ".onnx", ".ckpt", ".bin", ".pt")
 
 
-def check(manifest: Manifest) -> tuple[Diagnostic, ...]:
+def check_image(manifest: Manifest) -> tuple[Diagnostic, ...]:
     """All errors and warnings that the rules below find."""
     faults = Faults(manifest.source)
     for rule in RULES:
@@ -32,7 +32,7 @@ def check(manifest: Manifest) -> tuple[Diagnostic, ...]:
     return tuple(faults.found)
 
 
-def places(edit: Request) -> Iterator[tuple[str, Span | None]]:
+def name_places(edit: Request) -> Iterator[tuple[str, Span | None]]:
     """Every name of an edit's concept with its place."""
     yield edit.concept, edit.at("concept")
     for i, name in enumerate(edit.also):
@@ -43,7 +43,7 @@ def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
     """A concept has one edit, and each of its names stands once."""
     seen: dict[str, tuple[Request, Span | None]] = {}
     for edit in manifest.image_edits:
-        for name, span in places(edit):
+        for name, span in name_places(edit):
             first = seen.get(fold_name(name))
             if first is None:
                 seen[fold_name(name)] = (edit, span)
@@ -61,7 +61,7 @@ def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
     """What is edited is not to be preserved as well."""
     edited: dict[str, Span | None] = {}
     for edit in manifest.image_edits:
-        for name, span in places(edit):
+        for name, span in name_places(edit):
             edited.setdefault(fold_name(name), span)
     preserve = manifest.preserve
     for i, name in enumerate(preserve.concepts):
@@ -75,10 +75,10 @@ def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
                 help=help,
                 related=[(edited[fold_name(name)], "edited here")],
             )
-    _mentions(manifest, edited, faults)
+    _warn_prompts_name_edits(manifest, edited, faults)
 
 
-def _mentions(manifest: Manifest, edited: dict[str, Span | None], faults: Faults) -> None:
+def _warn_prompts_name_edits(manifest: Manifest, edited: dict[str, Span | None], faults: Faults) -> None:
     """Warns of preserved prompts that contain an edited name."""
     if not edited:
         return
@@ -105,11 +105,11 @@ def targets_stand(manifest: Manifest, faults: Faults) -> None:
         fold_name(name): (edit, span)
         for edit in manifest.image_edits
         if edit.kind != "moderate"
-        for name, span in places(edit)
+        for name, span in name_places(edit)
     }
     for edit in manifest.image_edits:
         own = {fold_name(name) for name in edit.names}
-        for name, span in _targets(edit):
+        for name, span in _target_places(edit):
             if fold_name(name) in own:
                 help = "name another concept" + ("; leave `to` out for the neutral one" * (edit.kind == "erase"))
                 faults.add(
@@ -130,7 +130,7 @@ def targets_stand(manifest: Manifest, faults: Faults) -> None:
                 )
 
 
-def _targets(edit: Request) -> Iterator[tuple[str, Span | None]]:
+def _target_places(edit: Request) -> Iterator[tuple[str, Span | None]]:
     if edit.to is not None:
         yield edit.to, edit.at("to")
     for i, (name, _) in enumerate(edit.toward):
@@ -260,14 +260,14 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
         message = "`share_gap_at_most` has nothing to compare: no edit has `shares: measured`"
         help = "write `shares: measured` beside `toward`, or remove the bound"
         faults.add("E141", message, check.at("share_gap_at_most"), help=help)
-    if check.detector != "none" and not measured and not COUNTED & check.spans.keys():
+    if check.detector != "none" and not measured and not PICTURE_BOUNDS & check.spans.keys():
         message = "pictures are counted, but nothing says how many may still show what is edited"
         faults.warn("E142", message, check.at(), help="add `erased_at_most` or `kept_loss_at_most`")
 
 
 def _bounds_have_detector(manifest: Manifest, check: ImageCheck, faults: Faults) -> None:
     """Counting needs someone who looks."""
-    for bound in sorted(COUNTED & check.spans.keys()) if check.detector == "none" else ():
+    for bound in sorted(PICTURE_BOUNDS & check.spans.keys()) if check.detector == "none" else ():
         message = f"{tick(bound)} has nothing to count: with `detector: none` nobody judges the pictures"
         related = [(check.spans.get("detector"), "nobody judges")]
         help = "name a detector that knows the concepts (docs/reference/detectors.md), or remove the bound"

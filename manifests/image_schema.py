@@ -5,7 +5,7 @@ from __future__ import annotations
 from editc.manifests.value_kinds import (
     CONTEXT,
     NAME,
-    Inner,
+    InnerBlock,
     KeyField,
     KeyTable,
     ListedName,
@@ -20,7 +20,7 @@ from editc.manifests.value_kinds import (
 from editc.registry.key_rules import KEY_RULES
 from editc.registry.methods import METHODS
 
-TOKENS = KeyTable(
+TOKEN_WEIGHTS = KeyTable(
     "token_weights",
     (
         KeyField("bos", Number(0.0), "the row that begins a text"),
@@ -41,39 +41,39 @@ COMMON = (
         "which rows of the embedding are edited: aligned in many contexts, last token, whole span, matched (all but "
         "the concept's own), eot (the end of the text)",
     ),
-    KeyField("token_weights", Inner(TOKENS), "what each anchor of `keys: eot` counts"),
+    KeyField("token_weights", InnerBlock(TOKEN_WEIGHTS), "what each anchor of `keys: eot` counts"),
     KeyField("expand", OneOf(("object", "art")), "for `keys: last` and `span`: the name in UCE's five phrases besides"),
     KeyField(
         "strength",
         Number(0.0, 1.5, words=("auto",)),
         "0 is no edit, 1 the whole; auto: the least that meets the constraints",
     ),
-    KeyField("contexts", ListOf(CONTEXT, least=1), "sentences with one {}, for this edit alone"),
+    KeyField("contexts", ListOf(CONTEXT, min_items=1), "sentences with one {}, for this edit alone"),
     KeyField("scale", Number(0.0, above=True), "weight of this edit against the others"),
 )
-NAMES = KeyField("also", ListOf(NAME), "other names of the same thing")
+ALSO = KeyField("also", ListOf(NAME), "other names of the same thing")
 
 ERASE = KeyTable(
     "erase",
     (
         KeyField("erase", NAME, "what must go", required=True, into="concept"),
-        NAMES,
+        ALSO,
         KeyField("to", NAME, "what takes its place; left out: the family's neutral concept"),
         *COMMON,
     ),
 )
-SUBSTITUTE = KeyTable(
+REPLACE_KEYS = KeyTable(
     "replace",
     (
         KeyField("from", NAME, "what must go", required=True, into="concept"),
         KeyField("to", NAME, "what takes its place", required=True),
-        NAMES,
+        ALSO,
     ),
 )
 REPLACE = KeyTable(
-    "replace", (KeyField("replace", Inner(SUBSTITUTE), "erase with a named substitute", required=True), *COMMON)
+    "replace", (KeyField("replace", InnerBlock(REPLACE_KEYS), "erase with a named substitute", required=True), *COMMON)
 )
-MEASURED = KeyTable(
+SHARES = KeyTable(
     "shares",
     (
         KeyField("pictures", WholeNumber(1, 10_000), "how many are painted of the concept in each round"),
@@ -81,20 +81,21 @@ MEASURED = KeyTable(
         KeyField("tolerance", Number(0.0, 1.0, above=True), "how far a share may be from the one wanted"),
     ),
 )
-BALANCE = KeyTable(
+MODERATE_KEYS = KeyTable(
     "moderate",
     (
         KeyField("concept", NAME, "what is shifted", required=True),
         KeyField("toward", Shares(), "towards which concepts, with what share each", required=True),
         KeyField(
             "shares",
-            Inner(MEASURED, word="measured"),
+            InnerBlock(SHARES, word="measured"),
             "the shares are those of pictures: the pulls that lead to them are searched for by measuring pictures",
         ),
     ),
 )
 MODERATE = KeyTable(
-    "moderate", (KeyField("moderate", Inner(BALANCE), "shift a concept towards others", required=True), *COMMON)
+    "moderate",
+    (KeyField("moderate", InnerBlock(MODERATE_KEYS), "shift a concept towards others", required=True), *COMMON),
 )
 FUSE = KeyTable(
     "fuse",
@@ -105,7 +106,7 @@ FUSE = KeyTable(
             "method", OneOf(("spm", "mace")), "spm: the sum of the files; mace: each on its own concept's prompts"
         ),
         KeyField("strength", Number(0.0, 1.5), "its gate: 0 is no edit, 1 the file as it was trained"),
-        KeyField("contexts", ListOf(CONTEXT, least=1), "sentences with one {}, for this concept"),
+        KeyField("contexts", ListOf(CONTEXT, min_items=1), "sentences with one {}, for this concept"),
     ),
 )
 EDITS = {"erase": ERASE, "replace": REPLACE, "moderate": MODERATE, "fuse": FUSE}

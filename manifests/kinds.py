@@ -10,10 +10,10 @@ from editc.core.diagnostics import Diagnostic
 from editc.core.manifest import Manifest
 from editc.manifests import image_check, image_schema, language_schema, schema, value_kinds
 from editc.manifests.attached import AttachedFiles
-from editc.manifests.edits import kinds_of, read_edits
+from editc.manifests.edits import named_kinds, read_edits
 from editc.manifests.faults import Faults
-from editc.manifests.fields import ReadBlock
-from editc.manifests.files import adapters_exist
+from editc.manifests.fields import BlockValues
+from editc.manifests.files import check_adapters_exist
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.registry.methods import METHODS
 
@@ -26,21 +26,23 @@ class ManifestKind:
 
     name: KindName
     """What `Manifest.kind` says."""
-    read: Callable[[Node | None, ReadBlock, AttachedFiles, Faults], Mapping[str, Any]]
+    read_own_fields: Callable[[Node | None, BlockValues, AttachedFiles, Faults], Mapping[str, Any]]
     """The manifest's fields that this kind alone has, `edits` among them, from the node of `edits` and the block of the
     whole manifest; what cannot be read is put into the faults."""
     check: Callable[[Manifest], tuple[Diagnostic, ...]]
     """All errors and warnings of the rules over a whole manifest."""
 
 
-def _read_image(edits: Node | None, block: ReadBlock, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
+def _read_image(edits: Node | None, block: BlockValues, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
     requests = read_edits(edits, faults)
     if attached.folder is not None:
-        adapters_exist(requests, attached.folder, faults)
+        check_adapters_exist(requests, attached.folder, faults)
     return {"edits": requests}
 
 
-def _read_language(edits: Node | None, block: ReadBlock, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
+def _read_language(
+    edits: Node | None, block: BlockValues, attached: AttachedFiles, faults: Faults
+) -> Mapping[str, Any]:
     from editc.manifests.language_edits import read_language
 
     return read_language(edits, block, attached, faults)
@@ -52,17 +54,17 @@ def _check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
     return check_language(manifest)
 
 
-IMAGE = ManifestKind("image", _read_image, image_check.check)
+IMAGE = ManifestKind("image", _read_image, image_check.check_image)
 LANGUAGE = ManifestKind("language", _read_language, _check_language)
 KINDS: Mapping[str, ManifestKind] = {kind.name: kind for kind in (IMAGE, LANGUAGE)}
 
 
-def guess(root: Node) -> KindName | None:
+def guess_kind(root: Node) -> KindName | None:
     """The kind of model that the manifest can be for, by its words alone; None where only the model can say: of its
     edits all are `erase`, and nothing in it has a meaning for one kind alone."""
     if _is_language(root):
         return "language"
-    return None if kinds_of(root) == {"erase"} else "image"
+    return None if named_kinds(root) == {"erase"} else "image"
 
 
 def _is_language(root: Node) -> bool:
@@ -75,16 +77,16 @@ def _is_language(root: Node) -> bool:
         return True
     if any(kind in item for item in items for kind in language_schema.IMAGE_ONLY):
         return False
-    if any(METHODS.models_of(_text(item.get("method"))) == "image" for item in items):
+    if any(METHODS.models_of(_text_of(item.get("method"))) == "image" for item in items):
         return False
     erase = language_schema.EDITS["erase"]
     own = [field.name for field in erase.fields if image_schema.ERASE.field(field.name) is None]
     return (
         any(name in item for item in items for name in own)
-        or any(METHODS.models_of(_text(item.get("method"))) == "language" for item in items)
-        or any(_marks(top, schema.MANIFEST))
-        or any(_marks(_keys(top.get("sites")), schema.SITES))
-        or any(_marks(_keys(top.get("constraints")), schema.CONSTRAINTS))
+        or any(METHODS.models_of(_text_of(item.get("method"))) == "language" for item in items)
+        or any(_language_keys(top, schema.MANIFEST))
+        or any(_language_keys(_keys(top.get("sites")), schema.SITES))
+        or any(_language_keys(_keys(top.get("constraints")), schema.CONSTRAINTS))
     )
 
 
@@ -92,9 +94,9 @@ def _keys(node: Node | None) -> Mapping[str, Node]:
     return {key.text: value for key, value in node.pairs} if isinstance(node, Pairs) else {}
 
 
-def _text(node: Node | None) -> str:
+def _text_of(node: Node | None) -> str:
     return node.text if isinstance(node, Leaf) else ""
 
 
-def _marks(given: Mapping[str, Node], table: value_kinds.KeyTable) -> Iterator[str]:
+def _language_keys(given: Mapping[str, Node], table: value_kinds.KeyTable) -> Iterator[str]:
     return (field.name for field in table.fields if field.only == "language" and field.name in given)

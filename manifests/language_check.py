@@ -61,7 +61,7 @@ def facts_change(manifest: Manifest, faults: Faults) -> None:
 def redirects_lead_somewhere(manifest: Manifest, faults: Faults) -> None:
     """A concept leads to one other concept, to noise, or to a refusal; only `rocr` knows the latter two. What
     `concept-vectors` takes out leads nowhere."""
-    joint = _joint(manifest.redirects)
+    joint = _joint_method(manifest.redirects)
     for edit in manifest.redirects:
         named, toward = "to" in edit.spans, "toward" in edit.spans
         method = edit.method or joint
@@ -168,7 +168,7 @@ def options_fit(manifest: Manifest, faults: Faults) -> None:
     groups: tuple[Sequence[LanguageEdit], ...] = (manifest.facts, manifest.redirects, manifest.ablations)
     for edits in groups:
         for edit in edits:
-            refuse_options(edit, edit.method or _joint(edits), manifest.seed, faults)
+            refuse_options(edit, edit.method or _joint_method(edits), manifest.seed, faults)
 
 
 def one_key(manifest: Manifest, faults: Faults) -> None:
@@ -224,7 +224,7 @@ def edits_change(manifest: Manifest, faults: Faults) -> None:
 def rank_suffices(manifest: Manifest, faults: Faults) -> None:
     """Each fact and each name of a concept needs a rank of its own, and with `chat` a second one: it has a key in plain
     text and one in a chat. A direction has none of either."""
-    redirects = () if _joint(manifest.redirects) == COLUMNS else manifest.redirects
+    redirects = () if _joint_method(manifest.redirects) == COLUMNS else manifest.redirects
     keyed: Sequence[LanguageEdit] = (*manifest.facts, *redirects)
     named = sum(len(edit.names) for edit in keyed)
     directions = sum(len(edit.names) for edit in manifest.ablations)
@@ -249,7 +249,7 @@ def layers_have_one_source(manifest: Manifest, faults: Faults) -> None:
         )
 
 
-def _joint(edits: Sequence[LanguageEdit]) -> str | None:
+def _joint_method(edits: Sequence[LanguageEdit]) -> str | None:
     return next((edit.method for edit in edits if edit.method is not None), None)
 
 

@@ -12,10 +12,10 @@ from editc.core.places import Span
 from editc.core.text import occurrences
 from editc.manifests import language_schema as tables
 from editc.manifests.attached import AttachedFiles
-from editc.manifests.edits import items_of, kind_of
-from editc.manifests.faults import Faults, either, tick
-from editc.manifests.fields import ReadBlock, read_block
-from editc.manifests.options import Scope, read_options
+from editc.manifests.edits import read_items, read_kind
+from editc.manifests.faults import Faults, list_words, tick
+from editc.manifests.fields import BlockValues, read_block
+from editc.manifests.options import EditSyntax, read_options
 from editc.manifests.tree import Node
 from editc.registry.methods import METHODS
 from editc.registry.options import options
@@ -32,14 +32,14 @@ def _solves(method: str) -> tuple[str, ...]:
     return kinds
 
 
-_REDIRECT = "to name a concept in its place write `redirect: {from: ..., to: ...}`"
-SCOPE = Scope(
+_REDIRECT_ADVICE = "to name a concept in its place write `redirect: {from: ..., to: ...}`"
+LANGUAGE_SYNTAX = EditSyntax(
     tables.EDITS,
     {**tables.INNER, "erase": tables.EDITS["erase"]},
     methods_of,
-    {"from": _REDIRECT, "to": _REDIRECT},
+    {"from": _REDIRECT_ADVICE, "to": _REDIRECT_ADVICE},
 )
-_FOREIGN = ("scale", "keys", "token_weights", "expand", "shares")
+_IMAGE_KEYS = ("scale", "keys", "token_weights", "expand", "shares")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class _LanguageDraft:
 
     kind: str
     """The key that makes it an edit, such as `fact`."""
-    block: ReadBlock
+    block: BlockValues
     """The keys of the edit that could be read."""
 
 
@@ -58,15 +58,15 @@ class _JointMethod:
 
     method: str | None = None
     """The first method that one of them names. None: none is named."""
-    vague: bool = False
+    unreadable: bool = False
     """True if one of them names a method that cannot be read."""
 
 
-def read_language(edits: Node | None, block: ReadBlock, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
+def read_language(edits: Node | None, block: BlockValues, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
     """The fields of a manifest that those of language models alone have; `block` is the whole manifest's."""
-    drafts = [draft for draft in _drafts(items_of(edits, faults), faults) if draft is not None]
+    drafts = [draft for draft in _drafts(read_items(edits, faults), faults) if draft is not None]
     shared = _joint_methods(drafts)
-    made = [_edit(draft, shared[tables.TOGETHER[draft.kind]], attached, faults) for draft in drafts]
+    made = [_read_edit(draft, shared[tables.TOGETHER[draft.kind]], attached, faults) for draft in drafts]
     attached.fill(block, faults)
     values: dict[str, Any] = {name: block.values[name] for name in ("chat", "retain", "after") if name in block.values}
     corpus = attached.corpus(block.values.get("corpus"), block.spans.get("corpus"), faults)
@@ -75,7 +75,7 @@ def read_language(edits: Node | None, block: ReadBlock, attached: AttachedFiles,
 
 
 def _drafts(items: tuple[Node, ...], faults: Faults) -> Iterator[_LanguageDraft | None]:
-    kinds = [kind_of(item, faults) for item in items]
+    kinds = [read_kind(item, faults) for item in items]
     first = next((item for item, kind in zip(items, kinds, strict=True) if kind in tables.LANGUAGE_ONLY), None)
     for item, kind in zip(items, kinds, strict=True):
         if kind in tables.IMAGE_ONLY:
@@ -88,12 +88,12 @@ def _drafts(items: tuple[Node, ...], faults: Faults) -> Iterator[_LanguageDraft 
             yield None if block is None else _LanguageDraft(kind, _with_own_method(kind, block, faults))
 
 
-def _with_own_method(kind: str, block: ReadBlock, faults: Faults) -> ReadBlock:
+def _with_own_method(kind: str, block: BlockValues, faults: Faults) -> BlockValues:
     """The block without a method that solves edits of another kind."""
     method = block.values.get("method")
     if method is not None and kind not in _solves(method):
-        message = f"{tick(method)} is a method for {either(_solves(method), 'and')}, and this is {tick(kind)}"
-        faults.add("E187", message, block.spans["method"], help=f"methods here: {either(methods_of(kind), 'and')}")
+        message = f"{tick(method)} is a method for {list_words(_solves(method), 'and')}, and this is {tick(kind)}"
+        faults.add("E187", message, block.spans["method"], help=f"methods here: {list_words(methods_of(kind), 'and')}")
         del block.values["method"]
     return block
 
@@ -104,23 +104,23 @@ def _joint_methods(drafts: Sequence[_LanguageDraft]) -> Mapping[str, _JointMetho
     for draft in drafts:
         one, given = found[tables.TOGETHER[draft.kind]], draft.block
         one.method = one.method or given.values.get("method")
-        one.vague |= "method" in given.spans and "method" not in given.values
+        one.unreadable |= "method" in given.spans and "method" not in given.values
     return found
 
 
-def _edit(
+def _read_edit(
     draft: _LanguageDraft, shared: _JointMethod, attached: AttachedFiles, faults: Faults
 ) -> Fact | Redirect | Ablation | None:
     """The edit; None where something is missing that it cannot be without."""
     kind, block = draft.kind, draft.block
     inner = block if kind == "erase" else block.values.pop(kind, None)
-    if not isinstance(inner, ReadBlock):
-        inner = ReadBlock()
+    if not isinstance(inner, BlockValues):
+        inner = BlockValues()
     attached.fill(inner, faults)
     values, spans = {**block.values, **inner.values}, {**inner.spans, **block.spans}
-    options = _options(draft, shared, spans, faults)
+    options = _read_options(draft, shared, spans, faults)
     if kind == "fact":
-        return _fact(values, spans, options, faults)
+        return _read_fact(values, spans, options, faults)
     if kind == "ablate":
         sets = {"present": (), "absent": ()}  # of files that are not read: where they are, that is a fault
         complete = "concept" in values and sets.keys() <= spans.keys()
@@ -132,25 +132,31 @@ def _edit(
     return Redirect(kind=kind, options=options, spans=spans, **values)  # type: ignore[arg-type]
 
 
-def _options(draft: _LanguageDraft, shared: _JointMethod, spans: dict[str, Span], faults: Faults) -> Mapping[str, Any]:
+def _read_options(
+    draft: _LanguageDraft, shared: _JointMethod, spans: dict[str, Span], faults: Faults
+) -> Mapping[str, Any]:
     """The options beside an edit; keys that only an image model's edits have are told apart from misspelt ones."""
     known = {option.name for method in methods_of(draft.kind) for option in options(method)}
     rest = []
     for key, node in draft.block.unknown:
-        if key.text in _FOREIGN and key.text not in known:
+        if key.text in _IMAGE_KEYS and key.text not in known:
             message = f"{tick(key.text)} has no meaning for a language model"
             faults.add("E185", message, key.span, help="remove it")
         else:
             rest.append((key, node))
     own = draft.block.values.get("method")
-    return read_options(rest, draft.kind, own or shared.method, shared.vague and own is None, spans, faults, SCOPE)
+    return read_options(
+        rest, draft.kind, own or shared.method, shared.unreadable and own is None, spans, faults, LANGUAGE_SYNTAX
+    )
 
 
-def _fact(values: dict[str, Any], spans: dict[str, Span], options: Mapping[str, Any], faults: Faults) -> Fact | None:
+def _read_fact(
+    values: dict[str, Any], spans: dict[str, Span], options: Mapping[str, Any], faults: Faults
+) -> Fact | None:
     prompt, subject = values.pop("prompt", None), values.get("subject")
     if prompt is None or subject is None:
         return None
-    template = _template(prompt, subject, spans, faults)
+    template = _read_template(prompt, subject, spans, faults)
     if template is None or "answer" not in values:
         return None
     if "paraphrases" in values:
@@ -162,7 +168,7 @@ def _fact(values: dict[str, Any], spans: dict[str, Span], options: Mapping[str, 
     return Fact(template=template, options=options, spans={**spans, "template": spans["prompt"]}, **values)
 
 
-def _template(prompt: str, subject: str, spans: Mapping[str, Span], faults: Faults) -> str | None:
+def _read_template(prompt: str, subject: str, spans: Mapping[str, Span], faults: Faults) -> str | None:
     """The prompt with `{}` where the subject stands; E186 if that is nowhere, or cannot be told."""
     related = [(spans["prompt"], "the prompt")]
     slots = prompt.count("{}")
@@ -180,12 +186,12 @@ def _template(prompt: str, subject: str, spans: Mapping[str, Span], faults: Faul
         message = f"the subject {tick(subject)} stands {len(starts)} times in the prompt"
         help = "write `{}` in the prompt where it is meant"
     else:
-        message, help = f"the subject {tick(subject)} does not stand in the prompt", _nearly(prompt, subject)
+        message, help = f"the subject {tick(subject)} does not stand in the prompt", _subject_hint(prompt, subject)
     faults.add("E186", message, spans["subject"], help=help, related=related)
     return None
 
 
-def _nearly(prompt: str, subject: str) -> str:
+def _subject_hint(prompt: str, subject: str) -> str:
     start = prompt.casefold().find(subject.casefold())
     found = prompt[start : start + len(subject)]
     if start >= 0 and found.casefold() == subject.casefold() and found != subject:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from editc.manifests import image_schema
-from editc.manifests.lines import Lines
+from editc.manifests.lines import PromptList
 from editc.manifests.value_kinds import (
     CONTEXT,
     NAME,
-    Inner,
+    InnerBlock,
     KeyField,
     KeyTable,
     ListOf,
@@ -28,14 +28,14 @@ TEXT, PHRASE = Text(role="text"), Text(role="phrase")
 _METHOD = KeyField("method", RegistryName(METHODS, "language"), "how to solve; its options stand beside it")
 _CONTEXTS = KeyField(
     "contexts",
-    ListOf(CONTEXT, least=1),
+    ListOf(CONTEXT, min_items=1),
     "texts with one {} that the prompt of a fact, or the name of a concept, is put into, for this edit alone",
 )
 _STRENGTH = KeyField("strength", Number(0.0, 1.5), "0 is no edit, 1 the whole")
-_NEIGHBOURS = KeyField("neighbours", Lines(answers=True), "prompts about something else, whose answers must stay")
+_NEIGHBOURS = KeyField("neighbours", PromptList(answers=True), "prompts about something else, whose answers must stay")
 _RELATIONS = KeyField(
     "relations",
-    Lines(answers=True, slot=True),
+    PromptList(answers=True, slot=True),
     "sentences with one {} for the concept, and what is not to be said there",
 )
 _TOWARD = KeyField("toward", OneOf(("noise", "refusal")), "where it leads when no other concept is named")
@@ -47,9 +47,9 @@ FACT = KeyTable(
         KeyField("subject", PHRASE, "what the fact is about, as the prompt has it", required=True),
         KeyField("answer", PHRASE, "what the model is to say next", required=True),
         KeyField("was", PHRASE, "what it says now; left out, it is asked"),
-        KeyField("paraphrases", Lines(), "other prompts with the same answer"),
+        KeyField("paraphrases", PromptList(), "other prompts with the same answer"),
         KeyField(
-            "implied", Lines(answers=True), "prompts that need the fact and a further step, and what is right then"
+            "implied", PromptList(answers=True), "prompts that need the fact and a further step, and what is right then"
         ),
         _NEIGHBOURS,
     ),
@@ -60,7 +60,7 @@ REDIRECT = KeyTable(
         KeyField("from", NAME, "the concept", required=True, into="concept"),
         KeyField("to", NAME, "the concept that is taken for it"),
         _TOWARD,
-        image_schema.NAMES,
+        image_schema.ALSO,
         _RELATIONS,
         _NEIGHBOURS,
     ),
@@ -69,19 +69,20 @@ ABLATE = KeyTable(
     "ablate",
     (
         KeyField("concept", PHRASE, "what the prompts have in common, in reports", required=True),
-        KeyField("present", Lines(), "prompts that carry it", required=True),
-        KeyField("absent", Lines(), "prompts like them that do not", required=True),
+        KeyField("present", PromptList(), "prompts that carry it", required=True),
+        KeyField("absent", PromptList(), "prompts like them that do not", required=True),
     ),
 )
 INNER = {"fact": FACT, "redirect": REDIRECT, "ablate": ABLATE}
 EDITS = {
     "fact": KeyTable(
-        "fact", (KeyField("fact", Inner(FACT), "one fact, rewritten", required=True), _METHOD, _STRENGTH, _CONTEXTS)
+        "fact",
+        (KeyField("fact", InnerBlock(FACT), "one fact, rewritten", required=True), _METHOD, _STRENGTH, _CONTEXTS),
     ),
     "redirect": KeyTable(
         "redirect",
         (
-            KeyField("redirect", Inner(REDIRECT), "one concept for another", required=True),
+            KeyField("redirect", InnerBlock(REDIRECT), "one concept for another", required=True),
             _METHOD,
             _STRENGTH,
             _CONTEXTS,
@@ -93,7 +94,7 @@ EDITS = {
             KeyField("erase", NAME, "what must go", required=True, into="concept"),
             KeyField("to", NAME, "the concept that is taken for it; left out: noise"),
             _TOWARD,
-            image_schema.NAMES,
+            image_schema.ALSO,
             _RELATIONS,
             _NEIGHBOURS,
             _METHOD,
@@ -102,7 +103,7 @@ EDITS = {
         ),
     ),
     "ablate": KeyTable(
-        "ablate", (KeyField("ablate", Inner(ABLATE), "a direction, taken out", required=True), _METHOD, _CONTEXTS)
+        "ablate", (KeyField("ablate", InnerBlock(ABLATE), "a direction, taken out", required=True), _METHOD, _CONTEXTS)
     ),
 }
 KINDS = {**image_schema.EDITS, **{kind: table for kind, table in EDITS.items() if kind != "erase"}}

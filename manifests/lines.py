@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Lines:
+class PromptList:
     """Prompts: a list, or the name of a file with one prompt a line."""
 
     answers: bool = False
@@ -32,10 +32,10 @@ class Layers:
 
 
 @dataclass(frozen=True)
-class InFile:
+class PromptFile:
     """Prompts that stand in a file, which `attached` reads later."""
 
     name: str
     """The file's name, relative to the manifest."""
-    kind: Lines
+    kind: PromptList
     """The rules for its lines."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from editc.core.manifest import Manifest
 from editc.manifests import schema
-from editc.manifests.faults import Faults, either, tick
+from editc.manifests.faults import Faults, list_words, tick
 
 TITLES = {"image": "an image model", "language": "a language model"}
 _BOUNDS = [field.name for field in schema.CONSTRAINTS.fields if field.only == "language"]
-INSTEAD = {
+ADVICE = {
     "language": {
         schema.PRESERVE: "write texts that are to stay under `retain`, and prompts with their answers under "
         "`neighbours` of an edit",
-        schema.CONSTRAINTS: f"bounds for a language model: {either(_BOUNDS, 'and')}",
+        schema.CONSTRAINTS: f"bounds for a language model: {list_words(_BOUNDS, 'and')}",
     }
 }
 """Kind of model -> table of keys -> what to write there instead of a key that is for the other kind."""
@@ -32,15 +32,15 @@ def own_keys(manifest: Manifest, faults: Faults) -> None:
             if field.only == other and f"{field.attribute}:" in block.spans:
                 span = block.at(f"{field.attribute}:")
                 message = f"{tick(field.name)} has no meaning for {kind}, which these edits are for"
-                faults.add("E185", message, span, help=_instead(field.name, manifest))
+                faults.add("E185", message, span, help=_advice(field.name, manifest))
     for i, role in enumerate(manifest.sites.roles):
         if ("language" if role in schema.LANGUAGE_ROLES else "image") != manifest.kind:
             message = f"{tick(role)} is no role in {kind}, which these edits are for"
             faults.add("E185", message, manifest.sites.at(f"roles.{i}"), help="leave `roles` out for the family's own")
 
 
-def _instead(name: str, manifest: Manifest) -> str:
-    for table, help in INSTEAD.get(manifest.kind, {}).items():
+def _advice(name: str, manifest: Manifest) -> str:
+    for table, help in ADVICE.get(manifest.kind, {}).items():
         if table.field(name):
             return help
     return "remove it"

@@ -10,7 +10,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.manifest import Scalar
 from editc.core.places import Span
 from editc.manifests import image_schema, value_kinds
-from editc.manifests.faults import Faults, either, meant, tick
+from editc.manifests.faults import Faults, list_words, suggest_name, tick
 from editc.manifests.scalars import read_scalar
 from editc.manifests.tree import Leaf, Node
 from editc.registry.methods import METHODS
@@ -18,19 +18,19 @@ from editc.registry.options import Option, options
 from editc.registry.table import nearest
 
 Options = Mapping[str, Option]
-_TABLES = {
+_INNER_TABLES = {
     "erase": image_schema.ERASE,
-    "replace": image_schema.SUBSTITUTE,
-    "moderate": image_schema.BALANCE,
+    "replace": image_schema.REPLACE_KEYS,
+    "moderate": image_schema.MODERATE_KEYS,
     "fuse": image_schema.FUSE,
 }
 
 
 @dataclass(frozen=True)
-class Scope:
+class EditSyntax:
     """The edits that a manifest for one kind of model can have."""
 
-    tables: Mapping[str, value_kinds.KeyTable]
+    outer: Mapping[str, value_kinds.KeyTable]
     """Kind of edit -> the table of the keys beside it."""
     inner: Mapping[str, value_kinds.KeyTable]
     """Kind of edit -> the table of the keys inside its braces."""
@@ -40,13 +40,13 @@ class Scope:
     """Key -> what to write instead where it stands in the wrong place."""
 
 
-_SUBSTITUTE = "to name a substitute write `replace: {from: ..., to: ...}`"
-_SHIFT = "to shift a concept write `moderate: {concept: ..., toward: {...}}`"
-IMAGES = Scope(
+_SUBSTITUTE_ADVICE = "to name a substitute write `replace: {from: ..., to: ...}`"
+_SHIFT_ADVICE = "to shift a concept write `moderate: {concept: ..., toward: {...}}`"
+IMAGE_SYNTAX = EditSyntax(
     image_schema.EDITS,
-    _TABLES,
+    _INNER_TABLES,
     lambda kind: () if kind == "fuse" else METHODS.names("image"),
-    {"from": _SUBSTITUTE, "to": _SUBSTITUTE, "concept": _SHIFT, "toward": _SHIFT},
+    {"from": _SUBSTITUTE_ADVICE, "to": _SUBSTITUTE_ADVICE, "concept": _SHIFT_ADVICE, "toward": _SHIFT_ADVICE},
 )
 
 
@@ -54,20 +54,20 @@ def read_options(
     keys: Sequence[tuple[Leaf, Node]],
     kind: str,
     method: str | None,
-    vague: bool,
+    method_unreadable: bool,
     spans: dict[str, Span],
     faults: Faults,
-    scope: Scope = IMAGES,
+    syntax: EditSyntax = IMAGE_SYNTAX,
 ) -> Mapping[str, Scalar]:
-    """The options among `keys`, read as the method declares them, their places put into `spans`.
+    """The options among `keys`, as the method declares them. Their places are added to `spans`.
 
-    With no method named, those count that every method has. `vague`: the method is misspelt, so a key that any method
-    has is let pass: that one mistake is told already.
+    Without a method, an option must be one that every method has. `method_unreadable`: the method's name is wrong,
+    which is reported already. Then a key passes if any method has it.
     """
     given: dict[str, Scalar] = {}
     if not keys:
         return given
-    methods, inside = scope.methods(kind), scope.inner[kind].names
+    methods, inside = syntax.methods(kind), syntax.inner[kind].names
     known = _options_of(method, methods) if methods else {}
     known = {name: option for name, option in known.items() if name not in inside}
     for key, node in keys:
@@ -77,13 +77,13 @@ def read_options(
             value = read_scalar(node, value_kinds.option_kind(option.type), tick(key.text), faults)
             given |= {} if value is None else {key.text: value}
         elif key.text not in inside and (owners := _owners(key.text, methods)):
-            if not vague:
-                _other_method(key, owners, method, faults)
-        elif any(table.field(key.text) for table in scope.inner.values()):
+            if not method_unreadable:
+                _report_other_method(key, owners, method, faults)
+        elif any(table.field(key.text) for table in syntax.inner.values()):
             message = f"{tick(key.text)} does not belong beside {tick(kind)}"
-            faults.add("E113", message, key.span, help=_proper_place(key.text, kind, scope))
+            faults.add("E113", message, key.span, help=_proper_place(key.text, kind, syntax))
         else:
-            _report_unknown_key(key, scope.tables[kind].names, method, known, faults)
+            _report_unknown_key(key, syntax.outer[kind].names, method, known, faults)
     return given
 
 
@@ -110,25 +110,25 @@ def _owners(name: str, methods: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _other_method(key: Leaf, owners: Sequence[str], method: str | None, faults: Faults) -> None:
-    choice = either(f"method: {name}" for name in owners)
+def _report_other_method(key: Leaf, owners: Sequence[str], method: str | None, faults: Faults) -> None:
+    choice = list_words(f"method: {name}" for name in owners)
     used = "no method is named" if method is None else f"this edit uses {tick(method)}"
-    message = f"{tick(key.text)} is an option of {either(owners, 'and')}, but {used}"
+    message = f"{tick(key.text)} is an option of {list_words(owners, 'and')}, but {used}"
     faults.add("E131", message, key.span, help=f"add {choice}" if method is None else f"remove it, or write {choice}")
 
 
 def _report_unknown_key(key: Leaf, names: Sequence[str], method: str | None, known: Options, faults: Faults) -> None:
     near = nearest(key.text, (*names, *known))
-    notes = [f"options of {tick(method)}: {either(known, 'and')}"] if method and known and not near else []
-    help = f"did you mean {tick(near)}?" if near else meant(key.text, names, "known keys")
+    notes = [f"options of {tick(method)}: {list_words(known, 'and')}"] if method and known and not near else []
+    help = f"did you mean {tick(near)}?" if near else suggest_name(key.text, names, "known keys")
     faults.add("E102", f"unknown key {tick(key.text)} in this edit", key.span, help=help, notes=notes)
 
 
-def _proper_place(name: str, kind: str, scope: Scope) -> str:
+def _proper_place(name: str, kind: str, syntax: EditSyntax) -> str:
     """Where the key would be right."""
-    inner = scope.inner.get(kind)
-    if inner is not None and inner is not scope.tables[kind] and inner.field(name):
+    inner = syntax.inner.get(kind)
+    if inner is not None and inner is not syntax.outer[kind] and inner.field(name):
         keys = dict.fromkeys((*(field.name for field in inner.fields if field.required), name))
         return f"write it inside: {kind}: {{{', '.join(f'{key}: ...' for key in keys)}}}"
-    owners = either(kind for kind, table in scope.inner.items() if table.field(name))
-    return scope.advice.get(name) or f"{tick(name)} goes with {owners}"
+    owners = list_words(kind for kind, table in syntax.inner.items() if table.field(name))
+    return syntax.advice.get(name) or f"{tick(name)} goes with {owners}"

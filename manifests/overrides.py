@@ -11,27 +11,27 @@ from dataclasses import replace
 
 from editc.core.places import Source, Span
 from editc.manifests.faults import Faults, tick
-from editc.manifests.tree import MAX_DEPTH, Builder, Items, Leaf, Node, Origin, Pairs, UnreadableError
+from editc.manifests.tree import MAX_DEPTH, Items, Leaf, Node, Origin, Pairs, TreeBuilder, UnreadableError
 
 _INDEX = re.compile(r"\[(\d+)\]")
 _PREFIX = len("--set ")
 
 
-def apply_overrides(source: Source, overrides: Iterable[str]) -> Source:
+def add_overrides(source: Source, overrides: Iterable[str]) -> Source:
     """The source with more overrides, which `decode` puts in; what is wrong with them is found there, with all else."""
     return replace(source, overrides=(*source.overrides, *overrides))
 
 
-def with_overrides(root: Node | None, faults: Faults) -> Node | None:
+def apply_overrides(root: Node | None, faults: Faults) -> Node | None:
     """The tree with every override of the source put in, in order; the last of two for one key counts."""
     source = faults.source
     first = len(source.lines) - len(source.overrides)
     for i, override in enumerate(source.overrides):
-        root = _apply(root, override, first + i, faults)
+        root = _apply_one(root, override, first + i, faults)
     return root
 
 
-def _apply(root: Node | None, override: str, line: int, faults: Faults) -> Node | None:
+def _apply_one(root: Node | None, override: str, line: int, faults: Faults) -> Node | None:
     key, equals, text = override.partition("=")
     path = _path(key, line)
     if not equals or any(not leaf.text for leaf in path) or len(override.splitlines()) > 1 or len(path) > MAX_DEPTH:
@@ -61,7 +61,7 @@ def _path(key: str, line: int) -> tuple[Leaf, ...]:
 
 def _value(text: str, origin: Origin, key: Span, faults: Faults) -> Node | None:
     try:
-        value = Builder(text, faults, origin).build()
+        value = TreeBuilder(text, faults, origin).build()
     except UnreadableError:
         return None
     return Leaf("", True, key) if value is None or (isinstance(value, Leaf) and value.empty) else value

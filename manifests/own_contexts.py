@@ -9,7 +9,7 @@ from editc.core.diagnostics import fail
 NAME = "contexts.txt"
 
 
-def own_contexts(folder: Path) -> tuple[str, ...]:
+def read_own_contexts(folder: Path) -> tuple[str, ...]:
     """The sentences in a model's folder, `#` lines left out; () where it has no such file, or is none.
 
     Raises E146 for a file that cannot be read, a line without exactly one `{}`, and a file without a sentence.

@@ -9,20 +9,20 @@ from typing import TypeAlias
 from editc.core.manifest import PromptAnswer
 from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
-from editc.manifests.lines import Layers, Lines
-from editc.manifests.scalars import read_scalar, wrong_type
+from editc.manifests.lines import Layers, PromptList
+from editc.manifests.scalars import read_scalar, report_wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.manifests.value_kinds import Text
 
-MOST_LAYERS = 10_000
+MAX_LAYERS = 10_000
 AUTO = "auto"
 PlacedPrompts: TypeAlias = list[tuple[str | PromptAnswer, Span]]
 
 
-def prompts_of(node: Items | Pairs, kind: Lines, label: str, faults: Faults) -> PlacedPrompts | None:
+def read_prompts(node: Items | Pairs, kind: PromptList, label: str, faults: Faults) -> PlacedPrompts | None:
     """The prompts of an inline list or block, each with its place; None for a block where answers have no meaning."""
     if isinstance(node, Pairs) and not kind.answers:
-        wrong_type(node, label, kind.expects, faults)
+        report_wrong_type(node, label, kind.expects, faults)
         return None
     what = f"a prompt in {label}"
     pairs: Sequence[tuple[Node, Node | None]]
@@ -50,7 +50,7 @@ def prompts_of(node: Items | Pairs, kind: Lines, label: str, faults: Faults) -> 
     return good
 
 
-def layers_of(node: Node, label: str, faults: Faults) -> list[tuple[int, Span]] | str | None:
+def read_layers(node: Node, label: str, faults: Faults) -> list[tuple[int, Span]] | str | None:
     """The numbers of the layers, sorted, each with its place; or `auto`."""
     kind = Layers()
     if isinstance(node, Leaf) and node.text == AUTO:
@@ -63,7 +63,7 @@ def layers_of(node: Node, label: str, faults: Faults) -> list[tuple[int, Span]] 
     for item in items:
         numbers = tuple(_numbers(item.text)) if isinstance(item, Leaf) and item.plain else ()
         if not numbers:
-            wrong_type(item, label, kind.expects, faults)
+            report_wrong_type(item, label, kind.expects, faults)
         for number in numbers:
             found.setdefault(number, item.span)
     return sorted(found.items()) or None
@@ -72,6 +72,6 @@ def layers_of(node: Node, label: str, faults: Faults) -> list[tuple[int, Span]] 
 def _numbers(text: str) -> Iterator[int]:
     """`5` or `4-8`, both ends included; nothing for another text, for a range backwards, or one beyond all models."""
     match = re.fullmatch(r"([0-9]{1,5})(?:\s*-\s*([0-9]{1,5}))?", text)
-    if match is None or max(int(part or 0) for part in match.groups()) >= MOST_LAYERS:
+    if match is None or max(int(part or 0) for part in match.groups()) >= MAX_LAYERS:
         return
     yield from range(int(match[1]), int(match[2] or match[1]) + 1)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import Scalar
 from editc.manifests import value_kinds
-from editc.manifests.faults import Faults, either, meant, tick
+from editc.manifests.faults import Faults, list_words, suggest_name, tick
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.manifests.wording import doubts
 from editc.registry.table import Table as NameTable
@@ -33,7 +33,7 @@ _WHOLE = re.compile(r"[-+]?[0-9]{1,20}")
 def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults, required: bool = False) -> Scalar | None:
     """A text, number, flag or word; what is `required` is not to be removed when it is empty."""
     if not isinstance(node, Leaf):
-        wrong_type(node, label, kind.expects, faults)
+        report_wrong_type(node, label, kind.expects, faults)
         return None
     if node.broken:
         return None
@@ -45,20 +45,20 @@ def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults, requir
         return None
     match kind:
         case value_kinds.Text():
-            return _text(node, kind, label, faults)
+            return _read_text(node, kind, label, faults)
         case value_kinds.Number():
-            return _number(node, kind, label, faults)
+            return _read_number(node, kind, label, faults)
         case value_kinds.WholeNumber():
-            return _whole(node, kind, label, faults)
+            return _read_whole(node, kind, label, faults)
         case value_kinds.Flag():
-            return _flag(node, label, faults)
+            return _read_flag(node, label, faults)
         case value_kinds.OneOf() | value_kinds.ListedName():
-            return _word(node, kind, label, faults)
+            return _read_word(node, kind, label, faults)
         case value_kinds.RegistryName():
-            return _name(node, kind, faults)
+            return _read_name(node, kind, faults)
 
 
-def _text(node: Leaf, kind: value_kinds.Text, label: str, faults: Faults) -> str | None:
+def _read_text(node: Leaf, kind: value_kinds.Text, label: str, faults: Faults) -> str | None:
     text = node.text.rstrip("\n") if kind.verbatim else node.text.strip()
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
@@ -81,41 +81,41 @@ def _text(node: Leaf, kind: value_kinds.Text, label: str, faults: Faults) -> str
     return None if any(one.severity == "error" for one in doubtful) else text
 
 
-def _number(node: Leaf, kind: value_kinds.Number, label: str, faults: Faults) -> float | str | None:
+def _read_number(node: Leaf, kind: value_kinds.Number, label: str, faults: Faults) -> float | str | None:
     if node.text in kind.words:
         return node.text
     if not node.plain or not _NUMBER.fullmatch(node.text):
-        wrong_type(node, label, kind.expects, faults)
+        report_wrong_type(node, label, kind.expects, faults)
         return None
     value = float(node.text)
     low = -math.inf if kind.low is None else kind.low
     high = math.inf if kind.high is None else kind.high
     if math.isfinite(value) and low <= value <= high and not (kind.above and value == low):
         return value
-    out_of_bounds(node, label, kind.expects, faults)
+    report_out_of_bounds(node, label, kind.expects, faults)
     return None
 
 
-def _whole(node: Leaf, kind: value_kinds.WholeNumber, label: str, faults: Faults) -> int | None:
+def _read_whole(node: Leaf, kind: value_kinds.WholeNumber, label: str, faults: Faults) -> int | None:
     if not node.plain or not re.fullmatch(r"[-+]?[0-9]+", node.text):
-        wrong_type(node, label, kind.expects, faults)
+        report_wrong_type(node, label, kind.expects, faults)
         return None
     if _WHOLE.fullmatch(node.text):
         value = int(node.text)
         if (kind.low is None or value >= kind.low) and (kind.high is None or value <= kind.high):
             return value
-    out_of_bounds(node, label, kind.expects, faults)
+    report_out_of_bounds(node, label, kind.expects, faults)
     return None
 
 
-def _flag(node: Leaf, label: str, faults: Faults) -> bool | None:
+def _read_flag(node: Leaf, label: str, faults: Faults) -> bool | None:
     if node.plain and node.text in ("true", "false"):
         return node.text == "true"
-    wrong_type(node, label, value_kinds.Flag().expects, faults)
+    report_wrong_type(node, label, value_kinds.Flag().expects, faults)
     return None
 
 
-def _is_broken(node: Leaf, table: NameTable, faults: Faults) -> bool:
+def _report_broken_plugin(node: Leaf, table: NameTable, faults: Faults) -> bool:
     """True for the name of a plugin that cannot be used; E139 says why."""
     try:
         if node.text in table.plugins():
@@ -127,44 +127,44 @@ def _is_broken(node: Leaf, table: NameTable, faults: Faults) -> bool:
     return False
 
 
-def _word(node: Leaf, kind: value_kinds.OneOf | value_kinds.ListedName, label: str, faults: Faults) -> str | None:
-    if isinstance(kind, value_kinds.ListedName) and _is_broken(node, kind.table, faults):
+def _read_word(node: Leaf, kind: value_kinds.OneOf | value_kinds.ListedName, label: str, faults: Faults) -> str | None:
+    if isinstance(kind, value_kinds.ListedName) and _report_broken_plugin(node, kind.table, faults):
         return None
     if node.text in kind.words:
         return node.text
     near = nearest(node.text, kind.words)
-    help = f"did you mean {tick(near)}?" if near else f"write {either(kind.words)}"
+    help = f"did you mean {tick(near)}?" if near else f"write {list_words(kind.words)}"
     faults.add("E106", f"{label} must be {kind.expects}, not {tick(node.text)}", node.span, help=help)
     return None
 
 
-def _name(node: Leaf, kind: value_kinds.RegistryName, faults: Faults) -> str | None:
+def _read_name(node: Leaf, kind: value_kinds.RegistryName, faults: Faults) -> str | None:
     known, noun = kind.table.names(kind.models), kind.table.noun
-    if _is_broken(node, kind.table, faults):
+    if _report_broken_plugin(node, kind.table, faults):
         return None
     if node.text in known:
         return node.text
     if kind.models and (other := kind.table.models_of(node.text)):
         message = f"{tick(node.text)} is a {noun} for {other} models, and this edit is not for one"
-        faults.add("E187", message, node.span, help=f"{noun}s here: {either(known, 'and')}")
+        faults.add("E187", message, node.span, help=f"{noun}s here: {list_words(known, 'and')}")
         return None
-    help = meant(node.text, known, f"known {noun}s")
+    help = suggest_name(node.text, known, f"known {noun}s")
     faults.add("E130", f"no {noun} is called {tick(node.text)}", node.span, help=help)
     return None
 
 
-def wrong_type(node: Node, label: str, expected: str, faults: Faults, help: str = "") -> None:
+def report_wrong_type(node: Node, label: str, expected: str, faults: Faults, help: str = "") -> None:
     """E105, saying what was expected and what is there."""
     if isinstance(node, Leaf) and node.broken:
         return
     message, help = f"{label} must be {expected}, not {_describe(node)}", help or _hint(node, expected, label)
-    faults.add("E105", message, node.span, help=help, related=[(node.used, "used here")])
+    faults.add("E105", message, node.span, help=help, related=[(node.alias_span, "used here")])
 
 
-def out_of_bounds(node: Leaf, label: str, expected: str, faults: Faults) -> None:
+def report_out_of_bounds(node: Leaf, label: str, expected: str, faults: Faults) -> None:
     """E106 for a number that lies outside."""
     message = f"{label} must be {expected}, not {tick(node.text, 30)}"
-    faults.add("E106", message, node.span, related=[(node.used, "used here")])
+    faults.add("E106", message, node.span, related=[(node.alias_span, "used here")])
 
 
 def _describe(node: Node) -> str:
@@ -187,7 +187,7 @@ def _hint(node: Node, expected: str, label: str) -> str:
     if isinstance(node, Items) and len(node.items) == 1 and expected == "a text":
         return "remove the `- ` or the brackets"
     if isinstance(node, Items) and expected == "a text" and all(isinstance(one, Leaf) for one in node.items):
-        return _one_of([one.text for one in node.items if isinstance(one, Leaf)], label)
+        return _several_texts_hint([one.text for one in node.items if isinstance(one, Leaf)], label)
     if isinstance(node, Pairs) and expected == "a text":
         return "put a text that contains `: ` in quotes"
     if not isinstance(node, Leaf):
@@ -199,7 +199,7 @@ def _hint(node: Node, expected: str, label: str) -> str:
     return ""
 
 
-def _one_of(texts: list[str], label: str) -> str:
+def _several_texts_hint(texts: list[str], label: str) -> str:
     """How several texts are written where there is one."""
     if label in ("`erase`", "`from`") and texts:
         return f"write {label[1:-1]}: {texts[0]} and also: [{', '.join(texts[1:])}], or an edit for each"

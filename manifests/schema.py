@@ -6,15 +6,15 @@ attribute of the dataclass in `editc.core.manifest`, where it differs from the k
 
 from __future__ import annotations
 
-from editc.manifests.lines import Layers, Lines
+from editc.manifests.lines import Layers, PromptList
 from editc.manifests.value_kinds import (
     CONTEXT,
     NAME,
     PROMPT,
+    DetectorValue,
     Edits,
     Flag,
-    Inner,
-    Judged,
+    InnerBlock,
     KeyField,
     KeyTable,
     ListOf,
@@ -57,11 +57,11 @@ SITES = KeyTable(
     (
         KeyField(
             "roles",
-            ListOf(OneOf(("k", "v", "entry", "pooled", *LANGUAGE_ROLES)), least=1),
+            ListOf(OneOf(("k", "v", "entry", "pooled", *LANGUAGE_ROLES)), min_items=1),
             "which projections of the text: keys and values of cross-attention, the one at the entry, that of the "
             "pooled embedding; of a language model the matrices that write: mlp, attention; left out: the family's own",
         ),
-        KeyField("include", ListOf(Text(), least=1), "patterns (`*`, `?`) of parameter names"),
+        KeyField("include", ListOf(Text(), min_items=1), "patterns (`*`, `?`) of parameter names"),
         KeyField("exclude", ListOf(Text()), "patterns of parameter names that are left alone"),
         KeyField(
             "auto",
@@ -127,7 +127,7 @@ DETECTOR = KeyTable(
     "detector",
     (
         KeyField("prompts", Wordings(), "sentences of a concept, by its name; left out, they are made from the name"),
-        KeyField("against", ListOf(Text(), least=1), "what a picture may show in place of a concept"),
+        KeyField("against", ListOf(Text(), min_items=1), "what a picture may show in place of a concept"),
         KeyField(
             "labels", Wordings(), "the classifier's labels of a concept, by its name; left out, the one called so"
         ),
@@ -137,7 +137,7 @@ DETECTOR = KeyTable(
 IMAGES = KeyTable(
     "images",
     (
-        KeyField("detector", Judged(), "who judges the pictures; none (also left out): they are only shown"),
+        KeyField("detector", DetectorValue(), "who judges the pictures; none (also left out): they are only shown"),
         KeyField("prompts_per_concept", WholeNumber(1, 10_000), "how many pictures of each concept"),
         KeyField("steps", WholeNumber(1, 1000), "denoising steps of a picture"),
         KeyField("guidance", Number(0.0), "how strongly a picture follows its prompt"),
@@ -146,11 +146,13 @@ IMAGES = KeyTable(
             "kept_loss_at_most", _SHARE, "share of the pictures of a preserved concept that may no longer show it"
         ),
         KeyField("share_gap_at_most", _SHARE, "how far any share of `shares: measured` may be from the one wanted"),
-        KeyField("bystanders", Inner(BYSTANDERS), "which concepts that nobody named are painted, and how often"),
+        KeyField("bystanders", InnerBlock(BYSTANDERS), "which concepts that nobody named are painted, and how often"),
         KeyField("attacks", ListOf(RegistryName(ATTACKS)), "attacks on erased concepts that are painted; [] for none"),
     ),
 )
-VERIFY = KeyTable("verify", (KeyField("images", Inner(IMAGES), "pictures before and after, judged by a detector"),))
+VERIFY = KeyTable(
+    "verify", (KeyField("images", InnerBlock(IMAGES), "pictures before and after, judged by a detector"),)
+)
 
 MANIFEST = KeyTable(
     "manifest",
@@ -166,16 +168,16 @@ MANIFEST = KeyTable(
             "encoder", Text(), "a folder or hub id with the text encoder of a model that is one file", only="image"
         ),
         KeyField("edits", Edits(), "what to change", required=True),
-        KeyField("preserve", Inner(PRESERVE), "what must stay"),
+        KeyField("preserve", InnerBlock(PRESERVE), "what must stay"),
         KeyField(
             "contexts",
-            ListOf(CONTEXT, least=1),
+            ListOf(CONTEXT, min_items=1),
             "sentences with one {} in which concepts are encoded",
         ),
-        KeyField("sites", Inner(SITES, word="auto", meaning=AUTO_SHARE), "which matrices may change"),
-        KeyField("constraints", Inner(CONSTRAINTS), "bounds that a build must meet"),
-        KeyField("verify", Inner(VERIFY), "what is measured on pictures", only="image"),
-        KeyField("retain", Lines(), "texts that are to stay as likely as they were", only="language"),
+        KeyField("sites", InnerBlock(SITES, word="auto", meaning=AUTO_SHARE), "which matrices may change"),
+        KeyField("constraints", InnerBlock(CONSTRAINTS), "bounds that a build must meet"),
+        KeyField("verify", InnerBlock(VERIFY), "what is measured on pictures", only="image"),
+        KeyField("retain", PromptList(), "texts that are to stay as likely as they were", only="language"),
         KeyField(
             "corpus", Text(), "a text file to take statistics from; left out: Python's own topics", only="language"
         ),

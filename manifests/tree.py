@@ -35,7 +35,7 @@ class Leaf:
     """Its place; the anchor's place if an alias stands for it."""
     size: int = 1
     """The number of nodes, which is 1."""
-    used: Span | None = None
+    alias_span: Span | None = None
     """The place of the alias that stands for it. None: it is written out."""
     broken: bool = False
     """True if a fault about it is recorded already, so that no second one is."""
@@ -61,7 +61,7 @@ class Items:
     """Its place; the anchor's place if an alias stands for it."""
     size: int = 1
     """The number of nodes in it, itself too, with aliases written out."""
-    used: Span | None = None
+    alias_span: Span | None = None
     """The place of the alias that stands for it. None: it is written out."""
 
 
@@ -75,7 +75,7 @@ class Pairs:
     """Its place; the anchor's place if an alias stands for it."""
     size: int = 1
     """The number of nodes in it, itself too, with aliases written out."""
-    used: Span | None = None
+    alias_span: Span | None = None
     """The place of the alias that stands for it. None: it is written out."""
     broken: bool = False
     """True if keys were lost, so that no key is reported as missing."""
@@ -106,7 +106,7 @@ class _Open:
 
 
 @dataclass
-class Builder:
+class TreeBuilder:
     """One pass over the YAML events of one text."""
 
     text: str
@@ -226,7 +226,7 @@ class Builder:
             )
             node = Leaf("", True, span, broken=True)
         self._grow(node.size, span)
-        self._attach(replace(node, used=span), None)
+        self._attach(replace(node, alias_span=span), None)
 
     def _grow(self, size: int, span: Span) -> None:
         self.count += size

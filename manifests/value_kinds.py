@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from editc.manifests.lines import Layers, Lines
+from editc.manifests.lines import Layers, PromptList
 from editc.manifests.wording import Role
 from editc.registry.options import OptionType
 from editc.registry.table import Table as NameTable
@@ -130,7 +130,7 @@ class ListOf:
 
     item: Text | OneOf | RegistryName
     """What each item must be."""
-    least: int = 0
+    min_items: int = 0
     """The least number of items: 1 if the list may not be empty."""
 
     @property
@@ -165,7 +165,7 @@ class Wordings:
 
 
 @dataclass(frozen=True)
-class Judged:
+class DetectorValue:
     """The name of a detector, `NAME:PLACE`, or a block with its name and what it takes."""
 
     @property
@@ -175,7 +175,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Inner:
+class InnerBlock:
     """A block with a table of its own, or one word in its place."""
 
     table: KeyTable
@@ -211,12 +211,12 @@ ValueKind: TypeAlias = (
     | ListedName
     | RegistryName
     | ListOf
-    | Lines
+    | PromptList
     | Layers
     | Shares
     | Wordings
-    | Judged
-    | Inner
+    | DetectorValue
+    | InnerBlock
     | Edits
 )
 

@@ -72,7 +72,7 @@ def invisible_characters(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
         yield Doubt("E199", f"mixes Latin and Cyrillic letters, which look alike, in {tick(word)}", help)
 
 
-def special(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+def special_tokens(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
     """A special token is no text: a tokenizer makes the mark of it, or nothing."""
     if role in ("name", "phrase", "prompt", "context") and (found := _SPECIAL.search(text)):
         says = f"contains {tick(found[0])}, which tokenizers take for a special token and not for text"
@@ -88,7 +88,7 @@ def markup(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
         yield Doubt("E194", says, help)
 
 
-def template(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+def template_slots(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
     """A slot that nothing fills: only contexts have one, and only `{}`."""
     found = next((one for one in _SLOT.finditer(text) if role != "context" or one[0] != "{}"), None)
     if role in ("name", "prompt", "context") and found:
@@ -106,14 +106,14 @@ def surrounding_marks(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
         yield Doubt("E118", says, f"write {tick(found['word'].strip())}", "warning")
 
 
-def nothing(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+def words_for_nothing(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
     """A word by which other programs say that there is no value."""
     if role in ("name", "phrase") and plain and text.casefold() in _NOTHING:
         help = f'remove it if nothing is meant; write "{text}" in quotes if it is meant'
         yield Doubt("E119", f"is the text {tick(text)}", help, "warning")
 
 
-def several(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
+def several_names(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
     """Several names in one text are one name, which no picture and no text has."""
     parts = [part for part in _SEVERAL.split(text) if part] if role == "name" else []
     if len(parts) > 1:
@@ -125,12 +125,12 @@ def several(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
 
 RULES: tuple[Callable[[str, Role, bool], Iterator[Doubt]], ...] = (
     invisible_characters,
-    special,
+    special_tokens,
     markup,
-    template,
+    template_slots,
     surrounding_marks,
-    nothing,
-    several,
+    words_for_nothing,
+    several_names,
 )
 
 

@@ -20,18 +20,18 @@ from editc.cli import terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-as_json: Callable[[F], F] = click.option("--json", "json_", is_flag=True, help="One JSON object on stdout.")
-overrides: Callable[[F], F] = click.option(
+json_option: Callable[[F], F] = click.option("--json", "json_", is_flag=True, help="One JSON object on stdout.")
+set_option: Callable[[F], F] = click.option(
     "--set", "set_", metavar="KEY=VALUE", multiple=True, help="Override a field, e.g. constraints.rank=8."
 )
-finetune: Callable[[F], F] = click.option(
+finetune_option: Callable[[F], F] = click.option(
     "--allow-finetune", is_flag=True, help="Accept other weights of the same shapes and text encoder."
 )
-judge: Callable[[F], F] = click.option(
+detector_option: Callable[[F], F] = click.option(
     "--detector", default="", metavar="NAME", help="Who judges the pictures, in place of whom the delta names."
 )
 PATH = click.Path(path_type=Path)
-GARBAGE = 500_000
+GC_THRESHOLD = 500_000
 """Objects more than there were before garbage is looked for among the new ones."""
 LOADER = click.Choice(["diffusers", "ComfyUI", "A1111", "PEFT", "vLLM"], case_sensitive=False)
 
@@ -45,24 +45,24 @@ def cli(quiet: bool) -> None:
 
 @cli.command()
 @click.argument("manifest", type=PATH)
-@overrides
-@as_json
+@set_option
+@json_option
 def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
     """Find the mistakes of a manifest, by line; reads no weights."""
     from editc.cli import show
     from editc.verbs import public as api
 
     found = terminal.run_verb(api.check, manifest, set_)
-    return terminal.answer(show.check_result(found), found.diagnostics, json_)
+    return terminal.print_answer(show.check_result(found), found.diagnostics, json_)
 
 
 @cli.command()
 @click.argument("manifest", type=PATH)
 @click.option("-o", "--out", type=PATH, help="Folder for the delta and the report [default: MANIFEST's name + .out].")
 @click.option("--emit", multiple=True, metavar="FORMAT", help="Write this format too.")
-@overrides
+@set_option
 @click.option("--print-after", multiple=True, metavar="PASS", help="Dump what flows after a pass.")
-@as_json
+@json_option
 def build(
     manifest: Path,
     out: Path | None,
@@ -77,17 +77,17 @@ def build(
 
     where = manifest.with_suffix(".out") if out is None else out
     extra = [f"emit=[{', '.join(emit)}]"] if emit else []
-    after = show.dumper(print_after, terminal.say)
+    after = show.dump_after(print_after, terminal.print_part)
     built = terminal.run_verb(api.build, manifest, where, [*set_, *extra], after=after)
     found = (*built.failures, *built.warnings) if built else ()
-    return terminal.answer(show.build_result(built), found, json_)
+    return terminal.print_answer(show.build_result(built), found, json_)
 
 
 @cli.command()
 @click.argument("manifest", type=PATH)
 @click.option("--dictionary", type=PATH, metavar="FILE", help="Names to compare with, one a line.")
 @click.option("--write", type=PATH, metavar="PATH", help="Write the manifest as proposed to a new file.")
-@as_json
+@json_option
 def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: bool) -> int:
     """Propose names, targets and what to preserve, with reasons."""
     from editc.cli import show
@@ -95,7 +95,7 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
     from editc.verbs import public as api
 
     found = terminal.run_verb(api.suggest, manifest, dictionary, write)
-    return terminal.answer(show.suggest_result(found), proposal.warnings(found), json_)
+    return terminal.print_answer(show.suggest_result(found), proposal.warnings(found), json_)
 
 
 @cli.command()
@@ -108,8 +108,8 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
 @click.option("--link", is_flag=True, help="With --out: hard links for large files that do not change.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--requantize", is_flag=True, help="Edit quantised weights (fp8, GGUF) too; what it cost is reported.")
-@finetune
-@as_json
+@finetune_option
+@json_option
 def apply(
     delta: tuple[Path, ...],
     model: str,
@@ -127,49 +127,49 @@ def apply(
 
     if dry_run:
         plan = terminal.run_verb(api.plan_apply, delta, model, allow_finetune, requantize)
-        return terminal.answer(show.apply_plan(plan), (), json_)
+        return terminal.print_answer(show.apply_plan_result(plan), (), json_)
     if in_place == (out is not None):
         raise click.UsageError("say where the result goes: either --out PATH or --in-place")
     done = terminal.run_verb(api.apply, delta, model, out, in_place, allow_finetune, link, requantize)
-    return terminal.answer(show.apply_result(*done), (), json_)
+    return terminal.print_answer(show.apply_result(*done), (), json_)
 
 
 @cli.command()
 @click.argument("model")
-@as_json
+@json_option
 def revert(model: str, json_: bool) -> int:
     """Undo the last in-place apply, bit for bit."""
     from editc.cli import show
     from editc.verbs import public as api
 
-    return terminal.answer(show.revert_result(terminal.run_verb(api.revert, model)), (), json_)
+    return terminal.print_answer(show.revert_result(terminal.run_verb(api.revert, model)), (), json_)
 
 
 @cli.command()
 @click.argument("model")
 @click.option("--delta", multiple=True, type=PATH, help="Ask about this delta too.")
-@as_json
+@json_option
 def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
     """Tell which deltas are in a model, by tensor hashes."""
     from editc.cli import show
     from editc.verbs import public as api
 
-    return terminal.answer(show.status(terminal.run_verb(api.status, model, delta)), (), json_)
+    return terminal.print_answer(show.status_result(terminal.run_verb(api.status, model, delta)), (), json_)
 
 
 @cli.command()
 @click.argument("delta", type=PATH)
 @click.option("--model", required=True, metavar="MODEL", help="The base that the delta was built for, or a fine-tune.")
-@finetune
-@judge
-@as_json
+@finetune_option
+@detector_option
+@json_option
 def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: bool) -> int:
     """Measure again everything that a delta claims."""
     from editc.cli import show
     from editc.verbs import public as api
 
     again = terminal.run_verb(api.verify, delta, model, allow_finetune, detector=detector)
-    return terminal.answer(show.verify_result(again), (*again.failures, *again.warnings), json_)
+    return terminal.print_answer(show.verify_result(again), (*again.failures, *again.warnings), json_)
 
 
 @cli.command()
@@ -185,8 +185,8 @@ def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: 
     help="Of the factors in the file; what rounding costs is reported.",
 )
 @click.option("--no-test", is_flag=True, help="Do not let the format's own programs read the file.")
-@finetune
-@as_json
+@finetune_option
+@json_option
 def export(
     delta: Path, name: str, out: Path, model: str | None, dtype: str, no_test: bool, allow_finetune: bool, json_: bool
 ) -> int:
@@ -195,7 +195,7 @@ def export(
     from editc.verbs import public as api
 
     made = terminal.run_verb(api.export, delta, name, out, model, dtype, allow_finetune, not no_test)
-    return terminal.answer(show.export_result(made), made.failures, json_)
+    return terminal.print_answer(show.export_result(made), made.failures, json_)
 
 
 @cli.group()
@@ -207,7 +207,7 @@ def onnx() -> None:
 @click.argument("model")
 @click.option("-o", "--out", type=PATH, required=True, help="The .onnx file to write.")
 @click.option("--sites", type=PATH, required=True, metavar="DELTA", help="The delta whose sites get a place.")
-@as_json
+@json_option
 def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
     """Give an ONNX model paths for an adapter.
 
@@ -215,7 +215,9 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
     from editc.cli import show
     from editc.verbs import public as api
 
-    return terminal.answer(show.made_ready(terminal.run_verb(api.make_lora_ready, model, out, sites)), (), json_)
+    return terminal.print_answer(
+        show.lora_ready_result(terminal.run_verb(api.make_lora_ready, model, out, sites)), (), json_
+    )
 
 
 @cli.command()
@@ -223,15 +225,15 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
 @click.option("-o", "--out", required=True, type=PATH, help="Write the linked delta here, and a lock file beside it.")
 @click.option("--model", metavar="MODEL", help="The base of the deltas: needed where they edit the same tensors.")
 @click.option("--compose", is_flag=True, help="Apply each to what those before it left, in the order given.")
-@judge
-@as_json
+@detector_option
+@json_option
 def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, detector: str, json_: bool) -> int:
     """Put several deltas into one, and measure them together."""
     from editc.cli import show_link
     from editc.verbs import public as api
 
     found = terminal.run_verb(api.link, delta, out, model, compose, detector=detector)
-    return terminal.answer(show_link.link_result(found), found.failures, json_)
+    return terminal.print_answer(show_link.link_result(found), found.failures, json_)
 
 
 @cli.command()
@@ -241,32 +243,32 @@ def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, d
 @click.option("--form", default="auto", help="shared, low-rank, dense or xor instead of the smallest that fits.")
 @click.option("--mend", default="ulp", help="exact: bit for bit; ulp: each weight within one; none: factors only.")
 @click.option("--tolerance", type=float, help="Roundings that the factors may leave to be mended [default: 4, or 64].")
-@as_json
+@json_option
 def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: float | None, json_: bool) -> int:
     """Make a delta from two checkpoints: what changed, rank, form."""
     from editc.cli import show
     from editc.verbs import public as api
 
     found = terminal.run_verb(api.diff, base, edited, out, form, mend, tolerance)
-    return terminal.answer(show.diff_result(found, out), (), json_)
+    return terminal.print_answer(show.diff_result(found, out), (), json_)
 
 
 @cli.command()
 @click.argument("path")
-@as_json
+@json_option
 def inspect(path: str, json_: bool) -> int:
     """What is in this delta, or this model."""
     from editc.cli import show
     from editc.verbs import public as api
 
-    return terminal.answer(show.inspect_result(terminal.run_verb(api.inspect, path)), (), json_)
+    return terminal.print_answer(show.inspect_result(terminal.run_verb(api.inspect, path)), (), json_)
 
 
 @cli.command()
 @click.argument("file", type=PATH)
 @click.option("--model", metavar="MODEL", help="Look the modules up in this model; left out, in the one they imply.")
 @click.option("--for", "for_", multiple=True, type=LOADER, help="This loader decides the exit code [default: all].")
-@as_json
+@json_option
 def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) -> int:
     """Say what each loader will do with an adapter file."""
     from editc.cli import show
@@ -274,12 +276,12 @@ def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) ->
     from editc.verbs import public as api
 
     found = terminal.run_verb(api.doctor, file, model, for_)
-    return terminal.answer(show.doctor_result(found), failing(found), json_)
+    return terminal.print_answer(show.doctor_result(found), failing(found), json_)
 
 
 @cli.command()
 @click.argument("name")
-@as_json
+@json_option
 def explain(name: str, json_: bool) -> int:
     """Explain a code, a measurement, a method, a family, a format.
 
@@ -287,7 +289,7 @@ def explain(name: str, json_: bool) -> int:
     from editc.cli import show
     from editc.verbs import public as api
 
-    return terminal.answer(show.explain_result(name, api.explain(name)), (), json_)
+    return terminal.print_answer(show.explain_result(name, api.explain(name)), (), json_)
 
 
 def main() -> None:
@@ -296,7 +298,7 @@ def main() -> None:
     Garbage is hardly looked for: arrays go when nothing names them, libraries and a model are none, and what is left
     goes with the process. To look through it all time and again takes one second of ten, at the end another. What the
     libraries warn of is for who develops with them: shown if Python is told so (-W, PYTHONWARNINGS), or EDITC_DEBUG."""
-    gc.set_threshold(GARBAGE)
+    gc.set_threshold(GC_THRESHOLD)
     if not sys.warnoptions and not os.environ.get("EDITC_DEBUG"):
         warnings.simplefilter("ignore")
     code = terminal.run_command(cli, sys.argv[1:])

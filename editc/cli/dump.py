@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 HIDDEN = frozenset({"spans", "span", "text"})
-MOST = 12
+MAX_ITEMS = 12
 """Items of a sequence shown before the rest is counted."""
 
 
@@ -31,10 +31,10 @@ def _lines(value: Any, indent: str, label: str) -> Iterator[str]:
             yield from _lines(item, indent + "  ", f"{name!s:<{width}}")
     elif isinstance(value, (tuple, list)) and any(is_dataclass(item) or isinstance(item, np.ndarray) for item in value):
         yield f"{indent}{label}: {len(value)}"
-        for index, item in enumerate(value[:MOST]):
+        for index, item in enumerate(value[:MAX_ITEMS]):
             yield from _lines(item, indent + "  ", f"[{index}]")
-        if len(value) > MOST:
-            yield f"{indent}  ... {len(value) - MOST} more"
+        if len(value) > MAX_ITEMS:
+            yield f"{indent}  ... {len(value) - MAX_ITEMS} more"
     else:
         yield f"{indent}{label}: {_leaf(value)}"
 
@@ -49,6 +49,6 @@ def _leaf(value: Any) -> str:
         shape = " x ".join(map(str, value.shape))
         return f"{value.dtype} ({shape})" + (f", norm {np.linalg.norm(value):.6g}" if value.dtype.kind == "f" else "")
     if isinstance(value, (tuple, list)):
-        shown = ", ".join(repr(item) for item in value[:MOST])
-        return f"({shown}{f', ... {len(value) - MOST} more' if len(value) > MOST else ''})"
+        shown = ", ".join(repr(item) for item in value[:MAX_ITEMS])
+        return f"({shown}{f', ... {len(value) - MAX_ITEMS} more' if len(value) > MAX_ITEMS else ''})"
     return repr(value) if isinstance(value, (str, int, float, bool, type(None))) else type(value).__name__

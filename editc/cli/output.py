@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from editc.core.measurements import Bystander, Claim
 
-SUFFERED = 5
+MAX_BYSTANDERS = 5
 """Bystanders that are shown, of those that lost something."""
 
 
 @dataclass(frozen=True)
-class Shown:
+class Output:
     """A result: `text` for stdout, `data` and `status` for `--json`."""
 
     text: str
     data: Mapping[str, Any] = field(default_factory=dict)
     status: str = "done"
-    marks: Mapping[str, str] = field(default_factory=dict)
+    colours: Mapping[str, str] = field(default_factory=dict)
     """Pattern -> colour on a terminal of what its first group matches."""
 
 
-def measured_marks() -> Mapping[str, str]:
-    """Pattern -> colour for the results of claims and the states of a verdict, as `Shown.marks` takes them."""
+def claim_colours() -> Mapping[str, str]:
+    """Colours for the results of claims and the states of a verdict: pattern -> colour, for `Output.colours`."""
     from editc.core.verdict import ANSI
 
     states = {rf"(?m)^ *\w+\? +({state})\b": colour for state, colour in ANSI.items()}
@@ -62,8 +62,8 @@ def bystander_lines(bystanders: Sequence[Bystander]) -> Iterator[str]:
         return
     yield ""
     yield f"  {len(suffered)} of {len(bystanders)} bystanders (what nobody named) lost something:"
-    width = min(max(len(one.name) for one in suffered[:SUFFERED]), 64)
-    for one in suffered[:SUFFERED]:
+    width = min(max(len(one.name) for one in suffered[:MAX_BYSTANDERS]), 64)
+    for one in suffered[:MAX_BYSTANDERS]:
         before, after = (" ".join(text.split()) for text in one.said)
         now = f"{before[:40]} -> {after[:40]}" if before or after else ""
         counts = now or f"{round(one.before * one.of)} of {one.of} before, {round(one.after * one.of)} after"

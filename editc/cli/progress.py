@@ -15,15 +15,15 @@ from shutil import get_terminal_size
 from threading import Event, RLock, Thread
 from typing import Any, TextIO
 
-SOON = 0.5
+FIRST_LINE = 0.5
 """Seconds after which a verb shows what it is doing."""
-OFTEN = 0.25
+REDRAW_INTERVAL = 0.25
 """Seconds from one drawing of the line to the next."""
-SELDOM = 30.0
+LINE_INTERVAL = 30.0
 """Seconds from one line to the next where they are no terminal's."""
-WIDTH = 24
+BAR_WIDTH = 24
 """Characters of a bar."""
-WHEEL = "|/-\\"
+SPINNER = "|/-\\"
 
 
 @dataclass
@@ -32,44 +32,44 @@ class Loop:
 
     label: str
     total: int
-    since: float
+    started: float
     done: int = 0
-    last: float = 0.0
+    advanced: float = 0.0
 
     def line(self, now: float) -> str:
         """`paint [####----] 3 of 8, 0:20 left`."""
-        full = WIDTH * self.done // self.total
-        each = (self.last - self.since) / self.done if self.done else 0.0
-        left = each * (self.total - self.done) - (now - self.last)
+        full = BAR_WIDTH * self.done // self.total
+        each = (self.advanced - self.started) / self.done if self.done else 0.0
+        left = each * (self.total - self.done) - (now - self.advanced)
         rest = f", {clock(left)} left" if self.done and left >= 1 else ""
-        return f"{self.label} [{'#' * full}{'-' * (WIDTH - full)}] {self.done} of {self.total}{rest}"
+        return f"{self.label} [{'#' * full}{'-' * (BAR_WIDTH - full)}] {self.done} of {self.total}{rest}"
 
 
 @dataclass
-class Watch:
+class ProgressLine:
     """The progress of one verb, told to `stream`. `every` is how often, in seconds."""
 
     verb: str
     stream: TextIO
-    drawn: bool
-    every: float
+    on_terminal: bool
+    interval: float
     now: Callable[[], float] = time.monotonic
     loops: list[Loop] = field(default_factory=list)
     phase: str = ""
     lock: Any = field(default_factory=RLock)
-    begun: float = 0.0
-    turns: int = 0
+    started: float = 0.0
+    frames: int = 0
     visible: bool = False
 
     def __post_init__(self) -> None:
-        self.begun = self.now()
+        self.started = self.now()
 
     def __call__(self, label: str, items: Iterable[Any]) -> Iterable[Any]:
         """The items, counted as they are taken; with none, `label` is what is done from now on."""
         every = list(items)
         if not every:
             self.phase = label
-            self._turn()
+            self._redraw()
             return every
         return self._count(label, every)
 
@@ -77,19 +77,19 @@ class Watch:
         loop = Loop(label, len(every), self.now())
         self.loops.append(loop)
         if len(self.loops) == 1:
-            self._turn()
+            self._redraw()
         try:
             for item in every:
                 yield item
-                loop.done, loop.last = loop.done + 1, self.now()
+                loop.done, loop.advanced = loop.done + 1, self.now()
         finally:
             self.loops.remove(loop)
 
-    def _turn(self) -> None:
+    def _redraw(self) -> None:
         """Draws the line anew where one stands: what is done within a moment is seen too."""
         if self.visible:
             with suppress(OSError, ValueError):  # nobody reads it any more
-                self.tell()
+                self.write()
 
     def line(self) -> str:
         """What is being done now: the loops from the outermost in, else the phase; and since when."""
@@ -97,18 +97,18 @@ class Watch:
         first, *rest = tuple(self.loops) or (None,)
         doing = self.phase if first is None else first.line(now)
         within = "".join(f", {one.label} {one.done} of {one.total}" for one in rest if one is not None)
-        return f"{self.verb} {clock(now - self.begun)}  {doing}{within}".rstrip()
+        return f"{self.verb} {clock(now - self.started)}  {doing}{within}".rstrip()
 
-    def tell(self) -> None:
+    def write(self) -> None:
         """Draws the line anew, or writes one more where there is no terminal."""
         with self.lock:
-            if not self.drawn:
+            if not self.on_terminal:
                 self.stream.write(f"{self.line()}\n")
             else:
-                self.turns += 1
+                self.frames += 1
                 width = max(20, get_terminal_size().columns - 1)
-                self.stream.write(f"\r\x1b[2K{f'{WHEEL[self.turns % len(WHEEL)]} {self.line()}'[:width]}")
-            self.visible = self.drawn
+                self.stream.write(f"\r\x1b[2K{f'{SPINNER[self.frames % len(SPINNER)]} {self.line()}'[:width]}")
+            self.visible = self.on_terminal
             self.stream.flush()
 
     def clear(self) -> None:
@@ -133,21 +133,21 @@ class Watch:
             self.clear()
 
     def _run(self, over: Event) -> None:
-        wait = SOON if self.drawn else self.every
+        wait = FIRST_LINE if self.on_terminal else self.interval
         while not over.wait(wait):
             try:
-                self.tell()
+                self.write()
             except (OSError, ValueError):  # nobody reads it any more
                 return
-            wait = self.every
+            wait = self.interval
 
 
-def watch(verb: str, stream: TextIO) -> Watch | None:
+def open_progress(verb: str, stream: TextIO) -> ProgressLine | None:
     """The progress of a verb on that stream; None where EDITC_PROGRESS=none asks for none."""
     if os.environ.get("EDITC_PROGRESS", "").lower() in ("none", "0", "off"):
         return None
     drawn = stream.isatty() and os.environ.get("TERM") != "dumb"
-    return Watch(verb, stream, drawn, OFTEN if drawn else SELDOM)
+    return ProgressLine(verb, stream, drawn, REDRAW_INTERVAL if drawn else LINE_INTERVAL)
 
 
 def clock(seconds: float) -> str:

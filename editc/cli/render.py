@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from editc.core.diagnostics import Diagnostic
 from editc.core.places import Source, Span
 
-WIDTH = 100  # columns of source shown; longer lines are cut around what is underlined
-MOST = 100  # diagnostics shown in full; a machine-made manifest can have thousands
-TAB = "    "
+LINE_WIDTH = 100  # columns of source shown; longer lines are cut around what is underlined
+MAX_DIAGNOSTICS = 100  # diagnostics shown in full; a machine-made manifest can have thousands
+TAB_SPACES = "    "
 _COLOUR = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "bold": "\x1b[1m", "frame": "\x1b[1;34m"}
 
 
 @dataclass(frozen=True)
-class Paint:
+class Styler:
     """Wraps text in ANSI colour, or leaves it."""
 
     on: bool
@@ -29,9 +29,9 @@ def render(diagnostics: Sequence[Diagnostic], *, colour: bool = False) -> str:
     """All diagnostics, an empty line between two, and the summary; ends with a line break. Empty for none."""
     if not diagnostics:
         return ""
-    blocks = [render_one(one, colour=colour) for one in diagnostics[:MOST]]
-    if len(diagnostics) > MOST:
-        blocks.append(f"... and {len(diagnostics) - MOST} more\n")
+    blocks = [render_one(one, colour=colour) for one in diagnostics[:MAX_DIAGNOSTICS]]
+    if len(diagnostics) > MAX_DIAGNOSTICS:
+        blocks.append(f"... and {len(diagnostics) - MAX_DIAGNOSTICS} more\n")
     return "\n".join([*blocks, summary(diagnostics) + "\n"])
 
 
@@ -44,11 +44,11 @@ def summary(diagnostics: Iterable[Diagnostic]) -> str:
 
 def render_one(diagnostic: Diagnostic, *, colour: bool = False) -> str:
     """One diagnostic, ending with a line break."""
-    paint = Paint(colour)
+    paint = Styler(colour)
     return "\n".join(_parts(diagnostic, paint)) + "\n"
 
 
-def _parts(one: Diagnostic, paint: Paint) -> Iterator[str]:
+def _parts(one: Diagnostic, paint: Styler) -> Iterator[str]:
     yield paint(f"{one.severity}[{one.code}]", one.severity) + paint(f": {clean(one.message)}", "bold")
     gutter = ""
     if one.source is not None and one.span is not None:
@@ -72,7 +72,7 @@ def _number_width(source: Source, span: Span) -> int:
     return 1 if source.is_override(span) else len(str(span.line))
 
 
-def _snippet(source: Source, one: Diagnostic, gutter: str, paint: Paint) -> Iterator[str]:
+def _snippet(source: Source, one: Diagnostic, gutter: str, paint: Styler) -> Iterator[str]:
     """The lines that are pointed at, in order, each mark on a row of its own."""
     assert one.span is not None
     marks = sorted(
@@ -93,7 +93,7 @@ def _snippet(source: Source, one: Diagnostic, gutter: str, paint: Paint) -> Iter
         last = span.line
 
 
-def excerpt(line: str, span: Span, width: int = WIDTH) -> tuple[str, int, int]:
+def excerpt(line: str, span: Span, width: int = LINE_WIDTH) -> tuple[str, int, int]:
     """The line as shown, and the screen columns before and under the span.
 
     Tabs become four spaces, control characters their escapes; a wide character counts two columns, a combining none.
@@ -125,7 +125,7 @@ def clean(text: str) -> str:
 
 def _cell(character: str) -> str:
     if character == "\t":
-        return TAB
+        return TAB_SPACES
     if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
         return f"\\u{ord(character):04x}" if character != "\u200d" else character
     return character

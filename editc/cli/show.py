@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from editc.cli.output import Shown, claim_record, measured_marks
+from editc.cli.output import Output, claim_colours, claim_record
 from editc.core.text import count
 
 if TYPE_CHECKING:
@@ -23,48 +23,48 @@ if TYPE_CHECKING:
     from editc.verbs.proposal import Proposal
     from editc.verbs.results import Again, Built, Checked
 
-OWN: Mapping[str, str] = {"image": "editc.cli.show_image", "language": "editc.cli.show_language"}
+KIND_MODULES: Mapping[str, str] = {"image": "editc.cli.show_image", "language": "editc.cli.show_language"}
 """Kind of model -> the module that shows what is of such models alone."""
-FLOAT32 = 1e-6
+ROUNDING_SHOWN = 1e-6
 """What rounding to float32 costs is below this and not worth a word."""
 
 
-LOADERS: Mapping[str, str] = {r"(?m)^(ok) ": "green", r"(?m)^(NO) ": "red"}
+LOADER_COLOURS: Mapping[str, str] = {r"(?m)^(ok) ": "green", r"(?m)^(NO) ": "red"}
 """What a loader does with an adapter."""
 
 
-def check_result(found: Checked) -> Shown:
+def check_result(found: Checked) -> Output:
     """What a sound manifest will edit."""
     if found.manifest is None or found.plan is None:
-        return Shown("", {"file": found.manifest.source.name} if found.manifest else {})
+        return Output("", {"file": found.manifest.source.name} if found.manifest else {})
     plan = found.plan
-    own = _own(found.manifest)
+    own = _kind_module(found.manifest)
     concepts = own.titles(found.manifest)
     sites, title = len(plan.sites), plan.family.title
     share = found.manifest.sites.auto
-    matrices = count(sites, "matrix") if share is None else own.chosen_sites(sites, share)
+    matrices = count(sites, "matrix") if share is None else own.sites_text(sites, share)
     text = f"{found.manifest.source.name}: sound. {title}, {matrices}, edits: {', '.join(concepts)}"
     data = {"family": plan.family.name, "sites": [site.name for site in plan.sites], "edits": concepts}
-    return Shown(text, data)
+    return Output(text, data)
 
 
-def _bytes(path: Path) -> int:
+def _size_on_disk(path: Path) -> int:
     """Of a file, or of all files in a folder."""
     return sum(one.stat().st_size for one in path.rglob("*")) if path.is_dir() else path.stat().st_size
 
 
-def build_result(made: Built | None) -> Shown:
+def build_result(made: Built | None) -> Output:
     """The claims with their bounds, and where the files are."""
     if made is None:
-        return Shown("")
+        return Output("")
     from editc.core import verdict as verdicts
 
     claims, found = made.verified.report.claims, made.verified.verdict
     lines = [*_claim_lines(made.verified), ""]
-    lines += [f"wrote {path} ({_bytes(path):,} bytes)" for path in made.files]
+    lines += [f"wrote {path} ({_size_on_disk(path):,} bytes)" for path in made.files]
     if made.delta is None:
         lines.append("no delta was written: a constraint is not met")
-    lines += [line for one in made.exports for line in _trials(one)]
+    lines += [line for one in made.exports for line in _trial_lines(one)]
     lines += ["", *verdicts.as_lines(found)]
     data = {
         "verdict": verdicts.as_json(found),
@@ -72,32 +72,33 @@ def build_result(made: Built | None) -> Shown:
         "delta_id": made.delta.delta_id if made.delta else None,
         "claims": [claim_record(claim) for claim in claims],
         "files": [str(path) for path in made.files],
-        "exports": [_export(one) for one in made.exports],
+        "exports": [_export_record(one) for one in made.exports],
     }
-    return Shown("\n".join(lines), data, marks=measured_marks())
+    return Output("\n".join(lines), data, colours=claim_colours())
 
 
-def export_result(made: Export) -> Shown:
+def export_result(made: Export) -> Output:
     """What was written, what rounding cost, and which programs read it."""
     lines = [
-        f"removed {path}" if made.failures else f"wrote {path} ({_bytes(path):,} bytes)" for path in made.written.files
+        f"removed {path}" if made.failures else f"wrote {path} ({_size_on_disk(path):,} bytes)"
+        for path in made.written.files
     ]
-    return Shown("\n".join([*lines, *_trials(made)]), _export(made))
+    return Output("\n".join([*lines, *_trial_lines(made)]), _export_record(made))
 
 
-def _own(manifest: Manifest) -> Any:
+def _kind_module(manifest: Manifest) -> Any:
     """What is shown in another way for each kind of model: the module of the manifest's kind."""
     from importlib import import_module
 
-    return import_module(OWN[manifest.kind])
+    return import_module(KIND_MODULES[manifest.kind])
 
 
 def _claim_lines(verified: Verified) -> Iterator[str]:
-    yield from _own(verified.solution.problem.plan.manifest).measured_lines(verified)
+    yield from _kind_module(verified.solution.problem.plan.manifest).measured_lines(verified)
 
 
-def _trials(made: Export) -> Iterator[str]:
-    if made.written.rounding > FLOAT32:
+def _trial_lines(made: Export) -> Iterator[str]:
+    if made.written.rounding > ROUNDING_SHOWN:
         yield f"  {made.format}: rounding its factors changed the edit by {made.written.rounding:.2g} of its size"
     for one in made.trials:
         if one.skipped:
@@ -109,7 +110,7 @@ def _trials(made: Export) -> Iterator[str]:
     yield from (f"  {made.format}: note: {note}" for note in made.written.notes)
 
 
-def _export(made: Export) -> dict[str, Any]:
+def _export_record(made: Export) -> dict[str, Any]:
     return {
         "format": made.format,
         "files": [str(path) for path in made.written.files],
@@ -120,14 +121,14 @@ def _export(made: Export) -> dict[str, Any]:
     }
 
 
-def suggest_result(found: Proposal) -> Shown:
+def suggest_result(found: Proposal) -> Output:
     """What the manifest could say, with reasons."""
     from editc.verbs import proposal
 
-    return Shown(proposal.as_text(found), proposal.as_json(found))
+    return Output(proposal.as_text(found), proposal.as_json(found))
 
 
-def verify_result(again: Again) -> Shown:
+def verify_result(again: Again) -> Output:
     """Every claim measured again."""
     head = f"delta {again.delta.delta_id[:12]}: model matches as {again.tier}"
     if again.parts:
@@ -135,23 +136,23 @@ def verify_result(again: Again) -> Shown:
 
         return part_results(again, head)
     if again.verified is None:
-        return Shown(f"{head}: nothing to measure", {"tier": "already"}, "already")
+        return Output(f"{head}: nothing to measure", {"tier": "already"}, "already")
     from editc.core import verdict as verdicts
 
     claims, found = again.verified.report.claims, again.verified.verdict
     lines = [head, *_claim_lines(again.verified), *(["all claims hold"] if not again.failures else []), ""]
-    return Shown(
+    return Output(
         "\n".join([*lines, *verdicts.as_lines(found)]),
         {
             "verdict": verdicts.as_json(found),
             "tier": again.tier,
             "claims": [claim_record(claim) for claim in claims],
         },
-        marks=measured_marks(),
+        colours=claim_colours(),
     )
 
 
-def apply_plan(plan: ApplyPlan) -> Shown:
+def apply_plan_result(plan: ApplyPlan) -> Output:
     """What an apply would do."""
     from editc.formats.inspect import describe_plan
 
@@ -160,10 +161,10 @@ def apply_plan(plan: ApplyPlan) -> Shown:
     text = f"{plan.model.path}: already applied, nothing to write"
     if plan.status == "ready":
         text = f"{plan.model.path}: would edit {count(pending, 'tensor')} ({plan.tier}), {plan.bytes_to_write:,} bytes"
-    return Shown("\n".join([text, *(f"note: {note}" for note in plan.notes)]), data, plan.status)
+    return Output("\n".join([text, *(f"note: {note}" for note in plan.notes)]), data, plan.status)
 
 
-def apply_result(plan: ApplyPlan, done: Applied) -> Shown:
+def apply_result(plan: ApplyPlan, done: Applied) -> Output:
     """What an apply did."""
     from editc.formats.inspect import describe_applied
 
@@ -171,26 +172,26 @@ def apply_result(plan: ApplyPlan, done: Applied) -> Shown:
         what = "already applied, nothing written"
         if done.path != plan.model.path:
             what = "a copy of the model, in which all of it was applied already"
-        return Shown(f"{done.path}: {what}", describe_applied(plan, done), "already")
+        return Output(f"{done.path}: {what}", describe_applied(plan, done), "already")
     text = f"{done.path}: edited {count(len(done.results), 'tensor')} ({plan.tier}), {done.bytes_written:,} bytes"
     notes = list(plan.notes)
     if done.linked:
         links = count(len(done.linked), "file")
         notes.append(f"{links} shared with the model by hard links: what writes to one changes both")
-    return Shown("\n".join([text, *(f"note: {note}" for note in notes)]), describe_applied(plan, done))
+    return Output("\n".join([text, *(f"note: {note}" for note in notes)]), describe_applied(plan, done))
 
 
-def revert_result(done: Reverted) -> Shown:
+def revert_result(done: Reverted) -> Output:
     """What a revert put back."""
     from editc.formats.inspect import describe_reverted
 
     undone = f"reverted {count(done.tensors, 'tensor')}; the files are as they were before the last apply"
     if not done.tensors:
         undone = "removed what a killed run had left; no tensor had been changed"
-    return Shown(f"{done.path}: {undone}", describe_reverted(done))
+    return Output(f"{done.path}: {undone}", describe_reverted(done))
 
 
-def status(found: Status) -> Shown:
+def status_result(found: Status) -> Output:
     """Which deltas are in a model."""
     from editc.formats.inspect import describe_status
 
@@ -202,7 +203,7 @@ def status(found: Status) -> Shown:
         lines.append("  no delta is recorded here; name one with --delta to ask about it")
     if found.interrupted:
         lines.append("  an apply was interrupted: run it again, or `editc revert`")
-    return Shown("\n".join(lines), describe_status(found))
+    return Output("\n".join(lines), describe_status(found))
 
 
 def _edit_heading(edit: Mapping[str, Any]) -> str:
@@ -211,7 +212,7 @@ def _edit_heading(edit: Mapping[str, Any]) -> str:
     return headline(edit) if is_language(edit) else str(edit.get("concept", "?"))
 
 
-def diff_result(found: Difference, out: Path) -> Shown:
+def diff_result(found: Difference, out: Path) -> Output:
     """What two checkpoints differ in, and the delta that says it."""
     size, changed = out.stat().st_size, len(found.rows)
     lines = [f"{changed} of {changed + found.equal} tensors differ; wrote {out} ({size:,} bytes for {found.raw:,})"]
@@ -226,39 +227,39 @@ def diff_result(found: Difference, out: Path) -> Shown:
     lines += [f"note: {note}" for note in found.notes]
     data = {"delta": str(out), "delta_id": found.delta.delta_id, "bytes": size, "equal": found.equal}
     data |= {"edits": [dict(edit) for edit in found.delta.edits], "tensors": [asdict(row) for row in found.rows]}
-    return Shown("\n".join(lines), data | {"unread": list(found.unread), "notes": list(found.notes)})
+    return Output("\n".join(lines), data | {"unread": list(found.unread), "notes": list(found.notes)})
 
 
-def made_ready(made: Ready) -> Shown:
+def lora_ready_result(made: Ready) -> Output:
     """What was written, and what an adapter may set."""
-    lines = [f"wrote {path} ({_bytes(path):,} bytes)" for path in made.files]
+    lines = [f"wrote {path} ({_size_on_disk(path):,} bytes)" for path in made.files]
     found = {"status": "done", "files": [str(path) for path in made.files], "inputs": list(made.inputs)}
-    return Shown(
+    return Output(
         "\n".join([*lines, f"{count(len(made.inputs), 'input')} for an adapter, empty until one is given"]), found
     )
 
 
-def explain_result(name: str, text: str) -> Shown:
+def explain_result(name: str, text: str) -> Output:
     """Long form help."""
-    return Shown(text.rstrip("\n"), {"name": name, "text": text})
+    return Output(text.rstrip("\n"), {"name": name, "text": text})
 
 
-def inspect_result(data: Mapping[str, Any]) -> Shown:
+def inspect_result(data: Mapping[str, Any]) -> Output:
     """A delta or a model, its long lists counted."""
-    return Shown("\n".join(_tree(data, "")), data)
+    return Output("\n".join(_tree_lines(data, "")), data)
 
 
-def doctor_result(found: Examination) -> Shown:
+def doctor_result(found: Examination) -> Output:
     """What every loader will do with an adapter file, as a table as wide as the terminal."""
     from shutil import get_terminal_size
 
     from editc.formats.doctor.examine import describe
     from editc.formats.doctor.table import as_text
 
-    return Shown(as_text(found, get_terminal_size((100, 24)).columns), describe(found), marks=LOADERS)
+    return Output(as_text(found, get_terminal_size((100, 24)).columns), describe(found), colours=LOADER_COLOURS)
 
 
-def dumper(names: Sequence[str], say: Callable[[str], None]) -> Callable[[str, Any], bool] | None:
+def dump_after(names: Sequence[str], say: Callable[[str], None]) -> Callable[[str, Any], bool] | None:
     """Says what flows after each pass named and stops after the last; E130 for a pass that does not exist."""
     if not names:
         return None
@@ -279,21 +280,21 @@ def dumper(names: Sequence[str], say: Callable[[str], None]) -> Callable[[str, A
     return after
 
 
-def _tree(data: Mapping[str, Any], indent: str) -> Iterator[str]:
+def _tree_lines(data: Mapping[str, Any], indent: str) -> Iterator[str]:
     for name, value in data.items():
         if isinstance(value, Mapping):
             yield f"{indent}{name}:"
-            yield from _tree(value, indent + "  ")
+            yield from _tree_lines(value, indent + "  ")
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             yield f"{indent}{name}: {len(value)}"
-            yield from (f"{indent}  - {_item(name, item)}" for item in value[:8])
+            yield from (f"{indent}  - {_item_line(name, item)}" for item in value[:8])
             if len(value) > 8:
                 yield f"{indent}  ... {len(value) - 8} more (all with --json)"
         else:
-            yield from _text(name, value, indent)
+            yield from _field_lines(name, value, indent)
 
 
-def _item(name: str, item: Mapping[str, Any]) -> str:
+def _item_line(name: str, item: Mapping[str, Any]) -> str:
     from editc.cli.show_language import edit_line, is_language
 
     if name == "edits" and is_language(item):
@@ -301,7 +302,7 @@ def _item(name: str, item: Mapping[str, Any]) -> str:
     return "  ".join(f"{k}={_short(v)}" for k, v in item.items() if v not in ("", [], {}))
 
 
-def _text(name: str, value: Any, indent: str) -> Iterator[str]:
+def _field_lines(name: str, value: Any, indent: str) -> Iterator[str]:
     lines = str(value).splitlines() if isinstance(value, str) else [_short(value)]
     if len(lines) > 1:
         yield f"{indent}{name}: |"

@@ -17,7 +17,7 @@ def titles(manifest: Manifest) -> list[str]:
     return [edit.concept for edit in manifest.image_edits]
 
 
-def chosen_sites(count: int, share: float) -> str:
+def sites_text(count: int, share: float) -> str:
     """Which matrices `sites: auto` will choose, of so many candidates."""
     return f"of {count} matrices those that carry {share:.10g}"
 

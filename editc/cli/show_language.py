@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from editc.core.measurements import Answer, Claim
     from editc.core.solution import Verified
 
-COLUMNS: Mapping[str, str] = {
+COLUMN_HEADS: Mapping[str, str] = {
     "efficacy": "prompt",
     "paraphrase": "paraphrase",
     "relation": "relation",
@@ -21,13 +21,15 @@ COLUMNS: Mapping[str, str] = {
     "retain": "retain",
 }
 """Purpose -> head of its column; those that nothing was asked for are left out, and others follow by their own name."""
-FIRST = frozenset({"efficacy", "paraphrase", "neighbourhood", "spread", "retain_kl", "retain_top1", "rank", "changed"})
+FIRST_CLAIMS = frozenset(
+    {"efficacy", "paraphrase", "neighbourhood", "spread", "retain_kl", "retain_top1", "rank", "changed"}
+)
 """Claims that the terminal shows without a bound; the others are in the report."""
-TEXTS = frozenset({"present_nll", "absent_nll"})
+TEXT_CLAIMS = frozenset({"present_nll", "absent_nll"})
 """Claims of an ablated concept's texts."""
-MOST = 8
+MANY_EDITS = 8
 """Of more edits the claims of single ones are not shown."""
-WIDTH = 44
+NAME_WIDTH = 44
 """Letters of an edit's name in the table; a longer one loses its middle."""
 
 
@@ -36,12 +38,15 @@ def answer_lines(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[str]
     if not answers:
         return
     asked = dict.fromkeys(one.purpose for one in answers)
-    purposes = [*(name for name in COLUMNS if name in asked), *(name for name in asked if name not in COLUMNS)]
-    heads = [COLUMNS.get(name, name) for name in purposes]
+    purposes = [
+        *(name for name in COLUMN_HEADS if name in asked),
+        *(name for name in asked if name not in COLUMN_HEADS),
+    ]
+    heads = [COLUMN_HEADS.get(name, name) for name in purposes]
     names = [_cut(title(edit)) for edit in manifest.language_edits]
-    rows = [(name, _shares_right(answers, index, purposes)) for index, name in enumerate(names)]
+    rows = [(name, _correct_counts(answers, index, purposes)) for index, name in enumerate(names)]
     if any(not 0 <= one.edit < len(names) for one in answers):
-        rows.append(("of no single edit", _shares_right(answers, None, purposes, len(names))))
+        rows.append(("of no single edit", _correct_counts(answers, None, purposes, len(names))))
     width = max(len(name) for name, _ in rows)
     yield f"  {'prompts that hold':<{width}}" + "".join(f"  {head:>10}" for head in heads)
     for name, held in rows:
@@ -54,7 +59,7 @@ def titles(manifest: Manifest) -> list[str]:
     return [title(edit) for edit in manifest.language_edits]
 
 
-def chosen_sites(count: int, share: float) -> str:
+def sites_text(count: int, share: float) -> str:
     """Which matrices `sites: auto` will choose."""
     return "the layers that the model itself names"
 
@@ -62,8 +67,8 @@ def chosen_sites(count: int, share: float) -> str:
 def measured_lines(verified: Verified) -> Iterator[str]:
     """The claims to look at first, how many prompts of each edit hold, and what became of the bystanders."""
     manifest, report = verified.solution.problem.plan.manifest, verified.report
-    shown = general(manifest, report.claims)
-    yield from claim_lines(shown, {"spread": by_form(report.claims)})
+    shown = general_claims(manifest, report.claims)
+    yield from claim_lines(shown, {"spread": form_shares(report.claims)})
     if left := len(report.claims) - len(shown):
         yield f"  and {left} more measurements (all with --json)"
     if report.answers:
@@ -72,18 +77,18 @@ def measured_lines(verified: Verified) -> Iterator[str]:
     yield from bystander_lines(report.bystanders)
 
 
-def general(manifest: Manifest, claims: Sequence[Claim]) -> list[Claim]:
+def general_claims(manifest: Manifest, claims: Sequence[Claim]) -> list[Claim]:
     """The claims to show of a build: those with a bound and what is looked at FIRST; of few ablated concepts, which
     have no prompts and so no line in the table, also what became of their texts."""
-    few = len(manifest.language_edits) <= MOST
+    few = len(manifest.language_edits) <= MANY_EDITS
     return [
         one
         for one in claims
-        if one.bound is not None or (one.name in FIRST and not one.subject) or (one.name in TEXTS and few)
+        if one.bound is not None or (one.name in FIRST_CLAIMS and not one.subject) or (one.name in TEXT_CLAIMS and few)
     ]
 
 
-def by_form(claims: Sequence[Claim]) -> str:
+def form_shares(claims: Sequence[Claim]) -> str:
     """`cloze 1, chat 0.5`: the share that holds in each form, for the line of their spread."""
     return ", ".join(f"{one.subject} {one.value:.2g}" for one in claims if one.name == "form")
 
@@ -113,7 +118,7 @@ def edit_line(edit: Mapping[str, Any]) -> str:
     parts = [
         str(edit.get("kind")),
         headline(edit),
-        str(edit.get("method") or "?") + _given(options if isinstance(options, Mapping) else {}),
+        str(edit.get("method") or "?") + _options_text(options if isinstance(options, Mapping) else {}),
         f"strength {strength}" if strength not in (None, 1, 1.0) else "",
         f'"{edit["prompt"]}"' if edit.get("prompt") else "",
         f"also {', '.join(map(str, also))}" if isinstance(also, list) and also else "",
@@ -121,12 +126,12 @@ def edit_line(edit: Mapping[str, Any]) -> str:
     return _clean("  ".join(part for part in parts if part))
 
 
-def _given(options: Mapping[str, Any]) -> str:
+def _options_text(options: Mapping[str, Any]) -> str:
     said = (f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in options.items())
     return f" ({', '.join(said)})" if options else ""
 
 
-def _shares_right(answers: Sequence[Answer], index: int | None, purposes: Sequence[str], edits: int = 0) -> list[str]:
+def _correct_counts(answers: Sequence[Answer], index: int | None, purposes: Sequence[str], edits: int = 0) -> list[str]:
     """`3/4` of each purpose, a dash where nothing was asked; `index` None: of the answers that belong to no edit."""
     mine = [one for one in answers if (one.edit == index if index is not None else not 0 <= one.edit < edits)]
     found = [[one.holds for one in mine if one.purpose == purpose] for purpose in purposes]
@@ -139,5 +144,5 @@ def _clean(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    half = (WIDTH - 3) // 2
-    return text if len(text) <= WIDTH else f"{text[:half]}...{text[-half:]}"
+    half = (NAME_WIDTH - 3) // 2
+    return text if len(text) <= NAME_WIDTH else f"{text[:half]}...{text[-half:]}"

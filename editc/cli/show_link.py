@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from editc.cli.output import Shown, claim_lines, claim_record, measured_marks
+from editc.cli.output import Output, claim_colours, claim_lines, claim_record
 from editc.core import verdict as verdicts
 from editc.core.text import count
 
 if TYPE_CHECKING:
     from editc.core.solution import Verified
     from editc.formats.link.overlap import Overlap
-    from editc.verbs.link import Linked, Part
+    from editc.verbs.link import Linked, LinkedPart
     from editc.verbs.results import Again
 
 
-def link_result(found: Linked) -> Shown:
+def link_result(found: Linked) -> Output:
     """What went in, how the edits lie to each other, and what each claims now beside what it claimed alone."""
     from editc.formats.link.overlap import as_json
 
-    those, shared = found.those, found.those.overlap
-    how = "composed in this order" if those.composed else "added"
-    size = f"{count(len(those.deltas), 'delta')} {how}: {count(len(those.sites), 'tensor')}"
+    arrangement, shared = found.arrangement, found.arrangement.overlap
+    how = "composed in this order" if arrangement.composed else "added"
+    size = f"{count(len(arrangement.deltas), 'delta')} {how}: {count(len(arrangement.sites), 'tensor')}"
     lines = [f"{size}, {len(shared)} edited by more than one"]
     lines += _overlap_lines(found)
     for number, part in enumerate(found.parts, 1):
-        lines += [_part_line(number, part), *_side_by_side(part)]
+        lines += [_part_heading(number, part), *_comparison_lines(part)]
         lines += [f"  {line}" for line in verdicts.as_lines(part.verified.verdict)] if part.verified else []
         lines += [f"  note: it preserves `{name}`, which another part erases" for name in part.conflicts]
     if not found.measured:
@@ -39,29 +39,29 @@ def link_result(found: Linked) -> Shown:
     data = {
         "delta": str(found.files[0]) if found.delta else None,
         "delta_id": found.delta.delta_id if found.delta else None,
-        "order": "composed" if those.composed else "added",
-        "inputs": [delta.delta_id for delta in those.deltas],
-        "sites": len(those.sites),
+        "order": "composed" if arrangement.composed else "added",
+        "inputs": [delta.delta_id for delta in arrangement.deltas],
+        "sites": len(arrangement.sites),
         "overlap": [as_json(one) for one in found.overlaps],
-        "parts": [_part(part) for part in found.parts],
+        "parts": [_part_record(part) for part in found.parts],
         "measured": found.measured,
         "files": [str(path) for path in found.files],
     }
-    return Shown("\n".join(lines), data, marks=measured_marks())
+    return Output("\n".join(lines), data, colours=claim_colours())
 
 
-def part_results(again: Again, head: str) -> Shown:
+def part_results(again: Again, head: str) -> Output:
     """Of a linked delta, each part's claims."""
     lines = [head]
     for number, part in enumerate(again.parts, 1):
-        lines += [_part_line(number, part), *(_part_lines(part.verified) if part.verified else ())]
+        lines += [_part_heading(number, part), *(_claim_lines(part.verified) if part.verified else ())]
     if not again.failures:
         lines.append("all claims hold")
-    data = {"tier": again.tier, "parts": [_part(part) for part in again.parts]}
-    return Shown("\n".join(lines), data, marks=measured_marks())
+    data = {"tier": again.tier, "parts": [_part_record(part) for part in again.parts]}
+    return Output("\n".join(lines), data, colours=claim_colours())
 
 
-def _part_lines(verified: Verified) -> Iterator[str]:
+def _claim_lines(verified: Verified) -> Iterator[str]:
     yield from claim_lines(verified.report.claims)
     yield from (f"  {line}" for line in verdicts.as_lines(verified.verdict))
 
@@ -71,7 +71,7 @@ def _overlap_lines(found: Linked) -> Iterator[str]:
     alike: dict[tuple[tuple[int, ...], str, bool], list[Overlap]] = {}
     for one in found.overlaps:
         alike.setdefault((one.deltas, one.form, one.exact), []).append(one)
-    ids = [delta.delta_id[:12] for delta in found.those.deltas]
+    ids = [delta.delta_id[:12] for delta in found.arrangement.deltas]
     for (deltas, form, exact), sites in alike.items():
         rank, rounded = max(one.rank for one in sites), "" if exact else ", rounded to float32 once more"
         yield f"  {len(sites)} by {', '.join(ids[n] for n in deltas)}: {form}, rank {rank}{rounded}"
@@ -89,22 +89,22 @@ def _range(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _part_line(number: int, part: Part) -> str:
+def _part_heading(number: int, part: LinkedPart) -> str:
     concepts = ", ".join(str(edit.get("concept", "?")) for edit in part.delta.edits)
     return f"part {number}, {part.delta.delta_id[:12]} {part.label}: {concepts}"
 
 
-def _side_by_side(part: Part) -> Iterator[str]:
-    pairs = part.pairs()
+def _comparison_lines(part: LinkedPart) -> Iterator[str]:
+    pairs = part.compared_claims()
     width = max((len(claim.name) for claim, _ in pairs), default=0)
     for line, (_, alone) in zip(claim_lines([claim for claim, _ in pairs]), pairs, strict=True):
         before = f"{'':>10}" if alone is None else f"{alone:>10.4g}"
         yield f"{line[: width + 4]}{before} alone {line[width + 4 :]}"
 
 
-def _part(part: Part) -> Mapping[str, Any]:
-    alone = [{} if value is None else {"alone": value} for _, value in part.pairs()]
-    claims = [{**claim_record(claim), **more} for (claim, _), more in zip(part.pairs(), alone, strict=True)]
+def _part_record(part: LinkedPart) -> Mapping[str, Any]:
+    alone = [{} if value is None else {"alone": value} for _, value in part.compared_claims()]
+    claims = [{**claim_record(claim), **more} for (claim, _), more in zip(part.compared_claims(), alone, strict=True)]
     head = {"delta_id": part.delta.delta_id, "measured": part.verified is not None}
     head |= {"verdict": verdicts.as_json(part.verified.verdict)} if part.verified else {}
     return head | {"claims": claims, "conflicts": list(part.conflicts)}

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from editc.cli.output import Shown
-    from editc.cli.progress import Watch
+    from editc.cli.output import Output
+    from editc.cli.progress import ProgressLine
     from editc.core.diagnostics import Diagnostic
 
 T = TypeVar("T")
-_running: list[tuple[TextIO, Watch | None]] = []
+_running: list[tuple[TextIO, ProgressLine | None]] = []
 """The true stdout and the progress of the verb that runs; there is one or none."""
 
 
@@ -42,7 +42,7 @@ def _run_to_code(command: click.Command, arguments: Sequence[str]) -> int:
         click.echo("stopped: nothing was half-written", err=True)
         return 130
     except click.ClickException as error:
-        return _usage(error, wants_json)
+        return _report_usage(error, wants_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -50,7 +50,7 @@ def _run_to_code(command: click.Command, arguments: Sequence[str]) -> int:
         return _report_error(error, wants_json)
 
 
-def answer(shown: Shown, diagnostics: Sequence[Diagnostic], as_json: bool) -> int:
+def print_answer(shown: Output, diagnostics: Sequence[Diagnostic], as_json: bool) -> int:
     """Print a result to stdout and its diagnostics to stderr; the exit code."""
     from editc.core.diagnostics import as_json as record
 
@@ -61,9 +61,9 @@ def answer(shown: Shown, diagnostics: Sequence[Diagnostic], as_json: bool) -> in
         return code
     if shown.text:
         colour = wants_colour(sys.stdout)
-        click.echo(_colour(_plain(shown.text), shown.marks) if colour else _plain(shown.text), color=colour)
+        click.echo(_colour(_printable(shown.text), shown.colours) if colour else _printable(shown.text), color=colour)
     if diagnostics:
-        _talk(diagnostics)
+        _print_diagnostics(diagnostics)
     return code
 
 
@@ -76,24 +76,24 @@ def run_verb(verb: Callable[..., T], *given: Any, **named: Any) -> T:
     context = click.get_current_context(silent=True)
     hushed = context is not None and (context.params.get("json_") or context.find_root().params.get("quiet"))
     with foreign.capture_output() as (out, err):
-        found = None if hushed else progress.watch((context and context.info_name) or verb.__name__, err)
+        found = None if hushed else progress.open_progress((context and context.info_name) or verb.__name__, err)
         with found.running() if found else nullcontext():
             _running.append((out, found))
             try:
-                return verb(*given, **named, **({"progress": found} if _tells(verb) else {}))
+                return verb(*given, **named, **({"progress": found} if _takes_progress(verb) else {}))
             finally:
                 _running.pop()
 
 
-def say(text: str) -> None:
+def print_part(text: str) -> None:
     """Prints a part of the answer, before the verb is done as well."""
     out, found = _running[-1] if _running else (sys.stdout, None)
     if found is not None:
         found.clear()
-    click.echo(_plain(text), file=out, nl=False)
+    click.echo(_printable(text), file=out, nl=False)
 
 
-def _tells(verb: Callable[..., Any]) -> bool:
+def _takes_progress(verb: Callable[..., Any]) -> bool:
     return "progress" in signature(verb).parameters
 
 
@@ -104,15 +104,15 @@ def wants_colour(stream: TextIO) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
-def _colour(text: str, marks: Mapping[str, str]) -> str:
+def _colour(text: str, colours: Mapping[str, str]) -> str:
     """The text with the first group of every match of a pattern in its colour."""
-    found = [(*m.span(1), colour) for pattern, colour in marks.items() for m in re.finditer(pattern, text)]
+    found = [(*m.span(1), colour) for pattern, colour in colours.items() for m in re.finditer(pattern, text)]
     for start, end, colour in sorted(found, reverse=True):
         text = text[:start] + click.style(text[start:end], fg=colour) + text[end:]
     return text
 
 
-def _plain(text: str) -> str:
+def _printable(text: str) -> str:
     """The text with what could move the cursor, turn colours on or reverse the reading order shown as an escape: names
     of tensors and edits are a stranger's."""
     lines = text.split("\n")
@@ -129,7 +129,7 @@ def _exit_code(diagnostics: Sequence[Diagnostic]) -> int:
     return exit_code(diagnostics)
 
 
-def _usage(error: click.ClickException, wants_json: bool) -> int:
+def _report_usage(error: click.ClickException, wants_json: bool) -> int:
     if wants_json:
         click.echo(json.dumps({"status": "error", "message": error.format_message()}))
     error.show(sys.stderr)
@@ -156,11 +156,11 @@ def _report_error(error: Exception, wants_json: bool) -> int:
         found: list[Mapping[str, Any]] = [dict(record(one)) for one in error.diagnostics]
         click.echo(json.dumps({"status": "error", "diagnostics": found}, indent=2))
     else:
-        _talk(error.diagnostics)
+        _print_diagnostics(error.diagnostics)
     return exit_code(error.diagnostics) or BUG
 
 
-def _talk(diagnostics: Sequence[Diagnostic]) -> None:
+def _print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
     from editc.cli.render import render
 
     colour = wants_colour(sys.stderr)

@@ -11,7 +11,7 @@ from editc.core.manifest import ImageCheck, Manifest
 from editc.core.places import Source
 from editc.formats.delta.check import check_account
 from editc.manifests.decode import decode
-from editc.manifests.detector import parse
+from editc.manifests.detector import parse_detector
 from editc.registry.families import FAMILIES
 
 
@@ -42,5 +42,5 @@ def _judged_by(manifest: Manifest, detector: str) -> ImageCheck | None:
         return None
     if not detector:
         return replace(check, options=replace(check.options, foreign=True))
-    name, options = parse(detector)
+    name, options = parse_detector(detector)
     return replace(check, detector=name, options=options)

@@ -14,7 +14,7 @@ from editc.core.solution import Verified
 from editc.core.writable import check_folder
 from editc.opening.target import corpus_of
 from editc.verbs import emit
-from editc.verbs.kind import Opened
+from editc.verbs.kind import OpenedManifest
 from editc.verbs.open import require_manifest
 from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT
 from editc.verbs.results import Built
@@ -36,29 +36,29 @@ def build(
     opened = require_manifest(path, overrides)
     check_folder(out)
     kind, manifest = opened.kind, opened.manifest
-    ctx = kind.attached(kind.context(opened, progress), manifest)
-    found = (*opened.found, *kind.notes(ctx, manifest))
-    ctx = kind.after(ctx, opened)
-    verified = _verify(opened, ctx, after)
+    ctx = kind.with_adapters(kind.open_ports(opened, progress), manifest)
+    found = (*opened.diagnostics, *kind.adapter_warnings(ctx, manifest))
+    ctx = kind.with_earlier(ctx, opened)
+    verified = _run_passes(opened, ctx, after)
     if verified is None:
         return None
     broken = kind.failures(verified)
     announce(progress, "emit")
-    delta = None if broken else _emit(opened, verified, ctx)
+    delta = None if broken else _make_delta(opened, verified, ctx)
     if delta is not None and after is not None and not after("emit", delta):
         return None
     announce(progress, "writing the report" if broken else "writing and trying what was made")
-    return _write(Built(verified, delta, broken, (*found, *ctx.notes, *kind.warnings(verified)), ()), opened, out)
+    return _write_files(Built(verified, delta, broken, (*found, *ctx.notes, *kind.warnings(verified)), ()), opened, out)
 
 
-def _verify(opened: Opened, ctx: Context, after: Callable[[str, Any], bool] | None) -> Verified | None:
+def _run_passes(opened: OpenedManifest, ctx: Context, after: Callable[[str, Any], bool] | None) -> Verified | None:
     """What the passes up to verify make; None if `after` stopped them. E680 or E677 as soon as family and sites are
     known, where a format that is asked for cannot hold the edit."""
     value: Any = opened.manifest
-    for step in (opened.kind.locate(), *opened.kind.passes(corpus_of(opened.model))):
+    for step in (opened.kind.locate_pass(), *opened.kind.passes(corpus_of(opened.model))):
         announce(ctx.progress, step.name)
         value = step(value, ctx)
-        if step.name == "locate" and (wrong := emit.refusals(opened.manifest, value)):
+        if step.name == "locate" and (wrong := emit.format_faults(opened.manifest, value)):
             raise EditcError(*wrong)
         if after is not None and not after(step.name, value):
             return None
@@ -66,13 +66,13 @@ def _verify(opened: Opened, ctx: Context, after: Callable[[str, Any], bool] | No
     return value
 
 
-def _emit(opened: Opened, verified: Verified, ctx: Context) -> Delta:
+def _make_delta(opened: OpenedManifest, verified: Verified, ctx: Context) -> Delta:
     from editc.passes.emit import Emit
 
-    return Emit(tool(), opened.kind.record)(verified, ctx)
+    return Emit(tool(), opened.kind.record_edits)(verified, ctx)
 
 
-def _write(built: Built, opened: Opened, out: Path) -> Built:
+def _write_files(built: Built, opened: OpenedManifest, out: Path) -> Built:
     """Writes the delta and its exports, then the report, which says what came of them. The last build's delta and
     exports make room: for good where there is a new delta, into the folder `last-good` where there is none."""
     from editc.core.disk import guard_writes
@@ -81,20 +81,20 @@ def _write(built: Built, opened: Opened, out: Path) -> Built:
     with guard_writes(out):
         out.mkdir(parents=True, exist_ok=True)
         if built.delta is not None:
-            emit.clear_last(out / REPORT, opened.model)
+            emit.remove_last_exports(out / REPORT, opened.model)
         elif (out / DELTA).exists():
             emit.set_aside(out, LAST_GOOD, (DELTA, REPORT, PAGE), opened.model)
     delta = None if built.delta is None else write_delta(built.delta, out / DELTA)
     names = ([DELTA] if delta else []) + [REPORT, PAGE]
     built = replace(built, delta=delta, files=tuple(out / name for name in names))
     try:
-        built = _with_exports(built, opened, out)
+        built = _write_exports(built, opened, out)
     finally:
-        _report(built, opened, out)
+        _write_report(built, opened, out)
     return built
 
 
-def _with_exports(built: Built, opened: Opened, out: Path) -> Built:
+def _write_exports(built: Built, opened: OpenedManifest, out: Path) -> Built:
     if built.delta is None or not opened.manifest.emit:
         return built
     exports, faults = emit.emit_exports(opened.manifest, built.delta, opened.model, out)
@@ -102,7 +102,7 @@ def _with_exports(built: Built, opened: Opened, out: Path) -> Built:
     return replace(built, files=files, exports=exports, failures=(*built.failures, *faults))
 
 
-def _report(built: Built, opened: Opened, out: Path) -> None:
+def _write_report(built: Built, opened: OpenedManifest, out: Path) -> None:
     from editc.core.disk import replace_file
     from editc.report import record
 

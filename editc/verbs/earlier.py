@@ -9,14 +9,14 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.network import Spot
 from editc.core.pointing import pointing_at
-from editc.verbs.kind import Opened
+from editc.verbs.kind import OpenedManifest
 
 IN_MODEL = ("result", "either")
-WHY = {"missing": "is not there", "base": "is as it was before the edit"}
+REASONS = {"missing": "is not there", "base": "is as it was before the edit"}
 """What `formats.apply.status` finds of a tensor, where it is not what a delta left."""
 
 
-def keys_of_earlier(opened: Opened) -> Mapping[str, tuple[Spot, ...]]:
+def find_earlier_keys(opened: OpenedManifest) -> Mapping[str, tuple[Spot, ...]]:
     """For each delta under `after`, by its id, the prompt positions at which its edits took their keys.
 
     Of a linked delta those of every part. What reading a delta raises underlines its name; E213 for a delta of an image
@@ -33,7 +33,7 @@ def keys_of_earlier(opened: Opened) -> Mapping[str, tuple[Spot, ...]]:
             delta = read_delta(Path(manifest.source.name).parent / name)
             found[delta.delta_id] = tuple(spot for part in parts(delta) for spot in _key_spots(part, name))
             deltas.append(delta)
-    _require_applied(opened, deltas)
+    _require_in_model(opened, deltas)
     return found
 
 
@@ -54,7 +54,7 @@ def _key_spots(part: Delta, name: str) -> Iterator[Spot]:
     yield from edit_spots(earlier)
 
 
-def _require_applied(opened: Opened, deltas: Sequence[Delta]) -> None:
+def _require_in_model(opened: OpenedManifest, deltas: Sequence[Delta]) -> None:
     """Raises E213 for a delta under `after` whose edited tensors the model lacks, or holds other bytes in than it left:
     unless another one under `after` began with just those."""
     from editc.formats.apply.status import status
@@ -68,7 +68,8 @@ def _require_applied(opened: Opened, deltas: Sequence[Delta]) -> None:
         other = {n: what for n, what in tensors.items() if what not in IN_MODEL and not left.get(n, set()) & begun}
         if other:
             first, what = next(iter(other.items()))
-            why = f"{len(other)} of its {len(delta.sites)} tensors are others, `{first}` {WHY.get(what, 'is another')}"
+            reason = REASONS.get(what, "is another")
+            why = f"{len(other)} of its {len(delta.sites)} tensors are others, `{first}` {reason}"
             help_text = "`editc apply` it first and name the model that this makes, or leave it out of `after`"
             with pointing_at(opened.manifest, f"after.{index}"):
                 raise fail("E213", f"this delta is not applied to the model: {why}", help=help_text)

@@ -24,17 +24,17 @@ ONE_FILE = ".safetensors"
 """The ending of a `checkpoint` export whose model is one file."""
 
 
-def refusals(manifest: Manifest, plan: Plan) -> tuple[Diagnostic, ...]:
+def format_faults(manifest: Manifest, plan: Plan) -> tuple[Diagnostic, ...]:
     """Each at its place in `emit`: E680 for formats that cannot hold deltas of this family, E677 for those that cannot
     hold this one, as far as it is known before it is solved."""
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
         for index, name in enumerate(manifest.emit)
-        for fault in write.refusals([name], plan.family.name) or _unsuited_plan(name, manifest, plan)
+        for fault in write.refusals([name], plan.family.name) or _plan_faults(name, manifest, plan)
     )
 
 
-def unsuited_formats(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
+def family_faults(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
     """E680 and E669 for the formats in `emit`, each at its place, which is all that can be said without the sites."""
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
@@ -43,7 +43,7 @@ def unsuited_formats(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
     )
 
 
-def _unsuited_plan(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
+def _plan_faults(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
     form, ablations = write.find_format(name), manifest.ablations
     help_ = without_adapter(plan.family.name)
     if form.low_rank and any(edit.options.get("norms") for edit in ablations):
@@ -72,13 +72,13 @@ def emit_exports(
     return tuple(made), tuple(faults)
 
 
-def clear_last(report: Path, model: Model) -> None:
+def remove_last_exports(report: Path, model: Model) -> None:
     """Removes the exports of the build before: what its report lists, and nothing else that has their names.
 
     A model that was emitted and is now built upon stays.
     """
     folder = report.parent
-    for name in sorted(_listed_files(report)):
+    for name in sorted(_files_in_report(report)):
         if not model.path.resolve().is_relative_to((folder / name).resolve()):
             for path in (folder / name, destination.state_of(folder / name)):
                 clear(path)
@@ -87,7 +87,9 @@ def clear_last(report: Path, model: Model) -> None:
 def set_aside(out: Path, name: str, files: Iterable[str], model: Model) -> None:
     """Moves the files of the build before, and its exports, from `out` into the folder of that name inside it."""
     own = [
-        one for one in sorted(_listed_files(out / "report.json")) if not model.path.resolve().is_relative_to(out / one)
+        one
+        for one in sorted(_files_in_report(out / "report.json"))
+        if not model.path.resolve().is_relative_to(out / one)
     ]
     made = [path for one in own for path in (out / one, destination.state_of(out / one))]
     aside = out / name
@@ -114,7 +116,7 @@ def describe_exports(exports: Iterable[write.Export], out: Path) -> list[Mapping
     ]
 
 
-def _listed_files(report: Path) -> Iterator[str]:
+def _files_in_report(report: Path) -> Iterator[str]:
     try:
         record = json.loads(report.read_text(encoding="utf-8"))
         files = [Path(file) for one in record.get("exports", ()) for file in one["files"]]

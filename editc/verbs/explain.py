@@ -16,12 +16,12 @@ from editc.registry.options import options
 from editc.registry.table import nearest
 from editc.report import terms
 
-TABLES = (METHODS, FAMILIES, FORMATS, DETECTORS)
+FIRST_TABLES = (METHODS, FAMILIES, FORMATS, DETECTORS)
 """The names that are explained before words of the glossary."""
-AFTER_WORDS = (KEY_RULES, ATTACKS)
+LATER_TABLES = (KEY_RULES, ATTACKS)
 """The names that are explained where the glossary has no word of that name."""
 
-OTHERS = {
+UNEDITED_ROLE = {
     "image": "  (only with `sites: {roles: [...]}`: unedited, it is a leak)",
     "language": "  (what `ablate` and `leace` edit; else with `sites: {roles: [...]}`)",
 }
@@ -36,13 +36,13 @@ def explain(name: str) -> str:
     if codes.lookup(name) is not None:
         return codes.explain(name)
     word = name.lower() in terms.all_words()
-    for table in (*TABLES, *(() if word else AFTER_WORDS)):
+    for table in (*FIRST_TABLES, *(() if word else LATER_TABLES)):
         if name.lower() in table.names():
-            return "\n".join([*LINES[table.noun](name.lower()), ""])
+            return "\n".join([*PAGES[table.noun](name.lower()), ""])
     if word:
         return terms.explain(name.lower())
     known = [*codes.catalogue(), *terms.all_words()]
-    known += [name for table in (*TABLES, *AFTER_WORDS) for name in table.names()]
+    known += [name for table in (*FIRST_TABLES, *LATER_TABLES) for name in table.names()]
     near = nearest(name, tuple(known))
     words = "a code (E501), a measurement (recoverable), a method (uce), a family (sd1), a format (diff)"
     help_ = f"did you mean `{near}`?" if near else f"name {words}"
@@ -107,7 +107,7 @@ def _family_lines(name: str) -> Iterator[str]:
     family: Family = FAMILIES.resolve(name)
     yield from (f"family {family.name}: {family.title}", "", f"component: {family.component}", "sites:")
     for role, pattern in family.patterns.items():
-        chosen = "" if role in family.edited else OTHERS[family.models]
+        chosen = "" if role in family.edited else UNEDITED_ROLE[family.models]
         yield f"  {role}: {pattern}{chosen}"
         yield f"     sees {family.groups[family.group_of(role)].sees}"
     yield from (f"  {role}: not editable, {reason}" for role, reason in family.refused.items())
@@ -118,7 +118,7 @@ def _family_lines(name: str) -> Iterator[str]:
     yield from ("contexts:", *(f"  {context}" for context in family.contexts))
 
 
-LINES: Mapping[str, Callable[[str], Iterator[str]]] = {
+PAGES: Mapping[str, Callable[[str], Iterator[str]]] = {
     "method": _method_lines,
     "family": _family_lines,
     "format": _format_lines,

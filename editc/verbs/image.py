@@ -14,9 +14,9 @@ from editc.core.pointing import pointing_at
 from editc.core.ports import Context, Detector, Painter, Prober, Progress, announce
 from editc.core.text import count
 from editc.formats.models.model import Model
-from editc.manifests.own_contexts import own_contexts
+from editc.manifests.own_contexts import read_own_contexts
 from editc.opening.target import component_of
-from editc.verbs.kind import Kind, Opened, Pass
+from editc.verbs.kind import ModelKind, OpenedManifest, Pass
 
 if TYPE_CHECKING:
     from editc.core.plan import Plan, Stage
@@ -55,7 +55,7 @@ def text_encoder_warnings(ctx: Context, manifest: Manifest) -> tuple[Diagnostic,
     )
 
 
-def missing(opened: Opened) -> Iterator[Diagnostic]:
+def missing_parts(opened: OpenedManifest) -> Iterator[Diagnostic]:
     """What a build would miss beside the weights: a text encoder, or what its libraries would not load."""
     from editc.opening.loadable import require_pipeline
 
@@ -72,7 +72,7 @@ def missing(opened: Opened) -> Iterator[Diagnostic]:
         yield from error.diagnostics
 
 
-def context(opened: Opened, progress: Progress | None) -> Context:
+def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     """Every port that a build needs; E205 and E220 to E223 without what they need, E207 without torch and the model
     libraries, E230 where evidence is asked for and the model cannot give it."""
     from editc.backends import cache
@@ -87,7 +87,7 @@ def context(opened: Opened, progress: Progress | None) -> Context:
         raise EditcError(*wrong)
     require_build()
     announce(progress, "loading libraries and the text encoder")
-    ctx, model, store = opened.recognised, opened.model, cache.open_cache()
+    ctx, model, store = opened.family_ports, opened.model, cache.open_cache()
     assert ctx.family is not None
     with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
         require_pipeline(manifest, model, ctx.family)
@@ -96,13 +96,13 @@ def context(opened: Opened, progress: Progress | None) -> Context:
         streams = source.load(ctx.family, ctx.weights)
     if manifest.images is not None:
         announce(progress, "opening the model")
-    painter, detector, judged_by = _pictures(manifest, model, progress)
+    painter, detector, judged_by = _open_painter(manifest, model, progress)
     ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=store, judged_by=judged_by)
     ctx = replace(ctx, encoder_parts=source.parts, notes=notes)
-    return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober(manifest, model))
+    return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober_loader(manifest, model))
 
 
-def _pictures(
+def _open_painter(
     manifest: Manifest, model: Model, progress: Progress | None
 ) -> tuple[Painter | None, Detector | None, Mapping[str, Any]]:
     asked = manifest.images
@@ -123,7 +123,7 @@ def _pictures(
     )
 
 
-def _prober(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:
+def _prober_loader(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:
     if manifest.sites.auto is None:
         return None
     from editc.backends import denoiser
@@ -141,28 +141,28 @@ def passes(corpus: Sequence[str]) -> tuple[Pass, ...]:
     return (Derive(corpus), Solve(), Verify())
 
 
-def locate() -> Pass:
+def locate_pass() -> Pass:
     """Manifest -> Plan."""
     from editc.passes.images.locate.locate import Locate
 
     return Locate()
 
 
-def record(solution: Solution) -> Iterator[Mapping[str, Any]]:
+def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
     """What a delta says of each edit."""
     from editc.passes.images.solve.record import edits
 
     return edits(solution)
 
 
-def pose(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:
+def derive_again(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:
     """The delta's own problem, derived again."""
     from editc.passes.images.keys.derive import Derive
 
     return Derive(corpus)(plan, ctx)
 
 
-def verify(others: Sequence[str]) -> Pass:
+def verify_pass(others: Sequence[str]) -> Pass:
     """Solution -> Verified."""
     from editc.passes.images.verify.verify import Verify
 
@@ -183,25 +183,25 @@ def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
     return warnings(verified)
 
 
-def _stages(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
+def _recorded_stages(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
     return ()
 
 
-IMAGE = Kind(
+IMAGE = ModelKind(
     name="image",
-    contexts=own_contexts,
-    attached=with_adapters,
-    notes=text_encoder_warnings,
-    missing=missing,
-    context=context,
-    after=lambda ctx, opened: ctx,
-    locate=locate,
+    own_contexts=read_own_contexts,
+    with_adapters=with_adapters,
+    adapter_warnings=text_encoder_warnings,
+    missing_parts=missing_parts,
+    open_ports=open_ports,
+    with_earlier=lambda ctx, opened: ctx,
+    locate_pass=locate_pass,
     passes=passes,
-    record=record,
-    stages=_stages,
-    pose=pose,
-    gather=lambda problem, part, linked: problem,
-    verify=verify,
+    record_edits=record_edits,
+    recorded_stages=_recorded_stages,
+    derive_again=derive_again,
+    problem_of_part=lambda problem, part, linked: problem,
+    verify_pass=verify_pass,
     failures=failures,
     warnings=warnings,
 )

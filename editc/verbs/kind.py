@@ -34,36 +34,36 @@ class Pass(Protocol):
 
 
 @dataclass(frozen=True)
-class Kind:
+class ModelKind:
     """One kind of model. Its functions import what they need when they are called."""
 
     name: str
     """As `Manifest.kind` and `Family.models` say it."""
-    contexts: Callable[[Path], tuple[str, ...]]
+    own_contexts: Callable[[Path], tuple[str, ...]]
     """The model's own sentences for concepts, from its folder; () where it has none. Raises E146."""
-    attached: Callable[[Context, Manifest], Context]
+    with_adapters: Callable[[Context, Manifest], Context]
     """The ports of headers with what the manifest names beside the model: adapters that it fuses."""
-    notes: Callable[[Context, Manifest], tuple[Diagnostic, ...]]
+    adapter_warnings: Callable[[Context, Manifest], tuple[Diagnostic, ...]]
     """Warnings of what was attached."""
-    missing: Callable[[Opened], Iterator[Diagnostic]]
+    missing_parts: Callable[[OpenedManifest], Iterator[Diagnostic]]
     """What a build would miss beside the weights, by looking for files and reading headers."""
-    context: Callable[[Opened, Progress | None], Context]
+    open_ports: Callable[[OpenedManifest, Progress | None], Context]
     """Every port of a build. Raises E205, E207 and what opening the parts of the model raises."""
-    after: Callable[[Context, Opened], Context]
+    with_earlier: Callable[[Context, OpenedManifest], Context]
     """The ports with where the deltas under `after` have their keys."""
-    locate: Callable[[], Pass]
+    locate_pass: Callable[[], Pass]
     """Manifest -> Plan."""
     passes: Callable[[Sequence[str]], tuple[Pass, ...]]
     """The passes from the plan on, derive to verify, for this list of prompts that are preserved by default."""
-    record: Callable[[Solution], Iterable[Mapping[str, Any]]]
+    record_edits: Callable[[Solution], Iterable[Mapping[str, Any]]]
     """What a delta says of each edit, in the order of the manifest."""
-    stages: Callable[[Manifest, Family, int], tuple[Stage, ...]]
+    recorded_stages: Callable[[Manifest, Family, int], tuple[Stage, ...]]
     """The stages of a delta's plan with so many sites, for a delta that is measured again."""
-    pose: Callable[[Plan, Context, Sequence[str]], Problem]
+    derive_again: Callable[[Plan, Context, Sequence[str]], Problem]
     """The problem of a delta that is measured again, without what was learned; with the default list of prompts."""
-    gather: Callable[[Problem, Delta, Delta], Problem]
+    problem_of_part: Callable[[Problem, Delta, Delta], Problem]
     """The problem of a part (second) as it is measured within a linked delta (third)."""
-    verify: Callable[[Sequence[str]], Pass]
+    verify_pass: Callable[[Sequence[str]], Pass]
     """Solution -> Verified; the names are those that other deltas edit in the same model."""
     failures: Callable[[Verified], tuple[Diagnostic, ...]]
     """One E501 for every broken bound."""
@@ -72,22 +72,22 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedManifest:
     """A manifest with its model. What the properties raise underlines `model` in the manifest."""
 
     manifest: Manifest
     """What could be read of it; `found` says whether it is sound."""
-    found: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
     """Errors and warnings of the manifest itself, in the order of its lines."""
     target: Target
     """The model that it names."""
-    kind: Kind
+    kind: ModelKind
     """The kind of model that it is for."""
 
     @property
     def sound(self) -> bool:
         """True where the manifest has no error."""
-        return not any(one.is_error for one in self.found)
+        return not any(one.is_error for one in self.diagnostics)
 
     @property
     def model(self) -> Model:
@@ -96,15 +96,15 @@ class Opened:
             return self.target.model
 
     @cached_property
-    def header(self) -> Context:
+    def header_ports(self) -> Context:
         """Ports for what needs headers only, with the model's own sentences. E146 where these cannot be read."""
         with pointing_at(self.manifest, "model"):
-            contexts = self.kind.contexts(self.target.model.path)
+            contexts = self.kind.own_contexts(self.target.model.path)
             return replace(self.target.header, contexts=contexts)
 
     @cached_property
-    def recognised(self) -> Context:
+    def family_ports(self) -> Context:
         """`header` with the model's family."""
-        header = self.header
+        header = self.header_ports
         with pointing_at(self.manifest, "model"):
             return replace(header, family=self.target.family)

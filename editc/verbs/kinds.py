@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 
 from editc.core.manifest import Manifest
-from editc.verbs.kind import Kind
+from editc.verbs.kind import ModelKind
 
 PLACES: Mapping[str, str] = {
     "image": "editc.verbs.image:IMAGE",
@@ -15,8 +15,8 @@ PLACES: Mapping[str, str] = {
 """Kind of model -> `module:attribute` of its value, imported only when a model of that kind is there."""
 
 
-def kind_of(manifest: Manifest) -> Kind:
+def kind_of(manifest: Manifest) -> ModelKind:
     """The kind of model that a manifest is for."""
     module, _, attribute = PLACES[manifest.kind].partition(":")
-    found: Kind = getattr(import_module(module), attribute)
+    found: ModelKind = getattr(import_module(module), attribute)
     return found

@@ -14,7 +14,7 @@ from editc.core.pointing import pointing_at
 from editc.core.ports import Context, Progress, announce
 from editc.formats.models.model import Model
 from editc.libraries.extras import require_build
-from editc.verbs.kind import Kind, Opened, Pass
+from editc.verbs.kind import ModelKind, OpenedManifest, Pass
 
 if TYPE_CHECKING:
     from editc.core.delta import Delta
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from editc.core.problem import Problem
     from editc.core.solution import Solution, Verified
 
-TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
+TOKENIZER_FILES = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
 """The files that a language model's tokenizer is: all of one of these."""
 
 
-def missing(opened: Opened) -> Iterator[Diagnostic]:
+def missing_parts(opened: OpenedManifest) -> Iterator[Diagnostic]:
     """What a build would miss beside the weights: the rest of the folder, or what its libraries would not load."""
     from editc.opening.loadable import require_language_folder
 
@@ -39,26 +39,26 @@ def missing(opened: Opened) -> Iterator[Diagnostic]:
         yield from error.diagnostics
 
 
-def context(opened: Opened, progress: Progress | None) -> Context:
+def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     """The ports for a language model, which runs as a whole from its folder."""
     from editc.backends import cache, networks
     from editc.opening.loadable import require_language_folder
 
     manifest, model = opened.manifest, opened.model
     require_build("torch", "transformers")
-    ctx = replace(opened.recognised, cache=cache.open_cache(), progress=progress)
+    ctx = replace(opened.family_ports, cache=cache.open_cache(), progress=progress)
     assert ctx.family is not None
-    locate()(manifest, ctx)  # says what is wrong with the manifest before the model is loaded
+    locate_pass()(manifest, ctx)  # says what is wrong with the manifest before the model is loaded
     require_folder(manifest, model)
     announce(progress, "loading libraries and the model")
     with pointing_at(manifest, "model"):
         require_language_folder(model)
         network = networks.load(model.path)
-        _require_form(network, ctx.family, manifest.model)
+        _require_norm(network, ctx.family, manifest.model)
     return replace(ctx, network=network)
 
 
-def _require_form(network: Network, family: Family, place: str) -> None:
+def _require_norm(network: Network, family: Family, place: str) -> None:
     """E206 for a model whose layers, as they run, do not pass on what its MLP says as its family has it."""
     if (network.multiplier is None) != family.normed:
         what = (
@@ -76,22 +76,22 @@ def require_folder(manifest: Manifest, model: Model) -> None:
         if model.kind != "folder":
             raise fail("E205", "a language model runs from its folder, and this is weights alone", help=help_text)
         beside = {path.name for path in model.path.iterdir()}
-        if not any(beside.issuperset(names) for names in TOKENIZERS):
-            named = ", ".join(" with ".join(f"`{name}`" for name in names) for names in TOKENIZERS)
+        if not any(beside.issuperset(names) for names in TOKENIZER_FILES):
+            named = ", ".join(" with ".join(f"`{name}`" for name in names) for names in TOKENIZER_FILES)
             message = f"the model's folder holds no tokenizer: none of {named} is there"
             raise fail("E205", message, place=str(model.path), help=help_text)
         if "config.json" not in beside:
             raise fail("E205", "the model's folder holds no `config.json`", place=str(model.path), help=help_text)
 
 
-def with_earlier(ctx: Context, opened: Opened) -> Context:
+def with_earlier(ctx: Context, opened: OpenedManifest) -> Context:
     """`ctx` with where the edits of the deltas that the manifest comes `after` have their keys: read from beside it."""
-    from editc.verbs.earlier import keys_of_earlier
+    from editc.verbs.earlier import find_earlier_keys
 
-    return replace(ctx, earlier=keys_of_earlier(opened))
+    return replace(ctx, earlier=find_earlier_keys(opened))
 
 
-def locate() -> Pass:
+def locate_pass() -> Pass:
     """Manifest -> Plan."""
     from editc.passes.language.locate.locate import LocateLanguage
 
@@ -107,28 +107,28 @@ def passes(corpus: Sequence[str]) -> tuple[Pass, ...]:
     return (DeriveLanguage(), SolveLanguage(), VerifyLanguage())
 
 
-def record(solution: Solution) -> Iterator[Mapping[str, Any]]:
+def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
     """What a delta says of each edit."""
     from editc.passes.language.solve.record import record_edits
 
     return record_edits(solution)
 
 
-def stages(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
+def recorded_stages(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
     """The stages of a delta that is measured again."""
     from editc.passes.language.locate.stages import stages_of_delta
 
     return stages_of_delta(manifest, family, sites)
 
 
-def pose(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:
+def derive_again(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:
     """The delta's own problem without what was learned, which its factors hold."""
     from editc.passes.language.keys.posed import pose_problem
 
     return pose_problem(plan, ctx)
 
 
-def gather(problem: Problem, part: Delta, linked: Delta) -> Problem:
+def problem_of_part(problem: Problem, part: Delta, linked: Delta) -> Problem:
     """What a language model says depends on all that was changed, so all sites of `linked` are measured; what other
     parts edit is told apart from the part's own."""
     from editc.core.language_problem import LanguageProblem
@@ -140,7 +140,7 @@ def gather(problem: Problem, part: Delta, linked: Delta) -> Problem:
     return replace(problem, plan=replace(problem.plan, sites=sites), others=others)
 
 
-def verify(others: Sequence[str]) -> Pass:
+def verify_pass(others: Sequence[str]) -> Pass:
     """Solution -> Verified; the problem has the names that other deltas edit."""
     from editc.passes.language.verify.verify import VerifyLanguage
 
@@ -161,25 +161,25 @@ def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
     return tuple(warnings(verified))
 
 
-def _contexts(folder: Path) -> tuple[str, ...]:
+def _no_contexts(folder: Path) -> tuple[str, ...]:
     return ()
 
 
-LANGUAGE = Kind(
+LANGUAGE = ModelKind(
     name="language",
-    contexts=_contexts,
-    attached=lambda ctx, manifest: ctx,
-    notes=lambda ctx, manifest: (),
-    missing=missing,
-    context=context,
-    after=with_earlier,
-    locate=locate,
+    own_contexts=_no_contexts,
+    with_adapters=lambda ctx, manifest: ctx,
+    adapter_warnings=lambda ctx, manifest: (),
+    missing_parts=missing_parts,
+    open_ports=open_ports,
+    with_earlier=with_earlier,
+    locate_pass=locate_pass,
     passes=passes,
-    record=record,
-    stages=stages,
-    pose=pose,
-    gather=gather,
-    verify=verify,
+    record_edits=record_edits,
+    recorded_stages=recorded_stages,
+    derive_again=derive_again,
+    problem_of_part=problem_of_part,
+    verify_pass=verify_pass,
     failures=failures,
     warnings=warnings,
 )

@@ -26,15 +26,15 @@ from editc.formats.models.model import Model, open_model
 from editc.opening.recorded import recorded_manifest
 from editc.opening.target import corpus_of
 from editc.verbs.kinds import kind_of
-from editc.verbs.open import open_for
-from editc.verbs.recheck import by_pictures, gathered_solution, measure_solution, posed_again
+from editc.verbs.open import open_decoded
+from editc.verbs.recheck import counts_pictures, derive_recorded, measure_solution, solution_of_part
 
-LOCK = ".lock.json"
+LOCK_SUFFIX = ".lock.json"
 """Ending of the lock file, in place of the delta's."""
 
 
 @dataclass(frozen=True)
-class Part:
+class LinkedPart:
     """One delta that went in, and what its claims are now; `verified` is None where nothing was measured. `conflicts`
     are names that another part erases and that this one's manifest asks to preserve."""
 
@@ -43,7 +43,7 @@ class Part:
     verified: Verified | None
     conflicts: tuple[str, ...] = ()
 
-    def pairs(self) -> tuple[tuple[Claim, float | None], ...]:
+    def compared_claims(self) -> tuple[tuple[Claim, float | None], ...]:
         """Each claim as measured now, beside the value that the delta claimed alone (None: it did not claim it)."""
         alone = {(claim["name"], claim.get("subject", "")): float(claim["value"]) for claim in self.delta.claims}
         drifts = {name: value for (name, _), value in alone.items() if name.endswith("_drift")}
@@ -56,9 +56,9 @@ class Linked:
     """What a link found. `failures`: bounds of the parts that no longer hold; then `delta` is None and nothing was
     written."""
 
-    those: Arranged
+    arrangement: Arranged
     overlaps: tuple[Overlap, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[LinkedPart, ...]
     delta: Delta | None
     failures: tuple[Diagnostic, ...]
     files: tuple[Path, ...]
@@ -86,27 +86,27 @@ def link_files(
         message = "the linked delta would replace one of those that go in"
         raise fail("E630", message, place=str(out), help="choose another path")
     read = [(path, read_delta(path)) for path in paths]
-    those = arrange([delta for _, delta in read], composed)
+    arrangement = arrange([delta for _, delta in read], composed)
     opened = None if model is None else open_model(model)
-    made = link(those, opened, tool)
+    made = link(arrangement, opened, tool)
     labels = {part.delta_id: str(path) for path, delta in read for part in parts(delta)}
-    found = tuple(overlaps(those, made, opened)) if opened else ()
-    measured = measure(made, labels, opened, progress, detector) if opened else _parts_without_measures(made, labels)
+    found = tuple(overlaps(arrangement, made, opened)) if opened else ()
+    measured = measure_parts(made, labels, opened, progress, detector) if opened else _unmeasured_parts(made, labels)
     broken = tuple(fault for part in measured if part.verified for fault in _failures(part.verified))
     if broken:
-        return Linked(those, found, measured, None, broken, ())
+        return Linked(arrangement, found, measured, None, broken, ())
     make_parent(out)
-    made = write_delta(replace(made, claims=tuple(_claims(those, measured))), out)
-    lock = out.with_suffix(LOCK)
+    made = write_delta(replace(made, claims=tuple(_linked_claims(arrangement, measured))), out)
+    lock = out.with_suffix(LOCK_SUFFIX)
     by_id = {delta.delta_id: path for path, delta in read}
     with disk.guard_writes(lock):
-        disk.replace_file(lock, _lock(those, by_id, out, made, tool).encode())
-    return Linked(those, found, measured, made, (), (out, lock))
+        disk.replace_file(lock, _lock_text(arrangement, by_id, out, made, tool).encode())
+    return Linked(arrangement, found, measured, made, (), (out, lock))
 
 
-def measure(
+def measure_parts(
     linked: Delta, labels: Mapping[str, str], model: Model, progress: Progress | None = None, detector: str = ""
-) -> tuple[Part, ...]:
+) -> tuple[LinkedPart, ...]:
     """Each part's own problem derived on `model` again, and its claims measured on what `linked` makes of the weights.
 
     A part without a manifest (a difference of two checkpoints) claims nothing that could be measured. Prompts
@@ -128,19 +128,19 @@ def _measure_part(
     erased: Sequence[str],
     progress: Progress | None,
     detector: str,
-) -> Part:
+) -> LinkedPart:
     from editc.core.text import mentions
 
     if not has_manifest(part):
-        return Part(part, label, None)
+        return LinkedPart(part, label, None)
     manifest = recorded_manifest(part, Path(label or part.delta_id[:12]), detector)
-    ctx = kind_of(manifest).context(open_for(manifest, model), progress)
+    ctx = kind_of(manifest).open_ports(open_decoded(manifest, model), progress)
     corpus = [p for p in corpus_of(model) if not any(mentions(p, name) for name in erased)]
     announce(progress, "deriving and measuring again")
-    problem = posed_again(part, manifest, model.place, corpus, ctx)
+    problem = derive_recorded(part, manifest, model.place, corpus, ctx)
     asked = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.preserve_lines)
     conflicts = tuple(name for name in erased if any(mentions(p, name) for p in asked))
-    return Part(part, label, measure_solution(gathered_solution(part, linked, problem), ctx, erased), conflicts)
+    return LinkedPart(part, label, measure_solution(solution_of_part(part, linked, problem), ctx, erased), conflicts)
 
 
 def _failures(verified: Verified) -> tuple[Diagnostic, ...]:
@@ -154,11 +154,11 @@ def _erased_names(every: Sequence[Delta], but: Delta) -> list[str]:
     return list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
 
 
-def _parts_without_measures(linked: Delta, labels: Mapping[str, str]) -> tuple[Part, ...]:
-    return tuple(Part(part, labels.get(part.delta_id, ""), None) for part in parts(linked))
+def _unmeasured_parts(linked: Delta, labels: Mapping[str, str]) -> tuple[LinkedPart, ...]:
+    return tuple(LinkedPart(part, labels.get(part.delta_id, ""), None) for part in parts(linked))
 
 
-def _claims(those: Arranged, measured: Sequence[Part]) -> list[Mapping[str, Any]]:
+def _linked_claims(arrangement: Arranged, measured: Sequence[LinkedPart]) -> list[Mapping[str, Any]]:
     """What the linked delta claims: of each part what was measured; of one that was not, the numbers that it had if no
     other delta touches its sites, for then they are still true, and none of its pictures."""
     from editc.passes.emit import claim_as_json
@@ -166,23 +166,23 @@ def _claims(those: Arranged, measured: Sequence[Part]) -> list[Mapping[str, Any]
     found: list[Mapping[str, Any]] = []
     for number, part in enumerate(measured):
         mine = [dict(claim_as_json(claim)) for claim in part.verified.report.claims] if part.verified else []
-        if part.verified is None and not _overlaps(part.delta, those):
-            mine = [dict(claim) for claim in part.delta.claims if not by_pictures(str(claim["name"]))]
+        if part.verified is None and not _shares_sites(part.delta, arrangement):
+            mine = [dict(claim) for claim in part.delta.claims if not counts_pictures(str(claim["name"]))]
         found += [claim | {"part": number} for claim in mine]
     return found
 
 
-def _overlaps(part: Delta, those: Arranged) -> bool:
-    return any((record.site.component, record.site.name) in those.overlap for record in part.sites)
+def _shares_sites(part: Delta, arrangement: Arranged) -> bool:
+    return any((record.site.component, record.site.name) in arrangement.overlap for record in part.sites)
 
 
-def _lock(those: Arranged, paths: Mapping[str, Path], out: Path, made: Delta, tool: str) -> str:
+def _lock_text(arrangement: Arranged, paths: Mapping[str, Path], out: Path, made: Delta, tool: str) -> str:
     """What went in and what came out, in the order in which it counts; names of files and no paths."""
-    inputs = [_file(paths[delta.delta_id], delta) for delta in those.deltas]
-    order = "composed" if those.composed else "added"
-    record = {"format": "editc-link", "version": 1, "inputs": inputs, "order": order, "result": _file(out, made)}
+    inputs = [_file_record(paths[delta.delta_id], delta) for delta in arrangement.deltas]
+    order = "composed" if arrangement.composed else "added"
+    record = {"format": "editc-link", "version": 1, "inputs": inputs, "order": order, "result": _file_record(out, made)}
     return dumps(record | {"tool": tool}) + "\n"
 
 
-def _file(path: Path, delta: Delta) -> Mapping[str, str]:
+def _file_record(path: Path, delta: Delta) -> Mapping[str, str]:
     return {"name": path.name, "delta_id": delta.delta_id, "sha256": sha256(path.read_bytes()).hexdigest()}

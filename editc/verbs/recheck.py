@@ -32,7 +32,7 @@ TOLERANCE = 1e-6
 RUN_TOLERANCE, SHARE_TOLERANCE, RUN_FLOOR = 0.02, 0.05, 1e-4
 """Of a claim by running a language model in float32: relative, or absolute of a share that is not one of prompts but of
 tokens or columns; nats below the floor are rounding."""
-SHARES = frozenset({"attacked", "bystander_loss", "erased", "kept_loss", "shown_before"})
+PICTURE_CLAIMS = frozenset({"attacked", "bystander_loss", "erased", "kept_loss", "shown_before"})
 """Claims by pictures: painting in float32 differs between machines, so these only answer to their bounds."""
 
 
@@ -43,18 +43,18 @@ def recorded_plan(delta: Delta, manifest: Manifest, model: str, ctx: Context | N
     sites = tuple(record.site for record in delta.sites)
     why, family = {site.name: "recorded" for site in sites}, FAMILIES.resolve(delta.family)
     family = family if ctx is None else ctx.speaking(family)
-    stages = kind_of(manifest).stages(manifest, family, len(sites))
+    stages = kind_of(manifest).recorded_stages(manifest, family, len(sites))
     return Plan(manifest, family, model, sites, why, stages=stages)
 
 
-def posed_again(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[str], ctx: Context) -> Problem:
+def derive_recorded(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[str], ctx: Context) -> Problem:
     """The delta's own problem on a model; of a language model without what was learned, which its factors hold."""
-    return kind_of(manifest).pose(recorded_plan(delta, manifest, model, ctx), ctx, corpus)
+    return kind_of(manifest).derive_again(recorded_plan(delta, manifest, model, ctx), ctx, corpus)
 
 
 def measure_solution(solution: Solution, ctx: Context, others: Sequence[str] = ()) -> Verified:
     """Every claim of a solution, measured; `others` are names that other deltas edit in the same model."""
-    found: Verified = kind_of(solution.problem.plan.manifest).verify(others)(solution, ctx)
+    found: Verified = kind_of(solution.problem.plan.manifest).verify_pass(others)(solution, ctx)
     return found
 
 
@@ -64,13 +64,13 @@ def recorded_solution(delta: Delta, problem: Problem) -> Solution:
     return _solution(delta, problem, edits)
 
 
-def gathered_solution(part: Delta, linked: Delta, problem: Problem) -> Solution:
+def solution_of_part(part: Delta, linked: Delta, problem: Problem) -> Solution:
     """What `linked` does to the sites of one of its parts, as a solution of the part's own `problem`.
 
     The rank and what the solve said of itself are the part's: they are facts of its own edit. What a language model
     says depends on all that was changed, so all sites of `linked` are measured there.
     """
-    problem = kind_of(problem.plan.manifest).gather(problem, part, linked)
+    problem = kind_of(problem.plan.manifest).problem_of_part(problem, part, linked)
     stats = _stats(part, next((int(claim["value"]) for claim in part.claims if claim["name"] == "rank"), 0))
     places = {}
     for factors in linked.factors.values():
@@ -120,9 +120,9 @@ def _stats(delta: Delta, rank: int) -> Stats:
     return Stats(condition, residual, rank, said.get("discarded", 0.0))
 
 
-def by_pictures(name: str) -> bool:
+def counts_pictures(name: str) -> bool:
     """True for a claim that a detector counts on pictures."""
-    return name in SHARES or name.startswith(("toward", "kept"))
+    return name in PICTURE_CLAIMS or name.startswith(("toward", "kept"))
 
 
 def allowed_difference(claim: Mapping[str, Any], prompts: int = 0) -> float:
@@ -134,7 +134,7 @@ def allowed_difference(claim: Mapping[str, Any], prompts: int = 0) -> float:
     is for the digits to which a share is recorded.
     """
     name, size = claim["name"], abs(float(claim["value"]))
-    if by_pictures(name) or name in GENERATED_CLAIMS:
+    if counts_pictures(name) or name in GENERATED_CLAIMS:
         return float("inf")
     if name not in RUN_CLAIMS:
         return TOLERANCE * max(1.0, size)
@@ -146,10 +146,10 @@ def allowed_difference(claim: Mapping[str, Any], prompts: int = 0) -> float:
 def disagreements(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
     """E507 for every claim of numbers that does not come out as the delta records it."""
     measured = {(claim.name, claim.subject): claim for claim in verified.report.claims}
-    return tuple(_differing(delta, measured))
+    return tuple(_claim_faults(delta, measured))
 
 
-def another_detector(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
+def detector_warnings(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
     """E508, a warning, where the pictures were judged by another detector than the delta records."""
     recorded, now = delta.extra.get("detector"), verified.report.detector
     if not isinstance(recorded, Mapping) or not now or recorded.get("sha256") == now.get("sha256"):
@@ -160,7 +160,7 @@ def another_detector(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]
     return (Diagnostic("E508", message, place=delta.delta_id[:12], help=help_text, severity="warning"),)
 
 
-def _differing(delta: Delta, measured: Mapping[tuple[str, str], Claim]) -> Iterator[Diagnostic]:
+def _claim_faults(delta: Delta, measured: Mapping[tuple[str, str], Claim]) -> Iterator[Diagnostic]:
     for claim in delta.claims:
         name, subject = claim["name"], claim.get("subject", "")
         again = measured.get((name, subject))

@@ -73,5 +73,5 @@ class Again:
     tier: str
     verified: Verified | None
     failures: tuple[Diagnostic, ...]
-    parts: tuple[link.Part, ...] = ()
+    parts: tuple[link.LinkedPart, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()

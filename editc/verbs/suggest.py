@@ -21,38 +21,38 @@ def suggest(
     EditcError.
     """
     from editc.core.ports import announce
-    from editc.manifests.dictionary import names_in
+    from editc.manifests.dictionary import read_names
     from editc.passes.images.suggest.suggest import suggest as find
     from editc.verbs import proposal
 
     manifest, plan, ctx, corpus = _open(path, write, progress)
     announce(progress, "comparing names and trying targets")
-    found = find(plan, ctx, corpus, () if dictionary is None else names_in(dictionary))
+    found = find(plan, ctx, corpus, () if dictionary is None else read_names(dictionary))
     made = proposal.propose(manifest, found)
-    return made if write is None else _put(made, write)
+    return made if write is None else _write(made, write)
 
 
 def _open(path: Path, write: Path | None, progress: Progress | None) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
     """What suggest works on; E171 and E341 before any work: the place to write to is taken,
     or adapters are fused."""
-    from editc.manifests.amend import free
+    from editc.manifests.amend import refuse_existing
     from editc.opening.target import corpus_of
     from editc.passes.images.suggest.suggest import refuse_fused
     from editc.verbs.open import require_manifest
 
     if write is not None:
-        free(write)
+        refuse_existing(write)
     opened = require_manifest(path)
     if opened.manifest.kind != "image":
         message = "suggest asks an image model's text encoder, and these edits are for a language model"
         raise fail("E206", message, place=str(path), help="`editc build` reports which edits interfere")
     refuse_fused(opened.manifest)
     opened = replace(opened, manifest=replace(opened.manifest, images=None))
-    ctx = opened.kind.context(opened, progress)
-    return opened.manifest, opened.kind.locate()(opened.manifest, ctx), ctx, corpus_of(opened.model)
+    ctx = opened.kind.open_ports(opened, progress)
+    return opened.manifest, opened.kind.locate_pass()(opened.manifest, ctx), ctx, corpus_of(opened.model)
 
 
-def _put(made: Proposal, write: Path) -> Proposal:
+def _write(made: Proposal, write: Path) -> Proposal:
     """Writes the manifest."""
     from editc.core.disk import guard_writes, replace_file
 

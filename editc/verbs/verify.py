@@ -17,12 +17,12 @@ from editc.opening.recorded import recorded_manifest
 from editc.opening.target import corpus_of
 from editc.verbs import link
 from editc.verbs.kinds import kind_of
-from editc.verbs.open import open_for
+from editc.verbs.open import open_decoded
 from editc.verbs.recheck import (
-    another_detector,
+    derive_recorded,
+    detector_warnings,
     disagreements,
     measure_solution,
-    posed_again,
     recorded_solution,
 )
 from editc.verbs.results import Again
@@ -35,35 +35,33 @@ def verify(
     delta, opened = read_delta(path), open_model(model)
     plan = plan_apply([delta], opened, allow_finetune)
     if plan.status == "already":
-        return Again(delta, "already", None, (_nothing_measured(plan),))
+        return Again(delta, "already", None, (_already_fault(plan),))
     refuse_to_verify(delta)
     if is_linked(delta):
-        return _verified_parts(delta, path, opened, plan.tier, progress, detector)
+        return _verify_parts(delta, path, opened, plan.tier, progress, detector)
     manifest = recorded_manifest(delta, path, detector)
     kind = kind_of(manifest)
-    ctx = kind.context(open_for(manifest, opened), progress)
+    ctx = kind.open_ports(open_decoded(manifest, opened), progress)
     announce(progress, "derive")
-    problem = posed_again(delta, manifest, opened.place, corpus_of(opened), ctx)
+    problem = derive_recorded(delta, manifest, opened.place, corpus_of(opened), ctx)
     announce(progress, "verify")
     verified = measure_solution(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()
-    said = (*kind.warnings(verified), *another_detector(delta, verified))
+    said = (*kind.warnings(verified), *detector_warnings(delta, verified))
     return Again(delta, plan.tier, verified, (*kind.failures(verified), *differing), warnings=said)
 
 
-def _nothing_measured(plan: ApplyPlan) -> Diagnostic:
+def _already_fault(plan: ApplyPlan) -> Diagnostic:
     total = len(plan.targets)
     message = f"nothing was measured: the model contains this edit already ({total} of {total} tensors, bit for bit)"
     help_text = "give the unedited base to measure the claims again; `editc status` tells which edits a model has"
     return Diagnostic("E512", message, place=plan.model.place, help=help_text)
 
 
-def _verified_parts(
-    delta: Delta, path: Path, model: Model, tier: str, progress: Progress | None, detector: str
-) -> Again:
+def _verify_parts(delta: Delta, path: Path, model: Model, tier: str, progress: Progress | None, detector: str) -> Again:
 
     labels = {part.delta_id: f"{path} part {number}" for number, part in enumerate(parts(delta))}
-    measured = link.measure(delta, labels, model, progress, detector)
+    measured = link.measure_parts(delta, labels, model, progress, detector)
     found: list[Diagnostic] = []
     for part in measured:
         if part.verified is not None:

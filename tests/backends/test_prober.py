@@ -102,8 +102,8 @@ def of_prompts(folder: Path, prompts: Sequence[str]) -> Conditioning:
     """What the prober is told of these prompts, by the streams of a build."""
     manifest, _ = decode(Source("m.yaml", f"editc: 1\nmodel: {folder}\n{ERASE}"))
     assert manifest is not None
-    opened = open.open_for(manifest)
-    streams = opened.kind.context(opened, None).streams
+    opened = open.open_decoded(manifest)
+    streams = opened.kind.open_ports(opened, None).streams
     return Conditioning.of(
         *([one.rows for one in streams[n].encode(prompts)] for n in ("text", "pooled") if n in streams)
     )

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from places import ROOT
 
 from editc.cli import cli, output
-from editc.cli.terminal import answer, wants_colour
+from editc.cli.terminal import print_answer, wants_colour
 from editc.core.measurements import Claim
 from editc.core.places import Source
 from editc.core.text import count
@@ -109,7 +109,7 @@ def test_results_and_states_are_coloured_and_nothing_else(
     text = "\n".join(
         [*output.claim_lines(claims), "", "Works?   green  red roses", "Costs?   amber  x", "Robust?  red    y"]
     )
-    answer(output.Shown(text, marks=output.measured_marks()), (), False)
+    print_answer(output.Output(text, colours=output.claim_colours()), (), False)
     said = capsys.readouterr().out
     for word, code in (("NOT MET", 31), ("met", 32), ("green", 32), ("amber", 33), ("red", 31)):
         assert said.count(f"\x1b[{code}m{word}\x1b[0m") == 1, word

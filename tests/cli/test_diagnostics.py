@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editc.cli.render import MOST, WIDTH, clean, excerpt, render, render_one, summary
+from editc.cli.render import LINE_WIDTH, MAX_DIAGNOSTICS, clean, excerpt, render, render_one, summary
 from editc.core.diagnostics import Diagnostic, EditcError, as_json, fail, sort_by_place
 from editc.core.places import Source, Span
 
@@ -85,11 +85,11 @@ def test_a_long_line_is_cut_around_the_place() -> None:
     line = "x" * 300 + "HERE" + "y" * 300
     shown, before, under = excerpt(line, Span(1, 301, 4))
     assert shown[before : before + under] == "HERE"
-    assert shown.startswith("...") and shown.endswith("...") and len(shown) <= WIDTH + 6
+    assert shown.startswith("...") and shown.endswith("...") and len(shown) <= LINE_WIDTH + 6
     start, before, under = excerpt(line, Span(1, 1, 3))
     assert start.startswith("xxx") and start.endswith("...") and (before, under) == (0, 3)
     _, before, under = excerpt(line, Span(1, 1, len(line)))
-    assert before == 0 and under <= WIDTH
+    assert before == 0 and under <= LINE_WIDTH
 
 
 def columns(text: str) -> int:
@@ -106,7 +106,7 @@ def test_carets_stay_under_the_line(line: str, column: int, length: int) -> None
     shown, before, under = excerpt(line, Span(1, column, length))
     assert before >= 0 and under >= 1
     assert before + under <= max(columns(shown), before + 1)
-    assert columns(shown) <= WIDTH + 20
+    assert columns(shown) <= LINE_WIDTH + 20
     if column <= len(line) and clean(line[column - 1]) == line[column - 1]:
         assert line[column - 1] in shown
 
@@ -144,8 +144,12 @@ def test_nothing_found_is_not_summed_up() -> None:
 
 
 def test_thousands_of_faults_are_counted_and_not_all_shown() -> None:
-    shown = render([WRONG] * (MOST + 5))
-    assert shown.count("error[E102]") == MOST and "... and 5 more" in shown and f"{MOST + 5} errors" in shown
+    shown = render([WRONG] * (MAX_DIAGNOSTICS + 5))
+    assert (
+        shown.count("error[E102]") == MAX_DIAGNOSTICS
+        and "... and 5 more" in shown
+        and f"{MAX_DIAGNOSTICS + 5} errors" in shown
+    )
 
 
 def test_json_has_the_same_content_and_no_empty_fields() -> None:

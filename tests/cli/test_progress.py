@@ -20,7 +20,7 @@ from places import SUPPORT
 
 from editc import cli
 from editc.cli import terminal
-from editc.cli.progress import Watch, clock, watch
+from editc.cli.progress import ProgressLine, clock, open_progress
 from editc.libraries import foreign
 
 MANIFEST = """editc: 1
@@ -43,9 +43,9 @@ class Clock:
         return self.time
 
 
-def standing(drawn: bool = True) -> tuple[Watch, Clock, io.StringIO]:
+def standing(drawn: bool = True) -> tuple[ProgressLine, Clock, io.StringIO]:
     now, out = Clock(), io.StringIO()
-    return Watch("build", out, drawn, 0.25, now), now, out
+    return ProgressLine("build", out, drawn, 0.25, now), now, out
 
 
 # the line
@@ -80,7 +80,7 @@ def test_a_loop_that_is_left_is_over() -> None:
 
 def test_on_a_terminal_the_line_is_drawn_over_and_taken_away() -> None:
     found, _, out = standing()
-    found.tell()
+    found.write()
     found.clear()
     found.clear()
     assert re.fullmatch(r"\r\x1b\[2K. build 0:00\r\x1b\[2K", out.getvalue())
@@ -88,17 +88,17 @@ def test_on_a_terminal_the_line_is_drawn_over_and_taken_away() -> None:
 
 def test_elsewhere_it_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     found, _, out = standing(drawn=False)
-    found.tell()
+    found.write()
     found.clear()
     assert out.getvalue() == "build 0:00\n"
     monkeypatch.delenv("EDITC_PROGRESS")
-    quiet = watch("build", io.StringIO())
-    assert quiet is not None and not quiet.drawn and quiet.every >= 10
+    quiet = open_progress("build", io.StringIO())
+    assert quiet is not None and not quiet.on_terminal and quiet.interval >= 10
 
 
 def test_nobody_need_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITC_PROGRESS", "none")
-    assert watch("build", io.StringIO()) is None
+    assert open_progress("build", io.StringIO()) is None
     assert [clock(s) for s in (0, 59.9, 61, 3723)] == ["0:00", "0:59", "1:01", "1:02:03"]
 
 
@@ -145,7 +145,7 @@ def inspect(place):
     return {"kind": "thing", "path": place}
 api.inspect = inspect
 from editc.cli import show
-show.inspect_result = lambda found: show.Shown("the answer", found)
+show.inspect_result = lambda found: show.Output("the answer", found)
 cli.main()
 """
 
@@ -237,7 +237,7 @@ def test_the_garbage_of_the_command_line_is_hardly_looked_for(monkeypatch: pytes
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
-    assert ended.value.code == 0 and seen == [cli.GARBAGE]
+    assert ended.value.code == 0 and seen == [cli.GC_THRESHOLD]
 
 
 def test_what_a_pass_prints_on_purpose_is_an_answer(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from report_language_cases import answer, answers, claim, facts, language, rewri
 from editc.api import Built
 from editc.cli import output, show
 from editc.cli.dump import dump
-from editc.cli.show_language import MOST, answer_lines, edit_line, headline, is_language, title
+from editc.cli.show_language import MANY_EDITS, answer_lines, edit_line, headline, is_language, title
 from editc.core.manifest import Redirect
 from editc.core.measurements import Claim
 from editc.passes.language.solve import record
@@ -54,7 +54,7 @@ def test_the_terminal_has_what_is_looked_at_first_and_counts_the_rest() -> None:
     assert few[1].endswith("cloze 0.5, chat 0.33"), "the forms stand behind their spread"
     assert "Tower 5" in few[2] and few[4] == "  and 5 more measurements (all with --json)"
     assert not any("Tower 3" in line or "condition" in line for line in few[:5])
-    many = lines(MOST + 1)
+    many = lines(MANY_EDITS + 1)
     assert "  and 6 more measurements (all with --json)" in many and not any("French" in line for line in many)
     assert max(map(len, few + many)) <= 100, "it fits a terminal"
 

@@ -16,7 +16,7 @@ from editc.cli.render import render
 from editc.codes import catalogue
 from editc.core.places import Source
 from editc.manifests.decode import decode
-from editc.manifests.overrides import apply_overrides
+from editc.manifests.overrides import add_overrides
 
 MANIFESTS = sorted(CASES.glob("*/*.yaml"))
 ELSEWHERE = {"E100", "E146", "E170", "E171", "E134", "E136", "E137", "E138", "E139"}
@@ -32,7 +32,7 @@ def standin(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_case(path: Path, update_cases: bool) -> None:
     text = path.read_bytes().decode("utf-8")
-    source = apply_overrides(Source(path.name, text), re.findall(r"^# set: (.*)$", text, re.MULTILINE))
+    source = add_overrides(Source(path.name, text), re.findall(r"^# set: (.*)$", text, re.MULTILINE))
     manifest, found = decode(source, Path("manifest"))
     assert (manifest is None) == any(one.is_error for one in found)
     shown = render(found) or "no errors\n"

@@ -13,7 +13,7 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.manifest import Constraints, Manifest, Preserve, Sites
 from editc.core.places import ManifestBlock, Source
 from editc.manifests.decode import decode, decode_file, digest, load
-from editc.manifests.overrides import apply_overrides
+from editc.manifests.overrides import add_overrides
 
 HEAD = "editc: 1\nmodel: editc:demo\n"
 LEAST = HEAD + "edits:\n  - erase: circle\n"
@@ -26,7 +26,7 @@ def standin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def decoded(text: str, *overrides: str) -> Manifest:
     """The manifest, which must have no error."""
-    manifest, found = decode(apply_overrides(Source("m.yaml", text), overrides))
+    manifest, found = decode(add_overrides(Source("m.yaml", text), overrides))
     assert manifest is not None, found
     return manifest
 

@@ -16,7 +16,7 @@ from editc.codes import exit_code
 from editc.core.diagnostics import as_json
 from editc.core.places import Source
 from editc.manifests.decode import decode
-from editc.manifests.overrides import apply_overrides
+from editc.manifests.overrides import add_overrides
 
 VOCABULARY = """
 editc model edits erase also to from replace moderate concept toward method keys strength scale epochs lamb preserve
@@ -103,7 +103,7 @@ def test_any_tree(tree: Any, flow: bool) -> None:
 )
 @example(overrides=["editc.editc=%YAML 1.9\n"])
 def test_any_override(overrides: list[str]) -> None:
-    assert_answered(apply_overrides(Source("m", "editc: 1\nmodel: m\nedits: [{erase: circle}]\n"), overrides))
+    assert_answered(add_overrides(Source("m", "editc: 1\nmodel: m\nedits: [{erase: circle}]\n"), overrides))
 
 
 HOSTILE = {
@@ -132,7 +132,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_texts_are_answered_soon(name: str) -> None:
     begun = time.process_time()
-    source = apply_overrides(Source("m", HOSTILE[name]), [".".join("a" * 5000) + "=1"] if name == "long path" else [])
+    source = add_overrides(Source("m", HOSTILE[name]), [".".join("a" * 5000) + "=1"] if name == "long path" else [])
     _, found = decode(source)
     assert found and render(found)
     assert time.process_time() - begun < 20, "a manifest takes milliseconds, a hostile one not minutes"

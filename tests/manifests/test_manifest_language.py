@@ -25,7 +25,7 @@ from editc.core.manifest import (
 from editc.core.places import ManifestBlock, Source
 from editc.manifests.decode import decode, decode_file, digest, load
 from editc.manifests.kinds import KindName
-from editc.manifests.overrides import apply_overrides
+from editc.manifests.overrides import add_overrides
 from editc.passes.emit import attached_files
 from editc.registry.methods import METHODS
 
@@ -36,7 +36,7 @@ FACT = "  - fact: {prompt: The capital of France is, subject: France, answer: Lo
 
 def decoded(text: str, *overrides: str, kind: KindName | None = None) -> Manifest:
     """The manifest, which must have no error."""
-    manifest, found = decode(apply_overrides(Source("m.yaml", text), overrides), kind=kind)
+    manifest, found = decode(add_overrides(Source("m.yaml", text), overrides), kind=kind)
     assert manifest is not None, found
     return manifest
 

@@ -25,7 +25,7 @@ from editc.core.manifest import (
     TokenWeights,
 )
 from editc.manifests import image_schema, language_schema, schema, value_kinds
-from editc.manifests.decode import LANGUAGE_ALONE
+from editc.manifests.decode import LANGUAGE_KEYS
 from editc.manifests.language_edits import methods_of
 from editc.registry.methods import METHODS
 
@@ -34,8 +34,8 @@ PAIRS = [
     (schema.SITES, Sites),
     (schema.CONSTRAINTS, Constraints),
     (schema.IMAGES, ImageCheck),
-    (image_schema.TOKENS, TokenWeights),
-    (image_schema.MEASURED, ShareSearch),
+    (image_schema.TOKEN_WEIGHTS, TokenWeights),
+    (image_schema.SHARES, ShareSearch),
     (schema.BYSTANDERS, BystanderCheck),
 ]
 
@@ -46,8 +46,8 @@ def tables() -> Iterator[value_kinds.KeyTable]:
         image_schema.ERASE,
         image_schema.REPLACE,
         image_schema.MODERATE,
-        image_schema.SUBSTITUTE,
-        image_schema.BALANCE,
+        image_schema.REPLACE_KEYS,
+        image_schema.MODERATE_KEYS,
     )
     yield image_schema.FUSE
     yield from (*language_schema.EDITS.values(), *language_schema.INNER.values())
@@ -65,8 +65,8 @@ def test_edits_fill_every_field_of_a_request() -> None:
         image_schema.ERASE,
         image_schema.REPLACE,
         image_schema.MODERATE,
-        image_schema.SUBSTITUTE,
-        image_schema.BALANCE,
+        image_schema.REPLACE_KEYS,
+        image_schema.MODERATE_KEYS,
         image_schema.FUSE,
     )
     filled = {field.attribute for table in edits for field in table.fields} - {"replace", "moderate"}
@@ -77,7 +77,7 @@ def test_the_manifest_fills_every_field() -> None:
     filled = {field.attribute for field in schema.MANIFEST.fields} - {"editc", "verify"}
     made = {"spans", "source", "digest", "preserve_lines", "images", "kind", "files"}
     assert filled | made == {field.name for field in fields(Manifest)}
-    assert set(LANGUAGE_ALONE) == {field.attribute for field in schema.MANIFEST.fields if field.only == "language"}
+    assert set(LANGUAGE_KEYS) == {field.attribute for field in schema.MANIFEST.fields if field.only == "language"}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from editc.demo import MODEL
 from editc.demo.contexts import CONTEXTS
 from editc.families.images.contexts import CONTEXTS as EVERYDAY
 from editc.families.images.sd1 import SD1
-from editc.manifests.own_contexts import own_contexts
+from editc.manifests.own_contexts import read_own_contexts
 
 MANIFEST = "editc: 1\nmodel: {}\nedits: [{{erase: circle, to: square}}]\n"
 
@@ -34,7 +34,7 @@ def copied(folder: Path) -> Path:
 
 
 def test_the_demo_model_brings_its_own_sentences(tmp_path: Path) -> None:
-    assert own_contexts(MODEL) == CONTEXTS == planned(tmp_path, "editc:demo")
+    assert read_own_contexts(MODEL) == CONTEXTS == planned(tmp_path, "editc:demo")
     assert "a {} in pixel art style" in CONTEXTS
 
 
@@ -56,7 +56,7 @@ def test_what_is_no_list_of_sentences_is_refused(text: bytes, tmp_path: Path) ->
     model = copied(tmp_path / "m")
     (model / "contexts.txt").write_bytes(text)
     with pytest.raises(EditcError, match="E146"):
-        own_contexts(model)
+        read_own_contexts(model)
     (tmp_path / "m.yaml").write_text(MANIFEST.format(model))
     (one,) = api.check(tmp_path / "m.yaml").diagnostics
     assert one.code == "E146" and one.span is not None and one.help

@@ -46,8 +46,8 @@ def copy_with(model: Path, to: Path, change: Callable[[str, Any], Any], part: st
 def located(model: Path, text: str = ERASE, sites: str = "auto", seed: int = 0) -> Plan:
     manifest, found = decode(Source("m.yaml", f"editc: 1\nmodel: {model}\nseed: {seed}\n{text}sites: {sites}\n"))
     assert manifest is not None, found
-    opened = open.open_for(manifest)
-    return Locate()(manifest, opened.kind.context(opened, None))
+    opened = open.open_decoded(manifest)
+    return Locate()(manifest, opened.kind.open_ports(opened, None))
 
 
 def told(seed: int, count: int = 3) -> Conditioning:

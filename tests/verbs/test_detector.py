@@ -21,7 +21,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.manifests.decode import decode, decode_file
-from editc.manifests.detector import parse
+from editc.manifests.detector import parse_detector
 from editc.opening import detector as detecting
 from editc.registry.detectors import DETECTORS
 
@@ -94,12 +94,12 @@ def test_the_detector_of_the_command_line_is_relative_to_where_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    name, options = parse("python:judge.py:Eye")
+    name, options = parse_detector("python:judge.py:Eye")
     assert (name, options.place, options.member) == ("python", str(tmp_path / "judge.py"), "Eye")
-    assert parse("none")[0] == "none" and parse("{clip: x, threshold: 0.25}")[1].threshold == 0.25
+    assert parse_detector("none")[0] == "none" and parse_detector("{clip: x, threshold: 0.25}")[1].threshold == 0.25
     for text in ("", "nobody", "clip", "[", "{}"):
         with pytest.raises(EditcError):
-            parse(text)
+            parse_detector(text)
 
 
 @pytest.mark.parametrize("name", DETECTORS.names())

@@ -121,7 +121,7 @@ def test_a_report_that_is_none_removes_nothing(text: str, model: Path, tmp_path:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "precious").write_text("")
     (tmp_path / "a" / "b" / "report.json").write_text(text)
-    emitting.clear_last(tmp_path / "a" / "b" / "report.json", open_model(str(model)))
+    emitting.remove_last_exports(tmp_path / "a" / "b" / "report.json", open_model(str(model)))
     assert (tmp_path / "precious").exists() and (tmp_path / "a" / "b" / "report.json").exists()
 
 

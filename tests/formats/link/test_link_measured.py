@@ -21,7 +21,7 @@ from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model
 from editc.passes.emit import round_claim
 from editc.passes.stored import StoredWeights
-from editc.verbs.recheck import gathered_solution, recorded_solution
+from editc.verbs.recheck import recorded_solution, solution_of_part
 
 THINGS = ("circle", "star", "cat", "tree", "moon on grass", "red fish", "blue house", "boat")
 FEW = "preserve: {concepts: [cat], weight: 0.1}\n"
@@ -70,12 +70,12 @@ def values(claims: Sequence[Claim], but: tuple[str, ...] = ()) -> dict[tuple[str
 def test_a_link_of_one_claims_what_the_delta_claims(folder: Path, pair: Any) -> None:
     (part,) = linked(folder, pair[:1], "one").parts
     assert values(part.verified.report.claims) == values(pair[0].verified.report.claims)
-    assert all(alone == round_claim(claim) for claim, alone in part.pairs())
+    assert all(alone == round_claim(claim) for claim, alone in part.compared_claims())
 
 
 def test_parts_are_measured_on_the_weights_that_apply_writes(folder: Path, added: Any) -> None:
     found = added
-    assert found.measured and not found.failures and len(found.overlaps) == len(found.those.sites)
+    assert found.measured and not found.failures and len(found.overlaps) == len(found.arrangement.sites)
     api.apply([found.files[0]], str(folder / "m"), out=folder / "patched")
     patched = open_model(folder / "patched").component("unet")
     for part in found.parts:
@@ -88,7 +88,7 @@ def test_parts_are_measured_on_the_weights_that_apply_writes(folder: Path, added
 def test_measuring_a_part_gathered_is_measuring_it_as_it_was(folder: Path, pair: Any) -> None:
     """A delta of one part, its factors as they stand and site by site: the same weights."""
     delta, problem = read_delta(pair[0].files[0]), pair[0].verified.solution.problem
-    plain, gathered = recorded_solution(delta, problem), gathered_solution(delta, delta, problem)
+    plain, gathered = recorded_solution(delta, problem), solution_of_part(delta, delta, problem)
     names = frozenset(site.name for site in problem.plan.sites)
     assert all((StoredWeights(plain, names)[name] == StoredWeights(gathered, names)[name]).all() for name in names)
 
@@ -96,7 +96,7 @@ def test_measuring_a_part_gathered_is_measuring_it_as_it_was(folder: Path, pair:
 def test_one_more_edit_moves_what_the_first_one_kept(added: Any) -> None:
     """Else the two figures side by side would say nothing."""
     circle = next(part for part in added.parts if part.delta.edits[0]["concept"] == "circle")
-    now = {claim.name: (claim.value, alone) for claim, alone in circle.pairs()}
+    now = {claim.name: (claim.value, alone) for claim, alone in circle.compared_claims()}
     assert all(alone is not None for _, alone in now.values())
     for name in ("preserve_drift", "unconditional_drift"):
         assert now[name][0] > 1.02 * now[name][1], name
