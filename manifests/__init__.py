@@ -1,1 +1,1 @@
-"""The manifest: its shape, reading it, and the rules over the whole of it."""
+"""The front end: from the text of a manifest to a `Manifest`, or to everything that is wrong with it at once."""

@@ -1,5 +1,4 @@
-"""A manifest with some of its fields changed, as text that reads back: through YAML's nodes, so that no value is
-touched that was not asked for. Comments are lost."""
+"""Change some fields of a manifest's text. It works on YAML's nodes, so no other value changes; comments are lost."""
 
 from __future__ import annotations
 
@@ -13,6 +12,7 @@ import yaml
 from editc.core.diagnostics import fail
 
 AmendedValue: TypeAlias = str | float | Sequence[str]
+"""A value to set: a text, a number, or a list of texts."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Amendment:
 
 
 def refuse_existing(*paths: Path) -> None:
-    """Raises E171 for the first of `paths` that is taken: what was written by hand is not replaced."""
+    """Raise E171 for the first of `paths` that exists, so that nobody's file is replaced."""
     for path in paths:
         if path.exists():
             raise fail("E171", "there is a file already", place=str(path), help="name another: suggest replaces none")
 
 
 def amend(text: str, changes: Amendment) -> str:
-    """The text of a sound manifest with the changes made; lists and numbers in place of what was there."""
+    """The text of a sound manifest with the changes made. A new list or number replaces the old value."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode)
     edits = _get(root, "edits")
@@ -54,10 +54,12 @@ def amend(text: str, changes: Amendment) -> str:
 
 
 def _get(block: yaml.MappingNode, name: str) -> yaml.Node | None:
+    """The value of the key `name`. None if the block does not have it."""
     return next((value for key, value in block.value if key.value == name), None)
 
 
 def _set(block: yaml.MappingNode, name: str, value: AmendedValue) -> None:
+    """Set the key `name` to a text, a number or a list."""
     if isinstance(value, str):
         _replace_node(block, name, _text(value))
     elif isinstance(value, float):
@@ -68,9 +70,11 @@ def _set(block: yaml.MappingNode, name: str, value: AmendedValue) -> None:
 
 
 def _replace_node(block: yaml.MappingNode, name: str, value: yaml.Node) -> None:
+    """Set the key `name` to a node, at the end of the block."""
     kept = [pair for pair in block.value if pair[0].value != name]
     block.value = [*kept, (_text(name), value)]
 
 
 def _text(value: str) -> yaml.ScalarNode:
+    """A node for a text."""
     return yaml.ScalarNode("tag:yaml.org,2002:str", value)

@@ -1,4 +1,4 @@
-"""The files that the manifest of a language model names: prompts, with their answers, and the corpus."""
+"""The files that a language model's manifest names: prompts, with or without answers, and the corpus."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class AttachedFiles:
     """File name -> its lines. It grows with each file that `fill` reads."""
 
     def fill(self, block: BlockValues, faults: Faults) -> None:
-        """Puts the prompts of files into the fields of `block` that name one; each has the place of the file's name."""
+        """Replace each file name among the values of `block` by the prompts in the file. Their place is that of the
+        name."""
         for name, value in tuple(block.values.items()):
             if isinstance(value, PromptFile):
                 span = block.spans[name]
@@ -39,7 +40,11 @@ class AttachedFiles:
                     block.spans.update({f"{name}.{i}": span for i in range(len(prompts))})
 
     def corpus(self, name: str | None, span: Span | None, faults: Faults) -> Corpus | None:
-        """The corpus in the file `name`; E111 where there is no text in it."""
+        """The corpus in the file `name`, with its sha256. None without a name.
+
+        E111 if the file cannot be read or has no text. Without a folder only the name is known; from a delta's record
+        also the sha256.
+        """
         if name is None:
             return None
         if "corpus" in self.recorded:
@@ -55,6 +60,7 @@ class AttachedFiles:
         return Corpus(name, hashlib.sha256(text.encode()).hexdigest(), text)
 
     def _prompts(self, wanted: PromptFile, span: Span, faults: Faults) -> tuple[str | PromptAnswer, ...]:
+        """The prompts of one file. Empty if it has a mistake, which E111 reports."""
         lines, problem, help = self._lines(wanted.name)
         if lines:
             bad = next((line for line in lines if _line_fault(line, wanted.kind)), None)
@@ -66,6 +72,7 @@ class AttachedFiles:
         return tuple(_parse_line(line) if wanted.kind.answers else line for line in lines)
 
     def _lines(self, name: str) -> tuple[tuple[str, ...], str, str]:
+        """The lines of a file; else what is wrong with it, and what to do. Lines that a delta records come first."""
         recorded = self.recorded.get("files", {})
         if name in recorded:
             self.files[name] = tuple(str(line) for line in recorded[name])
@@ -81,7 +88,7 @@ class AttachedFiles:
 
 
 def _line_fault(line: str, kind: PromptList) -> str:
-    """What is wrong with a line, nothing if it is well."""
+    """What is wrong with a line of a file. Empty if nothing is."""
     parts = line.split("\t")
     if kind.slot and parts[0].count("{}") != 1:
         return "which needs exactly one `{}`"
@@ -91,10 +98,12 @@ def _line_fault(line: str, kind: PromptList) -> str:
 
 
 def _line_layout(kind: PromptList) -> str:
+    """What a line of the file must look like, for help texts."""
     slot = " with one `{}`" * kind.slot
     return f"a line is a prompt{slot}" + (", or a prompt, a tab and its answer" if kind.answers else " and no more")
 
 
 def _parse_line(line: str) -> PromptAnswer:
+    """A prompt, and its answer if a tab and text follow."""
     prompt, _, answer = line.partition("\t")
     return PromptAnswer(prompt.strip(), answer.strip() or None)

@@ -29,41 +29,42 @@ from editc.manifests.prompts import AUTO
 from editc.manifests.tree import Leaf, Node, Pairs, TreeBuilder, UnreadableError
 
 MAX_BYTES = 1 << 20
+"""The largest manifest that is read. Chosen by hand; long lists of prompts belong into files."""
 LANGUAGE_KEYS = ("retain", "corpus", "chat", "after")
-"""Keys that the manifest of a language model alone reads, with its edits."""
+"""Keys that only a language model's manifest has. `read_language` reads them together with the edits."""
 
 
 @dataclass(frozen=True)
 class ParsedManifest:
-    """The text of a manifest as a tree, before it is known for which kind of model it is."""
+    """The text of a manifest as a tree, before the kind of model is known."""
 
     source: Source
     """The text and the `--set` overrides."""
     root: Node | None
-    """The tree with the overrides in it; None where the text cannot be read or holds nothing."""
+    """The tree with the overrides in it. None if the text cannot be read or is empty."""
     faults: Faults
-    """What was found wrong so far; what is found while the tree is decoded is added."""
+    """The faults found so far. Decoding the tree adds more."""
 
     @property
     def model(self) -> str:
-        """What `model` says; empty where it is missing or no text."""
+        """The value of `model`. Empty if it is missing or not a text."""
         pairs = self.root.pairs if isinstance(self.root, Pairs) else ()
         return next((value.text for key, value in pairs if key.text == "model" and isinstance(value, Leaf)), "")
 
     @property
     def kind(self) -> KindName | None:
-        """The kind of model that the words are for; None where only the model can say."""
+        """The kind of model, by the words of the manifest. None if only the model's header can tell."""
         return guess_kind(self.root) if self.root is not None else "image"
 
 
 def parse(source: Source) -> ParsedManifest:
-    """The tree of a text; never raises."""
+    """The tree of a manifest's text. Never raises: what is wrong is in the faults."""
     faults = Faults(source)
     return ParsedManifest(source, _build_tree(source, faults), faults)
 
 
 def parse_file(path: Path | str, overrides: Iterable[str] = ()) -> ParsedManifest:
-    """`parse` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
+    """The tree of a manifest's file, with `--set` overrides. Raises EditcError (E100) if the file cannot be read."""
     return parse(Source(str(path), _read_file(Path(path)), overrides=tuple(overrides)))
 
 
@@ -73,12 +74,12 @@ def read_draft(
     kind: KindName | None = None,
     recorded: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
-    """What could be read of a manifest, None where nothing could; and all errors and warnings, in the order of the
-    lines.
+    """The manifest as far as it could be read, and all errors and warnings in the order of the lines. None if nothing
+    could.
 
-    `folder` is where the files that it names are looked for; without one they are not read. `kind`: that of the model,
-    where it is known; None: as the words say, image where they do not. `recorded` is the `extra` of a delta, with the
-    files of a language model's manifest.
+    `folder`: where the files that it names are; None: they are not read. `kind`: the kind of model, if the caller knows
+    it; None: what the words say, else image. `recorded`: the `extra` of a delta, with the files of a language model's
+    manifest.
     """
     manifest, faults = None, parsed.faults
     if parsed.root is not None:
@@ -94,14 +95,14 @@ def decode(
     kind: KindName | None = None,
     recorded: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
-    """`read_draft` a text, with the manifest only where there is no error."""
+    """`read_draft` of a text. The manifest is None if there is an error."""
     return _without_errors(*read_draft(parse(source), folder, kind, recorded))
 
 
 def decode_file(
     path: Path | str, overrides: Iterable[str] = (), kind: KindName | None = None
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
-    """`decode` of a file, with `--set` overrides. Raises EditcError (E100) if the file itself cannot be read."""
+    """`decode` of a file, with `--set` overrides. Raises EditcError (E100) if the file cannot be read."""
     return _without_errors(*read_draft(parse_file(path, overrides), Path(path).parent, kind))
 
 
@@ -116,12 +117,15 @@ def load(path: Path | str, overrides: Iterable[str] = ()) -> Manifest:
 def _without_errors(
     manifest: Manifest | None, found: tuple[Diagnostic, ...]
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+    """The manifest is replaced by None if there is an error."""
     return (None if any(one.is_error for one in found) else manifest), found
 
 
 def digest(source: Source, files: Mapping[str, Sequence[str]] = MappingProxyType({}), corpus: str | None = None) -> str:
-    """sha256 over the text, over the overrides where there are any, and over the files that the manifest of a language
-    model names: their lines by name, and the sha256 of its corpus."""
+    """The sha256 of a manifest: its text, its overrides, and the files that a language model's manifest names.
+
+    `files` is file name -> lines; `corpus` is the sha256 of the corpus.
+    """
     parts = [source.text, *(f"\0--set {override}" for override in source.overrides)]
     parts += ["\0".join(("", name, *lines)) for name, lines in sorted(files.items())]
     parts += [] if corpus is None else [f"\0corpus {corpus}"]
@@ -129,6 +133,7 @@ def digest(source: Source, files: Mapping[str, Sequence[str]] = MappingProxyType
 
 
 def _read_file(path: Path) -> str:
+    """The text of a manifest's file. Raises E100. A file that is too large is cut; `_build_tree` reports it."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 4)
@@ -148,7 +153,7 @@ def _read_file(path: Path) -> str:
 
 
 def _build_tree(source: Source, faults: Faults) -> Node | None:
-    """The text as a tree, with overrides; None if it cannot be read or holds nothing."""
+    """The text as a tree, with overrides. None if it cannot be read or is empty."""
     if len(source.text) > MAX_BYTES or len(source.text.encode("utf-8", "replace")) > MAX_BYTES:
         faults.add(
             "E109",
@@ -174,7 +179,7 @@ def _build_tree(source: Source, faults: Faults) -> Node | None:
 
 
 def _read_manifest(root: Node, source: Source, attached: AttachedFiles, kind: ManifestKind, faults: Faults) -> Manifest:
-    """What could be read; fields that could not be have their defaults, and the faults say so."""
+    """The manifest from its tree. A field that cannot be read has its default, and the faults say why."""
     block = read_strict_block(root, schema.MANIFEST, faults) or BlockValues()
     own = kind.read_own_fields(block.values.pop("edits", None), block, attached, faults)
     values, spans = {name: value for name, value in block.values.items() if name not in LANGUAGE_KEYS}, {**block.spans}
@@ -200,11 +205,12 @@ def _read_manifest(root: Node, source: Source, attached: AttachedFiles, kind: Ma
 
 
 def _block_value(kind: Any, block: BlockValues | None) -> Any:
+    """The dataclass `kind` with the values of a block, or with its defaults if there is no block."""
     return kind() if block is None else kind(**block.values, spans=block.spans)
 
 
 def _read_sites(block: BlockValues | None) -> Sites:
-    """`layers: auto` says of layers what `auto` says of matrices."""
+    """The block `sites`. `layers: auto` is another way to write `auto` with its default share."""
     if block is not None and block.values.get("layers") == AUTO:
         del block.values["layers"]
         block.values.setdefault("auto", schema.AUTO_SHARE)
@@ -213,6 +219,7 @@ def _read_sites(block: BlockValues | None) -> Sites:
 
 
 def _read_images(verify: BlockValues | None, faults: Faults) -> ImageCheck | None:
+    """The block `verify: {images: ...}` with its detector and bystanders. None if there is none."""
     images = None if verify is None else verify.values.get("images")
     if images is None or not images.spans:
         return None
@@ -227,6 +234,7 @@ def _read_images(verify: BlockValues | None, faults: Faults) -> ImageCheck | Non
 
 
 def _check_version(version: int | None, block: BlockValues, faults: Faults) -> None:
+    """E110 if the manifest's version is not the one that this editc reads."""
     if version not in (None, schema.VERSION):
         message = f"this is manifest version {version}; this editc reads version {schema.VERSION}"
         help = "write `editc: 1`" if version is not None and version < 1 else "install a newer editc"

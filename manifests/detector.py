@@ -1,4 +1,4 @@
-"""Who judges pictures: `detector: NAME`, `detector: NAME:PLACE`, or a block with name, place and what it takes."""
+"""Read the value of `detector`: a name, `NAME:PLACE`, or a block with name, place and further keys."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from editc.backends.detectors.kind import DetectorKind
 
 LABEL = "`detector`"
+"""What messages call the key."""
 
 
 def read_detector(node: Node, faults: Faults) -> tuple[str, DetectorOptions]:
-    """The detector's name, empty where it cannot be told, and what the manifest says besides."""
+    """The name of the detector, and what the manifest says besides. An empty name: it could not be read."""
     if isinstance(node, Pairs):
         return _read_block(node, faults)
     if not isinstance(node, Leaf):
@@ -37,7 +38,7 @@ def read_detector(node: Node, faults: Faults) -> tuple[str, DetectorOptions]:
 
 
 def parse_detector(text: str) -> tuple[str, DetectorOptions]:
-    """The detector of `--detector TEXT`, its place relative to where the command runs. Raises EditcError."""
+    """The detector of `--detector TEXT`. Its place is relative to the working folder. Raises EditcError."""
     faults = Faults(Source("--detector", text))
     try:
         node = TreeBuilder(text, faults).build()
@@ -51,14 +52,14 @@ def parse_detector(text: str) -> tuple[str, DetectorOptions]:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """`clip:FOLDER` in two, where `clip` is a detector that is somewhere; any other text is a name alone."""
+    """`clip:FOLDER` as name and place, if the detector has a place. Any other text is a name alone."""
     head, _, rest = text.partition(":")
     whole = text in DETECTORS.names() or head not in DETECTORS.names()
     return (text, "") if whole or not _kind_of(head).place else (head, rest.strip())
 
 
 def _read_block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
-    """One key is the detector's name, with its place; the others are what it takes."""
+    """A detector as a block: one key is its name, with its place as value; the other keys are its options."""
     known = {field.name for field in schema.DETECTOR.fields}
     named = [(key, value) for key, value in node.pairs if key.text in DETECTORS.names()]
     if len(named) != 1:
@@ -81,6 +82,7 @@ def _read_block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
 
 
 def _report_names(node: Pairs, named: list[Leaf], known: set[str], faults: Faults) -> tuple[str, DetectorOptions]:
+    """Report a block that names no detector, or two."""
     names = DETECTORS.names()
     strange = [key for key, _ in node.pairs if key.text not in known and key not in named]
     if named:
@@ -97,7 +99,7 @@ def _report_names(node: Pairs, named: list[Leaf], known: set[str], faults: Fault
 def _with_place(
     name: str, place: str, span: Span, options: DetectorOptions, faults: Faults
 ) -> tuple[str, DetectorOptions]:
-    """The name with its place, split where it holds a member too."""
+    """The name and options with the place. A place of the form `FILE:NAME` is split."""
     names = DETECTORS.names()
     if name not in names:
         faults.add(
@@ -120,7 +122,7 @@ def _with_place(
 
 
 def _kind_of(name: str) -> DetectorKind:
-    """The kind of a detector, which is loaded where a manifest names one alone."""
+    """The kind of a detector. Its module is imported only when a manifest names a detector."""
     from editc.backends.detectors import lookup
 
     return lookup.detector_kind(name)

@@ -1,4 +1,4 @@
-"""A dictionary of names to compare a concept with: a text file, one name a line."""
+"""Read a dictionary: a text file of names to compare a concept with, one a line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from editc.core.diagnostics import fail
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """The names in a dictionary file, one a line, `#` lines left out; E170 when it cannot be read or holds none."""
+    """The names in a dictionary file, each once; lines that begin with `#` are left out. Raises E170 if the file cannot
+    be read or has none."""
     help_ = "a dictionary is a UTF-8 text file with one name a line"
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -1,4 +1,4 @@
-"""The list `edits`: which kind each item is, and its fields."""
+"""Read the list `edits`: the kind of each item, and the edits of image models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _ImageDraft:
 
 
 def read_edits(node: Node | None, faults: Faults) -> tuple[Request, ...]:
-    """Every edit that could be read; what is wrong with the others is in the faults."""
+    """Every edit of an image model that could be read. The faults say what is wrong with the others."""
     drafts = [draft for draft in (_draft(item, faults) for item in read_items(node, faults)) if draft is not None]
     solved = [draft.block for draft in drafts if draft.kind != "fuse"]
     joint = next((block.values["method"] for block in solved if "method" in block.values), None)
@@ -37,7 +37,7 @@ def read_edits(node: Node | None, faults: Faults) -> tuple[Request, ...]:
 
 
 def _with_method_rule(requests: tuple[Request, ...]) -> tuple[Request, ...]:
-    """The edits with the key rule that their method brings, where none of them names a rule."""
+    """The edits with the key rule of their method, unless one of them names a rule."""
     if any("keys" in request.spans for request in requests):
         return requests
     method = next((request.method for request in requests if request.method and request.kind != "fuse"), None)
@@ -46,7 +46,7 @@ def _with_method_rule(requests: tuple[Request, ...]) -> tuple[Request, ...]:
 
 
 def read_items(node: Node | None, faults: Faults) -> tuple[Node, ...]:
-    """The items of the list `edits`; none where it is no list."""
+    """The items of the list `edits`. Empty if it is not a list."""
     if node is None or (isinstance(node, Leaf) and node.broken):
         return ()
     if not isinstance(node, Items):
@@ -62,6 +62,7 @@ def read_items(node: Node | None, faults: Faults) -> tuple[Node, ...]:
 
 
 def _draft(item: Node, faults: Faults) -> _ImageDraft | None:
+    """One edit without its options. None if its kind or block cannot be read."""
     kind = read_kind(item, faults)
     if kind is None:
         return None
@@ -70,7 +71,8 @@ def _draft(item: Node, faults: Faults) -> _ImageDraft | None:
 
 
 def read_kind(item: Node, faults: Faults) -> str | None:
-    """The one kind that the item names."""
+    """The kind of edit that an item is: the one key that names a kind. None and a fault if there is none, or more than
+    one."""
     if not isinstance(item, Pairs):
         if not (isinstance(item, Leaf) and item.broken):
             help = (
@@ -97,7 +99,7 @@ def read_kind(item: Node, faults: Faults) -> str | None:
 
 
 def named_kinds(root: Node) -> set[str]:
-    """The kinds that the edits of a whole manifest name, of items that name one."""
+    """The kinds of all edits of a whole manifest that name exactly one."""
     edits = next((value for key, value in root.pairs if key.text == "edits"), None) if isinstance(root, Pairs) else None
     items = [item for item in edits.items if isinstance(item, Pairs)] if isinstance(edits, Items) else []
     named = [[key.text for key, _ in item.pairs if key.text in KINDS] for item in items]
@@ -105,6 +107,7 @@ def named_kinds(root: Node) -> set[str]:
 
 
 def _report_no_kind(item: Pairs, faults: Faults) -> None:
+    """E112 for an item that names no kind."""
     near = next(((key, found) for key, _ in item.pairs if (found := nearest(key.text, tuple(KINDS)))), None)
     span = near[0].span if near else item.span
     help = f"did you mean {tick(near[1])}?" if near else "begin it with `- erase: CONCEPT`"

@@ -1,4 +1,4 @@
-"""The list into which reading a manifest puts what it finds wrong, and how a fault names what it saw."""
+"""Faults: the list of mistakes that reading a manifest fills; and words for their messages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from editc.core.places import Source, Span
 from editc.registry.table import nearest
 
 START = Span(1, 1)
+"""The first character of a text: the place of faults about the whole text."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,11 @@ FOREIGN_NAMES = {
     "portability": "implied",
     "portability_inputs": "implied",
 }
-"""What EasyEdit, ROME and CounterFact call a fact's fields."""
+"""Names of a fact's fields in EasyEdit, ROME and CounterFact -> the names here."""
 
 
 def suggest_name(name: str, known: Iterable[str], what: str = "known") -> str:
-    """Help for a wrong name: the near one, else all of them."""
+    """Help for a wrong name: the most similar known name, else all known names after `what`."""
     known = tuple(known)
     ours = FOREIGN_NAMES.get(name)
     if ours in known:

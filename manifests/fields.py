@@ -1,4 +1,4 @@
-"""Blocks and lists, read as their tables declare. None: it could not be, and the faults say why."""
+"""Read blocks and lists as their tables declare. A result of None means that it failed; the faults say why."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BlockValues:
 
 
 def read_block(node: Node, table: value_kinds.KeyTable, faults: Faults) -> BlockValues | None:
-    """The block of `table`; unknown keys are handed back, for an edit's may be options of its method."""
+    """Read the block of `table`. Unknown keys are returned too: those of an edit may be options of its method."""
     if not isinstance(node, Pairs):
         label = "the manifest" if table.name == "manifest" else tick(table.name)
         report_wrong_type(node, label, value_kinds.InnerBlock(table).expects, faults, help=_list_hint(node, table))
@@ -53,7 +53,7 @@ def read_block(node: Node, table: value_kinds.KeyTable, faults: Faults) -> Block
 
 
 def read_strict_block(node: Node, table: value_kinds.KeyTable, faults: Faults) -> BlockValues | None:
-    """The block of `table`, in which every other key is a mistake."""
+    """Read the block of `table`. Every unknown key is a mistake (E102)."""
     block = read_block(node, table, faults)
     for key, _ in block.unknown if block else ():
         message = f"unknown key {tick(key.text)}{_in_block(table)}"
@@ -62,7 +62,7 @@ def read_strict_block(node: Node, table: value_kinds.KeyTable, faults: Faults) -
 
 
 def _store(block: BlockValues, name: str, value: Any, span: Span) -> None:
-    """Puts a value and its places into the block; an item's place is `name.0`."""
+    """Put a value and its place into the block. The place of an item of a list is `name.0`."""
     block.spans[name] = span
     if isinstance(value, ListValue):
         block.spans.update({f"{name}.{i}": place for i, place in enumerate(value.spans)})
@@ -72,7 +72,7 @@ def _store(block: BlockValues, name: str, value: Any, span: Span) -> None:
 
 
 def _list_hint(node: Node, table: value_kinds.KeyTable) -> str:
-    """How names that stand where the block should are written, if it has a list for them."""
+    """How to write names that stand where a block is expected, if the block has a list of names. Else empty."""
     lists = [one.name for one in table.fields if isinstance(one.kind, value_kinds.ListOf) and one.kind.names]
     first = "" if any(one.required for one in table.fields) else next(iter(lists), "")
     items = node.items if isinstance(node, Items) else (node,)
@@ -81,6 +81,7 @@ def _list_hint(node: Node, table: value_kinds.KeyTable) -> str:
 
 
 def _report_missing(node: Pairs, table: value_kinds.KeyTable, faults: Faults) -> None:
+    """E104 for each required key that is missing."""
     given = {key.text for key, _ in node.pairs}
     for known in table.fields:
         if known.required and known.name not in given and not node.broken:
@@ -89,6 +90,7 @@ def _report_missing(node: Pairs, table: value_kinds.KeyTable, faults: Faults) ->
 
 
 def _in_block(table: value_kinds.KeyTable) -> str:
+    """` in BLOCK` for messages; empty for the manifest itself."""
     return "" if table.name == "manifest" else f" in {tick(table.name)}"
 
 
@@ -103,7 +105,7 @@ class ListValue:
 
 
 def read_value(node: Node, kind: value_kinds.ValueKind, label: str, faults: Faults, required: bool = False) -> Any:
-    """The value of `node` as `kind`; `label` is what messages call it."""
+    """Read the value of `node` as `kind`. `label` is what messages call it."""
     match kind:
         case value_kinds.ListOf():
             return _read_list(node, kind, label, faults)
@@ -124,6 +126,7 @@ def read_value(node: Node, kind: value_kinds.ValueKind, label: str, faults: Faul
 
 
 def _read_list(node: Node, kind: value_kinds.ListOf, label: str, faults: Faults) -> ListValue | None:
+    """A list of scalars."""
     if isinstance(node, Leaf) and node.broken:
         return None
     if not isinstance(node, Items):
@@ -147,6 +150,7 @@ def _read_list(node: Node, kind: value_kinds.ListOf, label: str, faults: Faults)
 
 
 def _read_lines(node: Node, kind: PromptList, label: str, faults: Faults) -> ListValue | PromptFile | None:
+    """Prompts as a list, or the file that has them."""
     if isinstance(node, Leaf):
         name = read_scalar(node, value_kinds.Text(), label, faults)
         return PromptFile(name, kind) if isinstance(name, str) else None
@@ -154,6 +158,7 @@ def _read_lines(node: Node, kind: PromptList, label: str, faults: Faults) -> Lis
 
 
 def _read_layers(node: Node, label: str, faults: Faults) -> ListValue | str | None:
+    """Numbers of layers, or the word `auto`."""
     if isinstance(node, Leaf) and (node.empty or node.broken):
         read_scalar(node, value_kinds.Text(), label, faults)
         return None
@@ -162,11 +167,13 @@ def _read_layers(node: Node, label: str, faults: Faults) -> ListValue | str | No
 
 
 def _as_list_value(found: Iterable[tuple[Any, Span]] | None) -> ListValue | None:
+    """The values and places as `ListValue`. None if there are none."""
     good = tuple(found or ())
     return ListValue(tuple(value for value, _ in good), tuple(span for _, span in good)) if good else None
 
 
 def _read_shares(node: Node, label: str, faults: Faults) -> ListValue | None:
+    """Concepts with their shares. E115 if these add up to more than 1."""
     if not isinstance(node, Pairs):
         report_wrong_type(node, label, value_kinds.Shares().expects, faults)
         return None
@@ -193,6 +200,7 @@ def _read_shares(node: Node, label: str, faults: Faults) -> ListValue | None:
 
 
 def _read_wordings(node: Node, label: str, faults: Faults) -> dict[str, tuple[str, ...]] | None:
+    """Concepts with one or more texts each."""
     if not isinstance(node, Pairs):
         report_wrong_type(node, label, value_kinds.Wordings().expects, faults)
         return None
@@ -208,6 +216,7 @@ def _read_wordings(node: Node, label: str, faults: Faults) -> dict[str, tuple[st
 
 
 def _read_inner(node: Node, kind: value_kinds.InnerBlock, faults: Faults) -> BlockValues | None:
+    """A block with a table of its own, or the word that stands for one."""
     if isinstance(node, Leaf):
         if node.broken:
             return None

@@ -1,4 +1,4 @@
-"""The files that a manifest names: the prompts in those of `preserve.files`, and whether adapters are there."""
+"""Read the files that a manifest names: prompts under `preserve.files`, and whether adapters exist."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from editc.core.manifest import Preserve, Request
 from editc.manifests.faults import Faults, tick
 
 MAX_BYTES = 1 << 24
+"""The largest file that is read. Chosen by hand: thousands of prompts are far smaller."""
 
 
 def read_preserve_files(preserve: Preserve, folder: Path, faults: Faults) -> tuple[str, ...]:
-    """One prompt a line, blank lines left out, in the order of the files; a file that cannot be read is a fault."""
+    """The prompts in the files under `preserve.files`, one a line, in the order of the files. E111 for a file that
+    cannot be read."""
     prompts: list[str] = []
     for i, name in enumerate(preserve.files):
         lines, problem, help = read_lines(folder / name)
@@ -25,7 +27,7 @@ def read_preserve_files(preserve: Preserve, folder: Path, faults: Faults) -> tup
 
 
 def check_adapters_exist(edits: Sequence[Request], folder: Path, faults: Faults) -> None:
-    """A fault for each adapter of `fuse` that is no file; what is in them is read when the model is known."""
+    """E181 for each adapter of `fuse` that is not a file. The content is read when the model is known."""
     for edit in edits:
         path = folder / edit.adapter
         if edit.adapter and not path.is_file():
@@ -35,14 +37,15 @@ def check_adapters_exist(edits: Sequence[Request], folder: Path, faults: Faults)
 
 
 def read_lines(path: Path) -> tuple[tuple[str, ...], str, str]:
-    """The prompts, one a line; else what is wrong with the file, and what to do."""
+    """The lines of a file without blank ones; else what is wrong with the file, and what to do."""
     text, problem, help = read_text_file(path, "a few thousand prompts are enough")
     lines = (line.strip() for line in text.split("\n"))
     return tuple(line for line in lines if line), problem, help
 
 
 def read_text_file(path: Path, enough: str) -> tuple[str, str, str]:
-    """The characters of a file, lines ended by `\\n`; else what is wrong with it, and what to do."""
+    """The text of a file, with lines ended by `\\n`; else what is wrong with it, and what to do. `enough` is the advice
+    for a file that is too large."""
     try:
         if path.exists() and not path.is_dir() and not path.is_file():
             return "", "is not a file", ""

@@ -1,4 +1,4 @@
-"""Rules over the manifests that fuse finished adapters."""
+"""Rules over manifests that fuse adapters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from editc.manifests.faults import Faults
 
 
 def fuse_stands_alone(manifest: Manifest, faults: Faults) -> None:
-    """Adapters are added to the weights as they are: no edit is solved beside them."""
+    """E180: adapters are added to the weights as they are, so no other edit can be solved in the same manifest."""
     fused = next((edit for edit in manifest.image_edits if edit.kind == "fuse"), None)
     other = next((edit for edit in manifest.image_edits if edit.kind != "fuse"), None)
     if fused is not None and other is not None:
@@ -17,7 +17,7 @@ def fuse_stands_alone(manifest: Manifest, faults: Faults) -> None:
 
 
 def fusion_has_concepts(manifest: Manifest, faults: Faults) -> None:
-    """MACE fuses each adapter on the prompts of its own concept, so each has one."""
+    """E182: MACE fuses each adapter on the prompts of its concept, so each needs a concept."""
     for edit in manifest.image_edits if manifest.fused and manifest.method == "mace" else ():
         if edit.kind == "fuse" and edit.concept == edit.adapter:
             message = "`method: mace` fuses each adapter on its concept's prompts, and this one names no concept"
@@ -25,7 +25,7 @@ def fusion_has_concepts(manifest: Manifest, faults: Faults) -> None:
 
 
 def fusion_answers(manifest: Manifest, faults: Faults) -> None:
-    """A fused adapter has no keys and targets, and brings its own sites."""
+    """E183: a fused adapter has no keys and targets to measure, and it brings its own sites."""
     if not manifest.fused:
         return
     for name in ("erase_residual", "recoverable"):

@@ -1,7 +1,7 @@
-"""What one field alone cannot tell: rules over a whole manifest, each a function of one screen.
+"""Rules over the whole manifest of an image model, one function each. `language_check` has those of language models.
 
-A manifest may come here with fields that could not be read. They have their defaults then, but their place is known, so
-a rule that asks whether something was given looks at the places.
+A rule may see a manifest with fields that could not be read. Such a field has its default, but its place is known. So a
+rule that asks whether something was given looks at the places.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from editc.manifests.shared_rules import NamedList, refuse_options, refuse_other
 from editc.registry.key_rules import KEY_RULES
 
 PICTURE_BOUNDS = frozenset({"erased_at_most", "kept_loss_at_most", "share_gap_at_most"})
-"""The bounds on what a detector says of pictures."""
+"""Bounds on what a detector finds on pictures."""
 SINGLE_FILES = (".safetensors", ".onnx", ".ckpt", ".bin", ".pt")
+"""Endings of models that are one file: they cannot paint."""
 
 
 def check_image(manifest: Manifest) -> tuple[Diagnostic, ...]:
-    """All errors and warnings that the rules below find."""
+    """All errors and warnings that the rules find."""
     faults = Faults(manifest.source)
     for rule in RULES:
         rule(manifest, faults)
@@ -33,14 +34,14 @@ def check_image(manifest: Manifest) -> tuple[Diagnostic, ...]:
 
 
 def name_places(edit: Request) -> Iterator[tuple[str, Span | None]]:
-    """Every name of an edit's concept with its place."""
+    """Every name of an edit's concept, with its place."""
     yield edit.concept, edit.at("concept")
     for i, name in enumerate(edit.also):
         yield name, edit.at(f"also.{i}")
 
 
 def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
-    """A concept has one edit, and each of its names stands once."""
+    """E120, E124: a concept has one edit, and that edit has each of its names once."""
     seen: dict[str, tuple[Request, Span | None]] = {}
     for edit in manifest.image_edits:
         for name, span in name_places(edit):
@@ -58,7 +59,7 @@ def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
 
 
 def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
-    """What is edited is not to be preserved as well."""
+    """E121, E125: what is edited is not preserved as well."""
     edited: dict[str, Span | None] = {}
     for edit in manifest.image_edits:
         for name, span in name_places(edit):
@@ -79,7 +80,7 @@ def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
 
 
 def _warn_prompts_name_edits(manifest: Manifest, edited: dict[str, Span | None], faults: Faults) -> None:
-    """Warns of preserved prompts that contain an edited name."""
+    """E125 for preserved prompts that contain an edited name. `edited` is folded name -> place."""
     if not edited:
         return
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(edited, key=len, reverse=True)))})(?!\w)")
@@ -100,7 +101,7 @@ def _warn_prompts_name_edits(manifest: Manifest, edited: dict[str, Span | None],
 
 
 def targets_stand(manifest: Manifest, faults: Faults) -> None:
-    """A target is neither the concept itself nor something that another edit erases."""
+    """E122, E123: a target is neither the concept itself nor something that another edit erases."""
     erased = {
         fold_name(name): (edit, span)
         for edit in manifest.image_edits
@@ -131,6 +132,7 @@ def targets_stand(manifest: Manifest, faults: Faults) -> None:
 
 
 def _target_places(edit: Request) -> Iterator[tuple[str, Span | None]]:
+    """Every target of an edit, with its place."""
     if edit.to is not None:
         yield edit.to, edit.at("to")
     for i, (name, _) in enumerate(edit.toward):
@@ -154,7 +156,7 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
 
 
 def one_method(manifest: Manifest, faults: Faults) -> None:
-    """The edits are solved together, so the methods, key rules and options that they name agree."""
+    """E133: all edits are solved together, so they name the same method, key rule and options."""
     edits = manifest.image_edits
     if len({edit.kind == "fuse" for edit in edits}) > 1:
         return
@@ -165,7 +167,7 @@ def one_method(manifest: Manifest, faults: Faults) -> None:
 
 
 def token_weights_count(manifest: Manifest, faults: Faults) -> None:
-    """Weights of tokens belong to `keys: eot`, and leave it something to edit."""
+    """E150, E151: `token_weights` go with `keys: eot`, and at least one weight is not 0."""
     misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.image_edits)
     for edit in manifest.image_edits:
         weights, span = edit.token_weights, edit.at("token_weights")
@@ -179,7 +181,7 @@ def token_weights_count(manifest: Manifest, faults: Faults) -> None:
 
 
 def expand_is_for_bare_names(manifest: Manifest, faults: Faults) -> None:
-    """Phrases are added to names that are taken bare; the other key rules have contexts already."""
+    """E190: `expand` goes with key rules that take bare names. Other key rules have contexts."""
     misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.image_edits)
     for edit in manifest.image_edits:
         if edit.expand is not None and not misread and (read_by := _rules_with_field("expand", manifest)):
@@ -189,7 +191,7 @@ def expand_is_for_bare_names(manifest: Manifest, faults: Faults) -> None:
 
 
 def _rules_with_field(field: str, manifest: Manifest) -> str:
-    """The key rules that read this field of an edit, in words; "" where the manifest's own rule does."""
+    """The key rules that read this field of an edit, in words. Empty if the manifest's own key rule reads it."""
     if field in KEY_RULES.resolve(manifest.keys).options:
         return ""
     names = [name for name, rule in KEY_RULES.each() if field in rule.options]
@@ -197,13 +199,13 @@ def _rules_with_field(field: str, manifest: Manifest) -> str:
 
 
 def options_fit(manifest: Manifest, faults: Faults) -> None:
-    """The method itself accepts the options."""
+    """E132: the method itself accepts the options."""
     for edit in () if manifest.fused else manifest.image_edits:
         refuse_options(edit, edit.method or manifest.method, manifest.seed, faults)
 
 
 def auto_has_a_goal(manifest: Manifest, faults: Faults) -> None:
-    """`strength: auto` looks for the least change that meets a bound on what is left or recoverable: give one."""
+    """E140: `strength: auto` searches for the least change that meets a bound, so there must be a bound."""
     constraints = manifest.constraints
     for goal in ("erase_residual", "recoverable"):
         if getattr(constraints, goal) is not None or goal in constraints.spans:
@@ -215,7 +217,7 @@ def auto_has_a_goal(manifest: Manifest, faults: Faults) -> None:
 
 
 def evidence_is_there(manifest: Manifest, faults: Faults) -> None:
-    """Sites are chosen by what the model predicts, so there must be a model that predicts."""
+    """E160: `sites: auto` measures what the model predicts, so the model must be able to predict."""
     choice = manifest.sites
     if "auto" in choice.spans and manifest.model.casefold().endswith(SINGLE_FILES):
         message = f"`auto` has nothing to measure with: {tick(manifest.model)} is a single file"
@@ -224,7 +226,7 @@ def evidence_is_there(manifest: Manifest, faults: Faults) -> None:
 
 
 def pictures_answer(manifest: Manifest, faults: Faults) -> None:
-    """Each bound on pictures is one that pictures can answer."""
+    """E141, E142: each bound on pictures can be answered by pictures."""
     check = manifest.images
     if check is None:
         return
@@ -266,7 +268,7 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
 
 
 def _bounds_have_detector(manifest: Manifest, check: ImageCheck, faults: Faults) -> None:
-    """Counting needs someone who looks."""
+    """E141: bounds on counts need a detector."""
     for bound in sorted(PICTURE_BOUNDS & check.spans.keys()) if check.detector == "none" else ():
         message = f"{tick(bound)} has nothing to count: with `detector: none` nobody judges the pictures"
         related = [(check.spans.get("detector"), "nobody judges")]
@@ -275,7 +277,7 @@ def _bounds_have_detector(manifest: Manifest, check: ImageCheck, faults: Faults)
 
 
 def default_list_stays(manifest: Manifest, faults: Faults) -> None:
-    """What is kept by default is switched off knowingly."""
+    """E145, a warning: `corpus: none` switches the default list off."""
     preserve = manifest.preserve
     if preserve.corpus == "none":
         named = preserve.concepts or preserve.prompts or preserve.files
@@ -286,7 +288,7 @@ def default_list_stays(manifest: Manifest, faults: Faults) -> None:
 
 
 def rank_suffices(manifest: Manifest, faults: Faults) -> None:
-    """A rank below the number of edited names cannot hold them all."""
+    """E143, a warning: a rank below the number of edited names cannot hold them all."""
     rank, names = manifest.constraints.rank, sum(len(edit.names) for edit in manifest.image_edits)
     if rank is not None and rank < names:
         message = f"rank {rank} is less than the {names} names that are edited, and each needs at least one"
@@ -296,7 +298,7 @@ def rank_suffices(manifest: Manifest, faults: Faults) -> None:
 
 
 def edits_change(manifest: Manifest, faults: Faults) -> None:
-    """E144: an edit with `strength: 0` changes nothing, which is hardly meant."""
+    """E144, a warning: `strength: 0` or shares that are all 0 change nothing."""
     for edit in manifest.image_edits:
         if edit.strength == 0.0:
             faults.warn(
@@ -309,7 +311,7 @@ def edits_change(manifest: Manifest, faults: Faults) -> None:
 
 
 def shares_have_detector(manifest: Manifest, faults: Faults) -> None:
-    """Shares are measured by the detector of `verify.images`, and one thing at a time is searched for."""
+    """E191, E192: `shares: measured` needs a detector, and excludes `strength: auto`, which is another search."""
     for edit in manifest.image_edits:
         unseen = manifest.images.detector == "none" if manifest.images else "images" not in manifest.spans
         if "shares" in edit.spans and unseen:
@@ -343,3 +345,4 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     fuse_check.fusion_answers,
     own_keys,
 )
+"""The rules, in the order in which they run."""

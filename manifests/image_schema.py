@@ -29,6 +29,7 @@ TOKEN_WEIGHTS = KeyTable(
         KeyField("keyword", Number(0.0), "each token of the concept"),
     ),
 )
+"""The block `token_weights`."""
 COMMON = (
     KeyField(
         "method",
@@ -51,7 +52,9 @@ COMMON = (
     KeyField("contexts", ListOf(CONTEXT, min_items=1), "sentences with one {}, for this edit alone"),
     KeyField("scale", Number(0.0, above=True), "weight of this edit against the others"),
 )
+"""The keys that stand beside `erase`, `replace` and `moderate`."""
 ALSO = KeyField("also", ListOf(NAME), "other names of the same thing")
+"""The key `also`, of several kinds of edits."""
 
 ERASE = KeyTable(
     "erase",
@@ -62,6 +65,7 @@ ERASE = KeyTable(
         *COMMON,
     ),
 )
+"""The edit `erase`: its concept and all other keys stand side by side."""
 REPLACE_KEYS = KeyTable(
     "replace",
     (
@@ -70,9 +74,11 @@ REPLACE_KEYS = KeyTable(
         ALSO,
     ),
 )
+"""The block inside `replace`."""
 REPLACE = KeyTable(
     "replace", (KeyField("replace", InnerBlock(REPLACE_KEYS), "erase with a named substitute", required=True), *COMMON)
 )
+"""The edit `replace`."""
 SHARES = KeyTable(
     "shares",
     (
@@ -81,6 +87,7 @@ SHARES = KeyTable(
         KeyField("tolerance", Number(0.0, 1.0, above=True), "how far a share may be from the one wanted"),
     ),
 )
+"""The block `shares` inside `moderate`."""
 MODERATE_KEYS = KeyTable(
     "moderate",
     (
@@ -93,10 +100,12 @@ MODERATE_KEYS = KeyTable(
         ),
     ),
 )
+"""The block inside `moderate`."""
 MODERATE = KeyTable(
     "moderate",
     (KeyField("moderate", InnerBlock(MODERATE_KEYS), "shift a concept towards others", required=True), *COMMON),
 )
+"""The edit `moderate`."""
 FUSE = KeyTable(
     "fuse",
     (
@@ -109,4 +118,6 @@ FUSE = KeyTable(
         KeyField("contexts", ListOf(CONTEXT, min_items=1), "sentences with one {}, for this concept"),
     ),
 )
+"""The edit `fuse`: its file and all other keys stand side by side."""
 EDITS = {"erase": ERASE, "replace": REPLACE, "moderate": MODERATE, "fuse": FUSE}
+"""Kind of edit -> its table, in the order in which they are documented."""

@@ -1,4 +1,4 @@
-"""What manifests for image and for language models have of their own: how edits are read, and which rules hold."""
+"""What differs between manifests for image models and for language models: how edits are read, and which rules hold."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.registry.methods import METHODS
 
 KindName: TypeAlias = Literal["image", "language"]
+"""The name of a kind of model."""
 
 
 @dataclass(frozen=True)
 class ManifestKind:
-    """The manifests for one kind of model."""
+    """Manifests for one kind of model."""
 
     name: KindName
-    """What `Manifest.kind` says."""
+    """The value of `Manifest.kind`."""
     read_own_fields: Callable[[Node | None, BlockValues, AttachedFiles, Faults], Mapping[str, Any]]
-    """The manifest's fields that this kind alone has, `edits` among them, from the node of `edits` and the block of the
-    whole manifest; what cannot be read is put into the faults."""
+    """Gives the fields of a manifest that only this kind has, `edits` among them. Takes the node of `edits` and the
+    block of the whole manifest. What cannot be read is added to the faults."""
     check: Callable[[Manifest], tuple[Diagnostic, ...]]
     """All errors and warnings of the rules over a whole manifest."""
 
 
 def _read_image(edits: Node | None, block: BlockValues, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
+    """The fields that only an image model's manifest has. E181 for an adapter that is no file."""
     requests = read_edits(edits, faults)
     if attached.folder is not None:
         check_adapters_exist(requests, attached.folder, faults)
@@ -43,12 +45,14 @@ def _read_image(edits: Node | None, block: BlockValues, attached: AttachedFiles,
 def _read_language(
     edits: Node | None, block: BlockValues, attached: AttachedFiles, faults: Faults
 ) -> Mapping[str, Any]:
+    """Read a language model's manifest. The code is imported only when it is needed."""
     from editc.manifests.language_edits import read_language
 
     return read_language(edits, block, attached, faults)
 
 
 def _check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
+    """Check a language model's manifest. The rules are imported only when they are needed."""
     from editc.manifests.language_check import check_language
 
     return check_language(manifest)
@@ -57,19 +61,24 @@ def _check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
 IMAGE = ManifestKind("image", _read_image, image_check.check_image)
 LANGUAGE = ManifestKind("language", _read_language, _check_language)
 KINDS: Mapping[str, ManifestKind] = {kind.name: kind for kind in (IMAGE, LANGUAGE)}
+"""Name of a kind -> the kind."""
 
 
 def guess_kind(root: Node) -> KindName | None:
-    """The kind of model that the manifest can be for, by its words alone; None where only the model can say: of its
-    edits all are `erase`, and nothing in it has a meaning for one kind alone."""
+    """The kind of model that a manifest is for, by its words alone. None if only the model can tell.
+
+    That is so if all edits are `erase` and no other word has a meaning for one kind alone.
+    """
     if _is_language(root):
         return "language"
     return None if named_kinds(root) == {"erase"} else "image"
 
 
 def _is_language(root: Node) -> bool:
-    """True for a manifest that only a language model can answer: by its kinds of edits, else by keys and methods that
-    have no meaning for an image model."""
+    """True if only a language model can answer the manifest.
+
+    The kinds of edits decide; if they do not, keys and methods that only one kind of model has.
+    """
     top = _keys(root)
     edits = top.get("edits")
     items = [_keys(item) for item in edits.items] if isinstance(edits, Items) else []
@@ -91,12 +100,15 @@ def _is_language(root: Node) -> bool:
 
 
 def _keys(node: Node | None) -> Mapping[str, Node]:
+    """The keys of a block with their values. Empty for another node."""
     return {key.text: value for key, value in node.pairs} if isinstance(node, Pairs) else {}
 
 
 def _text_of(node: Node | None) -> str:
+    """The text of a scalar. Empty for another node."""
     return node.text if isinstance(node, Leaf) else ""
 
 
 def _language_keys(given: Mapping[str, Node], table: value_kinds.KeyTable) -> Iterator[str]:
+    """Keys of `table` that are given and that only language models have."""
     return (field.name for field in table.fields if field.only == "language" and field.name in given)

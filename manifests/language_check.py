@@ -1,4 +1,4 @@
-"""Rules over the whole manifest of a language model, each a function of one screen; those of image models: `check`."""
+"""Rules over the whole manifest of a language model, one function each. `image_check` has those of image models."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from editc.manifests.models import own_keys
 from editc.manifests.shared_rules import NamedList, refuse_options, refuse_other_value, warn_repeats
 
 Rule = Callable[[Manifest, Faults], None]
+"""A rule: adds to the faults what is wrong with a manifest."""
 LanguageEdit = Fact | Redirect | Ablation
+"""One edit of a language model."""
 
 
 def check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
-    """All errors and warnings that the rules below find."""
+    """All errors and warnings that the rules find."""
     faults = Faults(manifest.source)
     for rule in RULES:
         rule(manifest, faults)
@@ -34,7 +36,7 @@ def check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
 
 
 def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
-    """A prompt has one new answer, and a concept one edit."""
+    """E120, E124: a prompt has one new answer, and a concept has one edit."""
     seen: dict[tuple[str, str], tuple[LanguageEdit, Span | None]] = {}
     for edit in manifest.language_edits:
         for name, span in edited_texts(edit):
@@ -50,7 +52,7 @@ def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
 
 
 def facts_change(manifest: Manifest, faults: Faults) -> None:
-    """What a fact was is not what it is to be."""
+    """E195: the new answer of a fact differs from `was`."""
     for fact in manifest.facts:
         if fact.was is not None and fold_name(fact.was) == fold_name(fact.answer):
             message = f"the answer {tick(fact.answer)} is what the model says already, by `was`"
@@ -59,8 +61,10 @@ def facts_change(manifest: Manifest, faults: Faults) -> None:
 
 
 def redirects_lead_somewhere(manifest: Manifest, faults: Faults) -> None:
-    """A concept leads to one other concept, to noise, or to a refusal; only `rocr` knows the latter two. What
-    `concept-vectors` takes out leads nowhere."""
+    """E189: a concept leads to one other concept, to noise, or to a refusal.
+
+    Only the method `rocr` knows noise and refusals. `concept-vectors` takes a concept out and leads nowhere.
+    """
     joint = _joint_method(manifest.redirects)
     for edit in manifest.redirects:
         named, toward = "to" in edit.spans, "toward" in edit.spans
@@ -86,7 +90,7 @@ def redirects_lead_somewhere(manifest: Manifest, faults: Faults) -> None:
 
 
 def targets_stand(manifest: Manifest, faults: Faults) -> None:
-    """A target is neither the concept itself nor one that is itself redirected."""
+    """E122, E123: a target is neither the concept itself nor one that is itself redirected."""
     moved = {fold_name(name): (edit, span) for edit in manifest.redirects for name, span in edited_texts(edit)}
     for edit in manifest.redirects:
         found = None if edit.to is None else moved.get(fold_name(edit.to))
@@ -101,7 +105,7 @@ def targets_stand(manifest: Manifest, faults: Faults) -> None:
 
 
 def neighbours_stay(manifest: Manifest, faults: Faults) -> None:
-    """What is edited is no neighbour: such prompts are left out of what is counted."""
+    """E196, a warning: a neighbour that is itself edited is not counted."""
     edited = EditedPrompts(manifest)
     for edit in manifest.language_edits:
         for i, asked in enumerate(() if isinstance(edit, Ablation) else edit.neighbours):
@@ -112,7 +116,7 @@ def neighbours_stay(manifest: Manifest, faults: Faults) -> None:
 
 
 def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
-    """What is edited is not to be preserved as well."""
+    """E121: what is edited is not preserved as well."""
     edited = {fold_name(name): span for edit in manifest.redirects for name, span in edited_texts(edit)}
     edited |= {fold_name(fact.subject): fact.at("subject") for fact in manifest.facts}
     for i, name in enumerate(manifest.preserve.concepts):
@@ -123,7 +127,7 @@ def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
 
 
 def sets_differ(manifest: Manifest, faults: Faults) -> None:
-    """A direction comes from two sets of several prompts each, which have none in common."""
+    """E188: a direction comes from two sets of prompts; each has more than one, and no prompt is in both."""
     for edit in manifest.ablations:
         for name, prompts in (("present", edit.present), ("absent", edit.absent)):
             if len(prompts) == 1:
@@ -154,7 +158,7 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
 
 
 def one_method(manifest: Manifest, faults: Faults) -> None:
-    """Edits that are solved together agree on the method and its options."""
+    """E133: edits that are solved together name the same method and options."""
     groups: tuple[Sequence[LanguageEdit], ...] = (manifest.facts, manifest.redirects, manifest.ablations)
     for edits in groups:
         for name in ("method", *dict.fromkeys(option for edit in edits for option in edit.options)):
@@ -164,7 +168,7 @@ def one_method(manifest: Manifest, faults: Faults) -> None:
 
 
 def options_fit(manifest: Manifest, faults: Faults) -> None:
-    """The method itself accepts the options; without one named, they are those that every method reads alike."""
+    """E132: the method itself accepts the options. Without a method, nothing is checked."""
     groups: tuple[Sequence[LanguageEdit], ...] = (manifest.facts, manifest.redirects, manifest.ablations)
     for edits in groups:
         for edit in edits:
@@ -172,7 +176,7 @@ def options_fit(manifest: Manifest, faults: Faults) -> None:
 
 
 def one_key(manifest: Manifest, faults: Faults) -> None:
-    """`denominator: bare` divides by the one key that there is: of a single fact, and not in the chat template too."""
+    """E132: `denominator: bare` needs a single key: one fact, and no `chat`."""
     bare = next((fact for fact in manifest.facts if fact.options.get("denominator") == "bare"), None)
     if bare is None:
         return
@@ -188,7 +192,7 @@ def one_key(manifest: Manifest, faults: Faults) -> None:
 
 
 def bounds_have_answers(manifest: Manifest, faults: Faults) -> None:
-    """Each bound counts something that the edits have."""
+    """E141: each bound counts something that the edits have."""
     edits = manifest.language_edits
     answers = {
         "efficacy": (
@@ -214,7 +218,7 @@ def bounds_have_answers(manifest: Manifest, faults: Faults) -> None:
 
 
 def edits_change(manifest: Manifest, faults: Faults) -> None:
-    """E144: an edit with `strength: 0` changes nothing, which is hardly meant."""
+    """E144, a warning: an edit with `strength: 0` changes nothing."""
     for edit in manifest.language_edits:
         if not isinstance(edit, Ablation) and edit.strength == 0.0:
             help = "raise it, or remove the edit"
@@ -222,8 +226,10 @@ def edits_change(manifest: Manifest, faults: Faults) -> None:
 
 
 def rank_suffices(manifest: Manifest, faults: Faults) -> None:
-    """Each fact and each name of a concept needs a rank of its own, and with `chat` a second one: it has a key in plain
-    text and one in a chat. A direction has none of either."""
+    """E143, a warning: each fact and each name of a concept needs a rank of its own.
+
+    With `chat` they need two, because each has a key in plain text and one in a chat. A direction always needs one.
+    """
     redirects = () if _joint_method(manifest.redirects) == COLUMNS else manifest.redirects
     keyed: Sequence[LanguageEdit] = (*manifest.facts, *redirects)
     named = sum(len(edit.names) for edit in keyed)
@@ -239,7 +245,7 @@ def rank_suffices(manifest: Manifest, faults: Faults) -> None:
 
 
 def layers_have_one_source(manifest: Manifest, faults: Faults) -> None:
-    """Layers are named, or looked for."""
+    """E198: layers are either named or searched for."""
     choice = manifest.sites
     if choice.layers and "auto" in choice.spans:
         related = [(choice.at("layers"), "named here")]
@@ -250,6 +256,7 @@ def layers_have_one_source(manifest: Manifest, faults: Faults) -> None:
 
 
 def _joint_method(edits: Sequence[LanguageEdit]) -> str | None:
+    """The first method that one of the edits names. None if none does."""
     return next((edit.method for edit in edits if edit.method is not None), None)
 
 
@@ -270,3 +277,4 @@ RULES: tuple[Rule, ...] = (
     rank_suffices,
     layers_have_one_source,
 )
+"""The rules, in the order in which they run."""

@@ -1,4 +1,4 @@
-"""The edits of a language model, and what goes with them."""
+"""Read the edits of a language model, and the other keys that only its manifest has."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from editc.registry.options import options
 
 
 def methods_of(kind: str) -> tuple[str, ...]:
-    """The methods that solve that kind of edit, in the order of the registry."""
+    """The methods that solve this kind of edit, in the order of the registry."""
     return tuple(name for name in METHODS.in_order("language") if kind in _solves(name))
 
 
 def _solves(method: str) -> tuple[str, ...]:
-    """The kinds of edits that a method says it solves."""
+    """The kinds of edits that a method solves."""
     kinds: tuple[str, ...] = getattr(METHODS.resolve(method), "solves", ())
     return kinds
 
@@ -39,7 +39,9 @@ LANGUAGE_SYNTAX = EditSyntax(
     methods_of,
     {"from": _REDIRECT_ADVICE, "to": _REDIRECT_ADVICE},
 )
+"""Where the keys of a language model's edits stand."""
 _IMAGE_KEYS = ("scale", "keys", "token_weights", "expand", "shares")
+"""Keys of an image model's edits that have no meaning here."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class _JointMethod:
 
 
 def read_language(edits: Node | None, block: BlockValues, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
-    """The fields of a manifest that those of language models alone have; `block` is the whole manifest's."""
+    """The fields that only a language model's manifest has. `block` is the block of the whole manifest."""
     drafts = [draft for draft in _drafts(read_items(edits, faults), faults) if draft is not None]
     shared = _joint_methods(drafts)
     made = [_read_edit(draft, shared[tables.TOGETHER[draft.kind]], attached, faults) for draft in drafts]
@@ -75,6 +77,7 @@ def read_language(edits: Node | None, block: BlockValues, attached: AttachedFile
 
 
 def _drafts(items: tuple[Node, ...], faults: Faults) -> Iterator[_LanguageDraft | None]:
+    """The edits without their options. E184 for a kind of edit that only image models have."""
     kinds = [read_kind(item, faults) for item in items]
     first = next((item for item, kind in zip(items, kinds, strict=True) if kind in tables.LANGUAGE_ONLY), None)
     for item, kind in zip(items, kinds, strict=True):
@@ -89,7 +92,7 @@ def _drafts(items: tuple[Node, ...], faults: Faults) -> Iterator[_LanguageDraft 
 
 
 def _with_own_method(kind: str, block: BlockValues, faults: Faults) -> BlockValues:
-    """The block without a method that solves edits of another kind."""
+    """The block without its method if that solves other kinds of edits (E187)."""
     method = block.values.get("method")
     if method is not None and kind not in _solves(method):
         message = f"{tick(method)} is a method for {list_words(_solves(method), 'and')}, and this is {tick(kind)}"
@@ -99,7 +102,7 @@ def _with_own_method(kind: str, block: BlockValues, faults: Faults) -> BlockValu
 
 
 def _joint_methods(drafts: Sequence[_LanguageDraft]) -> Mapping[str, _JointMethod]:
-    """By the kinds that are solved together, the method that their edits have in common."""
+    """For each kind in `TOGETHER.values()`, the method that its edits share."""
     found = {kind: _JointMethod() for kind in tables.TOGETHER.values()}
     for draft in drafts:
         one, given = found[tables.TOGETHER[draft.kind]], draft.block
@@ -111,7 +114,7 @@ def _joint_methods(drafts: Sequence[_LanguageDraft]) -> Mapping[str, _JointMetho
 def _read_edit(
     draft: _LanguageDraft, shared: _JointMethod, attached: AttachedFiles, faults: Faults
 ) -> Fact | Redirect | Ablation | None:
-    """The edit; None where something is missing that it cannot be without."""
+    """The edit of a draft. None if something that it needs is missing."""
     kind, block = draft.kind, draft.block
     inner = block if kind == "erase" else block.values.pop(kind, None)
     if not isinstance(inner, BlockValues):
@@ -135,7 +138,7 @@ def _read_edit(
 def _read_options(
     draft: _LanguageDraft, shared: _JointMethod, spans: dict[str, Span], faults: Faults
 ) -> Mapping[str, Any]:
-    """The options beside an edit; keys that only an image model's edits have are told apart from misspelt ones."""
+    """The options of an edit. E185 for keys that only an image model's edits have; other unknown keys are misspelt."""
     known = {option.name for method in methods_of(draft.kind) for option in options(method)}
     rest = []
     for key, node in draft.block.unknown:
@@ -153,6 +156,7 @@ def _read_options(
 def _read_fact(
     values: dict[str, Any], spans: dict[str, Span], options: Mapping[str, Any], faults: Faults
 ) -> Fact | None:
+    """The fact, with the subject put into its prompts. None if something that it needs is missing."""
     prompt, subject = values.pop("prompt", None), values.get("subject")
     if prompt is None or subject is None:
         return None
@@ -169,7 +173,8 @@ def _read_fact(
 
 
 def _read_template(prompt: str, subject: str, spans: Mapping[str, Span], faults: Faults) -> str | None:
-    """The prompt with `{}` where the subject stands; E186 if that is nowhere, or cannot be told."""
+    """The prompt with `{}` in place of the subject. None and E186 if the subject is missing, or stands there more than
+    once."""
     related = [(spans["prompt"], "the prompt")]
     slots = prompt.count("{}")
     if "{}" in subject or slots > 1:
@@ -192,6 +197,7 @@ def _read_template(prompt: str, subject: str, spans: Mapping[str, Span], faults:
 
 
 def _subject_hint(prompt: str, subject: str) -> str:
+    """Help for a subject that the prompt does not have: capitals, accents, or part of a longer word."""
     start = prompt.casefold().find(subject.casefold())
     found = prompt[start : start + len(subject)]
     if start >= 0 and found.casefold() == subject.casefold() and found != subject:

@@ -1,4 +1,4 @@
-"""The edits of a language model as tables, and which methods solve each."""
+"""The edits of a language model as tables."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from editc.manifests.value_kinds import (
 from editc.registry.methods import METHODS
 
 COLUMNS = "concept-vectors"
-"""The method that takes columns out and leads a name nowhere."""
+"""The method that changes columns of the weights, so that a concept leads nowhere else."""
 TOGETHER = {"fact": "fact", "redirect": "redirect", "erase": "redirect", "ablate": "ablate"}
-"""Kind of edit -> the kind that it is solved with: these share a method."""
+"""Kind of edit -> the kind that it is solved with. Those of one kind share a method."""
 
-TEXT, PHRASE = Text(role="text"), Text(role="phrase")
+TEXT = Text(role="text")
+"""A text for a language model, in which brackets and braces mean nothing special."""
+PHRASE = Text(role="phrase")
+"""A few words that a language model says."""
 
 _METHOD = KeyField("method", RegistryName(METHODS, "language"), "how to solve; its options stand beside it")
 _CONTEXTS = KeyField(
@@ -54,6 +57,7 @@ FACT = KeyTable(
         _NEIGHBOURS,
     ),
 )
+"""The block inside `fact`."""
 REDIRECT = KeyTable(
     "redirect",
     (
@@ -65,6 +69,7 @@ REDIRECT = KeyTable(
         _NEIGHBOURS,
     ),
 )
+"""The block inside `redirect`."""
 ABLATE = KeyTable(
     "ablate",
     (
@@ -73,7 +78,9 @@ ABLATE = KeyTable(
         KeyField("absent", PromptList(), "prompts like them that do not", required=True),
     ),
 )
+"""The block inside `ablate`."""
 INNER = {"fact": FACT, "redirect": REDIRECT, "ablate": ABLATE}
+"""Kind of edit -> the table of the block inside it."""
 EDITS = {
     "fact": KeyTable(
         "fact",
@@ -106,7 +113,10 @@ EDITS = {
         "ablate", (KeyField("ablate", InnerBlock(ABLATE), "a direction, taken out", required=True), _METHOD, _CONTEXTS)
     ),
 }
+"""Kind of edit -> the table of the keys beside it."""
 KINDS = {**image_schema.EDITS, **{kind: table for kind, table in EDITS.items() if kind != "erase"}}
-"""Every kind of edit with its table; `erase` is both models'."""
+"""Every kind of edit -> its table. Both kinds of models have `erase`; its table here is the image model's."""
 IMAGE_ONLY = tuple(kind for kind in image_schema.EDITS if kind not in EDITS)
+"""Kinds of edits that only image models have."""
 LANGUAGE_ONLY = tuple(kind for kind in EDITS if kind not in image_schema.EDITS)
+"""Kinds of edits that only language models have."""

@@ -1,4 +1,4 @@
-"""Kinds of values that only the manifests of language models have: prompts, inline or in a file, and layers."""
+"""Kinds of values that only a language model's manifest has: prompts, inline or in a file, and layers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Layers:
 
 @dataclass(frozen=True)
 class PromptFile:
-    """Prompts that stand in a file, which `attached` reads later."""
+    """Prompts in a file, which `attached` reads later."""
 
     name: str
     """The file's name, relative to the manifest."""

@@ -1,4 +1,4 @@
-"""Which keys have a meaning for which kind of model: a rule over every manifest, by `only` in the tables."""
+"""The rule that every key has a meaning for the manifest's kind of model, by `only` in the tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from editc.manifests import schema
 from editc.manifests.faults import Faults, list_words, tick
 
 TITLES = {"image": "an image model", "language": "a language model"}
+"""Kind of model -> its name in messages."""
 _BOUNDS = [field.name for field in schema.CONSTRAINTS.fields if field.only == "language"]
+"""The bounds that only language models have."""
 ADVICE = {
     "language": {
         schema.PRESERVE: "write texts that are to stay under `retain`, and prompts with their answers under "
@@ -19,7 +21,7 @@ ADVICE = {
 
 
 def own_keys(manifest: Manifest, faults: Faults) -> None:
-    """Every key has a meaning for the kind of model that the edits are for."""
+    """E185: every key and role has a meaning for the kind of model that the edits are for."""
     kind, other = TITLES[manifest.kind], "language" if manifest.kind == "image" else "image"
     blocks = (
         (schema.MANIFEST, manifest),
@@ -40,6 +42,7 @@ def own_keys(manifest: Manifest, faults: Faults) -> None:
 
 
 def _advice(name: str, manifest: Manifest) -> str:
+    """What to write instead of a key that has no meaning."""
     for table, help in ADVICE.get(manifest.kind, {}).items():
         if table.field(name):
             return help

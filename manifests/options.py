@@ -1,4 +1,4 @@
-"""The keys of an edit that are no fields of it: options of its method, or mistakes."""
+"""The keys of an edit that its table does not have: options of its method, or mistakes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from editc.registry.options import Option, options
 from editc.registry.table import nearest
 
 Options = Mapping[str, Option]
+"""Option's name -> the option."""
 _INNER_TABLES = {
     "erase": image_schema.ERASE,
     "replace": image_schema.REPLACE_KEYS,
@@ -28,7 +29,7 @@ _INNER_TABLES = {
 
 @dataclass(frozen=True)
 class EditSyntax:
-    """The edits that a manifest for one kind of model can have."""
+    """Which keys the edits for one kind of model have, and where they stand."""
 
     outer: Mapping[str, value_kinds.KeyTable]
     """Kind of edit -> the table of the keys beside it."""
@@ -48,6 +49,7 @@ IMAGE_SYNTAX = EditSyntax(
     lambda kind: () if kind == "fuse" else METHODS.names("image"),
     {"from": _SUBSTITUTE_ADVICE, "to": _SUBSTITUTE_ADVICE, "concept": _SHIFT_ADVICE, "toward": _SHIFT_ADVICE},
 )
+"""Where the keys of an image model's edits stand."""
 
 
 def read_options(
@@ -88,8 +90,10 @@ def read_options(
 
 
 def _options_of(method: str | None, methods: Sequence[str]) -> Options:
-    """The method's options; with no method named, those that every method of editc's own has and reads alike: which
-    packages are installed changes no manifest."""
+    """The method's options. Without a method, those that all of editc's own methods have with the same type.
+
+    Methods of plugins do not count there, so the packages that are installed do not change what a manifest means.
+    """
     if method is not None:
         return {option.name: option for option in options(method)}
     tables = [{option.name: option for option in options(name)} for name in methods if METHODS.module(name)]
@@ -102,7 +106,7 @@ def _options_of(method: str | None, methods: Sequence[str]) -> Options:
 
 
 def _owners(name: str, methods: Sequence[str]) -> tuple[str, ...]:
-    """Those of `methods` that have an option of that name."""
+    """Those of `methods` that have an option of this name. A plugin that cannot be imported has none."""
     found = []
     for method in methods:
         with suppress(EditcError):  # a plugin that is broken has none
@@ -111,6 +115,7 @@ def _owners(name: str, methods: Sequence[str]) -> tuple[str, ...]:
 
 
 def _report_other_method(key: Leaf, owners: Sequence[str], method: str | None, faults: Faults) -> None:
+    """E131 for an option of another method."""
     choice = list_words(f"method: {name}" for name in owners)
     used = "no method is named" if method is None else f"this edit uses {tick(method)}"
     message = f"{tick(key.text)} is an option of {list_words(owners, 'and')}, but {used}"
@@ -118,6 +123,7 @@ def _report_other_method(key: Leaf, owners: Sequence[str], method: str | None, f
 
 
 def _report_unknown_key(key: Leaf, names: Sequence[str], method: str | None, known: Options, faults: Faults) -> None:
+    """E102 for a key that is neither a field nor an option."""
     near = nearest(key.text, (*names, *known))
     notes = [f"options of {tick(method)}: {list_words(known, 'and')}"] if method and known and not near else []
     help = f"did you mean {tick(near)}?" if near else suggest_name(key.text, names, "known keys")
@@ -125,7 +131,7 @@ def _report_unknown_key(key: Leaf, names: Sequence[str], method: str | None, kno
 
 
 def _proper_place(name: str, kind: str, syntax: EditSyntax) -> str:
-    """Where the key would be right."""
+    """Help for a key in the wrong place: where it belongs."""
     inner = syntax.inner.get(kind)
     if inner is not None and inner is not syntax.outer[kind] and inner.field(name):
         keys = dict.fromkeys((*(field.name for field in inner.fields if field.required), name))

@@ -1,6 +1,6 @@
-"""`--set KEY=VALUE`: values from the command line, put into the tree before it is decoded.
+"""Put `--set KEY=VALUE` from the command line into the tree of a manifest, before it is decoded.
 
-A key is a path of keys and item numbers, `edits.0.strength`; a value is YAML, `[a, b]` or `auto`.
+A key is a path of keys and item numbers, such as `edits.0.strength`. A value is YAML, such as `[a, b]` or `auto`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from editc.manifests.faults import Faults, tick
 from editc.manifests.tree import MAX_DEPTH, Items, Leaf, Node, Origin, Pairs, TreeBuilder, UnreadableError
 
 _INDEX = re.compile(r"\[(\d+)\]")
+"""An item number in brackets, which the command line does not read."""
 _PREFIX = len("--set ")
+"""Characters before the key in an override's line of the source."""
 
 
 def add_overrides(source: Source, overrides: Iterable[str]) -> Source:
-    """The source with more overrides, which `decode` puts in; what is wrong with them is found there, with all else."""
+    """The source with more overrides. `apply_overrides` puts them into the tree later, and reports their mistakes."""
     return replace(source, overrides=(*source.overrides, *overrides))
 
 
 def apply_overrides(root: Node | None, faults: Faults) -> Node | None:
-    """The tree with every override of the source put in, in order; the last of two for one key counts."""
+    """The tree with all overrides of the source, in their order. The last one for a key counts."""
     source = faults.source
     first = len(source.lines) - len(source.overrides)
     for i, override in enumerate(source.overrides):
@@ -32,6 +34,7 @@ def apply_overrides(root: Node | None, faults: Faults) -> Node | None:
 
 
 def _apply_one(root: Node | None, override: str, line: int, faults: Faults) -> Node | None:
+    """The tree with one override. `line` is the number of lines before it in the source."""
     key, equals, text = override.partition("=")
     path = _path(key, line)
     if not equals or any(not leaf.text for leaf in path) or len(override.splitlines()) > 1 or len(path) > MAX_DEPTH:
@@ -60,6 +63,7 @@ def _path(key: str, line: int) -> tuple[Leaf, ...]:
 
 
 def _value(text: str, origin: Origin, key: Span, faults: Faults) -> Node | None:
+    """The value as a node; an empty one has the place of its key. None if it cannot be read."""
     try:
         value = TreeBuilder(text, faults, origin).build()
     except UnreadableError:
@@ -68,7 +72,7 @@ def _value(text: str, origin: Origin, key: Span, faults: Faults) -> Node | None:
 
 
 def _insert(node: Node | None, path: tuple[Leaf, ...], value: Node, faults: Faults) -> Node:
-    """`node` with `value` at the end of `path`; blocks that are missing on the way are made."""
+    """`node` with `value` at the end of `path`. Missing blocks on the way are made."""
     if not path:
         return value
     if node is None or (isinstance(node, Leaf) and node.empty):
@@ -88,6 +92,7 @@ def _insert(node: Node | None, path: tuple[Leaf, ...], value: Node, faults: Faul
 
 
 def _insert_key(node: Pairs, head: Leaf, rest: tuple[Leaf, ...], value: Node, faults: Faults) -> Node:
+    """A block with the value under a key."""
     old = next((child for key, child in node.pairs if key.text == head.text), None)
     new = _insert(old, rest, value, faults)
     if old is None:
@@ -96,6 +101,7 @@ def _insert_key(node: Pairs, head: Leaf, rest: tuple[Leaf, ...], value: Node, fa
 
 
 def _insert_item(node: Items, head: Leaf, rest: tuple[Leaf, ...], value: Node, faults: Faults) -> Node:
+    """A list with the value in place of an item. E116 if it has no such item."""
     count = len(node.items)
     if not (head.text.isascii() and head.text.isdigit() and len(head.text) < 10 and int(head.text) < count):
         known = (

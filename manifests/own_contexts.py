@@ -7,12 +7,14 @@ from pathlib import Path
 from editc.core.diagnostics import fail
 
 NAME = "contexts.txt"
+"""The name of the file."""
 
 
 def read_own_contexts(folder: Path) -> tuple[str, ...]:
-    """The sentences in a model's folder, `#` lines left out; () where it has no such file, or is none.
+    """The sentences in a model's folder, without lines that begin with `#`. () if `folder` is none, or has no such
+    file.
 
-    Raises E146 for a file that cannot be read, a line without exactly one `{}`, and a file without a sentence.
+    Raises E146 if the file cannot be read, has no sentence, or has a line without exactly one `{}`.
     """
     path = folder / NAME
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Prompts and numbers of layers, read as `lines` declares them. None: they could not be, and the faults say why."""
+"""Read prompts and numbers of layers, as `lines` declares them. None means that it failed; the faults say why."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.manifests.value_kinds import Text
 
 MAX_LAYERS = 10_000
+"""Numbers of layers must be below this. Chosen by hand: no model has as many."""
 AUTO = "auto"
+"""The word for layers that are searched for by evidence."""
 PlacedPrompts: TypeAlias = list[tuple[str | PromptAnswer, Span]]
+"""Prompts, with or without answers, each with its place."""
 
 
 def read_prompts(node: Items | Pairs, kind: PromptList, label: str, faults: Faults) -> PlacedPrompts | None:
-    """The prompts of an inline list or block, each with its place; None for a block where answers have no meaning."""
+    """The prompts of a list or block, each with its place. None for a block if the prompts have no answers."""
     if isinstance(node, Pairs) and not kind.answers:
         report_wrong_type(node, label, kind.expects, faults)
         return None
@@ -70,7 +73,7 @@ def read_layers(node: Node, label: str, faults: Faults) -> list[tuple[int, Span]
 
 
 def _numbers(text: str) -> Iterator[int]:
-    """`5` or `4-8`, both ends included; nothing for another text, for a range backwards, or one beyond all models."""
+    """The numbers in `5` or `4-8`, both ends included. Empty for other texts, backward ranges and too large numbers."""
     match = re.fullmatch(r"([0-9]{1,5})(?:\s*-\s*([0-9]{1,5}))?", text)
     if match is None or max(int(part or 0) for part in match.groups()) >= MAX_LAYERS:
         return

@@ -1,4 +1,4 @@
-"""One scalar, read as the kind that its field declares. None: it could not be, and the faults say why."""
+"""Read one scalar as the kind that its field declares. None means that it failed; the faults say why."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ ScalarKind: TypeAlias = (
     | value_kinds.ListedName
     | value_kinds.RegistryName
 )
+"""The kinds of values that are one scalar."""
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _WHOLE = re.compile(r"[-+]?[0-9]{1,20}")
 
 
 def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults, required: bool = False) -> Scalar | None:
-    """A text, number, flag or word; what is `required` is not to be removed when it is empty."""
+    """A text, number, flag or word. `label` is what messages call it. `required`: help does not advise to remove it."""
     if not isinstance(node, Leaf):
         report_wrong_type(node, label, kind.expects, faults)
         return None
@@ -59,6 +60,7 @@ def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults, requir
 
 
 def _read_text(node: Leaf, kind: value_kinds.Text, label: str, faults: Faults) -> str | None:
+    """A text that is on one line, has its slot, and is not doubtful (`wording`)."""
     text = node.text.rstrip("\n") if kind.verbatim else node.text.strip()
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
@@ -82,6 +84,7 @@ def _read_text(node: Leaf, kind: value_kinds.Text, label: str, faults: Faults) -
 
 
 def _read_number(node: Leaf, kind: value_kinds.Number, label: str, faults: Faults) -> float | str | None:
+    """A number within its bounds, or one of its words."""
     if node.text in kind.words:
         return node.text
     if not node.plain or not _NUMBER.fullmatch(node.text):
@@ -97,6 +100,7 @@ def _read_number(node: Leaf, kind: value_kinds.Number, label: str, faults: Fault
 
 
 def _read_whole(node: Leaf, kind: value_kinds.WholeNumber, label: str, faults: Faults) -> int | None:
+    """A whole number within its bounds."""
     if not node.plain or not re.fullmatch(r"[-+]?[0-9]+", node.text):
         report_wrong_type(node, label, kind.expects, faults)
         return None
@@ -109,6 +113,7 @@ def _read_whole(node: Leaf, kind: value_kinds.WholeNumber, label: str, faults: F
 
 
 def _read_flag(node: Leaf, label: str, faults: Faults) -> bool | None:
+    """`true` or `false`."""
     if node.plain and node.text in ("true", "false"):
         return node.text == "true"
     report_wrong_type(node, label, value_kinds.Flag().expects, faults)
@@ -116,7 +121,7 @@ def _read_flag(node: Leaf, label: str, faults: Faults) -> bool | None:
 
 
 def _report_broken_plugin(node: Leaf, table: NameTable, faults: Faults) -> bool:
-    """True for the name of a plugin that cannot be used; E139 says why."""
+    """E139 if the name is a plugin's that cannot be used. True if so."""
     try:
         if node.text in table.plugins():
             table.resolve(node.text)
@@ -128,6 +133,7 @@ def _report_broken_plugin(node: Leaf, table: NameTable, faults: Faults) -> bool:
 
 
 def _read_word(node: Leaf, kind: value_kinds.OneOf | value_kinds.ListedName, label: str, faults: Faults) -> str | None:
+    """One of a few words."""
     if isinstance(kind, value_kinds.ListedName) and _report_broken_plugin(node, kind.table, faults):
         return None
     if node.text in kind.words:
@@ -139,6 +145,7 @@ def _read_word(node: Leaf, kind: value_kinds.OneOf | value_kinds.ListedName, lab
 
 
 def _read_name(node: Leaf, kind: value_kinds.RegistryName, faults: Faults) -> str | None:
+    """A name from a table of the registry."""
     known, noun = kind.table.names(kind.models), kind.table.noun
     if _report_broken_plugin(node, kind.table, faults):
         return None
@@ -154,7 +161,7 @@ def _read_name(node: Leaf, kind: value_kinds.RegistryName, faults: Faults) -> st
 
 
 def report_wrong_type(node: Node, label: str, expected: str, faults: Faults, help: str = "") -> None:
-    """E105, saying what was expected and what is there."""
+    """E105, with what was expected and what is there."""
     if isinstance(node, Leaf) and node.broken:
         return
     message, help = f"{label} must be {expected}, not {_describe(node)}", help or _hint(node, expected, label)
@@ -162,12 +169,13 @@ def report_wrong_type(node: Node, label: str, expected: str, faults: Faults, hel
 
 
 def report_out_of_bounds(node: Leaf, label: str, expected: str, faults: Faults) -> None:
-    """E106 for a number that lies outside."""
+    """E106 for a number outside its bounds."""
     message = f"{label} must be {expected}, not {tick(node.text, 30)}"
     faults.add("E106", message, node.span, related=[(node.alias_span, "used here")])
 
 
 def _describe(node: Node) -> str:
+    """What a node is, for messages."""
     match node:
         case Items():
             return "a list"
@@ -184,6 +192,7 @@ def _describe(node: Node) -> str:
 
 
 def _hint(node: Node, expected: str, label: str) -> str:
+    """Help for a value of the wrong type."""
     if isinstance(node, Items) and len(node.items) == 1 and expected == "a text":
         return "remove the `- ` or the brackets"
     if isinstance(node, Items) and expected == "a text" and all(isinstance(one, Leaf) for one in node.items):
@@ -200,14 +209,14 @@ def _hint(node: Node, expected: str, label: str) -> str:
 
 
 def _several_texts_hint(texts: list[str], label: str) -> str:
-    """How several texts are written where there is one."""
+    """Help for several texts where one is expected."""
     if label in ("`erase`", "`from`") and texts:
         return f"write {label[1:-1]}: {texts[0]} and also: [{', '.join(texts[1:])}], or an edit for each"
     return "give one; what is edited otherwise goes into an edit of its own" if label == "`to`" else "give one"
 
 
 def _number_hint(node: Leaf, whole: bool) -> str:
-    """How a number in another notation is written: `1,5`, `10 %`, `1_000`, `1e3` for a whole one."""
+    """Help for a number in another notation: `1,5`, `10 %`, `1_000`, `1e3` for a whole number."""
     if _NUMBER.fullmatch(node.text) and not node.plain:
         return "remove the quotes"
     text = node.text.removesuffix("%").strip().replace("_", "").replace(",", ".")

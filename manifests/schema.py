@@ -1,7 +1,7 @@
-"""The declared shape of a manifest, version 1, as data: one table a block, one `KeyField` a key.
+"""The shape of a manifest, version 1, as data: one table for each block, one `KeyField` for each key.
 
 Decoding, the messages about wrong values and the reference page all read these tables. `KeyField.into` names the
-attribute of the dataclass in `editc.core.manifest`, where it differs from the key.
+attribute of the dataclass in `editc.core.manifest` if it differs from the key.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ VERSION = 1
 MAX_SEED = 2**32 - 1
 """The greatest seed: seeds are unsigned 32-bit integers."""
 AUTO_SHARE = 0.95
-"""What `sites: auto` asks of the sites it keeps; docs/measurements/sites.md says why."""
+"""The share that `sites: auto` asks for by default, as measured in docs/measurements/sites.md."""
 
 
 LANGUAGE_ROLES = ("mlp", "attention")
+"""The roles that only language models have."""
 PRESERVE = KeyTable(
     "preserve",
     (
@@ -52,6 +53,7 @@ PRESERVE = KeyTable(
         KeyField("weight", Number(0.0, above=True), "how much keeping counts against editing", only="image"),
     ),
 )
+"""The block `preserve`."""
 SITES = KeyTable(
     "sites",
     (
@@ -71,6 +73,7 @@ SITES = KeyTable(
         KeyField("layers", Layers(), "which layers of a language model, from 0; auto: by evidence", only="language"),
     ),
 )
+"""The block `sites`."""
 _MAXIMUM = Number(0.0, above=True)
 _SHARE = Number(0.0, 1.0)
 CONSTRAINTS = KeyTable(
@@ -115,6 +118,7 @@ CONSTRAINTS = KeyTable(
         ),
     ),
 )
+"""The block `constraints`."""
 BYSTANDERS = KeyTable(
     "bystanders",
     (
@@ -123,6 +127,7 @@ BYSTANDERS = KeyTable(
         KeyField("pictures", WholeNumber(1, 1000), "how many pictures of each, before and after"),
     ),
 )
+"""The block `verify: {images: {bystanders: ...}}`."""
 DETECTOR = KeyTable(
     "detector",
     (
@@ -134,6 +139,7 @@ DETECTOR = KeyTable(
         KeyField("threshold", Number(0.0, 1.0, above=True), "the probability from which a picture shows a concept"),
     ),
 )
+"""The keys beside the name of a detector."""
 IMAGES = KeyTable(
     "images",
     (
@@ -150,9 +156,11 @@ IMAGES = KeyTable(
         KeyField("attacks", ListOf(RegistryName(ATTACKS)), "attacks on erased concepts that are painted; [] for none"),
     ),
 )
+"""The block `verify: {images: ...}`."""
 VERIFY = KeyTable(
     "verify", (KeyField("images", InnerBlock(IMAGES), "pictures before and after, judged by a detector"),)
 )
+"""The block `verify`."""
 
 MANIFEST = KeyTable(
     "manifest",
@@ -187,3 +195,4 @@ MANIFEST = KeyTable(
         KeyField("seed", WholeNumber(0, MAX_SEED), "where random numbers start"),
     ),
 )
+"""The keys of the whole manifest."""

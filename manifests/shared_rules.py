@@ -1,4 +1,4 @@
-"""What the rules over a whole manifest have in common for image and language models."""
+"""Rules over a whole manifest that image and language models share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from editc.manifests.faults import Faults, tick
 from editc.registry.options import construct
 
 NamedList: TypeAlias = tuple[Iterable[str], str, Callable[[str], Span | None], Callable[[str], str]]
-"""A list of a manifest: its items, its key, what gives the place of `key.0`, and the form in which items are equal."""
+"""A list of a manifest: its items, its key, a function that gives the place of `key.0`, and a function that gives the
+form in which two items are compared."""
 
 
 class OptionedEdit(Protocol):
@@ -27,7 +28,7 @@ class OptionedEdit(Protocol):
 
 
 def warn_repeats(lists: Iterable[NamedList], faults: Faults) -> None:
-    """E124 for each item that stands in its list a second time."""
+    """E124 for each item that its list has already."""
     for items, name, at, fold in lists:
         seen: dict[str, int] = {}
         for i, item in enumerate(items):
@@ -41,10 +42,10 @@ def warn_repeats(lists: Iterable[NamedList], faults: Faults) -> None:
 def refuse_other_value(
     name: str, given: Sequence[tuple[Scalar | None, Span | None]], which: str, faults: Faults
 ) -> None:
-    """E133 for each edit whose value of the key `name` is not the first that is given.
+    """E133 for each edit whose value of the key `name` differs from the first one given.
 
-    `given` has the value and its place for each edit, None where an edit has none; `which` says which edits are solved
-    together.
+    `given` has the value and its place for each edit; the value is None if the edit has none. `which` says which edits
+    are solved together.
     """
     values = [(value, span) for value, span in given if value is not None]
     for value, span in values[1:]:
@@ -56,7 +57,7 @@ def refuse_other_value(
 
 
 def refuse_options(edit: OptionedEdit, method: str | None, seed: int, faults: Faults) -> None:
-    """E132 if the method does not accept the options of an edit; nothing where no method is named."""
+    """E132 if the method does not accept the options of an edit. Nothing is checked without a method."""
     if method is None or not edit.options:
         return
     place = next(iter(edit.options))

@@ -1,4 +1,4 @@
-"""What PyYAML says of a text that is not YAML, put in words that say what to change."""
+"""Turn PyYAML's errors into messages that say what to change."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from editc.core.places import Span
 from editc.manifests.faults import START, Faults
 
 PlaceOf = Callable[[int, int], Span]
+"""Gives the place of a line and column, both counted from 0."""
 
 _ADVICE = (
     (r"found character '\\t'", "a tab where YAML wants spaces", "replace the tab by spaces"),
@@ -72,12 +73,15 @@ _ADVICE = (
     (r"anchor|alias", "`&` and `*` begin an anchor or an alias", "quote a text that begins with & or *"),
     (r"tag", "`!` begins a tag", "quote a text that begins with !"),
 )
+"""Pattern in PyYAML's message -> what is wrong, what to do. The first match counts."""
 
 _AT_START = ("this quote is never closed", "this key has no `:` after it")
+"""Messages whose place is where the value begins, not where PyYAML stopped."""
 
 
 def report_syntax(error: Exception, text: str, mark: yaml.Mark | None, place: PlaceOf, faults: Faults) -> None:
-    """Adds one E101 at the place of the error, with the start of what was being read where YAML names it."""
+    """Add one E101 at the place of the error, with the start of the value if YAML names it. `mark` is where reading
+    stopped."""
     if isinstance(error, yaml.reader.ReaderError):
         span, code = _at(text, error.position, place), error.character
         number = ord(code) if isinstance(code, str) else int(code)
@@ -98,6 +102,7 @@ def report_syntax(error: Exception, text: str, mark: yaml.Mark | None, place: Pl
 
 
 def _advice(problem: str) -> tuple[str, str]:
+    """What is wrong and what to do, for a message of PyYAML."""
     for pattern, message, help in _ADVICE:
         if match := re.search(pattern, problem):
             return message.format(*match.groups()), help
@@ -105,5 +110,6 @@ def _advice(problem: str) -> tuple[str, str]:
 
 
 def _at(text: str, position: int, place: PlaceOf) -> Span:
+    """The place of a character of the text, by its number."""
     before = re.split("\r\n|[\n\r\x85\u2028\u2029]", text[:position])
     return place(len(before) - 1, len(before[-1]))

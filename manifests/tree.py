@@ -1,7 +1,7 @@
-"""YAML text as a tree of places: every scalar keeps its characters and its span, nothing is interpreted.
+"""YAML text as a tree of nodes with places. Every scalar keeps its characters and its span; nothing is interpreted.
 
-The tree is built from PyYAML's events and not from its nodes: no recursion (a thousand brackets cannot exhaust the
-stack), and an alias is counted with all that it stands for before anything walks over it.
+The tree is built from PyYAML's events and not from its nodes. So there is no recursion (a thousand brackets cannot
+exhaust the stack), and an alias counts as all that it stands for before anything walks over it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from editc.manifests.faults import Faults, tick
 from editc.manifests.syntax import report_syntax
 
 MAX_DEPTH = 64
-"""The deepest nesting that is read: a manifest needs 5, and reading the tree recurses once a level."""
+"""The deepest nesting that is read. Chosen by hand: a manifest needs 5, and reading the tree recurses once a level."""
 MAX_NODES = 50_000
-"""The most values that are read, with aliases written out: aliases can multiply a short text to any size."""
+"""The most values that are read, with aliases written out, because aliases can multiply a short text to any size.
+Chosen by hand."""
 Node: TypeAlias = "Leaf | Items | Pairs"
+"""A scalar, a list or a block."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a text stands in its source: an override is one line of it."""
+    """Where a text begins in its source: an override is one line of it."""
 
     line: int = 0
     """The number of lines before the text."""
@@ -92,7 +94,7 @@ class Origin:
 
 
 class UnreadableError(Exception):
-    """The text cannot be read further; the reason is in the faults."""
+    """Reading cannot go on. The reason is in the faults."""
 
 
 @dataclass
@@ -107,7 +109,7 @@ class _Open:
 
 @dataclass
 class TreeBuilder:
-    """One pass over the YAML events of one text."""
+    """Builds the tree of one text from its YAML events."""
 
     text: str
     """The text to read."""
@@ -127,7 +129,7 @@ class TreeBuilder:
     """The number of YAML documents so far."""
 
     def build(self) -> Node | None:
-        """The root, or None for a text without content. Raises UnreadableError where reading cannot go on."""
+        """The root, or None for a text without content. Raises UnreadableError if reading cannot go on."""
         for event in self._events():
             if isinstance(event, yaml.DocumentStartEvent):
                 self.documents += 1
@@ -143,6 +145,7 @@ class TreeBuilder:
         return self.root
 
     def _events(self) -> Iterator[yaml.Event]:
+        """The events of the text. Raises UnreadableError after adding E101 if it is not YAML."""
         loader: yaml.SafeLoader | None = None
         try:
             loader = yaml.SafeLoader(self.text)
@@ -154,6 +157,7 @@ class TreeBuilder:
             raise UnreadableError from error
 
     def _place(self, line: int, column: int, length: int = 1) -> Span:
+        """The place in the source of a line and column of the text, both counted from 0."""
         right = self.origin.column if line == 0 else 0
         return Span(line + 1 + self.origin.line, column + 1 + right, max(1, length))
 
@@ -168,6 +172,7 @@ class TreeBuilder:
         return Span(place.line, place.column, max(1, len(rest.rstrip())))
 
     def _open(self, event: yaml.NodeEvent) -> None:
+        """Attach a scalar, or begin a list or block."""
         span = self._span(event)
         self._grow(1, span)
         if isinstance(event, yaml.ScalarEvent):
@@ -182,11 +187,13 @@ class TreeBuilder:
         self.stack.append(_Open(event))
 
     def _no_tag(self, tag: str | None, span: Span) -> None:
+        """E108 if a value has a tag."""
         if tag is not None:
             short = tag.replace("tag:yaml.org,2002:", "!!")
             self.faults.add("E108", f"the tag {tick(short)} is not allowed", span, help="remove it")
 
     def _close(self, event: yaml.CollectionEndEvent) -> None:
+        """Attach the list or block that ends here."""
         opened = self.stack.pop()
         span = self._span(opened.event, event)
         size = 1 + sum(child.size for child in opened.children)
@@ -204,6 +211,7 @@ class TreeBuilder:
         self._attach(node, opened.event.anchor)
 
     def _attach(self, node: Node, anchor: str | None) -> None:
+        """Add a finished node to the list or block that it stands in, and remember its anchor."""
         if anchor is not None:
             self.anchors[anchor] = node
         if self.stack:
@@ -212,6 +220,7 @@ class TreeBuilder:
             self.root = node
 
     def _alias(self, event: yaml.AliasEvent) -> None:
+        """Attach the node that an alias stands for. E101 if there is none, E109 if it would contain itself."""
         span = self._span(event)
         node = self.anchors.get(str(event.anchor))
         if any(opened.event.anchor == event.anchor for opened in self.stack):
@@ -229,6 +238,7 @@ class TreeBuilder:
         self._attach(replace(node, alias_span=span), None)
 
     def _grow(self, size: int, span: Span) -> None:
+        """Count nodes. Raises UnreadableError after adding E109 if there are too many."""
         self.count += size
         if self.count > MAX_NODES:
             self.faults.add(
@@ -237,6 +247,7 @@ class TreeBuilder:
             raise UnreadableError
 
     def _pairs(self, children: list[Node]) -> tuple[tuple[Leaf, Node], ...]:
+        """Keys and values, from nodes by turns. E103 for a repeated key, E108 for one that is no text."""
         kept: dict[str, tuple[Leaf, Node]] = {}
         for key, value in zip(children[::2], children[1::2], strict=True):
             if not isinstance(key, Leaf):
@@ -261,6 +272,7 @@ class TreeBuilder:
         return tuple(kept.values())
 
     def _second_document(self, event: yaml.Event) -> None:
+        """E108 for a second document in the text."""
         span = self._span(event)
         self.faults.add(
             "E108",
@@ -271,17 +283,18 @@ class TreeBuilder:
 
 
 def _is_merge(key: Leaf) -> bool:
+    """True for YAML's merge key `<<`."""
     return key.plain and key.text == "<<"
 
 
 def _with_place(value: Node, key: Span) -> Node:
-    """The value; one that was left out stands where its key stands, since it has no characters to underline."""
+    """The value. One that was left out gets the place of its key, because it has no characters to underline."""
     if isinstance(value, Leaf) and value.empty and not value.null and not value.broken:
         return Leaf("", True, key)
     return value
 
 
 def _first_line(start: Span, end: Span) -> Span:
-    """From the start of one span to the end of the other if they share a line, else the first span alone."""
+    """From the start of one span to the end of the other if both are on one line, else the first span alone."""
     same = start.line == end.line and end.column >= start.column
     return Span(start.line, start.column, end.column + end.length - start.column) if same else start

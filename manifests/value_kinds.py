@@ -1,4 +1,4 @@
-"""What a value in a manifest can be: a text, a number, a word, a list, a block; and a block's keys."""
+"""The kinds of values in a manifest (a text, a number, a word, a list, a block), and tables of the keys of blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from editc.registry.table import Table as NameTable
 
 @dataclass(frozen=True)
 class Text:
-    """A line of text, whatever it looks like: `no`, `1e3` and `2024-01-01` stay text, and so does "null" in quotes."""
+    """A line of text, whatever it looks like: `no`, `1e3` and `2024-01-01` stay text, as does "null" in quotes."""
 
     verbatim: bool = False
     """True if spaces at both ends are part of the text."""
@@ -29,8 +29,11 @@ class Text:
 
 
 NAME = Text(role="name")
+"""The name of a concept."""
 PROMPT = Text(verbatim=True, role="prompt")
+"""A prompt for pictures."""
 CONTEXT = Text(verbatim=True, slot=True, role="context")
+"""A sentence with `{}` for a concept."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class OneOf:
 
 @dataclass(frozen=True)
 class ListedName:
-    """A name from a short table of the registry: messages list all of its names."""
+    """A name from a short table of the registry, so that messages can list all names."""
 
     table: NameTable
     """The table of the registry."""
@@ -166,7 +169,7 @@ class Wordings:
 
 @dataclass(frozen=True)
 class DetectorValue:
-    """The name of a detector, `NAME:PLACE`, or a block with its name and what it takes."""
+    """The name of a detector, `NAME:PLACE`, or a block with its name and further keys."""
 
     @property
     def expects(self) -> str:
@@ -183,7 +186,7 @@ class InnerBlock:
     word: str = ""
     """A word that may stand in place of the block; '' if none may."""
     meaning: float | None = None
-    """The word stands for the block `{word: meaning}`. None: it stands for a block without keys."""
+    """If given, the word stands for the block `{word: meaning}`. None: it stands for a block without keys."""
 
     @property
     def expects(self) -> str:
@@ -219,6 +222,7 @@ ValueKind: TypeAlias = (
     | InnerBlock
     | Edits
 )
+"""Every kind of value."""
 
 
 @dataclass(frozen=True)
@@ -279,6 +283,7 @@ def option_kind(declared: OptionType) -> Text | Number | WholeNumber | Flag | On
 
 
 def _bounds(low: float | None, high: float | None, above: bool) -> str:
+    """The bounds in words, such as ` from 0 to 1`. Empty if there are none."""
     if low is not None and high is not None:
         return f" above {low:g}, at most {high:.10g}" if above else f" from {low:g} to {high:.10g}"
     if low is not None:

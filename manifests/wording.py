@@ -1,4 +1,4 @@
-"""What a text says that is surely, or most likely, not meant: each rule looks at one text and the role that it has."""
+"""What is wrong, or probably wrong, with the wording of a text. Each rule looks at one text and its role."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ a language model, in which brackets and braces mean nothing else; '' for what no
 
 @dataclass(frozen=True)
 class Doubt:
-    """One thing that is most likely wrong with a text."""
+    """One thing that is probably wrong with a text."""
 
     code: str
     """The code of the error or warning."""
@@ -48,13 +48,13 @@ _SPACES = "\u00a0\u2007\u202f"
 
 
 def doubts(text: str, role: Role, plain: bool = True) -> Iterator[Doubt]:
-    """The first error, or every warning, in a text of that role; `plain`: it stands without quotes."""
+    """The first error in a text, or every warning if there is no error. `plain`: it stands without quotes."""
     found = [doubt for rule in RULES for doubt in rule(text, role, plain)]
     return iter([one for one in found if one.severity == "error"][:1] or found)
 
 
 def invisible_characters(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
-    """Characters that nobody sees, or that look like others: the tokenizer reads them as something else."""
+    """E199: characters that nobody sees, or that look like others. The tokenizer reads them differently."""
     if role and (bad := next((one for i, one in enumerate(text) if _invisible(text, i)), "")):
         what = f"contains {_describe_character(bad)}, which nobody sees and the tokenizer reads"
         yield Doubt("E199", what, f"type it again: {tick(''.join(one for one in text if one != bad))}")
@@ -73,14 +73,14 @@ def invisible_characters(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
 
 
 def special_tokens(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
-    """A special token is no text: a tokenizer makes the mark of it, or nothing."""
+    """E197: a special token is not text. A tokenizer turns it into its mark, or into nothing."""
     if role in ("name", "phrase", "prompt", "context") and (found := _SPECIAL.search(text)):
         says = f"contains {tick(found[0])}, which tokenizers take for a special token and not for text"
         yield Doubt("E197", says, "write what it is about in plain words")
 
 
 def markup(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
-    """The notations of other programs for weights and adapters: here they are characters like any other."""
+    """E194: notations of other programs for weights and adapters. Here they are ordinary characters."""
     if role in ("name", "prompt", "context") and (found := _MARKUP.search(text)):
         word = found["word"]
         help = f"write {tick(text.replace(found[0], word.strip()))}; `scale` weighs an edit" if word else "remove it"
@@ -89,7 +89,7 @@ def markup(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
 
 
 def template_slots(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
-    """A slot that nothing fills: only contexts have one, and only `{}`."""
+    """E117: a slot that nothing fills. Only contexts have one, and it is `{}`."""
     found = next((one for one in _SLOT.finditer(text) if role != "context" or one[0] != "{}"), None)
     if role in ("name", "prompt", "context") and found:
         says = f"contains {tick(found[0])}, which nothing is put into: it is taken as it stands"
@@ -100,21 +100,21 @@ def template_slots(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
 
 
 def surrounding_marks(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
-    """Brackets or quotes around the whole name are part of it."""
+    """E118, a warning: brackets or quotes around the whole name are part of it."""
     if role == "name" and (found := _WRAPPED.fullmatch(text)) and not (found["open"] == "<" and text.endswith(">")):
         says = "has brackets or quotes around it, which are taken as part of the name"
         yield Doubt("E118", says, f"write {tick(found['word'].strip())}", "warning")
 
 
 def words_for_nothing(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
-    """A word by which other programs say that there is no value."""
+    """E119, a warning: a word that other programs use for no value."""
     if role in ("name", "phrase") and plain and text.casefold() in _NOTHING:
         help = f'remove it if nothing is meant; write "{text}" in quotes if it is meant'
         yield Doubt("E119", f"is the text {tick(text)}", help, "warning")
 
 
 def several_names(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
-    """Several names in one text are one name, which no picture and no text has."""
+    """E193, a warning: several names in one text are one name, which no picture and no text has."""
     parts = [part for part in _SEVERAL.split(text) if part] if role == "name" else []
     if len(parts) > 1:
         says = f"is taken as one name, {tick(text)}"
@@ -132,10 +132,12 @@ RULES: tuple[Callable[[str, Role, bool], Iterator[Doubt]], ...] = (
     words_for_nothing,
     several_names,
 )
+"""The rules, in the order in which they run."""
 
 
 def _invisible(text: str, i: int) -> bool:
-    """True for a character of no width; the joiners of emoji and of other scripts are some's spelling."""
+    """True for a character of no width. Joiners inside emoji, and in scripts whose spelling needs them, do not
+    count."""
     if text[i] in _JOINERS:
         return not (0 < i < len(text) - 1) or (text[i - 1].isascii() and text[i + 1].isascii())
     tag = "\U000e0020" <= text[i] <= "\U000e007f"
@@ -143,9 +145,11 @@ def _invisible(text: str, i: int) -> bool:
 
 
 def _mixes_scripts(word: str) -> bool:
+    """True for a word with Latin and Cyrillic letters."""
     scripts = {unicodedata.name(one, "").partition(" ")[0] for one in word}
     return {"LATIN", "CYRILLIC"} <= scripts
 
 
 def _describe_character(character: str) -> str:
+    """The code and name of a character."""
     return f"U+{ord(character):04X} ({unicodedata.name(character, 'a control character').lower()})"

@@ -1,6 +1,6 @@
-"""The command line: options in, one verb of `editc.api` called, results to stdout and talk to stderr. No logic.
+"""The command line: read options, call one function of `editc.api`, print the result to stdout and all else to stderr.
 
-Exit codes: 0 done (or already so); 1 it ran and the answer is no; 2 the request is wrong; 3 an input is unreadable or
+Exit codes: 0 done (or already done); 1 it ran and the answer is no; 2 the request is wrong; 3 an input is unreadable or
 not trusted; 70 a bug in editc; 130 stopped by Ctrl-C, with nothing half-written.
 """
 
@@ -32,7 +32,7 @@ detector_option: Callable[[F], F] = click.option(
 )
 PATH = click.Path(path_type=Path)
 GC_THRESHOLD = 500_000
-"""Objects more than there were before garbage is looked for among the new ones."""
+"""How many new objects start a collection of cyclic garbage. Chosen by hand, so large that collections are rare."""
 LOADER = click.Choice(["diffusers", "ComfyUI", "A1111", "PEFT", "vLLM"], case_sensitive=False)
 
 
@@ -293,11 +293,12 @@ def explain(name: str, json_: bool) -> int:
 
 
 def main() -> None:
-    """Run the command line; exits with the codes of this module's docstring.
+    """Run the command line and exit with one of the codes in this module's docstring.
 
-    Garbage is hardly looked for: arrays go when nothing names them, libraries and a model are none, and what is left
-    goes with the process. To look through it all time and again takes one second of ten, at the end another. What the
-    libraries warn of is for who develops with them: shown if Python is told so (-W, PYTHONWARNINGS), or EDITC_DEBUG."""
+    Collect cyclic garbage rarely: large objects here are arrays, which are freed by reference count. Collecting at
+    Python's default rate took one second of ten in a build, and one more at exit. Warnings of the libraries are for
+    their developers, so they are shown only if Python is told to (-W, PYTHONWARNINGS) or with EDITC_DEBUG.
+    """
     gc.set_threshold(GC_THRESHOLD)
     if not sys.warnoptions and not os.environ.get("EDITC_DEBUG"):
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""What flows between two passes, as text that a person can read: `editc build --print-after PASS`."""
+"""Show the values between two passes as text: `editc build --print-after PASS`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 HIDDEN = frozenset({"spans", "span", "text"})
+"""Fields that are left out: places in the manifest, and its text."""
 MAX_ITEMS = 12
-"""Items of a sequence shown before the rest is counted."""
+"""The most items of a sequence that are shown. Chosen by hand, for one screen."""
 
 
 def dump(value: Any) -> str:
-    """Nested fields, one a line; arrays by shape and norm; ends with a line break."""
+    """The fields of a value, nested, one a line; arrays by shape and norm. Ends with a line break."""
     return "\n".join(_lines(value, "", type(value).__name__)) + "\n"
 
 
 def _lines(value: Any, indent: str, label: str) -> Iterator[str]:
+    """The lines of one value, and of all values inside it. `label` is its name."""
     if is_dataclass(value) and not isinstance(value, type):
         yield f"{indent}{label}"
         for one in fields(value):
@@ -40,11 +42,12 @@ def _lines(value: Any, indent: str, label: str) -> Iterator[str]:
 
 
 def _is_text_table(value: Mapping[Any, Any]) -> bool:
-    """True for a table of texts, whose second column reads better in line."""
+    """True for a mapping of at least two names to texts: its texts are aligned in a column."""
     return len(value) > 1 and all(isinstance(item, str) for item in value.values())
 
 
 def _leaf(value: Any) -> str:
+    """A value without fields on one line: an array by its number format, shape and norm."""
     if isinstance(value, np.ndarray):
         shape = " x ".join(map(str, value.shape))
         return f"{value.dtype} ({shape})" + (f", norm {np.linalg.norm(value):.6g}" if value.dtype.kind == "f" else "")

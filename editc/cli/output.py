@@ -1,4 +1,4 @@
-"""A verb's result as text and JSON, and claims as lines of text."""
+"""What a command prints: text and JSON; and claims and bystanders as lines of text."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ if TYPE_CHECKING:
     from editc.core.measurements import Bystander, Claim
 
 MAX_BYSTANDERS = 5
-"""Bystanders that are shown, of those that lost something."""
+"""The most bystanders that are shown. Chosen by hand; the report has all."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """A result: `text` for stdout, `data` and `status` for `--json`."""
+    """The result of a command, before it is printed."""
 
     text: str
+    """What is printed to stdout without `--json`. Empty: nothing."""
     data: Mapping[str, Any] = field(default_factory=dict)
+    """The keys of the JSON object, besides `status` and `diagnostics`."""
     status: str = "done"
+    """The key `status` of the JSON object, unless the command fails."""
     colours: Mapping[str, str] = field(default_factory=dict)
-    """Pattern -> colour on a terminal of what its first group matches."""
+    """Pattern -> the colour, on a terminal, of what its first group matches."""
 
 
 def claim_colours() -> Mapping[str, str]:
@@ -38,7 +41,8 @@ def claim_colours() -> Mapping[str, str]:
 
 
 def claim_lines(claims: Sequence[Claim], notes: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
-    """One line a claim: name, value, bound and whether it is met, what it is of; `notes` by name stand behind that."""
+    """One line for each claim: name, value, bound, result, subject. `notes` are texts by a claim's name that end its
+    line."""
     width = max((len(claim.name) for claim in claims), default=0)
     for claim in claims:
         side = "at least" if claim.least else "at most"
@@ -49,14 +53,15 @@ def claim_lines(claims: Sequence[Claim], notes: Mapping[str, str] = MappingProxy
 
 
 def claim_record(claim: Claim) -> Mapping[str, Any]:
-    """A claim as JSON values."""
+    """A claim as JSON values. Keys without a value are left out."""
     every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
     every |= {"least": claim.least or None}
     return {name: value for name, value in every.items() if value not in (None, "")} | {"holds": claim.holds}
 
 
 def bystander_lines(bystanders: Sequence[Bystander]) -> Iterator[str]:
-    """Those that lost something, worst first, at most SUFFERED: a concept's pictures or what a model says now."""
+    """The bystanders that lost something, worst first, at most MAX_BYSTANDERS. A concept has counts of pictures, a
+    question has the answers before and after."""
     suffered = sorted((one for one in bystanders if one.loss > 0), key=lambda one: -one.loss)
     if not suffered:
         return

@@ -1,7 +1,7 @@
-"""What a verb is doing, while it does it: on a terminal one line that is drawn anew, elsewhere a line now and then.
+"""Show progress: one line that is redrawn on a terminal, or a new line every half minute elsewhere.
 
-Passes say what they work through by the port `Progress`; whatever cannot be counted is named by `ports.announce`. The
-line is drawn by a thread, so that it goes on while a library computes.
+Passes report their loops through the port `Progress`; steps that cannot be counted report their name through
+`ports.announce`. A thread draws the line, so it stays alive while a library computes.
 """
 
 from __future__ import annotations
@@ -16,28 +16,34 @@ from threading import Event, RLock, Thread
 from typing import Any, TextIO
 
 FIRST_LINE = 0.5
-"""Seconds after which a verb shows what it is doing."""
+"""Seconds before a command shows the line on a terminal, so that quick commands show none. Chosen by hand."""
 REDRAW_INTERVAL = 0.25
-"""Seconds from one drawing of the line to the next."""
+"""Seconds between two drawings of the line. Chosen by hand."""
 LINE_INTERVAL = 30.0
-"""Seconds from one line to the next where they are no terminal's."""
+"""Seconds between two lines where there is no terminal. Chosen by hand, for logs."""
 BAR_WIDTH = 24
-"""Characters of a bar."""
+"""The width of a bar in characters. Chosen by hand."""
 SPINNER = "|/-\\"
+"""The characters that show by turns that a command is running."""
 
 
 @dataclass
 class Loop:
-    """One loop that is under way: what it works through, since when, how far it is, and when it came so far."""
+    """One loop that is running."""
 
     label: str
+    """What the loop does, such as `paint`."""
     total: int
+    """The number of its items, at least 1."""
     started: float
+    """When it started, in seconds of `ProgressLine.now`."""
     done: int = 0
+    """The number of items that are done."""
     advanced: float = 0.0
+    """When the last item was done, in the same seconds. 0 before the first."""
 
     def line(self, now: float) -> str:
-        """`paint [####----] 3 of 8, 0:20 left`."""
+        """The loop as text, such as `paint [####----] 3 of 8, 0:20 left`. `now` is the time in seconds."""
         full = BAR_WIDTH * self.done // self.total
         each = (self.advanced - self.started) / self.done if self.done else 0.0
         left = each * (self.total - self.done) - (now - self.advanced)
@@ -47,25 +53,37 @@ class Loop:
 
 @dataclass
 class ProgressLine:
-    """The progress of one verb, told to `stream`. `every` is how often, in seconds."""
+    """The progress of one command. Passes call it as the port `Progress`."""
 
     verb: str
+    """The name of the command, such as `build`."""
     stream: TextIO
+    """Where the line is written."""
     on_terminal: bool
+    """True if the line is redrawn in place. False: each time a new line is written."""
     interval: float
+    """Seconds between two lines."""
     now: Callable[[], float] = time.monotonic
+    """Gives the time in seconds; tests replace it."""
     loops: list[Loop] = field(default_factory=list)
+    """The loops that are running, the outermost first."""
     phase: str = ""
+    """The step that is running, if it is not a loop. Empty before the first."""
     lock: Any = field(default_factory=RLock)
+    """Held while the line is written, because a thread writes it too."""
     started: float = 0.0
+    """When the command started."""
     frames: int = 0
+    """How often the line was drawn, which chooses the character of the spinner."""
     visible: bool = False
+    """True while the line stands on the terminal."""
 
     def __post_init__(self) -> None:
         self.started = self.now()
 
     def __call__(self, label: str, items: Iterable[Any]) -> Iterable[Any]:
-        """The items, counted as they are taken; with none, `label` is what is done from now on."""
+        """Yield the items and count them as they are taken. Without items, `label` is the step that runs from now
+        on."""
         every = list(items)
         if not every:
             self.phase = label
@@ -74,6 +92,7 @@ class ProgressLine:
         return self._count(label, every)
 
     def _count(self, label: str, every: list[Any]) -> Iterator[Any]:
+        """Yield the items of one loop, and report how many are done."""
         loop = Loop(label, len(every), self.now())
         self.loops.append(loop)
         if len(self.loops) == 1:
@@ -86,13 +105,13 @@ class ProgressLine:
             self.loops.remove(loop)
 
     def _redraw(self) -> None:
-        """Draws the line anew where one stands: what is done within a moment is seen too."""
+        """Draw the line again if it is visible, so that short steps are seen too."""
         if self.visible:
             with suppress(OSError, ValueError):  # nobody reads it any more
                 self.write()
 
     def line(self) -> str:
-        """What is being done now: the loops from the outermost in, else the phase; and since when."""
+        """What is running now: the command, its time so far, then all loops from the outermost in, or the step."""
         now = self.now()
         first, *rest = tuple(self.loops) or (None,)
         doing = self.phase if first is None else first.line(now)
@@ -100,7 +119,7 @@ class ProgressLine:
         return f"{self.verb} {clock(now - self.started)}  {doing}{within}".rstrip()
 
     def write(self) -> None:
-        """Draws the line anew, or writes one more where there is no terminal."""
+        """Draw the line again, or write one more where there is no terminal."""
         with self.lock:
             if not self.on_terminal:
                 self.stream.write(f"{self.line()}\n")
@@ -112,7 +131,7 @@ class ProgressLine:
             self.stream.flush()
 
     def clear(self) -> None:
-        """Takes the line away."""
+        """Remove the line from the terminal."""
         with self.lock:
             if self.visible:
                 self.stream.write("\r\x1b[2K")
@@ -121,7 +140,7 @@ class ProgressLine:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Meanwhile a thread tells what is being done."""
+        """While this context is open, a thread writes the line."""
         over = Event()
         thread = Thread(target=self._run, args=(over,), daemon=True)
         thread.start()
@@ -133,6 +152,7 @@ class ProgressLine:
             self.clear()
 
     def _run(self, over: Event) -> None:
+        """Write the line again and again until `over` is set."""
         wait = FIRST_LINE if self.on_terminal else self.interval
         while not over.wait(wait):
             try:
@@ -143,7 +163,7 @@ class ProgressLine:
 
 
 def open_progress(verb: str, stream: TextIO) -> ProgressLine | None:
-    """The progress of a verb on that stream; None where EDITC_PROGRESS=none asks for none."""
+    """The progress of a command, for this stream. None if EDITC_PROGRESS is `none`, `0` or `off`."""
     if os.environ.get("EDITC_PROGRESS", "").lower() in ("none", "0", "off"):
         return None
     drawn = stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -151,7 +171,7 @@ def open_progress(verb: str, stream: TextIO) -> ProgressLine | None:
 
 
 def clock(seconds: float) -> str:
-    """`0:07`, `12:30`, `1:02:03`."""
+    """A time in seconds as `0:07`, `12:30` or `1:02:03`."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""Diagnostics as text: a headline, the place, the line with carets, help and notes; plain or in colour."""
+"""Render diagnostics as text: headline, place, source line with carets, help and notes; plain or in colour."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from dataclasses import dataclass
 from editc.core.diagnostics import Diagnostic
 from editc.core.places import Source, Span
 
-LINE_WIDTH = 100  # columns of source shown; longer lines are cut around what is underlined
-MAX_DIAGNOSTICS = 100  # diagnostics shown in full; a machine-made manifest can have thousands
+LINE_WIDTH = 100
+"""Columns of a source line that are shown. A longer line is cut around what is underlined. Chosen by hand."""
+MAX_DIAGNOSTICS = 100
+"""The most diagnostics that are shown in full: a generated manifest can have thousands. Chosen by hand."""
 TAB_SPACES = "    "
+"""How a tab is shown."""
 _COLOUR = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "bold": "\x1b[1m", "frame": "\x1b[1;34m"}
 
 
 @dataclass(frozen=True)
 class Styler:
-    """Wraps text in ANSI colour, or leaves it."""
+    """Wraps text in ANSI colour, or leaves it as it is."""
 
     on: bool
+    """True if text gets colour."""
 
     def __call__(self, text: str, style: str) -> str:
+        """The text in the style, a key of `_COLOUR`."""
         return f"{_COLOUR[style]}{text}\x1b[0m" if self.on and text else text
 
 
 def render(diagnostics: Sequence[Diagnostic], *, colour: bool = False) -> str:
-    """All diagnostics, an empty line between two, and the summary; ends with a line break. Empty for none."""
+    """All diagnostics, separated by empty lines, and a summary. Ends with a line break. Empty if there are none."""
     if not diagnostics:
         return ""
     blocks = [render_one(one, colour=colour) for one in diagnostics[:MAX_DIAGNOSTICS]]
@@ -36,19 +41,20 @@ def render(diagnostics: Sequence[Diagnostic], *, colour: bool = False) -> str:
 
 
 def summary(diagnostics: Iterable[Diagnostic]) -> str:
-    """`2 errors, 1 warning`."""
+    """How many errors and warnings there are, such as `2 errors, 1 warning`."""
     severities = [one.severity for one in diagnostics]
     counts = [(severities.count("error"), "error"), (severities.count("warning"), "warning")]
     return ", ".join(f"{count} {word}{'s' * (count != 1)}" for count, word in counts if count)
 
 
 def render_one(diagnostic: Diagnostic, *, colour: bool = False) -> str:
-    """One diagnostic, ending with a line break."""
+    """One diagnostic as text. Ends with a line break."""
     paint = Styler(colour)
     return "\n".join(_parts(diagnostic, paint)) + "\n"
 
 
 def _parts(one: Diagnostic, paint: Styler) -> Iterator[str]:
+    """The lines of one diagnostic."""
     yield paint(f"{one.severity}[{one.code}]", one.severity) + paint(f": {clean(one.message)}", "bold")
     gutter = ""
     if one.source is not None and one.span is not None:
@@ -64,16 +70,17 @@ def _parts(one: Diagnostic, paint: Styler) -> Iterator[str]:
 
 
 def where(source: Source, span: Span) -> str:
-    """`manifest.yaml:4:5`, or `command line`."""
+    """The place of a diagnostic: `manifest.yaml:4:5`, or `command line` for an override."""
     return "command line" if source.is_override(span) else f"{source.name}:{span.line}:{span.column}"
 
 
 def _number_width(source: Source, span: Span) -> int:
+    """How many characters the line number needs. An override has none and needs 1."""
     return 1 if source.is_override(span) else len(str(span.line))
 
 
 def _snippet(source: Source, one: Diagnostic, gutter: str, paint: Styler) -> Iterator[str]:
-    """The lines that are pointed at, in order, each mark on a row of its own."""
+    """The source lines that are underlined, in order, with each mark on a line of its own."""
     assert one.span is not None
     marks = sorted(
         [(one.span, "", "^"), *((place, text, "-") for place, text in one.related)], key=lambda mark: mark[:2]
@@ -94,9 +101,10 @@ def _snippet(source: Source, one: Diagnostic, gutter: str, paint: Styler) -> Ite
 
 
 def excerpt(line: str, span: Span, width: int = LINE_WIDTH) -> tuple[str, int, int]:
-    """The line as shown, and the screen columns before and under the span.
+    """The line as shown, the columns before the underlined text, and the columns under it.
 
-    Tabs become four spaces, control characters their escapes; a wide character counts two columns, a combining none.
+    Tabs become four spaces, control characters become escapes. A wide character counts two columns, a combining one
+    none.
     """
     first, last = _window(line, span, width)
     start = min(span.column - 1, len(line))
@@ -107,7 +115,8 @@ def excerpt(line: str, span: Span, width: int = LINE_WIDTH) -> tuple[str, int, i
 
 
 def _window(line: str, span: Span, width: int) -> tuple[int, int]:
-    """Which characters are shown: from the first if what is underlined then fits, else from a little before it."""
+    """The range of characters that is shown. It starts at 0 if the underlined text then fits, else a little before that
+    text."""
     start = min(span.column - 1, len(line))
     head = _columns(line[: start + span.length]) if start + span.length <= width else width + 1
     first = 0 if head <= width or (start <= width // 4 and span.length > width) else max(0, start - width // 4)
@@ -119,11 +128,12 @@ def _window(line: str, span: Span, width: int) -> tuple[int, int]:
 
 
 def clean(text: str) -> str:
-    """Text that cannot move the cursor, turn colours on or reverse the reading order."""
+    """Replace characters that could move the cursor, turn colours on or reverse the reading order."""
     return "".join(_cell(character) for character in text)
 
 
 def _cell(character: str) -> str:
+    """One character as `clean` shows it."""
     if character == "\t":
         return TAB_SPACES
     if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
@@ -132,11 +142,12 @@ def _cell(character: str) -> str:
 
 
 def _columns(text: str) -> int:
-    """The width of the text as `clean` shows it."""
+    """The width of a text in columns, as `clean` shows it."""
     return sum(_width(shown) for character in text for shown in _cell(character))
 
 
 def _width(character: str) -> int:
+    """The width of one character in columns: 0, 1 or 2."""
     if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

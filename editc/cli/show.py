@@ -1,4 +1,4 @@
-"""What each verb found, as text for people and as one JSON object for machines."""
+"""The result of each command, as text for people and as one JSON object for programs."""
 
 from __future__ import annotations
 
@@ -24,17 +24,15 @@ if TYPE_CHECKING:
     from editc.verbs.results import Again, Built, Checked
 
 KIND_MODULES: Mapping[str, str] = {"image": "editc.cli.show_image", "language": "editc.cli.show_language"}
-"""Kind of model -> the module that shows what is of such models alone."""
+"""Kind of model -> the module that shows what only such models have."""
 ROUNDING_SHOWN = 1e-6
-"""What rounding to float32 costs is below this and not worth a word."""
-
-
+"""The relative error from which on rounding an export is reported. Float32 stays below it: its own is 6e-8."""
 LOADER_COLOURS: Mapping[str, str] = {r"(?m)^(ok) ": "green", r"(?m)^(NO) ": "red"}
-"""What a loader does with an adapter."""
+"""Colours for what a loader does with an adapter: pattern -> colour."""
 
 
 def check_result(found: Checked) -> Output:
-    """What a sound manifest will edit."""
+    """A sound manifest: its model's family, the number of matrices, and the concepts to edit."""
     if found.manifest is None or found.plan is None:
         return Output("", {"file": found.manifest.source.name} if found.manifest else {})
     plan = found.plan
@@ -49,12 +47,12 @@ def check_result(found: Checked) -> Output:
 
 
 def _size_on_disk(path: Path) -> int:
-    """Of a file, or of all files in a folder."""
+    """The bytes of a file, or of all files in a folder."""
     return sum(one.stat().st_size for one in path.rglob("*")) if path.is_dir() else path.stat().st_size
 
 
 def build_result(made: Built | None) -> Output:
-    """The claims with their bounds, and where the files are."""
+    """The measurements with their bounds, the files that were written, the exports and the verdict."""
     if made is None:
         return Output("")
     from editc.core import verdict as verdicts
@@ -78,7 +76,7 @@ def build_result(made: Built | None) -> Output:
 
 
 def export_result(made: Export) -> Output:
-    """What was written, what rounding cost, and which programs read it."""
+    """The files that were written, the rounding error, and the programs that read them."""
     lines = [
         f"removed {path}" if made.failures else f"wrote {path} ({_size_on_disk(path):,} bytes)"
         for path in made.written.files
@@ -87,17 +85,19 @@ def export_result(made: Export) -> Output:
 
 
 def _kind_module(manifest: Manifest) -> Any:
-    """What is shown in another way for each kind of model: the module of the manifest's kind."""
+    """The module that shows what only this manifest's kind of model has."""
     from importlib import import_module
 
     return import_module(KIND_MODULES[manifest.kind])
 
 
 def _claim_lines(verified: Verified) -> Iterator[str]:
+    """The measurements, as the manifest's kind of model shows them."""
     yield from _kind_module(verified.solution.problem.plan.manifest).measured_lines(verified)
 
 
 def _trial_lines(made: Export) -> Iterator[str]:
+    """The rounding error of an export, and how each program read it."""
     if made.written.rounding > ROUNDING_SHOWN:
         yield f"  {made.format}: rounding its factors changed the edit by {made.written.rounding:.2g} of its size"
     for one in made.trials:
@@ -111,6 +111,7 @@ def _trial_lines(made: Export) -> Iterator[str]:
 
 
 def _export_record(made: Export) -> dict[str, Any]:
+    """An export as JSON values."""
     return {
         "format": made.format,
         "files": [str(path) for path in made.written.files],
@@ -122,14 +123,14 @@ def _export_record(made: Export) -> dict[str, Any]:
 
 
 def suggest_result(found: Proposal) -> Output:
-    """What the manifest could say, with reasons."""
+    """The proposals with their reasons, and the proposed manifest."""
     from editc.verbs import proposal
 
     return Output(proposal.as_text(found), proposal.as_json(found))
 
 
 def verify_result(again: Again) -> Output:
-    """Every claim measured again."""
+    """Every claim, measured again."""
     head = f"delta {again.delta.delta_id[:12]}: model matches as {again.tier}"
     if again.parts:
         from editc.cli.show_link import part_results
@@ -153,7 +154,7 @@ def verify_result(again: Again) -> Output:
 
 
 def apply_plan_result(plan: ApplyPlan) -> Output:
-    """What an apply would do."""
+    """What `editc apply` would do."""
     from editc.formats.inspect import describe_plan
 
     data = describe_plan(plan)
@@ -165,7 +166,7 @@ def apply_plan_result(plan: ApplyPlan) -> Output:
 
 
 def apply_result(plan: ApplyPlan, done: Applied) -> Output:
-    """What an apply did."""
+    """What `editc apply` did."""
     from editc.formats.inspect import describe_applied
 
     if done.status == "already":
@@ -182,7 +183,7 @@ def apply_result(plan: ApplyPlan, done: Applied) -> Output:
 
 
 def revert_result(done: Reverted) -> Output:
-    """What a revert put back."""
+    """What `editc revert` restored."""
     from editc.formats.inspect import describe_reverted
 
     undone = f"reverted {count(done.tensors, 'tensor')}; the files are as they were before the last apply"
@@ -207,13 +208,14 @@ def status_result(found: Status) -> Output:
 
 
 def _edit_heading(edit: Mapping[str, Any]) -> str:
+    """What a recorded edit is about."""
     from editc.cli.show_language import headline, is_language
 
     return headline(edit) if is_language(edit) else str(edit.get("concept", "?"))
 
 
 def diff_result(found: Difference, out: Path) -> Output:
-    """What two checkpoints differ in, and the delta that says it."""
+    """How two checkpoints differ, and the delta that was written."""
     size, changed = out.stat().st_size, len(found.rows)
     lines = [f"{changed} of {changed + found.equal} tensors differ; wrote {out} ({size:,} bytes for {found.raw:,})"]
     for edit in found.delta.edits:
@@ -231,7 +233,7 @@ def diff_result(found: Difference, out: Path) -> Output:
 
 
 def lora_ready_result(made: Ready) -> Output:
-    """What was written, and what an adapter may set."""
+    """The files that were written, and the number of inputs for an adapter."""
     lines = [f"wrote {path} ({_size_on_disk(path):,} bytes)" for path in made.files]
     found = {"status": "done", "files": [str(path) for path in made.files], "inputs": list(made.inputs)}
     return Output(
@@ -240,17 +242,17 @@ def lora_ready_result(made: Ready) -> Output:
 
 
 def explain_result(name: str, text: str) -> Output:
-    """Long form help."""
+    """The long help for a name."""
     return Output(text.rstrip("\n"), {"name": name, "text": text})
 
 
 def inspect_result(data: Mapping[str, Any]) -> Output:
-    """A delta or a model, its long lists counted."""
+    """A delta or a model as an indented tree. Of long lists eight items and their number are shown."""
     return Output("\n".join(_tree_lines(data, "")), data)
 
 
 def doctor_result(found: Examination) -> Output:
-    """What every loader will do with an adapter file, as a table as wide as the terminal."""
+    """What each loader will do with an adapter file, as a table as wide as the terminal."""
     from shutil import get_terminal_size
 
     from editc.formats.doctor.examine import describe
@@ -260,7 +262,8 @@ def doctor_result(found: Examination) -> Output:
 
 
 def dump_after(names: Sequence[str], say: Callable[[str], None]) -> Callable[[str, Any], bool] | None:
-    """Says what flows after each pass named and stops after the last; E130 for a pass that does not exist."""
+    """A function for the `after` of `build`: it prints the value after each pass in `names`, and stops the build after
+    the last one. None if `names` is empty. Raises E130 for an unknown pass."""
     if not names:
         return None
     from editc.cli.dump import dump
@@ -281,6 +284,7 @@ def dump_after(names: Sequence[str], say: Callable[[str], None]) -> Callable[[st
 
 
 def _tree_lines(data: Mapping[str, Any], indent: str) -> Iterator[str]:
+    """The lines of nested JSON values."""
     for name, value in data.items():
         if isinstance(value, Mapping):
             yield f"{indent}{name}:"
@@ -295,6 +299,7 @@ def _tree_lines(data: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 
 def _item_line(name: str, item: Mapping[str, Any]) -> str:
+    """One item of a list of mappings, on one line."""
     from editc.cli.show_language import edit_line, is_language
 
     if name == "edits" and is_language(item):
@@ -303,6 +308,7 @@ def _item_line(name: str, item: Mapping[str, Any]) -> str:
 
 
 def _field_lines(name: str, value: Any, indent: str) -> Iterator[str]:
+    """A field with its value. A text of several lines is indented below it."""
     lines = str(value).splitlines() if isinstance(value, str) else [_short(value)]
     if len(lines) > 1:
         yield f"{indent}{name}: |"
@@ -312,6 +318,7 @@ def _field_lines(name: str, value: Any, indent: str) -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
+    """A value on one line. The middle of a long text is left out."""
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What is shown of image models alone."""
+"""What the command line shows of image models only."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 def titles(manifest: Manifest) -> list[str]:
-    """What each edit is about."""
+    """The concept of each edit, in the order of the manifest."""
     return [edit.concept for edit in manifest.image_edits]
 
 
 def sites_text(count: int, share: float) -> str:
-    """Which matrices `sites: auto` will choose, of so many candidates."""
+    """The number of matrices for `sites: auto`: the candidates, and the share that the chosen ones must carry."""
     return f"of {count} matrices those that carry {share:.10g}"
 
 
 def measured_lines(verified: Verified) -> Iterator[str]:
-    """Every claim, and what became of the bystanders."""
+    """Every claim, then the bystanders that lost something."""
     yield from claim_lines(verified.report.claims)
     yield from bystander_lines(verified.report.bystanders)

@@ -1,4 +1,4 @@
-"""A language model's edits as text: what each one is, and how many of its prompts hold."""
+"""What the command line shows of language models only: each edit on one line, and how many of its prompts hold."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ COLUMN_HEADS: Mapping[str, str] = {
     "neighbour": "neighbour",
     "retain": "retain",
 }
-"""Purpose -> head of its column; those that nothing was asked for are left out, and others follow by their own name."""
+"""Purpose of a prompt -> heading of its column, in the order of the columns. A purpose without prompts has no column; a
+purpose that is not listed here comes last, under its own name."""
 FIRST_CLAIMS = frozenset(
     {"efficacy", "paraphrase", "neighbourhood", "spread", "retain_kl", "retain_top1", "rank", "changed"}
 )
-"""Claims that the terminal shows without a bound; the others are in the report."""
+"""Claims that are shown on the terminal even without a bound. The rest are in the report."""
 TEXT_CLAIMS = frozenset({"present_nll", "absent_nll"})
-"""Claims of an ablated concept's texts."""
+"""Claims about the texts of an ablated concept."""
 MANY_EDITS = 8
-"""Of more edits the claims of single ones are not shown."""
+"""With more edits than this, claims about single edits are not shown. Chosen by hand."""
 NAME_WIDTH = 44
-"""Letters of an edit's name in the table; a longer one loses its middle."""
+"""The most characters of an edit's name in the table; a longer name loses its middle. Chosen by hand."""
 
 
 def answer_lines(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[str]:
-    """A table with a line an edit: of the prompts of each purpose, how many hold. Nothing where none was asked."""
+    """A table of how many prompts hold: a row for each edit, a column for each purpose. Empty if no prompt was
+    asked."""
     if not answers:
         return
     asked = dict.fromkeys(one.purpose for one in answers)
@@ -55,17 +57,17 @@ def answer_lines(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[str]
 
 
 def titles(manifest: Manifest) -> list[str]:
-    """What each edit is about."""
+    """What each edit is about, in the order of the manifest."""
     return [title(edit) for edit in manifest.language_edits]
 
 
 def sites_text(count: int, share: float) -> str:
-    """Which matrices `sites: auto` will choose."""
+    """What `sites: auto` will choose. The model must run to know more."""
     return "the layers that the model itself names"
 
 
 def measured_lines(verified: Verified) -> Iterator[str]:
-    """The claims to look at first, how many prompts of each edit hold, and what became of the bystanders."""
+    """The most important claims, how many prompts of each edit hold, and the bystanders that lost something."""
     manifest, report = verified.solution.problem.plan.manifest, verified.report
     shown = general_claims(manifest, report.claims)
     yield from claim_lines(shown, {"spread": form_shares(report.claims)})
@@ -78,8 +80,10 @@ def measured_lines(verified: Verified) -> Iterator[str]:
 
 
 def general_claims(manifest: Manifest, claims: Sequence[Claim]) -> list[Claim]:
-    """The claims to show of a build: those with a bound and what is looked at FIRST; of few ablated concepts, which
-    have no prompts and so no line in the table, also what became of their texts."""
+    """The claims to show: those with a bound, FIRST_CLAIMS of the whole build, and TEXT_CLAIMS if there are few edits.
+
+    Ablated concepts have no prompts, so they have no row in the table of answers.
+    """
     few = len(manifest.language_edits) <= MANY_EDITS
     return [
         one
@@ -89,18 +93,18 @@ def general_claims(manifest: Manifest, claims: Sequence[Claim]) -> list[Claim]:
 
 
 def form_shares(claims: Sequence[Claim]) -> str:
-    """`cloze 1, chat 0.5`: the share that holds in each form, for the line of their spread."""
+    """The share of edits that hold in each form, such as `cloze 1, chat 0.5`."""
     return ", ".join(f"{one.subject} {one.value:.2g}" for one in claims if one.name == "form")
 
 
 def title(edit: Fact | Redirect | Ablation) -> str:
-    """`Eiffel Tower -> Rome`, `Nintendo -> noise`, `French`."""
+    """What an edit is about: `Eiffel Tower -> Rome`, `Nintendo -> noise`, `French`."""
     found = {"concept": edit.names[0], **{name: getattr(edit, name, "") for name in ("answer", "to", "toward")}}
     return headline({"kind": edit.kind, **found})
 
 
 def headline(edit: Mapping[str, Any]) -> str:
-    """The same of an edit as a delta or a report records it, whatever its values are."""
+    """The same for an edit as a delta or a report records it. A recorded value may have any type."""
     concept = str(edit.get("concept") or "?")
     toward = edit.get("toward")
     end = edit.get("answer") or edit.get("to") or (toward if toward in ("noise", "refusal") else "")
@@ -108,12 +112,13 @@ def headline(edit: Mapping[str, Any]) -> str:
 
 
 def is_language(edit: Mapping[str, Any]) -> bool:
-    """True for a recorded edit of a language model; an image model's `toward` has shares."""
+    """True for the record of a language model's edit. The `toward` of an image model's edit has shares and is no
+    text."""
     return edit.get("kind") in ("fact", "redirect", "ablate") or isinstance(edit.get("toward"), str)
 
 
 def edit_line(edit: Mapping[str, Any]) -> str:
-    """One line: kind, what leads where, the method with its options, the prompt of a fact, other names."""
+    """A recorded edit on one line: kind, title, method with options, strength, prompt of a fact, other names."""
     strength, also, options = edit.get("strength"), edit.get("also"), edit.get("options")
     parts = [
         str(edit.get("kind")),
@@ -127,22 +132,27 @@ def edit_line(edit: Mapping[str, Any]) -> str:
 
 
 def _options_text(options: Mapping[str, Any]) -> str:
+    """The options of a method in parentheses. Empty if there are none."""
     said = (f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in options.items())
     return f" ({', '.join(said)})" if options else ""
 
 
 def _correct_counts(answers: Sequence[Answer], index: int | None, purposes: Sequence[str], edits: int = 0) -> list[str]:
-    """`3/4` of each purpose, a dash where nothing was asked; `index` None: of the answers that belong to no edit."""
+    """For each purpose, how many answers of one edit hold, such as `3/4`; `-` if nothing was asked.
+
+    `index` is the number of the edit. None: answers that belong to none of the `edits` edits.
+    """
     mine = [one for one in answers if (one.edit == index if index is not None else not 0 <= one.edit < edits)]
     found = [[one.holds for one in mine if one.purpose == purpose] for purpose in purposes]
     return [f"{sum(holds)}/{len(holds)}" if holds else "-" for holds in found]
 
 
 def _clean(text: str) -> str:
-    """A delta is anybody's: what would steer a terminal is shown as `?`."""
+    """Replace characters that could control a terminal by `?`. A delta may come from anybody."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _cut(text: str) -> str:
+    """A name of at most NAME_WIDTH characters."""
     half = (NAME_WIDTH - 3) // 2
     return text if len(text) <= NAME_WIDTH else f"{text[:half]}...{text[-half:]}"

@@ -1,4 +1,4 @@
-"""What `editc link` found, and a linked delta measured again, for people and for machines."""
+"""The result of `editc link`, and of `editc verify` for a linked delta."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def link_result(found: Linked) -> Output:
-    """What went in, how the edits lie to each other, and what each claims now beside what it claimed alone."""
+    """The deltas that were linked, how their edits overlap, and each claim beside what the delta claimed alone."""
     from editc.formats.link.overlap import as_json
 
     arrangement, shared = found.arrangement, found.arrangement.overlap
@@ -51,7 +51,7 @@ def link_result(found: Linked) -> Output:
 
 
 def part_results(again: Again, head: str) -> Output:
-    """Of a linked delta, each part's claims."""
+    """The claims of each part of a linked delta. `head` is the first line."""
     lines = [head]
     for number, part in enumerate(again.parts, 1):
         lines += [_part_heading(number, part), *(_claim_lines(part.verified) if part.verified else ())]
@@ -62,12 +62,14 @@ def part_results(again: Again, head: str) -> Output:
 
 
 def _claim_lines(verified: Verified) -> Iterator[str]:
+    """The claims and the verdict of one part."""
     yield from claim_lines(verified.report.claims)
     yield from (f"  {line}" for line in verdicts.as_lines(verified.verdict))
 
 
 def _overlap_lines(found: Linked) -> Iterator[str]:
-    """Sites of the same deltas together: sizes, angles and alignments from the least to the greatest."""
+    """How the edits overlap, for each set of deltas that share sites: sizes, cosines, angles, each from least to
+    greatest."""
     alike: dict[tuple[tuple[int, ...], str, bool], list[Overlap]] = {}
     for one in found.overlaps:
         alike.setdefault((one.deltas, one.form, one.exact), []).append(one)
@@ -85,16 +87,19 @@ def _overlap_lines(found: Linked) -> Iterator[str]:
 
 
 def _range(values: Sequence[float]) -> str:
+    """`LOW to HIGH` of the values, or one number if both are the same as text."""
     low, high = f"{min(values):.3g}", f"{max(values):.3g}"
     return low if low == high else f"{low} to {high}"
 
 
 def _part_heading(number: int, part: LinkedPart) -> str:
+    """The number, delta id, file and concepts of one part."""
     concepts = ", ".join(str(edit.get("concept", "?")) for edit in part.delta.edits)
     return f"part {number}, {part.delta.delta_id[:12]} {part.label}: {concepts}"
 
 
 def _comparison_lines(part: LinkedPart) -> Iterator[str]:
+    """Each claim of a part with what the delta claimed alone."""
     pairs = part.compared_claims()
     width = max((len(claim.name) for claim, _ in pairs), default=0)
     for line, (_, alone) in zip(claim_lines([claim for claim, _ in pairs]), pairs, strict=True):
@@ -103,6 +108,7 @@ def _comparison_lines(part: LinkedPart) -> Iterator[str]:
 
 
 def _part_record(part: LinkedPart) -> Mapping[str, Any]:
+    """One part as JSON values."""
     alone = [{} if value is None else {"alone": value} for _, value in part.compared_claims()]
     claims = [{**claim_record(claim), **more} for (claim, _), more in zip(part.compared_claims(), alone, strict=True)]
     head = {"delta_id": part.delta.delta_id, "measured": part.verified is not None}

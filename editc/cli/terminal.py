@@ -1,4 +1,5 @@
-"""The edge to the terminal: verbs with their progress, answers, diagnostics, exit codes."""
+"""Everything that touches the terminal: run a command with progress, print its output, print diagnostics, exit
+codes."""
 
 from __future__ import annotations
 
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _running: list[tuple[TextIO, ProgressLine | None]] = []
-"""The true stdout and the progress of the verb that runs; there is one or none."""
+"""The real stdout and the progress of the command that is running: at most one entry."""
 
 
 def run_command(command: click.Command, arguments: Sequence[str]) -> int:
-    """Run a command and turn whatever stops it into its exit code; with EDITC_DEBUG=1 what libraries said is last."""
+    """Run a command and return its exit code, also if it fails. With EDITC_DEBUG=1, print last what the libraries
+    printed."""
     try:
         return _run_to_code(command, arguments)
     finally:
@@ -35,6 +37,7 @@ def run_command(command: click.Command, arguments: Sequence[str]) -> int:
 
 
 def _run_to_code(command: click.Command, arguments: Sequence[str]) -> int:
+    """Run a command and return its exit code."""
     wants_json = "--json" in arguments
     try:
         return int(command.main(list(arguments), prog_name="editc", standalone_mode=False) or 0)
@@ -51,7 +54,7 @@ def _run_to_code(command: click.Command, arguments: Sequence[str]) -> int:
 
 
 def print_answer(shown: Output, diagnostics: Sequence[Diagnostic], as_json: bool) -> int:
-    """Print a result to stdout and its diagnostics to stderr; the exit code."""
+    """Print a result to stdout and its diagnostics to stderr. Returns the exit code."""
     from editc.core.diagnostics import as_json as record
 
     code = _exit_code(diagnostics) if diagnostics else 0
@@ -68,8 +71,11 @@ def print_answer(shown: Output, diagnostics: Sequence[Diagnostic], as_json: bool
 
 
 def run_verb(verb: Callable[..., T], *given: Any, **named: Any) -> T:
-    """What a verb of `editc.api` gives. Meanwhile its progress is shown, unless --json or --quiet ask for none, and
-    what libraries print is kept back. A verb that takes `progress` says by it what it does."""
+    """Call a function of `editc.api` and return its result.
+
+    Meanwhile, show its progress, unless --json or --quiet is given, and hold back what libraries print. A function with
+    a parameter `progress` gets the progress line.
+    """
     from editc.cli import progress
     from editc.libraries import foreign
 
@@ -86,7 +92,7 @@ def run_verb(verb: Callable[..., T], *given: Any, **named: Any) -> T:
 
 
 def print_part(text: str) -> None:
-    """Prints a part of the answer, before the verb is done as well."""
+    """Print a part of the answer before the command is done."""
     out, found = _running[-1] if _running else (sys.stdout, None)
     if found is not None:
         found.clear()
@@ -94,18 +100,19 @@ def print_part(text: str) -> None:
 
 
 def _takes_progress(verb: Callable[..., Any]) -> bool:
+    """True if the function has a parameter `progress`."""
     return "progress" in signature(verb).parameters
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Colours on a terminal; NO_COLOR forbids them, and FORCE_COLOR asks for them anywhere."""
+    """True for a terminal. NO_COLOR switches colours off; FORCE_COLOR switches them on anywhere."""
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
 def _colour(text: str, colours: Mapping[str, str]) -> str:
-    """The text with the first group of every match of a pattern in its colour."""
+    """Colour the first group of every match of a pattern. `colours` maps patterns to colours."""
     found = [(*m.span(1), colour) for pattern, colour in colours.items() for m in re.finditer(pattern, text)]
     for start, end, colour in sorted(found, reverse=True):
         text = text[:start] + click.style(text[start:end], fg=colour) + text[end:]
@@ -113,8 +120,8 @@ def _colour(text: str, colours: Mapping[str, str]) -> str:
 
 
 def _printable(text: str) -> str:
-    """The text with what could move the cursor, turn colours on or reverse the reading order shown as an escape: names
-    of tensors and edits are a stranger's."""
+    """Escape what could move the cursor, turn colours on or reverse the reading order. Names in a file may come from
+    anybody."""
     lines = text.split("\n")
     if all(line.isprintable() for line in lines):
         return text
@@ -124,12 +131,14 @@ def _printable(text: str) -> str:
 
 
 def _exit_code(diagnostics: Sequence[Diagnostic]) -> int:
+    """The exit code for these diagnostics."""
     from editc.codes import exit_code
 
     return exit_code(diagnostics)
 
 
 def _report_usage(error: click.ClickException, wants_json: bool) -> int:
+    """Print a mistake in the command line itself. Returns exit code 2."""
     if wants_json:
         click.echo(json.dumps({"status": "error", "message": error.format_message()}))
     error.show(sys.stderr)
@@ -137,6 +146,7 @@ def _report_usage(error: click.ClickException, wants_json: bool) -> int:
 
 
 def _report_error(error: Exception, wants_json: bool) -> int:
+    """Print an exception: its diagnostics, or a traceback if it is a bug. Returns the exit code."""
     from editc.codes import BUG, exit_code
     from editc.core.diagnostics import EditcError
     from editc.core.diagnostics import as_json as record
@@ -161,6 +171,7 @@ def _report_error(error: Exception, wants_json: bool) -> int:
 
 
 def _print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
+    """Print diagnostics to stderr."""
     from editc.cli.render import render
 
     colour = wants_colour(sys.stderr)

@@ -1,1 +1,1 @@
-"""What editc does, one verb a file: the workflows behind `editc.api` and the command line."""
+"""The commands of editc as functions: one file each; `public` has those that `editc.api` and the command line call."""

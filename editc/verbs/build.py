@@ -1,4 +1,4 @@
-"""`editc build`: a manifest compiled into a folder: the delta, its exports, report.json and report.html."""
+"""`editc build`: compile a manifest into a folder with the delta, its exports, report.json and report.html."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from editc.verbs.results import Built
 from editc.verbs.tool import tool
 
 PASSES = ("locate", "derive", "solve", "verify", "emit")
-"""What a build runs, in order: Manifest -> Plan -> Problem -> Solution -> Verified -> Delta."""
+"""The passes of a build, in order. Their values are Manifest -> Plan -> Problem -> Solution -> Verified -> Delta."""
 
 
 def build(
@@ -31,7 +31,11 @@ def build(
     progress: Progress | None = None,
     after: Callable[[str, Any], bool] | None = None,
 ) -> Built | None:
-    """Compiles a manifest into `out`: without a delta if a constraint is broken; None if `after` stopped it."""
+    """Compile the manifest at `path` into the folder `out`. If a constraint is broken, write the report and no delta.
+
+    `after(pass name, value)` is called with the result of each pass. When it returns False, the build stops, writes
+    nothing and returns None.
+    """
     announce(progress, "reading the manifest")
     opened = require_manifest(path, overrides)
     check_folder(out)
@@ -52,8 +56,10 @@ def build(
 
 
 def _run_passes(opened: OpenedManifest, ctx: Context, after: Callable[[str, Any], bool] | None) -> Verified | None:
-    """What the passes up to verify make; None if `after` stopped them. E680 or E677 as soon as family and sites are
-    known, where a format that is asked for cannot hold the edit."""
+    """Run the passes up to verify. None if `after` stopped the build.
+
+    Raises E680 or E677 right after locate, if a format under `emit` cannot hold the edit.
+    """
     value: Any = opened.manifest
     for step in (opened.kind.locate_pass(), *opened.kind.passes(corpus_of(opened.model))):
         announce(ctx.progress, step.name)
@@ -67,14 +73,18 @@ def _run_passes(opened: OpenedManifest, ctx: Context, after: Callable[[str, Any]
 
 
 def _make_delta(opened: OpenedManifest, verified: Verified, ctx: Context) -> Delta:
+    """Run the pass emit."""
     from editc.passes.emit import Emit
 
     return Emit(tool(), opened.kind.record_edits)(verified, ctx)
 
 
 def _write_files(built: Built, opened: OpenedManifest, out: Path) -> Built:
-    """Writes the delta and its exports, then the report, which says what came of them. The last build's delta and
-    exports make room: for good where there is a new delta, into the folder `last-good` where there is none."""
+    """Write the delta and its exports, then the report, which describes the exports.
+
+    The previous build's delta and exports are deleted if there is a new delta. Otherwise they move into the folder
+    `last-good`.
+    """
     from editc.core.disk import guard_writes
     from editc.formats.delta.container import write_delta
 
@@ -95,6 +105,7 @@ def _write_files(built: Built, opened: OpenedManifest, out: Path) -> Built:
 
 
 def _write_exports(built: Built, opened: OpenedManifest, out: Path) -> Built:
+    """Write the formats under `emit`. Returns the build with its exports, their files and their failures."""
     if built.delta is None or not opened.manifest.emit:
         return built
     exports, faults = emit.emit_exports(opened.manifest, built.delta, opened.model, out)
@@ -103,6 +114,7 @@ def _write_exports(built: Built, opened: OpenedManifest, out: Path) -> Built:
 
 
 def _write_report(built: Built, opened: OpenedManifest, out: Path) -> None:
+    """Write report.json and report.html."""
     from editc.core.disk import replace_file
     from editc.report import record
 

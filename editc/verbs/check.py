@@ -1,4 +1,4 @@
-"""Every mistake of a manifest that can be found without running the model: of its text, its model, and of both."""
+"""`editc check`: find every mistake in a manifest, its model and their combination, without running the model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from editc.verbs.open import open_manifest
 from editc.verbs.results import Checked
 
 OTHER_KIND = frozenset({"E201", "E206"})
-"""The manifest is not for this kind of model: what else could be said of both would be beside the point."""
+"""Errors which say that the manifest is for another kind of model. Further errors about both would not help."""
 
 
 def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
-    """What is wrong with the manifest, and with its model and exports as far as what could be read says; a plan if
-    nothing is. Headers only, no torch."""
+    """Check the manifest at `path`, then its model and its formats as far as they can be read. Needs headers only, not
+    torch.
+
+    The result has a plan if there is no error.
+    """
     opened, found = open_manifest(path, overrides)
     if opened is None:
         return Checked(found, None, None)
@@ -43,7 +46,7 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
 
 
 def _detector_faults(opened: OpenedManifest) -> tuple[Diagnostic, ...]:
-    """What is wrong with who is to judge the pictures, where pictures are asked for."""
+    """Find what is wrong with the detector. Empty if the manifest asks for no pictures."""
     if opened.manifest.images is None:
         return ()
     from editc.opening import detector
@@ -52,7 +55,7 @@ def _detector_faults(opened: OpenedManifest) -> tuple[Diagnostic, ...]:
 
 
 def _format_faults(opened: OpenedManifest, plan: Plan) -> tuple[Diagnostic, ...]:
-    """What is wrong with the formats under `emit`, where there are some."""
+    """Find the formats under `emit` that cannot hold this plan. Empty if there is no `emit`."""
     if not opened.manifest.emit:
         return ()
     from editc.verbs import emit
@@ -61,15 +64,18 @@ def _format_faults(opened: OpenedManifest, plan: Plan) -> tuple[Diagnostic, ...]
 
 
 def _with_family(opened: OpenedManifest, ctx: Context) -> Context:
+    """Add the model's family to the ports. Raises E201 or E206 if no family fits."""
     return replace(ctx, family=opened.family_ports.family)
 
 
 def _faults_without_plan(opened: OpenedManifest) -> tuple[Diagnostic, ...]:
+    """Find what can be found although there is no plan: missing parts of the model, and formats that do not suit the
+    family."""
     return (*opened.kind.missing_parts(opened), *_family_format_faults(opened))
 
 
 def _draft_faults(opened: OpenedManifest) -> tuple[Diagnostic, ...]:
-    """What is wrong with the model and the exports of a manifest that has mistakes of its own."""
+    """Find what is wrong with the model and the exports of a manifest that has errors of its own."""
     if not opened.manifest.model:
         return ()
     try:
@@ -79,6 +85,8 @@ def _draft_faults(opened: OpenedManifest) -> tuple[Diagnostic, ...]:
 
 
 def _family_format_faults(opened: OpenedManifest) -> tuple[Diagnostic, ...]:
+    """Find the formats under `emit` that do not suit the model's family. Empty if there is no `emit`, or no known
+    family."""
     family = opened.family_ports.family
     if family is None or not opened.manifest.emit:
         return ()

@@ -1,4 +1,4 @@
-"""The deltas that a language model's manifest comes `after`: where their edits have their keys."""
+"""The deltas that a language model's manifest names under `after`: the prompt positions of their keys."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from editc.core.pointing import pointing_at
 from editc.verbs.kind import OpenedManifest
 
 IN_MODEL = ("result", "either")
+"""States of a tensor, from `formats.apply.status`, which mean that the delta's result is in the model."""
 REASONS = {"missing": "is not there", "base": "is as it was before the edit"}
-"""What `formats.apply.status` finds of a tensor, where it is not what a delta left."""
+"""State of a tensor that is not the delta's result -> the words for it in a message."""
 
 
 def find_earlier_keys(opened: OpenedManifest) -> Mapping[str, tuple[Spot, ...]]:
     """For each delta under `after`, by its id, the prompt positions at which its edits took their keys.
 
-    Of a linked delta those of every part. What reading a delta raises underlines its name; E213 for a delta of an image
-    model, for one that records no manifest, and for one that is not in this model.
+    A linked delta gives those of all its parts. Errors in reading a delta underline its name in the manifest. Raises
+    E213 for a delta of an image model, for one that records no manifest, and for one that is not in this model.
     """
     from editc.formats.delta.parts import parts
     from editc.formats.exports.read import read_delta
@@ -38,7 +39,7 @@ def find_earlier_keys(opened: OpenedManifest) -> Mapping[str, tuple[Spot, ...]]:
 
 
 def _key_spots(part: Delta, name: str) -> Iterator[Spot]:
-    """Where the edits of one delta have their keys; `name` is that of the file it was read from."""
+    """The prompt positions at which the edits of one delta took their keys. `name` is the name of its file."""
     from editc.formats.diff.diff import has_manifest
     from editc.opening.recorded import recorded_manifest
     from editc.passes.language.sentences import edit_spots
@@ -55,8 +56,11 @@ def _key_spots(part: Delta, name: str) -> Iterator[Spot]:
 
 
 def _require_in_model(opened: OpenedManifest, deltas: Sequence[Delta]) -> None:
-    """Raises E213 for a delta under `after` whose edited tensors the model lacks, or holds other bytes in than it left:
-    unless another one under `after` began with just those."""
+    """Raise E213 if an edited tensor of a delta under `after` is missing from the model, or differs from the delta's
+    result.
+
+    A tensor may differ if another delta under `after` started from exactly that result.
+    """
     from editc.formats.apply.status import status
 
     states = {one.delta_id: one for one in status(opened.model, deltas).deltas} if deltas else {}

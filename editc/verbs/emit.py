@@ -1,4 +1,5 @@
-"""The formats of a manifest's `emit`: refused early, written beside the delta, tried, and told in the report."""
+"""The formats under `emit`: check early that they fit, write them beside the delta, test them, describe them for the
+report."""
 
 from __future__ import annotations
 
@@ -25,8 +26,10 @@ ONE_FILE = ".safetensors"
 
 
 def format_faults(manifest: Manifest, plan: Plan) -> tuple[Diagnostic, ...]:
-    """Each at its place in `emit`: E680 for formats that cannot hold deltas of this family, E677 for those that cannot
-    hold this one, as far as it is known before it is solved."""
+    """Find the formats under `emit` that cannot hold the edit, each with its place in the manifest.
+
+    E680: the format holds no deltas of this family. E677: it cannot hold this delta, as far as the plan shows.
+    """
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
         for index, name in enumerate(manifest.emit)
@@ -35,7 +38,7 @@ def format_faults(manifest: Manifest, plan: Plan) -> tuple[Diagnostic, ...]:
 
 
 def family_faults(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
-    """E680 and E669 for the formats in `emit`, each at its place, which is all that can be said without the sites."""
+    """Find the formats under `emit` that do not suit a family: E680 and E669, each with its place. Needs no plan."""
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
         for index, name in enumerate(manifest.emit)
@@ -44,6 +47,7 @@ def family_faults(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
 
 
 def _plan_faults(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
+    """E677 if the format cannot hold the edits or the sites of the plan."""
     form, ablations = write.find_format(name), manifest.ablations
     help_ = without_adapter(plan.family.name)
     if form.low_rank and any(edit.options.get("norms") for edit in ablations):
@@ -56,7 +60,10 @@ def _plan_faults(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnost
 def emit_exports(
     manifest: Manifest, delta: Delta, model: Model, out: Path
 ) -> tuple[tuple[write.Export, ...], tuple[Diagnostic, ...]]:
-    """Each format of `emit` beside the delta, and what stands against them: a format that fails stops no other."""
+    """Write each format under `emit` beside the delta. Returns the exports and all errors.
+
+    A format that fails does not stop the others.
+    """
     made: list[write.Export] = []
     faults: list[Diagnostic] = []
     for name, file in write.outputs(manifest.emit).items():
@@ -73,9 +80,9 @@ def emit_exports(
 
 
 def remove_last_exports(report: Path, model: Model) -> None:
-    """Removes the exports of the build before: what its report lists, and nothing else that has their names.
+    """Delete the exports that the previous build's report lists. Other files with the same names stay.
 
-    A model that was emitted and is now built upon stays.
+    A former export that is now the model of the manifest stays too.
     """
     folder = report.parent
     for name in sorted(_files_in_report(report)):
@@ -85,7 +92,8 @@ def remove_last_exports(report: Path, model: Model) -> None:
 
 
 def set_aside(out: Path, name: str, files: Iterable[str], model: Model) -> None:
-    """Moves the files of the build before, and its exports, from `out` into the folder of that name inside it."""
+    """Move the files of the previous build, and its exports, from `out` into its subfolder `name`, which is emptied
+    first."""
     own = [
         one
         for one in sorted(_files_in_report(out / "report.json"))
@@ -101,7 +109,7 @@ def set_aside(out: Path, name: str, files: Iterable[str], model: Model) -> None:
 
 
 def describe_exports(exports: Iterable[write.Export], out: Path) -> list[Mapping[str, Any]]:
-    """What the report says of them: files relative to it, who read them, what rounding cost."""
+    """Describe the exports for the report: files relative to `out`, the programs that read them, the rounding error."""
     beside = out.absolute()
     return [
         {
@@ -117,6 +125,10 @@ def describe_exports(exports: Iterable[write.Export], out: Path) -> list[Mapping
 
 
 def _files_in_report(report: Path) -> Iterator[str]:
+    """The exports that a report lists, as names in its folder. Empty if the report is missing or damaged.
+
+    Only names that editc itself gives to exports count, because callers delete or move these files.
+    """
     try:
         record = json.loads(report.read_text(encoding="utf-8"))
         files = [Path(file) for one in record.get("exports", ()) for file in one["files"]]

@@ -1,4 +1,4 @@
-"""Long form help: a diagnostic's code, a measurement, a method with its equations and options, a family, a format."""
+"""`editc explain`: the long help for a code, a measurement, a method, a family, a format or a word of the glossary."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from editc.registry.table import nearest
 from editc.report import terms
 
 FIRST_TABLES = (METHODS, FAMILIES, FORMATS, DETECTORS)
-"""The names that are explained before words of the glossary."""
+"""Tables of names that are searched before the glossary."""
 LATER_TABLES = (KEY_RULES, ATTACKS)
-"""The names that are explained where the glossary has no word of that name."""
+"""Tables of names that are searched only if the glossary does not have the word."""
 
 UNEDITED_ROLE = {
     "image": "  (only with `sites: {roles: [...]}`: unedited, it is a leak)",
     "language": "  (what `ablate` and `leace` edit; else with `sites: {roles: [...]}`)",
 }
-"""Of roles that are not edited by default, by the kind of model."""
+"""Kind of model -> the remark beside a role that is not edited by default."""
 
 
 def explain(name: str) -> str:
-    """Long form help for a diagnostic's code, a method, a family, a format, or a word that a build prints. Raises
-    EditcError (E130) for others."""
+    """The long help for a code, a method, a family, a format, or a word that a build prints. Raises E130 for other
+    names."""
     from editc import codes
 
     if codes.lookup(name) is not None:
@@ -50,7 +50,7 @@ def explain(name: str) -> str:
 
 
 def _method_lines(name: str) -> Iterator[str]:
-    """What a method does, in the words of its own class, and its options."""
+    """The docstring of a method's class, and its options with their defaults."""
     from inspect import cleandoc
 
     yield from (f"method {name}", "", cleandoc(METHODS.resolve(name).__doc__ or ""), "", "options and defaults:")
@@ -58,7 +58,7 @@ def _method_lines(name: str) -> Iterator[str]:
 
 
 def _rule_lines(name: str) -> Iterator[str]:
-    """Which rows a key rule edits, in the words of its own class: for a rule that the glossary does not know."""
+    """The docstring of a key rule's class, for a rule that the glossary does not have."""
     from inspect import cleandoc
 
     rule = KEY_RULES.resolve(name)
@@ -73,7 +73,7 @@ def _attack_lines(name: str) -> Iterator[str]:
 
 
 def _detector_lines(name: str) -> Iterator[str]:
-    """What a detector is, how a manifest names it, and what may stand beside its name."""
+    """What a detector is, how a manifest names it, and which keys may stand beside its name."""
     from importlib import import_module
     from inspect import cleandoc
 
@@ -90,7 +90,7 @@ def _detector_lines(name: str) -> Iterator[str]:
 
 
 def _format_lines(name: str) -> Iterator[str]:
-    """What a format is, in the words of its own module, and which families it is for."""
+    """The docstring of a format's module, its name under `emit`, and the families that it suits."""
     from importlib import import_module
     from inspect import cleandoc
 
@@ -103,7 +103,7 @@ def _format_lines(name: str) -> Iterator[str]:
 
 
 def _family_lines(name: str) -> Iterator[str]:
-    """What a family is: sites, what each role's layers see, what leaks, what is not exact."""
+    """A family's sites, what each role reads, what cannot be edited, and the family's defaults."""
     family: Family = FAMILIES.resolve(name)
     yield from (f"family {family.name}: {family.title}", "", f"component: {family.component}", "sites:")
     for role, pattern in family.patterns.items():
@@ -126,4 +126,4 @@ PAGES: Mapping[str, Callable[[str], Iterator[str]]] = {
     "key rule": _rule_lines,
     "attack": _attack_lines,
 }
-"""The noun of a table -> the page of one of its names."""
+"""The noun of a table -> the function that gives the page for one of its names, as lines."""

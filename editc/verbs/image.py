@@ -1,4 +1,4 @@
-"""Image models: the ports of a build, and the passes, records and diagnostics that are theirs."""
+"""Image models: how a build opens their parts, and their passes, records and diagnostics."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 
 def with_adapters(ctx: Context, manifest: Manifest) -> Context:
-    """`ctx` with the adapters that the manifest fuses, read from beside it; E610, E612 and E670 to E674 underline the
-    edit."""
+    """Add the adapters that the manifest fuses to the ports, read from files beside the manifest.
+
+    Errors (E610, E612, E670 to E674) underline the edit.
+    """
     found = []
     for edit in manifest.image_edits:
         if edit.adapter:
@@ -38,7 +40,7 @@ def with_adapters(ctx: Context, manifest: Manifest) -> Context:
 
 
 def text_encoder_warnings(ctx: Context, manifest: Manifest) -> tuple[Diagnostic, ...]:
-    """E657, a warning, for each adapter that has a part for a text encoder, which the edit leaves out."""
+    """E657, a warning, for each adapter that also changes a text encoder: the edit leaves that part out."""
     edits = [edit for edit in manifest.image_edits if edit.adapter]
     return tuple(
         Diagnostic(
@@ -56,7 +58,8 @@ def text_encoder_warnings(ctx: Context, manifest: Manifest) -> tuple[Diagnostic,
 
 
 def missing_parts(opened: OpenedManifest) -> Iterator[Diagnostic]:
-    """What a build would miss beside the weights: a text encoder, or what its libraries would not load."""
+    """Find what a build needs besides the weights and does not have: a text encoder, or a folder that its libraries can
+    load."""
     from editc.opening.loadable import require_pipeline
 
     manifest = opened.manifest
@@ -73,8 +76,11 @@ def missing_parts(opened: OpenedManifest) -> Iterator[Diagnostic]:
 
 
 def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
-    """Every port that a build needs; E205 and E220 to E223 without what they need, E207 without torch and the model
-    libraries, E230 where evidence is asked for and the model cannot give it."""
+    """Open every port of a build: encoder, cache, painter, detector, prober.
+
+    Raises E205 and E220 to E223 if parts are missing, E207 if torch or the model libraries are missing, and E230 if
+    `sites: auto` asks for evidence that the model cannot give.
+    """
     from editc.backends import cache
     from editc.libraries.extras import require_build
     from editc.opening import detector as detecting
@@ -105,6 +111,10 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
 def _open_painter(
     manifest: Manifest, model: Model, progress: Progress | None
 ) -> tuple[Painter | None, Detector | None, Mapping[str, Any]]:
+    """The painter, the detector, and the record of who judges. (None, None, {}) if the manifest asks for no pictures.
+
+    Raises E221 if the model is weights alone.
+    """
     asked = manifest.images
     if asked is None:
         return None, None, {}
@@ -124,6 +134,7 @@ def _open_painter(
 
 
 def _prober_loader(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:
+    """A function that loads the prober. None if the manifest does not have `sites: auto`."""
     if manifest.sites.auto is None:
         return None
     from editc.backends import denoiser
@@ -133,7 +144,10 @@ def _prober_loader(manifest: Manifest, model: Model) -> Callable[[], Prober] | N
 
 
 def passes(corpus: Sequence[str]) -> tuple[Pass, ...]:
-    """Plan -> Problem -> Solution -> Verified; `corpus` is the list of prompts that are preserved by default."""
+    """The passes derive, solve and verify: Plan -> Problem -> Solution -> Verified.
+
+    `corpus` is the default list of preserved prompts.
+    """
     from editc.passes.images.keys.derive import Derive
     from editc.passes.images.solve.solve import Solve
     from editc.passes.images.verify.verify import Verify
@@ -142,28 +156,28 @@ def passes(corpus: Sequence[str]) -> tuple[Pass, ...]:
 
 
 def locate_pass() -> Pass:
-    """Manifest -> Plan."""
+    """The pass locate: Manifest -> Plan."""
     from editc.passes.images.locate.locate import Locate
 
     return Locate()
 
 
 def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
-    """What a delta says of each edit."""
+    """The record of each edit that a delta keeps, in the order of the manifest."""
     from editc.passes.images.solve.record import edits
 
     return edits(solution)
 
 
 def derive_again(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:
-    """The delta's own problem, derived again."""
+    """Derive the problem of a delta again, to measure its claims."""
     from editc.passes.images.keys.derive import Derive
 
     return Derive(corpus)(plan, ctx)
 
 
 def verify_pass(others: Sequence[str]) -> Pass:
-    """Solution -> Verified."""
+    """The pass verify: Solution -> Verified. `others` are names that other deltas edit in the same model."""
     from editc.passes.images.verify.verify import Verify
 
     return Verify(others=tuple(others))
@@ -177,13 +191,14 @@ def failures(verified: Verified) -> tuple[Diagnostic, ...]:
 
 
 def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
-    """What makes the report prove less than it seems."""
+    """Warnings about what the report cannot prove."""
     from editc.passes.images.verify.verify import warnings
 
     return warnings(verified)
 
 
 def _recorded_stages(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
+    """No stages: an image model's edits are solved together."""
     return ()
 
 

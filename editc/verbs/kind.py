@@ -1,4 +1,4 @@
-"""What differs between builds for image models and for language models, and a manifest opened with its model."""
+"""What differs between builds for image models and for language models; and a manifest opened with its model."""
 
 from __future__ import annotations
 
@@ -25,86 +25,88 @@ if TYPE_CHECKING:
 
 
 class Pass(Protocol):
-    """A frozen dataclass whose fields are its options, called with what flows in and the ports; `name` as printed."""
+    """One pass: a frozen dataclass whose fields are its options. It is called with a value and the ports."""
 
     name: ClassVar[str]
+    """The name of the pass, as a build prints it."""
 
     def __call__(self, unit: Any, ctx: Context, /) -> Any:
-        """The next value; raises EditcError for what the user must mend."""
+        """Compute the next value. Raises EditcError for what the user must mend."""
 
 
 @dataclass(frozen=True)
 class ModelKind:
-    """One kind of model. Its functions import what they need when they are called."""
+    """One kind of model, as the functions that differ between kinds. They import what they need only when called."""
 
     name: str
-    """As `Manifest.kind` and `Family.models` say it."""
+    """`image` or `language`, as in `Manifest.kind` and `Family.models`."""
     own_contexts: Callable[[Path], tuple[str, ...]]
-    """The model's own sentences for concepts, from its folder; () where it has none. Raises E146."""
+    """Reads the model's own sentences for concepts from its folder. () if it has none. Raises E146."""
     with_adapters: Callable[[Context, Manifest], Context]
-    """The ports of headers with what the manifest names beside the model: adapters that it fuses."""
+    """Adds the adapters that the manifest fuses to the ports."""
     adapter_warnings: Callable[[Context, Manifest], tuple[Diagnostic, ...]]
-    """Warnings of what was attached."""
+    """Warnings about these adapters."""
     missing_parts: Callable[[OpenedManifest], Iterator[Diagnostic]]
-    """What a build would miss beside the weights, by looking for files and reading headers."""
+    """Finds what a build needs besides the weights and does not have, by looking for files and reading headers."""
     open_ports: Callable[[OpenedManifest, Progress | None], Context]
-    """Every port of a build. Raises E205, E207 and what opening the parts of the model raises."""
+    """Opens every port of a build. Raises E205, E207 and the errors of opening the model's parts."""
     with_earlier: Callable[[Context, OpenedManifest], Context]
-    """The ports with where the deltas under `after` have their keys."""
+    """Adds `Context.earlier`: the prompt positions at which the deltas under `after` took their keys."""
     locate_pass: Callable[[], Pass]
-    """Manifest -> Plan."""
+    """The pass locate: Manifest -> Plan."""
     passes: Callable[[Sequence[str]], tuple[Pass, ...]]
-    """The passes from the plan on, derive to verify, for this list of prompts that are preserved by default."""
+    """The passes from derive to verify. The argument is the default list of preserved prompts."""
     record_edits: Callable[[Solution], Iterable[Mapping[str, Any]]]
-    """What a delta says of each edit, in the order of the manifest."""
+    """The record of each edit that a delta keeps, in the order of the manifest."""
     recorded_stages: Callable[[Manifest, Family, int], tuple[Stage, ...]]
-    """The stages of a delta's plan with so many sites, for a delta that is measured again."""
+    """The stages of a recorded delta's plan, for measuring it again. The number is that of its sites."""
     derive_again: Callable[[Plan, Context, Sequence[str]], Problem]
-    """The problem of a delta that is measured again, without what was learned; with the default list of prompts."""
+    """The problem of a recorded delta, for measuring it again. Takes the default list of preserved prompts. Targets
+    that were learned are left out: the delta's factors contain them."""
     problem_of_part: Callable[[Problem, Delta, Delta], Problem]
-    """The problem of a part (second) as it is measured within a linked delta (third)."""
+    """The problem of a part (second argument), changed for measuring it inside a linked delta (third argument)."""
     verify_pass: Callable[[Sequence[str]], Pass]
-    """Solution -> Verified; the names are those that other deltas edit in the same model."""
+    """The pass verify: Solution -> Verified. The argument is the names that other deltas edit in the same model."""
     failures: Callable[[Verified], tuple[Diagnostic, ...]]
     """One E501 for every broken bound."""
     warnings: Callable[[Verified], tuple[Diagnostic, ...]]
-    """What makes a report prove less than it seems."""
+    """Warnings about what the report cannot prove."""
 
 
 @dataclass(frozen=True)
 class OpenedManifest:
-    """A manifest with its model. What the properties raise underlines `model` in the manifest."""
+    """A manifest with its model. Errors that its properties raise underline `model` in the manifest."""
 
     manifest: Manifest
-    """What could be read of it; `found` says whether it is sound."""
+    """The part of the manifest that could be read. `sound` says whether that is all of it."""
     diagnostics: tuple[Diagnostic, ...]
     """Errors and warnings of the manifest itself, in the order of its lines."""
     target: Target
-    """The model that it names."""
+    """The model that the manifest names."""
     kind: ModelKind
-    """The kind of model that it is for."""
+    """The kind of model that the manifest is for."""
 
     @property
     def sound(self) -> bool:
-        """True where the manifest has no error."""
+        """True if the manifest has no error."""
         return not any(one.is_error for one in self.diagnostics)
 
     @property
     def model(self) -> Model:
-        """The model, opened."""
+        """The opened model. Raises E610 to E619 if it cannot be opened."""
         with pointing_at(self.manifest, "model"):
             return self.target.model
 
     @cached_property
     def header_ports(self) -> Context:
-        """Ports for what needs headers only, with the model's own sentences. E146 where these cannot be read."""
+        """Ports that read headers only, with the model's own sentences. Raises E146 if these cannot be read."""
         with pointing_at(self.manifest, "model"):
             contexts = self.kind.own_contexts(self.target.model.path)
             return replace(self.target.header, contexts=contexts)
 
     @cached_property
     def family_ports(self) -> Context:
-        """`header` with the model's family."""
+        """`header_ports` with the model's family. Raises E201 or E206 if no family fits."""
         header = self.header_ports
         with pointing_at(self.manifest, "model"):
             return replace(header, family=self.target.family)

@@ -1,4 +1,4 @@
-"""What builds for image models and for language models have of their own, and opening their models."""
+"""The kinds of models, and the one that a manifest is for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PLACES: Mapping[str, str] = {
     "image": "editc.verbs.image:IMAGE",
     "language": "editc.verbs.language:LANGUAGE",
 }
-"""Kind of model -> `module:attribute` of its value, imported only when a model of that kind is there."""
+"""Kind of model -> `module:attribute` of its `ModelKind`, imported only when a model of that kind is used."""
 
 
 def kind_of(manifest: Manifest) -> ModelKind:

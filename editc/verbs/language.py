@@ -1,4 +1,4 @@
-"""Language models: the ports of a build, and the passes, records and diagnostics that are theirs."""
+"""Language models: how a build opens them, and their passes, records and diagnostics."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from editc.core.solution import Solution, Verified
 
 TOKENIZER_FILES = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
-"""The files that a language model's tokenizer is: all of one of these."""
+"""The files of a tokenizer: a model's folder must hold all files of one of these groups."""
 
 
 def missing_parts(opened: OpenedManifest) -> Iterator[Diagnostic]:
-    """What a build would miss beside the weights: the rest of the folder, or what its libraries would not load."""
+    """Find what a build needs besides the weights and does not have: files of the folder, or a folder that its
+    libraries can load."""
     from editc.opening.loadable import require_language_folder
 
     try:
@@ -40,7 +41,7 @@ def missing_parts(opened: OpenedManifest) -> Iterator[Diagnostic]:
 
 
 def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
-    """The ports for a language model, which runs as a whole from its folder."""
+    """Open the ports of a build. A language model runs as a whole, from its folder."""
     from editc.backends import cache, networks
     from editc.opening.loadable import require_language_folder
 
@@ -59,7 +60,8 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
 
 
 def _require_norm(network: Network, family: Family, place: str) -> None:
-    """E206 for a model whose layers, as they run, do not pass on what its MLP says as its family has it."""
+    """Raise E206 if the loaded model has a norm between MLP and residual stream and its family has none, or the
+    reverse."""
     if (network.multiplier is None) != family.normed:
         what = (
             "a norm between its MLP and the residual stream" if family.normed else "nothing between the two but a sum"
@@ -69,8 +71,10 @@ def _require_norm(network: Network, family: Family, place: str) -> None:
 
 
 def require_folder(manifest: Manifest, model: Model) -> None:
-    """Raises E205 where a language model is not the folder that a build runs: weights alone, or without a configuration
-    or a tokenizer beside them. Looks for the files and reads none."""
+    """Raise E205 if a language model is not a whole folder: weights alone, or no configuration, or no tokenizer.
+
+    Looks for files and reads none.
+    """
     help_text = "name the model's whole folder: config.json, the tokenizer's files and *.safetensors"
     with pointing_at(manifest, "model"):
         if model.kind != "folder":
@@ -85,21 +89,24 @@ def require_folder(manifest: Manifest, model: Model) -> None:
 
 
 def with_earlier(ctx: Context, opened: OpenedManifest) -> Context:
-    """`ctx` with where the edits of the deltas that the manifest comes `after` have their keys: read from beside it."""
+    """Add `ctx.earlier`: for each delta under `after`, the prompt positions at which its edits took their keys."""
     from editc.verbs.earlier import find_earlier_keys
 
     return replace(ctx, earlier=find_earlier_keys(opened))
 
 
 def locate_pass() -> Pass:
-    """Manifest -> Plan."""
+    """The pass locate: Manifest -> Plan."""
     from editc.passes.language.locate.locate import LocateLanguage
 
     return LocateLanguage()
 
 
 def passes(corpus: Sequence[str]) -> tuple[Pass, ...]:
-    """From Plan to Verified. No prompts are preserved by default: the model itself is asked."""
+    """The passes derive, solve and verify: Plan -> Rewrites -> Solution -> Verified.
+
+    `corpus` is not used: no prompts are preserved by default, because the model itself is asked what must stay.
+    """
     from editc.passes.language.keys.derive import DeriveLanguage
     from editc.passes.language.solve.solve import SolveLanguage
     from editc.passes.language.verify.verify import VerifyLanguage
@@ -108,29 +115,33 @@ def passes(corpus: Sequence[str]) -> tuple[Pass, ...]:
 
 
 def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
-    """What a delta says of each edit."""
+    """The record of each edit that a delta keeps, in the order of the manifest."""
     from editc.passes.language.solve.record import record_edits
 
     return record_edits(solution)
 
 
 def recorded_stages(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
-    """The stages of a delta that is measured again."""
+    """The stages of a recorded delta's plan, for measuring it again."""
     from editc.passes.language.locate.stages import stages_of_delta
 
     return stages_of_delta(manifest, family, sites)
 
 
 def derive_again(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:
-    """The delta's own problem without what was learned, which its factors hold."""
+    """The problem of a delta again, to measure its claims. Learned values are left out: the delta's factors contain
+    them."""
     from editc.passes.language.keys.posed import pose_problem
 
     return pose_problem(plan, ctx)
 
 
 def problem_of_part(problem: Problem, part: Delta, linked: Delta) -> Problem:
-    """What a language model says depends on all that was changed, so all sites of `linked` are measured; what other
-    parts edit is told apart from the part's own."""
+    """The problem of `part`, changed for measuring it inside `linked`.
+
+    What a language model says depends on every change, so all sites of `linked` are measured. The concepts that other
+    parts edit go into `others`, apart from the part's own.
+    """
     from editc.core.language_problem import LanguageProblem
 
     assert isinstance(problem, LanguageProblem)
@@ -141,7 +152,8 @@ def problem_of_part(problem: Problem, part: Delta, linked: Delta) -> Problem:
 
 
 def verify_pass(others: Sequence[str]) -> Pass:
-    """Solution -> Verified; the problem has the names that other deltas edit."""
+    """The pass verify: Solution -> Verified. `others` is not used: the problem already has the names that other deltas
+    edit."""
     from editc.passes.language.verify.verify import VerifyLanguage
 
     return VerifyLanguage()
@@ -155,13 +167,14 @@ def failures(verified: Verified) -> tuple[Diagnostic, ...]:
 
 
 def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
-    """What makes the report prove less than it seems."""
+    """Warnings about what the report cannot prove."""
     from editc.passes.language.verify.warnings import warnings
 
     return tuple(warnings(verified))
 
 
 def _no_contexts(folder: Path) -> tuple[str, ...]:
+    """No sentences: a language model has no contexts of its own."""
     return ()
 
 

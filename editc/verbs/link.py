@@ -1,4 +1,4 @@
-"""`editc link`: several deltas into one, each part's claims measured again under the weights of all of them."""
+"""`editc link`: put several deltas into one, and measure the claims of each with all of them in the weights."""
 
 from __future__ import annotations
 
@@ -30,21 +30,24 @@ from editc.verbs.open import open_decoded
 from editc.verbs.recheck import counts_pictures, derive_recorded, measure_solution, solution_of_part
 
 LOCK_SUFFIX = ".lock.json"
-"""Ending of the lock file, in place of the delta's."""
+"""Ending of the lock file, which replaces the delta's own ending."""
 
 
 @dataclass(frozen=True)
 class LinkedPart:
-    """One delta that went in, and what its claims are now; `verified` is None where nothing was measured. `conflicts`
-    are names that another part erases and that this one's manifest asks to preserve."""
+    """One of the deltas that were linked, with its claims measured again."""
 
     delta: Delta
+    """The delta that went in."""
     label: str
+    """Its file, for messages; with the number of the part if a linked delta is verified. Empty if unknown."""
     verified: Verified | None
+    """Its claims measured with all parts in the weights. None if nothing was measured."""
     conflicts: tuple[str, ...] = ()
+    """Names that another part erases and that this part's manifest asks to preserve."""
 
     def compared_claims(self) -> tuple[tuple[Claim, float | None], ...]:
-        """Each claim as measured now, beside the value that the delta claimed alone (None: it did not claim it)."""
+        """Each claim as measured now, with the value that the delta claimed alone. None: it did not claim it."""
         alone = {(claim["name"], claim.get("subject", "")): float(claim["value"]) for claim in self.delta.claims}
         drifts = {name: value for (name, _), value in alone.items() if name.endswith("_drift")}
         now = self.verified.report.claims if self.verified else ()
@@ -53,19 +56,24 @@ class LinkedPart:
 
 @dataclass(frozen=True)
 class Linked:
-    """What a link found. `failures`: bounds of the parts that no longer hold; then `delta` is None and nothing was
-    written."""
+    """The result of a link."""
 
     arrangement: Arranged
+    """The deltas in the order that counts, and the sites that several of them edit."""
     overlaps: tuple[Overlap, ...]
+    """How the edits relate at each site that several deltas edit. Empty without a model."""
     parts: tuple[LinkedPart, ...]
+    """Every part, in the order of the linked delta."""
     delta: Delta | None
+    """The linked delta as written. None if a bound is broken: then nothing was written."""
     failures: tuple[Diagnostic, ...]
+    """One E501 for each bound of a part that no longer holds."""
     files: tuple[Path, ...]
+    """The files that were written: the delta and its lock file. Empty if a bound is broken."""
 
     @property
     def measured(self) -> bool:
-        """True when every part was measured again."""
+        """True if every part was measured again."""
         return all(part.verified is not None for part in self.parts)
 
 
@@ -78,9 +86,10 @@ def link_files(
     progress: Progress | None = None,
     detector: str = "",
 ) -> Linked:
-    """Links the deltas in `paths` into `out`, and writes a lock file beside it, unless a bound is broken.
+    """Link the deltas in `paths` into `out` and write a lock file beside it. Writes nothing if a bound is broken.
 
-    Raises E630 when `out` is one of them, E650 to E656, and what reading, deriving and verifying raise.
+    Raises E630 if `out` is one of `paths`, E650 to E656 if the deltas do not fit together, and the errors of reading,
+    deriving and verifying.
     """
     if out.resolve() in [path.resolve() for path in paths]:
         message = "the linked delta would replace one of those that go in"
@@ -107,11 +116,11 @@ def link_files(
 def measure_parts(
     linked: Delta, labels: Mapping[str, str], model: Model, progress: Progress | None = None, detector: str = ""
 ) -> tuple[LinkedPart, ...]:
-    """Each part's own problem derived on `model` again, and its claims measured on what `linked` makes of the weights.
+    """Derive the problem of each part again on `model`, and measure its claims with the weights that `linked` makes.
 
-    A part without a manifest (a difference of two checkpoints) claims nothing that could be measured. Prompts
-    of the default list that name what another part erases are not kept, as in one build of both, and what another part
-    edits is no bystander.
+    A part without a manifest (a difference of two checkpoints) has no claims to measure. As in one build of all edits,
+    prompts of the default list that name what another part erases are not preserved, and what another part edits is no
+    bystander.
     """
     every, found = parts(linked), []
     for part in every:
@@ -129,6 +138,7 @@ def _measure_part(
     progress: Progress | None,
     detector: str,
 ) -> LinkedPart:
+    """Measure one part. `erased` are the names that the other parts erase."""
     from editc.core.text import mentions
 
     if not has_manifest(part):
@@ -144,23 +154,28 @@ def _measure_part(
 
 
 def _failures(verified: Verified) -> tuple[Diagnostic, ...]:
+    """One E501 for every broken bound."""
     return kind_of(verified.solution.problem.plan.manifest).failures(verified)
 
 
 def _erased_names(every: Sequence[Delta], but: Delta) -> list[str]:
-    """The names that the other parts erase."""
+    """The names that all parts except `but` erase, each once."""
     edits = [edit for part in every if part is not but for edit in part.edits if edit.get("kind") != "moderate"]
     names = [name for edit in edits for name in (edit.get("concept"), *(edit.get("also") or ()))]
     return list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
 
 
 def _unmeasured_parts(linked: Delta, labels: Mapping[str, str]) -> tuple[LinkedPart, ...]:
+    """The parts of a delta that is linked without a model."""
     return tuple(LinkedPart(part, labels.get(part.delta_id, ""), None) for part in parts(linked))
 
 
 def _linked_claims(arrangement: Arranged, measured: Sequence[LinkedPart]) -> list[Mapping[str, Any]]:
-    """What the linked delta claims: of each part what was measured; of one that was not, the numbers that it had if no
-    other delta touches its sites, for then they are still true, and none of its pictures."""
+    """The claims of the linked delta: for each part, what was measured.
+
+    A part that was not measured keeps its claims if no other delta edits its sites, because they are then still true.
+    Claims that count pictures are dropped.
+    """
     from editc.passes.emit import claim_as_json
 
     found: list[Mapping[str, Any]] = []
@@ -173,11 +188,12 @@ def _linked_claims(arrangement: Arranged, measured: Sequence[LinkedPart]) -> lis
 
 
 def _shares_sites(part: Delta, arrangement: Arranged) -> bool:
+    """True if another delta edits a site of this part."""
     return any((record.site.component, record.site.name) in arrangement.overlap for record in part.sites)
 
 
 def _lock_text(arrangement: Arranged, paths: Mapping[str, Path], out: Path, made: Delta, tool: str) -> str:
-    """What went in and what came out, in the order in which it counts; names of files and no paths."""
+    """The lock file: which deltas went in, in the order that counts, and the result. It has file names, not paths."""
     inputs = [_file_record(paths[delta.delta_id], delta) for delta in arrangement.deltas]
     order = "composed" if arrangement.composed else "added"
     record = {"format": "editc-link", "version": 1, "inputs": inputs, "order": order, "result": _file_record(out, made)}
@@ -185,4 +201,5 @@ def _lock_text(arrangement: Arranged, paths: Mapping[str, Path], out: Path, made
 
 
 def _file_record(path: Path, delta: Delta) -> Mapping[str, str]:
+    """The entry of one delta in the lock file."""
     return {"name": path.name, "delta_id": delta.delta_id, "sha256": sha256(path.read_bytes()).hexdigest()}

@@ -1,4 +1,4 @@
-"""A manifest and its model, each opened, read and recognised once, whatever is then done with them."""
+"""Open a manifest together with its model: each is read once, and the model's family is recognised once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from editc.verbs.kinds import kind_of
 
 
 def open_manifest(path: Path, overrides: Sequence[str] = ()) -> tuple[OpenedManifest | None, tuple[Diagnostic, ...]]:
-    """The manifest in a file with its model, None where nothing of it can be read; and what was found in the manifest.
+    """Open the manifest in a file, with its model. Returns (None, errors) if nothing of it can be read.
 
-    One of `erase` alone does not say for which kind of model it is: the model's header does. A model that cannot be
-    opened is no error here: whoever asks `Opened` for it is told. Raises E100 where the file cannot be read.
+    The second value is every error and warning of the manifest. If all its edits are `erase`, the words do not say
+    which kind of model it is for, so the model's header decides. A model that cannot be opened raises only when a
+    property of `OpenedManifest` needs it. Raises E100 if the manifest's file cannot be read.
     """
     from editc.manifests.decode import parse_file, read_draft
 
@@ -33,7 +34,7 @@ def open_manifest(path: Path, overrides: Sequence[str] = ()) -> tuple[OpenedMani
 
 
 def require_manifest(path: Path, overrides: Sequence[str] = ()) -> OpenedManifest:
-    """`open_manifest` of one without an error. Raises EditcError with all that was found where there is one."""
+    """`open_manifest` for a manifest that must be sound. Raises EditcError with everything found if it has an error."""
     opened, found = open_manifest(path, overrides)
     if opened is None or not opened.sound:
         raise EditcError(*found)
@@ -41,21 +42,23 @@ def require_manifest(path: Path, overrides: Sequence[str] = ()) -> OpenedManifes
 
 
 def open_decoded(manifest: Manifest, model: Model | None = None) -> OpenedManifest:
-    """A manifest that was decoded already, with the model that it names, or with `model`: for a delta that records its
-    manifest, the one that the delta is measured on."""
+    """Combine a decoded manifest with its model, or with `model` in place of that.
+
+    For a delta that records its manifest, `model` is the one that the delta is measured on.
+    """
     if model is None:
         return OpenedManifest(manifest, (), _find_model(Path(manifest.source.name), manifest.model), kind_of(manifest))
     return OpenedManifest(manifest, (), Target(model.place, manifest.model, model), kind_of(manifest))
 
 
 def _find_model(path: Path, name: str) -> Target:
-    """The model of that name: relative to the manifest first, then to where the command runs."""
+    """The model `name`: looked for beside the manifest at `path` first, then where the command runs."""
     beside = path.parent / name
     return Target(beside if not Path(name).is_absolute() and beside.exists() else name, name)
 
 
 def _kind_of_model(target: Target) -> Any:
-    """The kind of a model, None where it cannot be opened or is of no family."""
+    """The kind of a model. None if it cannot be opened or no family fits."""
     try:
         return target.family.models if target.name else None
     except EditcError:  # whoever opens it next says so

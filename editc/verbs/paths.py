@@ -1,4 +1,4 @@
-"""Paths as the verbs of `editc.api` take them: text or `Path`, one or several, a delta or the folder of its build."""
+"""Paths as `editc.api` takes them: text or `Path`, one or several, a delta or the folder of its build."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from editc.core.diagnostics import fail
 PathLike: TypeAlias = str | os.PathLike[str]
 Paths: TypeAlias = PathLike | Iterable[PathLike]
 DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
-"""What a build leaves in its folder."""
+"""The files that a build writes into its folder."""
 LAST_GOOD = "last-good"
-"""The folder inside it for the delta of an earlier build, where a later one failed."""
+"""The subfolder for the delta of an earlier build after a later build failed."""
 
 
 def as_paths(given: Paths) -> tuple[Path, ...]:
-    """One path or several; a text is one path and not its letters."""
+    """One path or several, as a tuple. A text is one path."""
     return (Path(given),) if isinstance(given, str | os.PathLike) else tuple(Path(one) for one in given)
 
 
 def delta_at(place: PathLike) -> Path:
-    """The delta itself where the folder of its build is given. Raises E699 where that build wrote none."""
+    """The delta at a path. For the folder of a build, the delta in it. Raises E699 if that build wrote none."""
     path = Path(place)
     if not (path / REPORT).is_file():
         return path
@@ -35,5 +35,5 @@ def delta_at(place: PathLike) -> Path:
 
 
 def deltas_at(given: Paths) -> tuple[Path, ...]:
-    """`delta_at` of one or several."""
+    """The deltas at one path or several, each as `delta_at` finds it."""
     return tuple(delta_at(one) for one in as_paths(given))

@@ -1,4 +1,5 @@
-"""The functions of `editc.api` and of the command line: paths as people give them, the work in the other files here."""
+"""The functions of `editc.api` and the command line. They turn the user's paths into `Path`s and call the other files
+here."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # each verb loads what it needs, and starts in a fraction of 
 
 
 def check(path: PathLike, overrides: Sequence[str] = ()) -> Checked:
-    """Every mistake of a manifest at once, then whether its model has the sites: headers only, no torch."""
+    """Find every mistake of a manifest at once, then whether its model has the sites. Needs headers only, not torch."""
     from editc.verbs.check import check
 
     return check(Path(path), overrides)
@@ -37,10 +38,10 @@ def build(
     progress: Progress | None = None,
     after: Callable[[str, Any], bool] | None = None,
 ) -> Built | None:
-    """Compile a manifest into `out`: delta, report.json and report.html; without a delta if a constraint is broken.
+    """Compile a manifest into `out`: delta, report.json and report.html; no delta if a constraint is broken.
 
-    `after(pass, value)` sees what each pass made and stops the build by returning False (then None is returned and
-    nothing is written). A delta of an earlier build is replaced by a good one only: a failed build puts it into the
+    `after(pass, value)` is called with the result of each pass. If it returns False, the build stops, writes nothing
+    and returns None. A good delta replaces that of an earlier build; a failed build moves the earlier one into the
     folder `last-good`. Raises EditcError, E697 before any work.
     """
     from editc.verbs.build import build
@@ -54,9 +55,10 @@ def suggest(
     write: PathLike | None = None,
     progress: Progress | None = None,
 ) -> Proposal:
-    """Other names, targets and what to preserve for each edit of a manifest, from its text encoder and the solver.
+    """Propose other names, targets and what to preserve for each edit of a manifest, by its text encoder and the
+    solver.
 
-    `dictionary` has one name a line, to compare with; `write` is a new file for the manifest as proposed. Raises
+    `dictionary` is a file of names to compare with, one a line. `write` is a new file for the proposed manifest. Raises
     EditcError.
     """
     from editc.core.writable import check_file
@@ -77,8 +79,11 @@ def export(
     allow_finetune: bool = False,
     tried: bool = True,
 ) -> Export:
-    """Write a delta in another program's spelling, and let that program read it. `dtype` (fp32, fp16, bf16) is that of
-    the factors in the file. Raises EditcError (E130, E675 to E681, E697)."""
+    """Write a delta in another program's format, and let that program read it unless `tried` is False.
+
+    `dtype` (fp32, fp16, bf16) is the number format of the factors in the file. Raises EditcError (E130, E675 to E681,
+    E697).
+    """
     from editc.core.writable import check_parent
     from editc.formats.exports import write as exporter
     from editc.formats.exports.format import DTYPES, Job
@@ -104,7 +109,7 @@ def make_lora_ready(model: PathLike, out: PathLike, sites: PathLike) -> Ready:
 
 
 def plan_apply(deltas: Paths, model: PathLike, allow_finetune: bool = False, requantize: bool = False) -> ApplyPlan:
-    """What `apply` would do, by reading and hashing alone."""
+    """What `apply` would do, found by reading and hashing alone."""
     from editc.formats.apply.plan import plan_apply
     from editc.formats.exports.read import read_delta
     from editc.formats.models.model import open_model
@@ -122,9 +127,9 @@ def apply(
     link: bool = False,
     requantize: bool = False,
 ) -> tuple[ApplyPlan, Applied]:
-    """Write the edited model to `out`, or over itself with an undo journal. Nothing is ever half-written.
+    """Write the edited model to `out`, or over itself with an undo journal. No file is ever left half-written.
 
-    `link`: large files of the copy that do not change are hard links to the model's.
+    `link`: large unchanged files of the copy are hard links to the model's.
     """
     from editc.formats.apply.apply import apply
 
@@ -141,7 +146,7 @@ def revert(model: PathLike) -> Reverted:
 
 
 def status(model: PathLike, deltas: Paths = ()) -> Status:
-    """Which deltas are in this model, by hashes."""
+    """Find which deltas are in this model, by the hashes of its tensors."""
     from editc.formats.apply.status import status as find_status
     from editc.formats.exports.read import read_delta
     from editc.formats.models.model import open_model
@@ -156,9 +161,10 @@ def verify(
     progress: Progress | None = None,
     detector: str = "",
 ) -> Again:
-    """Derive the delta's own problem on `model` again and measure every claim with the delta's factors.
+    """Derive the delta's problem again on `model`, and measure every claim with the delta's factors.
 
-    `detector` judges the pictures in place of the delta's own, as a manifest would name it (`none`, `{clip: FOLDER}`).
+    `detector` judges the pictures in place of the delta's own. It is written as in a manifest (`none`, `{clip:
+    FOLDER}`).
     """
     from editc.verbs.verify import verify
 
@@ -173,12 +179,12 @@ def link(
     progress: Progress | None = None,
     detector: str = "",
 ) -> linking.Linked:
-    """Several deltas for one base as one delta in `out`, with a lock file beside it; nothing is written where a bound
+    """Link several deltas for one base into one delta in `out`, with a lock file beside it. Writes nothing if a bound
     of one of them no longer holds.
 
-    `model`, the base, is needed where they edit the same tensors; with it everything that they claim is measured again.
-    `composed`: each is applied to what those before it left, in the order given; otherwise they are added.
-    `detector` judges the pictures of every part, in place of those that they name.
+    `model`, the base, is needed if they edit the same tensors; with it all claims are measured again. `composed`: each
+    is applied to the result of those before it, in the order given; otherwise they are added. `detector` judges the
+    pictures of every part, in place of the detectors that the deltas name.
     """
     from editc.formats.exports.endings import check_delta_file
     from editc.verbs import link as linking
@@ -198,7 +204,7 @@ def diff(
     tolerance: float | None = None,
     progress: Progress | None = None,
 ) -> Difference:
-    """A delta from two checkpoints, written to `out`: what was changed, its rank and form. Raises EditcError."""
+    """Make a delta from two checkpoints and write it to `out`: what changed, its rank and form. Raises EditcError."""
     from editc.core.writable import make_parent
     from editc.formats.delta.container import write_delta
     from editc.formats.diff.diff import difference
@@ -214,14 +220,15 @@ def diff(
 
 
 def inspect(place: PathLike) -> Mapping[str, Any]:
-    """What is in this delta, or this model."""
+    """Describe what is in a delta, or in a model."""
     from editc.formats import inspect as inspecting
 
     return inspecting.inspect(str(delta_at(place)))
 
 
 def doctor(path: PathLike, model: PathLike | None = None, loaders: Sequence[str] = ()) -> Examination:
-    """What diffusers, ComfyUI, A1111, PEFT and vLLM will each do with an adapter file; `loaders` are those that count.
+    """Say what diffusers, ComfyUI, A1111, PEFT and vLLM will each do with an adapter file. `loaders` are those that
+    count.
 
     Its modules are looked up in `model` (headers only), or in the model that their names imply. Raises EditcError.
     """
@@ -232,7 +239,7 @@ def doctor(path: PathLike, model: PathLike | None = None, loaders: Sequence[str]
 
 
 def explain(name: str) -> str:
-    """Long form help for a diagnostic's code, a method, a family or a format. Raises EditcError (E130) for others."""
+    """The long help for a code, a method, a family or a format. Raises EditcError (E130) for other names."""
     from editc.verbs.explain import explain
 
     return explain(name)

@@ -1,4 +1,4 @@
-"""A delta taken at its word: the problem, the solution and the claims that it records, to be measured again."""
+"""Measure a delta again: rebuild the problem and the solution that it records, and compare its claims."""
 
 from __future__ import annotations
 
@@ -28,16 +28,21 @@ from editc.registry.families import FAMILIES
 from editc.verbs.kinds import kind_of
 
 TOLERANCE = 1e-6
-"""Claims are sums in float64 over equal weights: machines may differ in their last digits and no more."""
+"""Claims are sums in float64 over equal weights, which machines may round differently in the last digits. Chosen by
+hand: a recorded claim has seven digits (`passes.emit.DIGITS`)."""
 RUN_TOLERANCE, SHARE_TOLERANCE, RUN_FLOOR = 0.02, 0.05, 1e-4
-"""Of a claim by running a language model in float32: relative, or absolute of a share that is not one of prompts but of
-tokens or columns; nats below the floor are rounding."""
+"""For claims from running a language model in float32: the relative difference; the difference of a share of tokens or
+columns; and a floor, in nats, below which a difference is rounding. Chosen by hand."""
 PICTURE_CLAIMS = frozenset({"attacked", "bystander_loss", "erased", "kept_loss", "shown_before"})
-"""Claims by pictures: painting in float32 differs between machines, so these only answer to their bounds."""
+"""Claims that a detector counts on pictures, besides those whose names begin with `toward` or `kept`. Painting in
+float32 differs between machines, so these claims only answer to their bounds."""
 
 
 def recorded_plan(delta: Delta, manifest: Manifest, model: str, ctx: Context | None = None) -> Plan:
-    """The plan that the delta's sites are; with `ctx`, in the sentences of its model."""
+    """The plan that a delta records. With `ctx`, its family uses the sentences of that model.
+
+    Raises E201 if this version does not have the family.
+    """
     if delta.family not in FAMILIES.names():
         raise fail("E201", f"the delta's family `{delta.family}` is not one of this version's", place=model)
     sites = tuple(record.site for record in delta.sites)
@@ -48,18 +53,21 @@ def recorded_plan(delta: Delta, manifest: Manifest, model: str, ctx: Context | N
 
 
 def derive_recorded(delta: Delta, manifest: Manifest, model: str, corpus: Sequence[str], ctx: Context) -> Problem:
-    """The delta's own problem on a model; of a language model without what was learned, which its factors hold."""
+    """Derive the problem of a delta again on a model. Learned values are left out: the delta's factors contain them.
+
+    `corpus` is the default list of preserved prompts.
+    """
     return kind_of(manifest).derive_again(recorded_plan(delta, manifest, model, ctx), ctx, corpus)
 
 
 def measure_solution(solution: Solution, ctx: Context, others: Sequence[str] = ()) -> Verified:
-    """Every claim of a solution, measured; `others` are names that other deltas edit in the same model."""
+    """Measure every claim of a solution. `others` are names that other deltas edit in the same model."""
     found: Verified = kind_of(solution.problem.plan.manifest).verify_pass(others)(solution, ctx)
     return found
 
 
 def recorded_solution(delta: Delta, problem: Problem) -> Solution:
-    """The delta's factors as the solution of `problem`; what the solve said of itself is taken from its claims."""
+    """The delta's factors as the solution of `problem`. Statistics of the solve come from the delta's claims."""
     edits = {group: _edit(part, _stats(delta, _rank(delta, part))) for group, part in delta.factors.items()}
     return _solution(delta, problem, edits)
 
@@ -67,8 +75,8 @@ def recorded_solution(delta: Delta, problem: Problem) -> Solution:
 def solution_of_part(part: Delta, linked: Delta, problem: Problem) -> Solution:
     """What `linked` does to the sites of one of its parts, as a solution of the part's own `problem`.
 
-    The rank and what the solve said of itself are the part's: they are facts of its own edit. What a language model
-    says depends on all that was changed, so all sites of `linked` are measured there.
+    Rank and statistics of the solve are those of the part, because they describe its own edit. For a language model all
+    sites of `linked` are measured, because what it says depends on every change.
     """
     problem = kind_of(problem.plan.manifest).problem_of_part(problem, part, linked)
     stats = _stats(part, next((int(claim["value"]) for claim in part.claims if claim["name"] == "rank"), 0))
@@ -86,6 +94,7 @@ def solution_of_part(part: Delta, linked: Delta, problem: Problem) -> Solution:
 
 
 def _solution(delta: Delta, problem: Problem, edits: Mapping[str, Edit]) -> Solution:
+    """The solution with the pulls, methods and strengths that the delta records."""
     found = tuple(
         moderate.from_json(index, edit["shares"]) for index, edit in enumerate(delta.edits) if "shares" in edit
     )
@@ -95,11 +104,12 @@ def _solution(delta: Delta, problem: Problem, edits: Mapping[str, Edit]) -> Solu
 
 
 def _edit(part: Factors, stats: Stats) -> Edit:
+    """Factors as an edit, in float64."""
     return Edit(part.form, *_strip_padding(part), stats)
 
 
 def _strip_padding(part: Factors) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """Left and right in float64, without the zeros that exports pad low-rank pairs with."""
+    """Left and right factors in float64. Low-rank pairs lose the zero columns and rows that exports pad them with."""
     left, right = (tuple(np.asarray(f, np.float64) for f in side) for side in (part.left, part.right))
     if part.form != "low-rank" or len(left) != len(right):
         return left, right
@@ -109,12 +119,13 @@ def _strip_padding(part: Factors) -> tuple[tuple[Array, ...], tuple[Array, ...]]
 
 
 def _rank(delta: Delta, part: Factors) -> int:
-    """The largest rank of a pair; of a dense edit, which has none, the one that was claimed."""
+    """The largest rank of any pair of factors. A dense edit has no pairs: then the rank that the delta claims."""
     claimed = next((int(claim["value"]) for claim in delta.claims if claim["name"] == "rank"), 0)
     return max((len(right) for right in _strip_padding(part)[1]), default=claimed)
 
 
 def _stats(delta: Delta, rank: int) -> Stats:
+    """The statistics of the solve that the delta claims. NaN where it claims none."""
     said = {claim["name"]: float(claim["value"]) for claim in delta.claims}
     condition, residual = said.get("condition", float("nan")), said.get("solve_residual", float("nan"))
     return Stats(condition, residual, rank, said.get("discarded", 0.0))
@@ -126,12 +137,12 @@ def counts_pictures(name: str) -> bool:
 
 
 def allowed_difference(claim: Mapping[str, Any], prompts: int = 0) -> float:
-    """By how much a recorded claim may differ from what is measured again; inf for those by pictures, and by words that
-    a model goes on with, which only answer to their bounds.
+    """How far a recorded claim may differ from a new measurement. Infinite for claims from pictures and from
+    continuations.
 
-    A share of n `prompts` is a count: where two answers are about as likely, another machine's float32 may turn one
-    prompt over, and the share moves by 1/n, whether n is 1 or 100. Two prompts at once are no rounding. The little more
-    is for the digits to which a share is recorded.
+    A share of n `prompts` is a count. If two answers are about equally likely, float32 on another machine may turn one
+    prompt over, which moves the share by 1/n. Two prompts at once are more than rounding. RUN_FLOOR is added because a
+    share is recorded with few digits.
     """
     name, size = claim["name"], abs(float(claim["value"]))
     if counts_pictures(name) or name in GENERATED_CLAIMS:
@@ -144,13 +155,13 @@ def allowed_difference(claim: Mapping[str, Any], prompts: int = 0) -> float:
 
 
 def disagreements(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
-    """E507 for every claim of numbers that does not come out as the delta records it."""
+    """E507 for each claim of numbers that is measured differently from what the delta records."""
     measured = {(claim.name, claim.subject): claim for claim in verified.report.claims}
     return tuple(_claim_faults(delta, measured))
 
 
 def detector_warnings(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...]:
-    """E508, a warning, where the pictures were judged by another detector than the delta records."""
+    """E508, a warning, if another detector judged the pictures than the delta records."""
     recorded, now = delta.extra.get("detector"), verified.report.detector
     if not isinstance(recorded, Mapping) or not now or recorded.get("sha256") == now.get("sha256"):
         return ()
@@ -161,6 +172,7 @@ def detector_warnings(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...
 
 
 def _claim_faults(delta: Delta, measured: Mapping[tuple[str, str], Claim]) -> Iterator[Diagnostic]:
+    """E507 for each claim whose new measurement differs too much or is missing. `measured` is by name and subject."""
     for claim in delta.claims:
         name, subject = claim["name"], claim.get("subject", "")
         again = measured.get((name, subject))

@@ -1,4 +1,4 @@
-"""What the verbs of `editc.api` return: a checked manifest, a build, a delta measured again."""
+"""What `check`, `build` and `verify` of `editc.api` return."""
 
 from __future__ import annotations
 
@@ -21,26 +21,35 @@ if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time w
 
 @dataclass(frozen=True)
 class Checked:
-    """What `check` found: warnings and errors in the order of the lines, and the plan when there is no error."""
+    """The result of `check`."""
 
     diagnostics: tuple[Diagnostic, ...]
+    """Errors and warnings, in the order of the manifest's lines."""
     manifest: Manifest | None
+    """The manifest. None if it has an error of its own."""
     plan: Plan | None
+    """What would be edited. None if there is an error."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """What a build made. `failures` are the constraints that it broke: then there is a report and no delta."""
+    """The result of `build`."""
 
     verified: Verified
+    """The solution with all measurements."""
     delta: Delta | None
+    """The delta as written. None if a constraint is broken."""
     failures: tuple[Diagnostic, ...]
+    """Broken constraints, and exports that failed."""
     warnings: tuple[Diagnostic, ...]
+    """Warnings of the manifest, the model and the measurements."""
     files: tuple[Path, ...]
+    """Every file that was written: delta, reports, exports."""
     exports: tuple[Export, ...] = ()
+    """The exports under `emit`, with the ones that failed their test."""
 
     def __repr__(self) -> str:
-        """Short: where the files are, and the verdict in three words."""
+        """Short text: where the files are, and the verdict in three words."""
         where = str(self.files[0].parent) if self.files else "nowhere"
         return f"<Built in {where}: {self.verdict.short}{'' if self.delta else '; no delta, a constraint is not met'}>"
 
@@ -50,7 +59,7 @@ class Built:
 
     @property
     def verdict(self) -> Verdict:
-        """What the report comes to: works, costs, robust."""
+        """The summary of the report: works, costs, robust."""
         return self.verified.verdict
 
     @property
@@ -61,17 +70,19 @@ class Built:
 
 @dataclass(frozen=True)
 class Again:
-    """A delta measured anew. `tier` is how the model matched; `already`: the edit is in it, bit for bit as recorded.
-
-    `verified` is None then, for the base that the claims compare with is not there, and `failures` has E512. Else
-    `failures` are bounds that are broken and, where the weights are the delta's own base, claims that do not come out
-    as recorded. Of a linked delta each of the `parts` is measured, and `verified` is None too. `warnings`: what makes
-    this prove less than it seems.
-    """
+    """The result of `verify`: a delta measured again."""
 
     delta: Delta
+    """The delta."""
     tier: str
+    """How the model matches the delta's base, such as `exact`. `already`: the edit is in the model."""
     verified: Verified | None
+    """The new measurements. None if the edit is in the model already, so that no base is left to compare with, and None
+    for a linked delta."""
     failures: tuple[Diagnostic, ...]
+    """Broken bounds. If the model is the delta's own base, also claims that differ from what is recorded. E512 alone if
+    nothing was measured."""
     parts: tuple[link.LinkedPart, ...] = ()
+    """For a linked delta, each part with its measurements. Otherwise empty."""
     warnings: tuple[Diagnostic, ...] = ()
+    """Warnings about what this measurement cannot prove."""

@@ -1,4 +1,4 @@
-"""`editc verify`: a delta's own problem derived again on a model, and every claim measured with the delta's factors."""
+"""`editc verify`: derive a delta's problem again on a model, and measure every claim with the delta's factors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from editc.verbs.results import Again
 def verify(
     path: Path, model: str, allow_finetune: bool = False, progress: Progress | None = None, detector: str = ""
 ) -> Again:
-    """Every claim of a delta, measured again; `detector` judges its pictures in place of its own."""
+    """Measure every claim of the delta at `path` again, on `model`. `detector`, if given, judges the pictures."""
     delta, opened = read_delta(path), open_model(model)
     plan = plan_apply([delta], opened, allow_finetune)
     if plan.status == "already":
@@ -52,6 +52,7 @@ def verify(
 
 
 def _already_fault(plan: ApplyPlan) -> Diagnostic:
+    """E512: the model already contains the edit, so there is nothing to compare with."""
     total = len(plan.targets)
     message = f"nothing was measured: the model contains this edit already ({total} of {total} tensors, bit for bit)"
     help_text = "give the unedited base to measure the claims again; `editc status` tells which edits a model has"
@@ -59,7 +60,7 @@ def _already_fault(plan: ApplyPlan) -> Diagnostic:
 
 
 def _verify_parts(delta: Delta, path: Path, model: Model, tier: str, progress: Progress | None, detector: str) -> Again:
-
+    """Measure each part of a linked delta."""
     labels = {part.delta_id: f"{path} part {number}" for number, part in enumerate(parts(delta))}
     measured = link.measure_parts(delta, labels, model, progress, detector)
     found: list[Diagnostic] = []
