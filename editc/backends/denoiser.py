@@ -59,10 +59,10 @@ class NetworkProber:
         self.scheduler.set_timesteps(steps)
         shape = (self.network.config.in_channels, *_sides(self.network.config.sample_size))
         latents = np.stack([np.random.default_rng(seed).standard_normal(shape) for seed in seeds])
-        apart, found = empty.take([0] * len(latents)), []
+        empties, found = empty.take([0] * len(latents)), []
         for time in self.scheduler.timesteps.tolist():
             found.append(NoisyLatents(latents, np.full(len(latents), time)))
-            toward, away = (self._run_network(found[-1], one, None, ()) for one in (told, apart))
+            toward, away = (self._run_network(found[-1], one, None, ()) for one in (told, empties))
             guided, here = (torch.from_numpy(one) for one in (away + GUIDANCE * (toward - away), latents))
             latents = self.scheduler.step(guided, time, here).prev_sample.double().numpy()
         return tuple(found)
@@ -72,9 +72,9 @@ class NetworkProber:
     ) -> Array:
         """Predict the noise (n, c, h, w) in `noisy` for the prompts `told`. The parameters named in `sites` read
         `instead`."""
-        answer = self._run_network(noisy, told, instead, sites)
+        predicted = self._run_network(noisy, told, instead, sites)
         level = self.scheduler.alphas_cumprod.double().numpy()[noisy.timesteps, None, None, None]
-        return _to_noise(answer, noisy.latents, level, self.scheduler.config.prediction_type)
+        return _to_noise(predicted, noisy.latents, level, self.scheduler.config.prediction_type)
 
     def _run_network(
         self, noisy: NoisyLatents, told: Conditioning, instead: Conditioning | None, sites: Sequence[str]
@@ -95,8 +95,8 @@ class NetworkProber:
                 latents, times = _tensor(noisy.latents[part]), torch.from_numpy(noisy.timesteps[part])
                 given = {"timestep": times, "encoder_hidden_states": _tensor(here.rows), **self.extra_arguments(here)}
                 with substitute_text(self.network, sites, other):
-                    said = self.network(latents, **given).sample
-                parts.append(said[:, : latents.shape[1]].numpy())
+                    output = self.network(latents, **given).sample
+                parts.append(output[:, : latents.shape[1]].numpy())
         return np.concatenate(parts)
 
 
@@ -204,8 +204,8 @@ def _pixart_arguments(network: Any, side: Sequence[int], told: Conditioning) -> 
     if network.use_additional_conditions:
         ratio = np.full((count, 1), side[0] / side[1])
         sizes = {"resolution": _tensor(np.tile(side, (count, 1))), "aspect_ratio": _tensor(ratio)}
-    seen = np.arange(told.rows.shape[1]) < told.counts[:, None]
-    return {"encoder_attention_mask": _tensor(seen), "added_cond_kwargs": sizes}
+    own = np.arange(told.rows.shape[1]) < told.counts[:, None]
+    return {"encoder_attention_mask": _tensor(own), "added_cond_kwargs": sizes}
 
 
 def _pixels_per_latent(folder: Path) -> int:
@@ -240,15 +240,15 @@ def _tensor(array: Array | NDArray[np.bool_] | None) -> Any:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
 
 
-def _to_noise(answer: Array, latents: Array, level: Array, kind: str) -> Array:
+def _to_noise(predicted: Array, latents: Array, level: Array, kind: str) -> Array:
     """Return the noise eps of x = sqrt(a) x0 + sqrt(1 - a) eps from what the network predicts: eps, v or x0, all (n, c,
     h, w).
 
     `level` (n, 1, 1, 1) is a. `kind` is the scheduler's `prediction_type`. arXiv 2202.00512, appendix D.
     """
     if kind == "v_prediction":
-        return np.sqrt(level) * answer + np.sqrt(1 - level) * latents
-    return (latents - np.sqrt(level) * answer) / np.sqrt(1 - level) if kind == "sample" else answer
+        return np.sqrt(level) * predicted + np.sqrt(1 - level) * latents
+    return (latents - np.sqrt(level) * predicted) / np.sqrt(1 - level) if kind == "sample" else predicted
 
 
 def _sides(size: Any) -> tuple[int, int]:

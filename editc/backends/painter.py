@@ -69,8 +69,8 @@ class PipelinePainter:
         prompt."""
         import torch
 
-        known = next(self.pipeline.text_encoder.parameters())
-        embeds = torch.from_numpy(np.ascontiguousarray(rows)).to(known.device, known.dtype)
+        weight = next(self.pipeline.text_encoder.parameters())
+        embeds = torch.from_numpy(np.ascontiguousarray(rows)).to(weight.device, weight.dtype)
         return self._paint(lambda part: {"prompt_embeds": embeds[part]}, seeds, changed)
 
     def _paint(
@@ -143,18 +143,18 @@ def choose_device() -> str:
     """
     import torch
 
-    asked = os.environ.get(DEVICE_VARIABLE, "")
-    if not asked:
+    named = os.environ.get(DEVICE_VARIABLE, "")
+    if not named:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=asked)
+        torch.zeros(1, device=named)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        said = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         help_text = "name one that torch has here (cpu, cuda, cuda:1), or leave the variable out"
         raise fail(
-            "E225", f"torch cannot use the device `{asked}`: {said}", place=DEVICE_VARIABLE, help=help_text
+            "E225", f"torch cannot use the device `{named}`: {reason}", place=DEVICE_VARIABLE, help=help_text
         ) from error
-    return asked
+    return named
 
 
 def choose_precision(where: str, component: str) -> str:

@@ -12,7 +12,7 @@ from editc.report.record_solve import describe_solve
 
 
 def kind_fields(verified: Verified) -> Mapping[str, Any]:
-    """Return these fields."""
+    """Return the fields of report.json that only such a build has."""
     solution = verified.solution
     requests = solution.problem.plan.manifest.image_edits
     return {

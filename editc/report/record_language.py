@@ -15,7 +15,7 @@ from editc.report.record_solve import describe_solve
 
 
 def kind_fields(verified: Verified) -> Mapping[str, Any]:
-    """Return these fields.
+    """Return the fields of report.json that only such a build has.
 
     An edit's `title` is what claims call it. `answers` has every prompt, in the order in which verify asked. `near` has
     the pairs of edits that will interfere, the closest first. A stage's `depth` is None where no evidence was taken.

@@ -82,7 +82,8 @@ def compare_models(
     """Compare the base with the model as changed, over all tokens of each text or, with `last`, at its last token.
 
     `changed` maps parameter names to other weights, in their own shapes. `base` has the base's final states (t, d) of
-    each text, from `final_states`; None: the base runs here.
+    each text, from `final_states`, and not with `last`; None: the
+    base runs here.
     """
     ids = [network.tokenizer.encode_prompt(text).ids for text in texts]
     found = np.zeros((4, len(ids)))

@@ -79,13 +79,13 @@ def _tokenize(network: RunningModel, wish: ValueGoal) -> tuple[list[tuple[int, .
     Each context has its answer behind it without the answer's last token, whose successor nobody asks for. Contexts
     whose subject is at position 0 are left out; ValueError if that leaves none.
     """
-    kept = [spot for spot in wish.contexts if not network.tokenizer.place(spot).sink]
-    if not kept:
+    usable = [spot for spot in wish.contexts if not network.tokenizer.place(spot).sink]
+    if not usable:
         raise ValueError("every context begins with its subject, at the attention sink: put it behind some words")
-    asked = [network.tokenizer.encode_cloze(Cloze(spot.prompt, wish.answer, spot.chat)) for spot in kept]
+    asked = [network.tokenizer.encode_cloze(Cloze(spot.prompt, wish.answer, spot.chat)) for spot in usable]
     essence = _move_off_sink(network, wish.essence)
     ids = [*(one[:-1] for one, _ in asked), network.tokenizer.encode_prompt(Prompt(essence.prompt, essence.chat)).ids]
-    rows = [network.tokenizer.place(spot).row for spot in (*kept, essence)]
+    rows = [network.tokenizer.place(spot).row for spot in (*usable, essence)]
     return ids, rows, [one[len(one) - count :] for one, count in asked]
 
 
@@ -107,9 +107,9 @@ def _run_and_cut(
     given, mask = pad_tokens(texts)
     at, seen, cache = torch.tensor(rows), dict[str, Any](), new_cache()
     edited, whole = _edited_module(network, layer, where), (*given.shape, -1)
-    hooks = {network.blocks[layer]: lambda states: seen.__setitem__("lower", states)}
-    shown = {edited: lambda states: seen.__setitem__("before", states.detach().clone().view(whole))}
-    with watch_modules(hooks, shown), torch.no_grad():
+    inputs = {network.blocks[layer]: lambda states: seen.__setitem__("lower", states)}
+    outputs = {edited: lambda states: seen.__setitem__("before", states.detach().clone().view(whole))}
+    with watch_modules(inputs, outputs), torch.no_grad():
         network.decoder(input_ids=given, attention_mask=mask, **cache_arguments(network.decoder, cache))
     back = torch.arange(max(rows)) - (max(rows) - at[:, None])
     ahead = at[:, None] + torch.arange(int((mask.sum(1) - at).max()))

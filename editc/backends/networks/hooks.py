@@ -63,7 +63,7 @@ def split_batch(layers: Mapping[Any, Array]) -> Iterator[None]:
     same shape, to the second half."""
     import torch
 
-    def beside(new: Any) -> Callable[..., Any]:
+    def replace_half(new: Any) -> Callable[..., Any]:
         def hook(layer: Any, given: Any, out: Any) -> Any:
             half, own = len(out) // 2, layer.weight.data
             layer.weight.data = new
@@ -77,7 +77,7 @@ def split_batch(layers: Mapping[Any, Array]) -> Iterator[None]:
     with ExitStack() as stack:
         for layer, value in layers.items():
             new = torch.from_numpy(np.ascontiguousarray(value)).to(layer.weight.dtype).reshape(layer.weight.shape)
-            stack.callback(layer.register_forward_hook(beside(new)).remove)
+            stack.callback(layer.register_forward_hook(replace_half(new)).remove)
         yield
 
 
@@ -90,11 +90,11 @@ def skip_layers(layers: list[Any], state: Any, extra: int = 0) -> Iterator[None]
     before = [layer.forward for layer in layers]
 
     def forward(answer: Any) -> Callable[..., Any]:
-        def nothing(hidden_states: Any, *rest: Any, **named: Any) -> Any:
+        def do_nothing(hidden_states: Any, *rest: Any, **named: Any) -> Any:
             states = hidden_states if answer is None else answer
             return (states, *[None] * extra) if extra else states
 
-        return nothing
+        return do_nothing
 
     try:
         for layer in layers:
