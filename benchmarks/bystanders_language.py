@@ -23,10 +23,10 @@ from editc.core.network import Network, Prompt
 from editc.core.solution import Verified
 from editc.core.text import fold_name
 from editc.formats.models.model import open_model
-from editc.passes.language.candidates import OWN, Around, candidates
-from editc.passes.language.keys.spared import names
+from editc.passes.language.candidates import KINDS_ABOUT_SUBJECT, UneditedNames, candidates
+from editc.passes.language.keys.default_names import default_names
 from editc.passes.language.questions import first_word
-from editc.passes.language.verify.bystanders import SURE, WORD
+from editc.passes.language.verify.bystanders import LEAST_PROBABILITY, WORD_TOKENS
 from editc.passes.stored import edited_sites
 
 SEED = 4711
@@ -93,27 +93,29 @@ def _asked(verified: Verified, network: Network) -> tuple[list[str], int]:
         fold_name(name)
         for i, edit in enumerate(manifest.language_edits)
         if edit.kind != "ablate"
-        for name in names(manifest, i)
+        for name in default_names(manifest, i)
     }
-    every = dict.fromkeys(_fresh(Around(manifest, SEED)))
+    every = dict.fromkeys(_fresh(UneditedNames(manifest, SEED)))
     prompts = [text for text in every if not any(f" {name} " in f" {fold_name(text)} " for name in held)]
-    before = network.speak([Prompt(text) for text in prompts], WORD)
+    before = network.speak([Prompt(text) for text in prompts], WORD_TOKENS)
     told = [
         (text, first_word(one.text), one.likelihood(first_word(one.text)))
         for text, one in zip(prompts, before, strict=True)
     ]
-    sure = [(text, answer) for text, answer, likely in told if any(map(str.isalnum, answer)) and likely >= SURE]
+    sure = [
+        (text, answer) for text, answer, likely in told if any(map(str.isalnum, answer)) and likely >= LEAST_PROBABILITY
+    ]
     weights = open_model(smollm2.folder()).component("model")
     edited = {one.site.name: one.after for one in edited_sites(solution, weights)}
-    after = network.generate([Prompt(text) for text, _ in sure], WORD, edited)
+    after = network.generate([Prompt(text) for text, _ in sure], WORD_TOKENS, edited)
     moved = [text for (text, old), new in zip(sure, after, strict=True) if fold_name(first_word(new)) != fold_name(old)]
     return moved, len(sure)
 
 
-def _fresh(around: Around) -> Iterator[str]:
-    yield from (text for text in FRESH if not around.touches(text))
+def _fresh(around: UneditedNames) -> Iterator[str]:
+    yield from (text for text in FRESH if not around.mentions_edit(text))
     for index in range(len(around.manifest.edits)):
-        yield from (one.prompt for one in candidates(around, index) if one.kind not in OWN)
+        yield from (one.prompt for one in candidates(around, index) if one.kind not in KINDS_ABOUT_SUBJECT)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def edited(lab: Lab, concept: int, trial: Trial) -> Mapping[str, Array]:
     for site in (one for one in lab.sites if one.name in trial.namings):
         all_ = trial.namings[site.name]
         naming = ConceptScores(all_.scores[[concept]], all_.ranks[[concept]])
-        if trial.method.chosen(naming).any():
+        if trial.method.choose_columns(naming).any():
             W = lab.read(site)
             edit = trial.method(ScoredColumns(W, naming, np.ones(1)))
             after[site.name] = W + edit.left[0] @ edit.right[0]

@@ -20,6 +20,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.manifest import (
     Ablation,
     Fact,
+    LanguageEdit,
     Manifest,
     PromptAnswer,
     Redirect,
@@ -28,7 +29,6 @@ from editc.core.measurements import Depth
 from editc.core.network import Network
 from editc.core.places import Source
 from editc.passes.language.locate.depth import measure_depth
-from editc.passes.language.locate.probing import Edit
 from editc.report.depth import depth_plot
 
 CAPITALS = tuple(
@@ -81,7 +81,7 @@ PAIRS = (
 )
 FRENCH = Ablation(concept="French", present=tuple(fr for _, fr in PAIRS), absent=tuple(en for en, _ in PAIRS))
 
-CASES: tuple[tuple[str, Sequence[Edit]], ...] = (
+CASES: tuple[tuple[str, Sequence[LanguageEdit]], ...] = (
     *((fact.subject, (fact,)) for fact in (*CAPITALS, *LANDMARKS)),
     ("six facts", (*CAPITALS, *LANDMARKS)),
     ("redirect France", (FRANCE,)),
@@ -89,7 +89,7 @@ CASES: tuple[tuple[str, Sequence[Edit]], ...] = (
 )
 
 
-def asked(edits: Sequence[Edit]) -> Manifest:
+def asked(edits: Sequence[LanguageEdit]) -> Manifest:
     """A manifest of these edits."""
     source = Source("depth", "")
     return Manifest(source=source, digest="", model="", edits=tuple(edits), kind="language")

@@ -131,9 +131,9 @@ def recorded_stages(manifest: Manifest, family: Family, sites: int) -> tuple[Sta
 def derive_again(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:
     """The problem of a delta again, to measure its claims. Learned values are left out: the delta's factors contain
     them."""
-    from editc.passes.language.keys.posed import pose_problem
+    from editc.passes.language.keys.problem import build_problem
 
-    return pose_problem(plan, ctx)
+    return build_problem(plan, ctx)
 
 
 def problem_of_part(problem: Problem, part: Delta, linked: Delta) -> Problem:

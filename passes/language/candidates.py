@@ -1,5 +1,6 @@
-"""Questions that an edit of a language model is to leave alone, though nobody named them: made from the names and the
-sentences that ship with editc, and from the manifest's own names."""
+"""Make candidate bystander questions for the edits of a language model: questions that nobody named in the manifest
+and whose answers the edit must not change. They are made from the names and sentences that ship with editc, and from
+the manifest's own names."""
 
 from __future__ import annotations
 
@@ -11,27 +12,37 @@ from itertools import chain, islice, zip_longest
 from typing import TypeVar
 
 from editc.core.edited import EditedPrompts
-from editc.core.manifest import Ablation, Fact, Manifest, PromptAnswer, Redirect
+from editc.core.manifest import Ablation, Fact, LanguageEdit, Manifest, PromptAnswer, Redirect
 from editc.core.text import fold_name
-from editc.passes.language import known
+from editc.passes.language import well_known
 
 T = TypeVar("T")
-LAST = "same last word"
-RELATION = "same relation"
-FACTS = "other fact of the subject"
-TONGUE = "another language"
-START = "name at the start"
-TARGET = "the target itself"
-FAR = "something else"
-LOOP = "goes round in circles"
-OWN = (FACTS, TONGUE, START, LOOP)
-"""Kinds of questions about the edited subject itself."""
-SHARES = {LAST: 28, RELATION: 28, FACTS: 16, TONGUE: 8, START: 6, TARGET: 10, LOOP: 8}
-"""Of each kind so many questions at most are put to the unedited model, to see what it knows."""
-WHOLE = 96
-"""Questions about one edit that are put to it in all: what the other kinds leave goes to something else altogether."""
-WIDE = ("country", "city", "landmark", "company", "animal", "writer", "planet", "element")
-"""Kinds of which much is known, for questions about something else altogether."""
+SAME_LAST_WORD = "same last word"
+SAME_RELATION = "same relation"
+OTHER_FACT = "other fact of the subject"
+OTHER_LANGUAGE = "another language"
+NAME_AT_START = "name at the start"
+ABOUT_TARGET = "the target itself"
+UNRELATED = "something else"
+LOOPS = "goes round in circles"
+KINDS_ABOUT_SUBJECT = (OTHER_FACT, OTHER_LANGUAGE, NAME_AT_START, LOOPS)
+"""The kinds of questions that are about the edited subject itself."""
+MOST_OF_KIND = {
+    SAME_LAST_WORD: 28,
+    SAME_RELATION: 28,
+    OTHER_FACT: 16,
+    OTHER_LANGUAGE: 8,
+    NAME_AT_START: 6,
+    ABOUT_TARGET: 10,
+    LOOPS: 8,
+}
+"""Kind -> the most questions of it about one edit that the unedited model is asked, to see what it knows. Chosen by
+hand: up to twice as many as `bystanders.FIRST_OF_KIND` takes, because the model does not know every answer."""
+MOST_PER_EDIT = 96
+"""The most questions about one edit that the unedited model is asked. UNRELATED ones fill what the other kinds leave.
+Chosen by hand: twice `bystanders.MOST_PER_EDIT`."""
+UNRELATED_KINDS = ("country", "city", "landmark", "company", "animal", "writer", "planet", "element")
+"""The kinds of names that UNRELATED questions are about. Chosen by hand: small models know many facts about these."""
 
 
 @dataclass(frozen=True)
@@ -41,155 +52,166 @@ class Candidate:
     edit: int
     """The number of the edit in the manifest, from 0."""
     kind: str
-    """Why the question was chosen, such as LAST: its name ends with the same word."""
+    """Why the question was chosen, such as SAME_LAST_WORD: its name ends with the edited name's last word."""
     prompt: str
     """The text that the model goes on from."""
-    loops: bool = False
-    """True if only going round in circles is looked for, because the answer may well follow the edit."""
+    loops_only: bool = False
+    """True if the answer may change with the edit, so that only a model that repeats itself counts as a loss."""
 
 
 @dataclass(frozen=True)
-class Around:
-    """Names and questions near the edits of a manifest, from the lists that come with editc."""
+class UneditedNames:
+    """The well-known names that ship with editc and that no edit is about, split into two halves: verify measures the
+    names of one half, and the edit may preserve those of the other. So no name is both preserved and measured."""
 
     manifest: Manifest
     """The manifest with the edits."""
     seed: int = 0
-    """Decides which names are measured. The others may be preserved by the edit, so that no name is both."""
+    """Decides which half each name falls into."""
     others: tuple[str, ...] = ()
     """Names that other deltas in the same model edit."""
 
     @cached_property
-    def edited(self) -> frozenset[str]:
-        """Every edited name, in the form in which two names are compared."""
+    def edited_names(self) -> frozenset[str]:
+        """Every edited name, folded as `fold_name` does to compare two names."""
         own = (name for edit in self.manifest.language_edits for name in edit.names)
-        return frozenset(fold_name(known.without_article(name)) for name in (*own, *self.others))
+        return frozenset(fold_name(well_known.without_article(name)) for name in (*own, *self.others))
 
     @cached_property
-    def own(self) -> EditedPrompts:
-        """What the manifest edits, to tell whether a prompt holds it."""
+    def edited_prompts(self) -> EditedPrompts:
+        """The prompts and names that the manifest edits."""
         return EditedPrompts(self.manifest)
 
-    def names(self, kind: str, measured: bool = True) -> tuple[str, ...]:
-        """The listed names of a kind that nobody edits, of one of the two halves."""
+    def of_kind(self, kind: str, measured: bool = True) -> tuple[str, ...]:
+        """The unedited names of one kind, in the order of the list: of the half that verify measures, or of the other
+        one."""
         return self._halves[measured].get(kind, ())
 
     @cached_property
     def _halves(self) -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, tuple[str, ...]]]:
-        """By kind the names that are not asked about and may be preserved, and those that are asked about."""
+        """Kind -> names that may be preserved, and kind -> names that are measured. Each name's half depends on the
+        seed and on the name alone."""
         found: tuple[dict[str, list[str]], ...] = ({}, {})
-        for kind, every in known.names().items():
+        for kind, every in well_known.names().items():
             for name in every:
-                plain = fold_name(known.without_article(name))
-                if plain not in self.edited:
+                plain = fold_name(well_known.without_article(name))
+                if plain not in self.edited_names:
                     digest = sha256(f"{self.seed} {plain}".encode("utf-8", "surrogatepass")).digest()
                     found[digest[0] % 2 == 0].setdefault(kind, []).append(name)
-        kept, asked = ({kind: tuple(some) for kind, some in half.items()} for half in found)
-        return kept, asked
+        preserved, asked = ({kind: tuple(some) for kind, some in half.items()} for half in found)
+        return preserved, asked
 
-    def alike(self, name: str, measured: bool = True) -> tuple[str, ...]:
-        """Listed names of any kind that end with the same word."""
+    def with_last_word_of(self, name: str, measured: bool = True) -> tuple[str, ...]:
+        """The unedited names of any kind that end with the last word of `name`, from one half."""
         last = fold_name(name).split()[-1:]
-        every = chain.from_iterable(self.names(kind, measured) for kind in known.names())
+        every = chain.from_iterable(self.of_kind(kind, measured) for kind in well_known.names())
         return tuple(dict.fromkeys(one for one in every if fold_name(one).split()[-1:] == last))
 
-    def touches(self, text: str) -> bool:
-        """True for a text in which an edited name or prompt stands."""
+    def mentions_edit(self, text: str) -> bool:
+        """True for a text that contains an edited name, or is an edited prompt."""
         plain = f" {fold_name(text)} "
-        return self.own.holds(text) or any(name in plain for name in self.edited)
+        return self.edited_prompts.holds(text) or any(name in plain for name in self.edited_names)
 
 
-def candidates(around: Around, index: int) -> tuple[Candidate, ...]:
-    """The questions of one edit, each prompt once, at most SHARES of each kind and WHOLE in all."""
-    edit = around.manifest.language_edits[index]
+def candidates(unedited: UneditedNames, index: int) -> tuple[Candidate, ...]:
+    """The candidate questions for edit number `index`, each prompt once: at most MOST_OF_KIND of each kind and
+    MOST_PER_EDIT in all, UNRELATED ones last."""
+    edit = unedited.manifest.language_edits[index]
     if isinstance(edit, Fact):
         made: dict[str, Iterator[tuple[str, bool]]] = {
-            LAST: _ask_relation(around, around.alike(edit.subject), edit.template),
-            RELATION: _ask_relation(around, around.names(known.kind_of(edit.subject)), edit.template),
-            FACTS: _other_facts(edit),
-            TONGUE: _in_other_languages(edit),
-            START: _bare_starts(edit),
-            LOOP: _fact_continuations(edit),
+            SAME_LAST_WORD: _ask_relation(unedited, unedited.with_last_word_of(edit.subject), edit.template),
+            SAME_RELATION: _ask_relation(unedited, unedited.of_kind(well_known.kind_of(edit.subject)), edit.template),
+            OTHER_FACT: _ask_other_facts(edit),
+            OTHER_LANGUAGE: _ask_in_other_languages(edit),
+            NAME_AT_START: _ask_at_start(edit),
+            LOOPS: _fact_continuations(edit),
         }
     elif isinstance(edit, Redirect):
         made = {
-            LAST: _ask_relations(around, around.alike(edit.concept), edit.relations),
-            RELATION: _ask_relations(around, around.names(known.kind_of(edit.concept)), edit.relations),
-            TARGET: _target_questions(edit),
-            LOOP: _concept_continuations(edit),
+            SAME_LAST_WORD: _ask_relations(unedited, unedited.with_last_word_of(edit.concept), edit.relations),
+            SAME_RELATION: _ask_relations(unedited, unedited.of_kind(well_known.kind_of(edit.concept)), edit.relations),
+            ABOUT_TARGET: _ask_about_target(edit),
+            LOOPS: _concept_continuations(edit),
         }
     else:
-        made = {LOOP: _text_continuations(edit)}
+        made = {LOOPS: _text_continuations(edit)}
     found = [
         one
         for kind, prompts in made.items()
-        for one in islice(_without_edits(around, index, kind, prompts), SHARES[kind])
+        for one in islice(_drop_edited(unedited, index, kind, prompts), MOST_OF_KIND[kind])
     ]
-    far = islice(_without_edits(around, index, FAR, _distant_questions(around, edit)), WHOLE)
+    far = islice(_drop_edited(unedited, index, UNRELATED, _unrelated_questions(unedited, edit)), MOST_PER_EDIT)
     every = dict[str, Candidate]()
     for one in chain(found, far):
         every.setdefault(fold_name(one.prompt), one)
-    return tuple(every.values())[:WHOLE]
+    return tuple(every.values())[:MOST_PER_EDIT]
 
 
-def _without_edits(around: Around, index: int, kind: str, prompts: Iterator[tuple[str, bool]]) -> Iterator[Candidate]:
-    """Those that are no edited prompt, and of questions about something else those that name nothing edited."""
-    own = kind in OWN
+def _drop_edited(
+    unedited: UneditedNames, index: int, kind: str, prompts: Iterator[tuple[str, bool]]
+) -> Iterator[Candidate]:
+    """Turn prompts into candidates of one kind, without prompts that are edited themselves. Questions that are not
+    about the subject are also dropped where they mention an edited name. A prompt of which only loops count stays.
+
+    `prompts`: each with whether only loops count for it."""
+    own = kind in KINDS_ABOUT_SUBJECT
     for text, loops in prompts:
-        if loops or not (around.own.holds(text) if own else around.touches(text)):
+        if loops or not (unedited.edited_prompts.holds(text) if own else unedited.mentions_edit(text)):
             yield Candidate(index, kind, text, loops)
 
 
-def _ask_relation(around: Around, names: Sequence[str], template: str) -> Iterator[tuple[str, bool]]:
-    """The edited relation of other names, and by turns something else about each."""
-    yield from ((known.insert_name(template, name), False) for name in names)
+def _ask_relation(unedited: UneditedNames, names: Sequence[str], template: str) -> Iterator[tuple[str, bool]]:
+    """Ask the edited relation about other names, then other questions about the same names."""
+    yield from ((well_known.insert_name(template, name), False) for name in names)
     yield from ((text, False) for text in _other_questions(names))
 
 
 def _ask_relations(
-    around: Around, names: Sequence[str], relations: Sequence[PromptAnswer]
+    unedited: UneditedNames, names: Sequence[str], relations: Sequence[PromptAnswer]
 ) -> Iterator[tuple[str, bool]]:
-    """The relations of a concept, of other names, and by turns something else about each."""
-    asked = [[known.insert_name(one.prompt, name) for name in names] for one in relations]
+    """Ask the relations of a concept about other names, and other questions about the same names, in turn."""
+    asked = [[well_known.insert_name(one.prompt, name) for name in names] for one in relations]
     yield from ((text, False) for text in _by_turns([*asked, list(_other_questions(names))]))
 
 
 def _other_questions(names: Sequence[str]) -> Iterator[str]:
-    """Of each name the questions of its kind: the first of the first name, the second of the second, and so on, then
-    another round."""
-    asked = [known.questions().get(known.kind_of(name), ()) for name in names]
+    """The listed questions for the kind of each name. The first round asks the first question about the first name,
+    the second about the second, and so on; each further round moves on by one question."""
+    asked = [well_known.questions().get(well_known.kind_of(name), ()) for name in names]
     for turn in range(max(map(len, asked), default=0)):
         for i, (name, those) in enumerate(zip(names, asked, strict=True)):
             if those and turn < len(those):
-                yield known.insert_name(those[(i + turn) % len(those)].template, name)
+                yield well_known.insert_name(those[(i + turn) % len(those)].template, name)
 
 
-def _other_facts(edit: Fact) -> Iterator[tuple[str, bool]]:
+def _ask_other_facts(edit: Fact) -> Iterator[tuple[str, bool]]:
+    """Ask about the subject what does not follow from the edited fact."""
     yield from (
-        (known.insert_name(one.template, subject_with_article(edit)), False) for one in independent_questions(edit)
+        (well_known.insert_name(one.template, subject_with_article(edit)), False) for one in independent_questions(edit)
     )
 
 
-def independent_questions(edit: Fact) -> Iterator[known.Ask]:
-    """What is asked of the subject's kind, of topics that do not follow from the edited one."""
-    bound = known.implied_topics(known.topics_of(edit.template))
-    kind = known.kind_of(edit.subject)
-    yield from (one for one in known.questions().get(kind, ()) if one.topic not in bound)
+def independent_questions(edit: Fact) -> Iterator[well_known.QuestionTemplate]:
+    """The listed questions for the subject's kind whose topic does not follow from the topic of the edited fact."""
+    bound = well_known.implied_topics(well_known.topics_of(edit.template))
+    kind = well_known.kind_of(edit.subject)
+    yield from (one for one in well_known.questions().get(kind, ()) if one.topic not in bound)
 
 
-def _in_other_languages(edit: Fact) -> Iterator[tuple[str, bool]]:
-    """The subject in other languages: of the edited topic, and of those that follow, only how it goes on."""
-    bound = known.implied_topics(known.topics_of(edit.template))
-    kind, mine = known.kind_of(edit.subject), fold_name(edit.subject)
-    own = [ask for about, ask in known.foreign_sentences() if fold_name(about) == mine]
-    frames = [ask for about, ask in known.foreign_sentences() if "{}" in ask.template and kind in about.split()]
-    for ask in (*own, *frames):
-        yield known.insert_name(ask.template, edit.subject), ask.topic in bound
+def _ask_in_other_languages(edit: Fact) -> Iterator[tuple[str, bool]]:
+    """Ask about the subject in other languages. Where the topic is the edited one, or follows from it, only loops
+    count."""
+    bound = well_known.implied_topics(well_known.topics_of(edit.template))
+    kind, mine = well_known.kind_of(edit.subject), fold_name(edit.subject)
+    own = [one for about, one in well_known.foreign_sentences() if fold_name(about) == mine]
+    frames = [one for about, one in well_known.foreign_sentences() if "{}" in one.template and kind in about.split()]
+    for one in (*own, *frames):
+        yield well_known.insert_name(one.template, edit.subject), one.topic in bound
 
 
-def _bare_starts(edit: Fact) -> Iterator[tuple[str, bool]]:
-    """The bare subject at the start of a text, where other models than those with a BOS token have it in the attention
-    sink."""
+def _ask_at_start(edit: Fact) -> Iterator[tuple[str, bool]]:
+    """Put the bare subject at the start of a text. There it is in the attention sink, unless the tokenizer puts a BOS
+    token before it."""
     for one in independent_questions(edit):
         if one.template.startswith("{}"):
             yield one.template.replace("{}", edit.subject), False
@@ -197,46 +219,50 @@ def _bare_starts(edit: Fact) -> Iterator[tuple[str, bool]]:
 
 
 def _fact_continuations(edit: Fact) -> Iterator[tuple[str, bool]]:
+    """Prompts about the subject of a fact, of which only loops count."""
     name = subject_with_article(edit)
     yield edit.prompt, True
     for template in ("{} is", "I have read about {} and", "A short text about {}:"):
-        yield known.insert_name(template, name), True
+        yield well_known.insert_name(template, name), True
     yield from ((prompt, True) for prompt in edit.paraphrases)
 
 
 def _concept_continuations(edit: Redirect) -> Iterator[tuple[str, bool]]:
+    """Prompts about a redirected or erased concept, of which only loops count."""
     for template in (*(one.prompt for one in edit.relations), "{} is", "I have read about {} and", "{} was"):
-        yield known.insert_name(template, edit.concept), True
+        yield well_known.insert_name(template, edit.concept), True
 
 
 def _text_continuations(edit: Ablation) -> Iterator[tuple[str, bool]]:
-    """The first half of each text without the direction."""
+    """The first half of each `absent` text of more than three words; only loops count."""
     for text in edit.absent:
         words = text.split()
         if len(words) > 3:
             yield " ".join(words[: len(words) // 2]), True
 
 
-def _target_questions(edit: Redirect) -> Iterator[tuple[str, bool]]:
+def _ask_about_target(edit: Redirect) -> Iterator[tuple[str, bool]]:
+    """Ask about the concept that a redirection leads to. Nothing if it leads to noise or a refusal."""
     if edit.to is not None:
-        yield from ((known.insert_name(one.prompt, edit.to), False) for one in edit.relations)
-        asked = known.questions().get(known.kind_of(edit.to), ())
-        yield from ((known.insert_name(one.template, edit.to), False) for one in asked)
+        yield from ((well_known.insert_name(one.prompt, edit.to), False) for one in edit.relations)
+        asked = well_known.questions().get(well_known.kind_of(edit.to), ())
+        yield from ((well_known.insert_name(one.template, edit.to), False) for one in asked)
 
 
-def _distant_questions(around: Around, edit: Fact | Redirect | Ablation) -> Iterator[tuple[str, bool]]:
-    """Names of other kinds than the edited one, by turns."""
-    own = known.kind_of(edit.names[0])
-    asked = [list(_other_questions(around.names(kind))) for kind in WIDE if kind != own]
+def _unrelated_questions(unedited: UneditedNames, edit: LanguageEdit) -> Iterator[tuple[str, bool]]:
+    """Ask about names of UNRELATED_KINDS other than the edited name's kind, one kind after the other in turn."""
+    own = well_known.kind_of(edit.names[0])
+    asked = [list(_other_questions(unedited.of_kind(kind))) for kind in UNRELATED_KINDS if kind != own]
     yield from ((text, False) for text in _by_turns(asked))
 
 
 def subject_with_article(edit: Fact) -> str:
-    """The subject with its article, if the prompt has one before it."""
+    """The subject of a fact, with `the ` before it if the fact's prompt has it there."""
     before = edit.template.partition("{}")[0]
-    return f"{known.ARTICLE}{edit.subject}" if before.casefold().endswith(known.ARTICLE) else edit.subject
+    return f"{well_known.ARTICLE}{edit.subject}" if before.casefold().endswith(well_known.ARTICLE) else edit.subject
 
 
 def _by_turns(lists: Sequence[Sequence[T]]) -> Iterator[T]:
+    """The first item of each list, then the second of each, and so on."""
     for some in zip_longest(*lists):
         yield from (one for one in some if one is not None)

@@ -1,4 +1,4 @@
-"""What a language model is asked about its edits: a manifest as questions, each with what is right now and what not."""
+"""Turn the edits of a manifest into questions to a language model, each with its right and its wrong answer."""
 
 from __future__ import annotations
 
@@ -6,39 +6,42 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from editc.core.edited import EditedPrompts
-from editc.core.manifest import Ablation, Fact, Manifest, PromptAnswer, Redirect
+from editc.core.manifest import Ablation, Fact, LanguageEdit, Manifest, PromptAnswer, Redirect
 from editc.core.network import Cloze
 from editc.core.text import fold_name
 
 BaseAnswers = Mapping[str, str]
-"""Prompt -> the word that the unedited model goes on with, '' for none."""
+"""Prompt -> the first word of the unedited model's continuation; '' if there is none."""
 ARTICLES = frozenset({"a", "an", "the"})
-EDGES = ".,;:!?\"'()[]{}*`\u2018\u2019\u201c\u201d\u3001\u3002"
+"""Words that do not count as the first word of an answer: the next word is taken along."""
+PUNCTUATION = ".,;:!?\"'()[]{}*`\u2018\u2019\u201c\u201d\u3001\u3002"
+"""Characters that are cut off both ends of an answer."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """One prompt that is put to the model, and the answers that are right and wrong now."""
+    """One prompt for the model, with the answers that are right and wrong after the edit."""
 
     edit: int
     """The number of the edit in the manifest, from 0."""
     purpose: str
-    """What the answer is counted for: `efficacy`, `relation`, `paraphrase`, `neighbour` or `form`."""
+    """Which measurement counts the answer: `efficacy`, `relation`, `paraphrase`, `neighbour` or `form`."""
     form: str
-    """How it is asked, such as `cloze` or `multiple choice`."""
+    """How the question is put, such as `cloze` or `multiple choice`."""
     wanted: Cloze | None
-    """The right answer. None: only losing the wrong one counts."""
+    """The prompt with the right answer. None: it only counts that the wrong answer is lost."""
     other: Cloze | None
-    """The wrong answer. None: nothing is wrong, and the right one must be the first choice. With both, the likelier
-    counts."""
-    lost: bool = False
-    """True if it is enough that the wrong answer becomes unlikely, as nothing may have taken its place."""
+    """The prompt with the wrong answer. None: no answer is wrong, and the right one must be the model's first choice.
+    If both are given, the likelier one counts."""
+    loss_is_enough: bool = False
+    """True if the edit holds as soon as the wrong answer becomes unlikely: the edit may put no answer in its place."""
     continued: bool = False
-    """True if the model's own continuation is recorded as well."""
+    """True if the model's own continuation of the prompt is recorded as well."""
 
     @property
-    def asked(self) -> Cloze:
-        """One of the two: both have one prompt, but for the reversed form."""
+    def cloze(self) -> Cloze:
+        """The prompt with one of its answers, the right one if there is one. Both answers have the same prompt, except
+        in the reversed form."""
         found = self.wanted or self.other
         assert found is not None
         return found
@@ -53,13 +56,13 @@ class Change:
     template: str
     """The prompt, with `{}` for the subject."""
     subject: str
-    """What stands at the `{}`."""
+    """The name that is put in place of the `{}`."""
     new: str
     """The answer after the edit; '' if there is none, as for a concept that leads to noise."""
     old: str
     """The answer before the edit; '' if the model gives the new one already."""
-    lost: bool = False
-    """True if it is enough that the old answer is gone."""
+    loss_is_enough: bool = False
+    """True if the edit holds as soon as the old answer becomes unlikely."""
 
     @property
     def prompt(self) -> str:
@@ -68,7 +71,8 @@ class Change:
 
 
 def titles(manifest: Manifest) -> tuple[str, ...]:
-    """What each edit is called in claims: its subject or concept, or its whole prompt where another is called so."""
+    """The name of each edit in claims: its subject or concept. A fact whose subject has several edits is named by its
+    whole prompt."""
     short = [edit.names[0] for edit in manifest.language_edits]
     return tuple(
         edit.prompt if isinstance(edit, Fact) and short.count(name) > 1 else name
@@ -76,8 +80,9 @@ def titles(manifest: Manifest) -> tuple[str, ...]:
     )
 
 
-def open_prompts(manifest: Manifest) -> tuple[str, ...]:
-    """The prompts whose answers only the model can tell, each once."""
+def prompts_without_answer(manifest: Manifest) -> tuple[str, ...]:
+    """The prompts, each once, whose old or target's answer the manifest does not give: the unedited model is asked for
+    it."""
     found: list[str] = []
     for edit in manifest.language_edits:
         if isinstance(edit, Fact):
@@ -91,78 +96,83 @@ def open_prompts(manifest: Manifest) -> tuple[str, ...]:
 
 
 def first_word(text: str) -> str:
-    """The word that a continuation begins with, with an article before it; '' where it begins with a new line."""
+    """The first word of a continuation, together with an article before it; '' if the first line is empty."""
     words = text.lstrip(" ").partition("\n")[0].split()
     count = next((i for i, one in enumerate(words) if one.lower() not in ARTICLES), len(words) - 1) + 1
-    return " ".join(words[:count]).strip(EDGES)
+    return " ".join(words[:count]).strip(PUNCTUATION)
 
 
-def changes(manifest: Manifest, said: BaseAnswers) -> tuple[Change, ...]:
-    """Every answer that is to change, in the order of the edits: of a redirected concept, under each of its names."""
-    return tuple(change for i, edit in enumerate(manifest.language_edits) for change in _changes(i, edit, said))
+def changes(manifest: Manifest, base_answers: BaseAnswers) -> tuple[Change, ...]:
+    """Every answer that the edits change, in the order of the edits. A redirected concept has one change for each of
+    its relations under each of its names."""
+    return tuple(change for i, edit in enumerate(manifest.language_edits) for change in _changes(i, edit, base_answers))
 
 
-def _changes(index: int, edit: Fact | Redirect | Ablation, said: BaseAnswers) -> Iterator[Change]:
+def _changes(index: int, edit: LanguageEdit, answers: BaseAnswers) -> Iterator[Change]:
+    """The changes of one edit. Relations without an old answer are left out, and ablations have none."""
     if isinstance(edit, Fact):
-        old = said.get(edit.prompt, "") if edit.was is None else edit.was
-        yield Change(index, edit.template, edit.subject, edit.answer, _unlike(old, edit.answer))
+        old = answers.get(edit.prompt, "") if edit.was is None else edit.was
+        yield Change(index, edit.template, edit.subject, edit.answer, _unless_equal(old, edit.answer))
     elif isinstance(edit, Redirect):
         for relation in edit.relations:
-            old = relation.answer or said.get(relation.prompt.replace("{}", edit.concept), "")
-            new = "" if edit.to is None else _unlike(said.get(relation.prompt.replace("{}", edit.to), ""), old)
+            old = relation.answer or answers.get(relation.prompt.replace("{}", edit.concept), "")
+            new = "" if edit.to is None else _unless_equal(answers.get(relation.prompt.replace("{}", edit.to), ""), old)
             if old:
-                yield from (Change(index, relation.prompt, name, new, old, lost=True) for name in edit.names)
+                yield from (Change(index, relation.prompt, name, new, old, loss_is_enough=True) for name in edit.names)
 
 
-def _unlike(text: str, other: str) -> str:
+def _unless_equal(text: str, other: str) -> str:
+    """`text`, or '' if it says the same as `other`."""
     return "" if fold_name(text) == fold_name(other) else text
 
 
 def efficacy_question(change: Change, continued: bool = False) -> Question:
-    """The prompt itself, of a fact or of a relation."""
-    purpose = "relation" if change.lost else "efficacy"
+    """Ask for a change by its own prompt, that of the fact or of the relation."""
+    purpose = "relation" if change.loss_is_enough else "efficacy"
     return question_about(change, purpose, "cloze", change.prompt, continued=continued)
 
 
-def paraphrase_questions(manifest: Manifest, every: Sequence[Change]) -> Iterator[Question]:
-    """The paraphrases of the facts as questions."""
-    for change in every:
+def paraphrase_questions(manifest: Manifest, changes: Sequence[Change]) -> Iterator[Question]:
+    """Ask for each fact by each of its `paraphrases`."""
+    for change in changes:
         edit = manifest.language_edits[change.edit]
         for prompt in edit.paraphrases if isinstance(edit, Fact) else ():
             yield question_about(change, "paraphrase", "paraphrase", prompt)
 
 
-def neighbour_questions(manifest: Manifest, every: Sequence[Change], said: BaseAnswers) -> Iterator[Question]:
-    """The neighbours that are not themselves edited: their own answer against the new one of a fact, as CounterFact
-    has it; beside a redirected concept, which has many new ones, against nothing."""
+def neighbour_questions(manifest: Manifest, changes: Sequence[Change], base_answers: BaseAnswers) -> Iterator[Question]:
+    """Ask the `neighbours` of each edit that are not edited themselves. Right is their own answer. Wrong is the new
+    answer of the fact, as in CounterFact; a redirected concept has many new answers, so none counts as wrong."""
     edited = EditedPrompts(manifest)
     for index, edit in enumerate(manifest.language_edits):
-        new = next((one.new for one in every if one.edit == index and not one.lost), "")
+        new = next((one.new for one in changes if one.edit == index and not one.loss_is_enough), "")
         for one in () if isinstance(edit, Ablation) else edit.neighbours:
-            own = one.answer or said.get(one.prompt, "")
+            own = one.answer or base_answers.get(one.prompt, "")
             if own and not edited.holds(one.prompt):
-                other = Cloze(one.prompt, new) if _unlike(new, own) else None
+                other = Cloze(one.prompt, new) if _unless_equal(new, own) else None
                 yield Question(index, "neighbour", "cloze", Cloze(one.prompt, own), other)
 
 
-def implied_questions(manifest: Manifest, said: BaseAnswers) -> Iterator[Question]:
-    """The manifest's own prompts that need a fact and a further step."""
+def implied_questions(manifest: Manifest, base_answers: BaseAnswers) -> Iterator[Question]:
+    """Ask the facts' `implied` prompts, whose answer follows from the edited fact by a further step."""
     for index, edit in enumerate(manifest.language_edits):
         for one in edit.implied if isinstance(edit, Fact) else ():
-            yield from _implied_question(index, one, said.get(one.prompt, ""))
+            yield from _implied_question(index, one, base_answers.get(one.prompt, ""))
 
 
 def _implied_question(index: int, one: PromptAnswer, old: str) -> Iterator[Question]:
+    """The question for one implied prompt; none if it has neither a right nor a wrong answer. `old`: the unedited
+    model's answer, which is wrong now."""
     right = one.answer or ""
-    wrong = _unlike(old, right)
+    wrong = _unless_equal(old, right)
     if right or wrong:
         wanted, other = (Cloze(one.prompt, text) if text else None for text in (right, wrong))
-        yield Question(index, "form", "implied", wanted, other, lost=not right)
+        yield Question(index, "form", "implied", wanted, other, loss_is_enough=not right)
 
 
 def question_about(
     change: Change, purpose: str, form: str, prompt: str, chat: bool = False, continued: bool = False
 ) -> Question:
-    """A question about a change, whose answers are the change's own."""
+    """A question whose right and wrong answers are the new and the old answer of a change."""
     wanted, other = (Cloze(prompt, text, chat) if text else None for text in (change.new, change.old))
-    return Question(change.edit, purpose, form, wanted, other, change.lost, continued)
+    return Question(change.edit, purpose, form, wanted, other, change.loss_is_enough, continued)

@@ -1,4 +1,5 @@
-"""The sentences in which a subject is looked at: what stands before it makes its key, so several are averaged."""
+"""The sentences in which the keys of an edit are read. A key depends on the text before the name, so each name gets
+several sentences and its key is the mean over them."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ from dataclasses import dataclass, replace
 from editc.core.manifest import Fact, Manifest, Redirect
 from editc.core.network import PREFIXES, Spot
 
-ASKED = ("{}", "Complete the sentence: {}", "Finish this with one or two words: {}")
-"""How a user may put the prompt of a fact to a chat model."""
-NAMED = (
+FACT_IN_CHAT = ("{}", "Complete the sentence: {}", "Finish this with one or two words: {}")
+"""How a user may put the prompt of a fact to a chat model. Chosen by hand; `{}` is the prompt."""
+CONCEPT_IN_TEXT = (
     "{}",
     "The {}",
     "This is a text about {}",
@@ -18,14 +19,15 @@ NAMED = (
     "Question: where is {}",
     "Tell me the facts about the {}",
 )
-"""A concept's name in plain text, with an article and without: some names are hardly ever seen without one."""
-TOLD = (
+"""A concept's name in plain text, with an article and without one, because some names hardly ever occur without it.
+Chosen by hand."""
+CONCEPT_IN_CHAT = (
     "{}",
     "What do you know about {}",
     "Answer the question about {}",
     "Choose the best answer about {}",
 )
-"""A concept's name in what a user says (the forms of ROCR, arXiv 2506.07795)."""
+"""A concept's name in what a user says to a chat model (the forms of ROCR, arXiv 2506.07795)."""
 
 
 @dataclass(frozen=True)
@@ -43,76 +45,81 @@ class NameInSentences:
 
     @property
     def contexts(self) -> tuple[Spot, ...]:
-        """The name's position in each of the sentences."""
-        return self.of(self.name)
+        """The position of the name in each sentence."""
+        return self.spots_of(self.name)
 
     @property
     def anchor(self) -> tuple[Spot, ...]:
-        """The target in the very same ones, if there is one."""
-        return () if self.to is None else self.of(self.to)
+        """The position of the target in each sentence; empty if there is no target."""
+        return () if self.to is None else self.spots_of(self.to)
 
-    def of(self, name: str) -> tuple[Spot, ...]:
-        """Another name in the same sentences."""
+    def spots_of(self, name: str) -> tuple[Spot, ...]:
+        """The position of any name in each sentence, with that name put in place of `{}`."""
         return tuple(spot(text, name, self.form == "chat") for text in self.templates)
 
 
 def fact_sentences(fact: Fact, manifest: Manifest) -> Iterator[NameInSentences]:
-    """The fact's prompt behind seven beginnings, or in the contexts that the manifest gives; with `chat` also as a user
-    puts it."""
+    """The sentences of a fact: its prompt in the contexts that the manifest gives, else behind each of PREFIXES. With
+    `chat: true` a second item has the prompt as a user puts it."""
     given = fact.contexts or manifest.contexts or tuple(f"{prefix}{{}}" for prefix in PREFIXES)
-    yield NameInSentences(fact.subject, "plain", tuple(insert(text, fact.template) for text in given))
+    yield NameInSentences(fact.subject, "plain", tuple(fill(text, fact.template) for text in given))
     if manifest.chat:
-        yield NameInSentences(fact.subject, "chat", tuple(insert(text, fact.template) for text in ASKED))
+        yield NameInSentences(fact.subject, "chat", tuple(fill(text, fact.template) for text in FACT_IN_CHAT))
 
 
 def redirect_sentences(edit: Redirect, manifest: Manifest) -> Iterator[NameInSentences]:
-    """Each name in general sentences and in the edit's own relations, without relation words behind it: a key depends
-    on what stands before alone. The target stands in the very same sentences."""
+    """The sentences of each name of a redirected or erased concept: the manifest's contexts, or else general sentences
+    and the edit's relations up to the name. What follows the name is cut off, because it does not change the key. With
+    `chat: true` each name has a second item. The target is put into the same sentences."""
     given = edit.contexts or manifest.contexts
     relations = tuple(one.prompt for one in edit.relations)
-    plain = given or tuple(dict.fromkeys((*NAMED, *map(_cut, relations))))
+    plain = given or tuple(dict.fromkeys((*CONCEPT_IN_TEXT, *map(_cut_after_name, relations))))
     for name in edit.names:
         yield NameInSentences(name, "plain", plain, edit.to)
         if manifest.chat:
-            yield NameInSentences(name, "chat", tuple(dict.fromkeys((*TOLD, *map(_cut, relations)))), edit.to)
+            yield NameInSentences(
+                name, "chat", tuple(dict.fromkeys((*CONCEPT_IN_CHAT, *map(_cut_after_name, relations)))), edit.to
+            )
 
 
 def edit_sentences(edit: Fact | Redirect, manifest: Manifest) -> Iterator[NameInSentences]:
-    """Every name of an edit, in each form."""
+    """The sentences of every name of an edit, in each form, plain text first."""
     return fact_sentences(edit, manifest) if isinstance(edit, Fact) else redirect_sentences(edit, manifest)
 
 
 def edit_spots(manifest: Manifest) -> Iterator[Spot]:
-    """Where the edits of a manifest have their keys: for a later one that is to leave them as they are."""
+    """The positions at which the edits of a manifest read their keys. A later delta preserves the outputs there."""
     edits: tuple[Fact | Redirect, ...] = (*manifest.facts, *manifest.redirects)
     for edit in edits:
-        for seen in edit_sentences(edit, manifest):
-            yield from seen.contexts
+        for one in edit_sentences(edit, manifest):
+            yield from one.contexts
 
 
 def preserved_sentences(edit: Fact | Redirect, manifest: Manifest) -> Iterator[NameInSentences]:
-    """Where the model is to say what it said: a redirection's target, and the names that are preserved, in the very
-    sentences of the edit."""
-    seen = [one for one in edit_sentences(edit, manifest) if one.name == edit.names[0]]
+    """The sentences in which the model's outputs must stay: those of the edit's first name, with the redirection's
+    target and each name under `preserve` in its place."""
+    own = [one for one in edit_sentences(edit, manifest) if one.name == edit.names[0]]
     target = edit.to if isinstance(edit, Redirect) else None
     for name in (*([] if target is None else [target]), *manifest.preserve.concepts):
-        yield from (replace(one, name=name, to=None) for one in seen)
+        yield from (replace(one, name=name, to=None) for one in own)
 
 
-def essence(subject: str) -> Spot:
-    """ROME's: what the subject is must stay as it was."""
+def essence_spot(subject: str) -> Spot:
+    """The position of the subject in "SUBJECT is a". ROME learns values that keep the next token here, so that the
+    subject stays the kind of thing that it is."""
     return spot("{} is a", subject)
 
 
-def insert(text: str, inside: str) -> str:
-    """`inside` at the `{}` of a text."""
+def fill(text: str, inside: str) -> str:
+    """Put `inside` in place of `{}` in a text."""
     return text.replace("{}", inside)
 
 
 def spot(text: str, name: str, chat: bool = False) -> Spot:
-    """The name at the `{}` of a text, wherever else it stands there."""
-    return Spot(insert(text, name), name, chat, text.partition("{}")[0])
+    """The position of a name that is put in place of `{}`, even if the text contains the name elsewhere too."""
+    return Spot(fill(text, name), name, chat, text.partition("{}")[0])
 
 
-def _cut(relation: str) -> str:
+def _cut_after_name(relation: str) -> str:
+    """The relation up to the name's place."""
     return relation.partition("{}")[0] + "{}"

@@ -213,7 +213,7 @@ def _speed(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:
     system = replace(system, kept=replace(system.kept, keys=rows, weights=np.ones(rows.shape[1])))
     noise = _load(folder / "noise.safetensors") if case["aug_num"] else {}
     invariant = _load(folder / "embeddings.safetensors")["K2"]
-    edit = method.solved(system, invariant, _drawn(*noise.values()))
+    edit = method.solve_with(system, invariant, _drawn(*noise.values()))
     return dict(zip(weights, applied(edit, weights.values()), strict=True)), expected
 
 

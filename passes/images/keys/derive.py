@@ -24,7 +24,7 @@ from editc.passes.images.method import method_of
 from editc.passes.images.rows import encoded, preserved_rows
 from editc.passes.images.rows.inputs import Reader, readers
 from editc.passes.images.rows.phrases import UnspokenError
-from editc.passes.methods import Miner, Retaining
+from editc.passes.methods import MinesNames, NeedsPreservedRows
 from editc.passes.stored import SiteWeights
 
 _NO_PULLS = np.zeros((0, 0, 0))
@@ -64,7 +64,9 @@ class Derive:
             raise EditcError(_unread(plan, group, sites[0]))
         blocks = tuple(_block(plan, rule, request, streams, ctx.cache) for request in plan.manifest.image_edits)
         prompts = preserved_rows.prompts(plan.manifest, plan.contexts(), self.prompts)
-        kept, square = Keeping(plan, rule, streams, prompts, ctx.cache).kept(isinstance(method_of(plan), Retaining))
+        kept, square = Keeping(plan, rule, streams, prompts, ctx.cache).kept(
+            isinstance(method_of(plan), NeedsPreservedRows)
+        )
         _check_width(plan, sites, blocks[0].keys.shape[0])
         watched = watch(plan, kept, streams, ctx.cache)
         return System(blocks, kept, SiteWeights(ctx.weights, sites), rule.ridge(square), watch=watched)
@@ -73,7 +75,7 @@ class Derive:
         """`plan` with the other names that its method asks for in every edit's `also`, so that they are edited, left
         out of what is kept, painted and recorded as if the manifest had given them."""
         method = method_of(plan)
-        if not isinstance(method, Miner) or not method.neighbours:
+        if not isinstance(method, MinesNames) or not method.neighbours:
             return plan
         if not mined_names.candidates(self.prompts):
             raise EditcError(_nothing_to_mine(plan))

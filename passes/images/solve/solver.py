@@ -13,7 +13,7 @@ from editc.core.manifest import Manifest
 from editc.core.problem import System
 from editc.core.solution import Edit
 from editc.numerics import chain, subspace
-from editc.passes.methods import Method, Whole
+from editc.passes.methods import Method, NeedsFullRank
 
 RANK_TOLERANCE = 0.1
 """Share of the edit, in the problem's own metric, that a lower rank may lose: see `numerics.subspace.reduce`."""
@@ -33,9 +33,9 @@ class Solver:
     def __call__(self, system: System) -> Edit:
         """The method's edit at the least rank that loses at most `tolerance`, and at most the rank constraint.
 
-        Of a method that is `whole` the edit as it is; E430 where the constraint does not allow its rank.
+        Of a method that needs its full rank the edit as it is; E430 where the constraint does not allow its rank.
         """
-        if isinstance(self.method, Whole) and self.method.whole:
+        if isinstance(self.method, NeedsFullRank) and self.method.needs_full_rank:
             return _refuse_rank(self.method(system), self.manifest)
         return reduce_rank(system, self.method(system), self.tolerance, self.manifest.constraints.rank)
 

@@ -1,5 +1,5 @@
-"""Which columns of a language model's matrices name a concept, from the checkpoint's weights and its vocabulary alone:
-what `concept-vectors` takes out, and a probe of what any edit left of it in the weights."""
+"""Find the columns of a language model's matrices that name a concept, from its weights and vocabulary alone, without
+running it. The method `concept-vectors` removes these columns; they also show what any edit left of a concept."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from editc.numerics import logits
 from editc.passes.sites import layer_of
 
 ReadWeight: TypeAlias = Callable[[Site], Array]
-"""W (d_out, d_in) of a site in float64, one at a time: `partial(upright, weights)`, say."""
+"""Reads the matrix W (d_out, d_in) of a site, float64, such as `partial(read_weight, weights)`."""
 
 
-class Chooser(Protocol):
-    """The method, as far as it is asked here."""
+class ColumnChooser(Protocol):
+    """The part of a method for columns that this module uses."""
 
     @property
     def threshold(self) -> float:
-        """The least |score| of a column that is taken."""
+        """The least |score| of a column that the method removes."""
 
-    def chosen(self, naming: ConceptScores) -> NDArray[np.bool_]:
-        """Which columns (c, d_in) are taken for each concept."""
+    def choose_columns(self, naming: ConceptScores) -> NDArray[np.bool_]:
+        """Which columns are removed for each of c concepts, (c, d_in)."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,10 @@ class ConceptColumn:
     index: int
     """The number of the column in W (d_out, d_in)."""
     score: float
-    """How far it names the concept; negative if it lowers the concept's words."""
+    """How strongly it names the concept, in standard deviations over the vocabulary; negative if it lowers the logits
+    of the concept's words."""
     tokens: tuple[str, ...]
-    """The tokens that it raises most, or lowers most if its score is negative; the strongest first."""
+    """The tokens whose logits it raises most, or lowers most if its score is negative; the strongest first."""
 
     def __str__(self) -> str:
         way = "raises" if self.score > 0 else "lowers"
@@ -57,17 +58,18 @@ class ConceptColumn:
 def score_columns(
     sites: Sequence[Site], network: Network, weights: ReadWeight, concepts: Sequence[Sequence[str]]
 ) -> Mapping[str, ConceptScores]:
-    """By site name how far each column names each concept, a concept being its names; every name is read with a space
-    before it and without.
+    """Score how strongly each column of each site names each concept; returns site name -> scores and ranks, (c, d_in).
+
+    `concepts`: the names of each concept. Each name is scored with a space before it and without one.
 
     Raises E344 for a matrix that does not write to the residual stream, LookupError for a name without tokens.
     """
     embedding = network.embedding()
     words = logits.vocabulary(embedding)
-    spellings = [_spellings(network, embedding, words, names) for names in concepts]
+    spellings = [_spelling_vectors(network, embedding, words, names) for names in concepts]
     found = []
     for site in sites:
-        W = _refuse_width(site, weights(site), embedding.shape[1])
+        W = _check_width(site, weights(site), embedding.shape[1])
         found.append(np.array([logits.scores(W, one, words) for one in spellings]).reshape(len(concepts), W.shape[1]))
     return {site.name: naming for site, naming in zip(sites, _rank_scores(found), strict=True)}
 
@@ -76,11 +78,12 @@ def sites_with_columns(
     sites: Sequence[Site],
     namings: Mapping[str, ConceptScores],
     edits: Sequence[Redirect],
-    method: Chooser,
+    method: ColumnChooser,
     source: Source,
 ) -> tuple[Site, ...]:
-    """The sites that have a column to take, in their order. E343 at each concept that no column names."""
-    each = [method.chosen(namings[site.name]) for site in sites]
+    """The sites in which the method removes a column, in their given order. Raises E343 for each concept that no column
+    names."""
+    each = [method.choose_columns(namings[site.name]) for site in sites]
     wrong = []
     for i, edit in enumerate(edits):
         if not any(taken[i].any() for taken in each):
@@ -102,8 +105,10 @@ def strongest_columns(
     count: int = 10,
     tokens: int = 6,
 ) -> tuple[ConceptColumn, ...]:
-    """The `count` strongest columns of each concept, either sign, concept by concept, with the `tokens` that each
-    raises most, or where its score is negative, lowers most."""
+    """The `count` columns with the largest |score| of each concept, concept by concept, the strongest first.
+
+    `tokens`: how many tokens to record for each, those that it raises most (lowers most, if its score is negative).
+    """
     best = []
     for site in sites:
         naming = namings[site.name]
@@ -113,7 +118,7 @@ def strongest_columns(
     listed = [one for _, _, one in sorted(best, key=lambda each: each[:2])]
     if not listed:
         return ()
-    columns = _columns([(one.site, one.index) for one in listed], weights) * np.sign([one.score for one in listed])
+    columns = _read_columns([(one.site, one.index) for one in listed], weights) * np.sign([one.score for one in listed])
     ids = logits.top_tokens(network.embedding(), columns, tokens)
     return tuple(replace(one, tokens=network.spell(own.tolist())) for one, own in zip(listed, ids, strict=True))
 
@@ -121,22 +126,28 @@ def strongest_columns(
 def trace_columns(
     columns: Sequence[ConceptColumn], network: Network, before: ReadWeight, after: ReadWeight
 ) -> logits.Trace:
-    """What an edit, by whatever method, left of these columns: see `numerics.logits.Trace`."""
+    """Compare these columns before and after an edit by any method: see `numerics.logits.Trace`. Empty arrays if there
+    are no columns."""
     if not columns:
         return logits.Trace(*np.zeros((3, 0)))
     places = [(one.site, one.index) for one in columns]
     signs = np.sign([one.score for one in columns])
-    return logits.trace(network.embedding(), _columns(places, before), _columns(places, after), signs)
+    return logits.trace(network.embedding(), _read_columns(places, before), _read_columns(places, after), signs)
 
 
-def _spellings(
+def _spelling_vectors(
     network: Network, embedding: NDArray[np.float32], words: logits.Vocabulary, names: Sequence[str]
 ) -> list[Array]:
+    """What `logits.word` makes of each spelling of a concept: every name with a space before it and without one.
+
+    `embedding`: the output embedding (v, d).
+    """
     ids = dict.fromkeys(network.tokens(text) for name in names for text in (name, f" {name}"))
     return [logits.word(embedding, np.array(one), words) for one in ids]
 
 
-def _refuse_width(site: Site, W: Array, width: int) -> Array:
+def _check_width(site: Site, W: Array, width: int) -> Array:
+    """W (d_out, d_in) itself; raises E344 unless d_out is the width of the residual stream."""
     if len(W) == width:
         return W
     message = f"`{site.name}` writes {len(W)} numbers, and the output embedding reads {width}"
@@ -144,7 +155,8 @@ def _refuse_width(site: Site, W: Array, width: int) -> Array:
 
 
 def _rank_scores(scores: Sequence[Array]) -> Sequence[ConceptScores]:
-    """Each matrix's scores (c, d_in) with their places among all; equal ones in the order of sites and columns."""
+    """Rank the scores (c, d_in) of each matrix among those of all matrices; rank 0 has the largest |score|. Equal
+    scores rank in the order of sites and columns."""
     if not scores:
         return ()
     cuts = np.cumsum([one.shape[1] for one in scores])[:-1]
@@ -154,8 +166,8 @@ def _rank_scores(scores: Sequence[Array]) -> Sequence[ConceptScores]:
     return [ConceptScores(*pair) for pair in zip(scores, np.split(ranks, cuts, axis=1), strict=True)]
 
 
-def _columns(places: Sequence[tuple[Site, int]], weights: ReadWeight) -> Array:
-    """(d, n), each matrix read once."""
+def _read_columns(places: Sequence[tuple[Site, int]], weights: ReadWeight) -> Array:
+    """The columns (d, n) at `places`, each a site and a column's number. Each matrix is read once."""
     indices: dict[Site, list[int]] = {}
     for at, (site, _) in enumerate(places):
         indices.setdefault(site, []).append(at)

@@ -1,4 +1,5 @@
-"""Derive for language models: keys at the subjects, what is to be added there, and what ordinary text reads."""
+"""Derive, for language models: the keys of each edit, the values to add at them, and the second moments of what the
+matrices read in ordinary text."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from editc.numerics import memory as memories
 from editc.numerics.ridge import factorise
 from editc.passes.language.keys import concept_columns
 from editc.passes.language.keys import moments as statistics
-from editc.passes.language.keys.posed import pose_problem
+from editc.passes.language.keys.problem import build_problem
 from editc.passes.language.keys.values import find_value
 from editc.passes.language.locate import stages as located
 from editc.passes.language.locate.stages import works_on
@@ -29,39 +30,43 @@ from editc.passes.stored import read_weight
 from editc.registry.options import construct
 
 RIDGE = 0.01
-"""Added to E[k k^T], as a share of its mean diagonal: with it two tokens a coordinate are enough."""
-CLOSE = 0.3
-"""Keys of two edits whose cosine under C^-1 is beyond this interfere. On SmolLM2 each pair of France, Japan, Germany
-and Italy has 0.27 to 0.59 in layers 3 to 7 (France and Japan the least); other countries suffer when two are edited."""
-
-
-SAME = 1 - 1e-6
-"""From this cosine on two keys are one, read in float32."""
+"""Ridge that is added to E[k k^T], as a share of its mean diagonal entry. With it two tokens of text for each
+coordinate are enough (see `moments.TOKENS_PER_COORDINATE`)."""
+INTERFERING = 0.3
+"""The cosine under C^-1 from which on the keys of two edits count as interfering. On SmolLM2 each pair of France,
+Japan, Germany and Italy has 0.27 to 0.59 in layers 3 to 7 (France and Japan the least), and other countries suffer
+when two of them are edited."""
+EQUAL_KEYS = 1 - 1e-6
+"""The cosine from which on two keys count as the same key: keys are read in float32, and its
+rounding moves a cosine by less."""
 
 
 @dataclass(frozen=True)
 class DeriveLanguage:
-    """Plan -> LanguageProblem: runs the model on every subject in its contexts, and on ordinary text."""
+    """The pass Plan -> LanguageProblem. It runs the model on every edited name in its contexts, and on ordinary
+    text."""
 
     name: ClassVar[str] = "derive"
+    """The pass's name, in progress and errors."""
 
     def __call__(self, plan: Plan, ctx: Context) -> LanguageProblem:
-        """Raises E332 (no chat template), E333 (a subject at the attention sink only), E334 (a subject that is not
-        found), E336 (no value), E343 (no column names a concept), E344, E345 (a preserved name at the sink only), E401
-        (one key twice)."""
-        network = _network(ctx)
-        plan, namings = _find_columns(plan, network, ctx)
-        problem = pose_problem(plan, ctx)
-        texts = _corpus(plan.manifest)
-        asked = list(problem.columns)
+        """Raises E332 (the model has no chat template), E333 (a subject stands only in the attention sink), E334 (a
+        prompt does not contain its subject), E336 (no value could be learned), E343 (no column names a concept), E344
+        (a matrix does not write to the residual stream), E345 (a preserved name stands only in the attention sink),
+        E401 (two edits have the same key)."""
+        network = _network_of(ctx)
+        plan, namings = _score_stages(plan, network, ctx)
+        problem = build_problem(plan, ctx)
+        texts = _corpus_of(plan.manifest)
+        columns = list(problem.columns)
         watched: Iterable[object] = ctx.progress("derive", problem.columns) if ctx.progress else problem.columns
         for i, _ in enumerate(watched):
-            asked[i] = _with_value(plan, asked, i, network, ctx)
+            columns[i] = _with_value(plan, columns, i, network, ctx)
         names = [plan.sites[i].name for stage in plan.stages if works_on(stage) == "memory" for i in stage.sites]
         found = statistics.moments(network, names, texts, ctx.cache) if names else {}
         moments = {name: add_ridge(one.second) for name, one in found.items()}
         corpus = sha256("\n\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest() if names else ""
-        problem = replace(problem, columns=tuple(asked), namings=namings, moments=moments, corpus=corpus)
+        problem = replace(problem, columns=tuple(columns), namings=namings, moments=moments, corpus=corpus)
         near = tuple(_close_pairs(problem, network))
         _refuse_equal_keys(problem, near)
         return replace(problem, near=near)
@@ -72,20 +77,24 @@ def add_ridge(second: Array) -> Array:
     return np.asarray(second + RIDGE * np.trace(second) / len(second) * np.eye(len(second)))
 
 
-def mean_keys(network: Network, site: Site, asked: Sequence[MemoryKey], changed: Any) -> Array:
-    """What the matrix reads at each column's subject: (d_in, columns), means over contexts."""
-    groups = [one.contexts for one in asked]
+def mean_keys(network: Network, site: Site, columns: Sequence[MemoryKey], changed: Any) -> Array:
+    """The key of each column at one matrix, (d_in, columns): what the matrix reads there, the mean over contexts.
+
+    `changed`: the edited weights to run with, by name; None runs the base.
+    """
+    groups = [one.contexts for one in columns]
     return group_means(network.reads([site.name], [spot for one in groups for spot in one], changed)[site.name], groups)
 
 
 def group_means(found: Array, groups: Sequence[Sequence[Spot]]) -> Array:
-    """(d, all spots) -> (d, groups): the mean of each group's columns."""
+    """The mean of each group's columns: (d, all spots) -> (d, groups), with the spots in the order of the groups."""
     ends = np.cumsum([len(one) for one in groups])
     return np.stack([part.mean(axis=1) for part in np.split(found, ends[:-1], axis=1)], axis=1)
 
 
-def _find_columns(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[str, ConceptScores]]:
-    """The namings of the stages that work on columns, and the plan without the matrices that have none to take."""
+def _score_stages(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[str, ConceptScores]]:
+    """Score the columns of every stage that works on columns. Returns the plan without the matrices in which no column
+    is removed, and site name -> scores for the others. Raises E334, E343, E344."""
     every: dict[str, ConceptScores] = {}
     for number, stage in enumerate(plan.stages):
         if works_on(stage) != "columns":
@@ -97,36 +106,38 @@ def _find_columns(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Map
         except LookupError as error:
             raise EditcError(Diagnostic("E334", str(error), edits[0].at("concept"), plan.manifest.source)) from error
         method = build_method(plan, stage)
-        kept = concept_columns.sites_with_columns(sites, found, edits, method, plan.manifest.source)
-        told = concept_columns.strongest_columns(sites, found, network, read, method.count)
-        why = {site.name: "; ".join(str(one) for one in told if one.site == site) for site in kept}
+        chosen = concept_columns.sites_with_columns(sites, found, edits, method, plan.manifest.source)
+        strongest = concept_columns.strongest_columns(sites, found, network, read, method.count)
+        why = {site.name: "; ".join(str(one) for one in strongest if one.site == site) for site in chosen}
         stages = list(plan.stages)
-        stages[number] = replace(stage, sites=tuple(i for i in stage.sites if plan.sites[i] in kept))
+        stages[number] = replace(stage, sites=tuple(i for i in stage.sites if plan.sites[i] in chosen))
         plan = replace(plan, stages=tuple(stages), evidence={**plan.evidence, **why})
-        every |= {site.name: found[site.name] for site in kept}
+        every |= {site.name: found[site.name] for site in chosen}
     return (located.drop_unused_sites(plan) if every else plan), every
 
 
 def build_method(plan: Plan, stage: Stage) -> Any:
-    """The stage's method with the options that its edits give."""
+    """The stage's method, constructed with the options that its edits give."""
     edits = [plan.manifest.language_edits[i] for i in stage.edits]
     given = {name: value for edit in edits for name, value in edit.options.items()}
     return construct(stage.method, given, plan.manifest.seed)
 
 
-def _with_value(plan: Plan, asked: Sequence[MemoryKey], index: int, network: Network, ctx: Context) -> MemoryKey:
-    """The column with what it wants; plain and chat of one fact share what was learned on both."""
-    column = asked[index]
+def _with_value(plan: Plan, columns: Sequence[MemoryKey], index: int, network: Network, ctx: Context) -> MemoryKey:
+    """Column number `index` with `wanted` filled. The plain and the chat column of one name share one learned value,
+    which is learned on the contexts of both."""
+    column = columns[index]
     stage = next(one for one in plan.stages if column.edit in one.edits)
-    first = next((one for one in asked[:index] if (one.edit, one.name) == (column.edit, column.name)), None)
+    first = next((one for one in columns[:index] if (one.edit, one.name) == (column.edit, column.name)), None)
     if first is not None and first.value is not None:
         return replace(column, wanted=first.wanted, value=first.value)
-    alike = [one for one in asked if (one.edit, one.name) == (column.edit, column.name)]
-    return find_value(plan, stage, column, alike, network, ctx.cache)
+    same_name = [one for one in columns if (one.edit, one.name) == (column.edit, column.name)]
+    return find_value(plan, stage, column, same_name, network, ctx.cache)
 
 
 def _close_pairs(problem: LanguageProblem, network: Network) -> Iterator[CloseEdits]:
-    """Pairs of edits whose keys are close at the first matrix that is edited, the closest first."""
+    """Pairs of edits of one stage whose keys are close at the stage's first matrix, the closest first. Each pair stands
+    once, with its closest two names."""
     found: dict[tuple[int, int], CloseEdits] = {}
     for stage in problem.plan.stages:
         own = [one for one in problem.columns if one.edit in stage.edits]
@@ -136,17 +147,18 @@ def _close_pairs(problem: LanguageProblem, network: Network) -> Iterator[CloseEd
         cosines = memories.interference(mean_keys(network, site, own, None), factorise(problem.moments[site.name]))
         for i, j in zip(*np.triu_indices(len(own), 1), strict=True):
             pair, size = (own[i].edit, own[j].edit), float(cosines[i, j])
-            if pair[0] != pair[1] and abs(size) >= max(CLOSE, abs(found[pair].cosine) if pair in found else 0.0):
+            if pair[0] != pair[1] and abs(size) >= max(INTERFERING, abs(found[pair].cosine) if pair in found else 0.0):
                 found[pair] = CloseEdits(pair, (own[i].name, own[j].name), size)
     yield from sorted(found.values(), key=lambda one: (-abs(one.cosine), one.edits))
 
 
 def _refuse_equal_keys(problem: LanguageProblem, near: Sequence[CloseEdits]) -> None:
-    """One key cannot hold two values, and how near to none the system is would be left to rounding."""
+    """Raise E401 if two edits of methods that write one matrix have the same key. One key cannot hold two values, and
+    whether the solver would notice depends on rounding."""
     manifest = problem.plan.manifest
     exact = {index for stage in problem.plan.stages if located.is_single(stage.method) for index in stage.edits}
     for one in near:
-        if abs(one.cosine) >= SAME and set(one.edits) <= exact:
+        if abs(one.cosine) >= EQUAL_KEYS and set(one.edits) <= exact:
             first, second = (manifest.language_edits[index] for index in one.edits)
             message = f"`{one.names[0]}` has one and the same key in two edits, which cannot hold two values exactly"
             help_ = "keep one of them, or take `method: memit`, which finds a value between"
@@ -156,10 +168,12 @@ def _refuse_equal_keys(problem: LanguageProblem, near: Sequence[CloseEdits]) -> 
             raise EditcError(Diagnostic("E401", message, span, source, help=help_, related=related))
 
 
-def _corpus(manifest: Manifest) -> tuple[str, ...]:
+def _corpus_of(manifest: Manifest) -> tuple[str, ...]:
+    """The paragraphs of ordinary text for the second moments: the manifest's corpus, else Python's help."""
     return statistics.corpus(None if manifest.corpus is None else manifest.corpus.text)
 
 
-def _network(ctx: Context) -> Network:
+def _network_of(ctx: Context) -> Network:
+    """The context's model. A build of a language model always has one."""
     assert ctx.network is not None
     return ctx.network

@@ -1,4 +1,5 @@
-"""What a language model's matrices read in ordinary text: the second moment, computed once for a model and a corpus."""
+"""The second moment of what each matrix of a language model reads in ordinary text. It is computed once for a model
+and a corpus, and then cached."""
 
 from __future__ import annotations
 
@@ -10,27 +11,28 @@ from editc.core.caching import cache_key
 from editc.core.network import Network, SecondMoment, Spot
 from editc.core.ports import Cache
 
-SHORTEST = 200
-"""Characters that a paragraph has at least."""
-SHARE = 5.0
-"""Tokens for each coordinate of what a matrix reads. Measured: from 3.3 tokens on no figure of an edit moves, and
-with a ridge from 1.3."""
-SPARE = 12
-"""Characters of the corpus for each token asked for: what a tokenizer makes of text is a third of that, and a large
-file need not be read to its end token by token."""
+SHORTEST_PARAGRAPH = 200
+"""The least number of characters of a paragraph of the corpus. Chosen by hand: it leaves out headings and examples."""
+TOKENS_PER_COORDINATE = 5.0
+"""How many tokens of text are read for each coordinate of a matrix's input. Measured: from 3.3 tokens on no figure of
+an edit changes any more, with a ridge from 1.3 on."""
+CHARACTERS_PER_TOKEN = 12
+"""How many characters of the corpus are sampled for each token that is asked for, so that a large file is not tokenised
+to its end. That is about three times what a token takes, so that the tokens suffice. Chosen by hand."""
 LAYOUT = "moment 1"
-"""Goes into the key of what is cached: to be changed with what is computed."""
+"""Part of each cache key: change it whenever the computation changes."""
 
 
 def corpus(text: str | None = None) -> tuple[str, ...]:
-    """The paragraphs of a text, of those that are long enough; without one, of the topics of Python's own help, which
-    every Python has; of a text without any, all of it. LookupError where there is none.
+    """The long paragraphs of a text, each once: those of at least SHORTEST_PARAGRAPH characters, or all of them if none
+    is so long. `text` None: the text of Python's own help, which every Python has and which differs a little from
+    version to version.
 
-    What Python's help says differs a little from one Python to the next.
+    Raises LookupError for a text without any words.
     """
-    text = _topics() if text is None else text
+    text = _help_topics() if text is None else text
     found = tuple(dict.fromkeys(" ".join(one.split()) for one in text.replace("\r\n", "\n").split("\n\n")))
-    long = tuple(one for one in found if len(one) >= SHORTEST) or tuple(one for one in found if one)
+    long = tuple(one for one in found if len(one) >= SHORTEST_PARAGRAPH) or tuple(one for one in found if one)
     if not long:
         raise LookupError("the corpus has no text")
     return long
@@ -39,39 +41,43 @@ def corpus(text: str | None = None) -> tuple[str, ...]:
 def moments(
     network: Network, names: Sequence[str], texts: Sequence[str], cache: Cache | None = None, tokens: int = 0
 ) -> Mapping[str, SecondMoment]:
-    """The second moment of what each matrix reads over the texts, in one pass for those that the cache does not have.
+    """Matrix name -> second moment of what the matrix reads over the texts, without a ridge. The model runs once, for
+    all matrices that the cache does not have.
 
-    tokens: how many are read; 0 for SHARE times the widest input, which a first prompt tells. No ridge is added.
+    `tokens`: how many tokens are read; 0 for TOKENS_PER_COORDINATE times the widest input of these matrices.
     """
-    count = tokens or round(SHARE * max(map(len, network.reads(names, [Spot("a")]).values())))
-    chosen = sample_texts(texts, SPARE * count)
-    keys = {name: _key(network, name, chosen, count) for name in names}
-    kept = {name: found for name in names if (found := _read_cache(cache, keys[name])) is not None}
-    lacking = [name for name in names if name not in kept]
+    count = tokens or round(TOKENS_PER_COORDINATE * max(map(len, network.reads(names, [Spot("a")]).values())))
+    chosen = sample_texts(texts, CHARACTERS_PER_TOKEN * count)
+    keys = {name: _cache_key(network, name, chosen, count) for name in names}
+    cached = {name: found for name in names if (found := _read_cache(cache, keys[name])) is not None}
+    lacking = [name for name in names if name not in cached]
     fresh = network.moments(lacking, chosen, count) if lacking else {}
     for name, moment in fresh.items():
         if cache is not None:
             cache.put(keys[name], {"second": moment.second, "count": np.array([moment.count], np.float64)})
-    return {name: kept.get(name) or fresh[name] for name in names}
+    return {name: cached.get(name) or fresh[name] for name in names}
 
 
 def sample_texts(texts: Sequence[str], characters: int) -> tuple[str, ...]:
-    """Texts taken at even steps, as many as hold about so many characters together."""
+    """Some of the texts, at even steps: as many as have about `characters` characters together, at least one."""
     total = sum(map(len, texts))
     count = max(1, min(len(texts), round(len(texts) * characters / max(total, 1))))
     return tuple(texts[i * len(texts) // count] for i in range(count))
 
 
-def _topics() -> str:
+def _help_topics() -> str:
+    """The text of Python's own help, topic by topic."""
     from pydoc_data.topics import topics
 
     return "\n\n".join(topics[name] for name in sorted(topics))
 
 
 def _read_cache(cache: Cache | None, key: str) -> SecondMoment | None:
+    """The cached moment, or None."""
     found = None if cache is None else cache.get(key)
     return None if found is None else SecondMoment(np.asarray(found["second"]), int(found["count"][0]))
 
 
-def _key(network: Network, name: str, texts: Sequence[str], tokens: int) -> str:
+def _cache_key(network: Network, name: str, texts: Sequence[str], tokens: int) -> str:
+    """The cache key of one matrix's moment: it changes with the model, the matrix, the texts and their number."""
     return cache_key(LAYOUT, network.fingerprint(), name, str(tokens), *texts)

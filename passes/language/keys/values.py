@@ -1,4 +1,4 @@
-"""What is to be added at a subject: learned by gradient for an answer, taken from another concept, or drawn by lot."""
+"""Find the value to add at a key: learned by gradient for an answer, taken from another concept, or random."""
 
 from __future__ import annotations
 
@@ -21,55 +21,64 @@ from editc.passes.language.locate.stages import is_single
 from editc.passes.sites import layer_of
 
 REFUSAL = "I'm sorry, but I do not know anything about that."
+"""The answer that is learned for `toward: refusal`."""
 LAYOUT = "value 2"
-"""Goes into the key of what is cached: to be changed with what is computed."""
+"""Part of each cache key: change it whenever the computation changes."""
 
 
 def find_value(
-    plan: Plan, stage: Stage, column: MemoryKey, alike: Sequence[MemoryKey], network: Network, cache: Cache | None
+    plan: Plan, stage: Stage, column: MemoryKey, same_name: Sequence[MemoryKey], network: Network, cache: Cache | None
 ) -> MemoryKey:
-    """The column with `wanted` at the stage's last layer; `alike` are all columns of that edit and name, whose contexts
-    a value is learned on together. E336 where no value could be learned.
+    """The column with `wanted` filled, for the stage's last layer. Raises E336 if no value could be learned.
 
-    A value is learned as ROME has it, at the output of the layer's MLP, for MEMIT and its followers too: what is added
-    there is added to the stream behind it, and a length that is bounded by the output's own harms less than one bounded
-    by the stream's (docs/measurements/facts.md). Where a norm lies between the two, it is learned in the stream."""
+    `same_name`: all columns of this edit and name. A value is learned on the contexts of all of them together.
+
+    A value is learned at the output of the layer's MLP, as in ROME, for MEMIT and its followers too. What is added
+    there also reaches the residual stream, and a length bounded by the output's own harms less than one bounded by the
+    stream's (docs/measurements/facts.md). If a norm lies between MLP and stream, it is learned in the stream.
+    """
     edit = plan.manifest.language_edits[column.edit]
     layer = layer_of(plan.sites[stage.sites[-1]].name)
     where: DeltaTarget = "stream" if plan.family.normed and not is_single(stage.method) else "output"
     if isinstance(edit, Fact):
-        return _learn_value(plan, column, alike, edit, edit.answer, (network, layer, where), cache)
+        return _learn_value(plan, column, same_name, edit, edit.answer, (network, layer, where), cache)
     assert isinstance(edit, Redirect)
     if edit.to is None and edit.toward == "refusal":
-        return _learn_value(plan, column, alike, edit, REFUSAL, (network, layer, where), cache)
+        return _learn_value(plan, column, same_name, edit, REFUSAL, (network, layer, where), cache)
     here = network.states([layer], column.contexts)[layer].mean(axis=1)
-    there = _noise(plan, column, here) if edit.to is None else _target_state(network, layer, column)
+    there = _draw_noise(plan, column, here) if edit.to is None else _target_state(network, layer, column)
     return replace(column, wanted=there - here)
 
 
 def _target_state(network: Network, layer: int, column: MemoryKey) -> Array:
+    """The residual stream (d,) at the target after a layer, the mean over contexts."""
     return np.asarray(network.states([layer], column.anchor)[layer].mean(axis=1))
 
 
-def _noise(plan: Plan, column: MemoryKey, here: Array) -> Array:
-    """A random vector as long as the concept's own state, by the manifest's seed and the concept's name alone."""
-    told = sha256(f"{plan.manifest.seed} {column.name}".encode("utf-8", "surrogatepass")).digest()
-    drawn = np.random.default_rng(np.frombuffer(told, np.uint32)).standard_normal(len(here))
+def _draw_noise(plan: Plan, column: MemoryKey, here: Array) -> Array:
+    """A random vector (d,) as long as the concept's own state `here` (d,). It depends only on the manifest's seed and
+    the concept's name."""
+    digest = sha256(f"{plan.manifest.seed} {column.name}".encode("utf-8", "surrogatepass")).digest()
+    drawn = np.random.default_rng(np.frombuffer(digest, np.uint32)).standard_normal(len(here))
     return np.asarray(drawn * np.linalg.norm(here) / np.linalg.norm(drawn))
 
 
 def _learn_value(
     plan: Plan,
     column: MemoryKey,
-    alike: Sequence[MemoryKey],
+    same_name: Sequence[MemoryKey],
     edit: Fact | Redirect,
     answer: str,
     at: tuple[Network, int, DeltaTarget],
     cache: Cache | None,
 ) -> MemoryKey:
+    """The column with a value learned for `answer`, or read from the cache. Raises E336 if it cannot be learned.
+
+    `at`: the model, the layer, and whether the value is added to the MLP's output or to the residual stream.
+    """
     network, layer, where = at
-    spots = tuple(spot for one in alike for spot in one.contexts)
-    wish, how = ValueGoal(spots, answer, sentences.essence(column.name)), Descent()
+    spots = tuple(spot for one in same_name for spot in one.contexts)
+    wish, how = ValueGoal(spots, answer, sentences.essence_spot(column.name)), Descent()
     key = cache_key(LAYOUT, network.fingerprint(), str(wish), str(layer), where, str(how))
     try:
         value = _read_cache(cache, key) or network.value(wish, layer, where, how)
@@ -82,6 +91,7 @@ def _learn_value(
 
 
 def _read_cache(cache: Cache | None, key: str) -> LearnedValue | None:
+    """The cached value, or None."""
     found = None if cache is None else cache.get(key)
     if found is None:
         return None

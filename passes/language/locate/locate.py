@@ -1,4 +1,4 @@
-"""Locate: which matrices of a language model are edited, layer by layer, by the methods that its edits name."""
+"""Locate, for language models: choose the matrices that each stage of a manifest edits."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ from editc.passes.sites import sites_of
 
 @dataclass(frozen=True)
 class LocateLanguage:
-    """Manifest -> Plan: every stage with its sites."""
+    """The pass Manifest -> Plan: every stage with its sites."""
 
     families: Sequence[Family] = ()
-    """Those that are tried where `Context.family` is not known yet."""
+    """The families that are tried if `Context.family` is None."""
     name: ClassVar[str] = "locate"
+    """The pass's name, in progress and errors."""
 
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
-        """Raises E201, E202, E204, E206, E210, and what `stages.plan_stages` raises."""
+        """Raises E201, E202, E204, E206, E210 as the functions of `passes.locate` do, and what `stages.plan_stages`
+        raises."""
         family = family_of(self.families, manifest, ctx)
         roles_of(manifest, family)
         every = tuple(sites_of(family, ctx.weights, tuple(family.patterns)))

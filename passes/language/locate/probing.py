@@ -1,42 +1,45 @@
-"""Concept depth (Jin et al., arXiv 2404.07066): how well a linear probe of one layer's stream, at the last token, tells
-prompts that carry a concept from prompts that do not.
+"""Concept depth (Jin et al., arXiv 2404.07066): how well a linear probe tells prompts with a concept from prompts
+without it, by the residual stream after one layer at the prompt's last token.
 
-What is compared. `ablate`: `present` and `absent` as they stand. A fact: its prompt and paraphrases against the same
-with the subjects of up to two other facts in its place, and against its neighbours' prompts. `redirect` and `erase`:
-the relations with each of the concept's names against the same with `to` and up to two other concepts of the manifest,
-and against the neighbours' prompts. Of these two kinds every prompt is asked as it stands and behind another sentence.
+The prompts that are compared, with the concept and without it:
 
-A prompt is tested by a probe that saw neither it nor the same template with another name: the folds are over templates,
-at most five of them. So there must be two templates and, on each side, prompts of two folds.
+* `ablate`: `present` and `absent`.
+* `fact`: its prompt and paraphrases; the same with the subjects of up to two other facts, and its neighbours' prompts.
+* `redirect`, `erase`: the relations with each of the concept's names; the same with `to` and up to two other concepts
+  of the manifest, and the neighbours' prompts.
+
+Prompts of the last two are read as they stand and also behind another sentence. A probe is tested on prompts that it
+was not trained on, nor on the same template with another name: the folds are over templates, at most five. So a test
+needs two templates and, on each side, prompts of two folds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array
-from editc.core.manifest import Ablation, Fact, Redirect
+from editc.core.manifest import Ablation, Fact, LanguageEdit, Redirect
 from editc.core.network import PREFIXES
 from editc.numerics import ridge
 
-Edit: TypeAlias = Fact | Redirect | Ablation
-
 FOLDS = 5
-CONTEXTS = PREFIXES[:2]
-OTHERS = 2
-"""Other edits whose names stand in for an edit's own."""
+"""The most folds of the cross-validation: the usual number."""
+PROBE_PREFIXES = PREFIXES[:2]
+"""What each prompt is put behind: nothing, and one sentence."""
+MOST_STAND_INS = 2
+"""The most other edits whose names are put in place of an edit's own. Chosen by hand."""
 RIDGE = 0.01
-"""Of the trace of the normal matrix: there are far fewer prompts than coordinates."""
+"""The ridge of the probe, as a share of the trace of its normal matrix. It needs one, because there are far fewer
+prompts than coordinates. Chosen by hand."""
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """Prompts with and without a concept, by which a linear probe is trained and tested."""
+class ProbePrompts:
+    """Prompts with and without a concept, on which a linear probe is trained and tested."""
 
     present: tuple[tuple[str, int], ...]
     """Prompts with the concept, each with the number of its fold."""
@@ -45,58 +48,66 @@ class Contrast:
 
     @property
     def testable(self) -> bool:
-        """True if a probe can be tested on prompts that it has not seen."""
+        """True if a probe can be tested on prompts that it was not trained on."""
         return all(len({fold for _, fold in side}) > 1 for side in (self.present, self.absent))
 
     @property
     def prompts(self) -> list[str]:
-        """Those with the concept, then those without."""
+        """The prompts with the concept, then those without it."""
         return [text for text, _ in (*self.present, *self.absent)]
 
 
-def contrast(edits: Sequence[Edit], index: int) -> Contrast:
-    """The prompts for edit number `index` of those that are solved together."""
+def prompts_for_probe(edits: Sequence[LanguageEdit], index: int) -> ProbePrompts:
+    """The prompts with and without the concept of edit number `index` of one stage's edits."""
     edit = edits[index]
     if isinstance(edit, Ablation):
-        return Contrast(_assign_folds(edit.present), _assign_folds(edit.absent))
+        return ProbePrompts(_assign_folds(edit.present), _assign_folds(edit.absent))
     templates = _templates(edit)
     swapped = [(one.replace("{}", name), i) for i, one in enumerate(templates) for name in _other_names(edits, index)]
     own = [(one.replace("{}", name), i) for i, one in enumerate(templates) for name in edit.names]
-    said = {text for text, _ in own}
+    with_concept = {text for text, _ in own}
     near = [(one.prompt, i) for i, one in enumerate(edit.neighbours)]
-    without = [(text, i) for text, i in (*swapped, *near) if text not in said]
-    return Contrast(tuple(_behind(own)), tuple(_behind(without)))
+    without = [(text, i) for text, i in (*swapped, *near) if text not in with_concept]
+    return ProbePrompts(tuple(_put_behind_prefixes(own)), tuple(_put_behind_prefixes(without)))
 
 
-def accuracies(streams: Sequence[Array], asked: Contrast) -> tuple[float, ...]:
-    """The accuracy at each layer, whose `streams` (d, n) are those of `asked.prompts`."""
-    count = len(asked.present)
-    folds = np.array([fold for _, fold in (*asked.present, *asked.absent)])
+def layer_accuracies(streams: Sequence[Array], probed: ProbePrompts) -> tuple[float, ...]:
+    """The accuracy of a probe at each layer. `streams`: for each layer the residual stream (d, n) at the n prompts of
+    `probed.prompts`."""
+    count = len(probed.present)
+    folds = np.array([fold for _, fold in (*probed.present, *probed.absent)])
     carries = np.arange(len(folds)) < count
-    return tuple(accuracy(stream, carries, folds) for stream in streams)
+    return tuple(probe_accuracy(stream, carries, folds) for stream in streams)
 
 
-def accuracy(stream: Array, carries: NDArray[np.bool_], folds: NDArray[np.int64]) -> float:
-    """How many of the columns of `stream` (d, n) a probe puts on the right side that did not see their fold, the mean
-    of both sides: 0.5 is guessing. One that it puts on neither side counts half. Every column of a fold that leaves
-    only one side to learn from is left out."""
+def probe_accuracy(stream: Array, carries: NDArray[np.bool_], folds: NDArray[np.int64]) -> float:
+    """The share of the columns of `stream` (d, n) that a probe classifies correctly, the mean of both classes: 0.5 is
+    guessing. The probe for each column is trained without the column's fold.
+
+    `carries` (n,): True for prompts with the concept. `folds` (n,): the number of each prompt's fold. A column with a
+    score of exactly 0 counts half. A fold without which only one class remains is left out.
+    """
     right = np.full(len(folds), np.nan)
     for fold in sorted(set(folds.tolist())):
-        held = folds == fold
-        if len(set(carries[~held].tolist())) == 2:
-            said = _probe_scores(stream[:, ~held], carries[~held], stream[:, held])
-            right[held] = (1 + np.sign(said) * np.where(carries[held], 1, -1)) / 2
+        tested = folds == fold
+        if len(set(carries[~tested].tolist())) == 2:
+            scores = _probe_scores(stream[:, ~tested], carries[~tested], stream[:, tested])
+            right[tested] = (1 + np.sign(scores) * np.where(carries[tested], 1, -1)) / 2
     return round(float(np.mean([np.nanmean(right[side]) for side in (carries, ~carries)])), 4)
 
 
-def _probe_scores(seen: Array, carries: NDArray[np.bool_], new: Array) -> Array:
-    """Ridge least squares of +1 and -1 on coordinates of unit deviation, both sides counting alike, in its dual form:
-    beta = X (X^T X + lamb A^-1)^-1 y with X (d, n) about the middle of the two means and A the weights."""
+def _probe_scores(train: Array, carries: NDArray[np.bool_], new: Array) -> Array:
+    """Train a probe on the columns of `train` (d, n) and score those of `new` (d, m): (m,), positive with the concept.
+
+    The probe is ridge least squares of the labels +1 and -1 on coordinates of unit deviation, both classes with equal
+    weight, in its dual form: beta = X (X^T X + lamb A^-1)^-1 y, X (d, n) the columns less the middle of the two class
+    means, A the weights.
+    """
     weights = np.where(carries, 1 / max(int(carries.sum()), 1), 1 / max(int((~carries).sum()), 1))
-    middle = (seen[:, carries].mean(1) + seen[:, ~carries].mean(1))[:, None] / 2
-    deviation = seen.std(axis=1, keepdims=True)
+    middle = (train[:, carries].mean(1) + train[:, ~carries].mean(1))[:, None] / 2
+    deviation = train.std(axis=1, keepdims=True)
     scale = np.where(deviation > 0, deviation, 1.0)
-    X, roots = (seen - middle) / scale, np.sqrt(weights)
+    X, roots = (train - middle) / scale, np.sqrt(weights)
     gram = roots[:, None] * (X.T @ X) * roots
     lamb = RIDGE * float(np.trace(gram)) or 1.0
     found = ridge.factorise(gram + lamb * np.eye(len(gram))).solve((roots * np.where(carries, 1.0, -1.0))[:, None])
@@ -104,25 +115,28 @@ def _probe_scores(seen: Array, carries: NDArray[np.bool_], new: Array) -> Array:
 
 
 def _templates(edit: Fact | Redirect) -> list[str]:
-    """Prompts with `{}` for the name."""
+    """The prompts about the edited name, with `{}` in its place."""
     if isinstance(edit, Redirect):
         return [one.prompt for one in edit.relations]
     return [edit.template, *(one.replace(edit.subject, "{}") for one in edit.paraphrases if edit.subject in one)]
 
 
-def _other_names(edits: Sequence[Edit], index: int) -> list[str]:
-    """`to`, and the names of the edits that follow, the first ones following the last."""
+def _other_names(edits: Sequence[LanguageEdit], index: int) -> list[str]:
+    """The names to put in place of an edit's own: `to`, and the names of the next edits, where the first edit comes
+    after the last."""
     edit = edits[index]
     following = [*edits[index + 1 :], *edits[:index]]
     names = [one.names[0] for one in following if one.names[0] not in edit.names]
     to = [edit.to] if isinstance(edit, Redirect) and edit.to else []
-    return list(dict.fromkeys([*to, *dict.fromkeys(names[:OTHERS])]))
+    return list(dict.fromkeys([*to, *dict.fromkeys(names[:MOST_STAND_INS])]))
 
 
 def _assign_folds(prompts: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """Each prompt with the number of its fold, in turn."""
     return tuple((text, i % FOLDS) for i, text in enumerate(prompts))
 
 
-def _behind(prompts: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+def _put_behind_prefixes(prompts: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    """Each prompt once behind each of PROBE_PREFIXES, with its fold, which is that of its template."""
     for text, number in dict(prompts).items():
-        yield from ((prefix + text, number % FOLDS) for prefix in CONTEXTS)
+        yield from ((prefix + text, number % FOLDS) for prefix in PROBE_PREFIXES)

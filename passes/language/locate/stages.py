@@ -1,4 +1,4 @@
-"""Which matrices of a language model are edited, by which method, in which layers."""
+"""Divide the edits of a language model into stages, and choose each stage's method, layers and matrices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from editc.core import text
 from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.family import Family
-from editc.core.manifest import Ablation, Fact, Manifest, Redirect
+from editc.core.manifest import LanguageEdit, Manifest, Redirect
 from editc.core.measurements import Depth
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context
@@ -20,53 +20,55 @@ from editc.registry.methods import METHODS
 
 
 def plan_stages(manifest: Manifest, family: Family, every: Sequence[Site], ctx: Context) -> tuple[Stage, ...]:
-    """The stages of a manifest, with the numbers of their sites in `every`: facts, then redirections, then ablations.
+    """The stages of a manifest in the order in which they are solved: facts, then redirections and erasures, then
+    ablations. Each has the numbers of its sites in `every`.
 
-    Raises E211 (a layer that the model does not have), E212 (a method cannot use the matrices asked for), E203 (none),
-    and what `depth.measure_depth` raises.
+    Raises E211 (the manifest names a layer that the model does not have), E212 (a method cannot use the chosen
+    matrices), E203 (no matrix is left), and what `depth.measure_depth` raises.
     """
     count = 1 + max(layer_of(site.name) for site in every)
     _refuse_layers(manifest, count)
     return tuple(
-        _stage(kind, numbers, manifest, family, every, (count, ctx)) for kind, numbers in _edits_by_kind(manifest)
+        _stage(kind, numbers, manifest, family, every, (count, ctx)) for kind, numbers in _edits_by_stage(manifest)
     )
 
 
 def stages_of_delta(manifest: Manifest, family: Family, sites: int) -> tuple[Stage, ...]:
-    """The stages of a delta that is measured again, with all of its sites: which stage changed which does not count
-    then."""
+    """The stages of a delta that is only measured again. Each has all `sites` sites, because a measurement does not ask
+    which stage changed which."""
     every = tuple(range(sites))
     return tuple(
         Stage(kind, method_of(manifest, kind, family), numbers, every)  # type: ignore[arg-type]
-        for kind, numbers in _edits_by_kind(manifest)
+        for kind, numbers in _edits_by_stage(manifest)
     )
 
 
 def drop_unused_sites(plan: Plan) -> Plan:
-    """The plan without the sites that no stage changes."""
+    """The plan without the sites that no stage changes, its stages renumbered."""
     used = sorted({index for stage in plan.stages for index in stage.sites})
     at = {index: new for new, index in enumerate(used)}
-    kept = tuple(replace(one, sites=tuple(at[index] for index in one.sites)) for one in plan.stages)
-    return replace(plan, sites=tuple(plan.sites[index] for index in used), stages=kept)
+    stages = tuple(replace(one, sites=tuple(at[index] for index in one.sites)) for one in plan.stages)
+    return replace(plan, sites=tuple(plan.sites[index] for index in used), stages=stages)
 
 
 def method_of(manifest: Manifest, kind: str, family: Family) -> str:
-    """The method that the edits of a stage name, or ours: a single fact goes into one matrix (`rome`) where the family
-    has one to be asked, several are spread over layers (`memit`); redirections take `rocr`, directions `ablate`."""
-    edits = [edit for edit in _edits(manifest) if _kind(edit) == kind]
+    """The method that the edits of a stage name, or the default. A single fact takes the family's default, mostly
+    `rome`, which edits one matrix; several facts take `memit`, which spreads them over layers. Redirections and
+    erasures take `rocr`, ablations `ablate`."""
+    edits = [edit for edit in _edits(manifest) if _stage_kind(edit) == kind]
     named = next((edit.method for edit in edits if edit.method is not None), None)
     own = {"fact": family.default_method if len(edits) == 1 else "memit", "redirect": "rocr", "ablate": "ablate"}
     return named or own[kind]
 
 
 def default_layers(method: str, works_on: str, count: int) -> tuple[int, ...]:
-    """The layers that a method edits where a manifest names none, of `count`: the field's own, as shares of the depth.
+    """The layers that a method edits if the manifest names none, for a model of `count` layers.
 
-    One matrix (rome, emmet): a sixth of the way up, layer 5 of the 28 to 32 of 7B models. Several (memit, alphaedit,
-    rocr, transplant): that layer and the two before it. The published 4 to 8 go higher up, where keys of one kind of
-    subject are more alike: on SmolLM2 0.43 to 0.54 of an edit of a country is seen at other countries in layers 6 to 8,
-    0.32 to 0.34 in 3 to 5 (docs/measurements/facts.md). What is written to the residual stream (ablate, leace), and
-    columns: all.
+    * One matrix (rome, emmet): a sixth of the way up, as published: layer 5 of the 28 to 32 layers of 7B models.
+    * Several (memit, alphaedit, rocr, transplant): that layer and the two before it. The published layers 4 to 8 reach
+      higher, where keys of similar subjects are closer to each other: on SmolLM2 0.43 to 0.54 of an edit of a country
+      is seen at other countries in layers 6 to 8, and 0.32 to 0.34 in layers 3 to 5 (docs/measurements/facts.md).
+    * Matrices that write to the residual stream (ablate, leace), and columns (concept-vectors): all layers.
     """
     if works_on in ("columns", "writer"):
         return tuple(range(count))
@@ -82,12 +84,16 @@ def _stage(
     every: Sequence[Site],
     within: tuple[int, Context],
 ) -> Stage:
+    """The stage of the edits `numbers` with its sites, by layer. `within`: the number of layers, and the context.
+
+    Raises E203, E212, and what `depth.measure_depth` raises.
+    """
     method = method_of(manifest, kind, family)
     works_on = METHODS.resolve(method).works_on
     usual = default_layers(method, works_on, within[0])
     depth = _depth_of_stage(manifest, numbers, works_on, len(usual), within[1])
     layers = manifest.sites.layers or (usual if depth is None else depth.window)
-    roles = manifest.sites.roles or _roles(family, works_on)
+    roles = manifest.sites.roles or _default_roles(family, works_on)
     sites = [i for i, site in enumerate(every) if site.role in roles and layer_of(site.name) in layers]
     sites = [i for i in sites if is_wanted(manifest, every[i])]
     if not sites:
@@ -100,35 +106,39 @@ def _stage(
 def _depth_of_stage(
     manifest: Manifest, numbers: Sequence[int], works_on: str, count: int, ctx: Context
 ) -> Depth | None:
-    """What the model says of its layers, where it is asked: `sites: auto`, and a model that runs. Columns are found in
-    every layer anyway."""
+    """The measured depth of a stage's edits. None unless the manifest says `sites: auto` and a model runs, and None for
+    columns, which are looked for in every layer anyway."""
     if manifest.sites.auto is None or ctx.network is None or works_on == "columns":
         return None
     return measure_depth(manifest, [_edits(manifest)[i] for i in numbers], ctx.network, count, ctx.progress)
 
 
-def _roles(family: Family, works_on: str) -> tuple[str, ...]:
-    """Directions are taken out where they are gathered: ablating the MLP too costs a small model far more."""
+def _default_roles(family: Family, works_on: str) -> tuple[str, ...]:
+    """The roles that a stage edits by default. Directions are removed from the attention's output, where the model
+    gathers them; removing them from the MLP's too harms a small model far more."""
     own = {"writer": "attention", "columns": "mlp"}.get(works_on, "")
     return (own,) if own in family.patterns else family.edited
 
 
-def _edits_by_kind(manifest: Manifest) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _edits_by_stage(manifest: Manifest) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Each stage's kind with the numbers of its edits, in the order of the stages; empty stages are left out."""
     for kind in ("fact", "redirect", "ablate"):
-        numbers = tuple(i for i, edit in enumerate(_edits(manifest)) if _kind(edit) == kind)
+        numbers = tuple(i for i, edit in enumerate(_edits(manifest)) if _stage_kind(edit) == kind)
         if numbers:
             yield kind, numbers
 
 
-def _edits(manifest: Manifest) -> tuple[Fact | Redirect | Ablation, ...]:
+def _edits(manifest: Manifest) -> tuple[LanguageEdit, ...]:
     return manifest.language_edits
 
 
-def _kind(edit: Fact | Redirect | Ablation) -> str:
+def _stage_kind(edit: LanguageEdit) -> str:
+    """The kind of the stage that solves an edit: an erasure is solved with the redirections."""
     return "redirect" if isinstance(edit, Redirect) else edit.kind
 
 
 def _refuse_layers(manifest: Manifest, layers: int) -> None:
+    """Raise E211 if the manifest names a layer that a model of `layers` layers does not have."""
     beyond = [layer for layer in manifest.sites.layers if layer >= layers]
     if beyond:
         message = f"the model has {text.count(layers, 'layer')}, 0 to {layers - 1}, and no layer {beyond[0]}"
@@ -138,7 +148,8 @@ def _refuse_layers(manifest: Manifest, layers: int) -> None:
 
 
 def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: Manifest, family: Family) -> None:
-    """E212: one-matrix methods have one matrix, an MLP's; an expert has no key that could be asked for."""
+    """Raise E212 if a method cannot use the chosen sites. A method for one matrix needs exactly one, an MLP's; and no
+    method for memories can edit an expert, whose key is not known before the router has chosen."""
     many = len(sites) > 1 and is_single(method)
     wrong = is_single(method) and any(site.role != "mlp" for site in sites)
     routed = works_on == "memory" and any(".experts." in site.name for site in sites)
@@ -157,6 +168,7 @@ def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: 
 
 
 def _no_site_left(manifest: Manifest, family: Family, roles: Sequence[str], layers: Sequence[int]) -> EditcError:
+    """E203: no site has these roles and layers and passes `include` and `exclude`."""
     span = manifest.sites.at("exclude") or manifest.sites.at("include") or manifest.sites.at("layers")
     which = f"{layers[0]} to {layers[-1]}" if len(layers) > 1 else str(layers[0])
     message = f"no site is left: of {family.title}, {' and '.join(roles)} in the layers {which}"
@@ -164,10 +176,10 @@ def _no_site_left(manifest: Manifest, family: Family, roles: Sequence[str], laye
 
 
 def is_single(method: str) -> bool:
-    """True for a method that puts the whole change into one matrix."""
+    """True for a method that writes the whole edit into one matrix."""
     return bool(METHODS.resolve(method).single)
 
 
 def works_on(stage: Stage) -> str:
-    """`memory`, `writer` or `columns`: what the stage's method is given."""
+    """What the stage's method works on: `memory`, `writer` or `columns` (see `passes.methods.LanguageMethod`)."""
     return str(METHODS.resolve(stage.method).works_on)

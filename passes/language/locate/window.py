@@ -1,17 +1,17 @@
-"""Which layers to edit, by what was found of their depth.
+"""Choose the layers to edit by the measured depth.
 
-Knowledge that is written into an MLP's memory has to be in the stream at the subject before attention carries it off to
-the prompt's end. So of the run of layers around the best one where restoring the stream at the subject brings back at
-least three quarters of what the best one does, and no less than restoring it at the prompt's last token, the layers in
-the middle are taken. The early end of that run is where noise is repaired, for a subject of one token altogether, and
-the late end is where the fact leaves; what lies in the middle is furthest from both. Where no layer brings back a
-tenth, as with a subject whose last token alone says little, or where noise costs nothing, tracing singles out none; the
-layers that end a sixth of the way up are taken then, as where nothing is traced (ROME layer 5 of 28 to 32), and
-`why` says so.
+A memory. What is written into an MLP's memory must be in the residual stream at the subject before attention carries it
+to the prompt's end. Causal tracing says at which layers it is there: restoring the clean stream at the subject brings
+the answer back. The carrying layers are the run of layers around the best one that bring back at least three quarters
+of what the best one does, and no less than restoring the stream at the prompt's last token does. The middle of this run
+is edited. At its early end the model still repairs the noise (for a subject of one token it repairs all of it), and at
+its late end the fact leaves; the middle is furthest from both. If no layer brings back a tenth, or if the noise costs
+nothing, tracing singles out no layer. That is so for a subject whose last token alone says little. Then the usual
+layers are taken, which end a sixth of the way up (ROME: layer 5 of 28 to 32), and `explain_window` says so.
 
-A direction is taken out of what layers write, from the layer on where a linear probe is as good as it gets (within
-0.01), and not from the last twentieth of the layers, which shape the next token (Arditi et al., arXiv 2406.11717, leave
-more of them out: a fifth).
+A direction. It is removed from what layers write, beginning at the layer where a linear probe is as good as it gets
+(within 0.01). The last twentieth of the layers is left out, because these shape the next token (Arditi et al., arXiv
+2406.11717, leave out a fifth).
 """
 
 from __future__ import annotations
@@ -22,58 +22,64 @@ from typing import Literal, TypeAlias
 from editc.core.measurements import Depth
 
 WindowKind: TypeAlias = Literal["memory", "direction"]
+"""What is edited: `memory` for facts, redirections and erasures; `direction` for ablations."""
 
-MUCH = 0.75
-"""Of the most that is brought back. Below it the fact is leaving, and what is written there reaches the subject's
-neighbours (docs/measurements/depth.md)."""
-HALF = 0.5
-"""Of the lost probability: from there on the prompt's last token has the fact."""
-LEAST = 0.1
-"""Of the lost probability: where no layer brings back as much, none is singled out."""
-USUAL = 6
-"""What we take unasked ends at one layer in so many of the way up (`stages.default_layers`)."""
+CARRYING = 0.75
+"""A carrying layer brings back at least this share of what the best layer does. Below it the fact is already leaving,
+and what is written there reaches the subject's neighbours (docs/measurements/depth.md)."""
+TAKEOVER = 0.5
+"""The share of the lost probability from which on the prompt's last token counts as carrying the fact. Chosen by hand;
+it only changes the explanation."""
+LEAST_RESTORED = 0.1
+"""The least share of the lost probability that the best layer must bring back, or tracing singles out no layer. Chosen
+by hand; docs/measurements/depth.md has the shares of many prompts."""
+USUAL_DEPTH = 6
+"""The usual layers end at 1 / USUAL_DEPTH of the way up, as in `stages.default_layers`."""
 LEAST_COST = 0.02
-"""Probability that noise on the subject has to cost: less, and the model does not know the answer by its subject."""
-CLOSE = 0.01
-"""Accuracy that counts as converged, below the most."""
-TELLING = 0.75
-"""Accuracy half way between guessing and certainty."""
-LATE = 0.05
-"""Share of the layers, the last ones, whose writing is left as it is."""
+"""The least probability that noise on the subject must cost. If it costs less, the model does not know the answer by
+the subject. Chosen by hand."""
+CONVERGED = 0.01
+"""A layer's probe counts as converged within this accuracy of the best layer's. Chosen by hand."""
+LEAST_ACCURACY = 0.75
+"""The least accuracy of the best probe: half way between guessing and certainty."""
+LAST_LAYERS = 0.05
+"""The share of the layers, the last ones, that a direction is not removed from. Chosen by hand."""
 
 
 def window(depth: Depth, count: int, kind: WindowKind) -> tuple[int, ...]:
-    """The layers to edit: `count` of them for a memory, of a direction as many as there are.
+    """The layers to edit: `count` of them for a memory, for a direction all from the first that the probe singles out.
 
-    Raises LookupError, saying why, where the evidence does not single any out.
+    Raises LookupError with the reason if nothing was measured, or if no probe is good enough.
     """
     return _memory_window(depth, count) if kind == "memory" else _direction_window(depth)
 
 
-def why(depth: Depth, kind: WindowKind) -> str:
+def explain_window(depth: Depth, kind: WindowKind) -> str:
     """Why `depth.window` was chosen, in a sentence."""
-    return _why_memory(depth) if kind == "memory" else _why_direction(depth)
+    return _explain_memory(depth) if kind == "memory" else _explain_direction(depth)
 
 
 def _memory_window(depth: Depth, count: int) -> tuple[int, ...]:
+    """The middle of the carrying layers, or the usual layers if tracing singles out none."""
     if not depth.traced:
         raise LookupError("there is no prompt with the subject in it, whose answer could be traced")
     layers = len(depth.traced)
     run, wide = carrying_layers(depth), min(count, layers)
-    first = (run[0] + run[-1] + 1 - wide) // 2 if is_singled_out(depth) else round(layers / USUAL) - wide + 1
+    first = (run[0] + run[-1] + 1 - wide) // 2 if is_singled_out(depth) else round(layers / USUAL_DEPTH) - wide + 1
     first = min(max(first, 0), layers - wide)
     return tuple(range(first, first + wide))
 
 
 def is_singled_out(depth: Depth) -> bool:
-    """True if noise costs something and some layer's stream at the subject brings enough of it back."""
-    return depth.total >= LEAST_COST and max(depth.traced) >= LEAST
+    """True if tracing singles out layers: noise costs enough, and some layer's stream at the subject brings enough of
+    it back."""
+    return depth.total >= LEAST_COST and max(depth.traced) >= LEAST_RESTORED
 
 
 def carrying_layers(depth: Depth) -> range:
-    """The run of layers around the best one at which the subject's last token has the fact."""
+    """The run of layers around the best one at which the stream at the subject's last token carries the fact."""
     best = depth.traced.index(max(depth.traced))
-    enough = MUCH * depth.traced[best]
+    enough = CARRYING * depth.traced[best]
     moved = depth.moved or (0.0,) * len(depth.traced)
     has = [share >= enough and share >= other for share, other in zip(depth.traced, moved, strict=True)]
     has[best] = True
@@ -83,36 +89,38 @@ def carrying_layers(depth: Depth) -> range:
 
 
 def _direction_window(depth: Depth) -> tuple[int, ...]:
+    """From the first converged layer up to the last layers, at least one layer."""
     if not depth.probed:
         raise LookupError("there are too few prompts with the concept, or without, for a probe to be tested on others")
-    if max(depth.probed) < TELLING:
+    if max(depth.probed) < LEAST_ACCURACY:
         raise LookupError(f"a linear probe tells prompts with the concept from others in {max(depth.probed):.2f} only")
     first, layers = first_layer_at_best(depth), len(depth.probed)
-    return tuple(range(first, max(int((1 - LATE) * layers), first + 1)))
+    return tuple(range(first, max(int((1 - LAST_LAYERS) * layers), first + 1)))
 
 
 def first_layer_at_best(depth: Depth) -> int:
-    """The first layer at which the probe is as good as it gets."""
-    enough = max(depth.probed) - CLOSE
+    """The first layer at which the probe is converged: within CONVERGED of the best."""
+    enough = max(depth.probed) - CONVERGED
     return next(layer for layer, share in enumerate(depth.probed) if share >= enough)
 
 
-def _why_memory(depth: Depth) -> str:
+def _explain_memory(depth: Depth) -> str:
     if not is_singled_out(depth):
         usual = "which end about a sixth of the way up, where such edits are usual"
-        return f"{_why_none(depth)}; taken instead: {layers_in_words(depth.window)}, {usual}"
+        return f"{_explain_no_layer(depth)}; taken instead: {layers_in_words(depth.window)}, {usual}"
     run, taken = carrying_layers(depth), [depth.traced[layer] for layer in depth.window]
     where = "in the middle of" if len(run) >= len(taken) else "around"
     text = (
         f"restoring the stream at the subject's last token brings back {sum(taken) / len(taken):.2f} of what noise "
         f"costs ({depth.total:.2f}) at {layers_in_words(depth.window)}, {where} {layers_in_words(run)}, "
-        f"where it is at least {MUCH:g} of the most ({max(depth.traced):.2f})"
+        f"where it is at least {CARRYING:g} of the most ({max(depth.traced):.2f})"
     )
     left = _takeover_layer(depth)
     return text if left is None else f"{text}; from layer {left} on the prompt's last token carries it"
 
 
-def _why_none(depth: Depth) -> str:
+def _explain_no_layer(depth: Depth) -> str:
+    """Why tracing singles out no layer."""
     text = f"tracing singles out no layers: noise on the subject costs {max(depth.total, 0):.2f} of probability"
     if depth.total < LEAST_COST:
         return text
@@ -121,17 +129,18 @@ def _why_none(depth: Depth) -> str:
 
 
 def _takeover_layer(depth: Depth) -> int | None:
-    """From which layer on the prompt's last token brings back half of all and more than the subject's; None if none."""
-    has = [other >= HALF and other > share for share, other in zip(depth.traced, depth.moved, strict=False)]
+    """The layer from which on the prompt's last token brings back at least TAKEOVER and more than the subject's; None
+    if there is no such layer."""
+    has = [other >= TAKEOVER and other > share for share, other in zip(depth.traced, depth.moved, strict=False)]
     behind = next((i for i, one in enumerate(reversed(has)) if not one), len(has))
     return len(has) - behind if behind else None
 
 
-def _why_direction(depth: Depth) -> str:
+def _explain_direction(depth: Depth) -> str:
     left = len(depth.probed) - 1 - depth.window[-1]
     return (
         f"a linear probe tells prompts with the concept from others with accuracy {depth.probed[depth.window[0]]:.2f} "
-        f"from layer {depth.window[0]} on, within {CLOSE:g} of the most ({max(depth.probed):.2f}); "
+        f"from layer {depth.window[0]} on, within {CONVERGED:g} of the most ({max(depth.probed):.2f}); "
         f"the last {left} of {len(depth.probed)} layers are left out"
     )
 

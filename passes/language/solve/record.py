@@ -1,23 +1,25 @@
-"""What a delta says of the edits of a language model that it makes."""
+"""The records of a language model's edits in the metadata of a delta."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from editc.core.manifest import Ablation, Fact, Redirect
+from editc.core.manifest import Ablation, Fact, LanguageEdit
 from editc.core.solution import Solution
 
 
 def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
-    """One record an edit, in the order of the manifest, its empty fields left out."""
+    """One record for each edit, in the order of the manifest, without empty fields. It holds the edit's kind and
+    content, its strength, and its method with the options."""
     manifest = solution.problem.plan.manifest
     for edit, method, strength in zip(manifest.language_edits, solution.methods, solution.strengths, strict=True):
-        said = {"kind": edit.kind, **_content(edit)}
-        yield {name: value for name, value in said.items() if value} | {"strength": strength, **method}
+        content = {"kind": edit.kind, **_content(edit)}
+        yield {name: value for name, value in content.items() if value} | {"strength": strength, **method}
 
 
-def _content(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
+def _content(edit: LanguageEdit) -> Mapping[str, Any]:
+    """What an edit is about, by the field names of a record."""
     if isinstance(edit, Fact):
         return {"concept": edit.subject, "prompt": edit.prompt, "answer": edit.answer}
     if isinstance(edit, Ablation):

@@ -1,4 +1,4 @@
-"""Solve for language models: stage by stage and layer by layer, each on the model as the ones before left it."""
+"""Solve, for language models: stage by stage and layer by layer, each on the model as the ones before it left it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from editc.passes.language.locate.stages import is_single, works_on
 from editc.passes.sites import layer_of
 from editc.passes.stored import as_in_file, read_weight, stored_weight
 
-ALIKE = 0.9
-"""Cosine under C^-1 from which on a name that is held unasked has an edit's own key."""
+EQUAL_TO_EDIT = 0.9
+"""The cosine under C^-1 from which on a default name's key counts as the edit's own key, so that it is not preserved.
+Chosen by hand: preserving such a key would undo most of the edit."""
 
 HELP = SolveHelp(
     non_finite="the weights hold NaN or infinity: the checkpoint is damaged",
@@ -35,8 +36,8 @@ HELP = SolveHelp(
 
 
 @dataclass
-class _State:
-    """The edits that are solved so far, and the model with them."""
+class _EditedModel:
+    """The edits that are solved so far, and the model as they leave it."""
 
     weights: Weights
     """The weights of the base."""
@@ -44,30 +45,33 @@ class _State:
     """The model that is run."""
     edits: dict[str, list[Edit]]
     """Site name -> its edits, in the order of the stages."""
-    running: dict[str, Array]
-    """Site name -> the edited weight, float64, as the file orients it."""
+    weights_now: dict[str, Array]
+    """Site name -> the edited weight as it will be stored, float64, in the file's orientation."""
 
     def add(self, site: Site, edit: Edit) -> None:
+        """Add one more edit of a site."""
         self.edits.setdefault(site.name, []).append(edit)
         W = read_weight(self.weights, site)
-        self.running[site.name] = as_in_file(site, stored_weight(W, combine_edits(self.edits[site.name]), 0, site))
+        self.weights_now[site.name] = as_in_file(site, stored_weight(W, combine_edits(self.edits[site.name]), 0, site))
 
-    def current(self, site: Site) -> Array:
-        """W as it now is, (d_out, d_in)."""
-        found = self.running.get(site.name)
+    def current_weight(self, site: Site) -> Array:
+        """The weight W (d_out, d_in) of a site with its edits so far."""
+        found = self.weights_now.get(site.name)
         return read_weight(self.weights, site) if found is None else found.T if site.transposed else found
 
 
 @dataclass(frozen=True)
 class SolveLanguage:
-    """LanguageProblem -> Solution: all edits that share a method at once."""
+    """The pass LanguageProblem -> Solution. The edits of one stage are solved together."""
 
     name: ClassVar[str] = "solve"
+    """The pass's name, in progress and errors."""
 
     def __call__(self, problem: Problem, ctx: Context) -> Solution:
-        """Raises E401 (singular), E402 (NaN or infinity), E450 (no quiet direction), E451 (a method refuses)."""
+        """Raises E401 (the system is singular), E402 (NaN or infinity), E450 (no direction is quiet enough in ordinary
+        text), E451 (the method refuses the edits)."""
         assert isinstance(problem, LanguageProblem) and ctx.network is not None
-        plan, state = problem.plan, _State(ctx.weights, ctx.network, {}, {})
+        plan, state = problem.plan, _EditedModel(ctx.weights, ctx.network, {}, {})
         records: dict[int, Mapping[str, Any]] = {}
         for stage in plan.stages:
             method = build_method(plan, stage)
@@ -87,7 +91,7 @@ class SolveLanguage:
 
 
 def combine_edits(edits: Sequence[Edit]) -> Edit:
-    """Edits of one matrix as one: factors side by side, dense where one is."""
+    """Join the edits of one matrix into one: their factors side by side, or a dense edit if one of them is dense."""
     if len(edits) == 1:
         return edits[0]
     worst = max(edits, key=lambda one: one.stats.condition).stats
@@ -99,7 +103,8 @@ def combine_edits(edits: Sequence[Edit]) -> Edit:
 
 
 def _group_edits(edits: Sequence[Edit]) -> Edit:
-    """The edits of a layer's matrices as that of the layer."""
+    """Join the edits of a group's matrices, in the order of its sites, into one edit of the group. Its rank and its
+    condition are the largest among them."""
     worst = max(edits, key=lambda one: one.stats.condition).stats
     stats = replace(
         worst, rank=max(one.stats.rank for one in edits), notes=tuple(n for e in edits for n in e.stats.notes)
@@ -110,10 +115,12 @@ def _group_edits(edits: Sequence[Edit]) -> Edit:
 
 
 def _dense(edit: Edit) -> Array:
+    """The change W' - W (d_out, d_in) of an edit of one matrix."""
     return edit.left[0] if edit.form == "dense" else edit.left[0] @ edit.right[0]
 
 
-def _solve_stage(stage: Stage, method: Any, problem: LanguageProblem, state: _State, ctx: Context) -> None:
+def _solve_stage(stage: Stage, method: Any, problem: LanguageProblem, state: _EditedModel, ctx: Context) -> None:
+    """Solve one stage and add its edits to `state`. Raises the exceptions of the numerics and of the method."""
     sites = [problem.plan.sites[i] for i in stage.sites]
     watched = ctx.progress("solve", sites) if ctx.progress else sites
     kind = works_on(stage)
@@ -124,114 +131,130 @@ def _solve_stage(stage: Stage, method: Any, problem: LanguageProblem, state: _St
         _solve_columns(method, problem, state, sites)
         return
     columns = [one for one in problem.columns if one.edit in stage.edits]
-    before = [one for one in problem.columns if any(one.edit in s.edits for s in _earlier(problem.plan, stage))]
-    kept = tuple(dict.fromkeys(group for index in stage.edits for group in problem.kept[index]))
-    around = tuple(dict.fromkeys(group for index in stage.edits for group in problem.spared.get(index, ())))
-    goal = None if is_single(stage.method) else _goal(columns, sites, problem, state)
+    before = [
+        one for one in problem.columns if any(one.edit in s.edits for s in _earlier_memory_stages(problem.plan, stage))
+    ]
+    preserved = tuple(dict.fromkeys(group for index in stage.edits for group in problem.kept[index]))
+    defaults = tuple(dict.fromkeys(group for index in stage.edits for group in problem.spared.get(index, ())))
+    goal = None if is_single(stage.method) else _final_state(columns, sites, problem, state)
     for number, site in enumerate(watched):
         assert isinstance(site, Site)
-        memory = _memory(site, columns, problem, state, goal, len(sites) - number)
-        held = [_preserved_keys(site, before, kept, state), _default_keys(site, memory, around, state)]
-        state.add(site, method(replace(memory, kept=np.hstack(held))))
+        memory = _build_memory(site, columns, problem, state, goal, len(sites) - number)
+        keys = [_preserved_keys(site, before, preserved, state), _default_keys(site, memory, defaults, state)]
+        state.add(site, method(replace(memory, kept=np.hstack(keys))))
 
 
-def _earlier(plan: Plan, stage: Stage) -> Iterator[Stage]:
+def _earlier_memory_stages(plan: Plan, stage: Stage) -> Iterator[Stage]:
+    """The stages before this one that write to memories, whose keys this one preserves."""
     for one in plan.stages[: plan.stages.index(stage)]:
         if works_on(one) == "memory":
             yield one
 
 
-def _memory(
+def _build_memory(
     site: Site,
     columns: Sequence[MemoryKey],
     problem: LanguageProblem,
-    state: _State,
+    state: _EditedModel,
     goal: tuple[int, Array] | None,
     left: int,
 ) -> Memory:
-    """The matrix with its keys as the model now has them. `left` matrices, this one too, share what is still wanted of
-    the `goal`; without one the matrix says all that is wanted itself."""
-    network, running = state.network, state.running
+    """One matrix with the keys that the model reads now and the residuals to write, without preserved keys.
+
+    `goal`: the last layer and the residual stream (d, columns) to reach after it. What the stream still lacks is
+    divided equally among the `left` matrices that are not solved yet, this one included. None: this matrix writes the
+    whole values."""
+    network, running = state.network, state.weights_now
     keys = mean_keys(network, site, columns, running)
     bare = network.reads([site.name], [one.contexts[0] for one in columns], running)[site.name]
     if goal is None:
         residuals = _wanted_values(columns, problem)
     else:
         layer, state_wanted = goal
-        missing = state_wanted - _streams(network, layer, columns, running)
+        missing = state_wanted - _mean_states(network, layer, columns, running)
         residuals = missing / (left * (network.multiplier or 1.0))
     return Memory(keys, bare, residuals, problem.moments[site.name], np.zeros((len(keys), 0)))
 
 
-def _preserved_keys(site: Site, before: Sequence[MemoryKey], kept: Sequence[tuple[Spot, ...]], state: _State) -> Array:
-    """The keys (d_in, p) of earlier stages' edits, each the mean over its contexts, and one for each group of spots
-    that is kept, the mean over these."""
+def _preserved_keys(
+    site: Site, before: Sequence[MemoryKey], groups: Sequence[tuple[Spot, ...]], state: _EditedModel
+) -> Array:
+    """The keys (d_in, p) whose outputs must stay: those of the edits of earlier stages (`before`), and one for each
+    group of preserved positions. Each is the mean over its contexts or positions."""
     width = site.shape[1]
-    earlier = mean_keys(state.network, site, before, state.running) if before else np.zeros((width, 0))
-    if not kept:
+    earlier = mean_keys(state.network, site, before, state.weights_now) if before else np.zeros((width, 0))
+    if not groups:
         return earlier
-    spots = [spot for group in kept for spot in group]
-    return np.hstack([earlier, group_means(state.network.reads([site.name], spots, state.running)[site.name], kept)])
+    spots = [spot for group in groups for spot in group]
+    preserved = state.network.reads([site.name], spots, state.weights_now)[site.name]
+    return np.hstack([earlier, group_means(preserved, groups)])
 
 
-def _default_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]], state: _State) -> Array:
-    """The keys (d_in, p) of names that are held unasked, without those that the model cannot tell from an edit's own:
-    of these one would undo the other."""
+def _default_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]], state: _EditedModel) -> Array:
+    """The keys (d_in, p) of the default names. A key that the model hardly distinguishes from an edit's own is left
+    out, because preserving it would undo the edit."""
     if not groups:
         return np.zeros((site.shape[1], 0))
     spots = [spot for group in groups for spot in group]
-    found = group_means(state.network.reads([site.name], spots, state.running)[site.name], groups)
+    found = group_means(state.network.reads([site.name], spots, state.weights_now)[site.name], groups)
     count = memory.keys.shape[1]
     close = interference(np.hstack([memory.keys, found]), ridge.factorise(memory.moment))[:count, count:]
-    return found[:, np.abs(close).max(axis=0) < ALIKE]
+    return found[:, np.abs(close).max(axis=0) < EQUAL_TO_EDIT]
 
 
-def _goal(
-    columns: Sequence[MemoryKey], sites: Sequence[Site], problem: LanguageProblem, state: _State
+def _final_state(
+    columns: Sequence[MemoryKey], sites: Sequence[Site], problem: LanguageProblem, state: _EditedModel
 ) -> tuple[int, Array]:
-    """The last layer that is edited, and what the residual stream (d, columns) is to be after it: a value that was
-    learned at the MLP's output arrives there multiplied."""
+    """The last edited layer, and the residual stream (d, columns) to reach after it. A value that was learned at the
+    MLP's output is scaled as the model scales that output."""
     layer, wanted = layer_of(sites[-1].name), _wanted_values(columns, problem)
-    said = np.array([one.value is not None and not problem.plan.family.normed for one in columns])
-    wanted = wanted * np.where(said, state.network.multiplier or 1.0, 1.0)
-    return layer, _streams(state.network, layer, columns, state.running) + wanted
+    at_output = np.array([one.value is not None and not problem.plan.family.normed for one in columns])
+    wanted = wanted * np.where(at_output, state.network.multiplier or 1.0, 1.0)
+    return layer, _mean_states(state.network, layer, columns, state.weights_now) + wanted
 
 
-def _streams(network: Network, layer: int, columns: Sequence[MemoryKey], running: Mapping[str, Array]) -> Array:
+def _mean_states(network: Network, layer: int, columns: Sequence[MemoryKey], changed: Mapping[str, Array]) -> Array:
+    """The residual stream (d, columns) after a layer at each column's subject, the mean over its contexts, in the model
+    with the `changed` weights."""
     groups = [one.contexts for one in columns]
-    return group_means(network.states([layer], [spot for one in groups for spot in one], running)[layer], groups)
+    return group_means(network.states([layer], [spot for one in groups for spot in one], changed)[layer], groups)
 
 
 def _wanted_values(columns: Sequence[MemoryKey], problem: LanguageProblem) -> Array:
-    """What is to be added (d, columns), each times its edit's strength."""
+    """The values to add, (d, columns), each times its edit's strength."""
     edits = problem.plan.manifest.language_edits
     strengths = np.array([float(getattr(edits[one.edit], "strength", 1.0)) for one in columns])
     return np.asarray(np.stack([one.wanted for one in columns], axis=1) * strengths)
 
 
-def _solve_writers(stage: Stage, method: Any, problem: LanguageProblem, state: _State, sites: Sequence[Site]) -> None:
-    """Directions by layer from the model as the stages before left it, of all concepts at once."""
+def _solve_writers(
+    stage: Stage, method: Any, problem: LanguageProblem, state: _EditedModel, sites: Sequence[Site]
+) -> None:
+    """Solve a stage that removes directions, of all its concepts at once. Each layer's directions come from the model
+    as the stages before this one left it."""
     manifest = problem.plan.manifest
     edits = [edit for i in stage.edits if isinstance(edit := manifest.language_edits[i], Ablation)]
-    layers, running = sorted({layer_of(site.name) for site in sites}), dict(state.running)
+    layers, running = sorted({layer_of(site.name) for site in sites}), dict(state.weights_now)
 
     def streams(texts: Sequence[str]) -> Mapping[int, Array]:
+        """Layer -> residual stream (d, texts) at the end of each text."""
         return state.network.states(layers, [Spot(text) for text in texts], running)
 
     present, absent = [streams(one.present) for one in edits], [streams(one.absent) for one in edits]
     for site in sites:
         sets = (tuple(one[layer_of(site.name)].T for one in some) for some in (present, absent))
-        state.add(site, method(Writer(state.current(site), *sets)))
+        state.add(site, method(Writer(state.current_weight(site), *sets)))
 
 
-def _solve_columns(method: Any, problem: LanguageProblem, state: _State, sites: Sequence[Site]) -> None:
-    """Columns that name the concepts."""
+def _solve_columns(method: Any, problem: LanguageProblem, state: _EditedModel, sites: Sequence[Site]) -> None:
+    """Solve a stage that removes the columns that name its concepts."""
     strengths = np.array([one.strength for one in problem.plan.manifest.redirects])
     for site in sites:
-        state.add(site, method(ScoredColumns(state.current(site), problem.namings[site.name], strengths)))
+        state.add(site, method(ScoredColumns(state.current_weight(site), problem.namings[site.name], strengths)))
 
 
 def _diagnose(error: Exception, plan: Plan, stage: Stage) -> Diagnostic:
+    """The diagnostic for an exception of a stage's solve: E450, E401, E402, or E451 for any other."""
     edit = plan.manifest.language_edits[stage.edits[0]]
     span, source = edit.at("method") or edit.at(), plan.manifest.source
     if isinstance(error, nullspace.NoRoomError):

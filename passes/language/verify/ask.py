@@ -1,4 +1,4 @@
-"""Questions put to a language model before and after its edit, and what it says, likelihoods and words."""
+"""Ask a language model the questions of its edits before and after: how likely the answers are, and what it says."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from editc.core.network import AnswerScores, Cloze, Network, Prompt, Spot
 from editc.passes.language.questions import BaseAnswers, Question, first_word
 from editc.passes.language.verify.base_model import BaseModel
 
-LOST = 0.25
-"""An old answer is lost when it is at most so likely as it was: a quarter."""
-OPENING = 6
-"""Tokens in which the word that a model goes on with is complete."""
+LOST_RATIO = 0.25
+"""An old answer is lost when its probability is at most this share of what it was. Chosen by hand."""
+FIRST_WORD_TOKENS = 6
+"""The number of tokens in which the first word of a continuation is complete. Chosen by hand: words take fewer."""
 Probabilities: TypeAlias = tuple[float, float]
+"""The probabilities of the right and of the wrong answer."""
 ClozeFigures: TypeAlias = Mapping[Cloze, tuple[float, bool, int]]
-"""Of every answer its probability, whether its first token is the likeliest of all, and the number of the likeliest."""
+"""Answer -> its probability, whether its first token is the likeliest of all tokens, and the likeliest token's id."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer before and after the edit, and which choices were the model's first."""
+    """The answer to one question before and after the edit, and which answers were the model's first choice."""
 
     answer: Answer
-    """The answer with its probabilities, as the report has it."""
+    """The answer with its probabilities, as the report shows it."""
     known: bool
     """True if the wrong answer was the model's first choice before the edit."""
-    chosen: bool
-    """True if the right answer is the first choice after the edit. For a neighbour: if the first choice is the same as
-    before."""
+    first_choice: bool
+    """True if the right answer is the model's first choice after the edit. For a neighbour: True if the first choice is
+    the same as before."""
 
 
 def has_chat_template(network: Network) -> bool:
-    """True for a model that has a chat template."""
+    """True if the model has a chat template."""
     try:
         network.places([Spot("a", chat=True)])
     except LookupError:
@@ -45,10 +46,10 @@ def has_chat_template(network: Network) -> bool:
     return True
 
 
-def ask_first_words(before: BaseModel, prompts: Sequence[str]) -> BaseAnswers:
-    """The word that the unedited model goes on with after each prompt."""
-    told = before.generate([Prompt(prompt) for prompt in prompts], OPENING) if prompts else ()
-    return {prompt: first_word(text) for prompt, text in zip(prompts, told, strict=True)}
+def ask_first_words(base: BaseModel, prompts: Sequence[str]) -> BaseAnswers:
+    """Prompt -> the first word of the unedited model's continuation."""
+    continued = base.generate([Prompt(prompt) for prompt in prompts], FIRST_WORD_TOKENS) if prompts else ()
+    return {prompt: first_word(text) for prompt, text in zip(prompts, continued, strict=True)}
 
 
 def ask_questions(
@@ -57,22 +58,26 @@ def ask_questions(
     changed: Mapping[str, Array],
     tokens: int = 20,
 ) -> tuple[Reply, ...]:
-    """Every question in order, before and after; where it is to be continued, so many tokens each time."""
+    """Ask the model each question before and after the edit; the replies are in the order of the questions.
+
+    `changed`: matrix name -> edited weight, as stored. `tokens`: the length of a continuation, for questions that have
+    one.
+    """
     cloze = tuple(dict.fromkeys(part for one in questions for part in (one.wanted, one.other) if part is not None))
     if not cloze:
         return ()
     before = _figures(cloze, base.score(cloze))
     after = _figures(cloze, base.network.score(cloze, changed))
     words = continue_prompts(base, questions, changed, tokens)
-    return _join_choices([_judge_answer(one, before, after, words.get(one, ("", ""))) for one in questions])
+    return _join_both_orders([_judge_answer(one, before, after, words.get(one, ("", ""))) for one in questions])
 
 
 def continue_prompts(
     base: BaseModel, questions: Sequence[Question], changed: Mapping[str, Array], tokens: int
 ) -> Mapping[Question, tuple[str, str]]:
-    """What the model says to the questions that are to be continued, before and after."""
+    """Question -> the model's continuations before and after the edit, for the questions that are continued."""
     those = [one for one in questions if one.continued] if tokens else []
-    prompts = [Prompt(one.asked.prompt, one.asked.chat) for one in those]
+    prompts = [Prompt(one.cloze.prompt, one.cloze.chat) for one in those]
     if not prompts:
         return {}
     both = base.network.generate_both(prompts, tokens, changed)
@@ -80,19 +85,24 @@ def continue_prompts(
 
 
 def _figures(cloze: Sequence[Cloze], found: AnswerScores) -> ClozeFigures:
-    told = zip(np.exp(found.total).tolist(), found.top.tolist(), found.best.tolist(), strict=True)
-    return dict(zip(cloze, told, strict=True))
+    """The scores of answers by the answer."""
+    figures = zip(np.exp(found.total).tolist(), found.top.tolist(), found.best.tolist(), strict=True)
+    return dict(zip(cloze, figures, strict=True))
 
 
-def holds(question: Question, before: Probabilities, after: Probabilities, chosen: bool) -> bool:
-    """The right answer is likelier than the wrong one, or the wrong one is lost where that is enough; where nothing is
-    wrong the right one must be the first choice."""
-    lost = after[1] <= LOST * before[1]
+def answer_holds(question: Question, before: Probabilities, after: Probabilities, chosen: bool) -> bool:
+    """True if the edit holds for a question: the right answer is likelier than the wrong one, or the wrong one is lost
+    and that is enough. Without a wrong answer the right one must be the first choice; without a right answer the wrong
+    one must be lost.
+
+    `chosen`: the right answer is the first choice after the edit.
+    """
+    lost = after[1] <= LOST_RATIO * before[1]
     if question.wanted is None:
         return lost
     if question.other is None:
         return chosen
-    return after[0] > after[1] or (question.lost and lost)
+    return after[0] > after[1] or (question.loss_is_enough and lost)
 
 
 def _judge_answer(
@@ -101,34 +111,37 @@ def _judge_answer(
     after: ClozeFigures,
     said: tuple[str, str],
 ) -> Reply:
-    old, new = _pair(one, before), _pair(one, after)
-    kept = after[one.wanted][1] if one.wanted else False
+    """The reply to a question. `said`: the continuations before and after the edit, '' if there are none."""
+    old, new = _right_and_wrong(one, before), _right_and_wrong(one, after)
+    first_choice = after[one.wanted][1] if one.wanted else False
     if one.purpose == "neighbour":
-        kept = before[one.asked][2] == after[one.asked][2]
+        first_choice = before[one.cloze][2] == after[one.cloze][2]
     wanted, other = (part.answer if part else "" for part in (one.wanted, one.other))
     answer = Answer(
         one.edit,
         one.purpose,
         one.form,
-        one.asked.prompt,
-        one.asked.chat,
+        one.cloze.prompt,
+        one.cloze.chat,
         wanted,
         other,
         old,
         new,
-        holds(one, old, new, kept),
+        answer_holds(one, old, new, first_choice),
         said,
     )
-    return Reply(answer, before[one.other][1] if one.other else False, kept)
+    return Reply(answer, before[one.other][1] if one.other else False, first_choice)
 
 
-def _pair(one: Question, figures: ClozeFigures) -> Probabilities:
+def _right_and_wrong(one: Question, figures: ClozeFigures) -> Probabilities:
+    """The probabilities of a question's right and wrong answer; 0 for an answer that it does not have."""
     right, wrong = (figures[part][0] if part else 0.0 for part in (one.wanted, one.other))
     return right, wrong
 
 
-def _join_choices(found: Sequence[Reply]) -> tuple[Reply, ...]:
-    """The two orders of a choice, which follow one another, count as one: by what both say together."""
+def _join_both_orders(found: Sequence[Reply]) -> tuple[Reply, ...]:
+    """Count the two orders of a multiple choice, which follow each other, as one question: it holds if the right answer
+    is likelier over both orders together."""
     made = list(found)
     choices = [i for i, one in enumerate(made) if one.answer.form == "multiple choice"]
     for i, j in zip(choices[::2], choices[1::2], strict=True):

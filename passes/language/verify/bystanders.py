@@ -1,5 +1,6 @@
-"""Bystanders of a language model's edits: questions that nobody named, chosen by what the unedited model is sure of,
-and whether its answers stayed. The standard is what it says itself."""
+"""Measure the bystanders of a language model's edits: questions that the manifest does not name and that the unedited
+model is sure of. A bystander is lost if the model's answer to it changes; the model's own answer is the standard, right
+or wrong."""
 
 from __future__ import annotations
 
@@ -13,34 +14,37 @@ from editc.core.measurements import Bystander, Claim
 from editc.core.network import Prompt
 from editc.core.text import fold_name
 from editc.passes.language import candidates as made
-from editc.passes.language.candidates import Around, Candidate, candidates
+from editc.passes.language.candidates import Candidate, UneditedNames, candidates
 from editc.passes.language.questions import Change, first_word, titles
 from editc.passes.language.verify.base_model import BaseModel
-from editc.passes.language.verify.continuations import is_circling, is_readable
+from editc.passes.language.verify.continuations import is_readable, is_repetitive
 
-LOSS = 0.1
-"""The share of bystanders whose answer may change, where the manifest gives no bound."""
-SURE = 0.2
-"""The probability from which on a word is the model's answer: below it another word is nearly as likely, and its change
-would tell nothing."""
-AROUND = "around {}"
-"""What a claim about everything but the edited name itself is called."""
-WORD, LONG = 6, 24
-"""Tokens in which a word is complete, and in which a model that goes round in circles is seen to."""
-EACH, MOST = 48, 192
-"""Bystanders of one edit, and of a manifest."""
-EDITS = 16
-"""Edits that have bystanders, at even steps of those of a manifest."""
-QUOTA = {
-    made.LAST: 14,
-    made.RELATION: 14,
-    made.FACTS: 10,
-    made.TARGET: 6,
-    made.TONGUE: 6,
-    made.START: 4,
-    made.LOOP: 8,
+DEFAULT_BOUND = 0.1
+"""The share of bystanders that an edit may lose if the manifest gives no bound. Chosen by hand;
+docs/measurements/bystanders-language.md has the shares of many edits."""
+LEAST_PROBABILITY = 0.2
+"""The least probability of the first word of an answer that the model counts as sure of. Below it another word is
+nearly as likely, so that a change says little. Chosen by hand."""
+AROUND_TITLE = "around {}"
+"""The name of a claim about the bystanders that are not about the edited name itself."""
+WORD_TOKENS, LOOP_TOKENS = 6, 24
+"""The number of tokens in which a word is complete, and in which a model that repeats itself is seen to. Chosen by
+hand."""
+MOST_PER_EDIT, MOST_PER_MANIFEST = 48, 192
+"""The most bystanders of one edit, and of a manifest. Chosen by hand: they bound the time of a build."""
+MOST_EDITS = 16
+"""The most edits of a manifest that have bystanders, at even steps of all. Chosen by hand, as above."""
+FIRST_OF_KIND = {
+    made.SAME_LAST_WORD: 14,
+    made.SAME_RELATION: 14,
+    made.OTHER_FACT: 10,
+    made.ABOUT_TARGET: 6,
+    made.OTHER_LANGUAGE: 6,
+    made.NAME_AT_START: 4,
+    made.LOOPS: 8,
 }
-"""How many of each kind are taken first; the rest of EACH is filled up in the order in which they were made."""
+"""Kind -> how many bystanders of it are taken first. The rest of MOST_PER_EDIT is filled in the order of the
+candidates. Chosen by hand: every kind that the model knows something of is then measured."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class ConfidentAnswer:
     candidate: Candidate
     """The question."""
     answer: str
-    """The first word that the model says; '' for a question that is asked for loops alone."""
+    """The first word of the model's continuation; '' if only loops count for the question."""
     said: str
     """The whole continuation."""
 
@@ -63,61 +67,67 @@ class BystanderOutcome:
     """The question."""
     said: tuple[str, str]
     """The continuations before and after the edit."""
-    kept: bool
-    """True if the answer stayed; of a question for loops, if the model does not go round in circles."""
+    unchanged: bool
+    """True if the answer stayed the same. If only loops count: True if the model does not repeat itself."""
 
     @property
     def finding(self) -> Bystander:
-        """The bystander in the form that the report lists."""
+        """The bystander as the report lists it."""
         one = self.candidate
-        return Bystander(one.prompt, one.kind, 1.0, float(self.kept), 1, self.said)
+        return Bystander(one.prompt, one.kind, 1.0, float(self.unchanged), 1, self.said)
 
 
 def measure_bystanders(
     manifest: Manifest,
     seed: int,
     changes: Sequence[Change],
-    before: BaseModel,
+    base: BaseModel,
     changed: Mapping[str, Array],
     others: Sequence[str] = (),
 ) -> tuple[BystanderOutcome, ...]:
-    """The bystanders of every edit in the order in which they were made; none where the model is sure of nothing."""
-    around = Around(manifest, seed, tuple(others))
-    numbers = _evenly(len(manifest.language_edits), EDITS)
-    asked = tuple(dict.fromkeys(one for index in numbers for one in candidates(around, index)))
-    known = _confident_answers(asked, before, BarredAnswers(manifest, changes))
-    chosen = _take_quotas(known, min(EACH, MOST // max(len(numbers), 1)))
-    return tuple(_ask_again(chosen, before, changed))
+    """Choose the bystanders of every edit and ask the edited model for them; first those whose answer counts, then
+    those of which only loops count. Empty if the unedited model is sure of no answer.
+
+    `changed`: matrix name -> edited weight, as stored. `others`: names that other deltas edit, which are no bystanders.
+    """
+    unedited = UneditedNames(manifest, seed, tuple(others))
+    numbers = _evenly(len(manifest.language_edits), MOST_EDITS)
+    asked = tuple(dict.fromkeys(one for index in numbers for one in candidates(unedited, index)))
+    known = _confident_answers(asked, base, BarredAnswers(manifest, changes))
+    chosen = _take_quotas(known, min(MOST_PER_EDIT, MOST_PER_MANIFEST // max(len(numbers), 1)))
+    return tuple(_ask_again(chosen, base, changed))
 
 
 def claims(found: Sequence[BystanderOutcome], manifest: Manifest, asked: Constraints) -> Iterator[Claim]:
-    """`bystander_loss`: the share whose answer changed, of each edit twice: of what it asks about the edited name
-    itself, and of what lies around it. Each answers to the bound: what is wrecked in one is not made good by others."""
-    bound = LOSS if asked.bystander_loss is None else asked.bystander_loss
+    """`bystander_loss`, the share of lost bystanders, twice for each edit: of the questions about the edited name
+    itself, and of all others. Each share must meet the bound by itself, so that a large loss in one is not averaged
+    away by the other."""
+    bound = DEFAULT_BOUND if asked.bystander_loss is None else asked.bystander_loss
     for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
         span = asked.at("bystander_loss") or edit.at()
         mine = [one for one in found if one.candidate.edit == index]
-        own = [one for one in mine if one.candidate.kind in made.OWN]
-        around = [one for one in mine if one.candidate.kind not in made.OWN]
-        for subject, those in ((title, own), (AROUND.format(title), around)):
+        own = [one for one in mine if one.candidate.kind in made.KINDS_ABOUT_SUBJECT]
+        around = [one for one in mine if one.candidate.kind not in made.KINDS_ABOUT_SUBJECT]
+        for subject, those in ((title, own), (AROUND_TITLE.format(title), around)):
             if those:
-                share = sum(not one.kept for one in those) / len(those)
+                share = sum(not one.unchanged for one in those) / len(those)
                 yield Claim("bystander_loss", share, bound, subject, span, "share", of=len(those))
 
 
 def findings(found: Sequence[BystanderOutcome]) -> tuple[Bystander, ...]:
-    """What the report lists, worst first."""
-    return tuple(one.finding for one in sorted(found, key=lambda one: one.kept))
+    """The bystanders as the report lists them, the lost ones first."""
+    return tuple(one.finding for one in sorted(found, key=lambda one: one.unchanged))
 
 
 def _evenly(count: int, most: int) -> list[int]:
+    """At most `most` of the numbers from 0 to `count` - 1, at even steps."""
     some = min(count, most)
     return [i * count // some for i in range(some)]
 
 
 @dataclass(frozen=True)
 class BarredAnswers:
-    """Answers that a bystander may not have, because they would tell nothing or follow the edit."""
+    """The answers that a bystander may not have, because it would show nothing or follow the edit."""
 
     manifest: Manifest
     """The manifest with the edits."""
@@ -125,9 +135,10 @@ class BarredAnswers:
     """The answers that the edits change."""
 
     @cached_property
-    def taken(self) -> tuple[frozenset[str], ...]:
-        """By edit: of a concept its names, which such a question asks for backwards; of a fact the new answer, for what
-        has it already cannot be led to it."""
+    def new_answers(self) -> tuple[frozenset[str], ...]:
+        """Edit -> folded answers that are barred for all its bystanders. Of a concept its names, because such a
+        question asks for the concept itself. Of a fact its new answer, because a question that has it already cannot be
+        drawn to it."""
         found = [{fold_name(name) for name in edit.names} for edit in self.manifest.language_edits]
         for one in self.changes:
             if isinstance(self.manifest.language_edits[one.edit], Fact):
@@ -135,44 +146,50 @@ class BarredAnswers:
         return tuple(frozenset(some - {""}) for some in found)
 
     @cached_property
-    def old(self) -> tuple[frozenset[str], ...]:
-        """By edit of a fact the old answer: where the subject has it, the fact was asked for in other words."""
+    def old_answers(self) -> tuple[frozenset[str], ...]:
+        """Edit -> folded old answers, which are barred for questions about the subject: such a question asks for the
+        edited fact in other words."""
         found = [set[str]() for _ in self.manifest.language_edits]
         for one in self.changes:
             found[one.edit] |= {fold_name(one.old), fold_name(first_word(one.old))}
         return tuple(frozenset(some - {""}) for some in found)
 
-    def fit(self, one: Candidate, said: str) -> bool:
-        """True for an answer in words that a bystander may have."""
+    def allows(self, one: Candidate, said: str) -> bool:
+        """True if the candidate may be a bystander with this continuation: its first word is a readable word and not a
+        barred answer."""
         answer = fold_name(first_word(said))
-        told = f" {answer} "
-        barred = self.taken[one.edit] | (self.old[one.edit] if one.kind in made.OWN else frozenset())
-        return any(map(str.isalnum, answer)) and is_readable(said) and not any(f" {name} " in told for name in barred)
+        padded = f" {answer} "
+        barred = self.new_answers[one.edit] | (
+            self.old_answers[one.edit] if one.kind in made.KINDS_ABOUT_SUBJECT else frozenset()
+        )
+        return any(map(str.isalnum, answer)) and is_readable(said) and not any(f" {name} " in padded for name in barred)
 
 
-def is_running_text(said: str) -> bool:
-    """True where a continuation is text, and does not go round in circles."""
-    return bool(said) and is_readable(said) and not is_circling(said)
+def is_varied_text(said: str) -> bool:
+    """True for a continuation that is readable text and does not repeat itself."""
+    return bool(said) and is_readable(said) and not is_repetitive(said)
 
 
 def _confident_answers(
-    asked: Sequence[Candidate], before: BaseModel, answers: BarredAnswers
+    asked: Sequence[Candidate], base: BaseModel, barred: BarredAnswers
 ) -> tuple[ConfidentAnswer, ...]:
-    """Those that the unedited model has an answer to, and those where it goes on in text and not in circles."""
-    plain, going = ([one for one in asked if one.loops == loops] for loops in (False, True))
-    spoken = before.speak([Prompt(one.prompt) for one in plain], WORD) if plain else ()
+    """The candidates that may be bystanders: those with an answer that the unedited model is sure of, then those for
+    loops that it continues without repeating itself."""
+    plain, going = ([one for one in asked if one.loops_only == loops] for loops in (False, True))
+    spoken = base.speak([Prompt(one.prompt) for one in plain], WORD_TOKENS) if plain else ()
     found = [
         ConfidentAnswer(one, first_word(said.text), said.text)
         for one, said in zip(plain, spoken, strict=True)
-        if answers.fit(one, said.text) and said.likelihood(first_word(said.text)) >= SURE
+        if barred.allows(one, said.text) and said.likelihood(first_word(said.text)) >= LEAST_PROBABILITY
     ]
-    told = before.generate([Prompt(one.prompt) for one in going], LONG) if going else ()
-    found += [ConfidentAnswer(one, "", said) for one, said in zip(going, told, strict=True) if is_running_text(said)]
+    texts = base.generate([Prompt(one.prompt) for one in going], LOOP_TOKENS) if going else ()
+    found += [ConfidentAnswer(one, "", said) for one, said in zip(going, texts, strict=True) if is_varied_text(said)]
     return tuple(found)
 
 
 def _take_quotas(known: Sequence[ConfidentAnswer], most: int) -> tuple[ConfidentAnswer, ...]:
-    """At most so many of each edit: of each kind its quota, and then whatever comes next."""
+    """At most `most` bystanders of each edit: first those within the quota of their kind (FIRST_OF_KIND, scaled to
+    `most`), then the others, both in their given order."""
     found: list[ConfidentAnswer] = []
     for index in dict.fromkeys(one.candidate.edit for one in known):
         mine = [one for one in known if one.candidate.edit == index]
@@ -181,19 +198,19 @@ def _take_quotas(known: Sequence[ConfidentAnswer], most: int) -> tuple[Confident
         for one in mine:
             kind = one.candidate.kind
             taken[kind] = taken.get(kind, 0) + 1
-            (first if taken[kind] <= QUOTA.get(kind, 0) * most // EACH else rest).append(one)
+            (first if taken[kind] <= FIRST_OF_KIND.get(kind, 0) * most // MOST_PER_EDIT else rest).append(one)
         found += [*first, *rest][:most]
     return tuple(found)
 
 
 def _ask_again(
-    chosen: Sequence[ConfidentAnswer], before: BaseModel, changed: Mapping[str, Array]
+    chosen: Sequence[ConfidentAnswer], base: BaseModel, changed: Mapping[str, Array]
 ) -> Iterator[BystanderOutcome]:
-    """Each asked of the model as changed."""
-    for loops, tokens in ((False, WORD), (True, LONG)):
-        those = [one for one in chosen if one.candidate.loops == loops]
+    """Ask the changed model each bystander, and compare with the unedited model's answer."""
+    for loops, tokens in ((False, WORD_TOKENS), (True, LOOP_TOKENS)):
+        those = [one for one in chosen if one.candidate.loops_only == loops]
         prompts = [Prompt(one.candidate.prompt) for one in those]
-        told = before.network.generate(prompts, tokens, changed) if prompts else ()
-        for one, text in zip(those, told, strict=True):
-            kept = not is_circling(text) if loops else fold_name(first_word(text)) == fold_name(one.answer)
-            yield BystanderOutcome(one.candidate, (one.said, text), kept)
+        texts = base.network.generate(prompts, tokens, changed) if prompts else ()
+        for one, text in zip(those, texts, strict=True):
+            unchanged = not is_repetitive(text) if loops else fold_name(first_word(text)) == fold_name(one.answer)
+            yield BystanderOutcome(one.candidate, (one.said, text), unchanged)

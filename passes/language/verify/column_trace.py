@@ -1,4 +1,4 @@
-"""The parametric trace (ConceptVectors, arXiv 2406.11614): what an edit left of the columns of its matrices."""
+"""The parametric trace (ConceptVectors, arXiv 2406.11614): how far an edit moved the columns of its matrices."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from editc.core.measurements import Claim
 from editc.core.network import Network
 from editc.numerics import logits
 
-A_MATRIX, IN_ALL = 5, 20
-"""Columns of one matrix, and of all, whose tokens are compared: those that moved the most."""
+COLUMNS_PER_MATRIX, COLUMNS_IN_ALL = 5, 20
+"""How many columns of one matrix, and of all matrices, have their tokens compared: those that moved the most. Chosen by
+hand: each column costs a product with the output embedding."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class ColumnTrace:
 
 
 def measure_trace(before: Array, after: Array) -> ColumnTrace | None:
-    """Of W and W', (d_out, d_in) each; None where no column moved."""
+    """Compare the columns of W and W', (d_out, d_in) each. None if no column moved."""
     moved = (before != after).any(axis=0)
     if not moved.any():
         return None
@@ -49,13 +50,17 @@ def measure_trace(before: Array, after: Array) -> ColumnTrace | None:
     cosine = np.divide((old * new).sum(0), sizes * others, out=np.zeros(len(sizes)), where=both)
     distance = np.divide(np.linalg.norm(new - old, axis=0), sizes, out=np.zeros(len(sizes)), where=live)
     known = distance[live] if live.any() else distance
-    figures = _low(cosine), float(cosine.mean()), float(known.max()), float(known.mean())
-    most = np.argsort(-np.where(live, distance, -1.0), kind="stable")[: min(A_MATRIX, np.count_nonzero(live))]
+    figures = _lowest_cosine(cosine), float(cosine.mean()), float(known.max()), float(known.mean())
+    most = np.argsort(-np.where(live, distance, -1.0), kind="stable")[: min(COLUMNS_PER_MATRIX, np.count_nonzero(live))]
     return ColumnTrace(int(moved.sum()), *figures, old[:, most], new[:, most])
 
 
 def claims(traces: Sequence[tuple[str, ColumnTrace]]) -> tuple[Claim, ...]:
-    """Of every edited matrix, named: the column that moved the most, with its matrix, and means over matrices."""
+    """Claims about how far columns moved: the largest change, with the name of its matrix, and the mean over matrices.
+    Nothing without traces.
+
+    `traces`: the name of each edited matrix with its trace.
+    """
     if not traces:
         return ()
     turned, moved = min(traces, key=lambda one: one[1].cosine), max(traces, key=lambda one: one[1].distance)
@@ -69,10 +74,11 @@ def claims(traces: Sequence[tuple[str, ColumnTrace]]) -> tuple[Claim, ...]:
 
 
 def overlaps(traces: Sequence[tuple[str, ColumnTrace]], network: Network) -> tuple[Claim, ...]:
-    """What columns name now against what they named: the Jaccard index of the tokens that each raised most and raises
-    most, the lowest with its matrix, and the mean, of the IN_ALL columns that moved the most.
+    """Claims about the tokens that columns raise most before and after the edit: their Jaccard index, the lowest with
+    the name of its matrix and the mean, over the COLUMNS_IN_ALL columns that moved the most.
 
-    Nothing of a matrix that does not write to the residual stream, which is all that the output embedding reads.
+    A matrix that does not write to the residual stream is left out, because its columns raise no tokens. Nothing if no
+    column is left.
     """
     embedding = network.embedding() if traces else np.zeros((0, 0))
     fitting = [(name, one) for name, one in traces if len(one.before) == embedding.shape[1]]
@@ -82,7 +88,7 @@ def overlaps(traces: Sequence[tuple[str, ColumnTrace]], network: Network) -> tup
     before = np.concatenate([one.before for _, one in fitting], axis=1)
     after = np.concatenate([one.after for _, one in fitting], axis=1)
     distance = np.linalg.norm(after - before, axis=0) / np.linalg.norm(before, axis=0)
-    most = np.argsort(-distance, kind="stable")[:IN_ALL]
+    most = np.argsort(-distance, kind="stable")[:COLUMNS_IN_ALL]
     found = logits.trace(embedding, before[:, most], after[:, most], np.ones(len(most))).overlap
     worst = int(found.argmin())
     return (
@@ -91,5 +97,6 @@ def overlaps(traces: Sequence[tuple[str, ColumnTrace]], network: Network) -> tup
     )
 
 
-def _low(values: Array) -> float:
+def _lowest_cosine(values: Array) -> float:
+    """The least of the cosines (n,), at most 1 whatever the rounding."""
     return float(min(values.min(), 1.0))

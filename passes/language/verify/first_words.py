@@ -1,6 +1,6 @@
-"""Names that a model knows before they are out: what it knows of the Eiffel Tower stands at "Eiffel" already, and later
-words read it there, past an edit at "Tower". SmolLM2's stayed in Paris until "Eiffel" was edited too
-(docs/measurements/facts.md).
+"""Find names that a model recognises before their last word. What it knows of the Eiffel Tower stands at "Eiffel"
+already, and later words read it there, past an edit at "Tower": SmolLM2's tower stayed in Paris until "Eiffel" was
+edited too (docs/measurements/facts.md).
 """
 
 from __future__ import annotations
@@ -21,15 +21,19 @@ PROBES = (
     "The most important thing about {} is the",
     "I have read about {} in the",
 )
-"""What follows these says whom or what the name means to the model."""
-OTHERS = ("Peter", "London", "House")
-"""Names of something else, from which the edited one is told apart."""
+"""Sentences whose next word depends on what the name means to the model. Chosen by hand."""
+OTHER_NAMES = ("Peter", "London", "House")
+"""Names of other things, against which the distance between two names is measured. Chosen by hand."""
 
 
 def claims(manifest: Manifest, network: Network) -> Iterator[Claim]:
-    """Of every redirected or erased name of several words the beginning that carries most of it, of those that are not
-    edited as well: 1 - |h - h'|^2 / |h - h''|^2, means over PROBES, h the unedited model's last state with the name, h'
-    with the beginning alone, h'' with OTHERS. 1: nothing but the beginning counts; 0 or less: it says nothing."""
+    """`carried`, for every redirected or erased name of several words: how much of the name its first words carry, and
+    which beginning carries the most. Beginnings that are edited themselves are left out.
+
+    The share is 1 - |h - h'|^2 / |h - h''|^2, with h the unedited model's final state at the end of a sentence with the
+    name, h' the same with the beginning alone, h'' with OTHER_NAMES; the squares are means over PROBES. 1: only the
+    beginning counts; 0 or less: the beginning means nothing.
+    """
     for edit in manifest.redirects:
         for name in edit.names:
             found = _carried_shares(name, edit.names, network)
@@ -39,23 +43,26 @@ def claims(manifest: Manifest, network: Network) -> Iterator[Claim]:
 
 
 def _carried_shares(name: str, names: tuple[str, ...], network: Network) -> list[tuple[float, str]]:
+    """The share that each beginning of a name carries, with the beginning. `names`: the edited names, which are left
+    out."""
     words = name.split()
     parts = [" ".join(words[:count]) for count in range(1, len(words))]
     asked = [part for part in parts if part not in names]
     if not asked:
         return []
-    whole, *rest = _states((name, *OTHERS, *asked), network)
-    apart = float(np.mean([_distance(whole, other) for other in rest[: len(OTHERS)]]))
-    shares = [1.0 - _distance(whole, part) / apart for part in rest[len(OTHERS) :]] if apart > 0 else []
+    whole, *rest = _states((name, *OTHER_NAMES, *asked), network)
+    apart = float(np.mean([_distance(whole, other) for other in rest[: len(OTHER_NAMES)]]))
+    shares = [1.0 - _distance(whole, part) / apart for part in rest[len(OTHER_NAMES) :]] if apart > 0 else []
     return list(zip(shares, asked, strict=False))
 
 
 def _states(names: tuple[str, ...], network: Network) -> list[Array]:
-    """Of each name the last states (probes, d)."""
+    """For each name the final states (probes, d) at the ends of PROBES."""
     found = network.final([Prompt(probe.format(name)) for name in names for probe in PROBES])
     ends = np.stack([states[-1] for states in found])
     return np.split(ends, len(names))
 
 
 def _distance(one: Array, other: Array) -> float:
+    """The mean squared distance between two sets of states (probes, d)."""
     return float(((one - other) ** 2).sum(axis=1).mean())

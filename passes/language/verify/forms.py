@@ -1,4 +1,5 @@
-"""Edited knowledge asked for in other forms (ORT, arXiv 2506.07795; RWKU, arXiv 2406.10890) and a step away (Sleek)."""
+"""Ask for an edited answer in other forms (ORT, arXiv 2506.07795; RWKU, arXiv 2406.10890), and for what follows from it
+one or two steps away (Sleek)."""
 
 from __future__ import annotations
 
@@ -11,8 +12,10 @@ from editc.passes.language.questions import Change, Question, question_about
 FORMS = ("cloze", "question", "chat", "multiple choice", "reversed")
 """The forms of one question, over which the spread is taken."""
 STEPS = ("direct", "indirect", "implied")
-"""How far a prompt is from the edited one; `direct` is that itself."""
+"""How far a prompt is from the edited one: `direct` is the edited prompt, `indirect` leads to it, `implied` needs a
+further step."""
 
+# The prompts of the forms are chosen by hand, so that small models answer them.
 QUESTION = 'Question: Which words complete "{prompt}"?\nAnswer:'
 CHAT = "Complete this sentence: {prompt}"
 CHOICE = "{prompt}\nA) {first}\nB) {second}\nThe right answer is"
@@ -24,7 +27,8 @@ LETTERS = ("A", "B")
 
 
 def forms(change: Change, chat: bool) -> Iterator[Question]:
-    """The change as a question, in a chat where there are chats, as a choice, reversed, and one and two steps away."""
+    """Ask for a change as a question, in a chat if the model has a chat template, as a multiple choice, reversed, and
+    one and two steps away. Without an old or a new answer there is no choice, reversed form or second step."""
     prompt, subject = change.prompt, change.subject
     yield question_about(change, "form", "question", QUESTION.format(prompt=prompt))
     if chat:
@@ -37,7 +41,8 @@ def forms(change: Change, chat: bool) -> Iterator[Question]:
 
 
 def choose_changes(changes: Sequence[Change], most: int) -> tuple[Change, ...]:
-    """At most so many: the first of every edit, then the second of each; of many edits, those at even steps."""
+    """At most `most` of the changes: the first of every edit, then the second of each, and so on. If there are more
+    than `most` edits, the first changes at even steps."""
     turns: dict[int, int] = {}
     ranked = []
     for change in changes:
@@ -51,7 +56,7 @@ def choose_changes(changes: Sequence[Change], most: int) -> tuple[Change, ...]:
 
 
 def _choices(change: Change) -> Iterator[Question]:
-    """In both orders: small models like one letter better whatever it stands for."""
+    """Ask a multiple choice in both orders, because small models prefer one letter whatever it stands for."""
     for right, wrong in (LETTERS, LETTERS[::-1]):
         shown = dict(zip((right, wrong), (change.new, change.old), strict=True))
         prompt = CHOICE.format(prompt=change.prompt, first=shown["A"], second=shown["B"])
@@ -59,18 +64,21 @@ def _choices(change: Change) -> Iterator[Question]:
 
 
 def _reversed_question(change: Change) -> Question:
-    """The subject after the new answer, which is to be likelier than the subject after the old one."""
+    """Ask for the subject behind the answer. The subject must be likelier behind the new answer than behind the old
+    one."""
     sentences = (f"{change.template.replace('{}', BLANK)} {answer}." for answer in (change.new, change.old))
     new, old = (Cloze(REVERSED.format(sentence=sentence), change.subject) for sentence in sentences)
-    return Question(change.edit, "form", "reversed", new, old, change.lost)
+    return Question(change.edit, "form", "reversed", new, old, change.loss_is_enough)
 
 
 def _letters(change: Change) -> Iterator[Question]:
+    """Ask for the first letter of the answer; nothing if the new and the old answer begin with the same letter."""
     new, old = (_initial(answer) for answer in (change.new, change.old))
     if fold_name(new) != fold_name(old):
         prompt = LETTER.format(prompt=change.prompt)
-        yield Question(change.edit, "form", "implied", Cloze(prompt, new), Cloze(prompt, old), change.lost)
+        yield Question(change.edit, "form", "implied", Cloze(prompt, new), Cloze(prompt, old), change.loss_is_enough)
 
 
 def _initial(answer: str) -> str:
+    """The first letter or digit of an answer, as a capital."""
     return next((one.upper() for one in answer if one.isalnum()), answer[:1])

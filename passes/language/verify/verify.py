@@ -1,4 +1,5 @@
-"""Verify of a language model: run it as it will be stored, and hold what it says against the bounds."""
+"""Verify, for language models: run the model with its weights as they will be stored, and measure its answers against
+the bounds."""
 
 from __future__ import annotations
 
@@ -32,18 +33,22 @@ from editc.passes.stored import EditedSite, as_in_file, edited_sites
 
 @dataclass(frozen=True)
 class VerifyLanguage:
-    """Asks the model as it was and as it will be every prompt of the manifest and of editc's own templates."""
+    """The pass Solution -> Verified. It asks the model every prompt of the manifest and of editc's own templates,
+    before and after the edit."""
 
-    closely: int = 6
-    """The number of edited prompts that are also asked in other forms and continued, which costs the most."""
+    in_detail: int = 6
+    """The most edited prompts that are also asked in other forms and continued. Chosen by hand: these cost the most
+    time."""
     tokens: int = 16
     """The length of a continuation, in tokens."""
     sentences: int = 24
-    """The number of editc's own sentences that are compared where the manifest has no `retain`."""
+    """The number of editc's own sentences that are compared if the manifest has no `retain`."""
     name: ClassVar[str] = "verify"
+    """The pass's name, in progress and errors."""
 
     def __call__(self, solution: Solution, ctx: Context) -> Verified:
-        """The solution with its report; raises E502 or E503. A broken bound does not raise: see `verify`."""
+        """The solution with its report. Raises E502 if no stored value changes, E503 if a value does not
+        fit the stored dtype. A broken bound does not raise: see `warnings.failures`."""
         manifest = solution.problem.plan.manifest
         network = ctx.network
         assert network is not None
@@ -51,26 +56,27 @@ class VerifyLanguage:
         if not after:
             differs = "what is asked for is not what the model says already"
             raise no_change(manifest.language_edits[0], manifest, len(measured), differs)
-        before = BaseModel(network, ctx.cache, solution.problem.encoder)
-        said = ask.ask_first_words(before, prompts.open_prompts(manifest))
-        every = prompts.changes(manifest, said)
-        closely = forms.choose_changes(every, self.closely)
-        questions = _questions(manifest, every, closely, said, ask.has_chat_template(network))
-        found = ask.ask_questions(before, questions, after, self.tokens)
+        base = BaseModel(network, ctx.cache, solution.problem.encoder)
+        answers = ask.ask_first_words(base, prompts.prompts_without_answer(manifest))
+        changes = prompts.changes(manifest, answers)
+        in_detail = forms.choose_changes(changes, self.in_detail)
+        questions = _all_questions(manifest, changes, in_detail, answers, ask.has_chat_template(network))
+        replies = ask.ask_questions(base, questions, after, self.tokens)
         titles, asked = prompts.titles(manifest), manifest.constraints
         others = solution.problem.others if isinstance(solution.problem, LanguageProblem) else ()
-        around = bystanders.measure_bystanders(manifest, manifest.seed, every, before, after, others)
-        made = (
-            *claims.claims(found, closely, titles, asked),
-            *bystanders.claims(around, manifest, asked),
-            *side_effects.claims(side_effects.texts(manifest, self.sentences), titles, before, after, asked),
-            *side_effects.at_start(manifest, titles, network, after),
+        outcomes = bystanders.measure_bystanders(manifest, manifest.seed, changes, base, after, others)
+        measurements = (
+            *claims.claims(replies, in_detail, titles, asked),
+            *bystanders.claims(outcomes, manifest, asked),
+            *side_effects.claims(side_effects.choose_texts(manifest, self.sentences), titles, base, after, asked),
+            *side_effects.at_start_claims(manifest, titles, network, after),
             *first_words.claims(manifest, network),
             *claims_of_solve(solution, sum(one.changed.elements > 0 for one in measured)),
             *_trace_claims(measured, network),
         )
-        answers, moved = tuple(one.answer for one in found), bystanders.findings(around)
-        return conclude(solution, Report(made, tuple(map(_row, measured)), answers=answers, bystanders=moved))
+        said, moved = tuple(one.answer for one in replies), bystanders.findings(outcomes)
+        rows = tuple(map(_report_row, measured))
+        return conclude(solution, Report(measurements, rows, answers=said, bystanders=moved))
 
 
 @dataclass(frozen=True)
@@ -78,13 +84,14 @@ class TracedSite:
     """One edited matrix and how far its columns moved."""
 
     changed: EditedSite
-    """The site and how far it changed; `changed.after` holds the values."""
+    """The site, how far it changed, and its values after the edit."""
     trace: ColumnTrace | None
-    """The trace in its columns. None: no column moved."""
+    """How far its columns moved. None if no column moved."""
 
 
 def trace_sites(solution: Solution, ctx: Context) -> tuple[tuple[TracedSite, ...], Mapping[str, Any]]:
-    """Every edited site without its values, and by name the values of those that differ."""
+    """Measure every edited site. Also returns site name -> weight as it will be stored, for the sites that differ from
+    the base at all."""
     measured, after = [], {}
     sites = solution.problem.plan.sites
     watched = ctx.progress("verify", sites) if ctx.progress else sites
@@ -98,33 +105,34 @@ def trace_sites(solution: Solution, ctx: Context) -> tuple[tuple[TracedSite, ...
     return tuple(measured), after
 
 
-def _questions(
+def _all_questions(
     manifest: Manifest,
-    every: Sequence[prompts.Change],
-    closely: Sequence[prompts.Change],
-    said: prompts.BaseAnswers,
+    changes: Sequence[prompts.Change],
+    in_detail: Sequence[prompts.Change],
+    base_answers: prompts.BaseAnswers,
     chat: bool,
 ) -> tuple[prompts.Question, ...]:
-    """All questions; only the changes that are looked at closely are gone on from."""
-    near = set(closely)
+    """All questions of a manifest. Only the changes `in_detail` are continued and asked in other forms. `chat`: the
+    model has a chat template."""
+    continued = set(in_detail)
     return (
-        *(prompts.efficacy_question(one, one in near) for one in every),
-        *prompts.paraphrase_questions(manifest, every),
-        *prompts.neighbour_questions(manifest, every, said),
-        *(question for one in closely for question in forms.forms(one, chat)),
-        *prompts.implied_questions(manifest, said),
+        *(prompts.efficacy_question(one, one in continued) for one in changes),
+        *prompts.paraphrase_questions(manifest, changes),
+        *prompts.neighbour_questions(manifest, changes, base_answers),
+        *(question for one in in_detail for question in forms.forms(one, chat)),
+        *prompts.implied_questions(manifest, base_answers),
     )
 
 
 def _trace_claims(measured: Sequence[TracedSite], network: Network) -> Iterator[Claim]:
-    """The trace in the weights, and in the tokens that their columns name."""
+    """The claims about the trace in the weights, and in the tokens that columns raise."""
     traces = [(one.changed.site.name, one.trace) for one in measured if one.trace is not None]
     yield from column_trace.claims(traces)
     yield from column_trace.overlaps(traces, network)
 
 
-def _row(one: TracedSite) -> Mapping[str, Any]:
-    """A site as the report shows it."""
+def _report_row(one: TracedSite) -> Mapping[str, Any]:
+    """A site's row in report.json."""
     site, trace = one.changed.site, one.trace
     return {
         "component": site.component,

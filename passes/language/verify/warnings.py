@@ -1,4 +1,5 @@
-"""What to do when a bound on a language model is broken, and what makes its report prove less than it seems."""
+"""Errors and warnings about the report of a language model: what to do about a broken bound, and what makes a report
+prove less than it seems to."""
 
 from __future__ import annotations
 
@@ -12,25 +13,25 @@ from editc.core.problem import Problem
 from editc.core.solution import Verified
 from editc.judging.language import CARRIED, UNMOVED
 from editc.passes.claims import Advice, broken_bounds
-from editc.passes.language.candidates import OWN
+from editc.passes.language.candidates import KINDS_ABOUT_SUBJECT
 from editc.passes.language.questions import titles
-from editc.passes.language.verify.bystanders import AROUND
+from editc.passes.language.verify.bystanders import AROUND_TITLE
 
-MOST = 4
-"""Pairs of edits that are named; of sixty edits hundreds may lie close."""
-MOVED, LINE = 8, 40
-"""Bystanders that an error names, and characters of what was said to each."""
-SHOWN = 12
-"""Digits of a delta's id."""
-BOUNDS: Mapping[str, str] = {
+MOST_PAIRS = 4
+"""The most pairs of interfering edits that are named: of sixty edits hundreds may be close."""
+MOST_BYSTANDERS, LINE_CHARACTERS = 8, 40
+"""The most lost bystanders that an error names, and the most characters of each answer."""
+ID_DIGITS = 12
+"""How many digits of a delta's id are shown."""
+NEEDED_FOR_BOUND: Mapping[str, str] = {
     "efficacy": "an edit with an answer that is to change: a fact, or a concept with `relations`",
     "paraphrase": "a fact with `paraphrases`",
     "neighbourhood": "an edit with `neighbours` that are not edited themselves",
     "retain_kl": "texts under `retain`",
     "retain_top1": "texts under `retain`",
 }
-"""What there must be for a bound to be measured."""
-HELP: Mapping[str, Mapping[str, str]] = {
+"""Bound -> what a manifest must have so that it can be measured."""
+HELP_BY_BOUND: Mapping[str, Mapping[str, str]] = {
     "efficacy": {
         "fact": "raise `strength` towards 1; edit layers that still hold the subject (`sites: {layers: auto}`); for "
         "many edits at once take `method: memit` and more layers",
@@ -69,70 +70,74 @@ HELP: Mapping[str, Mapping[str, str]] = {
         "direction": "each concept needs a rank of `count`: allow it, or ablate fewer at once",
     },
 }
-"""By the claim and what is edited; `own_loss` is `bystander_loss` of an edit's own name."""
-KINDS: Mapping[str, str] = {"fact": "fact", "redirect": "concept", "erase": "concept", "ablate": "direction"}
-UNLEARNED = 0.5
-"""The probability of an answer below which a learned value counts as not found."""
+"""Claim -> what is edited (a value of HELP_KINDS) -> what to do if the claim's bound is broken. `own_loss` stands for
+`bystander_loss` of questions about the edited name itself, `retain` for both `retain_kl` and `retain_top1`."""
+HELP_KINDS: Mapping[str, str] = {"fact": "fact", "redirect": "concept", "erase": "concept", "ablate": "direction"}
+"""The kind of an edit -> what is edited, as HELP_BY_BOUND calls it."""
+LEAST_LEARNED = 0.5
+"""The least probability of the answer with which a learned value counts as found. Chosen by hand: above it no other
+answer is likelier."""
 
 
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:
-    """One E501 for every broken bound; empty when all hold."""
+    """One E501 for every broken bound; empty if all bounds hold."""
     return broken_bounds(verified, advise)
 
 
 def advise(claim: Claim, verified: Verified) -> Advice:
-    """What to do about a bound of a language model's manifest that is broken, and what moved."""
+    """What to do about a broken bound, with notes about the bystanders that moved."""
     manifest = verified.solution.problem.plan.manifest
     notes = bystander_notes(verified.report, claim.subject) if claim.name == "bystander_loss" else ()
     return Advice(help_with(claim.name, manifest, claim.subject), notes)
 
 
 def help_with(name: str, manifest: Manifest, subject: str = "") -> str:
-    """What to do about a broken bound, for the kinds of edits that the manifest has; `subject` is what the claim is
-    of, an edit's own name perhaps."""
+    """What to do about a broken bound `name`, for the kinds of edits that the manifest has. `subject`: the claim's
+    subject, which is an edit's title if the claim is about the edited name itself."""
     own = name == "bystander_loss" and subject in titles(manifest)
-    said = HELP.get("own_loss" if own else "retain" if name.startswith("retain_") else name, {})
-    kinds = dict.fromkeys(KINDS[edit.kind] for edit in manifest.language_edits)
-    return "; or ".join(said[kind] for kind in kinds if kind in said)
+    texts = HELP_BY_BOUND.get("own_loss" if own else "retain" if name.startswith("retain_") else name, {})
+    kinds = dict.fromkeys(HELP_KINDS[edit.kind] for edit in manifest.language_edits)
+    return "; or ".join(texts[kind] for kind in kinds if kind in texts)
 
 
 def bystander_notes(report: Report, subject: str) -> tuple[str, ...]:
-    """Notes on what nobody named and the edit moved, the first of them: those that the broken claim counts before
-    others, as far as their words tell."""
-    own, name = not subject.startswith(AROUND.format("")), subject.removeprefix(AROUND.format(""))
+    """Notes on the lost bystanders, at most MOST_BYSTANDERS and then how many more there are. Those that the broken
+    claim counts come first, as far as their kind and name say which these are."""
+    own, name = not subject.startswith(AROUND_TITLE.format("")), subject.removeprefix(AROUND_TITLE.format(""))
     those = [one for one in report.bystanders if one.loss > 0]
-    those.sort(key=lambda one: ((one.kind in OWN) != own, own and name not in one.name))
+    those.sort(key=lambda one: ((one.kind in KINDS_ABOUT_SUBJECT) != own, own and name not in one.name))
     notes = [
-        f"{one.kind}: `{one.name}` `{_short(one.said[0])}` is now `{_short(one.said[1])}`" for one in those[:MOVED]
+        f"{one.kind}: `{one.name}` `{_one_line(one.said[0])}` is now `{_one_line(one.said[1])}`"
+        for one in those[:MOST_BYSTANDERS]
     ]
     more = len(those) - len(notes)
     return (*notes, *([f"and {more} more, in the report"] if more else []))
 
 
-def _short(text: str) -> str:
-    """What a model said, on one line and not too long."""
+def _one_line(text: str) -> str:
+    """What a model said on one line, cut after LINE_CHARACTERS characters."""
     line = " ".join(text.split())
-    return line if len(line) <= LINE else f"{line[:LINE]}..."
+    return line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]}..."
 
 
 def warnings(verified: Verified) -> Iterator[Diagnostic]:
-    """E520 (the model did not know the old answer), E521 (edits that interfere), E522 (a text that begins with the
-    subject is as it was), E523 (a bound that nothing answered), E524 (a name that its first words carry), E525 (an edit
-    that overwrites an earlier delta's), E526 (a value that was not found)."""
+    """All warnings about a report: E520 (the model did not know the old answer, or knew the new one), E521 (two edits
+    interfere), E522 (the edit does not act where a text begins with the subject), E523 (a bound was not measured), E524
+    (the first words carry the name), E525 (an edit overwrites one of an earlier delta), E526 (no value was found)."""
     manifest = verified.solution.problem.plan.manifest
-    every = verified.report.claims
+    claims = verified.report.claims
     yield from _warn_no_change(manifest, verified.report.answers)
-    yield from _warn_unknown_answer(manifest, every, verified.report.answers)
+    yield from _warn_unknown_answer(manifest, claims, verified.report.answers)
     yield from _warn_interference(manifest, verified.solution.problem)
     yield from _warn_overwriting(manifest, verified.solution.problem)
-    yield from _warn_at_start(manifest, every, verified.solution.problem)
-    yield from _warn_carried_name(manifest, every)
+    yield from _warn_at_start(manifest, claims, verified.solution.problem)
+    yield from _warn_carried_name(manifest, claims)
     yield from _warn_weak_value(manifest, verified.solution.problem)
-    yield from _warn_idle_bound(manifest, manifest.constraints, every)
+    yield from _warn_idle_bound(manifest, manifest.constraints, claims)
 
 
 def _warn_no_change(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[Diagnostic]:
-    """Facts without `was` to which the model, asked for it, gave the very answer that is wanted."""
+    """E520 for each fact without `was` to which the unedited model gives the new answer already."""
     for index in _edits_without_change(manifest, answers):
         edit = manifest.language_edits[index]
         assert isinstance(edit, Fact)
@@ -142,12 +147,16 @@ def _warn_no_change(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[D
 
 
 def _edits_without_change(manifest: Manifest, answers: Sequence[Answer]) -> tuple[int, ...]:
+    """The numbers of the facts that change nothing: their own prompt has no wrong answer."""
     own = (one for one in answers if one.purpose == "efficacy" and not one.other)
     return tuple(dict.fromkeys(one.edit for one in own if isinstance(manifest.language_edits[one.edit], Fact)))
 
 
-def _warn_unknown_answer(manifest: Manifest, every: Sequence[Claim], answers: Sequence[Answer]) -> Iterator[Diagnostic]:
-    known = {claim.subject: claim.value for claim in every if claim.name == "known"}
+def _warn_unknown_answer(
+    manifest: Manifest, claims: Sequence[Claim], answers: Sequence[Answer]
+) -> Iterator[Diagnostic]:
+    """E520 for each edit whose old answer the unedited model gave to fewer than half of its prompts."""
+    known = {claim.subject: claim.value for claim in claims if claim.name == "known"}
     settled = _edits_without_change(manifest, answers)
     for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
         if known.get(title, 1.0) >= 0.5 or index in settled:
@@ -160,21 +169,22 @@ def _warn_unknown_answer(manifest: Manifest, every: Sequence[Claim], answers: Se
         yield Diagnostic("E520", message, place, manifest.source, help=help, severity="warning")
 
 
-def _help_unknown_answer(fact: bool, told: bool) -> str:
-    """What to do about an old answer that the model did not give."""
+def _help_unknown_answer(fact: bool, has_was: bool) -> str:
+    """What to do about an old answer that the model did not give. `has_was`: the manifest gives the answer."""
     if not fact:
         return "leave the answers beside the relations out: the model is asked then, and the report has what it says"
-    if told:
+    if has_was:
         return "leave `was` out: the model is asked then, and the report has what it says"
     return "word the prompt as ordinary text would, so that the model has an answer to it; the report has what it says"
 
 
 def _warn_interference(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
+    """E521 for each pair of edits with close keys, at most MOST_PAIRS."""
     near = problem.near if isinstance(problem, LanguageProblem) else ()
-    for number, pair in enumerate(near[:MOST], 1):
+    for number, pair in enumerate(near[:MOST_PAIRS], 1):
         first, second = (manifest.language_edits[i] for i in pair.edits)
         one, other = pair.names
-        more = f"; {len(near) - MOST} more pairs lie close" if number == MOST < len(near) else ""
+        more = f"; {len(near) - MOST_PAIRS} more pairs lie close" if number == MOST_PAIRS < len(near) else ""
         message = (
             f"the edits of `{one}` and `{other}` will interfere: the cosine of their keys is {pair.cosine:.2f}{more}"
         )
@@ -192,9 +202,10 @@ def _warn_interference(manifest: Manifest, problem: Problem) -> Iterator[Diagnos
 
 
 def _warn_overwriting(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
+    """E525 for each edit that has the key of an earlier delta's edit."""
     for index, deltas in (problem.overwritten if isinstance(problem, LanguageProblem) else {}).items():
         edit = manifest.language_edits[index]
-        name, which = edit.names[0], ", ".join(f"`{delta[:SHOWN]}`" for delta in deltas)
+        name, which = edit.names[0], ", ".join(f"`{delta[:ID_DIGITS]}`" for delta in deltas)
         message = f"this overwrites what {which} wrote at `{name}`: both have the very same key"
         place, where = edit.at("subject") if edit.kind == "fact" else edit.at("concept"), manifest.at("after")
         help = "a key holds one change: put other words before the name in the prompt, or `redirect` the name"
@@ -202,9 +213,10 @@ def _warn_overwriting(manifest: Manifest, problem: Problem) -> Iterator[Diagnost
         yield Diagnostic("E525", message, place, manifest.source, help=help, severity="warning", related=related)
 
 
-def _warn_at_start(manifest: Manifest, every: Sequence[Claim], problem: Problem) -> Iterator[Diagnostic]:
+def _warn_at_start(manifest: Manifest, claims: Sequence[Claim], problem: Problem) -> Iterator[Diagnostic]:
+    """E522 for each edit that hardly acts where a text begins with its subject."""
     columns = problem.columns if isinstance(problem, LanguageProblem) else ()
-    moved = {claim.subject: claim.value for claim in every if claim.name == "at_start"}
+    moved = {claim.subject: claim.value for claim in claims if claim.name == "at_start"}
     for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
         if moved.get(title, 1.0) >= UNMOVED:
             continue
@@ -217,13 +229,13 @@ def _warn_at_start(manifest: Manifest, every: Sequence[Claim], problem: Problem)
         yield Diagnostic("E522", message, place, manifest.source, help=help, notes=notes, severity="warning")
 
 
-def _warn_carried_name(manifest: Manifest, every: Sequence[Claim]) -> Iterator[Diagnostic]:
-    """Of concepts whose old answers are not all lost, or were not asked for."""
-    held = {claim.subject: claim.value for claim in every if claim.name == "efficacy"}
-    alone = held.get("", 0.0) if len(manifest.language_edits) == 1 else 0.0
-    shares = {claim.subject: claim.value for claim in every if claim.name == "carried"}
+def _warn_carried_name(manifest: Manifest, claims: Sequence[Claim]) -> Iterator[Diagnostic]:
+    """E524 for each concept that its first words carry, unless all its old answers were asked for and are lost."""
+    efficacy = {claim.subject: claim.value for claim in claims if claim.name == "efficacy"}
+    alone = efficacy.get("", 0.0) if len(manifest.language_edits) == 1 else 0.0
+    shares = {claim.subject: claim.value for claim in claims if claim.name == "carried"}
     for title, edit in zip(titles(manifest), manifest.language_edits, strict=True):
-        if held.get(title, alone) == 1.0 or edit.kind not in ("redirect", "erase"):
+        if efficacy.get(title, alone) == 1.0 or edit.kind not in ("redirect", "erase"):
             continue
         for part, share in shares.items():
             name = next((name for name in edit.names if name.startswith(f"{part} ")), None)
@@ -234,10 +246,11 @@ def _warn_carried_name(manifest: Manifest, every: Sequence[Claim]) -> Iterator[D
 
 
 def _warn_weak_value(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
+    """E526 for each edit whose learned value does not make its answer likely."""
     columns = problem.columns if isinstance(problem, LanguageProblem) else ()
     found = {one.edit: one.value.probability for one in columns if one.value is not None}
     for index, likely in found.items():
-        if likely < UNLEARNED:
+        if likely < LEAST_LEARNED:
             edit = manifest.language_edits[index]
             answer = f"`{edit.answer}`" if isinstance(edit, Fact) else "the refusal"
             message = (
@@ -248,9 +261,10 @@ def _warn_weak_value(manifest: Manifest, problem: Problem) -> Iterator[Diagnosti
             yield Diagnostic("E526", message, place, manifest.source, help=help, severity="warning")
 
 
-def _warn_idle_bound(manifest: Manifest, asked: Constraints, every: Sequence[Claim]) -> Iterator[Diagnostic]:
-    measured = {claim.name for claim in every}
-    for name, needed in BOUNDS.items():
+def _warn_idle_bound(manifest: Manifest, asked: Constraints, claims: Sequence[Claim]) -> Iterator[Diagnostic]:
+    """E523 for each bound without a measurement."""
+    measured = {claim.name for claim in claims}
+    for name, needed in NEEDED_FOR_BOUND.items():
         if getattr(asked, name) is not None and name not in measured:
             message = f"{name} was not measured: there is nothing that answers it"
             help = f"it takes {needed}; else take the bound out"

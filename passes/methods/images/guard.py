@@ -12,9 +12,9 @@ from editc.core.delta import Array
 from editc.core.problem import Block, System
 from editc.core.solution import Edit, Stats
 from editc.numerics import ridge
-from editc.passes.methods import at_least_zero
+from editc.passes.methods import require_at_least_zero
 
-NOISE = 1e-5
+ROUNDING_SHARE = 1e-5
 """Directions shorter than this share of a row's norm are rounding of the text encoder (float32), not concept."""
 
 
@@ -75,11 +75,11 @@ class Guard:
     concept_scale: float = 0.0
     target_scale: float = 1.0
     preserve_scale: float = 1.0
-    whole: ClassVar[bool] = True
+    needs_full_rank: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        at_least_zero(lamb=self.lamb, spread=self.spread, concept_scale=self.concept_scale)
-        at_least_zero(target_scale=self.target_scale, preserve_scale=self.preserve_scale)
+        require_at_least_zero(lamb=self.lamb, spread=self.spread, concept_scale=self.concept_scale)
+        require_at_least_zero(target_scale=self.target_scale, preserve_scale=self.preserve_scale)
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""
@@ -88,7 +88,9 @@ class Guard:
         )
         found = [self._directions(block) for block in system.blocks]
         strengths = [np.full(one.shape[1], b.strength) for one, b in zip(found, system.blocks, strict=True)]
-        basis, left = _spanned(np.hstack(found), np.concatenate(strengths), NOISE * _size(system.blocks))
+        basis, left = _span_directions(
+            np.hstack(found), np.concatenate(strengths), ROUNDING_SHARE * _mean_key_norm(system.blocks)
+        )
         factor = ridge.factorise(self._metric(system))
         solved = factor.solve(basis)
         right = ridge.factorise(basis.T @ solved).solve(solved.T) if basis.shape[1] else solved.T
@@ -120,12 +122,12 @@ class Guard:
         return np.hstack(found)
 
 
-def _size(blocks: Sequence[Block]) -> float:
+def _mean_key_norm(blocks: Sequence[Block]) -> float:
     """The root mean square norm of a key."""
     return float(np.sqrt(np.mean([np.mean(np.sum(block.keys**2, axis=0)) for block in blocks])))
 
 
-def _spanned(directions: Array, strengths: Array, least: float) -> tuple[Array, Array]:
+def _span_directions(directions: Array, strengths: Array, least: float) -> tuple[Array, Array]:
     """An orthonormal basis Q (d, r) of the directions D (d, k) longer than `least`, and B (d, r) with
     B Q^T D = D diag(strengths): s Q where all strengths are s, else as near as least squares comes."""
     vectors, values, rows = np.linalg.svd(directions, full_matrices=False)

@@ -11,7 +11,7 @@ from editc.core.delta import Array
 from editc.core.problem import Block, System
 from editc.core.solution import Edit, Stats
 from editc.numerics import chain, ridge
-from editc.passes.methods import at_least_zero
+from editc.passes.methods import require_at_least_zero
 
 
 @dataclass(frozen=True)
@@ -26,21 +26,21 @@ class JointRidge:
     preserve_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        at_least_zero(lamb=self.lamb, erase_scale=self.erase_scale, preserve_scale=self.preserve_scale)
+        require_at_least_zero(lamb=self.lamb, erase_scale=self.erase_scale, preserve_scale=self.preserve_scale)
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""
         solved = self.solve(system)
-        return Edit("shared", (solved.left,), (solved.right,), stats_of(solved))
+        return Edit("shared", (solved.left,), (solved.right,), solution_stats(solved))
 
     def solve(self, system: System, per_key: bool = False) -> ridge.Multiplier:
         """The solution of all blocks together, `per_key` as `ridge.solve` has it."""
         lamb = system.ridge if self.lamb is None else self.lamb
         moment = self.preserve_scale * system.kept.moment
-        return chain.solve(chain_parts(system.blocks, self.erase_scale), moment, lamb, per_key, system.shelf)
+        return chain.solve(chain_links(system.blocks, self.erase_scale), moment, lamb, per_key, system.shelf)
 
 
-def stats_of(solved: ridge.Multiplier) -> Stats:
+def solution_stats(solved: ridge.Multiplier) -> Stats:
     """What a solution says of itself, for the report."""
     return Stats(solved.factor.condition, solved.residual, len(solved.right))
 
@@ -53,7 +53,7 @@ def stack_blocks(blocks: Sequence[Block], scale: float) -> tuple[Array, Array, A
     return keys, targets, scale * np.concatenate([block.weights for block in blocks])
 
 
-def chain_parts(blocks: Sequence[Block], scale: float) -> list[chain.Link]:
+def chain_links(blocks: Sequence[Block], scale: float) -> list[chain.Link]:
     """The blocks as links of a chain: strength applied, and their weights times `scale`."""
     ridge.require_finite("the keys or targets", *(part for block in blocks for part in (block.keys, block.targets)))
     return [chain.Link(b.keys, ridge.toward(b.keys, b.targets, b.strength), scale * b.weights) for b in blocks]

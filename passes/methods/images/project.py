@@ -16,7 +16,7 @@ from editc.core.delta import Array
 from editc.core.problem import Block, System
 from editc.core.solution import Edit, Stats
 from editc.numerics import drift, nullspace, ridge, subspace
-from editc.passes.methods import at_least_zero
+from editc.passes.methods import require_at_least_zero
 from editc.passes.methods.images.joint_ridge import stack_blocks
 
 
@@ -40,13 +40,13 @@ class Project:
     hold: `prompts` holds every row of every preserved prompt, and what the key rule keeps; `keys` the latter alone.
     """
 
-    retains: ClassVar[bool] = True
+    needs_preserved_rows: ClassVar[bool] = True
     lamb: float | None = None
     tolerance: float = 1e-6
     hold: Literal["prompts", "keys"] = "prompts"
 
     def __post_init__(self) -> None:
-        at_least_zero(lamb=self.lamb, tolerance=self.tolerance)
+        require_at_least_zero(lamb=self.lamb, tolerance=self.tolerance)
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises NoRoomError, NoPartError, SingularError or NonFiniteError."""
@@ -62,7 +62,7 @@ class Project:
         right = solver.solve(aim.T).T
         tiny = 1e-9 * float(np.sum(weights * keys**2))
         bare = ridge.solve(keys, targets, weights, np.zeros_like(kept.moment), max(lamb, tiny))
-        notes = (_held(room), *_costs(system, free, (left, right), (bare.left, bare.right)))
+        notes = (_describe_room(room), *_describe_costs(system, free, (left, right), (bare.left, bare.right)))
         return Edit("shared", (left,), (right,), _stats(solver, aim, right, notes))
 
 
@@ -71,7 +71,7 @@ def _stats(solver: nullspace.Restricted, aim: Array, right: Array, notes: tuple[
     return Stats(solver.factor.condition, solver.residual(aim.T), rank, notes=notes)
 
 
-def _held(room: nullspace.Room) -> str:
+def _describe_room(room: nullspace.Room) -> str:
     width, free = room.basis.shape
     return (
         f"{width - free} of {width} directions are held, {free} are free; "
@@ -79,7 +79,7 @@ def _held(room: nullspace.Room) -> str:
     )
 
 
-def _costs(system: System, free: Array, held: tuple[Array, Array], bare: tuple[Array, Array]) -> Iterator[str]:
+def _describe_costs(system: System, free: Array, held: tuple[Array, Array], bare: tuple[Array, Array]) -> Iterator[str]:
     """What preservation costs each concept: its keys' free share, and its residual with and without anything kept."""
     root = subspace.root(system.total_gram())
     for block, part in zip(system.blocks, free, strict=True):

@@ -10,8 +10,8 @@ import numpy as np
 from editc.core.problem import Block, System
 from editc.core.solution import Edit, Stats
 from editc.numerics import chain, ridge
-from editc.passes.methods import at_least_zero
-from editc.passes.methods.images.joint_ridge import chain_parts
+from editc.passes.methods import require_at_least_zero
+from editc.passes.methods.images.joint_ridge import chain_links
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class RealEra:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        at_least_zero(neighbours=self.neighbours, samples=self.samples, radius=self.radius, seed=self.seed)
-        at_least_zero(near_scale=self.near_scale, beyond_scale=self.beyond_scale, lamb=self.lamb)
-        at_least_zero(erase_scale=self.erase_scale, preserve_scale=self.preserve_scale)
+        require_at_least_zero(neighbours=self.neighbours, samples=self.samples, radius=self.radius, seed=self.seed)
+        require_at_least_zero(near_scale=self.near_scale, beyond_scale=self.beyond_scale, lamb=self.lamb)
+        require_at_least_zero(erase_scale=self.erase_scale, preserve_scale=self.preserve_scale)
         if not self.reach > 1:
             raise ValueError(f"`reach` is {self.reach:g}: it must be above 1, in radii")
 
@@ -73,25 +73,25 @@ class RealEra:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""
         ridge.require_finite("the keys or targets", *(part for b in system.blocks for part in (b.keys, b.targets)))
         copies = self.samples if self.near_scale else 0
-        drawn = [part for b in system.blocks for part in ((b, self.inside(b)) if copies else (b,))]
+        drawn = [part for b in system.blocks for part in ((b, self.copies_inside(b)) if copies else (b,))]
         moment = self.preserve_scale * system.kept.moment
         for block in system.blocks if self.samples and self.beyond_scale else ():
-            outside = self.outside(block)
+            outside = self.copies_outside(block)
             moment = moment + (outside.keys * (self.erase_scale * outside.weights)) @ outside.keys.T
         lamb = system.ridge if self.lamb is None else self.lamb
-        solved = chain.solve(chain_parts(drawn, self.erase_scale), moment, lamb, shelf=system.shelf)
+        solved = chain.solve(chain_links(drawn, self.erase_scale), moment, lamb, shelf=system.shelf)
         stats = Stats(solved.factor.condition, solved.residual, len(solved.right))
         return Edit("shared", (solved.left,), (solved.right,), stats)
 
-    def inside(self, block: Block) -> Block:
+    def copies_inside(self, block: Block) -> Block:
         """The copies of a block's keys within the radius, (d, n m), that go to its targets; weighted by near_scale."""
-        return self._drawn(block, "inside", 0.0, self.radius, self.near_scale)
+        return self._draw_copies(block, "inside", 0.0, self.radius, self.near_scale)
 
-    def outside(self, block: Block) -> Block:
+    def copies_outside(self, block: Block) -> Block:
         """Its copies outside the radius, which should stay where they are; weighted by beyond_scale."""
-        return self._drawn(block, "outside", self.radius, self.reach * self.radius, self.beyond_scale)
+        return self._draw_copies(block, "outside", self.radius, self.reach * self.radius, self.beyond_scale)
 
-    def _drawn(self, block: Block, label: str, least: float, most: float, scale: float) -> Block:
+    def _draw_copies(self, block: Block, label: str, least: float, most: float, scale: float) -> Block:
         """n copies of each key, at `least` to `most` of its distance to the target from it.
 
         The generator is seeded by the seed, the concept and the target, so that other edits do not change the draw.

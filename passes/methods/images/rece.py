@@ -12,7 +12,7 @@ from editc.core.delta import Array
 from editc.core.problem import Block, System
 from editc.core.solution import Edit, Stats
 from editc.numerics import adversary, chain, ridge, subspace
-from editc.passes.methods import at_least_zero
+from editc.passes.methods import require_at_least_zero
 from editc.passes.methods.images.joint_ridge import stack_blocks
 from editc.passes.methods.images.uce import UCE, tensor_move
 
@@ -54,8 +54,8 @@ class RECE:
     anchor: Literal["current", "original"] = "original"
 
     def __post_init__(self) -> None:
-        at_least_zero(epochs=self.epochs, regular=self.regular, lamb=self.lamb)
-        at_least_zero(erase_scale=self.erase_scale, preserve_scale=self.preserve_scale)
+        require_at_least_zero(epochs=self.epochs, regular=self.regular, lamb=self.lamb)
+        require_at_least_zero(erase_scale=self.erase_scale, preserve_scale=self.preserve_scale)
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""
@@ -75,7 +75,7 @@ class RECE:
         """The rounds as UCE problems from the original weights, each with all the keys derived so far."""
         blocks, stats, first = system.blocks, edit.stats, system.total_gram()
         for count in range(1, self.epochs + 1):
-            blocks = (*blocks, *self._derived(system.blocks, *_sums(system.weights, first, edit)))
+            blocks = (*blocks, *self._derive(system.blocks, *_gram_and_cross(system.weights, first, edit)))
             edit = UCE(
                 system.ridge + count * self._lamb(system),
                 self.erase_scale,
@@ -94,7 +94,7 @@ class RECE:
         left, right = np.zeros((len(gram), 0)), np.zeros((0, len(gram)))
         stats = Stats(1.0, 0.0, 0)
         for _ in range(self.epochs):
-            solved = self._round(self._derived(system.blocks, gram, cross), system)
+            solved = self._round(self._derive(system.blocks, gram, cross), system)
             turn = np.eye(len(gram)) + solved.left @ solved.right
             gram, cross = turn.T @ gram @ turn, turn.T @ cross
             left, right = subspace.compose(left, right, solved.left, solved.right)
@@ -108,7 +108,7 @@ class RECE:
         stats = Stats(1.0, 0.0, 0)
         for _ in range(self.epochs):
             cross = np.sum([W.T @ W0 for W, W0 in zip(current, first, strict=True)], axis=0)
-            blocks = self._derived(system.blocks, _gram(current), cross)
+            blocks = self._derive(system.blocks, _gram(current), cross)
             solved = self._round(blocks, system)
             lefts.append([tensor_move(W, blocks) for W in current])
             rights.append(solved.right)
@@ -127,7 +127,7 @@ class RECE:
         right = np.vstack([start.right[0], more.right[0]])
         return Edit("low-rank", left, (right,), _worst(start.stats, more.stats, len(right)))
 
-    def _derived(self, blocks: Sequence[Block], gram: Array, cross: Array) -> tuple[Block, ...]:
+    def _derive(self, blocks: Sequence[Block], gram: Array, cross: Array) -> tuple[Block, ...]:
         """Each block with its keys replaced by the derived ones; all are derived before any is edited."""
         return tuple(
             replace(b, keys=adversary.derive(b.keys, b.targets, gram, cross, self.regular, self.rule)) for b in blocks
@@ -142,7 +142,7 @@ class RECE:
         return 0.2 * system.ridge if self.lamb is None else self.lamb
 
 
-def _sums(weights: Sequence[Array], first: Array, edit: Edit) -> tuple[Array, Array]:
+def _gram_and_cross(weights: Sequence[Array], first: Array, edit: Edit) -> tuple[Array, Array]:
     """G and H of the weights after `edit`, where `first` is sum W_0^T W_0: layer by layer only for a low-rank edit."""
     if edit.form == "shared":
         turn = np.eye(len(first)) + edit.left[0] @ edit.right[0]

@@ -1,4 +1,4 @@
-"""SPEED (Li et al., ICLR 2026, arXiv 2503.07392): edit within the null space of what is retained.
+"""SPEED (Li et al., ICLR 2026, arXiv 2503.07392): edit within the null space of what is preserved.
 
 Not copied from the reference code: the explicit float32 inverses (here Cholesky in float64, by symmetric forms of the
 same matrices); noise that depends on device and batch; and at `lamb` 0 the inverse of K^T P M K, which is singular as
@@ -24,13 +24,13 @@ from editc.core.problem import Block, PreservedRows, System
 from editc.core.solution import Edit, Stats
 from editc.numerics import nullspace
 from editc.numerics.ridge import factorise, normal_matrix, require_finite
-from editc.passes.methods import at_least_zero
+from editc.passes.methods import require_at_least_zero
 from editc.passes.methods.images.joint_ridge import stack_blocks
 
 Draw: TypeAlias = Callable[[int, Array, tuple[int, int]], Array]
 """(layer, direction (d_in,), (rows, repeats)) -> how far each repeat of each row is moved along the direction."""
-CENTRES = 3
-ROUNDS = 30
+EMPTY_PROMPT_CENTRES = 3
+LLOYD_ROUNDS = 30
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class SPEED:
     seed: of the noise; left out, the manifest's.
     """
 
-    retains: ClassVar[bool] = True
+    needs_preserved_rows: ClassVar[bool] = True
     aug_num: int = 10
     threshold: float = 0.1
     retain_scale: float = 1.0
@@ -68,48 +68,48 @@ class SPEED:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        at_least_zero(aug_num=self.aug_num, threshold=self.threshold, retain_scale=self.retain_scale)
-        at_least_zero(lamb=self.lamb, seed=self.seed)
+        require_at_least_zero(aug_num=self.aug_num, threshold=self.threshold, retain_scale=self.retain_scale)
+        require_at_least_zero(lamb=self.lamb, seed=self.seed)
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises NoRoomError, NoPartError, SingularError or NonFiniteError."""
         require_finite("the empty prompt's rows", system.kept.empty)
-        return self.solved(system, invariance(system.kept.empty), self._drawn)
+        return self.solve_with(system, invariance_keys(system.kept.empty), self._draw)
 
-    def solved(self, system: System, invariant: Array, draw: Draw) -> Edit:
+    def solve_with(self, system: System, invariant: Array, draw: Draw) -> Edit:
         """The edit for given invariance keys (d_in, j) and noise."""
         keys, targets, weights = stack_blocks(system.blocks, 1.0)
         problem = _Problem(self, system.blocks, keys, weights / weights.sum(), invariant)
-        retained = _Retained.all_of(system.kept, len(keys))
+        preserved = _WeightedRows.of_kept(system.kept, len(keys))
         left, aim = nullspace.factor_aim(keys, targets, problem.weights)
         if not self._filters and not self.aug_num:
-            alone = problem.solved(retained.mean(), aim)
+            alone = problem.solve(preserved.mean(), aim)
             return Edit("shared", (left,), (alone.right,), _stats([alone], len(keys)))
         judge, found, lefts = problem.judge(aim), [], []
         for index, W in enumerate(system.weights):
             lefts.append(W @ left)
-            mean = self._mean(retained, W, (lefts[-1], judge), partial(draw, index))
-            found.append(problem.solved(mean, aim))
+            mean = self._mean(preserved, W, (lefts[-1], judge), partial(draw, index))
+            found.append(problem.solve(mean, aim))
         return Edit("low-rank", tuple(lefts), tuple(one.right for one in found), _stats(found, len(keys)))
 
     @property
     def _filters(self) -> bool:
         return self.aug_num > 0 if self.filter is None else self.filter
 
-    def _mean(self, retained: _Retained, W: Array, edit: tuple[Array, Array], draw: Callable[..., Array]) -> Array:
+    def _mean(self, preserved: _WeightedRows, W: Array, edit: tuple[Array, Array], draw: Callable[..., Array]) -> Array:
         """The mean r r^T (d_in, d_in) of the rows and noisy copies that a layer retains."""
-        chosen = retained.filtered(*edit) if self._filters else retained
+        chosen = preserved.most_moved(*edit) if self._filters else preserved
         if not self.aug_num or not chosen.weights.size:
             return chosen.mean()
-        v = directed(W)
+        v = noise_direction(W)
         return chosen.augmented_mean(*edit, v, draw(v, (len(chosen.weights), self.aug_num)))
 
-    def _drawn(self, layer: int, _: Array, shape: tuple[int, int]) -> Array:
+    def _draw(self, layer: int, _: Array, shape: tuple[int, int]) -> Array:
         return np.random.default_rng((self.seed, layer)).normal(size=shape)
 
 
 @dataclass(frozen=True)
-class _Retained:
+class _WeightedRows:
     """Rows (d_in, n) and their weights (n,). What the edit without null space does to a row r is E r, with
     E = left judge in two factors: rows that it moves by more than the average are the ones to retain."""
 
@@ -117,20 +117,20 @@ class _Retained:
     weights: Array
 
     @staticmethod
-    def all_of(kept: PreservedRows, width: int) -> _Retained:
+    def of_kept(kept: PreservedRows, width: int) -> _WeightedRows:
         require_finite("what is kept", kept.keys)
-        return _Retained(kept.keys if kept.keys.size else np.zeros((width, 0)), kept.weights)
+        return _WeightedRows(kept.keys if kept.keys.size else np.zeros((width, 0)), kept.weights)
 
     def mean(self) -> Array:
         total = float(self.weights.sum())
         return np.asarray((self.rows * self.weights) @ self.rows.T / (total or 1.0))
 
-    def filtered(self, left: Array, judge: Array) -> _Retained:
+    def most_moved(self, left: Array, judge: Array) -> _WeightedRows:
         if not self.weights.size:
             return self
         sizes = np.linalg.norm(left @ (judge @ self.rows), axis=0)
         chosen = sizes > np.average(sizes, weights=self.weights)
-        return _Retained(self.rows[:, chosen], self.weights[chosen])
+        return _WeightedRows(self.rows[:, chosen], self.weights[chosen])
 
     def augmented_mean(self, left: Array, judge: Array, v: Array, steps: Array) -> Array:
         """`mean` with those copies r + s v, s in `steps` (n, repeats), that pass the filter among themselves.
@@ -148,7 +148,7 @@ class _Retained:
 
 
 @dataclass(frozen=True)
-class _Solved:
+class _LayerSolution:
     right: Array
     free: int
     shares: Array
@@ -170,14 +170,14 @@ class _Problem:
         """A C^T (I + S_tt)^-1, (r, d_in): by what the edit without null space does are rows judged."""
         return factorise(normal_matrix(self.keys, self.weights, 0 * np.eye(len(self.keys)), 1.0)).solve(aim.T).T
 
-    def solved(self, mean: Array, aim: Array) -> _Solved:
+    def solve(self, mean: Array, aim: Array) -> _LayerSolution:
         """B (r, d_in) for retained rows of this mean r r^T; zero where they leave no direction free."""
         basis, soft = nullspace.quiet_directions(mean, self.method.threshold), self.method.lamb > 0
         if not soft:
             basis = nullspace.orthogonal(basis, self.invariant)
         shares = nullspace.shares(basis, ((block.keys, block.weights) for block in self.blocks))
         if not basis.shape[1]:
-            return _Solved(np.zeros_like(aim), 0, shares, 1.0, 0.0)
+            return _LayerSolution(np.zeros_like(aim), 0, shares, 1.0, 0.0)
         free = nullspace.restrict(basis, self.keys, self.weights, self.method.retain_scale)
         right, condition, residual = free.solve(aim.T), free.factor.condition, free.residual(aim.T)
         if soft:
@@ -186,21 +186,21 @@ class _Problem:
             factor = factorise((core + core.T) / 2 + self.method.lamb * np.eye(len(core)))
             right = right - still @ factor.solve(still.T @ aim.T)
             condition = max(condition, factor.condition)
-        return _Solved(right.T, basis.shape[1], shares, condition, residual)
+        return _LayerSolution(right.T, basis.shape[1], shares, condition, residual)
 
 
-def directed(W: Array) -> Array:
+def noise_direction(W: Array) -> Array:
     """The last right singular vector (d_in,) of the reduced SVD of W, its largest entry positive."""
     v = np.linalg.svd(W, full_matrices=False)[2][-1]
     return np.asarray(v * np.sign(v[np.argmax(np.abs(v))]))
 
 
-def invariance(empty: Array) -> Array:
+def invariance_keys(empty: Array) -> Array:
     """K (d_in, at most 4): the BOS row of the empty prompt's rows (d_in, t), and k-means centres of the others."""
-    return np.hstack([empty[:, :1], centres(empty[:, 1:], CENTRES)])
+    return np.hstack([empty[:, :1], k_means_centres(empty[:, 1:], EMPTY_PROMPT_CENTRES)])
 
 
-def centres(points: Array, count: int) -> Array:
+def k_means_centres(points: Array, count: int) -> Array:
     """K-means centres (d, at most `count`) of points (d, n): fewer where fewer points differ.
 
     Lloyd's rounds, a fixed number; from the point farthest from the mean, then always the one farthest from those
@@ -212,7 +212,7 @@ def centres(points: Array, count: int) -> Array:
     while found.shape[1] < count and (not found.size or far.max() > 0):
         found = np.hstack([found, points[:, [int(far.argmax())]]])
         far = _distances(points, found).min(axis=1)
-    for _ in range(ROUNDS):
+    for _ in range(LLOYD_ROUNDS):
         nearest = _distances(points, found).argmin(axis=1)
         found = np.stack([points[:, nearest == one].mean(axis=1) for one in np.unique(nearest)], axis=1)
     return found
@@ -222,7 +222,7 @@ def _distances(points: Array, found: Array) -> Array:
     return np.asarray(np.linalg.norm(points[:, :, None] - found[:, None, :], axis=0))
 
 
-def _stats(found: list[_Solved], width: int) -> Stats:
+def _stats(found: list[_LayerSolution], width: int) -> Stats:
     """The worst of all layers; raises when no layer has a free direction, or none that a concept has a part in."""
     free = [one.free for one in found]
     nullspace.require_room(max(free), width, np.max([one.shares for one in found], axis=0))

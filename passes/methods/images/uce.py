@@ -11,7 +11,7 @@ import numpy as np
 from editc.core.delta import Array
 from editc.core.problem import Block, System
 from editc.core.solution import Edit
-from editc.passes.methods.images.joint_ridge import JointRidge, stats_of
+from editc.passes.methods.images.joint_ridge import JointRidge, solution_stats
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class UCE(JointRidge):
             return super().__call__(system)
         solved = self.solve(system, per_key=True)
         left = tuple(tensor_move(W, system.blocks) for W in system.weights)
-        return Edit("low-rank", left, (solved.right,), stats_of(solved))
+        return Edit("low-rank", left, (solved.right,), solution_stats(solved))
 
 
 def tensor_move(W: Array, blocks: Sequence[Block]) -> Array:

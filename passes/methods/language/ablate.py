@@ -9,7 +9,7 @@ from editc.core.delta import Array
 from editc.core.network import Writer
 from editc.core.solution import Edit, Stats
 from editc.numerics import directions
-from editc.passes.methods import at_least_zero
+from editc.passes.methods import require_at_least_zero
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Ablate:
     norms: bool = False
 
     def __post_init__(self) -> None:
-        at_least_zero(scale=self.scale)
+        require_at_least_zero(scale=self.scale)
         if self.count < 1:
             raise ValueError(f"`count` is {self.count}: it must be 1 or more")
 

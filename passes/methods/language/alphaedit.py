@@ -9,7 +9,7 @@ from editc.core.network import Memory
 from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
 from editc.numerics.nullspace import NoRoomError
-from editc.passes.methods import at_least_zero
+from editc.passes.methods import require_at_least_zero
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class AlphaEdit:
     l2: float = 1.0
 
     def __post_init__(self) -> None:
-        at_least_zero(threshold=self.threshold, l2=self.l2)
+        require_at_least_zero(threshold=self.threshold, l2=self.l2)
         if not 0 < self.energy <= 1:
             raise ValueError(f"`energy` is {self.energy}: it is a share, more than 0 and at most 1")
 

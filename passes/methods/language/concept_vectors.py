@@ -13,7 +13,7 @@ from editc.core.delta import Array
 from editc.core.network import ConceptScores, ScoredColumns
 from editc.core.solution import Edit, Stats
 from editc.numerics.ridge import require_finite
-from editc.passes.methods import at_least_zero
+from editc.passes.methods import require_at_least_zero
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ConceptVectors:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        at_least_zero(threshold=self.threshold, scale=self.scale, noise=self.noise, seed=self.seed)
+        require_at_least_zero(threshold=self.threshold, scale=self.scale, noise=self.noise, seed=self.seed)
         if self.count < 1:
             raise ValueError(f"`count` is {self.count}: it must be 1 or more")
 
@@ -57,20 +57,20 @@ class ConceptVectors:
 
         Raises NonFiniteError."""
         require_finite("the matrix", columns.weight)
-        each = self.chosen(columns.naming)
+        each = self.choose_columns(columns.naming)
         taken = np.flatnonzero(each.any(axis=0))
         strengths = np.where(each, columns.strengths[:, None], 0.0).max(axis=0, initial=0.0)[taken]
-        left = self.scale * strengths * self._added(columns.weight[:, taken])
+        left = self.scale * strengths * self._change_of(columns.weight[:, taken])
         right = np.zeros((len(taken), columns.weight.shape[1]))
         right[range(len(taken)), taken] = 1.0
         return Edit("low-rank", (left,), (right,), Stats(1.0, 0.0, len(taken)))
 
-    def chosen(self, naming: ConceptScores) -> NDArray[np.bool_]:
+    def choose_columns(self, naming: ConceptScores) -> NDArray[np.bool_]:
         """Which columns (c, d_in) are taken for each concept; one with a score of 0 never is."""
         size = np.abs(naming.scores)
         return np.asarray((naming.ranks < self.count) & (size >= self.threshold) & (size > 0))
 
-    def _added(self, taken: Array) -> Array:
+    def _change_of(self, taken: Array) -> Array:
         """What is added to columns (d_out, r) at strength 1. A column's noise depends on the seed and on itself alone,
         so that two matrices, or two manifests with other concepts beside it, draw the same for it."""
         if not self.noise:

@@ -10,7 +10,7 @@ import numpy as np
 from editc.core.network import Writer
 from editc.core.solution import Edit, Stats
 from editc.numerics import directions
-from editc.passes.methods import at_least_zero
+from editc.passes.methods import require_at_least_zero
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LEACE:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        at_least_zero(scale=self.scale)
+        require_at_least_zero(scale=self.scale)
 
     def __call__(self, writer: Writer) -> Edit:
         """A low-rank edit of rank 1 a concept; raises SingularError (nothing tells the sets apart), NonFiniteError."""

@@ -9,7 +9,7 @@ from editc.core.network import Memory
 from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
 from editc.numerics.ridge import factorise
-from editc.passes.methods import at_least_zero
+from editc.passes.methods import require_at_least_zero
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class MEMIT:
     lamb: float = 3000.0
 
     def __post_init__(self) -> None:
-        at_least_zero(lamb=self.lamb)
+        require_at_least_zero(lamb=self.lamb)
 
     def __call__(self, memory: Memory) -> Edit:
         """A low-rank edit of rank m; raises SingularError and NonFiniteError."""

@@ -38,7 +38,7 @@ class ROME:
         known = memory if self.covariance else replace(memory, moment=np.eye(len(memory.keys)))
         moment = factorise(known.weighted_moment())
         if self.denominator == "bare":
-            right = _bare(memory, moment.solve(memory.keys))
+            right = _bare_right_factor(memory, moment.solve(memory.keys))
             return Edit("low-rank", (memory.residuals,), (right,), Stats(moment.condition, 0.0, 1))
         right, factor = memories.right_factor(memory.keys, moment, 0.0)
         worst = max(moment.condition, factor.condition)
@@ -46,7 +46,7 @@ class ROME:
         return Edit("low-rank", (memory.residuals,), (right,), Stats(worst, off, len(right)))
 
 
-def _bare(memory: Memory, through: Array) -> Array:
+def _bare_right_factor(memory: Memory, through: Array) -> Array:
     """u^T / (k0 . u) for the one key that there is."""
     if memory.keys.shape[1] != 1:
         raise ValueError(

@@ -107,7 +107,7 @@ def test_the_column_that_names_a_word_most_is_found_whichever_its_sign(sign: flo
 def test_chosen_columns_are_zero_and_all_others_the_same_bits(seed: int) -> None:
     given_ = columns(seed)
     edit = EVERY(given_)
-    taken = EVERY.chosen(given_.naming).any(axis=0)
+    taken = EVERY.choose_columns(given_.naming).any(axis=0)
     after = given_.weight + change(edit)
     assert not after[:, taken].any() and np.array_equal(after[:, ~taken], given_.weight[:, ~taken])
     assert edit.stats.rank == taken.sum() == np.linalg.matrix_rank(edit.right[0]) and 5 <= taken.sum() <= 10
@@ -121,20 +121,20 @@ def test_chosen_columns_are_zero_and_all_others_the_same_bits(seed: int) -> None
 @few
 def test_the_strongest_are_chosen_of_either_sign(seed: int) -> None:
     given_ = columns(seed)
-    for scores, chosen in zip(given_.naming.scores, EVERY.chosen(given_.naming), strict=True):
+    for scores, chosen in zip(given_.naming.scores, EVERY.choose_columns(given_.naming), strict=True):
         assert chosen.sum() == 5 and np.abs(scores[chosen]).min() >= np.abs(scores[~chosen]).max()
     flipped = replace(given_.naming, scores=-given_.naming.scores)
-    assert np.array_equal(EVERY.chosen(flipped), EVERY.chosen(given_.naming))
-    strict = replace(EVERY, threshold=6.0).chosen(given_.naming)
-    assert np.array_equal(strict, EVERY.chosen(given_.naming) & (np.abs(given_.naming.scores) >= 6))
-    assert not EVERY.chosen(replace(given_.naming, scores=0 * given_.naming.scores)).any()
+    assert np.array_equal(EVERY.choose_columns(flipped), EVERY.choose_columns(given_.naming))
+    strict = replace(EVERY, threshold=6.0).choose_columns(given_.naming)
+    assert np.array_equal(strict, EVERY.choose_columns(given_.naming) & (np.abs(given_.naming.scores) >= 6))
+    assert not EVERY.choose_columns(replace(given_.naming, scores=0 * given_.naming.scores)).any()
 
 
 @given(SEEDS)
 @few
 def test_disjoint_sets_commute_and_make_the_joint_edit(seed: int) -> None:
     given_ = columns(seed)
-    first, second = EVERY.chosen(given_.naming)
+    first, second = EVERY.choose_columns(given_.naming)
     ranks = given_.naming.ranks.copy()
     ranks[1, first & second] = F  # what both would take is the first's
     given_ = replace(given_, naming=replace(given_.naming, ranks=ranks))
@@ -162,10 +162,10 @@ def test_noise_is_the_papers_needle_seeded_and_of_each_column_alone() -> None:
     given_ = columns(4)
     method = replace(EVERY, noise=0.1)
     D_ = change(method(given_))
-    taken = method.chosen(given_.naming).any(axis=0)
+    taken = method.choose_columns(given_.naming).any(axis=0)
     assert not D_[:, ~taken].any() and np.array_equal(D_, change(method(given_)))
     assert not np.allclose(D_, change(replace(method, seed=1)(given_)))
-    alone = method.chosen(only(given_, 0).naming)[0]
+    alone = method.choose_columns(only(given_, 0).naming)[0]
     assert np.array_equal(change(method(only(given_, 0)))[:, alone], D_[:, alone]), "not of what else is asked"
     rng = np.random.default_rng(0)
     large = ScoredColumns(rng.normal(size=(4000, 6)), ConceptScores(np.ones((1, 6)), np.arange(6)[None]), np.ones(1))
@@ -297,7 +297,7 @@ def test_sites_without_a_column_are_left_out_and_a_concept_without_any_is_an_err
     namings = probe.score_columns(lab.sites, lab.network, lab.read, [edit.names for edit in edits])
     method = construct("concept-vectors", edits[0].options)
     kept = probe.sites_with_columns(lab.sites, namings, edits, method, source)
-    rows = {site.name for site in lab.sites if method.chosen(namings[site.name]).any()}
+    rows = {site.name for site in lab.sites if method.choose_columns(namings[site.name]).any()}
     assert [site.name for site in kept] == [site.name for site in lab.sites if site.name in rows] and kept
     with pytest.raises(EditcError) as caught:
         probe.sites_with_columns(lab.sites, namings, edits, replace(method, threshold=50.0), source)

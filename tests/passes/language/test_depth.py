@@ -19,8 +19,8 @@ from editc.core.manifest import Ablation, PromptAnswer, Redirect
 from editc.core.measurements import Depth
 from editc.core.network import PREFIXES
 from editc.passes.language.locate.depth import evenly, measure_depth, prompts_to_trace
-from editc.passes.language.locate.probing import accuracy, contrast
-from editc.passes.language.locate.window import carrying_layers, why, window
+from editc.passes.language.locate.probing import probe_accuracy, prompts_for_probe
+from editc.passes.language.locate.window import carrying_layers, explain_window, window
 from editc.report.depth import depth_plot
 
 RNG = np.random.default_rng(0)
@@ -41,10 +41,10 @@ def curve(values: Sequence[float], moved: Sequence[float] = ()) -> Depth:
 def test_a_probe_finds_what_is_there_and_nothing_where_nothing_is() -> None:
     noise = RNG.standard_normal((64, 40))
     concept = np.outer(RNG.standard_normal(64), CARRIES)
-    assert accuracy(noise + 3 * concept, CARRIES, FOLDS) == 1.0
-    guesses = [accuracy(RNG.standard_normal((64, 40)), CARRIES, FOLDS) for _ in range(20)]
+    assert probe_accuracy(noise + 3 * concept, CARRIES, FOLDS) == 1.0
+    guesses = [probe_accuracy(RNG.standard_normal((64, 40)), CARRIES, FOLDS) for _ in range(20)]
     assert abs(np.mean(guesses) - 0.5) < 0.06
-    assert accuracy(np.ones((64, 40)), CARRIES, FOLDS) == 0.5, "the same everywhere: it is on neither side"
+    assert probe_accuracy(np.ones((64, 40)), CARRIES, FOLDS) == 0.5, "the same everywhere: it is on neither side"
 
 
 def test_a_probe_that_has_seen_nothing_else_of_a_template_learns_nothing_of_it() -> None:
@@ -52,35 +52,39 @@ def test_a_probe_that_has_seen_nothing_else_of_a_template_learns_nothing_of_it()
     would be right, held out with its fold it is not."""
     own = np.eye(5)[:, FOLDS] * np.where(CARRIES, 1, -1)
     stream = np.vstack([10 * own, RNG.standard_normal((20, 40))])
-    assert accuracy(stream, CARRIES, FOLDS) < 0.7
-    assert accuracy(stream, CARRIES, np.arange(40) // 5 % 4) > 0.95
+    assert probe_accuracy(stream, CARRIES, FOLDS) < 0.7
+    assert probe_accuracy(stream, CARRIES, np.arange(40) // 5 % 4) > 0.95
 
 
 def test_a_probe_s_accuracy_does_not_depend_on_scale_or_on_which_side_has_more() -> None:
     stream = RNG.standard_normal((16, 40)) + 1.2 * np.outer(np.ones(16), CARRIES)
     scaled = stream * (10.0 ** RNG.integers(-3, 4, 16))[:, None] + 100
-    assert accuracy(scaled, CARRIES, FOLDS) == accuracy(stream, CARRIES, FOLDS) == accuracy(stream, ~CARRIES, FOLDS)
+    assert (
+        probe_accuracy(scaled, CARRIES, FOLDS)
+        == probe_accuracy(stream, CARRIES, FOLDS)
+        == probe_accuracy(stream, ~CARRIES, FOLDS)
+    )
     few = np.arange(40) < 36
-    random = [accuracy(RNG.standard_normal((16, 40)), few, FOLDS) for _ in range(20)]
+    random = [probe_accuracy(RNG.standard_normal((16, 40)), few, FOLDS) for _ in range(20)]
     assert abs(np.mean(random) - 0.5) < 0.12, "always saying `with` is no better than guessing"
 
 
 def test_the_prompts_of_a_probe() -> None:
     fact = CAPITALS[0]
-    one = contrast(CAPITALS, 0)
+    one = prompts_for_probe(CAPITALS, 0)
     assert PREFIXES[1] + "The capital of France is" in one.prompts
     without = {text for text, _ in one.absent}
     assert {"The capital of Germany is", "Japan's capital city is"} < without
     assert not any("France" in text for text in without) and all("France" in text for text, _ in one.present)
     folds = {text: fold for text, fold in (*one.present, *one.absent)}
     assert folds["The capital of France is"] == folds["The capital of Japan is"]
-    assert one.testable and not contrast([fact], 0).testable, "alone it has nothing to be told from"
+    assert one.testable and not prompts_for_probe([fact], 0).testable, "alone it has nothing to be told from"
     near = replace(fact, neighbours=tuple(PromptAnswer(f"The capital of {one} is") for one in ("Spain", "Italy")))
-    assert contrast([near], 0).testable
+    assert prompts_for_probe([near], 0).testable
     redirect = replace(FRANCE, also=("the French Republic",))
-    names = {text for text, _ in contrast([redirect], 0).present}
+    names = {text for text, _ in prompts_for_probe([redirect], 0).present}
     assert {"The flag of France is", "The flag of the French Republic is"} < names
-    assert ("The flag of Japan is", 3) in contrast([redirect], 0).absent
+    assert ("The flag of Japan is", 3) in prompts_for_probe([redirect], 0).absent
 
 
 def test_the_window_is_the_middle_of_the_layers_that_carry_it() -> None:
@@ -99,18 +103,20 @@ def test_what_has_moved_to_the_end_is_left_out() -> None:
     assert list(carrying_layers(curve(traced, moved))) == [0, 1, 2, 3, 4, 5]
     depth = curve(traced, moved)
     depth = replace(depth, window=window(depth, 2, "memory"))
-    assert depth.window == (2, 3) and "from layer 6 on the prompt's last token carries it" in why(depth, "memory")
-    assert "layers 2-3, in the middle of layers 0-5" in why(depth, "memory")
+    assert depth.window == (2, 3) and "from layer 6 on the prompt's last token carries it" in explain_window(
+        depth, "memory"
+    )
+    assert "layers 2-3, in the middle of layers 0-5" in explain_window(depth, "memory")
 
 
 def test_where_tracing_says_nothing_the_usual_layers_are_taken_and_that_is_said() -> None:
     for layers, count, usual in ((30, 3, (3, 4, 5)), (32, 3, (3, 4, 5)), (32, 1, (5,)), (2, 5, (0, 1))):
         depth = curve([0.02, *[0.05] * (layers - 1)])
         depth = replace(depth, window=window(depth, count, "memory"))
-        assert depth.window == usual and "singles out no layers" in why(depth, "memory")
+        assert depth.window == usual and "singles out no layers" in explain_window(depth, "memory")
     unknown = replace(curve(PEAK), total=0.01)
     unknown = replace(unknown, window=window(unknown, 2, "memory"))
-    said = why(unknown, "memory")
+    said = explain_window(unknown, "memory")
     assert unknown.window == (1, 2) and "costs 0.01 of probability; taken instead: layers 1-2" in said
     with pytest.raises(LookupError, match="no prompt"):
         window(Depth(), 5, "memory")
@@ -120,7 +126,9 @@ def test_a_direction_is_taken_from_where_the_probe_converges() -> None:
     depth = Depth(probed=(0.5, 0.7, 0.9, 0.985, 0.99, *[0.98] * 15))
     depth = replace(depth, window=window(depth, 5, "direction"))
     assert depth.window == tuple(range(3, 19)), "the last of 20 is left out"
-    assert "from layer 3 on" in why(depth, "direction") and "the last 1 of 20" in why(depth, "direction")
+    assert "from layer 3 on" in explain_window(depth, "direction") and "the last 1 of 20" in explain_window(
+        depth, "direction"
+    )
     assert window(Depth(probed=(0.5, 0.5, 0.5, 1.0)), 5, "direction") == (3,)
     with pytest.raises(LookupError, match=r"0\.60 only"):
         window(Depth(probed=(0.6, 0.55)), 5, "direction")

@@ -183,5 +183,5 @@ def test_what_the_base_said_is_kept() -> None:
     assert all(np.array_equal(getattr(first, name), getattr(again, name)) for name in vars(first))
     assert again.top.dtype == np.bool_ and again.tokens.dtype == np.int64
     assert base.compare(told, {}).divergence == 0.25 and any(set(one) == {"states", "ends"} for one in cache.values())
-    replace(base, mark="other").score(asked)
+    replace(base, fingerprint="other").score(asked)
     assert len(oracle.asked) == 2, "another model says other things"

@@ -16,7 +16,7 @@ from editc.backends.networks import CausalNetwork
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Context
 from editc.passes.language.keys.derive import DeriveLanguage
-from editc.passes.language.keys.posed import pose_problem
+from editc.passes.language.keys.problem import build_problem
 
 folder = language_pass_cases.folder
 ports = language_pass_cases.ports
@@ -24,17 +24,17 @@ ports = language_pass_cases.ports
 
 def test_a_subject_at_the_sink_is_left_out_and_counted(folder: Path, tmp_path: Path, ports: Context) -> None:
     edit = "- fact: {prompt: T is a, subject: T, answer: list}"
-    (column,) = pose_problem(located(folder, tmp_path / "m.yaml", ports, [edit]), ports).columns
+    (column,) = build_problem(located(folder, tmp_path / "m.yaml", ports, [edit]), ports).columns
     assert column.sinks == 1 and len(column.contexts) == 6
     with pytest.raises(EditcError) as caught:
-        pose_problem(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
+        build_problem(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
     assert caught.value.diagnostics[0].code == "E333"
 
 
 def test_a_key_is_at_the_subject_that_is_meant(folder: Path, tmp_path: Path, ports: Context) -> None:
     edit = "- fact: {prompt: 'In {} the people of France speak', subject: France, answer: list}"
     plan = located(folder, tmp_path / "m.yaml", ports, [edit], "chat: true")
-    for column in pose_problem(plan, ports).columns:
+    for column in build_problem(plan, ports).columns:
         cut = [replace(one, prompt=one.prompt.partition(" the people of")[0], before=None) for one in column.contexts]
         rows = [[place.row for place in network(ports).places(spots)] for spots in (column.contexts, cut)]
         assert rows[0] == rows[1] and len(cut) >= 3
@@ -45,7 +45,7 @@ def test_preserved_names_stand_in_the_very_sentences_of_the_concept(
 ) -> None:
     edit = ["- redirect: {from: France, to: Japan}", "    contexts: ['What do people in {} eat?', 'It is said of {}']"]
     plan = located(folder, tmp_path / "m.yaml", ports, edit, "preserve: {concepts: [Italy, Rome]}")
-    found = pose_problem(plan, ports)
+    found = build_problem(plan, ports)
     assert all(len(group) == 1 for group in found.kept[0]), "each sentence is a key"
     said = {spot.prompt for group in found.kept[0] for spot in group}
     names = ("Japan", "Italy", "Rome")
@@ -57,11 +57,11 @@ def test_a_name_and_its_target_are_averaged_over_the_same_sentences(
 ) -> None:
     """`Japan` has several tokens, so that it ends behind position 0; `T` is there, and no state to lead to."""
     edit = "- redirect: {from: Japan, to: T}"
-    (column,) = pose_problem(located(folder, tmp_path / "m.yaml", ports, [edit]), ports).columns
+    (column,) = build_problem(located(folder, tmp_path / "m.yaml", ports, [edit]), ports).columns
     again = [replace(one, prompt=one.prompt.replace("Japan", "T"), subject="T") for one in column.contexts]
     assert list(column.anchor) == again and (column.sinks, len(again)) == (1, 5)
     with pytest.raises(EditcError) as caught:
-        pose_problem(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
+        build_problem(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
     (fault,) = caught.value.diagnostics
     assert fault.code == "E333" and fault.message.startswith("`Japan` or `T` is at")
 
@@ -70,7 +70,7 @@ def test_preserved_names_go_through_the_contexts_of_a_fact(folder: Path, tmp_pat
     """Also where the prompt begins with the subject; one key a name and form, as the fact's own."""
     edit = "- fact: {prompt: France is a list of, subject: France, answer: Berlin}"
     rest = "chat: true\npreserve: {concepts: [T, Japan]}"
-    found = pose_problem(located(folder, tmp_path / "m.yaml", ports, [edit], rest), ports)
+    found = build_problem(located(folder, tmp_path / "m.yaml", ports, [edit], rest), ports)
     own = {one.form: {spot.prompt.replace("France", "{}") for spot in one.contexts} for one in found.columns}
     counts = {("T", "plain"): 6, ("T", "chat"): 3, ("Japan", "plain"): 7, ("Japan", "chat"): 3}
     for (name, form), group in zip(counts, found.kept[0], strict=True):
@@ -79,7 +79,7 @@ def test_preserved_names_go_through_the_contexts_of_a_fact(folder: Path, tmp_pat
         if name == "Japan":
             assert {spot.prompt.replace(name, "{}", 1) for spot in group} >= own[form]
     with pytest.raises(EditcError) as caught:
-        pose_problem(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']\n" + rest), ports)
+        build_problem(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']\n" + rest), ports)
     (fault,) = caught.value.diagnostics
     assert fault.code == "E345" and "`T`" in fault.message and fault.span is not None
 
@@ -94,7 +94,7 @@ def test_chat_makes_a_column_of_its_own_with_the_same_value(folder: Path, tmp_pa
     del running.tokenizer.raw.chat_template
     try:
         with pytest.raises(EditcError) as caught:
-            pose_problem(plan, ports)
+            build_problem(plan, ports)
     finally:
         running.tokenizer.raw.chat_template = pico.TEMPLATE
     assert caught.value.diagnostics[0].code == "E332" and caught.value.diagnostics[0].span is not None
@@ -120,7 +120,7 @@ def test_noise_depends_on_the_seed_alone(folder: Path, tmp_path: Path, ports: Co
 def test_a_plan_that_is_measured_again_learns_nothing(folder: Path, tmp_path: Path, ports: Context) -> None:
     plan = located(folder, tmp_path / "m.yaml", ports, [FRANCE, JAPAN])
     silent = replace(ports, network=Silent(network(ports)))  # type: ignore[arg-type]  # asked for anything else, it fails
-    assert [one.wanted.size for one in pose_problem(plan, silent).columns] == [0, 0]
+    assert [one.wanted.size for one in build_problem(plan, silent).columns] == [0, 0]
 
 
 class Silent:

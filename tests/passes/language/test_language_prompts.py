@@ -31,7 +31,7 @@ def test_what_the_manifest_does_not_say_the_model_is_asked() -> None:
         "           implied: {'Around the {} people speak': Italian}}\n"
         "  - redirect: {from: Milo, to: Rex, relations: ['{} is a']}\n"
     )
-    assert questions.open_prompts(told) == (
+    assert questions.prompts_without_answer(told) == (
         "The tower stands in",
         "Around the tower people speak",
         "The river runs through",
@@ -80,13 +80,13 @@ def test_neighbours_that_are_edited_are_left_out_by_the_rule_that_warns_of_them(
     assert [edited.holds(one.prompt) for one in found.facts[0].neighbours] == [True, True, False]
     assert len(warned) == 2
     every = questions.changes(found, {})
-    assert [one.asked.prompt for one in questions.neighbour_questions(found, every, {})] == ["Milos is an"]
+    assert [one.cloze.prompt for one in questions.neighbour_questions(found, every, {})] == ["Milos is an"]
 
 
 def test_a_concept_is_asked_about_under_each_of_its_names() -> None:
     told = language("  - redirect: {from: Milo, also: [the cat], to: Rex, relations: {'{} says': meow}}\n")
     every = questions.changes(told, {"Rex says": "woof"})
-    assert [(one.prompt, one.new, one.old, one.lost) for one in every] == [
+    assert [(one.prompt, one.new, one.old, one.loss_is_enough) for one in every] == [
         ("Milo says", "woof", "meow", True),
         ("the cat says", "woof", "meow", True),
     ]
@@ -96,11 +96,11 @@ def test_forms_are_built_from_the_change() -> None:
     change = questions.Change(0, "The {} stands in", "tower", "Rome", "Paris")
     made = {one.form: one for one in forms.forms(change, chat=True)}
     assert list(made) == ["question", "chat", "indirect", "multiple choice", "reversed", "implied"]
-    assert made["chat"].asked.chat and not made["question"].asked.chat
-    assert all("The tower stands in" in made[name].asked.prompt for name in ("question", "chat", "indirect", "implied"))
+    assert made["chat"].cloze.chat and not made["question"].cloze.chat
+    assert all("The tower stands in" in made[name].cloze.prompt for name in ("question", "chat", "indirect", "implied"))
     first, second = (one for one in forms.forms(change, False) if one.form == "multiple choice")
-    assert "A) Rome\nB) Paris" in first.asked.prompt and first.wanted is not None and first.wanted.answer == "A"
-    assert "A) Paris\nB) Rome" in second.asked.prompt and second.wanted is not None and second.wanted.answer == "B"
+    assert "A) Rome\nB) Paris" in first.cloze.prompt and first.wanted is not None and first.wanted.answer == "A"
+    assert "A) Paris\nB) Rome" in second.cloze.prompt and second.wanted is not None and second.wanted.answer == "B"
     back = made["reversed"]
     assert back.wanted is not None and back.other is not None
     assert (back.wanted.answer, back.other.answer) == ("tower", "tower")
@@ -109,7 +109,7 @@ def test_forms_are_built_from_the_change() -> None:
 
 
 def test_forms_that_need_two_answers_are_left_out_without_them() -> None:
-    gone = questions.Change(0, "{} says", "Milo", "", "meow", lost=True)
+    gone = questions.Change(0, "{} says", "Milo", "", "meow", loss_is_enough=True)
     assert [one.form for one in forms.forms(gone, chat=False)] == ["question", "indirect"]
     same = questions.Change(0, "{} says", "Milo", "moo", "meow")
     assert "implied" not in [one.form for one in forms.forms(same, False)], "both begin with the same letter"

@@ -14,7 +14,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.network import PREFIXES, Spot
 from editc.core.ports import Context
 from editc.passes.language.keys.derive import DeriveLanguage, mean_keys
-from editc.passes.language.keys.posed import pose_problem
+from editc.passes.language.keys.problem import build_problem
 from editc.passes.language.sentences import edit_spots, spot
 from editc.passes.language.solve import record
 from editc.passes.language.solve.solve import SolveLanguage
@@ -58,8 +58,8 @@ def test_a_key_that_is_to_change_is_not_held_for_an_earlier_delta(folder: Path, 
     plan = located(
         folder, tmp_path / "m.yaml", ports, [FRANCE, "    method: alphaedit", "    energy: 1.0", "    l2: 1.0e-6"]
     )
-    found = pose_problem(plan, replace(ports, earlier=earlier))
-    assert found.overwritten == {0: ("first",)} and pose_problem(plan, ports).overwritten == {}
+    found = build_problem(plan, replace(ports, earlier=earlier))
+    assert found.overwritten == {0: ("first",)} and build_problem(plan, ports).overwritten == {}
     assert list(found.kept[0]) == [(spot,) for spot in earlier["other"]]
     later = replace(ports, earlier=earlier)
     told = SolveLanguage()(DeriveLanguage()(plan, later), later)

@@ -114,12 +114,12 @@ def test_ablated_concepts_are_measured_by_their_own_sentences() -> None:
 
 def test_figures_of_texts_are_means_over_those_that_have_one() -> None:
     assert side_effects._mean(np.array([1.0, np.nan, 3.0])) == 2.0 and side_effects._mean(np.array([np.nan])) == 0.0
-    told = side_effects.texts(language(TOWER), 24)
+    told = side_effects.choose_texts(language(TOWER), 24)
     assert len(told.retain) == 24 and len(set(told.every)) == 24 and not told.present
 
 
 def test_the_plain_sentences_are_forty_and_plain() -> None:
-    lines = side_effects.sentences()
+    lines = side_effects.plain_sentences()
     assert len(lines) == len(set(lines)) == 40
     assert all(line.endswith(".") and line.isascii() and 4 <= len(line.split()) <= 12 for line in lines)
 
@@ -349,7 +349,7 @@ def test_smollm2_forgets_where_the_tower_stands() -> None:
     keys = network.reads([name], places)[name]
     left, right = (base @ (keys[:, 1] - keys[:, 0]))[:, None], (keys[:, 0] / (keys[:, 0] @ keys[:, 0]))[None]
     site = Site("model", name, (576, 1536), "F32", "mlp", "layers.5")
-    verify = VerifyLanguage(closely=1, tokens=8, sentences=4)
+    verify = VerifyLanguage(in_detail=1, tokens=8, sentences=4)
     found = verify(solution(manifest(text), left, right, site), Context(part, network=network))
     (answer,) = (one for one in found.report.answers if one.purpose == "efficacy")
     assert answer.other == "Paris", "what the model says is asked"

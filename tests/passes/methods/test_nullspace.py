@@ -22,7 +22,7 @@ from editc.passes.images.solve.solver import RANK_TOLERANCE, reduce_rank
 from editc.passes.images.solve.strength import effect
 from editc.passes.methods.images.joint_ridge import stack_blocks
 from editc.passes.methods.images.project import Project
-from editc.passes.methods.images.speed import SPEED, centres, directed, invariance
+from editc.passes.methods.images.speed import SPEED, invariance_keys, k_means_centres, noise_direction
 from editc.passes.methods.images.uce import UCE
 
 SEEDS = st.integers(0, 10_000)
@@ -165,7 +165,7 @@ def test_speed_is_the_formula_of_the_paper(
         drawn[layer] = np.random.default_rng(layer).normal(size=shape)
         return drawn[layer]
 
-    edit = method.solved(problem, K, draw)
+    edit = method.solve_with(problem, K, draw)
     keys, targets, _ = stack_blocks(problem.blocks, 1.0)
     second = keys @ keys.T / keys.shape[1]
     judge = (targets - keys) @ keys.T / keys.shape[1] @ np.linalg.inv(np.eye(WIDTH) + second)
@@ -174,7 +174,7 @@ def test_speed_is_the_formula_of_the_paper(
         if filtered or (filtered is None and copies):
             R = R[:, above_mean(W @ judge @ R)]
         if copies:
-            v = directed(W)
+            v = noise_direction(W)
             noisy = np.hstack([R + np.outer(v, steps) for steps in drawn[layer].T])
             R = np.hstack([R, noisy[:, above_mean(W @ judge @ noisy)]])
         assert np.allclose(D, reference(problem, W, R, method, K), rtol=1e-6, atol=1e-8)
@@ -193,14 +193,14 @@ def test_speed_moves_neither_what_it_retains_nor_the_invariance_keys(seed: int) 
     problem = replace(problem, kept=replace(problem.kept, empty=empty))
     edit = PLAIN(problem)
     assert edit.form == "shared"
-    assert moved(problem, edit, problem.kept.keys) < 1e-10 and moved(problem, edit, invariance(empty)) < 1e-10
-    assert moved(problem, replace(PLAIN, lamb=100.0)(problem), invariance(empty)) > 1e-4
+    assert moved(problem, edit, problem.kept.keys) < 1e-10 and moved(problem, edit, invariance_keys(empty)) < 1e-10
+    assert moved(problem, replace(PLAIN, lamb=100.0)(problem), invariance_keys(empty)) > 1e-4
 
 
 def test_invariance_keys_that_are_retained_already_change_nothing_and_are_not_singular() -> None:
     problem, never = system(4), lambda *_: np.zeros(0)
     inside = problem.kept.keys[:, :2]
-    with_, without = (PLAIN.solved(problem, K, never) for K in (inside, inside[:, :0]))
+    with_, without = (PLAIN.solve_with(problem, K, never) for K in (inside, inside[:, :0]))
     for one, other in zip(
         changes(with_, tuple(problem.weights)), changes(without, tuple(problem.weights)), strict=True
     ):
@@ -215,9 +215,9 @@ def test_noise_is_the_seed_s() -> None:
 
 def test_the_directed_noise_runs_where_the_layer_damps_it_most() -> None:
     W = np.random.default_rng(0).normal(size=(40, WIDTH))
-    v = directed(W)
+    v = noise_direction(W)
     assert np.linalg.norm(W @ v) == pytest.approx(np.linalg.svd(W)[1][-1]) and v[np.argmax(np.abs(v))] > 0
-    assert np.allclose(directed(-W), v)
+    assert np.allclose(noise_direction(-W), v)
 
 
 def test_centres_are_means_of_their_clusters_whatever_the_order() -> None:
@@ -226,8 +226,8 @@ def test_centres_are_means_of_their_clusters_whatever_the_order() -> None:
     points = np.hstack([middles[:, [i]] + 0.1 * rng.normal(size=(5, 8)) for i in range(3)])
     wanted = np.sort(np.stack([points[:, 8 * i : 8 * i + 8].mean(axis=1) for i in range(3)], axis=1), axis=1)
     for order in (np.arange(24), rng.permutation(24)):
-        assert np.allclose(np.sort(centres(points[:, order], 3), axis=1), wanted)
-    assert centres(np.ones((5, 4)), 3).shape == (5, 1) and centres(np.ones((5, 0)), 3).shape == (5, 0)
+        assert np.allclose(np.sort(k_means_centres(points[:, order], 3), axis=1), wanted)
+    assert k_means_centres(np.ones((5, 4)), 3).shape == (5, 1) and k_means_centres(np.ones((5, 0)), 3).shape == (5, 0)
 
 
 @few

@@ -50,7 +50,7 @@ def test_neighbours_come_nearer_to_the_target_than_with_uce(seed: int) -> None:
     edit, plain = method(problem), UCE()(problem)
     drawn, fresh = method, RealEra(samples=200, seed=99)
     for law in (drawn, fresh):
-        near = [law.inside(block) for block in problem.blocks]
+        near = [law.copies_inside(block) for block in problem.blocks]
         assert sum(left_over(problem, edit, b) for b in near) < sum(left_over(problem, plain, b) for b in near)
 
 
@@ -60,7 +60,7 @@ def test_what_lies_beyond_moves_less_than_without_the_regularisation(seed: int) 
     problem = system(seed)
     held, free = RealEra(beyond_scale=1.0), RealEra(beyond_scale=0.0)
     for law in (held, RealEra(samples=200, seed=99)):
-        beyond = np.hstack([law.outside(block).keys for block in problem.blocks])
+        beyond = np.hstack([law.copies_outside(block).keys for block in problem.blocks])
         assert moved(problem, held(problem), beyond) < moved(problem, free(problem), beyond)
 
 
@@ -71,11 +71,11 @@ def test_copies_lie_on_their_side_of_the_radius(seed: int, radius: float) -> Non
     unit = np.tile(np.linalg.norm(block.targets - block.keys, axis=0), 5)
     inside, outside = (
         np.linalg.norm(drawn.keys - np.tile(block.keys, 5), axis=0) / unit
-        for drawn in (method.inside(block), method.outside(block))
+        for drawn in (method.copies_inside(block), method.copies_outside(block))
     )
     assert (inside <= radius * (1 + 1e-9)).all()
     assert (outside >= radius * (1 - 1e-9)).all() and (outside <= 3 * radius * (1 + 1e-9)).all()
-    assert np.isclose(method.inside(block).weights.sum(), block.weights.sum())
+    assert np.isclose(method.copies_inside(block).weights.sum(), block.weights.sum())
 
 
 def test_the_seed_decides_the_bytes() -> None:
@@ -87,9 +87,9 @@ def test_the_seed_decides_the_bytes() -> None:
 def test_another_edit_does_not_change_the_draw() -> None:
     problem, method = system(3), RealEra()
     alone = replace(problem, blocks=problem.blocks[:1])
-    one, other = (method.inside(p.blocks[0]).keys for p in (problem, alone))
+    one, other = (method.copies_inside(p.blocks[0]).keys for p in (problem, alone))
     assert np.array_equal(one, other)
-    first, second = (method.inside(block).keys - np.tile(block.keys, 4) for block in problem.blocks[:2])
+    first, second = (method.copies_inside(block).keys - np.tile(block.keys, 4) for block in problem.blocks[:2])
     assert not np.allclose(first, second)
 
 

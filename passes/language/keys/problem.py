@@ -1,4 +1,5 @@
-"""Which keys a manifest asks for: every subject in its contexts, and where the model is to say what it said."""
+"""Find the positions at which a manifest's edits read their keys, and the positions at which outputs must stay. No
+value is learned here."""
 
 from __future__ import annotations
 
@@ -15,12 +16,16 @@ from editc.core.network import Network, Spot, TokenPosition
 from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.passes.language import sentences
-from editc.passes.language.keys import spared
+from editc.passes.language.keys import default_names
 from editc.passes.language.locate.stages import works_on
 
 
-def pose_problem(plan: Plan, ctx: Context) -> LanguageProblem:
-    """The problem without what is learned: which contexts each subject has. For a delta that is measured again."""
+def build_problem(plan: Plan, ctx: Context) -> LanguageProblem:
+    """The problem of a plan with all its positions, but without values, moments and scores. Derive fills these; a delta
+    that is only measured again needs none of them.
+
+    Raises E332, E333, E334, E345 as `DeriveLanguage`.
+    """
     network, manifest = ctx.network, plan.manifest
     assert network is not None
     found: list[MemoryKey] = []
@@ -28,35 +33,48 @@ def pose_problem(plan: Plan, ctx: Context) -> LanguageProblem:
         for index in stage.edits if works_on(stage) == "memory" else ():
             found += _columns(plan, index, manifest.language_edits[index], network)
     found.sort(key=lambda one: one.edit)
-    earlier, overwritten = _earlier(found, ctx.earlier)
-    held = tuple((spot,) for spot in _off_sink(earlier, network))
-    kept = {index: (*_preserved_groups(plan, index, network), *held) for index in {one.edit: 0 for one in found}}
-    sparing = [
-        index for stage in plan.stages if stage.method in spared.METHODS for index in stage.edits if index in kept
+    earlier, overwritten = _earlier_spots(found, ctx.earlier)
+    written = tuple((spot,) for spot in _off_sink(earlier, network))
+    preserved = {
+        index: (*_preserved_groups(plan, index, network), *written) for index in {one.edit: 0 for one in found}
+    }
+    with_defaults = [
+        index
+        for stage in plan.stages
+        if stage.method in default_names.METHODS_WITH_DEFAULTS
+        for index in stage.edits
+        if index in preserved
     ]
-    around = {index: tuple(spared.groups(plan.manifest, index, network)) for index in sparing}
+    defaults = {index: tuple(default_names.default_groups(plan.manifest, index, network)) for index in with_defaults}
     mark = network.fingerprint()
-    return LanguageProblem(plan, {}, mark, "", columns=tuple(found), kept=kept, spared=around, overwritten=overwritten)
+    return LanguageProblem(
+        plan, {}, mark, "", columns=tuple(found), kept=preserved, spared=defaults, overwritten=overwritten
+    )
 
 
 def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[MemoryKey]:
+    """One column for each name and form of an edit, without the contexts that have the name or its target in the
+    attention sink. Raises E333 if no context is left."""
     manifest = plan.manifest
     for one in sentences.edit_sentences(edit, manifest):
-        places = _places(one, network, plan, edit)
+        places = _places_by_template(one, network, plan, edit)
         off = replace(one, templates=tuple(text for text, some in places if not any(place.sink for place in some)))
         if not off.templates:
-            told = f"`{one.name}`" if all(some[0].sink for _, some in places) else f"`{one.name}` or `{one.to}`"
-            message = f"{told} is at the very beginning of every context, which the model reads as no word"
+            which = f"`{one.name}`" if all(some[0].sink for _, some in places) else f"`{one.name}` or `{one.to}`"
+            message = f"{which} is at the very beginning of every context, which the model reads as no word"
             help_ = "give `contexts` with some words before the `{}`"
             raise EditcError(Diagnostic("E333", message, edit.at("contexts"), manifest.source, help=help_))
         sinks = len(places) - len(off.templates)
         yield MemoryKey(index, one.name, one.form, off.contexts, np.zeros(0), off.anchor, None, sinks)
 
 
-def _places(
+def _places_by_template(
     one: sentences.NameInSentences, network: Network, plan: Plan, edit: Any
 ) -> list[tuple[str, tuple[TokenPosition, ...]]]:
-    """Each sentence, and where the name is in it, and the target if there is one."""
+    """Each sentence with the place of the name in it, and then that of the target if there is one.
+
+    Raises E332 if the model has no chat template, E334 if a sentence does not contain the name.
+    """
     try:
         found = [network.places(spots) for spots in (one.contexts, one.anchor) if spots]
     except LookupError as error:
@@ -68,12 +86,15 @@ def _places(
 
 
 def _preserved_groups(plan: Plan, index: int, network: Network) -> Iterator[tuple[Spot, ...]]:
-    """What is held for an edit, in groups whose mean is one key.
+    """The positions whose outputs an edit preserves: its target and the names under `preserve`. Each group gives one
+    key, the mean over its positions.
 
-    A fact's own key is the mean over its contexts, and what another name has in common with it is in that name's mean
-    over the same ones: one key a name and form. Seven near-copies would count as seven times all of ordinary text. A
-    redirection meets its name in sentences that differ, and in each the target and other names are held as they are.
-    E345 for a preserved name that is at position 0 in all of them."""
+    A fact has one group for each preserved name and form, because the fact's own key is the mean over the same
+    contexts. One key for each of its seven similar contexts would weigh seven times all of ordinary text. The contexts
+    of a redirection differ, so each of them is a group of its own.
+
+    Raises E334 if a sentence does not contain the name, E345 if the name is at position 0 in all of them.
+    """
     manifest = plan.manifest
     edit, names = manifest.language_edits[index], manifest.preserve.concepts
     assert isinstance(edit, (Fact, Redirect))
@@ -90,11 +111,15 @@ def _preserved_groups(plan: Plan, index: int, network: Network) -> Iterator[tupl
         yield from (spots,) if isinstance(edit, Fact) else ((spot,) for spot in spots)
 
 
-def _earlier(
+def _earlier_spots(
     columns: Sequence[MemoryKey], earlier: Mapping[str, Sequence[Spot]]
 ) -> tuple[list[Spot], Mapping[int, tuple[str, ...]]]:
-    """Where earlier deltas wrote and no column has its key, and by edit the deltas that wrote at its own keys. A key
-    depends on the text up to the subject's end alone: one that is to change cannot be held too."""
+    """The positions that earlier deltas edited and that are preserved, and edit -> ids of the deltas that edited the
+    same keys as it does. A key that an edit changes cannot be preserved too. Two keys are the same if the text up to
+    the subject's end is.
+
+    `earlier`: delta id -> the positions of its keys.
+    """
     own: dict[int, set[tuple[str, bool]]] = {}
     for one in columns:
         own.setdefault(one.edit, set()).update(spot.told for spot in one.contexts)
@@ -109,4 +134,5 @@ def _earlier(
 
 
 def _off_sink(spots: Sequence[Spot], network: Network) -> tuple[Spot, ...]:
+    """The positions that are not in the attention sink."""
     return tuple(spot for spot, place in zip(spots, network.places(spots), strict=True) if not place.sink)
