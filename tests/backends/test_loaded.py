@@ -184,8 +184,8 @@ def test_a_token_without_an_embedding(tmp_path: Path) -> None:
     tokenizer.add_tokens(["<late>"])
     tokenizer.save_pretrained(tmp_path)
     words = networks.load(tmp_path).tokenizer
-    words.tokens("France", False)
-    assert "<late>" in refusal(lambda: words.tokens("<late>", False)).message
+    words.tokenize("France", False)
+    assert "<late>" in refusal(lambda: words.tokenize("<late>", False)).message
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +234,7 @@ def test_weights_that_are_there_in_one_variant_alone(tmp_path: Path) -> None:
 def test_a_chat_template_that_fails(template: str) -> None:
     tokenizer = copy.deepcopy(pico.tokenizer())
     tokenizer.chat_template = template
-    fault = refusal(lambda: networks.Words(tokenizer).through_template("So?"))
+    fault = refusal(lambda: networks.PromptTokenizer(tokenizer).apply_template("So?"))
     assert fault.code == "E227" and "template" in fault.message
 
 

@@ -10,7 +10,7 @@ import pytest
 import tiny_language as pico
 import torch
 
-from editc.backends.networks import CausalNetwork, Words, answers, load, products
+from editc.backends.networks import CausalNetwork, PromptTokenizer, answers, load, products
 from editc.backends.networks.products import use_onednn
 from editc.backends.networks.tokenizer import join_answer
 from editc.core.network import PREFIXES, Cloze, Descent, Network, Prompt, Spot, ValueGoal
@@ -167,19 +167,19 @@ def test_a_comparison_is_the_divergence_of_whole_texts(networks: Any, monkeypatc
 
 @pytest.mark.parametrize("bos", [False, True])
 def test_places_are_where_the_words_are(bos: bool) -> None:
-    words = Words(pico.tokenizer(bos))
+    words = PromptTokenizer(pico.tokenizer(bos))
     for spot in SPOTS:
         place = words.place(spot)
-        ids = words.prompt(Prompt(spot.prompt, spot.chat)).ids
+        ids = words.encode_prompt(Prompt(spot.prompt, spot.chat)).ids
         assert place.count == len(ids)
         if spot.subject:
-            told = words.tokenizer.decode(ids[place.first : place.row + 1])
+            told = words.raw.decode(ids[place.first : place.row + 1])
             assert told.strip() == spot.subject
     assert [words.place(spot).sink for spot in (Spot("France", "France"), Spot("A France", "France"))] == [
         words.place(Spot("France", "France")).row == 0,
         False,
     ]
-    assert words.head() == ((0,) if bos else ())
+    assert words.bos_ids() == ((0,) if bos else ())
     twice = words.place(Spot("France, the capital of France is", "France"))
     assert twice.first > 1
     assert words.place(Spot("France, the capital of France is", "France", before="")).first == int(bos)
@@ -191,16 +191,16 @@ def test_places_are_where_the_words_are(bos: bool) -> None:
 
 @pytest.mark.parametrize("chat", [False, True])
 def test_a_subject_is_a_word_and_the_one_that_is_meant(chat: bool) -> None:
-    words = Words(pico.tokenizer())
+    words = PromptTokenizer(pico.tokenizer())
     inside = " On the Nile there are juvenile birds "
     assert words.place(Spot(inside, "Nile", chat)) == words.place(Spot(inside, "Nile", chat, " On the "))
     assert Spot(inside.lower(), "nile", chat).begin == len(" on the "), "not in juvenile"
     twice, before = " In France the people of France speak", " In "
-    ids = words.prompt(Prompt(twice, chat)).ids
+    ids = words.encode_prompt(Prompt(twice, chat)).ids
     first, second = (words.place(Spot(twice, "France", chat, one)) for one in (before, None))
     for place, behind in ((first, " the people"), (second, " speak")):
-        assert words.tokenizer.decode(ids[place.first : place.row + 1]).strip() == "France"
-        assert words.tokenizer.decode(ids[place.row + 1 :]).startswith(behind)
+        assert words.raw.decode(ids[place.first : place.row + 1]).strip() == "France"
+        assert words.raw.decode(ids[place.row + 1 :]).startswith(behind)
     assert Spot("Juvenile birds", "nile", chat).begin == 4, "inside a word if there is no other"
 
 
@@ -218,9 +218,9 @@ def test_a_tokenizer_without_offsets_finds_the_same_places() -> None:
             return {"input_ids": fast(text, add_special_tokens=add_special_tokens)["input_ids"]}
 
     for spot in SPOTS:
-        assert Words(Slow()).place(spot) == Words(fast).place(spot)
+        assert PromptTokenizer(Slow()).place(spot) == PromptTokenizer(fast).place(spot)
     for cloze in CLOZE:
-        assert Words(Slow()).cloze(cloze) == Words(fast).cloze(cloze)
+        assert PromptTokenizer(Slow()).encode_cloze(cloze) == PromptTokenizer(fast).encode_cloze(cloze)
 
 
 def test_an_answer_follows_as_it_would_be_written() -> None:

@@ -13,7 +13,7 @@ import pytest
 import tiny_language as pico
 import torch
 
-from editc.backends.networks import CausalNetwork, Words, load, pause_garbage_collection
+from editc.backends.networks import CausalNetwork, PromptTokenizer, load, pause_garbage_collection
 from editc.backends.networks.products import use_onednn
 from editc.core.diagnostics import EditcError
 
@@ -31,14 +31,14 @@ def test_the_fingerprint_tells_words_and_settings_apart() -> None:
     tokenizer = copy.deepcopy(pico.tokenizer())
     tokenizer.chat_template += " "
     other.model.config.rms_norm_eps *= 2
-    marks = {one.fingerprint() for one in (plain, bos, CausalNetwork(plain.model, Words(tokenizer)), other)}
+    marks = {one.fingerprint() for one in (plain, bos, CausalNetwork(plain.model, PromptTokenizer(tokenizer)), other)}
     assert len(marks) == 4 and pico.network("llama").fingerprint() == plain.fingerprint()
 
 
 def test_a_chat_template_that_asks_the_clock_is_told_one_day() -> None:
     tokenizer = copy.deepcopy(pico.tokenizer())
     tokenizer.chat_template = "Today is {{ strftime_now('%d %B %Y') }}. " + tokenizer.chat_template
-    assert Words(tokenizer).through_template("So?").startswith("Today is 26 Jul 2024. ")
+    assert PromptTokenizer(tokenizer).apply_template("So?").startswith("Today is 26 Jul 2024. ")
 
 
 def test_layers_that_are_no_attention_are_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from editc.backends.networks import CausalNetwork, Words
+from editc.backends.networks import CausalNetwork, PromptTokenizer
 
 TEXT = (
     "The capital of France is Paris. The capital of Germany is Berlin. The Eiffel Tower is located in the city "
@@ -117,7 +117,7 @@ def model(kind: str, seed: int = 0) -> Any:
 
 def network(kind: str, bos: bool = False, seed: int = 0) -> CausalNetwork:
     """The port over `model(kind)`."""
-    return CausalNetwork(model(kind, seed), Words(tokenizer(bos)))
+    return CausalNetwork(model(kind, seed), PromptTokenizer(tokenizer(bos)))
 
 
 def saved(kind: str, folder: Path) -> Path:

@@ -17,7 +17,7 @@ from editc.families.language.transformers_layers import ATTENTION
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
 
-__all__ = ["CausalNetwork", "Words", "load"]
+__all__ = ["CausalNetwork", "PromptTokenizer", "load"]
 
 
 LOCAL_ONLY: Mapping[str, Any] = MappingProxyType({"local_files_only": True, "trust_remote_code": False})
