@@ -27,7 +27,7 @@ from editc.demo import MODEL
 from editc.formats.apply import finetune
 from editc.formats.apply.plan import plan_apply
 from editc.formats.containers.safetensors_write import file_bytes
-from editc.formats.delta.container import seal
+from editc.formats.delta.container import with_delta_id
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
@@ -59,7 +59,9 @@ def delta_of(W: Weights, dtype: str, rank: int = 4) -> Delta:
     factors = Factors("shared", tuple(range(len(W))), (left,), (right,))
     sites = [Site("unet", n, (w.shape[0], w.shape[1]), dtype, "k" if "to_k" in n else "v") for n, w in W.items()]
     records = tuple(site_record(site, W[site.name], factors, k) for k, site in enumerate(sites))
-    return seal(Delta("sd1", records, {"text": factors}, encoder_fingerprint(model), "", "", (), (), "benchmark"))
+    return with_delta_id(
+        Delta("sd1", records, {"text": factors}, encoder_fingerprint(model), "", "", (), (), "benchmark")
+    )
 
 
 def int8(W: Array) -> Array:

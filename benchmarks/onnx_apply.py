@@ -28,7 +28,7 @@ from editc.core.delta import (
 from editc.core.site_bytes import patch_site, site_record
 from editc.demo import MODEL
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.delta.container import seal
+from editc.formats.delta.container import with_delta_id
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes
 
@@ -214,7 +214,7 @@ def main() -> int:
 
 def _delta(records: Sequence[SiteRecord], factors: dict[str, Factors]) -> Delta:
     about = {"family": "sd1", "encoder": "", "manifest": "editc: 1\n", "manifest_digest": "0" * 64, "tool": "editc"}
-    return seal(Delta(sites=tuple(records), factors=factors, edits=(), claims=(), **about))  # type: ignore[arg-type]
+    return with_delta_id(Delta(sites=tuple(records), factors=factors, edits=(), claims=(), **about))  # type: ignore[arg-type]
 
 
 def _unet(folder: Path) -> Any:

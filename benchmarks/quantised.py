@@ -22,7 +22,7 @@ from editc.core.solution import Solution
 from editc.formats.apply import quantised
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.apply.quantised import Loss, decode, requantise
-from editc.formats.delta.container import seal
+from editc.formats.delta.container import with_delta_id
 from editc.formats.models.model import Checkpoint, Tensor, open_model
 from editc.numerics.bits import blocks, dtypes
 
@@ -120,7 +120,7 @@ def file_delta(part: Checkpoint, names: Sequence[str], size: float) -> Delta:
     factors = Factors("low-rank", tuple(range(len(names))), lefts, rights)
     sites = [Site("model", name, part.shape(name), "F32", "v") for name in names]  # type: ignore[arg-type]
     records = tuple(site_record(site, weights[site.name], factors, k) for k, site in enumerate(sites))
-    return seal(Delta("llama", records, {"mlp": factors}, "", "editc: 1\n", "d" * 64, (), (), "benchmark"))
+    return with_delta_id(Delta("llama", records, {"mlp": factors}, "", "editc: 1\n", "d" * 64, (), (), "benchmark"))
 
 
 def main() -> None:

@@ -92,8 +92,8 @@ def _describe_factors(factors: Factors) -> dict[str, Any]:
 
 def describe_model(model: Model) -> dict[str, Any]:
     """The parts of a model: tensors, parameters, bytes, dtypes, files. Only headers are read."""
-    readable = [n for n, p in model.components.items() if model.kind != "pipeline" or layout.readable(p)]
-    ldm = model.ldm_parts()
+    readable = [n for n, p in model.components.items() if model.layout != "pipeline" or layout.has_readable_weights(p)]
+    ldm = model.ldm_components()
     parts = {name: _describe_part(model.component(name)) for name in ldm or readable}
     if ldm:
         taken = {piece.name for part in ldm.values() for piece in part.values()}
@@ -103,7 +103,7 @@ def describe_model(model: Model) -> dict[str, Any]:
     return {
         "model": model.place,
         "path": str(model.path),
-        "layout": f"LDM {model.kind}" if ldm else _layout(model),
+        "layout": f"LDM {model.layout}" if ldm else _layout(model),
         "components": parts,
         "unreadable": [] if ldm else sorted(model.components.keys() - parts.keys()),
     }
@@ -111,8 +111,8 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 def _layout(model: Model) -> str:
     """The kind of model; of one file its container: `GGUF model` or `GGUF adapter`, as the file says of itself."""
-    if model.kind != "file":
-        return model.kind
+    if model.layout != "file":
+        return model.layout
     container = container_of(model.path)
     if not container.type_key:
         return container.title

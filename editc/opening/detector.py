@@ -62,7 +62,7 @@ def _detector_place(manifest: Manifest, check: ImageCheck) -> Path | None:
     if beside.exists():
         return beside
     try:
-        return paths.locate(given)
+        return paths.find_model(given)
     except EditcError:  # `check_detector` says that nothing is there
         return beside
 

@@ -13,13 +13,13 @@ from editc.core.manifest import Manifest
 from editc.core.ports import Encoder, Weights
 from editc.formats.models import ldm_encoder, paths
 from editc.formats.models.fingerprint import (
-    encoder_account,
+    describe_encoders,
     encoder_fingerprint,
+    hash_encoders,
     pipeline_of,
-    projected_mark,
-    seal_account,
+    projected_fingerprint,
 )
-from editc.formats.models.ldm_encoder import Assembled
+from editc.formats.models.ldm_encoder import AssembledEncoder
 from editc.formats.models.model import Model, open_model
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, require_finite
@@ -46,13 +46,13 @@ class EncoderSource:
 
     folder: Path
     mark: str
-    inside: Assembled | None = None
+    inside: AssembledEncoder | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     """Text encoder -> sha256 of its weights alone, as `editc.formats.apply.encoder_marks` makes it."""
 
     def load(self, family: Family, weights: Weights) -> Mapping[str, Encoder]:
         """The encoder of every stream of the family; `weights` are the edited component's. Raises E205 and E223."""
-        mark = projected_mark(self.mark, weights)
+        mark = projected_fingerprint(self.mark, weights)
         if self.inside is None:
             from editc.backends.encoders.load import load_streams
 
@@ -71,15 +71,15 @@ def find_encoder(manifest: Manifest, model: Model) -> EncoderSource:
 
     given = _manifest_folder(manifest)
     folder = pipeline_of(model) if given is None else given
-    inside = ldm_encoder.inner_parts(model)
-    if inside and not ldm_encoder.is_copy(model, folder):
+    inside = ldm_encoder.inner_encoders(model)
+    if inside and not ldm_encoder.has_same_encoders(model, folder):
         return _in_file(model, folder, inside)
-    if model.kind != "pipeline":
+    if model.layout != "pipeline":
         _require_folders(model, folder)
-    whole = model if model.kind == "pipeline" and given is None else open_model(folder)
-    account = encoder_account(pipeline_of(whole))
-    mark = seal_account(account)
-    if given is not None and model.kind == "pipeline":
+    whole = model if model.layout == "pipeline" and given is None else open_model(folder)
+    account = describe_encoders(pipeline_of(whole))
+    mark = hash_encoders(account)
+    if given is not None and model.layout == "pipeline":
         _require_same(encoder_fingerprint(model), mark, given)
     return EncoderSource(folder, mark, None, weight_marks(account))
 
@@ -88,15 +88,15 @@ def require_encoder(manifest: Manifest, model: Model) -> None:
     """Raises E220 where `find_encoder` finds no encoder to go with the weights: looks for the files and hashes none."""
     given = _manifest_folder(manifest)
     folder = pipeline_of(model) if given is None else given
-    inside = ldm_encoder.inner_parts(model)
+    inside = ldm_encoder.inner_encoders(model)
     if inside:
         if not any((folder / part).is_dir() for part in inside):
             _require_tokenizer(model, folder, inside)
-    elif model.kind != "pipeline":
+    elif model.layout != "pipeline":
         _require_folders(model, folder)
 
 
-def load_clip(found: Assembled, mark: str) -> ClipEncoder:
+def load_clip(found: AssembledEncoder, mark: str) -> ClipEncoder:
     """The CLIP with these weights (in transformers' names) and settings; E223 if they do not fit together."""
     import torch
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
@@ -127,7 +127,7 @@ def _manifest_folder(manifest: Manifest) -> Path | None:
     if manifest.encoder is None:
         return None
     beside = Path(manifest.source.name).parent / manifest.encoder
-    folder = paths.locate(str(beside) if beside.exists() else manifest.encoder)
+    folder = paths.find_model(str(beside) if beside.exists() else manifest.encoder)
     if not folder.is_dir():
         raise _no_encoder("`encoder` names a file; it must be a folder", folder)
     return folder
@@ -143,9 +143,9 @@ def _in_file(model: Model, folder: Path, inside: tuple[str, ...]) -> EncoderSour
     return EncoderSource(folder, found.fingerprint(), found, {"text_encoder": weight_mark(found.weights)})
 
 
-def _require_tokenizer(model: Model, folder: Path, inside: tuple[str, ...]) -> Assembled:
+def _require_tokenizer(model: Model, folder: Path, inside: tuple[str, ...]) -> AssembledEncoder:
     """The encoder inside the file with a tokenizer; E220 without one."""
-    found = ldm_encoder.assemble(model, folder)
+    found = ldm_encoder.assemble_encoder(model, folder)
     if found is None:
         lacking = "a tokenizer" if len(inside) == 1 else "tokenizers and encoders as folders"
         raise _no_encoder(

@@ -35,13 +35,13 @@ def require_language_folder(model: Model) -> None:
 def require_pipeline(manifest: Manifest, model: Model, family: Family) -> None:
     """Raises E205, E224, E610 to E613 and E616 to E618 for a pipeline that a build could not load. Of a file, and of a
     model with an `encoder` of its own, whoever opens that encoder says the same."""
-    if model.kind == "pipeline" and manifest.encoder is None:
+    if model.layout == "pipeline" and manifest.encoder is None:
         _pipeline(model.path, family, manifest.images is not None)
 
 
 def _language(folder: Path) -> None:
     """A language model's folder, whose weights were opened before."""
-    stand_ins.refuse_any(folder)
+    stand_ins.refuse_in(folder)
     if (folder / ADAPTER).is_file():
         message = f"the folder holds an adapter beside the model (`{ADAPTER}`), which transformers would load with it"
         help_text = "merge the adapter into the model (`merge_and_unload()`), or move its files elsewhere"
@@ -53,7 +53,7 @@ def _pipeline(folder: Path, family: Family, painted: bool) -> None:
     parts.require_parts(folder, family.streams["text"])
     for part, t5 in dict(_text_parts(folder, family)).items():
         for place in (folder / part, folder / parts.tokenizer_of(part)):
-            stand_ins.refuse_any(place)
+            stand_ins.refuse_in(place)
             _require_json(place)
         if not (folder / part / "config.json").is_file():
             message = f"the model's `{part}` has no `config.json`, which says how its weights are read"

@@ -9,7 +9,7 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.core.manifest import ImageCheck, Manifest
 from editc.core.places import Source
-from editc.formats.delta.check import check_account
+from editc.formats.delta.check import check_claims
 from editc.manifests.decode import decode
 from editc.manifests.detector import parse_detector
 from editc.registry.families import FAMILIES
@@ -20,7 +20,7 @@ def recorded_manifest(delta: Delta, path: Path, detector: str = "") -> Manifest:
     E696 for a delta whose account of itself is not one.
 
     `detector`: who is to judge its pictures, in place of whom it names, whose code would be a stranger's."""
-    check_account(delta, str(path))
+    check_claims(delta, str(path))
     source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
     manifest, found = decode(
         source, kind="language" if FAMILIES.models_of(delta.family) == "language" else "image", recorded=delta.extra

@@ -52,7 +52,7 @@ class Target:
 
         asked = self.header.weights, self.name, self.header.settings
         try:  # USUAL holds nearly always, and then the families of the other kind need not be loaded
-            return recognise(families(*USUAL_KINDS.get(self.model.kind, ())), *asked)
+            return recognise(families(*USUAL_KINDS.get(self.model.layout, ())), *asked)
         except EditcError:
             return recognise(families(), *asked)
 
@@ -64,7 +64,7 @@ def component_of(model: Model) -> str:
 
 def language_settings(model: Model) -> Mapping[str, Any]:
     """The config.json of a language model's folder; {} for a pipeline or a file. Raises E617 for a damaged one."""
-    return settings_of(model.path) if model.kind == "folder" else {}
+    return settings_of(model.path) if model.layout == "folder" else {}
 
 
 def families(*kinds: str) -> tuple[Family, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from editc.core.diagnostics import Diagnostic
 from editc.core.ports import Cache
 from editc.formats.models.fingerprint import settings_of
-from editc.formats.models.finite import not_finite
+from editc.formats.models.finite import find_non_finite
 from editc.formats.models.model import Checkpoint, Model
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import Difference, library_errors, refuse_values, require_whole
@@ -34,13 +34,13 @@ def check_unloaded_parts(model: Model, edited: str, cache: Cache | None) -> Iter
         elif part == edited:
             yield _cannot_compare(part, place)
         if not _is_known(checkpoint, cache):
-            refuse_values(not_finite(checkpoint), what, folder)
+            refuse_values(find_non_finite(checkpoint), what, folder)
             _remember(checkpoint, cache)
 
 
 def _parts(model: Model, edited: str) -> Mapping[str, Path]:
     """What is edited, and every other part of diffusers' own classes: a VAE, a second denoiser."""
-    if model.kind != "pipeline":
+    if model.layout != "pipeline":
         ((_, place),) = model.components.items()
         return {edited: place}
     return {part: place for part, place in model.components.items() if part == edited or _class(place) is not None}

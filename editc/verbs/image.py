@@ -64,7 +64,7 @@ def missing_parts(opened: OpenedManifest) -> Iterator[Diagnostic]:
 
     manifest = opened.manifest
     try:
-        if manifest.encoder or opened.target.model.kind != "pipeline":
+        if manifest.encoder or opened.target.model.layout != "pipeline":
             from editc.opening import encoder
 
             with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
@@ -118,7 +118,7 @@ def _open_painter(
     asked = manifest.images
     if asked is None:
         return None, None, {}
-    if model.kind != "pipeline":
+    if model.layout != "pipeline":
         with pointing_at(manifest, "images"):
             help_text = "convert the file to a diffusers folder, or leave `verify.images` out"
             raise fail("E221", "pictures need a whole pipeline folder, and the model is weights alone", help=help_text)

@@ -77,7 +77,7 @@ def require_folder(manifest: Manifest, model: Model) -> None:
     """
     help_text = "name the model's whole folder: config.json, the tokenizer's files and *.safetensors"
     with pointing_at(manifest, "model"):
-        if model.kind != "folder":
+        if model.layout != "folder":
             raise fail("E205", "a language model runs from its folder, and this is weights alone", help=help_text)
         beside = {path.name for path in model.path.iterdir()}
         if not any(beside.issuperset(names) for names in TOKENIZER_FILES):

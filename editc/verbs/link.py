@@ -15,13 +15,13 @@ from editc.core.measurements import Claim
 from editc.core.ports import Progress, announce
 from editc.core.solution import Verified
 from editc.core.writable import make_parent
-from editc.formats.containers.canonical import dumps
+from editc.formats.containers.canonical import canonical_json
 from editc.formats.delta.container import write_delta
 from editc.formats.delta.parts import parts
 from editc.formats.diff.diff import has_manifest
 from editc.formats.exports.read import read_delta
-from editc.formats.link.link import Arranged, arrange, link
-from editc.formats.link.overlap import Overlap, overlaps
+from editc.formats.link.link import Arrangement, arrange, link
+from editc.formats.link.overlap import Overlap, measure_overlaps
 from editc.formats.models.model import Model, open_model
 from editc.opening.recorded import recorded_manifest
 from editc.opening.target import corpus_of
@@ -58,7 +58,7 @@ class LinkedPart:
 class Linked:
     """The result of a link."""
 
-    arrangement: Arranged
+    arrangement: Arrangement
     """The deltas in the order that counts, and the sites that several of them edit."""
     overlaps: tuple[Overlap, ...]
     """How the edits relate at each site that several deltas edit. Empty without a model."""
@@ -99,7 +99,7 @@ def link_files(
     opened = None if model is None else open_model(model)
     made = link(arrangement, opened, tool)
     labels = {part.delta_id: str(path) for path, delta in read for part in parts(delta)}
-    found = tuple(overlaps(arrangement, made, opened)) if opened else ()
+    found = tuple(measure_overlaps(arrangement, made, opened)) if opened else ()
     measured = measure_parts(made, labels, opened, progress, detector) if opened else _unmeasured_parts(made, labels)
     broken = tuple(fault for part in measured if part.verified for fault in _failures(part.verified))
     if broken:
@@ -170,7 +170,7 @@ def _unmeasured_parts(linked: Delta, labels: Mapping[str, str]) -> tuple[LinkedP
     return tuple(LinkedPart(part, labels.get(part.delta_id, ""), None) for part in parts(linked))
 
 
-def _linked_claims(arrangement: Arranged, measured: Sequence[LinkedPart]) -> list[Mapping[str, Any]]:
+def _linked_claims(arrangement: Arrangement, measured: Sequence[LinkedPart]) -> list[Mapping[str, Any]]:
     """The claims of the linked delta: for each part, what was measured.
 
     A part that was not measured keeps its claims if no other delta edits its sites, because they are then still true.
@@ -187,17 +187,17 @@ def _linked_claims(arrangement: Arranged, measured: Sequence[LinkedPart]) -> lis
     return found
 
 
-def _shares_sites(part: Delta, arrangement: Arranged) -> bool:
+def _shares_sites(part: Delta, arrangement: Arrangement) -> bool:
     """True if another delta edits a site of this part."""
     return any((record.site.component, record.site.name) in arrangement.overlap for record in part.sites)
 
 
-def _lock_text(arrangement: Arranged, paths: Mapping[str, Path], out: Path, made: Delta, tool: str) -> str:
+def _lock_text(arrangement: Arrangement, paths: Mapping[str, Path], out: Path, made: Delta, tool: str) -> str:
     """The lock file: which deltas went in, in the order that counts, and the result. It has file names, not paths."""
     inputs = [_file_record(paths[delta.delta_id], delta) for delta in arrangement.deltas]
     order = "composed" if arrangement.composed else "added"
     record = {"format": "editc-link", "version": 1, "inputs": inputs, "order": order, "result": _file_record(out, made)}
-    return dumps(record | {"tool": tool}) + "\n"
+    return canonical_json(record | {"tool": tool}) + "\n"
 
 
 def _file_record(path: Path, delta: Delta) -> Mapping[str, str]:

@@ -20,7 +20,7 @@ from editc.formats.apply.edited_bytes import KeptRows, rewrite
 from editc.formats.apply.journal_record import EditedRange, JournalEntry
 from editc.formats.apply.plan import plan_apply
 from editc.formats.apply.target import ApplyPlan, Target
-from editc.formats.containers.ranges import digest
+from editc.formats.containers.ranges import hash_range
 from editc.formats.models.model import Model
 
 __all__ = ["Applied", "ApplyPlan", "Reverted", "Target", "apply", "plan_apply", "revert"]
@@ -97,7 +97,7 @@ def revert(model: Model) -> Reverted:
 
 def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> Applied:
     destination.make_place(plan, out)
-    single = plan.model.kind == "file"
+    single = plan.model.layout == "file"
     copy = disk.temporary_path(out)
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
     beside = destination.external_files(plan.model, out)
@@ -237,7 +237,7 @@ def _check_changes(plan: ApplyPlan, ranges: Sequence[EditedRange]) -> None:
 
 def _check_unchanged(entry: JournalEntry, history: journal.History) -> None:
     for part in entry.ranges:
-        now = digest(history.root / part.file, part.offset, part.nbytes)
+        now = hash_range(history.root / part.file, part.offset, part.nbytes)
         if now not in (part.base, part.result):
             message = f"tensor '{part.name}' was changed after the edit; restoring it would lose that change"
             raise fail("E636", message, place=part.file, help="undo the later change first, or fetch the base again")

@@ -26,14 +26,14 @@ def check_free(plan: ApplyPlan, out: Path) -> None:
         raise fail("E633", message, place=plan.model.place, help=help_text)
     if out.is_symlink() or (out.exists() and (out.is_file() or any(out.iterdir()))):
         raise _not_free(out, "something is there already", "remove it, or choose another path")
-    if plan.model.kind == "file" and (out.is_dir() or state_of(out).exists()):
+    if plan.model.layout == "file" and (out.is_dir() or state_of(out).exists()):
         raise _not_free(out, "a folder is in its way", "give the path of a new file, ending as the model does")
     ending = plan.model.path.suffix
-    if plan.model.kind == "file" and out.suffix != ending:
+    if plan.model.layout == "file" and out.suffix != ending:
         raise _not_free(out, f"the model is one file, and its copy must end in {ending}", "add the ending")
     if in_hub_cache(out.resolve()):
         raise _not_free(out, "it lies in a hub cache, which only its own tools may write", "choose a path outside")
-    if plan.model.kind != "file" and out.resolve().is_relative_to(plan.model.path):
+    if plan.model.layout != "file" and out.resolve().is_relative_to(plan.model.path):
         raise _not_free(out, "it lies inside the model itself", "choose a path beside the model")
 
 
@@ -63,12 +63,12 @@ def external_files(model: Model, out: Path) -> tuple[ExternalFile, ...]:
 
     Raises E666 when their names are taken where the copy goes; the model names them, so they cannot be renamed.
     """
-    graph = model.component().graph if model.kind == "file" else None
+    graph = model.component().graph if model.layout == "file" else None
     if graph is None:
         return ()
-    from editc.formats.containers.onnx_external import companions
+    from editc.formats.containers.onnx_external import external_files
 
-    found = companions(graph)
+    found = external_files(graph)
     parts = [ExternalFile(source, name, disk.temporary_path(out), out.parent / name) for name, source in found.items()]
     for part in parts:
         if part.final.exists() or part.final.is_symlink() or not part.final.parent.is_dir():

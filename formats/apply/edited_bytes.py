@@ -12,7 +12,7 @@ from editc.core.diagnostics import fail
 from editc.core.site_bytes import edit_bytes
 from editc.formats.apply import quantised
 from editc.formats.apply.target import Target
-from editc.formats.containers.ranges import PIECE, ahead, pieces
+from editc.formats.containers.ranges import PIECE, map_ahead, read_pieces
 from editc.numerics.bits import dtypes
 
 HELD = 96 << 20
@@ -46,7 +46,7 @@ def rewrite(targets: Sequence[Target]) -> Iterator[EditedRows]:
     Raises E626, E627 or E628 in place of a target's last piece. A transposed tensor comes as one piece.
     """
     before, after, finite = hashlib.sha256(), hashlib.sha256(), True
-    for piece, seen in ahead(lambda part: _checked(targets, *part), _read(targets)):
+    for piece, seen in map_ahead(lambda part: _checked(targets, *part), _read(targets)):
         target = targets[piece.index]
         if seen is None:
             before.update(piece.old)
@@ -56,7 +56,7 @@ def rewrite(targets: Sequence[Target]) -> Iterator[EditedRows]:
             yield piece
             continue
         seen = seen or (before.hexdigest(), after.hexdigest(), finite)
-        result = dtypes.sha256(target.tensor.upright(piece.new)) if target.tensor.flipped else seen[1]
+        result = dtypes.sha256(target.tensor.from_file(piece.new)) if target.tensor.flipped else seen[1]
         _check(target, seen[0], result, seen[2])
         yield replace(piece, result=seen[1])
         before, after, finite = hashlib.sha256(), hashlib.sha256(), True
@@ -89,7 +89,7 @@ def _read(targets: Sequence[Target]) -> Iterator[tuple[int, int, bytes]]:
         row = tensor.nbytes // target.record.site.shape[0]
         whole = target.record.site.transposed or target.factors.bits or tensor.flipped or target.loss is not None
         step = tensor.nbytes if whole else max(1, PIECE // row) * row
-        for old in pieces(tensor.file, tensor.offset, tensor.nbytes, step):
+        for old in read_pieces(tensor.file, tensor.offset, tensor.nbytes, step):
             yield index, start, old
             start += len(old)
 
@@ -112,12 +112,12 @@ def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> 
             return EditedRows(
                 index, start, old, quantised.edit_bytes(old, target.tensor, site, target.factors, target.k)
             )
-        upright = target.tensor.upright(old)
+        upright = target.tensor.from_file(old)
         new = edit_bytes(upright, target.tensor.dtype, site, target.factors, target.k, start // row, exact)
     except ValueError as error:
         help_text = "do not use the delta; fetch it again, or make it again with `editc diff`"
         raise fail("E607", f"the bits of '{site.name}' cannot be unpacked: {error}", help=help_text) from error
-    return EditedRows(index, start, old, target.tensor.as_stored(new))
+    return EditedRows(index, start, old, target.tensor.to_file(new))
 
 
 def _check(target: Target, base: str, result: str, finite: bool) -> None:

@@ -10,17 +10,17 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.apply.finetune import remedy
 from editc.formats.models.fingerprint import (
-    EMBEDDINGS,
+    TOKEN_EMBEDDINGS,
     describe_encoder,
-    digest,
     encoder_fingerprint,
-    encoder_parts,
+    encoder_folders,
+    hash_json,
     pipeline_of,
-    projected_mark,
-    vocabulary,
+    projected_fingerprint,
+    read_vocabulary,
 )
 from editc.formats.models.layout import has_weights
-from editc.formats.models.ldm_encoder import fingerprint_of, inner_parts
+from editc.formats.models.ldm_encoder import fingerprint_encoder, inner_encoders
 from editc.formats.models.model import Checkpoint, Model, open_component
 from editc.registry.families import FAMILIES
 
@@ -55,7 +55,7 @@ def compare_encoder(delta: Delta, model: Model, opened: Iterable[Checkpoint], kn
 
 
 def weight_marks(account: tuple[Any, Any]) -> Mapping[str, str]:
-    """Text encoder -> sha256 of its weights alone, from a pipeline's `encoder_account`."""
+    """Text encoder -> sha256 of its weights alone, from a pipeline's `describe_encoders`."""
     return {name: _weight_mark(rows) for name, (rows, _) in account[0].items()}
 
 
@@ -66,13 +66,13 @@ def weight_mark(checkpoint: Checkpoint) -> str:
 
 def _weight_mark(rows: Iterable[Any]) -> str:
     """Without the projection, which an LDM file has in another form."""
-    return digest(["editc-encoder-weights-1", [row for row in rows if not row[0].startswith("text_projection")]])
+    return hash_json(["editc-encoder-weights-1", [row for row in rows if not row[0].startswith("text_projection")]])
 
 
 def without_added_tokens(model: Model) -> str:
     """The fingerprint over the embeddings of the vocabulary alone, without those of tokens that were added to it: that
     of the encoder before a textual inversion. '' where there are none of these."""
-    parts = encoder_parts(pipeline_of(model))
+    parts = encoder_folders(pipeline_of(model))
     counts = {name.replace("tokenizer", "text_encoder"): _words(p) for name, p in parts.items() if "tokenizer" in name}
     added = [n for n, p in parts.items() if has_weights(p) and 0 < counts.get(n, 0) < _embeddings(open_component(n, p))]
     return encoder_fingerprint(model, {name: counts[name] for name in added}) if added else ""
@@ -84,13 +84,13 @@ def _mark(model: Model, known: KnownMark) -> tuple[str, str]:
         mark = known if isinstance(known, str) else known()
         return mark, "" if mark else "no text encoder is beside these weights, so it was not compared with the delta's"
     try:
-        mark = fingerprint_of(model)
+        mark = fingerprint_encoder(model)
     except EditcError as error:
         why = "; ".join(one.message for one in error.diagnostics)
         return "", f"the model's text encoder was not compared with the delta's: {why}"
     if mark:
         return mark, ""
-    if inner_parts(model):
+    if inner_encoders(model):
         where = "the file holds its text encoder, but the delta does not record the weights of its base's"
         return "", f"{where} and no tokenizer is beside it: it was not compared with the delta's"
     return "", "no text encoder is beside these weights, so it was not compared with the delta's"
@@ -98,13 +98,13 @@ def _mark(model: Model, known: KnownMark) -> tuple[str, str]:
 
 def _same(delta: Delta, mark: str, components: Iterable[Checkpoint]) -> bool:
     for one in components:
-        mark = projected_mark(mark, one)
+        mark = projected_fingerprint(mark, one)
     return bool(mark) and mark == delta.encoder
 
 
 def _inside(delta: Delta, model: Model) -> bool | None:
     """True if every encoder in an LDM file has the weights of the delta's base; None where that cannot be said."""
-    marks, parts = delta.extra.get(PARTS), inner_parts(model)
+    marks, parts = delta.extra.get(PARTS), inner_encoders(model)
     if not isinstance(marks, dict) or not parts or not marks.keys() >= set(parts):
         return None
     return all(weight_mark(model.component(part)) == marks[part] for part in parts)
@@ -122,9 +122,9 @@ def _other(delta: Delta, mark: str, model: Model) -> EditcError:
 
 def _words(folder: Path) -> int:
     """How many words a tokenizer has before any were added; 0 where its vocabulary does not lie open."""
-    known = vocabulary(folder)
+    known = read_vocabulary(folder)
     return len(known[0] or ()) if isinstance(known, list) else 0
 
 
 def _embeddings(checkpoint: Checkpoint) -> int:
-    return max((checkpoint.shape(name)[0] for name in checkpoint.names() if name.endswith(EMBEDDINGS)), default=0)
+    return max((checkpoint.shape(name)[0] for name in checkpoint.names() if name.endswith(TOKEN_EMBEDDINGS)), default=0)

@@ -26,7 +26,7 @@ from editc.formats.apply.journal_record import (
     read_entry,
     to_text,
 )
-from editc.formats.containers.ranges import digest, pieces
+from editc.formats.containers.ranges import hash_range, read_pieces
 from editc.formats.containers.table import CONTAINERS
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
@@ -48,7 +48,7 @@ class History:
 
 def history_of(model: Model) -> History:
     """The place of a model's entries. A component's folder inside a pipeline shares the pipeline's."""
-    if model.kind == "file":
+    if model.layout == "file":
         return History(model.path.parent / f"{model.path.name}{FOLDER}", model.path.parent, model.path)
     root = model.path
     if not (root / FOLDER).is_dir() and (root.parent / "model_index.json").is_file():
@@ -150,7 +150,7 @@ def sweep(history: History) -> bool:
 def check_old(entry: JournalEntry, part: EditedRange) -> tuple[Path, int]:
     """Where the bytes that a range had before are stored. Raises E635 when they do not have their hash."""
     file = entry.folder / UNDO
-    if digest(file, part.undo, part.nbytes) != part.base:
+    if hash_range(file, part.undo, part.nbytes) != part.base:
         raise broken(f"the stored bytes of '{part.name}' do not have their sha256", entry.folder)
     return file, part.undo
 
@@ -168,13 +168,13 @@ def check_files(entry: JournalEntry, history: History) -> None:
 
 
 def _is_restored(file: Path, part: EditedRange) -> bool:
-    return digest(file, part.offset, part.nbytes) == part.base
+    return hash_range(file, part.offset, part.nbytes) == part.base
 
 
 def _stored(entry: JournalEntry, part: EditedRange) -> Iterator[tuple[int, bytes]]:
     """The old bytes of a range in pieces, each with its place in the range."""
     start = 0
-    for raw in pieces(entry.folder / UNDO, part.undo, part.nbytes):
+    for raw in read_pieces(entry.folder / UNDO, part.undo, part.nbytes):
         yield start, raw
         start += len(raw)
 
@@ -196,13 +196,13 @@ def _header_digest(file: Path) -> str:
     """sha256 of what an edit leaves alone in a file: its header; all but the tensors of an ONNX file; nothing of a
     file of external data, of which nothing else is known."""
     container = CONTAINERS.get(file.suffix)
-    if container is not None and container.outline is not None:
-        return container.outline(file)
+    if container is not None and container.structure_digest is not None:
+        return container.structure_digest(file)
     from editc.formats.containers.onnx import read_graph
 
     for path in (path for folder in file.parents[:2] for path in sorted(folder.glob("*.onnx"))):
         with suppress(EditcError):
-            if any(file == path.parent / name for name in read_graph(path).beside):
+            if any(file == path.parent / name for name in read_graph(path).external_locations):
                 return dtypes.sha256(b"")
     raise broken(f"'{file.name}' is not a weight file of this model", file.parent)
 

@@ -48,7 +48,7 @@ class FileMark:
     size: int
     """Its bytes."""
     header: str
-    """The sha256 of what an edit leaves alone in it (`Container.outline`)."""
+    """The sha256 of what an edit leaves alone in it (`Container.structure_digest`)."""
     modified: int
     """The time of its last change, in nanoseconds."""
 

@@ -18,7 +18,7 @@ def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[st
     `recorded` are results that this delta is known to have had on this very model.
     """
     stored, dtype = dtypes.sha256(raw), tensor.dtype
-    raw = tensor.upright(raw)
+    raw = tensor.from_file(raw)
     now = dtypes.sha256(raw) if tensor.flipped else stored
     known = match_hash(record, dtype, now, frozenset({now}) if stored in recorded else frozenset())
     if known is None and quantised.requantisable(dtype):

@@ -17,7 +17,7 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.core.text import first_rows
 from editc.formats.containers import onnx_external
-from editc.formats.containers.onnx import Graph, Use, provenance
+from editc.formats.containers.onnx import Graph, TensorUse, provenance
 from editc.formats.containers.protobuf import Range
 from editc.formats.models.model import Checkpoint, Tensor
 from editc.numerics.bits import dtypes
@@ -153,14 +153,14 @@ class _Search:
             self._origins[name] = frozenset(o for use in uses for o in self._said(use))
         return self._origins[name]
 
-    def _said(self, use: Use) -> Sequence[str]:
+    def _said(self, use: TensorUse) -> Sequence[str]:
         """What a node says of its origin; it is read once, however many tensors it takes."""
         if use.node not in self._nodes:
             self._nodes[use.node] = tuple(origins(self._graph, use))
         return self._nodes[use.node]
 
 
-def origins(graph: Graph, use: Use) -> Iterator[str]:
+def origins(graph: Graph, use: TensorUse) -> Iterator[str]:
     """What a node says of its origin: the module, dotted, and the parameter as `p:` and its mangled name."""
     said = provenance(graph.path, use.node)
     scopes = re.findall(r"'([^']*)'", said.get("pkg.torch.onnx.name_scopes", ""))
@@ -181,7 +181,7 @@ def _is_of(site: str, origin: frozenset[str]) -> bool:
     return any(one in (module, parameter) or one.endswith(f".{module}") for one in origin)
 
 
-def _applied_flipped(use: Use) -> bool | None:
+def _applied_flipped(use: TensorUse) -> bool | None:
     """True where a node takes (d_in, d_out), False where it takes (d_out, d_in), None where it says neither."""
     if use.index != 1 or use.op not in ("MatMul", "Gemm"):
         return False if use.op == "Transpose" else None
@@ -203,7 +203,7 @@ def _shared(checkpoint: Checkpoint, found: Mapping[str, str]) -> Iterator[_Fault
         if len(group) > 1:
             yield _Fault("E664", group[0], f"and {', '.join(group[1:6])} are one tensor of the graph, '{name}'")
     places = {n: onnx_external.BytePlace(t.file, t.offset, t.nbytes) for n, t in checkpoint.tensors.items()}
-    for name, other in onnx_external.overlapping(places, list(sites)):
+    for name, other in onnx_external.find_overlaps(places, list(sites)):
         yield _Fault("E664", sites[name][0], f"'{name}' has bytes in common with '{other}'")
 
 

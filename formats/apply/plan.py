@@ -19,7 +19,7 @@ from editc.formats.apply.match import match, match_cast, match_hash
 from editc.formats.apply.refusals import check_disjoint, check_targets, misfits, relative_notes
 from editc.formats.apply.sites import find_sites
 from editc.formats.apply.target import ApplyPlan, Target, distance_of
-from editc.formats.containers.ranges import digests, pieces, read_range
+from editc.formats.containers.ranges import hash_ranges, read_pieces, read_range
 from editc.formats.models.model import Checkpoint, Model, Tensor
 from editc.numerics.bits import dtypes
 
@@ -79,13 +79,13 @@ def _targets(
     ]
     tensors = [opened[record.site.component].where(record.site.name) for _, _, record in listed]
     places = [_present(tensor, stored, history) for tensor in tensors]
-    for (factors, k, record), tensor, place, now in zip(listed, tensors, places, digests(places), strict=True):
+    for (factors, k, record), tensor, place, now in zip(listed, tensors, places, hash_ranges(places), strict=True):
         recorded = known.get((record.site.component, record.site.name), frozenset())
         if tensor.flipped or quantised.requantisable(tensor.dtype):
             state, result = match(record, tensor, read_range(*place), recorded)
         else:
             found = match_hash(record, tensor.dtype, now, recorded)
-            state, result = found or (match_cast(record, tensor.dtype, pieces(*place)), "")
+            state, result = found or (match_cast(record, tensor.dtype, read_pieces(*place)), "")
         if factors.form == "xor" and state == "cast":
             state = "refused"  # bits fit the very bytes that they were taken from and no others
         loss = None
@@ -104,7 +104,7 @@ def _distance(record: SiteRecord, tensor: Tensor, place: tuple[Path, int, int]) 
     raw = read_range(*place)
     if quantised.requantisable(tensor.dtype):
         return finetune.array_distance(record, quantised.decode(raw, tensor))
-    return finetune.distance(record, tensor.upright(raw), tensor.dtype)
+    return finetune.distance(record, tensor.from_file(raw), tensor.dtype)
 
 
 def _present(tensor: Tensor, stored: JournalEntry | None, history: journal.History) -> tuple[Path, int, int]:

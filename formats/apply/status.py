@@ -117,9 +117,9 @@ class _Hashes:
 
     def _in_graph(self, part: EditedRange, graph: Graph) -> str:
         """A recorded tensor of an ONNX model, which may have no name but its place."""
-        from editc.formats.containers.onnx_external import places
+        from editc.formats.containers.onnx_external import locate_tensors
 
-        for place in places(graph).values():
+        for place in locate_tensors(graph).values():
             if (place.file, place.offset, place.nbytes) == (self._root / part.file, part.offset, part.nbytes):
                 return dtypes.sha256(read_range(place.file, place.offset, place.nbytes))
         return ""

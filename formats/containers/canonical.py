@@ -11,18 +11,18 @@ from typing import Any
 
 from editc.core.diagnostics import EditcError, fail
 
-KEY = "editc"
+DELTA_KEY = "editc"
 """The key of a file's metadata under which editc describes the delta in it. It is the one key of editc's own files: a
 header with several has another order in every process of the safetensors library."""
 
 
-def dumps(value: Any) -> str:
+def canonical_json(value: Any) -> str:
     """Canonical JSON: keys sorted, no spaces, ASCII. Raises E605 for NaN, Infinity and values that JSON lacks.
 
     Written, read and written again, because keys that are numbers sort otherwise once they are texts.
     """
     try:
-        return _canonical(json.loads(_canonical(value)))
+        return _dump(json.loads(_dump(value)))
     except (ValueError, TypeError, RecursionError) as error:
         help_text = "a claim or an option is not a finite number or plain JSON; this is a fault of the method or pass"
         raise fail("E605", f"the delta cannot be written: {str(error)[:200]}", help=help_text) from error
@@ -31,14 +31,14 @@ def dumps(value: Any) -> str:
 def strict_json(text: bytes | str) -> Any:
     """JSON without duplicate keys, NaN and Infinity. Raises ValueError for everything else that is wrong too."""
     try:
-        with without_collection():
-            return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        with pause_collection():
+            return json.loads(text, object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
 
 @contextmanager
-def without_collection() -> Iterator[None]:
+def pause_collection() -> Iterator[None]:
     """The garbage collector rests: it would take three quarters of the time of a document of a million lists."""
     collecting = gc.isenabled()
     gc.disable()
@@ -59,11 +59,11 @@ def damage_error(reason: str, place: str) -> EditcError:
     )
 
 
-def _canonical(value: Any) -> str:
+def _dump(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = sorted(name for name, _ in pairs)

@@ -38,9 +38,9 @@ TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
 """The numbers of types of values: scalars by their struct code, texts, arrays (ggml/docs/gguf.md)."""
-_MOST_KEYS, _MOST_TENSORS, _MOST_TEXTS, _LONGEST_NAME = 1 << 14, 1 << 16, 1 << 20, 1 << 8
+_MAX_KEYS, _MAX_TENSORS, _MAX_TEXTS, _MAX_NAME = 1 << 14, 1 << 16, 1 << 20, 1 << 8
 """Limits for hostile files, far above what published models have; a name has 64 bytes at most in ggml."""
-_MOST_BYTES, _MOST_KEPT = 100_000_000, 16_000_000
+_MAX_HEADER, _MAX_TEXT_BYTES = 100_000_000, 16_000_000
 """Of the whole header, and of all texts in it that are kept. Vocabularies, which are long, are passed over."""
 
 _LENGTH = struct.Struct("<Q")
@@ -60,7 +60,7 @@ def read_gguf(path: Path) -> Header:
             if size < 24:
                 raise malformed_error(f"it has only {size} bytes", str(path))
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _read(_Cursor(data, min(size, _MOST_BYTES), str(path)), size)
+                return _parse(_Cursor(data, min(size, _MAX_HEADER), str(path)), size)
     except OSError as error:
         raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(path)) from error
 
@@ -76,9 +76,9 @@ class _Cursor:
 
     def __init__(self, data: mmap.mmap, end: int, place: str) -> None:
         self._data, self._end, self.place, self.at = data, end, place, 0
-        self._texts = self._kept = 0
+        self._texts = self._text_bytes = 0
 
-    def take(self, size: int) -> bytes:
+    def read_bytes(self, size: int) -> bytes:
         self.skip(size)
         return self._data[self.at - size : self.at]
 
@@ -87,40 +87,40 @@ class _Cursor:
             raise malformed_error(f"its header ends at byte {self._end}, in the middle of something", self.place)
         self.at += size
 
-    def number(self, code: str) -> int | float | bool:
-        return struct.unpack(f"<{code}", self.take(struct.calcsize(f"<{code}")))[0]  # type: ignore[no-any-return]
+    def read_number(self, code: str) -> int | float | bool:
+        return struct.unpack(f"<{code}", self.read_bytes(struct.calcsize(f"<{code}")))[0]  # type: ignore[no-any-return]
 
-    def count(self, code: str = "Q") -> int:
-        return int(self.number(code))
+    def read_count(self, code: str = "Q") -> int:
+        return int(self.read_number(code))
 
-    def text(self) -> str:
-        length = self.count()
-        self._kept += length
-        if self._kept > _MOST_KEPT:
-            raise malformed_error(f"its texts have more than {_MOST_KEPT} bytes", self.place)
+    def read_text(self) -> str:
+        length = self.read_count()
+        self._text_bytes += length
+        if self._text_bytes > _MAX_TEXT_BYTES:
+            raise malformed_error(f"its texts have more than {_MAX_TEXT_BYTES} bytes", self.place)
         try:
-            return self.take(length).decode("utf-8")
+            return self.read_bytes(length).decode("utf-8")
         except UnicodeDecodeError as error:
             raise malformed_error("a text in its header is not UTF-8", self.place) from error
 
-    def value(self) -> str | None:
+    def read_value(self) -> str | None:
         """The next value as text; None for an array."""
-        kind = self.count("I")
+        kind = self.read_count("I")
         if kind == _TEXT:
-            return self.text()
+            return self.read_text()
         if kind != _ARRAY:
-            return str(self.number(_scalar(kind, self.place)))
-        inner, count = self.count("I"), self.count()
+            return str(self.read_number(_scalar_code(kind, self.place)))
+        inner, count = self.read_count("I"), self.read_count()
         if inner == _TEXT:
-            self._pass_texts(count)
+            self._skip_texts(count)
         else:
-            self.skip(count * struct.calcsize(f"<{_scalar(inner, self.place)}"))
+            self.skip(count * struct.calcsize(f"<{_scalar_code(inner, self.place)}"))
         return None
 
-    def _pass_texts(self, count: int) -> None:
+    def _skip_texts(self, count: int) -> None:
         self._texts += count
-        if self._texts > _MOST_TEXTS:
-            raise malformed_error(f"it claims {self._texts} texts; {_MOST_TEXTS} is the limit", self.place)
+        if self._texts > _MAX_TEXTS:
+            raise malformed_error(f"it claims {self._texts} texts; {_MAX_TEXTS} is the limit", self.place)
         at, last, data = self.at, self._end - _LENGTH.size, self._data
         for _ in range(count):
             if at > last:
@@ -130,24 +130,24 @@ class _Cursor:
         self.skip(0)
 
 
-def _scalar(kind: int, place: str) -> str:
+def _scalar_code(kind: int, place: str) -> str:
     if kind not in _SCALARS:
         raise malformed_error(f"a value has the type {kind}, which is none", place)
     return _SCALARS[kind]
 
 
-def _read(cursor: _Cursor, size: int) -> Header:
+def _parse(cursor: _Cursor, size: int) -> Header:
     place = cursor.place
-    if cursor.take(4) != MAGIC:
+    if cursor.read_bytes(4) != MAGIC:
         raise malformed_error("it does not begin with GGUF", place)
-    version = cursor.count("I")
+    version = cursor.read_count("I")
     if version not in (2, 3):
         raise malformed_error(f"its version is {version}; 2 and 3, little-endian, are known", place)
-    tensors, keys = cursor.count(), cursor.count()
-    if tensors > _MOST_TENSORS or keys > _MOST_KEYS:
+    tensors, keys = cursor.read_count(), cursor.read_count()
+    if tensors > _MAX_TENSORS or keys > _MAX_KEYS:
         raise malformed_error(f"it claims {tensors} tensors and {keys} keys", place)
-    metadata = _metadata(cursor, keys)
-    rows = dict(_row(cursor) for _ in range(tensors))
+    metadata = _read_metadata(cursor, keys)
+    rows = dict(_read_entry(cursor) for _ in range(tensors))
     if len(rows) != tensors:
         raise malformed_error("two tensors have the same name", place)
     alignment = _alignment(metadata, place)
@@ -157,25 +157,25 @@ def _read(cursor: _Cursor, size: int) -> Header:
     return Header(entries, metadata, start)
 
 
-def _metadata(cursor: _Cursor, keys: int) -> Mapping[str, str]:
+def _read_metadata(cursor: _Cursor, keys: int) -> Mapping[str, str]:
     found: dict[str, str | None] = {}
     for _ in range(keys):
-        name = cursor.text()
+        name = cursor.read_text()
         if name in found:
             raise malformed_error(f"the key '{name[:200]}' stands twice", cursor.place)
-        found[name] = cursor.value()
+        found[name] = cursor.read_value()
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _row(cursor: _Cursor) -> tuple[str, TensorEntry]:
-    name = cursor.text()
-    if not 0 < len(name) <= _LONGEST_NAME:
+def _read_entry(cursor: _Cursor) -> tuple[str, TensorEntry]:
+    name = cursor.read_text()
+    if not 0 < len(name) <= _MAX_NAME:
         raise malformed_error(f"a tensor's name has {len(name)} letters", cursor.place)
-    dimensions = cursor.count("I")
+    dimensions = cursor.read_count("I")
     if not 1 <= dimensions <= 4:
         raise malformed_error(f"tensor '{name[:200]}' has {dimensions} dimensions", cursor.place)
-    shape = tuple(cursor.count() for _ in range(dimensions))[::-1]
-    kind, offset = cursor.count("I"), cursor.count()
+    shape = tuple(cursor.read_count() for _ in range(dimensions))[::-1]
+    kind, offset = cursor.read_count("I"), cursor.read_count()
     if kind not in TYPES:
         raise malformed_error(f"tensor '{name[:200]}' has the type {kind}, which is not known", cursor.place)
     dtype, block, nbytes = TYPES[kind]

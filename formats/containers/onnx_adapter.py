@@ -15,14 +15,14 @@ from math import prod
 from pathlib import Path
 
 from editc.core.diagnostics import EditcError
-from editc.formats.containers.canonical import KEY, damage_error
+from editc.formats.containers.canonical import DELTA_KEY, damage_error
 from editc.formats.containers.safetensors import MAX_HEADER, Header, TensorEntry, open_file
 
 MAGIC, END = b"TORT", b"editc/v1"
 TYPES: Mapping[int, str] = {1: "F32", 10: "F16"}
 """By number in the file (those of ONNX): what editc writes; ONNX Runtime takes no other floats."""
 _FOOTER = struct.Struct("<Q8s")
-_MOST_PARAMETERS, _LONGEST_NAME, _MOST_SIZES = 1 << 13, 512, 8
+_MAX_PARAMETERS, _MAX_NAME, _MAX_SIZES = 1 << 13, 512, 8
 """Limits for hostile files, above what editc writes: two parameters a site, two sizes each."""
 
 
@@ -41,12 +41,12 @@ def read_onnx_adapter(path: Path) -> Header:
         if size < 8 + _FOOTER.size:
             raise _malformed_error(f"it has only {size} bytes", str(path))
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            end, text = _description(data, str(path))
-            entries = _Buffer(data, end, str(path)).parameters()
-    return Header(entries, {} if text is None else {KEY: text}, 0)
+            end, text = _find_description(data, str(path))
+            entries = _FlatBuffer(data, end, str(path)).read_parameters()
+    return Header(entries, {} if text is None else {DELTA_KEY: text}, 0)
 
 
-def _description(data: mmap.mmap, place: str) -> tuple[int, str | None]:
+def _find_description(data: mmap.mmap, place: str) -> tuple[int, str | None]:
     """Where the adapter ends, and the text behind it."""
     start = len(data) - _FOOTER.size
     length, mark = _FOOTER.unpack_from(data, start)
@@ -60,58 +60,58 @@ def _description(data: mmap.mmap, place: str) -> tuple[int, str | None]:
         raise _malformed_error("its description is not UTF-8", place) from error
 
 
-class _Buffer:
+class _FlatBuffer:
     """The tables of a FlatBuffer that ends at `end`; no offset is followed out of it."""
 
     def __init__(self, data: mmap.mmap, end: int, place: str) -> None:
         self._data, self._end, self._place = data, end, place
 
-    def parameters(self) -> dict[str, TensorEntry]:
+    def read_parameters(self) -> dict[str, TensorEntry]:
         if self._data[4:8] != MAGIC:
             raise _malformed_error("it is no adapter of ONNX Runtime", self._place)
-        start, count = self._vector(self._field(self._number("I", 0), 3))
-        if count > _MOST_PARAMETERS:
+        start, count = self._find_vector(self._find_field(self._read_number("I", 0), 3))
+        if count > _MAX_PARAMETERS:
             raise _malformed_error(f"it claims {count} parameters", self._place)
         slots = range(start, start + 4 * count, 4)
-        found = dict(self._parameter(slot + self._number("I", slot)) for slot in slots)
+        found = dict(self._read_parameter(slot + self._read_number("I", slot)) for slot in slots)
         if len(found) < count:
             raise _malformed_error("two parameters have the same name", self._place)
         if sum(entry.end - entry.start for entry in found.values()) > self._end:
             raise _malformed_error("its parameters share their bytes", self._place)
         return found
 
-    def _parameter(self, table: int) -> tuple[str, TensorEntry]:
-        at, length = self._vector(self._field(table, 0))
-        sizes, dimensions = self._vector(self._field(table, 1))
-        kind = self._number("i", self._field(table, 2))
-        start, held = self._vector(self._field(table, 3))
-        if length > _LONGEST_NAME or dimensions > _MOST_SIZES or kind not in TYPES:
+    def _read_parameter(self, table: int) -> tuple[str, TensorEntry]:
+        at, length = self._find_vector(self._find_field(table, 0))
+        sizes, dimensions = self._find_vector(self._find_field(table, 1))
+        kind = self._read_number("i", self._find_field(table, 2))
+        start, size = self._find_vector(self._find_field(table, 3))
+        if length > _MAX_NAME or dimensions > _MAX_SIZES or kind not in TYPES:
             raise _malformed_error(f"a parameter has type {kind}, {dimensions} sizes, a name of {length}", self._place)
-        shape = tuple(self._number("q", sizes + 8 * i) for i in range(dimensions))
+        shape = tuple(self._read_number("q", sizes + 8 * i) for i in range(dimensions))
         width = 4 if TYPES[kind] == "F32" else 2
-        if min(shape, default=0) < 0 or prod(shape) * width != held or start + held > self._end:
-            raise _malformed_error(f"a parameter of the sizes {shape} has {held} bytes", self._place)
-        self._number("c", at + length)  # the name, and the zero behind it, lie inside
+        if min(shape, default=0) < 0 or prod(shape) * width != size or start + size > self._end:
+            raise _malformed_error(f"a parameter of the sizes {shape} has {size} bytes", self._place)
+        self._read_number("c", at + length)  # the name, and the zero behind it, lie inside
         try:
-            return self._data[at : at + length].decode("utf-8"), TensorEntry(TYPES[kind], shape, start, start + held)
+            return self._data[at : at + length].decode("utf-8"), TensorEntry(TYPES[kind], shape, start, start + size)
         except UnicodeDecodeError as error:
             raise _malformed_error("a parameter's name is not UTF-8", self._place) from error
 
-    def _field(self, table: int, index: int) -> int:
+    def _find_field(self, table: int, index: int) -> int:
         """Where the field of a table is."""
-        layout = table - self._number("i", table)
+        layout = table - self._read_number("i", table)
         slot = 4 + 2 * index
-        offset = self._number("H", layout + slot) if slot < self._number("H", layout) else 0
+        offset = self._read_number("H", layout + slot) if slot < self._read_number("H", layout) else 0
         if not offset:
             raise _malformed_error("a table has not all its fields", self._place)
         return table + offset
 
-    def _vector(self, field: int) -> tuple[int, int]:
+    def _find_vector(self, field: int) -> tuple[int, int]:
         """Where the elements begin, and how many there are."""
-        at = field + self._number("I", field)
-        return at + 4, self._number("I", at)
+        at = field + self._read_number("I", field)
+        return at + 4, self._read_number("I", at)
 
-    def _number(self, code: str, at: int) -> int:
+    def _read_number(self, code: str, at: int) -> int:
         if not 0 <= at <= self._end - struct.calcsize(f"<{code}"):
             raise _malformed_error(f"an offset leads to byte {at} of {self._end}", self._place)
         return struct.unpack_from(f"<{code}", self._data, at)[0]  # type: ignore[no-any-return]

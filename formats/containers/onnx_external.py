@@ -27,33 +27,33 @@ class BytePlace:
     """How many there are."""
 
 
-def places(graph: Graph) -> Mapping[str, BytePlace]:
+def locate_tensors(graph: Graph) -> Mapping[str, BytePlace]:
     """By tensor where its bytes are, for all that have a place. Raises E662 for external data that cannot be right."""
-    files = {location: _resolve_inside(location, graph.path) for location in graph.beside}
+    files = {location: _resolve_inside(location, graph.path) for location in graph.external_locations}
     sizes = {location: file.stat().st_size for location, file in files.items()}
     found = {}
-    for name, held in graph.tensors.items():
-        if held.span is not None:
-            found[name] = BytePlace(graph.path, held.span[0], held.span[1] - held.span[0])
-        elif held.external is not None and held.dtype in dtypes.BITS:
-            location = held.external.get("location", "")
-            found[name] = _external_place(name, held, files[location], sizes[location], graph.path)
-    _check_sum(found, sum(sizes.values()), graph.path)
+    for name, tensor in graph.tensors.items():
+        if tensor.span is not None:
+            found[name] = BytePlace(graph.path, tensor.span[0], tensor.span[1] - tensor.span[0])
+        elif tensor.external is not None and tensor.dtype in dtypes.BITS:
+            location = tensor.external.get("location", "")
+            found[name] = _external_place(name, tensor, files[location], sizes[location], graph.path)
+    _refuse_overlaps(found, sum(sizes.values()), graph.path)
     return found
 
 
-def _check_sum(found: Mapping[str, BytePlace], size: int, model: Path) -> None:
+def _refuse_overlaps(found: Mapping[str, BytePlace], size: int, model: Path) -> None:
     """Tensors may be one in the file, but must not overlap otherwise: else a small file could ask for endless work."""
     if sum(place.nbytes for place in set(found.values()) if place.file != model) > size:
-        raise _wrong("its tensors overlap", model)
+        raise _external_error("its tensors overlap", model)
 
 
-def companions(graph: Graph) -> Mapping[str, Path]:
+def external_files(graph: Graph) -> Mapping[str, Path]:
     """The files of external data, by the names that the model has for them. Raises E662."""
-    return {location: _resolve_inside(location, graph.path) for location in graph.beside}
+    return {location: _resolve_inside(location, graph.path) for location in graph.external_locations}
 
 
-def overlapping(found: Mapping[str, BytePlace], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+def find_overlaps(found: Mapping[str, BytePlace], names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Each tensor of `names` that has bytes in common with another one, and that one."""
     spans = sorted((p.file, p.offset, p.offset + p.nbytes, name) for name, p in found.items() if p.nbytes)
     wanted = set(names)
@@ -74,14 +74,14 @@ def _resolve_inside(location: str, model: Path) -> Path:
     path = PurePosixPath(location)
     strange = not location or "\0" in location or "\\" in location or ":" in location
     if strange or path.is_absolute() or ".." in path.parts:
-        raise _wrong(f"it names the file '{location[:200]}', which is not one in its own folder", model)
+        raise _external_error(f"it names the file '{location[:200]}', which is not one in its own folder", model)
     file = model.parent / path
     try:
         real = file.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise _wrong(f"its file '{location[:200]}' is not there", model, "put it beside the model") from error
+        raise _external_error(f"its file '{location[:200]}' is not there", model, "put it beside the model") from error
     if not real.is_file() or not (real.is_relative_to(model.parent.resolve()) or _same_repository(real, model)):
-        raise _wrong(f"its file '{location[:200]}' is a link to somewhere else", model)
+        raise _external_error(f"its file '{location[:200]}' is a link to somewhere else", model)
     return file
 
 
@@ -90,26 +90,32 @@ def _same_repository(real: Path, model: Path) -> bool:
     return any(real.is_relative_to(home.resolve() / "blobs") for home in homes)
 
 
-def _external_place(name: str, held: GraphTensor, file: Path, size: int, model: Path) -> BytePlace:
-    assert held.external is not None
+def _external_place(name: str, tensor: GraphTensor, file: Path, size: int, model: Path) -> BytePlace:
+    assert tensor.external is not None
     try:
-        offset = _number(held.external.get("offset", "0"))
-        length = _number(held.external.get("length", str(size - offset)))
+        offset = _parse_number(tensor.external.get("offset", "0"))
+        length = _parse_number(tensor.external.get("length", str(size - offset)))
     except ValueError as error:
-        raise _wrong(f"tensor '{name[:100]}' has the place {dict(held.external)}"[:300], model) from error
-    wanted = dtypes.nbytes(held.dtype, held.shape)
+        raise _external_error(f"tensor '{name[:100]}' has the place {dict(tensor.external)}"[:300], model) from error
+    wanted = dtypes.nbytes(tensor.dtype, tensor.shape)
     if length != wanted:
-        raise _wrong(f"tensor '{name[:100]}' is {held.dtype} {list(held.shape)} but holds {length} bytes", model)
+        raise _external_error(
+            f"tensor '{name[:100]}' is {tensor.dtype} {list(tensor.shape)} but holds {length} bytes", model
+        )
     if offset + length > size:
-        raise _wrong(f"tensor '{name[:100]}' ends at byte {offset + length} of '{file.name}', which has {size}", model)
+        raise _external_error(
+            f"tensor '{name[:100]}' ends at byte {offset + length} of '{file.name}', which has {size}", model
+        )
     return BytePlace(file, offset, length)
 
 
-def _number(text: str) -> int:
+def _parse_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ValueError(text)
     return int(text)
 
 
-def _wrong(reason: str, model: Path, help_: str = "fetch the model again, with all of its files") -> EditcError:
+def _external_error(
+    reason: str, model: Path, help_: str = "fetch the model again, with all of its files"
+) -> EditcError:
     return fail("E662", f"the model's external data cannot be used: {reason}", place=str(model), help=help_)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.formats.containers.protobuf import data, number
+from editc.formats.containers.protobuf import encode_bytes, encode_number
 
 IR_VERSION, OPSET = 8, 17
 """Those of ONNX 1.12 (2022), which runtimes in use read; the operators used here are older."""
@@ -30,14 +30,14 @@ class GraphValue:
     """Its sizes. A size that is a text may be anything, the same wherever the text stands."""
 
 
-def node(op: str, inputs: Sequence[str], output: str, **attributes: int | str | Sequence[int]) -> bytes:
+def encode_node(op: str, inputs: Sequence[str], output: str, **attributes: int | str | Sequence[int]) -> bytes:
     """A NodeProto with one output, which is its name too."""
-    ends = b"".join(data(1, one) for one in inputs) + data(2, output)
-    said = b"".join(data(5, _attribute(name, value)) for name, value in attributes.items())
-    return ends + data(3, output) + data(4, op) + said
+    ends = b"".join(encode_bytes(1, one) for one in inputs) + encode_bytes(2, output)
+    said = b"".join(encode_bytes(5, _encode_attribute(name, value)) for name, value in attributes.items())
+    return ends + encode_bytes(3, output) + encode_bytes(4, op) + said
 
 
-def model(
+def encode_model(
     nodes: Iterable[bytes],
     tensors: Mapping[str, NDArray[np.floating]],
     inputs: Sequence[GraphValue],
@@ -45,30 +45,46 @@ def model(
     metadata: Mapping[str, str],
 ) -> bytes:
     """A ModelProto whose graph has these nodes, float32 and float64 initializers, inputs and outputs."""
-    graph = b"".join(data(1, one) for one in nodes) + data(2, "editc")
-    graph += b"".join(data(5, _tensor(name, values)) for name, values in tensors.items())
-    graph += b"".join(data(11, value_info(one)) for one in inputs) + b"".join(
-        data(12, value_info(one)) for one in outputs
+    graph = b"".join(encode_bytes(1, one) for one in nodes) + encode_bytes(2, "editc")
+    graph += b"".join(encode_bytes(5, _encode_tensor(name, values)) for name, values in tensors.items())
+    graph += b"".join(encode_bytes(11, encode_value_info(one)) for one in inputs) + b"".join(
+        encode_bytes(12, encode_value_info(one)) for one in outputs
     )
-    head = number(1, IR_VERSION) + data(2, "editc") + data(7, graph) + data(8, data(1, "") + number(2, OPSET))
-    return head + b"".join(data(14, data(1, key) + data(2, text)) for key, text in metadata.items())
+    head = (
+        encode_number(1, IR_VERSION)
+        + encode_bytes(2, "editc")
+        + encode_bytes(7, graph)
+        + encode_bytes(8, encode_bytes(1, "") + encode_number(2, OPSET))
+    )
+    return head + b"".join(
+        encode_bytes(14, encode_bytes(1, key) + encode_bytes(2, text)) for key, text in metadata.items()
+    )
 
 
-def _attribute(name: str, value: int | str | Sequence[int]) -> bytes:
+def _encode_attribute(name: str, value: int | str | Sequence[int]) -> bytes:
     if isinstance(value, int):
-        return data(1, name) + number(3, value) + number(20, _INT)
+        return encode_bytes(1, name) + encode_number(3, value) + encode_number(20, _INT)
     if isinstance(value, str):
-        return data(1, name) + data(4, value) + number(20, _STRING)
-    return data(1, name) + b"".join(number(8, one) for one in value) + number(20, _INTS)
+        return encode_bytes(1, name) + encode_bytes(4, value) + encode_number(20, _STRING)
+    return encode_bytes(1, name) + b"".join(encode_number(8, one) for one in value) + encode_number(20, _INTS)
 
 
-def _tensor(name: str, values: NDArray[Any]) -> bytes:
+def _encode_tensor(name: str, values: NDArray[Any]) -> bytes:
     dtype, stored = ("F64", "<f8") if values.dtype == np.float64 else ("F32", "<f4")
-    sizes = b"".join(number(1, size) for size in values.shape)
-    return sizes + number(2, TYPES[dtype]) + data(8, name) + data(9, values.astype(stored).tobytes())
+    sizes = b"".join(encode_number(1, size) for size in values.shape)
+    return (
+        sizes
+        + encode_number(2, TYPES[dtype])
+        + encode_bytes(8, name)
+        + encode_bytes(9, values.astype(stored).tobytes())
+    )
 
 
-def value_info(one: GraphValue) -> bytes:
+def encode_value_info(one: GraphValue) -> bytes:
     """The bytes of a ValueInfoProto."""
-    sizes = b"".join(data(1, number(1, s) if isinstance(s, int) else data(2, s)) for s in one.shape)
-    return data(1, one.name) + data(2, data(1, number(1, TYPES[one.dtype]) + data(2, sizes)))
+    sizes = b"".join(
+        encode_bytes(1, encode_number(1, s) if isinstance(s, int) else encode_bytes(2, s)) for s in one.shape
+    )
+    return encode_bytes(1, one.name) + encode_bytes(
+        2, encode_bytes(1, encode_number(1, TYPES[one.dtype]) + encode_bytes(2, sizes))
+    )

@@ -17,7 +17,7 @@ MAX_STEPS = 2_000_000
 """Steps that one file may take, all together some 0.6 seconds; a step is what it takes to pass over a small field. A
 node as the exporters of PyTorch write it takes 60 (legacy) to 100 (dynamo, weights outside) with its part of the
 tensors, so that graphs of 20,000 to 30,000 nodes are within."""
-_READ, _GIVEN, _OPENED, _LONG, _LOADED = 2, 3, 3, 5, 20
+_TEXT_STEPS, _FIELD_STEPS, _MESSAGE_STEPS, _LONG_STEPS, _BLOCK_STEPS = 2, 3, 3, 5, 20
 """Steps beyond the first: for a text (and one for every 64 bytes of it), for a field that the caller asked for, for a
 message whose fields it asked for, for a number of three bytes or more, and for a block of the file."""
 _BLOCK = 1 << 13
@@ -46,7 +46,7 @@ class Field(NamedTuple):
         return self.start, self.end
 
 
-class Wire:
+class WireReader:
     """A file as fields of messages. Raises WireError."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -56,7 +56,7 @@ class Wire:
 
     def fields(self, span: Range, wanted: Collection[int] = _ANY) -> Iterator[Field]:
         """The fields of the message at `span` whose numbers are wanted, in the order of the file."""
-        self.spend(_OPENED)
+        self.spend(_MESSAGE_STEPS)
         position, end = span
         block, base = self._block, self._from
         while position < end:
@@ -77,42 +77,42 @@ class Wire:
             else:
                 position, value = start + _fixed_size(kind, start), 0
             if position > end or self._left < 0 or not 8 <= tag < 1 << 32:
-                raise self._wrong(tag >> 3, start, position, end)
+                raise self._fault(tag >> 3, start, position, end)
             if tag >> 3 in wanted:
-                self._left -= _GIVEN
+                self._left -= _FIELD_STEPS
                 yield tuple.__new__(Field, (tag >> 3, kind, start, position, value))  # in half the time of Field(...)
 
     def spend(self, steps: int) -> None:
         """Raises WireError when the file has taken more steps than any may."""
         self._left -= steps
         if self._left < 0:
-            raise self._wrong(1, 0, 0, 0)
+            raise self._fault(1, 0, 0, 0)
 
-    def _wrong(self, number: int, start: int, position: int, end: int) -> WireError:
+    def _fault(self, number: int, start: int, position: int, end: int) -> WireError:
         if self._left < 0:
             return WireError(f"it has more parts than can be read in {MAX_STEPS} steps")
         if position > end:
             return WireError(f"a field at byte {start} reaches {position - end} bytes over the end of its message")
         return WireError(f"a field at byte {start} has the number {number}")
 
-    def read(self, span: Range, limit: int) -> bytes:
+    def read_bytes(self, span: Range, limit: int) -> bytes:
         """The bytes of a field, `limit` at most."""
         size = span[1] - span[0]
         if size > limit:
             raise WireError(f"a text at byte {span[0]} has {size} bytes; {limit} is the limit")
-        self.spend(_READ + (size >> 6))
+        self.spend(_TEXT_STEPS + (size >> 6))
         self._load(span[0], size)
         start = span[0] - self._from
         return self._block[start : start + size]
 
-    def text(self, span: Range, limit: int = 1 << 16) -> str:
+    def read_text(self, span: Range, limit: int = 1 << 16) -> str:
         """A field as text."""
         try:
-            return self.read(span, limit).decode("utf-8")
+            return self.read_bytes(span, limit).decode("utf-8")
         except UnicodeDecodeError as error:
             raise WireError(f"a text at byte {span[0]} is not UTF-8") from error
 
-    def varints(self, span: Range, limit: int) -> list[int]:
+    def read_varints(self, span: Range, limit: int) -> list[int]:
         """A packed field, `limit` numbers at most."""
         found, position = [], span[0]
         while position < span[1]:
@@ -131,7 +131,7 @@ class Wire:
         if 0 <= at < len(self._block) - 1 and position + 1 < end and self._block[at + 1] < 0x80:
             self._left -= 1
             return self._block[at] & 0x7F | self._block[at + 1] << 7, position + 2
-        self.spend(_LONG)
+        self.spend(_LONG_STEPS)
         self._load(position, min(10, max(0, end - position)))
         block, at = self._block, position - self._from
         value = shift = 0
@@ -150,7 +150,7 @@ class Wire:
             return
         if position + size > self.size:
             raise WireError(f"it ends at byte {self.size}, inside a field")
-        self.spend(_LOADED)
+        self.spend(_BLOCK_STEPS)
         self._file.seek(position)
         self._block, self._from = self._file.read(max(size, _BLOCK)), position
         if len(self._block) < size:
@@ -164,23 +164,23 @@ def _fixed_size(kind: int, place: int) -> int:
     return 8 if kind == FIXED64 else 4
 
 
-def number(field: int, value: int) -> bytes:
+def encode_number(field: int, value: int) -> bytes:
     """The bytes of a field with a number, which is not negative."""
-    return _encode_number(field << 3 | VARINT) + _encode_number(value)
+    return _encode_varint(field << 3 | VARINT) + _encode_varint(value)
 
 
-def data(field: int, value: bytes | str) -> bytes:
+def encode_bytes(field: int, value: bytes | str) -> bytes:
     """A field with bytes, a text, or a message that is written already."""
     raw = value.encode("utf-8") if isinstance(value, str) else value
-    return header(field, len(raw)) + raw
+    return encode_prefix(field, len(raw)) + raw
 
 
-def header(field: int, size: int) -> bytes:
+def encode_prefix(field: int, size: int) -> bytes:
     """The bytes that stand before those of a field."""
-    return _encode_number(field << 3 | BYTES) + _encode_number(size)
+    return _encode_varint(field << 3 | BYTES) + _encode_varint(size)
 
 
-def _encode_number(value: int) -> bytes:
+def _encode_varint(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

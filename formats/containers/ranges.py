@@ -20,7 +20,7 @@ PIECE = 4 << 20
 """Bytes that are read at once of a range that need not be in memory as a whole."""
 
 
-def pieces(file: Path, offset: int, size: int, step: int = PIECE) -> Iterator[bytes]:
+def read_pieces(file: Path, offset: int, size: int, step: int = PIECE) -> Iterator[bytes]:
     """The `size` bytes at `offset`, `step` at a time. Raises E610 and, when the file is shorter now, E612."""
     left = size
     with open_file(file) as (stream, length):
@@ -39,23 +39,23 @@ def pieces(file: Path, offset: int, size: int, step: int = PIECE) -> Iterator[by
 
 def read_range(file: Path, offset: int, size: int) -> bytes:
     """Exactly `size` bytes at `offset`. Raises E610 and E612."""
-    return b"".join(pieces(file, offset, size, max(size, 1)))
+    return b"".join(read_pieces(file, offset, size, max(size, 1)))
 
 
-def digest(file: Path, offset: int, size: int) -> str:
+def hash_range(file: Path, offset: int, size: int) -> str:
     """The sha256 of a range. Raises E610 and E612."""
     found = hashlib.sha256()
-    for raw in pieces(file, offset, size):
+    for raw in read_pieces(file, offset, size):
         found.update(raw)
     return found.hexdigest()
 
 
-def digests(places: Sequence[tuple[Path, int, int]]) -> Iterator[str]:
+def hash_ranges(places: Sequence[tuple[Path, int, int]]) -> Iterator[str]:
     """The sha256 of each range (file, offset, size), in order."""
-    return ahead(lambda place: digest(*place), places)
+    return map_ahead(lambda place: hash_range(*place), places)
 
 
-def ahead(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+def map_ahead(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     """`map` on a few threads, in order, no more than one item a thread ahead of the reader."""
     waiting: deque[Future[B]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:

@@ -45,7 +45,7 @@ class Header:
     """Name -> where the tensor is."""
     metadata: Mapping[str, str]
     """The file's metadata, all of it as text."""
-    data: int
+    data_start: int
     """Where the first tensor byte is; 0 for files whose header does not stand before the tensors."""
 
 
@@ -53,7 +53,7 @@ def read_header(path: Path) -> Header:
     """The header of the file at `path`; no tensor is read. Raises E610 (cannot be opened) and E612 (malformed)."""
     with open_file(path) as (file, size):
         prefix = file.read(8)
-        length = _length(prefix, size, str(path))
+        length = _header_length(prefix, size, str(path))
         return parse_header(file.read(length), size, str(path))
 
 
@@ -63,13 +63,13 @@ def open_file(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     ever, and a device has no end) and E618 for a Git LFS pointer."""
     stand_ins.refuse(path)
     try:
-        with os.fdopen(_regular(path), "rb") as file:
+        with os.fdopen(_open_regular(path), "rb") as file:
             yield file, os.fstat(file.fileno()).st_size
     except OSError as error:
         raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(path)) from error
 
 
-def _regular(path: Path) -> int:
+def _open_regular(path: Path) -> int:
     """A handle of the file."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -94,15 +94,15 @@ def parse_header(text: bytes, size: int, place: str) -> Header:
     """The header from its JSON bytes; `size` is that of the whole file. Raises E612."""
     if len(text) > size - 8:
         raise _malformed_error("the file ends inside its header", place)
-    document = _document(text, place)
-    metadata = _metadata(document.pop("__metadata__", {}), place)
+    document = _parse_json(text, place)
+    metadata = _parse_metadata(document.pop("__metadata__", {}), place)
     start = 8 + len(text)
-    entries = {name: _entry(name, value, start, place) for name, value in document.items()}
+    entries = {name: _parse_entry(name, value, start, place) for name, value in document.items()}
     _check_layout(entries, start, size, place)
     return Header(entries, metadata, start)
 
 
-def _length(prefix: bytes, size: int, place: str) -> int:
+def _header_length(prefix: bytes, size: int, place: str) -> int:
     if len(prefix) < 8:
         raise _malformed_error(f"it has {size} bytes; a safetensors file begins with an 8-byte length", place)
     length = int.from_bytes(prefix, "little")
@@ -113,7 +113,7 @@ def _length(prefix: bytes, size: int, place: str) -> int:
     return length
 
 
-def _document(text: bytes, place: str) -> dict[str, Any]:
+def _parse_json(text: bytes, place: str) -> dict[str, Any]:
     if not text.startswith(b"{"):
         raise _malformed_error("its header does not begin with '{'", place)
     try:
@@ -121,30 +121,30 @@ def _document(text: bytes, place: str) -> dict[str, Any]:
         for name in document:
             name.encode("utf-8")
     except ValueError as error:
-        raise _malformed_error(f"its header is not valid JSON: {_brief(error)}", place) from error
+        raise _malformed_error(f"its header is not valid JSON: {_shorten(error)}", place) from error
     return dict(document)
 
 
-def _metadata(value: Any, place: str) -> Mapping[str, str]:
+def _parse_metadata(value: Any, place: str) -> Mapping[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise _malformed_error("its __metadata__ is not a map of texts to texts", place)
     return value
 
 
-def _entry(name: str, value: Any, data: int, place: str) -> TensorEntry:
+def _parse_entry(name: str, value: Any, data: int, place: str) -> TensorEntry:
     shown = name if len(name) < 200 else name[:200] + "..."
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise _malformed_error(f"tensor '{shown}' does not have exactly dtype, shape and data_offsets", place)
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BITS:
         raise _malformed_error(f"tensor '{shown}' has the unknown dtype {str(dtype)[:40]!r}", place)
-    if not _counts(shape) or len(shape) > _MAX_DIMENSIONS:
+    if not _are_counts(shape) or len(shape) > _MAX_DIMENSIONS:
         raise _malformed_error(f"tensor '{shown}' has a shape that is not a short list of sizes", place)
-    if not _counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+    if not _are_counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise _malformed_error(f"tensor '{shown}' has data_offsets that are not [begin, end]", place)
     if nbytes(dtype, tuple(shape)) != offsets[1] - offsets[0]:
-        held = offsets[1] - offsets[0]
-        raise _malformed_error(f"tensor '{shown}' is {dtype} {shape} but holds {held} bytes", place)
+        size = offsets[1] - offsets[0]
+        raise _malformed_error(f"tensor '{shown}' is {dtype} {shape} but holds {size} bytes", place)
     return TensorEntry(dtype, tuple(shape), data + offsets[0], data + offsets[1])
 
 
@@ -162,11 +162,11 @@ def _check_layout(entries: Mapping[str, TensorEntry], start: int, size: int, pla
         raise _malformed_error(f"{size - position} bytes after {last[:200]} belong to no tensor", place)
 
 
-def _counts(value: Any) -> bool:
+def _are_counts(value: Any) -> bool:
     return isinstance(value, list) and all(type(n) is int and 0 <= n < 1 << 63 for n in value)
 
 
-def _brief(error: Exception) -> str:
+def _shorten(error: Exception) -> str:
     return str(error)[:200]
 
 

@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.formats.containers.canonical import dumps
+from editc.formats.containers.canonical import canonical_json
 from editc.numerics.bits import dtypes
 
-Stored: TypeAlias = tuple[str, tuple[int, ...], bytes]
+StoredTensor: TypeAlias = tuple[str, tuple[int, ...], bytes]
 """A tensor as a file holds it: dtype, shape, bytes."""
 
 
@@ -25,17 +25,17 @@ def header_bytes(rows: Iterable[tuple[str, str, Sequence[int], int]], metadata: 
     for name, dtype, shape, size in rows:
         document[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
         offset += size
-    text = dumps(document).encode("ascii")
+    text = canonical_json(document).encode("ascii")
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
 
 
-def file_bytes(tensors: Mapping[str, Stored], metadata: Mapping[str, str]) -> bytes:
+def file_bytes(tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]) -> bytes:
     """A whole file of these tensors, sorted by name."""
     rows = [(name, *tensors[name][:2], len(tensors[name][2])) for name in sorted(tensors)]
     return b"".join([header_bytes(rows, metadata), *(tensors[name][2] for name in sorted(tensors))])
 
 
-def encode_tensor(values: NDArray[Any], dtype: str) -> Stored:
+def encode_tensor(values: NDArray[Any], dtype: str) -> StoredTensor:
     """An array as `file_bytes` takes it, rounded to `dtype`."""
     return dtype, values.shape, dtypes.encode(values.astype(np.float64), dtype)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from editc.core.diagnostics import fail
 
-LFS = b"version https://git-lfs.github.com/spec/"
-MOST = 1024
+LFS_START = b"version https://git-lfs.github.com/spec/"
+MAX_POINTER = 1024
 """Bytes that a pointer has at most."""
 
 
 def refuse(path: Path) -> None:
     """Raises E618 for a Git LFS pointer and E610 for a link to nothing; any other file passes, and one that cannot be
     read, which whoever reads it will say."""
-    if dead(path):
+    if is_dead_link(path):
         message = f"the file is a link to '{path.readlink()}', which is not there"
         help_text = "fetch the model again: a link of a hub cache leads to a file in its `blobs`, and that is gone"
         raise fail("E610", message, place=str(path), help=help_text)
@@ -23,7 +23,7 @@ def refuse(path: Path) -> None:
         raise fail("E618", message, place=str(path), help=f"run `git lfs pull` in '{path.parent}'")
 
 
-def refuse_any(folder: Path) -> None:
+def refuse_in(folder: Path) -> None:
     """`refuse` of every file in a folder, hidden ones left out."""
     for path in sorted(folder.iterdir()):
         if not path.name.startswith(".") and not path.is_dir():
@@ -33,15 +33,15 @@ def refuse_any(folder: Path) -> None:
 def is_pointer(path: Path) -> bool:
     """True for a Git LFS pointer: a small file that begins as they all do."""
     try:
-        if not path.is_file() or path.stat().st_size > MOST:
+        if not path.is_file() or path.stat().st_size > MAX_POINTER:
             return False
         with path.open("rb") as file:
-            return file.read(len(LFS)) == LFS
+            return file.read(len(LFS_START)) == LFS_START
     except (OSError, ValueError):
         return False
 
 
-def dead(path: Path) -> bool:
+def is_dead_link(path: Path) -> bool:
     """True for a link whose target is not there."""
     try:
         return path.is_symlink() and not path.exists()

@@ -32,25 +32,25 @@ class Container:
     type_key: str = ""
     """The key of its metadata that says what the file is (`model`, `adapter`), which stands behind the title. Empty:
     no such key."""
-    outline: Callable[[Path], str] | None = None
+    structure_digest: Callable[[Path], str] | None = None
     """The sha256 of what an edit of a model leaves alone in such a file. None: no model is stored in one."""
-    own: bool = False
+    native: bool = False
     """Whether editc's own deltas are such files. An ending that no row has is read as this one."""
-    no_delta: tuple[str, str] = ("", "")
+    no_delta_texts: tuple[str, str] = ("", "")
     """Message and help of E603 for a file without a delta's description. Empty for editc's own, which is read as a
     delta of editc and refused there."""
-    rewritten: bool = False
+    reproducible: bool = False
     """Whether every byte of an export in it follows from the delta, so that reading one asks for those bytes."""
-    numbers: str = ""
+    number_prefix: str = ""
     """What the names of metadata begin with that are numbers of an adapter, beside its tensors. Empty: none are."""
     converter: str = ""
     """The program that converted the weights in it from another file: they have its names, some are transposed, some
     packed. Empty: weights are stored as the program that trained them saved them."""
 
     @property
-    def models(self) -> bool:
+    def stores_models(self) -> bool:
         """Whether the weights of a model may be stored in such a file."""
-        return self.outline is not None
+        return self.structure_digest is not None
 
 
 def container_of(path: Path) -> Container:
@@ -76,7 +76,7 @@ def _onnx_adapter(path: Path) -> Header:
     return read_onnx_adapter(path)
 
 
-def _onnx_outline(path: Path) -> str:
+def _onnx_digest(path: Path) -> str:
     from editc.formats.containers.onnx import structure_digest
 
     return structure_digest(path)
@@ -84,10 +84,10 @@ def _onnx_outline(path: Path) -> str:
 
 def _header_digest(header: Callable[[Path], Header]) -> Callable[[Path], str]:
     """The outline of a file whose header stands before all tensors."""
-    return lambda path: dtypes.sha256(read_range(path, 0, header(path).data))
+    return lambda path: dtypes.sha256(read_range(path, 0, header(path).data_start))
 
 
-def _no_export(suffix: str) -> tuple[str, str]:
+def _no_export_texts(suffix: str) -> tuple[str, str]:
     return f"the {suffix} file is not an export of editc: it describes no delta", ""
 
 
@@ -95,35 +95,35 @@ CONTAINERS: Mapping[str, Container] = MappingProxyType(
     {
         row.suffix: row
         for row in (
-            Container(SAFETENSORS, read_header, outline=_header_digest(read_header), own=True),
+            Container(SAFETENSORS, read_header, structure_digest=_header_digest(read_header), native=True),
             Container(
                 ONNX,
                 _onnx,
                 title="ONNX file",
-                outline=_onnx_outline,
-                no_delta=(
+                structure_digest=_onnx_digest,
+                no_delta_texts=(
                     "this ONNX file holds no delta",
                     "give a delta, or an export of one; is this the model itself?",
                 ),
-                rewritten=True,
+                reproducible=True,
             ),
             Container(
                 GGUF,
                 _gguf,
                 title="GGUF",
                 type_key="general.type",
-                outline=_header_digest(_gguf),
-                no_delta=_no_export(GGUF),
-                numbers="adapter.lora.",
+                structure_digest=_header_digest(_gguf),
+                no_delta_texts=_no_export_texts(GGUF),
+                number_prefix="adapter.lora.",
                 converter="llama.cpp",
             ),
-            Container(ONNX_ADAPTER, _onnx_adapter, no_delta=_no_export(ONNX_ADAPTER)),
+            Container(ONNX_ADAPTER, _onnx_adapter, no_delta_texts=_no_export_texts(ONNX_ADAPTER)),
         )
     }
 )
 """By ending. `.gguf`, `.onnx` and `.onnx_adapter` alone tell what a file is; all other endings are read as
 safetensors."""
-MODEL_FILES: tuple[str, ...] = tuple(row.suffix for row in CONTAINERS.values() if row.models)
+MODEL_FILES: tuple[str, ...] = tuple(row.suffix for row in CONTAINERS.values() if row.stores_models)
 """The endings of files that can be a model."""
 MODEL_FILES_TEXT = f"{', '.join(MODEL_FILES[:-1])} or {MODEL_FILES[-1]}"
 """The same for messages."""

@@ -22,7 +22,7 @@ _FACTOR_COUNTS = {
 }
 
 
-def check(delta: Delta, place: str) -> None:
+def check_delta(delta: Delta, place: str) -> None:
     """Raises EditcError with every fault found, all E604, and E625 when the delta is sound but changes nothing."""
     faults = list(_site_faults(delta)) or list(_group_faults(delta))
     if faults:
@@ -33,7 +33,7 @@ def check(delta: Delta, place: str) -> None:
         raise EditcError(Diagnostic("E625", message, place=place, help="look at the manifest's edits and strength"))
 
 
-def check_account(delta: Delta, place: str) -> None:
+def check_claims(delta: Delta, place: str) -> None:
     """Raises E696 unless claims, edits, and what is noted beside them can be measured again; apply never reads them."""
     texts = [delta.extra.get(name, []) for name in ("set", "kept")]
     sound = (
@@ -61,10 +61,12 @@ def _site_faults(delta: Delta) -> Iterator[str]:
         if used[index] != 1:
             yield f"site '{record.site.name}' is edited by {used[index]} groups instead of one"
         yield from _record_faults(record)
-    yield from (f"a group edits site number {index}, which does not exist" for index in used if not _in(index, delta))
+    yield from (
+        f"a group edits site number {index}, which does not exist" for index in used if not _exists(index, delta)
+    )
 
 
-def _in(index: int, delta: Delta) -> bool:
+def _exists(index: int, delta: Delta) -> bool:
     return 0 <= index < len(delta.sites)
 
 
@@ -143,11 +145,11 @@ def _low_rank_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
     for k, site in enumerate(sites):
         left, right = factors.left[0 if shared else k], factors.right[k if rights > 1 else 0]
         rows = site.shape[1] if shared else site.shape[0]
-        if not _fit(left, right, rows, site.shape[1]):
+        if not _shapes_fit(left, right, rows, site.shape[1]):
             yield f"left {left.shape} and right {right.shape} do not fit site '{site.name}' {site.shape}"
 
 
-def _fit(left: NDArray[np.float32], right: NDArray[np.float32], rows: int, columns: int) -> bool:
+def _shapes_fit(left: NDArray[np.float32], right: NDArray[np.float32], rows: int, columns: int) -> bool:
     return (
         left.ndim == right.ndim == 2
         and left.shape[0] == rows

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from editc.core.delta import Delta, Factors
 from editc.core.diagnostics import EditcError, fail
 from editc.core.disk import guard_writes, replace_file
-from editc.formats.containers.canonical import KEY, damage_error, dumps, strict_json
+from editc.formats.containers.canonical import DELTA_KEY, canonical_json, damage_error, strict_json
 from editc.formats.containers.safetensors import Header, open_file, parse_header, read_header
 from editc.formats.containers.safetensors_write import header_bytes
 from editc.formats.delta import check
@@ -27,8 +27,8 @@ from editc.formats.delta import description as delta_json
 _NO_ID = "0" * 64
 """What stands for the `delta_id` while it is computed."""
 _SIDES = ("left", "right", "bits")
-_Part: TypeAlias = NDArray[np.float32] | NDArray[np.uint8]
-_Parts: TypeAlias = Mapping[str, _Part]
+_Tensor: TypeAlias = NDArray[np.float32] | NDArray[np.uint8]
+_Tensors: TypeAlias = Mapping[str, _Tensor]
 _DTYPES: Mapping[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
 
 
@@ -37,7 +37,7 @@ def write_delta(delta: Delta, path: Path) -> Delta:
     data = to_bytes(delta)
     with guard_writes(path):
         replace_file(path, data)
-    return replace(delta, delta_id=_identity(data))
+    return replace(delta, delta_id=_read_delta_id(data))
 
 
 def read_delta(path: Path | str) -> Delta:
@@ -60,7 +60,7 @@ def _check_header(path: Path, place: str) -> None:
         header = read_header(path)
     except EditcError as error:
         raise misread_error(error, place) from error
-    value = _description(header, place)
+    value = _read_description(header, place)
     delta_json.check_types(value, place)
     nothing = {"U8": np.zeros((), np.uint8)}
     parts = {name: nothing.get(entry.dtype, np.zeros((), np.float32)) for name, entry in header.entries.items()}
@@ -75,10 +75,10 @@ def misread_error(error: EditcError, place: str) -> EditcError:
 
 def to_bytes(delta: Delta) -> bytes:
     """The file's bytes: a function of the delta's content alone (its `delta_id` is computed, not taken)."""
-    check.check(delta, "")
+    check.check_delta(delta, "")
     if delta.version != delta_json.VERSION:
         raise fail("E605", f"format version {delta.version} cannot be written, only {delta_json.VERSION}")
-    parts = dict(named_parts(delta.factors))
+    parts = dict(named_tensors(delta.factors))
     body = b"".join(np.ascontiguousarray(parts[name], _storage_dtype(parts[name])).tobytes() for name in sorted(parts))
     delta_id = hashlib.sha256(_header(delta, parts, _NO_ID) + body).hexdigest()
     return _header(delta, parts, delta_id) + body
@@ -87,32 +87,32 @@ def to_bytes(delta: Delta) -> bytes:
 def from_bytes(data: bytes, place: str = "") -> Delta:
     """The delta in a file's bytes. Raises E601 (damaged), E602 (newer), E603 (no delta), E604 and E625 (no sense)."""
     header = _parse(data, place)
-    value = _description(header, place)
+    value = _read_description(header, place)
     delta_json.check_types(value, place)
-    parts = {name: _part(data, header, name, place) for name in header.entries}
+    parts = {name: _read_tensor(data, header, name, place) for name in header.entries}
     delta = _assemble(value, parts, place)
     _check_bytes(delta, parts, data, header, place)
-    check.check(delta, place)
+    check.check_delta(delta, place)
     return delta
 
 
-def seal(delta: Delta) -> Delta:
+def with_delta_id(delta: Delta) -> Delta:
     """`delta` with the `delta_id` of its content. Raises E604, E605 and E625."""
-    return replace(delta, delta_id=_identity(to_bytes(delta)))
+    return replace(delta, delta_id=_read_delta_id(to_bytes(delta)))
 
 
-def assemble(description: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
+def assemble(description: Mapping[str, Any], parts: _Tensors, place: str) -> Delta:
     """The delta of a description and of factors that were read elsewhere, by the names they have in a delta file.
 
     Raises E601 (they do not give its `delta_id`), E604 and E625.
     """
     delta = _assemble(description, parts, place)
-    if seal(delta).delta_id != delta.delta_id:
+    if with_delta_id(delta).delta_id != delta.delta_id:
         raise damage_error("its tensors and its description do not give its delta_id", place)
     return delta
 
 
-def part_name(group: str, side: str, index: int) -> str:
+def tensor_name(group: str, side: str, index: int) -> str:
     """The name of a factor's tensor: `group/text/left.0`."""
     return f"group/{group}/{side}.{index}"
 
@@ -127,12 +127,12 @@ def _parse(data: bytes, place: str) -> Header:
         raise damage_error(error.diagnostics[0].message, place) from error
 
 
-def _description(header: Header, place: str) -> Mapping[str, Any]:
-    if KEY not in header.metadata:
+def _read_description(header: Header, place: str) -> Mapping[str, Any]:
+    if DELTA_KEY not in header.metadata:
         help_text = "a delta is what `editc build` writes; to look into a model use `editc inspect`"
         raise fail("E603", "the file is not an editc delta: it has no description of one", place=place, help=help_text)
     try:
-        value: Any = strict_json(header.metadata[KEY])
+        value: Any = strict_json(header.metadata[DELTA_KEY])
     except ValueError as error:
         raise damage_error(f"its description is not valid JSON: {str(error)[:200]}", place) from error
     delta_json.check_version(value, place)
@@ -140,21 +140,21 @@ def _description(header: Header, place: str) -> Mapping[str, Any]:
     return table
 
 
-def _assemble(value: Mapping[str, Any], parts: _Parts, place: str) -> Delta:
+def _assemble(value: Mapping[str, Any], parts: _Tensors, place: str) -> Delta:
     sites = delta_json.site_records(value, place)
-    factors = {group: _factors(value, group, parts, place) for group in value["groups"]}
-    if {name for name, _ in named_parts(factors)} != parts.keys():
+    factors = {group: _read_factors(value, group, parts, place) for group in value["groups"]}
+    if {name for name, _ in named_tensors(factors)} != parts.keys():
         raise damage_error("it holds tensors that belong to no group", place)
     plain = ("family", "encoder", "manifest", "manifest_digest", "tool", "version", "delta_id", "extra")
     fields = {name: value[name] for name in plain} | {name: tuple(value[name]) for name in ("edits", "claims")}
     return Delta(sites=sites, factors=factors, **fields)
 
 
-def _factors(value: Mapping[str, Any], group: str, parts: _Parts, place: str) -> Factors:
-    form, sites, *counts = delta_json.form(value, group, place)
+def _read_factors(value: Mapping[str, Any], group: str, parts: _Tensors, place: str) -> Factors:
+    form, sites, *counts = delta_json.read_group(value, group, place)
     if sum(counts) > len(parts):
         raise damage_error(f"group '{group[:80]}' claims more tensors than there are", place)
-    names = [[part_name(group, side, i) for i in range(n)] for side, n in zip(_SIDES, counts, strict=True)]
+    names = [[tensor_name(group, side, i) for i in range(n)] for side, n in zip(_SIDES, counts, strict=True)]
     missing = [name for side in names for name in side if name not in parts]
     if missing:
         raise damage_error(f"tensor '{missing[0][:200]}' is missing", place)
@@ -165,52 +165,52 @@ def _factors(value: Mapping[str, Any], group: str, parts: _Parts, place: str) ->
     return Factors(form, sites, left, right, bits)  # type: ignore[arg-type]
 
 
-def _part(data: bytes, header: Header, name: str, place: str) -> _Part:
+def _read_tensor(data: bytes, header: Header, name: str, place: str) -> _Tensor:
     entry = header.entries[name]
     if entry.dtype not in _DTYPES:
         raise damage_error(f"tensor '{name[:200]}' is {entry.dtype}; factors are F32 and bits U8", place)
     dtype = _DTYPES[entry.dtype]
     count = (entry.end - entry.start) // dtype.itemsize
-    part: _Part = np.frombuffer(data, dtype, count, entry.start).reshape(entry.shape)
+    part: _Tensor = np.frombuffer(data, dtype, count, entry.start).reshape(entry.shape)
     return part
 
 
-def _check_bytes(delta: Delta, parts: _Parts, data: bytes, header: Header, place: str) -> None:
+def _check_bytes(delta: Delta, parts: _Tensors, data: bytes, header: Header, place: str) -> None:
     try:
-        same = _header(delta, parts, delta.delta_id) == data[: header.data]
+        same = _header(delta, parts, delta.delta_id) == data[: header.data_start]
         blank = _header(delta, parts, _NO_ID)
     except EditcError as error:
         raise damage_error(error.diagnostics[0].message, place) from error
     digest = hashlib.sha256(blank)
-    digest.update(memoryview(data)[header.data :])
+    digest.update(memoryview(data)[header.data_start :])
     if not same:
         raise damage_error("its header is not written as editc writes it", place)
     if digest.hexdigest() != delta.delta_id:
         raise damage_error("its bytes do not give its delta_id", place)
 
 
-def named_parts(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Part]]:
+def named_tensors(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Tensor]]:
     """Every tensor of these groups with the name that a delta file gives it."""
     for group, edit in factors.items():
-        sides: tuple[tuple[_Part, ...], ...] = (edit.left, edit.right, edit.bits)
+        sides: tuple[tuple[_Tensor, ...], ...] = (edit.left, edit.right, edit.bits)
         for side, parts in zip(_SIDES, sides, strict=True):
-            yield from ((part_name(group, side, i), part) for i, part in enumerate(parts))
+            yield from ((tensor_name(group, side, i), part) for i, part in enumerate(parts))
 
 
-def _storage_dtype(part: _Part) -> np.dtype[Any]:
+def _storage_dtype(part: _Tensor) -> np.dtype[Any]:
     """uint8 as it is; everything else is a factor."""
     return _DTYPES["U8" if part.dtype == np.uint8 else "F32"]
 
 
-def _header(delta: Delta, parts: _Parts, delta_id: str) -> bytes:
+def _header(delta: Delta, parts: _Tensors, delta_id: str) -> bytes:
     """The header of the file, with `delta_id` as given."""
     kinds = {name: "U8" if part.dtype == np.uint8 else "F32" for name, part in parts.items()}
     rows = (
         (name, kinds[name], parts[name].shape, parts[name].size * _DTYPES[kinds[name]].itemsize)
         for name in sorted(parts)
     )
-    return header_bytes(rows, {KEY: dumps(delta_json.describe(delta, delta_id))})
+    return header_bytes(rows, {DELTA_KEY: canonical_json(delta_json.describe(delta, delta_id))})
 
 
-def _identity(data: bytes) -> str:
+def _read_delta_id(data: bytes) -> str:
     return from_bytes(data).delta_id

@@ -88,7 +88,7 @@ def check_types(value: Mapping[str, Any], place: str) -> None:
         raise damage_error("a map of its description has another type", place)
 
 
-def form(value: Mapping[str, Any], group: str, place: str) -> tuple[Form, tuple[int, ...], int, int, int]:
+def read_group(value: Mapping[str, Any], group: str, place: str) -> tuple[Form, tuple[int, ...], int, int, int]:
     """Form, site numbers, and how many left and right factors and changes of bits a group has."""
     entry = value["groups"][group]
     sites, left, right, bits = entry.get("sites"), entry.get("left"), entry.get("right"), entry.get("bits", 0)

@@ -16,12 +16,12 @@ from typing import Any
 from editc.core.delta import Delta, SiteRecord
 from editc.core.diagnostics import fail
 
-KEY = "linked"
+LINKED_KEY = "linked"
 
 
 def is_linked(delta: Delta) -> bool:
     """True for a delta that was linked from others."""
-    return KEY in delta.extra
+    return LINKED_KEY in delta.extra
 
 
 def parts(delta: Delta) -> tuple[Delta, ...]:
@@ -30,7 +30,7 @@ def parts(delta: Delta) -> tuple[Delta, ...]:
     if not is_linked(delta):
         return (delta,)
     try:
-        return tuple(_part(delta, number, entry) for number, entry in enumerate(delta.extra[KEY]))
+        return tuple(_read_part(delta, number, entry) for number, entry in enumerate(delta.extra[LINKED_KEY]))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         message = "what the delta says of the deltas that were linked into it makes no sense"
         raise fail("E656", message, place=delta.delta_id[:12], help="link them again") from error
@@ -42,18 +42,20 @@ def join_parts(parts: Sequence[Delta], sites: Sequence[SiteRecord], composed: bo
     text, entries = "", []
     for number, part in enumerate(parts):
         text += ("---\n" if number else "") + f"# delta {part.delta_id}\n"
-        entries.append(_entry(part, len(text), sorted(places[r.site.component, r.site.name] for r in part.sites)))
+        entries.append(
+            _describe_part(part, len(text), sorted(places[r.site.component, r.site.name] for r in part.sites))
+        )
         text += part.manifest if part.manifest.endswith("\n") else f"{part.manifest}\n"
     return {
         "manifest": text,
         "manifest_digest": sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
         "edits": tuple({**edit, "part": number} for number, part in enumerate(parts) for edit in part.edits),
         "claims": tuple({**claim, "part": number} for number, part in enumerate(parts) for claim in part.claims),
-        "extra": {KEY: entries, "composed": composed},
+        "extra": {LINKED_KEY: entries, "composed": composed},
     }
 
 
-def _entry(part: Delta, start: int, sites: Sequence[int]) -> Mapping[str, Any]:
+def _describe_part(part: Delta, start: int, sites: Sequence[int]) -> Mapping[str, Any]:
     return {
         "delta_id": part.delta_id,
         "tool": part.tool,
@@ -64,7 +66,7 @@ def _entry(part: Delta, start: int, sites: Sequence[int]) -> Mapping[str, Any]:
     }
 
 
-def _part(delta: Delta, number: int, entry: Mapping[str, Any]) -> Delta:
+def _read_part(delta: Delta, number: int, entry: Mapping[str, Any]) -> Delta:
     (start, end), sites = entry["manifest"], entry["sites"]
     if not 0 <= start <= end <= len(delta.manifest) or not all(0 <= index < len(delta.sites) for index in sites):
         raise ValueError("out of range")
@@ -76,12 +78,12 @@ def _part(delta: Delta, number: int, entry: Mapping[str, Any]) -> Delta:
         manifest_digest=str(entry["manifest_digest"]),
         sites=tuple(delta.sites[index] for index in sites),
         factors={},
-        edits=_of(number, delta.edits),
-        claims=_of(number, delta.claims),
+        edits=_items_of(number, delta.edits),
+        claims=_items_of(number, delta.claims),
         extra=dict(entry["extra"]),
     )
 
 
-def _of(number: int, items: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+def _items_of(number: int, items: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
     mine = (item for item in items if item["part"] == number)
     return tuple({name: value for name, value in item.items() if name != "part"} for item in mine)

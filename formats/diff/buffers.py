@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from editc.formats.containers.ranges import read_range
 from editc.formats.models.model import Checkpoint, Tensor
 
-COUNTED = frozenset({"position_ids", "token_type_ids"})
+POSITION_BUFFERS = frozenset({"position_ids", "token_type_ids"})
 """Last parts of the names of integers that count tokens: CLIP, BERT and ViT of older versions of transformers."""
-COMPUTED = frozenset({"inv_freq", "original_inv_freq", "masked_bias", "cos_cached", "sin_cached"})
+CONFIG_BUFFERS = frozenset({"inv_freq", "original_inv_freq", "masked_bias", "cos_cached", "sin_cached"})
 """Last parts of the names of what follows from the configuration: rotary embeddings, the number that a mask holds."""
-MASKS = frozenset({"bias", "mask", "causal_mask"})
+CAUSAL_MASKS = frozenset({"bias", "mask", "causal_mask"})
 """Last parts of the names of causal masks (1, 1, n, n) of GPT-2, GPT-J, GPT-NeoX; of another shape they are weights."""
 EMBEDDINGS = frozenset(
     {
@@ -25,9 +25,11 @@ EMBEDDINGS = frozenset(
 def is_buffer(name: str, tensor: Tensor) -> bool:
     """True for a tensor that libraries compute anew when they load a model, whatever the file says."""
     leaf, shape = name.rpartition(".")[2], tensor.shape
-    if leaf in COUNTED:
+    if leaf in POSITION_BUFFERS:
         return tensor.dtype[0] in "IU"
-    return leaf in COMPUTED or (leaf in MASKS and len(shape) == 4 and shape[:2] == (1, 1) and shape[2] == shape[3])
+    return leaf in CONFIG_BUFFERS or (
+        leaf in CAUSAL_MASKS and len(shape) == 4 and shape[:2] == (1, 1) and shape[2] == shape[3]
+    )
 
 
 def is_embedding(name: str) -> bool:
@@ -38,10 +40,10 @@ def is_embedding(name: str) -> bool:
 
 def tied_copy(part: Checkpoint, name: str) -> str:
     """The other embedding of the same file that `name` is a copy of, byte for byte; '' where there is none."""
-    return next(_copies(part, name, part.names()), "") if is_embedding(name) else ""
+    return next(_find_copies(part, name, part.names()), "") if is_embedding(name) else ""
 
 
-def _copies(part: Checkpoint, name: str, names: Iterable[str]) -> Iterator[str]:
+def _find_copies(part: Checkpoint, name: str, names: Iterable[str]) -> Iterator[str]:
     mine = part.where(name)
     for other in (one for one in names if one != name and is_embedding(one)):
         theirs = part.where(other)

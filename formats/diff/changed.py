@@ -13,7 +13,7 @@ from editc.formats.containers.ranges import read_range
 from editc.formats.models.model import Tensor
 from editc.numerics.bits import dtypes
 
-CAST = ("F32", "F16", "BF16")
+CAST_DTYPES = ("F32", "F16", "BF16")
 """Dtypes between which a model is rounded when a script loads and saves it."""
 
 
@@ -62,7 +62,7 @@ class ChangedTensor:
     def raw(self) -> tuple[bytes, bytes]:
         """The bytes before and after, in EDITED's dtype."""
         first = _read(self.before)
-        return dtypes.encode(self.base(first), self.dtype) if self.cast else first, _read(self.after)
+        return dtypes.encode(self.base_values(first), self.dtype) if self.cast else first, _read(self.after)
 
     def differs(self) -> bool:
         """True unless the bytes are equal."""
@@ -74,16 +74,16 @@ class ChangedTensor:
         first, second = (dtypes.decode(raw, self.dtype, self._stored) for raw in self.raw())
         return (np.ascontiguousarray(first.T), np.ascontiguousarray(second.T)) if self.flipped else (first, second)
 
-    def base(self, raw: bytes | None = None) -> Array:
+    def base_values(self, raw: bytes | None = None) -> Array:
         """BASE as it is stored, in float64."""
         return dtypes.decode(_read(self.before) if raw is None else raw, self.before.dtype, self._stored)
 
-    def is_sound(self) -> bool:
+    def is_editable(self) -> bool:
         """True where a delta can say the change: finite weights of a dtype that can be edited."""
-        return self.dtype in dtypes.EDITABLE and all(map(_finite(self.dtype), self.raw()))
+        return self.dtype in dtypes.EDITABLE and all(map(_finite_test(self.dtype), self.raw()))
 
 
-def _finite(dtype: str) -> Callable[[bytes], bool]:
+def _finite_test(dtype: str) -> Callable[[bytes], bool]:
     return lambda raw: dtypes.is_finite(raw, dtype)
 
 

@@ -11,13 +11,13 @@ import numpy as np
 from editc.core.diagnostics import EditcError, fail
 from editc.core.text import SHOWN_ROWS, count
 from editc.formats.diff.changed import ChangedTensor
-from editc.formats.diff.pairing import Paired, pair_tensors, unlike_error
-from editc.formats.diff.sides import side_by_side
+from editc.formats.diff.pairing import TensorPairs, mismatch_error, pair_tensors
+from editc.formats.diff.sides import pair_components
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
 
 Progress: TypeAlias = Callable[[str, Iterable[Any]], Iterable[Any]]
-STRANGER = 1.2
+UNRELATED = 1.2
 """|W' - W| / |W| of a file of some tensors from which it is of another model: independent weights are 1.2 or more apart
 (docs/explanation/fingerprints.md), and an edit that leaves nothing of a matrix is 1."""
 
@@ -39,27 +39,27 @@ class Comparison:
 def compare(base: Model, edited: Model, progress: Progress | None = None) -> Comparison:
     """Every tensor of both models. Raises E645 (not the same tensors), E646 (nothing differs), E648 (a tensor differs
     that no delta can change), E611 (a component that only one of them holds as safetensors)."""
-    sides = side_by_side(base, edited)
-    found = {name: pair_tensors(name, *two, sides.partial, edited.place) for name, two in sides.parts.items()}
+    sides = pair_components(base, edited)
+    found = {name: pair_tensors(name, *two, sides.partial, edited.place) for name, two in sides.pairs.items()}
     faults = [fault for one in found.values() for fault in one.faults]
     if faults:
         raise EditcError(*faults)
-    every = [one for part in found.values() for one in part.every]
-    watched = progress("comparing", every) if progress else every
-    changed = tuple(one for one in watched if one.differs())
+    every = [one for part in found.values() for one in part.tensors]
+    shown = progress("comparing", every) if progress else every
+    changed = tuple(one for one in shown if one.differs())
     notes = (*sides.notes, *(note for part in found.values() for note in part.notes), *_notes(found, every))
     if not changed:
         message = "the two models are equal, byte for byte" if every else "the two models have no tensor in common"
         help_text = "is this the edited one, and was the edit saved? Programs that patch while they run leave the files"
         raise fail("E646", message, place=edited.place, help=help_text, notes=notes)
     _check_editable(changed, edited)
-    if any(part.lacking for part in found.values()):
-        _refuse_stranger(changed, edited)
+    if any(part.missing for part in found.values()):
+        _refuse_unrelated(changed, edited)
     return Comparison(changed, len(every) - len(changed), sides.unread, notes)
 
 
-def _notes(found: Mapping[str, Paired], every: Sequence[ChangedTensor]) -> list[str]:
-    lacking = sum(part.lacking for part in found.values())
+def _notes(found: Mapping[str, TensorPairs], every: Sequence[ChangedTensor]) -> list[str]:
+    lacking = sum(part.missing for part in found.values())
     notes = [f"EDITED lacks {count(lacking, 'tensor')} of BASE, taken as unchanged"] if lacking else []
     kinds = sorted({(one.before.dtype, one.after.dtype) for one in every if one.cast})
     return notes + [
@@ -69,7 +69,7 @@ def _notes(found: Mapping[str, Paired], every: Sequence[ChangedTensor]) -> list[
 
 
 def _check_editable(changed: Sequence[ChangedTensor], edited: Model) -> None:
-    rows = [f"{one.name}: {_why(one)}" for one in changed if not one.is_sound()]
+    rows = [f"{one.name}: {_reason(one)}" for one in changed if not one.is_editable()]
     if rows:
         known = ", ".join(dtypes.EDITABLE)
         message = (
@@ -79,20 +79,20 @@ def _check_editable(changed: Sequence[ChangedTensor], edited: Model) -> None:
         raise fail("E648", message, place=edited.place, help=help_text, notes=rows[:SHOWN_ROWS])
 
 
-def _why(one: ChangedTensor) -> str:
+def _reason(one: ChangedTensor) -> str:
     return "NaN or infinity" if one.dtype in dtypes.EDITABLE else one.dtype
 
 
-def _refuse_stranger(changed: Sequence[ChangedTensor], edited: Model) -> None:
+def _refuse_unrelated(changed: Sequence[ChangedTensor], edited: Model) -> None:
     """E645 for a file of some tensors whose values have nothing to do with BASE's."""
     matrices = [one for one in changed if min(one.shape) > 1]
     sizes = np.zeros(2)
     for one in matrices:
         before, after = one.values()
         sizes += [np.sum(np.square(before)), np.sum(np.square(after - before))]
-    if sizes[0] and (far := float(np.sqrt(sizes[1] / sizes[0]))) >= STRANGER:
+    if sizes[0] and (far := float(np.sqrt(sizes[1] / sizes[0]))) >= UNRELATED:
         rows = [f"{one.name}: other weights" for one in matrices]
         help_text = "is this a file of another model? One that holds edited tensors of BASE is nearer to it"
         apart = f"names and shapes only: their weights are {far:.0%} apart"
         what = (f"shares {apart}", f"share {apart}")
-        raise EditcError(unlike_error(edited.place, rows, what, help_text))
+        raise EditcError(mismatch_error(edited.place, rows, what, help_text))

@@ -20,19 +20,19 @@ from editc.core.site_bytes import bits_record, edit_bytes, site_record
 from editc.core.text import SHOWN_ROWS, count
 from editc.formats.diff.changed import ChangedTensor
 from editc.formats.diff.compare import Comparison, Progress, compare
-from editc.formats.diff.forms import FoundForm, forms_of
-from editc.formats.diff.kinds import family_of, role_of
-from editc.formats.models.ldm_encoder import fingerprint_of
+from editc.formats.diff.families import family_of, role_of
+from editc.formats.diff.forms import FoundForm, find_forms
+from editc.formats.models.ldm_encoder import fingerprint_encoder
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes, planes
 from editc.numerics.recover import TOLERANCE, ulp
 
 FORMS = ("auto", "shared", "low-rank", "dense", "xor")
 MENDS = ("exact", "ulp", "none")
-KIND = "diff"
+DIFF_KIND = "diff"
 _CHUNK = 1 << 20
 """Entries that are compared at once."""
-_WORDS = "# Made by `editc diff` from two checkpoints: there was no manifest.\n"
+_MANIFEST_TEXT = "# Made by `editc diff` from two checkpoints: there was no manifest.\n"
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def difference(
     found = compare(base, after, progress)
     families = {part: family_of(base, part) for part in {one.component for one in found.changed}}
     found = replace(found, changed=tuple(_orient(one, families[one.component]) for one in found.changed))
-    forms = list(forms_of(found.changed, form, tolerance))
+    forms = list(find_forms(found.changed, form, tolerance))
     _check_form(found.changed, forms, form)
     options = {"form": form, "mend": mend, "tolerance": tolerance or "auto"}
     return _assemble(base, found, forms, families, tool, options)
@@ -120,12 +120,12 @@ def difference(
 def has_manifest(delta: Delta) -> bool:
     """False for a delta that a diff made, or that records none for another reason; not for a linked one, whose parts
     have their own."""
-    return bool(delta.manifest.strip()) and not any(edit.get("kind") == KIND for edit in delta.edits)
+    return bool(delta.manifest.strip()) and not any(edit.get("kind") == DIFF_KIND for edit in delta.edits)
 
 
 def refuse_to_verify(delta: Delta) -> None:
     """Raises E647 for a delta that a diff made: it has no manifest from which its claims could be measured again."""
-    if any(edit.get("kind") == KIND for edit in delta.edits):
+    if any(edit.get("kind") == DIFF_KIND for edit in delta.edits):
         message = "the delta was made from two checkpoints, so there is no problem to derive again"
         help_text = "`editc apply --dry-run` and `editc status` compare the hashes of every tensor that it names"
         raise fail("E647", message, place=delta.delta_id[:12], help=help_text)
@@ -158,7 +158,7 @@ def _assemble(
     edits = []
     for one in forms:
         members = [found.changed[i] for i in one.factors.sites]
-        sites = [_site(member, families[member.component]) for member in members]
+        sites = [_make_site(member, families[member.component]) for member in members]
         factors, mended = _mend(one, members, sites, mend)
         if options["form"] == "auto" and not members[0].cast and _is_larger(factors, members):
             one = replace(one, factors=Factors("xor", one.factors.sites, (), ()), left_over=0.0)
@@ -166,17 +166,17 @@ def _assemble(
         name = _group_name(factors, members[0], groups)
         groups[name] = factors
         for k, place in enumerate(factors.sites):
-            records[place] = _record(replace(sites[k], group=name), members[k], factors, k)
+            records[place] = _make_record(replace(sites[k], group=name), members[k], factors, k)
             rows[place] = replace(mended[k], group=name)
-        edits.append(_edit(name, one, mended, options))
+        edits.append(_describe_group(name, one, mended, options))
     shared = any(factors.form == "shared" for factors in groups.values())
     delta = Delta(
         family=next((family.name for family in families.values() if family), "unknown"),
         sites=tuple(records[i] for i in range(len(found.changed))),
         factors=groups,
-        encoder=_encoder(base) if shared else "",
-        manifest=_WORDS,
-        manifest_digest=sha256(_WORDS.encode()).hexdigest(),
+        encoder=_fingerprint_base(base) if shared else "",
+        manifest=_MANIFEST_TEXT,
+        manifest_digest=sha256(_MANIFEST_TEXT.encode()).hexdigest(),
         edits=tuple(edits),
         claims=tuple(claim for i in range(len(found.changed)) for claim in _claims(rows[i])),
         tool=tool,
@@ -194,18 +194,18 @@ def _mend(
     for k, (one, site) in enumerate(zip(members, sites, strict=True)):
         raw, aim = one.raw()
         plain = raw if found.factors.form == "xor" else edit_bytes(raw, one.dtype, site, found.factors, k, exact=False)
-        result = aim if found.factors.form == "xor" or mend == "exact" else _move_nearer(plain, aim, one, mend)
+        result = aim if found.factors.form == "xor" or mend == "exact" else _mend_entries(plain, aim, one, mend)
         same = result == plain
         bits.append(np.zeros(0, np.uint8) if same else planes.pack(plain, result, dtypes.BITS[one.dtype] // 8))
-        rows.append(_row(one, site, found, k, plain, result, bits[-1].nbytes))
-    kept = tuple(bits) if any(len(part) for part in bits) else ()
-    return replace(found.factors, bits=kept), rows
+        rows.append(_measure_row(one, site, found, k, plain, result, bits[-1].nbytes))
+    stored = tuple(bits) if any(len(part) for part in bits) else ()
+    return replace(found.factors, bits=stored), rows
 
 
-def _record(site: Site, one: ChangedTensor, factors: Factors, k: int) -> SiteRecord:
+def _make_record(site: Site, one: ChangedTensor, factors: Factors, k: int) -> SiteRecord:
     if factors.form == "xor":
         return bits_record(site, *one.raw())
-    return site_record(site, one.base(), factors, k)
+    return site_record(site, one.base_values(), factors, k)
 
 
 def _is_larger(factors: Factors, members: Sequence[ChangedTensor]) -> bool:
@@ -217,12 +217,12 @@ def _is_larger(factors: Factors, members: Sequence[ChangedTensor]) -> bool:
     return size >= sum(planes.pack(*one.raw(), dtypes.BITS[one.dtype] // 8).nbytes for one in members)
 
 
-def _move_nearer(plain: bytes, aim: bytes, one: ChangedTensor, mend: str) -> bytes:
+def _mend_entries(plain: bytes, aim: bytes, one: ChangedTensor, mend: str) -> bytes:
     """`plain` with the entries of `aim` where it is more than one ulp off."""
     if mend == "none":
         return plain
     parts = _chunks(one.dtype, plain, aim)
-    return b"".join(dtypes.encode(np.where(_off(a, b, one.dtype) > 1, b, a), one.dtype) for a, b in parts)
+    return b"".join(dtypes.encode(np.where(_ulps_apart(a, b, one.dtype) > 1, b, a), one.dtype) for a, b in parts)
 
 
 def _chunks(dtype: str, *raws: bytes) -> Iterator[tuple[Array, ...]]:
@@ -233,19 +233,19 @@ def _chunks(dtype: str, *raws: bytes) -> Iterator[tuple[Array, ...]]:
         yield tuple(dtypes.decode(part, dtype, (len(part) // item,)) for part in parts)
 
 
-def _off(first: Array, second: Array, dtype: str) -> Array:
+def _ulps_apart(first: Array, second: Array, dtype: str) -> Array:
     """How many ulps of `second` each entry is off."""
     return np.asarray(np.abs(first - second) / ulp(second, dtype))
 
 
-def _row(
+def _measure_row(
     one: ChangedTensor, site: Site, found: FoundForm, k: int, plain: bytes, result: bytes, bits: int
 ) -> ChangedRow:
     raw, aim = one.raw()
     left_over, ulps, sizes = 0, 0.0, np.zeros(2)
     for before, factored, mine, theirs in _chunks(one.dtype, raw, plain, result, aim):
-        left_over += int(np.count_nonzero(_off(factored, theirs, one.dtype) > 1))
-        ulps = max(ulps, float(np.max(_off(mine, theirs, one.dtype))))
+        left_over += int(np.count_nonzero(_ulps_apart(factored, theirs, one.dtype) > 1))
+        ulps = max(ulps, float(np.max(_ulps_apart(mine, theirs, one.dtype))))
         sizes += [np.sum(np.square(before)), np.sum(np.square(theirs - before))]
     item = f"<u{dtypes.BITS[one.dtype] // 8}"
     differ = int(np.count_nonzero(np.frombuffer(result, item) != np.frombuffer(aim, item)))
@@ -259,27 +259,29 @@ def _claims(row: ChangedRow) -> Iterator[Mapping[str, Any]]:
     every = {"rank": row.rank, "entries_that_differ": row.differ, "ulps": row.ulps, "relative_change": row.moved}
     for name, value in every.items():
         if np.isfinite(value):
-            yield {"name": name, "subject": row.name, "value": _short(value)}
+            yield {"name": name, "subject": row.name, "value": _round_digits(value)}
 
 
-def _short(value: float) -> float:
+def _round_digits(value: float) -> float:
     """Six digits: the last ones depend on how many threads the sums were made with. Counts stay as they are."""
     return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
-def _edit(group: str, found: FoundForm, rows: Sequence[ChangedRow], options: Mapping[str, Any]) -> Mapping[str, Any]:
+def _describe_group(
+    group: str, found: FoundForm, rows: Sequence[ChangedRow], options: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """What inspect, status and a journal say of one group."""
     decided = {"decided": found.decided} if found.factors.form == "shared" else {}
     return {
-        "kind": KIND,
+        "kind": DIFF_KIND,
         "concept": "the difference of two checkpoints",
-        "method": KIND,
+        "method": DIFF_KIND,
         "options": dict(options),
         "strength": 1.0,
         "group": group,
         "form": found.factors.form,
         "rank": max(found.ranks),
-        "roundings": _short(found.left_over),
+        "roundings": _round_digits(found.left_over),
         "mended": sum(row.left_over for row in rows),
         **decided,
     }
@@ -292,7 +294,7 @@ def _group_name(factors: Factors, first: ChangedTensor, taken: Mapping[str, Fact
     return name if name not in taken else next(one for one in more if one not in taken)
 
 
-def _site(one: ChangedTensor, family: Family | None) -> Site:
+def _make_site(one: ChangedTensor, family: Family | None) -> Site:
     component = one.component or (family.component if family else "")
     return Site(component, one.name, one.shape, one.dtype, role_of(one.name, family), transposed=one.flipped)
 
@@ -302,9 +304,9 @@ def _orient(one: ChangedTensor, family: Family | None) -> ChangedTensor:
     return replace(one, flipped=bool(family and family.transposed and role_of(one.name, family)))
 
 
-def _encoder(base: Model) -> str:
+def _fingerprint_base(base: Model) -> str:
     """The text encoder beside the weights, by which a fine-tune is judged; '' where none can be read."""
     try:
-        return fingerprint_of(base)
+        return fingerprint_encoder(base)
     except EditcError:
         return ""

@@ -19,10 +19,10 @@ from editc.numerics.recover import SINGLE, TOLERANCE, Pair, Space, least_rank, m
 
 _Edit: TypeAlias = Callable[[int, Array, int], Array]
 """What an edit of some rank adds to the k-th weight W: (k, W, rank) -> (d_out, d_in)."""
-_LARGE, _HUGE = 1 << 18, 1 << 27
+_MAX_RECORDED, _MAX_TRIED = 1 << 18, 1 << 27
 """Entries of a matrix up to which its rank is worth the time for the record, and up to which a form is looked for: the
 factorisation of a larger one takes gigabytes."""
-_WIDEST = 4096
+_MAX_COLUMNS = 4096
 """Columns up to which matrices are tried together: that takes some d_in^2 numbers of memory."""
 
 
@@ -61,15 +61,17 @@ class _Pairs(Sequence[Pair]):
         return Pair(*one.values(), one.dtype)
 
 
-def forms_of(changed: Sequence[ChangedTensor], wanted: str, tolerance: float | None) -> Iterator[FoundForm]:
+def find_forms(changed: Sequence[ChangedTensor], wanted: str, tolerance: float | None) -> Iterator[FoundForm]:
     """The forms of all that changed, each tensor in exactly one of them. A tensor that `shared` or `low-rank` was asked
     for and that has no such form is `xor`, as with `auto`; `dense` where BASE has another dtype, whose bits are others.
     No tolerance: `TOLERANCE`, and where that finds nothing
     `SINGLE` for weights wider than in half precision."""
     left = set(range(len(changed)))
-    tried = {"auto": (_shared, _low_rank), "shared": (_shared,), "low-rank": (_low_rank,)}.get(wanted, ())
+    tried = {"auto": (_find_shared, _find_low_rank), "shared": (_find_shared,), "low-rank": (_find_low_rank,)}.get(
+        wanted, ()
+    )
     for limit in (TOLERANCE, SINGLE) if tolerance is None else (tolerance,):
-        wide = {i for i in left if _may(changed[i], limit, tolerance)}
+        wide = {i for i in left if _is_tried(changed[i], limit, tolerance)}
         for find in tried:
             for group in _group_by(left & wide, lambda i: (changed[i].component, changed[i].shape[1])):
                 for found in find(changed, group, limit):
@@ -77,56 +79,62 @@ def forms_of(changed: Sequence[ChangedTensor], wanted: str, tolerance: float | N
                     yield found
     dense = tuple(i for i in sorted(left) if wanted == "dense" or changed[i].cast)
     if dense:
-        parts = tuple(_single(pair.moved) for pair in _Pairs([changed[i] for i in dense]))
+        parts = tuple(_to_float32(pair.moved) for pair in _Pairs([changed[i] for i in dense]))
         yield FoundForm(Factors("dense", dense, parts, ()), (0,) * len(dense))
     if rest := tuple(sorted(left - set(dense))):
-        yield FoundForm(Factors("xor", rest, (), ()), tuple(_seen(changed[i], tolerance or TOLERANCE) for i in rest))
+        yield FoundForm(
+            Factors("xor", rest, (), ()), tuple(_measure_rank(changed[i], tolerance or TOLERANCE) for i in rest)
+        )
 
 
-def _may(one: ChangedTensor, limit: float, tolerance: float | None) -> bool:
+def _is_tried(one: ChangedTensor, limit: float, tolerance: float | None) -> bool:
     """Whether a matrix is tried at a limit; one of over 134 million entries never is, for want of memory."""
-    small = min(one.shape) > 1 and one.shape[0] * one.shape[1] <= _HUGE
+    small = min(one.shape) > 1 and one.shape[0] * one.shape[1] <= _MAX_TRIED
     return small and (limit == TOLERANCE or tolerance is not None or one.dtype in ("F32", "F64"))
 
 
-def _shared(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance: float) -> Iterator[FoundForm]:
+def _find_shared(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance: float) -> Iterator[FoundForm]:
     """One multiplier for all of the group; where there is none, one for those of each role."""
-    found = _multiplied(changed, group, tolerance) if len(group) > 1 else None
+    found = _fit_multiplier(changed, group, tolerance) if len(group) > 1 else None
     if found:
         yield found
         return
-    roles = _group_by(group, lambda i: _role(changed[i]))
+    roles = _group_by(group, lambda i: _layer_name(changed[i]))
     for part in roles if len(roles) > 1 else ():
-        yield from _shared(changed, part, tolerance)
+        yield from _find_shared(changed, part, tolerance)
 
 
-def _role(one: ChangedTensor) -> str:
+def _layer_name(one: ChangedTensor) -> str:
     """A layer's own name, which those that see the same have in common: `attn2.to_k` of `x.attn2.to_k.weight`."""
     return ".".join(one.name.split(".")[-3:-1])
 
 
-def _multiplied(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance: float) -> FoundForm | None:
+def _fit_multiplier(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance: float) -> FoundForm | None:
     members = [changed[i] for i in group]
-    pairs, height, width = _Pairs(members), _height(members), members[0].shape[1]
-    most = min(_room(members) // (2 * width), width, height)
-    space = _space(pairs, most, tolerance)
+    pairs, height, width = _Pairs(members), _count_rows(members), members[0].shape[1]
+    most = min(_count_affordable(members) // (2 * width), width, height)
+    space = _find_row_space(pairs, most, tolerance)
     if space is None:
         return None
     left = multiplier(pairs, space.rows)
-    fit = _fit(pairs, space, most, tolerance, lambda k, W, r: (W @ left[:, :r]) @ space.rows[:r])
+    fit = _fit_rank(pairs, space, most, tolerance, lambda k, W, r: (W @ left[:, :r]) @ space.rows[:r])
     if fit is None:
         return None
     rank, left_over = fit
-    factors = Factors("shared", tuple(group), (_single(left[:, :rank]),), (_single(space.rows[:rank]),))
+    factors = Factors("shared", tuple(group), (_to_float32(left[:, :rank]),), (_to_float32(space.rows[:rank]),))
     return FoundForm(factors, (rank,) * len(members), left_over, height > width)
 
 
-def _low_rank(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance: float) -> Iterator[FoundForm]:
+def _find_low_rank(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance: float) -> Iterator[FoundForm]:
     """One right factor for all or each its own, whichever is smaller; a tensor that has no low rank is left out."""
-    own = {i: found for i in group if (found := _projected([changed[i]], (i,), tolerance, _room([changed[i]])))}
-    size = sum(_size(found) for found in own.values())
+    own = {
+        i: found
+        for i in group
+        if (found := _fit_projection([changed[i]], (i,), tolerance, _count_affordable([changed[i]])))
+    }
+    size = sum(_count_numbers(found) for found in own.values())
     members = [changed[i] for i in own]
-    together = _projected(members, tuple(own), tolerance, size - 1) if len(own) > 1 else None
+    together = _fit_projection(members, tuple(own), tolerance, size - 1) if len(own) > 1 else None
     if together:
         yield together
     elif own:
@@ -136,34 +144,34 @@ def _low_rank(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance:
         yield FoundForm(Factors("low-rank", tuple(own), left, right), ranks, max(found.left_over for found in every))
 
 
-def _projected(
+def _fit_projection(
     members: Sequence[ChangedTensor], sites: tuple[int, ...], tolerance: float, room: int
 ) -> FoundForm | None:
     """W' = W + left right, one right for all members: their moves projected on the rows that they are made of."""
-    pairs, height, width = _Pairs(members), _height(members), members[0].shape[1]
+    pairs, height, width = _Pairs(members), _count_rows(members), members[0].shape[1]
     most = min(room // (height + width), height, width)
-    space = _space(pairs, most, tolerance)
+    space = _find_row_space(pairs, most, tolerance)
     if space is None:
         return None
     lefts = [pair.moved @ space.rows.T for pair in pairs]
-    fit = _fit(pairs, space, most, tolerance, lambda k, W, r: lefts[k][:, :r] @ space.rows[:r])
+    fit = _fit_rank(pairs, space, most, tolerance, lambda k, W, r: lefts[k][:, :r] @ space.rows[:r])
     if fit is None:
         return None
     rank, left_over = fit
-    left = tuple(_single(part[:, :rank]) for part in lefts)
-    factors = Factors("low-rank", sites, left, (_single(space.rows[:rank]),))
+    left = tuple(_to_float32(part[:, :rank]) for part in lefts)
+    factors = Factors("low-rank", sites, left, (_to_float32(space.rows[:rank]),))
     return FoundForm(factors, (rank,) * len(members), left_over)
 
 
-def _space(pairs: _Pairs, most: int, tolerance: float) -> Space | None:
+def _find_row_space(pairs: _Pairs, most: int, tolerance: float) -> Space | None:
     """The rows that the moves are made of, where they are at least one and at most `most`."""
-    if most < 1 or (len(pairs) > 1 and pairs.changed[0].shape[1] > _WIDEST):
+    if most < 1 or (len(pairs) > 1 and pairs.changed[0].shape[1] > _MAX_COLUMNS):
         return None
     space = row_space(pairs, most, tolerance)
     return space if space.whole and 0 < space.rank <= most else None
 
 
-def _fit(pairs: _Pairs, space: Space, most: int, tolerance: float, edit: _Edit) -> tuple[int, float] | None:
+def _fit_rank(pairs: _Pairs, space: Space, most: int, tolerance: float, edit: _Edit) -> tuple[int, float] | None:
     """The least rank at which `edit` explains every pair, and the roundings that it leaves."""
 
     def left_over(rank: int) -> float:
@@ -178,9 +186,9 @@ def _fit(pairs: _Pairs, space: Space, most: int, tolerance: float, edit: _Edit) 
     return None if rank is None else (rank, left_over(rank))
 
 
-def _seen(one: ChangedTensor, tolerance: float) -> int:
+def _measure_rank(one: ChangedTensor, tolerance: float) -> int:
     """The rank of a matrix that has no small edit, for the record; 0 for one that is too large to be worth it."""
-    if min(one.shape) < 2 or one.shape[0] * one.shape[1] > _LARGE:
+    if min(one.shape) < 2 or one.shape[0] * one.shape[1] > _MAX_RECORDED:
         return 0
     return row_space(_Pairs([one]), min(one.shape), tolerance).rank
 
@@ -192,18 +200,18 @@ def _group_by(places: Iterable[int], key: Callable[[int], object]) -> list[tuple
     return list(found.values())
 
 
-def _height(members: Sequence[ChangedTensor]) -> int:
+def _count_rows(members: Sequence[ChangedTensor]) -> int:
     return sum(one.shape[0] for one in members)
 
 
-def _room(members: Sequence[ChangedTensor]) -> int:
+def _count_affordable(members: Sequence[ChangedTensor]) -> int:
     """Float32 numbers that fill under half of the tensors' bytes."""
     return (sum(one.nbytes for one in members) // 2 - 1) // 4
 
 
-def _size(found: FoundForm) -> int:
+def _count_numbers(found: FoundForm) -> int:
     return sum(part.size for part in (*found.factors.left, *found.factors.right))
 
 
-def _single(part: Array) -> NDArray[np.float32]:
+def _to_float32(part: Array) -> NDArray[np.float32]:
     return np.ascontiguousarray(part, np.float32)

@@ -12,38 +12,38 @@ from dataclasses import dataclass
 from editc.core.diagnostics import Diagnostic, fail
 from editc.core.text import count, first_rows
 from editc.formats.diff import buffers
-from editc.formats.diff.changed import CAST, ChangedTensor
+from editc.formats.diff.changed import CAST_DTYPES, ChangedTensor
 from editc.formats.models.model import Checkpoint
 from editc.formats.models.prefixes import match_names
 from editc.numerics.bits import dtypes
 
-ALONE = ("is in one of them only", "are in one of them only")
+IN_ONE_ONLY = ("is in one of them only", "are in one of them only")
 RESHAPED = ("has another shape", "have another shape")
 CONVERTED = ("is stored in another dtype", "are stored in another dtype")
 """What can be wrong with one tensor, and with several."""
-USUAL = "a delta changes the values of tensors that are there; it cannot add, remove or reshape one"
+USUAL_HELP = "a delta changes the values of tensors that are there; it cannot add, remove or reshape one"
 _ADAPTERS = (".lora_", ".base_layer.", "lora_down", "lora_up", ".hada_", ".lokr_", ".diff", ".alpha")
 
 
 @dataclass(frozen=True)
-class Paired:
+class TensorPairs:
     """The tensors of one component that BASE and EDITED both have."""
 
-    every: tuple[ChangedTensor, ...]
+    tensors: tuple[ChangedTensor, ...]
     """The tensors, under BASE's names."""
     notes: tuple[str, ...]
     """What was left out, or is under another name."""
     faults: tuple[Diagnostic, ...]
     """Why there can be no delta."""
-    lacking: int
+    missing: int
     """How many tensors of BASE are not in EDITED, and are taken as unchanged."""
 
 
-def pair_tensors(component: str, before: Checkpoint, after: Checkpoint, partial: bool, place: str) -> Paired:
+def pair_tensors(component: str, before: Checkpoint, after: Checkpoint, partial: bool, place: str) -> TensorPairs:
     """BASE's component and EDITED's. `partial`: EDITED may hold some of the tensors only; else all have to be there."""
     names = match_names(after.names(), before.names())
     theirs = {mine: name for name, mine in names.items()}
-    theirs |= _stand_ins(before, after, theirs)
+    theirs |= _match_tied(before, after, theirs)
     taken = set(theirs.values())
     missing = [n for n in before.names() if n not in theirs and not buffers.is_buffer(n, before.where(n))]
     fresh = [n for n in after.names() if n not in taken and not buffers.is_buffer(n, after.where(n))]
@@ -55,26 +55,26 @@ def pair_tensors(component: str, before: Checkpoint, after: Checkpoint, partial:
     rebuilt = [n for n in before.names() if buffers.is_buffer(n, before.where(n))]
     lost = [] if partial else [f"{name}: in BASE only" for name in missing]
     rows = [*lost, *(f"{name}: in EDITED only" for name in fresh)]
-    faults = [] if not rows else [unlike_error(place, rows, ALONE, advice(fresh))]
-    kept = tuple(one for one in every if one.name not in rebuilt)
-    return Paired(
-        kept,
-        (*_renaming_notes(component, names), *_copy_notes(component, copies), *_left_out(component, before, after)),
-        (*faults, *_faults(kept, place)),
+    faults = [] if not rows else [mismatch_error(place, rows, IN_ONE_ONLY, advise(fresh))]
+    weights = tuple(one for one in every if one.name not in rebuilt)
+    return TensorPairs(
+        weights,
+        (*_renaming_notes(component, names), *_copy_notes(component, copies), *_buffer_notes(component, before, after)),
+        (*faults, *_find_faults(weights, place)),
         len(missing),
     )
 
 
-def unlike_error(place: str, rows: Sequence[str], what: tuple[str, str], help_text: str = "") -> Diagnostic:
+def mismatch_error(place: str, rows: Sequence[str], what: tuple[str, str], help_text: str = "") -> Diagnostic:
     """E645; each row begins with a tensor's name and a colon. `what` is said of one, and of several."""
     kind = "component" if all(row.startswith("component ") for row in rows) else "tensor"
-    told = f"{count(len(rows), kind)} of the two models {what[len(rows) > 1]}"
-    message = f"{told}, the first is '{rows[0].split(':')[0].removeprefix('component ')}'"
-    error = fail("E645", message, place=place, help=help_text or USUAL, notes=first_rows(rows))
+    text = f"{count(len(rows), kind)} of the two models {what[len(rows) > 1]}"
+    message = f"{text}, the first is '{rows[0].split(':')[0].removeprefix('component ')}'"
+    error = fail("E645", message, place=place, help=help_text or USUAL_HELP, notes=first_rows(rows))
     return error.diagnostics[0]
 
 
-def advice(fresh: Iterable[str]) -> str:
+def advise(fresh: Iterable[str]) -> str:
     """What to do about tensors that are in EDITED only; '' where nothing is known beyond the usual."""
     names = list(fresh)
     if any(part in name for name in names for part in _ADAPTERS):
@@ -90,7 +90,7 @@ def advice(fresh: Iterable[str]) -> str:
     return ""
 
 
-def _stand_ins(before: Checkpoint, after: Checkpoint, theirs: Mapping[str, str]) -> Mapping[str, str]:
+def _match_tied(before: Checkpoint, after: Checkpoint, theirs: Mapping[str, str]) -> Mapping[str, str]:
     """Embeddings of BASE that EDITED has under the name of the other one that they are tied to."""
     found = {}
     for name in (n for n in before.names() if n not in theirs and buffers.is_embedding(n)):
@@ -102,25 +102,25 @@ def _stand_ins(before: Checkpoint, after: Checkpoint, theirs: Mapping[str, str])
     return found
 
 
-def _faults(every: Iterable[ChangedTensor], place: str) -> Iterator[Diagnostic]:
+def _find_faults(every: Iterable[ChangedTensor], place: str) -> Iterator[Diagnostic]:
     both = list(every)
     odd = [one for one in both if one.before.shape != one.after.shape]
     if odd:
         shapes = [f"{one.name}: {one.before.shape}, {one.after.shape}" for one in odd]
-        yield unlike_error(place, shapes, RESHAPED, _grown(odd))
-    kinds = [one for one in both if one.cast and not {one.before.dtype, one.after.dtype} <= set(CAST)]
+        yield mismatch_error(place, shapes, RESHAPED, _vocabulary_help(odd))
+    kinds = [one for one in both if one.cast and not {one.before.dtype, one.after.dtype} <= set(CAST_DTYPES)]
     if kinds:
         rows = [f"{one.name}: {one.before.dtype}, {one.after.dtype}" for one in kinds]
-        yield unlike_error(place, rows, CONVERTED, _is_converted(kinds))
+        yield mismatch_error(place, rows, CONVERTED, _dtype_help(kinds))
 
 
-def _is_converted(kinds: Iterable[ChangedTensor]) -> str:
+def _dtype_help(kinds: Iterable[ChangedTensor]) -> str:
     if all(one.after.dtype in dtypes.EDITABLE for one in kinds):
         return "convert BASE to the dtype of EDITED first (each weight rounded once), and make the delta for that"
     return "EDITED was quantised: compare it as it was before, and quantise what the delta makes"
 
 
-def _grown(odd: Iterable[ChangedTensor]) -> str:
+def _vocabulary_help(odd: Iterable[ChangedTensor]) -> str:
     if not all(buffers.is_embedding(one.name) and one.before.shape[1:] == one.after.shape[1:] for one in odd):
         return ""
     return (
@@ -133,31 +133,31 @@ def _renaming_notes(component: str, names: Mapping[str, str]) -> Iterator[str]:
     other = [(mine, name) for name, mine in sorted(names.items()) if mine != name]
     if other:
         mine, name = other[0]
-        told = f"{count(len(other), 'tensor')}: '{name}' is taken as '{mine}'"
-        yield f"{_of(component)}other prefixes in EDITED for {told}"
+        text = f"{count(len(other), 'tensor')}: '{name}' is taken as '{mine}'"
+        yield f"{_prefix(component)}other prefixes in EDITED for {text}"
 
 
 def _copy_notes(component: str, copies: Mapping[str, str]) -> Iterator[str]:
     for name, other in copies.items():
-        yield f"{_of(component)}'{name}' is in EDITED only, a copy of '{other}', to which it is tied: left out"
+        yield f"{_prefix(component)}'{name}' is in EDITED only, a copy of '{other}', to which it is tied: left out"
 
 
-def _left_out(component: str, before: Checkpoint, after: Checkpoint) -> Iterator[str]:
+def _buffer_notes(component: str, before: Checkpoint, after: Checkpoint) -> Iterator[str]:
     """Buffers in one of them only, or of other values."""
     names = match_names(after.names(), before.names())
     found = [n for n in after.names() if buffers.is_buffer(n, after.where(n))]
-    same = {n for n in found if n in names and not _differ(component, before, after, names[n], n)}
+    same = {n for n in found if n in names and not _differs(component, before, after, names[n], n)}
     alone = [n for n in before.names() if n not in names.values() and buffers.is_buffer(n, before.where(n))]
     odd = [*(n for n in found if n not in same), *alone]
     if odd:
         why = "of other values or in one of the two only, for libraries compute them themselves"
-        yield f"{_of(component)}left out {count(len(odd), 'buffer')} ('{odd[0]}'), {why}"
+        yield f"{_prefix(component)}left out {count(len(odd), 'buffer')} ('{odd[0]}'), {why}"
 
 
-def _differ(component: str, before: Checkpoint, after: Checkpoint, mine: str, name: str) -> bool:
+def _differs(component: str, before: Checkpoint, after: Checkpoint, mine: str, name: str) -> bool:
     one = ChangedTensor(component, mine, before.where(mine), after.where(name))
     return one.before.shape != one.after.shape or one.cast or one.differs()
 
 
-def _of(component: str) -> str:
+def _prefix(component: str) -> str:
     return f"{component}: " if component else ""

@@ -8,19 +8,19 @@ from pathlib import Path
 
 from editc.core.diagnostics import EditcError, fail
 from editc.core.text import count
-from editc.formats.diff.pairing import ALONE, advice, unlike_error
+from editc.formats.diff.pairing import IN_ONE_ONLY, advise, mismatch_error
 from editc.formats.models import layout
 from editc.formats.models.model import Checkpoint, Model
 from editc.formats.models.prefixes import match_names
 
-Side = Mapping[str, Checkpoint]
+Components = Mapping[str, Checkpoint]
 
 
 @dataclass(frozen=True)
-class Sides:
+class ComponentPairs:
     """The components of two models side by side."""
 
-    parts: Mapping[str, tuple[Checkpoint, Checkpoint]]
+    pairs: Mapping[str, tuple[Checkpoint, Checkpoint]]
     """BASE's name of a component -> its tensors in BASE and in EDITED."""
     partial: bool
     """True where EDITED may lack tensors, which are then unchanged: it is one file, and no whole model's."""
@@ -30,42 +30,42 @@ class Sides:
     """Components that both hold as pickles."""
 
 
-def side_by_side(base: Model, edited: Model) -> Sides:
+def pair_components(base: Model, edited: Model) -> ComponentPairs:
     """Raises E645 where they have no component in common, or EDITED has one that BASE lacks; E611 where one of them
     holds a component as a pickle only that the other holds as safetensors."""
     _refuse_shards(base, edited)
     _refuse_pickles(base, edited)
-    before, after = _components(base), _components(edited)
+    before, after = _open_components(base), _open_components(edited)
     notes: list[str] = []
     if before.keys() != after.keys() and "" in (*before, *after) and 1 in (len(before), len(after)):
-        before, after = _at_home(before, after, edited)
+        before, after = _match_lone(before, after, edited)
         notes += [f"EDITED is compared with the component '{name}' of BASE" for name in before if name]
     both = {name: (before[name], after[name]) for name in before if name in after}
     fresh = sorted(after.keys() - before.keys() - {""})
     if fresh or not both:
         rows = [f"component {name}: in EDITED only" for name in fresh] or [
-            f"component {_first(edited)}: in EDITED only"
+            f"component {_first_name(edited)}: in EDITED only"
         ]
-        raise EditcError(unlike_error(edited.place, rows, ALONE, _components_help(base, edited, fresh)))
-    notes += [_alone("BASE", name, before[name]) for name in sorted(before.keys() - after.keys())]
-    notes += [_alone("EDITED", name, after[name]) for name in sorted(after.keys() - before.keys())]
-    partial = edited.kind == "file" and not _is_whole(edited.path)
-    return Sides(both, partial, tuple(notes), _unread(base))
+        raise EditcError(mismatch_error(edited.place, rows, IN_ONE_ONLY, _components_help(base, edited, fresh)))
+    notes += [_uncompared_note("BASE", name, before[name]) for name in sorted(before.keys() - after.keys())]
+    notes += [_uncompared_note("EDITED", name, after[name]) for name in sorted(after.keys() - before.keys())]
+    partial = edited.layout == "file" and not _is_whole(edited.path)
+    return ComponentPairs(both, partial, tuple(notes), _pickled(base))
 
 
-def _components(model: Model) -> Side:
+def _open_components(model: Model) -> Components:
     """The components by name; an LDM file has the parts that it holds and, under '', the tensors that are in none; the
     one component of a bare folder or file is '' too, for its name says nothing."""
-    if model.kind == "pipeline":
-        return {name: model.component(name) for name in sorted(model.components.keys() - set(_unread(model)))}
-    ldm, whole = model.ldm_parts(), model.component()
+    if model.layout == "pipeline":
+        return {name: model.component(name) for name in sorted(model.components.keys() - set(_pickled(model)))}
+    ldm, whole = model.ldm_components(), model.component()
     taken = {piece.name for part in ldm.values() for piece in part.values()}
     rest = {name: tensor for name, tensor in whole.tensors.items() if name not in taken}
     parts = {name: model.component(name) for name in sorted(ldm)}
     return ({"": Checkpoint("", rest)} if rest else {}) | parts
 
 
-def _at_home(before: Side, after: Side, edited: Model) -> tuple[Side, Side]:
+def _match_lone(before: Components, after: Components, edited: Model) -> tuple[Components, Components]:
     """One component beside a pipeline: that component of the pipeline which knows the most of its names, most of them
     at least, and no other one as many."""
     lone, many = (before, after) if len(before) == 1 and "" in before else (after, before)
@@ -76,9 +76,9 @@ def _at_home(before: Side, after: Side, edited: Model) -> tuple[Side, Side]:
     if not alone or 2 * known[best] <= len(part.names()):
         strange = "its names are of no component of BASE: give its tensors the names that BASE has"
         several = "name the part that was edited, as `editc diff BASE/unet EDITED`"
-        help_text = advice(part.names()) or (several if known[best] else strange)
+        help_text = advise(part.names()) or (several if known[best] else strange)
         rows = [f"{name}: in EDITED only" for name in part.names()]
-        raise EditcError(unlike_error(edited.place, rows, ALONE, help_text))
+        raise EditcError(mismatch_error(edited.place, rows, IN_ONE_ONLY, help_text))
     if lone is before:
         return before, {"": many[best]}
     return {best: many[best]}, {best: part}
@@ -94,7 +94,7 @@ def _components_help(base: Model, edited: Model, fresh: Sequence[str]) -> str:
     )
 
 
-def _alone(which: str, name: str, part: Checkpoint) -> str:
+def _uncompared_note(which: str, name: str, part: Checkpoint) -> str:
     other = "EDITED" if which == "BASE" else "BASE"
     if name:
         return f"component {name} is in {which} only and was not compared: the delta leaves it as it is"
@@ -102,12 +102,12 @@ def _alone(which: str, name: str, part: Checkpoint) -> str:
     return f"not compared: {rest} of {which}'s file, in no component of {other} (its VAE, say)"
 
 
-def _first(model: Model) -> str:
+def _first_name(model: Model) -> str:
     return next(iter(sorted(model.components)), model.place)
 
 
-def _unread(model: Model) -> tuple[str, ...]:
-    if model.kind != "pipeline":
+def _pickled(model: Model) -> tuple[str, ...]:
+    if model.layout != "pipeline":
         return ()
     return tuple(sorted(name for name, path in model.components.items() if not layout.has_safetensors(path)))
 
@@ -115,9 +115,9 @@ def _unread(model: Model) -> tuple[str, ...]:
 def _refuse_pickles(base: Model, edited: Model) -> None:
     """A component that only one of them holds as a pickle could hide the edit."""
     for model, other in ((base, edited), (edited, base)):
-        for name in _unread(model):
-            if name in other.components and name not in _unread(other):
-                layout.choose(model.components[name])
+        for name in _pickled(model):
+            if name in other.components and name not in _pickled(other):
+                layout.choose_files(model.components[name])
 
 
 def _is_whole(path: Path) -> bool:
@@ -127,7 +127,7 @@ def _is_whole(path: Path) -> bool:
 
 def _refuse_shards(*models: Model) -> None:
     for model in models:
-        if model.kind == "file" and layout.is_shard(model.path.name):
+        if model.layout == "file" and layout.is_shard(model.path.name):
             help_text = f"name the folder, which holds all of them: {model.path.parent}"
             message = f"'{model.path.name}' is one of several files of a model"
             raise fail("E645", message, place=model.place, help=help_text)

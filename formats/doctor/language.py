@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from editc.formats.doctor.spelling import AdapterFile
 from editc.formats.models.model import Model
 from editc.formats.models.model_names import program_of
-from editc.formats.models.program_names import Program, program_names
+from editc.formats.models.program_names import ProgramNames, program_names
 
 Shape = tuple[int, ...] | None
 PREFIX = "base_model.model."
@@ -37,7 +37,7 @@ class Language:
     """The program's name of every matrix -> the shape of its weight, None where only names are known."""
     parameters: Mapping[str, Shape] = field(default_factory=dict)
     """The program's name of every parameter -> its shape; empty where only the modules of an adapter are known."""
-    program: Program | None = None
+    program: ProgramNames | None = None
     """How the program names the model's modules. None where that is not known."""
     why: str = ""
     """Where this is known from."""

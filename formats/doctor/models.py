@@ -183,14 +183,14 @@ def standard(kind: ModelKind) -> KnownModules:
 
 def read_modules(model: Model) -> KnownModules:
     """The modules of a model, headers only. Raises E689 when it is none that the doctor can judge."""
-    ldm = model.ldm_parts()
-    parts = ldm or [n for n, p in model.components.items() if model.kind != "pipeline" or layout.has_safetensors(p)]
+    ldm = model.ldm_components()
+    parts = ldm or [n for n, p in model.components.items() if model.layout != "pipeline" or layout.has_safetensors(p)]
     found: dict[str, Shape] = {}
     for component in parts:
         for name, tensor in model.component(component).tensors.items():
             if name.endswith(".weight") and len(tensor.shape) in (2, 4):
                 found[f"{component}.{name.removesuffix('.weight')}"] = tensor.shape
-    if model.kind != "pipeline" and not ldm:
+    if model.layout != "pipeline" and not ldm:
         bare = {name.partition(".")[2]: shape for name, shape in found.items()}
         home = _home(bare)
         if not home and any(_LAYERED.search(name) for name in bare):

@@ -40,7 +40,7 @@ from editc.formats.doctor.verdict import (
     refuse,
     untold,
 )
-from editc.formats.models.program_names import apply_moves
+from editc.formats.models.program_names import apply_renamings
 
 LOADER = "PEFT"
 EXPERTS = ("gate", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj", "experts", "router")
@@ -195,7 +195,7 @@ def _row(adapter: AdapterFile, module: Module, known: KnownModules) -> ModuleRow
 
 def _is_converted(known: KnownModules) -> bool:
     program = known.language.program
-    return program is not None and bool(program.moves or program.stacked)
+    return program is not None and bool(program.renamings or program.stacked)
 
 
 def _home(name: str, known: KnownModules) -> str:
@@ -205,7 +205,7 @@ def _home(name: str, known: KnownModules) -> str:
     program = known.language.program
     if name in known.modules or program is None:
         return name
-    return apply_moves(f"{name}.weight", program).removesuffix(".weight")
+    return apply_renamings(f"{name}.weight", program).removesuffix(".weight")
 
 
 def _extra(adapter: AdapterFile, module: Module, known: KnownModules, home: str) -> LoaderRule | None:

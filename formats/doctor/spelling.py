@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.containers.canonical import KEY, strict_json
+from editc.formats.containers.canonical import DELTA_KEY, strict_json
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header, TensorEntry, read_header
 from editc.formats.exports.read import is_delta, kind_of, parse_note
-from editc.formats.models.layout import converter
+from editc.formats.models.layout import conversion_command
 from editc.numerics.bits import dtypes
 
 CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
@@ -185,7 +185,9 @@ def _folder(path: Path) -> AdapterFile:
         if not (path / name).is_file():
             help_text = f"a PEFT adapter is a folder with {CONFIG} and {WEIGHTS}"
             if name == WEIGHTS and (path / PICKLE).is_file():
-                help_text = f"convert {PICKLE}, with torch's loader that runs no code: {converter(path / PICKLE)}"
+                help_text = (
+                    f"convert {PICKLE}, with torch's loader that runs no code: {conversion_command(path / PICKLE)}"
+                )
             raise fail("E686", f"the folder has no {name}", place=str(path), help=help_text)
     try:
         config = strict_json((path / CONFIG).read_bytes().decode("utf-8"))
@@ -259,7 +261,7 @@ def numbers(raw: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[np.float6
 def read_description(metadata: Mapping[str, str], place: str) -> Mapping[str, Any] | None:
     """The description of the delta that an export of editc carries; None in any other file, or a damaged one."""
     try:
-        return parse_note(metadata[KEY], place).description
+        return parse_note(metadata[DELTA_KEY], place).description
     except (KeyError, EditcError):
         return None
 

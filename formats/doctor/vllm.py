@@ -82,7 +82,7 @@ def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
     program = known.language.program
     if known.language.unnamed:
         return idle(LOADER, known.language.unnamed)
-    own = program is not None and bool(program.moves or program.stacked)
+    own = program is not None and bool(program.renamings or program.stacked)
     if own or adapter.config.get("fan_in_fan_out") or any(map(_more, adapter)):
         return idle(LOADER, OTHER.says)
     if adapter.container != "folder":

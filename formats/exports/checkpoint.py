@@ -23,7 +23,7 @@ def write(job: Job) -> Written:
 
 def place_of(job: Job) -> Path:
     """`job.out`, with the ending that a model of one file must have."""
-    single = job.model is not None and job.model.kind == "file"
+    single = job.model is not None and job.model.layout == "file"
     return job.out.with_suffix(SAFETENSORS) if single and not job.out.suffix else job.out
 
 

@@ -16,9 +16,9 @@ from editc.core.disk import guard_writes, replace_file
 from editc.core.site_bytes import patch_site, stored_shape
 from editc.formats.apply.plan import plan_apply
 from editc.formats.apply.target import Target
-from editc.formats.containers.canonical import KEY
+from editc.formats.containers.canonical import DELTA_KEY
 from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
-from editc.formats.delta.container import part_name
+from editc.formats.delta.container import tensor_name
 from editc.formats.exports import diffusers, embed, lowering
 from editc.formats.exports.format import Format, Job, Trial, Written
 from editc.formats.exports.kohya_names import module as kohyas
@@ -44,7 +44,7 @@ def write(job: Job) -> Written:
     for record, change in _changes(delta):
         shape = (record.site.shape[0], *windows[record.site.name]) if record.site.name in windows else change.shape
         tensors[module(record.site.component, record.site.name) + END] = encode_tensor(change.reshape(shape), "F32")
-    metadata = {"ss_network_module": "lycoris.kohya", KEY: embed.note("diff", delta, {})}
+    metadata = {"ss_network_module": "lycoris.kohya", DELTA_KEY: embed.note("diff", delta, {})}
     with guard_writes(job.out):
         replace_file(job.out, file_bytes(tensors, metadata))
     notes = ["diffusers refuses this file (ValueError); give it the low-rank form or the checkpoint"]
@@ -61,7 +61,7 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
         for k, index in enumerate(entry["sites"]):
             site = description["sites"][index]
             change = tensors[module(site["component"], site["name"]) + END]
-            found[part_name(group, "left", k)] = change.reshape(len(change), -1)
+            found[tensor_name(group, "left", k)] = change.reshape(len(change), -1)
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from editc.core.disk import guard_writes, replace_file
-from editc.formats.containers.canonical import KEY
+from editc.formats.containers.canonical import DELTA_KEY
 from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Written
@@ -40,7 +40,7 @@ def write(job: Job) -> Written:
             up, down = left.reshape(*left.shape, 1, 1), right.reshape(rank, *found[name])
         tensors[module(name) + UP] = encode_tensor(up, job.dtype)
         tensors[module(name) + DOWN] = encode_tensor(down, job.dtype)
-    data = file_bytes(tensors, {"format": "pt", KEY: embed.note("diffusers", delta, {})})
+    data = file_bytes(tensors, {"format": "pt", DELTA_KEY: embed.note("diffusers", delta, {})})
     with guard_writes(job.out):
         replace_file(job.out, data)
     return Written((job.out,), delta, lowered.rounding)

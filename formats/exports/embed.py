@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
-from editc.formats.containers.canonical import damage_error, dumps, strict_json
+from editc.formats.containers.canonical import canonical_json, damage_error, strict_json
 from editc.formats.delta import description as delta_json
-from editc.formats.delta.container import part_name, seal
+from editc.formats.delta.container import tensor_name, with_delta_id
 
 FORMAT = "editc-export"
 VERSION = 1
@@ -47,9 +47,9 @@ class Note:
 
 def note(kind: str, delta: Delta, options: Mapping[str, Any]) -> str:
     """The text of the `editc` key, for `delta` in the format `kind`; its `delta_id` is computed."""
-    whole = seal(delta)
+    whole = with_delta_id(delta)
     about = delta_json.describe(whole, whole.delta_id)
-    return dumps({"format": FORMAT, "version": VERSION, "as": kind, "options": dict(options), "delta": about})
+    return canonical_json({"format": FORMAT, "version": VERSION, "as": kind, "options": dict(options), "delta": about})
 
 
 def parse_note(text: str, place: str, formats: Collection[str]) -> Note:
@@ -75,7 +75,7 @@ def _check_description(value: Mapping[str, Any], place: str) -> None:
     delta_json.check_types(value, place)
     records = delta_json.site_records(value, place)
     for group in value["groups"]:
-        if not set(delta_json.form(value, group, place)[1]) <= set(range(len(records))):
+        if not set(delta_json.read_group(value, group, place)[1]) <= set(range(len(records))):
             raise damage_error(f"group '{group[:80]}' edits a site that does not exist", place)
 
 
@@ -94,6 +94,6 @@ def low_rank_parts(
     for group, entry in description["groups"].items():
         for k, index in enumerate(entry["sites"]):
             left, right = pair(description["sites"][index]["name"])
-            found[part_name(group, "left", k)] = left
-            found[part_name(group, "right", k)] = right
+            found[tensor_name(group, "left", k)] = left
+            found[tensor_name(group, "right", k)] = right
     return found

@@ -8,7 +8,7 @@ from editc.core.diagnostics import fail
 from editc.core.writable import check_file
 from editc.formats.containers.table import CONTAINERS, SAFETENSORS
 
-_TELLING = frozenset(suffix for suffix, container in CONTAINERS.items() if not container.own)
+_TELLING = frozenset(suffix for suffix, container in CONTAINERS.items() if not container.native)
 """Endings that say what a file is; all others are read as safetensors."""
 
 

@@ -17,7 +17,7 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guard_writes, rename, temporary_path
 from editc.formats.apply.destination import remove_on_failure
-from editc.formats.containers.canonical import KEY, strict_json
+from editc.formats.containers.canonical import DELTA_KEY, strict_json
 from editc.formats.containers.table import GGUF
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Trial, Written
@@ -54,11 +54,11 @@ def their_name(architecture: str, blocks: int, name: str) -> str:
     """llama.cpp's name of a matrix that an adapter can change. Raises E694."""
     found = gguf_names.translate(architecture, blocks, name)
     if not found:
-        raise gguf_names.nameless(f"'{name}' is no tensor of the architecture {architecture}")
+        raise gguf_names.no_name_error(f"'{name}' is no tensor of the architecture {architecture}")
     if gguf_names.is_reordered(architecture, found):
-        raise gguf_names.nameless(f"the rows of '{name}' may be in another order there, for the rotary embedding")
+        raise gguf_names.no_name_error(f"the rows of '{name}' may be in another order there, for the rotary embedding")
     if found.startswith(EMBEDDINGS):
-        raise gguf_names.nameless(f"'{name}' is an embedding, and adapters hold those in another way")
+        raise gguf_names.no_name_error(f"'{name}' is an embedding, and adapters hold those in another way")
     return found
 
 
@@ -83,7 +83,7 @@ def gguf_reader(job: Job, written: Written) -> Trial:
     reader = gguf.GGUFReader(written.files[0])
     alpha = float(_field(reader, ALPHA))
     found = {t.name: gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float64) for t in reader.tensors}
-    names = strict_json(_field(reader, KEY))["options"]["names"]
+    names = strict_json(_field(reader, DELTA_KEY))["options"]["names"]
     ours = {theirs: name for name, theirs in names.items()}
     held = {
         ours.get(name.removesuffix(UP), name): alpha / up.shape[1] * (up @ found[name.removesuffix(UP) + DOWN])
@@ -98,10 +98,10 @@ def _field(reader: Any, name: str) -> Any:
 
 
 def _architecture(model: Model) -> tuple[str, int]:
-    if model.kind == "file" and model.path.suffix == GGUF:
+    if model.layout == "file" and model.path.suffix == GGUF:
         metadata = model.component().metadata
-        return gguf_names.own_architecture(metadata)
-    return gguf_names.architecture((model.path.parent if model.path.is_file() else model.path) / "config.json")
+        return gguf_names.stored_architecture(metadata)
+    return gguf_names.config_architecture((model.path.parent if model.path.is_file() else model.path) / "config.json")
 
 
 def _tensors(delta: Delta, names: Mapping[str, str], dtype: str) -> Mapping[str, tuple[str, Any]]:
@@ -121,7 +121,7 @@ def _write(path: Path, architecture: str, rank: int, note: str, tensors: Mapping
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32(ALPHA, float(rank))
-    writer.add_string(KEY, note)
+    writer.add_string(DELTA_KEY, note)
     for name in sorted(tensors):
         dtype, rows = tensors[name]
         writer.add_tensor(name, rows, raw_dtype=gguf.GGMLQuantizationType[dtype])

@@ -16,8 +16,8 @@ import numpy as np
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guard_writes, replace_file
-from editc.formats.containers.canonical import KEY
-from editc.formats.containers.safetensors_write import Stored, encode_tensor, file_bytes
+from editc.formats.containers.canonical import DELTA_KEY
+from editc.formats.containers.safetensors_write import StoredTensor, encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
@@ -55,7 +55,7 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
     return embed.low_rank_parts(description, pair)
 
 
-def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict[str, Stored]:
+def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict[str, StoredTensor]:
     found = {}
     for record, left, right in lowering.pairs(delta):
         name, window = record.site.name, windows.get(record.site.name)
@@ -89,7 +89,7 @@ def _metadata(delta: Delta, windows: Mapping[str, list[int]]) -> dict[str, str]:
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.title": ", ".join(str(edit.get("concept", "")) for edit in delta.edits)[:200] + " (editc)",
     }
-    return about | {KEY: embed.note("kohya", delta, {"windows": windows} if windows else {})}
+    return about | {DELTA_KEY: embed.note("kohya", delta, {"windows": windows} if windows else {})}
 
 
 FORMAT = Format(

@@ -173,7 +173,7 @@ def _bases(job: Job) -> Mapping[int, tuple[Array, Target]]:
 def _read_base(target: Target) -> Array:
     site = target.record.site
     tensor = target.tensor
-    raw = tensor.upright(read_range(tensor.file, tensor.offset, tensor.nbytes))
+    raw = tensor.from_file(read_range(tensor.file, tensor.offset, tensor.nbytes))
     stored = dtypes.decode(raw, tensor.dtype, stored_shape(site))
     return np.asarray(stored.T if site.transposed else stored)
 

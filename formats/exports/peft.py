@@ -15,13 +15,13 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guard_writes, make_folder, rename, temporary_path, write_new
 from editc.formats.apply.destination import remove_on_failure
-from editc.formats.containers.canonical import KEY
+from editc.formats.containers.canonical import DELTA_KEY
 from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.suits import SUITS
 from editc.formats.exports.trials import EXPERT, peft_model
-from editc.formats.models.model_names import program_spelling
+from editc.formats.models.model_names import spell_for_program
 
 PREFIX = "base_model.model."
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
@@ -41,14 +41,14 @@ def write(job: Job) -> Written:
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     rank = max(LEAST_RANK, lowering.power_of_two(most))
     delta = lowering.pad(lowered.delta, lambda _: rank)
-    names = program_spelling([record.site.name for record in delta.sites], job.model)
+    names = spell_for_program([record.site.name for record in delta.sites], job.model)
     tensors = {}
     for record, left, right in lowering.pairs(delta):
         tensors[module(names[record.site.name]) + UP] = encode_tensor(left, job.dtype)
         tensors[module(names[record.site.name]) + DOWN] = encode_tensor(right, job.dtype)
     renamed = {name: new for name, new in names.items() if new != name}
     note = embed.note("peft", delta, {"names": renamed} if renamed else {})
-    data = file_bytes(tensors, {"format": "pt", KEY: note})
+    data = file_bytes(tensors, {"format": "pt", DELTA_KEY: note})
     temporary = temporary_path(job.out)
     with guard_writes(job.out), remove_on_failure(temporary):
         make_folder(temporary)

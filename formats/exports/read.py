@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.containers.canonical import KEY, damage_error
+from editc.formats.containers.canonical import DELTA_KEY, damage_error
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header
 from editc.formats.containers.table import Container, container_of
@@ -28,7 +28,7 @@ def is_delta(path: Path) -> bool:
     """True for a delta file, and for a file or folder in another spelling that says which delta it is, sound or not."""
     file = carrier(path)
     try:
-        return file.is_file() and KEY in container_of(file).header(file).metadata
+        return file.is_file() and DELTA_KEY in container_of(file).header(file).metadata
     except EditcError:
         return False
 
@@ -37,10 +37,10 @@ def kind_of(path: Path) -> str:
     """The format of a delta file: `safetensors` for editc's own."""
     file = carrier(path)
     container = container_of(file)
-    text = container.header(file).metadata.get(KEY, "")
+    text = container.header(file).metadata.get(DELTA_KEY, "")
     return (
         "safetensors"
-        if not text or (container.own and not text.startswith(embed.START))
+        if not text or (container.native and not text.startswith(embed.START))
         else parse_note(text, str(path)).kind
     )
 
@@ -52,14 +52,14 @@ def read_delta(place: Path | str) -> Delta:
     try:
         header = container.header(path)
     except EditcError as error:
-        if not container.own:
+        if not container.native:
             raise
         raise delta_file.misread_error(error, str(path)) from error
-    text = header.metadata.get(KEY, "")
-    if container.own and not text.startswith(embed.START):
+    text = header.metadata.get(DELTA_KEY, "")
+    if container.native and not text.startswith(embed.START):
         return delta_file.read_delta(path)
     if not text:
-        message, help_ = container.no_delta
+        message, help_ = container.no_delta_texts
         raise fail("E603", message, place=str(place), help=help_)
     return _rebuilt(parse_note(text, str(place)), path, container, header)
 
@@ -79,7 +79,7 @@ def _rebuilt(about: embed.Note, path: Path, container: Container, header: Header
     from the delta, and must be as it was written."""
     place, tensors = str(path), _tensors(path, container, header)
     form: Format = FORMATS.resolve(about.kind)
-    if form.parts is None or (form.whole is not None) != container.rewritten:
+    if form.parts is None or (form.whole is not None) != container.reproducible:
         raise damage_error(f"a {about.kind} file is not read this way", place)
     try:
         parts = form.parts(about.description, tensors, about.options)
@@ -104,7 +104,7 @@ def _tensors(path: Path, container: Container, header: Header) -> Tensors:
             raise damage_error(f"tensor '{name[:200]}' is larger than the memory", str(path)) from error
         with np.errstate(over="ignore"):
             found[name] = values.astype(np.float32)
-    if not container.numbers:
+    if not container.number_prefix:
         return found
-    numbers = {name: text for name, text in header.metadata.items() if name.startswith(container.numbers)}
+    numbers = {name: text for name, text in header.metadata.items() if name.startswith(container.number_prefix)}
     return found | {name: np.array(text, np.float32) for name, text in numbers.items()}

@@ -18,7 +18,7 @@ from editc.core.delta import Array, Delta
 from editc.formats.exports.format import Job, Trial, Written
 from editc.formats.exports.lowering import pairs
 from editc.formats.models.model import Model
-from editc.formats.models.model_names import program_spelling
+from editc.formats.models.model_names import spell_for_program
 
 LARGEST = 2 << 30
 """Bytes of an edited component that a trial still loads whole."""
@@ -79,7 +79,7 @@ def peft_model(job: Job, written: Written) -> Trial:
     with torch.device("meta"):
         hollow = class_for_config(settings).from_config(settings).to_empty(device="cpu")
     model = peft.PeftModel.from_pretrained(hollow, str(written.files[0].parent))
-    named = program_spelling([record.site.name for record in written.delta.sites], job.model)
+    named = spell_for_program([record.site.name for record in written.delta.sites], job.model)
     ours = {theirs: name for name, theirs in named.items()}
     changes = {name.removeprefix("base_model.model."): change for name, change in adapters(model).items()}
     held = {ours.get(name, name): change for name, change in changes.items()}
@@ -131,7 +131,7 @@ def _try_component(model: Model, component: str, written: Written) -> Trial:
         return Trial("from_pretrained", skipped="it is larger than 2 GiB")
     consumer, state = _load_component(model, component, config)
     names = [record.site.name for record in written.delta.sites if record.site.component == component]
-    found = {name: _find_tensor(state, theirs) for name, theirs in program_spelling(names, model).items()}
+    found = {name: _find_tensor(state, theirs) for name, theirs in spell_for_program(names, model).items()}
     held = {name: values.double().numpy() for name, values in found.items() if values is not None}
     errors = [float(np.abs(values - part.read(name)).max()) for name, values in held.items()]
     return Trial(consumer, len(held), len(names), max(errors, default=0.0))
@@ -154,7 +154,7 @@ def _load_component(model: Model, component: str, config: Mapping[str, Any]) -> 
     import torch
     import transformers
 
-    place = str(model.components[component] if model.kind == "pipeline" else model.path)
+    place = str(model.components[component] if model.layout == "pipeline" else model.path)
     if "_class_name" in config:
         made = getattr(diffusers, config["_class_name"]).from_pretrained(place, torch_dtype="auto")
         return f"diffusers {diffusers.__version__}", made.state_dict()
@@ -173,8 +173,8 @@ def _read_config(model: Model | None, component: str, *libraries: str) -> tuple[
     _silence(*libraries)
     if model is None:
         return None, "needs the model's configuration: name it with --model"
-    path = (model.path / component if model.kind == "pipeline" else model.path) / "config.json"
-    if model.kind == "file" or not path.is_file():
+    path = (model.path / component if model.layout == "pipeline" else model.path) / "config.json"
+    if model.layout == "file" or not path.is_file():
         return None, "there is no config.json beside the weights"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found, ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.writable import make_parent
 from editc.formats.apply.destination import remove, remove_on_failure
-from editc.formats.delta.container import seal
+from editc.formats.delta.container import with_delta_id
 from editc.formats.exports import endings, read
 from editc.formats.exports.format import Format, Job, Trial, Written
 from editc.libraries import extras
@@ -50,7 +50,7 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
     make_parent(job.out)
     with remove_on_failure(job.out):
         written = form.write(job)
-        written = replace(written, delta=seal(written.delta))
+        written = replace(written, delta=with_delta_id(written.delta))
         _check_reading(form, written)
         made = _try(form, job, written) if tried else Export(name, written, (), ())
     if made.failures:

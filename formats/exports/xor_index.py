@@ -44,7 +44,7 @@ def write(delta: Delta, model: Model, out: Path, version: str = "000001", base: 
     Raises E608 (an LDM file, several components, nothing to change), E630, and what applying the delta raises.
     """
     names = {record.site.component for record in delta.sites}
-    if model.ldm_parts() or len(names) > 1:
+    if model.ldm_components() or len(names) > 1:
         help_text = "give the folder of one component, with the names that the engine loads"
         raise fail("E608", "such a version is of one checkpoint with its own names", place=model.place, help=help_text)
     if out.exists():

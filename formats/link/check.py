@@ -13,22 +13,24 @@ from editc.formats.delta.parts import parts
 ADDED = frozenset({"shared", "low-rank", "dense"})
 """Forms that are sums with the base; of two that are not, or of one and a sum, the later one counts."""
 
-Touched = tuple[int, str, SiteRecord]
+EditRecord = tuple[int, str, SiteRecord]
 """Which delta, in which form, and its record of the site."""
 
 
-def check(deltas: Sequence[Delta], sites: Mapping[tuple[str, str], Sequence[Touched]], composed: bool) -> None:
+def check_linkable(
+    deltas: Sequence[Delta], sites: Mapping[tuple[str, str], Sequence[EditRecord]], composed: bool
+) -> None:
     """Raises E650, E651, E654 or E655: the first that is wrong."""
-    _check_kind(deltas)
+    _check_same_model(deltas)
     _check_once(deltas)
-    for (_, name), touched in sites.items():
-        for before, after in pairwise(touched):
-            _check_base(name, deltas, touched[0], before, after, composed)
-        if len(touched) > 1 and not {form for _, form, _ in touched} <= ADDED:
-            raise _order_needed(name, touched)
+    for (_, name), edits in sites.items():
+        for before, after in pairwise(edits):
+            _check_base(name, deltas, edits[0], before, after, composed)
+        if len(edits) > 1 and not {form for _, form, _ in edits} <= ADDED:
+            raise _order_error(name, edits)
 
 
-def _check_kind(deltas: Sequence[Delta]) -> None:
+def _check_same_model(deltas: Sequence[Delta]) -> None:
     kinds = {
         "families": [delta.family for delta in deltas],
         "components": [", ".join(sorted({record.site.component for record in delta.sites})) for delta in deltas],
@@ -39,7 +41,7 @@ def _check_kind(deltas: Sequence[Delta]) -> None:
         if len(distinct) > 1:
             message = f"the deltas are for different {what}: '{distinct[0]}' and '{distinct[1]}'"
             help_text = "link deltas for one model only; these are to be applied one after the other"
-            raise fail("E651", message, help=help_text, notes=_ids(deltas))
+            raise fail("E651", message, help=help_text, notes=_describe_deltas(deltas))
 
 
 def _check_once(deltas: Sequence[Delta]) -> None:
@@ -51,31 +53,31 @@ def _check_once(deltas: Sequence[Delta]) -> None:
 
 
 def _check_base(
-    name: str, deltas: Sequence[Delta], first: Touched, before: Touched, after: Touched, composed: bool
+    name: str, deltas: Sequence[Delta], first: EditRecord, before: EditRecord, after: EditRecord, composed: bool
 ) -> None:
     """The base of `after` is that of `first`; or, composed, the result of the edit `before` it."""
-    if _same(first[2].base, after[2].base) and _alike(first[2], after[2]):
+    if _same_hashes(first[2].base, after[2].base) and _same_layout(first[2], after[2]):
         return
-    if composed and _alike(first[2], after[2]) and _follows(before[2], after[2]):
+    if composed and _same_layout(first[2], after[2]) and _follows(before[2], after[2]):
         return
-    chained = _alike(first[2], after[2]) and (_follows(before[2], after[2]) or _follows(after[2], first[2]))
+    chained = _same_layout(first[2], after[2]) and (_follows(before[2], after[2]) or _follows(after[2], first[2]))
     in_order = "one was built on the result of the other: give them in that order with --compose"
     raise fail(
         "E650",
         f"the deltas were made for different bases: what they record of '{name}' differs",
         place=name,
         help=in_order if chained else "build one of the manifests again, on the other's base",
-        notes=[_base(deltas, first), _base(deltas, after)],
+        notes=[_describe_base(deltas, first), _describe_base(deltas, after)],
     )
 
 
-def _base(deltas: Sequence[Delta], touched: Touched) -> str:
-    order, _, record = touched
+def _describe_base(deltas: Sequence[Delta], edit: EditRecord) -> str:
+    order, _, record = edit
     dtype, shape = record.site.dtype, list(record.site.shape)
     return f"{deltas[order].delta_id[:12]}: {dtype} {shape} {record.base.get(dtype, 'no hash')}"
 
 
-def _alike(one: SiteRecord, other: SiteRecord) -> bool:
+def _same_layout(one: SiteRecord, other: SiteRecord) -> bool:
     return (one.site.shape, one.site.dtype, one.site.transposed, one.site.group) == (
         other.site.shape,
         other.site.dtype,
@@ -84,7 +86,7 @@ def _alike(one: SiteRecord, other: SiteRecord) -> bool:
     )
 
 
-def _same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+def _same_hashes(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     """Equal in every dtype that both record, and in one at least."""
     both = one.keys() & other.keys()
     return bool(both) and all(one[dtype] == other[dtype] for dtype in both)
@@ -95,11 +97,11 @@ def _follows(before: SiteRecord, after: SiteRecord) -> bool:
     return dtype in before.result and before.result[dtype] == after.base.get(dtype)
 
 
-def _order_needed(name: str, touched: Sequence[Touched]) -> EditcError:
-    forms = " and ".join(sorted({form for _, form, _ in touched}))
+def _order_error(name: str, edits: Sequence[EditRecord]) -> EditcError:
+    forms = " and ".join(sorted({form for _, form, _ in edits}))
     help_text = "apply them to a copy of the model in the order you mean, and make one delta of it with `editc diff`"
     return fail("E654", f"'{name}' is edited in the forms {forms}, which do not commute", place=name, help=help_text)
 
 
-def _ids(deltas: Sequence[Delta]) -> list[str]:
+def _describe_deltas(deltas: Sequence[Delta]) -> list[str]:
     return [f"{delta.delta_id[:12]}: {', '.join(str(e.get('concept', '?')) for e in delta.edits)}" for delta in deltas]

@@ -18,7 +18,7 @@ from editc.core.diagnostics import fail
 from editc.core.site_bytes import site_record
 from editc.core.text import count, first_rows
 from editc.formats.delta.parts import join_parts, parts
-from editc.formats.link.check import check
+from editc.formats.link.check import check_linkable
 from editc.formats.models.model import Checkpoint, Model
 from editc.numerics.bits import dtypes, terms
 from editc.numerics.bits.terms import Term
@@ -28,7 +28,7 @@ SitePlace = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Touch:
+class SiteEdit:
     """One delta's edit of one site."""
 
     order: int
@@ -51,75 +51,75 @@ class Touch:
 
 
 @dataclass(frozen=True)
-class Arranged:
+class Arrangement:
     """Deltas to be linked, and who edits what."""
 
     deltas: tuple[Delta, ...]
     """The deltas in the order in which they count."""
     composed: bool
-    """Whether each is meant for the result of those before it."""
-    sites: Mapping[SitePlace, tuple[Touch, ...]]
+    """Whether each is meant for the result of arrangement before it."""
+    sites: Mapping[SitePlace, tuple[SiteEdit, ...]]
     """(component, name) -> the edits of the site, in the order of the deltas."""
 
     @property
-    def overlap(self) -> Mapping[SitePlace, tuple[Touch, ...]]:
+    def overlap(self) -> Mapping[SitePlace, tuple[SiteEdit, ...]]:
         """The sites that more than one delta edits."""
-        return {place: touches for place, touches in self.sites.items() if len(touches) > 1}
+        return {place: edits for place, edits in self.sites.items() if len(edits) > 1}
 
-    def joints(self) -> tuple[tuple[SitePlace, ...], ...]:
+    def site_groups(self) -> tuple[tuple[SitePlace, ...], ...]:
         """The sites that the same groups of the same deltas edit, together: each becomes a group."""
         found: dict[tuple[object, ...], list[SitePlace]] = {}
-        for place, touches in self.sites.items():
-            key = (touches[0].record.site.group, *((touch.order, touch.group) for touch in touches))
+        for place, edits in self.sites.items():
+            key = (edits[0].record.site.group, *((edit.order, edit.group) for edit in edits))
             found.setdefault(key, []).append(place)
         return tuple(tuple(places) for places in found.values())
 
 
-def arrange(deltas: Sequence[Delta], composed: bool = False) -> Arranged:
+def arrange(deltas: Sequence[Delta], composed: bool = False) -> Arrangement:
     """Raises E650 (another base), E651 (another kind of model), E654 (order needed), E655 (an edit given twice)."""
     ordered = tuple(deltas) if composed else tuple(sorted(deltas, key=lambda delta: delta.delta_id))
-    found: dict[SitePlace, list[Touch]] = {}
+    found: dict[SitePlace, list[SiteEdit]] = {}
     for order, delta in enumerate(ordered):
         for group, factors in sorted(delta.factors.items()):
             for k, index in enumerate(factors.sites):
                 record = delta.sites[index]
-                touch = Touch(order, group, factors, k, record)
-                found.setdefault((record.site.component, record.site.name), []).append(touch)
+                edit = SiteEdit(order, group, factors, k, record)
+                found.setdefault((record.site.component, record.site.name), []).append(edit)
     sites = {place: tuple(found[place]) for place in sorted(found)}
-    check(ordered, {p: [(t.order, t.factors.form, t.record) for t in ts] for p, ts in sites.items()}, composed)
-    return Arranged(ordered, composed, sites)
+    check_linkable(ordered, {p: [(t.order, t.factors.form, t.record) for t in ts] for p, ts in sites.items()}, composed)
+    return Arrangement(ordered, composed, sites)
 
 
-def link(those: Arranged, model: Model | None, tool: str) -> Delta:
-    """One delta that does what `those` do. Its claims are still those that each part made of itself.
+def link(arrangement: Arrangement, model: Model | None, tool: str) -> Delta:
+    """One delta that does what `arrangement` do. Its claims are still arrangement that each part made of itself.
 
     Results of sites that only one delta edits are as recorded; for the others `model` must be the base. Raises E652
     without it and E653 for another model.
     """
-    if those.overlap and model is None:
-        raise _model_needed_error(those)
-    weights = {} if model is None else {part: model.component(part) for part in {part for part, _ in those.sites}}
-    check_base(those, weights)
-    places = {place: index for index, place in enumerate(those.sites)}
-    factors, records = {}, {place: touches[0].record for place, touches in those.sites.items()}
-    for name, joint in _name_groups(those):
-        made = _join(those, joint, weights)
-        factors[name] = replace(made, sites=tuple(places[place] for place in joint))
-        for k, place in enumerate(joint):
-            if place in those.overlap:
+    if arrangement.overlap and model is None:
+        raise _model_needed_error(arrangement)
+    weights = {} if model is None else {part: model.component(part) for part in {part for part, _ in arrangement.sites}}
+    check_base(arrangement, weights)
+    places = {place: index for index, place in enumerate(arrangement.sites)}
+    factors, records = {}, {place: edits[0].record for place, edits in arrangement.sites.items()}
+    for name, members in _name_groups(arrangement):
+        made = _join_factors(arrangement, members, weights)
+        factors[name] = replace(made, sites=tuple(places[place] for place in members))
+        for k, place in enumerate(members):
+            if place in arrangement.overlap:
                 site = records[place].site
                 records[place] = site_record(site, weights[site.component].read(site.name), made, k)
-    sites = tuple(records[place] for place in those.sites)
-    first = those.deltas[0]
-    encoder = next((delta.encoder for delta in those.deltas if delta.encoder), "")
-    told = join_parts([part for delta in those.deltas for part in parts(delta)], sites, those.composed)
-    return Delta(family=first.family, sites=sites, factors=factors, encoder=encoder, tool=tool, **told)
+    sites = tuple(records[place] for place in arrangement.sites)
+    first = arrangement.deltas[0]
+    encoder = next((delta.encoder for delta in arrangement.deltas if delta.encoder), "")
+    fields = join_parts([part for delta in arrangement.deltas for part in parts(delta)], sites, arrangement.composed)
+    return Delta(family=first.family, sites=sites, factors=factors, encoder=encoder, tool=tool, **fields)
 
 
-def check_base(those: Arranged, weights: Mapping[str, Checkpoint]) -> None:
+def check_base(arrangement: Arrangement, weights: Mapping[str, Checkpoint]) -> None:
     """Raises E653 unless every site holds, in its own dtype, what its first edit was made for."""
-    for (part, name), touches in those.sites.items() if weights else ():
-        record = touches[0].record
+    for (part, name), edits in arrangement.sites.items() if weights else ():
+        record = edits[0].record
         wanted = record.base.get(record.site.dtype, "")
         dtype, digest = weights[part].dtype(name), dtypes.sha256(weights[part].raw(name))
         if (dtype, digest) != (record.site.dtype, wanted):
@@ -132,35 +132,35 @@ def check_base(those: Arranged, weights: Mapping[str, Checkpoint]) -> None:
             )
 
 
-def weight(site: Site, weights: Mapping[str, Checkpoint]) -> Array:
+def site_weight(site: Site, weights: Mapping[str, Checkpoint]) -> Array:
     """The matrix W (d_out, d_in) of a site in float64."""
     stored = weights[site.component].read(site.name)
     return stored.T if site.transposed else stored.reshape(site.shape)
 
 
-def _name_groups(those: Arranged) -> Iterator[tuple[str, tuple[SitePlace, ...]]]:
-    """Each joint with a name: that of its sites' group, with a number where several have the same."""
-    joints = those.joints()
-    of = [those.sites[joint[0]][0].record.site.group for joint in joints]
-    for number, (group, joint) in enumerate(zip(of, joints, strict=True)):
-        yield (group if of.count(group) == 1 else f"{group}.{number:04d}"), joint
+def _name_groups(arrangement: Arrangement) -> Iterator[tuple[str, tuple[SitePlace, ...]]]:
+    """Each members with a name: that of its sites' group, with a number where several have the same."""
+    site_groups = arrangement.site_groups()
+    of = [arrangement.sites[members[0]][0].record.site.group for members in site_groups]
+    for number, (group, members) in enumerate(zip(of, site_groups, strict=True)):
+        yield (group if of.count(group) == 1 else f"{group}.{number:04d}"), members
 
 
-def _join(those: Arranged, joint: Sequence[SitePlace], weights: Mapping[str, Checkpoint]) -> Factors:
-    """The factors of one joint, its sites still to be numbered."""
-    touches = [those.sites[place] for place in joint]
-    forms = {touch.factors.form for touch in touches[0]}
+def _join_factors(arrangement: Arrangement, members: Sequence[SitePlace], weights: Mapping[str, Checkpoint]) -> Factors:
+    """The factors of one members, its sites still to be numbered."""
+    edits = [arrangement.sites[place] for place in members]
+    forms = {edit.factors.form for edit in edits[0]}
     if forms == {"shared"}:
-        return _store_terms("shared", [_one(those, touches[0], None)], single=True)
-    alone = len(touches[0]) == 1
-    found = (_one(those, one, None if alone else weight(one[0].record.site, weights)) for one in touches)
-    single = all(len(touch.factors.right) == 1 for touch in touches[0])
+        return _store_terms("shared", [_sum_edits(arrangement, edits[0], None)], single=True)
+    alone = len(edits[0]) == 1
+    found = (_sum_edits(arrangement, one, None if alone else site_weight(one[0].record.site, weights)) for one in edits)
+    single = all(len(edit.factors.right) == 1 for edit in edits[0])
     return _store_terms("dense" if "dense" in forms else "low-rank", found, single)
 
 
-def _one(those: Arranged, touches: Sequence[Touch], W: Array | None) -> Term:
-    every = [touch.term() for touch in touches]
-    return terms.sum_terms(terms.compose(every, W) if those.composed else every, W)
+def _sum_edits(arrangement: Arrangement, edits: Sequence[SiteEdit], W: Array | None) -> Term:
+    every = [edit.term() for edit in edits]
+    return terms.sum_terms(terms.compose(every, W) if arrangement.composed else every, W)
 
 
 def _store_terms(form: Form, found: Iterable[Term], single: bool) -> Factors:
@@ -175,8 +175,8 @@ def _store_terms(form: Form, found: Iterable[Term], single: bool) -> Factors:
     return Factors(form, (), tuple(left), tuple(right))
 
 
-def _model_needed_error(those: Arranged) -> Exception:
-    rows = [f"{name}: edited by {len(touches)}" for (_, name), touches in those.overlap.items()]
+def _model_needed_error(arrangement: Arrangement) -> Exception:
+    rows = [f"{name}: edited by {len(edits)}" for (_, name), edits in arrangement.overlap.items()]
     return fail(
         "E652",
         f"more than one of these deltas edits {count(len(rows), 'tensor')}, and only their base tells the result",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Delta
-from editc.formats.link.link import Arranged, Touch, weight
+from editc.formats.link.link import Arrangement, SiteEdit, site_weight
 from editc.formats.models.model import Model
 from editc.numerics.bits import terms
 from editc.numerics.subspace import cosines
@@ -54,19 +54,19 @@ class Overlap:
     """True where their factors stand side by side as they were; else the result's were rounded to float32 once more."""
 
 
-def overlaps(those: Arranged, linked: Delta, model: Model) -> Iterator[Overlap]:
+def measure_overlaps(arrangement: Arrangement, linked: Delta, model: Model) -> Iterator[Overlap]:
     """Each site that more than one delta edits, by component and name; one weight in memory at a time."""
     known: dict[Any, tuple[float, ...]] = {}
     made = {index: (f, k) for f in linked.factors.values() for k, index in enumerate(f.sites)}
-    weights = {part: model.component(part) for part in {part for part, _ in those.overlap}}
+    weights = {part: model.component(part) for part in {part for part, _ in arrangement.overlap}}
     numbers = {(record.site.component, record.site.name): index for index, record in enumerate(linked.sites)}
-    for place, touches in those.overlap.items():
-        W = weight(touches[0].record.site, weights)
+    for place, edits in arrangement.overlap.items():
+        W = site_weight(edits[0].record.site, weights)
         factors, k = made[numbers[place]]
         rank = min(W.shape) if not factors.right else len(factors.right[k if len(factors.right) > 1 else 0])
-        sizes, pairs = _measure(touches, W, known)
-        orders = tuple(touch.order for touch in touches)
-        yield Overlap(*place, orders, sizes, pairs, factors.form, rank, _is_exact(those, touches))
+        sizes, pairs = _measure_pairs(edits, W, known)
+        orders = tuple(edit.order for edit in edits)
+        yield Overlap(*place, orders, sizes, pairs, factors.form, rank, _is_exact(arrangement, edits))
 
 
 def as_json(overlap: Overlap) -> Mapping[str, Any]:
@@ -75,21 +75,21 @@ def as_json(overlap: Overlap) -> Mapping[str, Any]:
     return vars(overlap) | {"deltas": list(overlap.deltas), "sizes": list(overlap.sizes), "pairs": pairs}
 
 
-def _measure(
-    touches: tuple[Touch, ...], W: Any, known: dict[Any, tuple[float, ...]]
+def _measure_pairs(
+    edits: tuple[SiteEdit, ...], W: Any, known: dict[Any, tuple[float, ...]]
 ) -> tuple[tuple[float, ...], tuple[DeltaPair, ...]]:
-    every = [touch.term() for touch in touches]
+    every = [edit.term() for edit in edits]
     norms = [sqrt(max(0.0, terms.inner(term, term, W))) for term in every]
     pairs = []
     for i, j in combinations(range(len(every)), 2):
         whole = norms[i] * norms[j]
         alignment = terms.inner(every[i], every[j], W) / whole if whole else 0.0
-        pairs.append(DeltaPair(touches[i].order, touches[j].order, _angles(touches[i], touches[j], known), alignment))
+        pairs.append(DeltaPair(edits[i].order, edits[j].order, _angles(edits[i], edits[j], known), alignment))
     size = float(np.linalg.norm(W))
     return tuple(norm / size if size else 0.0 for norm in norms), tuple(pairs)
 
 
-def _angles(one: Touch, other: Touch, known: dict[Any, tuple[float, ...]]) -> tuple[float, ...]:
+def _angles(one: SiteEdit, other: SiteEdit, known: dict[Any, tuple[float, ...]]) -> tuple[float, ...]:
     """Computed once for sites that have their right factors in common."""
     first, second = one.term().right, other.term().right
     if first is None or second is None:
@@ -100,6 +100,6 @@ def _angles(one: Touch, other: Touch, known: dict[Any, tuple[float, ...]]) -> tu
     return known[key]
 
 
-def _is_exact(those: Arranged, touches: tuple[Touch, ...]) -> bool:
-    forms = [touch.factors.form for touch in touches]
-    return len(set(forms)) == 1 and "dense" not in forms and not (those.composed and "shared" in forms)
+def _is_exact(arrangement: Arrangement, edits: tuple[SiteEdit, ...]) -> bool:
+    forms = [edit.factors.form for edit in edits]
+    return len(set(forms)) == 1 and "dense" not in forms and not (arrangement.composed and "shared" in forms)

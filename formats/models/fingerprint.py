@@ -19,18 +19,18 @@ from editc.formats.models.layout import has_weights, subfolders
 from editc.formats.models.model import Checkpoint, Model, open_component, open_model
 from editc.numerics.bits import dtypes
 
-_MEANINGFUL = ("hidden_act", "num_attention_heads", "layer_norm_eps")
+_HASHED_SETTINGS = ("hidden_act", "num_attention_heads", "layer_norm_eps")
 """Settings that change an encoder's output without changing any tensor; the rest of config.json is bookkeeping."""
 
-EMBEDDINGS = ("token_embedding.weight", "shared.weight", "embed_tokens.weight")
+TOKEN_EMBEDDINGS = ("token_embedding.weight", "shared.weight", "embed_tokens.weight")
 """Ends of the names of token embeddings, a row a token: of CLIP and of T5."""
-_MAX_WORDS = 64_000_000
+_MAX_BYTES = 64_000_000
 """Bytes of a tokenizer's file at most; the largest in use have some 35 MB."""
 PROJECTION = "caption_projection."
 """Parameters of an edited component (PixArt's) through which the encoder's rows go before any site sees them."""
 
 
-class Readable(Protocol):
+class TensorReader(Protocol):
     """What can be read of a component: of a checkpoint, or of the weights that a build is given."""
 
     def names(self) -> Sequence[str]:
@@ -47,7 +47,7 @@ def fingerprint(checkpoint: Checkpoint, edited: Iterable[str] = ()) -> str:
     """
     table = [[name, checkpoint.dtype(name), list(checkpoint.shape(name))] for name in checkpoint.names()]
     hashes = {name: dtypes.sha256(checkpoint.raw(name)) for name in sorted(set(edited))}
-    return digest(["editc-component-1", table, hashes])
+    return hash_json(["editc-component-1", table, hashes])
 
 
 def encoder_fingerprint(model: Model | Path | str, rows: Mapping[str, int] | None = None) -> str:
@@ -61,33 +61,33 @@ def encoder_fingerprint(model: Model | Path | str, rows: Mapping[str, int] | Non
 
     Raises E611 where an encoder is there in pickles alone.
     """
-    return seal_account(
-        encoder_account(pipeline_of(model if isinstance(model, Model) else open_model(model)), rows or {})
+    return hash_encoders(
+        describe_encoders(pipeline_of(model if isinstance(model, Model) else open_model(model)), rows or {})
     )
 
 
-def encoder_account(folder: Path, rows: Mapping[str, int] = MappingProxyType({})) -> tuple[Any, Any]:
+def describe_encoders(folder: Path, rows: Mapping[str, int] = MappingProxyType({})) -> tuple[Any, Any]:
     """All that `encoder_fingerprint` is made of: encoder -> tensors and settings, tokenizer -> vocabulary."""
-    parts = encoder_parts(folder)
+    parts = encoder_folders(folder)
     encoders = {
         name: describe_encoder(open_component(name, part), settings_of(part), rows.get(name))
         for name, part in parts.items()
         if name.startswith("text_encoder") and has_weights(part)
     }
-    return encoders, {name: vocabulary(part) for name, part in parts.items() if name.startswith("tokenizer")}
+    return encoders, {name: read_vocabulary(part) for name, part in parts.items() if name.startswith("tokenizer")}
 
 
-def seal_account(account: tuple[Any, Any]) -> str:
+def hash_encoders(described: tuple[Any, Any]) -> str:
     """The fingerprint of an account; '' without a text encoder."""
-    return digest(["editc-encoder-1", *account]) if account[0] else ""
+    return hash_json(["editc-encoder-1", *described]) if described[0] else ""
 
 
-def encoder_parts(folder: Path) -> Mapping[str, Path]:
+def encoder_folders(folder: Path) -> Mapping[str, Path]:
     """The folders `text_encoder*` and `tokenizer*` of a pipeline."""
     return {p.name: p for p in subfolders(folder) if p.name.startswith(("text_encoder", "tokenizer"))}
 
 
-def projected_mark(mark: str, component: Readable) -> str:
+def projected_fingerprint(mark: str, component: TensorReader) -> str:
     """The fingerprint of the rows that sites see, where `mark` is their encoder's: `mark` itself, or where the
     component projects the rows first the sha256 of it and of the projection, as float16 values like an encoder."""
     names = sorted(name for name in component.names() if name.startswith(PROJECTION))
@@ -95,17 +95,17 @@ def projected_mark(mark: str, component: Readable) -> str:
         return mark
     with np.errstate(over="ignore", under="ignore"):
         parts = [[name, dtypes.sha256(component.read(name).astype("<f2").tobytes())] for name in names]
-    return digest(["editc-projected-1", mark, parts])
+    return hash_json(["editc-projected-1", mark, parts])
 
 
-def single_encoder_mark(weights: Checkpoint, settings: Mapping[str, Any], words: Path) -> str:
+def single_encoder_fingerprint(weights: Checkpoint, settings: Mapping[str, Any], tokenizer: Path) -> str:
     """`encoder_fingerprint` of the pipeline folder whose one text encoder has these weights and settings, and whose
     tokenizer is the folder `words`."""
     encoder = describe_encoder(weights, settings)
-    return digest(["editc-encoder-1", {"text_encoder": encoder}, {"tokenizer": vocabulary(words)}])
+    return hash_json(["editc-encoder-1", {"text_encoder": encoder}, {"tokenizer": read_vocabulary(tokenizer)}])
 
 
-def same_weights(weights: Checkpoint, folder: Path) -> bool:
+def has_same_weights(weights: Checkpoint, folder: Path) -> bool:
     """True if the encoder in `folder` has every tensor of `weights`, equal as float16."""
     other = open_component(folder.name, folder)
     names = {name.removeprefix("text_model."): name for name in other.names()}
@@ -119,27 +119,29 @@ def same_weights(weights: Checkpoint, folder: Path) -> bool:
 
 def pipeline_of(model: Model) -> Path:
     """The pipeline's folder: the model itself, or the one that a component's folder or file lies in."""
-    folder = model.path.parent if model.kind == "file" else model.path
+    folder = model.path.parent if model.layout == "file" else model.path
     return folder.parent if (folder.parent / "model_index.json").is_file() else folder
 
 
 def settings_of(folder: Path) -> Mapping[str, Any]:
     """A component folder's config.json; {} without one. Raises E617 for a damaged one."""
-    return _settings(folder / "config.json")
+    return _read_settings(folder / "config.json")
 
 
-def describe_encoder(checkpoint: Checkpoint, config: Mapping[str, Any], words: int | None = None) -> Any:
+def describe_encoder(checkpoint: Checkpoint, config: Mapping[str, Any], vocabulary_size: int | None = None) -> Any:
     """An encoder's tensors by name, and its settings; of its token embeddings the first `words` rows. Versions of
     transformers differ in whether names begin with `text_model.`, which therefore does not count."""
     rows = []
     for name in checkpoint.names():
         if checkpoint.dtype(name) in dtypes.EDITABLE:
             shape = list(checkpoint.shape(name))
-            shape[:1] = [min(shape[0], words)] if words and name.endswith(EMBEDDINGS) else shape[:1]
+            shape[:1] = (
+                [min(shape[0], vocabulary_size)] if vocabulary_size and name.endswith(TOKEN_EMBEDDINGS) else shape[:1]
+            )
             rows.append([name.removeprefix("text_model."), shape, _half_digest(checkpoint, name, shape)])
     rows.sort()
     inner = config.get("text_config", config)
-    return [rows, {key: inner.get(key) for key in _MEANINGFUL}]
+    return [rows, {key: inner.get(key) for key in _HASHED_SETTINGS}]
 
 
 def _half_digest(checkpoint: Checkpoint, name: str, shape: Sequence[int] | None = None) -> str:
@@ -155,46 +157,46 @@ def _half_digest(checkpoint: Checkpoint, name: str, shape: Sequence[int] | None 
     return dtypes.sha256(raw)
 
 
-def vocabulary(folder: Path) -> Any:
+def read_vocabulary(folder: Path) -> Any:
     """What maps text to ids, however this version of the library wrote it down."""
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        lines = _text(folder / "merges.txt").splitlines()
+        lines = _read_text(folder / "merges.txt").splitlines()
         pairs = [line.split() for line in lines if line.strip() and not line.startswith("#version")]
-        return [_settings(folder / "vocab.json"), pairs]
+        return [_read_settings(folder / "vocab.json"), pairs]
     if (folder / "tokenizer.json").is_file():
-        inner = _settings(folder / "tokenizer.json").get("model", {})
+        inner = _read_settings(folder / "tokenizer.json").get("model", {})
         pairs = [pair.split() if isinstance(pair, str) else pair for pair in inner.get("merges", [])]
         return [inner.get("vocab"), pairs]
     skipped = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in skipped)
-    return {path.name: dtypes.sha256(_bytes(path)) for path in files}
+    return {path.name: dtypes.sha256(_read_bytes(path)) for path in files}
 
 
-def _settings(path: Path) -> dict[str, Any]:
+def _read_settings(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        value = strict_json(_text(path))
+        value = strict_json(_read_text(path))
     except ValueError as error:
         raise fail("E617", f"this is not valid JSON: {str(error)[:200]}", place=str(path)) from error
     return value if isinstance(value, dict) else {}
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
-        return _bytes(path).decode("utf-8")
+        return _read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise fail("E617", f"this is not UTF-8 text: {error.reason}", place=str(path)) from error
 
 
-def _bytes(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
-        return read_small(path, _MAX_WORDS)
+        return read_small(path, _MAX_BYTES)
     except ValueError as error:
         raise fail("E617", f"this is no vocabulary or config: {error}", place=str(path)) from error
 
 
-def digest(value: Any) -> str:
+def hash_json(value: Any) -> str:
     """The sha256 of a JSON value, written canonically."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from editc.formats.containers.ranges import ahead, pieces
+from editc.formats.containers.ranges import map_ahead, read_pieces
 from editc.formats.models.model import Checkpoint, Tensor
 
 STEP = 8 << 20
@@ -25,10 +25,10 @@ LIMITS: Mapping[str, tuple[str, int]] = MappingProxyType(
 """dtype -> its bytes, and its smallest positive bit pattern that is infinity or NaN; all above it are NaN."""
 
 
-def not_finite(checkpoint: Checkpoint) -> list[str]:
+def find_non_finite(checkpoint: Checkpoint) -> list[str]:
     """The names of tensors that hold NaN or infinity, sorted; those of integers and packed numbers hold none."""
     names = [name for name in checkpoint.names() if checkpoint.dtype(name) in LIMITS]
-    found = ahead(_is_finite, [checkpoint.where(name) for name in names])
+    found = map_ahead(_is_finite, [checkpoint.where(name) for name in names])
     return [name for name, finite in zip(names, found, strict=True) if not finite]
 
 
@@ -37,7 +37,7 @@ def _is_finite(tensor: Tensor) -> bool:
     the largest unsigned ones."""
     size, limit = LIMITS[tensor.dtype]
     sign = 1 << (8 * int(size) - 1)
-    for raw in pieces(tensor.file, tensor.offset, tensor.nbytes, STEP):
+    for raw in read_pieces(tensor.file, tensor.offset, tensor.nbytes, STEP):
         if raw and (
             np.frombuffer(raw, f"<i{size}").max() >= limit or np.frombuffer(raw, f"<u{size}").max() >= sign + limit
         ):

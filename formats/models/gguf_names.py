@@ -18,8 +18,8 @@ from editc.libraries import extras
 
 T = TypeVar("T")
 
-ROTATED = (".attn_q.", ".attn_k.")
-AS_THEY_WERE = ("qwen2", "qwen2moe", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi2", "phi3")
+ROTARY = (".attn_q.", ".attn_k.")
+UNPERMUTED = ("qwen2", "qwen2moe", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi2", "phi3")
 """Architectures whose queries and keys llama.cpp stores in the order of transformers; in others rows may be permuted,
 for its rotary embedding pairs neighbours where that of transformers pairs halves."""
 
@@ -29,11 +29,11 @@ _MODEL_TYPES = {
 }
 """config.json's `model_type` where llama.cpp has another word for the architecture."""
 
-_MOST_BLOCKS = 1 << 10
+_MAX_BLOCKS = 1 << 10
 """A limit for hostile files: blocks of a model, of which the largest have some 130."""
 
 
-class Aliased(Mapping[str, T]):
+class AliasedTensors(Mapping[str, T]):
     """The tensors of a GGUF file, found by their own names and by those of transformers; it iterates over the own.
 
     `is_reordered` marks a tensor whose rows are in another order than in transformers.
@@ -41,16 +41,16 @@ class Aliased(Mapping[str, T]):
 
     def __init__(self, own: Mapping[str, T], metadata: Mapping[str, str], reordered: Callable[[T], T]) -> None:
         self._own, self._reordered = own, reordered
-        self._architecture, self._blocks = own_architecture(metadata)
+        self._architecture, self._blocks = stored_architecture(metadata)
 
     def __getitem__(self, name: str) -> T:
         if name in self._own:
             return self._own[name]
-        found = self._translated(name)
+        found = self._translate(name)
         return self._reordered(self._own[found]) if is_reordered(self._architecture, found) else self._own[found]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._own or (isinstance(name, str) and self._translated(name) in self._own)
+        return name in self._own or (isinstance(name, str) and self._translate(name) in self._own)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._own)
@@ -58,43 +58,43 @@ class Aliased(Mapping[str, T]):
     def __len__(self) -> int:
         return len(self._own)
 
-    def _translated(self, name: str) -> str:
+    def _translate(self, name: str) -> str:
         return translate(self._architecture, self._blocks, name) if self._blocks else ""
 
 
-def own_architecture(metadata: Mapping[str, str]) -> tuple[str, int]:
+def stored_architecture(metadata: Mapping[str, str]) -> tuple[str, int]:
     """The architecture that a GGUF file names, and its number of blocks; 0 where that makes no sense."""
     name = metadata.get("general.architecture", "")
     blocks = metadata.get(f"{name}.block_count", "0")
-    return name, int(blocks) if blocks.isdecimal() and len(blocks) < 5 and int(blocks) <= _MOST_BLOCKS else 0
+    return name, int(blocks) if blocks.isdecimal() and len(blocks) < 5 and int(blocks) <= _MAX_BLOCKS else 0
 
 
 def is_reordered(architecture: str, name: str) -> bool:
     """True for a matrix, by llama.cpp's name, whose rows may not be in the order of transformers."""
-    return any(part in name for part in ROTATED) and architecture not in AS_THEY_WERE
+    return any(part in name for part in ROTARY) and architecture not in UNPERMUTED
 
 
 def translate(architecture: str, blocks: int, name: str) -> str:
     """llama.cpp's name of a parameter of transformers (`model.layers.1.mlp.down_proj.weight`), or ''."""
-    table = _table(architecture, blocks)
+    table = _name_map(architecture, blocks)
     return (table.get_name(plain_name(name), try_suffixes=(".weight", ".bias")) or "") if table else ""
 
 
-def architecture(config: Path) -> tuple[str, int]:
+def config_architecture(config: Path) -> tuple[str, int]:
     """llama.cpp's word for the architecture of a config.json, and the number of blocks. Raises E694."""
     try:
         value: Any = json.loads(config.read_text(encoding="utf-8"))
         value = value.get("text_config", value) if isinstance(value, dict) else {}
         kind, blocks = value["model_type"], value["num_hidden_layers" if "num_hidden_layers" in value else "n_layer"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise nameless("there is no config.json with model_type and num_hidden_layers", str(config)) from error
+        raise no_name_error("there is no config.json with model_type and num_hidden_layers", str(config)) from error
     found = _MODEL_TYPES.get(kind, kind) if isinstance(kind, str) else ""
-    if type(blocks) is not int or not 0 < blocks <= _MOST_BLOCKS or _table(found, blocks) is None:
-        raise nameless(f"llama.cpp has no architecture for the model_type {str(kind)[:60]!r}", str(config))
+    if type(blocks) is not int or not 0 < blocks <= _MAX_BLOCKS or _name_map(found, blocks) is None:
+        raise no_name_error(f"llama.cpp has no architecture for the model_type {str(kind)[:60]!r}", str(config))
     return found, blocks
 
 
-def nameless(reason: str, place: str = "") -> EditcError:
+def no_name_error(reason: str, place: str = "") -> EditcError:
     """The error for a parameter that llama.cpp has no adapter's name for (E694)."""
     return fail("E694", f"the names of llama.cpp are not known for this: {reason}", place=place, help=_HELP)
 
@@ -106,7 +106,7 @@ _HELP = (
 
 
 @cache
-def _table(architecture: str, blocks: int) -> Any:
+def _name_map(architecture: str, blocks: int) -> Any:
     if extras.missing_packages("gguf"):
         message = "the names of llama.cpp are in the package `gguf`, which is not installed"
         raise fail("E694", message, help=extras.install_command("gguf"))

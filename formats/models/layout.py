@@ -31,7 +31,7 @@ class WeightFiles:
 
     files: tuple[Path, ...]
     """The files that are read."""
-    listed: dict[str, Path] | None = None
+    shard_of: dict[str, Path] | None = None
     """Tensor -> its file, where an index says so. None without an index."""
     index: Path | None = None
     """The index. None where one file holds everything."""
@@ -49,12 +49,12 @@ def has_safetensors(folder: Path) -> bool:
     return any(path.suffix == SAFETENSORS or _is_index(path.name) for path in _files(folder))
 
 
-def readable(folder: Path) -> bool:
+def has_readable_weights(folder: Path) -> bool:
     """True when the folder itself holds weights that editc opens: safetensors, or an ONNX model."""
     return has_safetensors(folder) or any(path.suffix == ONNX for path in _files(folder))
 
 
-def graph_in(folder: Path) -> Path | None:
+def find_onnx(folder: Path) -> Path | None:
     """The ONNX model of a component's folder, `model.onnx` or the only one, where there are no safetensors weights.
 
     Raises E613 when there are several.
@@ -64,7 +64,7 @@ def graph_in(folder: Path) -> Path | None:
     found = [path for path in _files(folder) if path.suffix == ONNX]
     plain = [path for path in found if path.name == f"model{ONNX}"]
     if len(found) > 1 and not plain:
-        raise _ambiguous(f"there are {len(found)} {ONNX} files and no model{ONNX}", folder)
+        raise _ambiguity_error(f"there are {len(found)} {ONNX} files and no model{ONNX}", folder)
     return next(iter(plain or found), None)
 
 
@@ -73,30 +73,30 @@ def subfolders(folder: Path) -> list[Path]:
     return [path for path in _children(folder) if path.is_dir()]
 
 
-def choose(folder: Path) -> WeightFiles:
+def choose_files(folder: Path) -> WeightFiles:
     """The files to read. Raises E611 (no safetensors) and E613 (ambiguous, or an index that does not hold)."""
     names = [path.name for path in _files(folder)]
-    taken = _taken(names, folder)
+    taken = _choose_name(names, folder)
     choice = _read_shards(folder / taken) if _is_index(taken) else WeightFiles((folder / taken,))
     used = {taken, *(path.name for path in choice.files)}
-    return WeightFiles(choice.files, choice.listed, choice.index, _notes(folder, taken, used, names))
+    return WeightFiles(choice.files, choice.shard_of, choice.index, _folder_notes(folder, taken, used, names))
 
 
-def _taken(names: Sequence[str], folder: Path) -> str:
+def _choose_name(names: Sequence[str], folder: Path) -> str:
     for stem in STEMS:
         plain, index = f"{stem}.safetensors", f"{stem}.safetensors.index.json"
         if plain in names and index in names:
-            raise _ambiguous(f"it holds both {plain} and {index}, and loaders differ in which they take", folder)
+            raise _ambiguity_error(f"it holds both {plain} and {index}, and loaders differ in which they take", folder)
         if plain in names or index in names:
             return plain if plain in names else index
     variants = [name for name in names if _variant(name)]
     if variants:
         half = [name for name in variants if _variant(name) == "fp16"]
-        return _single(half or variants, folder)
+        return _only_one(half or variants, folder)
     others = [n for n in names if n.endswith(SAFETENSORS) and not _ADAPTERS.search(n) and not _SHARD.search(n)]
     if others:
-        return _single(others, folder)
-    raise _nothing(names, folder)
+        return _only_one(others, folder)
+    raise _no_weights_error(names, folder)
 
 
 def _variant(name: str) -> str | None:
@@ -106,14 +106,14 @@ def _variant(name: str) -> str | None:
     return (match[1] or match[2]) if match else None
 
 
-def _single(names: Sequence[str], folder: Path) -> str:
+def _only_one(names: Sequence[str], folder: Path) -> str:
     if len(names) > 1:
-        raise _ambiguous(f"it holds {', '.join(names[:6])}, and none is the plain one", folder)
+        raise _ambiguity_error(f"it holds {', '.join(names[:6])}, and none is the plain one", folder)
     return names[0]
 
 
 def _read_shards(index: Path) -> WeightFiles:
-    table = _weight_map(index)
+    table = _read_index(index)
     missing = sorted(set(table.values()) - {path.name for path in _files(index.parent)})
     if missing:
         raise fail(
@@ -126,23 +126,23 @@ def _read_shards(index: Path) -> WeightFiles:
     return WeightFiles(tuple(sorted(set(listed.values()))), listed, index)
 
 
-def _weight_map(index: Path) -> dict[str, str]:
+def _read_index(index: Path) -> dict[str, str]:
     try:
         document: Any = strict_json(read_small(index, MAX_INDEX))
     except ValueError as error:
-        raise _broken_index(f"it is not valid JSON: {str(error)[:200]}", index) from error
+        raise _index_error(f"it is not valid JSON: {str(error)[:200]}", index) from error
     table = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(table, dict) or not table:
-        raise _broken_index("it has no weight_map", index)
+        raise _index_error("it has no weight_map", index)
     for name, file in table.items():
         if not isinstance(file, str) or not re.fullmatch(r"[^/\\\0]+\.safetensors", file):
-            raise _broken_index(
+            raise _index_error(
                 f"'{name[:200]}' is said to be in {str(file)[:200]!r}, which is not a shard's name", index
             )
     return table
 
 
-def _notes(folder: Path, taken: str, used: set[str], names: Sequence[str]) -> tuple[str, ...]:
+def _folder_notes(folder: Path, taken: str, used: set[str], names: Sequence[str]) -> tuple[str, ...]:
     """What else a loader might read from this folder, and which an edit therefore would not reach."""
     weights = [n for n in names if n not in used and (n.endswith((SAFETENSORS, *PICKLES)) or _is_index(n))]
     left = [name for name in weights if name not in ("training_args.bin", "scheduler.bin", "optimizer.pt")]
@@ -151,7 +151,7 @@ def _notes(folder: Path, taken: str, used: set[str], names: Sequence[str]) -> tu
     return (f"{folder.name}: {taken} is taken; {first_names(left, 4)} beside it is neither read nor edited",)
 
 
-def notes_beside(pipeline: Path) -> tuple[str, ...]:
+def pipeline_notes(pipeline: Path) -> tuple[str, ...]:
     """A note on weights that lie in the pipeline's own folder, for instance the same model as one LDM file: loaders of
     single files take those, and an edit of the components does not reach them."""
     files = [p.name for p in _files(pipeline) if p.suffix in (SAFETENSORS, *PICKLES) and not _ADAPTERS.search(p.name)]
@@ -162,7 +162,7 @@ def notes_beside(pipeline: Path) -> tuple[str, ...]:
 
 def _files(folder: Path) -> list[Path]:
     """The files of a folder; links to nothing too, which whoever reads them will say."""
-    return [path for path in _children(folder) if path.is_file() or stand_ins.dead(path)]
+    return [path for path in _children(folder) if path.is_file() or stand_ins.is_dead_link(path)]
 
 
 def _children(folder: Path) -> list[Path]:
@@ -176,21 +176,21 @@ def _is_index(name: str) -> bool:
     return re.search(r"\.safetensors\.index(\.\w+)?\.json$", name) is not None
 
 
-def _nothing(names: Sequence[str], folder: Path) -> EditcError:
+def _no_weights_error(names: Sequence[str], folder: Path) -> EditcError:
     pickles = [name for name in names if name.endswith(PICKLES)]
     shards = [name for name in names if _SHARD.search(name) and name.endswith(SAFETENSORS)]
     if shards:
-        return _broken_index(f"{len(shards)} shards are there but no index.json that lists them", folder)
+        return _index_error(f"{len(shards)} shards are there but no index.json that lists them", folder)
     if pickles:
-        return unsafe(pickles[0], folder)
+        return pickle_error(pickles[0], folder)
     quantised = [name for name in names if name.endswith(GGUF)]
     if quantised:
         help_text = f"name the file itself: {folder / quantised[0]}"
         return fail("E611", "the folder holds no safetensors weights but GGUF", place=str(folder), help=help_text)
-    return empty(folder)
+    return empty_error(folder)
 
 
-def empty(folder: Path) -> EditcError:
+def empty_error(folder: Path) -> EditcError:
     """The error for a folder without any weights (E611)."""
     help_text = "name the folder that has them: a pipeline has model_index.json and a folder for each of its components"
     if (folder / "adapter_config.json").is_file():
@@ -198,17 +198,17 @@ def empty(folder: Path) -> EditcError:
     return fail("E611", "the folder holds no safetensors weights", place=str(folder), help=help_text)
 
 
-def unsafe(name: str, place: Path) -> EditcError:
+def pickle_error(name: str, place: Path) -> EditcError:
     """The error for weights that exist only as a pickle."""
     message = f"the weights are only there as '{name}', a format that can run code when it is opened"
-    command = converter(place if place.is_file() else place / name)
+    command = conversion_command(place if place.is_file() else place / name)
     help_text = f"convert to safetensors, with torch's loader that runs no code: {command}"
     if is_shard(name):
         help_text = "convert to safetensors: load the model in a place you trust and save it with save_pretrained"
     return fail("E611", f"{message}; editc never opens it", place=str(place), help=help_text)
 
 
-def converter(pickle: Path) -> str:
+def conversion_command(pickle: Path) -> str:
     """A command that writes the tensors of a pickle as safetensors beside it, under the name that loaders look for."""
     name = pickle.name.replace("pytorch_model", "model") if pickle.name.startswith("pytorch_model") else pickle.name
     out = pickle.with_name(name).with_suffix(SAFETENSORS)
@@ -225,12 +225,12 @@ def is_shard(name: str) -> bool:
     return _SHARD.search(name) is not None
 
 
-def _ambiguous(reason: str, folder: Path) -> EditcError:
+def _ambiguity_error(reason: str, folder: Path) -> EditcError:
     help_text = "move the files that are not in use elsewhere, or give the one file as the model"
     return fail("E613", f"it is not clear which weights this folder means: {reason}", place=str(folder), help=help_text)
 
 
-def _broken_index(reason: str, index: Path) -> EditcError:
+def _index_error(reason: str, index: Path) -> EditcError:
     return fail(
         "E613", f"the index of the shards does not hold: {reason}", place=str(index), help="fetch the model again"
     )

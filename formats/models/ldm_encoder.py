@@ -10,65 +10,65 @@ from typing import Any
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.models.fingerprint import (
     encoder_fingerprint,
+    has_same_weights,
     pipeline_of,
-    same_weights,
     settings_of,
-    single_encoder_mark,
+    single_encoder_fingerprint,
 )
 from editc.formats.models.layout import has_safetensors
 from editc.formats.models.ldm_file import is_open_clip
 from editc.formats.models.model import Checkpoint, Model
 
-HEAD = 64
+HEAD_WIDTH = 64
 """Width of an attention head in every CLIP that Stable Diffusion uses."""
 
 
 @dataclass(frozen=True)
-class Assembled:
+class AssembledEncoder:
     """An encoder put together from the weights in a file and a tokenizer's folder."""
 
     weights: Checkpoint
     """Its weights."""
     settings: Mapping[str, Any]
     """Its configuration."""
-    words: Path
+    tokenizer: Path
     """The folder of the tokenizer."""
-    pad: int | None
+    pad_id: int | None
     """The id that fills a prompt up. None where it is the tokenizer's own."""
 
     def fingerprint(self) -> str:
         """That of the diffusers folder with this encoder and tokenizer."""
-        return single_encoder_mark(self.weights, self.settings, self.words)
+        return single_encoder_fingerprint(self.weights, self.settings, self.tokenizer)
 
 
-def inner_parts(model: Model) -> tuple[str, ...]:
+def inner_encoders(model: Model) -> tuple[str, ...]:
     """The text encoders that an LDM file holds, by their names in diffusers; () for every other model."""
-    return tuple(sorted(part for part in model.ldm_parts() if part.startswith("text_encoder")))
+    return tuple(sorted(part for part in model.ldm_components() if part.startswith("text_encoder")))
 
 
-def is_copy(model: Model, folder: Path) -> bool:
+def has_same_encoders(model: Model, folder: Path) -> bool:
     """True if the pipeline `folder` has every encoder that the file has, with the same weights (as float16)."""
-    inside = inner_parts(model)
+    inside = inner_encoders(model)
     return bool(inside) and all(
         (folder / part).is_dir()
         and has_safetensors(folder / part)
-        and same_weights(model.component(part), folder / part)
+        and has_same_weights(model.component(part), folder / part)
         for part in inside
     )
 
 
-def assemble(model: Model, folder: Path) -> Assembled | None:
+def assemble_encoder(model: Model, folder: Path) -> AssembledEncoder | None:
     """SD 1's or SD 2's encoder from the file, with the tokenizer (and settings, if they fit) of `folder`; None where
     the file has not exactly one encoder, or the folder no tokenizer. Raises E223 when the settings cannot be known."""
-    words = tokenizer_of(folder)
-    if inner_parts(model) != ("text_encoder",) or words is None:
+    tokenizer = find_tokenizer(folder)
+    if inner_encoders(model) != ("text_encoder",) or tokenizer is None:
         return None
     weights = model.component("text_encoder")
-    open_clip = is_open_clip(model.ldm_parts()["text_encoder"])
-    return Assembled(weights, _settings(weights, open_clip, folder), words, 0 if open_clip else None)
+    open_clip = is_open_clip(model.ldm_components()["text_encoder"])
+    return AssembledEncoder(weights, _choose_settings(weights, open_clip, folder), tokenizer, 0 if open_clip else None)
 
 
-def tokenizer_of(folder: Path) -> Path | None:
+def find_tokenizer(folder: Path) -> Path | None:
     """The folder with the vocabulary: `tokenizer` in a pipeline's folder, or a folder that is one itself."""
     for place in (folder / "tokenizer", folder):
         if (place / "vocab.json").is_file() or (place / "tokenizer.json").is_file():
@@ -76,39 +76,39 @@ def tokenizer_of(folder: Path) -> Path | None:
     return None
 
 
-def fingerprint_of(model: Model) -> str:
+def fingerprint_encoder(model: Model) -> str:
     """The fingerprint of the encoder that belongs to a model: of the one in the file where it has one and a tokenizer
     lies beside it, else of the folder's; '' where it cannot be known."""
     folder = pipeline_of(model)
-    if not inner_parts(model) or is_copy(model, folder):
+    if not inner_encoders(model) or has_same_encoders(model, folder):
         return encoder_fingerprint(model)
-    found = assemble(model, folder)
+    found = assemble_encoder(model, folder)
     return found.fingerprint() if found else ""
 
 
-def _settings(weights: Checkpoint, open_clip: bool, folder: Path) -> Mapping[str, Any]:
+def _choose_settings(weights: Checkpoint, open_clip: bool, folder: Path) -> Mapping[str, Any]:
     """The sizes from the shapes; the rest from a config.json that agrees with them, else as published."""
-    sizes = _sizes(weights)
+    sizes = _read_sizes(weights)
     for place in (folder / "text_encoder", folder):
         known = settings_of(place)
         known = known.get("text_config", known)
         if all(known.get(name) == size for name, size in sizes.items()):
             return dict(known)
-    if sizes["hidden_size"] % HEAD:
-        raise _unknown(f"it is {sizes['hidden_size']} wide, which no published CLIP is", weights)
+    if sizes["hidden_size"] % HEAD_WIDTH:
+        raise _unknown_encoder_error(f"it is {sizes['hidden_size']} wide, which no published CLIP is", weights)
     published = {"hidden_act": "gelu" if open_clip else "quick_gelu", "layer_norm_eps": 1e-5}
-    return {**sizes, **published, "num_attention_heads": sizes["hidden_size"] // HEAD}
+    return {**sizes, **published, "num_attention_heads": sizes["hidden_size"] // HEAD_WIDTH}
 
 
 _TOKENS, _POSITIONS = (f"text_model.embeddings.{kind}_embedding.weight" for kind in ("token", "position"))
-_WIDENING = "text_model.encoder.layers.0.mlp.fc1.weight"
+_FIRST_MLP = "text_model.encoder.layers.0.mlp.fc1.weight"
 
 
-def _sizes(weights: Checkpoint) -> dict[str, int]:
+def _read_sizes(weights: Checkpoint) -> dict[str, int]:
     layers = {name.split(".")[3] for name in weights.names() if name.startswith("text_model.encoder.layers.")}
-    shapes = [weights.shape(name) if name in weights.tensors else () for name in (_TOKENS, _POSITIONS, _WIDENING)]
+    shapes = [weights.shape(name) if name in weights.tensors else () for name in (_TOKENS, _POSITIONS, _FIRST_MLP)]
     if any(len(shape) != 2 for shape in shapes):
-        raise _unknown("its embeddings or its first layer are missing", weights)
+        raise _unknown_encoder_error("its embeddings or its first layer are missing", weights)
     (vocabulary, width), (positions, _), (inner, _) = shapes
     return {
         "hidden_size": width,
@@ -119,7 +119,7 @@ def _sizes(weights: Checkpoint) -> dict[str, int]:
     }
 
 
-def _unknown(reason: str, weights: Checkpoint) -> EditcError:
+def _unknown_encoder_error(reason: str, weights: Checkpoint) -> EditcError:
     message = f"the text encoder in the file cannot be put together: {reason}"
     help_text = "name a folder with its text_encoder/config.json: `encoder: FOLDER`, or a whole pipeline as the model"
     return fail("E223", message, place=next(iter(weights.tensors.values())).file.name, help=help_text)

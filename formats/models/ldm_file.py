@@ -54,7 +54,7 @@ class LdmPiece:
     """In how many parts the file's tensor holds several of diffusers'; 1: it is the whole tensor."""
 
 
-def parts(names: Iterable[str]) -> dict[str, dict[str, LdmPiece]]:
+def find_components(names: Iterable[str]) -> dict[str, dict[str, LdmPiece]]:
     """Component -> its tensors' names in diffusers and transformers -> where they are; {} for a file of another kind.
 
     A UNet alone may come without its prefix. Raises ValueError when the UNet's names contradict one another.
@@ -66,15 +66,15 @@ def parts(names: Iterable[str]) -> dict[str, dict[str, LdmPiece]]:
     unet = ldm_names.to_diffusers(n[len(prefix) :] for n in every if n.startswith(prefix))
     found = {"unet": {new: LdmPiece(prefix + old) for old, new in unet.items()}}
     for head, component in _CLIP:
-        inner = dict(_clip([n for n in every if n.startswith(head)], head))
+        inner = dict(_clip_tensors([n for n in every if n.startswith(head)], head))
         found |= {component: inner} if inner else {}
     for head, component in _OPEN_CLIP:
-        inner = dict(_open_clip([n[len(head) :] for n in every if n.startswith(head)], head))
+        inner = dict(_open_clip_tensors([n[len(head) :] for n in every if n.startswith(head)], head))
         found |= {component: inner} if inner else {}
     return found
 
 
-def notes(names: Iterable[str]) -> tuple[str, ...]:
+def ema_notes(names: Iterable[str]) -> tuple[str, ...]:
     """What of the file an edit of its UNet does not reach though a loader may be told to read it."""
     copies = sum(name.startswith(f"{EMA}diffusion_model") for name in names)
     if not copies:
@@ -87,7 +87,7 @@ def is_open_clip(pieces: Mapping[str, LdmPiece]) -> bool:
     return any(piece.of > 1 for piece in pieces.values())
 
 
-def _clip(names: list[str], head: str) -> Iterator[tuple[str, LdmPiece]]:
+def _clip_tensors(names: list[str], head: str) -> Iterator[tuple[str, LdmPiece]]:
     """The text model's own parameters; some exports leave `text_model.` out, others store buffers as well."""
     for name in names:
         inner = name[len(head) :].removeprefix("text_model.")
@@ -95,7 +95,7 @@ def _clip(names: list[str], head: str) -> Iterator[tuple[str, LdmPiece]]:
             yield f"text_model.{inner}", LdmPiece(name)
 
 
-def _open_clip(names: list[str], head: str) -> Iterator[tuple[str, LdmPiece]]:
+def _open_clip_tensors(names: list[str], head: str) -> Iterator[tuple[str, LdmPiece]]:
     """SD 2 reads the last layer but one, and so its `text_encoder` in diffusers ends there; the last is left out.
 
     OpenCLIP keeps the projections of queries, keys and values in one tensor, row under row. Its `text_projection` is
@@ -108,11 +108,11 @@ def _open_clip(names: list[str], head: str) -> Iterator[tuple[str, LdmPiece]]:
         if match is None and name in _OPEN_CLIP_ENDS:
             yield f"text_model.{_OPEN_CLIP_ENDS[name]}", LdmPiece(head + name)
         elif match is not None and int(match[1]) != dropped:
-            for leaf, piece in _layer(match[2], head + name):
+            for leaf, piece in _layer_tensors(match[2], head + name):
                 yield f"text_model.encoder.layers.{match[1]}.{leaf}", piece
 
 
-def _layer(rest: str, name: str) -> Iterator[tuple[str, LdmPiece]]:
+def _layer_tensors(rest: str, name: str) -> Iterator[tuple[str, LdmPiece]]:
     if rest.startswith("attn.in_proj_"):
         leaf = rest.removeprefix("attn.in_proj_")
         yield from ((f"self_attn.{part}_proj.{leaf}", LdmPiece(name, i, 3)) for i, part in enumerate("qkv"))

@@ -51,11 +51,11 @@ def to_diffusers(names: Iterable[str]) -> dict[str, str]:
     Raises ValueError when two names would become one.
     """
     every = list(dict.fromkeys(names))
-    scheme = _Ends(
-        tuple(sorted({int(m[2]) for m in _blocks(every, "input") if m[3] == "0" and m[4].startswith("op.")})),
-        tuple(sorted({int(m[2]) for m in _blocks(every, "output") if m[3] in "12" and m[4].startswith("conv.")})),
+    ends = _LevelEnds(
+        tuple(sorted({int(m[2]) for m in _match_blocks(every, "input") if m[3] == "0" and m[4].startswith("op.")})),
+        tuple(sorted({int(m[2]) for m in _match_blocks(every, "output") if m[3] in "12" and m[4].startswith("conv.")})),
     )
-    found = {name: _modern(known) for name in every if (known := scheme.renamed(name, _label_home(every)))}
+    found = {name: _modern_leaf(known) for name in every if (known := ends.to_diffusers(name, _label_module(every)))}
     if len(set(found.values())) < len(found):
         raise ValueError("two tensors have the same place in the UNet")
     return found
@@ -67,13 +67,13 @@ def to_ldm(names: Iterable[str]) -> dict[str, str]:
     Raises ValueError when a level has no resnet: then the names are not a whole UNet's, and blocks cannot be counted.
     """
     every = list(dict.fromkeys(names))
-    down, up = _starts(every, "down"), _starts(every, "up")
+    down, up = _level_starts(every, "down"), _level_starts(every, "up")
     attended = {int(m[2]) for name in every if (m := _BLOCK.fullmatch(name)) and (m[1], m[3]) == ("up", "attentions")}
-    return {name: known for name in every if (known := _ldm(name, down, up, attended))}
+    return {name: known for name in every if (known := _ldm_name(name, down, up, attended))}
 
 
 @dataclass(frozen=True)
-class _Ends:
+class _LevelEnds:
     """The block that ends each level of a UNet but the last."""
 
     halve: tuple[int, ...]
@@ -81,57 +81,59 @@ class _Ends:
     double: tuple[int, ...]
     """Those that double on the way up."""
 
-    def renamed(self, name: str, labels: str) -> str:
+    def to_diffusers(self, name: str, labels: str) -> str:
         """The diffusers name, or '' for a name that follows no rule."""
-        if (head := _ended(name, _ENDS)) or (head := _ended(name, _LABELS)):
+        if (head := _find_prefix(name, _ENDS)) or (head := _find_prefix(name, _LABELS)):
             new = _ENDS.get(head) or ".".join(filter(None, (labels, _LABELS.get(head, ""))))
             return new + name[len(head) :]
         if match := _LDM_MIDDLE.fullmatch(name):
             place, rest = int(match[1]), match[2]
-            return f"mid_block.{_inner(place % 2, place // 2, rest)}"
+            return f"mid_block.{_diffusers_block_name(place % 2, place // 2, rest)}"
         match = _LDM_BLOCK.fullmatch(name)
-        return self._block(match[1], int(match[2]), int(match[3]), match[4]) if match else ""
+        return self._block_name(match[1], int(match[2]), int(match[3]), match[4]) if match else ""
 
-    def _block(self, way: str, block: int, part: int, rest: str) -> str:
+    def _block_name(self, way: str, block: int, part: int, rest: str) -> str:
         if way == "input":
             level = bisect_left(self.halve, block)
             if block in self.halve:
                 return f"down_blocks.{level}.downsamplers.0.conv.{rest.removeprefix('op.')}"
             number = block - 1 - (self.halve[level - 1] if level else 0)
-            return f"down_blocks.{level}.{_inner(part, number, rest)}"
+            return f"down_blocks.{level}.{_diffusers_block_name(part, number, rest)}"
         level = bisect_left(self.double, block)
         if rest.startswith("conv.") and part:
             return f"up_blocks.{level}.upsamplers.0.{rest}"
         number = block - (self.double[level - 1] + 1 if level else 0)
-        return f"up_blocks.{level}.{_inner(part, number, rest)}"
+        return f"up_blocks.{level}.{_diffusers_block_name(part, number, rest)}"
 
 
-def _inner(part: int, number: int, rest: str) -> str:
+def _diffusers_block_name(part: int, number: int, rest: str) -> str:
     """Part 0 of a block is a resnet, part 1 an attention, whose own names are the same in both spellings."""
     if part:
         return f"attentions.{number}.{rest}"
-    head = _ended(rest, _RESNET)
+    head = _find_prefix(rest, _RESNET)
     return f"resnets.{number}.{_RESNET[head]}{rest[len(head) :]}" if head else f"resnets.{number}.{rest}"
 
 
-def _ldm(name: str, down: tuple[int, ...], up: tuple[int, ...], attended: set[int]) -> str:
+def _ldm_name(name: str, down: tuple[int, ...], up: tuple[int, ...], attended: set[int]) -> str:
     if middle := _MIDDLE.fullmatch(name):
         attention = middle[1] == "attentions"
-        return f"middle_block.{2 * int(middle[2]) + attention}.{middle[3] if attention else _old_resnet(middle[3])}"
+        return (
+            f"middle_block.{2 * int(middle[2]) + attention}.{middle[3] if attention else _ldm_resnet_name(middle[3])}"
+        )
     match = _BLOCK.fullmatch(name)
     if match is None:
-        return _outside(name)
+        return _name_outside_blocks(name)
     level, kind, number, rest = int(match[2]), match[3], int(match[4]), match[5]
     if kind == "downsamplers":
         return f"input_blocks.{down[level + 1] - 1}.0.op.{rest.removeprefix('conv.')}"
     if kind == "upsamplers":
         return f"output_blocks.{up[level + 1] - 1}.{1 + (level in attended)}.{rest}"
     side, start = ("input", down[level]) if match[1] == "down" else ("output", up[level])
-    inner = f"1.{rest}" if kind == "attentions" else f"0.{_old_resnet(rest)}"
+    inner = f"1.{rest}" if kind == "attentions" else f"0.{_ldm_resnet_name(rest)}"
     return f"{side}_blocks.{start + number}.{inner}"
 
 
-def _starts(names: Iterable[str], way: str) -> tuple[int, ...]:
+def _level_starts(names: Iterable[str], way: str) -> tuple[int, ...]:
     """The LDM number of each level's first block, and one past the last: going down, the block that halves counts."""
     found = [(int(m[2]), int(m[4])) for n in names if (m := _BLOCK.fullmatch(n)) and (m[1], m[3]) == (way, "resnets")]
     levels = sorted({level for level, _ in found})
@@ -141,7 +143,7 @@ def _starts(names: Iterable[str], way: str) -> tuple[int, ...]:
     return tuple(accumulate((1 + max(j for k, j in found if k == level) + extra for level in levels), initial=extra))
 
 
-def _outside(name: str) -> str:
+def _name_outside_blocks(name: str) -> str:
     for old, new in _ENDS.items():
         if name.startswith(f"{new}."):
             return old + name[len(new) :]
@@ -153,27 +155,27 @@ def _outside(name: str) -> str:
     return ""
 
 
-def _label_home(names: list[str]) -> str:
+def _label_module(names: list[str]) -> str:
     """`label_emb` is SDXL's added embedding (its attentions are deeper than one block, or its levels are three), and
     the class embedding of an upscaler or unCLIP of SD 2."""
     deep = any(".transformer_blocks.1." in name for name in names)
-    levels = 1 + len({m[2] for m in _blocks(names, "input") if m[4].startswith("op.")})
+    levels = 1 + len({m[2] for m in _match_blocks(names, "input") if m[4].startswith("op.")})
     return "add_embedding" if deep or levels == 3 else "class_embedding"
 
 
-def _blocks(names: Iterable[str], way: str) -> Iterator[re.Match[str]]:
+def _match_blocks(names: Iterable[str], way: str) -> Iterator[re.Match[str]]:
     return (match for name in names if (match := _LDM_BLOCK.fullmatch(name)) and match[1] == way)
 
 
-def _ended(name: str, table: Mapping[str, str]) -> str:
+def _find_prefix(name: str, table: Mapping[str, str]) -> str:
     """The entry of `table` that `name` begins with, whole components only, or ''."""
     return next((head for head in table if name.startswith(f"{head}.")), "")
 
 
-def _old_resnet(rest: str) -> str:
+def _ldm_resnet_name(rest: str) -> str:
     return next((old + rest[len(new) :] for old, new in _RESNET.items() if rest.startswith(f"{new}.")), rest)
 
 
-def _modern(name: str) -> str:
+def _modern_leaf(name: str) -> str:
     head, _, leaf = name.rpartition(".")
     return f"{head}.{_OLD_LEAVES.get(leaf, leaf)}"

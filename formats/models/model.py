@@ -44,12 +44,12 @@ class Tensor:
     fault: str = ""
     """Why it cannot be edited as what it is named. Empty: it can."""
 
-    def upright(self, raw: bytes) -> bytes:
+    def from_file(self, raw: bytes) -> bytes:
         """The bytes of the tensor in its shape, from those in the file."""
         return dtypes.transpose(raw, self.dtype, (self.shape[1], self.shape[0])) if self.flipped else raw
 
-    def as_stored(self, raw: bytes) -> bytes:
-        """The opposite of `upright`."""
+    def to_file(self, raw: bytes) -> bytes:
+        """The opposite of `from_file`."""
         return dtypes.transpose(raw, self.dtype, (self.shape[0], self.shape[1])) if self.flipped else raw
 
 
@@ -114,7 +114,7 @@ class Checkpoint:
                 place=str(tensor.file),
                 help="edit the weights before they are quantised, then quantise the result",
             )
-        return dtypes.decode(tensor.upright(self.raw(name)), tensor.dtype, tensor.shape)
+        return dtypes.decode(tensor.from_file(self.raw(name)), tensor.dtype, tensor.shape)
 
 
 @dataclass(frozen=True)
@@ -129,36 +129,36 @@ class Model:
     """What the user typed."""
     path: Path
     """The folder or file."""
-    kind: Literal["pipeline", "folder", "file"]
+    layout: Literal["pipeline", "folder", "file"]
     """A pipeline's folder, a component's folder, or one file."""
     components: Mapping[str, Path]
     """Component -> its folder, or the single file."""
 
     def component(self, name: str = "") -> Checkpoint:
         """The tensors of one component, headers read and checked. Raises E615 when the model has no such part."""
-        if self.kind != "pipeline":
+        if self.layout != "pipeline":
             ((only, place),) = self.components.items()
             whole = open_component(only, place)
-            parts = _ldm_parts(whole, place)
+            parts = _find_ldm_components(whole, place)
             if name in parts:
-                return _view(whole, name, parts[name])
+                return _select_component(whole, name, parts[name])
             if not parts or name in ("", only):
                 return whole
-            raise self._lacks(name, parts)
+            raise self._no_component_error(name, parts)
         if name not in self.components:
-            raise self._lacks(name, self.components)
+            raise self._no_component_error(name, self.components)
         part = open_component(name, self.components[name])
-        part.notes += layout.notes_beside(self.path)
+        part.notes += layout.pipeline_notes(self.path)
         return part
 
-    def ldm_parts(self) -> Mapping[str, Mapping[str, LdmPiece]]:
+    def ldm_components(self) -> Mapping[str, Mapping[str, LdmPiece]]:
         """The parts of an LDM single file and where their tensors are; {} for every other model. Reads a header."""
-        if self.kind == "pipeline":
+        if self.layout == "pipeline":
             return {}
         ((only, place),) = self.components.items()
-        return _ldm_parts(open_component(only, place), place)
+        return _find_ldm_components(open_component(only, place), place)
 
-    def _lacks(self, name: str, parts: Iterable[str]) -> EditcError:
+    def _no_component_error(self, name: str, parts: Iterable[str]) -> EditcError:
         help_text = f"its components are: {', '.join(sorted(parts))}"
         return fail("E615", f"the model has no component '{name}'", place=self.place, help=help_text)
 
@@ -169,10 +169,10 @@ def open_model(place: str | Path) -> Model:
     A diffusers or transformers folder, a component's folder, a .safetensors or .onnx file, a hub id with optional
     @revision (local cache only), or `editc:demo`. Raises E610, E611, E614.
     """
-    path = paths.locate(str(place))
+    path = paths.find_model(str(place))
     if path.is_file():
         if path.suffix in layout.PICKLES:
-            raise layout.unsafe(path.name, path)
+            raise layout.pickle_error(path.name, path)
         if path.suffix not in MODEL_FILES:
             known = f"a diffusers or transformers folder, or a {MODEL_FILES_TEXT} file"
             message = f"'{path.name}' is not a kind of weight file that can be edited"
@@ -182,17 +182,17 @@ def open_model(place: str | Path) -> Model:
     pipeline = (path / "model_index.json").is_file() or not layout.has_weights(path)
     if not pipeline:
         return Model(str(place), path, "folder", {path.name: path})
-    if not any(layout.readable(part) for part in parts.values()):
-        layout.choose(next(iter(parts.values()), path))  # says why: pickles only, or nothing at all
-        raise layout.empty(path)
+    if not any(layout.has_readable_weights(part) for part in parts.values()):
+        layout.choose_files(next(iter(parts.values()), path))  # says why: pickles only, or nothing at all
+        raise layout.empty_error(path)
     return Model(str(place), path, "pipeline", parts)
 
 
 def open_component(name: str, place: Path) -> Checkpoint:
     """The tensors under `place`, a component's folder or one file."""
-    file = place if place.is_file() else layout.graph_in(place)
+    file = place if place.is_file() else layout.find_onnx(place)
     if file is None:
-        return _open_headers(name, layout.choose(place))
+        return _open_headers(name, layout.choose_files(place))
     opener = _OPENERS.get(file.suffix)
     return opener(name, file) if opener else _open_headers(name, layout.WeightFiles((file,)))
 
@@ -204,18 +204,18 @@ def _open_headers(name: str, choice: layout.WeightFiles) -> Checkpoint:
     for file, header in headers.items():
         for tensor, entry in header.entries.items():
             if tensor in found:
-                raise _index_fault(f"tensor '{tensor}' is in {found[tensor].file.name} and in {file.name}", choice)
+                raise _shards_error(f"tensor '{tensor}' is in {found[tensor].file.name} and in {file.name}", choice)
             found[tensor] = Tensor(file, entry.start, entry.end - entry.start, entry.dtype, entry.shape)
-    for tensor, file in (choice.listed or {}).items():
+    for tensor, file in (choice.shard_of or {}).items():
         if tensor not in headers[file].entries:
-            raise _index_fault(f"it lists tensor '{tensor}' in {file.name}, which does not hold it", choice)
-    return Checkpoint(name, _with_scales(found), _metadata(headers), choice.notes)
+            raise _shards_error(f"it lists tensor '{tensor}' in {file.name}, which does not hold it", choice)
+    return Checkpoint(name, _with_scales(found), _only_metadata(headers), choice.notes)
 
 
 def _open_gguf(name: str, place: Path) -> Checkpoint:
     """The tensors of a GGUF file, by llama.cpp's names and by those of transformers. Raises E692."""
     from editc.formats.containers.gguf import read_gguf
-    from editc.formats.models.gguf_names import Aliased
+    from editc.formats.models.gguf_names import AliasedTensors
 
     header = read_gguf(place)
     own = {n: Tensor(place, e.start, e.end - e.start, e.dtype, e.shape) for n, e in header.entries.items()}
@@ -223,10 +223,10 @@ def _open_gguf(name: str, place: Path) -> Checkpoint:
     notes = (
         () if of in ("0", "1") else (f"{place.name} is one of {of[:20]} parts; the others are neither read nor edited",)
     )
-    return Checkpoint(name, Aliased(own, header.metadata, _mark_reordered), header.metadata, notes)
+    return Checkpoint(name, AliasedTensors(own, header.metadata, _mark_row_order), header.metadata, notes)
 
 
-def _mark_reordered(tensor: Tensor) -> Tensor:
+def _mark_row_order(tensor: Tensor) -> Tensor:
     return replace(tensor, fault="llama.cpp may store its rows in another order, for its rotary embedding")
 
 
@@ -254,7 +254,7 @@ def _open_graph(name: str, path: Path) -> Checkpoint:
     graph = onnx.read_graph(path)
     found = {
         tensor: Tensor(place.file, place.offset, place.nbytes, graph.tensors[tensor].dtype, graph.tensors[tensor].shape)
-        for tensor, place in onnx_external.places(graph).items()
+        for tensor, place in onnx_external.locate_tensors(graph).items()
     }
     return Checkpoint(name, found, graph=graph)
 
@@ -263,25 +263,25 @@ _OPENERS: Mapping[str, Callable[[str, Path], Checkpoint]] = MappingProxyType({GG
 """By ending how a model of one file is opened; all others are safetensors."""
 
 
-def _ldm_parts(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, LdmPiece]]:
+def _find_ldm_components(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, LdmPiece]]:
     from editc.formats.models import ldm_file
 
     if container_of(place).converter:
         return {}
     try:
-        return ldm_file.parts(whole.tensors)
+        return ldm_file.find_components(whole.tensors)
     except ValueError as error:
         help_text = "convert it to a diffusers folder: StableDiffusionPipeline.from_single_file, then save_pretrained"
         message = f"the tensors have LDM names, but not those of a Stable Diffusion UNet: {error}"
         raise fail("E660", message, place=str(place), help=help_text) from error
 
 
-def _view(whole: Checkpoint, name: str, part: Mapping[str, LdmPiece]) -> Checkpoint:
+def _select_component(whole: Checkpoint, name: str, part: Mapping[str, LdmPiece]) -> Checkpoint:
     """One part of a single file; the tensors are where they were and only their names are new."""
     from editc.formats.models import ldm_file
 
     tensors = {new: _take_rows(whole, piece) for new, piece in part.items()}
-    return Checkpoint(name, tensors, whole.metadata, (*whole.notes, *ldm_file.notes(whole.tensors)))
+    return Checkpoint(name, tensors, whole.metadata, (*whole.notes, *ldm_file.ema_notes(whole.tensors)))
 
 
 def _take_rows(whole: Checkpoint, piece: LdmPiece) -> Tensor:
@@ -296,10 +296,10 @@ def _take_rows(whole: Checkpoint, piece: LdmPiece) -> Tensor:
     return replace(tensor, offset=tensor.offset + piece.index * size, nbytes=size, shape=(rows, *tensor.shape[1:]))
 
 
-def _metadata(headers: Mapping[Path, Header]) -> Mapping[str, str]:
+def _only_metadata(headers: Mapping[Path, Header]) -> Mapping[str, str]:
     return next(iter(headers.values())).metadata if len(headers) == 1 else {}
 
 
-def _index_fault(reason: str, choice: layout.WeightFiles) -> Exception:
+def _shards_error(reason: str, choice: layout.WeightFiles) -> Exception:
     help_text = "fetch the model again: its index and its shards are not from the same version"
     return fail("E613", f"the shards do not fit together: {reason}", place=str(choice.index), help=help_text)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from editc.formats.models.model import Checkpoint, Model
 from editc.formats.models.prefixes import match_names
-from editc.formats.models.program_names import PROGRAMS, Program, program_by_names, program_names
+from editc.formats.models.program_names import PROGRAMS, ProgramNames, program_by_names, program_names
 
 
-def program_of(model: Model, names: Iterable[str]) -> Program | None:
+def program_of(model: Model, names: Iterable[str]) -> ProgramNames | None:
     """How the program names the tensors of a language model; None where that is not known.
 
     The model's config.json decides. Without one, the names of the file do where they leave no doubt.
@@ -24,11 +24,11 @@ def program_of(model: Model, names: Iterable[str]) -> Program | None:
 
 def model_type(model: Model) -> str:
     """The `model_type` in the config.json beside the weights, or ''."""
-    found = configuration(model.path if model.path.is_dir() else model.path.parent).get("model_type")
+    found = read_config(model.path if model.path.is_dir() else model.path.parent).get("model_type")
     return found if isinstance(found, str) else ""
 
 
-def configuration(folder: Path) -> Mapping[str, object]:
+def read_config(folder: Path) -> Mapping[str, object]:
     """The folder's config.json; {} where there is none that can be read."""
     try:
         value = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -37,16 +37,16 @@ def configuration(folder: Path) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def program_spelling(names: Sequence[str], model: Model | None) -> dict[str, str]:
+def spell_for_program(names: Sequence[str], model: Model | None) -> dict[str, str]:
     """File name -> the program's name of some tensors, by the model where there is one, else by the names alone; the
     name itself where neither says."""
-    if model is not None and model.kind == "pipeline":
+    if model is not None and model.layout == "pipeline":
         return dict(zip(names, names, strict=True))
-    held = [] if model is None else model.component().names()
-    program = program_by_names([*names, *_rest_of_gpt2(names)]) if model is None else program_of(model, held)
+    stored = [] if model is None else model.component().names()
+    program = program_by_names([*names, *_gpt2_names(names)]) if model is None else program_of(model, stored)
     if program is None:
         return dict(zip(names, names, strict=True))
-    known = program_names([*held, *names], program)
+    known = program_names([*stored, *names], program)
     return {name: known[name] for name in names}
 
 
@@ -59,10 +59,10 @@ def respell(checkpoint: Checkpoint, wanted: Iterable[str]) -> Checkpoint:
     found = {old: new for new, old in match_names(missing, checkpoint.tensors).items()} if missing else {}
     if not found:
         return checkpoint
-    return replace(checkpoint, tensors={found.get(name, name): held for name, held in checkpoint.tensors.items()})
+    return replace(checkpoint, tensors={found.get(name, name): tensor for name, tensor in checkpoint.tensors.items()})
 
 
-def _rest_of_gpt2(names: Sequence[str]) -> tuple[str, ...]:
+def _gpt2_names(names: Sequence[str]) -> tuple[str, ...]:
     """What a file that has these names of GPT-2's layers has beside them."""
     bare = all(re.match(r"h\.\d+\.(attn|mlp)\.c_", name) for name in names)
     return ("wte", "ln_f") if bare else ()

@@ -19,13 +19,13 @@ DEMO = "editc:demo"
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
 
 
-def locate(place: str) -> Path:
-    """The absolute path that `place` names. A folder's own links are resolved, a file's last link is kept.
+def find_model(place: str) -> Path:
+    """The absolute path that `place` names. A folder's own links are resolved, a file's last link is revisions.
 
     Raises E610 (there is no such thing) and E614 (a hub id, but not in the local cache).
     """
     if place == DEMO:
-        return _existing(demo_model(), place)
+        return _require_path(demo_model(), place)
     path = Path(place)
     try:
         path = path.expanduser()
@@ -38,8 +38,8 @@ def locate(place: str) -> Path:
         ) from error
     match = _HUB_ID.fullmatch(place)
     if match and not place.startswith(".") and not place.endswith(MODEL_FILES):
-        return _snapshot(match["repo"], match["revision"] or "main", place)
-    return _existing(path, place)
+        return _find_snapshot(match["repo"], match["revision"] or "main", place)
+    return _require_path(path, place)
 
 
 def demo_model() -> Path:
@@ -65,7 +65,7 @@ def in_hub_cache(path: Path) -> bool:
     return laid_out or path.is_relative_to(hub_cache().resolve())
 
 
-def _snapshot(repo: str, revision: str, place: str) -> Path:
+def _find_snapshot(repo: str, revision: str, place: str) -> Path:
     folder = hub_cache() / f"models--{repo.replace('/', '--')}"
     snapshots = folder / "snapshots"
     if not snapshots.is_dir():
@@ -75,10 +75,10 @@ def _snapshot(repo: str, revision: str, place: str) -> Path:
             place=place,
             help=f"fetch it first, for instance with `hf download {repo}`; editc itself downloads nothing",
         )
-    kept = sorted(path.name for path in snapshots.iterdir() if path.is_dir())
-    found = _commit(folder, revision, kept)
+    revisions = sorted(path.name for path in snapshots.iterdir() if path.is_dir())
+    found = _find_commit(folder, revision, revisions)
     if found is None:
-        known = ", ".join(kept) or "none"
+        known = ", ".join(revisions) or "none"
         help_text = f"revisions that are here: {known}; name one as {repo}@REVISION, or fetch the one you want"
         raise fail(
             "E614", f"'{repo}' is in the hub cache, but not its revision '{revision}'", place=place, help=help_text
@@ -86,17 +86,17 @@ def _snapshot(repo: str, revision: str, place: str) -> Path:
     return (snapshots / found).resolve()
 
 
-def _commit(folder: Path, revision: str, kept: list[str]) -> str | None:
+def _find_commit(folder: Path, revision: str, revisions: list[str]) -> str | None:
     """The snapshot that a branch, tag or (abbreviated) commit means."""
     reference = folder / "refs" / revision
     if ".." not in revision.split("/") and not revision.startswith("/") and reference.is_file():
         commit = reference.read_text(encoding="ascii", errors="replace").strip()
-        return commit if commit in kept else None
-    matches = [name for name in kept if name == revision or (len(revision) >= 7 and name.startswith(revision))]
+        return commit if commit in revisions else None
+    matches = [name for name in revisions if name == revision or (len(revision) >= 7 and name.startswith(revision))]
     return matches[0] if len(matches) == 1 else None
 
 
-def _existing(path: Path, place: str) -> Path:
+def _require_path(path: Path, place: str) -> Path:
     if not path.exists():
         stand_ins.refuse(path)
         raise fail(

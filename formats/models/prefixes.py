@@ -31,13 +31,13 @@ def match_names(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
     the same bare name. Names whose bare name is not theirs alone are matched by the whole name only."""
     every, known = list(names), set(others)
     found = {name: name for name in every if name in known}
-    mine, theirs = _alone(every), _alone(known)
+    mine, theirs = _unique_bare_names(every), _unique_bare_names(known)
     free = {key: name for key, name in theirs.items() if name not in found}
     other = (name for name in every if name not in known and mine.get(bare_name(name)) == name)
     return found | {name: free[bare_name(name)] for name in other if bare_name(name) in free}
 
 
-def _alone(names: Iterable[str]) -> Mapping[str, str]:
+def _unique_bare_names(names: Iterable[str]) -> Mapping[str, str]:
     """Bare name -> name, where one name alone has it."""
     found: dict[str, str | None] = {}
     for name in names:

@@ -16,69 +16,69 @@ from editc.formats.models.prefixes import bare_name
 
 HEADS = ("lm_head", "embed_out", "score", "classifier")
 """What may stand beside the body of a model, at the top of its names."""
-Move = tuple[str, str]
+Renaming = tuple[str, str]
 """A pattern of a name in a file, and what the program has in its place."""
 
 
 @dataclass(frozen=True)
-class Program:
+class ProgramNames:
     """How one kind of model is named once it is loaded."""
 
     body: str
     """What stands before every name but a head's; put there where a file of the bare model lacks it."""
-    moves: tuple[Move, ...] = ()
+    renamings: tuple[Renaming, ...] = ()
     """Renamings on the way from the file to the program, each tried in turn."""
     stacked: str = ""
     """A pattern of matrices that are no module in the program, which stacks them or holds them as a parameter."""
 
 
-_IMAGES: tuple[Move, ...] = (
+_IMAGES: tuple[Renaming, ...] = (
     (r"^language_model\.lm_head\.", "lm_head."),
     (r"^language_model\.model\.", "model.language_model."),
     (r"^(language_model|vision_tower|multi_modal_projector|image_newline)(?=\.|$)", r"model.\1"),
 )
-_QWEN_IMAGES: tuple[Move, ...] = (
+_QWEN_IMAGES: tuple[Renaming, ...] = (
     (r"^visual\.", "model.visual."),
     (r"^model\.(?!language_model\.|visual\.)", "model.language_model."),
 )
 _EXPERTS = r"\.mlp\.(experts\.|gate\.|router\.|shared_expert_gate\.)"
-_GROUPS: tuple[tuple[Program, str], ...] = (
-    (Program("transformer"), "bloom codegen falcon gpt2 gpt_bigcode gpt_neo gptj mpt"),
-    (Program("backbone"), "falcon_mamba mamba mamba2"),
-    (Program("gpt_neox", ((r"^embed_out\.", "lm_head."),)), "gpt_neox"),
+_GROUPS: tuple[tuple[ProgramNames, str], ...] = (
+    (ProgramNames("transformer"), "bloom codegen falcon gpt2 gpt_bigcode gpt_neo gptj mpt"),
+    (ProgramNames("backbone"), "falcon_mamba mamba mamba2"),
+    (ProgramNames("gpt_neox", ((r"^embed_out\.", "lm_head."),)), "gpt_neox"),
     (
-        Program("model"),
+        ProgramNames("model"),
         "apertus arcee cohere cohere2 cwm diffllama ernie4_5 exaone4 gemma gemma2 gemma3_text glm glm4 granite "
         "helium llama minicpm3 ministral3 mistral olmo olmo2 olmo3 opt persimmon phi phi3 qwen2 "
         "qwen3 seed_oss smollm3 stablelm starcoder2 vaultgemma xglm",
     ),
-    (Program("model", stacked=_EXPERTS), "gpt_oss olmoe qwen2_moe qwen3_moe"),
-    (Program("model", ((r"\.block_sparse_moe\.", ".mlp."),), _EXPERTS), "mixtral"),
+    (ProgramNames("model", stacked=_EXPERTS), "gpt_oss olmoe qwen2_moe qwen3_moe"),
+    (ProgramNames("model", ((r"\.block_sparse_moe\.", ".mlp."),), _EXPERTS), "mixtral"),
     (
-        Program("model", _IMAGES),
+        ProgramNames("model", _IMAGES),
         "gemma3 internvl llava llava_next llava_next_video llava_onevision mistral3 paligemma vipllava",
     ),
-    (Program("model", _QWEN_IMAGES), "qwen2_vl qwen2_5_vl"),
+    (ProgramNames("model", _QWEN_IMAGES), "qwen2_vl qwen2_5_vl"),
 )
-PROGRAMS: Mapping[str, Program] = {kind: program for program, kinds in _GROUPS for kind in kinds.split()}
+PROGRAMS: Mapping[str, ProgramNames] = {kind: program for program, kinds in _GROUPS for kind in kinds.split()}
 """By the `model_type` of config.json."""
 
 
-def program_by_names(names: Iterable[str]) -> Program | None:
+def program_by_names(names: Iterable[str]) -> ProgramNames | None:
     """The program of a file whose names alone say it: GPT-2's bare names, and a body with a head and nothing else."""
     tops = {name.partition(".")[0] for name in names} - {*HEADS}
     if {"h", "wte", "ln_f"} <= tops:
         return PROGRAMS["gpt2"]
     if "language_model" in tops and tops <= {"language_model", "vision_tower", "multi_modal_projector"}:
         return PROGRAMS["llava"]
-    return Program(tops.pop()) if tops in ({"model"}, {"transformer"}, {"gpt_neox"}, {"backbone"}) else None
+    return ProgramNames(tops.pop()) if tops in ({"model"}, {"transformer"}, {"gpt_neox"}, {"backbone"}) else None
 
 
-def program_names(names: Sequence[str], program: Program) -> dict[str, str]:
+def program_names(names: Sequence[str], program: ProgramNames) -> dict[str, str]:
     """File name -> the program's name, for all tensors of a language model."""
-    found = {name: apply_moves(name, program) for name in names}
+    found = {name: apply_renamings(name, program) for name in names}
     bodiless = not any(name.startswith(f"{program.body}.") for name in found.values())
-    return {name: _bodied(new, program) if bodiless else new for name, new in found.items()}
+    return {name: _add_body(new, program) if bodiless else new for name, new in found.items()}
 
 
 def plain_name(name: str) -> str:
@@ -89,12 +89,12 @@ def plain_name(name: str) -> str:
     return f"model.{core}" if "language_model." in head and core.partition(".")[0] not in HEADS else name
 
 
-def apply_moves(name: str, program: Program) -> str:
+def apply_renamings(name: str, program: ProgramNames) -> str:
     """A name after the renamings between file and program, whatever its body."""
-    for pattern, new in program.moves:
+    for pattern, new in program.renamings:
         name = re.sub(pattern, new, name)
     return name
 
 
-def _bodied(name: str, program: Program) -> str:
+def _add_body(name: str, program: ProgramNames) -> str:
     return name if name.partition(".")[0] in HEADS else f"{program.body}.{name}"

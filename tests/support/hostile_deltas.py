@@ -15,7 +15,7 @@ from tiny_files import KEYS, delta_for, frame, pack, random_tensor
 
 from editc.core.delta import Delta
 from editc.formats.delta import check
-from editc.formats.delta.container import seal, to_bytes
+from editc.formats.delta.container import to_bytes, with_delta_id
 from editc.formats.exports import embed
 from editc.formats.exports.format import Job
 from editc.formats.exports.write import export
@@ -29,7 +29,7 @@ def good(folder: Path) -> Delta:
     """A sound delta with a long manifest, so that it has some kilobytes."""
     model = open_model(folder / "m")
     found = replace(delta_for(model, "low-rank", rank=8), family="sd1", manifest="editc: 1\n" + "# kilobytes\n" * 300)
-    return seal(found)
+    return with_delta_id(found)
 
 
 def written(kind: str, delta: Delta, folder: Path) -> bytes:
@@ -42,7 +42,7 @@ def written(kind: str, delta: Delta, folder: Path) -> bytes:
         )
     model = open_model(folder / "m") if kind in ("diff", "kohya") else None
     out = folder / f"{kind}.out"
-    return export(Job(seal(made), model, out), kind, tried=False).written.files[0].read_bytes()
+    return export(Job(with_delta_id(made), model, out), kind, tried=False).written.files[0].read_bytes()
 
 
 def as_delta(reader: str, data: bytes, command: str) -> Build:
@@ -66,12 +66,12 @@ def as_delta(reader: str, data: bytes, command: str) -> Build:
 
 def resigned(delta: Delta, place: Path) -> Path:
     """The delta with a `delta_id` that is right, whether the delta makes sense or not: what an attacker would do."""
-    kept = check.check
-    check.check = lambda delta, place: None
+    kept = check.check_delta
+    check.check_delta = lambda delta, place: None
     try:
         place.write_bytes(to_bytes(delta))
     finally:
-        check.check = kept
+        check.check_delta = kept
     return place
 
 

@@ -10,7 +10,7 @@ import tiny_files as tiny
 from editc.formats.containers import protobuf
 from editc.numerics.bits import dtypes
 
-data, number = protobuf.data, protobuf.number
+data, number = protobuf.encode_bytes, protobuf.encode_number
 
 TYPES = {"F32": 1, "U8": 2, "I8": 3, "I64": 7, "F16": 10, "F64": 11, "BF16": 16}
 

@@ -14,9 +14,9 @@ from editc.core.delta import Delta, Site
 from editc.core.disk import guard_writes, replace_file
 from editc.core.site_bytes import stored_shape
 from editc.formats.containers import onnx_write
-from editc.formats.containers.canonical import KEY
-from editc.formats.containers.onnx_write import TYPES, GraphValue, node
-from editc.formats.delta.container import part_name
+from editc.formats.containers.canonical import DELTA_KEY
+from editc.formats.containers.onnx_write import TYPES, GraphValue, encode_node
+from editc.formats.delta.container import tensor_name
 from editc.formats.exports import embed
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.onnx import half
@@ -43,35 +43,35 @@ def graph_bytes(delta: Delta) -> bytes:
     tensors = constants_of(delta)
     for dtype in sorted({site.dtype for site in sites}):
         tensors |= half.constants(dtype)
-    return onnx_write.model(_nodes(delta), tensors, inputs, outputs, {KEY: embed.note(NAME, delta, {})})
+    return onnx_write.encode_model(_nodes(delta), tensors, inputs, outputs, {DELTA_KEY: embed.note(NAME, delta, {})})
 
 
 def _nodes(delta: Delta) -> Iterator[bytes]:
-    yield from (node("Cast", [one], f"{one}.double", to=TYPES["F64"]) for one in sorted(constants_of(delta)))
+    yield from (encode_node("Cast", [one], f"{one}.double", to=TYPES["F64"]) for one in sorted(constants_of(delta)))
     for group, factors in delta.factors.items():
         for k, index in enumerate(factors.sites):
             site = delta.sites[index].site
-            left = f"{part_name(group, 'left', 0 if factors.form == 'shared' else k)}.double"
-            right = f"{part_name(group, 'right', k if len(factors.right) > 1 else 0)}.double"
+            left = f"{tensor_name(group, 'left', 0 if factors.form == 'shared' else k)}.double"
+            right = f"{tensor_name(group, 'right', k if len(factors.right) > 1 else 0)}.double"
             yield from _site(site, input_name(delta, site), factors.form, left, right)
 
 
 def _site(site: Site, name: str, form: str, left: str, right: str) -> Iterator[bytes]:
     """The nodes of one site. A transposed one is turned for the product, and the change turned back."""
     W, change = f"{name}.double", left
-    yield node("Cast", [name], W, to=TYPES["F64"])
+    yield encode_node("Cast", [name], W, to=TYPES["F64"])
     if form == "shared":
         # not Transpose and MatMul: ONNX Runtime 1.24 and older fuse those into a kernel that they lack in float64
-        turned = node("Einsum", [W, left], f"{name}.left", equation="ij,ik->jk")
-        yield turned if site.transposed else node("MatMul", [W, left], f"{name}.left")
+        turned = encode_node("Einsum", [W, left], f"{name}.left", equation="ij,ik->jk")
+        yield turned if site.transposed else encode_node("MatMul", [W, left], f"{name}.left")
         left = f"{name}.left"
     if form != "dense":
-        yield node("MatMul", [left, right], f"{name}.change")
+        yield encode_node("MatMul", [left, right], f"{name}.change")
         change = f"{name}.change"
     if site.transposed:
-        yield node("Transpose", [change], f"{name}.turned_back", perm=[1, 0])
+        yield encode_node("Transpose", [change], f"{name}.turned_back", perm=[1, 0])
         change = f"{name}.turned_back"
-    yield node("Add", [W, change], f"{name}.sum")
+    yield encode_node("Add", [W, change], f"{name}.sum")
     yield from half.cast(f"{name}.sum", name + EDITED, site.dtype)
 
 

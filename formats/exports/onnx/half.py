@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.formats.containers.onnx_write import TYPES, node
+from editc.formats.containers.onnx_write import TYPES, encode_node
 
 SPACINGS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"F16": (2.0**-10, 2.0**-24), "BF16": (2.0**-7, 2.0**-133)}
@@ -42,14 +42,14 @@ def constants(dtype: str) -> dict[str, Any]:
 def cast(wide: str, out: str, dtype: str) -> Iterator[bytes]:
     """Nodes from the float64 value `wide` to `out` in `dtype`, rounded once to nearest, ties to even."""
     if dtype in SPACINGS:
-        yield node("Mul", [wide, f"{dtype}.spread"], f"{wide}.spread")
-        yield node("Mul", [f"{wide}.spread", f"{dtype}.unit"], f"{wide}.unit")
-        yield node("Sub", [f"{wide}.spread", f"{wide}.unit"], f"{wide}.below")
-        yield node("Sub", [f"{wide}.spread", f"{wide}.below"], f"{wide}.signed")
-        yield node("Abs", [f"{wide}.signed"], f"{wide}.normal")
-        yield node("Max", [f"{wide}.normal", f"{dtype}.least"], f"{wide}.spacing")
-        yield node("Div", [wide, f"{wide}.spacing"], f"{wide}.steps")
-        yield node("Round", [f"{wide}.steps"], f"{wide}.whole")
+        yield encode_node("Mul", [wide, f"{dtype}.spread"], f"{wide}.spread")
+        yield encode_node("Mul", [f"{wide}.spread", f"{dtype}.unit"], f"{wide}.unit")
+        yield encode_node("Sub", [f"{wide}.spread", f"{wide}.unit"], f"{wide}.below")
+        yield encode_node("Sub", [f"{wide}.spread", f"{wide}.below"], f"{wide}.signed")
+        yield encode_node("Abs", [f"{wide}.signed"], f"{wide}.normal")
+        yield encode_node("Max", [f"{wide}.normal", f"{dtype}.least"], f"{wide}.spacing")
+        yield encode_node("Div", [wide, f"{wide}.spacing"], f"{wide}.steps")
+        yield encode_node("Round", [f"{wide}.steps"], f"{wide}.whole")
         wide, whole = f"{wide}.half", wide
-        yield node("Mul", [f"{whole}.whole", f"{whole}.spacing"], wide)
-    yield node("Cast", [wide], out, to=TYPES[dtype])
+        yield encode_node("Mul", [f"{whole}.whole", f"{whole}.spacing"], wide)
+    yield encode_node("Cast", [wide], out, to=TYPES[dtype])

@@ -15,9 +15,9 @@ from editc.core.disk import guard_writes, replace_file
 from editc.core.family import Family
 from editc.core.text import SHOWN_ROWS
 from editc.formats.containers import onnx_write
-from editc.formats.containers.canonical import KEY
-from editc.formats.containers.onnx_write import GraphValue, node
-from editc.formats.delta.container import part_name
+from editc.formats.containers.canonical import DELTA_KEY
+from editc.formats.containers.onnx_write import GraphValue, encode_node
+from editc.formats.delta.container import tensor_name
 from editc.formats.exports import embed
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.onnx.trials import multiplier_in_onnxruntime
@@ -41,18 +41,18 @@ def graph_bytes(delta: Delta) -> bytes:
     """The bytes of the ONNX file that edits the rows as the delta edits the weights. Raises E667."""
     _check_form(delta)
     (group,) = delta.factors
-    left, right = part_name(group, "left", 0), part_name(group, "right", 0)
+    left, right = tensor_name(group, "left", 0), tensor_name(group, "right", 0)
     width = len(delta.factors[group].left[0])
     nodes = [
-        node("Transpose", [right], "into", perm=[1, 0]),
-        node("Transpose", [left], "out_of", perm=[1, 0]),
-        node("MatMul", [ROWS, "into"], "along"),
-        node("MatMul", ["along", "out_of"], "change"),
-        node("Add", [ROWS, "change"], EDITED_ROWS),
+        encode_node("Transpose", [right], "into", perm=[1, 0]),
+        encode_node("Transpose", [left], "out_of", perm=[1, 0]),
+        encode_node("MatMul", [ROWS, "into"], "along"),
+        encode_node("MatMul", ["along", "out_of"], "change"),
+        encode_node("Add", [ROWS, "change"], EDITED_ROWS),
     ]
     shape = ("batch", "n", width)
     values = [GraphValue(ROWS, "F32", shape)], [GraphValue(EDITED_ROWS, "F32", shape)]
-    return onnx_write.model(nodes, constants_of(delta), *values, {KEY: embed.note(NAME, delta, {})})
+    return onnx_write.encode_model(nodes, constants_of(delta), *values, {DELTA_KEY: embed.note(NAME, delta, {})})
 
 
 def _check_form(delta: Delta) -> None:

@@ -21,9 +21,17 @@ from editc.core.text import SHOWN_ROWS
 from editc.formats.apply import destination
 from editc.formats.apply.target import ApplyPlan, Target
 from editc.formats.containers import onnx_external
-from editc.formats.containers.onnx import Graph, Use, read_strictly
-from editc.formats.containers.onnx_write import TYPES, GraphValue, node, value_info
-from editc.formats.containers.protobuf import BYTES, FIXED32, Range, Wire, data, header, number
+from editc.formats.containers.onnx import Graph, TensorUse, file_errors
+from editc.formats.containers.onnx_write import TYPES, GraphValue, encode_node, encode_value_info
+from editc.formats.containers.protobuf import (
+    BYTES,
+    FIXED32,
+    Range,
+    WireReader,
+    encode_bytes,
+    encode_number,
+    encode_prefix,
+)
 from editc.formats.containers.ranges import read_range
 
 
@@ -63,7 +71,7 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
     Raises E630 (the place is taken), E666 (the name of external data is), E668 (not an ONNX file, or a target that no
     branch fits) and E632.
     """
-    graph = plan.model.component().graph if plan.model.kind == "file" else None
+    graph = plan.model.component().graph if plan.model.layout == "file" else None
     if graph is None:
         help_ = "give one .onnx file; `editc export` writes adapters for the others"
         raise fail("E668", "only an ONNX file can be made ready this way", place=plan.model.place, help=help_)
@@ -84,14 +92,14 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
 
 def _rewritten(plan: ApplyPlan, graph: Graph) -> Iterator[bytes]:
     """The new file in pieces: the graph's fields are copied, but the targets' nodes."""
-    with read_strictly(graph.path), graph.path.open("rb") as source:
-        wire = Wire(source, os.fstat(source.fileno()).st_size)
+    with file_errors(graph.path), graph.path.open("rb") as source:
+        wire = WireReader(source, os.fstat(source.fileno()).st_size)
         pieces = list(_pieces(wire, plan, graph))
     for piece in pieces:
         yield from [piece] if isinstance(piece, bytes) else _copy(graph.path, piece)
 
 
-def _pieces(wire: Wire, plan: ApplyPlan, graph: Graph) -> Iterator[Range | bytes]:
+def _pieces(wire: WireReader, plan: ApplyPlan, graph: Graph) -> Iterator[Range | bytes]:
     """New bytes, and ranges of the old file."""
     before = 0
     for part in wire.fields((0, wire.size)):
@@ -109,7 +117,7 @@ def _pieces(wire: Wire, plan: ApplyPlan, graph: Graph) -> Iterator[Range | bytes
     body.append(b"".join(_inputs(target) for target in plan.targets))
     size = sum(len(one) if isinstance(one, bytes) else one[1] - one[0] for one in body)
     yield (0, before)
-    yield header(7, size)
+    yield encode_prefix(7, size)
     yield from body
     yield (place[1], wire.size)
 
@@ -119,9 +127,9 @@ def _copy(path: Path, span: Range) -> Iterator[bytes]:
         yield read_range(path, position, min(1 << 20, span[1] - position))
 
 
-def _branches(wire: Wire, plan: ApplyPlan, graph: Graph, place: Range) -> dict[Range, bytes]:
+def _branches(wire: WireReader, plan: ApplyPlan, graph: Graph, place: Range) -> dict[Range, bytes]:
     """By the place of a node what replaces it. Raises E668 for every target that has no fitting node."""
-    known = {(p.file, p.offset): name for name, p in onnx_external.places(graph).items()}
+    known = {(p.file, p.offset): name for name, p in onnx_external.locate_tensors(graph).items()}
     main = {part.span for part in wire.fields(place) if part.number == 1}
     made: dict[Range, bytes] = {}
     faults = []
@@ -143,7 +151,7 @@ def _branches(wire: Wire, plan: ApplyPlan, graph: Graph, place: Range) -> dict[R
     return made
 
 
-def _misfit(use: Use, parsed: _Node | None, target: Target) -> str:
+def _misfit(use: TensorUse, parsed: _Node | None, target: Target) -> str:
     """Why a node cannot get a branch, or ''."""
     if parsed is None:
         return "it is in a subgraph, or two targets share a node"
@@ -157,30 +165,30 @@ def _misfit(use: Use, parsed: _Node | None, target: Target) -> str:
     return "" if target.tensor.dtype in TYPES else f"it is {target.tensor.dtype}"
 
 
-def _parse(wire: Wire, use: Use) -> _Node:
+def _parse(wire: WireReader, use: TensorUse) -> _Node:
     """A node without its outputs, and the numbers among its attributes."""
     found = _Node()
     position = use.node[0]
     for part in wire.fields(use.node):
         if part.number == 2:
-            found.outputs.append(wire.text(part.span))
+            found.outputs.append(wire.read_text(part.span))
         else:
-            found.rest += wire.read((position, part.end), 1 << 24)
+            found.rest += wire.read_bytes((position, part.end), 1 << 24)
         if part.number == 1:
-            found.inputs.append(wire.text(part.span))
+            found.inputs.append(wire.read_text(part.span))
         elif part.number == 5 and part.kind == BYTES:
             found.numbers |= _numbers(wire, part.span)
         position = part.end
     return found
 
 
-def _numbers(wire: Wire, span: Range) -> Mapping[str, float]:
+def _numbers(wire: WireReader, span: Range) -> Mapping[str, float]:
     name, value = "", 0.0
     for part in wire.fields(span):
         if part.number == 1 and part.kind == BYTES:
-            name = wire.text(part.span)
+            name = wire.read_text(part.span)
         elif part.number == 2 and part.kind == FIXED32:
-            (value,) = struct.unpack("<f", wire.read(part.span, 4))
+            (value,) = struct.unpack("<f", wire.read_bytes(part.span, 4))
         elif part.number == 3:
             value = float(part.value)
     return {name: value}
@@ -191,12 +199,12 @@ def _branch(parsed: _Node, site: Site) -> bytes:
     (output,) = parsed.outputs
     A, B = input_names(site.name)
     nodes = [
-        data(2, f"{output}.base") + parsed.rest,
-        node("MatMul", [parsed.inputs[0], A], f"{output}.into"),
-        node("MatMul", [f"{output}.into", B], f"{output}.change"),
-        node("Add", [f"{output}.base", f"{output}.change"], output),
+        encode_bytes(2, f"{output}.base") + parsed.rest,
+        encode_node("MatMul", [parsed.inputs[0], A], f"{output}.into"),
+        encode_node("MatMul", [f"{output}.into", B], f"{output}.change"),
+        encode_node("Add", [f"{output}.base", f"{output}.change"], output),
     ]
-    return b"".join(data(1, one) for one in nodes)
+    return b"".join(encode_bytes(1, one) for one in nodes)
 
 
 def _inputs(target: Target) -> bytes:
@@ -205,8 +213,8 @@ def _inputs(target: Target) -> bytes:
     (d_out, d_in), rank = site.shape, f"{site.name}.rank"
     A, B = input_names(site.name)
     values = GraphValue(A, dtype, (d_in, rank)), GraphValue(B, dtype, (rank, d_out))
-    found = b"".join(data(11, value_info(value)) for value in values)
+    found = b"".join(encode_bytes(11, encode_value_info(value)) for value in values)
     for name, shape in ((A, (d_in, 0)), (B, (0, d_out))):
-        sizes = b"".join(number(1, size) for size in shape)
-        found += data(5, sizes + number(2, TYPES[dtype]) + data(8, name) + data(9, b""))
+        sizes = b"".join(encode_number(1, size) for size in shape)
+        found += encode_bytes(5, sizes + encode_number(2, TYPES[dtype]) + encode_bytes(8, name) + encode_bytes(9, b""))
     return found

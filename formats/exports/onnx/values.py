@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Delta, Site
-from editc.formats.delta.container import named_parts
+from editc.formats.delta.container import named_tensors
 
 EDITED = ".edited"
 """What follows the name of an `onnx-graph`'s input in that of its output."""
@@ -24,7 +24,7 @@ def input_name(delta: Delta, site: Site) -> str:
 
 def constants_of(delta: Delta) -> dict[str, Any]:
     """The factors by the names that a delta file gives them; changes of bits are left out."""
-    return {name: part for name, part in named_parts(delta.factors) if part.dtype != np.uint8}
+    return {name: part for name, part in named_tensors(delta.factors) if part.dtype != np.uint8}
 
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:

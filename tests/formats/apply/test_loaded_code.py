@@ -25,7 +25,7 @@ def test_a_plain_file_loads_no_other_containers_code(command: str) -> None:
 
 def test_every_container_is_told_by_its_own_ending() -> None:
     assert {container_of(Path(f"m{suffix}")).suffix for suffix in CONTAINERS} == set(CONTAINERS)
-    assert [row.suffix for row in CONTAINERS.values() if row.own] == [container_of(Path("m.other")).suffix]
+    assert [row.suffix for row in CONTAINERS.values() if row.native] == [container_of(Path("m.other")).suffix]
     assert set(MODEL_FILES) <= set(CONTAINERS)
 
 
@@ -33,4 +33,4 @@ def test_every_container_is_told_by_its_own_ending() -> None:
 def test_a_file_without_a_delta_has_a_message(suffix: str) -> None:
     """Editc's own container needs none: its reader says what is missing."""
     row = CONTAINERS[suffix]
-    assert bool(row.no_delta[0]) != row.own
+    assert bool(row.no_delta_texts[0]) != row.native

@@ -387,7 +387,7 @@ def test_only_for_language_models_and_never_without_the_model(tmp_path: Path) ->
 def test_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names of the file itself still work; those of transformers are an error that says what to install."""
     model = llama.gguf(tmp_path / "m.gguf", "F32")
-    gguf_names._table.cache_clear()
+    gguf_names._name_map.cache_clear()
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     assert model.component().read("blk.0.ffn_down.weight").shape == (llama.WIDTH, llama.INNER)
     with refused("E694") as error:

@@ -24,7 +24,7 @@ import editc
 from editc.core.delta import Delta, Factors, Form, Site
 from editc.core.site_bytes import RECORDED, patch_as_stored, site_record
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.containers.canonical import KEY, dumps
+from editc.formats.containers.canonical import DELTA_KEY, canonical_json
 from editc.formats.delta.container import read_delta, to_bytes, write_delta
 from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
@@ -54,11 +54,11 @@ def test_other_programs_can_read_the_tensors(tmp_path: Path) -> None:
     write_delta(made, tmp_path / "d.safetensors")
     with safe_open(tmp_path / "d.safetensors", "np") as file:
         assert sorted(file.keys()) == ["group/text/left.0", "group/text/right.0"]
-        assert list(file.metadata()) == [KEY]
-        described = json.loads(file.metadata()[KEY])
+        assert list(file.metadata()) == [DELTA_KEY]
+        described = json.loads(file.metadata()[DELTA_KEY])
         np.testing.assert_array_equal(file.get_tensor("group/text/left.0"), made.factors["text"].left[0])
     assert described["version"] == 1
-    assert json.dumps(described, sort_keys=True, separators=(",", ":")) == dumps(described)
+    assert json.dumps(described, sort_keys=True, separators=(",", ":")) == canonical_json(described)
 
 
 def test_the_bytes_are_the_same_in_another_process(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tiny_files import frame, pack, refused, sealed, write_pipeline
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError
-from editc.formats.containers.canonical import KEY, dumps
+from editc.formats.containers.canonical import DELTA_KEY, canonical_json
 from editc.formats.delta.container import from_bytes, read_delta, to_bytes
 from editc.formats.exports.read import is_delta
 
@@ -51,10 +51,10 @@ def rewritten(data: bytes, change: Callable[[dict[str, Any], dict[str, Any]], ob
     """The file with its header changed and written by somebody else's JSON, canonical or not."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    described = json.loads(header["__metadata__"][KEY])
+    described = json.loads(header["__metadata__"][DELTA_KEY])
     change(header, described)
-    header["__metadata__"][KEY] = dumps(described)
-    return frame(dumps(header).encode(), data[8 + length :])
+    header["__metadata__"][DELTA_KEY] = canonical_json(described)
+    return frame(canonical_json(header).encode(), data[8 + length :])
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,13 @@ def test_files_that_are_not_deltas(tmp_path: Path) -> None:
     with refused("E610"):
         read_delta(tmp_path)
     with refused("E603"):
-        from_bytes(pack({}, {KEY: "[]"}))
+        from_bytes(pack({}, {DELTA_KEY: "[]"}))
     with refused("E601"):
-        from_bytes(pack({}, {KEY: "{"}))
+        from_bytes(pack({}, {DELTA_KEY: "{"}))
     with refused("E601"):
-        from_bytes(pack({}, {KEY: "[" * 100_000}))
+        from_bytes(pack({}, {DELTA_KEY: "[" * 100_000}))
     with refused("E603"):
-        from_bytes(pack({}, {KEY: '{"format":"editc-delta","version":true}'}))
+        from_bytes(pack({}, {DELTA_KEY: '{"format":"editc-delta","version":true}'}))
     assert not is_delta(weights) and not is_delta(tmp_path)
 
 
@@ -200,7 +200,7 @@ def test_nonsense_is_neither_written_nor_read(delta: Delta, name: str, monkeypat
         to_bytes(nonsense)
     if name not in ("float64 factors", "factors of bytes", "bits that are no bytes"):
         with monkeypatch.context() as forger:
-            forger.setattr("editc.formats.delta.check.check", lambda delta, place: None)
+            forger.setattr("editc.formats.delta.check.check_delta", lambda delta, place: None)
             forged = to_bytes(nonsense)
         with refused("E604"):
             from_bytes(forged)

@@ -15,7 +15,7 @@ from tiny_files import pack, quick_disk, refused, write_pipeline
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import from_bytes, to_bytes
 from editc.formats.diff.diff import Difference, difference
-from editc.formats.models.layout import converter
+from editc.formats.models.layout import conversion_command
 from editc.formats.models.model import open_model
 from editc.formats.models.prefixes import bare_name, match_names
 from editc.numerics.bits import dtypes
@@ -229,7 +229,7 @@ def test_the_converter_that_is_named_works(tmp_path: Path, monkeypatch: pytest.M
         torch.save(value, tmp_path / name)
         with refused("E611") as error:
             open_model(tmp_path / name)
-        command = converter(tmp_path / name)
+        command = conversion_command(tmp_path / name)
         assert command in error.diagnostics[0].help and command.count('"') == 2
         monkeypatch.setattr(sys, "argv", ["-c", *command.rpartition('" ')[2].split()])
         exec(command.split('"')[1], {})

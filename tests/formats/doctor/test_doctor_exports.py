@@ -62,12 +62,12 @@ def test_an_export_is_judged_as_the_adapter_that_it_is(tmp_path: Path) -> None:
 
     import tiny_files
 
-    from editc.formats.delta.container import seal
+    from editc.formats.delta.container import with_delta_id
     from editc.formats.exports.format import Job
     from editc.formats.exports.write import export
 
     model = tiny_files.pipeline(tmp_path / "model")
-    delta = seal(replace(tiny_files.delta_for(model, "shared"), family="sd1"))
+    delta = with_delta_id(replace(tiny_files.delta_for(model, "shared"), family="sd1"))
     export(Job(delta, model, tmp_path / "k.safetensors"), "kohya", tried=False)
     found = examine(tmp_path / "k.safetensors")
     assert found.adapter.container == "file" and len(found.adapter.modules) == len(delta.sites)

@@ -15,7 +15,7 @@ from editc import api
 from editc.core.delta import Delta, Form
 from editc.core.diagnostics import EditcError
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.delta.container import seal
+from editc.formats.delta.container import with_delta_id
 from editc.formats.exports import lowering, read
 from editc.formats.exports.format import Dtype, Job
 from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
@@ -33,14 +33,14 @@ def model(tmp_path: Path) -> Model:
 
 
 def edit(model: Model, form: Form, rank: int = 3) -> Delta:
-    return seal(replace(tiny.delta_for(model, form, rank=rank), family="sd1"))
+    return with_delta_id(replace(tiny.delta_for(model, form, rank=rank), family="sd1"))
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_lowering_keeps_every_result(model: Model, form: Form) -> None:
     """The low-rank form's own results differ from the delta's by the rounding of its factors alone."""
     delta = edit(model, form)
-    lowered = seal(lowering.low_rank(Job(delta, model, Path())).delta)
+    lowered = with_delta_id(lowering.low_rank(Job(delta, model, Path())).delta)
     for whole, low in zip(plan_apply([delta], model).targets, plan_apply([lowered], model).targets, strict=True):
         a, b = (_result(model, target) for target in (whole, low))
         assert np.abs(a - b).max() <= 2e-7 * np.abs(a).max()
@@ -51,7 +51,7 @@ def test_lowering_keeps_every_result(model: Model, form: Form) -> None:
 def test_dense_change_gives_the_results_bit_for_bit(model: Model) -> None:
     """Where the change's grid is finer than the result's; elsewhere one step of it may be missing."""
     delta = edit(model, "shared")
-    changed = seal(lowering.dense(Job(delta, model, Path())).delta)
+    changed = with_delta_id(lowering.dense(Job(delta, model, Path())).delta)
     (factors,) = changed.factors.values()
     for k, target in enumerate(plan_apply([delta], model).targets):
         wanted = dtypes.round_to(_result(model, target), "F32")
@@ -64,7 +64,7 @@ def test_dense_change_gives_the_results_bit_for_bit(model: Model) -> None:
 
 def test_padding_changes_no_result(model: Model) -> None:
     lowered = lowering.low_rank(Job(edit(model, "shared"), model, Path())).delta
-    wide = seal(lowering.pad(lowered, lambda rank: 8))
+    wide = with_delta_id(lowering.pad(lowered, lambda rank: 8))
     assert all(len(right) == 8 for _, _, right in lowering.pairs(wide))
     plan = plan_apply([wide], model)
     assert plan.tier == "exact"

@@ -10,7 +10,7 @@ import pytest
 
 from editc.core.delta import Array
 from editc.formats.containers import onnx_write
-from editc.formats.containers.onnx_write import TYPES, GraphValue, node
+from editc.formats.containers.onnx_write import TYPES, GraphValue, encode_node
 from editc.formats.exports.format import Written
 from editc.formats.exports.onnx import half
 from editc.formats.exports.onnx.trials import run_in_onnxruntime
@@ -42,7 +42,7 @@ def hard(dtype: str) -> Array:
 def computed(folder: Path, nodes: Any, tensors: dict[str, Any], dtype: str, values: Array) -> Array:
     """`y` of a graph in ONNX Runtime for `x` = `values`."""
     ends = [GraphValue("x", "F64", ("n",))], [GraphValue("y", dtype, ("n",))]
-    (folder / "m.onnx").write_bytes(onnx_write.model(nodes, tensors, *ends, {}))
+    (folder / "m.onnx").write_bytes(onnx_write.encode_model(nodes, tensors, *ends, {}))
     return run_in_onnxruntime(Written((folder / "m.onnx",), None), {"x": (values, "F64")})["y"]  # type: ignore[arg-type]
 
 
@@ -59,7 +59,7 @@ def test_halves_are_rounded_once(tmp_path: Path, dtype: str) -> None:
 def test_what_the_cast_gets_is_a_half_already(tmp_path: Path, dtype: str) -> None:
     """So a runtime with any cast of its own comes to the same."""
     *nodes, _ = half.cast("x", "y", dtype)
-    nodes.append(node("Identity", ["x.half"], "y"))
+    nodes.append(encode_node("Identity", ["x.half"], "y"))
     values = hard(dtype)
     wanted = dtypes.round_to(values, dtype)
     wide = computed(tmp_path, nodes, half.constants(dtype), "F64", values)
@@ -71,7 +71,7 @@ def test_what_the_cast_gets_is_a_half_already(tmp_path: Path, dtype: str) -> Non
 def test_control_the_runtimes_cast_alone_rounds_twice(tmp_path: Path, dtype: str) -> None:
     """When this fails the nodes are no longer needed."""
     values = hard(dtype)
-    found = computed(tmp_path, [node("Cast", ["x"], "y", to=TYPES[dtype])], {}, dtype, values)
+    found = computed(tmp_path, [encode_node("Cast", ["x"], "y", to=TYPES[dtype])], {}, dtype, values)
     assert np.count_nonzero(found != dtypes.round_to(values, dtype)) > 1000
 
 

@@ -22,8 +22,8 @@ from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import from_bytes, to_bytes
 from editc.formats.delta.parts import parts
 from editc.formats.inspect import describe_delta
-from editc.formats.link.link import Arranged, arrange, link
-from editc.formats.link.overlap import as_json, overlaps
+from editc.formats.link.link import Arrangement, arrange, link
+from editc.formats.link.overlap import as_json, measure_overlaps
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes
 from editc.verbs.link import link_files
@@ -290,8 +290,8 @@ def test_parts_that_make_no_sense_are_refused(base: Model, entry: Any) -> None:
         parts(replace(made, edits=({"concept": "circle"},)))
 
 
-def report(those: Arranged, model: Model) -> list[Any]:
-    return list(overlaps(those, sealed(link(those, model, "editc 0")), model))
+def report(those: Arrangement, model: Model) -> list[Any]:
+    return list(measure_overlaps(those, sealed(link(those, model, "editc 0")), model))
 
 
 def test_the_report_of_an_edit_beside_itself_and_beside_one_across(base: Model) -> None:

@@ -31,7 +31,7 @@ from editc.formats.models.model import open_component, open_model
 
 def test_a_pipeline_is_read_lazily(tmp_path: Path) -> None:
     model = pipeline(tmp_path / "m")
-    assert model.kind == "pipeline" and set(model.components) == {"unet", "text_encoder"}
+    assert model.layout == "pipeline" and set(model.components) == {"unet", "text_encoder"}
     weights = model.component("unet")
     assert weights.names() == sorted(unet())
     assert weights.bytes_read == 0
@@ -296,7 +296,7 @@ def test_random_headers_are_read_or_refused(tmp_path_factory: pytest.TempPathFac
     except Exception as error:
         assert [d.code for d in error.diagnostics] == ["E612"]  # type: ignore[attr-defined]
         return
-    assert sum(entry.end - entry.start for entry in found.entries.values()) == len(data) - found.data
+    assert sum(entry.end - entry.start for entry in found.entries.values()) == len(data) - found.data_start
 
 
 def test_what_the_safetensors_library_writes_is_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from benchmarks import faults
 from editc.backends.cache import DiskCache
 from editc.core.diagnostics import EditcError
-from editc.formats.models.finite import LIMITS, not_finite
+from editc.formats.models.finite import LIMITS, find_non_finite
 from editc.formats.models.model import Checkpoint, open_component, open_model
 from editc.opening.unloaded import check_unloaded_parts
 
@@ -41,7 +41,7 @@ def test_values_that_are_not_finite_are_found_in_every_dtype(tmp_path: Path) -> 
     tensors |= {"half": np.array([np.nan], np.float16), "double": np.array([-np.inf])}
     tensors |= {"fine": np.array(right, np.float32), "fine16": np.array([65504, -65504], np.float16)}
     save_file({**tensors, "count": np.array([-1]), "none": np.zeros(0, np.float32)}, tmp_path / "model.safetensors")
-    found = not_finite(open_component("x", tmp_path))
+    found = find_non_finite(open_component("x", tmp_path))
     assert found == ["bad0", "bad1", "bad2", "bad3", "double", "half"] and set(LIMITS) >= {"BF16", "F8_E5M2"}
 
 
@@ -55,7 +55,7 @@ def test_values_are_looked_through_once_until_the_file_changes(
         seen.append(checkpoint.name)
         return []
 
-    monkeypatch.setattr("editc.opening.unloaded.not_finite", looked_through)
+    monkeypatch.setattr("editc.opening.unloaded.find_non_finite", looked_through)
     for _ in range(2):
         assert not list(check_unloaded_parts(model, "unet", cache))
     assert seen == ["unet", "vae"]

@@ -46,7 +46,7 @@ def test_an_id_means_what_the_hub_s_client_takes_it_for(cache: Path, revision: s
     theirs = snapshot_download(
         "org/pico", revision=revision.removeprefix("@") or None, cache_dir=cache, local_files_only=True
     )
-    assert paths.locate(f"org/pico{revision}") == Path(theirs)
+    assert paths.find_model(f"org/pico{revision}") == Path(theirs)
 
 
 def test_a_revision_that_is_not_here_is_named_with_those_that_are(cache: Path) -> None:

@@ -232,8 +232,8 @@ def test_open_clip_in_a_file_gives_the_folder_s_rows(sd1: Path, tmp_path: Path) 
         assert np.array_equal(pieces.read(name), value.double().numpy()), name
     for part in ("tokenizer", "text_encoder"):
         shutil.copytree(sd1 / "m" / part, tmp_path / part)
-    found = ldm_encoder.assemble(model, tmp_path)
-    assert found is not None and found.pad == 0
+    found = ldm_encoder.assemble_encoder(model, tmp_path)
+    assert found is not None and found.pad_id == 0
     assert found.fingerprint() == encoder_fingerprint(sd1 / "m")
     ours = load_clip(replace(found, pad=None), "")
     theirs = load.load(sd1 / "m")
@@ -323,7 +323,7 @@ def test_a_file_of_the_cache_is_found_by_its_folder(sd1: Path, tmp_path: Path) -
     shutil.copy(sd1 / "alone" / "m.safetensors", tmp_path / "m.safetensors")
     delta = delta_for(open_model(sd1 / "m"), names=projections(sd1 / "m"))
     plan = planned(delta, tmp_path)
-    assert plan.model.kind == "folder" and plan.tier == "exact"
+    assert plan.model.layout == "folder" and plan.tier == "exact"
     apply(plan, in_place=True)
     revert(open_model(tmp_path))
     assert tiny_files.contents(tmp_path)["m.safetensors"] == (sd1 / "alone" / "m.safetensors").read_bytes()

@@ -114,9 +114,9 @@ def test_names_of_other_things_have_no_other_spelling() -> None:
 
 def test_a_control_net_and_other_single_files_are_no_ldm_unet() -> None:
     ldm = to_ldm(names_of(CONFIGS["sd1"])[0]).values()
-    assert ldm_file.parts(f"model.diffusion_model.{n}" for n in ldm).keys() == {"unet"}
-    assert ldm_file.parts(ldm).keys() == {"unet"}, "a UNet alone may come without its prefix"
-    assert ldm_file.parts(f"control_model.{n}" for n in ldm) == {}
-    assert ldm_file.parts(n for n in ldm if "output" not in n and not n.startswith("out.")) == {}
-    assert ldm_file.parts(["model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight"]) == {}
-    assert ldm_file.parts([]) == {}
+    assert ldm_file.find_components(f"model.diffusion_model.{n}" for n in ldm).keys() == {"unet"}
+    assert ldm_file.find_components(ldm).keys() == {"unet"}, "a UNet alone may come without its prefix"
+    assert ldm_file.find_components(f"control_model.{n}" for n in ldm) == {}
+    assert ldm_file.find_components(n for n in ldm if "output" not in n and not n.startswith("out.")) == {}
+    assert ldm_file.find_components(["model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight"]) == {}
+    assert ldm_file.find_components([]) == {}

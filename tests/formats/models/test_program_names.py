@@ -18,7 +18,7 @@ from editc.formats.exports import read
 from editc.formats.exports.format import Job
 from editc.formats.exports.write import export
 from editc.formats.models.model import Model, open_model
-from editc.formats.models.model_names import program_spelling
+from editc.formats.models.model_names import spell_for_program
 from editc.formats.models.program_names import PROGRAMS, plain_name, program_names
 
 models = export_cases.models
@@ -70,11 +70,13 @@ def test_a_language_part_has_the_names_of_a_model_of_text_alone() -> None:
 
 
 def test_names_alone_say_the_program_only_where_they_leave_no_doubt() -> None:
-    assert program_spelling(["h.0.mlp.c_fc.weight"], None) == {"h.0.mlp.c_fc.weight": "transformer.h.0.mlp.c_fc.weight"}
+    assert spell_for_program(["h.0.mlp.c_fc.weight"], None) == {
+        "h.0.mlp.c_fc.weight": "transformer.h.0.mlp.c_fc.weight"
+    }
     file = "language_model.model.layers.0.mlp.up_proj.weight"
-    assert program_spelling([file], None) == {file: "model.language_model.layers.0.mlp.up_proj.weight"}
+    assert spell_for_program([file], None) == {file: "model.language_model.layers.0.mlp.up_proj.weight"}
     for name in ("model.layers.0.mlp.up_proj.weight", "blocks.0.ffn.weight", "layers.0.mlp.up_proj.weight"):
-        assert program_spelling([name], None) == {name: name}
+        assert spell_for_program([name], None) == {name: name}
 
 
 @pytest.mark.parametrize("family", OTHER)

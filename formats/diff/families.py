@@ -16,8 +16,8 @@ def family_of(base: Model, component: str) -> Family | None:
     part = base.component(component)
     every = [family for _, family in FAMILIES.each("image")]
     fitting = [family for family in every if component in ("", family.component) and _fits(family, part)]
-    if not fitting and base.kind != "pipeline":
-        fitting = [family for family in _spoken(base) if _fits(family, part)]
+    if not fitting and base.layout != "pipeline":
+        fitting = [family for family in _language_families(base) if _fits(family, part)]
     return max(fitting, key=lambda family: len(family.patterns) + len(family.signs), default=None)
 
 
@@ -27,8 +27,8 @@ def role_of(name: str, family: Family | None) -> str:
     return next((role for role, pattern in patterns.items() if fnmatchcase(name, pattern)), "")
 
 
-def _spoken(base: Model) -> list[Family]:
-    settings = settings_of(base.path if base.kind == "folder" else base.path.parent)
+def _language_families(base: Model) -> list[Family]:
+    settings = settings_of(base.path if base.layout == "folder" else base.path.parent)
     inner = settings.get("text_config")
     kind = inner.get("model_type") if isinstance(inner, dict) else settings.get("model_type")
     every = [family for _, family in FAMILIES.each("language")]
