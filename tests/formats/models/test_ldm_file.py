@@ -235,7 +235,7 @@ def test_open_clip_in_a_file_gives_the_folder_s_rows(sd1: Path, tmp_path: Path) 
     found = ldm_encoder.assemble_encoder(model, tmp_path)
     assert found is not None and found.pad_id == 0
     assert found.fingerprint() == encoder_fingerprint(sd1 / "m")
-    ours = load_clip(replace(found, pad=None), "")
+    ours = load_clip(replace(found, pad_id=None), "")
     theirs = load.load(sd1 / "m")
     pairs = zip(ours.encode(["a circle"]), theirs.encode(["a circle"]), strict=True)
     assert all(np.array_equal(a.rows, b.rows) for a, b in pairs)
