@@ -113,12 +113,12 @@ def load_clip(found: AssembledEncoder, mark: str) -> ClipEncoder:
         except RuntimeError as error:
             message = f"the text encoder in the file cannot be put together: {str(error).splitlines()[-1].strip()}"
             raise fail("E223", message, help="name a whole diffusers pipeline as the model") from error
-        with library_errors("the tokenizer beside the file cannot be loaded", found.words):
-            tokenizer = CLIPTokenizerFast.from_pretrained(found.words, local_files_only=True)
-    require_finite(model, "the text encoder in the file", found.words)
+        with library_errors("the tokenizer beside the file cannot be loaded", found.tokenizer):
+            tokenizer = CLIPTokenizerFast.from_pretrained(found.tokenizer, local_files_only=True)
+    require_finite(model, "the text encoder in the file", found.tokenizer)
     tokenizer.model_max_length = found.settings["max_position_embeddings"]
-    if found.pad is not None:
-        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(found.pad)
+    if found.pad_id is not None:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(found.pad_id)
     return ClipEncoder(tokenizer, model.eval(), mark)
 
 
