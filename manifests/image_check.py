@@ -15,8 +15,17 @@ from editc.core.places import Span
 from editc.core.text import fold_name
 from editc.manifests import fuse_check
 from editc.manifests.faults import Faults, tick
-from editc.manifests.models import own_keys
-from editc.manifests.shared_rules import NamedList, refuse_options, refuse_other_value, warn_repeats
+from editc.manifests.shared_rules import (
+    EditedText,
+    NamedList,
+    keys_have_meaning,
+    refuse_options,
+    refuse_other_value,
+    refuse_preserved,
+    refuse_second_edits,
+    strengths_are_not_zero,
+    warn_repeats,
+)
 from editc.registry.key_rules import KEY_RULES
 
 PICTURE_BOUNDS = frozenset({"erased_at_most", "kept_loss_at_most", "share_gap_at_most"})
@@ -42,20 +51,12 @@ def name_places(edit: Request) -> Iterator[tuple[str, Span | None]]:
 
 def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
     """E120, E124: a concept has one edit, and that edit has each of its names once."""
-    seen: dict[str, tuple[Request, Span | None]] = {}
-    for edit in manifest.image_edits:
-        for name, span in name_places(edit):
-            first = seen.get(fold_name(name))
-            if first is None:
-                seen[fold_name(name)] = (edit, span)
-                continue
-            related = [(first[1], "first here")]
-            if first[0] is edit:
-                faults.warn(
-                    "E124", f"{tick(name)} is given twice in one edit", span, help="remove one", related=related
-                )
-            else:
-                faults.add("E120", f"{tick(name)} is edited twice", span, help="make it one edit", related=related)
+    names = (
+        EditedText(edit, fold_name(name), name, span)
+        for edit in manifest.image_edits
+        for name, span in name_places(edit)
+    )
+    refuse_second_edits(names, faults)
 
 
 def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
@@ -64,18 +65,7 @@ def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
     for edit in manifest.image_edits:
         for name, span in name_places(edit):
             edited.setdefault(fold_name(name), span)
-    preserve = manifest.preserve
-    for i, name in enumerate(preserve.concepts):
-        if fold_name(name) in edited:
-            message = f"{tick(name)} is both edited and preserved"
-            help = "remove it from one of the two"
-            faults.add(
-                "E121",
-                message,
-                preserve.at(f"concepts.{i}"),
-                help=help,
-                related=[(edited[fold_name(name)], "edited here")],
-            )
+    refuse_preserved(edited, manifest.preserve, faults)
     _warn_prompts_name_edits(manifest, edited, faults)
 
 
@@ -100,7 +90,7 @@ def _warn_prompts_name_edits(manifest: Manifest, edited: dict[str, Span | None],
         faults.warn("E125", message, preserve.at("files"), help=help, related=[(edited[kept[0][1]], "edited here")])
 
 
-def targets_stand(manifest: Manifest, faults: Faults) -> None:
+def targets_are_not_erased(manifest: Manifest, faults: Faults) -> None:
     """E122, E123: a target is neither the concept itself nor something that another edit erases."""
     erased = {
         fold_name(name): (edit, span)
@@ -287,7 +277,7 @@ def default_list_stays(manifest: Manifest, faults: Faults) -> None:
         faults.warn("E145", message, preserve.at("corpus"), help=help)
 
 
-def rank_suffices(manifest: Manifest, faults: Faults) -> None:
+def rank_holds_names(manifest: Manifest, faults: Faults) -> None:
     """E143, a warning: a rank below the number of edited names cannot hold them all."""
     rank, names = manifest.constraints.rank, sum(len(edit.names) for edit in manifest.image_edits)
     if rank is not None and rank < names:
@@ -297,13 +287,9 @@ def rank_suffices(manifest: Manifest, faults: Faults) -> None:
         )
 
 
-def edits_change(manifest: Manifest, faults: Faults) -> None:
-    """E144, a warning: `strength: 0` or shares that are all 0 change nothing."""
+def shares_are_not_all_zero(manifest: Manifest, faults: Faults) -> None:
+    """E144, a warning: shares that are all 0 change nothing."""
     for edit in manifest.image_edits:
-        if edit.strength == 0.0:
-            faults.warn(
-                "E144", "`strength: 0` changes nothing", edit.at("strength"), help="raise it, or remove the edit"
-            )
         if edit.toward and "shares" not in edit.spans and not any(share for _, share in edit.toward):
             faults.warn(
                 "E144", "shares that are all 0 change nothing", edit.at("toward"), help="give one of them a share"
@@ -327,7 +313,7 @@ def shares_have_detector(manifest: Manifest, faults: Faults) -> None:
 RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     names_have_one_edit,
     preserve_excludes_edits,
-    targets_stand,
+    targets_are_not_erased,
     no_repeats,
     one_method,
     token_weights_count,
@@ -337,12 +323,13 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     evidence_is_there,
     pictures_answer,
     default_list_stays,
-    rank_suffices,
-    edits_change,
+    rank_holds_names,
+    strengths_are_not_zero,
+    shares_are_not_all_zero,
     shares_have_detector,
     fuse_check.fuse_stands_alone,
     fuse_check.fusion_has_concepts,
     fuse_check.fusion_answers,
-    own_keys,
+    keys_have_meaning,
 )
 """The rules, in the order in which they run."""

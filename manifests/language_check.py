@@ -9,21 +9,27 @@ from editc.core.edited import EditedPrompts, edited_texts
 from editc.core.manifest import (
     Ablation,
     Fact,
+    LanguageEdit,
     Manifest,
     PromptAnswer,
-    Redirect,
 )
-from editc.core.places import Span
 from editc.core.text import fold_name
 from editc.manifests.faults import Faults, tick
 from editc.manifests.language_schema import COLUMNS
-from editc.manifests.models import own_keys
-from editc.manifests.shared_rules import NamedList, refuse_options, refuse_other_value, warn_repeats
+from editc.manifests.shared_rules import (
+    EditedText,
+    NamedList,
+    keys_have_meaning,
+    refuse_options,
+    refuse_other_value,
+    refuse_preserved,
+    refuse_second_edits,
+    strengths_are_not_zero,
+    warn_repeats,
+)
 
 Rule = Callable[[Manifest, Faults], None]
 """A rule: adds to the faults what is wrong with a manifest."""
-LanguageEdit = Fact | Redirect | Ablation
-"""One edit of a language model."""
 
 
 def check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
@@ -31,24 +37,17 @@ def check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
     faults = Faults(manifest.source)
     for rule in RULES:
         rule(manifest, faults)
-    own_keys(manifest, faults)
     return tuple(faults.found)
 
 
-def names_have_one_edit(manifest: Manifest, faults: Faults) -> None:
-    """E120, E124: a prompt has one new answer, and a concept has one edit."""
-    seen: dict[tuple[str, str], tuple[LanguageEdit, Span | None]] = {}
-    for edit in manifest.language_edits:
-        for name, span in edited_texts(edit):
-            first = seen.setdefault((edit.kind.replace("erase", "redirect"), fold_name(name)), (edit, span))
-            if first[1] == span and first[0] is edit:
-                continue
-            related = [(first[1], "first here")]
-            if first[0] is edit:
-                message = f"{tick(name)} is given twice in one edit"
-                faults.warn("E124", message, span, help="remove one", related=related)
-            else:
-                faults.add("E120", f"{tick(name)} is edited twice", span, help="make it one edit", related=related)
+def texts_have_one_edit(manifest: Manifest, faults: Faults) -> None:
+    """E120, E124: a prompt has one new answer, and a concept one edit. `erase` counts as `redirect`, `ablate` apart."""
+    texts = (
+        EditedText(edit, (edit.kind.replace("erase", "redirect"), fold_name(text)), text, span)
+        for edit in manifest.language_edits
+        for text, span in edited_texts(edit)
+    )
+    refuse_second_edits(texts, faults)
 
 
 def facts_change(manifest: Manifest, faults: Faults) -> None:
@@ -89,7 +88,7 @@ def redirects_lead_somewhere(manifest: Manifest, faults: Faults) -> None:
             faults.add("E189", message, place, help="add `to: CONCEPT`, or write `method: rocr`")
 
 
-def targets_stand(manifest: Manifest, faults: Faults) -> None:
+def targets_are_not_redirected(manifest: Manifest, faults: Faults) -> None:
     """E122, E123: a target is neither the concept itself nor one that is itself redirected."""
     moved = {fold_name(name): (edit, span) for edit in manifest.redirects for name, span in edited_texts(edit)}
     for edit in manifest.redirects:
@@ -115,15 +114,11 @@ def neighbours_stay(manifest: Manifest, faults: Faults) -> None:
                 faults.warn("E196", message, edit.at(f"neighbours.{i}"), help="remove it", related=related)
 
 
-def preserve_excludes_edits(manifest: Manifest, faults: Faults) -> None:
-    """E121: what is edited is not preserved as well."""
+def preserve_excludes_redirects_and_facts(manifest: Manifest, faults: Faults) -> None:
+    """E121: what a redirect, an erasure or a fact edits is not preserved as well."""
     edited = {fold_name(name): span for edit in manifest.redirects for name, span in edited_texts(edit)}
     edited |= {fold_name(fact.subject): fact.at("subject") for fact in manifest.facts}
-    for i, name in enumerate(manifest.preserve.concepts):
-        if fold_name(name) in edited:
-            message, help = f"{tick(name)} is both edited and preserved", "remove it from one of the two"
-            related = [(edited[fold_name(name)], "edited here")]
-            faults.add("E121", message, manifest.preserve.at(f"concepts.{i}"), help=help, related=related)
+    refuse_preserved(edited, manifest.preserve, faults)
 
 
 def sets_differ(manifest: Manifest, faults: Faults) -> None:
@@ -157,7 +152,7 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
     warn_repeats(lists, faults)
 
 
-def one_method(manifest: Manifest, faults: Faults) -> None:
+def one_method_per_kind(manifest: Manifest, faults: Faults) -> None:
     """E133: edits that are solved together name the same method and options."""
     groups: tuple[Sequence[LanguageEdit], ...] = (manifest.facts, manifest.redirects, manifest.ablations)
     for edits in groups:
@@ -217,15 +212,7 @@ def bounds_have_answers(manifest: Manifest, faults: Faults) -> None:
             faults.add("E141", message, manifest.constraints.at(name), help=help)
 
 
-def edits_change(manifest: Manifest, faults: Faults) -> None:
-    """E144, a warning: an edit with `strength: 0` changes nothing."""
-    for edit in manifest.language_edits:
-        if not isinstance(edit, Ablation) and edit.strength == 0.0:
-            help = "raise it, or remove the edit"
-            faults.warn("E144", "`strength: 0` changes nothing", edit.at("strength"), help=help)
-
-
-def rank_suffices(manifest: Manifest, faults: Faults) -> None:
+def rank_holds_keys(manifest: Manifest, faults: Faults) -> None:
     """E143, a warning: each fact and each name of a concept needs a rank of its own.
 
     With `chat` they need two, because each has a key in plain text and one in a chat. A direction always needs one.
@@ -261,20 +248,21 @@ def _joint_method(edits: Sequence[LanguageEdit]) -> str | None:
 
 
 RULES: tuple[Rule, ...] = (
-    names_have_one_edit,
+    texts_have_one_edit,
     facts_change,
     redirects_lead_somewhere,
-    targets_stand,
+    targets_are_not_redirected,
     neighbours_stay,
-    preserve_excludes_edits,
+    preserve_excludes_redirects_and_facts,
     sets_differ,
     no_repeats,
-    one_method,
+    one_method_per_kind,
     options_fit,
     one_key,
     bounds_have_answers,
-    edits_change,
-    rank_suffices,
+    strengths_are_not_zero,
+    rank_holds_keys,
     layers_have_one_source,
+    keys_have_meaning,
 )
 """The rules, in the order in which they run."""

@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import Scalar
+from editc.core.manifest import Ablation, Edit, Manifest, Preserve, Scalar
 from editc.core.places import Span
-from editc.manifests.faults import Faults, tick
+from editc.core.text import fold_name
+from editc.manifests import schema
+from editc.manifests.faults import Faults, list_words, tick
 from editc.registry.options import construct
 
 NamedList: TypeAlias = tuple[Iterable[str], str, Callable[[str], Span | None], Callable[[str], str]]
 """A list of a manifest: its items, its key, a function that gives the place of `key.0`, and a function that gives the
 form in which two items are compared."""
+
+
+TITLES = {"image": "an image model", "language": "a language model"}
+"""Kind of model -> its name in messages."""
+_BOUNDS = [field.name for field in schema.CONSTRAINTS.fields if field.only == "language"]
+"""The bounds that only language models have."""
+ADVICE = {
+    "language": {
+        schema.PRESERVE: "write texts that are to stay under `retain`, and prompts with their answers under "
+        "`neighbours` of an edit",
+        schema.CONSTRAINTS: f"bounds for a language model: {list_words(_BOUNDS, 'and')}",
+    }
+}
+"""Kind of model -> table of keys -> what to write there instead of a key that is for the other kind."""
+
+
+@dataclass(frozen=True)
+class EditedText:
+    """A name or prompt that an edit changes."""
+
+    edit: Edit
+    """The edit."""
+    key: Hashable
+    """Two texts are the same if their keys are equal."""
+    text: str
+    """The text as the manifest writes it."""
+    span: Span | None
+    """Its place."""
 
 
 class OptionedEdit(Protocol):
@@ -25,6 +56,65 @@ class OptionedEdit(Protocol):
 
     def at(self, name: str = "") -> Span | None:
         """The place of a key of the edit; that of the edit for ''."""
+
+
+def refuse_second_edits(texts: Iterable[EditedText], faults: Faults) -> None:
+    """E120 for a text that two edits change. E124, a warning, for one that an edit has twice."""
+    seen: dict[Hashable, EditedText] = {}
+    for one in texts:
+        first = seen.setdefault(one.key, one)
+        related = [(first.span, "first here")]
+        if first is not one and first.edit is one.edit:
+            message = f"{tick(one.text)} is given twice in one edit"
+            faults.warn("E124", message, one.span, help="remove one", related=related)
+        elif first is not one:
+            faults.add("E120", f"{tick(one.text)} is edited twice", one.span, help="make it one edit", related=related)
+
+
+def refuse_preserved(edited: Mapping[str, Span | None], preserve: Preserve, faults: Faults) -> None:
+    """E121 for each preserved concept that is edited. `edited` is folded name -> place."""
+    for i, name in enumerate(preserve.concepts):
+        if fold_name(name) in edited:
+            message, help = f"{tick(name)} is both edited and preserved", "remove it from one of the two"
+            related = [(edited[fold_name(name)], "edited here")]
+            faults.add("E121", message, preserve.at(f"concepts.{i}"), help=help, related=related)
+
+
+def strengths_are_not_zero(manifest: Manifest, faults: Faults) -> None:
+    """E144, a warning: an edit with `strength: 0` changes nothing."""
+    for edit in manifest.edits:
+        if not isinstance(edit, Ablation) and edit.strength == 0.0:
+            help = "raise it, or remove the edit"
+            faults.warn("E144", "`strength: 0` changes nothing", edit.at("strength"), help=help)
+
+
+def keys_have_meaning(manifest: Manifest, faults: Faults) -> None:
+    """E185: every key and role has a meaning for the kind of model that the edits are for."""
+    kind, other = TITLES[manifest.kind], "language" if manifest.kind == "image" else "image"
+    blocks = (
+        (schema.MANIFEST, manifest),
+        (schema.PRESERVE, manifest.preserve),
+        (schema.SITES, manifest.sites),
+        (schema.CONSTRAINTS, manifest.constraints),
+    )
+    for table, block in blocks:
+        for field in table.fields:
+            if field.only == other and f"{field.attribute}:" in block.spans:
+                span = block.at(f"{field.attribute}:")
+                message = f"{tick(field.name)} has no meaning for {kind}, which these edits are for"
+                faults.add("E185", message, span, help=_advice(field.name, manifest))
+    for i, role in enumerate(manifest.sites.roles):
+        if ("language" if role in schema.LANGUAGE_ROLES else "image") != manifest.kind:
+            message = f"{tick(role)} is no role in {kind}, which these edits are for"
+            faults.add("E185", message, manifest.sites.at(f"roles.{i}"), help="leave `roles` out for the family's own")
+
+
+def _advice(name: str, manifest: Manifest) -> str:
+    """What to write instead of a key that has no meaning."""
+    for table, help in ADVICE.get(manifest.kind, {}).items():
+        if table.field(name):
+            return help
+    return "remove it"
 
 
 def warn_repeats(lists: Iterable[NamedList], faults: Faults) -> None:
