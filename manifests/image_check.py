@@ -31,7 +31,7 @@ from editc.registry.key_rules import KEY_RULES
 PICTURE_BOUNDS = frozenset({"erased_at_most", "kept_loss_at_most", "share_gap_at_most"})
 """Bounds on what a detector finds on pictures."""
 SINGLE_FILES = (".safetensors", ".onnx", ".ckpt", ".bin", ".pt")
-"""Endings of models that are one file: they cannot paint."""
+"""Endings of models that are one file: they cannot paint. `editc.manifests` may not import the table of formats."""
 
 
 def check_image(manifest: Manifest) -> tuple[Diagnostic, ...]:

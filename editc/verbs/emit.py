@@ -15,14 +15,12 @@ from editc.core.disk import clear
 from editc.core.manifest import Manifest
 from editc.core.plan import Plan
 from editc.formats.apply import destination
+from editc.formats.containers.table import SAFETENSORS
 from editc.formats.exports import write
 from editc.formats.exports.format import Job
 from editc.formats.exports.lowering import without_adapter
 from editc.formats.models.model import Model
 from editc.registry.formats import FORMATS
-
-ONE_FILE = ".safetensors"
-"""The ending of a `checkpoint` export whose model is one file."""
 
 
 def format_faults(manifest: Manifest, plan: Plan) -> tuple[Diagnostic, ...]:
@@ -135,5 +133,5 @@ def _files_in_report(report: Path) -> Iterator[str]:
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return
     known = {form.output for name, form in FORMATS.each() if name != "safetensors"}
-    known |= {name + ONE_FILE for name in known}
+    known |= {name + SAFETENSORS for name in known}  # a `checkpoint` of a model that is one file
     yield from {file.parts[0] for file in files if file.parts and file.parts[0] in known}
