@@ -53,10 +53,11 @@ def claim_lines(claims: Sequence[Claim], notes: Mapping[str, str] = MappingProxy
 
 
 def claim_record(claim: Claim) -> Mapping[str, Any]:
-    """A claim as JSON values. Keys without a value are left out."""
-    every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
-    every |= {"least": claim.least or None}
-    return {name: value for name, value in every.items() if value not in (None, "")} | {"holds": claim.holds}
+    """A claim as `--json` prints it: with whether it holds, without unit and line."""
+    from editc.core.measurements import claim_fields
+
+    fields = {name: value for name, value in claim_fields(claim).items() if name not in ("unit", "line")}
+    return fields | {"holds": claim.holds}
 
 
 def bystander_lines(bystanders: Sequence[Bystander]) -> Iterator[str]:

@@ -70,6 +70,17 @@ class Claim:
         return bool(np.isfinite(self.value) and (self.value >= self.bound if self.least else self.value <= self.bound))
 
 
+def claim_fields(claim: Claim) -> dict[str, Any]:
+    """Return a claim as JSON values. Keys without a value are left out.
+
+    `line` is the line of its bound in the manifest. A delta records these keys; a report and `--json` each change a
+    few.
+    """
+    every = {"name": claim.name, "subject": claim.subject, "value": claim.value, "bound": claim.bound}
+    every |= {"unit": claim.unit, "line": claim.span.line if claim.span else None, "least": claim.least or None}
+    return {name: value for name, value in every.items() if value not in (None, "")}
+
+
 @dataclass(frozen=True)
 class Attack:
     """Rows that bring an erased concept back the furthest."""

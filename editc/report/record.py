@@ -17,7 +17,7 @@ from editc.core import verdict as verdicts
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic
 from editc.core.manifest import Manifest
-from editc.core.measurements import Certificate, Claim, Picture
+from editc.core.measurements import Certificate, Claim, Picture, claim_fields
 from editc.core.plan import Ranking
 from editc.core.solution import Verified
 from editc.judging import unanswered_claims
@@ -166,14 +166,10 @@ def _manifest(manifest: Manifest) -> Mapping[str, Any]:
 
 def _claim(claim: Claim) -> Mapping[str, Any]:
     """Return a claim, with its bound and the place of the bound where it has one."""
-    record: dict[str, Any] = {"name": claim.name, "value": claim.value, "holds": claim.holds}
-    record |= {name: text for name in ("subject", "unit") if (text := getattr(claim, name))}
-    if claim.bound is not None:
-        record["bound"] = claim.bound
-        record |= {"least": True} if claim.least else {}
-        if claim.span is not None:
-            record |= {"line": claim.span.line, "column": claim.span.column}
-    return record
+    record = claim_fields(claim) | {"holds": claim.holds}
+    if claim.bound is None:
+        return {name: value for name, value in record.items() if name not in ("least", "line")}
+    return record | ({"column": claim.span.column} if claim.span else {})
 
 
 def _certificate(one: Certificate) -> Mapping[str, Any]:
