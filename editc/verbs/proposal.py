@@ -1,4 +1,5 @@
-"""What `suggest` found, as a manifest that builds, as a table with reasons, and as JSON values."""
+"""The result of `editc suggest`: a manifest with the proposals in it, and the same as a table of reasons and as
+JSON."""
 
 from __future__ import annotations
 
@@ -16,62 +17,67 @@ from editc.passes.images.suggest.target_trials import AT_RISK, GONE, Trial
 
 @dataclass(frozen=True)
 class Proposal:
-    """`text` is the manifest as proposed; `files` were written."""
+    """What suggest proposes for a manifest."""
 
     manifest: Manifest
+    """The manifest as it is."""
     suggestions: tuple[Suggestion, ...]
+    """The suggestions for each edit, in the order of the manifest."""
     text: str
+    """The text of the proposed manifest."""
     files: tuple[Path, ...] = ()
+    """The files that were written. Empty if none was asked for."""
 
 
 def propose(manifest: Manifest, found: Sequence[Suggestion]) -> Proposal:
-    """The manifest amended."""
+    """Put the suggestions into the manifest: other names, targets, concepts to preserve and their weight."""
     listed = [one for s in found if s.listed for one in s.preserve]
     preserve: dict[str, AmendedValue] = {}
     edited = {name for s in found for name in (*s.request.names, *(n.name for n in s.names.sure))}
     names = [one.name for one in listed if one.name not in edited]
     if names:
         preserve["concepts"] = list(dict.fromkeys([*manifest.preserve.concepts, *names]))
-    chosen = [_final(s) for s in found if s.request.kind != "moderate"]
+    chosen = [_final_trial(s) for s in found if s.request.kind != "moderate"]
     if chosen and not all(one.usual for one in chosen):
         preserve["weight"] = float(min(one.weight for one in chosen))
-    edits = {i: _fields(s) for i, s in enumerate(found) if s.request.kind != "moderate"}
+    edits = {i: _edit_changes(s) for i, s in enumerate(found) if s.request.kind != "moderate"}
     return Proposal(manifest, tuple(found), amend(manifest.source.text, Amendment(edits, preserve)))
 
 
 def warnings(proposal: Proposal) -> tuple[Diagnostic, ...]:
-    """E342 for each edit whose best target leaves the concept or puts a neighbour at risk."""
+    """E342 for each edit whose best target leaves too much of the concept, or puts a neighbour at risk."""
     return tuple(
         Diagnostic(
             "E342",
-            _risk(s, best),
+            _risk_text(s, best),
             s.request.at("concept"),
             proposal.manifest.source,
             help="build it with `verify.images` and look, or name a target of your own and run suggest again",
             severity="warning",
         )
         for s in proposal.suggestions
-        if not ((best := _final(s)).gone and best.safe)
+        if not ((best := _final_trial(s)).gone and best.safe)
     )
 
 
 def as_text(proposal: Proposal) -> str:
-    """A short table an edit, then the manifest, or where it was written."""
-    parts = ["\n".join(_lines(one)) for one in proposal.suggestions]
+    """A table for each edit, then the proposed manifest, or the file that it was written to."""
+    parts = ["\n".join(_suggestion_lines(one)) for one in proposal.suggestions]
     tail = [f"wrote {path}" for path in proposal.files] or ["", proposal.text.rstrip()]
     return "\n\n".join(parts) + "\n" + "\n".join(tail)
 
 
 def as_json(proposal: Proposal) -> Mapping[str, Any]:
-    """The same as JSON values, every trial in full."""
+    """The proposal as JSON values, with every trial."""
     return {
         "manifest": proposal.text,
         "files": [str(path) for path in proposal.files],
-        "edits": [_record(one) for one in proposal.suggestions],
+        "edits": [_suggestion_record(one) for one in proposal.suggestions],
     }
 
 
-def _fields(s: Suggestion) -> Mapping[str, AmendedValue]:
+def _edit_changes(s: Suggestion) -> Mapping[str, AmendedValue]:
+    """The keys to set in one edit: its other names and its target."""
     fields: dict[str, AmendedValue] = {}
     if s.names.sure:
         fields["also"] = [*s.request.also, *(one.name for one in s.names.sure)]
@@ -80,21 +86,23 @@ def _fields(s: Suggestion) -> Mapping[str, AmendedValue]:
     return fields
 
 
-def _final(s: Suggestion) -> Trial:
-    """The trial that the manifest as proposed amounts to."""
+def _final_trial(s: Suggestion) -> Trial:
+    """The trial of the edit as it stands in the proposed manifest."""
     return s.best if s.listed is None else s.listed
 
 
-def _risk(s: Suggestion, best: Trial) -> str:
+def _risk_text(s: Suggestion, best: Trial) -> str:
+    """What is wrong with the best trial: the concept is left, or a neighbour moves."""
     if not best.gone:
         return f"`{s.request.concept}` moves by {best.own:.2f} at best, and is gone from {GONE:g} on"
     return f"erasing `{s.request.concept}` moves `{best.moved[0].name}` by {best.worst:.2f}, and {AT_RISK:g} is a risk"
 
 
-def _lines(s: Suggestion) -> Iterator[str]:
+def _suggestion_lines(s: Suggestion) -> Iterator[str]:
+    """The table of one edit: names, ingredients, trials, and what to preserve."""
     yield f"{s.request.kind} {s.request.concept}"
-    yield f"  other names  {_names(s)}"
-    yield f"  made of      {_ingredients(s)}"
+    yield f"  other names  {_names_text(s)}"
+    yield f"  made of      {_ingredients_text(s)}"
     yield "  targets      to               likeness  weight  concept  cost  moves most"
     for trial in s.trials:
         mark = "*" if trial is s.best else " "
@@ -103,10 +111,11 @@ def _lines(s: Suggestion) -> Iterator[str]:
         left = " " if trial.gone else "!"
         figures = f"{trial.likeness:>8.2f}  {trial.weight:>6g}  {trial.own:>6.2f}{left}  {trial.cost:.2f}"
         yield f"             {mark} {name:<18.18}{figures}  {most}"
-    yield f"  preserve     {_preserve(s)}"
+    yield f"  preserve     {_preserve_text(s)}"
 
 
-def _names(s: Suggestion) -> str:
+def _names_text(s: Suggestion) -> str:
+    """The other names of a concept, with their scores."""
     names, told = s.names, {True: "clear", False: "narrow"}[s.names.clear]
     sure = ", ".join(f"{one.name} {one.score:.2f}" for one in names.sure)
     doubt = ", ".join(f"{one.name} {one.score:.2f}" for one in names.doubtful)
@@ -115,7 +124,8 @@ def _names(s: Suggestion) -> str:
     return f"none is sure; near, with no gap below: {doubt}" if doubt else "none found"
 
 
-def _ingredients(s: Suggestion) -> str:
+def _ingredients_text(s: Suggestion) -> str:
+    """The names of the dictionary that a concept is a mixture of, with their amounts."""
     if not s.ingredients:
         return "nothing that the dictionary holds"
     parts = [
@@ -126,7 +136,8 @@ def _ingredients(s: Suggestion) -> str:
     return f"{' + '.join(parts)}, {s.made.residual:.0%} left over{sure}"
 
 
-def _preserve(s: Suggestion) -> str:
+def _preserve_text(s: Suggestion) -> str:
+    """The concepts that the edit moves most, and what it costs to preserve them by name."""
     names = ", ".join(f"{one.name} {one.movement:.2f}" for one in s.preserve) or "nothing moves"
     if s.listed is None:
         return f"{names}\n               listing them lowers no cost: none is proposed"
@@ -134,7 +145,8 @@ def _preserve(s: Suggestion) -> str:
     return f"{names}\n               preserved by name, beside what is kept by default: {with_them}"
 
 
-def _record(s: Suggestion) -> Mapping[str, Any]:
+def _suggestion_record(s: Suggestion) -> Mapping[str, Any]:
+    """The suggestions for one edit as JSON values."""
     return {
         "concept": s.request.concept,
         "also": [{"name": one.name, "score": one.score} for one in s.names.sure],
@@ -147,13 +159,14 @@ def _record(s: Suggestion) -> Mapping[str, Any]:
         "left_over": s.made.residual,
         "coherence": s.made.coherence,
         "to": s.best.to,
-        "trials": [_trial(one) for one in s.trials],
+        "trials": [_trial_record(one) for one in s.trials],
         "preserve": [vars(one) for one in s.preserve],
-        "listed": None if s.listed is None else _trial(s.listed),
+        "listed": None if s.listed is None else _trial_record(s.listed),
     }
 
 
-def _trial(trial: Trial) -> Mapping[str, Any]:
+def _trial_record(trial: Trial) -> Mapping[str, Any]:
+    """One trial as JSON values."""
     moved = {one.name: one.movement for one in trial.moved}
     return {name: value for name, value in vars(trial).items() if name != "moved"} | {
         "gone": trial.gone,

@@ -1,4 +1,4 @@
-"""`editc suggest`: opens what a manifest names, asks the pass, and writes the manifest as proposed."""
+"""`editc suggest`: open what a manifest names, find suggestions, and write the proposed manifest."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from editc.verbs.proposal import Proposal
 def suggest(
     path: Path, dictionary: Path | None = None, write: Path | None = None, progress: Progress | None = None
 ) -> Proposal:
-    """Other names, targets and what to preserve for each edit of a manifest, from its text encoder and the solver.
+    """Propose other names, targets and what to preserve for each edit of a manifest, by its text encoder and the
+    solver.
 
-    `dictionary` has one name a line, to compare with; `write` is a new file for the manifest as proposed. Raises
+    `dictionary` is a file of names to compare with, one a line. `write` is a new file for the proposed manifest. Raises
     EditcError.
     """
     from editc.core.ports import announce
@@ -33,8 +34,10 @@ def suggest(
 
 
 def _open(path: Path, write: Path | None, progress: Progress | None) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
-    """What suggest works on; E171 and E341 before any work: the place to write to is taken,
-    or adapters are fused."""
+    """Open what suggest needs: manifest, plan, ports, and the default list of preserved prompts.
+
+    Before any work, raises E171 if `write` exists, E206 for a language model, and E341 if adapters are fused.
+    """
     from editc.manifests.amend import refuse_existing
     from editc.opening.target import corpus_of
     from editc.passes.images.suggest.suggest import refuse_fused
@@ -53,7 +56,7 @@ def _open(path: Path, write: Path | None, progress: Progress | None) -> tuple[Ma
 
 
 def _write(made: Proposal, write: Path) -> Proposal:
-    """Writes the manifest."""
+    """Write the proposed manifest to a new file."""
     from editc.core.disk import guard_writes, replace_file
 
     with guard_writes(write):
