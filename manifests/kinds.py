@@ -59,7 +59,9 @@ def _check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
 
 
 IMAGE = ManifestKind("image", _read_image, image_check.check_image)
+"""Manifests for image models."""
 LANGUAGE = ManifestKind("language", _read_language, _check_language)
+"""Manifests for language models."""
 KINDS: Mapping[str, ManifestKind] = {kind.name: kind for kind in (IMAGE, LANGUAGE)}
 """Name of a kind -> the kind."""
 

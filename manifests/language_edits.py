@@ -33,6 +33,7 @@ def _solves(method: str) -> tuple[str, ...]:
 
 
 _REDIRECT_ADVICE = "to name a concept in its place write `redirect: {from: ..., to: ...}`"
+"""Help for `from` or `to` in the wrong place."""
 LANGUAGE_SYNTAX = EditSyntax(
     tables.EDITS,
     {**tables.INNER, "erase": tables.EDITS["erase"]},
@@ -125,7 +126,7 @@ def _read_edit(
     if kind == "fact":
         return _read_fact(values, spans, options, faults)
     if kind == "ablate":
-        sets = {"present": (), "absent": ()}  # of files that are not read: where they are, that is a fault
+        sets = {"present": (), "absent": ()}  # for prompts in files that are not read
         complete = "concept" in values and sets.keys() <= spans.keys()
         return Ablation(options=options, spans=spans, **{**sets, **values}) if complete else None
     if "concept" not in values:

@@ -25,6 +25,7 @@ _INNER_TABLES = {
     "moderate": image_schema.MODERATE_KEYS,
     "fuse": image_schema.FUSE,
 }
+"""Kind of edit -> the table of the keys inside its braces; its own table if it has none."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class EditSyntax:
 
 
 _SUBSTITUTE_ADVICE = "to name a substitute write `replace: {from: ..., to: ...}`"
+"""Help for `from` or `to` in the wrong place."""
 _SHIFT_ADVICE = "to shift a concept write `moderate: {concept: ..., toward: {...}}`"
+"""Help for `concept` or `toward` in the wrong place."""
 IMAGE_SYNTAX = EditSyntax(
     image_schema.EDITS,
     _INNER_TABLES,
@@ -109,7 +112,7 @@ def _owners(name: str, methods: Sequence[str]) -> tuple[str, ...]:
     """Those of `methods` that have an option of this name. A plugin that cannot be imported has none."""
     found = []
     for method in methods:
-        with suppress(EditcError):  # a plugin that is broken has none
+        with suppress(EditcError):  # a broken plugin has no options
             found += [method for one in options(method) if one.name == name]
     return tuple(found)
 

@@ -28,7 +28,9 @@ ScalarKind: TypeAlias = (
 """The kinds of values that are one scalar."""
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+"""A number in decimal notation, with or without an exponent."""
 _WHOLE = re.compile(r"[-+]?[0-9]{1,20}")
+"""A whole number that surely fits: at most 20 digits."""
 
 
 def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults, required: bool = False) -> Scalar | None:

@@ -75,7 +75,9 @@ SITES = KeyTable(
 )
 """The block `sites`."""
 _MAXIMUM = Number(0.0, above=True)
+"""A bound from above that may be greater than 1."""
 _SHARE = Number(0.0, 1.0)
+"""A share, from 0 to 1."""
 CONSTRAINTS = KeyTable(
     "constraints",
     (

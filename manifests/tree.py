@@ -151,7 +151,7 @@ class TreeBuilder:
             loader = yaml.SafeLoader(self.text)
             while loader.check_event():
                 yield loader.get_event()  # type: ignore[no-untyped-call]
-        except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML lets `"\UFFFFFFFF"` escape as ValueError
+        except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML raises ValueError for `"\UFFFFFFFF"`
             mark = None if loader is None else loader.get_mark()
             report_syntax(error, self.text, mark, self._place, self.faults)
             raise UnreadableError from error

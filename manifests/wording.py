@@ -33,18 +33,27 @@ class Doubt:
 _MARKUP = re.compile(
     r"<(?:lora|lyco|hypernet|embedding):[^>]*>|\bembedding:\S+|[(\[]+(?P<word>[^()\[\]]+?)\s*:\s*[0-3]?\.?\d+[)\]]+"
 )
+"""LoRA tags, embeddings and `(word:1.2)` weights of A1111 and ComfyUI."""
 _SPECIAL = re.compile(
     r"<\|[^|<>\s]{1,40}\|>|</?(?:s|pad|unk|bos|eos|mask|cls|sep)>|\[/?(?:CLS|SEP|PAD|MASK|UNK|INST|BOS|EOS)\]"
     r"|<(?:start|end)_?of_?(?:text|turn)>|<(?:extra_id_|unused)\d+>",
     re.IGNORECASE,
 )
+"""Special tokens of common tokenizers."""
 _SLOT = re.compile(r"\$?\{+\s*(?P<name>[A-Za-z_][\w.]*)?\s*\}+|%(?:\(\w+\))?s(?!\w)|(?<!\w)__\w+?__(?!\w)")
+"""Slots of common template languages: `{name}`, `${name}`, `%s`, `__name__`."""
 _QUOTES = "\"'\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"
+"""Quotes of several languages."""
 _WRAPPED = re.compile(rf"(?P<open>[(\[{{<{_QUOTES}]+)(?P<word>[^()\[\]{{}}<>{_QUOTES}]+)[)\]}}>{_QUOTES}]+[+-]*")
+"""A whole text in brackets or quotes, perhaps with the `+` and `-` of compel."""
 _SEVERAL = re.compile(r"\s*[;|\u3001\uff0c]\s*|(?<!\d)\s*,\s*|,\s+|\s+(?:/|AND|BREAK)\s+")
+"""What separates several names in one text."""
 _NOTHING = frozenset({"none", "nil", "undefined", "nan", "n/a", "not set"})
+"""Words for no value in other programs and languages."""
 _JOINERS = "\u200c\u200d"
+"""Zero-width joiners, which emoji and some scripts need."""
 _SPACES = "\u00a0\u2007\u202f"
+"""Spaces that look like the usual one."""
 
 
 def doubts(text: str, role: Role, plain: bool = True) -> Iterator[Doubt]:

@@ -21,19 +21,25 @@ from editc.cli import terminal
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option: Callable[[F], F] = click.option("--json", "json_", is_flag=True, help="One JSON object on stdout.")
+"""The option `--json` of every command."""
 set_option: Callable[[F], F] = click.option(
     "--set", "set_", metavar="KEY=VALUE", multiple=True, help="Override a field, e.g. constraints.rank=8."
 )
+"""The option `--set` of commands that read a manifest."""
 finetune_option: Callable[[F], F] = click.option(
     "--allow-finetune", is_flag=True, help="Accept other weights of the same shapes and text encoder."
 )
+"""The option `--allow-finetune` of commands that match a model with a delta."""
 detector_option: Callable[[F], F] = click.option(
     "--detector", default="", metavar="NAME", help="Who judges the pictures, in place of whom the delta names."
 )
+"""The option `--detector` of commands that measure a delta again."""
 PATH = click.Path(path_type=Path)
+"""An argument that is given to the command as a `Path`."""
 GC_THRESHOLD = 500_000
 """How many new objects start a collection of cyclic garbage. Chosen by hand, so large that collections are rare."""
 LOADER = click.Choice(["diffusers", "ComfyUI", "A1111", "PEFT", "vLLM"], case_sensitive=False)
+"""The loaders that `editc doctor --for` knows."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

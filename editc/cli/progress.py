@@ -107,7 +107,7 @@ class ProgressLine:
     def _redraw(self) -> None:
         """Draw the line again if it is visible, so that short steps are seen too."""
         if self.visible:
-            with suppress(OSError, ValueError):  # nobody reads it any more
+            with suppress(OSError, ValueError):  # the stream is closed
                 self.write()
 
     def line(self) -> str:
@@ -157,7 +157,7 @@ class ProgressLine:
         while not over.wait(wait):
             try:
                 self.write()
-            except (OSError, ValueError):  # nobody reads it any more
+            except (OSError, ValueError):  # the stream is closed
                 return
             wait = self.interval
 

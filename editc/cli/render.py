@@ -16,6 +16,7 @@ MAX_DIAGNOSTICS = 100
 TAB_SPACES = "    "
 """How a tab is shown."""
 _COLOUR = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "bold": "\x1b[1m", "frame": "\x1b[1;34m"}
+"""Style of a text -> its ANSI code."""
 
 
 @dataclass(frozen=True)

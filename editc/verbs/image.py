@@ -125,7 +125,7 @@ def _open_painter(
     from editc.backends import painter
     from editc.opening import detector as detecting
 
-    detector, judged_by = detecting.open_detector(manifest, asked)  # first: it is quickly opened, and a painter is not
+    detector, judged_by = detecting.open_detector(manifest, asked)  # first, because it opens faster
     return (
         painter.load(model.path, component_of(model), asked.steps, asked.guidance, progress),
         detector,
@@ -220,3 +220,4 @@ IMAGE = ModelKind(
     failures=failures,
     warnings=warnings,
 )
+"""The kind of image models."""

@@ -49,7 +49,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     require_build("torch", "transformers")
     ctx = replace(opened.family_ports, cache=cache.open_cache(), progress=progress)
     assert ctx.family is not None
-    locate_pass()(manifest, ctx)  # says what is wrong with the manifest before the model is loaded
+    locate_pass()(manifest, ctx)  # reports mistakes in the manifest before the model is loaded
     require_folder(manifest, model)
     announce(progress, "loading libraries and the model")
     with pointing_at(manifest, "model"):
@@ -196,3 +196,4 @@ LANGUAGE = ModelKind(
     failures=failures,
     warnings=warnings,
 )
+"""The kind of language models."""

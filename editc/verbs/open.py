@@ -61,5 +61,5 @@ def _kind_of_model(target: Target) -> Any:
     """The kind of a model. None if it cannot be opened or no family fits."""
     try:
         return target.family.models if target.name else None
-    except EditcError:  # whoever opens it next says so
+    except EditcError:  # reported when the model is opened for use
         return None

@@ -10,7 +10,9 @@ from typing import TypeAlias
 from editc.core.diagnostics import fail
 
 PathLike: TypeAlias = str | os.PathLike[str]
+"""One path."""
 Paths: TypeAlias = PathLike | Iterable[PathLike]
+"""One path or several."""
 DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
 """The files that a build writes into its folder."""
 LAST_GOOD = "last-good"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from editc.verbs.paths import PathLike, Paths, delta_at, deltas_at
 
-if TYPE_CHECKING:  # each verb loads what it needs, and starts in a fraction of the time without the rest
+if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.core.ports import Progress
     from editc.formats.apply.apply import Applied, Reverted
     from editc.formats.apply.status import Status

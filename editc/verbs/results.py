@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # an apply needs none of these, and starts in half the time without
+if TYPE_CHECKING:  # an apply needs none of these and starts faster without them
     from pathlib import Path
 
     from editc.core.delta import Delta
